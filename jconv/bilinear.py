@@ -1,0 +1,302 @@
+"""The JAX primitives that join the algorithms: derivatives, batching, sharding, lowering.
+
+Convolution is linear in `x` and linear in `kernel`; its two derivatives are bilinear too, and the set closes:
+
+    forward(x, kernel) -> y      input_gradient(y_bar, kernel) -> x_bar      kernel_gradient(x, y_bar) -> kernel_bar
+
+so a derivative of any order, in any mode, is again one of these three, and an algorithm owes no more than them.
+
+Shapes, for `ensemble` leading axes that both operands share (a vmap over kernels adds one):
+
+    x, x_bar            (*ensemble, *batch, length, in_channels)
+    kernel, kernel_bar  (*ensemble, kernel_size, in_channels // groups, out_channels)
+    y, y_bar            (*ensemble, *batch, out_length, out_channels)
+
+A vmap over `x` alone is one more batch axis. A vmap over the kernel alone widens the channels that only the kernel
+has, so one wider convolution is computed. A vmap over both is one more ensemble axis, and what becomes of it is the
+planner's decision at lowering.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jax.sharding import PartitionSpec
+
+from . import planner
+from .algorithms import ALGORITHMS
+from .geometry import Geometry
+
+forward_p = Primitive("conv1d")
+input_gradient_p = Primitive("conv1d_input_gradient")
+kernel_gradient_p = Primitive("conv1d_kernel_gradient")
+
+FACE = {
+    forward_p: "forward",
+    input_gradient_p: "input_gradient",
+    kernel_gradient_p: "kernel_gradient",
+}
+
+
+def forward(
+    x: jax.Array, kernel: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
+) -> jax.Array:
+    """The convolution of x (*batch, length, in) with kernel (kernel_size, in // groups, out)."""
+    return _bind(forward_p, x, kernel, geometry, algorithm, precision)
+
+
+def input_gradient(
+    y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
+) -> jax.Array:
+    """The adjoint of `forward` in x, applied to y_bar (*batch, out_length, out): also the transposed convolution."""
+    return _bind(input_gradient_p, y_bar, kernel, geometry, algorithm, precision)
+
+
+def kernel_gradient(
+    x: jax.Array, y_bar: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
+) -> jax.Array:
+    """The adjoint of `forward` in the kernel, applied to y_bar, summed over every batch axis."""
+    return _bind(kernel_gradient_p, x, y_bar, geometry, algorithm, precision)
+
+
+def _bind(
+    primitive: Primitive,
+    a: jax.Array,
+    b: jax.Array,
+    geometry: Geometry,
+    algorithm: str,
+    precision: Any,
+    ensemble: int = 0,
+) -> jax.Array:
+    a, b = _vary_alike(a, b)
+    return primitive.bind(a, b, geometry=geometry, ensemble=ensemble, algorithm=algorithm, precision=precision)
+
+
+# --- jax.shard_map: over which mesh axes a value differs from device to device ------------------------------------
+
+
+def _varying(x: Any) -> frozenset[Any]:
+    kind = jax.typeof(x)
+    if hasattr(kind, "manual_axis_type"):  # JAX 0.11 and later
+        return frozenset(kind.manual_axis_type.varying)
+    return frozenset(kind.vma)
+
+
+def _vary_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # The transpose of pcast is the sum over the mesh axis that a replicated operand's cotangent needs; without it
+    # the gradient inside jax.shard_map is that of one device's share, and nothing says so.
+    axes = _varying(a) | _varying(b)
+    return _vary_over(a, axes), _vary_over(b, axes)
+
+
+def _vary_over(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
+    missing = tuple(sorted(axes - _varying(x), key=str))
+    return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+
+# --- shapes and shardings -----------------------------------------------------------------------------------------
+
+
+def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[int, ...]:
+    if primitive is forward_p:
+        return (*a.shape[:-2], geometry.out_length, b.shape[-1])
+    if primitive is input_gradient_p:
+        return (*a.shape[:-2], geometry.length, b.shape[-2] * geometry.groups)
+    return (*a.shape[:ensemble], geometry.kernel_size, a.shape[-1] // geometry.groups, b.shape[-1])
+
+
+def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensemble: int, **_: Any) -> Any:
+    # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
+    shape = _shape(primitive, a, b, geometry, ensemble)
+    mesh_source = a if not a.sharding.mesh.empty else b
+    sharding = mesh_source.sharding
+    spec = _spec(primitive, a, b, shape, geometry, ensemble)
+    return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
+
+
+def _spec(
+    primitive: Primitive, a: Any, b: Any, shape: tuple[int, ...], geometry: Geometry, ensemble: int
+) -> PartitionSpec:
+    """How the result lies on an explicit mesh: batch as the first operand's, channels as those they come from."""
+    of_a, of_b = _full_spec(a), _full_spec(b)
+    batch = of_a[:-2]
+    if primitive is forward_p:
+        wish = (*batch, None, of_b[-1])
+    elif primitive is input_gradient_p:
+        # With groups the kernel's own in axis is one group's channels; x's channels lie as y's do.
+        wish = (*batch, None, of_b[-2] if geometry.groups == 1 else of_a[-1])
+    else:
+        wish = (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
+    mesh = a.sharding.mesh if not a.sharding.mesh.empty else b.sharding.mesh
+    return _valid_spec(wish, shape, mesh)
+
+
+def _full_spec(aval: Any) -> tuple[Any, ...]:
+    spec = tuple(aval.sharding.spec)
+    return spec + (None,) * (aval.ndim - len(spec))
+
+
+def _valid_spec(wish: tuple[Any, ...], shape: tuple[int, ...], mesh: Any) -> PartitionSpec:
+    """`wish`, less each mesh axis that was used before it and each that does not divide its size."""
+    used: set[Any] = set()
+    spec = []
+    for axes, size in zip(wish, shape, strict=True):
+        names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+        fits = names and not used & set(names) and size % math.prod(mesh.shape[n] for n in names) == 0
+        used |= set(names) if fits else set()
+        spec.append(axes if fits else None)
+    return PartitionSpec(*spec)
+
+
+def _lies_like(x: jax.Array, aval: Any) -> jax.Array:
+    """A cotangent placed on an explicit mesh as its primal is, so that cotangents of one value can be added."""
+    if all(axes is None for axes in _full_spec(aval)) and all(axes is None for axes in _full_spec(jax.typeof(x))):
+        return x
+    return jax.sharding.reshard(x, aval.sharding)
+
+
+# --- derivatives --------------------------------------------------------------------------------------------------
+
+# For each primitive, the primitive and the order of operands that transposes it in its first and second operand.
+# (cotangent, other) stands for the operands of the new equation.
+_TRANSPOSE: dict[Primitive, tuple[tuple[Primitive, bool], tuple[Primitive, bool]]] = {
+    # y = forward(x, kernel):        x_bar = input_gradient(y_bar, kernel);  kernel_bar = kernel_gradient(x, y_bar)
+    forward_p: ((input_gradient_p, True), (kernel_gradient_p, False)),
+    # x_bar = input_gradient(y_bar, kernel), cotangent c like x:  forward(c, kernel);  kernel_gradient(c, y_bar)
+    input_gradient_p: ((forward_p, True), (kernel_gradient_p, True)),
+    # kernel_bar = kernel_gradient(x, y_bar), cotangent c like kernel:  input_gradient(y_bar, c);  forward(x, c)
+    kernel_gradient_p: ((input_gradient_p, False), (forward_p, False)),
+}
+
+
+def _transpose(
+    rule: tuple[Primitive, bool], of_first: bool, cotangent: Any, a: Any, b: Any, **params: Any
+) -> jax.Array:
+    primitive, cotangent_first = rule
+    wanted, other = (a, b) if of_first else (b, a)
+    operands = (cotangent, other) if cotangent_first else (other, cotangent)
+    return _lies_like(_bind(primitive, *operands, **params), wanted.aval)
+
+
+# --- batching -----------------------------------------------------------------------------------------------------
+
+
+def _batch(primitive: Primitive, operands: Any, dims: Any, *, ensemble: int, geometry: Geometry, **params: Any) -> Any:
+    a, b = operands
+    a_dim, b_dim = dims
+    bind = partial(_bind, primitive, geometry=geometry, **params)
+    if a_dim is not None and b_dim is not None:
+        return bind(jnp.moveaxis(a, a_dim, 0), jnp.moveaxis(b, b_dim, 0), ensemble=ensemble + 1), 0
+    if primitive is not kernel_gradient_p and b_dim is None:
+        # Another axis of the batch: nothing is merged or copied, and shardings stay what they were.
+        return bind(jnp.moveaxis(a, a_dim, ensemble), b, ensemble=ensemble), ensemble
+    size = a.shape[a_dim] if a_dim is not None else b.shape[b_dim]
+    if any(axes is not None for o in operands for axes in _full_spec(jax.typeof(o))):
+        # Channels that lie on an explicit mesh cannot be merged with another axis; a copy of the other operand can.
+        a = jnp.moveaxis(a, a_dim, 0) if a_dim is not None else jnp.broadcast_to(a, (size, *a.shape))
+        b = jnp.moveaxis(b, b_dim, 0) if b_dim is not None else jnp.broadcast_to(b, (size, *b.shape))
+        return bind(a, b, ensemble=ensemble + 1), 0
+    groups = geometry.groups
+    if a_dim is not None:  # kernel_gradient, x alone: more in channels a group
+        wide = _merge(jnp.moveaxis(a, a_dim, 0), groups)
+        return _split(bind(wide, b, ensemble=ensemble), 1, size, axis=-2), 0
+    b = jnp.moveaxis(b, b_dim, 0)
+    if primitive is input_gradient_p:  # the kernel alone: more in channels a group
+        wide = jnp.moveaxis(b, 0, -3).reshape(*b.shape[1:-2], size * b.shape[-2], b.shape[-1])
+        return _split(bind(a, wide, ensemble=ensemble), groups, size), 0
+    # forward, the kernel alone, or kernel_gradient, y_bar alone: more out channels a group
+    return _split(bind(a, _merge(b, groups), ensemble=ensemble), groups, size), 0
+
+
+def _merge(x: jax.Array, groups: int) -> jax.Array:
+    """(size, ..., groups * n) to (..., groups * size * n): the mapped axis joins the channels of each group."""
+    size, *shape, channels = x.shape
+    return jnp.moveaxis(x.reshape(size, *shape, groups, channels // groups), 0, -2).reshape(*shape, size * channels)
+
+
+def _split(x: jax.Array, groups: int, size: int, axis: int = -1) -> jax.Array:
+    """(..., groups * size * n) to (size, ..., groups * n): the inverse of `_merge`, on channel axis `axis`."""
+    x = jnp.moveaxis(x, axis, -1)
+    *shape, channels = x.shape
+    apart = jnp.moveaxis(x.reshape(*shape, groups, size, channels // (groups * size)), -2, 0)
+    return jnp.moveaxis(apart.reshape(size, *shape, channels // size), -1, axis)
+
+
+# --- lowering -----------------------------------------------------------------------------------------------------
+
+
+def _is_partitioned(axis_context: Any) -> bool:
+    """Whether XLA's partitioner decides where this equation's operands lie: several devices, not all axes manual."""
+    if hasattr(axis_context, "manual_axes"):  # inside jax.shard_map
+        mesh = axis_context.mesh
+        left = [name for name in mesh.axis_names if name not in axis_context.manual_axes]
+        return math.prod(mesh.shape[name] for name in left) > 1
+    return getattr(axis_context, "num_devices", 1) > 1
+
+
+def _compute(
+    primitive: Primitive, algorithm: str, geometry: Geometry, ensemble: int, precision: Any
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The function of both operands that a lowering becomes: an algorithm's face, given its (batch, ., .) shapes."""
+    face = getattr(ALGORITHMS[algorithm], FACE[primitive])
+
+    def one(a: jax.Array, b: jax.Array) -> jax.Array:
+        shape = _shape(primitive, a, b, geometry, 0)
+        operands = (_flat(a), b if primitive is not kernel_gradient_p else _flat(b))
+        return face(*operands, geometry, precision).reshape(shape)
+
+    function = one
+    for _ in range(ensemble):
+        function = jax.vmap(function)
+    return function
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    return x if x.ndim == 3 else x.reshape(-1 if x.ndim > 3 else 1, *x.shape[-2:])
+
+
+def _lower(
+    primitive: Primitive,
+    ctx: Any,
+    a: Any,
+    b: Any,
+    *,
+    geometry: Geometry,
+    ensemble: int,
+    algorithm: str,
+    precision: Any,
+) -> Any:
+    members = math.prod(ctx.avals_in[0].shape[:ensemble])
+    partitioned = _is_partitioned(ctx.module_context.axis_context)
+    choice = planner.choose(algorithm, geometry, members=members, partitioned=partitioned)
+    compute = _compute(primitive, choice.algorithm, geometry, ensemble, precision)
+    out = ctx.avals_out[0].sharding
+    if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in _full_spec(aval)):
+        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
+        compute = jax.sharding.auto_axes(compute, out_sharding=out.spec)
+    return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(primitive: Primitive, **params: Any) -> Callable[..., jax.Array]:
+    return jax.jit(partial(primitive.bind, **params))
+
+
+def _register(primitive: Primitive) -> None:
+    in_first, in_second = _TRANSPOSE[primitive]
+    primitive.def_impl(lambda a, b, **params: _compiled(primitive, **params)(a, b))
+    primitive.def_abstract_eval(partial(_abstract, primitive))
+    ad.defbilinear(primitive, partial(_transpose, in_first, True), partial(_transpose, in_second, False))
+    batching.primitive_batchers[primitive] = partial(_batch, primitive)
+    mlir.register_lowering(primitive, partial(_lower, primitive))
+
+
+for _primitive in FACE:
+    _register(_primitive)

@@ -1,0 +1,261 @@
+"""The public convolutions: check, pad, compute, add bias, activate.
+
+All are pure functions of a params dict in Keras's layout and an array with channels last and any number of leading
+axes. What they mean is written in `reference.py`; what they refuse, in `checks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import bilinear, checks, planner
+from .activations import resolve as resolve_activation
+from .geometry import Padding, check_positive
+
+Params = Mapping[str, Any]
+Activation = str | Callable[[Any], Any] | None
+
+
+def conv1d(
+    params: Params,
+    x: Any,
+    *,
+    stride: int = 1,
+    padding: Padding = "valid",
+    dilation: int = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    activation: Activation = None,
+    algorithm: str = "auto",
+    precision: Any = None,
+) -> jax.Array:
+    """1-D cross-correlation, exactly Keras's `Conv1D`.
+
+    `y[..., t, o] = bias[o] + sum_k sum_c x[..., t * stride + k * dilation - low, c] * kernel[k, c, o]`
+
+    Args:
+      params: `{"kernel": (kernel_size, in_channels // groups, out_channels), "bias": (out_channels,)}`; without
+        `"bias"` there is none.
+      x: (..., length, in_channels); any leading axes, none included.
+      stride: samples from one window to the next.
+      padding: `"valid"`, `"same"` (Keras's: ceil(length / stride) samples come out), `"causal"`, `"full"`, a number
+        of samples for both ends, or `(low, high)`.
+      dilation: samples from one tap to the next; combines freely with `stride`.
+      groups: in channels and out channels are split into this many groups that do not see each other.
+      padding_mode: `"zeros"`, `"reflect"`, `"edge"` or `"wrap"`, as in `numpy.pad`.
+      activation: `None`, one of Keras's names, or a function.
+      algorithm: `"auto"`, or `"einsum"` or `"lax"` for all three faces.
+      precision: as in `jax.lax.conv_general_dilated`.
+
+    Returns:
+      (..., out_length, out_channels), of the type that `x` and the params promote to. bfloat16 and float16
+      accumulate in float32.
+
+    Raises:
+      ValueError: for anything that cannot be computed, naming the argument.
+      TypeError: for params that are no dict, and dtypes other than float32, float64, bfloat16 and float16.
+
+    >>> params = {"kernel": jnp.ones((2, 1, 1)), "bias": jnp.zeros(1)}
+    >>> conv1d(params, jnp.arange(4.0)[:, None], padding="causal")[:, 0].tolist()
+    [0.0, 1.0, 3.0, 5.0]
+    """
+    act = resolve_activation(activation)
+    planner.check_algorithm(algorithm)
+    checks.check_params(params, {"kernel": 3}, "conv1d")
+    checks.check_input(x, "conv1d")
+    x, kernel, bias = _promoted(x, params, "kernel", "bias")
+    geometry, amounts = checks.conv_geometry(
+        x,
+        kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        padding_mode=padding_mode,
+    )
+    checks.check_bias(params, kernel.shape[2])
+    y = bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, algorithm=algorithm, precision=precision)
+    return act(y if bias is None else y + bias)
+
+
+def depthwise_conv1d(
+    params: Params,
+    x: Any,
+    *,
+    stride: int = 1,
+    padding: Padding = "valid",
+    dilation: int = 1,
+    padding_mode: str = "zeros",
+    activation: Activation = None,
+    algorithm: str = "auto",
+    precision: Any = None,
+) -> jax.Array:
+    """Each channel with its own kernels, exactly Keras's `DepthwiseConv1D`.
+
+    `params["kernel"]` is (kernel_size, in_channels, multiplier) and `"bias"` (in_channels * multiplier,) or absent;
+    out channel `c * multiplier + m` reads in channel `c`. Options and errors are those of `conv1d`.
+
+    >>> params = {"kernel": jnp.array([[[1.0], [10.0]]])}
+    >>> depthwise_conv1d(params, jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[1.0, 20.0], [3.0, 40.0]]
+    """
+    checks.check_params(params, {"kernel": 3}, "depthwise_conv1d")
+    checks.check_input(x, "depthwise_conv1d")
+    x = jnp.asarray(x)
+    kernel = checks.depthwise_kernel(jnp.asarray(params["kernel"]), x)
+    return conv1d(
+        {**params, "kernel": kernel},
+        x,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=x.shape[-1],
+        padding_mode=padding_mode,
+        activation=activation,
+        algorithm=algorithm,
+        precision=precision,
+    )
+
+
+def separable_conv1d(
+    params: Params,
+    x: Any,
+    *,
+    stride: int = 1,
+    padding: Padding = "valid",
+    dilation: int = 1,
+    padding_mode: str = "zeros",
+    activation: Activation = None,
+    algorithm: str = "auto",
+    precision: Any = None,
+) -> jax.Array:
+    """A depthwise convolution, then one of kernel size 1, exactly Keras's `SeparableConv1D`.
+
+    `params` has `"depthwise_kernel"` (kernel_size, in_channels, multiplier), `"pointwise_kernel"`
+    (1, in_channels * multiplier, out_channels) and `"bias"` (out_channels,) or none. Options and errors are those of
+    `conv1d`; they act on the depthwise part, bias and activation come last.
+
+    >>> params = {"depthwise_kernel": jnp.ones((2, 1, 1)), "pointwise_kernel": jnp.full((1, 1, 1), 3.0)}
+    >>> separable_conv1d(params, jnp.array([[1.0], [2.0]])).tolist()
+    [[9.0]]
+    """
+    checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
+    inner = depthwise_conv1d(
+        {"kernel": params["depthwise_kernel"]},
+        x,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        padding_mode=padding_mode,
+        algorithm=algorithm,
+        precision=precision,
+    )
+    outer = {"kernel": params["pointwise_kernel"], **{name: params[name] for name in ("bias",) if name in params}}
+    return conv1d(outer, inner, activation=activation, algorithm=algorithm, precision=precision)
+
+
+def conv1d_transpose(
+    params: Params,
+    x: Any,
+    *,
+    stride: int = 1,
+    padding: str = "valid",
+    output_padding: int | None = None,
+    dilation: int = 1,
+    activation: Activation = None,
+    algorithm: str = "auto",
+    precision: Any = None,
+) -> jax.Array:
+    """The transposed convolution, exactly Keras's `Conv1DTranspose`: the input gradient of a convolution.
+
+    Args:
+      params: `{"kernel": (kernel_size, out_channels, in_channels), "bias": (out_channels,)}`; the bias may be absent.
+      x: (..., length, in_channels).
+      stride: samples of output from one sample of `x` to the next.
+      padding: `"valid"` or `"same"`.
+      output_padding: samples, below `stride`, that the output is longer; `None` is Keras's default.
+      dilation: samples from one tap to the next.
+      activation: as in `conv1d`, like `algorithm` and `precision`.
+
+    Returns:
+      (..., out_length, out_channels). Without `output_padding`, out_length is `length * stride` for same and
+      `(length - 1) * stride + max(reach, stride)` for valid; with it `(length - 1) * stride + reach + output_padding`,
+      less `2 * (reach // 2)` for same.
+
+    Raises:
+      ValueError, TypeError: as `conv1d`.
+
+    >>> conv1d_transpose({"kernel": jnp.ones((2, 1, 1))}, jnp.array([[1.0], [2.0]]), stride=2)[:, 0].tolist()
+    [1.0, 1.0, 2.0, 2.0]
+    """
+    act = resolve_activation(activation)
+    planner.check_algorithm(algorithm)
+    checks.check_params(params, {"kernel": 3}, "conv1d_transpose")
+    checks.check_input(x, "conv1d_transpose")
+    x, kernel, bias = _promoted(x, params, "kernel", "bias")
+    geometry = checks.transpose_geometry(
+        x, kernel, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+    )
+    checks.check_bias(params, kernel.shape[1])
+    y = bilinear.input_gradient(x, kernel, geometry, algorithm=algorithm, precision=precision)
+    return act(y if bias is None else y + bias)
+
+
+def init_conv1d(
+    key: jax.Array,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    groups: int = 1,
+    bias: bool = True,
+    dtype: Any = jnp.float32,
+) -> dict[str, jax.Array]:
+    """Params for `conv1d` as Keras draws them: a Glorot-uniform kernel and a bias of zeros.
+
+    The kernel, (kernel_size, in_channels // groups, out_channels), is uniform within
+    `sqrt(6 / (fan_in + fan_out))`, where `fan_in = kernel_size * in_channels // groups` and
+    `fan_out = kernel_size * out_channels` (Glorot and Bengio, 2010; the fans are those of Keras).
+
+    Raises `ValueError` for sizes below one and groups that do not divide the channels.
+
+    >>> {name: p.shape for name, p in init_conv1d(jax.random.key(0), 4, 6, 3, groups=2).items()}
+    {'kernel': (3, 2, 6), 'bias': (6,)}
+    """
+    sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size, "groups": groups}
+    for name, size in sizes.items():
+        check_positive(name, size)
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+    shape = (kernel_size, in_channels // groups, out_channels)
+    params = {"kernel": glorot_uniform(key, shape, dtype)}
+    return params | ({"bias": jnp.zeros(out_channels, dtype)} if bias else {})
+
+
+def glorot_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """A Glorot-uniform draw; the last two axes of `shape` are in and out, those before them the receptive field."""
+    *field, fan_in, fan_out = shape
+    limit = float(np.sqrt(6.0 / (np.prod(field, initial=1.0) * (fan_in + fan_out))))
+    return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+def _promoted(x: Any, params: Params, *names: str) -> list[Any]:
+    """`x` and the named params as JAX arrays of the one type they promote to; None for a name that is absent."""
+    arrays = {"x": jnp.asarray(x)}
+    arrays |= {f"params[{name!r}]": jnp.asarray(params[name]) for name in names if name in params}
+    for name, array in arrays.items():
+        checks.check_dtype(name, array)
+    dtype = jnp.result_type(*arrays.values())
+    found = {name: array.astype(dtype) for name, array in arrays.items()}
+    return [found["x"], *(found.get(f"params[{name!r}]") for name in names)]
+
+
+def _pad(x: jax.Array, low: int, high: int, mode: str) -> jax.Array:
+    if (low, high) == (0, 0):
+        return x
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
