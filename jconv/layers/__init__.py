@@ -1,0 +1,32 @@
+"""Layer descriptions: frozen dataclasses with `init`, `apply` and `reference`; names handed on, nothing defined."""
+
+from .activation import Activation
+from .base import Layer
+from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
+from .dense import Dense
+from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from .merging import Add, Concatenate
+from .normalization import BatchNormalization
+from .pooling import AveragePooling1D, MaxPooling1D
+from .regularization import Dropout
+from .shape import Flatten, ZeroPadding1D
+
+__all__ = [
+    "Activation",
+    "Add",
+    "AveragePooling1D",
+    "BatchNormalization",
+    "Concatenate",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Dense",
+    "DepthwiseConv1D",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "Layer",
+    "MaxPooling1D",
+    "SeparableConv1D",
+    "ZeroPadding1D",
+]

@@ -1,0 +1,180 @@
+"""What every layer is: a frozen description with `init`, `apply`, `reference` and its shapes.
+
+A layer holds options, never arrays, so it is hashable and may be a static argument of `jax.jit`. Its arrays live in
+two plain dicts that the caller keeps: `params`, which are trained, and `state`, which is not. A new layer fills in
+`output_shape`, `param_shapes` where it has params, and the two private hooks `_jax` and `_numpy`; the checks and the
+rest are here.
+
+Shapes are those of one example, without the batch axis: `(length, channels)`. A length that is not known yet is
+`None`. Layers that merge take a tuple of such shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..conv import glorot_uniform
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[int | None, ...]
+Shapes = Shape | tuple[Shape, ...]
+Arrays = dict[str, jax.Array]
+Window = tuple[int | Fraction, int | Fraction]
+Activation = str | Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The description of a layer; see the module for what a new one fills in."""
+
+    merges: ClassVar[bool] = False
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape of one example's output. Raises `ValueError` for a shape that the layer cannot take."""
+        raise NotImplementedError
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """Name to shape of every array in `params`."""
+        return {}
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """Name to shape of every array in `state`."""
+        return {}
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """`(params, state)` in float32 as Keras draws them: Glorot-uniform kernels, biases of zeros.
+
+        Raises `ValueError` for a shape that the layer cannot take.
+        """
+        self.output_shape(input_shape)
+        shapes = self.param_shapes(input_shape)
+        kernels = [name for name in shapes if name.endswith("kernel")]
+        keys = dict(zip(kernels, [key] if len(kernels) < 2 else jax.random.split(key, len(kernels)), strict=False))
+        return {
+            name: glorot_uniform(keys[name], shape) if name in keys else jnp.zeros(shape)
+            for name, shape in shapes.items()
+        }, {}
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """`(y, state)` of `x`, whose first axis is the batch; merging layers take a tuple or list of arrays.
+
+        `key` is for layers that draw in training. Raises `ValueError` for arrays that do not fit the layer.
+        """
+        self.check(params, state, x)
+        return self._jax(params, x), dict(state)
+
+    def reference(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
+    ) -> Array:
+        """`apply` in NumPy, in float64, or complex128 where an argument is complex (for complex-step derivatives)."""
+        self.check(params, state, x)
+        return self._numpy({name: exact(p) for name, p in params.items()}, map_inputs(exact, x))
+
+    def flops(self, input_shape: Any) -> int:
+        """Multiply-adds for one example, each counted as 2; additions, comparisons and activations count nothing."""
+        return 0
+
+    def window(self) -> Window | None:
+        """`(reach, stride)`: input samples that an output sample reads over, and input samples from one to the next.
+
+        `(1, 1)` for layers that work sample by sample, None for those that see the whole length.
+        """
+        return 1, 1
+
+    def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
+        """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""
+        shape = map_inputs(lambda a: tuple(np.shape(a))[1:], x)
+        self.output_shape(shape)
+        kind = type(self).__name__
+        wanted = {"params": self.param_shapes(shape), "state": self.state_shapes(shape)}
+        for word, arrays in (("params", params), ("state", state)):
+            if set(arrays) != set(wanted[word]):
+                raise ValueError(f"{kind} needs {word} with {listed(wanted[word])}, got {listed(arrays)}")
+            for name, array in arrays.items():
+                if tuple(np.shape(array)) != wanted[word][name]:
+                    raise ValueError(
+                        f"{kind} on input of shape {shape} needs {word}[{name!r}] of shape {wanted[word][name]}, "
+                        f"got {tuple(np.shape(array))}"
+                    )
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        raise NotImplementedError
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        words = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.default is MISSING:
+                words.append(repr(value))
+            elif value != field.default:
+                words.append(f"{field.name}={getattr(value, '__name__', repr(value))}")
+        return f"{type(self).__name__}({', '.join(words)})"
+
+
+def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
+    """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
+    return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
+
+
+def exact(array: Any) -> Array:
+    """The array in float64, or complex128 where it is complex."""
+    array = np.asarray(array)
+    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+
+
+@contextmanager
+def speaking_for(layer: Layer) -> Iterator[None]:
+    """Put the layer's class before the message of a `ValueError` from a room that knows no layers."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{type(layer).__name__}: {error}") from None
+
+
+def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:
+    """`(length, channels)` of a sequence; raises `ValueError` for another rank or unknown channels."""
+    if len(input_shape) != 2 or not isinstance(input_shape[1], (int, np.integer)):
+        raise ValueError(
+            f"{type(layer).__name__} needs an input of shape (length, channels) after the batch axis, got {input_shape}"
+        )
+    return input_shape
+
+
+def known_sizes(layer: Layer, input_shape: Any) -> None:
+    """Raise `ValueError` where a size is None, for what cannot be counted without it."""
+    if None in input_shape:
+        raise ValueError(f"{type(layer).__name__} needs every size known to count operations, got shape {input_shape}")
+
+
+def activated(layer: Layer, activation: Activation, shape: Shape) -> Shape:
+    """The shape after the activation: `"glu"` halves the last axis, everything else, functions too, keeps it."""
+    *outer, size = shape
+    if activation != "glu" or size is None:
+        return shape
+    if size % 2:
+        raise ValueError(f"{type(layer).__name__}: activation glu needs an even number of channels, got {size}")
+    return (*outer, size // 2)
+
+
+def listed(names: Any) -> str:
+    """Names for a message."""
+    return ", ".join(repr(name) for name in sorted(names)) or "nothing"

@@ -1,0 +1,277 @@
+"""The convolution layers: `jconv.conv`'s functions with their options held in a description.
+
+Options mean what they mean there; defaults are Keras's. A layer without an activation and `jconv.conv1d` with the
+same params compute the same numbers, because the one calls the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import jax
+
+from .. import conv, reference
+from ..activations import resolve
+from ..geometry import (
+    PADDING_MODES,
+    Geometry,
+    Padding,
+    check_positive,
+    make_geometry,
+    pad_amounts,
+    reach,
+    transposed_geometry,
+)
+from ..planner import check_algorithm
+from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
+
+OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode", "activation")
+SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
+
+
+class _Convolution(Layer):
+    """What the four share; `function` and `definition` are the convolution in JAX and in NumPy."""
+
+    function: ClassVar[Callable[..., jax.Array]]
+    definition: ClassVar[Callable[..., Array]]
+
+    kernel_size: int
+    stride: int
+    padding: Any
+    dilation: int
+    activation: Activation
+    use_bias: bool
+    algorithm: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.padding, list):
+            object.__setattr__(self, "padding", tuple(self.padding))
+        with speaking_for(self):
+            for name in SIZES:
+                if hasattr(self, name):
+                    check_positive(name, getattr(self, name))
+            if getattr(self, "padding_mode", "zeros") not in PADDING_MODES:
+                raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {self.padding_mode!r}")  # type: ignore[attr-defined]
+            resolve(self.activation)
+            check_algorithm(self.algorithm)
+            self._check_padding()
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(out_length, out_channels)`; an unknown length stays unknown."""
+        length, channels = sequence_shape(self, input_shape)
+        self._check_channels(channels)
+        with speaking_for(self):
+            out_length = None if length is None else self._out_length(length)
+        return activated(self, self.activation, (out_length, self._out_channels(channels)))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The kernels in Keras's layout, then `"bias"` where the layer has one."""
+        channels = input_shape[-1]
+        bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
+        return self._kernel_shapes(channels) | bias
+
+    def flops(self, input_shape: Any) -> int:
+        """2 for every tap of every output sample, taps that fall on padding included."""
+        known_sizes(self, input_shape)
+        self.output_shape(input_shape)
+        positions = self._positions(input_shape[0])
+        shapes = self._kernel_shapes(input_shape[1]).values()
+        return sum(2 * positions * shape[0] * shape[1] * shape[2] for shape in shapes)
+
+    def window(self) -> Window | None:
+        """`((kernel_size - 1) * dilation + 1, stride)`."""
+        return reach(self.kernel_size, self.dilation), self.stride
+
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return type(self).function(params, x, **self._options(), algorithm=self.algorithm)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return type(self).definition(params, x, **self._options())
+
+    def _check_padding(self) -> None:
+        pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
+
+    def _check_channels(self, channels: int) -> None:
+        pass
+
+    def _out_length(self, length: int) -> int:
+        return self._geometry(length).out_length
+
+    def _positions(self, length: int) -> int:
+        return self._out_length(length)
+
+    def _geometry(self, length: int) -> Geometry:
+        return make_geometry(length, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        raise NotImplementedError
+
+    def _out_channels(self, channels: int) -> int:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Conv1D(_Convolution):
+    """Keras's `Conv1D`: (length, channels) to (out_length, filters). Params `kernel` and `bias`.
+
+    `stride`, `padding`, `dilation`, `groups`, `padding_mode`, `activation` and `algorithm` are those of
+    `jconv.conv1d`; `use_bias=False` leaves the bias out. Raises `ValueError` for options that mean nothing.
+
+    >>> Conv1D(16, 12, stride=12, padding="same").output_shape((100, 1))
+    (9, 16)
+    """
+
+    function = staticmethod(conv.conv1d)
+    definition = staticmethod(reference.conv1d)
+
+    filters: int
+    kernel_size: int
+    stride: int = 1
+    padding: Padding = "valid"
+    dilation: int = 1
+    groups: int = 1
+    padding_mode: str = "zeros"
+    activation: Activation = None
+    use_bias: bool = True
+    algorithm: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.filters % self.groups:
+            raise ValueError(f"Conv1D: groups={self.groups} must divide filters={self.filters}")
+
+    def _check_channels(self, channels: int) -> None:
+        if channels % self.groups:
+            raise ValueError(f"Conv1D: groups={self.groups} must divide the {channels} channels of the input")
+
+    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        return {"kernel": (self.kernel_size, channels // self.groups, self.filters)}
+
+    def _out_channels(self, channels: int) -> int:
+        return self.filters
+
+
+@dataclass(frozen=True)
+class DepthwiseConv1D(_Convolution):
+    """Keras's `DepthwiseConv1D`: each channel with `depth_multiplier` kernels of its own. Params `kernel`, `bias`.
+
+    >>> DepthwiseConv1D(3, depth_multiplier=2).output_shape((10, 4))
+    (8, 8)
+    """
+
+    function = staticmethod(conv.depthwise_conv1d)
+    definition = staticmethod(reference.depthwise_conv1d)
+
+    kernel_size: int
+    depth_multiplier: int = 1
+    stride: int = 1
+    padding: Padding = "valid"
+    dilation: int = 1
+    padding_mode: str = "zeros"
+    activation: Activation = None
+    use_bias: bool = True
+    algorithm: str = "auto"
+
+    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        return {"kernel": (self.kernel_size, channels, self.depth_multiplier)}
+
+    def _out_channels(self, channels: int) -> int:
+        return channels * self.depth_multiplier
+
+
+@dataclass(frozen=True)
+class SeparableConv1D(_Convolution):
+    """Keras's `SeparableConv1D`: depthwise, then pointwise. Params `depthwise_kernel`, `pointwise_kernel`, `bias`.
+
+    >>> SeparableConv1D(6, 3, padding="same").output_shape((None, 4))
+    (None, 6)
+    """
+
+    function = staticmethod(conv.separable_conv1d)
+    definition = staticmethod(reference.separable_conv1d)
+
+    filters: int
+    kernel_size: int
+    depth_multiplier: int = 1
+    stride: int = 1
+    padding: Padding = "valid"
+    dilation: int = 1
+    padding_mode: str = "zeros"
+    activation: Activation = None
+    use_bias: bool = True
+    algorithm: str = "auto"
+
+    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        return {
+            "depthwise_kernel": (self.kernel_size, channels, self.depth_multiplier),
+            "pointwise_kernel": (1, channels * self.depth_multiplier, self.filters),
+        }
+
+    def _out_channels(self, channels: int) -> int:
+        return self.filters
+
+
+@dataclass(frozen=True)
+class Conv1DTranspose(_Convolution):
+    """Keras's `Conv1DTranspose`: `stride` samples come out for one that goes in. Params `kernel`, `bias`.
+
+    The kernel is (kernel_size, filters, channels). `padding` is `"valid"` or `"same"`.
+
+    >>> Conv1DTranspose(8, 4, stride=2, padding="same").output_shape((10, 3))
+    (20, 8)
+    """
+
+    function = staticmethod(conv.conv1d_transpose)
+    definition = staticmethod(reference.conv1d_transpose)
+
+    filters: int
+    kernel_size: int
+    stride: int = 1
+    padding: str = "valid"
+    output_padding: int | None = None
+    dilation: int = 1
+    activation: Activation = None
+    use_bias: bool = True
+    algorithm: str = "auto"
+
+    def window(self) -> Window | None:
+        """In fractions of an input sample: `1 + (reach - 1) / stride` and `1 / stride`.
+
+        Output samples t to t + m read the inputs i with `t - (reach - 1) <= stride * i <= t + m`, which are at most
+        `1 + (reach - 1 + m) / stride`, rounded down; so fractions compose like whole windows and the rounding
+        comes last.
+        """
+        span = reach(self.kernel_size, self.dilation)
+        return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
+
+    def _check_padding(self) -> None:
+        # One sample may be too short for much cropping, so check the options on a length that never is.
+        self._geometry_of(reach(self.kernel_size, self.dilation))
+
+    def _out_length(self, length: int) -> int:
+        return self._geometry_of(length).length
+
+    def _positions(self, length: int) -> int:
+        return length
+
+    def _geometry_of(self, length: int) -> Geometry:
+        return transposed_geometry(
+            length,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation=self.dilation,
+        )
+
+    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        return {"kernel": (self.kernel_size, self.filters, channels)}
+
+    def _out_channels(self, channels: int) -> int:
+        return self.filters

@@ -1,0 +1,65 @@
+"""The fully connected layer: a matrix product over the last axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import activations, activations_numpy
+from ..checks import check_dtype
+from ..geometry import check_positive
+from .base import Activation, Array, Layer, Shape, activated, known_sizes, speaking_for
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Keras's `Dense`: (..., features) to (..., units). Params `kernel` (features, units) and `bias` (units,).
+
+    bfloat16 and float16 accumulate in float32. Raises `ValueError` for `units` below one and an unknown activation.
+
+    >>> Dense(5).output_shape((10, 3))
+    (10, 5)
+    """
+
+    units: int
+    activation: Activation = None
+    use_bias: bool = True
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("units", self.units)
+            activations.resolve(self.activation)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape with `units` for its last size, which must be known."""
+        if not input_shape or input_shape[-1] is None:
+            raise ValueError(f"Dense needs an input whose last size is known, got shape {input_shape}")
+        return activated(self, self.activation, (*input_shape[:-1], self.units))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`kernel` and, with `use_bias`, `bias`."""
+        return {"kernel": (input_shape[-1], self.units)} | ({"bias": (self.units,)} if self.use_bias else {})
+
+    def flops(self, input_shape: Any) -> int:
+        """`2 * features * units` at every position."""
+        known_sizes(self, input_shape)
+        return 2 * math.prod(input_shape) * self.units
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
+        for name, array in arrays.items():
+            check_dtype(name, array)
+        dtype = jnp.result_type(*arrays.values())
+        wide = jnp.promote_types(dtype, jnp.float32)
+        x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
+        y = jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=wide).astype(dtype)
+        return activations.resolve(self.activation)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        y = x @ params["kernel"]
+        return activations_numpy.resolve(self.activation)(y + params["bias"] if self.use_bias else y)

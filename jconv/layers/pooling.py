@@ -1,0 +1,111 @@
+"""Pooling over windows: the greatest value or the mean of each.
+
+Windows are taken as slices, not by `jax.lax.reduce_window`, so that every derivative, forward mode and vmap come
+from slices alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import reference
+from ..algorithms.einsum import unfold
+from ..geometry import Geometry, check_positive, make_geometry
+from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+
+
+class _Pooling(Layer):
+    """What the two share: `stride=None` is the pool's own size."""
+
+    pool_size: int
+    stride: int | None
+    padding: str
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("pool_size", self.pool_size)
+            if self.stride is not None:
+                check_positive("stride", self.stride)
+            if self.padding not in ("valid", "same"):
+                raise ValueError(f"padding must be valid or same, got {self.padding!r}")
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(out_length, channels)`; an unknown length stays unknown."""
+        length, channels = sequence_shape(self, input_shape)
+        with speaking_for(self):
+            return None if length is None else self._geometry(length).out_length, channels
+
+    def window(self) -> Window | None:
+        """`(pool_size, stride)`."""
+        return self.pool_size, self._stride
+
+    @property
+    def _stride(self) -> int:
+        return self.pool_size if self.stride is None else self.stride
+
+    def _geometry(self, length: int) -> Geometry:
+        return make_geometry(length, self.pool_size, stride=self._stride, padding=self.padding)
+
+    def _windows(self, x: jax.Array, fill: float) -> jax.Array:
+        """(..., length, channels) to (..., out_length, pool_size, channels)."""
+        geometry = self._geometry(x.shape[-2])
+        widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
+        return unfold(jnp.pad(x, widths, constant_values=fill), self.pool_size, stride=self._stride)
+
+    def _numpy_windows(self, x: Array, fill: float) -> Array:
+        geometry = self._geometry(x.shape[-2])
+        widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
+        return reference.unfold(np.pad(x, widths, constant_values=fill), self.pool_size, stride=self._stride)
+
+
+@dataclass(frozen=True)
+class MaxPooling1D(_Pooling):
+    """Keras's `MaxPooling1D`: the greatest value of each window. `padding` is `"valid"` or `"same"`.
+
+    Values that tie for the greatest share the gradient equally (Keras's JAX backend gives it all to one of them).
+    The reference picks the first of them, so a complex step is a derivative only where none tie.
+
+    >>> MaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0], [0.0]]]))[0].ravel().tolist()
+    [3.0, 2.0]
+    """
+
+    pool_size: int = 2
+    stride: int | None = None
+    padding: str = "valid"
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return self._windows(jnp.asarray(x), -jnp.inf).max(axis=-2)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        windows = self._numpy_windows(x, -np.inf)
+        return np.take_along_axis(windows, windows.real.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+
+
+@dataclass(frozen=True)
+class AveragePooling1D(_Pooling):
+    """Keras's `AveragePooling1D`: the mean of each window, of which `"same"` does not count the padding.
+
+    >>> AveragePooling1D(2, padding="same").apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
+    [2.0, 2.0]
+    """
+
+    pool_size: int = 2
+    stride: int | None = None
+    padding: str = "valid"
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        windows = self._windows(x.astype(wide), 0)
+        counted = self._windows(jnp.ones((x.shape[-2], 1), wide), 0)
+        return (windows.sum(axis=-2) / counted.sum(axis=-2)).astype(x.dtype)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        counted = self._numpy_windows(np.ones((x.shape[-2], 1)), 0)
+        return self._numpy_windows(x, 0).sum(axis=-2) / counted.sum(axis=-2)
