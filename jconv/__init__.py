@@ -1,21 +1,26 @@
 """Exact 1-D convolution for JAX: equal to a NumPy definition and to Keras, differentiable in every mode."""
 
-from . import reference
+from . import layers, reference
 from .algorithms.einsum import unfold
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
 from .cross_check import cross_check
 from .geometry import output_length
+from .model import Model, Node, sequential
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Model",
+    "Node",
     "conv1d",
     "conv1d_transpose",
     "cross_check",
     "depthwise_conv1d",
     "init_conv1d",
+    "layers",
     "output_length",
     "reference",
     "separable_conv1d",
+    "sequential",
     "unfold",
 ]

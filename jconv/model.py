@@ -1,0 +1,291 @@
+"""A network as data: a graph of named layers, with pure `init`, `apply` and `reference`.
+
+A `Model` holds no arrays. It is hashable when its layers are, so it may be a static argument of `jax.jit`. `params`
+and `state` are dicts, node name to that layer's dict of arrays, with no entry for a layer that has none; two nodes
+with the same `params` key share a layer and its arrays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from . import model_summary
+from .layers.base import Layer, Shape
+
+Tree = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer, its name, and the names of the nodes or model inputs that it reads.
+
+    `params` is the key of its arrays in the model's params and state; by default the node's own name.
+
+    >>> from jconv.layers import Activation
+    >>> Node("relu", Activation("relu"), ("input",)).key
+    'relu'
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    params: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", _names(f"inputs of node {self.name!r}", self.inputs))
+        if not self.inputs:
+            raise ValueError(f"node {self.name!r} must read at least one input, got none")
+        if len(self.inputs) > 1 and not self.layer.merges:
+            kind = type(self.layer).__name__
+            raise ValueError(f"node {self.name!r}: {kind} reads one input, got {len(self.inputs)}: {self.inputs}")
+
+    @property
+    def key(self) -> str:
+        """The key of the node's arrays."""
+        return self.name if self.params is None else self.params
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph of layers: `nodes` in an order in which each reads model inputs or earlier nodes.
+
+    Raises `ValueError` for names that are used twice, unknown or read before they are there, for a node or an input
+    that nothing reads, and for one params key with two different layers.
+
+    >>> from jconv.layers import Add, Conv1D
+    >>> nodes = (Node("conv", Conv1D(1, 3, padding="same"), ("x",)), Node("add", Add(), ("x", "conv")))
+    >>> model = Model(nodes, inputs=("x",), outputs=("add",))
+    >>> params, state = model.init(jax.random.key(0), (10, 1))
+    >>> y, state = model.apply(params, state, jax.numpy.ones((2, 10, 1)))
+    >>> y.shape
+    (2, 10, 1)
+    """
+
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        for field in ("inputs", "outputs"):
+            object.__setattr__(self, field, _names(f"{field} of the model", getattr(self, field)))
+            if not getattr(self, field):
+                raise ValueError(f"{field} of the model must hold at least one name, got none")
+        _check_graph(self)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Tree, Tree]:
+        """`(params, state)` as Keras draws them, in float32.
+
+        `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name. The
+        draw of a node depends on `key` and the node's position alone. Raises `ValueError` for a shape that a node
+        cannot take, naming the node.
+        """
+        shapes = self._shapes(input_shape)
+        params: Tree = {}
+        state: Tree = {}
+        seen: dict[str, tuple[str, Any]] = {}
+        for position, node in enumerate(self.nodes):
+            shape = _read(node, shapes)
+            if node.key in seen:
+                _check_shared(node, shape, *seen[node.key])
+                continue
+            seen[node.key] = node.name, shape
+            arrays, own_state = node.layer.init(jax.random.fold_in(key, position), shape)
+            params |= {node.key: arrays} if arrays else {}
+            state |= {node.key: own_state} if own_state else {}
+        return params, state
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, Tree]:
+        """`(y, state)` of a batch.
+
+        `x` is an array with the batch axis first, or a dict of them by input name; `y` likewise an array for a
+        single output, else a dict. `key` is for layers that draw in training. Raises `ValueError` for arrays that do
+        not fit, naming the node, and for params or state that the model does not have.
+        """
+        values, state = self.values(params, state, x, training=training, key=key)
+        return self._outputs(values, x), state
+
+    def values(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[dict[str, jax.Array], Tree]:
+        """As `apply`, but every node's value by its name: what class activation maps are made of."""
+        self._check_keys(params, state)
+        values = self.named(x)
+        new_state = {name: dict(arrays) for name, arrays in state.items()}
+        for position, node in enumerate(self.nodes):
+            own_key = None if key is None else jax.random.fold_in(key, position)
+            own = params.get(node.key, {}), new_state.get(node.key, {})
+            with _at(node):
+                values[node.name], after = node.layer.apply(*own, _read(node, values), training=training, key=own_key)
+            new_state |= {node.key: after} if after else {}
+        return {node.name: values[node.name] for node in self.nodes}, new_state
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """`apply`'s `y` in NumPy, in float64, or complex128 where an argument is complex."""
+        self._check_keys(params, state)
+        values = self.named(x)
+        for node in self.nodes:
+            own = params.get(node.key, {}), state.get(node.key, {})
+            with _at(node):
+                values[node.name] = node.layer.reference(*own, _read(node, values), training=training)
+        return self._outputs(values, x)
+
+    def output_shapes(self, input_shape: Any) -> dict[str, Shape]:
+        """Each node's output shape for one example, by the node's name."""
+        shapes = self._shapes(input_shape)
+        return {node.name: shapes[node.name] for node in self.nodes}
+
+    def summary(self, input_shape: Any) -> str:
+        """A table to print: each node's layer, output shape, number of arrays' elements, receptive field and FLOPs.
+
+        `params` counts state too, as Keras does. `sees` is the number of input samples that one output sample
+        depends on at most, `"all"` after a layer that sees the whole length. FLOPs are for one example, a
+        multiply-add counted as 2, and `"?"` where a length is not known.
+        """
+        return model_summary.summary(self, input_shape)
+
+    def _shapes(self, input_shape: Any) -> dict[str, Any]:
+        shapes = {name: tuple(shape) for name, shape in self.named(input_shape, "input_shape").items()}
+        for node in self.nodes:
+            with _at(node):
+                shapes[node.name] = node.layer.output_shape(_read(node, shapes))
+        return shapes
+
+    def named(self, x: Any, argument: str = "x") -> dict[str, Any]:
+        """`x` as a dict by input name. Raises `ValueError`, naming the `argument`, where it is none and must be one."""
+        if not isinstance(x, Mapping):
+            if len(self.inputs) != 1:
+                raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {type(x).__name__}")
+            return {self.inputs[0]: x}
+        if set(x) != set(self.inputs):
+            raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {_listed(x)}")
+        return dict(x)
+
+    def _outputs(self, values: Mapping[str, Any], x: Any) -> Any:
+        values = {**self.named(x), **values}
+        named = {name: values[name] for name in self.outputs}
+        return named[self.outputs[0]] if len(self.outputs) == 1 else named
+
+    def _check_keys(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        known = {node.key for node in self.nodes}
+        for word, tree in (("params", params), ("state", state)):
+            if not isinstance(tree, Mapping):
+                raise ValueError(f"{word} must be a dict by node name, got {type(tree).__name__}")
+            if not known.issuperset(tree):
+                raise ValueError(f"{word} has {_listed(set(tree) - known)}; the model's nodes are {_listed(known)}")
+
+
+def sequential(layers: Iterable[Layer], *, names: Sequence[str] | None = None) -> Model:
+    """A chain of layers, from the input `"input"` to the last.
+
+    Nodes are named as Keras names layers, `"conv1d"`, `"conv1d_1"`, ..., unless `names` has one for each layer.
+    Raises `ValueError` for no layer at all and for a wrong number of names.
+
+    >>> from jconv.layers import Conv1D
+    >>> model = sequential([Conv1D(16, 12, stride=12, padding="same"), Conv1D(16, 12, stride=12, padding="same")])
+    >>> model.output_shapes((100, 1))
+    {'conv1d': (9, 16), 'conv1d_1': (1, 16)}
+    """
+    layers = tuple(layers)
+    if not layers:
+        raise ValueError("sequential needs at least one layer, got none")
+    if names is None:
+        names = _keras_names(layers)
+    if len(names) != len(layers):
+        raise ValueError(f"names must have one name for each of {len(layers)} layers, got {len(names)}")
+    reads = ("input", *names)
+    nodes = tuple(Node(name, layer, (read,)) for name, layer, read in zip(names, layers, reads, strict=False))
+    return Model(nodes, ("input",), (names[-1],))
+
+
+def _keras_names(layers: Sequence[Layer]) -> list[str]:
+    counts: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        names.append(f"{name}_{counts[name]}" if counts[name] else name)
+        counts[name] += 1
+    return names
+
+
+def _check_graph(model: Model) -> None:
+    later = {node.name for node in model.nodes}
+    known = set(model.inputs)
+    if len(known) != len(model.inputs):
+        raise ValueError(f"inputs of the model must differ, got {model.inputs}")
+    layers: dict[str, Layer] = {}
+    for node in model.nodes:
+        for name in node.inputs:
+            if name not in known:
+                why = "comes later or is itself; nodes must be in order" if name in later else "does not exist"
+                raise ValueError(f"node {node.name!r} reads {name!r}, which {why}")
+        if node.name in known:
+            raise ValueError(f"the name {node.name!r} is used twice; names of nodes and inputs must differ")
+        if layers.setdefault(node.key, node.layer) != node.layer:
+            raise ValueError(
+                f"node {node.name!r} shares params {node.key!r} with a different layer, {layers[node.key]}"
+            )
+        known.add(node.name)
+    for name in model.outputs:
+        if name not in known:
+            raise ValueError(f"output {name!r} does not exist; the nodes are {_listed(later)}")
+    if len(set(model.outputs)) != len(model.outputs):
+        raise ValueError(f"outputs of the model must differ, got {model.outputs}")
+    unread = known - {name for node in model.nodes for name in node.inputs} - set(model.outputs)
+    if unread:
+        raise ValueError(f"nothing reads {_listed(unread)}; leave it out or make it an output")
+
+
+def _check_shared(node: Node, shape: Any, first: str, first_shape: Any) -> None:
+    layer = node.layer
+    for shapes in (layer.param_shapes, layer.state_shapes):
+        if shapes(shape) != shapes(first_shape):
+            raise ValueError(
+                f"node {node.name!r} shares params {node.key!r} with {first!r}, but its input of shape {shape} needs "
+                f"{shapes(shape)} and that of shape {first_shape} needs {shapes(first_shape)}"
+            )
+
+
+def _read(node: Node, values: Mapping[str, Any]) -> Any:
+    read = tuple(values[name] for name in node.inputs)
+    return read if node.layer.merges else read[0]
+
+
+@contextmanager
+def _at(node: Node) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"node {node.name!r}: {error}") from None
+
+
+def _names(what: str, names: Any) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"{what} must be a tuple of names, got {names!r}")
+    return tuple(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names)) or "nothing"
