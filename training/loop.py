@@ -1,0 +1,152 @@
+"""Training as pure functions: a whole epoch is one compiled call, and so is an evaluation.
+
+The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
+numbers. Adam's learning rate falls along half a cosine to zero over the whole run; the params that are kept are the
+last, which by then have stopped moving, and so have the moving averages of batch normalization. Neither the test set
+nor the training loss picks an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .tasks import Task
+
+Tree = dict[str, dict[str, Any]]
+
+
+class Learner(NamedTuple):
+    """What training changes: the model's params and state, and the optimizer's state."""
+
+    params: Tree
+    state: Tree
+    optimizer: Any
+
+
+class Row(NamedTuple):
+    """One line of `metrics.csv`. Training values are means over the epoch's steps; test values may be absent."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_score: float
+    test_loss: float | None
+    test_score: float | None
+
+
+class Plan(NamedTuple):
+    """The numbers of a run. `evaluate_every` is in epochs; the last epoch is always evaluated."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    evaluate_every: int
+
+
+def start(task: Task, plan: Plan, dtype: Any) -> Learner:
+    """Params as Keras draws them from the seed, in `dtype`, and a fresh optimizer."""
+    params, state = task.model.init(_keys(plan)[0], task.x_train.shape[1:])
+    params, state = jax.tree.map(lambda a: a.astype(dtype), (params, state))
+    return Learner(params, state, optimizer(task, plan).init(params))
+
+
+def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
+    """Adam, its learning rate falling to zero along half a cosine."""
+    return optax.adam(_schedule(task, plan))
+
+
+def train(task: Task, plan: Plan, learner: Learner) -> Iterator[tuple[Learner, Row]]:
+    """Epoch after epoch: the learner and its row, the test set evaluated now and then.
+
+    The buffers of a learner that was yielded are given back to the next epoch, so keep only the last one.
+    """
+    dtype = jax.tree.leaves(learner.params)[0].dtype
+    x, y = _on_device(task.x_train, task.y_train, dtype)
+    test = None if task.x_test is None else _on_device(task.x_test, task.y_test, dtype)
+    one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
+    rate, key = _schedule(task, plan), _keys(plan)[1]
+    steps = steps_per_epoch(task, plan)
+    for epoch in range(plan.epochs):
+        learner, (loss, score) = one_epoch(learner, jax.random.fold_in(key, epoch), x, y)
+        due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
+        tested = evaluate(learner.params, learner.state, *test) if test is not None and due else (None, None)
+        yield learner, Row(epoch + 1, float(rate(epoch * steps)), float(loss), float(score), *map(_number, tested))
+
+
+def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
+    """`(learner, key, x, y) -> (learner, (loss, score))`, compiled: one pass over x (n, length, channels) in batches.
+
+    Examples left over after the last full batch sit this epoch out; the next one draws another order.
+    """
+    steps, adam = steps_per_epoch(task, plan), optimizer(task, plan)
+    size = batch_size(task, plan)
+
+    def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> Any:
+        output, state = task.model.apply(params, state, x, training=True)
+        return task.loss(output, y), (state, task.score(output, y))
+
+    def step(learner: Learner, batch: tuple[jax.Array, jax.Array]) -> tuple[Learner, Any]:
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
+        updates, optimizer_state = adam.update(bar, learner.optimizer)
+        params: Any = optax.apply_updates(learner.params, updates)
+        return Learner(params, state, optimizer_state), (value, score)
+
+    @partial(jax.jit, donate_argnums=0)
+    def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+        order = jax.random.permutation(key, len(x))[: steps * size].reshape(steps, size)
+        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i], y[i])), learner, order)
+        return learner, jax.tree.map(jnp.mean, values)
+
+    return one_epoch
+
+
+def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """`(params, state, x, y) -> (loss, score)`, compiled, with the moving averages of batch normalization."""
+
+    @jax.jit
+    def evaluate(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        output = outputs(task, params, state, x)
+        return task.loss(output, y), task.score(output, y)
+
+    return evaluate
+
+
+def outputs(task: Task, params: Tree, state: Tree, x: jax.Array) -> jax.Array:
+    """The model's outputs for x (n, length, channels), 256 examples at a time so that memory does not grow with n."""
+    return jax.lax.map(lambda one: task.model.apply(params, state, one[None])[0][0], x, batch_size=256)
+
+
+def batch_size(task: Task, plan: Plan) -> int:
+    """The plan's batch size, or the whole training set where that is smaller."""
+    return min(plan.batch_size, len(task.x_train))
+
+
+def steps_per_epoch(task: Task, plan: Plan) -> int:
+    """Full batches in the training set."""
+    return len(task.x_train) // batch_size(task, plan)
+
+
+def _schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
+    return optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps_per_epoch(task, plan))
+
+
+def _keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
+    """The key of the initial params and that of the order of examples."""
+    key = jax.random.key(plan.seed)
+    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
+def _on_device(x: Any, y: Any, dtype: Any) -> tuple[jax.Array, jax.Array]:
+    return jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32)
+
+
+def _number(value: jax.Array | None) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,53 @@
+"""What is minimized, and what is counted, each in JAX; the losses also in NumPy for the gradient proof.
+
+The NumPy ones take complex arrays whose imaginary part is the infinitesimal of a complex step: they choose by real
+parts and take no modulus.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean cross-entropy of softmax(logits) (n, classes) against class numbers (n,); a scalar.
+
+    The softmax is in here and not in the network, so that small probabilities keep their logarithm.
+
+    >>> round(float(cross_entropy(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))), 4)
+    0.6931
+    """
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1).mean()
+
+
+def cross_entropy_reference(logits: Array, labels: Array) -> Any:
+    """`cross_entropy` in NumPy, float64 or complex128."""
+    shifted = logits - logits.real.max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=-1))
+    return (log_sum - np.take_along_axis(shifted, labels[:, None], axis=-1)[:, 0]).mean()
+
+
+def squared_error(output: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean squared error over all axes; a scalar."""
+    return jnp.square(output - target).mean()
+
+
+def squared_error_reference(output: Array, target: Array) -> Any:
+    """`squared_error` in NumPy, float64 or complex128."""
+    return ((output - target) ** 2).mean()
+
+
+def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The share of rows whose largest logit is that of the label; a scalar."""
+    return (logits.argmax(axis=-1) == labels).mean(dtype=logits.dtype)
+
+
+def absolute_error(output: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute error over all axes; a scalar."""
+    return jnp.abs(output - target).mean()

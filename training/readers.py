@@ -1,0 +1,191 @@
+"""Files of series to plain arrays: what each format looks like, and what can be wrong with one.
+
+Tables (`.tsv`, `.csv`) are in the layout of the UCR archive: a row a series, its label first. `.npz` files hold
+`x_train`, `y_train` and, if there is a test set, `x_test` and `y_test`. Whatever cannot be read is a `UserError`
+that names the file and the place. What the values must be is checked in `datasets.py`, once for all formats.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+DELIMITERS = {".tsv": "\t", ".csv": ","}
+HEADER_WORDS = ("label", "class", "target", "y")
+MISSING = ("", "?", "nan", "na")
+
+
+class Part(NamedTuple):
+    """Series as they lie in a file: `x` (n, length, channels) float64, and a label, as text, for each."""
+
+    x: Array
+    labels: list[str]
+
+
+def read(path: Path) -> tuple[Part, Part | None]:
+    """The training part and, if there is one, the test part of a file.
+
+    A table named `..._TRAIN.tsv` has its test part in `..._TEST.tsv` beside it, if that exists.
+
+    Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is no set of series.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file in it")
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        kind = f"a file ending in {suffix}" if suffix else "a file without a suffix"
+        raise UserError(f"{path}: cannot read {kind}; use one of {', '.join(READERS)}")
+    try:
+        return READERS[suffix](path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _read_tables(path: Path) -> tuple[Part, Part | None]:
+    train = _read_table(path)
+    stem = path.stem
+    if not stem.endswith("_TRAIN"):
+        return train, None
+    other = path.with_name(stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
+    return train, _read_table(other) if other.exists() else None
+
+
+def _read_table(path: Path) -> Part:
+    rows = _rows(path)
+    if not rows:
+        raise UserError(f"{path}: the file is empty")
+    if _is_header(rows[0][1]):
+        del rows[0]
+        if not rows:
+            raise UserError(f"{path}: there is a header row and no series")
+    labels, series = [], []
+    for number, cells in rows:
+        if len(cells) < 2:
+            raise UserError(f"{path}: row {number} has a label and no values; the layout is label, value, value, ...")
+        if cells[0].lower() in MISSING:
+            raise UserError(f"{path}: row {number} has no label; the layout is label, value, value, ...")
+        labels.append(_plain(cells[0]))
+        series.append(_values(path, number, cells))
+    first = len(series[0])
+    for (number, _), values in zip(rows, series, strict=True):
+        if len(values) != first:
+            raise UserError(
+                f"{path}: series of unequal length are not supported: row {number} has {len(values)} samples, "
+                f"row {rows[0][0]} has {first}"
+            )
+    return Part(np.array(series)[:, :, None], labels)
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, stripped, each with its line number."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=DELIMITERS[path.suffix.lower()], strict=True)
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not a text file in UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: cannot be read as a table: {error}") from None
+    return [(number, cells) for number, cells in rows if any(cells)]
+
+
+def _is_header(cells: list[str]) -> bool:
+    return cells[0].lower() in HEADER_WORDS or (len(cells) > 1 and not any(_is_value(cell) for cell in cells[1:]))
+
+
+def _is_value(cell: str) -> bool:
+    if cell.lower() in MISSING:
+        return True
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _values(path: Path, number: int, cells: list[str]) -> list[float]:
+    for column, cell in enumerate(cells[1:], start=2):
+        if not _is_value(cell):
+            raise UserError(f"{path}: row {number}, column {column} is not a number: {cell!r}")
+    return [float("nan") if cell.lower() in MISSING else float(cell) for cell in cells[1:]]
+
+
+def _plain(label: Any) -> str:
+    """A label as text; a whole number without its fraction, since archives write class 1 as 1, 1.0 or 1.0e+00."""
+    text = str(label)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
+
+
+def _read_npz(path: Path) -> tuple[Part, Part | None]:
+    arrays = _npz_arrays(path)
+    for name in ("x_train", "y_train"):
+        if name not in arrays:
+            raise UserError(f"{path}: there is no {name}; the file holds {', '.join(arrays) or 'nothing'}")
+    if ("x_test" in arrays) != ("y_test" in arrays):
+        there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
+        raise UserError(f"{path}: there is {there} and no {missing}; a test set needs both")
+    train = _npz_part(path, arrays, "train")
+    return train, _npz_part(path, arrays, "test") if "x_test" in arrays else None
+
+
+def _npz_arrays(path: Path) -> dict[str, Array]:
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty")
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path}: is not a NumPy .npz file") from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise UserError(f"{path}: is a single NumPy array; save several with numpy.savez(path, x_train=..., y_train=...)")
+    arrays = {}
+    with file:
+        for name in file.files:
+            try:
+                arrays[name] = file[name]
+            except (ValueError, EOFError, zipfile.BadZipFile):
+                raise UserError(
+                    f"{path}: {name} is an array of Python objects or damaged; save numbers, or text as a str array"
+                ) from None
+    return arrays
+
+
+def _npz_part(path: Path, arrays: dict[str, Array], part: str) -> Part:
+    x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    if x.ndim not in (2, 3):
+        raise UserError(f"{path}: x_{part} must be (n, length) or (n, length, channels), got shape {x.shape}")
+    if x.dtype.kind not in "iuf":
+        raise UserError(f"{path}: x_{part} must hold real numbers, got {x.dtype}")
+    if x.size == 0:
+        raise UserError(f"{path}: x_{part} is empty, its shape is {x.shape}")
+    if y.ndim != 1:
+        raise UserError(f"{path}: y_{part} must be (n,), a label a series, got shape {y.shape}")
+    if len(x) != len(y):
+        raise UserError(f"{path}: x_{part} has {len(x)} series and y_{part} {len(y)} labels")
+    if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
+        raise UserError(f"{path}: y_{part} must hold whole numbers or text, got {y[~(y == np.round(y))][0]}")
+    if y.dtype.kind not in "biufUS":
+        raise UserError(f"{path}: y_{part} must hold whole numbers or text, got {y.dtype}")
+    texts = y.astype(str) if y.dtype.kind != "S" else np.char.decode(y, "utf-8", "replace")
+    return Part(x.astype(np.float64).reshape(*x.shape[:2], -1), [_plain(text) for text in texts])
+
+
+READERS: dict[str, Callable[[Path], tuple[Part, Part | None]]] = {
+    ".npz": _read_npz,
+    ".tsv": _read_tables,
+    ".csv": _read_tables,
+}

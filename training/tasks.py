@@ -1,0 +1,113 @@
+"""A data set and a kind of network, joined: the arrays to train on, the model, and what is minimized and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jconv import Model
+
+from . import losses
+from .datasets import Dataset, check_classes, standardize
+from .errors import UserError
+from .models import fcn, two_layer
+
+Array = np.ndarray[Any, Any]
+
+WINDOW = 100
+HORIZON = 16
+
+
+class Task(NamedTuple):
+    """All that training, the proof and the pictures need to know of what is learned.
+
+    Inputs are (n, length, channels) float64, standardized; targets are what `loss` takes. `loss` and `score` map
+    outputs and targets to a scalar, `loss_reference` does it in NumPy; `score_name` is the score's word and the head
+    of its column. `classes` is empty for a regression, `baseline` empty for a classification and else the training
+    and test loss of repeating the last sample. `scaling` is the mean and deviation of each channel that were taken out.
+    """
+
+    model: Model
+    x_train: Array
+    y_train: Array
+    x_test: Array | None
+    y_test: Array | None
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    loss_reference: Callable[[Array, Array], Any]
+    score: Callable[[jax.Array, jax.Array], jax.Array]
+    score_name: str
+    classes: tuple[str, ...]
+    baseline: tuple[float, ...]
+    scaling: tuple[Array, Array]
+
+
+def classification(data: Dataset) -> Task:
+    """Tell the classes apart with the fully convolutional network.
+
+    Raises `UserError` for fewer than two classes, and for one that only the test set has.
+    """
+    check_classes(data)
+    data, *scaling = standardize(data)
+    return Task(
+        fcn(len(data.classes)),
+        *(data.x_train, data.y_train, data.x_test, data.y_test),
+        loss=losses.cross_entropy,
+        loss_reference=losses.cross_entropy_reference,
+        score=losses.accuracy,
+        score_name="accuracy",
+        classes=data.classes,
+        baseline=(),
+        scaling=(scaling[0], scaling[1]),
+    )
+
+
+def forecast(data: Dataset) -> Task:
+    """Regress the next 16 samples of the first channel on the 100 before them, with the two-layer network.
+
+    Every window of every series is an example: inputs (n, 100, channels), targets (n, 1, 16). Labels are not used.
+    Raises `UserError` for series shorter than 116 samples.
+    """
+    length = data.x_train.shape[1]
+    if length < WINDOW + HORIZON:
+        raise UserError(
+            f"{data.name}: the two-layer model forecasts {HORIZON} samples from {WINDOW}, so series need at least "
+            f"{WINDOW + HORIZON} samples; these have {length}"
+        )
+    data, *scaling = standardize(data)
+    train = windows(data.x_train)
+    test = (None, None) if data.x_test is None else windows(data.x_test)
+    return Task(
+        two_layer(),
+        *train,
+        *test,
+        loss=losses.squared_error,
+        loss_reference=losses.squared_error_reference,
+        score=losses.absolute_error,
+        score_name="absolute_error",
+        classes=(),
+        baseline=tuple(_persistence(x, y) for x, y in (train, test) if x is not None),
+        scaling=(scaling[0], scaling[1]),
+    )
+
+
+TASKS: dict[str, Callable[[Dataset], Task]] = {"fcn": classification, "two-layer": forecast}
+
+
+def windows(x: Array) -> tuple[Array, Array]:
+    """Series (n, length, channels) to windows (m, 100, channels) and what follows each, (m, 1, 16).
+
+    >>> x, y = windows(np.arange(120.0).reshape(1, 120, 1))
+    >>> x.shape, y.shape, x[1, -1, 0], y[1, 0, 0]
+    ((5, 100, 1), (5, 1, 16), np.float64(100.0), np.float64(101.0))
+    """
+    both = np.lib.stride_tricks.sliding_window_view(x, WINDOW + HORIZON, axis=1)
+    both = both.reshape(-1, x.shape[-1], WINDOW + HORIZON)
+    return both[:, :, :WINDOW].swapaxes(1, 2), both[:, :1, WINDOW:]
+
+
+def _persistence(x: Array, y: Array) -> float:
+    """The squared error of the forecast that nothing will change: what a model must beat."""
+    return float(losses.squared_error_reference(x[:, -1:, :1], y))
