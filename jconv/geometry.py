@@ -10,6 +10,7 @@ The formulas are those of `docs/design.md`. "same" is TensorFlow's and Keras's r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 Padding = str | int | tuple[int, int]
@@ -111,14 +112,9 @@ def make_geometry(
 
     Raises `ValueError` that names the argument for a size below one and for an input shorter than the reach.
     """
-    for name, value in (
-        ("length", length),
-        ("kernel_size", kernel_size),
-        ("stride", stride),
-        ("dilation", dilation),
-        ("groups", groups),
-    ):
-        check_positive(name, value)
+    length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
+    stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
+    groups = check_positive("groups", groups)
     low, high = pad_amounts(length, kernel_size, stride=stride, padding=padding, dilation=dilation)
     geometry = Geometry(length, kernel_size, stride, low, high, dilation, groups)
     if is_integer(length) and length + low + high < geometry.reach:
@@ -158,12 +154,13 @@ def transposed_geometry(
     `length * stride + max(reach - stride, 0)`; with it, `(length - 1) * stride + reach + output_padding`, less
     `2 * (reach // 2)` for "same".
     """
-    for name, value in (("length", length), ("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
-        check_positive(name, value)
+    length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
+    stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
     if padding not in ("valid", "same"):
         raise ValueError(f"padding of a transposed convolution must be valid or same, got {padding!r}")
     if output_padding is not None and not (is_integer(output_padding) and 0 <= output_padding < stride):
         raise ValueError(f"output_padding must be None or at least 0 and below stride={stride}, got {output_padding!r}")
+    output_padding = None if output_padding is None else int(output_padding)
     span = reach(kernel_size, dilation)
     unpadded = (length - 1) * stride + span
     if padding == "valid":
@@ -180,8 +177,8 @@ def transposed_geometry(
 
 
 def is_integer(value: Any) -> bool:
-    """True for Python and NumPy integers, false for booleans, floats and symbolic dimensions."""
-    return hasattr(value, "__index__") and hasattr(value, "bit_length") and not isinstance(value, bool)
+    """True for Python and NumPy integers, false for booleans, floats, arrays and symbolic dimensions."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_symbolic(value: Any) -> bool:
@@ -189,10 +186,13 @@ def is_symbolic(value: Any) -> bool:
     return type(value).__name__ == "_DimExpr"
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Raise `ValueError` unless `value` is an integer above zero, or a symbolic dimension."""
-    if not is_symbolic(value) and not (is_integer(value) and value > 0):
+def check_positive(name: str, value: Any) -> Any:
+    """`value`, an integer above zero as Python's own `int`, or a symbolic dimension; else raise `ValueError`."""
+    if is_symbolic(value):
+        return value
+    if not (is_integer(value) and value > 0):
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
 
 
 def _at_least_zero(size: Any) -> Any:
