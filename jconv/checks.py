@@ -48,17 +48,29 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
 
 def check_input(x: Any, caller: str) -> None:
     """Raise `ValueError` unless `x` has the axes (..., length, channels), neither of the last two empty."""
-    if len(np.shape(x)) < 2:
-        raise ValueError(f"{caller} takes x of shape (..., length, channels), got shape {tuple(x.shape)}")
-    for name, size in (("length", x.shape[-2]), ("channel count", x.shape[-1])):
+    shape = np.shape(x)
+    if len(shape) < 2:
+        raise ValueError(f"{caller} takes x of shape (..., length, channels), got shape {shape}")
+    for name, size in (("length", shape[-2]), ("channel count", shape[-1])):
         if not is_symbolic(size) and size < 1:
-            raise ValueError(f"the {name} of x must be at least 1, got shape {tuple(x.shape)}")
+            raise ValueError(f"the {name} of x must be at least 1, got shape {shape}")
 
 
 def check_bias(params: Mapping[str, Any], out_channels: int) -> None:
     """Raise `ValueError` unless the bias, where there is one, has shape `(out_channels,)`."""
     if "bias" in params and np.shape(params["bias"]) != (out_channels,):
         raise ValueError(f"params['bias'] must have shape {(out_channels,)}, got {np.shape(params['bias'])}")
+
+
+def check_pointwise(params: Mapping[str, Any]) -> None:
+    """Raise `ValueError` unless the pointwise kernel has one tap and takes what the depthwise kernel gives."""
+    depthwise, pointwise = np.shape(params["depthwise_kernel"]), np.shape(params["pointwise_kernel"])
+    channels = depthwise[1] * depthwise[2]
+    if pointwise[:2] != (1, channels):
+        raise ValueError(
+            f"params['pointwise_kernel'] must have shape (1, {channels}, out_channels) after a depthwise kernel of "
+            f"shape {depthwise}, got {pointwise}"
+        )
 
 
 def check_dtype(name: str, array: Any) -> None:
@@ -83,7 +95,8 @@ def conv_geometry(
     pad the array first, `(low, high)` samples, and the geometry is the valid convolution of the padded array.
     """
     kernel_size, in_per_group, out_channels = kernel.shape
-    check_positive("groups", groups)
+    groups = check_positive("groups", groups)
+    stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
     if x.shape[-1] != in_per_group * groups:
         kernel_shape = tuple(kernel.shape)
         raise ValueError(

@@ -145,6 +145,8 @@ def separable_conv1d(
     [[9.0]]
     """
     checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
+    checks.check_pointwise(params)
+    checks.check_input(x, "separable_conv1d")
     inner = depthwise_conv1d(
         {"kernel": params["depthwise_kernel"]},
         x,

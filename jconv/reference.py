@@ -134,6 +134,7 @@ def conv1d_vjp(
         groups=groups,
         padding_mode=padding_mode,
     )
+    checks.check_bias(params, kernel.shape[2])
     expected = (*x.shape[:-2], geometry.out_length, kernel.shape[2])
     if y_bar.shape != expected:
         raise ValueError(f"cotangent must have the output's shape {expected}, got {y_bar.shape}")
@@ -181,6 +182,8 @@ def separable_conv1d(
 ) -> Array:
     """A depthwise convolution, then one of kernel size 1, with the param names of Keras."""
     checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
+    checks.check_pointwise(params)
+    checks.check_input(x, "separable_conv1d")
     inner = depthwise_conv1d(
         {"kernel": params["depthwise_kernel"]},
         x,
@@ -223,16 +226,14 @@ def conv1d_transpose(
 def forward(x: Array, kernel: Array, geometry: Geometry) -> Array:
     """The bilinear map itself: (..., length, in), (kernel_size, in / groups, out) -> (..., out_length, out)."""
     windows = _grouped_windows(x, geometry)
-    kernel = kernel.reshape(*kernel.shape[:2], geometry.groups, -1)
-    y = np.einsum("...tkgi,kigo->...tgo", windows, kernel, optimize=True)
-    return y.reshape(*y.shape[:-2], -1)
+    y = np.einsum("...tkgi,kigo->...tgo", windows, _by_group(kernel, geometry.groups), optimize=True)
+    return y.reshape(*y.shape[:-2], kernel.shape[-1])
 
 
 def input_gradient(y_bar: Array, kernel: Array, geometry: Geometry) -> Array:
     """Adjoint in x: every output sample gives back to the samples it read, tap by tap."""
     g = geometry
-    kernel = kernel.reshape(*kernel.shape[:2], g.groups, -1)
-    y_bar = y_bar.reshape(*y_bar.shape[:-1], g.groups, -1)
+    kernel, y_bar = _by_group(kernel, g.groups), _by_group(y_bar, g.groups)
     taps = np.einsum("...tgo,kigo->...tkgi", y_bar, kernel, optimize=True)
     channels = kernel.shape[1] * g.groups
     padded = np.zeros((*y_bar.shape[:-3], g.low + g.length + g.high, channels), taps.dtype)
@@ -246,16 +247,21 @@ def input_gradient(y_bar: Array, kernel: Array, geometry: Geometry) -> Array:
 def kernel_gradient(x: Array, y_bar: Array, geometry: Geometry) -> Array:
     """Adjoint in the kernel: each tap collects the product of what it read and what came back."""
     windows = _grouped_windows(x, geometry)
-    y_bar = y_bar.reshape(*y_bar.shape[:-1], geometry.groups, -1)
     windows = windows.reshape(-1, *windows.shape[-4:])
-    y_bar = y_bar.reshape(-1, *y_bar.shape[-3:])
-    kernel_bar = np.einsum("ntkgi,ntgo->kigo", windows, y_bar, optimize=True)
-    return kernel_bar.reshape(*kernel_bar.shape[:2], -1)
+    grouped = _by_group(y_bar, geometry.groups)
+    grouped = grouped.reshape(-1, *grouped.shape[-3:])
+    kernel_bar = np.einsum("ntkgi,ntgo->kigo", windows, grouped, optimize=True)
+    return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1])
 
 
 def _grouped_windows(x: Array, g: Geometry) -> Array:
     windows = unfold(pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
-    return windows.reshape(*windows.shape[:-1], g.groups, -1)
+    return _by_group(windows, g.groups)
+
+
+def _by_group(array: Array, groups: int) -> Array:
+    # Not -1 for the last size, which an empty batch leaves open.
+    return array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)
 
 
 def _exact(array: Any) -> Array:

@@ -120,8 +120,6 @@ def _random_setting(rng: np.random.Generator, fixed: dict[str, Any]) -> Setting:
     out_channels += out_channels % 2 * groups * (options["activation"] == "glu")  # glu halves the channels
     padding = options["padding"]
     padded = {"valid": 0, "same": span, "causal": span, "full": 2 * span, low: 2 * low, (low, high): low + high}
-        padding
-    ]
     return Setting(
         lead=pick(LEADS),
         length=max(length, span - padded[padding]),

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import checks
 from ..geometry import Geometry, make_geometry
 
 # Windows of few taps are strided slices, which XLA fuses into the contraction's operand; a slice a tap takes long to
@@ -29,10 +30,14 @@ def unfold(x: jax.Array, kernel_size: int, *, stride: int = 1, dilation: int = 1
     >>> unfold(jnp.arange(8.0)[:, None], 3, stride=2, dilation=2)[..., 0].tolist()
     [[0.0, 2.0, 4.0], [2.0, 4.0, 6.0]]
     """
+    x = jnp.asarray(x)
+    checks.check_input(x, "unfold")
     geometry = make_geometry(x.shape[-2], kernel_size, stride=stride, dilation=dilation)
+    # As the geometry has them: Python's own integers, whatever came in.
+    kernel_size, stride, dilation = geometry.kernel_size, geometry.stride, geometry.dilation
+    windows = geometry.out_length
     if kernel_size == 1 and stride == 1:
         return x[..., None, :]
-    windows = geometry.out_length
     if kernel_size > MOST_SLICES:
         first = jnp.arange(windows, dtype=np.int32)[:, None] * stride
         at = first + np.arange(kernel_size, dtype=np.int32) * dilation
@@ -66,12 +71,10 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """Windows of `x` against `y_bar`, summed over batch and time."""
     g = geometry
     windows = unfold(_pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
-    windows = windows.reshape(*windows.shape[:-1], g.groups, -1) if g.groups > 1 else windows
     if g.groups == 1:
         return _einsum("ntki,nto->kio", windows, y_bar, precision)
-    grouped = y_bar.reshape(*y_bar.shape[:-1], g.groups, -1)
-    kernel_bar = _einsum("ntkgi,ntgo->kigo", windows, grouped, precision)
-    return kernel_bar.reshape(*kernel_bar.shape[:2], -1)
+    kernel_bar = _einsum("ntkgi,ntgo->kigo", _by_group(windows, g.groups), _by_group(y_bar, g.groups), precision)
+    return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1])
 
 
 def swap_channels(kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -85,10 +88,13 @@ def swap_channels(kernel: jax.Array, geometry: Geometry) -> jax.Array:
 def _contract(windows: jax.Array, kernel: jax.Array, groups: int, precision: Any) -> jax.Array:
     if groups == 1:
         return _einsum("ntki,kio->nto", windows, kernel, precision)
-    windows = windows.reshape(*windows.shape[:-1], groups, -1)
-    kernel = kernel.reshape(*kernel.shape[:2], groups, -1)
-    y = _einsum("ntkgi,kigo->ntgo", windows, kernel, precision)
-    return y.reshape(*y.shape[:-2], -1)
+    y = _einsum("ntkgi,kigo->ntgo", _by_group(windows, groups), _by_group(kernel, groups), precision)
+    return y.reshape(*y.shape[:-2], kernel.shape[-1])
+
+
+def _by_group(x: jax.Array, groups: int) -> jax.Array:
+    # Not -1 for the last size, which an empty batch leaves open.
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
 
 
 def _einsum(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
