@@ -129,7 +129,8 @@ def _check_varies(name: str, x: Array) -> None:
     for channel in range(x.shape[-1]):
         if np.ptp(x[..., channel]) == 0:
             which = f"channel {channel + 1} of " if x.shape[-1] > 1 else ""
-            raise UserError(f"{name}: {which}the training series is {x.flat[channel]:g} everywhere; nothing to learn from")
+            value = x[0, 0, channel]
+            raise UserError(f"{name}: {which}the training series is {value:g} everywhere; there is nothing to learn")
 
 
 def _sizes(x: Array) -> str:

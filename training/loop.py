@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .tasks import Task
+from .tasks import Examples, Task
 
 Tree = dict[str, dict[str, Any]]
 
@@ -41,7 +41,11 @@ class Row(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The numbers of a run. `evaluate_every` is in epochs; the last epoch is always evaluated."""
+    """The numbers of a run.
+
+    `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
+    evaluated.
+    """
 
     epochs: int
     batch_size: int
@@ -52,7 +56,7 @@ class Plan(NamedTuple):
 
 def start(task: Task, plan: Plan, dtype: Any) -> Learner:
     """Params as Keras draws them from the seed, in `dtype`, and a fresh optimizer."""
-    params, state = task.model.init(_keys(plan)[0], task.x_train.shape[1:])
+    params, state = task.model.init(_keys(plan)[0], task.train.x.shape[1:])
     params, state = jax.tree.map(lambda a: a.astype(dtype), (params, state))
     return Learner(params, state, optimizer(task, plan).init(params))
 
@@ -67,16 +71,15 @@ def train(task: Task, plan: Plan, learner: Learner) -> Iterator[tuple[Learner, R
 
     The buffers of a learner that was yielded are given back to the next epoch, so keep only the last one.
     """
-    dtype = jax.tree.leaves(learner.params)[0].dtype
-    x, y = _on_device(task.x_train, task.y_train, dtype)
-    test = None if task.x_test is None else _on_device(task.x_test, task.y_test, dtype)
+    x, y = on_device(task.train, learner)
+    test = on_device(task.test, learner) if task.test else None
     one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
     rate, key = _schedule(task, plan), _keys(plan)[1]
     steps = steps_per_epoch(task, plan)
     for epoch in range(plan.epochs):
         learner, (loss, score) = one_epoch(learner, jax.random.fold_in(key, epoch), x, y)
         due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
-        tested = evaluate(learner.params, learner.state, *test) if test is not None and due else (None, None)
+        tested = evaluate(learner.params, learner.state, *test)[1:] if test and due else (None, None)
         yield learner, Row(epoch + 1, float(rate(epoch * steps)), float(loss), float(score), *map(_number, tested))
 
 
@@ -86,7 +89,6 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple
     Examples left over after the last full batch sit this epoch out; the next one draws another order.
     """
     steps, adam = steps_per_epoch(task, plan), optimizer(task, plan)
-    size = batch_size(task, plan)
 
     def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> Any:
         output, state = task.model.apply(params, state, x, training=True)
@@ -101,37 +103,37 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple
 
     @partial(jax.jit, donate_argnums=0)
     def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
-        order = jax.random.permutation(key, len(x))[: steps * size].reshape(steps, size)
+        order = jax.random.permutation(key, len(x))[: steps * plan.batch_size].reshape(steps, -1)
         learner, values = jax.lax.scan(lambda c, i: step(c, (x[i], y[i])), learner, order)
         return learner, jax.tree.map(jnp.mean, values)
 
     return one_epoch
 
 
-def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """`(params, state, x, y) -> (loss, score)`, compiled, with the moving averages of batch normalization."""
+def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+    """`(params, state, x, y) -> (output, loss, score)`, compiled, with the moving averages of batch normalization.
+
+    It takes 256 examples of x (n, length, channels) at a time, so that memory does not grow with n.
+    """
 
     @jax.jit
-    def evaluate(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        output = outputs(task, params, state, x)
-        return task.loss(output, y), task.score(output, y)
+    def evaluate(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        output = jax.lax.map(lambda one: task.model.apply(params, state, one[None])[0][0], x, batch_size=256)
+        return output, task.loss(output, y), task.score(output, y)
 
     return evaluate
 
 
-def outputs(task: Task, params: Tree, state: Tree, x: jax.Array) -> jax.Array:
-    """The model's outputs for x (n, length, channels), 256 examples at a time so that memory does not grow with n."""
-    return jax.lax.map(lambda one: task.model.apply(params, state, one[None])[0][0], x, batch_size=256)
-
-
-def batch_size(task: Task, plan: Plan) -> int:
-    """The plan's batch size, or the whole training set where that is smaller."""
-    return min(plan.batch_size, len(task.x_train))
+def on_device(examples: Examples, learner: Learner) -> tuple[jax.Array, jax.Array]:
+    """Inputs and targets as JAX arrays, of the params' type where they are not class numbers."""
+    dtype = jax.tree.leaves(learner.params)[0].dtype
+    x, y = examples
+    return jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32)
 
 
 def steps_per_epoch(task: Task, plan: Plan) -> int:
     """Full batches in the training set."""
-    return len(task.x_train) // batch_size(task, plan)
+    return len(task.train.x) // plan.batch_size
 
 
 def _schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
@@ -142,10 +144,6 @@ def _keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
     """The key of the initial params and that of the order of examples."""
     key = jax.random.key(plan.seed)
     return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-
-
-def _on_device(x: Any, y: Any, dtype: Any) -> tuple[jax.Array, jax.Array]:
-    return jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32)
 
 
 def _number(value: jax.Array | None) -> float | None:

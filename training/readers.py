@@ -151,7 +151,7 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
     except (ValueError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{path}: is not a NumPy .npz file") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
-        raise UserError(f"{path}: is a single NumPy array; save several with numpy.savez(path, x_train=..., y_train=...)")
+        raise UserError(f"{path}: is a single array; save several with numpy.savez(path, x_train=..., y_train=...)")
     arrays = {}
     with file:
         for name in file.files:

@@ -21,20 +21,25 @@ WINDOW = 100
 HORIZON = 16
 
 
+class Examples(NamedTuple):
+    """Inputs (n, length, channels) float64, standardized, and the n targets that the task's loss takes."""
+
+    x: Array
+    y: Array
+
+
 class Task(NamedTuple):
     """All that training, the proof and the pictures need to know of what is learned.
 
-    Inputs are (n, length, channels) float64, standardized; targets are what `loss` takes. `loss` and `score` map
-    outputs and targets to a scalar, `loss_reference` does it in NumPy; `score_name` is the score's word and the head
-    of its column. `classes` is empty for a regression, `baseline` empty for a classification and else the training
-    and test loss of repeating the last sample. `scaling` is the mean and deviation of each channel that were taken out.
+    `test` is None where there is no test set. `loss` and `score` map outputs and targets to a scalar, `loss_reference`
+    does it in NumPy; `score_name` is the score's word and the head of its column. `classes` is empty for a
+    regression, `baseline` empty for a classification and else the training and test loss of repeating the last
+    sample. `scaling` is the mean and deviation of each channel that were taken out.
     """
 
     model: Model
-    x_train: Array
-    y_train: Array
-    x_test: Array | None
-    y_test: Array | None
+    train: Examples
+    test: Examples | None
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     loss_reference: Callable[[Array, Array], Any]
     score: Callable[[jax.Array, jax.Array], jax.Array]
@@ -53,7 +58,8 @@ def classification(data: Dataset) -> Task:
     data, *scaling = standardize(data)
     return Task(
         fcn(len(data.classes)),
-        *(data.x_train, data.y_train, data.x_test, data.y_test),
+        Examples(data.x_train, data.y_train),
+        None if data.x_test is None or data.y_test is None else Examples(data.x_test, data.y_test),
         loss=losses.cross_entropy,
         loss_reference=losses.cross_entropy_reference,
         score=losses.accuracy,
@@ -78,17 +84,17 @@ def forecast(data: Dataset) -> Task:
         )
     data, *scaling = standardize(data)
     train = windows(data.x_train)
-    test = (None, None) if data.x_test is None else windows(data.x_test)
+    test = None if data.x_test is None else windows(data.x_test)
     return Task(
         two_layer(),
-        *train,
-        *test,
+        train,
+        test,
         loss=losses.squared_error,
         loss_reference=losses.squared_error_reference,
         score=losses.absolute_error,
         score_name="absolute_error",
         classes=(),
-        baseline=tuple(_persistence(x, y) for x, y in (train, test) if x is not None),
+        baseline=tuple(_persistence(examples) for examples in (train, test) if examples),
         scaling=(scaling[0], scaling[1]),
     )
 
@@ -96,7 +102,7 @@ def forecast(data: Dataset) -> Task:
 TASKS: dict[str, Callable[[Dataset], Task]] = {"fcn": classification, "two-layer": forecast}
 
 
-def windows(x: Array) -> tuple[Array, Array]:
+def windows(x: Array) -> Examples:
     """Series (n, length, channels) to windows (m, 100, channels) and what follows each, (m, 1, 16).
 
     >>> x, y = windows(np.arange(120.0).reshape(1, 120, 1))
@@ -105,9 +111,9 @@ def windows(x: Array) -> tuple[Array, Array]:
     """
     both = np.lib.stride_tricks.sliding_window_view(x, WINDOW + HORIZON, axis=1)
     both = both.reshape(-1, x.shape[-1], WINDOW + HORIZON)
-    return both[:, :, :WINDOW].swapaxes(1, 2), both[:, :1, WINDOW:]
+    return Examples(both[:, :, :WINDOW].swapaxes(1, 2), both[:, :1, WINDOW:])
 
 
-def _persistence(x: Array, y: Array) -> float:
+def _persistence(examples: Examples) -> float:
     """The squared error of the forecast that nothing will change: what a model must beat."""
-    return float(losses.squared_error_reference(x[:, -1:, :1], y))
+    return float(losses.squared_error_reference(examples.x[:, -1:, :1], examples.y))

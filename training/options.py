@@ -1,0 +1,133 @@
+"""The command line of `python -m training.fit`: what can be asked for, and what is refused before any work."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from .datasets import BUILT_IN
+from .tasks import TASKS
+
+DESCRIPTION = """\
+Train a 1-D convolutional network on a set of series, after proving its gradients.
+
+Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
+a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
+
+EPILOG = """\
+examples:
+  python -m training.fit
+  python -m training.fit --model two-layer
+  python -m training.fit --data series.csv --epochs 100 --out runs/first
+  python -m training.fit --data Trace_TRAIN.tsv
+  python -m training.fit --seed 1 --overwrite --skip-proof
+
+data files:
+  .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
+               set of X_TRAIN.tsv where it lies beside it.
+  .npz         x_train (n, length) or (n, length, channels), y_train (n,); x_test and y_test, or neither.
+  Series have one length and no missing values. Each channel is standardized by the training set.
+
+models:
+  fcn          tells classes apart: convolutions of 128, 256, 128 filters and kernel sizes 8, 5, 3, each with batch
+               normalization and relu; the mean over time; one dense layer.
+  two-layer    forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel size
+               12, stride 12. Labels are not used.
+
+the run folder:
+  config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures.
+  Ctrl-C stops after the epoch and saves what there is.
+
+exit codes: 0 done, 1 gradients not proved, 2 a mistake in an option or a file, 130 stopped by Ctrl-C."""
+
+
+class Options(NamedTuple):
+    """What was asked for. None stands for a default that depends on the model or the data."""
+
+    data: str
+    model: str
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float
+    seed: int
+    out: Path
+    overwrite: bool
+    device: str | None
+    x64: bool
+    skip_proof: bool
+
+
+def parse(arguments: Sequence[str] | None) -> Options:
+    """The options in `arguments`, by default those of the process.
+
+    A mistake is one line on standard error and `SystemExit(2)`.
+
+    >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
+    'runs/gunpoint-two-layer-3'
+    """
+    values = vars(_parser().parse_args(arguments))
+    if values["out"] is None:
+        values["out"] = Path("runs") / f"{Path(values['data']).stem}-{values['model']}-{values['seed']}"
+    return Options(**values)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"fit: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m training.fit",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--data", default="gunpoint", metavar="NAME|FILE", help=f"{', '.join(BUILT_IN)} (the default), or a file")
+    add("--model", default="fcn", choices=list(TASKS), help="the network; default fcn")
+    add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
+    add(
+        "--batch-size",
+        type=_whole(1),
+        metavar="N",
+        help="examples a step; default a tenth of the training set, from 4 to 16; two-layer 32",
+    )
+    add("--learning-rate", type=_rate, default=1e-3, metavar="R", help="Adam's first, falling to zero; default 0.001")
+    add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
+    add("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--x64", action="store_true", help="train in float64; the proof always is")
+    add("--skip-proof", action="store_true", help="train without proving the gradients first")
+    return parser
+
+
+def _whole(least: int) -> Any:
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        # The seed and the counts are 32-bit numbers in JAX.
+        if not least <= value < 2**31:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        return value
+
+    return convert
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
+    return value

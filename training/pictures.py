@@ -1,0 +1,152 @@
+"""The pictures of a run, as the bytes of PNG files.
+
+Figures are made without `pyplot`, so that nothing depends on a display or on what else the process draws.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from jconv.layers import Dense, GlobalAveragePooling1D
+
+from .loop import Row
+from .tasks import HORIZON, WINDOW, Examples, Task
+
+Array = np.ndarray[Any, Any]
+Tree = dict[str, dict[str, Any]]
+
+TRAIN, TEST, FAINT = "#1f5fa8", "#d1661f", "#999999"
+COLORS = "coolwarm"
+MOST_CLASSES = 6
+SERIES_A_CLASS = 3
+
+
+def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
+    """Loss and score over the epochs, training and test."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [row.epoch for row in rows]
+    for axes, field, word in ((left, "loss", "loss"), (right, "score", task.score_name.replace("_", " "))):
+        axes.plot(epochs, [getattr(row, f"train_{field}") for row in rows], color=TRAIN, lw=1.2, label="training")
+        tested = [(row.epoch, getattr(row, f"test_{field}")) for row in rows if row.test_loss is not None]
+        if tested:
+            axes.plot(*zip(*tested, strict=True), color=TEST, lw=1.2, marker=".", ms=4, label="test")
+        axes.set(xlabel="epoch", ylabel=word)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    left.set_yscale("log")
+    if task.baseline:
+        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label="last sample repeated")
+    else:
+        right.set_ylim(-0.02, 1.02)
+    left.legend(frameon=False)
+    return _png(figure)
+
+
+def confusion_matrix(labels: Array, predicted: Array, classes: Sequence[str], part: str) -> bytes:
+    """How many series of each class (row) were taken for each class (column); labels and predictions are (n,)."""
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (labels, predicted), 1)
+    side = min(3.2 + 0.45 * len(classes), 14)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) <= 20:
+        for (row, column), count in np.ndenumerate(counts):
+            color = "white" if share[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=color)
+    places = range(len(classes))
+    axes.set_xticks(places, classes, rotation=0 if len(classes) <= 4 else 90)
+    axes.set_yticks(places, classes)
+    right = int(np.trace(counts))
+    axes.set(xlabel="predicted", ylabel="true", title=f"{part} series: {right} of {len(labels)} right")
+    return _png(figure)
+
+
+def class_activation_map(task: Task, params: Tree, state: Tree, examples: Examples) -> bytes:
+    """Where in time the network sees a class: the map of Zhou et al. (2016) over a few series a class.
+
+    The map of class c at sample t is the last feature map times the dense kernel's column c, whose mean over time,
+    plus the bias, is the class's logit. Each series is drawn in the colors of its own class's map.
+    """
+    x, y = examples
+    shown = [number for number in range(len(task.classes)) if (y == number).any()][:MOST_CLASSES]
+    picked = [np.flatnonzero(y == number)[:SERIES_A_CLASS] for number in shown]
+    maps, logits = activation_maps(task, params, state, x[np.concatenate(picked)])
+    found = iter(zip(maps, logits, strict=True))
+    limit = float(np.abs(maps).max()) or 1.0
+    scale = Normalize(-limit, limit)
+    figure = Figure(figsize=(3.4 * SERIES_A_CLASS + 1, 2.1 * len(shown) + 0.5), layout="constrained")
+    grid = figure.subplots(len(shown), SERIES_A_CLASS, squeeze=False, sharex=True, sharey=True)
+    for row, number, indices in zip(grid, shown, picked, strict=True):
+        for axes in row[len(indices) :]:
+            axes.set_axis_off()
+        for axes, index in zip(row, indices, strict=False):
+            map_, logit = next(found)
+            _colored_line(axes, x[index, :, 0], map_[:, number], scale)
+            guess = int(logit.argmax())
+            verdict = "" if guess == number else f", taken for {task.classes[guess]}"
+            axes.set_title(f"{task.classes[number]}, series {index + 1}{verdict}", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("sample")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("standardized value", fontsize=8)
+    bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=grid, shrink=0.8, pad=0.01)
+    bar.set_label("evidence for the series' own class")
+    return _png(figure)
+
+
+def activation_maps(task: Task, params: Tree, state: Tree, x: Array) -> tuple[Array, Array]:
+    """`(maps, logits)`, (n, length, classes) and (n, classes), of x (n, length, channels)."""
+    pool = next(node for node in task.model.nodes if isinstance(node.layer, GlobalAveragePooling1D))
+    dense = next(node for node in task.model.nodes if isinstance(node.layer, Dense))
+    kernel = np.asarray(params[dense.key]["kernel"])
+    values, _ = task.model.values(params, state, x.astype(kernel.dtype))
+    return np.asarray(values[pool.inputs[0]]) @ kernel, np.asarray(values[dense.name])
+
+
+def predictions(examples: Examples, output: Array, part: str) -> bytes:
+    """Six windows spread over the set, what followed each and what was forecast, `output` (n, 1, 16)."""
+    x, y = examples
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    grid = figure.subplots(2, 3, sharex=True, sharey=True)
+    past, future = np.arange(WINDOW), np.arange(WINDOW, WINDOW + HORIZON)
+    for axes, index in zip(grid.flat, np.linspace(0, len(x) - 1, 6).astype(int), strict=True):
+        axes.plot(past, x[index, :, 0], color=FAINT, lw=1.2, label="input")
+        axes.plot(future, y[index, 0], color=TRAIN, lw=1.6, label="what followed")
+        axes.plot(future, output[index, 0], color=TEST, lw=1.6, ls="--", label="forecast")
+        axes.plot(future[[0, -1]], [x[index, -1, 0]] * 2, color="black", lw=0.8, ls=":", label="last sample repeated")
+        axes.set_title(f"{part} window {index + 1}", fontsize=9)
+        axes.grid(alpha=0.3)
+    for axes in grid[-1]:
+        axes.set_xlabel("sample")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("standardized value", fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return _png(figure)
+
+
+def _colored_line(axes: Any, values: Array, colors: Array, scale: Normalize) -> None:
+    points = np.stack([np.arange(len(values)), values], axis=1)
+    segments = np.stack([points[:-1], points[1:]], axis=1)
+    line = LineCollection(list(segments), cmap=COLORS, norm=scale, lw=2.2, capstyle="round")
+    line.set_array((colors[:-1] + colors[1:]) / 2)
+    axes.add_collection(line)
+    axes.autoscale()
+    axes.set_facecolor("#f7f7f7")
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return content.getvalue()

@@ -1,0 +1,69 @@
+"""What the command prints: the opening, the line of the proof, and the table at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .datasets import Dataset
+from .proof import THRESHOLD, Proof
+from .tasks import Task
+
+Tree = dict[str, dict[str, Any]]
+
+
+class Result(NamedTuple):
+    """The trained model on one part of the data: loss, score, and outputs (n, ...)."""
+
+    loss: float
+    score: float
+    output: np.ndarray[Any, Any]
+
+
+def opening(data: Dataset, task: Task, model: str, params: Tree) -> str:
+    """What is about to be trained on what."""
+    count, length, channels = data.x_train.shape
+    test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
+    size = sum(array.size for own in params.values() for array in own.values())
+    words = [f"{count} training and {test} of {length} samples", f"{channels} channel{'s' if channels > 1 else ''}"]
+    words += [f"{len(task.classes)} classes"] if task.classes else [f"{len(task.train.x)} training windows"]
+    return f"data       {data.name}: {', '.join(words)}\nmodel      {model}, {size:,} parameters"
+
+
+def proof_line(proof: Proof) -> str:
+    """The verdict of the gradient proof, and every deviation above the threshold."""
+    failures = proof.failures()
+    if failures:
+        lines = [f"gradients  NOT proved, these deviate by more than {THRESHOLD:.0e}:"]
+        return "\n".join(lines + [f"           {value:.1e}  {what}" for what, value in failures.items()])
+    return f"gradients  {_worst(proof)}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
+
+
+def closing(
+    task: Task, results: dict[str, Result], proof: Proof | None, seconds: dict[str, float], folder: Path
+) -> str:
+    """The table at the end of a run."""
+    score = task.score_name.replace("_", " ")
+    digits = 4
+    rows = [["", *results]]
+    rows += [["loss", *(f"{result.loss:.{digits}f}" for result in results.values())]]
+    rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
+    if task.baseline:
+        rows += [["last sample repeated, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
+    width = max(len(row[0]) for row in rows)
+    table = [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
+    files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
+    lines = [
+        f"gradients  {_worst(proof) if proof else 'not proved: --skip-proof'}",
+        f"seconds    {sum(seconds.values()):.1f} ({parts})",
+        f"files      {folder}: {files}",
+    ]
+    return "\n".join(["", *table, "", *lines])
+
+
+def _worst(proof: Proof) -> str:
+    what, value = proof.worst()
+    return f"worst relative deviation {value:.1e} ({what})"
