@@ -123,10 +123,11 @@ class Layer:
         words = []
         for field in fields(self):
             value = getattr(self, field.name)
+            shown = getattr(value, "__name__", repr(value))
             if field.default is MISSING:
-                words.append(repr(value))
+                words.append(shown)
             elif value != field.default:
-                words.append(f"{field.name}={getattr(value, '__name__', repr(value))}")
+                words.append(f"{field.name}={shown}")
         return f"{type(self).__name__}({', '.join(words)})"
 
 

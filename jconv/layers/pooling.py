@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import jax
@@ -18,6 +19,9 @@ from .. import reference
 from ..algorithms.einsum import unfold
 from ..geometry import Geometry, check_positive, make_geometry
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+
+# Up to here a comparison a tap is the fastest, forward and gradient.
+MOST_TAPS = 8
 
 
 class _Pooling(Layer):
@@ -52,24 +56,54 @@ class _Pooling(Layer):
     def _geometry(self, length: int) -> Geometry:
         return make_geometry(length, self.pool_size, stride=self._stride, padding=self.padding)
 
+    def _padded(self, x: Any, fill: float) -> Any:
+        """`x`, of NumPy or JAX, with `fill` around it where the padding is `"same"`."""
+        geometry = self._geometry(x.shape[-2])
+        widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
+        return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, constant_values=fill)
+
     def _windows(self, x: jax.Array, fill: float) -> jax.Array:
         """(..., length, channels) to (..., out_length, pool_size, channels)."""
-        geometry = self._geometry(x.shape[-2])
-        widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
-        return unfold(jnp.pad(x, widths, constant_values=fill), self.pool_size, stride=self._stride)
+        return unfold(self._padded(x, fill), self.pool_size, stride=self._stride)
 
     def _numpy_windows(self, x: Array, fill: float) -> Array:
-        geometry = self._geometry(x.shape[-2])
-        widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
-        return reference.unfold(np.pad(x, widths, constant_values=fill), self.pool_size, stride=self._stride)
+        return reference.unfold(self._padded(x, fill), self.pool_size, stride=self._stride)
+
+
+def greatest(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """The greatest of each window of `x` (..., length, channels), the first where several tie.
+
+    >>> greatest(jnp.array([[3.0], [1.0], [2.0]]), Geometry(length=3, kernel_size=2)).ravel().tolist()
+    [3.0, 2.0]
+    """
+    size, stride = geometry.kernel_size, geometry.stride
+    span = (geometry.out_length - 1) * stride + 1
+    if size <= MOST_TAPS:
+        return reduce(_first_greater, (_cut(x, k, span, stride) for k in range(size)))
+    # Windows of twice the size from two that overlap or meet: for long pools, and above all for their gradient, far
+    # fewer passes than one a tap.
+    reached = 1
+    while reached < size:
+        step = min(reached, size - reached)
+        length = x.shape[-2] - step
+        x = _first_greater(_cut(x, 0, length), _cut(x, step, length))
+        reached += step
+    return _cut(x, 0, span, stride)
+
+
+def _first_greater(first: jax.Array, second: jax.Array) -> jax.Array:
+    return jnp.where((second > first) | jnp.isnan(second), second, first)
+
+
+def _cut(x: jax.Array, start: int, length: Any, stride: int = 1) -> jax.Array:
+    return jax.lax.slice_in_dim(x, start, start + length, stride, axis=-2)
 
 
 @dataclass(frozen=True)
 class MaxPooling1D(_Pooling):
     """Keras's `MaxPooling1D`: the greatest value of each window. `padding` is `"valid"` or `"same"`.
 
-    Values that tie for the greatest share the gradient equally (Keras's JAX backend gives it all to one of them).
-    The reference picks the first of them, so a complex step is a derivative only where none tie.
+    Of values that tie for the greatest, the first has the whole gradient, as in Keras and in the reference.
 
     >>> MaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0], [0.0]]]))[0].ravel().tolist()
     [3.0, 2.0]
@@ -80,7 +114,8 @@ class MaxPooling1D(_Pooling):
     padding: str = "valid"
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return self._windows(jnp.asarray(x), -jnp.inf).max(axis=-2)
+        x = self._padded(jnp.asarray(x), -jnp.inf)
+        return greatest(x, make_geometry(x.shape[-2], self.pool_size, stride=self._stride))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         windows = self._numpy_windows(x, -np.inf)
