@@ -160,7 +160,7 @@ class Model:
         """A table to print: each node's layer, output shape, number of arrays' elements, receptive field and FLOPs.
 
         `params` counts state too, as Keras does. `sees` is the number of input samples that one output sample
-        depends on at most, `"all"` after a layer that sees the whole length. FLOPs are for one example, a
+        spans along the longest path, `"all"` after a layer that sees the whole length. FLOPs are for one example, a
         multiply-add counted as 2, and `"?"` where a length is not known.
         """
         return model_summary.summary(self, input_shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
 
 HEADS = ("node", "layer", "reads", "output", "params", "sees", "FLOPs")
 RIGHT = ("params", "sees", "FLOPs")
-
-# How many input samples a value spans, and how many lie between one and the next; None where all are seen.
-Field = tuple[int | Fraction, int | Fraction] | None
 
 
 def summary(model: Model, input_shape: Any) -> str:
@@ -36,7 +32,7 @@ def summary(model: Model, input_shape: Any) -> str:
                 ", ".join(node.inputs),
                 str(shapes[node.name]),
                 f"{own:,}" if first else "shared",
-                "all" if (field := fields[node.name]) is None else f"{int(field[0]):,}",
+                "all" if (field := fields[node.name]) is None else f"{field:,}",
                 _shown(flops[-1]),
             )
         )
@@ -51,20 +47,30 @@ def summary(model: Model, input_shape: Any) -> str:
     )
 
 
-def receptive_fields(model: Model) -> dict[str, Field]:
-    """For each name, the input samples that one value spans at most and the samples from one value to the next."""
-    fields: dict[str, Field] = {name: (1, 1) for name in model.inputs}
-    for node in model.nodes:
-        window = node.layer.window()
-        read = [fields[name] for name in node.inputs]
-        known = [field for field in read if field is not None]
-        if window is None or len(known) < len(read):
-            fields[node.name] = None
+def receptive_fields(model: Model) -> dict[str, int | None]:
+    """For each node, how many samples of a model input one output sample spans along the longest path; None for all.
+
+    >>> from .layers import Conv1D, Conv1DTranspose
+    >>> from .model import sequential
+    >>> receptive_fields(sequential([Conv1D(1, 3, stride=2), Conv1D(1, 3), Conv1DTranspose(1, 4, stride=2)]))
+    {'conv1d': 3, 'conv1d_1': 7, 'conv1d_transpose': 9}
+    """
+    return {node.name: _spanned(model, last) for last, node in enumerate(model.nodes)}
+
+
+def _spanned(model: Model, last: int) -> int | None:
+    # Backwards from the one sample, since a transposed convolution rounds the number of samples that it reads down.
+    needed = {model.nodes[last].name: 1}
+    for node in reversed(model.nodes[: last + 1]):
+        if node.name not in needed:
             continue
-        span, step = (max(sizes) for sizes in zip(*known, strict=True))
+        window = node.layer.window()
+        if window is None:
+            return None
         reach, stride = window
-        fields[node.name] = span + (reach - 1) * step, step * stride
-    return fields
+        read = math.floor((needed[node.name] - 1) * stride + reach)
+        needed |= {name: max(read, needed.get(name, 1)) for name in node.inputs}
+    return max(needed.get(name, 1) for name in model.inputs)
 
 
 def _flops(node: Node, shapes: dict[str, Any]) -> int | None:

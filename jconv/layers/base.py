@@ -93,7 +93,8 @@ class Layer:
     def window(self) -> Window | None:
         """`(reach, stride)`: input samples that an output sample reads over, and input samples from one to the next.
 
-        `(1, 1)` for layers that work sample by sample, None for those that see the whole length.
+        `(1, 1)` for layers that work sample by sample, None for those that see the whole length. Fractions where
+        more samples come out than go in: n output samples read over `(n - 1) * stride + reach`, rounded down.
         """
         return 1, 1
 

@@ -243,9 +243,8 @@ class Conv1DTranspose(_Convolution):
     def window(self) -> Window | None:
         """In fractions of an input sample: `1 + (reach - 1) / stride` and `1 / stride`.
 
-        Output samples t to t + m read the inputs i with `t - (reach - 1) <= stride * i <= t + m`, which are at most
-        `1 + (reach - 1 + m) / stride`, rounded down; so fractions compose like whole windows and the rounding
-        comes last.
+        Output samples t to t + n - 1 read the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`, which are
+        at most `1 + (reach - 1 + n - 1) / stride`, rounded down.
         """
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
