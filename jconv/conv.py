@@ -15,7 +15,7 @@ import numpy as np
 
 from . import bilinear, checks, planner
 from .activations import resolve as resolve_activation
-from .geometry import Padding, check_positive
+from .geometry import Padding, check_positive, is_symbolic
 
 Params = Mapping[str, Any]
 Activation = str | Callable[[Any], Any] | None
@@ -80,7 +80,7 @@ def conv1d(
     )
     checks.check_bias(params, kernel.shape[2])
     y = bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(y if bias is None else y + bias)
+    return act(_add_bias(y, bias))
 
 
 def depthwise_conv1d(
@@ -205,7 +205,7 @@ def conv1d_transpose(
     )
     checks.check_bias(params, kernel.shape[1])
     y = bilinear.input_gradient(x, kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(y if bias is None else y + bias)
+    return act(_add_bias(y, bias))
 
 
 def init_conv1d(
@@ -257,7 +257,23 @@ def _promoted(x: Any, params: Params, *names: str) -> list[Any]:
     return [found["x"], *(found.get(f"params[{name!r}]") for name in names)]
 
 
+def _wide(x: jax.Array) -> jax.Array:
+    """`x` in float32 if it is of a half type: what its adjoint sums is then summed in float32."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    return y if bias is None else (_wide(y) + _wide(bias)).astype(y.dtype)
+
+
 def _pad(x: jax.Array, low: int, high: int, mode: str) -> jax.Array:
     if (low, high) == (0, 0):
         return x
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
+    length = x.shape[-2]
+    if is_symbolic(length) or max(low, high) < length:
+        padded = jnp.pad(_wide(x), [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
+    else:
+        # jnp.pad writes some ten equations for each time that a short input is reflected; a gather is one.
+        source = np.pad(np.arange(length), (low, high), mode=mode)  # type: ignore[call-overload]
+        padded = jnp.take(_wide(x), source, axis=-2, mode="clip")
+    return padded.astype(x.dtype)
