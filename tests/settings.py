@@ -7,14 +7,16 @@ one, outputs about one.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import jconv
 from jconv import reference
@@ -53,6 +55,10 @@ class Setting:
     def linear(self) -> dict[str, Any]:
         """The options without the activation."""
         return {name: value for name, value in self.options.items() if name != "activation"}
+
+    def in_type(self, dtype: str) -> Setting:
+        """The same setting in another type."""
+        return replace(self, dtype=dtype)
 
     def arrays(self, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """`(params, x)` in NumPy, of this setting's type."""
@@ -132,7 +138,20 @@ def _random_setting(rng: np.random.Generator, fixed: dict[str, Any]) -> Setting:
     )
 
 
+# The full sweep is JCONV_TEST_SETTINGS=2000 in the environment; the default is the first of the same settings.
+COUNT = int(os.environ.get("JCONV_TEST_SETTINGS", "200"))
+
 Faces = dict[str, np.ndarray]
+
+
+def chunks(settings: Sequence[Setting], size: int = 25) -> list[Any]:
+    """The settings as pytest params of up to `size`, each of one type: one program each."""
+    params = []
+    for dtype in BOUNDS:
+        of_type = [setting for setting in settings if setting.dtype == dtype]
+        for start in range(0, len(of_type), size):
+            params.append(pytest.param(of_type[start : start + size], id=f"{dtype}-{start}"))
+    return params
 
 
 def expected_faces(setting: Setting) -> Faces:

@@ -1,0 +1,79 @@
+"""Every algorithm, forward and both gradients, against the NumPy reference: the design's table and random settings.
+
+`JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep; the default is the first of the same settings.
+"""
+
+import jax.numpy as jnp
+import pytest
+from settings import BOUNDS, COUNT, DESIGN_TABLE, chunks, deviation, expected_faces, jax_faces, random_settings
+
+import jconv
+from jconv import reference
+from jconv.activations import ACTIVATIONS
+from jconv.algorithms import ALGORITHMS
+
+
+def assert_equal_to_the_reference(settings):
+    for setting, algorithms in zip(settings, jax_faces(settings), strict=True):
+        expected = expected_faces(setting)
+        assert set(algorithms) == set(ALGORITHMS)
+        for algorithm, faces in algorithms.items():
+            assert set(faces) == set(expected)
+            for name, array in faces.items():
+                assert array.dtype == jnp.dtype(setting.dtype)
+                assert deviation(array, expected[name]) <= BOUNDS[setting.dtype], (algorithm, name, setting)
+
+
+@pytest.mark.parametrize("settings", chunks(random_settings(COUNT)))
+def test_random_settings_agree_with_the_reference(settings):
+    assert_equal_to_the_reference(settings)
+
+
+@pytest.mark.parametrize("settings", chunks(DESIGN_TABLE))
+def test_the_table_of_the_design_agrees_with_the_reference(settings):
+    assert_equal_to_the_reference(settings)
+
+
+@pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in DESIGN_TABLE]))
+def test_the_table_of_the_design_agrees_with_the_reference_in_float64(settings):
+    assert_equal_to_the_reference(settings)
+
+
+def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly():
+    assert len(set(map(str, DESIGN_TABLE))) == 150
+    for setting in DESIGN_TABLE:
+        params, x = setting.arrays()
+        assert reference.conv1d(params, x, **setting.options).shape[-2] == -(
+            -setting.length // setting.options["stride"]
+        )
+
+
+def test_random_settings_reach_every_corner():
+    settings = random_settings(2000)
+    seen = {name: {str(s.options[name]) for s in settings} for name in settings[0].options}
+    assert seen["activation"] == {"None", *ACTIVATIONS}
+    assert seen["padding_mode"] == {"zeros", "reflect", "edge", "wrap"}
+    assert {"valid", "same", "causal", "full", "0", "(0, 3)"} <= seen["padding"]
+    assert {s.dtype for s in settings} == set(BOUNDS)
+    assert {len(s.lead) for s in settings} == {0, 1, 2, 3}
+    assert {s.bias for s in settings} == {True, False}
+    corners = (
+        lambda s: s.options["stride"] > 1 and s.options["dilation"] > 1 and s.options["groups"] > 1,
+        lambda s: s.options["groups"] == s.in_channels > 1,
+        lambda s: s.kernel_size > 64,
+        lambda s: s.kernel_size == 1 and s.options["stride"] > 1,
+        lambda s: s.options["stride"] > s.kernel_size,
+        lambda s: (
+            s.options["padding_mode"] == "reflect" and s.options["padding"] == "full" and s.kernel_size > s.length
+        ),
+        lambda s: s.length == 1,
+    )
+    for corner in corners:
+        assert sum(map(corner, settings)) >= 5
+
+
+@pytest.mark.parametrize("setting", random_settings(6, seed=5, dtype="float32", activation=None), ids=str)
+def test_the_faces_compiled_as_a_user_compiles_them(setting):
+    # The sweeps above leave LLVM's optimizations out.
+    params, x = setting.arrays()
+    assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
