@@ -117,8 +117,8 @@ def _check_values(name: str, part: str, x: Array) -> None:
     missing = np.isnan(x[series]).all(axis=-1)
     if missing.any() and missing[np.argmax(missing) :].all():
         raise UserError(
-            f"{name}: series of unequal length are not supported: {part} series {series + 1} ends in "
-            f"{missing.sum()} missing values"
+            f"{name}: series of unequal length are not supported: {part} series {series + 1} has "
+            f"no values from sample {np.argmax(missing) + 1} on"
         )
     where = f"sample {sample + 1}" + (f", channel {channel + 1}" if x.shape[-1] > 1 else "")
     value = "missing (NaN)" if np.isnan(x[series, sample, channel]) else "infinite"

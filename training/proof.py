@@ -6,7 +6,7 @@ with batch normalization by the statistics of a small real batch, in complex128.
 every parameter tensor, along random directions of signs over the whole tensor and along single coordinates.
 
 A deviation is `|jax - complex step| / scale`. Along random signs, a gradient g of n numbers is about |g| in size, which
-is the scale; a single coordinate is about |g| / sqrt(n). The norm |g| of a tensor counts as at least 1e-4 of that of
+is the scale; a single coordinate is about |g| / sqrt(n). The norm |g| of a tensor counts as at least 1e-3 of that of
 the whole gradient: a bias in front of batch normalization has a gradient of exactly zero, since the mean is
 subtracted, and what is left to compare there is rounding. Such tensors are marked.
 
@@ -33,7 +33,7 @@ STEP = 1e-30
 SERIES = 4
 DIRECTIONS = 2
 COORDINATES = 2
-SMALLEST_NORM = 1e-4
+SMALLEST_NORM = 1e-3
 # Below this share of the whole gradient a tensor's own is rounding.
 ZERO_NORM = 1e-12
 

@@ -81,7 +81,7 @@ def _read_table(path: Path) -> Part:
     for (number, _), values in zip(rows, series, strict=True):
         if len(values) != first:
             raise UserError(
-                f"{path}: series of unequal length are not supported: row {number} has {len(values)} samples, "
+                f"{path}: series of unequal length are not supported: row {number} has length {len(values)}, "
                 f"row {rows[0][0]} has {first}"
             )
     return Part(np.array(series)[:, :, None], labels)

@@ -1,0 +1,185 @@
+"""Reading series: what is understood, and the exact line for what is not."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from training.datasets import check_classes, load, standardize
+from training.errors import UserError
+
+TABLE = "1\t0.5\t1.5\t2.5\n2\t3.5\t4.5\t5.5\n"
+X = np.arange(12.0).reshape(3, 4)
+Y = np.array([0, 1, 1])
+
+
+@pytest.fixture
+def save(tmp_path, monkeypatch):
+    """A function that writes text, bytes or arrays to a file in the current folder and returns its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, content="", **arrays):
+        if arrays:
+            np.savez(name, **arrays)
+        elif isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        else:
+            (tmp_path / name).write_text(content, encoding="utf-8")
+        return name
+
+    return write
+
+
+def _message(source):
+    with pytest.raises(UserError) as caught:
+        check_classes(load(source))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_gunpoint_is_what_the_archive_says():
+    data = load("gunpoint")
+    assert data.x_train.shape == (50, 150, 1) and data.x_test.shape == (150, 150, 1)
+    assert data.classes == ("gun-draw", "point")
+    assert np.bincount(data.y_train).tolist() == [24, 26] and np.bincount(data.y_test).tolist() == [76, 74]
+    # The archive's series are z-normalized one by one.
+    np.testing.assert_allclose(data.x_train.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(data.x_train.std(axis=1, ddof=1), 1, atol=1e-5)
+
+
+def test_tsv_with_its_test_file(save):
+    save("a_TEST.tsv", "2\t1\t1\t1\n")
+    data = load(save("a_TRAIN.tsv", TABLE))
+    assert data.name == "a" and data.classes == ("1", "2")
+    assert data.x_train[:, :, 0].tolist() == [[0.5, 1.5, 2.5], [3.5, 4.5, 5.5]]
+    assert data.y_train.tolist() == [0, 1] and data.y_test.tolist() == [1]
+    assert load(save("b.tsv", TABLE)).x_test is None
+
+
+@pytest.mark.parametrize(
+    "head", ["", "label,a,b,c\n", "class,0,1,2\n", "kind,t0,t1,t2\n", "\ufefflabel,a,b,c\n", "\n  \n"]
+)
+def test_csv_with_and_without_a_header(save, head):
+    data = load(save("a.csv", head + 'up, 1,2,3\n"down",4,5e0,6\n'))
+    assert data.classes == ("down", "up") and data.y_train.tolist() == [1, 0]
+    assert data.x_train[:, :, 0].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_labels_are_ordered_by_value_and_written_as_whole_numbers(save):
+    data = load(save("a.csv", "10,1,2\n9.0,3,4\n-1.0e+00,5,6\n"))
+    assert data.classes == ("-1", "9", "10") and data.y_train.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 1], [0.0, 1.0, 1.0], ["a", "b", "b"], [b"a", b"b", b"b"], [False, True, True]]
+)
+def test_npz_labels_of_any_kind(save, labels):
+    data = load(save("a.npz", x_train=X, y_train=np.array(labels)))
+    assert data.y_train.tolist() == [0, 1, 1] and len(data.classes) == 2
+
+
+def test_npz_multivariate(save):
+    x = np.random.default_rng(0).standard_normal((3, 5, 2)).astype(np.float32)
+    data = load(save("a.npz", x_train=x, y_train=Y, x_test=x[:1], y_test=Y[:1], note="anything"))
+    assert data.x_train.dtype == np.float64 and data.x_test.shape == (1, 5, 2)
+    scaled, mean, deviation = standardize(data)
+    np.testing.assert_allclose(scaled.x_train.mean((0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(scaled.x_test, (x[:1] - mean) / deviation, rtol=1e-6)
+
+
+UNEQUAL = "a: series of unequal length are not supported: training series 2 has no values from sample "
+
+TABLE_MISTAKES = {
+    "": "a.csv: the file is empty",
+    "\n\n": "a.csv: the file is empty",
+    "label,a,b\n": "a.csv: there is a header row and no series",
+    "1,2,3\n2\n": "a.csv: row 2 has a label and no values; the layout is label, value, value, ...",
+    "1,2,3\n,5,6\n": "a.csv: row 2 has no label; the layout is label, value, value, ...",
+    "1,2,3\n2,5,six\n": "a.csv: row 2, column 3 is not a number: 'six'",
+    "1,2,x\n2,5,6\n": "a.csv: row 1, column 3 is not a number: 'x'",
+    "1,2,3\n\n2,5\n": "a.csv: series of unequal length are not supported: row 3 has length 1, row 1 has 2",
+    "1,2,3,4\n2,5,6,\n": UNEQUAL + "3 on",
+    "1,2,3,4\n2,5,NaN,NaN\n": UNEQUAL + "2 on",
+    "1,2,3,4\n2,5,?,6\n": "a: training series 2 is missing (NaN) at sample 2",
+    "1,2,3,4\n2,5,inf,6\n": "a: training series 2 is infinite at sample 2",
+    "1,2,3\n1,5,6\n": "a: all training series have the label '1'; at least two classes are needed",
+    "1,2,2\n2,2,2\n": "a: the training series is 2 everywhere; there is nothing to learn",
+    '1,2,3\n2,"5,6\n': "a.csv: cannot be read as a table: unexpected end of data",
+}
+
+
+@pytest.mark.parametrize("text", TABLE_MISTAKES)
+def test_mistakes_in_a_table(save, text):
+    assert _message(save("a.csv", text)) == TABLE_MISTAKES[text]
+
+
+def _without(name):
+    return {key: value for key, value in {"x_train": X, "y_train": Y}.items() if key != name}
+
+
+NPZ_MISTAKES = [
+    (_without("x_train"), "a.npz: there is no x_train; the file holds y_train"),
+    (_without("y_train"), "a.npz: there is no y_train; the file holds x_train"),
+    ({"x_train": X, "y_train": Y, "x_test": X}, "a.npz: there is x_test and no y_test; a test set needs both"),
+    ({"x_train": X, "y_train": Y, "y_test": Y}, "a.npz: there is y_test and no x_test; a test set needs both"),
+    ({"x_train": X[0]}, "a.npz: x_train must be (n, length) or (n, length, channels), got shape (4,)"),
+    ({"x_train": X[:0]}, "a.npz: x_train is empty, its shape is (0, 4)"),
+    ({"x_train": X.astype(str)}, "a.npz: x_train must hold real numbers, got <U32"),
+    ({"x_train": X * 1j}, "a.npz: x_train must hold real numbers, got complex128"),
+    ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
+    ({"y_train": np.eye(3)}, "a.npz: y_train must be (n,), a label a series, got shape (3, 3)"),
+    ({"y_train": Y + 0.5}, "a.npz: y_train must hold whole numbers or text, got 0.5"),
+    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold whole numbers or text, got nan"),
+    ({"y_train": Y * 1j}, "a.npz: y_train must hold whole numbers or text, got complex128"),
+    (
+        {"y_train": np.array(["a", None, 1], object)},
+        "a.npz: y_train is an array of Python objects or damaged; save numbers, or text as a str array",
+    ),
+    (
+        {"x_test": X[:, :2], "y_test": Y},
+        "a: test series are 2 samples of 1 channel, training series 4 samples of 1 channel",
+    ),
+    ({"x_test": X, "y_test": Y + 1}, "a: the label '2' is in the test set and not in the training set"),
+    ({"x_test": np.where(X == 0, np.nan, X), "y_test": Y}, "a: test series 1 is missing (NaN) at sample 1"),
+    (
+        {"x_train": np.stack([X, np.full_like(X, 7)], -1)},
+        "a: channel 2 of the training series is 7 everywhere; there is nothing to learn",
+    ),
+    (
+        {"x_train": np.stack([X, np.where(X == 6, np.nan, X)], -1)},
+        "a: training series 2 is missing (NaN) at sample 3, channel 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), NPZ_MISTAKES, ids=[message[:60] for _, message in NPZ_MISTAKES])
+def test_mistakes_in_arrays(save, arrays, message):
+    if ": there is" not in message:
+        arrays = {"x_train": X, "y_train": Y} | arrays
+    assert _message(save("a.npz", **arrays)) == message
+
+
+def test_mistakes_about_the_file(save, tmp_path):
+    assert _message("gunpont") == "there is no file 'gunpont' and no built-in data set of that name; built in: gunpoint"
+    assert _message("series.csv") == "series.csv: no such file"
+    assert _message(save("a.xlsx", TABLE)) == "a.xlsx: cannot read a file ending in .xlsx; use one of .npz, .tsv, .csv"
+    assert _message(save("plain", TABLE)) == "plain: cannot read a file without a suffix; use one of .npz, .tsv, .csv"
+    (tmp_path / "folder.csv").mkdir()
+    assert _message("folder.csv") == "folder.csv is a folder; give a file in it"
+    assert _message(save("b.csv", b"1,\xff\xfe,2")) == "b.csv: is not a text file in UTF-8"
+    assert _message(save("c.npz", b"")) == "c.npz: the file is empty"
+    assert _message(save("d.npz", b"not an archive")) == "d.npz: is not a NumPy .npz file"
+    single = io.BytesIO()
+    np.save(single, X)
+    expected = "e.npz: is a single array; save several with numpy.savez(path, x_train=..., y_train=...)"
+    assert _message(save("e.npz", single.getvalue())) == expected
+
+
+def test_a_damaged_array_is_named(save):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("x_train.npy", b"\x93NUMPY garbage")
+    expected = "a.npz: x_train is an array of Python objects or damaged; save numbers, or text as a str array"
+    assert _message(save("a.npz", content.getvalue())) == expected

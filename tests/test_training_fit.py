@@ -1,0 +1,202 @@
+"""`python -m training.fit` from end to end: what it prints, leaves and refuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training import datasets, fit, options, proof, run_folder, tasks
+
+ROOT = Path(__file__).parents[1]
+COMMON = {"config.json", "metrics.csv", "params.npz", "learning_curves.png"}
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def _series(name="a.npz", n=8, length=24):
+    """A file of slow and fast waves of two channels."""
+    y = np.arange(n) % 2
+    x = np.sin(np.arange(length) * np.where(y, 1.5, 0.5)[:, None] + np.arange(n)[:, None])
+    np.savez(name, x_train=np.stack([x, x**2], -1), y_train=np.where(y, "fast", "slow"))
+    return name
+
+
+def _command(*arguments, **kwargs):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "training.fit", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **kwargs
+    )
+
+
+def _names(folder):
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def test_two_layer_on_gunpoint(capsys):
+    assert fit.main(["--model", "two-layer", "--epochs", "8"]) == 0
+    folder = Path("runs/gunpoint-two-layer-0")
+    assert _names(folder) == COMMON | {"gradients.json", "predictions.png"}
+    metrics = np.genfromtxt(folder / "metrics.csv", delimiter=",", names=True)
+    assert metrics.dtype.names[-1] == "test_absolute_error"
+    assert metrics["train_loss"][-1] < 0.5 * metrics["train_loss"][0]
+    proved = json.loads((folder / "gradients.json").read_text())
+    assert proved["passed"] and proved["worst"]["deviation"] < 1e-11
+    told = capsys.readouterr()
+    task = tasks.forecast(datasets.load("gunpoint"))
+    assert f"last sample repeated, loss {task.baseline[0]:11.4f} {task.baseline[1]:11.4f}" in told.out
+    assert metrics["test_loss"][-1] < task.baseline[1]
+    assert "model      two-layer, 3,296 parameters" in told.out
+    assert len(told.err.splitlines()) == 8
+    # What was saved is the network whose loss the last line tells.
+    params, state = run_folder.read_params(folder)
+    loss = task.loss_reference(task.model.reference(params, state, task.test.x), task.test.y)
+    assert loss == pytest.approx(metrics["test_loss"][-1], rel=1e-4)
+
+
+def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
+    arguments = ["--data", _series(), "--epochs", "2", "--skip-proof"]
+    assert fit.main(arguments) == 0
+    folder = Path("runs/a-fcn-0")
+    assert _names(folder) == COMMON | {"confusion_matrix.png", "class_activation_map.png"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["classes"] == ["fast", "slow"] and config["batch_size"] == 4 and config["series_shape"] == [24, 2]
+    told = capsys.readouterr().out
+    assert "8 training and no test series of 24 samples, 2 channels, 2 classes" in told
+    assert "not proved: --skip-proof" in told
+    first = (folder / "metrics.csv").read_bytes()
+
+    assert fit.main(arguments) == 2
+    expected = "fit: runs/a-fcn-0 holds an earlier run; choose another --out, or --overwrite to replace it\n"
+    assert capsys.readouterr().err == expected
+    assert (folder / "metrics.csv").read_bytes() == first
+
+    (folder / "notes.txt").write_text("mine")
+    assert fit.main([*arguments, "--overwrite"]) == 0
+    assert (folder / "metrics.csv").read_bytes() == first
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_x64_trains_in_float64_and_is_left_off_afterwards():
+    arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof", "--x64"]
+    assert fit.main([*arguments, "--out", "run"]) == 0
+    params, _ = run_folder.read_params(Path("run"))
+    assert params["conv1d"]["kernel"].dtype == np.float64
+    assert not fit.jax.config.jax_enable_x64
+
+
+def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
+    tensor = proof.TensorResult("conv1d/kernel", (1,), 1.0, False, 1e-6, 2e-6)
+    monkeypatch.setattr(proof, "prove", lambda *args: proof.Proof(1e-16, (tensor,), ()))
+    assert fit.main(["--model", "two-layer", "--out", "run"]) == 1
+    out = capsys.readouterr().out
+    assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in out
+    assert _names("run") == {"config.json", "gradients.json"}
+    assert json.loads(Path("run/gradients.json").read_text())["passed"] is False
+
+
+MISTAKES = {
+    ("--data", "gunpont"): "there is no file 'gunpont' and no built-in data set of that name; built in: gunpoint",
+    ("--data", "none.csv"): "none.csv: no such file",
+    ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
+    ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",
+    ("--data", "one.csv", "--model", "two-layer"): "one: the two-layer model forecasts 16 samples from 100, so series "
+    "need at least 116 samples; these have 2",
+    ("--out", "."): ". is not empty and not a run folder, it has no config.json; choose another --out",
+    ("--out", "one.csv"): "one.csv is a file; --out must name a folder",
+    ("--out", "one.csv/run"): "one.csv/run: cannot be written to: Not a directory",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, capsys):
+    Path("one.csv").write_text("1,2,3\n1,4,5\n")
+    assert fit.main(list(arguments)) == 2
+    assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
+    assert _names(".") == {"one.csv"}
+
+
+OPTION_MISTAKES = {
+    ("--epochs", "0"): "argument --epochs: must be a whole number of at least 1, got '0'",
+    ("--epochs", "ten"): "argument --epochs: must be a whole number of at least 1, got 'ten'",
+    ("--batch-size", "-1"): "argument --batch-size: must be a whole number of at least 1, got '-1'",
+    ("--seed", "-1"): "argument --seed: must be a whole number of at least 0, got '-1'",
+    ("--learning-rate", "0"): "argument --learning-rate: must be a number above zero, got '0'",
+    ("--learning-rate", "nan"): "argument --learning-rate: must be a number above zero, got 'nan'",
+    ("--epoch", "3"): "unrecognized arguments: --epoch 3",
+    ("--out",): "argument --out: expected one argument",
+}
+
+
+@pytest.mark.parametrize("arguments", OPTION_MISTAKES, ids=" ".join)
+def test_a_mistaken_option_is_one_line_and_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        fit.main(list(arguments))
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"fit: {OPTION_MISTAKES[arguments]}; --help explains the options\n"
+
+
+def test_an_unknown_model_is_told_the_known_ones(capsys):
+    with pytest.raises(SystemExit):
+        fit.main(["--model", "resnet"])
+    assert re.match(r"fit: argument --model: invalid choice: 'resnet' .*fcn.*two-layer", capsys.readouterr().err)
+
+
+def test_no_gpu(capsys, monkeypatch):
+    def none(kind):
+        raise RuntimeError("Unknown backend")
+
+    monkeypatch.setattr(fit.jax, "devices", none)
+    assert fit.main(["--device", "gpu"]) == 2
+    assert capsys.readouterr().err == "fit: --device gpu: JAX finds no gpu here\n"
+
+
+@pytest.mark.parametrize("package", ["tqdm", "matplotlib"])
+def test_a_missing_package_names_the_extra(package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert fit.main([]) == 2
+    expected = 'fit: the training command needs tqdm and matplotlib; install them with: pip install "jconv[train]"\n'
+    assert capsys.readouterr().err == expected
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as left:
+        fit.main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("examples:", "python -m training.fit --model two-layer", "x_train", "exit codes", "default 0.001"):
+        assert word in out
+    for option in options.Options._fields:
+        assert f"--{option.replace('_', '-')}" in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_the_command_refuses_in_a_process_of_its_own():
+    process = _command("--data", "none.csv")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (2, "", "fit: none.csv: no such file\n")
+
+
+def test_ctrl_c_saves_what_there_is():
+    process = _command("--model", "two-layer", "--skip-proof", "--epochs", "100000", "--out", "run")
+    assert process.stdout.readline().startswith("data       gunpoint")
+    # Long enough for the first epochs; if not, the first one is still finished and saved.
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    done = int(re.search(r"fit: interrupted after epoch (\d+) of 100000; what there is was saved", out)[1])
+    assert "Traceback" not in err
+    assert _names("run") == COMMON | {"predictions.png"}
+    assert len(Path("run/metrics.csv").read_text().splitlines()) == done + 1
+    assert run_folder.read_params(Path("run"))[0]["conv1d"]["kernel"].shape == (12, 1, 16)
