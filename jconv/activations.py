@@ -27,12 +27,18 @@ def soft_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
 
 
 def sparsemax(x: jax.Array) -> jax.Array:
-    """Projection of the last axis onto the probability simplex (Martins and Astudillo, ICML 2016)."""
+    """Keras's sparsemax over the last axis.
+
+    Where more than one entry is positive it is not the projection of Martins and Astudillo (ICML 2016) onto the
+    simplex: Keras takes its threshold from the sum of the running sums, not from the last of them.
+    """
     ordered = jnp.flip(jnp.sort(x, axis=-1), axis=-1)
     rank = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
-    support = 1 + rank * ordered > jnp.cumsum(ordered, axis=-1)
+    below = ordered - ordered[..., :1]  # no more than the largest: 1 is not lost beside large numbers
+    support = 1 + rank * below > jnp.cumsum(below, axis=-1)
     size = support.sum(axis=-1, keepdims=True).astype(x.dtype)
-    tau = (jnp.sum(jnp.where(support, ordered, 0), axis=-1, keepdims=True) - 1) / size
+    running = jnp.cumsum(ordered, axis=-1)
+    tau = (jnp.sum(jnp.where(support, running, 0), axis=-1, keepdims=True) - 1) / size
     return jnp.maximum(x - tau, 0)
 
 

@@ -51,12 +51,12 @@ def _elu(x: Array, alpha: float = 1.0) -> Array:
     return _piecewise(x, (x.real > 0, x), (True, alpha * _expm1(x)))
 
 
-def _erf(x: Array) -> Array:
-    value = np.vectorize(math.erf, otypes=[float])(x.real)
+def _erfc(x: Array) -> Array:
+    value = np.vectorize(math.erfc, otypes=[float])(x.real)
     if not np.iscomplexobj(x):
         return value
-    # First order in the imaginary part, which is exact for an infinitesimal one: erf' = 2 exp(-x^2) / sqrt(pi).
-    return value + 1j * x.imag * 2 / math.sqrt(math.pi) * np.exp(-(x.real**2))
+    # First order in the imaginary part, which is exact for an infinitesimal one: erfc' = -2 exp(-x^2) / sqrt(pi).
+    return value - 1j * x.imag * 2 / math.sqrt(math.pi) * np.exp(-(x.real**2))
 
 
 def _log_softmax(x: Array) -> Array:
@@ -83,15 +83,17 @@ def _shrink(x: Array, by: float) -> Array:
 
 
 def _sparse_plus(x: Array) -> Array:
-    return _piecewise(x, (x.real <= -1, 0.0), (x.real >= 1, x), (True, (x + 1) ** 2 / 4))
+    return _piecewise(x, (x.real <= -1, 0.0), (x.real >= 1, x), (True, (_clip(x, -1, 1) + 1) ** 2 / 4))
 
 
 def _sparsemax(x: Array) -> Array:
     order = np.argsort(-x.real, axis=-1, kind="stable")
     ordered = np.take_along_axis(x, order, axis=-1)
     rank = np.arange(1, x.shape[-1] + 1)
-    support = 1 + rank * ordered.real > np.cumsum(ordered.real, axis=-1)
-    tau = (np.where(support, ordered, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
+    below = ordered.real - ordered.real[..., :1]
+    support = 1 + rank * below > np.cumsum(below, axis=-1)
+    running = np.cumsum(ordered, axis=-1)  # Keras's threshold; the published one is the last running sum alone
+    tau = (np.where(support, running, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
     return _relu(x - tau)
 
 
@@ -99,7 +101,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "celu": _elu,
     "elu": _elu,
     "exponential": np.exp,
-    "gelu": lambda x: x * (1 + _erf(x / math.sqrt(2))) / 2,
+    "gelu": lambda x: x * _erfc(-x / math.sqrt(2)) / 2,
     "glu": _glu,
     "hard_shrink": lambda x: _shrink(x, 0.0),
     "hard_sigmoid": _hard_sigmoid,
