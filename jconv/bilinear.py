@@ -33,6 +33,7 @@ from jax.sharding import PartitionSpec
 from . import planner
 from .algorithms import ALGORITHMS
 from .geometry import Geometry
+from .placement import full_spec, is_partitioned, lies_like, valid_spec, vary_alike
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -75,33 +76,11 @@ def _bind(
     precision: Any,
     ensemble: int = 0,
 ) -> jax.Array:
-    a, b = _vary_alike(a, b)
+    a, b = vary_alike(a, b)
     return primitive.bind(a, b, geometry=geometry, ensemble=ensemble, algorithm=algorithm, precision=precision)
 
 
-# --- jax.shard_map: over which mesh axes a value differs from device to device ------------------------------------
-
-
-def _varying(x: Any) -> frozenset[Any]:
-    kind = jax.typeof(x)
-    if hasattr(kind, "manual_axis_type"):  # JAX 0.11 and later
-        return frozenset(kind.manual_axis_type.varying)
-    return frozenset(kind.vma)
-
-
-def _vary_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    # The transpose of pcast is the sum over the mesh axis that a replicated operand's cotangent needs; without it
-    # the gradient inside jax.shard_map is that of one device's share, and nothing says so.
-    axes = _varying(a) | _varying(b)
-    return _vary_over(a, axes), _vary_over(b, axes)
-
-
-def _vary_over(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
-    missing = tuple(sorted(axes - _varying(x), key=str))
-    return jax.lax.pcast(x, missing, to="varying") if missing else x
-
-
-# --- shapes and shardings -----------------------------------------------------------------------------------------
+# --- shapes and placement -----------------------------------------------------------------------------------------
 
 
 def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[int, ...]:
@@ -125,7 +104,7 @@ def _spec(
     primitive: Primitive, a: Any, b: Any, shape: tuple[int, ...], geometry: Geometry, ensemble: int
 ) -> PartitionSpec:
     """How the result lies on an explicit mesh: batch as the first operand's, channels as those they come from."""
-    of_a, of_b = _full_spec(a), _full_spec(b)
+    of_a, of_b = full_spec(a), full_spec(b)
     batch = of_a[:-2]
     if primitive is forward_p:
         wish = (*batch, None, of_b[-1])
@@ -135,31 +114,7 @@ def _spec(
     else:
         wish = (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
     mesh = a.sharding.mesh if not a.sharding.mesh.empty else b.sharding.mesh
-    return _valid_spec(wish, shape, mesh)
-
-
-def _full_spec(aval: Any) -> tuple[Any, ...]:
-    spec = tuple(aval.sharding.spec)
-    return spec + (None,) * (aval.ndim - len(spec))
-
-
-def _valid_spec(wish: tuple[Any, ...], shape: tuple[int, ...], mesh: Any) -> PartitionSpec:
-    """`wish`, less each mesh axis that was used before it and each that does not divide its size."""
-    used: set[Any] = set()
-    spec = []
-    for axes, size in zip(wish, shape, strict=True):
-        names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
-        fits = names and not used & set(names) and size % math.prod(mesh.shape[n] for n in names) == 0
-        used |= set(names) if fits else set()
-        spec.append(axes if fits else None)
-    return PartitionSpec(*spec)
-
-
-def _lies_like(x: jax.Array, aval: Any) -> jax.Array:
-    """A cotangent placed on an explicit mesh as its primal is, so that cotangents of one value can be added."""
-    if all(axes is None for axes in _full_spec(aval)) and all(axes is None for axes in _full_spec(jax.typeof(x))):
-        return x
-    return jax.sharding.reshard(x, aval.sharding)
+    return valid_spec(wish, shape, mesh)
 
 
 # --- derivatives --------------------------------------------------------------------------------------------------
@@ -182,37 +137,50 @@ def _transpose(
     primitive, cotangent_first = rule
     wanted, other = (a, b) if of_first else (b, a)
     operands = (cotangent, other) if cotangent_first else (other, cotangent)
-    return _lies_like(_bind(primitive, *operands, **params), wanted.aval)
+    return lies_like(_bind(primitive, *operands, **params), wanted.aval)
 
 
 # --- batching -----------------------------------------------------------------------------------------------------
 
 
 def _batch(primitive: Primitive, operands: Any, dims: Any, *, ensemble: int, geometry: Geometry, **params: Any) -> Any:
-    a, b = operands
-    a_dim, b_dim = dims
+    """The equation, or the one other, that a mapped equation is, and where the mapped axis of its result lies."""
+    (a, b), (a_dim, b_dim) = operands, dims
     bind = partial(_bind, primitive, geometry=geometry, **params)
-    if a_dim is not None and b_dim is not None:
-        return bind(jnp.moveaxis(a, a_dim, 0), jnp.moveaxis(b, b_dim, 0), ensemble=ensemble + 1), 0
-    if primitive is not kernel_gradient_p and b_dim is None:
+    if b_dim is None and primitive is not kernel_gradient_p:
         # Another axis of the batch: nothing is merged or copied, and shardings stay what they were.
         return bind(jnp.moveaxis(a, a_dim, ensemble), b, ensemble=ensemble), ensemble
     size = a.shape[a_dim] if a_dim is not None else b.shape[b_dim]
-    if any(axes is not None for o in operands for axes in _full_spec(jax.typeof(o))):
-        # Channels that lie on an explicit mesh cannot be merged with another axis; a copy of the other operand can.
-        a = jnp.moveaxis(a, a_dim, 0) if a_dim is not None else jnp.broadcast_to(a, (size, *a.shape))
-        b = jnp.moveaxis(b, b_dim, 0) if b_dim is not None else jnp.broadcast_to(b, (size, *b.shape))
-        return bind(a, b, ensemble=ensemble + 1), 0
-    groups = geometry.groups
-    if a_dim is not None:  # kernel_gradient, x alone: more in channels a group
-        wide = _merge(jnp.moveaxis(a, a_dim, 0), groups)
-        return _split(bind(wide, b, ensemble=ensemble), 1, size, axis=-2), 0
-    b = jnp.moveaxis(b, b_dim, 0)
+    on_explicit_mesh = any(axes is not None for o in operands for axes in full_spec(jax.typeof(o)))
+    if (a_dim is not None and b_dim is not None) or on_explicit_mesh:
+        # On an explicit mesh channels cannot be merged with another axis, so the operand that is not mapped is copied.
+        return bind(_mapped_in_front(a, a_dim, size), _mapped_in_front(b, b_dim, size), ensemble=ensemble + 1), 0
+    a, b = (o if dim is None else _mapped_in_front(o, dim, size) for o, dim in zip(operands, dims, strict=True))
+    return _widen(primitive, bind, a, b, a_dim is not None, ensemble, geometry.groups, size), 0
+
+
+def _mapped_in_front(x: jax.Array, dim: Any, size: int) -> jax.Array:
+    return jnp.broadcast_to(x, (size, *x.shape)) if dim is None else jnp.moveaxis(x, dim, 0)
+
+
+def _widen(
+    primitive: Primitive,
+    bind: Callable[..., jax.Array],
+    a: jax.Array,
+    b: jax.Array,
+    a_is_mapped: bool,
+    ensemble: int,
+    groups: int,
+    size: int,
+) -> jax.Array:
+    """One operand mapped, over its axis 0: the mapped axis joins channels that the other operand does not have."""
+    if a_is_mapped:  # kernel_gradient, x alone: more in channels a group
+        return _split(bind(_merge(a, groups), b, ensemble=ensemble), 1, size, axis=-2)
     if primitive is input_gradient_p:  # the kernel alone: more in channels a group
         wide = jnp.moveaxis(b, 0, -3).reshape(*b.shape[1:-2], size * b.shape[-2], b.shape[-1])
-        return _split(bind(a, wide, ensemble=ensemble), groups, size), 0
+        return _split(bind(a, wide, ensemble=ensemble), groups, size)
     # forward, the kernel alone, or kernel_gradient, y_bar alone: more out channels a group
-    return _split(bind(a, _merge(b, groups), ensemble=ensemble), groups, size), 0
+    return _split(bind(a, _merge(b, groups), ensemble=ensemble), groups, size)
 
 
 def _merge(x: jax.Array, groups: int) -> jax.Array:
@@ -232,20 +200,11 @@ def _split(x: jax.Array, groups: int, size: int, axis: int = -1) -> jax.Array:
 # --- lowering -----------------------------------------------------------------------------------------------------
 
 
-def _is_partitioned(axis_context: Any) -> bool:
-    """Whether XLA's partitioner decides where this equation's operands lie: several devices, not all axes manual."""
-    if hasattr(axis_context, "manual_axes"):  # inside jax.shard_map
-        mesh = axis_context.mesh
-        left = [name for name in mesh.axis_names if name not in axis_context.manual_axes]
-        return math.prod(mesh.shape[name] for name in left) > 1
-    return getattr(axis_context, "num_devices", 1) > 1
-
-
 def _compute(
-    primitive: Primitive, algorithm: str, geometry: Geometry, ensemble: int, precision: Any
+    primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The function of both operands that a lowering becomes: an algorithm's face, given its (batch, ., .) shapes."""
-    face = getattr(ALGORITHMS[algorithm], FACE[primitive])
+    face = getattr(ALGORITHMS[choice.algorithm], FACE[primitive])
 
     def one(a: jax.Array, b: jax.Array) -> jax.Array:
         shape = _shape(primitive, a, b, geometry, 0)
@@ -254,8 +213,12 @@ def _compute(
 
     function = one
     for _ in range(ensemble):
-        function = jax.vmap(function)
+        function = _one_by_one(function) if choice.one_by_one else jax.vmap(function)
     return function
+
+
+def _one_by_one(function: Callable[..., jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda a, b: jax.lax.map(lambda operands: function(*operands), (a, b))
 
 
 def _flat(x: jax.Array) -> jax.Array:
@@ -274,11 +237,19 @@ def _lower(
     precision: Any,
 ) -> Any:
     members = math.prod(ctx.avals_in[0].shape[:ensemble])
-    partitioned = _is_partitioned(ctx.module_context.axis_context)
-    choice = planner.choose(algorithm, geometry, members=members, partitioned=partitioned)
-    compute = _compute(primitive, choice.algorithm, geometry, ensemble, precision)
+    partitioned = is_partitioned(ctx.module_context.axis_context)
+    (platform, *others) = ctx.module_context.platforms
+    choice = planner.choose(
+        algorithm,
+        FACE[primitive],
+        geometry,
+        members=members,
+        platform="several" if others else platform,
+        partitioned=partitioned,
+    )
+    compute = _compute(primitive, choice, geometry, ensemble, precision)
     out = ctx.avals_out[0].sharding
-    if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in _full_spec(aval)):
+    if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
         # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
         compute = jax.sharding.auto_axes(compute, out_sharding=out.spec)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
@@ -289,9 +260,16 @@ def _compiled(primitive: Primitive, **params: Any) -> Callable[..., jax.Array]:
     return jax.jit(partial(primitive.bind, **params))
 
 
+def _evaluate(primitive: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
+    # Outside jit one equation is compiled by itself, as JAX does with its own; also where the user has switched
+    # jit off, which would otherwise come back here.
+    with jax.disable_jit(False):
+        return _compiled(primitive, **params)(a, b)
+
+
 def _register(primitive: Primitive) -> None:
     in_first, in_second = _TRANSPOSE[primitive]
-    primitive.def_impl(lambda a, b, **params: _compiled(primitive, **params)(a, b))
+    primitive.def_impl(partial(_evaluate, primitive))
     primitive.def_abstract_eval(partial(_abstract, primitive))
     ad.defbilinear(primitive, partial(_transpose, in_first, True), partial(_transpose, in_second, False))
     batching.primitive_batchers[primitive] = partial(_batch, primitive)

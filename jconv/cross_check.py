@@ -54,7 +54,8 @@ def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations
     cotangent = np.random.default_rng(0).standard_normal(shape)
     params_bar, x_bar = reference.conv1d_vjp(params, x, cotangent, **linear)
 
-    worst = {}
+    worst: dict[str, tuple[float, float, float]] = {}
+    dtype = ""
     for name in ALGORITHMS:
         y = conv1d(params, x, algorithm=name, **options, **precision)
 
@@ -63,12 +64,13 @@ def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations
 
         out, vjp = jax.vjp(pulled, dict(params), jax.numpy.asarray(x))
         bars = vjp(jax.numpy.asarray(cotangent, out.dtype))
+        dtype = str(out.dtype)
         worst[name] = (
             deviation(y, expected),
             deviation(bars[1], x_bar),
             deviation(bars[0]["kernel"], params_bar["kernel"]),
         )
-    return Deviations(worst, FACES, str(y.dtype))
+    return Deviations(worst, FACES, dtype)
 
 
 def deviation(actual: Any, expected: Any) -> float:

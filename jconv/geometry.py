@@ -89,10 +89,10 @@ def pad_amounts(
             windows = -(-length // stride)
             total = _at_least_zero((windows - 1) * stride + overhang + 1 - length)
             return total // 2, total - total // 2
-    elif is_integer(padding):
-        return pad_amounts(length, kernel_size, padding=(padding, padding))
-    elif isinstance(padding, (tuple, list)) and len(padding) == 2 and all(is_integer(p) for p in padding):
-        low, high = (int(p) for p in padding)
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, an int or (low, high), got {padding!r}")
+    ends = (padding, padding) if is_integer(padding) else padding
+    if isinstance(ends, (tuple, list)) and len(ends) == 2 and all(is_integer(end) for end in ends):
+        low, high = (int(end) for end in ends)  # pyright: ignore[reportArgumentType]
         if low < 0 or high < 0:
             raise ValueError(f"padding must not be negative, got {(low, high)}; crop x by slicing it instead")
         return low, high

@@ -1,10 +1,14 @@
-"""What every test needs before its imports: the Keras backend, and property tests that are the same at every run."""
+"""What every test needs before its imports: Keras's backend, eight devices, and property tests that never vary."""
 
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import jax
 from hypothesis import settings
+
+# Simulated ones, for the sharding tests; everything else runs on the first.
+jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
 settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=25)

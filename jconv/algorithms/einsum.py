@@ -54,7 +54,7 @@ def unfold(x: jax.Array, kernel_size: int, *, stride: int = 1, dilation: int = 1
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y[n, t, o] = sum_k sum_c x[n, t * stride + k * dilation - low, c] * kernel[k, c, o]`."""
     g = geometry
-    windows = unfold(_pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
+    windows = unfold(pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
     return _contract(windows, kernel, g.groups, precision)
 
 
@@ -63,14 +63,14 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     g = geometry
     low = g.reach - 1 - g.low
     high = g.length - 1 - (g.out_length - 1) * g.stride + g.low
-    spread = _pad(y_bar, low, high, g.stride - 1)
+    spread = pad(y_bar, low, high, g.stride - 1)
     return _contract(unfold(spread, g.kernel_size, dilation=g.dilation), swap_channels(kernel, g), g.groups, precision)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Windows of `x` against `y_bar`, summed over batch and time."""
     g = geometry
-    windows = unfold(_pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
+    windows = unfold(pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
     if g.groups == 1:
         return _einsum("ntki,nto->kio", windows, y_bar, precision)
     kernel_bar = _einsum("ntkgi,ntgo->kigo", _by_group(windows, g.groups), _by_group(y_bar, g.groups), precision)
@@ -102,6 +102,7 @@ def _einsum(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.
     return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide).astype(a.dtype)
 
 
-def _pad(x: jax.Array, low: int, high: int, between: int = 0) -> jax.Array:
+def pad(x: jax.Array, low: int, high: int, between: int = 0) -> jax.Array:
+    """Zeros before, after and between the samples of (batch, length, channels)."""
     # lax.pad takes negative amounts as crops, which the input gradient of a convolution with much padding needs.
     return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (low, high, between), (0, 0, 0)])

@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..geometry import Geometry
-from .einsum import swap_channels
+from ..geometry import Geometry, is_symbolic
+from .einsum import pad, swap_channels
 
 LAYOUT = ("NWC", "WIO", "NWC")
 
@@ -76,6 +76,9 @@ def _conv(
     groups: int = 1,
     precision: Any = None,
 ) -> jax.Array:
+    if any(is_symbolic(amount) for amount in padding):
+        # jax.export: a convolution wants numbers here, and lax.pad does not.
+        x, padding, spread = pad(x, *padding, spread - 1), (0, 0), 1
     return jax.lax.conv_general_dilated(
         x,
         kernel,

@@ -1,0 +1,218 @@
+"""What a convolution does on every layout of its operands over a mesh of devices: right, wrong, or refused.
+
+XLA's partitioner is silently wrong about some convolutions on automatic meshes. This command counts them for
+`jax.lax.conv_general_dilated` and for `jconv`, over six geometries and every way to lay the axes of `x` and of the
+kernel over the mesh axes, forward and both gradients, on eight simulated CPU devices:
+
+    python -m benchmarks.sharding --mesh 4x2          # both, counted, as rows of docs/sharding.md
+    python -m benchmarks.sharding --mesh 2x2x2 --what jconv
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import jconv
+
+DEVICES = 8
+X_SHAPE = (16, 32, 16)
+OUT_CHANNELS = 16
+GEOMETRIES: dict[str, dict[str, int]] = {
+    "dense": {"kernel_size": 3},
+    "strided": {"kernel_size": 3, "stride": 2},
+    "dilated": {"kernel_size": 3, "dilation": 2},
+    "4 groups": {"kernel_size": 3, "groups": 4},
+    "depthwise": {"kernel_size": 3, "groups": 16},
+    "depthwise strided": {"kernel_size": 3, "stride": 2, "groups": 16},
+}
+KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
+FINDINGS = ("wrong", "refused", "abort")
+MESHES = {"4x2": (4, 2), "2x2x2": (2, 2, 2), "8": (8,)}
+TOLERANCE = 2e-5
+"""Of the largest value; the wrong ones are wrong by whole factors."""
+
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Layout(NamedTuple):
+    """How the axes of `x` (batch, length, channels) and of the kernel (taps, in, out) lie over the mesh axes."""
+
+    x: PartitionSpec
+    kernel: PartitionSpec
+
+
+def jconv_operation(geometry: dict[str, int], algorithm: str = "auto") -> Operation:
+    """The geometry as jconv computes it, causal padding."""
+    options: dict[str, Any] = {name: value for name, value in geometry.items() if name != "kernel_size"}
+    return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding="causal", algorithm=algorithm, **options)
+
+
+def lax_operation(geometry: dict[str, int]) -> Operation:
+    """The same as plain `jax.lax` computes it."""
+    dilation = geometry.get("dilation", 1)
+    reach = (geometry["kernel_size"] - 1) * dilation + 1
+    return lambda x, kernel: jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (geometry.get("stride", 1),),
+        [(reach - 1, 0)],
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=geometry.get("groups", 1),
+    )
+
+
+OPERATIONS: dict[str, Callable[[dict[str, int]], Operation]] = {"lax": lax_operation, "jconv": jconv_operation}
+
+
+def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
+    """Random `x` and kernel of a geometry, the same at every call."""
+    rng = np.random.default_rng(0)
+    kernel_shape = (geometry["kernel_size"], X_SHAPE[2] // geometry.get("groups", 1), OUT_CHANNELS)
+    return tuple(jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in (X_SHAPE, kernel_shape))  # type: ignore[return-value]
+
+
+def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
+    """Every layout whose mesh axes divide what lies on them; meshes with equal axes without their mirror images."""
+    names = list(mesh.shape)
+    x, kernel = operands(geometry)
+    seen = set()
+    for x_at in itertools.product((None, 0, 1, 2), repeat=len(names)):
+        for kernel_at in itertools.product((None, 1, 2), repeat=len(names)):
+            # Axes of one size may change places without a new case coming of it.
+            key = tuple(sorted(zip((mesh.shape[n] for n in names), x_at, kernel_at, strict=True), key=str))
+            if key in seen:
+                continue
+            seen.add(key)
+            layout = Layout(_spec(names, x_at), _spec(names, kernel_at))
+            if _divides(layout.x, x.shape, mesh) and _divides(layout.kernel, kernel.shape, mesh):
+                yield layout
+
+
+def _spec(names: list[str], places: tuple[int | None, ...]) -> PartitionSpec:
+    on_axis = [tuple(n for n, place in zip(names, places, strict=True) if place == axis) for axis in range(3)]
+    return PartitionSpec(*(group or None for group in on_axis))
+
+
+def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> bool:
+    return all(
+        size % math.prod(mesh.shape[n] for n in group or ()) == 0 for group, size in zip(spec, shape, strict=True)
+    )
+
+
+def value_and_gradients(operation: Operation) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
+    """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so on where y lies."""
+
+    def all_faces(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        y, vjp = jax.vjp(operation, x, kernel)
+        return (y, *vjp(jnp.cos(y)))
+
+    return all_faces
+
+
+def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.Mesh, layout: Layout) -> str:
+    """`"right"`, `"wrong: ..."` or `"refused: ..."` for one layout, against the unsharded lax convolution."""
+    x, kernel = operands(geometry)
+    expected = expected_faces(tuple(geometry.items()))
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip((x, kernel), layout, strict=True)]
+    try:
+        with jax.set_mesh(mesh):
+            actual = jax.jit(value_and_gradients(operation))(*placed)
+    except Exception as error:  # whatever it refuses with is the finding
+        return f"refused: {type(error).__name__}"
+    for name, a, e in zip(("y", "x_bar", "kernel_bar"), actual, expected, strict=True):
+        off = np.abs(np.asarray(a) - e).max() / np.abs(e).max()
+        if not off < TOLERANCE:
+            return f"wrong: {name} by {off:.2g}"
+    return "right"
+
+
+_EXPECTED: dict[Any, list[np.ndarray[Any, Any]]] = {}
+
+
+def expected_faces(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
+    """The three faces of the unsharded computation, once a geometry."""
+    if geometry not in _EXPECTED:
+        faces = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
+        _EXPECTED[geometry] = [np.asarray(f) for f in faces]
+    return _EXPECTED[geometry]
+
+
+def make_mesh(name: str, kind: AxisType = AxisType.Auto) -> jax.sharding.Mesh:
+    """One of `MESHES` over the first devices, every axis of one kind."""
+    shape = MESHES[name]
+    return jax.make_mesh(shape, tuple("abc"[: len(shape)]), axis_types=(kind,) * len(shape))
+
+
+def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[int, str]]:
+    """The number and verdict of every layout, each from a child process: some layouts abort the one they run in."""
+    start = 0
+    while True:
+        place = f"{what}/{geometry}/{mesh}/{kind}/{start}"
+        command = [sys.executable, "-m", "benchmarks.sharding", "--child", place]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+            for line in child.stdout or ():
+                yield start, line.strip()
+                start += 1
+        if child.returncode == 0:
+            return
+        yield start, "abort"
+        start += 1
+
+
+def child(place: str) -> None:
+    """Print a verdict a line, from the layout that `place` starts at."""
+    what, geometry, mesh_name, kind, start = place.split("/")
+    mesh = make_mesh(mesh_name, KINDS[kind])
+    for layout in list(layouts(GEOMETRIES[geometry], mesh))[int(start) :]:
+        print(verdict(OPERATIONS[what](GEOMETRIES[geometry]), GEOMETRIES[geometry], mesh, layout), flush=True)
+        jax.clear_caches()
+
+
+def main() -> None:
+    """Print a row a geometry: how many layouts there are, and how many come out wrong, refused, or as an abort."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharding", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--mesh", choices=MESHES, default="4x2", help="the mesh of eight devices (default: 4x2)")
+    parser.add_argument("--kind", choices=KINDS, default="auto", help="the type of its axes (default: auto)")
+    parser.add_argument("--what", choices=[*OPERATIONS, "both"], default="both", help="what to count (default: both)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each layout that is not right")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", DEVICES)
+    if args.child:
+        child(args.child)
+        return
+    wanted = list(OPERATIONS) if args.what == "both" else [args.what]
+    mesh = make_mesh(args.mesh)
+    print(f"JAX {jax.__version__}, mesh {args.mesh}, {args.kind} axes\n")
+    print("| geometry | layouts | " + " | ".join(f"{w} {found}" for w in wanted for found in FINDINGS) + " |")
+    print("|---|---|" + "---|" * len(FINDINGS) * len(wanted))
+    totals = np.zeros(1 + len(FINDINGS) * len(wanted), int)
+    for name, geometry in GEOMETRIES.items():
+        every = list(layouts(geometry, mesh))
+        row = [len(every)]
+        for what in wanted:
+            found = dict.fromkeys(("right", *FINDINGS), 0)
+            for n, text in verdicts(what, name, args.mesh, args.kind):
+                found[text.split(":")[0]] += 1
+                if args.verbose and text != "right":
+                    print(f"{what} {name} x={every[n].x} kernel={every[n].kernel}: {text}", file=sys.stderr, flush=True)
+            row += [found[finding] for finding in FINDINGS]
+        totals += row
+        print(f"| {name} | " + " | ".join(map(str, row)) + " |", flush=True)
+    print("| all | " + " | ".join(map(str, totals)) + " |")
+
+
+if __name__ == "__main__":
+    main()
