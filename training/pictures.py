@@ -84,7 +84,9 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     picked = [np.flatnonzero(y == number)[:SERIES_A_CLASS] for number in shown]
     maps, logits = activation_maps(task, params, state, x[np.concatenate(picked)])
     found = iter(zip(maps, logits, strict=True))
-    limit = float(np.abs(maps).max()) or 1.0
+    own = np.concatenate([[number] * len(indices) for number, indices in zip(shown, picked, strict=True)])
+    # Not the largest value: the ends of a series, next to the padding, would make all else pale.
+    limit = float(np.quantile(np.abs(maps[np.arange(len(own)), :, own]), 0.99)) or 1.0
     scale = Normalize(-limit, limit)
     figure = Figure(figsize=(3.4 * SERIES_A_CLASS + 1, 2.1 * len(shown) + 0.5), layout="constrained")
     grid = figure.subplots(len(shown), SERIES_A_CLASS, squeeze=False, sharex=True, sharey=True)
@@ -101,7 +103,7 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
         axes.set_xlabel("sample")
     for axes in grid[:, 0]:
         axes.set_ylabel("standardized value", fontsize=8)
-    bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=grid, shrink=0.8, pad=0.01)
+    bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=grid, shrink=0.8, pad=0.01, extend="both")
     bar.set_label("evidence for the series' own class")
     return _png(figure)
 
@@ -139,11 +141,11 @@ def predictions(examples: Examples, output: Array, part: str) -> bytes:
 def _colored_line(axes: Any, values: Array, colors: Array, scale: Normalize) -> None:
     points = np.stack([np.arange(len(values)), values], axis=1)
     segments = np.stack([points[:-1], points[1:]], axis=1)
-    line = LineCollection(list(segments), cmap=COLORS, norm=scale, lw=2.2, capstyle="round")
+    line = LineCollection(list(segments), cmap=COLORS, norm=scale, lw=2.2, zorder=3, capstyle="round")
     line.set_array((colors[:-1] + colors[1:]) / 2)
+    # A dark edge, so that samples of no evidence, which are nearly white, are seen.
+    axes.plot(values, color="#555555", lw=3.6, solid_capstyle="round")
     axes.add_collection(line)
-    axes.autoscale()
-    axes.set_facecolor("#f7f7f7")
 
 
 def _png(figure: Figure) -> bytes:
