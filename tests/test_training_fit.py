@@ -88,8 +88,8 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
 
 
 def test_x64_trains_in_float64_and_is_left_off_afterwards():
-    arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof", "--x64"]
-    assert fit.main([*arguments, "--out", "run"]) == 0
+    arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof"]
+    assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run"]) == 0
     params, _ = run_folder.read_params(Path("run"))
     assert params["conv1d"]["kernel"].dtype == np.float64
     assert not fit.jax.config.jax_enable_x64
@@ -103,6 +103,14 @@ def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
     assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in out
     assert _names("run") == {"config.json", "gradients.json"}
     assert json.loads(Path("run/gradients.json").read_text())["passed"] is False
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(capsys):
+    arguments = ["--data", _series(length=120), "--model", "two-layer", "--skip-proof", "--learning-rate", "1e30"]
+    assert fit.main([*arguments, "--out", "run", "--epochs", "9"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    epoch = int(re.fullmatch(r"fit: the loss is not finite after epoch (\d); try a lower --learning-rate", line)[1])
+    assert len(Path("run/metrics.csv").read_text().splitlines()) == epoch + 1
 
 
 MISTAKES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -19,17 +20,16 @@ from .errors import UserError
 from .options import Options, parse
 from .tasks import TASKS, Examples, Task
 
-DONE, NOT_PROVED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 EXTRA = 'the training command needs tqdm and matplotlib; install them with: pip install "jconv[train]"'
 
 
 class Finished(NamedTuple):
-    """What training left: the last learner, a row an epoch, and whether Ctrl-C ended it early."""
+    """What training left: the last learner and a row an epoch."""
 
     learner: loop.Learner
     rows: list[loop.Row]
-    interrupted: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,19 +63,27 @@ def _run(options: Options) -> int:
         run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
         print(report.proof_line(proved), flush=True)
         if proved.failures():
-            return NOT_PROVED
+            return FAILED
     after_proof = time.perf_counter()
 
     finished = _train(task, plan, learner)
     after_training = time.perf_counter()
+    if not math.isfinite(finished.rows[-1].train_loss):
+        run_folder.write_metrics(options.out, finished.rows, task.score_name)
+        epoch = len(finished.rows)
+        print(f"fit: the loss is not finite after epoch {epoch}; try a lower --learning-rate", file=sys.stderr)
+        return FAILED
     results = _save(options, task, finished)
     ended = time.perf_counter()
-    seconds = {"proof": after_proof - began, "training": after_training - after_proof, "saving": ended - after_training}
+    seconds = {
+        "start and proof": after_proof - began,
+        "training": after_training - after_proof,
+        "saving": ended - after_training,
+    }
     print(report.closing(task, results, proved, seconds, options.out))
-    if finished.interrupted:
-        print(
-            f"fit: interrupted after epoch {len(finished.rows)} of {plan.epochs}; what there is was saved", flush=True
-        )
+    done = len(finished.rows)
+    if done < plan.epochs:
+        print(f"fit: interrupted after epoch {done} of {plan.epochs}; what there is was saved", flush=True)
         return INTERRUPTED
     return DONE
 
@@ -108,9 +116,9 @@ def _train(task: Task, plan: loop.Plan, learner: loop.Learner) -> Finished:
             learner, row = epoch
             rows.append(row)
             show(row)
-            if interrupted():
+            if interrupted() or not math.isfinite(row.train_loss):
                 break
-    return Finished(learner, rows, len(rows) < plan.epochs)
+    return Finished(learner, rows)
 
 
 def _save(options: Options, task: Task, finished: Finished) -> dict[str, report.Result]:

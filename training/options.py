@@ -42,7 +42,8 @@ the run folder:
   config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures.
   Ctrl-C stops after the epoch and saves what there is.
 
-exit codes: 0 done, 1 gradients not proved, 2 a mistake in an option or a file, 130 stopped by Ctrl-C."""
+exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, 130
+stopped by Ctrl-C."""
 
 
 class Options(NamedTuple):
