@@ -87,7 +87,7 @@ def conv1d(
     act = resolve_activation(activation)
     checks.check_params(params, {"kernel": 3}, "conv1d")
     checks.check_input(x, "conv1d")
-    x, kernel = _exact(x), _exact(params["kernel"])
+    x, kernel = exact(x), exact(params["kernel"])
     geometry, amounts = checks.conv_geometry(
         x,
         kernel,
@@ -99,7 +99,7 @@ def conv1d(
     )
     checks.check_bias(params, kernel.shape[2])
     y = forward(pad(x, *amounts, padding_mode), kernel, geometry)
-    return act(y + _exact(params["bias"]) if "bias" in params else y)
+    return act(y + exact(params["bias"]) if "bias" in params else y)
 
 
 def conv1d_vjp(
@@ -124,7 +124,7 @@ def conv1d_vjp(
     """
     checks.check_params(params, {"kernel": 3}, "conv1d")
     checks.check_input(x, "conv1d_vjp")
-    x, kernel, y_bar = _exact(x), _exact(params["kernel"]), _exact(cotangent)
+    x, kernel, y_bar = exact(x), exact(params["kernel"]), exact(cotangent)
     geometry, amounts = checks.conv_geometry(
         x,
         kernel,
@@ -157,7 +157,7 @@ def depthwise_conv1d(
     """Each channel with its own kernels; `params["kernel"]` is (kernel_size, in_channels, multiplier), as in Keras."""
     checks.check_params(params, {"kernel": 3}, "depthwise_conv1d")
     checks.check_input(x, "depthwise_conv1d")
-    kernel = checks.depthwise_kernel(_exact(params["kernel"]), np.asarray(x))
+    kernel = checks.depthwise_kernel(exact(params["kernel"]), np.asarray(x))
     return conv1d(
         {**params, "kernel": kernel},
         x,
@@ -214,13 +214,13 @@ def conv1d_transpose(
     act = resolve_activation(activation)
     checks.check_params(params, {"kernel": 3}, "conv1d_transpose")
     checks.check_input(x, "conv1d_transpose")
-    x, kernel = _exact(x), _exact(params["kernel"])
+    x, kernel = exact(x), exact(params["kernel"])
     geometry = checks.transpose_geometry(
         x, kernel, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
     checks.check_bias(params, kernel.shape[1])
     y = input_gradient(x, kernel, geometry)
-    return act(y + _exact(params["bias"]) if "bias" in params else y)
+    return act(y + exact(params["bias"]) if "bias" in params else y)
 
 
 def forward(x: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -264,6 +264,7 @@ def _by_group(array: Array, groups: int) -> Array:
     return array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)
 
 
-def _exact(array: Any) -> Array:
+def exact(array: Any) -> Array:
+    """The array in float64, or complex128 where it is complex."""
     array = np.asarray(array)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)

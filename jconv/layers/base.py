@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..conv import glorot_uniform
+from ..reference import exact
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
@@ -135,12 +136,6 @@ class Layer:
 def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
-
-
-def exact(array: Any) -> Array:
-    """The array in float64, or complex128 where it is complex."""
-    array = np.asarray(array)
-    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
 
 
 @contextmanager

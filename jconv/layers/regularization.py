@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .base import Array, Layer, Shape, exact
+from ..reference import exact
+from .base import Array, Layer, Shape
 
 
 @dataclass(frozen=True)
