@@ -203,7 +203,7 @@ def main() -> None:
         every = list(layouts(geometry, mesh))
         row = [len(every)]
         for what in wanted:
-            found = dict.fromkeys(("right", *FINDINGS), 0)
+            found: dict[str, int] = dict.fromkeys(("right", *FINDINGS), 0)
             for n, text in verdicts(what, name, args.mesh, args.kind):
                 found[text.split(":")[0]] += 1
                 if args.verbose and text != "right":

@@ -88,7 +88,7 @@ def _sparse_plus(x: Array) -> Array:
 
 def _sparsemax(x: Array) -> Array:
     order = np.argsort(-x.real, axis=-1, kind="stable")
-    ordered = np.take_along_axis(x, order, axis=-1)
+    ordered: Array = np.take_along_axis(x, order, axis=-1)
     rank = np.arange(1, x.shape[-1] + 1)
     below = ordered.real - ordered.real[..., :1]
     support = 1 + rank * below > np.cumsum(below, axis=-1)
