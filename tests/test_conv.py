@@ -1,5 +1,7 @@
 """What the public convolutions promise beyond the numbers of the reference: types, compiled form, initial params."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -107,6 +109,29 @@ def test_a_long_sum_of_small_numbers_is_not_lost(face, dtype, algorithm):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("face", FACES)
+def test_the_accumulator_is_asked_for_and_not_left_to_the_platform(face, dtype, algorithm):
+    # XLA accumulates in float32 on a CPU whether asked or not.
+    arrays = operands(face, dtype, [1.0] * 16, [1.0] * 16)
+    function = partial(getattr(ALGORITHMS[algorithm], face), geometry=POINTWISE)
+    sums = [e for e in equations(jax.make_jaxpr(function)(*arrays).jaxpr) if e.primitive.name in SUMS]
+    assert sums
+    assert all(e.outvars[0].aval.dtype == jnp.float32 for e in sums)
+
+
+SUMS = ("dot_general", "conv_general_dilated")
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "jaxpr")):
+            if hasattr(inner, "jaxpr"):
+                yield from equations(inner.jaxpr)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("dtype", HALF)
 def test_the_gradient_of_the_bias_is_summed_in_float32(dtype, algorithm):
     params = {"kernel": jnp.ones((1, 2, 3), dtype), "bias": jnp.zeros(3, dtype)}
     x = jnp.ones((8, 600, 2), dtype)
@@ -129,16 +154,20 @@ def test_what_padding_gives_back_is_summed_in_float32(dtype, mode):
 # --- what is compiled ------------------------------------------------------------------------------------------------
 
 
-def compiled_text(**options):
+def test_kernel_size_one_and_stride_one_is_a_matrix_product():
     params, x = {"kernel": jnp.ones((1, 32, 64)), "bias": jnp.ones(64)}, jnp.ones((4, 128, 32))
-    return jax.jit(lambda p, x: jconv.conv1d(p, x, **options)).lower(params, x).compile().as_text()
 
+    def lowered(**options):
+        return jax.jit(lambda p, x: jconv.conv1d(p, x, **options)).lower(params, x)
 
-def test_kernel_size_one_and_stride_one_is_compiled_to_a_matrix_product():
-    text = compiled_text()
-    assert " dot(" in text or "$matmul" in text
-    assert " convolution(" not in text
-    assert "conv" in compiled_text(algorithm="lax").replace("convert", "")
+    assert "stablehlo.dot_general" in lowered().as_text()
+    assert "stablehlo.convolution" not in lowered().as_text()
+    compiled = lowered().compile().as_text()
+    assert " dot(" in compiled or "$matmul" in compiled
+    assert " convolution(" not in compiled
+    # Not so when XLA's convolution is asked for, or the windows are of more than a sample.
+    assert "stablehlo.convolution" in lowered(algorithm="lax").as_text()
+    assert "stablehlo.convolution" in lowered(stride=2).as_text()
 
 
 # --- init ------------------------------------------------------------------------------------------------------------

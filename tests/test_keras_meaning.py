@@ -136,7 +136,7 @@ def keras_layer(kind, kernel_size, options, dtype):
 
 def cases(kind):
     """Every (kernel_size, options) of a small grid that Keras has an answer for."""
-    for kernel_size, stride, dilation in itertools.product((1, 2, 3, 5), (1, 2, 3, 5), (1, 2, 3)):
+    for kernel_size, stride, dilation in itertools.product((1, 2, 5), (1, 2, 3), (1, 3)):
         if stride > 1 and dilation > 1:
             continue
         for padding in ("valid", "same"):
