@@ -76,8 +76,9 @@ def _conv(
     groups: int = 1,
     precision: Any = None,
 ) -> jax.Array:
-    if any(is_symbolic(amount) for amount in padding):
-        # jax.export: a convolution wants numbers here, and lax.pad does not.
+    # Never negative padding: XLA's convolution on a CPU then reads past the end of its operand and says nothing (JAX
+    # 0.10.2; right in 0.12). Nor symbolic padding, as in jax.export: a convolution wants numbers. lax.pad takes both.
+    if any(is_symbolic(amount) or amount < 0 for amount in padding):
         x, padding, spread = pad(x, *padding, spread - 1), (0, 0), 1
     return jax.lax.conv_general_dilated(
         x,
