@@ -71,14 +71,17 @@ class Setting:
         return params, x
 
     def cotangent(self, seed: int = 1) -> np.ndarray:
-        """A random array of the shape of the output before the activation."""
+        """A random array of the shape of the output before the activation.
+
+        All of it positive: the bias's gradient is its plain sum, of which a sign change would leave only rounding.
+        """
         out_length = jconv.output_length(
             self.length,
             self.kernel_size,
             **{n: v for n, v in self.options.items() if n in ("stride", "padding", "dilation")},
         )
         shape = (*self.lead, out_length, self.out_channels)
-        return np.random.default_rng(seed).standard_normal(shape).astype(jnp.dtype(self.dtype))
+        return np.random.default_rng(seed).uniform(0.5, 1.5, shape).astype(jnp.dtype(self.dtype))
 
 
 # The table of the design: what the popular NumPy answer gets right on 52 and wrong on 98.
