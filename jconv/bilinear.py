@@ -250,8 +250,9 @@ def _lower(
     compute = _compute(primitive, choice, geometry, ensemble, precision)
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
-        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
-        compute = jax.sharding.auto_axes(compute, out_sharding=out.spec)
+        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone. Axes
+        # that jax.shard_map has made manual stay so.
+        compute = jax.sharding.auto_axes(compute, axes=out.mesh.explicit_axes, out_sharding=out.spec)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
 
 

@@ -21,7 +21,7 @@ from benchmarks import sharding
 from jconv.algorithms import ALGORITHMS
 
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
-SHARE = 8
+SHARE = 5
 """Layouts of each mesh, kind and geometry that a run of the suite tries."""
 
 
@@ -133,18 +133,38 @@ def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Ope
     return (lambda x, kernel: jax.lax.psum(operation(x, kernel), axis)) if axis else operation
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("geometry", ["dense", "4 groups", "depthwise strided"])
-def test_shard_map_over_some_of_the_axes_leaves_the_rest_to_a_partitioner_that_is_right(geometry: str) -> None:
+def test_shard_map_over_one_axis_leaves_the_other_to_a_partitioner_that_is_right(geometry: str, kind: str) -> None:
     g = sharding.GEOMETRIES[geometry]
-    on = sharding.make_mesh("4x2")
+    on = sharding.make_mesh("4x2", KINDS[kind])
     x, kernel = sharding.operands(g)
-    placed = jax.device_put(x, NamedSharding(on, P(("a", "b"))))
-    some = jax.shard_map(
-        sharding.jconv_operation(g, "lax"), mesh=on, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
-    )
     with jax.set_mesh(on):
-        faces = jax.jit(sharding.value_and_gradients(some))(placed, kernel)
+        placed = (
+            jax.device_put(x, NamedSharding(on, P("a", None, "b"))),
+            jax.device_put(kernel, NamedSharding(on, P(None, None, "b"))),
+        )
+        some = jax.shard_map(
+            sharding.jconv_operation(g, "lax"), in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
+        )
+        faces = jax.jit(sharding.value_and_gradients(some))(*placed)
     close(faces, sharding.expected_faces(tuple(g.items())))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
+    on = sharding.make_mesh("4x2", KINDS[kind])
+    g = sharding.GEOMETRIES["dense"]
+    x, kernel = sharding.operands(g)
+
+    def per_example(operation: sharding.Operation) -> sharding.Operation:
+        gradient = jax.grad(lambda kernel, x: jnp.sum(jnp.sin(operation(x[None], kernel))))
+        return jax.jit(jax.vmap(gradient, (None, 0)))
+
+    expected = per_example(sharding.lax_operation(g))(kernel, x)
+    with jax.set_mesh(on):
+        actual = per_example(sharding.jconv_operation(g))(kernel, jax.device_put(x, NamedSharding(on, P("a"))))
+    close([actual], [expected])
 
 
 @pytest.mark.parametrize("kind", KINDS)
