@@ -46,6 +46,8 @@ def allowed_by_keras(setting):
         options["padding"] in ("valid", "same", "causal")
         and options["padding_mode"] == "zeros"
         and not (options["stride"] > 1 and options["dilation"] > 1)
+        # Keras's tanh is float32 whatever comes: tests/test_activations.py.
+        and not (setting.dtype == "float64" and options["activation"] == "tanh")
     )
 
 
@@ -78,6 +80,8 @@ def test_the_table_of_the_design_is_keras(settings):
 RANDOM = [setting for setting in random_settings(COUNT) if allowed_by_keras(setting)]
 
 
+# Keras warns of a softmax over one channel, which a random setting may ask for.
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("settings", chunks(RANDOM, 50))
 def test_random_settings_that_keras_allows_are_keras(settings):
     bound = BOUNDS[settings[0].dtype]
