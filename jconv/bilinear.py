@@ -217,8 +217,15 @@ def _compute(
     return function
 
 
+# Members that run side by side in one step of the loop over them; each more is more to compile.
+UNROLL = 16
+
+
 def _one_by_one(function: Callable[..., jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return lambda a, b: jax.lax.map(lambda operands: function(*operands), (a, b))
+    def loop(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda _, operands: (None, function(*operands)), None, (a, b), unroll=UNROLL)[1]
+
+    return loop
 
 
 def _flat(x: jax.Array) -> jax.Array:
@@ -241,7 +248,6 @@ def _lower(
     (platform, *others) = ctx.module_context.platforms
     choice = planner.choose(
         algorithm,
-        FACE[primitive],
         geometry,
         members=members,
         platform="several" if others else platform,

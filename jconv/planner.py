@@ -30,14 +30,13 @@ def check_algorithm(algorithm: str) -> None:
 
     >>> check_algorithm("lax")
     """
-    if algorithm != AUTO and algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or (algorithm != AUTO and algorithm not in ALGORITHMS):
         names = ", ".join([AUTO, *sorted(ALGORITHMS)])
         raise ValueError(f"algorithm must be one of {names}, got {algorithm!r}")
 
 
 def choose(
     algorithm: str,
-    face: str,
     geometry: Geometry,
     *,
     members: int = 1,
@@ -50,22 +49,20 @@ def choose(
     under a vmap over kernels, or for per-example gradients), `partitioned` whether XLA's partitioner will split the
     program over devices.
 
-    >>> choose("auto", "forward", Geometry(length=100, kernel_size=5)).algorithm
+    >>> choose("auto", Geometry(length=100, kernel_size=5)).algorithm
     'lax'
-    >>> choose("lax", "forward", Geometry(length=100, kernel_size=5), partitioned=True).algorithm
+    >>> choose("lax", Geometry(length=100, kernel_size=5), partitioned=True).algorithm
     'einsum'
     """
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
     # Many members as one XLA convolution become a grouped one, which is slow on a CPU. Forward and both gradients of
-    # 16 members of (8, 128, 32, 32, 5): 20 ms at once, 10 ms one by one (two cores, JAX 0.10.2, 2026-11-24).
-    one_by_one = platform == "cpu"
+    # 16 members of (8, 128, 32, 32, 5): 6.6 ms at once, 4.9 ms one by one; of 64 of (1, 150, 64, 128, 5): 33 and 25 ms
+    # (median of 7, two cores of an AMD EPYC, JAX 0.10.2, 2026-11-24).
+    one_by_one = platform == "cpu" and members != 1
     if algorithm != AUTO:
         return Choice(algorithm, "asked for by name", one_by_one and algorithm == "lax")
     if geometry.kernel_size == 1 and geometry.stride == 1 and geometry.groups == 1:
         return Choice("einsum", "kernel size 1 and stride 1: a matrix product")
-    if members != 1 and face == "kernel_gradient":
-        # Per-example gradients of 64 examples (150, 64, 128, 5): 14 ms, and 40 ms as XLA's convolution, the same day.
-        return Choice("einsum", "a kernel gradient for each member: one batched matrix product")
     return Choice("lax", "XLA's convolution in its fast form", one_by_one)

@@ -21,7 +21,7 @@ from benchmarks import sharding
 from jconv.algorithms import ALGORITHMS
 
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
-SHARE = 5
+SHARE = 3
 """Layouts of each mesh, kind and geometry that a run of the suite tries."""
 
 
