@@ -227,6 +227,10 @@ ONLY_JAX = {
         (jconv.conv1d, PARAMS, X, {"algorithm": "fft"}),
         "algorithm must be one of auto, einsum, lax, got 'fft'",
     ),
+    "algorithm a list": (
+        (jconv.conv1d, PARAMS, X, {"algorithm": ["lax"]}),
+        "algorithm must be one of auto, einsum, lax, got ['lax']",
+    ),
     "algorithm unknown, transposed": (
         (jconv.conv1d_transpose, TRANSPOSED, X, {"algorithm": None}),
         "algorithm must be one of auto, einsum, lax, got None",
