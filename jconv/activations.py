@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .activations_numpy import unknown
+from .activations_numpy import look_up
 
 
 def hard_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
@@ -85,10 +85,4 @@ def resolve(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], An
     >>> resolve("relu")(jnp.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    if activation is None:
-        return ACTIVATIONS["linear"]
-    if callable(activation):
-        return activation
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ValueError(unknown(activation))
-    return ACTIVATIONS[activation]
+    return look_up(ACTIVATIONS, activation)

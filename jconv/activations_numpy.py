@@ -7,7 +7,7 @@ pieces are chosen by the real part alone, and no function takes a modulus.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -132,9 +132,20 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def unknown(activation: Any) -> str:
-    """The message for an activation that is neither a name of Keras's, nor a function, nor None."""
-    return f"activation must be None, a function, or one of {', '.join(sorted(ACTIVATIONS))}, got {activation!r}"
+def look_up(table: Mapping[str, Callable[[Any], Any]], activation: Any) -> Callable[[Any], Any]:
+    """The function of a table that a name, a function or `None` (linear) stands for.
+
+    Raises `ValueError` for anything else and for an unknown name.
+    """
+    if activation is None:
+        return table["linear"]
+    if callable(activation):
+        return activation
+    if not isinstance(activation, str) or activation not in table:
+        raise ValueError(
+            f"activation must be None, a function, or one of {', '.join(sorted(table))}, got {activation!r}"
+        )
+    return table[activation]
 
 
 def resolve(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
@@ -145,10 +156,4 @@ def resolve(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], An
     >>> resolve("relu")(np.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    if activation is None:
-        return ACTIVATIONS["linear"]
-    if callable(activation):
-        return activation
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ValueError(unknown(activation))
-    return ACTIVATIONS[activation]
+    return look_up(ACTIVATIONS, activation)
