@@ -13,10 +13,7 @@ from jax.sharding import PartitionSpec
 
 
 def _varying(x: Any) -> frozenset[Any]:
-    kind = jax.typeof(x)
-    if hasattr(kind, "manual_axis_type"):  # JAX 0.11 and later
-        return frozenset(kind.manual_axis_type.varying)
-    return frozenset(kind.vma)
+    return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
 def vary_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
