@@ -92,7 +92,9 @@ def test_changing_the_future_does_not_change_the_past(algorithm, convolution, no
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
     y, y_changed = run(lambda p, x, changed: (conv(p, x), conv(p, changed)), params, x, changed)
     past = now // options["stride"] + 1
-    np.testing.assert_array_equal(y[..., :past, :], y_changed[..., :past, :])
+    # A transform rounds all of its block at the largest sample in it; the others do not even read the future.
+    rounding = 1e6 * EXACT if algorithm == "fft" else 0
+    np.testing.assert_allclose(y[..., :past, :], y_changed[..., :past, :], rtol=0, atol=rounding)
     # The present does change what comes out now: causal is not late.
     changed[..., now, :] += 1.0
     if now % options["stride"] == 0:

@@ -7,14 +7,25 @@
 `x` and `x_bar` are (batch, length, in_channels), `kernel` and `kernel_bar` (kernel_size, in_channels // groups,
 out_channels), `y_bar` and `y` (batch, out_length, out_channels). Both operands have one dtype and so has the result;
 half types accumulate in float32. The three are written out, each on its own: a face that is the `linear_transpose`
-or the `vjp` of another inside a lowering gets a second sum over the mesh in `jax.shard_map`.
+or the `vjp` of another inside a lowering gets a second sum over the mesh in `jax.shard_map`. For the same reason a
+loop starts from a value that is made of the operands, not from zeros.
+
+Each serves every geometry; what each is fast at, the planner knows.
 """
 
 from types import ModuleType
 
-from . import einsum, lax
+from . import einsum, fft, grouped, lax, matmul, polyphase, shifts
 
-ALGORITHMS: dict[str, ModuleType] = {"einsum": einsum, "lax": lax}
+ALGORITHMS: dict[str, ModuleType] = {
+    "einsum": einsum,
+    "fft": fft,
+    "grouped": grouped,
+    "lax": lax,
+    "matmul": matmul,
+    "polyphase": polyphase,
+    "shifts": shifts,
+}
 FACES = ("forward", "input_gradient", "kernel_gradient")
 
-__all__ = ["ALGORITHMS", "FACES", "einsum", "lax"]
+__all__ = ["ALGORITHMS", "FACES", "einsum", "fft", "grouped", "lax", "matmul", "polyphase", "shifts"]

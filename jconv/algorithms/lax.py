@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ..geometry import Geometry, is_symbolic
-from .einsum import pad, swap_channels
+from .operands import pad, spread_padding, swap_channels, wide_type
 
 LAYOUT = ("NWC", "WIO", "NWC")
 
@@ -28,12 +27,10 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y_bar` spread out by the stride, convolved with the kernel reversed in time and swapped in channels."""
     g = geometry
-    low = g.reach - 1 - g.low
-    high = g.length - 1 - (g.out_length - 1) * g.stride + g.low
     return _conv(
         y_bar,
         swap_channels(kernel, g),
-        (low, high),
+        spread_padding(g),
         spread=g.stride,
         dilation=g.dilation,
         groups=g.groups,
@@ -90,5 +87,5 @@ def _conv(
         dimension_numbers=LAYOUT,
         feature_group_count=groups,
         precision=precision,
-        preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+        preferred_element_type=wide_type(x),
     ).astype(x.dtype)

@@ -1,0 +1,102 @@
+"""Matrix products over shifted views of `x`, one a tap; where windows do not overlap, one for all.
+
+Kernel size 1 is the plainest case. A strided convolution never multiplies by an inserted zero here: a tap's share of
+the input gradient is a product of `y_bar`, put where it belongs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..geometry import Geometry
+from .operands import by_group, pad, padded, wide_type
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """`y = sum_k x[k * dilation :: stride] @ kernel[k]`."""
+    g = geometry
+    if _side_by_side(g):
+        windows = _windows(x, g)
+        return _product("nta,ao->nto", windows, kernel.reshape(-1, kernel.shape[-1]), precision).astype(x.dtype)
+    if g.groups == 1:
+        products = [_product("nti,io->nto", tap, w, precision) for tap, w in zip(_taps(x, g), kernel, strict=True)]
+        return sum(products).astype(x.dtype)
+    products = [
+        _product("ntgi,igo->ntgo", by_group(tap, g.groups), by_group(w, g.groups), precision)
+        for tap, w in zip(_taps(x, g), kernel, strict=True)
+    ]
+    return sum(products).reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
+
+
+def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """`x_bar[k * dilation :: stride] += y_bar @ kernel[k].T` for every tap."""
+    g = geometry
+    if _side_by_side(g):
+        windows = _product("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
+        return _from_windows(windows.astype(y_bar.dtype), g)
+    in_channels = kernel.shape[1] * g.groups
+    x_bar = 0
+    for k, w in enumerate(kernel):
+        if g.groups == 1:
+            product = _product("nto,io->nti", y_bar, w, precision)
+        else:
+            product = _product("ntgo,igo->ntgi", by_group(y_bar, g.groups), by_group(w, g.groups), precision)
+            product = product.reshape(*y_bar.shape[:2], in_channels)
+        first = k * g.dilation - g.low
+        last = first + (g.out_length - 1) * g.stride + 1
+        x_bar += pad(product, first, g.length - last, g.stride - 1)
+    return jnp.asarray(x_bar, y_bar.dtype)
+
+
+def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, summed over batch and time."""
+    g = geometry
+    in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
+    if _side_by_side(g):
+        kernel_bar = _product("nta,nto->ao", _windows(x, g), y_bar, precision)
+    elif g.groups == 1:
+        kernel_bar = jnp.stack([_product("nti,nto->io", tap, y_bar, precision) for tap in _taps(x, g)])
+    else:
+        y_bar = by_group(y_bar, g.groups)
+        kernel_bar = jnp.stack(
+            [_product("ntgi,ntgo->igo", by_group(tap, g.groups), y_bar, precision) for tap in _taps(x, g)]
+        )
+    return kernel_bar.reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
+
+
+def _product(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
+    return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a))
+
+
+def _taps(x: jax.Array, g: Geometry) -> list[jax.Array]:
+    """For each tap, the samples that it meets: (batch, out_length, in_channels)."""
+    x = padded(x, g)
+    span = (g.out_length - 1) * g.stride + 1
+    return [
+        jax.lax.slice_in_dim(x, k * g.dilation, k * g.dilation + span, g.stride, axis=1) for k in range(g.kernel_size)
+    ]
+
+
+def _side_by_side(g: Geometry) -> bool:
+    """Whether each sample is in at most one window, so that the windows are a reshape of `x`."""
+    return g.groups == 1 and g.dilation == 1 and g.kernel_size <= g.stride and g.kernel_size > 1
+
+
+def _windows(x: jax.Array, g: Geometry) -> jax.Array:
+    """(batch, out_length, kernel_size * in_channels): windows that do not overlap."""
+    batch, _, channels = x.shape
+    cut = pad(x, g.low, g.out_length * g.stride - g.length - g.low)
+    cut = cut.reshape(batch, g.out_length, g.stride, channels)[:, :, : g.kernel_size]
+    return cut.reshape(batch, g.out_length, g.kernel_size * channels)
+
+
+def _from_windows(windows: jax.Array, g: Geometry) -> jax.Array:
+    """The adjoint of `_windows`: (batch, length, in_channels)."""
+    batch, channels = windows.shape[0], windows.shape[-1] // g.kernel_size
+    apart = windows.reshape(batch, g.out_length, g.kernel_size, channels)
+    apart = jnp.pad(apart, [(0, 0), (0, 0), (0, g.stride - g.kernel_size), (0, 0)])
+    joined = apart.reshape(batch, g.out_length * g.stride, channels)
+    return pad(joined, -g.low, g.length + g.low - g.out_length * g.stride)

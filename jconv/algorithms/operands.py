@@ -1,0 +1,70 @@
+"""What the algorithms do to their operands before they compute: pad, spread, reverse, widen, split by group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..geometry import Geometry
+
+
+def wide(x: jax.Array) -> jax.Array:
+    """`x` in float32 if it is of a half type: what is summed is summed in float32."""
+    return x.astype(wide_type(x))
+
+
+def wide_type(x: jax.Array) -> Any:
+    """The type that sums of `x` are taken in."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def pad(x: jax.Array, low: int, high: int, between: int = 0) -> jax.Array:
+    """Zeros before, after and between the samples of (batch, length, channels)."""
+    # lax.pad takes negative amounts as crops, which the input gradient of a convolution with much padding needs.
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (low, high, between), (0, 0, 0)])
+
+
+def padded(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """`x` with the geometry's zeros: (batch, low + length + high, channels)."""
+    return pad(x, geometry.low, geometry.high)
+
+
+def spread(y_bar: jax.Array, geometry: Geometry) -> jax.Array:
+    """`y_bar` with the zeros that make the input gradient a valid convolution of stride 1 with `swap_channels`."""
+    g = geometry
+    low, high = spread_padding(g)
+    return pad(y_bar, low, high, g.stride - 1)
+
+
+def spread_padding(geometry: Geometry) -> tuple[int, int]:
+    """Zeros before and after the spread `y_bar`; negative where it is cropped."""
+    g = geometry
+    return g.reach - 1 - g.low, g.length - 1 - (g.out_length - 1) * g.stride + g.low
+
+
+def reversed_geometry(geometry: Geometry) -> Geometry:
+    """The forward geometry that the input gradient of a convolution of stride 1 is, with `swap_channels`' kernel."""
+    low, high = spread_padding(geometry)
+    return replace(geometry, length=geometry.out_length, low=low, high=high)
+
+
+def swap_channels(kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """The kernel of the input gradient: reversed in time, in and out channels swapped within each group."""
+    kernel_size, in_per_group, out_channels = kernel.shape
+    groups = geometry.groups
+    grouped = jnp.flip(kernel, 0).reshape(kernel_size, in_per_group, groups, out_channels // groups)
+    return grouped.transpose(0, 3, 2, 1).reshape(kernel_size, out_channels // groups, groups * in_per_group)
+
+
+def by_group(x: jax.Array, groups: int) -> jax.Array:
+    """(..., channels) to (..., groups, channels // groups)."""
+    # Not -1 for the last size, which an empty batch leaves open.
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+
+
+def wide_einsum(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
+    """A contraction summed in `wide_type`, returned in the operands' own type."""
+    return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a)).astype(a.dtype)

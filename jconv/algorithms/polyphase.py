@@ -1,0 +1,103 @@
+"""A strided convolution as convolutions of stride 1, one for each phase of the samples.
+
+Sample `u` of the padded input meets tap `k` in window `t` where `u = t * stride + k * dilation`. So the samples of one
+phase, `u % stride`, meet only the taps of that phase, at stride 1: no gradient multiplies by a zero that a stride put
+in between, and XLA's fast kernels, which know no stride, serve each phase. (Vaidyanathan, Multirate Systems and Filter
+Banks, 1993, chapter 4.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..geometry import Geometry
+from . import grouped, lax, shifts
+from .operands import pad
+
+# In channels a group up to which a sum of shifts is the better convolution of stride 1.
+NARROW = 2
+
+
+class Phase(NamedTuple):
+    """The taps `first_tap :: tap_step` of one phase, and their convolution of stride 1 over its samples."""
+
+    number: int
+    first_tap: int
+    tap_step: int
+    geometry: Geometry
+
+
+def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """The sum over phases of the convolution of a phase's samples with its taps."""
+    g = geometry
+    inner = _inner(g, kernel.shape[1])
+    samples = _phases(x, g)
+    parts = [
+        inner.forward(samples[p.number], kernel[p.first_tap :: p.tap_step], p.geometry, precision) for p in _each(g)
+    ]
+    return sum(parts[1:], parts[0])
+
+
+def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """Each phase of the samples from its own taps, then the phases in turn."""
+    g = geometry
+    inner = _inner(g, kernel.shape[1])
+    in_channels = kernel.shape[1] * g.groups
+    parts = {
+        p.number: inner.input_gradient(y_bar, kernel[p.first_tap :: p.tap_step], p.geometry, precision)
+        for p in _each(g)
+    }
+    none = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], _phase_length(g), in_channels))
+    joined = jnp.stack([parts.get(phase, none) for phase in range(g.stride)], axis=2)
+    joined = joined.reshape(y_bar.shape[0], _phase_length(g) * g.stride, in_channels)
+    return pad(joined, -g.low, g.length + g.low - joined.shape[1])
+
+
+def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """The taps of each phase from its own samples, then each tap from its phase."""
+    g = geometry
+    inner = _inner(g, x.shape[-1] // g.groups)
+    samples = _phases(x, g)
+    taps: dict[int, jax.Array] = {}
+    for p in _each(g):
+        rows = inner.kernel_gradient(samples[p.number], y_bar, p.geometry, precision)
+        taps |= {p.first_tap + i * p.tap_step: rows[i] for i in range(p.geometry.kernel_size)}
+    return jnp.stack([taps[k] for k in range(g.kernel_size)])
+
+
+def _inner(g: Geometry, in_per_group: int) -> ModuleType:
+    if in_per_group <= NARROW:
+        return shifts
+    return lax if g.groups == 1 else grouped
+
+
+def _phase_length(g: Geometry) -> int:
+    """Samples of a phase that any window meets."""
+    return g.out_length + (g.reach - 1) // g.stride
+
+
+def _phases(x: jax.Array, g: Geometry) -> list[jax.Array]:
+    """`stride` arrays (batch, phase length, channels): the padded samples of each phase."""
+    samples = _phase_length(g) * g.stride
+    cut = pad(x, g.low, samples - g.low - g.length)
+    apart = cut.reshape(x.shape[0], _phase_length(g), g.stride, x.shape[-1])
+    return [apart[:, :, phase] for phase in range(g.stride)]
+
+
+def _each(g: Geometry) -> Iterator[Phase]:
+    """The phases that have taps. `k * dilation % stride` has a period of `tap_step` taps."""
+    common = math.gcd(g.stride, g.dilation)
+    tap_step, dilation = g.stride // common, g.dilation // common
+    for first_tap in range(min(tap_step, g.kernel_size)):
+        samples_late, number = divmod(first_tap * g.dilation, g.stride)
+        taps = -(-(g.kernel_size - first_tap) // tap_step)
+        length = _phase_length(g)
+        # Windows start `samples_late` samples in: a crop in front, which is what a negative padding is.
+        high = g.out_length - 1 + (taps - 1) * dilation + 1 + samples_late - length
+        yield Phase(number, first_tap, tap_step, Geometry(length, taps, 1, -samples_late, high, dilation, g.groups))
