@@ -3,6 +3,7 @@
 from . import layers, reference
 from .algorithms.einsum import unfold
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
+from .conv_general_dilated import conv_general_dilated
 from .cross_check import cross_check
 from .geometry import output_length
 from .model import Model, Node, sequential
@@ -14,6 +15,7 @@ __all__ = [
     "Node",
     "conv1d",
     "conv1d_transpose",
+    "conv_general_dilated",
     "cross_check",
     "depthwise_conv1d",
     "init_conv1d",

@@ -1,0 +1,191 @@
+"""Milliseconds a training step of the main job's network: jconv, Keras, PyTorch and plain JAX.
+
+    python -m benchmarks.training            # the table, some minutes on two cores
+
+Each side lives in a process of its own, since Keras's backend is chosen at import, and waits there for its turns. In a
+round every side has one turn, the order rotated; a side's number is the median of its turns, and ratios are of medians.
+Before anything is timed, all sides take one step from the same params on the same batch and must end at the same loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import fcn
+from .workers import Side, Worker, WorkerError, threads
+
+TOLERANCE = 1e-4
+SECONDS = 2.0
+"""How long a turn is, unless --steps says."""
+
+EPILOG = f"""\
+the network:
+  three blocks of a convolution (128 filters of 8 taps, 256 of 5, 128 of 3; same padding), batch normalization and relu;
+  the mean over time; a dense layer; softmax and cross-entropy; Adam. {fcn.BATCHES} batches of series of
+  {fcn.LENGTH} samples, as in GunPoint, float32, shuffled every epoch.
+
+examples:
+  python -m benchmarks.training
+  python -m benchmarks.training --rounds 3 --steps 20
+  python -m benchmarks.training --batch-size 64 --json runs/steps.json
+
+A side whose package is not installed is left out, and so is torch.compile where it does not work (it wants a C++
+compiler). All sides have as many threads as this process may use processors."""
+
+
+SIDES = (
+    Side("jconv, `training/loop.py`, a scan of an epoch's steps", "fcn_jax", "loop"),
+    Side("plain JAX with jconv.conv_general_dilated, scanned", "fcn_jax", "jconv scanned"),
+    Side("plain JAX with lax.conv_general_dilated, scanned", "fcn_jax", "lax scanned"),
+    Side("plain JAX with lax.conv_general_dilated, a call a step", "fcn_jax", "lax calls"),
+    Side("Keras `fit` on JAX", "fcn_keras", "fit", ("keras",)),
+    Side("Keras `fit` on PyTorch", "fcn_keras", "fit", ("keras", "torch"), "torch"),
+    Side("PyTorch, eager", "fcn_torch", "eager", ("torch",)),
+    Side("PyTorch, torch.compile", "fcn_torch", "compiled", ("torch",)),
+)
+
+
+class Result(NamedTuple):
+    """What was measured of a side: milliseconds a step, one number a turn."""
+
+    name: str
+    version: str
+    milliseconds: list[float]
+
+    @property
+    def median(self) -> float:
+        """The median of the turns."""
+        return float(np.median(self.milliseconds))
+
+
+def ratios(results: Sequence[Result]) -> list[float]:
+    """Each side's median over that of the first."""
+    return [result.median / results[0].median for result in results]
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results in Markdown, the first side's as the unit."""
+    lines = ["| a training step | ms | lowest to highest | to the first | |", "|---|---|---|---|---|"]
+    for result, ratio in zip(results, ratios(results), strict=True):
+        turns = f"{min(result.milliseconds):.3g} to {max(result.milliseconds):.3g}"
+        lines.append(f"| {result.name} | {result.median:.3g} | {turns} | {ratio:.2f} | {result.version} |")
+    return "\n".join(lines)
+
+
+def rotated(items: Sequence[Any], turn: int) -> list[Any]:
+    """`items` with the first one changing from turn to turn."""
+    first = turn % len(items)
+    return [*items[first:], *items[:first]]
+
+
+def disagreement(losses: Mapping[str, Sequence[float]]) -> str:
+    """What is wrong with the losses of one side or another before and after one step; empty if nothing is."""
+    first, *_ = losses.values()
+    for name, values in losses.items():
+        if not np.allclose(values, first, rtol=TOLERANCE, atol=0):
+            return f"{name}: losses before and after one step are {values}, not {first}"
+    return "" if first[0] != first[1] else f"the step changed nothing: the loss stays {first[0]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.training --help`."""
+    options = _parse(arguments)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+    workers: dict[str, Worker] = {}
+    try:
+        return _compare(options, workers)
+    except WorkerError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
+    started = _start(options.batch_size, workers)
+    wrong = disagreement({name: answer["losses"] for name, answer in started.items()})
+    if wrong:
+        print(f"training: {wrong}", file=sys.stderr)
+        return 1
+    print(f"{len(workers)} sides agree on the loss after one step; {options.rounds} rounds", flush=True)
+    epochs = {}
+    for name, worker in workers.items():
+        worker.milliseconds(1)  # compiles
+        once = worker.milliseconds(1) * fcn.BATCHES / 1e3
+        epochs[name] = options.steps // fcn.BATCHES if options.steps else max(1, round(SECONDS / once))
+    measured: dict[str, list[float]] = {name: [] for name in workers}
+    for turn in range(options.rounds):
+        for name in rotated(list(workers), turn):
+            time.sleep(0.3)  # the threads of the side before it may spin a while
+            measured[name].append(workers[name].milliseconds(epochs[name]))
+    results = [Result(name, started[name]["version"], values) for name, values in measured.items()]
+    print(f"\nbatch size {options.batch_size}, {threads()} threads, Python {platform.python_version()}\n")
+    print(table(results))
+    if options.json:
+        options.json.write_text(json.dumps(_as_json(options, results), indent=1) + "\n")
+    return 0
+
+
+def _start(batch_size: int, workers: dict[str, Worker]) -> dict[str, dict[str, Any]]:
+    """Start a worker for each side that works here, and return what each said of itself."""
+    started = {}
+    for side in SIDES:
+        missing = [package for package in side.needs if find_spec(package) is None]
+        if missing:
+            print(f"left out: {side.name}: {' and '.join(missing)} not installed", flush=True)
+            continue
+        workers[side.name] = Worker(side, batch_size)
+        try:
+            started[side.name] = workers[side.name].ask()
+        except WorkerError as error:
+            print(f"left out: {error}", flush=True)
+            workers.pop(side.name).stop()
+    return started
+
+
+def _as_json(options: argparse.Namespace, results: Sequence[Result]) -> dict[str, Any]:
+    sides = [
+        {**result._asdict(), "median": result.median, "ratio": ratio}
+        for result, ratio in zip(results, ratios(results), strict=True)
+    ]
+    return {"batch_size": options.batch_size, "threads": threads(), "python": platform.python_version(), "sides": sides}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    description, *_ = (__doc__ or "").split("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=description,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
+    parser.add_argument("--batch-size", type=int, default=5, help="series in a batch (default: 5)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help=f"steps in a turn, a multiple of {fcn.BATCHES} (default: as many as take about {SECONDS:.0f} seconds)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or options.batch_size < 1:
+        parser.error("--rounds and --batch-size must be at least 1")
+    if options.steps is not None and (options.steps < 1 or options.steps % fcn.BATCHES):
+        parser.error(f"--steps must be a multiple of {fcn.BATCHES}, got {options.steps}")
+    return options
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
