@@ -31,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record = results.read(asked.from_json) if asked.from_json else _measure(asked)
         if asked.from_json:
             _print_former(record)
-        if asked.json:
-            results.write(asked.json, record)
         if asked.picture:
             _draw(asked, record)
     except UserError as error:
@@ -57,7 +55,9 @@ def _measure(asked: options.Options) -> dict[str, Any]:
     record: dict[str, Any] = {"where": machine.describe(device), "settings": settings._asdict(), "missing": missing}
     if asked.issues:
         _print_opening(record)
-        return record | {"issues": public_issues.run(settings, asked.device)}
+        record["issues"] = public_issues.run(settings, asked.device)
+        _keep(asked, record)
+        return record
     ceilings = machine.ceilings(asked.device)
     record |= {"ceilings": ceilings._asdict(), "rows": []}
     _print_opening(record)
@@ -66,14 +66,21 @@ def _measure(asked: options.Options) -> dict[str, Any]:
     for row in rows:
         record["rows"].append(measure.measure(row, found, settings, ceilings))
         print(tables.first_line(record["rows"][-1]), flush=True)
+        _keep(asked, record)
     _print_closing(record)
     return record
+
+
+def _keep(asked: options.Options, record: dict[str, Any]) -> None:
+    """Write what there is: a run takes long, and one that is stopped leaves its rows."""
+    if asked.json:
+        results.write(asked.json, record)
 
 
 def _print_opening(record: dict[str, Any]) -> None:
     where = record["where"]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    print(f"{where['date']}, {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
+    print(f"{where['date']}, on {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
     print(f"Python {where['python']}, {versions}; float32")
     for line in record["missing"]:
         print(line)
@@ -87,7 +94,7 @@ def _print_opening(record: dict[str, Any]) -> None:
 
 
 def _print_closing(record: dict[str, Any]) -> None:
-    gpu = record["where"]["device"].split()[0] != "cpu"
+    gpu = record["where"]["platform"] != "cpu"
     print(f"\n{tables.heading(tables.second_columns(gpu))}")
     for result in record["rows"]:
         print(tables.second_line(result, gpu))

@@ -52,7 +52,7 @@ def use_device(kind: str) -> Any:
     return device
 
 
-def ceilings(kind: str, repeats: int = 5) -> Ceilings:
+def ceilings(kind: str, repeats: int = 15) -> Ceilings:
     """Measure both; the best of some repeats, since a ceiling is what can be reached."""
     n, count = MATRIX[kind], COPIED[kind]
     a = jnp.ones((n, n), jnp.float32)
@@ -66,7 +66,8 @@ def describe(device: Any) -> dict[str, Any]:
     """Date, machine and versions, for the record."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "device": f"{device.platform} {device.device_kind}",
+        "platform": device.platform,
+        "device": device.device_kind,
         "cpu": cpu_model(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--rows", default="", metavar="TEXT", help="only the rows whose name holds this text")
-    add("--quick", action="store_true", help="ten rows and fewer repetitions, about a minute")
+    add("--quick", action="store_true", help="eight rows and fewer repetitions, about a minute")
     add("--repeats", type=_whole, default=31, metavar="N", help="timings of a program at most; default 31")
     add(
         "--patience",
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
     add("--issues", action="store_true", help="run the public issues' programs and not the rows")
-    add("--json", type=Path, metavar="FILE", help="write every number")
+    add("--json", type=Path, metavar="FILE", help="write every number, again after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw a former run; measures nothing")
     return parser

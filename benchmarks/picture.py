@@ -37,7 +37,7 @@ def speedups(record: dict[str, Any]) -> bytes:
     where = record["where"]
     figure.suptitle(
         f"times as fast as the other, by the ratio of medians: right of 1, jconv is faster\n{where['cpu']}, "
-        f"{where['cores']} cores, {where['device']}, JAX {where['versions'].get('jax', '')}, {where['date'][:10]}",
+        f"{where['cores']} cores, on {where['device']}, JAX {where['versions'].get('jax', '')}, {where['date'][:10]}",
         fontsize=10,
     )
     handles, labels = panels[0].get_legend_handles_labels()

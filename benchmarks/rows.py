@@ -117,6 +117,10 @@ def _depthwise(name: str, batch: int, length: int, channels: int, kernel_size: i
     return Row(name, "depthwise", batch, length, channels, channels, kernel_size, groups=channels, **others)
 
 
+def _long(kernel_size: int) -> Row:
+    return _depthwise(f"long kernel, {kernel_size}", 4, 8192, 64, kernel_size)._replace(family="long")
+
+
 def _wav2vec(layer: int, length: int, kernel_size: int, in_channels: int = 512, stride: int = 2) -> Row:
     name = f"wav2vec 2.0, layer {layer}"
     return Row(name, "strided", 1, length, in_channels, 512, kernel_size, stride, padding="valid")
@@ -172,10 +176,10 @@ ROWS = [
     Row("windows that do not overlap", "strided", 64, 108, 1, 16, 12, 12),
     Row("patch embedding", "strided", 32, 2048, 8, 128, 16, 16, padding="valid"),
     # Kernels as long as the series.
-    _depthwise("long kernel, 64", 4, 8192, 64, 64),
-    _depthwise("long kernel, 256", 4, 8192, 64, 256),
-    _depthwise("long kernel, 1024", 4, 8192, 64, 1024),
-    _depthwise("long kernel, 8192", 4, 8192, 64, 8192),
+    _long(64),
+    _long(256),
+    _long(1024),
+    _long(8192),
     # Decoders.
     _decoder("EnCodec, decoder", 4, 250, (256, 128), 16, 8),
     _decoder("HiFi-GAN, first upsampling", 2, 100, (512, 256), 16, 8),
@@ -192,11 +196,9 @@ QUICK = (
     "4 groups, more out than in",
     "FCN, first layer",
     "FCN, second layer",
-    "FCN, third layer",
     "TCN, dilation 8",
-    "wav2vec 2.0, layer 7",
     "windows that do not overlap",
-    "HiFi-GAN, first upsampling",
+    "U-Net, upsampling",
     "ensemble of 16",
 )
 """The names of the rows of `--quick`: one or two of most families, each measured in a few seconds."""

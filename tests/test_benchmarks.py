@@ -256,7 +256,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
 
 
 def test_a_picture_of_a_run_without_peers():
-    where = {"cpu": "a", "cores": 2, "device": "cpu cpu", "versions": {}, "date": "2026-01-01"}
+    where = {"cpu": "a", "cores": 2, "device": "cpu", "versions": {}, "date": "2026-01-01"}
     rows = [result("a", 2.0, 1.0), result("b", 1.0, 3.0)]
     assert picture.speedups({"where": where, "rows": rows}).startswith(b"\x89PNG")
 
