@@ -1,178 +1,124 @@
-"""jconv beside plain lax: forward, and forward with both gradients, alone and as the step of a scan.
+"""jconv beside every peer: `python -m benchmarks.conv1d`; its `--help` says what it measures and how.
 
-    python -m benchmarks.conv1d            # the table of the README, about three minutes on two cores
+    python -m benchmarks.conv1d                                       # every row; tens of minutes on two cores
+    python -m benchmarks.conv1d --quick
+    python -m benchmarks.conv1d --json run.json --picture run.png
+    python -m benchmarks.conv1d --issues                              # the programs of public issues
 
-Each timing is the median of interleaved repetitions in one process, the order rotated; a row compares medians. Every
-result is checked against the NumPy reference before it is timed.
+The rows are in `rows.py`, the programs in `jax_sides.py`, `torch_side.py` and `onnx_side.py`, their check in
+`truth.py`, the interleaving in `timing.py`, and one row's measurement in `measure.py`.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+from collections.abc import Sequence
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from . import machine, measure, options, peers, public_issues, results, tables
+from .errors import UserError
+from .summary import Result, summary
 
-import jconv
-
-Timed = Callable[[], Any]
+DONE, WRONG, MISTAKE, INTERRUPTED = 0, 1, options.MISTAKE, 130
+QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
 
 
-class Row(NamedTuple):
-    """One convolution: sizes in the order of the usual tables."""
-
-    name: str
-    batch: int
-    length: int
-    in_channels: int
-    out_channels: int
-    kernel_size: int
-    stride: int = 1
-    dilation: int = 1
-    groups: int = 1
-
-
-ROWS = [
-    Row("FCN, first layer", 5, 150, 1, 128, 8),
-    Row("FCN, second layer", 5, 150, 128, 256, 5),
-    Row("FCN, third layer", 5, 150, 256, 128, 3),
-    Row("dense", 16, 512, 128, 256, 5),
-    Row("wav2vec 2.0, a strided layer", 1, 3199, 512, 512, 3, 2),
-    Row("TCN, dilated", 8, 512, 64, 64, 3, 1, 8),
-    Row("pointwise", 16, 512, 128, 256, 1),
-    Row("windows that do not overlap", 64, 108, 1, 16, 12, 12),
-    Row("8 groups", 8, 1024, 128, 128, 9, 1, 1, 8),
-    Row("depthwise", 4, 512, 256, 256, 7, 1, 1, 256),
-]
-SCAN_STEPS = 4
-TOLERANCE = 1e-5
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    asked = options.parse(arguments)
+    try:
+        asked.check_files()
+        record = results.read(asked.from_json) if asked.from_json else _measure(asked)
+        if asked.from_json:
+            _print_former(record)
+        if asked.picture:
+            _draw(asked, record)
+    except UserError as error:
+        print(f"conv1d: {error}", file=sys.stderr)
+        return MISTAKE
+    except ArithmeticError as error:
+        print(f"conv1d: wrong result: {error}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("conv1d: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
 
 
-def lax_convolution(row: Row) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The row as plain lax has it, causal padding."""
-    reach = (row.kernel_size - 1) * row.dilation + 1
-    return lambda x, kernel: jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (row.stride,),
-        [(reach - 1, 0)],
-        rhs_dilation=(row.dilation,),
-        dimension_numbers=("NWC", "WIO", "NWC"),
-        feature_group_count=row.groups,
-    )
+def _measure(asked: options.Options) -> dict[str, Any]:
+    rows = asked.chosen()
+    device = machine.use_device(asked.device)
+    settings = measure.Settings(asked.repeats, patience=asked.patience)
+    if asked.quick:
+        settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
+    found, missing = peers.find(asked.device, machine.cores())
+    record: dict[str, Any] = {"where": machine.describe(device), "settings": settings._asdict(), "missing": missing}
+    if asked.issues:
+        _print_opening(record)
+        record["issues"] = public_issues.run(settings, asked.device)
+        _keep(asked, record)
+        return record
+    ceilings = machine.ceilings(asked.device)
+    record |= {"ceilings": ceilings._asdict(), "rows": []}
+    _print_opening(record)
+    measure.warm_up()
+    print(tables.heading(tables.FIRST), flush=True)
+    for row in rows:
+        record["rows"].append(measure.measure(row, found, settings, ceilings))
+        print(tables.first_line(record["rows"][-1]), flush=True)
+        _keep(asked, record)
+    _print_closing(record)
+    return record
 
 
-def jconv_convolution(row: Row) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The row as jconv has it, by its own choice of algorithm."""
-    options: dict[str, Any] = {"stride": row.stride, "dilation": row.dilation, "groups": row.groups}
-    return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding="causal", **options)
+def _keep(asked: options.Options, record: dict[str, Any]) -> None:
+    """Write what there is: a run takes long, and one that is stopped leaves its rows."""
+    if asked.json:
+        results.write(asked.json, record)
 
 
-def programs(row: Row, convolution: Callable[[jax.Array, jax.Array], jax.Array]) -> dict[str, Timed]:
-    """The three compiled programs of a row; the scan's step takes the gradients and moves both operands by them."""
-    x, kernel, y_bar = operands(row)
-
-    def gradients(x: jax.Array, kernel: jax.Array) -> Any:
-        y, pull = jax.vjp(convolution, x, kernel)
-        return y, pull(y_bar)
-
-    def scanned(x: jax.Array, kernel: jax.Array) -> Any:
-        def step(carry: Any, _: Any) -> Any:
-            _, bars = gradients(*carry)
-            return jax.tree.map(lambda a, b: a + 1e-6 * b, carry, bars), None
-
-        return jax.lax.scan(step, (x, kernel), None, length=SCAN_STEPS)[0]
-
-    functions = {"forward": convolution, "with gradients": gradients, "in a scan": scanned}
-    return {name: _call(jax.jit(function), x, kernel) for name, function in functions.items()}
+def _print_opening(record: dict[str, Any]) -> None:
+    where = record["where"]
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    print(f"{where['date']}, on {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
+    print(f"Python {where['python']}, {versions}; float32")
+    for line in record["missing"]:
+        print(line)
+    if "ceilings" in record:
+        print(
+            "Ceilings: {gflops:.0f} GFLOP/s in a matrix product, {gigabytes:.1f} GB/s in a copy".format(
+                **record["ceilings"]
+            )
+        )
+    print(flush=True)
 
 
-def _call(compiled: Callable[..., Any], *arguments: Any) -> Timed:
-    return lambda: jax.block_until_ready(compiled(*arguments))
+def _print_closing(record: dict[str, Any]) -> None:
+    gpu = record["where"]["platform"] != "cpu"
+    print(f"\n{tables.heading(tables.second_columns(gpu))}")
+    for result in record["rows"]:
+        print(tables.second_line(result, gpu))
+    print("\nGeometric means of ratios of medians; above 1 jconv is faster:\n", *summary(record["rows"]), sep="\n")
 
 
-def operands(row: Row) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Random x, kernel and cotangent of a row."""
-    rng = np.random.default_rng(0)
-    out_length = jconv.output_length(
-        row.length, row.kernel_size, stride=row.stride, dilation=row.dilation, padding="causal"
-    )
-    shapes = (
-        (row.batch, row.length, row.in_channels),
-        (row.kernel_size, row.in_channels // row.groups, row.out_channels),
-        (row.batch, out_length, row.out_channels),
-    )
-    x, kernel, y_bar = (jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes)
-    return x, kernel, y_bar
+def _print_former(record: dict[str, Any]) -> None:
+    _print_opening(record)
+    if "issues" in record:
+        public_issues.show(record["issues"])
+        return
+    print(tables.heading(tables.FIRST))
+    rows: list[Result] = record["rows"]
+    print(*map(tables.first_line, rows), sep="\n")
+    _print_closing(record)
 
 
-def check(row: Row, timed: dict[str, Timed]) -> None:
-    """Raise `ArithmeticError` unless output and both gradients are those of the NumPy reference."""
-    x, kernel, y_bar = (np.asarray(a) for a in operands(row))
-    options: dict[str, Any] = {
-        "stride": row.stride,
-        "dilation": row.dilation,
-        "groups": row.groups,
-        "padding": "causal",
-    }
-    params_bar, x_bar = jconv.reference.conv1d_vjp({"kernel": kernel}, x, y_bar, **options)
-    expected = (jconv.reference.conv1d({"kernel": kernel}, x, **options), x_bar, params_bar["kernel"])
-    y, bars = timed["with gradients"]()
-    for actual, want in zip((y, *bars), expected, strict=True):
-        deviation = np.abs(np.asarray(actual) - want).max() / np.abs(want).max()
-        if not deviation < TOLERANCE:
-            raise ArithmeticError(f"{row}: off by {deviation:.1e} of the largest value")
+def _draw(asked: options.Options, record: dict[str, Any]) -> None:
+    from . import picture
 
-
-def medians(timed: dict[str, Timed], repeats: int) -> dict[str, float]:
-    """Milliseconds of each, measured in turn, the first of each turn changing."""
-    names = list(timed)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(repeats):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            began = time.perf_counter()
-            timed[name]()
-            seconds[name].append(time.perf_counter() - began)
-    return {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
-
-
-def measure(row: Row, repeats: int) -> str:
-    """The row of the table: milliseconds of lax and jconv for each program, the scan's for one step."""
-    sides = {"lax": programs(row, lax_convolution(row)), "jconv": programs(row, jconv_convolution(row))}
-    for timed in sides.values():
-        check(row, timed)
-    cells = []
-    for name in sides["lax"]:
-        timed = {side: sides[side][name] for side in sides}
-        slowest = max(medians(timed, 1).values())  # also compiles nothing any more: both have run once
-        value = medians(timed, max(3, min(repeats, int(4e3 / max(slowest, 1)))))
-        per = SCAN_STEPS if name == "in a scan" else 1
-        cells.append(f"{value['lax'] / per:.3g}, {value['jconv'] / per:.3g} ({value['lax'] / value['jconv']:.2g}x)")
-    sizes = f"{row.batch}, {row.length}, {row.in_channels}, {row.out_channels}, {row.kernel_size}"
-    sizes += f", {row.stride}, {row.dilation}, {row.groups}"
-    return f"| {row.name} ({sizes}) | " + " | ".join(cells) + " |"
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.conv1d", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--repeats", type=int, default=31, help="timings of each program (default: 31)")
-    parser.add_argument("--rows", default="", help="only the rows whose name holds this text")
-    args = parser.parse_args()
-    device = jax.devices()[0]
-    print(f"JAX {jax.__version__}, {device.platform} {device.device_kind}, float32, ms: lax, jconv (lax / jconv)\n")
-    print(
-        "| batch, length, in, out, kernel size, stride, dilation, groups | forward | with both gradients | in a scan |"
-    )
-    print("|---|---|---|---|")
-    for row in ROWS:
-        if args.rows in row.name:
-            print(measure(row, args.repeats), flush=True)
+    if not record.get("rows") or asked.picture is None:
+        raise UserError(f"--picture {asked.picture}: that run has no rows to draw")
+    asked.picture.write_bytes(picture.speedups(record))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

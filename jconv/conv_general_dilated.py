@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import bilinear
-from .algorithms.einsum import pad, swap_channels
+from .algorithms.operands import pad, swap_channels
 from .checks import DTYPES
 from .geometry import Geometry, is_integer, is_symbolic, reach
 

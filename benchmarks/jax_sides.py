@@ -1,0 +1,152 @@
+"""The two sides that are JAX: plain `jax.lax` with automatic differentiation, and jconv by its own choice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jconv
+
+from .programs import JCONV, LAX, Program
+from .rows import Operands, Row
+from .truth import Faces
+
+Convolution = Callable[[jax.Array, jax.Array], jax.Array]
+DIMENSIONS = ("NWC", "WIO", "NWC")
+TIMED_SCALE = 1e-6
+"""How far a scan's step moves its carry when it is timed: far enough for the steps to depend on each other."""
+
+
+def lax_convolution(row: Row) -> Convolution:
+    """One member of the row as plain lax has it."""
+    if row.transposed:
+        return lambda x, kernel: jax.lax.conv_transpose(
+            x,
+            kernel,
+            (row.stride,),
+            "VALID",
+            rhs_dilation=(row.dilation,),
+            dimension_numbers=DIMENSIONS,
+            transpose_kernel=True,
+        )
+    return lambda x, kernel: jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (row.stride,),
+        [row.amounts],
+        rhs_dilation=(row.dilation,),
+        dimension_numbers=DIMENSIONS,
+        feature_group_count=row.groups,
+    )
+
+
+def jconv_options(row: Row) -> dict[str, Any]:
+    """The options of `jconv.conv1d` for one member of the row; of `jconv.conv1d_transpose` for a transposed one."""
+    if row.transposed:
+        return {**row.geometry, "padding": "valid"}
+    return {**row.geometry, "groups": row.groups, "padding": row.amounts}
+
+
+def jconv_convolution(row: Row) -> Convolution:
+    """One member of the row as jconv has it."""
+    public = jconv.conv1d_transpose if row.transposed else jconv.conv1d
+    return lambda x, kernel: public({"kernel": kernel}, x, **jconv_options(row))
+
+
+CONVOLUTIONS: dict[str, Callable[[Row], Convolution]] = {LAX: lax_convolution, JCONV: jconv_convolution}
+
+
+def forward(row: Row, convolution: Convolution) -> Callable[..., Any]:
+    """(x, kernel) -> y, of all members of the row."""
+    kernel_axis = None if row.shared_kernel else 0
+    return jax.vmap(convolution, (0, kernel_axis)) if row.ensemble > 1 else convolution
+
+
+def gradients(row: Row, convolution: Convolution) -> Callable[..., Any]:
+    """(x, kernel, y_bar) -> (y, x_bar, kernel_bar), of all members of the row."""
+
+    def one(x: jax.Array, kernel: jax.Array, y_bar: jax.Array) -> Any:
+        y, pull = jax.vjp(convolution, x, kernel)
+        return y, *pull(y_bar)
+
+    kernel_axis = None if row.shared_kernel else 0
+    return jax.vmap(one, (0, kernel_axis, 0)) if row.ensemble > 1 else one
+
+
+def forward_program(row: Row, side: str, o: Operands) -> Program:
+    """The forward pass."""
+    return _compiled(forward(row, CONVOLUTIONS[side](row)), (o.x, o.kernel))
+
+
+def gradient_program(row: Row, side: str, o: Operands) -> Program:
+    """The forward pass and both gradients."""
+    return _compiled(gradients(row, CONVOLUTIONS[side](row)), (o.x, o.kernel, o.y_bar))
+
+
+def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) -> Program:
+    """A scan whose step moves x by the mean square of y.
+
+    `y_size` is that mean, for the check: its last step moves x by one.
+    """
+    function = forward(row, CONVOLUTIONS[side](row))
+
+    def scanned(x: jax.Array, kernel: jax.Array, scales: jax.Array) -> jax.Array:
+        def step(x: jax.Array, scale: jax.Array) -> Any:
+            return x + scale * jnp.mean(jnp.square(function(x, kernel))), None
+
+        return jax.lax.scan(step, x, scales)[0]
+
+    scales = np.full(steps, TIMED_SCALE, np.float32)
+    return _compiled(scanned, (o.x, o.kernel, scales), (o.x, o.kernel, _last(scales, 1 / y_size)))
+
+
+def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check: tuple[float, float]) -> Program:
+    """A scan whose step moves x and the kernel by their gradients; y, which it does not need, is not computed.
+
+    `scales_of_check` is how far the last step moves them in the check, where the others do not move them at all.
+    """
+    function = gradients(row, CONVOLUTIONS[side](row))
+
+    def scanned(x: jax.Array, kernel: jax.Array, y_bar: jax.Array, scales: jax.Array) -> Any:
+        def step(carry: Any, scale: jax.Array) -> Any:
+            _, *bars = function(*carry, y_bar)
+            return tuple(a + s * bar for a, s, bar in zip(carry, scale, bars, strict=True)), None
+
+        return jax.lax.scan(step, (x, kernel), scales)[0]
+
+    scales = np.full((steps, 2), TIMED_SCALE, np.float32)
+    return _compiled(scanned, (*o, scales), (*o, _last(scales, scales_of_check)))
+
+
+def moved(o: Operands, faces: Faces) -> tuple[tuple[float, float], tuple[Any, Any]]:
+    """Scales that move x and the kernel by one at most along their gradients, and where they are after that."""
+    scales = (1 / float(np.abs(faces.x_bar).max()), 1 / float(np.abs(faces.kernel_bar).max()))
+    return scales, (o.x + scales[0] * faces.x_bar, o.kernel + scales[1] * faces.kernel_bar)
+
+
+def _last(scales: Any, value: Any) -> Any:
+    """Zero but for the last step."""
+    zero = np.zeros_like(scales)
+    zero[-1] = value
+    return zero
+
+
+def _compiled(function: Callable[..., Any], timed: tuple[Any, ...], checked: tuple[Any, ...] | None = None) -> Program:
+    placed = [jnp.asarray(a) for a in timed]
+    placed_check = placed if checked is None else [jnp.asarray(a) for a in checked]
+    began = time.perf_counter()
+    compiled = jax.jit(function).lower(*placed).compile()
+    seconds = time.perf_counter() - began
+    analysis = compiled.memory_analysis()
+    return Program(
+        lambda: jax.block_until_ready(compiled(*placed)),
+        lambda: jax.block_until_ready(compiled(*placed_check)),
+        lambda result: tuple(np.asarray(leaf) for leaf in jax.tree.leaves(result)),
+        seconds,
+        None if analysis is None else int(analysis.temp_size_in_bytes),
+    )

@@ -1,0 +1,61 @@
+"""Ratios of the times in a run's results, their geometric means, and the rows that are lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from .programs import FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS
+
+Result = dict[str, Any]
+
+BEST_PEER = "best peer"
+LOST = {LAX: 0.95, BEST_PEER: 0.6}
+"""A row is lost where the ratio of the other's time to jconv's is lower."""
+WORST = 5
+
+
+def ratio(result: Result, program: str, other: str) -> float | None:
+    """How many times as long the other takes as jconv; None where either was not run."""
+    times = result["milliseconds"].get(program, {})
+    others = [times.get(side) for side in (PEERS if other == BEST_PEER else [other])]
+    known = [time for time in others if time]
+    own = times.get(JCONV)
+    return min(known) / own if known and own else None
+
+
+def ratios(results: Iterable[Result], program: str, other: str) -> dict[str, float]:
+    """The known ratios by the row's name."""
+    every = {result["row"]["name"]: ratio(result, program, other) for result in results}
+    return {name: value for name, value in every.items() if value is not None}
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """The geometric mean of numbers above zero.
+
+    >>> geometric_mean([1.0, 4.0])
+    2.0
+    """
+    return math.exp(math.fsum(logs := [math.log(value) for value in values]) / len(logs))
+
+
+def summary(results: list[Result]) -> list[str]:
+    """The lines below the tables: means, the worst rows and those lost, a program and a rival each."""
+    lines = []
+    for program in PROGRAMS:
+        for other in (LAX, BEST_PEER) if program in (FORWARD, GRADIENTS) else (LAX,):
+            known = ratios(results, program, other)
+            if known:
+                lines += _lines(known, f"{program}, {other} / jconv", LOST[other])
+    return lines
+
+
+def _lines(known: dict[str, float], what: str, limit: float) -> list[str]:
+    ranked = sorted(known.items(), key=lambda item: item[1])
+    worst = ", ".join(f"{name} {value:.2f}x" for name, value in ranked[:WORST])
+    lost = [name for name, value in ranked if value < limit]
+    lines = [f"- {what}: {geometric_mean(known.values()):.2f}x over {len(known)} rows; lowest {worst}"]
+    if lost:
+        lines.append(f"  - lost, below {limit:g}x: {len(lost)}: {', '.join(lost)}")
+    return lines

@@ -1,0 +1,83 @@
+"""Interleaved timing: the sides of a comparison take turns in one process, and their medians are compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Call = Callable[[], Any]
+
+PAUSE = 5e-3
+"""Seconds of sleep before a timed call: a peer's OpenMP threads spin for milliseconds after its own."""
+
+WARMED = 0.25
+"""Seconds; a call that takes longer is not made untimed before it is timed: what came before it no longer shows."""
+
+PATIENT = 5.0
+"""Seconds; a call that takes longer is made once: its first time is its time."""
+
+FEWEST = 3
+
+
+class Watch(NamedTuple):
+    """The clock that is read and the sleep that is slept; a test has its own."""
+
+    now: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+
+
+class Timing(NamedTuple):
+    """The median of a call's times, and how many there were."""
+
+    milliseconds: float
+    repeats: int
+
+
+def once(call: Call, watch: Watch = Watch()) -> tuple[Any, float]:  # noqa: B008 - a tuple, and immutable
+    """What a call returned and the seconds it took."""
+    began = watch.now()
+    result = call()
+    return result, watch.now() - began
+
+
+def repeats_of(first: Mapping[str, float], most: int, budget: float) -> dict[str, int]:
+    """How often each side is timed, from the seconds of its first call: as often as its share of the budget allows."""
+    share = budget / len(first)
+    counts = {}
+    for side, seconds in first.items():
+        calls = 1 if seconds > WARMED else 2
+        counts[side] = 0 if seconds > PATIENT else min(most, max(FEWEST, int(share / (PAUSE + calls * seconds))))
+    return counts
+
+
+def medians(
+    calls: Mapping[str, Call],
+    first: Mapping[str, float],
+    *,
+    most: int = 31,
+    budget: float = 2.0,
+    watch: Watch = Watch(),  # noqa: B008
+) -> dict[str, Timing]:
+    """The median of each side's times; `first` has the seconds of a call that each has made before.
+
+    Every turn begins with another side. Before each timed call there is a pause and an untimed call of the same side,
+    so that it finds the caches and the cores as it left them.
+    """
+    counts = repeats_of(first, most, budget)
+    names = list(calls)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(max(counts.values())):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            if turn < counts[name]:
+                watch.sleep(PAUSE)
+                if first[name] <= WARMED:
+                    calls[name]()
+                seconds[name].append(once(calls[name], watch)[1])
+    return {name: _timing(times or [first[name]]) for name, times in seconds.items()}
+
+
+def _timing(seconds: list[float]) -> Timing:
+    return Timing(1e3 * float(np.median(seconds)), len(seconds))

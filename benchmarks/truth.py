@@ -1,0 +1,80 @@
+"""What each program of a row must return, by the NumPy reference, and the check of what it did return."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jconv
+
+from .rows import Array, Operands, Row
+
+TOLERANCE = 1e-5
+"""Of the largest value."""
+
+MOST_TAPS = 2**24
+"""Values that the reference lays out at once for one example; a row with more of them is checked on a part of its
+groups, spread over all. The reference takes a fraction of a second for this many."""
+
+
+class Faces(NamedTuple):
+    """Output and both gradients, or the part of each that is compared."""
+
+    y: Array
+    x_bar: Array
+    kernel_bar: Array
+
+
+def expected(row: Row, o: Operands) -> Faces:
+    """The three faces of a row in float64, on the groups that are checked."""
+    if row.ensemble == 1:
+        return _member(row, *(part(row, a) for a in o))
+    kernels = [o.kernel] * row.ensemble if row.shared_kernel else o.kernel
+    members = [_member(row, *(part(row, a) for a in one)) for one in zip(o.x, kernels, o.y_bar, strict=True)]
+    return Faces(*(np.stack(face) for face in zip(*members, strict=True)))
+
+
+def checked_groups(row: Row) -> Array:
+    """The groups whose channels are compared with the reference."""
+    taps = row.out_length * row.kernel_size * (row.in_channels // row.groups)
+    return np.unique(np.linspace(0, row.groups - 1, max(1, min(row.groups, MOST_TAPS // taps))).astype(int))
+
+
+def part(row: Row, array: Array) -> Array:
+    """The channels of the checked groups: of x, a kernel or y, whose last axes are all split by groups."""
+    groups = checked_groups(row)
+    if len(groups) == row.groups:
+        return array
+    split = array.reshape(*array.shape[:-1], row.groups, -1)[..., groups, :]
+    return split.reshape(*array.shape[:-1], -1)
+
+
+def _member(row: Row, x: Array, kernel: Array, y_bar: Array) -> Faces:
+    """One example at a time, so that the memory of long kernels stays small; the kernel's gradient is their sum."""
+    examples = [_example(row, one, kernel, bar) for one, bar in zip(x, y_bar, strict=True)]
+    y, x_bar, kernel_bar = (np.stack(face) for face in zip(*examples, strict=True))
+    return Faces(y, x_bar, kernel_bar.sum(axis=0))
+
+
+def _example(row: Row, x: Array, kernel: Array, y_bar: Array) -> Faces:
+    params = {"kernel": kernel}
+    if row.transposed:
+        # The transposed convolution is the input gradient of one, and its own gradients are the other two faces.
+        y = jconv.reference.conv1d_transpose(params, x, **row.geometry, padding="valid")
+        x_bar = jconv.reference.conv1d(params, y_bar, **row.geometry)
+        params_bar, _ = jconv.reference.conv1d_vjp(params, y_bar, x, **row.geometry)
+        return Faces(y, x_bar, params_bar["kernel"])
+    options: dict[str, Any] = {**row.geometry, "groups": len(checked_groups(row)), "padding": row.amounts}
+    params_bar, x_bar = jconv.reference.conv1d_vjp(params, x, y_bar, **options)
+    return Faces(jconv.reference.conv1d(params, x, **options), x_bar, params_bar["kernel"])
+
+
+def check(actual: tuple[Array, ...], wanted: tuple[Array, ...], what: str) -> None:
+    """Raise `ArithmeticError`, naming `what`, unless each array is the wanted one within the tolerance."""
+    for got, want in zip(actual, wanted, strict=True):
+        if got.shape != want.shape:
+            raise ArithmeticError(f"{what}: shape {got.shape} where the reference has {want.shape}")
+        deviation = np.abs(got - want).max() / np.abs(want).max()
+        if not deviation < TOLERANCE:
+            raise ArithmeticError(f"{what}: off by {deviation:.1e} of the largest value")
