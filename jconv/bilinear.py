@@ -28,10 +28,10 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jax.sharding import PartitionSpec
 
 from . import planner
 from .algorithms import ALGORITHMS
+from .costs import Sizes
 from .geometry import Geometry
 from .placement import full_spec, is_partitioned, lies_like, valid_spec, vary_alike
 
@@ -94,27 +94,31 @@ def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: i
 def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensemble: int, **_: Any) -> Any:
     # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
     shape = _shape(primitive, a, b, geometry, ensemble)
-    mesh_source = a if not a.sharding.mesh.empty else b
-    sharding = mesh_source.sharding
-    spec = _spec(primitive, a, b, shape, geometry, ensemble)
+    sharding = (b if a.sharding.mesh.empty else a).sharding
+    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble), shape, sharding.mesh)
     return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
 
 
-def _spec(
-    primitive: Primitive, a: Any, b: Any, shape: tuple[int, ...], geometry: Geometry, ensemble: int
-) -> PartitionSpec:
+def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[Any, ...]:
     """How the result lies on an explicit mesh: batch as the first operand's, channels as those they come from."""
     of_a, of_b = full_spec(a), full_spec(b)
     batch = of_a[:-2]
     if primitive is forward_p:
-        wish = (*batch, None, of_b[-1])
-    elif primitive is input_gradient_p:
+        return (*batch, None, of_b[-1])
+    if primitive is input_gradient_p:
         # With groups the kernel's own in axis is one group's channels; x's channels lie as y's do.
-        wish = (*batch, None, of_b[-2] if geometry.groups == 1 else of_a[-1])
-    else:
-        wish = (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
-    mesh = a.sharding.mesh if not a.sharding.mesh.empty else b.sharding.mesh
-    return valid_spec(wish, shape, mesh)
+        return (*batch, None, of_b[-2] if geometry.groups == 1 else of_a[-1])
+    return (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
+
+
+def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> Sizes:
+    """What the planner is asked about: one member's sizes, all batch axes as one."""
+    batch = math.prod(a.shape[ensemble:-2])
+    if primitive is forward_p:
+        return Sizes(geometry, batch, a.shape[-1], b.shape[-1])
+    if primitive is input_gradient_p:
+        return Sizes(geometry, batch, b.shape[-2] * geometry.groups, a.shape[-1])
+    return Sizes(geometry, batch, a.shape[-1], b.shape[-1])
 
 
 # --- derivatives --------------------------------------------------------------------------------------------------
@@ -243,15 +247,14 @@ def _lower(
     algorithm: str,
     precision: Any,
 ) -> Any:
-    members = math.prod(ctx.avals_in[0].shape[:ensemble])
-    partitioned = is_partitioned(ctx.module_context.axis_context)
     (platform, *others) = ctx.module_context.platforms
     choice = planner.choose(
         algorithm,
-        geometry,
-        members=members,
-        platform="several" if others else platform,
-        partitioned=partitioned,
+        FACE[primitive],
+        _sizes(primitive, *ctx.avals_in, geometry, ensemble),
+        members=math.prod(ctx.avals_in[0].shape[:ensemble]),
+        platform="several platforms" if others else platform,
+        partitioned=is_partitioned(ctx.module_context.axis_context),
     )
     compute = _compute(primitive, choice, geometry, ensemble, precision)
     out = ctx.avals_out[0].sharding

@@ -1,7 +1,7 @@
-"""Shapes, dtype and platform in; the algorithm and the reason out.
+"""Sizes, platform and context in; for one face the algorithm and the reason out.
 
 A pure function: nothing is measured, allocated or remembered here. `bilinear.py` asks it once for each equation it
-lowers, when it knows for which platform and for how many devices the program is.
+lowers, when it knows for which platform and for how many devices the program is. The prices are in `costs.py`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS
-from .geometry import Geometry
+from .costs import Sizes, milliseconds
+from .geometry import is_symbolic
 
 AUTO = "auto"
+
+# Algorithms made of XLA's convolutions. Many members of those at once become one convolution with groups, which is slow
+# on a CPU. Forward and both gradients of 16 members of (8, 128, 32, 32, 5): 6.6 ms at once, 4.9 one by one; of 64 of
+# (1, 150, 64, 128, 5): 33 and 25 ms (median of 7, two cores of an AMD EPYC, JAX 0.10.2, 2026-11-24).
+OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
+# Those that take any sizes, also the symbolic ones of jax.export.
+OF_ANY_SIZE = frozenset({"einsum", "lax"})
+# What is foreseen to beat lax must do so by this much: a model is not a measurement.
+MARGIN = 0.87
 
 
 class Choice(NamedTuple):
@@ -37,7 +47,8 @@ def check_algorithm(algorithm: str) -> None:
 
 def choose(
     algorithm: str,
-    geometry: Geometry,
+    face: str,
+    sizes: Sizes,
     *,
     members: int = 1,
     platform: str = "cpu",
@@ -45,24 +56,58 @@ def choose(
 ) -> Choice:
     """The algorithm for one face.
 
-    `algorithm` is the caller's wish, `members` how many independent convolutions the equation holds (more than one
-    under a vmap over kernels, or for per-example gradients), `partitioned` whether XLA's partitioner will split the
-    program over devices.
+    `algorithm` is the caller's wish, `face` one of `algorithms.FACES`, `members` how many independent convolutions of
+    these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
+    `partitioned` whether XLA's partitioner will split the program over devices.
 
-    >>> choose("auto", Geometry(length=100, kernel_size=5)).algorithm
+    >>> from jconv.geometry import Geometry
+    >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
+    >>> choose("auto", "forward", dense).algorithm
     'lax'
-    >>> choose("lax", Geometry(length=100, kernel_size=5), partitioned=True).algorithm
+    >>> depthwise = Sizes(Geometry(length=512, kernel_size=5, groups=256), 16, in_channels=256, out_channels=256)
+    >>> choose("auto", "forward", depthwise).algorithm
+    'shifts'
+    >>> choose("lax", "forward", dense, partitioned=True).algorithm
     'einsum'
     """
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
-    # Many members as one XLA convolution become a grouped one, which is slow on a CPU. Forward and both gradients of
-    # 16 members of (8, 128, 32, 32, 5): 6.6 ms at once, 4.9 ms one by one; of 64 of (1, 150, 64, 128, 5): 33 and 25 ms
-    # (median of 7, two cores of an AMD EPYC, JAX 0.10.2, 2026-11-24).
-    one_by_one = platform == "cpu" and members != 1
+    choice = _of_one(algorithm, face, sizes, platform)
+    one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
+    return choice._replace(one_by_one=one_by_one)
+
+
+def _of_one(algorithm: str, face: str, sizes: Sizes, platform: str) -> Choice:
+    if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
+        return Choice("lax", f"{algorithm} needs sizes that are numbers")
     if algorithm != AUTO:
-        return Choice(algorithm, "asked for by name", one_by_one and algorithm == "lax")
-    if geometry.kernel_size == 1 and geometry.stride == 1 and geometry.groups == 1:
-        return Choice("einsum", "kernel size 1 and stride 1: a matrix product")
-    return Choice("lax", "XLA's convolution in its fast form", one_by_one)
+        return Choice(algorithm, "asked for by name")
+    if platform != "cpu":
+        return Choice("lax", f"nothing was measured for {platform}: XLA's convolution in its canonical form")
+    if _has_symbols(sizes):
+        return Choice("lax", "sizes are symbolic, so nothing can be foreseen")
+    if not sizes.products:
+        return Choice("lax", "nothing to compute")
+    foreseen = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes)}
+    best = min(foreseen, key=lambda name: foreseen[name])
+    if foreseen[best] > MARGIN * foreseen["lax"]:
+        return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
+    return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
+
+
+def candidates(face: str, sizes: Sizes) -> list[str]:
+    """The algorithms worth a thought for one face: not those that do the same with more work."""
+    g = sizes.geometry
+    names = ["lax", "shifts", "fft"]
+    names += ["grouped"] if g.stride == 1 or g.groups > 1 else []
+    names += ["polyphase"] if g.stride > 1 else []
+    if g.groups == 1:
+        names += ["matmul"]
+        names += ["einsum"] if face == "kernel_gradient" else []
+    return names
+
+
+def _has_symbols(sizes: Sizes) -> bool:
+    g = sizes.geometry
+    return any(is_symbolic(size) for size in (g.length, g.low, g.high, *sizes[1:]))

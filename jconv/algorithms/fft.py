@@ -26,7 +26,7 @@ SHORTEST = 64
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Overlap-save at stride 1; a stride then drops the outputs between."""
     g = geometry
-    size, hop, blocks = _blocks(g)
+    size, hop, blocks = block_sizes(g)
     spectra = jnp.fft.rfft(_frames(_channels_first(padded(x, g), g.groups), size, hop, blocks))
     taps = jnp.conj(jnp.fft.rfft(_dilated(kernel, g), size))
     if kernel.shape[1] == 1:  # (batch, groups, out a group, blocks, frequencies)
@@ -50,7 +50,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Correlate each block of `x` with the part of `y_bar` it was kept for; one transform back for their sum."""
     g = geometry
-    size, hop, blocks = _blocks(g)
+    size, hop, blocks = block_sizes(g)
     spectra = jnp.fft.rfft(_frames(_channels_first(padded(x, g), g.groups), size, hop, blocks))
     if g.stride > 1:
         y_bar = jax.lax.pad(y_bar, jnp.zeros((), y_bar.dtype), [(0, 0, 0), (0, 0, g.stride - 1), (0, 0, 0)])
@@ -63,7 +63,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     return lags.transpose(3, 1, 0, 2).reshape(g.kernel_size, lags.shape[1], y_bar.shape[-1]).astype(x.dtype)
 
 
-def _blocks(g: Geometry) -> tuple[int, int, int]:
+def block_sizes(g: Geometry) -> tuple[int, int, int]:
     """Samples in a block, new samples in each, and how many blocks make every output of stride 1."""
     outputs = (g.out_length - 1) * g.stride + 1
     whole = _power_of_two(outputs + g.reach - 1)

@@ -19,11 +19,15 @@ from .operands import by_group, pad, padded, reversed_geometry, spread, swap_cha
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
 # 3.0 ms; one loop of 144 terms takes 39 ms where 24 take 1.3 (two cores of an AMD EPYC, JAX 0.10.2).
 TERMS = 32
-# With more loops than this they become one loop body, walked by a scan: a longer program only compiles longer.
-MOST_LOOPS = 4
+# With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
+# loops written out.
+MOST_LOOPS = 2
 # Rows of `x` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 256) with 31 taps: 84, 48, 34 and
 # 4 ms with 2, 4, 8 and 16 rows; with 4 taps and 512 channels 14, 9.8, 6.7 and 11.8 with 4, 8, 16 and 32.
 ROWS = 16
+# Up to this many terms the padding of each joins the loop, which then reads `x` once and copies nothing: 1.4 ms for
+# 9.4 in a depthwise (4, 2048, 768) with 3 taps, 0.75 for 0.82 with 256 channels and 7 taps, but 4.6 for 1.1 with 12.
+FEW = 8
 # Above this many bytes it pays to pad only the ends of `x`, not to copy all of it.
 WHOLE = 2**20
 
@@ -32,13 +36,15 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
     """`y[n, t] = sum_k x[n, t * stride + k * dilation - low] * kernel[k]`, a product a tap and in channel."""
     g = geometry
     rows = _kernel_rows(wide(kernel), g.groups)
-    ends = _ends(g) if math.prod(x.shape) * x.dtype.itemsize > WHOLE else [(0, g.out_length)]
-    pieces = []
-    for start, stop in ends:
-        first, last = start * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach
-        piece = by_group(wide(pad(x, -first, last - g.length)), g.groups)
-        pieces.append(_sum_of_terms(piece, rows, stop - start, g))
-    y = jnp.concatenate(pieces, axis=1)
+    if g.stride == 1 and math.prod(rows.shape[:2]) <= FEW:
+        y = _total(_padded_terms(wide(x), rows, g))
+    else:
+        ends = _ends(g) if math.prod(x.shape) * x.dtype.itemsize > WHOLE else [(0, g.out_length)]
+        pieces = []
+        for start, stop in ends:
+            first, last = start * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach
+            pieces.append(_sum_of_terms(wide(_cut(x, first, last)), rows, stop - start, g))
+        y = jnp.concatenate(pieces, axis=1)
     return y.reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
 
 
@@ -60,7 +66,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     takes 6 for a depthwise (4, 2048, 512) and 4 taps.
     """
     g = geometry
-    x, y_bar = by_group(padded(x, g), g.groups), by_group(y_bar, g.groups)
+    x = padded(x, g)
     blocks, rest = divmod(g.out_length, ROWS)
 
     def block(start: Any, rows: int) -> jax.Array:
@@ -71,18 +77,20 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 
     first = block(blocks * ROWS, rest) if rest else block(0, ROWS)
     sums = _added(first, lambda start: block(start, ROWS), range(0 if rest else ROWS, blocks * ROWS, ROWS))
-    kernel_bar = sums.sum(0)  # (kernel_size, groups, in a group, out a group)
-    kernel_bar = kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, x.shape[-1], y_bar.shape[-1] * g.groups)
-    return kernel_bar.astype(x.dtype)
+    in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
+    kernel_bar = sums.sum(0).reshape(g.kernel_size, g.groups, in_per_group, out_channels // g.groups)
+    return kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
 
 
 def _products_by_tap(x: jax.Array, y_bar: jax.Array, rows: int, g: Geometry) -> jax.Array:
     """(batch, kernel_size, groups, in a group, out a group): products of some rows, summed over them."""
+    if x.shape[-1] > g.groups or y_bar.shape[-1] > g.groups:
+        x, y_bar = by_group(x, g.groups)[..., :, None], by_group(y_bar, g.groups)[..., None, :]
     products = []
     for row in range(rows):
         first = row * g.stride
         taps = jax.lax.slice_in_dim(x, first, first + g.reach, g.dilation, axis=1)
-        products.append(taps[..., :, None] * y_bar[:, row, None, :, None, :])
+        products.append(taps * y_bar[:, row, None])
     return _total(products)
 
 
@@ -95,21 +103,54 @@ def _ends(g: Geometry) -> list[tuple[int, int]]:
     return [(a, b) for a, b in ((0, first), (first, last), (last, g.out_length)) if a < b]
 
 
+def _cut(x: jax.Array, first: int, last: int) -> jax.Array:
+    """Samples `first` to `last` of `x`, zeros outside it."""
+    if first >= 0 and last <= x.shape[1]:  # a slice joins the loop that reads it, a padding is a copy first
+        return jax.lax.slice_in_dim(x, first, last, axis=1)
+    return pad(x, -first, last - x.shape[1])
+
+
 def _kernel_rows(kernel: jax.Array, groups: int) -> jax.Array:
-    """(kernel_size, in a group, out channels) to (kernel_size, in a group, groups, out a group)."""
+    """(kernel_size, in a group, out channels) to what `_terms` multiplies with, its first axes kept."""
+    if groups == 1 or kernel.shape[1:] == (1, groups):
+        return kernel
     return by_group(kernel, groups)
 
 
+def _terms(x: jax.Array, row: jax.Array, g: Geometry) -> list[jax.Array]:
+    """For one tap, the products of its samples with its weights, one for each in channel of a group.
+
+    XLA makes slower loops of arrays with axes of one element, so those are left out where there are any: 0.08 ms for
+    0.03 in a depthwise (1, 300, 64).
+    """
+    if x.shape[-1] == g.groups and row.ndim == 2 and row.shape[-1] == g.groups:  # depthwise
+        return [x * row[0]]
+    if g.groups == 1:
+        return [x[..., i : i + 1] * row[i] for i in range(row.shape[0])]
+    x = by_group(x, g.groups)
+    return [x[..., i, None] * row[i] for i in range(row.shape[0])]
+
+
+def _padded_terms(x: jax.Array, rows: jax.Array, g: Geometry) -> list[jax.Array]:
+    """The terms of stride 1 of a few taps, each of `x` moved by a padding that joins the one loop over memory."""
+    found = []
+    for tap, row in enumerate(rows):
+        moved = pad(x, g.low - tap * g.dilation, g.out_length - g.length - g.low + tap * g.dilation)
+        found += _terms(moved, row, g)
+    return found
+
+
 def _sum_of_terms(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> jax.Array:
-    """(batch, windows, groups, out a group) of a padded `x` by group."""
+    """The terms of a padded `x`, in loops of `TERMS`."""
     kernel_size, in_per_group = rows.shape[:2]
     span = (windows - 1) * g.stride + 1
 
     def terms(x: jax.Array, rows: jax.Array) -> list[jax.Array]:
         found = []
-        for tap in range(rows.shape[0]):
-            shifted = jax.lax.slice_in_dim(x, tap * g.dilation, tap * g.dilation + span, g.stride, axis=1)
-            found += [shifted[..., i, None] * rows[tap, i] for i in range(in_per_group)]
+        for tap, row in enumerate(rows):
+            found += _terms(
+                jax.lax.slice_in_dim(x, tap * g.dilation, tap * g.dilation + span, g.stride, axis=1), row, g
+            )
         return found
 
     taps = max(TERMS // in_per_group, 1)

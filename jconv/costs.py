@@ -1,0 +1,215 @@
+"""What each face costs by each algorithm: a model of one core complex, in milliseconds.
+
+A convolution is rows, a contraction and columns, as in a matrix product. For XLA's convolution each row is a window
+that is gathered first, so a row and an element of it have a price besides the multiplications, and a product of few
+columns runs at a part of full speed. The model is held to measurements by `tests/test_costs.py`: for every convolution of its
+table, the algorithm chosen takes at most a little more than the fastest that was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .algorithms import grouped, shifts
+from .algorithms.fft import block_sizes
+from .geometry import Geometry
+
+FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = "forward", "input_gradient", "kernel_gradient"
+
+
+class Sizes(NamedTuple):
+    """All that a cost depends on: the geometry, the batch (all its axes as one), and the channels of x and y."""
+
+    geometry: Geometry
+    batch: int
+    in_channels: int
+    out_channels: int
+
+    @property
+    def in_per_group(self) -> int:
+        """In channels of one group."""
+        return self.in_channels // self.geometry.groups
+
+    @property
+    def out_per_group(self) -> int:
+        """Out channels of one group."""
+        return self.out_channels // self.geometry.groups
+
+    @property
+    def products(self) -> int:
+        """Multiplications of any one face: batch * out_length * kernel_size * in_channels * out_channels / groups."""
+        g = self.geometry
+        return self.batch * g.out_length * g.kernel_size * self.in_per_group * self.out_channels
+
+    @property
+    def elements(self) -> int:
+        """Numbers in x, the kernel and y together."""
+        g = self.geometry
+        x, y = self.batch * g.length * self.in_channels, self.batch * g.out_length * self.out_channels
+        return x + y + g.kernel_size * self.in_per_group * self.out_channels
+
+
+class Machine(NamedTuple):
+    """The constants of the model. Times are in nanoseconds.
+
+    Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24, each algorithm's face alone in
+    a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`.
+    """
+
+    call: float = 8_000.0  # a fused loop or a matrix product, beyond its arithmetic
+    convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
+    product: float = (
+        0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
+    )
+    columns: float = 3.0  # a product of this many columns runs at half speed
+    row: float = 9.0  # gathering a window for XLA's convolution
+    element: float = 0.03  # each number of a window
+    grouped_row: float = 27.0  # gathering a window of one group in XLA's convolution with groups
+    grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
+    grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
+    strided_taps: float = 1.7  # XLA's kernel gradient of a strided convolution, for one that is not
+    taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
+    turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
+    strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
+    number: float = 0.06  # reading and writing a number of a large array once
+    unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
+    fused: float = 0.022  # a product in a fused loop over memory, vectorized, of at most `most_fused` terms
+    narrow: float = 8.0  # with this many channels that share a sample, twice as much
+    most_fused: int = 64
+    spilled: float = 0.05  # the same beyond `most_fused` terms
+    scalar: float = 0.25  # the same where too few channels lie side by side
+    fused_taps: float = 0.022  # a product of the kernel gradient that walks rows
+    step: float = 400.0  # a step of a loop
+    transform: float = 0.35  # a number of a real transform, for each doubling of its length
+    spectrum: float = 0.12  # a product of two numbers of spectra
+
+
+CPU = Machine()
+
+
+def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
+    """The model's estimate of one face by one algorithm.
+
+    >>> depthwise = Sizes(Geometry(512, 4, low=3, groups=64), batch=4, in_channels=64, out_channels=64)
+    >>> milliseconds("shifts", "forward", depthwise) < milliseconds("lax", "forward", depthwise)
+    True
+    """
+    return 1e-6 * _MODELS[algorithm](face, sizes, machine)
+
+
+def _gemm(rows: float, contraction: float, columns: float, m: Machine) -> float:
+    return rows * contraction * columns * m.product * (1 + m.columns / columns)
+
+
+def _sides(face: str, s: Sizes) -> tuple[float, float, float]:
+    """Rows, contraction and columns of one group's face as XLA's convolution computes it."""
+    g = s.geometry
+    if face == FORWARD:
+        return s.batch * g.out_length, g.kernel_size * s.in_per_group, s.out_per_group
+    if face == INPUT_GRADIENT:  # XLA does not multiply by the zeros between the samples of a strided y_bar
+        return s.batch * g.length, g.kernel_size * s.out_per_group / g.stride, s.in_per_group
+    return g.kernel_size * s.in_per_group, s.batch * g.out_length, s.out_per_group
+
+
+def _convolution(rows: float, contraction: float, columns: float, m: Machine, row: float) -> float:
+    return rows * row + rows * contraction * m.element + _gemm(rows, contraction, columns, m)
+
+
+def _lax(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    each = _convolution(*_sides(face, s), m, m.row if g.groups == 1 else m.grouped_row)
+    moved = s.elements * m.number
+    if face == INPUT_GRADIENT:
+        each *= 1 + m.strided_input * math.log2(g.stride)
+    if face == KERNEL_GRADIENT:
+        each *= m.taps if g.stride == 1 else m.strided_taps
+        moved *= 2
+        if g.groups > 1:
+            each += s.batch * g.out_length * (m.grouped_taps_row + s.out_per_group * m.grouped_taps_number)
+    return m.convolution + g.groups * each + moved
+
+
+def _grouped(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    rows, contraction, columns = _sides(face, s)
+    if face == KERNEL_GRADIENT:
+        each = _convolution(rows, contraction, columns, m, m.row) * (m.taps if g.stride == 1 else m.strided_taps)
+        each += contraction * m.grouped_taps_row
+    else:
+        at_once = grouped.outputs_at_once(g, int(columns))
+        rows, columns = rows / at_once, columns * at_once
+        contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
+        each = _convolution(rows, contraction, columns, m, m.row)
+    return m.convolution + g.groups * (m.call + each) + s.elements * m.number * 2
+
+
+def _einsum(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    if g.groups > 1:
+        return g.groups * (2 * m.call + s.products / g.groups * m.scalar)
+    rows, contraction, columns = _sides(face, s)
+    product = _gemm(rows, contraction, columns, m) * (m.turned if face == KERNEL_GRADIENT else 1)
+    spread = g.stride**2 if face == INPUT_GRADIENT else 1  # zeros are put between the samples, and unfolded too
+    windows = rows * contraction * m.unfolded * g.kernel_size * spread
+    return 2 * m.call + windows + product * spread**0.5 + s.elements * m.number
+
+
+def _matmul(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    if g.groups > 1:
+        return _einsum(face, s, m)
+    if face == FORWARD and s.in_channels == 1 and g.kernel_size > g.stride:
+        return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
+    dots = 1 if g.kernel_size <= g.stride and g.dilation == 1 else g.kernel_size
+    rows, columns = s.batch * g.out_length, s.out_channels
+    each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
+    each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
+    x, y = s.batch * g.length * s.in_channels, rows * columns
+    moved = {FORWARD: x + 2 * y * dots, INPUT_GRADIENT: y + x * (1 + dots), KERNEL_GRADIENT: y + 3 * x * dots}
+    return m.call + dots * each + moved[face] * m.number
+
+
+def _polyphase(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    phases = min(g.stride, g.kernel_size)
+    taps = -(-g.kernel_size // phases)
+    one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
+    inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
+    model = _shifts if s.in_per_group <= 2 else _lax if g.groups == 1 else _grouped
+    return m.call + phases * model(face, inner, m) + s.elements * m.number
+
+
+def _shifts(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    if face == KERNEL_GRADIENT:
+        steps = g.out_length / shifts.ROWS
+        return 2 * m.call + steps * m.step + s.products * m.fused_taps + 2 * s.elements * m.number
+    summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
+    terms = g.kernel_size * summed
+    vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)
+    price = m.scalar if not vectorized else m.fused if terms <= m.most_fused or summed == 1 else m.spilled
+    price *= 1 if summed == 1 else 1 + m.narrow / kept
+    products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
+    loops = max(terms / shifts.TERMS, 1)
+    return m.call + products * price + s.elements * loops * m.number
+
+
+def _fft(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    size, _, blocks = block_sizes(g)
+    numbers = s.batch * blocks * size
+    transforms = numbers * (s.in_channels + s.out_channels) * size.bit_length() * m.transform / 2
+    return 5 * m.call + transforms + numbers * s.in_per_group * s.out_channels * m.spectrum
+
+
+_MODELS: dict[str, Callable[[str, Sizes, Machine], float]] = {
+    "einsum": _einsum,
+    "fft": _fft,
+    "grouped": _grouped,
+    "lax": _lax,
+    "matmul": _matmul,
+    "polyphase": _polyphase,
+    "shifts": _shifts,
+}
