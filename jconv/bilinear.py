@@ -33,7 +33,18 @@ from jax.sharding import PartitionSpec
 from . import planner
 from .algorithms import ALGORITHMS
 from .geometry import Geometry
-from .placement import full_spec, is_partitioned, lies_like, valid_spec, vary_alike
+from .halo import halo
+from .partitioned import split_over_devices
+from .placement import (
+    for_custom_partitioning,
+    full_spec,
+    is_partitioned,
+    lies_like,
+    on_automatic_axes,
+    valid_spec,
+    vary_alike,
+    ways,
+)
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -103,17 +114,21 @@ def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensem
 def _spec(
     primitive: Primitive, a: Any, b: Any, shape: tuple[int, ...], geometry: Geometry, ensemble: int
 ) -> PartitionSpec:
-    """How the result lies on an explicit mesh: batch as the first operand's, channels as those they come from."""
-    of_a, of_b = full_spec(a), full_spec(b)
-    batch = of_a[:-2]
-    if primitive is forward_p:
-        wish = (*batch, None, of_b[-1])
-    elif primitive is input_gradient_p:
-        # With groups the kernel's own in axis is one group's channels; x's channels lie as y's do.
-        wish = (*batch, None, of_b[-2] if geometry.groups == 1 else of_a[-1])
-    else:
-        wish = (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
+    """How the result lies on an explicit mesh: batch and length as the first operand's, channels as where they are."""
     mesh = a.sharding.mesh if not a.sharding.mesh.empty else b.sharding.mesh
+    of_a, of_b = full_spec(a), full_spec(b)
+    # Neighbours serve a length that is cut alike on both sides; any other result is whole.
+    cut = of_a[-2] is not None and halo(FACE[primitive], geometry, ways(of_a[-2], mesh))
+    length = of_a[-2] if cut else None
+    dense = geometry.groups == 1
+    # With groups the kernel's own in axis is one group's channels, and both sides' channels lie alike.
+    grouped = of_a[-1] if of_b[-1] is None else of_b[-1]
+    if primitive is forward_p:
+        wish = (*of_a[:-2], length, of_b[-1] if dense else grouped)
+    elif primitive is input_gradient_p:
+        wish = (*of_a[:-2], length, of_b[-2] if dense else grouped)
+    else:
+        wish = (*of_a[:ensemble], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
     return valid_spec(wish, shape, mesh)
 
 
@@ -243,22 +258,30 @@ def _lower(
     algorithm: str,
     precision: Any,
 ) -> Any:
-    members = math.prod(ctx.avals_in[0].shape[:ensemble])
     partitioned = is_partitioned(ctx.module_context.axis_context)
+    split = for_custom_partitioning(ctx) if partitioned else None
     (platform, *others) = ctx.module_context.platforms
-    choice = planner.choose(
-        algorithm,
-        geometry,
-        members=members,
-        platform="several" if others else platform,
-        partitioned=partitioned,
-    )
-    compute = _compute(primitive, choice, geometry, ensemble, precision)
+
+    def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+        choice = planner.choose(
+            algorithm,
+            geometry,
+            members=math.prod(a.shape[:ensemble]),
+            platform="several" if others else platform,
+            partitioned=partitioned and split is None,
+        )
+        return _compute(primitive, choice, geometry, ensemble, precision)(a, b)
+
+    compute = partial(local, geometry=geometry)
+    if split is not None:
+        ctx, devices = split
+        shapes = tuple(aval.shape for aval in (*ctx.avals_in, *ctx.avals_out))
+        name = f"conv1d_{FACE[primitive]}_{algorithm}_{precision}"
+        compute = split_over_devices(FACE[primitive], geometry, shapes, ensemble, local, name=name, devices=devices)
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
-        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone. Axes
-        # that jax.shard_map has made manual stay so.
-        compute = jax.sharding.auto_axes(compute, axes=out.mesh.explicit_axes, out_sharding=out.spec)
+        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
+        compute = on_automatic_axes(compute, out)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
 
 
