@@ -46,8 +46,8 @@ def choose(
     """The algorithm for one face.
 
     `algorithm` is the caller's wish, `members` how many independent convolutions the equation holds (more than one
-    under a vmap over kernels, or for per-example gradients), `partitioned` whether XLA's partitioner will split the
-    program over devices.
+    under a vmap over kernels, or for per-example gradients), `partitioned` whether XLA's partitioner will split what is
+    chosen over devices. It will not where `partitioned.py` does, which asks about the shapes of one device.
 
     >>> choose("auto", Geometry(length=100, kernel_size=5)).algorithm
     'lax'
