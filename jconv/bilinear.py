@@ -33,7 +33,18 @@ from . import planner
 from .algorithms import ALGORITHMS
 from .costs import Sizes
 from .geometry import Geometry
-from .placement import full_spec, is_partitioned, lies_like, valid_spec, vary_alike
+from .halo import halo
+from .partitioned import split_over_devices
+from .placement import (
+    for_custom_partitioning,
+    full_spec,
+    is_partitioned,
+    lies_like,
+    on_automatic_axes,
+    valid_spec,
+    vary_alike,
+    ways,
+)
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -95,27 +106,29 @@ def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensem
     # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
     shape = _shape(primitive, a, b, geometry, ensemble)
     sharding = (b if a.sharding.mesh.empty else a).sharding
-    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble), shape, sharding.mesh)
+    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble, sharding.mesh), shape, sharding.mesh)
     return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
 
 
-def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[Any, ...]:
-    """How the result lies on an explicit mesh: batch as the first operand's, channels as those they come from."""
+def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int, mesh: Any) -> tuple[Any, ...]:
+    """How the result lies on an explicit mesh: batch and length as the first operand's, channels as where they are."""
     of_a, of_b = full_spec(a), full_spec(b)
-    batch = of_a[:-2]
+    # Neighbours serve a length that is cut alike on both sides; any other result is whole.
+    cut = of_a[-2] is not None and halo(FACE[primitive], geometry, ways(of_a[-2], mesh))
+    length = of_a[-2] if cut else None
+    dense = geometry.groups == 1
+    # With groups the kernel's own in axis is one group's channels, and both sides' channels lie alike.
+    grouped = of_a[-1] if of_b[-1] is None else of_b[-1]
     if primitive is forward_p:
-        return (*batch, None, of_b[-1])
+        return (*of_a[:-2], length, of_b[-1] if dense else grouped)
     if primitive is input_gradient_p:
-        # With groups the kernel's own in axis is one group's channels; x's channels lie as y's do.
-        return (*batch, None, of_b[-2] if geometry.groups == 1 else of_a[-1])
-    return (*of_a[:ensemble], None, of_a[-1] if geometry.groups == 1 else None, of_b[-1])
+        return (*of_a[:-2], length, of_b[-2] if dense else grouped)
+    return (*of_a[:ensemble], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
 
 
 def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> Sizes:
     """What the planner is asked about: one member's sizes, all batch axes as one."""
     batch = math.prod(a.shape[ensemble:-2])
-    if primitive is forward_p:
-        return Sizes(geometry, batch, a.shape[-1], b.shape[-1])
     if primitive is input_gradient_p:
         return Sizes(geometry, batch, b.shape[-2] * geometry.groups, a.shape[-1])
     return Sizes(geometry, batch, a.shape[-1], b.shape[-1])
@@ -247,21 +260,31 @@ def _lower(
     algorithm: str,
     precision: Any,
 ) -> Any:
+    partitioned = is_partitioned(ctx.module_context.axis_context)
+    split = for_custom_partitioning(ctx) if partitioned else None
     (platform, *others) = ctx.module_context.platforms
-    choice = planner.choose(
-        algorithm,
-        FACE[primitive],
-        _sizes(primitive, *ctx.avals_in, geometry, ensemble),
-        members=math.prod(ctx.avals_in[0].shape[:ensemble]),
-        platform="several platforms" if others else platform,
-        partitioned=is_partitioned(ctx.module_context.axis_context),
-    )
-    compute = _compute(primitive, choice, geometry, ensemble, precision)
+
+    def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+        choice = planner.choose(
+            algorithm,
+            FACE[primitive],
+            _sizes(primitive, a, b, geometry, ensemble),
+            members=math.prod(a.shape[:ensemble]),
+            platform="several platforms" if others else platform,
+            partitioned=partitioned and split is None,
+        )
+        return _compute(primitive, choice, geometry, ensemble, precision)(a, b)
+
+    compute = partial(local, geometry=geometry)
+    if split is not None:
+        ctx, devices = split
+        shapes = tuple(aval.shape for aval in (*ctx.avals_in, *ctx.avals_out))
+        name = f"conv1d_{FACE[primitive]}_{algorithm}_{precision}"
+        compute = split_over_devices(FACE[primitive], geometry, shapes, ensemble, local, name=name, devices=devices)
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
-        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone. Axes
-        # that jax.shard_map has made manual stay so.
-        compute = jax.sharding.auto_axes(compute, axes=out.mesh.explicit_axes, out_sharding=out.spec)
+        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
+        compute = on_automatic_axes(compute, out)
     return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
 
 

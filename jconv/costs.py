@@ -2,8 +2,8 @@
 
 A convolution is rows, a contraction and columns, as in a matrix product. For XLA's convolution each row is a window
 that is gathered first, so a row and an element of it have a price besides the multiplications, and a product of few
-columns runs at a part of full speed. The model is held to measurements by `tests/test_costs.py`: for every convolution of its
-table, the algorithm chosen takes at most a little more than the fastest that was measured.
+columns runs at a part of full speed. The model is held to measurements by `tests/test_costs.py`: for each convolution
+of its table, the algorithm chosen takes little more than the fastest that was measured.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ class Machine(NamedTuple):
 
     call: float = 8_000.0  # a fused loop or a matrix product, beyond its arithmetic
     convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
-    product: float = (
-        0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
-    )
+    product: float = 0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
     columns: float = 3.0  # a product of this many columns runs at half speed
     row: float = 9.0  # gathering a window for XLA's convolution
     element: float = 0.03  # each number of a window

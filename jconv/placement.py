@@ -5,7 +5,9 @@ JAX's own primitives know these things from private tables; ours ask here.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -35,13 +37,22 @@ def full_spec(aval: Any) -> tuple[Any, ...]:
     return spec + (None,) * (aval.ndim - len(spec))
 
 
+def ways(axes: Any, mesh: Any) -> int:
+    """Over how many devices an axis lies that has this entry in a partition spec."""
+    return math.prod(mesh.shape[name] for name in _names(axes))
+
+
+def _names(axes: Any) -> tuple[Any, ...]:
+    return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+
+
 def valid_spec(wish: tuple[Any, ...], shape: tuple[int, ...], mesh: Any) -> PartitionSpec:
     """`wish`, less each mesh axis that was used before it and each that does not divide its size."""
     used: set[Any] = set()
     spec = []
     for axes, size in zip(wish, shape, strict=True):
-        names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
-        fits = names and not used & set(names) and size % math.prod(mesh.shape[n] for n in names) == 0
+        names = _names(axes)
+        fits = names and not used & set(names) and size % ways(axes, mesh) == 0
         used |= set(names) if fits else set()
         spec.append(axes if fits else None)
     return PartitionSpec(*spec)
@@ -54,6 +65,21 @@ def lies_like(x: jax.Array, aval: Any) -> jax.Array:
     return jax.sharding.reshard(x, aval.sharding)
 
 
+def on_automatic_axes(compute: Callable[..., jax.Array], out_sharding: Any) -> Callable[..., jax.Array]:
+    """`compute` over explicit mesh axes as over automatic ones; axes that `jax.shard_map` has made manual stay so."""
+    mesh = out_sharding.mesh
+    automatic: Any = jax.sharding.auto_axes  # its return type is that of its use as a decorator as well
+    inside = automatic(compute, axes=mesh.explicit_axes, out_sharding=out_sharding.spec)
+
+    def function(a: jax.Array, b: jax.Array) -> jax.Array:
+        # Explicitly sharded arrays bring their mesh with them, but auto_axes asks for the one that the caller has set.
+        current = jax.sharding.get_abstract_mesh()
+        with jax.sharding.use_abstract_mesh(mesh if current.empty else current):
+            return inside(a, b)
+
+    return function
+
+
 def is_partitioned(axis_context: Any) -> bool:
     """Whether XLA's partitioner decides where this equation's operands lie: several devices, not all axes manual."""
     if hasattr(axis_context, "manual_axes"):  # inside jax.shard_map
@@ -61,3 +87,25 @@ def is_partitioned(axis_context: Any) -> bool:
         left = [name for name in mesh.axis_names if name not in axis_context.manual_axes]
         return math.prod(mesh.shape[name] for name in left) > 1
     return getattr(axis_context, "num_devices", 1) > 1
+
+
+def for_custom_partitioning(ctx: Any) -> Any:
+    """A lowering context in which `custom_partitioning` works, and its devices; None where there is no such thing."""
+    # A lowering knows the program's devices only if JAX met custom_partitioning when it traced the program, and ours
+    # comes into being here. (Where JAX meets it, it refuses programs with two meshes, or a mesh without devices.) But
+    # nothing that custom_partitioning makes of the devices depends on more than their number: any as many serve.
+    # These attributes of a context have no public names. Where one is gone, the partitioner gets a contraction.
+    module = ctx.module_context
+    axis_context = module.axis_context
+    if getattr(module.lowering_parameters, "for_export", True) or len(module.platforms) > 1:
+        return None  # a callback cannot be serialized
+    if not hasattr(axis_context, "device_assignment"):
+        return None  # inside jax.shard_map, with some axes left to the partitioner
+    try:
+        devices = tuple(jax.devices(module.platforms[0])[: axis_context.num_devices])
+    except RuntimeError:
+        return None  # lowered for a platform that is not here
+    if len(devices) < axis_context.num_devices:
+        return None
+    axis_context = dataclasses.replace(axis_context, device_assignment=devices)
+    return ctx.replace(module_context=module.replace(axis_context=axis_context)), devices

@@ -58,7 +58,8 @@ def choose(
 
     `algorithm` is the caller's wish, `face` one of `algorithms.FACES`, `members` how many independent convolutions of
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
-    `partitioned` whether XLA's partitioner will split the program over devices.
+    `partitioned` whether XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py`
+    does, which asks about the sizes of one device.
 
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)

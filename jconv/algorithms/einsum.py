@@ -1,7 +1,8 @@
 """Pad, take every window, contract: the definition written in `jax.numpy`.
 
 Nothing here is an XLA convolution. The faces are slices (or a gather) and one contraction, which XLA's partitioner
-gets right for every layout of the operands over devices, so this is also what a partitioned program falls back to.
+gets right for every layout of the operands over devices, so this is also what a program for several devices falls
+back to where `partitioned.py` has no place.
 With kernel size 1 and stride 1 there is one window a sample and the contraction is a plain matrix product.
 """
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import by_group, pad, padded, wide_type
+from .operands import by_group, pad, padded, total, wide_type
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -23,12 +23,12 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
         return _product("nta,ao->nto", windows, kernel.reshape(-1, kernel.shape[-1]), precision).astype(x.dtype)
     if g.groups == 1:
         products = [_product("nti,io->nto", tap, w, precision) for tap, w in zip(_taps(x, g), kernel, strict=True)]
-        return sum(products).astype(x.dtype)
+        return total(products).astype(x.dtype)
     products = [
         _product("ntgi,igo->ntgo", by_group(tap, g.groups), by_group(w, g.groups), precision)
         for tap, w in zip(_taps(x, g), kernel, strict=True)
     ]
-    return sum(products).reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
+    return total(products).reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -38,7 +38,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
         windows = _product("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
         return _from_windows(windows.astype(y_bar.dtype), g)
     in_channels = kernel.shape[1] * g.groups
-    x_bar = 0
+    shares = []
     for k, w in enumerate(kernel):
         if g.groups == 1:
             product = _product("nto,io->nti", y_bar, w, precision)
@@ -47,8 +47,8 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
             product = product.reshape(*y_bar.shape[:2], in_channels)
         first = k * g.dilation - g.low
         last = first + (g.out_length - 1) * g.stride + 1
-        x_bar += pad(product, first, g.length - last, g.stride - 1)
-    return jnp.asarray(x_bar, y_bar.dtype)
+        shares.append(pad(product, first, g.length - last, g.stride - 1))
+    return total(shares).astype(y_bar.dtype)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:

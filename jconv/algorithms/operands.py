@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import jax
@@ -68,3 +70,8 @@ def by_group(x: jax.Array, groups: int) -> jax.Array:
 def wide_einsum(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
     """A contraction summed in `wide_type`, returned in the operands' own type."""
     return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a)).astype(a.dtype)
+
+
+def total(terms: list[jax.Array]) -> jax.Array:
+    """Their sum, from the first to the last."""
+    return reduce(operator.add, terms)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import grouped, lax, shifts
-from .operands import pad
+from .operands import pad, total
 
 # In channels a group up to which a sum of shifts is the better convolution of stride 1.
 NARROW = 2
@@ -41,7 +41,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
     parts = [
         inner.forward(samples[p.number], kernel[p.first_tap :: p.tap_step], p.geometry, precision) for p in _each(g)
     ]
-    return sum(parts[1:], parts[0])
+    return total(parts)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:

@@ -1,0 +1,327 @@
+"""What a program for several devices becomes: read as XLA compiled it, and right where layouts are awkward."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from benchmarks import sharding
+from jconv.algorithms import ALGORITHMS
+from tests.test_sharding import close
+
+KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+SHAPE = re.compile(r"\b[a-z]\w*\[([\d,]*)\]")
+
+
+def moved(text: str) -> dict[str, int]:
+    """Elements that one device receives, for each kind of collective in a compiled program."""
+    elements: dict[str, int] = {}
+    for line in text.splitlines():
+        found = re.search(r" = (.*?) (" + "|".join(COLLECTIVES) + r")(-start)?\(", line)
+        if found:
+            sizes = [math.prod(int(n) for n in dims.split(",") if n) for dims in SHAPE.findall(found[1])]
+            elements[found[2]] = elements.get(found[2], 0) + sum(sizes)
+    return elements
+
+
+def convolutions(text: str) -> int:
+    return len(re.findall(r" convolution\(", text))
+
+
+def conv(padding: Any = "causal", **options: Any) -> sharding.Operation:
+    return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding=padding, **options)
+
+
+def compiled(function: Callable[..., Any], mesh: jax.sharding.Mesh, x_spec: P, kernel_spec: P, **shape: int) -> str:
+    """The compiled program of a function of x and kernel that lie so."""
+    x, kernel = sharding.operands({"kernel_size": 3, **shape})
+    with jax.set_mesh(mesh):
+        placed = [
+            jax.device_put(o, NamedSharding(mesh, s)) for o, s in zip((x, kernel), (x_spec, kernel_spec), strict=True)
+        ]
+        return jax.jit(function).lower(*placed).compile().as_text()
+
+
+# --- nothing is gathered ------------------------------------------------------------------------------------------
+
+KERNEL = 3 * 16 * 16
+Y = 16 * 32 * 16
+LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
+    # the geometry, x, kernel, and what may move
+    "dense, batch": ({}, P("a"), P(), {"all-reduce": KERNEL}),
+    "dense, in channels": ({}, P(None, None, "a"), P(None, "a"), {"all-reduce": Y}),
+    "dense, out channels": ({}, P(), P(None, None, "a"), {"all-reduce": Y}),
+    "strided, batch": ({"stride": 2}, P("a"), P(), {"all-reduce": KERNEL}),
+    "8 groups, batch": ({"groups": 8}, P("a"), P(), {"all-reduce": KERNEL // 8}),
+    "8 groups, channels": ({"groups": 8}, P(None, None, "a"), P(None, None, "a"), {}),
+    "depthwise, batch": ({"groups": 16}, P("a"), P(), {"all-reduce": KERNEL // 16}),
+    "depthwise, channels": ({"groups": 16}, P(None, None, "a"), P(None, None, "a"), {}),
+    "depthwise strided, channels": ({"groups": 16, "stride": 2}, P(None, None, "a"), P(None, None, "a"), {}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_is_gathered(layout: str, kind: str) -> None:
+    """Forward and both gradients: sums over devices where something is contracted, and no more (openxla/xla 47945)."""
+    geometry, x_spec, kernel_spec, allowed = LAYOUTS[layout]
+    faces = sharding.value_and_gradients(conv(**geometry))
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    text = compiled(faces, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
+    assert moved(text) == allowed
+    assert convolutions(text) == 3
+
+
+def test_two_mesh_axes_at_once() -> None:
+    faces = sharding.value_and_gradients(conv())
+    text = compiled(faces, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
+    # half the out channels of the kernel over the batch, a quarter of the batch over the out channels
+    assert moved(text) == {"all-reduce": KERNEL // 2 + Y // 4}
+
+
+# --- a length moves its halo --------------------------------------------------------------------------------------
+
+ROW = 16 * 16
+"""Elements of one sample of x (batch 16, 16 channels) or of y."""
+HALOS: dict[str, tuple[Any, dict[str, int], int, int]] = {
+    # padding, options, halo of x, halo of y_bar
+    "causal": ("causal", {}, 2, 2),
+    "same": ("same", {}, 2, 2),
+    "causal, dilated": ("causal", {"dilation": 2}, 4, 4),
+    "causal, strided": ("causal", {"stride": 2}, 2, 1),
+    "same, strided": ("same", {"stride": 2}, 1, 1),
+    "same, strided past the kernel": ((0, 0), {"stride": 4}, 0, 0),
+    "same, depthwise": ("same", {"groups": 16}, 2, 2),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", HALOS)
+def test_a_length_moves_its_halo(name: str, kind: str) -> None:
+    padding, options, of_x, of_y = HALOS[name]
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    groups = options.get("groups", 1)
+    operation = conv(padding, **options)
+    forward = moved(compiled(operation, mesh, P(None, "a"), P(), groups=groups))
+    assert forward == ({"collective-permute": of_x * ROW} if of_x else {})
+    text = compiled(sharding.value_and_gradients(operation), mesh, P(None, "a"), P(), groups=groups)
+    # x's halo for the value and again for the kernel's gradient, y_bar's for the input gradient
+    permuted = (2 * of_x + of_y) * ROW
+    expected = {"all-reduce": KERNEL // groups}
+    assert moved(text) == expected | ({"collective-permute": permuted} if permuted else {})
+
+
+# --- every algorithm, and awkward places --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
+def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
+    faces = sharding.value_and_gradients(conv(algorithm=algorithm))
+    text = compiled(faces, sharding.make_mesh("8"), P("a"), P())
+    assert moved(text) == {"all-reduce": KERNEL}
+    assert convolutions(text) == (0 if algorithm == "einsum" else 3)
+
+
+def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(dtype)
+
+
+def right(
+    function: Callable[..., Any], mesh: jax.sharding.Mesh, specs: tuple[P, ...], *operands: Any, tolerance: float = 2e-5
+) -> Any:
+    """The function of operands that lie so is what it is on one device."""
+    placed = [jax.device_put(o, NamedSharding(mesh, s)) for o, s in zip(operands, specs, strict=True)]
+    actual = jax.jit(function)(*placed)
+    close(actual, jax.jit(function)(*operands), tolerance)
+    return actual
+
+
+@pytest.mark.parametrize("operands_or_result", ["operands", "result"])
+def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
+    """XLA fills uneven shards up, and its filler must not enter a sum."""
+    mesh = sharding.make_mesh("8")
+    x, kernel = random(10, 30, 12), random(3, 12, 12)
+    for spec in (P("a"), P(None, "a"), P(None, None, "a")):
+        here = NamedSharding(mesh, spec)
+
+        def uneven(x: jax.Array, kernel: jax.Array, here: NamedSharding = here) -> jax.Array:
+            if operands_or_result == "operands":
+                # the cosine makes ones of a filler of zeros
+                return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
+            return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
+
+        faces = sharding.value_and_gradients(uneven)
+        expected = sharding.value_and_gradients(lambda x, kernel: conv()(jnp.cos(x), kernel))
+        close(jax.jit(faces)(x, kernel), jax.jit(expected)(x, kernel))
+
+
+def test_parts_of_mesh_axes() -> None:
+    """A reshape leaves axes over a part of a mesh axis, which has no name in the program's mesh."""
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    mesh = sharding.make_mesh("8")
+    fewer = sharding.value_and_gradients(lambda x, k: conv()(x.reshape(4, 128, 16), k))
+    right(fewer, mesh, (P("a"), P()), x, kernel)
+    grouped = sharding.value_and_gradients(lambda x, k: conv(groups=4)(x, k[:, :4]))
+    for kernel_spec in (P(), P(None, None, "a")):
+        right(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])
+def test_meshes_whose_sizes_are_no_powers_of_two(shape: tuple[int, int]) -> None:
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:6]).reshape(shape), ("a", "b"))
+    for spec in (P("a"), P(None, "b"), P("b", "a")):
+        right(sharding.value_and_gradients(conv()), mesh, (spec, P()), random(6, 36, 12), random(3, 12, 12))
+
+
+def test_devices_in_any_order_and_two_meshes() -> None:
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    faces = sharding.value_and_gradients(conv())
+    shuffled = np.array(jax.devices())[[3, 1, 4, 0, 5, 2, 6, 7]]
+    right(faces, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    right(faces, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    one, other = sharding.make_mesh("8"), sharding.make_mesh("4x2")
+    placed = jax.device_put(x, NamedSharding(one, P("a"))), jax.device_put(kernel, NamedSharding(other, P(None, "b")))
+    close(jax.jit(faces)(*placed), jax.jit(faces)(x, kernel))
+
+
+@pytest.mark.parametrize("spec", [P("a"), P(None, "a"), P("b", None, "a"), P("b", "a")], ids=str)
+def test_loops_branches_and_rematerialization(spec: P) -> None:
+    def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        step = jax.checkpoint(conv())
+        h = jax.lax.scan(lambda h, _: (jnp.tanh(step(h, kernel)), None), x, None, length=3)[0]
+        h = jax.lax.cond(h[0, 0, 0] > 0, lambda h: conv("same")(h, kernel), lambda h: conv("same")(-h, kernel), h)
+        return jnp.mean(h**2)
+
+    gradients = jax.value_and_grad(loss, (0, 1))
+    right(gradients, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+
+
+def test_second_order_and_forward_mode() -> None:
+    def curved(x: jax.Array, kernel: jax.Array) -> Any:
+        gradient = jax.grad(lambda x: jnp.sum(jnp.sin(conv(stride=2)(x, kernel))))
+        return jax.jvp(gradient, (x,), (2 * x,))
+
+    right(curved, sharding.make_mesh("4x2"), (P("b", "a"), P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+
+
+@pytest.mark.parametrize("specs", [(P("a"), P("a")), (P("b", None, "a"), P()), (P(None, "a"), P("b"))], ids=str)
+def test_ensembles(specs: tuple[P, P]) -> None:
+    members = jax.vmap(sharding.value_and_gradients(conv()))
+    right(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
+    x, kernel = jnp.asarray(random(16, 32, 16), dtype), jnp.asarray(random(3, 16, 16), dtype)
+    mesh = sharding.make_mesh("4x2")
+    placed = jax.device_put(x, NamedSharding(mesh, P("a", None, "b"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+
+    def faces(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull = jax.vjp(conv(), x, kernel)
+        return (y, *pull(x))  # a cotangent without rounding of its own
+
+    expected = jax.jit(faces)(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    actual = jax.jit(faces)(*placed)
+    assert {a.dtype for a in actual} == {jnp.dtype(dtype)}
+    close([a.astype(jnp.float32) for a in actual], expected, float(jnp.finfo(dtype).eps))
+
+
+def test_float64_where_the_caller_alone_has_it() -> None:
+    """XLA asks for the program of one device from a thread of its own, which has none of the caller's settings."""
+    with jax.enable_x64(True):
+        operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
+        for spec in (P("a", None, "b"), P(None, "a")):
+            faces = sharding.value_and_gradients(conv())
+            right(faces, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
+
+
+def test_matmul_precision_of_the_caller() -> None:
+    mesh = sharding.make_mesh("8")
+    with jax.default_matmul_precision("highest"):
+        assert "operand_precision={highest,highest}" in compiled(conv(), mesh, P("a"), P())
+    assert "operand_precision={high,high}" in compiled(conv(precision="high"), mesh, P("a"), P())
+    assert "operand_precision" not in compiled(conv(), mesh, P("a"), P())
+
+
+def test_in_shardings_and_donation() -> None:
+    mesh = sharding.make_mesh("4x2")
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    faces = sharding.value_and_gradients(conv())
+    here, everywhere = NamedSharding(mesh, P("a", None, "b")), NamedSharding(mesh, P())
+    given = {"in_shardings": (here, everywhere), "out_shardings": (here, here, everywhere)}
+    expected = jax.jit(faces)(x, kernel)
+    close(jax.jit(faces, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
+
+
+def test_an_empty_batch_and_nothing_sharded() -> None:
+    mesh = sharding.make_mesh("8")
+    empty = jax.device_put(np.zeros((0, 32, 16), np.float32), NamedSharding(mesh, P("a")))
+    y, _, kernel_bar = jax.jit(sharding.value_and_gradients(conv()))(empty, random(3, 16, 16))
+    assert y.shape == (0, 32, 16)
+    assert not kernel_bar.any()
+    right(sharding.value_and_gradients(conv()), mesh, (P(), P()), random(16, 32, 16), random(3, 16, 16))
+
+
+# --- where custom partitioning has no place -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("with_devices", [True, False])
+def test_export(kind: str, with_devices: bool) -> None:
+    """A callback cannot be serialized, so an exported program holds a contraction."""
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    faces = sharding.value_and_gradients(conv())
+    shapes = [
+        jax.ShapeDtypeStruct(o.shape, o.dtype, sharding=NamedSharding(named, s))
+        for o, s in ((x, P("a")), (kernel, P()))
+    ]
+    exported = jax.export.export(jax.jit(faces))(*shapes)
+    assert "CustomSPMDPartitioning" not in exported.mlir_module()
+    loaded = jax.export.deserialize(bytearray(exported.serialize()))
+    placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+    close(jax.jit(loaded.call)(*placed), jax.jit(faces)(x, kernel))
+
+
+def test_explicit_arrays_where_no_mesh_is_set() -> None:
+    faces = sharding.value_and_gradients(conv())
+    for algorithm in ["auto", *ALGORITHMS]:
+        faces = sharding.value_and_gradients(conv(algorithm=algorithm))
+        right(faces, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16))
+
+
+def test_a_partitioner_without_shardy() -> None:
+    before = jax.config.jax_use_shardy_partitioner  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_use_shardy_partitioner", False)
+    try:
+        faces = sharding.value_and_gradients(conv())
+        for spec in (P("a"), P("b", "a"), P("a", None, "b")):
+            right(faces, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
+    finally:
+        jax.config.update("jax_use_shardy_partitioner", before)
+
+
+def test_programs_of_the_same_shapes_differ_in_their_text() -> None:
+    """The persistent compilation cache knows programs by their text, where a callback is no more than an address."""
+    mesh = sharding.make_mesh("8")
+    x = jax.device_put(random(16, 32, 16), NamedSharding(mesh, P("a")))
+    operations = [conv(), conv(dilation=2), conv("same"), conv(algorithm="einsum"), conv(precision="high")]
+    texts = [jax.jit(operation).lower(x, random(3, 16, 16)).as_text() for operation in operations]
+    with jax.default_matmul_precision("highest"):
+        texts.append(jax.jit(conv()).lower(x, random(3, 16, 16)).as_text())
+    meanings = {re.sub(r'backend_config = "\d+"', "", text) for text in texts}
+    assert all("CustomSPMDPartitioning" in text for text in texts)
+    assert len(meanings) == len(texts)
