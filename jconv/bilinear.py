@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import planner
+from . import planner, tuned
 from .algorithms import ALGORITHMS
 from .costs import Sizes
 from .geometry import Geometry
@@ -265,11 +265,13 @@ def _lower(
     (platform, *others) = ctx.module_context.platforms
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+        face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
         choice = planner.choose(
             algorithm,
-            FACE[primitive],
-            _sizes(primitive, a, b, geometry, ensemble),
+            face,
+            sizes,
             members=math.prod(a.shape[:ensemble]),
+            measured=None if others else tuned.lookup(face, sizes, a.dtype, platform),
             platform="several platforms" if others else platform,
             partitioned=partitioned and split is None,
         )
@@ -298,6 +300,11 @@ def _evaluate(primitive: Primitive, a: jax.Array, b: jax.Array, **params: Any) -
     # jit off, which would otherwise come back here.
     with jax.disable_jit(False):
         return _compiled(primitive, **params)(a, b)
+
+
+def forget() -> None:
+    """Compile equations outside jit anew, after `jconv.tune` has changed what is chosen."""
+    _compiled.cache_clear()
 
 
 def _register(primitive: Primitive) -> None:

@@ -6,8 +6,9 @@ axes. What they mean is written in `reference.py`; what they refuse, in `checks.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ import numpy as np
 
 from . import bilinear, checks, planner
 from .activations import resolve as resolve_activation
-from .geometry import Padding, check_positive, is_symbolic
+from .geometry import Geometry, Padding, check_positive, is_symbolic
 
 Params = Mapping[str, Any]
 Activation = str | Callable[[Any], Any] | None
@@ -49,7 +50,7 @@ def conv1d(
       groups: in channels and out channels are split into this many groups that do not see each other.
       padding_mode: `"zeros"`, `"reflect"`, `"edge"` or `"wrap"`, as in `numpy.pad`.
       activation: `None`, one of Keras's names, or a function.
-      algorithm: `"auto"`, or `"einsum"` or `"lax"` for all three faces.
+      algorithm: `"auto"`, or the name of one of `jconv.algorithms.ALGORITHMS` for all three faces.
       precision: as in `jax.lax.conv_general_dilated`.
 
     Returns:
@@ -81,6 +82,29 @@ def conv1d(
     checks.check_bias(params, kernel.shape[2])
     y = bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, algorithm=algorithm, precision=precision)
     return act(_add_bias(y, bias))
+
+
+class Problem(NamedTuple):
+    """The one equation that a call of `conv1d` is: shapes and types of `x` and kernel, checked and padded."""
+
+    x: jax.ShapeDtypeStruct
+    kernel: jax.ShapeDtypeStruct
+    geometry: Geometry
+    algorithm: str
+    precision: Any
+
+
+def problem(params: Params, x: Any, **options: Any) -> Problem:
+    """The equation of `conv1d(params, x, **options)`, which is traced and not computed."""
+    # The activation may be anything, and is not part of the equation.
+    run = functools.partial(conv1d, **{name: value for name, value in options.items() if name != "activation"})
+    resolve_activation(options.get("activation"))
+    for equation in jax.make_jaxpr(run)(params, x).eqns:
+        if equation.primitive is bilinear.forward_p:
+            x, kernel = (jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars)
+            known = {name: equation.params[name] for name in ("geometry", "algorithm", "precision")}
+            return Problem(x, kernel, **known)
+    raise AssertionError("conv1d binds one convolution")
 
 
 def depthwise_conv1d(

@@ -51,6 +51,7 @@ def choose(
     sizes: Sizes,
     *,
     members: int = 1,
+    measured: str | None = None,
     platform: str = "cpu",
     partitioned: bool = False,
 ) -> Choice:
@@ -58,8 +59,9 @@ def choose(
 
     `algorithm` is the caller's wish, `face` one of `algorithms.FACES`, `members` how many independent convolutions of
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
-    `partitioned` whether XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py`
-    does, which asks about the sizes of one device.
+    `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
+    XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's
+    share, and asks about the sizes of that.
 
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
@@ -74,6 +76,8 @@ def choose(
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
+    if algorithm == AUTO and measured is not None and members == 1:
+        return Choice(measured, "the fastest that jconv.tune measured here")
     choice = _of_one(algorithm, face, sizes, platform)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
     return choice._replace(one_by_one=one_by_one)

@@ -1,8 +1,11 @@
 """What every test needs before its imports: Keras's backend, eight devices, and property tests that never vary."""
 
 import os
+import tempfile
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# What jconv.tune measured on this machine must not choose for the tests.
+os.environ["JCONV_CACHE_DIR"] = os.path.join(tempfile.gettempdir(), f"jconv-tests-{os.getpid()}")
 
 import jax
 from hypothesis import settings
