@@ -174,13 +174,12 @@ def _under_vmap(bench: Bench) -> None:
 
 
 def algorithms(row: Row, o: Operands) -> dict[str, str] | None:
-    """What jconv computes each face of one member with; None where it does not say."""
-    explain = getattr(jconv, "explain", None)
-    if row.transposed or explain is None:
+    """What jconv computes each face of one member with; None for a transposed row."""
+    if row.transposed:
         return None
     x, kernel = (a[0] if row.ensemble > 1 else a for a in (o.x, o.kernel))
     kernel = o.kernel if row.shared_kernel else kernel
-    found = explain({"kernel": jnp.asarray(kernel)}, jnp.asarray(x), **jax_sides.jconv_options(row))
+    found = jconv.explain({"kernel": jnp.asarray(kernel)}, jnp.asarray(x), **jax_sides.jconv_options(row))
     return {face: getattr(found, face).algorithm for face in ("forward", "input_gradient", "kernel_gradient")}
 
 

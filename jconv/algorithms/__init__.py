@@ -8,7 +8,8 @@
 out_channels), `y_bar` and `y` (batch, out_length, out_channels). Both operands have one dtype and so has the result;
 half types accumulate in float32. The three are written out, each on its own: a face that is the `linear_transpose`
 or the `vjp` of another inside a lowering gets a second sum over the mesh in `jax.shard_map`. For the same reason a
-loop starts from a value that is made of the operands, not from zeros.
+loop starts from a value that is made of the operands, not from zeros. No array may be closed over: custom partitioning
+takes operands only.
 
 Each serves every geometry; what each is fast at, the planner knows.
 """

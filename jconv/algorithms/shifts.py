@@ -170,8 +170,10 @@ def _added(first: jax.Array, block: Callable[[Any], jax.Array], starts: range) -
     """`first` and the block at each of `starts`, added by a scan."""
     if not starts:  # the body would be traced all the same, for slices that do not fit
         return first
+    # Made here, and not a constant that is closed over: custom partitioning takes none.
+    steps = jax.lax.iota(jnp.int32, len(starts)) * starts.step + starts.start
     # It begins with a block, not with zeros: inside jax.shard_map those would vary over no mesh axis.
-    return jax.lax.scan(lambda sums, start: (sums + block(start), None), first, jnp.asarray(starts, jnp.int32))[0]
+    return jax.lax.scan(lambda sums, start: (sums + block(start), None), first, steps)[0]
 
 
 def _in_loops(terms: list[jax.Array]) -> jax.Array:
