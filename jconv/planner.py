@@ -94,6 +94,8 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, platform: str) -> Choice:
         return Choice("lax", "sizes are symbolic, so nothing can be foreseen")
     if not sizes.products:
         return Choice("lax", "nothing to compute")
+    if sizes.geometry.kernel_size == sizes.geometry.stride == sizes.geometry.groups == 1:
+        return Choice("matmul", "kernel size 1 and stride 1: a matrix product")
     foreseen = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes)}
     best = min(foreseen, key=lambda name: foreseen[name])
     if foreseen[best] > MARGIN * foreseen["lax"]:

@@ -1,11 +1,23 @@
 """Every algorithm, forward and both gradients, against the NumPy reference: the design's table and random settings.
 
-`JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep; the default is the first of the same settings.
+`JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep, every setting by every algorithm; the default is the
+first of the same settings, each by two.
 """
 
 import jax.numpy as jnp
 import pytest
-from settings import BOUNDS, COUNT, DESIGN_TABLE, Setting, chunks, deviation, expected_faces, jax_faces, random_settings
+from settings import (
+    BOUNDS,
+    COUNT,
+    DESIGN_TABLE,
+    Setting,
+    algorithms_for,
+    chunks,
+    deviation,
+    expected_faces,
+    jax_faces,
+    random_settings,
+)
 
 import jconv
 from jconv import reference
@@ -17,7 +29,7 @@ def assert_equal_to_the_reference(settings, *, gradients=True):
     for setting, algorithms in zip(settings, jax_faces(settings, gradients=gradients), strict=True):
         expected = expected_faces(setting)
         expected = expected if gradients else {"y": expected["y"]}
-        assert set(algorithms) == set(ALGORITHMS)
+        assert list(algorithms) == algorithms_for(setting)
         for algorithm, faces in algorithms.items():
             assert set(faces) == set(expected)
             for name, array in faces.items():
@@ -47,6 +59,12 @@ def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly()
         assert reference.conv1d(params, x, **setting.options).shape[-2] == -(
             -setting.length // setting.options["stride"]
         )
+
+
+def test_every_algorithm_has_its_share_of_the_settings():
+    shares = [name for setting in random_settings(100) for name in algorithms_for(setting)]
+    assert set(shares) == set(ALGORITHMS)
+    assert min(map(shares.count, ALGORITHMS)) >= 15
 
 
 def test_random_settings_reach_every_corner():

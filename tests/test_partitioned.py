@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 import jconv
 from benchmarks import sharding
 from jconv.algorithms import ALGORITHMS
+from jconv.planner import OF_CONVOLUTIONS
 from tests.test_sharding import close
 
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
@@ -72,16 +73,18 @@ LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
 }
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_nothing_is_gathered(layout: str, kind: str) -> None:
+def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
     """Forward and both gradients: sums over devices where something is contracted, and no more (openxla/xla 47945)."""
     geometry, x_spec, kernel_spec, allowed = LAYOUTS[layout]
-    faces = sharding.value_and_gradients(conv(**geometry))
+    faces = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
     mesh = sharding.make_mesh("8", KINDS[kind])
     text = compiled(faces, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
     assert moved(text) == allowed
-    assert convolutions(text) == 3
+    if algorithm == "lax":
+        assert convolutions(text) == 3
 
 
 def test_two_mesh_axes_at_once() -> None:
@@ -131,7 +134,17 @@ def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
     faces = sharding.value_and_gradients(conv(algorithm=algorithm))
     text = compiled(faces, sharding.make_mesh("8"), P("a"), P())
     assert moved(text) == {"all-reduce": KERNEL}
-    assert convolutions(text) == (0 if algorithm == "einsum" else 3)
+    if algorithm != "auto":
+        assert convolutions(text) == (3 if algorithm in OF_CONVOLUTIONS else 0)
+        assert (" fft(" in text) == (algorithm == "fft")
+
+
+def test_a_dense_call_keeps_the_convolution_of_one_device() -> None:
+    x, kernel = jnp.ones((64, 128, 64)), jnp.ones((5, 64, 64))
+    mesh = sharding.make_mesh("8")
+    placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+    text = jax.jit(sharding.value_and_gradients(conv())).lower(*placed).compile().as_text()
+    assert convolutions(text) == 3
 
 
 def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -250,9 +263,9 @@ def test_float64_where_the_caller_alone_has_it() -> None:
 def test_matmul_precision_of_the_caller() -> None:
     mesh = sharding.make_mesh("8")
     with jax.default_matmul_precision("highest"):
-        assert "operand_precision={highest,highest}" in compiled(conv(), mesh, P("a"), P())
-    assert "operand_precision={high,high}" in compiled(conv(precision="high"), mesh, P("a"), P())
-    assert "operand_precision" not in compiled(conv(), mesh, P("a"), P())
+        assert "operand_precision={highest,highest}" in compiled(conv(algorithm="lax"), mesh, P("a"), P())
+    assert "operand_precision={high,high}" in compiled(conv(algorithm="lax", precision="high"), mesh, P("a"), P())
+    assert "operand_precision" not in compiled(conv(algorithm="lax"), mesh, P("a"), P())
 
 
 def test_in_shardings_and_donation() -> None:

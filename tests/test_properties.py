@@ -8,7 +8,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from settings import deviation, in_type, quick_jit
@@ -18,7 +17,7 @@ from jconv.algorithms import ALGORITHMS
 
 EXACT = 1e-13  # float64, a few sums deep
 
-pytestmark = pytest.mark.parametrize("algorithm", ALGORITHMS)
+algorithms = st.sampled_from(sorted(ALGORITHMS))
 
 
 @st.composite
@@ -56,7 +55,7 @@ def other_of(array, seed=7):
     return np.random.default_rng(seed).standard_normal(np.shape(array))
 
 
-@given(convolutions())
+@given(algorithms, convolutions())
 def test_linear_in_x_and_in_the_kernel(algorithm, convolution):
     params, x, options = convolution
     kernel, x2, kernel2 = params["kernel"], other_of(x), other_of(params["kernel"], 8)
@@ -73,7 +72,7 @@ def test_linear_in_x_and_in_the_kernel(algorithm, convolution):
         assert deviation(together, apart) <= EXACT
 
 
-@given(convolutions(padding="valid"), st.integers(1, 3))
+@given(algorithms, convolutions(padding="valid"), st.integers(1, 3))
 def test_a_valid_convolution_of_a_later_x_is_the_later_output(algorithm, convolution, windows):
     params, x, options = convolution
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
@@ -83,7 +82,7 @@ def test_a_valid_convolution_of_a_later_x_is_the_later_output(algorithm, convolu
     assert deviation(later, whole[..., windows:, :]) <= EXACT
 
 
-@given(convolutions(padding="causal", padding_mode="zeros"), st.integers(0, 23))
+@given(algorithms, convolutions(padding="causal", padding_mode="zeros"), st.integers(0, 23))
 def test_changing_the_future_does_not_change_the_past(algorithm, convolution, now):
     params, x, options = convolution
     now = min(now, x.shape[-2] - 1)
@@ -101,7 +100,7 @@ def test_changing_the_future_does_not_change_the_past(algorithm, convolution, no
         assert (run(conv, params, changed)[..., past - 1, :] != y_changed[..., past - 1, :]).any()
 
 
-@given(convolutions())
+@given(algorithms, convolutions())
 def test_the_gradients_are_adjoints(algorithm, convolution):
     params, x, options = convolution
 
@@ -117,7 +116,7 @@ def test_the_gradients_are_adjoints(algorithm, convolution):
     assert abs(over_y - over_kernel) <= EXACT * scale
 
 
-@given(convolutions(groups=3))
+@given(algorithms, convolutions(groups=3))
 def test_groups_are_separate_convolutions_side_by_side(algorithm, convolution):
     params, x, options = convolution
     conv = partial(jconv.conv1d, algorithm=algorithm)
@@ -131,7 +130,7 @@ def test_groups_are_separate_convolutions_side_by_side(algorithm, convolution):
     assert deviation(together, separate) <= EXACT
 
 
-@given(convolutions())
+@given(algorithms, convolutions())
 def test_a_stride_keeps_every_nth_sample_of_stride_one(algorithm, convolution):
     params, x, options = convolution
     assume(options["padding"] != "same")  # which pads by the stride
@@ -140,7 +139,7 @@ def test_a_stride_keeps_every_nth_sample_of_stride_one(algorithm, convolution):
     assert deviation(strided, dense[..., :: options["stride"], :]) <= EXACT
 
 
-@given(convolutions())
+@given(algorithms, convolutions())
 def test_a_dilation_is_a_kernel_with_zeros_between_its_taps(algorithm, convolution):
     params, x, options = convolution
     kernel, dilation = params["kernel"], options["dilation"]
@@ -153,7 +152,7 @@ def test_a_dilation_is_a_kernel_with_zeros_between_its_taps(algorithm, convoluti
     assert deviation(dilated, plain) <= EXACT
 
 
-@given(convolutions())
+@given(algorithms, convolutions())
 def test_leading_axes_are_one_batch(algorithm, convolution):
     params, x, options = convolution
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
@@ -166,7 +165,7 @@ def test_leading_axes_are_one_batch(algorithm, convolution):
     assert deviation(doubled, np.concatenate([merged, -merged])) <= EXACT
 
 
-@given(convolutions(groups=1, padding_mode="zeros", dilation=1, stride=1, padding="valid"))
+@given(algorithms, convolutions(groups=1, padding_mode="zeros", dilation=1, stride=1, padding="valid"))
 def test_the_kernel_is_not_flipped(algorithm, convolution):
     params, x, options = convolution
     kernel = params["kernel"]

@@ -25,26 +25,16 @@ SHORTEST = 64
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Overlap-save at stride 1; a stride then drops the outputs between."""
-    g = geometry
-    size, hop, blocks = block_sizes(g)
-    spectra = jnp.fft.rfft(_frames(_channels_first(padded(x, g), g.groups), size, hop, blocks))
-    taps = jnp.conj(jnp.fft.rfft(_dilated(kernel, g), size))
-    if kernel.shape[1] == 1:  # (batch, groups, out a group, blocks, frequencies)
-        products = spectra[:, :, 0, None] * taps[:, 0, :, None]
-    else:
-        products = jnp.einsum("ngibf,giof->ngobf", spectra, taps, precision=_highest(precision))
-    y = jnp.fft.irfft(products, size)[..., :hop]
-    y = y.reshape(x.shape[0], kernel.shape[2], blocks * hop)[..., : (g.out_length - 1) * g.stride + 1 : g.stride]
-    return y.transpose(0, 2, 1).astype(x.dtype)
+    return _correlate(x, kernel, geometry, precision)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """The same over `y_bar`, the kernel reversed in time; a stride spreads `y_bar` with zeros first."""
     g = geometry
     if g.stride == 1:
-        return forward(y_bar, swap_channels(kernel, g), reversed_geometry(g), precision)
+        return _correlate(y_bar, swap_channels(kernel, g), reversed_geometry(g), precision)
     filled = Geometry(g.length + g.reach - 1, g.kernel_size, 1, 0, 0, g.dilation, g.groups)
-    return forward(spread(y_bar, g), swap_channels(kernel, g), filled, precision)
+    return _correlate(spread(y_bar, g), swap_channels(kernel, g), filled, precision)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -61,6 +51,20 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         products = jnp.einsum("ngibf,ngobf->giof", spectra, cotangents, precision=_highest(precision))
     lags = jnp.fft.irfft(products, size)[..., : g.reach : g.dilation]  # (groups, in a group, out a group, taps)
     return lags.transpose(3, 1, 0, 2).reshape(g.kernel_size, lags.shape[1], y_bar.shape[-1]).astype(x.dtype)
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The forward pass, which the input gradient is too, over other operands."""
+    size, hop, blocks = block_sizes(g)
+    spectra = jnp.fft.rfft(_frames(_channels_first(padded(x, g), g.groups), size, hop, blocks))
+    taps = jnp.conj(jnp.fft.rfft(_dilated(kernel, g), size))
+    if kernel.shape[1] == 1:  # (batch, groups, out a group, blocks, frequencies)
+        products = spectra[:, :, 0, None] * taps[:, 0, :, None]
+    else:
+        products = jnp.einsum("ngibf,giof->ngobf", spectra, taps, precision=_highest(precision))
+    y = jnp.fft.irfft(products, size)[..., :hop]
+    y = y.reshape(x.shape[0], kernel.shape[2], blocks * hop)[..., : (g.out_length - 1) * g.stride + 1 : g.stride]
+    return y.transpose(0, 2, 1).astype(x.dtype)
 
 
 def block_sizes(g: Geometry) -> tuple[int, int, int]:

@@ -26,22 +26,26 @@ COLUMNS = 32
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """One canonical convolution a group, their outputs side by side."""
-    g = geometry
-    at_once = outputs_at_once(g, kernel.shape[2] // g.groups)
-    return _each(g, lambda x, w, g: _forward_of_one(x, w, g, at_once, precision), x, kernel)
+    return _correlate(x, kernel, geometry, precision)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """At stride 1 the forward pass over `y_bar` with the kernel reversed in time, else a canonical one a group."""
     g = geometry
     if g.stride == 1:
-        return forward(y_bar, swap_channels(kernel, g), reversed_geometry(g), precision)
+        return _correlate(y_bar, swap_channels(kernel, g), reversed_geometry(g), precision)
     return _each(g, lambda y, w, g: lax.input_gradient(y, w, g, precision), y_bar, kernel)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """One canonical convolution a group."""
     return _each(geometry, lambda x, y, g: lax.kernel_gradient(x, y, g, precision), x, y_bar)
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The forward pass, which the input gradient is too, over other operands."""
+    at_once = outputs_at_once(g, kernel.shape[2] // g.groups)
+    return _each(g, lambda x, w, g: _forward_of_one(x, w, g, at_once, precision), x, kernel)
 
 
 def outputs_at_once(g: Geometry, out_per_group: int) -> int:

@@ -34,18 +34,7 @@ WHOLE = 2**20
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y[n, t] = sum_k x[n, t * stride + k * dilation - low] * kernel[k]`, a product a tap and in channel."""
-    g = geometry
-    rows = _kernel_rows(wide(kernel), g.groups)
-    if g.stride == 1 and math.prod(rows.shape[:2]) <= FEW:
-        y = total(_padded_terms(wide(x), rows, g))
-    else:
-        ends = _ends(g) if math.prod(x.shape) * x.dtype.itemsize > WHOLE else [(0, g.out_length)]
-        pieces = []
-        for start, stop in ends:
-            first, last = start * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach
-            pieces.append(_sum_of_terms(wide(_cut(x, first, last)), rows, stop - start, g))
-        y = jnp.concatenate(pieces, axis=1)
-    return y.reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
+    return _correlate(x, kernel, geometry, precision)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -54,9 +43,9 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     # Turned round first, or every product of the fused loop would look for its weight anew: 15 ms for 3.
     turned = jax.lax.optimization_barrier(swap_channels(kernel, g))
     if g.stride == 1:
-        return forward(y_bar, turned, reversed_geometry(g))
+        return _correlate(y_bar, turned, reversed_geometry(g), precision)
     filled = Geometry(g.length + g.reach - 1, g.kernel_size, 1, 0, 0, g.dilation, g.groups)
-    return forward(spread(y_bar, g), turned, filled)
+    return _correlate(spread(y_bar, g), turned, filled, precision)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -80,6 +69,21 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
     kernel_bar = sums.sum(0).reshape(g.kernel_size, g.groups, in_per_group, out_channels // g.groups)
     return kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The forward pass, which the input gradient is too, over other operands."""
+    rows = _kernel_rows(wide(kernel), g.groups)
+    if g.stride == 1 and math.prod(rows.shape[:2]) <= FEW:
+        y = total(_padded_terms(wide(x), rows, g))
+    else:
+        ends = _ends(g) if math.prod(x.shape) * x.dtype.itemsize > WHOLE else [(0, g.out_length)]
+        pieces = []
+        for start, stop in ends:
+            first, last = start * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach
+            pieces.append(_sum_of_terms(wide(_cut(x, first, last)), rows, stop - start, g))
+        y = jnp.concatenate(pieces, axis=1)
+    return y.reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
 
 
 def _products_by_tap(x: jax.Array, y_bar: jax.Array, rows: int, g: Geometry) -> jax.Array:
