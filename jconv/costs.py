@@ -58,7 +58,7 @@ class Machine(NamedTuple):
     a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`.
     """
 
-    call: float = 8_000.0  # a fused loop or a matrix product, beyond its arithmetic
+    call: float = 10_000.0  # a fused loop or a matrix product, beyond its arithmetic
     convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
     product: float = 0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
     columns: float = 3.0  # a product of this many columns runs at half speed
@@ -67,7 +67,7 @@ class Machine(NamedTuple):
     grouped_row: float = 27.0  # gathering a window of one group in XLA's convolution with groups
     grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
     grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
-    strided_taps: float = 1.7  # XLA's kernel gradient of a strided convolution, for one that is not
+    strided_taps: float = 0.42  # added to XLA's kernel gradient for each doubling of the stride
     taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
     strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
@@ -117,12 +117,15 @@ def _convolution(rows: float, contraction: float, columns: float, m: Machine, ro
 
 def _lax(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
-    each = _convolution(*_sides(face, s), m, m.row if g.groups == 1 else m.grouped_row)
+    if g.kernel_size == g.stride == g.groups == 1 and face != KERNEL_GRADIENT:
+        each = _gemm(*_sides(face, s), m)  # XLA makes a matrix product of it, and gathers nothing
+    else:
+        each = _convolution(*_sides(face, s), m, m.row if g.groups == 1 else m.grouped_row)
     moved = s.elements * m.number
     if face == INPUT_GRADIENT:
         each *= 1 + m.strided_input * math.log2(g.stride)
     if face == KERNEL_GRADIENT:
-        each *= m.taps if g.stride == 1 else m.strided_taps
+        each *= m.taps * (1 + m.strided_taps * math.log2(g.stride))
         moved *= 2
         if g.groups > 1:
             each += s.batch * g.out_length * (m.grouped_taps_row + s.out_per_group * m.grouped_taps_number)
@@ -133,7 +136,8 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     rows, contraction, columns = _sides(face, s)
     if face == KERNEL_GRADIENT:
-        each = _convolution(rows, contraction, columns, m, m.row) * (m.taps if g.stride == 1 else m.strided_taps)
+        each = _convolution(rows, contraction, columns, m, m.row)
+        each *= m.taps * (1 + m.strided_taps * math.log2(g.stride))
         each += contraction * m.grouped_taps_row
     else:
         at_once = grouped.outputs_at_once(g, int(columns))
@@ -161,10 +165,10 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
     if face == FORWARD and s.in_channels == 1 and g.kernel_size > g.stride:
         return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
     dots = 1 if g.kernel_size <= g.stride and g.dilation == 1 else g.kernel_size
-    rows, columns = s.batch * g.out_length, s.out_channels
+    rows, columns = s.batch * g.out_length, s.in_channels if face == INPUT_GRADIENT else s.out_channels
     each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
     each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
-    x, y = s.batch * g.length * s.in_channels, rows * columns
+    x, y = s.batch * g.length * s.in_channels, rows * s.out_channels
     moved = {FORWARD: x + 2 * y * dots, INPUT_GRADIENT: y + x * (1 + dots), KERNEL_GRADIENT: y + 3 * x * dots}
     return m.call + dots * each + moved[face] * m.number
 

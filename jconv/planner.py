@@ -20,6 +20,8 @@ AUTO = "auto"
 OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
+# Each group by itself is a convolution to compile: 64 of them, eight to 32 outputs at once, take XLA a minute.
+MOST_GROUPS = 32
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
 
@@ -107,7 +109,7 @@ def candidates(face: str, sizes: Sizes) -> list[str]:
     """The algorithms worth a thought for one face: not those that do the same with more work."""
     g = sizes.geometry
     names = ["lax", "shifts", "fft"]
-    names += ["grouped"] if g.stride == 1 or g.groups > 1 else []
+    names += ["grouped"] if g.groups <= MOST_GROUPS and (g.stride == 1 or g.groups > 1) else []
     names += ["polyphase"] if g.stride > 1 else []
     if g.groups == 1:
         names += ["matmul"]

@@ -49,8 +49,10 @@ def _processor() -> str:
 def lookup(face: str, sizes: Sizes, dtype: Any, platform: str) -> str | None:
     """The algorithm that was fastest here for one face, or None."""
     known = _entries(cache_file())
-    # A machine whose key cannot be told (a platform that is not here) has no measurements either.
-    return known.get(key(face, sizes, dtype, platform)) if known else None
+    try:
+        return known.get(key(face, sizes, dtype, platform)) if known else None
+    except RuntimeError:  # a program for a platform that is not here, as in jax.export: nothing was measured either
+        return None
 
 
 def remember(fastest: Mapping[str, str]) -> Path:
@@ -64,7 +66,11 @@ def remember(fastest: Mapping[str, str]) -> Path:
     text = json.dumps({"format": FORMAT, "fastest": _entries(path) | dict(fastest)}, indent=1, sort_keys=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="tuned-", delete=False, encoding="utf-8") as file:
         file.write(text + "\n")
-    os.replace(file.name, path)
+    try:
+        os.replace(file.name, path)
+    except OSError:
+        os.unlink(file.name)
+        raise
     _entries.cache_clear()
     return path
 

@@ -1,0 +1,220 @@
+"""What `explain` says is what is lowered, and its numbers are those of a count by hand."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv import tuned
+from jconv.algorithms import ALGORITHMS, FACES
+
+f32 = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+PARAMS = {"kernel": f32((3, 4, 8)), "bias": f32((8,))}
+X = f32((2, 50, 4))
+
+
+def _params(*shape):
+    return {"kernel": f32(shape)}
+
+
+CASES = {
+    "dense": (_params(5, 128, 128), f32((4, 256, 128)), {}),
+    "depthwise": (_params(4, 1, 64), f32((8, 512, 64)), {"groups": 64, "padding": "causal"}),
+    "grouped": (_params(9, 16, 32), f32((8, 256, 32)), {"groups": 2}),
+    "strided": (_params(16, 64, 64), f32((2, 800, 64)), {"stride": 8}),
+    "side by side": (_params(2, 64, 64), f32((4, 1024, 64)), {"stride": 2}),
+    "pointwise": (_params(1, 32, 32), f32((64, 152, 32)), {}),
+    "long": (_params(700, 1, 1), f32((2, 4000, 1)), {"padding": "same"}),
+    "no lead": (_params(3, 4, 8), f32((50, 4)), {}),
+    "leading axes": (_params(3, 4, 8), f32((2, 3, 50, 4)), {"dilation": 2, "padding": "full"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path))
+    tuned._entries.cache_clear()
+    yield
+    tuned._entries.cache_clear()
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """(face, algorithm) of each that is called by a lowering, in order."""
+    found = []
+
+    def watched(face, name, function, *args):
+        found.append((face, name))
+        return function(*args)
+
+    for name, module in ALGORITHMS.items():
+        for face in FACES:
+            monkeypatch.setattr(module, face, partial(watched, face, name, getattr(module, face)))
+    return found
+
+
+def _lowered(called, params, x, options) -> dict[str, str]:
+    """The algorithm that each face calls first in a program of forward and both gradients: some are made of others."""
+    conv = partial(jconv.conv1d, **options)
+    called.clear()
+    jax.jit(conv).lower(params, x)
+    faces = dict(called[:1])
+    called.clear()
+    jax.jit(jax.grad(lambda p, x: (conv(p, x) ** 2).sum(), argnums=(0, 1))).lower(params, x)
+    for face, name in called:
+        faces.setdefault(face, name)
+    return faces
+
+
+@cache
+def _plan() -> jconv.Plan:
+    return jconv.explain(PARAMS, X)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_names_what_is_lowered(case, called):
+    params, x, options = CASES[case]
+    plan = jconv.explain(params, x, **options)
+    assert {face: getattr(plan, face).algorithm for face in FACES} == _lowered(called, params, x, options)
+
+
+def test_it_counts_products_and_numbers():
+    # 2 * 48 windows of 3 * 4 numbers, each times 8; x, kernel and y are 400, 96 and 768 numbers of 4 bytes
+    plan = _plan()
+    for face in plan:
+        assert face.flops == 2 * 2 * 48 * 3 * 4 * 8
+        assert face.bytes == 4 * (400 + 96 + 768)
+        assert isinstance(face.flops, int) and isinstance(face.bytes, int)
+        assert face.temporary >= 0
+    assert plan._fields == FACES
+
+
+def test_groups_strides_and_half_types_are_counted():
+    # ceil(50 / 3) = 17 windows; each of 8 out channels reads 5 taps of 2 in channels
+    x = jax.ShapeDtypeStruct((2, 3, 50, 4), jnp.bfloat16)
+    params = {"kernel": jax.ShapeDtypeStruct((5, 2, 8), jnp.bfloat16)}
+    for face in jconv.explain(params, x, groups=2, stride=3, padding="same"):
+        assert face.flops == 2 * 6 * 17 * 5 * 2 * 8
+        assert face.bytes == 2 * (6 * 50 * 4 + 5 * 2 * 8 + 6 * 17 * 8)
+
+
+def test_types_are_promoted_first():
+    half = {"kernel": jax.ShapeDtypeStruct((3, 4, 8), jnp.bfloat16)}
+    assert jconv.explain(half, X).forward.bytes == _plan().forward.bytes
+    # NumPy's float64 is float32 here
+    assert jconv.explain({"kernel": np.ones((3, 4, 8))}, np.ones((2, 50, 4))) == _plan()
+
+
+def test_double_precision_has_twice_the_bytes():
+    double = partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
+    with jax.enable_x64(True):
+        plan = jconv.explain({"kernel": double((3, 4, 8))}, double((2, 50, 4)))
+    assert plan.forward.bytes == 8 * (400 + 96 + 768)
+
+
+def test_nothing_in_is_nothing_to_do():
+    plan = jconv.explain(PARAMS, f32((0, 50, 4)))
+    assert {face.algorithm for face in plan} == {"lax"}
+    assert {(face.flops, face.bytes) for face in plan} == {(0, 4 * 96)}
+
+
+def test_large_windows_show_in_temporary_memory():
+    # the contraction of 2000 windows of 100 samples writes them out, or at least what is not a mere loop over x
+    params, x = _params(100, 1, 32), f32((1, 2099, 1))
+    plan = jconv.explain(params, x, algorithm="einsum")
+    assert plan.forward.temporary >= 4 * 2000 * 100
+
+
+def test_arrays_and_their_shapes_are_the_same():
+    arrays = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), (PARAMS, X))
+    assert jconv.explain(*arrays) == _plan()
+    assert jconv.explain(PARAMS, np.ones((2, 50, 4), "f4")) == _plan()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_named_algorithm_is_explained(algorithm, called):
+    plan = jconv.explain(PARAMS, X, algorithm=algorithm, stride=2, padding="same")
+    assert [face.algorithm for face in plan] == [algorithm] * 3
+    assert {face.reason for face in plan} == {"asked for by name"}
+    assert called[0] == ("forward", algorithm)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "edge", "wrap"])
+@pytest.mark.parametrize("padding", ["valid", "same", "causal", "full", 2, (1, 3)])
+def test_every_padding_is_explained(padding, mode):
+    out_length = {"valid": 48, "same": 50, "causal": 50, "full": 52, 2: 52, (1, 3): 52}[padding]
+    added = {"valid": 0, "same": 2, "causal": 2, "full": 4, 2: 4, (1, 3): 4}[padding]
+    # zeros are part of the convolution, other padding is made before it
+    length = 50 if mode == "zeros" else 50 + added
+    for face in jconv.explain(PARAMS, X, padding=padding, padding_mode=mode):
+        assert face.flops == 2 * 2 * out_length * 3 * 4 * 8
+        assert face.bytes == 4 * (2 * length * 4 + 96 + 2 * out_length * 8)
+
+
+def test_a_function_as_activation_is_not_called():
+    def activation(y):
+        raise AssertionError("called")
+
+    assert jconv.explain(PARAMS, X, activation=activation) == _plan()
+    assert jconv.explain(PARAMS, X, activation="glu") == _plan()
+
+
+def test_precision_is_passed_on():
+    assert jconv.explain(PARAMS, X, precision="highest").forward.flops == _plan().forward.flops
+
+
+@pytest.mark.parametrize(
+    ("params", "x", "options"),
+    [
+        (PARAMS, X, {"stride": 0}),
+        (PARAMS, X, {"padding": "some"}),
+        (PARAMS, X, {"padding_mode": "some"}),
+        (PARAMS, X, {"algorithm": "some"}),
+        (PARAMS, X, {"activation": "some"}),
+        (PARAMS, X, {"groups": 3}),
+        (PARAMS, X, {"dilation": 50}),
+        (PARAMS, f32((2, 50, 5)), {}),
+        (PARAMS, f32((4,)), {}),
+        (PARAMS, jax.ShapeDtypeStruct((2, 50, 4), jnp.int32), {}),
+        ({"kernel": f32((3, 4))}, X, {}),
+        ({**PARAMS, "bias": f32((7,))}, X, {}),
+        ({}, X, {}),
+        ([], X, {}),
+    ],
+)
+def test_errors_are_those_of_conv1d(params, x, options):
+    arrays = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), (params, x))
+    with pytest.raises((ValueError, TypeError)) as expected:
+        jconv.conv1d(*arrays, **options)
+    with pytest.raises(expected.type) as error:
+        jconv.explain(params, x, **options)
+    assert str(error.value) == str(expected.value)
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(TypeError, match="strides"):
+        jconv.explain(PARAMS, X, strides=2)
+
+
+def test_it_prints_a_table_of_three_rows():
+    plan = jconv.explain(PARAMS, X, algorithm="lax")
+    title, *rows = str(plan).splitlines()
+    assert title.split() == ["algorithm", "MFLOP", "MB", "temporary", "MB", "reason"]
+    assert [row.split()[:4] for row in rows] == [[face, "lax", "0.01843", "0.00506"] for face in FACES]
+    assert [row.split("  ")[-1] for row in rows] == ["asked for by name"] * 3
+    assert {row.index("asked") for row in rows} == {title.index("reason")}
+
+
+def test_a_plan_inside_a_program_is_the_same():
+    inside = []
+
+    @jax.jit
+    def program(x):
+        inside.append(jconv.explain({"kernel": jnp.ones((3, 4, 8))}, x))
+        return x
+
+    program(jnp.ones((2, 50, 4)))
+    assert inside == [_plan()]

@@ -1,0 +1,187 @@
+"""Measuring: what is timed, what is remembered, and that later calls use it."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv import bilinear, planner, reference, tuned
+from jconv.algorithms import FACES
+
+tune_module = sys.modules["jconv.tune"]  # jconv.tune itself is the function
+
+PARAMS = {"kernel": np.random.default_rng(0).standard_normal((3, 4, 8)).astype(np.float32), "bias": np.ones(8, "f4")}
+X = np.random.default_rng(1).standard_normal((2, 30, 4)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path))
+    tuned._entries.cache_clear()
+    yield tmp_path
+    tuned._entries.cache_clear()
+    bilinear.forget()
+
+
+@pytest.fixture
+def fastest(monkeypatch):
+    """Times that make one algorithm by far the fastest, and nothing compiled for them."""
+
+    def favour(name: str, by: float = 0.5) -> None:
+        def medians(calls, repeats):
+            return {call: by if call == name else 1.0 for call in calls}
+
+        monkeypatch.setattr(tune_module, "_medians", medians)
+        monkeypatch.setattr(tune_module, "_compiled", lambda run, operands: run)
+
+    return favour
+
+
+def test_all_candidates_of_three_faces_are_measured_and_remembered(folder):
+    tuning = jconv.tune(PARAMS, X, repeats=1, padding="same", activation="relu")
+    assert tuning.path == folder / "tuned.json" == tuned.cache_file()
+    assert tuple(tuning.milliseconds) == tuple(tuning.fastest) == FACES
+    sizes = planner.Sizes(jconv.geometry.make_geometry(30, 3, padding="same"), 2, 4, 8)
+    for face in FACES:
+        times = tuning.milliseconds[face]
+        assert set(times) == set(planner.candidates(face, sizes))
+        assert min(times.values()) > 0
+        assert tuned.lookup(face, sizes, jnp.dtype("float32"), "cpu") == tuning.fastest[face]
+    written = json.loads(tuning.path.read_text(encoding="utf-8"))["fastest"]
+    assert sorted(written.values()) == sorted(tuning.fastest.values())
+
+
+@pytest.mark.parametrize("algorithm", ["fft", "matmul", "shifts"])
+def test_later_calls_use_it_and_stay_right(algorithm, fastest):
+    before = jconv.conv1d(PARAMS, X, padding="causal")  # compiled with the planner's own choice
+    fastest(algorithm)
+    tuning = jconv.tune(PARAMS, X, padding="causal")
+    assert set(tuning.fastest.values()) == {algorithm}
+    plan = jconv.explain(PARAMS, X, padding="causal")
+    assert {face.algorithm for face in plan} == {algorithm}
+    assert {face.reason for face in plan} == {"the fastest that jconv.tune measured here"}
+    np.testing.assert_allclose(jconv.conv1d(PARAMS, X, padding="causal"), before, atol=1e-5)
+
+    y, pull = jax.vjp(lambda p, x: jconv.conv1d(p, x, padding="causal"), PARAMS, X)
+    y_bar = np.ones(y.shape, np.float32)
+    params_bar, x_bar = pull(y_bar)
+    expected_params_bar, expected_x_bar = reference.conv1d_vjp(PARAMS, X, y_bar, padding="causal")
+    np.testing.assert_allclose(y, reference.conv1d(PARAMS, X, padding="causal"), atol=1e-5)
+    np.testing.assert_allclose(x_bar, expected_x_bar, atol=1e-5)
+    np.testing.assert_allclose(params_bar["kernel"], expected_params_bar["kernel"], atol=1e-4)
+
+    # Another size, and a wish, are what they were.
+    assert jconv.explain(PARAMS, X).forward.algorithm != "fft"
+    assert jconv.explain(PARAMS, X, padding="causal", algorithm="lax").forward.reason == "asked for by name"
+
+
+def test_calls_outside_jit_are_compiled_anew(fastest, monkeypatch):
+    asked = []
+    choose = planner.choose
+    monkeypatch.setattr(planner, "choose", lambda *a, **o: asked.append(choose(*a, **o)) or asked[-1])
+    jconv.conv1d(PARAMS, X)
+    fastest("fft")
+    jconv.tune(PARAMS, X)
+    asked.clear()
+    jconv.conv1d(PARAMS, X)
+    assert [choice.algorithm for choice in asked] == ["fft"]
+
+
+def test_noise_is_not_remembered(fastest):
+    own = {face.algorithm for face in jconv.explain(PARAMS, X)}
+    fastest("fft", by=tune_module.BETTER + 0.01)
+    assert set(jconv.tune(PARAMS, X).fastest.values()) == own
+    fastest("fft", by=tune_module.BETTER - 0.01)
+    assert set(jconv.tune(PARAMS, X).fastest.values()) == {"fft"}
+
+
+def test_half_types_and_leading_axes(fastest):
+    fastest("matmul")
+    params = {"kernel": jnp.ones((3, 4, 8), jnp.bfloat16)}
+    jconv.tune(params, jnp.ones((2, 3, 30, 4), jnp.bfloat16))
+    assert jconv.explain(params, jnp.ones((6, 30, 4), jnp.bfloat16)).forward.algorithm == "matmul"
+    jconv.tune({"kernel": params["kernel"]}, jnp.ones((30, 4), jnp.bfloat16))
+    assert jconv.explain(params, jnp.ones((1, 30, 4), jnp.bfloat16)).forward.algorithm == "matmul"
+    reasons = {face.reason for face in jconv.explain(params, jnp.ones((6, 30, 4), jnp.float32))}
+    assert "the fastest that jconv.tune measured here" not in reasons
+
+
+def test_the_table_has_a_line_a_face(fastest):
+    fastest("fft", by=0.25)
+    lines = str(jconv.tune(PARAMS, X)).splitlines()
+    assert [line.split()[0] for line in lines] == list(FACES)
+    assert all(line.split()[1:5] == ["fft", "fft", "0.25", "ms,"] for line in lines)
+    assert all("lax 1 ms" in line for line in lines)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "lax", "nothing"])
+def test_an_algorithm_is_refused(algorithm, folder):
+    with pytest.raises(ValueError) as error:
+        jconv.tune(PARAMS, X, algorithm=algorithm)
+    assert str(error.value) == "tune measures every algorithm; leave algorithm out"
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("repeats", [0, -1, 1.5, True, "7", None])
+def test_repeats_that_are_no_number_are_refused(repeats, folder):
+    with pytest.raises(ValueError) as error:
+        jconv.tune(PARAMS, X, repeats=repeats)
+    assert str(error.value) == f"repeats must be an integer of at least 1, got {repeats!r}"
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("params", "options"),
+    [(PARAMS, {"stride": 0}), (PARAMS, {"padding": "some"}), ({}, {}), (PARAMS, {"groups": 3}), ([], {})],
+)
+def test_errors_are_those_of_conv1d(params, options):
+    with pytest.raises((ValueError, TypeError)) as expected:
+        jconv.conv1d(params, X, **options)
+    with pytest.raises(expected.type) as error:
+        jconv.tune(params, X, **options)
+    assert str(error.value) == str(expected.value)
+
+
+def _clocked(monkeypatch, milliseconds: dict[str, list[float]]):
+    """Calls that take the given times in turn, the last for ever, by a clock that only they move."""
+    clock, order = [0.0], []
+    monkeypatch.setattr(tune_module.time, "perf_counter", lambda: clock[0])
+
+    def call(name):
+        def run():
+            order.append(name)
+            times = milliseconds[name]
+            clock[0] += 1e-3 * (times.pop(0) if len(times) > 1 else times[0])
+
+        return run
+
+    return {name: call(name) for name in milliseconds}, order
+
+
+def test_medians_leave_out_the_first_call(monkeypatch):
+    # compiling aside, a call, a timed one, then an untimed and a timed one a turn
+    calls, _ = _clocked(monkeypatch, {"a": [900, 2, 900, 3, 900, 100, 900, 4], "b": [1.0]})
+    found = tune_module._medians(calls, 3)
+    assert found == {"a": pytest.approx(4), "b": pytest.approx(1)}
+
+
+def test_medians_leave_the_hopeless_alone(monkeypatch):
+    calls, order = _clocked(monkeypatch, {"slow": [60.0], "a": [10.0], "b": [11.0]})
+    found = tune_module._medians(calls, 4)
+    assert found == {"slow": pytest.approx(60), "a": pytest.approx(10), "b": pytest.approx(11)}
+    assert (order.count("slow"), order.count("a"), order.count("b")) == (2, 10, 10)
+
+
+def test_medians_take_turns(monkeypatch):
+    calls, order = _clocked(monkeypatch, {"a": [1.0], "b": [1.0], "c": [1.0]})
+    tune_module._medians(calls, 3)
+    assert "".join(order) == "abc" + "abc" + "aabbcc" + "bbccaa" + "ccaabb"
+
+
+def test_one_call_has_a_median_too(monkeypatch):
+    calls, _ = _clocked(monkeypatch, {"a": [2.0]})
+    assert tune_module._medians(calls, 1) == {"a": pytest.approx(2)}
