@@ -74,6 +74,8 @@ class Machine(NamedTuple):
     number: float = 0.06  # reading and writing a number of a large array once
     unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
     fused: float = 0.022  # a product in a fused loop over memory, vectorized, of at most `most_fused` terms
+    few: float = 0.012  # the same of at most `most_few` terms
+    most_few: int = 16
     narrow: float = 8.0  # with this many channels that share a sample, twice as much
     most_fused: int = 64
     spilled: float = 0.05  # the same beyond `most_fused` terms
@@ -191,7 +193,8 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     terms = g.kernel_size * summed
     vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)
-    price = m.scalar if not vectorized else m.fused if terms <= m.most_fused or summed == 1 else m.spilled
+    price = m.few if terms <= m.most_few else m.fused if terms <= m.most_fused or summed == 1 else m.spilled
+    price = price if vectorized else m.scalar
     price *= 1 if summed == 1 else 1 + m.narrow / kept
     products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
     loops = max(terms / shifts.TERMS, 1)
