@@ -14,5 +14,5 @@ from hypothesis import settings
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
-settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile("jconv")

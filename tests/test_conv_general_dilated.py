@@ -86,7 +86,7 @@ def _faces(function, calls, cotangents):
 @pytest.mark.parametrize("seed", range(max(2, COUNT // 50)))
 def test_random_calls_have_the_values_and_gradients_of_lax(seed, transposed, dtype):
     rng = np.random.default_rng([seed, transposed])
-    calls = [_random_call(rng, transposed) for _ in range(12)]
+    calls = [_random_call(rng, transposed) for _ in range(6)]
     with jax.enable_x64(dtype == "float64"):
         calls = [(jnp.asarray(lhs, dtype), jnp.asarray(rhs, dtype), options) for lhs, rhs, options in calls]
         shapes = [jax.eval_shape(partial(LAX, **options), lhs, rhs).shape for lhs, rhs, options in calls]

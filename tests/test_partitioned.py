@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from jax.sharding import AbstractMesh, AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from settings import algorithms_for
 
 import jconv
 from benchmarks import sharding
@@ -311,7 +312,7 @@ def test_export(kind: str, with_devices: bool) -> None:
 
 def test_explicit_arrays_where_no_mesh_is_set() -> None:
     faces = sharding.value_and_gradients(conv())
-    for algorithm in ["auto", *ALGORITHMS]:
+    for algorithm in ["auto", *algorithms_for("shardy")]:
         faces = sharding.value_and_gradients(conv(algorithm=algorithm))
         right(faces, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16))
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from settings import algorithms_for
 
 import jconv
 from benchmarks import sharding
@@ -90,7 +91,7 @@ CASES_BY_HAND = [
 def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> None:
     g = sharding.GEOMETRIES[geometry]
     x_spec, kernel_spec, y_spec, summed = LAYOUTS_BY_HAND[layout]
-    for algorithm in ["auto", *ALGORITHMS]:
+    for algorithm in ["auto", *algorithms_for(geometry, layout)]:
         local = summed_over(summed, sharding.jconv_operation(g, algorithm))
         whole = jax.shard_map(
             local, mesh=sharding.make_mesh("4x2"), in_specs=(x_spec, kernel_spec), out_specs=y_spec, check_vma=checked
@@ -105,7 +106,7 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
     g = sharding.GEOMETRIES[geometry]
     x_spec, kernel_spec, _, summed = LAYOUTS_BY_HAND[layout]
     specs = (x_spec, kernel_spec)
-    for algorithm in ["auto", *ALGORITHMS]:
+    for algorithm in ["auto", *algorithms_for(geometry, layout)]:
         local = summed_over(summed, sharding.jconv_operation(g, algorithm))
         # sum(sin(y)) has the cotangent cos(y), which is that of the expected faces.
         inside = jax.grad(lambda x, kernel, local=local: jnp.sum(jnp.sin(local(x, kernel))), (0, 1))
@@ -117,7 +118,7 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
 def test_gradients_inside_unchecked_shard_map_are_one_devices_share(geometry: str) -> None:
     """With the checks off the caller sums, as with any JAX function."""
     g = sharding.GEOMETRIES[geometry]
-    for algorithm in ["auto", *ALGORITHMS]:
+    for algorithm in ["auto", *algorithms_for(geometry)]:
         operation = sharding.jconv_operation(g, algorithm)
 
         def inside(x: jax.Array, kernel: jax.Array, operation: sharding.Operation = operation) -> Any:
