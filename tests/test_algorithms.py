@@ -1,7 +1,7 @@
 """Every algorithm, forward and both gradients, against the NumPy reference: the design's table and random settings.
 
 `JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep, every setting by every algorithm; the default is the
-first of the same settings, each by two.
+first of the same settings, each by one.
 """
 
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly()
 def test_every_algorithm_has_its_share_of_the_settings():
     shares = [name for setting in random_settings(100) for name in algorithms_for(setting)]
     assert set(shares) == set(ALGORITHMS)
-    assert min(map(shares.count, ALGORITHMS)) >= 15
+    assert min(map(shares.count, ALGORITHMS)) >= 5
 
 
 def test_random_settings_reach_every_corner():
