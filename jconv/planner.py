@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .algorithms import ALGORITHMS
+from .algorithms import ALGORITHMS, polyphase
 from .costs import Sizes, milliseconds
 from .geometry import is_symbolic
 
@@ -109,8 +109,9 @@ def candidates(face: str, sizes: Sizes) -> list[str]:
     """The algorithms worth a thought for one face: not those that do the same with more work."""
     g = sizes.geometry
     names = ["lax", "shifts", "fft"]
-    names += ["grouped"] if g.groups <= MOST_GROUPS and (g.stride == 1 or g.groups > 1) else []
-    names += ["polyphase"] if g.stride > 1 else []
+    few_groups = g.groups <= MOST_GROUPS
+    names += ["grouped"] if few_groups and (g.stride == 1 or g.groups > 1) else []
+    names += ["polyphase"] if g.stride > 1 and (few_groups or sizes.in_per_group <= polyphase.NARROW) else []
     if g.groups == 1:
         names += ["matmul"]
         names += ["einsum"] if face == "kernel_gradient" else []

@@ -148,6 +148,10 @@ def test_so_many_groups_are_never_compiled_one_by_one(face):
     most = planner.MOST_GROUPS
     assert "grouped" in planner.candidates(face, sizes(4, 100, most, most, 64, groups=most))
     assert "grouped" not in planner.candidates(face, sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
+    # nor as the phases of a stride, whose groups of more than two channels are convolutions too
+    for per_group, offered in ((1, True), (4, False)):
+        strided = sizes(4, 100, 2 * most * per_group, 2 * most * per_group, 64, stride=2, groups=2 * most)
+        assert ("polyphase" in planner.candidates(face, strided)) == offered
 
 
 def test_the_reason_says_what_was_foreseen():

@@ -36,7 +36,7 @@ class Phase(NamedTuple):
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """The sum over phases of the convolution of a phase's samples with its taps."""
     g = geometry
-    inner = _inner(g, kernel.shape[1])
+    inner = inner_algorithm(g, kernel.shape[1])
     samples = _phases(x, g)
     parts = [
         inner.forward(samples[p.number], kernel[p.first_tap :: p.tap_step], p.geometry, precision) for p in _each(g)
@@ -47,7 +47,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Each phase of the samples from its own taps, then the phases in turn."""
     g = geometry
-    inner = _inner(g, kernel.shape[1])
+    inner = inner_algorithm(g, kernel.shape[1])
     in_channels = kernel.shape[1] * g.groups
     parts = {
         p.number: inner.input_gradient(y_bar, kernel[p.first_tap :: p.tap_step], p.geometry, precision)
@@ -62,7 +62,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """The taps of each phase from its own samples, then each tap from its phase."""
     g = geometry
-    inner = _inner(g, x.shape[-1] // g.groups)
+    inner = inner_algorithm(g, x.shape[-1] // g.groups)
     samples = _phases(x, g)
     taps: dict[int, jax.Array] = {}
     for p in _each(g):
@@ -71,7 +71,8 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     return jnp.stack([taps[k] for k in range(g.kernel_size)])
 
 
-def _inner(g: Geometry, in_per_group: int) -> ModuleType:
+def inner_algorithm(g: Geometry, in_per_group: int) -> ModuleType:
+    """What computes each phase."""
     if in_per_group <= NARROW:
         return shifts
     return lax if g.groups == 1 else grouped
@@ -99,5 +100,5 @@ def _each(g: Geometry) -> Iterator[Phase]:
         taps = -(-(g.kernel_size - first_tap) // tap_step)
         length = _phase_length(g)
         # Windows start `samples_late` samples in: a crop in front, which is what a negative padding is.
-        high = g.out_length - 1 + (taps - 1) * dilation + 1 + samples_late - length
+        high = g.out_length + (taps - 1) * dilation + samples_late - length
         yield Phase(number, first_tap, tap_step, Geometry(length, taps, 1, -samples_late, high, dilation, g.groups))
