@@ -12,11 +12,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .algorithms import grouped, shifts
+from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts
 from .algorithms.fft import block_sizes
 from .geometry import Geometry
 
-FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = "forward", "input_gradient", "kernel_gradient"
+FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
 
 
 class Sizes(NamedTuple):
@@ -166,7 +166,7 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
         return _einsum(face, s, m)
     if face == FORWARD and s.in_channels == 1 and g.kernel_size > g.stride:
         return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
-    dots = 1 if g.kernel_size <= g.stride and g.dilation == 1 else g.kernel_size
+    dots = 1 if matmul.side_by_side(g) else g.kernel_size
     rows, columns = s.batch * g.out_length, s.in_channels if face == INPUT_GRADIENT else s.out_channels
     each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
     each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
@@ -181,7 +181,8 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
     taps = -(-g.kernel_size // phases)
     one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
     inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
-    model = _shifts if s.in_per_group <= 2 else _lax if g.groups == 1 else _grouped
+    computed_by = polyphase.inner_algorithm(g, s.in_per_group)
+    model = next(_MODELS[name] for name, module in ALGORITHMS.items() if module is computed_by)
     return m.call + phases * model(face, inner, m) + s.elements * m.number
 
 

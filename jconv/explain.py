@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -82,10 +83,7 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
 def problem_sizes(p: Problem) -> Sizes:
     """What the planner is asked about."""
     *lead, _, in_channels = p.x.shape
-    batch = 1
-    for size in lead:
-        batch *= size
-    return Sizes(p.geometry, batch, in_channels, p.kernel.shape[-1])
+    return Sizes(p.geometry, math.prod(lead), in_channels, p.kernel.shape[-1])
 
 
 def face_shapes(p: Problem) -> dict[str, tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]:

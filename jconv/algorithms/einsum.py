@@ -72,13 +72,13 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     g = geometry
     windows = unfold(padded(x, g), g.kernel_size, stride=g.stride, dilation=g.dilation)
     if g.groups == 1:
-        return wide_einsum("ntki,nto->kio", windows, y_bar, precision)
+        return wide_einsum("ntki,nto->kio", windows, y_bar, precision).astype(x.dtype)
     kernel_bar = wide_einsum("ntkgi,ntgo->kigo", by_group(windows, g.groups), by_group(y_bar, g.groups), precision)
-    return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1])
+    return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1]).astype(x.dtype)
 
 
 def _contract(windows: jax.Array, kernel: jax.Array, groups: int, precision: Any) -> jax.Array:
     if groups == 1:
-        return wide_einsum("ntki,kio->nto", windows, kernel, precision)
+        return wide_einsum("ntki,kio->nto", windows, kernel, precision).astype(kernel.dtype)
     y = wide_einsum("ntkgi,kigo->ntgo", by_group(windows, groups), by_group(kernel, groups), precision)
-    return y.reshape(*y.shape[:-2], kernel.shape[-1])
+    return y.reshape(*y.shape[:-2], kernel.shape[-1]).astype(kernel.dtype)

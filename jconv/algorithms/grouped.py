@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import lax
-from .operands import pad, reversed_geometry, swap_channels
+from .operands import as_forward, pad, swap_channels
 
 # Columns that the product of a group should have.
 COLUMNS = 32
@@ -33,7 +33,8 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     """At stride 1 the forward pass over `y_bar` with the kernel reversed in time, else a canonical one a group."""
     g = geometry
     if g.stride == 1:
-        return _correlate(y_bar, swap_channels(kernel, g), reversed_geometry(g), precision)
+        operand, forward_geometry = as_forward(y_bar, g)
+        return _correlate(operand, swap_channels(kernel, g), forward_geometry, precision)
     return _each(g, lambda y, w, g: lax.input_gradient(y, w, g, precision), y_bar, kernel)
 
 

@@ -12,20 +12,20 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import by_group, pad, padded, total, wide_type
+from .operands import by_group, pad, padded, total, wide_einsum
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y = sum_k x[k * dilation :: stride] @ kernel[k]`."""
     g = geometry
-    if _side_by_side(g):
+    if side_by_side(g):
         windows = _windows(x, g)
-        return _product("nta,ao->nto", windows, kernel.reshape(-1, kernel.shape[-1]), precision).astype(x.dtype)
+        return wide_einsum("nta,ao->nto", windows, kernel.reshape(-1, kernel.shape[-1]), precision).astype(x.dtype)
     if g.groups == 1:
-        products = [_product("nti,io->nto", tap, w, precision) for tap, w in zip(_taps(x, g), kernel, strict=True)]
+        products = [wide_einsum("nti,io->nto", tap, w, precision) for tap, w in zip(_taps(x, g), kernel, strict=True)]
         return total(products).astype(x.dtype)
     products = [
-        _product("ntgi,igo->ntgo", by_group(tap, g.groups), by_group(w, g.groups), precision)
+        wide_einsum("ntgi,igo->ntgo", by_group(tap, g.groups), by_group(w, g.groups), precision)
         for tap, w in zip(_taps(x, g), kernel, strict=True)
     ]
     return total(products).reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
@@ -34,16 +34,16 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`x_bar[k * dilation :: stride] += y_bar @ kernel[k].T` for every tap."""
     g = geometry
-    if _side_by_side(g):
-        windows = _product("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
+    if side_by_side(g):
+        windows = wide_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
         return _from_windows(windows.astype(y_bar.dtype), g)
     in_channels = kernel.shape[1] * g.groups
     shares = []
     for k, w in enumerate(kernel):
         if g.groups == 1:
-            product = _product("nto,io->nti", y_bar, w, precision)
+            product = wide_einsum("nto,io->nti", y_bar, w, precision)
         else:
-            product = _product("ntgo,igo->ntgi", by_group(y_bar, g.groups), by_group(w, g.groups), precision)
+            product = wide_einsum("ntgo,igo->ntgi", by_group(y_bar, g.groups), by_group(w, g.groups), precision)
             product = product.reshape(*y_bar.shape[:2], in_channels)
         first = k * g.dilation - g.low
         last = first + (g.out_length - 1) * g.stride + 1
@@ -55,20 +55,16 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, summed over batch and time."""
     g = geometry
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
-    if _side_by_side(g):
-        kernel_bar = _product("nta,nto->ao", _windows(x, g), y_bar, precision)
+    if side_by_side(g):
+        kernel_bar = wide_einsum("nta,nto->ao", _windows(x, g), y_bar, precision)
     elif g.groups == 1:
-        kernel_bar = jnp.stack([_product("nti,nto->io", tap, y_bar, precision) for tap in _taps(x, g)])
+        kernel_bar = jnp.stack([wide_einsum("nti,nto->io", tap, y_bar, precision) for tap in _taps(x, g)])
     else:
         y_bar = by_group(y_bar, g.groups)
         kernel_bar = jnp.stack(
-            [_product("ntgi,ntgo->igo", by_group(tap, g.groups), y_bar, precision) for tap in _taps(x, g)]
+            [wide_einsum("ntgi,ntgo->igo", by_group(tap, g.groups), y_bar, precision) for tap in _taps(x, g)]
         )
     return kernel_bar.reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
-
-
-def _product(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
-    return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a))
 
 
 def _taps(x: jax.Array, g: Geometry) -> list[jax.Array]:
@@ -80,7 +76,7 @@ def _taps(x: jax.Array, g: Geometry) -> list[jax.Array]:
     ]
 
 
-def _side_by_side(g: Geometry) -> bool:
+def side_by_side(g: Geometry) -> bool:
     """Whether each sample is in at most one window, so that the windows are a reshape of `x`."""
     return g.groups == 1 and g.dilation == 1 and g.kernel_size <= g.stride and g.kernel_size > 1
 

@@ -47,10 +47,17 @@ def spread_padding(geometry: Geometry) -> tuple[int, int]:
     return g.reach - 1 - g.low, g.length - 1 - (g.out_length - 1) * g.stride + g.low
 
 
-def reversed_geometry(geometry: Geometry) -> Geometry:
-    """The forward geometry that the input gradient of a convolution of stride 1 is, with `swap_channels`' kernel."""
-    low, high = spread_padding(geometry)
-    return replace(geometry, length=geometry.out_length, low=low, high=high)
+def as_forward(y_bar: jax.Array, geometry: Geometry) -> tuple[jax.Array, Geometry]:
+    """The operand and the geometry of stride 1 whose forward pass with `swap_channels`' kernel is the input gradient.
+
+    At stride 1 the operand is `y_bar` itself; a stride spreads it with zeros.
+    """
+    g = geometry
+    if g.stride > 1:
+        y_bar = spread(y_bar, g)
+        return y_bar, replace(g, length=y_bar.shape[1], stride=1, low=0, high=0)
+    low, high = spread_padding(g)
+    return y_bar, replace(g, length=g.out_length, low=low, high=high)
 
 
 def swap_channels(kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -68,8 +75,8 @@ def by_group(x: jax.Array, groups: int) -> jax.Array:
 
 
 def wide_einsum(subscripts: str, a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
-    """A contraction summed in `wide_type`, returned in the operands' own type."""
-    return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a)).astype(a.dtype)
+    """A contraction summed and returned in `wide_type`."""
+    return jnp.einsum(subscripts, a, b, precision=precision, preferred_element_type=wide_type(a))
 
 
 def total(terms: list[jax.Array]) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import by_group, pad, padded, reversed_geometry, spread, swap_channels, total, wide
+from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide
 
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
 # 3.0 ms; one loop of 144 terms takes 39 ms where 24 take 1.3 (two cores of an AMD EPYC, JAX 0.10.2).
@@ -34,18 +34,15 @@ WHOLE = 2**20
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y[n, t] = sum_k x[n, t * stride + k * dilation - low] * kernel[k]`, a product a tap and in channel."""
-    return _correlate(x, kernel, geometry, precision)
+    return _correlate(x, kernel, geometry)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """The same sum over `y_bar`, the kernel reversed in time; a stride spreads `y_bar` with zeros first."""
-    g = geometry
     # Turned round first, or every product of the fused loop would look for its weight anew: 15 ms for 3.
-    turned = jax.lax.optimization_barrier(swap_channels(kernel, g))
-    if g.stride == 1:
-        return _correlate(y_bar, turned, reversed_geometry(g), precision)
-    filled = Geometry(g.length + g.reach - 1, g.kernel_size, 1, 0, 0, g.dilation, g.groups)
-    return _correlate(spread(y_bar, g), turned, filled, precision)
+    turned = jax.lax.optimization_barrier(swap_channels(kernel, geometry))
+    operand, forward_geometry = as_forward(y_bar, geometry)
+    return _correlate(operand, turned, forward_geometry)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -71,7 +68,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     return kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
 
 
-def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
     """The forward pass, which the input gradient is too, over other operands."""
     rows = _kernel_rows(wide(kernel), g.groups)
     if g.stride == 1 and math.prod(rows.shape[:2]) <= FEW:
