@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import machine, measure, options, peers, public_issues, results, tables
+from .cores import cores
 from .errors import UserError
 from .summary import Result, summary
 
@@ -51,7 +52,7 @@ def _measure(asked: options.Options) -> dict[str, Any]:
     settings = measure.Settings(asked.repeats, patience=asked.patience)
     if asked.quick:
         settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
-    found, missing = peers.find(asked.device, machine.cores())
+    found, missing = peers.find(asked.device, cores())
     record: dict[str, Any] = {"where": machine.describe(device), "settings": settings._asdict(), "missing": missing}
     if asked.issues:
         _print_opening(record)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jconv import tuned
+
+from .cores import cores
 from .errors import UserError
 from .rows import Row
 from .timing import once
@@ -32,11 +34,6 @@ class Ceilings(NamedTuple):
     def attainable(self, row: Row) -> float:
         """Milliseconds that the forward pass of a row takes at least, by the slower of arithmetic and memory."""
         return 1e3 * max(row.flops / (1e9 * self.gflops), row.bytes / (1e9 * self.gigabytes))
-
-
-def cores() -> int:
-    """The cores this process may use, which is how many threads JAX has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_device(kind: str) -> Any:
@@ -68,22 +65,12 @@ def describe(device: Any) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "platform": device.platform,
         "device": device.device_kind,
-        "cpu": cpu_model(),
+        "cpu": tuned.processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
-
-
-def cpu_model() -> str:
-    """The processor's name, from /proc/cpuinfo where there is one."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def _version(name: str) -> str | None:
@@ -100,6 +87,10 @@ def _best(
     seconds = []
     for _ in range(1 + repeats):
         given = arguments(former)
-        former, took = once(lambda: jax.block_until_ready(function(*given)))  # noqa: B023 - called at once
+        former, took = once(partial(_finished, function, given))
         seconds.append(took)
     return min(seconds[1:])
+
+
+def _finished(function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    return jax.block_until_ready(function(*given))

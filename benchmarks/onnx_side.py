@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def forward_program(row: Row, o: Operands, cores: int) -> Program:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model(row, o), options, providers=["CPUExecutionProvider"])
     feed = {"x": _fold(row, o.x)}
-    call = lambda: session.run(None, feed)  # noqa: E731
+    call = partial(session.run, None, feed)
     return Program(call, call, lambda result: (_unfold(row, result[0]),))
 
 

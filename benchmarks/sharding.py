@@ -80,7 +80,8 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
     """Random `x` and kernel of a geometry, the same at every call."""
     rng = np.random.default_rng(0)
     kernel_shape = (geometry["kernel_size"], X_SHAPE[2] // geometry.get("groups", 1), OUT_CHANNELS)
-    return tuple(jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in (X_SHAPE, kernel_shape))  # type: ignore[return-value]
+    x, kernel = (jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in (X_SHAPE, kernel_shape))
+    return x, kernel
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:

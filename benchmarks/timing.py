@@ -29,6 +29,9 @@ class Watch(NamedTuple):
     sleep: Callable[[float], None] = time.sleep
 
 
+REAL = Watch()
+
+
 class Timing(NamedTuple):
     """The median of a call's times, and how many there were."""
 
@@ -36,7 +39,7 @@ class Timing(NamedTuple):
     repeats: int
 
 
-def once(call: Call, watch: Watch = Watch()) -> tuple[Any, float]:  # noqa: B008 - a tuple, and immutable
+def once(call: Call, watch: Watch = REAL) -> tuple[Any, float]:
     """What a call returned and the seconds it took."""
     began = watch.now()
     result = call()
@@ -59,7 +62,7 @@ def medians(
     *,
     most: int = 31,
     budget: float = 2.0,
-    watch: Watch = Watch(),  # noqa: B008
+    watch: Watch = REAL,
 ) -> dict[str, Timing]:
     """The median of each side's times; `first` has the seconds of a call that each has made before.
 

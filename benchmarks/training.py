@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import fcn
-from .workers import Side, Worker, WorkerError, threads
+from .cores import cores
+from .workers import Side, Worker, WorkerError
 
 TOLERANCE = 1e-4
 SECONDS = 2.0
@@ -131,7 +132,7 @@ def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
             time.sleep(0.3)  # the threads of the side before it may spin a while
             measured[name].append(workers[name].milliseconds(epochs[name]))
     results = [Result(name, started[name]["version"], values) for name, values in measured.items()]
-    print(f"\nbatch size {options.batch_size}, {threads()} threads, Python {platform.python_version()}\n")
+    print(f"\nbatch size {options.batch_size}, {cores()} threads, Python {platform.python_version()}\n")
     print(table(results))
     if options.json:
         options.json.write_text(json.dumps(_as_json(options, results), indent=1) + "\n")
@@ -160,7 +161,7 @@ def _as_json(options: argparse.Namespace, results: Sequence[Result]) -> dict[str
         {**result._asdict(), "median": result.median, "ratio": ratio}
         for result, ratio in zip(results, ratios(results), strict=True)
     ]
-    return {"batch_size": options.batch_size, "threads": threads(), "python": platform.python_version(), "sides": sides}
+    return {"batch_size": options.batch_size, "threads": cores(), "python": platform.python_version(), "sides": sides}
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

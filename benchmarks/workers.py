@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import fcn
+from .cores import cores
 
 
 class Side(NamedTuple):
@@ -38,7 +39,7 @@ class Worker:
     def __init__(self, side: Side, batch_size: int) -> None:
         self.name = side.name
         command = [sys.executable, "-m", "benchmarks.workers", side.module, side.key, str(batch_size)]
-        environment = {**os.environ, "KERAS_BACKEND": side.backend, "OMP_NUM_THREADS": str(threads())}
+        environment = {**os.environ, "KERAS_BACKEND": side.backend, "OMP_NUM_THREADS": str(cores())}
         root = Path(__file__).resolve().parents[1]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
@@ -68,11 +69,6 @@ class Worker:
         self.process.wait()
 
 
-def threads() -> int:
-    """Processors that this process may use: how many threads every side has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def serve(module: str, key: str, batch_size: int) -> None:
     """Be the process of a side: answer each line of standard input."""
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
@@ -90,7 +86,7 @@ def serve(module: str, key: str, batch_size: int) -> None:
 def _build(module: str, key: str, batch_size: int) -> fcn.Training:
     training = importlib.import_module(f"benchmarks.{module}").SIDES[key](batch_size)
     if "torch" in sys.modules:  # its own, or Keras's backend
-        sys.modules["torch"].set_num_threads(threads())
+        sys.modules["torch"].set_num_threads(cores())
     return training
 
 

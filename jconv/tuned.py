@@ -32,13 +32,14 @@ def cache_file() -> Path:
 
 def key(face: str, sizes: Sizes, dtype: Any, platform: str) -> str:
     """One line that says what was measured and where."""
-    machine = f"{_processor()} x{os.cpu_count()}" if platform == "cpu" else jax.devices(platform)[0].device_kind
+    machine = f"{processor()} x{os.cpu_count()}" if platform == "cpu" else jax.devices(platform)[0].device_kind
     shape = f"batch={sizes.batch} in={sizes.in_channels} out={sizes.out_channels}"
     return f"{machine} | jax {jax.__version__} | {face} {dtype} {shape} {sizes.geometry}"
 
 
 @lru_cache(maxsize=1)
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, from /proc/cpuinfo where there is one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -201,15 +201,15 @@ def test_the_key_says_all_that_a_time_depends_on():
     assert (_lookup(face="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
 
 
-def test_a_processor_without_a_name_has_a_key(monkeypatch):
+def test_aprocessor_without_a_name_has_a_key(monkeypatch):
     def fail(*args, **options):
         raise OSError
 
-    tuned._processor.cache_clear()
+    tuned.processor.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_text", fail)
-        assert tuned._processor()
-    tuned._processor.cache_clear()
+        assert tuned.processor()
+    tuned.processor.cache_clear()
 
 
 def test_what_was_tuned_is_what_is_lowered():
