@@ -290,7 +290,7 @@ def _add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
     return y if bias is None else (_wide(y) + _wide(bias)).astype(y.dtype)
 
 
-def _pad(x: jax.Array, low: int, high: int, mode: str) -> jax.Array:
+def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
     if (low, high) == (0, 0):
         return x
     length = x.shape[-2]
@@ -298,6 +298,6 @@ def _pad(x: jax.Array, low: int, high: int, mode: str) -> jax.Array:
         padded = jnp.pad(_wide(x), [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:
         # jnp.pad writes some ten equations for each time that a short input is reflected; a gather is one.
-        source = np.pad(np.arange(length), (low, high), mode=mode)  # type: ignore[call-overload]
+        source = np.pad(np.arange(length), (low, high), mode=mode)
         padded = jnp.take(_wide(x), source, axis=-2, mode="clip")
     return padded.astype(x.dtype)

@@ -48,7 +48,8 @@ def pad(x: Any, low: int, high: int, mode: str = "zeros") -> Array:
     """`x` of shape (..., length, channels) with `low` and `high` samples more; modes are those of `numpy.pad`."""
     x = np.asarray(x)
     widths = [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)]
-    return np.pad(x, widths, mode="constant" if mode == "zeros" else mode)  # type: ignore[call-overload]
+    numpy_mode: Any = "constant" if mode == "zeros" else mode
+    return np.pad(x, widths, mode=numpy_mode)
 
 
 def pad_adjoint(padded_bar: Any, length: int, low: int, high: int, mode: str = "zeros") -> Array:

@@ -53,8 +53,9 @@ class _Convolution(Layer):
             for name in SIZES:
                 if hasattr(self, name):
                     check_positive(name, getattr(self, name))
-            if getattr(self, "padding_mode", "zeros") not in PADDING_MODES:
-                raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {self.padding_mode!r}")  # type: ignore[attr-defined]
+            mode = getattr(self, "padding_mode", "zeros")
+            if mode not in PADDING_MODES:
+                raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
             resolve(self.activation)
             check_algorithm(self.algorithm)
             self._check_padding()
