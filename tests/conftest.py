@@ -1,14 +1,18 @@
 """What every test needs before its imports: Keras's backend, eight devices, and property tests that never vary."""
 
+import atexit
 import os
+import shutil
 import tempfile
+
+import jax
+import pytest
+from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 # What jconv.tune measured on this machine must not choose for the tests.
-os.environ["JCONV_CACHE_DIR"] = os.path.join(tempfile.gettempdir(), f"jconv-tests-{os.getpid()}")
-
-import jax
-from hypothesis import settings
+os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(prefix="jconv-tests-")
+atexit.register(shutil.rmtree, os.environ["JCONV_CACHE_DIR"], ignore_errors=True)
 
 # Simulated ones, for the sharding tests; everything else runs on the first.
 jax.config.update("jax_num_cpu_devices", 8)
@@ -16,3 +20,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 # Each new geometry is compiled, so no example has a deadline.
 settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=15)
 settings.load_profile("jconv")
+
+
+@pytest.fixture
+def quick_compile():
+    """For hundreds of programs that each run once: what is tested is their meaning, not their speed."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

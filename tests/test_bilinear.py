@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -160,14 +160,6 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
         assert np.abs(np.asarray(a) - np.asarray(e)).max(initial=0) <= tolerance * scale
 
 
-@pytest.fixture
-def quick_compile() -> Iterator[None]:
-    """Hundreds of programs are compiled here and each runs once: what is tested is their meaning, not their speed."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("face", FACES)
@@ -223,6 +215,7 @@ def test_vmap_is_that_of_lax(geometry: str, face: str, mapping: str) -> None:
         close(got(*operands), want, 5e-6)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_second_derivatives_in_every_geometry(geometry: str, face: str) -> None:
@@ -233,6 +226,7 @@ def test_second_derivatives_in_every_geometry(geometry: str, face: str) -> None:
         close(jax.jit(hvp(jconv_faces(g, algorithm)[face]))(*operands), expected, 5e-6)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
 def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
     g = GEOMETRIES[geometry]
@@ -309,7 +303,7 @@ def test_donated_buffers_are_used() -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
+@pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", "shifts"])  # shifts as one that wants numbers
 def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
     params = jconv.init_conv1d(jax.random.key(0), 3, 6, 5, groups=3)
     options: dict[str, Any] = {"groups": 3, "algorithm": algorithm}

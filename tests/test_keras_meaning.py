@@ -183,8 +183,8 @@ def test_the_other_convolutions_are_keras(kind, dtype):
 
     def ours(all_params, x):
         return [
-            [getattr(jconv, kind)(params, x, **options, algorithm=name) for name in ALGORITHMS]
-            for (_, options, _), params in zip(grid, all_params, strict=True)
+            [getattr(jconv, kind)(params, x, **options, algorithm=name) for name in algorithms_for(kind, size, options)]
+            for (size, options, _), params in zip(grid, all_params, strict=True)
         ]
 
     all_params = [params for *_, params in grid]
