@@ -22,6 +22,8 @@ from jconv.algorithms import ALGORITHMS
 from jconv.planner import OF_CONVOLUTIONS
 from tests.test_sharding import close
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 SHAPE = re.compile(r"\b[a-z]\w*\[([\d,]*)\]")

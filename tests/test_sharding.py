@@ -21,6 +21,8 @@ import jconv
 from benchmarks import sharding
 from jconv.algorithms import ALGORITHMS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
 SHARE = 2
 """Layouts of each mesh, kind and geometry that a run of the suite tries."""
@@ -32,7 +34,6 @@ def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> 
         assert np.abs(np.asarray(a) - np.asarray(e)).max() <= tolerance * np.abs(np.asarray(e)).max()
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("geometry", sharding.GEOMETRIES)
 @pytest.mark.parametrize("mesh", sharding.MESHES)
 @pytest.mark.parametrize("kind", KINDS)
