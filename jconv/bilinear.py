@@ -31,6 +31,7 @@ from jax.interpreters import ad, batching, mlir
 
 from . import planner, tuned
 from .algorithms import ALGORITHMS
+from .apart import apart
 from .costs import Sizes
 from .geometry import Geometry
 from .halo import halo
@@ -263,6 +264,8 @@ def _lower(
     partitioned = is_partitioned(ctx.module_context.axis_context)
     split = for_custom_partitioning(ctx) if partitioned else None
     (platform, *others) = ctx.module_context.platforms
+    # Where XLA's partitioner is left to split the face, it sees no further than a call.
+    separate = [platform, *others] == ["cpu"] and not (partitioned and split is None)
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
@@ -275,7 +278,8 @@ def _lower(
             platform="several platforms" if others else platform,
             partitioned=partitioned and split is None,
         )
-        return _compute(primitive, choice, geometry, ensemble, precision)(a, b)
+        compute = _compute(primitive, choice, geometry, ensemble, precision)
+        return (apart(compute) if separate else compute)(a, b)
 
     compute = partial(local, geometry=geometry)
     if split is not None:
