@@ -129,7 +129,7 @@ def test_only_convolutions_go_one_by_one(algorithm):
         pytest.param((8, 1024, 256, 256, 3), {"groups": 32}, ["shifts"] * 3, id="many groups"),
         pytest.param((1, 3199, 512, 512, 2), {"stride": 2}, ["lax", "matmul", "matmul"], id="side by side"),
         pytest.param((4, 2000, 128, 256, 16), {"stride": 8}, ["lax", "polyphase", "polyphase"], id="strided"),
-        pytest.param((16, 512, 128, 256, 1), {}, ["matmul"] * 3, id="pointwise"),
+        pytest.param((16, 512, 128, 256, 1), {}, ["lax", "lax", "matmul"], id="pointwise"),
     ],
 )
 def test_the_choices_of_a_cpu(args, options, expected):
