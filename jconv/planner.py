@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .algorithms import ALGORITHMS, polyphase
+from .algorithms import ALGORITHMS, matmul, polyphase
 from .costs import Sizes, milliseconds
 from .geometry import is_symbolic
 
@@ -111,6 +111,8 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
 def candidates(face: str, sizes: Sizes) -> list[str]:
     """The algorithms worth a thought for one face: not those that do the same with more work."""
     g = sizes.geometry
+    if matmul.side_by_side(g):
+        return ["lax", "matmul"]
     names = ["lax", "shifts", "fft"]
     few_groups = g.groups <= MOST_GROUPS
     names += ["grouped"] if few_groups and (g.stride == 1 or g.groups > 1) else []

@@ -8,12 +8,13 @@ these do not. `batch_group_count` is never used: it is slow for grouped kernels 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 
 from ..geometry import Geometry, is_symbolic
-from .operands import pad, spread_padding, swap_channels, wide_type
+from .operands import pad, padded, spread_padding, swap_channels, wide_type
 
 LAYOUT = ("NWC", "WIO", "NWC")
 
@@ -44,6 +45,11 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     With groups it is a grouped forward convolution whose input features are (group, batch).
     """
     g = geometry
+    if g.groups == g.stride == 1 and not is_symbolic(x.shape[0]) and x.shape[0] == 1:
+        # With one input feature a convolution that pads is slow: (1, 150, 64) to 128 channels with 5 taps takes 0.28 ms
+        # so, 0.13 padded before; with a batch of 5 it is the same (JAX 0.10.2).
+        x = padded(x, g)
+        g = replace(g, length=x.shape[1], low=0, high=0)
     batch, length, in_channels = x.shape
     in_per_group = in_channels // g.groups
     rows = x.reshape(batch, length, g.groups, in_per_group).transpose(3, 1, 2, 0)
