@@ -55,7 +55,8 @@ class Machine(NamedTuple):
     """The constants of the model. Times are in nanoseconds.
 
     Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24, each algorithm's face alone in
-    a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`.
+    a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`, which holds what is chosen to a second,
+    faster machine too.
     """
 
     call: float = 10_000.0  # a fused loop or a matrix product, beyond its arithmetic
@@ -64,14 +65,19 @@ class Machine(NamedTuple):
     columns: float = 3.0  # a product of this many columns runs at half speed
     row: float = 9.0  # gathering a window for XLA's convolution
     element: float = 0.03  # each number of a window
-    grouped_row: float = 27.0  # gathering a window of one group in XLA's convolution with groups
+    grouped_row: float = 32.0  # gathering a window of one group in XLA's convolution with groups
     grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
     grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
-    strided_taps: float = 0.42  # added to XLA's kernel gradient for each doubling of the stride
+    strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
     taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
+    few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
+    several: float = 1.3  # a dense convolution that computes several outputs as one
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
     strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
+    strided_column: float = 0.5  # the same of one column
     number: float = 0.06  # reading and writing a number of a large array once
+    share: float = 1.5  # putting a row of a tap's share of the input gradient where it belongs
+    between: float = 3.0  # the same of an array that is spread out by a stride
     unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
     fused: float = 0.022  # a product in a fused loop over memory, vectorized, of at most `most_fused` terms
     few: float = 0.012  # the same of at most `most_few` terms
@@ -80,10 +86,10 @@ class Machine(NamedTuple):
     most_fused: int = 64
     spilled: float = 0.05  # the same beyond `most_fused` terms
     scalar: float = 0.25  # the same where too few channels lie side by side
-    fused_taps: float = 0.022  # a product of the kernel gradient that walks rows
+    fused_taps: float = 0.023  # a product of the kernel gradient that walks rows
     step: float = 400.0  # a step of a loop
-    transform: float = 0.35  # a number of a real transform, for each doubling of its length
-    spectrum: float = 0.12  # a product of two numbers of spectra
+    transform: float = 0.39  # a number of a real transform, for each doubling of its length
+    spectrum: float = 0.135  # a product of two numbers of spectra
 
 
 CPU = Machine()
@@ -124,10 +130,11 @@ def _lax(face: str, s: Sizes, m: Machine) -> float:
     else:
         each = _convolution(*_sides(face, s), m, m.row if g.groups == 1 else m.grouped_row)
     moved = s.elements * m.number
-    if face == INPUT_GRADIENT:
-        each *= 1 + m.strided_input * math.log2(g.stride)
+    if face == INPUT_GRADIENT and g.stride > 1:
+        each *= m.strided_column if s.in_per_group == 1 else 1 + m.strided_input * math.log2(g.stride)
     if face == KERNEL_GRADIENT:
-        each *= m.taps * (1 + m.strided_taps * math.log2(g.stride))
+        each *= 1 if s.batch == g.stride == 1 else m.taps  # with one example it is padded before: algorithms/lax.py
+        each *= (1 + m.strided_taps * (g.stride > 1)) * (1 + m.few_taps / _sides(face, s)[0])
         moved *= 2
         if g.groups > 1:
             each += s.batch * g.out_length * (m.grouped_taps_row + s.out_per_group * m.grouped_taps_number)
@@ -139,13 +146,13 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
     rows, contraction, columns = _sides(face, s)
     if face == KERNEL_GRADIENT:
         each = _convolution(rows, contraction, columns, m, m.row)
-        each *= m.taps * (1 + m.strided_taps * math.log2(g.stride))
+        each *= m.taps * (1 + m.strided_taps * (g.stride > 1))
         each += contraction * m.grouped_taps_row
     else:
         at_once = grouped.outputs_at_once(g, int(columns))
         rows, columns = rows / at_once, columns * at_once
         contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
-        each = _convolution(rows, contraction, columns, m, m.row)
+        each = _convolution(rows, contraction, columns, m, m.row) * (m.several if at_once > g.groups else 1)
     return m.convolution + g.groups * (m.call + each) + s.elements * m.number * 2
 
 
@@ -168,10 +175,16 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
         return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
     dots = 1 if matmul.side_by_side(g) else g.kernel_size
     rows, columns = s.batch * g.out_length, s.in_channels if face == INPUT_GRADIENT else s.out_channels
-    each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
+    each = rows * m.share if face == INPUT_GRADIENT else m.call
+    each += _gemm(rows, s.products / rows / columns / dots, columns, m)
     each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
     x, y = s.batch * g.length * s.in_channels, rows * s.out_channels
-    moved = {FORWARD: x + 2 * y * dots, INPUT_GRADIENT: y + x * (1 + dots), KERNEL_GRADIENT: y + 3 * x * dots}
+    between = 1 if g.stride == 1 or matmul.side_by_side(g) else m.between
+    moved = {
+        FORWARD: (x + 2 * y) * dots,
+        INPUT_GRADIENT: y + x * (1 + dots * between),
+        KERNEL_GRADIENT: y + 3 * x * dots,
+    }
     return m.call + dots * each + moved[face] * m.number
 
 
@@ -199,6 +212,7 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     price *= 1 if summed == 1 else 1 + m.narrow / kept
     products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
     loops = max(terms / shifts.TERMS, 1)
+    loops += g.stride if face == INPUT_GRADIENT and g.stride > 1 else 0  # a stride spreads y_bar first
     return m.call + products * price + s.elements * loops * m.number
 
 

@@ -98,6 +98,23 @@ def test_the_faces_compiled_as_a_user_compiles_them(setting):
     assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
 
 
+# Without a bias there is one rounding, half a unit in the last place; a partial sum that is rounded is one too many.
+HALVES = [
+    Setting((1,), 25, 4, 2, 6, "bfloat16", False, options={"stride": 3, "padding_mode": "wrap", "groups": 2}),
+    Setting((1, 2, 2), 33, 3, 6, 8, "float16", False, options={"stride": 3, "padding": "full", "groups": 3}),
+    Setting((2, 3), 16, 1, 2, 8, "float16", False, options={"stride": 3, "padding": "causal", "padding_mode": "edge"}),
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_half_types_are_summed_in_float32(algorithm, seed):
+    for setting in HALVES:
+        params, x = setting.arrays(seed)
+        y = jconv.conv1d(params, x, algorithm=algorithm, **setting.options)
+        assert deviation(y, reference.conv1d(params, x, **setting.options)) <= BOUNDS[setting.dtype] / 2
+
+
 # Padding beyond the reach, of which the gradients crop what comes back: more at one end, less at the other.
 CROPPED = [
     Setting((3,), length, 3, 4, kernel_size, bias=False, options={"padding": padding, "stride": stride})

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import grouped, lax, shifts
-from .operands import pad, total
+from .operands import pad, total, wide
 
 # In channels a group up to which a sum of shifts is the better convolution of stride 1.
 NARROW = 2
@@ -37,11 +37,10 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
     """The sum over phases of the convolution of a phase's samples with its taps."""
     g = geometry
     inner = inner_algorithm(g, kernel.shape[1])
-    samples = _phases(x, g)
-    parts = [
-        inner.forward(samples[p.number], kernel[p.first_tap :: p.tap_step], p.geometry, precision) for p in _each(g)
-    ]
-    return total(parts)
+    # The parts are sums, so they stay in float32 until they are added, where x is of a half type.
+    samples, rows = _phases(wide(x), g), wide(kernel)
+    parts = [inner.forward(samples[p.number], rows[p.first_tap :: p.tap_step], p.geometry, precision) for p in _each(g)]
+    return total(parts).astype(x.dtype)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
