@@ -1,0 +1,70 @@
+"""Each face is a computation of its own on a CPU, wherever it stands."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jconv
+from jconv.apart import apart
+
+ALONE = re.compile(r' call\(.*inlineable="false"')
+
+PARAMS = {"kernel": jnp.ones((4, 1, 64))}
+X = jnp.ones((2, 96, 64))
+
+
+def loss(params, x):
+    """A reduction over a convolution: what XLA would merge into one loop of one thread."""
+    return jnp.mean(jnp.square(jconv.conv1d(params, x, groups=64, padding="causal")))
+
+
+def step(x):
+    return x + loss(PARAMS, x)
+
+
+PLACES = {
+    "alone": loss,
+    "scan": lambda _, x: jax.lax.scan(lambda x, _: (step(x), None), x, None, length=3)[0],
+    "while": lambda _, x: jax.lax.while_loop(lambda x: x.sum() < 9, step, x),
+    "cond": lambda _, x: jax.lax.cond(x.sum() < 9, step, lambda x: x, x),
+    "map": lambda _, x: jax.lax.map(step, x),
+    "vmap": jax.vmap(loss, (None, 0)),
+}
+
+
+def alone(function, *args):
+    """How many computations of their own the compiled program has."""
+    return len(ALONE.findall(jax.jit(function).lower(*args).compile().as_text()))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_forward_pass_is_not_merged_with_what_reads_it(place):
+    assert alone(PLACES[place], PARAMS, X) == 1
+
+
+@pytest.mark.parametrize(("argnums", "faces"), [(0, 2), (1, 2), ((0, 1), 3)])
+def test_nor_are_the_gradients(argnums, faces):
+    assert alone(jax.grad(loss, argnums), PARAMS, X) == faces
+
+
+def test_what_is_shared_out_by_the_partitioner_is_written_out():
+    # A program for two devices whose operands XLA lays out: tests/test_partitioned.py has what becomes of it.
+    mesh = jax.sharding.AbstractMesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.ShapeDtypeStruct(X.shape, X.dtype, sharding=jax.sharding.NamedSharding(mesh, jax.P("data")))
+    lowered = jax.jit(loss).trace(PARAMS, spec).lower(lowering_platforms=("cpu",)).as_text()
+    assert "inlineable" not in lowered
+
+
+def test_other_platforms_merge_as_they_see_fit():
+    for platforms in (("cuda",), ("tpu",), ("cpu", "cuda")):
+        lowered = jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
+        assert "inlineable" not in lowered
+    assert "inlineable" in jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=("cpu",)).as_text()
+
+
+def test_a_function_is_what_it_was():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert jnp.array_equal(apart(lambda x, y: x @ y)(x, x.T), x @ x.T)
+    assert jnp.array_equal(jax.grad(lambda x: apart(jnp.sin)(x).sum())(x), jnp.cos(x))
