@@ -71,6 +71,7 @@ class Machine(NamedTuple):
     strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
     taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
     few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
+    pair: float = 0.75  # two convolutions side by side, for two in turn
     several: float = 1.3  # a dense convolution that computes several outputs as one
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
     strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
@@ -147,7 +148,7 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
     if face == KERNEL_GRADIENT:
         each = _convolution(rows, contraction, columns, m, m.row)
         each *= m.taps * (1 + m.strided_taps * (g.stride > 1))
-        each += contraction * m.grouped_taps_row
+        each = (each + contraction * m.grouped_taps_row) * (m.pair if g.groups > 1 else 1)
     else:
         at_once = grouped.outputs_at_once(g, int(columns))
         rows, columns = rows / at_once, columns * at_once

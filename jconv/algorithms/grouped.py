@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import lax
-from .operands import as_forward, pad, swap_channels
+from .operands import as_forward, by_group, pad, swap_channels
 
 # Columns that the product of a group should have.
 COLUMNS = 32
@@ -39,8 +39,22 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """One canonical convolution a group."""
-    return _each(geometry, lambda x, y, g: lax.kernel_gradient(x, y, g, precision), x, y_bar)
+    """One canonical convolution a group, two groups to a step of a loop over them.
+
+    Two convolutions that do not wait for each other run side by side on two cores: (8, 700, 256) with 3 taps in 16
+    groups takes 3.3 ms and 0.30 s to compile with all of them written out, 2.5 and 0.14 one to a step, 1.9 and 0.15
+    with two.
+    """
+    g = geometry
+    rows = by_group(x, g.groups).transpose(2, 3, 1, 0)
+    columns = by_group(y_bar, g.groups).transpose(2, 1, 0, 3)
+    dense = replace(g, groups=1)
+
+    def one(_: None, operands: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
+        return None, lax.taps(*operands, dense, precision)
+
+    kernel_bar = jax.lax.scan(one, None, (rows, columns), unroll=2)[1]
+    return kernel_bar.transpose(2, 1, 0, 3).reshape(g.kernel_size, x.shape[-1] // g.groups, y_bar.shape[-1])
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:

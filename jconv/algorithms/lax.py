@@ -45,27 +45,37 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     With groups it is a grouped forward convolution whose input features are (group, batch).
     """
     g = geometry
-    if g.groups == g.stride == 1 and not is_symbolic(x.shape[0]) and x.shape[0] == 1:
-        # With one input feature a convolution that pads is slow: (1, 150, 64) to 128 channels with 5 taps takes 0.28 ms
-        # so, 0.13 padded before; with a batch of 5 it is the same (JAX 0.10.2).
-        x = padded(x, g)
-        g = replace(g, length=x.shape[1], low=0, high=0)
     batch, length, in_channels = x.shape
     in_per_group = in_channels // g.groups
     rows = x.reshape(batch, length, g.groups, in_per_group).transpose(3, 1, 2, 0)
     rows = rows.reshape(in_per_group, length, g.groups * batch)
+    return taps(rows, y_bar.transpose(1, 0, 2), g, precision).transpose(1, 0, 2)
+
+
+def taps(rows: jax.Array, columns: jax.Array, geometry: Geometry, precision: Any) -> jax.Array:
+    """The kernel's gradient as (in channels, kernel_size, out channels).
+
+    `rows` is x as (in channels of a group, length, groups * batch), `columns` is y_bar as (out_length, batch, out
+    channels).
+    """
+    g = geometry
+    batch = columns.shape[1]
+    if g.groups == g.stride == 1 and not is_symbolic(batch) and batch == 1:
+        # With one input feature a convolution that pads is slow: (1, 150, 64) to 128 channels with 5 taps takes 0.28 ms
+        # so, 0.13 padded before; with a batch of 5 it is the same (JAX 0.10.2).
+        rows = padded(rows, g)
+        g = replace(g, length=rows.shape[1], low=0, high=0)
     # Just as many output samples as the kernel has taps.
-    high = (g.kernel_size - 1) * g.dilation + (g.out_length - 1) * g.stride + 1 - length - g.low
-    taps = _conv(
+    high = (g.kernel_size - 1) * g.dilation + (g.out_length - 1) * g.stride + 1 - g.length - g.low
+    return _conv(
         rows,
-        y_bar.transpose(1, 0, 2),
+        columns,
         (g.low, high),
         stride=g.dilation,
         dilation=g.stride,
         groups=g.groups,
         precision=precision,
     )
-    return taps.transpose(1, 0, 2)
 
 
 def _conv(
