@@ -9,8 +9,7 @@ from .explain import Plan, explain
 from .geometry import output_length
 from .model import Model, Node, sequential
 from .tune import Tuning, tune
-
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 __all__ = [
     "Model",

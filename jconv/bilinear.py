@@ -276,7 +276,7 @@ def _lower(
             face,
             sizes,
             members=math.prod(a.shape[:ensemble]),
-            measured=None if others else tuned.lookup(face, sizes, a.dtype, platform),
+            measured=None if others else tuned.lookup(face, sizes, a.dtype, precision, platform),
             platform="several platforms" if others else platform,
             partitioned=partitioned and split is None,
         )

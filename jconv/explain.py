@@ -62,7 +62,7 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     sizes = problem_sizes(p)
     plans = []
     for face in FACES:
-        measured = tuned.lookup(face, sizes, dtype, platform)
+        measured = tuned.lookup(face, sizes, dtype, p.precision, platform)
         choice = planner.choose(p.algorithm, face, sizes, measured=measured, platform=platform)
         run = partial(getattr(bilinear, face), geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
         compiled = jax.jit(run).lower(*shapes[face]).compile()

@@ -101,7 +101,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
-    foreseen = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes)}
+    foreseen = foresee(face, sizes)
     best = min(foreseen, key=lambda name: foreseen[name])
     if foreseen[best] > MARGIN * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
@@ -121,6 +121,17 @@ def candidates(face: str, sizes: Sizes) -> list[str]:
         names += ["matmul"]
         names += ["einsum"] if face == "kernel_gradient" else []
     return names
+
+
+def foresee(face: str, sizes: Sizes) -> dict[str, float]:
+    """Milliseconds of one face by each candidate, as the model has them for a CPU.
+
+    >>> from jconv.geometry import Geometry
+    >>> times = foresee("forward", Sizes(Geometry(512, 4, low=3, groups=64), 4, in_channels=64, out_channels=64))
+    >>> min(times, key=times.get)
+    'shifts'
+    """
+    return {name: milliseconds(name, face, sizes) for name in candidates(face, sizes)}
 
 
 def _has_symbols(sizes: Sizes) -> bool:

@@ -20,6 +20,8 @@ from .geometry import check_positive
 
 # Another algorithm must be this much faster than the planner's own choice to be remembered instead: noise is not news.
 BETTER = 0.95
+# A candidate that the model foresees at this many times the fastest one is not tried: some take long to compile.
+ABSURD = 10.0
 # A candidate whose first call takes this many times the fastest one's so far is not measured again.
 HOPELESS = 5.0
 
@@ -60,14 +62,16 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     measured, fastest = {}, {}
     for face, shapes in face_shapes(p).items():
         own = planner.choose(planner.AUTO, face, sizes, platform=platform).algorithm
-        names = dict.fromkeys([own, *planner.candidates(face, sizes)])
+        foreseen = planner.foresee(face, sizes)
+        worth = [name for name, ms in foreseen.items() if ms <= ABSURD * min(foreseen.values())]
+        names = dict.fromkeys([own, *(worth if platform == "cpu" else foreseen)])
         run = partial(getattr(bilinear, face), geometry=p.geometry, precision=p.precision)
         operands = [_random(shape, seed) for seed, shape in enumerate(shapes)]
         times = _medians({name: _compiled(partial(run, algorithm=name), operands) for name in names}, repeats)
         best = min(times, key=lambda name: times[name])
         measured[face] = times
         fastest[face] = best if times[best] < BETTER * times[own] else own
-    path = tuned.remember({tuned.key(face, sizes, dtype, platform): fastest[face] for face in FACES})
+    path = tuned.remember({tuned.key(face, sizes, dtype, p.precision, platform): fastest[face] for face in FACES})
     bilinear.forget()
     return Tuning(measured, fastest, path)
 

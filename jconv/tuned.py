@@ -1,7 +1,8 @@
 """What `jconv.tune` measured on this machine: one small JSON file in the user's cache folder.
 
-A missing, broken or foreign file is an empty one: entries name the machine and the JAX version they were measured with,
-and others are neither used nor lost. The folder is `$JCONV_CACHE_DIR`, else `jconv` in `$XDG_CACHE_HOME` or `~/.cache`.
+A missing, broken or foreign file is an empty one: entries name the machine and the versions that they were measured
+with, and others are neither used nor lost. The folder is `$JCONV_CACHE_DIR`, else `jconv` in `$XDG_CACHE_HOME` or
+`~/.cache`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import jax
 
 from .algorithms import ALGORITHMS
 from .costs import Sizes
+from .version import __version__
 
 FORMAT = "jconv tuned algorithms, 1"
 
@@ -30,11 +32,12 @@ def cache_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "tuned.json"
 
 
-def key(face: str, sizes: Sizes, dtype: Any, platform: str) -> str:
+def key(face: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str:
     """One line that says what was measured and where."""
     machine = f"{processor()} x{os.cpu_count()}" if platform == "cpu" else jax.devices(platform)[0].device_kind
     shape = f"batch={sizes.batch} in={sizes.in_channels} out={sizes.out_channels}"
-    return f"{machine} | jax {jax.__version__} | {face} {dtype} {shape} {sizes.geometry}"
+    versions = f"jax {jax.__version__} | jconv {__version__}"
+    return f"{machine} | {versions} | {face} {dtype} precision={precision} {shape} {sizes.geometry}"
 
 
 @lru_cache(maxsize=1)
@@ -47,11 +50,11 @@ def processor() -> str:
         return system.processor() or system.machine()
 
 
-def lookup(face: str, sizes: Sizes, dtype: Any, platform: str) -> str | None:
+def lookup(face: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str | None:
     """The algorithm that was fastest here for one face, or None."""
     known = _entries(cache_file())
     try:
-        return known.get(key(face, sizes, dtype, platform)) if known else None
+        return known.get(key(face, sizes, dtype, precision, platform)) if known else None
     except RuntimeError:  # a program for a platform that is not here, as in jax.export: nothing was measured either
         return None
 

@@ -48,11 +48,20 @@ def test_all_candidates_of_three_faces_are_measured_and_remembered(folder):
     sizes = planner.Sizes(jconv.geometry.make_geometry(30, 3, padding="same"), 2, 4, 8)
     for face in FACES:
         times = tuning.milliseconds[face]
-        assert set(times) == set(planner.candidates(face, sizes))
+        foreseen = planner.foresee(face, sizes)
+        assert set(times) == {name for name in foreseen if foreseen[name] <= 10 * min(foreseen.values())}
         assert min(times.values()) > 0
-        assert tuned.lookup(face, sizes, jnp.dtype("float32"), "cpu") == tuning.fastest[face]
+        assert tuned.lookup(face, sizes, jnp.dtype("float32"), None, "cpu") == tuning.fastest[face]
     written = json.loads(tuning.path.read_text(encoding="utf-8"))["fastest"]
     assert sorted(written.values()) == sorted(tuning.fastest.values())
+
+
+def test_what_is_foreseen_to_be_absurd_is_not_tried(fastest):
+    # A sum of 1280 terms a channel takes many times a matrix product, and long to compile.
+    fastest("lax")
+    params, x = {"kernel": jnp.ones((5, 256, 256))}, jnp.ones((4, 512, 256))
+    assert "shifts" in planner.candidates("forward", planner.Sizes(jconv.geometry.make_geometry(512, 5), 4, 256, 256))
+    assert "shifts" not in jconv.tune(params, x).milliseconds["forward"]
 
 
 @pytest.mark.parametrize("algorithm", ["fft", "matmul", "shifts"])

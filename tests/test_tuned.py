@@ -16,7 +16,7 @@ from jconv.costs import Sizes
 from jconv.geometry import Geometry
 
 SIZES = Sizes(Geometry(50, 3), 2, 4, 8)
-KEY = tuned.key("forward", SIZES, jnp.dtype("float32"), "cpu")
+KEY = tuned.key("forward", SIZES, jnp.dtype("float32"), None, "cpu")
 PARAMS = {"kernel": np.random.default_rng(0).standard_normal((3, 4, 8)).astype(np.float32)}
 X = np.random.default_rng(1).standard_normal((2, 50, 4)).astype(np.float32)
 
@@ -47,7 +47,7 @@ def _write_entries(fastest: dict) -> None:
 
 
 def _lookup(sizes: Sizes = SIZES, face: str = "forward", dtype: str = "float32", platform: str = "cpu"):
-    return tuned.lookup(face, sizes, jnp.dtype(dtype), platform)
+    return tuned.lookup(face, sizes, jnp.dtype(dtype), None, platform)
 
 
 def _lowered(**options) -> str:
@@ -191,11 +191,13 @@ def test_the_key_says_all_that_a_time_depends_on():
     geometry = Geometry(50, 3, stride=2, low=1, high=1, dilation=2, groups=2)
     others = [SIZES._replace(batch=3), SIZES._replace(in_channels=8), SIZES._replace(out_channels=4)]
     others.append(SIZES._replace(geometry=geometry))
-    keys = {tuned.key("forward", sizes, jnp.dtype("float32"), "cpu") for sizes in [SIZES, *others]}
-    keys |= {tuned.key(face, SIZES, jnp.dtype("float32"), "cpu") for face in FACES}
-    keys |= {tuned.key("forward", SIZES, jnp.dtype(dtype), "cpu") for dtype in ("float64", "bfloat16", "float16")}
-    assert len(keys) == 1 + 4 + 2 + 3
-    assert all("\n" not in key and f"jax {jax.__version__}" in key for key in keys)
+    keys = {tuned.key("forward", sizes, jnp.dtype("float32"), None, "cpu") for sizes in [SIZES, *others]}
+    keys |= {tuned.key(face, SIZES, jnp.dtype("float32"), None, "cpu") for face in FACES}
+    keys |= {tuned.key("forward", SIZES, jnp.dtype(dtype), None, "cpu") for dtype in ("float64", "bfloat16", "float16")}
+    keys |= {tuned.key("forward", SIZES, jnp.dtype("float32"), p, "cpu") for p in ("highest", jax.lax.Precision.HIGH)}
+    assert len(keys) == 1 + 4 + 2 + 3 + 2
+    versions = f"jax {jax.__version__} | jconv {jconv.__version__}"
+    assert all("\n" not in key and versions in key for key in keys)
     _write_entries({KEY: "fft"})
     assert [_lookup(sizes) for sizes in others] == [None] * 4
     assert (_lookup(face="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
