@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import machine, measure, options, peers, public_issues, results, tables
+from . import allocator, machine, measure, options, peers, public_issues, results, tables
 from .cores import cores
 from .errors import UserError
 from .summary import Result, summary
@@ -48,12 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(asked: options.Options) -> dict[str, Any]:
     rows = asked.chosen()
+    keeps_memory = allocator.keep_memory()
     device = machine.use_device(asked.device)
     settings = measure.Settings(asked.repeats, patience=asked.patience)
     if asked.quick:
         settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
     found, missing = peers.find(asked.device, cores())
-    record: dict[str, Any] = {"where": machine.describe(device), "settings": settings._asdict(), "missing": missing}
+    where = machine.describe(device) | {"keeps_memory": keeps_memory}
+    record: dict[str, Any] = {"where": where, "settings": settings._asdict(), "missing": missing}
     if asked.issues:
         _print_opening(record)
         record["issues"] = public_issues.run(settings, asked.device)
@@ -82,7 +84,8 @@ def _print_opening(record: dict[str, Any]) -> None:
     where = record["where"]
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     print(f"{where['date']}, on {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
-    print(f"Python {where['python']}, {versions}; float32")
+    kept = "; freed memory is kept" if where.get("keeps_memory") else ""
+    print(f"Python {where['python']}, {versions}; float32{kept}")
     for line in record["missing"]:
         print(line)
     if "ceilings" in record:

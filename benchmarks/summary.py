@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .programs import FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS
+from .programs import FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS, SCAN_FORWARD
 
 Result = dict[str, Any]
 
@@ -48,7 +48,25 @@ def summary(results: list[Result]) -> list[str]:
             known = ratios(results, program, other)
             if known:
                 lines += _lines(known, f"{program}, {other} / jconv", LOST[other])
+    steps = in_a_loop(results)
+    if steps:
+        ranked = sorted(steps.items(), key=lambda item: -item[1])
+        worst = ", ".join(f"{name} {value:.2f}" for name, value in ranked[:WORST])
+        mean = geometric_mean(steps.values())
+        lines.append(
+            f"- jconv's forward step in a scan, for a call outside: {mean:.2f} over {len(steps)} rows; highest {worst}"
+        )
     return lines
+
+
+def in_a_loop(results: Iterable[Result]) -> dict[str, float]:
+    """jconv's step of the forward scan for its call outside, by the row's name.
+
+    The step also takes the mean square of y and moves x by it.
+    """
+    times = {result["row"]["name"]: result["milliseconds"] for result in results}
+    both = {name: (t.get(SCAN_FORWARD, {}).get(JCONV), t[FORWARD].get(JCONV)) for name, t in times.items()}
+    return {name: step / call for name, (step, call) in both.items() if step and call}
 
 
 def _lines(known: dict[str, float], what: str, limit: float) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 import jconv
 from benchmarks import (
+    allocator,
     conv1d,
     gathers,
     machine,
@@ -25,7 +26,7 @@ from benchmarks import (
     tables,
     timing,
 )
-from benchmarks.programs import FORWARD, GRADIENTS, JCONV, LAX, ONNX, PROGRAMS, SCAN_GRADIENTS, TORCH
+from benchmarks.programs import FORWARD, GRADIENTS, JCONV, LAX, ONNX, PROGRAMS, SCAN_FORWARD, SCAN_GRADIENTS, TORCH
 from benchmarks.rows import QUICK, ROWS, Row, operands
 from benchmarks.truth import check, checked_groups, expected, part
 
@@ -204,6 +205,11 @@ def test_the_summary_of_a_made_up_run():
     assert "lost, below 0.95x: 1: lost" in text
     assert "forward, best peer / jconv: 1.00x over 2 rows" in text
     assert "lost, below 0.6x: 1: quick" in text
+    assert "step in a scan" not in text
+    for found, step in zip(results, (1.5, 0.75), strict=False):
+        found["milliseconds"][SCAN_FORWARD] = {LAX: 9.0, JCONV: step}
+    line = "jconv's forward step in a scan, for a call outside: 1.06 over 2 rows; highest quick 1.50, even 0.75"
+    assert line in summary.summary(results)[-1]
 
 
 def test_the_lines_of_the_tables():
@@ -232,6 +238,7 @@ def test_examples_in_docstrings_are_true(module):
 def alone(monkeypatch):
     """The command over one tiny row, without peers, and without touching the process's default device."""
     monkeypatch.setattr(options, "ROWS", [TINY])
+    monkeypatch.setattr(allocator, "keep_memory", lambda: True)
     monkeypatch.setattr(peers, "find", lambda device, cores: ({}, ["PyTorch is left out: a test"]))
     monkeypatch.setattr(machine, "use_device", lambda kind: jax.devices("cpu")[0])
     monkeypatch.setattr(machine, "ceilings", lambda kind: machine.Ceilings(100.0, 10.0))
@@ -243,6 +250,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert conv1d.main(["--json", str(file)]) == conv1d.DONE
     measured = capsys.readouterr().out
     assert "PyTorch is left out: a test" in measured
+    assert "; float32; freed memory is kept\n" in measured
     assert "| tiny (2, 9, 4, 6, 3, 2, 1, 2) | 2 / 1 / 3 / – |" in measured
     record = json.loads(file.read_text())
     assert record["rows"][0]["milliseconds"][FORWARD][LAX] == 2.0
@@ -253,6 +261,24 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert conv1d.main(["--from-json", str(file), "--picture", str(png)]) == conv1d.DONE
     assert capsys.readouterr().out == measured
     assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_freed_memory_is_kept_where_that_can_be_asked_for(monkeypatch):
+    asked = []
+
+    class Library:
+        def mallopt(self, option, value):
+            asked.append((option, value))
+            return 1
+
+    monkeypatch.setattr(allocator.sys, "platform", "linux")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: Library())
+    assert allocator.keep_memory()
+    assert asked == [(-1, 2**30), (-3, 2**30)]
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())  # another C library
+    assert not allocator.keep_memory()
+    monkeypatch.setattr(allocator.sys, "platform", "darwin")
+    assert not allocator.keep_memory()
 
 
 def test_a_picture_of_a_run_without_peers():
