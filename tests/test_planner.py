@@ -170,6 +170,13 @@ def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
 
 
+def test_members_want_a_wider_margin(monkeypatch):
+    times = {"lax": 1.0, "shifts": (planner.MARGIN + planner.MARGIN_OF_MEMBERS) / 2}
+    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes: times.get(name, 2.0))
+    assert choose("auto", "forward", DENSE).algorithm == "shifts"
+    assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
+
+
 @st.composite
 def any_sizes(draw) -> Sizes:
     small = st.integers(1, 12)
