@@ -139,6 +139,7 @@ def _lax(face: str, s: Sizes, m: Machine) -> float:
         moved *= 2
         if g.groups > 1:
             each += s.batch * g.out_length * (m.grouped_taps_row + s.out_per_group * m.grouped_taps_number)
+        moved += 3 * m.call  # both operands and the result are transposed
     return m.convolution + g.groups * each + moved
 
 
