@@ -46,6 +46,7 @@ def test_the_result_has_the_type_that_x_and_params_promote_to(x_type, kernel_typ
             assert y.dtype == jnp.dtype(expected)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_gradients_have_the_types_of_what_they_are_gradients_of(algorithm):
     params = {"kernel": jnp.ones((3, 4, 4), jnp.bfloat16), "bias": jnp.ones(4, jnp.float16)}
@@ -74,6 +75,7 @@ def operands(face, dtype, a, b):
     return [jnp.asarray(array, dtype) for array in arrays]
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("face", FACES)
@@ -90,6 +92,7 @@ def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, half * ulp**2))
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("face", FACES)
@@ -131,6 +134,7 @@ def equations(jaxpr):
                 yield from equations(inner.jaxpr)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 def test_the_gradient_of_the_bias_is_summed_in_float32(dtype, algorithm):
@@ -218,6 +222,7 @@ def test_the_same_key_draws_the_same_numbers_and_another_key_others():
 # --- unfold ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, 70])
 def test_windows_in_jax_are_those_of_the_reference(kernel_size, dtype):

@@ -15,6 +15,8 @@ from keras import layers as kl
 import jconv
 from jconv import layers as jl
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 Case = tuple[jl.Layer, Callable[[], Any], Any]
 
 KERAS: dict[str, Case] = {

@@ -8,6 +8,8 @@ import pytest
 from jconv import layers, sequential
 from training import datasets, loop, tasks
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def _waves(rng, n):
     """Noisy sines (n, 32, 1), slow ones of class 0 and fast ones of class 1."""

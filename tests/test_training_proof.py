@@ -15,6 +15,8 @@ from jconv.algorithms import ALGORITHMS, FACES
 from training import datasets, loop, proof, tasks
 from training.proof_layers import prove_layers
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 ERROR = 1e-6
 
 
