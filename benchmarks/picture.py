@@ -18,6 +18,8 @@ from .summary import BEST_PEER, Result, geometric_mean, ratio
 COLORS = {LAX: "#1f5fa8", BEST_PEER: "#d1661f"}
 NAMES = {LAX: "plain lax / jconv", BEST_PEER: "best of PyTorch and ONNX Runtime / jconv"}
 PANELS = {FORWARD: "forward", GRADIENTS: "with both gradients", SCAN_GRADIENTS: "gradients in a scan"}
+CROWDED = 300
+"""The range of an axis from which only powers of ten are labelled."""
 ROW_HEIGHT, MARGIN = 0.21, 1.7
 
 
@@ -61,7 +63,9 @@ def _panel(axes: Axes, results: list[Result], program: str) -> None:
             means.append(f"{geometric_mean(values):.2f}x {other}")
     axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    low, high = axes.get_xlim()
+    # More labels would run into each other.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < CROWDED * low else (1,), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(labelsize=8)
