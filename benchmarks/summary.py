@@ -51,11 +51,7 @@ def summary(results: list[Result]) -> list[str]:
     steps = in_a_loop(results)
     if steps:
         ranked = sorted(steps.items(), key=lambda item: -item[1])
-        worst = ", ".join(f"{name} {value:.2f}" for name, value in ranked[:WORST])
-        mean = geometric_mean(steps.values())
-        lines.append(
-            f"- jconv's forward step in a scan, for a call outside: {mean:.2f} over {len(steps)} rows; highest {worst}"
-        )
+        lines.append(_line(ranked, "jconv's forward step in a scan, for a call outside", "highest", ""))
     return lines
 
 
@@ -71,9 +67,15 @@ def in_a_loop(results: Iterable[Result]) -> dict[str, float]:
 
 def _lines(known: dict[str, float], what: str, limit: float) -> list[str]:
     ranked = sorted(known.items(), key=lambda item: item[1])
-    worst = ", ".join(f"{name} {value:.2f}x" for name, value in ranked[:WORST])
     lost = [name for name, value in ranked if value < limit]
-    lines = [f"- {what}: {geometric_mean(known.values()):.2f}x over {len(known)} rows; lowest {worst}"]
+    lines = [_line(ranked, what, "lowest")]
     if lost:
         lines.append(f"  - lost, below {limit:g}x: {len(lost)}: {', '.join(lost)}")
     return lines
+
+
+def _line(ranked: list[tuple[str, float]], what: str, end: str, unit: str = "x") -> str:
+    """The mean, and the first of the ranked rows."""
+    worst = ", ".join(f"{name} {value:.2f}{unit}" for name, value in ranked[:WORST])
+    mean = geometric_mean(value for _, value in ranked)
+    return f"- {what}: {mean:.2f}{unit} over {len(ranked)} rows; {end} {worst}"
