@@ -380,8 +380,8 @@ def test_unknown_length(layer: jl.Layer, shape: Any, expected: Any) -> None:
 
 
 def test_layers_are_static_arguments_and_print_their_options() -> None:
-    layer = jl.Conv1D(6, 3, padding=[1, 2], activation="relu")  # type: ignore[arg-type]
+    layer = jl.Conv1D(6, 3, padding=[1, 2], activation="relu")
     assert hash(layer) == hash(jl.Conv1D(6, 3, padding=(1, 2), activation="relu"))
     assert str(layer) == "Conv1D(6, 3, padding=(1, 2), activation='relu')"
     assert str(jl.Activation(jnp.tanh)) == "Activation(tanh)"
-    assert str(jl.ZeroPadding1D([1, 2])) == "ZeroPadding1D(padding=(1, 2))"  # type: ignore[arg-type]
+    assert str(jl.ZeroPadding1D([1, 2])) == "ZeroPadding1D(padding=(1, 2))"

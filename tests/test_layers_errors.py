@@ -15,7 +15,7 @@ from jconv import layers as jl
 
 OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.Conv1D(0, 3), "Conv1D: filters must be an integer of at least 1, got 0"),
-    (lambda: jl.Conv1D(4, 2.5), "Conv1D: kernel_size must be an integer of at least 1, got 2.5"),  # type: ignore[arg-type]
+    (lambda: jl.Conv1D(4, 2.5), "Conv1D: kernel_size must be an integer of at least 1, got 2.5"),
     (lambda: jl.Conv1D(4, 3, stride=-1), "Conv1D: stride must be an integer of at least 1, got -1"),
     (lambda: jl.Conv1D(4, 3, groups=3), "Conv1D: groups=3 must divide filters=4"),
     (
@@ -45,7 +45,7 @@ OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.Dense(-3), "Dense: units must be an integer of at least 1, got -3"),
     (lambda: jl.BatchNormalization(axis=1), "BatchNormalization: axis must be -1, the channels, got 1"),
     (lambda: jl.Dropout(1.5), "Dropout: rate must be a number from 0 to 1, got 1.5"),
-    (lambda: jl.Dropout("half"), "Dropout: rate must be a number from 0 to 1, got 'half'"),  # type: ignore[arg-type]
+    (lambda: jl.Dropout("half"), "Dropout: rate must be a number from 0 to 1, got 'half'"),
     (lambda: jl.MaxPooling1D(0), "MaxPooling1D: pool_size must be an integer of at least 1, got 0"),
     (lambda: jl.MaxPooling1D(2, 0), "MaxPooling1D: stride must be an integer of at least 1, got 0"),
     (
@@ -57,7 +57,7 @@ OPTIONS: list[tuple[Callable[[], Any], str]] = [
         "ZeroPadding1D: padding must be an int or (low, high), not negative, got (1, -1)",
     ),
     (
-        lambda: jl.ZeroPadding1D(1.5),  # type: ignore[arg-type]
+        lambda: jl.ZeroPadding1D(1.5),
         "ZeroPadding1D: padding must be an int or (low, high), not negative, got 1.5",
     ),
     (lambda: jl.Concatenate(0), "Concatenate: axis must be an integer other than 0, the batch, got 0"),

@@ -257,11 +257,11 @@ def test_receptive_field_is_what_an_output_depends_on(layers: list[jl.Layer], ex
 CONV = jl.Conv1D(2, 3)
 GRAPHS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Node("a", CONV, ()), "node 'a' must read at least one input, got none"),
-    (lambda: Node("a", CONV, "x"), "inputs of node 'a' must be a tuple of names, got 'x'"),  # type: ignore[arg-type]
+    (lambda: Node("a", CONV, "x"), "inputs of node 'a' must be a tuple of names, got 'x'"),
     (lambda: Node("a", CONV, ("x", "y")), "node 'a': Conv1D reads one input, got 2: ('x', 'y')"),
     (lambda: Model((), (), ("a",)), "inputs of the model must hold at least one name, got none"),
     (lambda: Model((), ("x",), ()), "outputs of the model must hold at least one name, got none"),
-    (lambda: Model((), ("x",), "x"), "outputs of the model must be a tuple of names, got 'x'"),  # type: ignore[arg-type]
+    (lambda: Model((), ("x",), "x"), "outputs of the model must be a tuple of names, got 'x'"),
     (lambda: Model((), ("x", "x"), ("x",)), "inputs of the model must differ, got ('x', 'x')"),
     (lambda: Model((), ("x",), ("x", "x")), "outputs of the model must differ, got ('x', 'x')"),
     (
