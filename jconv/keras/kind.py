@@ -1,0 +1,128 @@
+"""What one Keras class is in jconv: how its config becomes a layer, a layer its config, and where its arrays lie.
+
+The table of kinds is data: `kinds/` has a file for each file of `jconv/layers`. A kind is mostly a list of keys, each
+with the layer's field that it fills; classes that hold other layers bring functions of their own.
+
+Where arrays lie. A layer names its arrays in `param_shapes` and `state_shapes`, in that order, which must be Keras's
+order of a layer's variables. Keras numbers the variables of each object that has some: `vars/0`, `vars/1`. A name with
+a prefix, such as `"query/kernel"`, lies in the object that the kind's `folders` gives for it, `{"query":
+"query_dense"}`; each folder is numbered from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from ..activations_numpy import ACTIVATIONS
+from ..layers.base import Layer
+from .config import Config
+from .errors import KerasFileError
+
+ReadLayer = Callable[[Any, str], Layer]
+WriteLayer = Callable[[Layer, str], dict[str, Any]]
+
+
+def same(value: Any) -> Any:
+    """The value itself."""
+    return value
+
+
+def activation(value: Any) -> str | None:
+    """The name of an activation, also from the dict that Keras 3 writes for a function.
+
+    Raises `ValueError` for one that Keras does not have.
+    """
+    if isinstance(value, dict) and value.get("class_name") == "function":
+        value = value.get("config")
+    if value is None or (isinstance(value, str) and value in ACTIVATIONS):
+        return value
+    raise ValueError("must be the name of one of Keras's activations")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of Keras's config and the layer's field that it fills, read and written by two functions.
+
+    A key that is missing from a config leaves the field at `missing`, by default the layer's own default, which must
+    then be Keras's.
+    """
+
+    name: str
+    field: str
+    read: Callable[[Any], Any] = same
+    write: Callable[[Any], Any] = same
+    missing: Any = ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One Keras class: see the module.
+
+    `read(config, read_layer)` and `write(layer, write_layer)` replace the list of keys for classes that hold layers:
+    `read_layer(value, place)` reads one from a config, `write_layer(layer, name)` writes one. `folders(layer)` is
+    where prefixed arrays lie; `unused(layer)` are paths that a file has and jconv has no use for.
+
+    With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
+    `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
+    `supports_masking`) or not (`"stop"`); with `takes_mask` Keras's `call` has a mask argument, and the layer a field
+    `inputs` to which `"mask"` is added.
+    """
+
+    name: str
+    layer: type[Layer]
+    keys: tuple[Key, ...] = ()
+    folders: Callable[[Any], Mapping[str, str]] = lambda layer: {}
+    read: Callable[[Config, ReadLayer], Layer] | None = None
+    write: Callable[[Any, WriteLayer], dict[str, Any]] | None = None
+    unused: Callable[[Any], tuple[str, ...]] = lambda layer: ()
+    channels_first: bool = False
+    mask: str = "stop"
+    takes_mask: bool = False
+
+    def make(self, config: Config, read_layer: ReadLayer) -> Layer:
+        """The layer of a config. Raises `KerasFileError` for one that does not make a layer."""
+        try:
+            if self.read is not None:
+                return self.read(config, read_layer)
+            return self.layer(**self.options(config))
+        except KerasFileError:
+            raise
+        except ValueError as error:
+            config.fail(str(error).removeprefix(f"{self.layer.__name__}: "))
+
+    def options(self, config: Config) -> dict[str, Any]:
+        """The layer's fields from a config's keys."""
+        present = [key for key in self.keys if key.name in config.values]
+        options = {key.field: config.get(key.name, key.read) for key in present}
+        for key in self.keys:
+            if key not in present:
+                if key.missing is not ...:
+                    options.setdefault(key.field, key.missing)
+                elif any(f.name == key.field and f.default is MISSING for f in fields(self.layer)):
+                    config.fail(f"{key.name} is missing")
+        return options
+
+    def config(self, layer: Layer, write_layer: WriteLayer) -> dict[str, Any]:
+        """Keras's config of a layer, without name, dtype and trainable."""
+        if self.write is not None:
+            return self.write(layer, write_layer)
+        return {key.name: key.write(getattr(layer, key.field)) for key in self.keys}
+
+
+def names_to_paths(names: list[str], folders: Mapping[str, str]) -> dict[str, str]:
+    """Each array's path below its layer's place in the file.
+
+    >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"query": "query_dense"})
+    {'kernel': 'vars/0', 'query/kernel': 'query_dense/vars/0', 'query/bias': 'query_dense/vars/1'}
+    """
+    counts: dict[str, int] = {}
+    paths = {}
+    for name in names:
+        prefix = name.rpartition("/")[0]
+        folder = folders[prefix] if prefix or "" in folders else ""
+        number = counts.setdefault(folder, 0)
+        counts[folder] += 1
+        paths[name] = f"{folder}/vars/{number}".lstrip("/")
+    return paths

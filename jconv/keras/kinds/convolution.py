@@ -1,0 +1,36 @@
+"""Keras's convolutions."""
+
+from __future__ import annotations
+
+from ...layers import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
+from ..config import flag, integer, one_of, optional, single
+from ..kind import Key, Kind, activation
+
+
+def listed(value: int) -> list[int]:
+    """A size as Keras writes one of a single dimension."""
+    return [value]
+
+
+FILTERS = Key("filters", "filters", integer)
+SHARED = (
+    Key("kernel_size", "kernel_size", single, listed),
+    Key("strides", "stride", single, listed),
+    Key("padding", "padding", one_of("valid", "same", "causal")),
+    Key("dilation_rate", "dilation", single, listed),
+    Key("activation", "activation", activation),
+    Key("use_bias", "use_bias", flag),
+)
+MULTIPLIER = Key("depth_multiplier", "depth_multiplier", integer)
+
+KINDS = (
+    Kind("Conv1D", Conv1D, (FILTERS, *SHARED, Key("groups", "groups", integer)), channels_first=True),
+    Kind("DepthwiseConv1D", DepthwiseConv1D, (*SHARED, MULTIPLIER), channels_first=True),
+    Kind("SeparableConv1D", SeparableConv1D, (FILTERS, *SHARED, MULTIPLIER), channels_first=True),
+    Kind(
+        "Conv1DTranspose",
+        Conv1DTranspose,
+        (FILTERS, *SHARED, Key("output_padding", "output_padding", optional(single), optional(listed))),
+        channels_first=True,
+    ),
+)

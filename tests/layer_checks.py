@@ -1,0 +1,64 @@
+"""What every layer is held to: JAX against the layer's own NumPy reference, values and derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jconv import layers as jl
+
+
+def drawn(shape: Any, batch: int = 3, seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    if isinstance(shape[0], tuple):
+        return tuple(rng.standard_normal((batch, *one)) for one in shape)
+    return rng.standard_normal((batch, *shape))
+
+
+def arrays_of(layer: jl.Layer, shape: Any, seed: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    params = {name: rng.standard_normal(s) for name, s in layer.param_shapes(shape).items()}
+    return params, {name: rng.uniform(0.5, 2, s) for name, s in layer.state_shapes(shape).items()}
+
+
+def single(tree: Any) -> Any:
+    return jax.tree.map(lambda a: np.asarray(a, np.float32), tree)
+
+
+def deviation(a: Any, b: Any) -> float:
+    assert np.shape(a) == np.shape(b)
+    return float(np.max(np.abs(np.asarray(a) - np.asarray(b))) / np.max(np.abs(np.asarray(b))))
+
+
+def check_against_reference(layer: jl.Layer, shape: Any) -> None:
+    """Values, forward mode, reverse mode, vmap and shapes, in float64; derivatives by the complex step."""
+    params, state = arrays_of(layer, shape)
+    (dparams, _), x, dx = arrays_of(layer, shape, seed=3), drawn(shape), drawn(shape, seed=2)
+    expected = layer.reference(params, state, x)
+    moved = jax.tree.map(lambda a, d: a + 1e-30j * d, (params, x), (dparams, dx))
+    step = layer.reference(moved[0], state, moved[1]).imag / 1e-30
+    y_bar = np.random.default_rng(4).standard_normal(expected.shape)
+
+    def run(params: Any, x: Any) -> jax.Array:
+        return layer.apply(params, state, x)[0]
+
+    @jax.jit
+    def everything(params: Any, x: Any) -> Any:
+        y, dy = jax.jvp(run, (params, x), (dparams, dx))
+        bars = jax.vjp(run, params, x)[1](y_bar)
+        mapped = jax.vmap(lambda x: run(params, jax.tree.map(lambda a: a[None], x))[0])(x)
+        return y, dy, bars, mapped
+
+    with jax.enable_x64(True):
+        y, dy, bars, mapped = everything(params, x)
+    assert y.dtype == np.float64
+    assert deviation(y, expected) < 1e-13
+    assert deviation(dy, step) < 1e-12
+    assert deviation(mapped, y) < 1e-13
+    # Reverse mode is the transpose of forward mode.
+    pairs = zip(jax.tree.leaves(bars), jax.tree.leaves((dparams, dx)), strict=True)
+    assert sum(np.vdot(a, b) for a, b in pairs) == pytest.approx(np.vdot(y_bar, step), rel=1e-11)
+    assert layer.output_shape(shape) == expected.shape[1:]
