@@ -7,15 +7,18 @@ from .dense import Dense
 from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from .merging import Add, Concatenate
 from .normalization import BatchNormalization
+from .pick import Pick
 from .pooling import AveragePooling1D, MaxPooling1D
 from .regularization import Dropout
 from .shape import Flatten, ZeroPadding1D
+from .transparent import ChannelsFirst, Frozen, InDtype
 
 __all__ = [
     "Activation",
     "Add",
     "AveragePooling1D",
     "BatchNormalization",
+    "ChannelsFirst",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -23,10 +26,13 @@ __all__ = [
     "DepthwiseConv1D",
     "Dropout",
     "Flatten",
+    "Frozen",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "InDtype",
     "Layer",
     "MaxPooling1D",
+    "Pick",
     "SeparableConv1D",
     "ZeroPadding1D",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,10 @@ Activation = str | Callable[[Any], Any] | None
 class Layer:
     """The description of a layer; see the module for what a new one fills in."""
 
-    merges: ClassVar[bool] = False
+    @property
+    def merges(self) -> bool:
+        """Whether the layer takes a tuple of arrays: always for some, else where its `inputs` name more than one."""
+        return len(getattr(self, "inputs", ())) > 1
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape of one example's output. Raises `ValueError` for a shape that the layer cannot take."""
@@ -125,7 +128,7 @@ class Layer:
         words = []
         for field in fields(self):
             value = getattr(self, field.name)
-            shown = getattr(value, "__name__", repr(value))
+            shown = str(value) if isinstance(value, Layer) else getattr(value, "__name__", repr(value))
             if field.default is MISSING:
                 words.append(shown)
             elif value != field.default:
@@ -136,6 +139,20 @@ class Layer:
 def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
+
+
+def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
+    """`function` of a shape, or the tuple of it over several shapes.
+
+    >>> map_shapes(len, (7, 4)), map_shapes(len, ((7, 4), (7,)))
+    (2, (2, 1))
+    """
+    return tuple(function(s) for s in shape) if several(shape) else function(shape)
+
+
+def several(shape: Any) -> bool:
+    """Whether a shape is a tuple of shapes: that of several inputs, or of several outputs."""
+    return bool(shape) and all(isinstance(one, (tuple, list)) for one in shape)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,10 @@ from .base import Array, Layer, Shape
 
 
 class _Merging(Layer):
-    merges: ClassVar[bool] = True
+    @property
+    def merges(self) -> bool:
+        """True."""
+        return True
 
     def _same_rank(self, input_shape: Any) -> None:
         """Raise `ValueError` unless there is at least one shape and all have the same number of axes."""

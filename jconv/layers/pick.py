@@ -1,0 +1,45 @@
+"""One of the outputs of a layer that has several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..geometry import is_integer
+from .base import Array, Layer, Shape, several
+
+
+@dataclass(frozen=True)
+class Pick(Layer):
+    """Output number `index`, from 0, of the layer that it reads, which returns a tuple of arrays.
+
+    It reads one node, so it does not merge, although its `x` is a tuple of arrays and its input shape one of shapes.
+    Raises `ValueError` for an index that is no integer or is negative.
+
+    >>> Pick(1).output_shape(((7, 4), (4,)))
+    (4,)
+    >>> Pick(1).apply({}, {}, (jnp.zeros(2), jnp.ones(2)))[0].tolist()
+    [1.0, 1.0]
+    """
+
+    index: int
+
+    def __post_init__(self) -> None:
+        if not is_integer(self.index) or self.index < 0:
+            raise ValueError(f"Pick: index must be an integer of at least 0, got {self.index!r}")
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape of that output."""
+        if not several(input_shape) or len(input_shape) <= self.index:
+            raise ValueError(f"Pick: index={self.index} needs a layer with as many outputs, got shape {input_shape}")
+        return tuple(input_shape[self.index])
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.asarray(x[self.index])
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return x[self.index]
