@@ -57,11 +57,6 @@ class BatchNormalization(Layer):
                 f"BatchNormalization: inputs must be ('sequence',) or ('sequence', 'mask'), got {self.inputs}"
             )
 
-    @property
-    def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether there is a mask."""
-        return len(self.inputs) > 1
-
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape, whose size along `axis` must be known."""
         shape, mask = self._parted(input_shape)
