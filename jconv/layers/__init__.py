@@ -8,6 +8,7 @@ from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from .merging import Add, Concatenate
 from .normalization import BatchNormalization
 from .pick import Pick
+from .operation import Operation
 from .pooling import AveragePooling1D, MaxPooling1D
 from .regularization import Dropout
 from .shape import Flatten, ZeroPadding1D
@@ -33,6 +34,7 @@ __all__ = [
     "Layer",
     "MaxPooling1D",
     "Pick",
+    "Operation",
     "SeparableConv1D",
     "ZeroPadding1D",
 ]
