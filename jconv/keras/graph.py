@@ -56,10 +56,9 @@ class Part:
 
 @dataclass
 class Built:
-    """A graph that is complete: the model, the shapes of its inputs, and where its arrays lie."""
+    """A graph that is complete: the model, and where its arrays lie."""
 
     model: Model
-    input_shapes: dict[str, Any]
     root: Part
 
 
@@ -80,7 +79,7 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
     names = graph.named_outputs(outputs)
     nodes = _needed(graph.nodes, names)
     try:
-        return Built(Model(nodes, tuple(graph.inputs), names), graph.inputs, root)
+        return Built(Model(nodes, tuple(graph.inputs), names, tuple(graph.inputs.values())), root)
     except ValueError as error:
         raise KerasFileError(f"config: {error}") from None
 
@@ -247,7 +246,7 @@ class _Graph:
         graph = _Graph(self._custom, self._policy)
         root = Part(name, "", place)
         outputs = graph.named_outputs(graph.model(class_name, inner, _Scope(root), None))
-        model = Model(_needed(graph.nodes, outputs), tuple(graph.inputs), outputs)
+        model = Model(_needed(graph.nodes, outputs), tuple(graph.inputs), outputs, tuple(graph.inputs.values()))
         return Nested(model, tuple((part.key, part.folder) for part in root.leaves()))
 
     def _input(self, name: str, config: Config) -> str:
