@@ -34,7 +34,9 @@ class Written:
     parts: list[Part]
 
 
-def write_model(model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any], name: str = "functional") -> Written:
+def write_model(
+    model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any], name: str = "functional"
+) -> Written:
     """The config of a model whose inputs, by name, have `shapes`.
 
     Raises `KerasFileError` for a layer that Keras does not have.
@@ -196,7 +198,9 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
     if isinstance(bare, Nested):
-        written = write_model(bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name)
+        written = write_model(
+            bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name
+        )
         return written.config, None
     kind = BY_LAYER.get(type(bare))
     if kind is None:

@@ -41,7 +41,6 @@ def _placed(value: Any, place: Callable[[Ref], Any]) -> Any:
     return tuple(_placed(part, place) for part in value) if isinstance(value, tuple) else value
 
 
-
 # What Keras gives to the call of an operation; the rest is said when it is made.
 CALLED = ("x", "x1", "x2", "xs", "a", "condition", "key", "indices", "constant_values")
 ROOMS = {
