@@ -1,1 +1,6 @@
 """Keras models in and out, with no Keras installed; names handed on, nothing defined."""
+
+from .errors import KerasFileError
+from .load import load
+
+__all__ = ["KerasFileError", "load"]

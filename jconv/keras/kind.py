@@ -12,7 +12,7 @@ a prefix, such as `"query/kernel"`, lies in the object that the kind's `folders`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from ..activations_numpy import ACTIVATIONS
@@ -85,8 +85,11 @@ class Kind:
 
     With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
-    `supports_masking`) or not (`"stop"`); with `takes_mask` Keras's `call` has a mask argument, and the layer a field
-    `inputs` to which `"mask"` is added.
+    `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or that gives the layer which
+    makes the output's mask of the input; with `takes_mask` Keras's `call` has a mask argument, and the layer a field
+    `inputs` to which `"mask"` is added. `call` says how the arguments of Keras's `call`, in their order, fill the
+    layer's `inputs`, by default the first argument all of them; `call_options` are arguments that are no arrays, and
+    the fields that they set.
     """
 
     name: str
@@ -97,8 +100,10 @@ class Kind:
     write: Callable[[Any, WriteLayer], dict[str, Any]] | None = None
     unused: Callable[[Any], tuple[str, ...]] = lambda layer: ()
     channels_first: bool = False
-    mask: str = "stop"
+    mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
+    call: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:

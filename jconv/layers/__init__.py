@@ -10,6 +10,7 @@ from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from .mask import FullMask, Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization
+from .operation import Operation
 from .parametric_activation import PReLU
 from .pick import Pick
 from .pooling import AveragePooling1D, MaxPooling1D
@@ -61,6 +62,7 @@ __all__ = [
     "Minimum",
     "Multiply",
     "NonzeroMask",
+    "Operation",
     "PReLU",
     "Permute",
     "Pick",
