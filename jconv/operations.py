@@ -208,6 +208,10 @@ def _glu(m: Any, x: Any, axis: int = -1) -> Any:
     return value * m.activation("sigmoid")(gate)
 
 
+def _sparsemax(m: Any, x: Any, axis: int = -1) -> Any:
+    return m.moveaxis(m.activation("sparsemax")(m.moveaxis(m.asarray(x), axis, -1)), -1, axis)
+
+
 def _threshold(m: Any, x: Any, threshold: float, default_value: float) -> Any:
     x = m.asarray(x)
     return m.where(m.real(x) > threshold, x, default_value)
@@ -263,7 +267,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: _reduce(name) for name in ("mean", "sum", "prod", "max", "min")},
     **{name: _activation(name) for name in ("relu", "relu6", "sigmoid", "softplus", "softsign", "silu", "selu")},
     **{name: _activation(name) for name in ("log_sigmoid", "hard_sigmoid", "hard_silu", "hard_tanh", "tanh_shrink")},
-    **{name: _activation(name) for name in ("sparse_plus", "sparse_sigmoid", "sparsemax")},
+    **{name: _activation(name) for name in ("sparse_plus", "sparse_sigmoid")},
     "absolute": lambda m, x: m.abs(m.asarray(x)),
     "all": lambda m, x, axis=None, keepdims=False: m.all(m.real(m.asarray(x)) != 0, axis=axis, keepdims=keepdims),
     "amax": _reduce("max"),
@@ -305,6 +309,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda m, x: 1 / m.sqrt(m.asarray(x)),
     "soft_shrink": _soft_shrink,
     "softmax": _softmax,
+    "sparsemax": _sparsemax,
     "split": _split,
     "squareplus": _squareplus,
     "squeeze": lambda m, x, axis=None: m.squeeze(m.asarray(x), axis=axis),

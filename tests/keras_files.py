@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import keras
 import numpy as np
+from keras_cases.case import Case
 
 import jconv.keras
-from keras_cases.case import Case
 
 BATCH = 3
 
@@ -34,7 +34,9 @@ def randomize(model: Any, seed: int = 0) -> None:
     trained = {id(w) for w in model.trainable_weights}
     for weight in model.weights:
         if "float" in str(weight.dtype):
-            draw = rng.standard_normal(weight.shape) * 0.5 if id(weight) in trained else rng.uniform(0.5, 2, weight.shape)
+            draw = (
+                rng.standard_normal(weight.shape) * 0.5 if id(weight) in trained else rng.uniform(0.5, 2, weight.shape)
+            )
             weight.assign(draw)
 
 

@@ -1,7 +1,6 @@
 """Files with every convolution of Keras."""
 
 import pytest
-
 from keras_cases.convolution import CASES
 from keras_files import check
 

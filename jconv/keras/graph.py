@@ -56,10 +56,9 @@ class Part:
 
 @dataclass
 class Built:
-    """A graph that is complete: the model, the shapes of its inputs, and where its arrays lie."""
+    """A graph that is complete: the model, and where its arrays lie."""
 
     model: Model
-    input_shapes: dict[str, Any]
     root: Part
 
 
@@ -71,7 +70,7 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
     class_name, name, entry, inner = entry_of(dict(config), "config")
     if class_name not in MODELS:
         entry.fail(
-            f"the file holds a {ascii(class_name)}; only Sequential and Functional models say in their file what "
+            f"the file holds a {class_name!a}; only Sequential and Functional models say in their file what "
             "they compute"
         )
     graph = _Graph(custom, _policy(inner))
@@ -80,7 +79,7 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
     names = graph.named_outputs(outputs)
     nodes = _needed(graph.nodes, names)
     try:
-        return Built(Model(nodes, tuple(graph.inputs), names), graph.inputs, root)
+        return Built(Model(nodes, tuple(graph.inputs), names, tuple(graph.inputs.values())), root)
     except ValueError as error:
         raise KerasFileError(f"config: {error}") from None
 
@@ -141,7 +140,9 @@ class _Graph:
                 value = self._input("input", Config({"batch_shape": shape}, config.place))
             part = Part(name, folders.of(class_name), place)
             scope.part.parts.append(part)
-            value = self._first(self._caller(entry, part, scope).call(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v))
+            value = self._first(
+                self._caller(entry, part, scope).call(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
+            )
         if value is None:
             config.fail("a Sequential model needs a layer")
         return value
@@ -159,7 +160,7 @@ class _Graph:
         values: dict[tuple[str, int], Any] = {}
         for position, ref in enumerate(inputs):
             if ref.layer not in members or members[ref.layer].class_name != "InputLayer":
-                config.fail(f"the input {ascii(ref.layer)} is no InputLayer of the model")
+                config.fail(f"the input {ref.layer!a} is no InputLayer of the model")
             member = members[ref.layer]
             values[ref.layer, 0] = given[position] if given else self._input(ref.layer, member.config)
         self._run(members, values, outputs, config)
@@ -177,7 +178,7 @@ class _Graph:
             class_name, name, outer, inner = entry_of(entry, place)
             name = outer.get("name", text, name)
             if name in members:
-                outer.fail(f"the name {ascii(name)} is used twice")
+                outer.fail(f"the name {name!a} is used twice")
             nodes = outer.get("inbound_nodes", as_list, [])
             calls = read_calls(nodes, inner.place)
             old = any(isinstance(node, list) for node in nodes)
@@ -190,15 +191,17 @@ class _Graph:
             members[name] = member
         for ref in (ref for member in list(members.values()) for call in member.calls for ref in call.refs()):
             if ref.layer not in members:
-                raise KerasFileError(f"{scope.part.place}: a layer reads {ascii(ref.layer)}, which does not exist")
+                raise KerasFileError(f"{scope.part.place}: a layer reads {ref.layer!a}, which does not exist")
             members[ref.layer].referred.add(ref.call)
         return members
 
-    def _run(self, members: dict[str, _Member], values: dict[tuple[str, int], Any], outputs: Any, config: Config) -> None:
+    def _run(
+        self, members: dict[str, _Member], values: dict[tuple[str, int], Any], outputs: Any, config: Config
+    ) -> None:
         """Call every layer as soon as what it reads is there."""
         for ref in _flat(outputs):
             if ref.layer not in members:
-                config.fail(f"the output {ascii(ref.layer)} does not exist")
+                config.fail(f"the output {ref.layer!a} does not exist")
         waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
         for member in members.values():
@@ -229,7 +232,7 @@ class _Graph:
             waiting.pop(this)
         if waiting:
             name, _ = next(iter(waiting))
-            config.fail(f"the layers read each other in a circle, or what does not exist, at {ascii(name)}")
+            config.fail(f"the layers read each other in a circle, or what does not exist, at {name!a}")
 
     def _caller(self, entry: Any, part: Part, scope: _Scope) -> _Caller:
         class_name, name, _, inner = entry_of(entry, part.place)
@@ -247,13 +250,13 @@ class _Graph:
         graph = _Graph(self._custom, self._policy)
         root = Part(name, "", place)
         outputs = graph.named_outputs(graph.model(class_name, inner, _Scope(root), None))
-        model = Model(_needed(graph.nodes, outputs), tuple(graph.inputs), outputs)
+        model = Model(_needed(graph.nodes, outputs), tuple(graph.inputs), outputs, tuple(graph.inputs.values()))
         return Nested(model, tuple((part.key, part.folder) for part in root.leaves()))
 
     def _input(self, name: str, config: Config) -> str:
         shape = config.get("batch_shape", optional(_shape), None) or config.get("batch_input_shape", _shape)
         if name in self._shapes:
-            config.fail(f"the name {ascii(name)} is used twice")
+            config.fail(f"the name {name!a} is used twice")
         self.inputs[name] = self._shapes[name] = shape[1:]
         return name
 
@@ -268,11 +271,11 @@ class _Graph:
     def _picked(self, values: dict[tuple[str, int], Any], ref: Ref, config: Config) -> str:
         found = values.get((ref.layer, ref.call))
         if found is None:
-            config.fail(f"call {ref.call} of {ascii(ref.layer)} does not exist")
+            config.fail(f"call {ref.call} of {ref.layer!a} does not exist")
         if not isinstance(found, str):
             flat = _flat(found)
             if ref.tensor >= len(flat):
-                config.fail(f"{ascii(ref.layer)} has {len(flat)} outputs, and number {ref.tensor} is read")
+                config.fail(f"{ref.layer!a} has {len(flat)} outputs, and number {ref.tensor} is read")
             return flat[ref.tensor]
         return self._first(found, ref.tensor, config)
 
@@ -282,7 +285,7 @@ class _Graph:
             return _flat(value)[index]
         if not several(self._shapes[value]):
             if index and config is not None:
-                config.fail(f"{ascii(value)} has one output, and number {index} is read")
+                config.fail(f"{value!a} has one output, and number {index} is read")
             return value
         name = f"{value}[{index}]"
         if name not in self._shapes:
@@ -439,7 +442,7 @@ class _LayerCaller(_Caller):
                 if found is not None:
                     options[kind.call_options[name]] = found
             elif found is not None:
-                fail(f"is called with {ascii(name)}, which jconv does not have for it")
+                fail(f"is called with {name!a}, which jconv does not have for it")
         roles: list[str] = []
         inputs: list[str] = []
         for name, parts in wanted.items():

@@ -86,7 +86,9 @@ class Hdf5Arrays:
             path, group = waiting.pop()
             address = h5py.h5o.get_info(group.id).addr
             if address in seen or path.count("/") > DEPTH or len(seen) + len(self._datasets) > MOST_PARTS:
-                raise KerasFileError(f"group {path!r} of {self._what} is reached twice, or too deep, or one of too many")
+                raise KerasFileError(
+                    f"group {path!r} of {self._what} is reached twice, or too deep, or one of too many"
+                )
             seen.add(address)
             self._groups[path] = group
             for name in group:
@@ -131,7 +133,9 @@ class Hdf5Arrays:
         filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
         foreign = [number for number in filters if number not in FILTERS]
         if foreign:
-            raise KerasFileError(f"{where} is stored by filter {foreign[0]}; only {', '.join(FILTERS.values())} are run")
+            raise KerasFileError(
+                f"{where} is stored by filter {foreign[0]}; only {', '.join(FILTERS.values())} are run"
+            )
         if dataset.chunks is not None and dataset.size:
             # A chunk is unpacked whole, however little of it the shape uses.
             chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
@@ -189,6 +193,15 @@ def _plain(what: str) -> Iterator[None]:
         yield
     except KerasFileError:
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, AttributeError, MemoryError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise KerasFileError(f"{what} cannot be read as HDF5: {reason}") from None

@@ -85,11 +85,10 @@ class Kind:
 
     With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
-    `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or that gives the layer which
-    makes the output's mask of the input; with `takes_mask` Keras's `call` has a mask argument, and the layer a field
-    `inputs` to which `"mask"` is added. `call` says how the arguments of Keras's `call`, in their order, fill the
-    layer's `inputs`, by default the first argument all of them; `call_options` are arguments that are no arrays, and
-    the fields that they set.
+    `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
+    the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
+    added. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
+    first argument all of them; `call_options` are arguments that are no arrays, and the fields that they set.
     """
 
     name: str

@@ -34,7 +34,9 @@ def load(
     """
     with opened(path, max_bytes) as contents:
         if contents.config is None:
-            raise KerasFileError(f"{os.fspath(path)} holds arrays and no model; load them into a model with load_weights")
+            raise KerasFileError(
+                f"{os.fspath(path)} holds arrays and no model; load them into a model with load_weights"
+            )
         built = build(contents.config, custom_layers or {})
         if contents.by_layer is not None:
             params, state = read_by_layer(built.root, contents.by_layer, WHOLE_MODEL)

@@ -57,7 +57,7 @@ def entry_of(value: Any, place: str) -> tuple[str, str, Config, Config]:
     name = inner.get("name", value.get("name"))
     if not isinstance(name, str) or not name:
         entry.fail(f"a layer must have a name, got {shortened(name)}")
-    return class_name, name, entry, Config(inner, f"layer {ascii(name)} ({ascii(class_name)[1:-1]}) at {place}")
+    return class_name, name, entry, Config(inner, f"layer {name!a} ({ascii(class_name)[1:-1]}) at {place}")
 
 
 def read_layer(
@@ -102,8 +102,8 @@ def _kind(class_name: str, entry: Config, config: Config) -> Kind:
     if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
         return config.fail(f"holds Python code, which is never run; {advice}")
     if ours and registered is None:
-        return config.fail(f"Keras's layer {ascii(class_name)} is not one that jconv has; {advice}")
-    return config.fail(f"is a class of its own, {ascii(module)}.{ascii(class_name)}, which is not imported; {advice}")
+        return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
+    return config.fail(f"is a class of its own, {module!a}.{class_name!a}, which is not imported; {advice}")
 
 
 def _common(kind: Kind, config: Config, policy: str | None) -> Callable[[Layer], Layer]:
@@ -148,7 +148,7 @@ def _check_rest(config: Config) -> None:
             config.fail(f"{key}={shortened(config.values[key])} is not read; save the model without it")
     for key in config.unasked():
         if not HARMLESS.fullmatch(key):
-            config.fail(f"the option {ascii(key)} (at {shortened(config.values[key])}) is not one that jconv has")
+            config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
 
 
 def with_inputs(read: Read, inputs: tuple[str, ...], options: Mapping[str, Any]) -> Layer:

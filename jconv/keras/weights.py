@@ -53,7 +53,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     called = tuple(f"{part.folder}/" for part in root.leaves() if part.kind is not None)
     for path in sorted(set(renamed) | paths):
         if path not in used and path.startswith(called) and not any(f"/{word}" in path for word in PASSED_OVER):
-            raise KerasFileError(f"the file has an array at {ascii(path)} that the model in it has no place for")
+            raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
 
 
@@ -119,7 +119,7 @@ def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], para
     for name, array in found.items():
         if tuple(array.shape) != tuple(wanted[name]):
             raise KerasFileError(
-                f"layer {ascii(part.name)} at {part.place}: {name} must have the shape {tuple(wanted[name])}, the file "
+                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(wanted[name])}, the file "
                 f"has {shortened(array.shape)}"
             )
         own["params" if name in trained else "state"][name] = _array(array, part)
@@ -130,7 +130,7 @@ def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], para
 def _array(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
     if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise KerasFileError(
-            f"layer {ascii(part.name)} at {part.place} has float64 arrays, which JAX would round to float32: call "
+            f"layer {part.name!a} at {part.place} has float64 arrays, which JAX would round to float32: call "
             "jax.config.update('jax_enable_x64', True) first"
         )
     return jnp.asarray(array)

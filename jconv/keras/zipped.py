@@ -33,7 +33,9 @@ def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise KerasFileError(f"{what} has the member {shown}, which is a link or a device, not a file")
         if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise KerasFileError(f"{what} has the member {shown}, which is encrypted or packed in a way Keras does not use")
+            raise KerasFileError(
+                f"{what} has the member {shown}, which is encrypted or packed in a way Keras does not use"
+            )
         found[name] = info
     return {name: info for name, info in found.items() if not info.is_dir()}
 

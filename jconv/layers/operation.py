@@ -63,7 +63,9 @@ class Operation(Layer):
 
     def __post_init__(self) -> None:
         if self.function not in OPERATIONS:
-            raise ValueError(f"Operation: function must be one of {', '.join(sorted(OPERATIONS))}, got {self.function!r}")
+            raise ValueError(
+                f"Operation: function must be one of {', '.join(sorted(OPERATIONS))}, got {self.function!r}"
+            )
         try:
             inspect.signature(OPERATIONS[self.function]).bind(None, *self.arguments, **dict(self.options))
         except TypeError as error:
