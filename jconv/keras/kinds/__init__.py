@@ -1,6 +1,34 @@
 """The table of Keras's classes, put together from a file for each file of `jconv/layers`."""
 
 from ..kind import Kind
-from . import convolution
+from . import (
+    activation,
+    adaptive_pooling,
+    convolution,
+    dense,
+    dot,
+    global_pooling,
+    mask,
+    merging,
+    parametric_activation,
+    pooling,
+    regularization,
+    shape,
+)
 
-KINDS: dict[str, Kind] = {kind.name: kind for room in (convolution,) for kind in room.KINDS}
+ROOMS = (
+    activation,
+    adaptive_pooling,
+    convolution,
+    dense,
+    dot,
+    global_pooling,
+    mask,
+    merging,
+    parametric_activation,
+    pooling,
+    regularization,
+    shape,
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for room in ROOMS for kind in room.KINDS}
