@@ -53,8 +53,9 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
     """Keras's `AdaptiveMaxPooling1D`: the greatest value of each of `output_size` windows.
 
     Output sample i pools the input samples from `i * length / output_size`, rounded down, to
-    `(i + 1) * length / output_size`, rounded up. Of values that tie, the first has the whole gradient. Raises
-    `ValueError` for an `output_size` below one.
+    `(i + 1) * length / output_size`, rounded up. Of values that tie, the first has the whole gradient. Keras on JAX
+    divides in float32: for some lengths, 11 to 7 among them, its windows are then too long by one, or NaN; here they
+    are as said. Raises `ValueError` for an `output_size` below one.
 
     >>> AdaptiveMaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [3.0, 3.0]
