@@ -81,6 +81,8 @@ class Kind:
     where prefixed arrays lie; `unused(layer)` are paths that a file has and jconv has no use for. `copies(layer)` are
     paths at which Keras writes an array again that is the layer's own elsewhere, and the array's name.
 
+    `own_name` is the name of Keras's class where it is exported under another, `name`; folders are named by it.
+
     `fixed` are keys that jconv has no field for, each with the one value at which it means nothing: a config may have
     it at that value, and none is written. `harmless` are such keys that mean nothing at any value.
 
@@ -107,6 +109,7 @@ class Kind:
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
     harmless: tuple[str, ...] = ()
+    own_name: str | None = None
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:
         """The layer of a config. Raises `KerasFileError` for one that does not make a layer."""

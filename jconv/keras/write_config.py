@@ -17,7 +17,7 @@ from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
-from .graph import Part, snake_case
+from .graph import Part, folder_name
 from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import write_operation
@@ -178,7 +178,7 @@ class _Writer:
         return name
 
     def _folder(self, class_name: str) -> str:
-        name = snake_case(class_name)
+        name = folder_name(class_name)
         number = self._counts.get(name, 0)
         self._counts[name] = number + 1
         return f"layers/{name}_{number}" if number else f"layers/{name}"

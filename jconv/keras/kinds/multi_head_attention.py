@@ -72,5 +72,6 @@ KINDS = (
         call=CALL,
         call_options=CALL_OPTIONS,
         harmless=("flash_attention",),
+        own_name="GroupedQueryAttention",
     ),
 )
