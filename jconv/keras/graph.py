@@ -308,6 +308,9 @@ class _Graph:
             self._masks[name] = (said, inputs[0])
         elif said == "on" and any(value in self._masks for value in inputs):
             self._hand_on(name, read, inputs)
+        if kind is not None and kind.takes_masks_off:
+            for value in inputs:
+                self._masks.pop(value, None)
         return name
 
     def _hand_on(self, name: str, read: Read, inputs: tuple[str, ...]) -> None:

@@ -90,7 +90,7 @@ class Kind:
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
     `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
     the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
-    added. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
+    added. With `takes_masks_off` the values that it read have no mask afterwards. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
     first argument all of them; `call_options` are arguments that are no arrays, and the fields that they set.
     """
 
@@ -105,6 +105,7 @@ class Kind:
     channels_first: bool = False
     mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
+    takes_masks_off: bool = False
     call: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()

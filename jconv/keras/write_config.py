@@ -128,10 +128,11 @@ class _Writer:
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
-            while found and found[-1] is None:
-                found.pop()
-            if not found:
+            if not any(found):
                 continue
+            # A list of masks must have one for each input, also where the last are null.
+            while found[-1] is None and argument != "mask":
+                found.pop()
             value = found if len(parts) > 1 else found[0]
             if position == 0:
                 args.append(value)
