@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..layers import Activation, Layer, Operation, Pick
+from ..layers import Activation, Concatenate, FullMask, Layer, Operation, Pick
 from ..layers.base import several
 from ..layers.operation import Input
 from ..model import Model, Node
@@ -314,15 +314,22 @@ class _Graph:
             if inputs[0] in self._masks:
                 self._masks[name] = self._masks[inputs[0]]
             return
-        # Keras's merging layers mask what all their inputs mask, and nothing where one has no mask.
-        masks = [self.mask_of(value) for value in inputs]
-        if None in masks:
+        # Keras's merging layers count what any of their inputs counts, and have no mask where one has none; side by
+        # side, an input without a mask counts whole.
+        beside = isinstance(read.base, Concatenate)
+        if not beside and any(value not in self._masks for value in inputs):
+            return
+        masks = tuple(
+            self.mask_of(value) or self._add(f"{value}/mask", FullMask(), (value,)) for value in dict.fromkeys(inputs)
+        )
+        if beside and read.base.axis in (1, 1 - len(self._shapes[name])):
+            along = Operation("concatenate", (tuple(Input(i) for i in range(len(masks))),), (("axis", 1),))
+            self._masks[name] = self._add(f"{name}/mask", along, masks)
             return
         joined = masks[0]
-        for number, mask in enumerate(masks[1:]):
-            either = Operation("logical_or", (Input(0), Input(1)))
-            joined = self._add(f"{name}/mask{number}", either, (str(joined), str(mask)))
-        self._masks[name] = str(joined)
+        for mask in masks[1:]:
+            joined = self._add(f"{name}/mask", Operation("logical_or", (Input(0), Input(1))), (joined, mask))
+        self._masks[name] = joined
 
     def mask_of(self, value: str) -> str | None:
         """The value that masks another, put into the graph at its first use; None where there is none."""
@@ -430,7 +437,7 @@ class _LayerCaller(_Caller):
             refs = tuple(refs_in(call.args)) or tuple(ref for v in call.kwargs.values() for ref in refs_in(v))
             if not refs:
                 fail("is called on no tensor")
-            return (), tuple(value(ref) for ref in refs), {}
+            return (*self._paired(tuple(value(ref) for ref in refs)), {})
         if len(call.args) > len(wanted):
             fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
@@ -462,6 +469,17 @@ class _LayerCaller(_Caller):
             fail("is called on no tensor")
         self._with_masks(wanted, roles, inputs)
         return tuple(roles), tuple(inputs), options
+
+    def _paired(self, inputs: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The inputs of a merging layer, each with its mask behind it where the layer's values depend on it."""
+        if getattr(self._read.base, "inputs", None) != ():
+            return (), inputs
+        masks = [self._graph.mask_of(value) for value in inputs]
+        if not any(masks):
+            return (), inputs
+        pairs = [(("value", name), ("mask", mask)) for name, mask in zip(inputs, masks, strict=True)]
+        flat = [(role, name) for pair in pairs for role, name in pair if name is not None]
+        return tuple(role for role, _ in flat), tuple(name for _, name in flat)
 
     def _default_input(self) -> str:
         inputs = getattr(self._read.base, "inputs", ("inputs",))
