@@ -56,6 +56,9 @@ class Node:
 class Model:
     """A graph of layers: `nodes` in an order in which each reads model inputs or earlier nodes.
 
+    `input_shapes`, where they are known, are the shapes of one example of each of the `inputs`, without the batch axis;
+    methods that need them then need no argument.
+
     Raises `ValueError` for names that are used twice, unknown or read before they are there, for a node or an input
     that nothing reads, and for one params key with two different layers.
 
@@ -71,6 +74,7 @@ class Model:
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    input_shapes: tuple[Shape, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
@@ -78,13 +82,17 @@ class Model:
             object.__setattr__(self, field, _names(f"{field} of the model", getattr(self, field)))
             if not getattr(self, field):
                 raise ValueError(f"{field} of the model must hold at least one name, got none")
+        if self.input_shapes is not None:
+            object.__setattr__(self, "input_shapes", tuple(tuple(shape) for shape in self.input_shapes))
+            if len(self.input_shapes) != len(self.inputs):
+                raise ValueError(f"input_shapes must have a shape for each of {self.inputs}, got {self.input_shapes}")
         _check_graph(self)
 
-    def init(self, key: jax.Array, input_shape: Any) -> tuple[Tree, Tree]:
+    def init(self, key: jax.Array, input_shape: Any = None) -> tuple[Tree, Tree]:
         """`(params, state)` as Keras draws them, in float32.
 
-        `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name. The
-        draw of a node depends on `key` and the node's position alone. Raises `ValueError` for a shape that a node
+        `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; by default
+        the model's own `input_shapes`. The draw of a node depends on `key` and the node's position alone. Raises `ValueError` for a shape that a node
         cannot take, naming the node.
         """
         shapes = self._shapes(input_shape)
@@ -151,12 +159,12 @@ class Model:
                 values[node.name] = node.layer.reference(*own, _read(node, values), training=training)
         return self._outputs(values, x)
 
-    def output_shapes(self, input_shape: Any) -> dict[str, Shape]:
+    def output_shapes(self, input_shape: Any = None) -> dict[str, Shape]:
         """Each node's output shape for one example, by the node's name."""
         shapes = self._shapes(input_shape)
         return {node.name: shapes[node.name] for node in self.nodes}
 
-    def summary(self, input_shape: Any) -> str:
+    def summary(self, input_shape: Any = None) -> str:
         """A table to print: each node's layer, output shape, number of arrays' elements, receptive field and FLOPs.
 
         `params` counts state too, as Keras does. `sees` is the number of input samples that one output sample
@@ -166,11 +174,19 @@ class Model:
         return model_summary.summary(self, input_shape)
 
     def _shapes(self, input_shape: Any) -> dict[str, Any]:
-        shapes = {name: tuple(shape) for name, shape in self.named(input_shape, "input_shape").items()}
+        shapes = {name: tuple(shape) for name, shape in self.named_shapes(input_shape).items()}
         for node in self.nodes:
             with _at(node):
                 shapes[node.name] = node.layer.output_shape(_read(node, shapes))
         return shapes
+
+    def named_shapes(self, input_shape: Any = None) -> dict[str, Any]:
+        """`input_shape`, or the model's own, as a dict by input name. Raises `ValueError` where there is neither."""
+        if input_shape is None and self.input_shapes is not None:
+            return dict(zip(self.inputs, self.input_shapes, strict=True))
+        if input_shape is None:
+            raise ValueError("input_shape must be given: the model does not say the shapes of its inputs")
+        return self.named(input_shape, "input_shape")
 
     def named(self, x: Any, argument: str = "x") -> dict[str, Any]:
         """`x` as a dict by input name. Raises `ValueError`, naming the `argument`, where it is none and must be one."""
@@ -196,8 +212,10 @@ class Model:
                 raise ValueError(f"{word} has {_listed(set(tree) - known)}; the model's nodes are {_listed(known)}")
 
 
-def sequential(layers: Iterable[Layer], *, names: Sequence[str] | None = None) -> Model:
-    """A chain of layers, from the input `"input"` to the last.
+def sequential(
+    layers: Iterable[Layer], *, names: Sequence[str] | None = None, input_shape: Shape | None = None
+) -> Model:
+    """A chain of layers, from the input `"input"` to the last; `input_shape`, where it is known, is one example's.
 
     Nodes are named as Keras names layers, `"conv1d"`, `"conv1d_1"`, ..., unless `names` has one for each layer.
     Raises `ValueError` for no layer at all and for a wrong number of names.
@@ -216,7 +234,7 @@ def sequential(layers: Iterable[Layer], *, names: Sequence[str] | None = None) -
         raise ValueError(f"names must have one name for each of {len(layers)} layers, got {len(names)}")
     reads = ("input", *names)
     nodes = tuple(Node(name, layer, (read,)) for name, layer, read in zip(names, layers, reads, strict=False))
-    return Model(nodes, ("input",), (names[-1],))
+    return Model(nodes, ("input",), (names[-1],), None if input_shape is None else (input_shape,))
 
 
 def _keras_names(layers: Sequence[Layer]) -> list[str]:

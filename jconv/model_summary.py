@@ -14,9 +14,9 @@ HEADS = ("node", "layer", "reads", "output", "params", "sees", "FLOPs")
 RIGHT = ("params", "sees", "FLOPs")
 
 
-def summary(model: Model, input_shape: Any) -> str:
+def summary(model: Model, input_shape: Any = None) -> str:
     """The table of a model for one example of `input_shape`; see `Model.summary`."""
-    shapes = {**model.named(input_shape, "input_shape"), **model.output_shapes(input_shape)}
+    shapes = {**model.named_shapes(input_shape), **model.output_shapes(input_shape)}
     params, state = jax.eval_shape(lambda key: model.init(key, input_shape), jax.random.key(0))
     fields = receptive_fields(model)
     rows: list[tuple[str, ...]] = []

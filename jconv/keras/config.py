@@ -111,6 +111,20 @@ def integers(value: Any) -> tuple[int, ...]:
     return tuple(integer(v) for v in value)
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list."""
+    if not isinstance(value, list):
+        raise ValueError("must be a list")
+    return value
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+    return value
+
+
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """As `read`, but null is None."""
     return lambda value: None if value is None else read(value)

@@ -1,4 +1,4 @@
-"""An activation as a layer of its own."""
+"""Activations as layers of their own: any by its name, and those that have options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import activations, activations_numpy
-from .base import Array, Layer, Shape, activated, speaking_for
+from ..geometry import is_integer
+from .base import Array, Layer, Shape, activated, check_inputs, check_number, several, speaking_for
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,171 @@ class Activation(Layer):
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         return activations_numpy.resolve(self.activation)(x)
+
+
+class _Elementwise(Layer):
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+@dataclass(frozen=True)
+class ReLU(_Elementwise):
+    """Keras's `ReLU`: `x` above `threshold`, `negative_slope * (x - threshold)` below it, `max_value` at most.
+
+    Keras takes `x` for zero below the threshold and caps it before it adds what the slope gives, so a `max_value` of
+    None is no cap. Raises `ValueError` for a negative number.
+
+    >>> ReLU(6, 0.5, 1).apply({}, {}, jnp.array([-1.0, 0.5, 2.0, 9.0]))[0].tolist()
+    [-1.0, -0.25, 2.0, 6.0]
+    """
+
+    max_value: float | None = None
+    negative_slope: float = 0.0
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            if self.max_value is not None:
+                check_number("max_value", self.max_value, low=0)
+            check_number("negative_slope", self.negative_slope, low=0)
+            check_number("threshold", self.threshold, low=0)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        if self.negative_slope and self.max_value is None and not self.threshold:
+            return jax.nn.leaky_relu(x, self.negative_slope)
+        y = jnp.where(x > self.threshold, x, 0) if self.threshold else jax.nn.relu(x)
+        y = y if self.max_value is None else jnp.minimum(y, self.max_value)
+        return y - self.negative_slope * jax.nn.relu(self.threshold - x) if self.negative_slope else y
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        y: Array = np.where(x.real > self.threshold, x, 0)
+        if self.max_value is not None:
+            y = np.where(y.real > self.max_value, self.max_value, y)
+        return y + self.negative_slope * np.where(x.real < self.threshold, x - self.threshold, 0)
+
+
+@dataclass(frozen=True)
+class ThresholdedReLU(_Elementwise):
+    """Keras 2's `ThresholdedReLU`: `x` above `theta`, zero elsewhere. Raises `ValueError` for a negative `theta`.
+
+    >>> ThresholdedReLU().apply({}, {}, jnp.array([0.5, 2.0]))[0].tolist()
+    [0.0, 2.0]
+    """
+
+    theta: float = 1.0
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_number("theta", self.theta, low=0)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.where(jnp.asarray(x) > self.theta, x, 0)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return np.where(x.real > self.theta, x, 0)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(_Elementwise):
+    """Keras's `LeakyReLU`: `negative_slope * x` below zero. Keras 2 called the slope `alpha`.
+
+    As a name, `Activation("leaky_relu")`, the slope is 0.2; as a layer it is 0.3, both as in Keras. Raises `ValueError`
+    for a negative slope.
+
+    >>> LeakyReLU(0.5).apply({}, {}, jnp.array([-2.0, 2.0]))[0].tolist()
+    [-1.0, 2.0]
+    """
+
+    negative_slope: float = 0.3
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_number("negative_slope", self.negative_slope, low=0)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jax.nn.leaky_relu(jnp.asarray(x), self.negative_slope)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return np.where(x.real >= 0, x, self.negative_slope * x)
+
+
+@dataclass(frozen=True)
+class ELU(_Elementwise):
+    """Keras's `ELU`: `alpha * (exp(x) - 1)` below zero. Raises `ValueError` for an `alpha` that is no number.
+
+    >>> ELU(2.0).apply({}, {}, jnp.array([-100.0, 2.0]))[0].tolist()
+    [-2.0, 2.0]
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_number("alpha", self.alpha)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jax.nn.elu(jnp.asarray(x), self.alpha)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return np.where(x.real > 0, x, self.alpha * np.expm1(np.where(x.real > 0, 0, x)))
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Keras's `Softmax` over `axis`, or over several axes at once; axes count the batch as 0, as in Keras.
+
+    With `inputs=("x", "mask")` it reads a mask with as many axes as `x`, each of its size or 1. Where the mask is not
+    above 0.5 the output is zero and `x` counts for nothing. Where all of an axis is masked out, every output is zero.
+    Raises `ValueError` for the batch axis, an axis that `x` has not, and other inputs.
+
+    >>> Softmax().apply({}, {}, jnp.array([[1.0, 1.0]]))[0].tolist()
+    [[0.5, 0.5]]
+    >>> masked = Softmax(inputs=("x", "mask"))
+    >>> masked.apply({}, {}, (jnp.array([[1.0, 1.0]]), jnp.array([[True, False]])))[0].tolist()
+    [[1.0, 0.0]]
+    """
+
+    axis: int | tuple[int, ...] = -1
+    inputs: tuple[str, ...] = ("x",)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.axis, list):
+            object.__setattr__(self, "axis", tuple(self.axis))
+        if not self._axes or not all(is_integer(axis) and axis != 0 for axis in self._axes):
+            raise ValueError(f"Softmax: axis must be an integer other than 0, the batch, or several, got {self.axis!r}")
+        check_inputs(self, ("x",), ("x", "mask"))
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape of `x`."""
+        shape = tuple(input_shape[0] if self.merges else input_shape)
+        if self.merges and not (several(input_shape) and len(input_shape) == 2 and _covers(*input_shape)):
+            raise ValueError(
+                f"Softmax needs x and a mask with as many axes, each of the same size or 1, got shapes {input_shape}"
+            )
+        rank = len(shape) + 1
+        if not all(0 < (axis + rank if axis < 0 else axis) < rank for axis in self._axes):
+            raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
+        return shape
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return self.axis if isinstance(self.axis, tuple) else (self.axis,)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.merges else (jnp.asarray(x), True)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        # Keras's number for what is masked out; a softmax over nothing else is zeroed afterwards.
+        y = jax.nn.softmax(jnp.where(mask, wide, -1e9), axis=self._axes)
+        return jnp.where(mask, y, 0).astype(x.dtype)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        x, mask = (x[0], x[1].real > 0.5) if self.merges else (x, True)
+        hidden: Array = np.where(mask, x, -1e9)
+        e = np.exp(hidden - hidden.real.max(axis=self._axes, keepdims=True))
+        return np.where(mask, e / e.sum(axis=self._axes, keepdims=True), 0)
+
+
+def _covers(shape: Any, mask: Any) -> bool:
+    return len(mask) == len(shape) and all(b in (a, 1, None) or a is None for a, b in zip(shape, mask, strict=True))

@@ -11,6 +11,7 @@ Shapes are those of one example, without the batch axis: `(length, channels)`. A
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
@@ -172,6 +173,38 @@ def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:
             f"{type(layer).__name__} needs an input of shape (length, channels) after the batch axis, got {input_shape}"
         )
     return input_shape
+
+
+def check_number(name: str, value: Any, *, low: float = -math.inf, high: float = math.inf) -> None:
+    """Raise `ValueError` unless `value` is a finite number from `low` to `high`."""
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        least = f" of at least {low}" if high == math.inf else f" from {low} to {high}"
+        raise ValueError(f"{name} must be a number{'' if low == -math.inf else least}, got {value!r}")
+
+
+def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless the layer's `inputs` are one of the tuples `known`; a list becomes a tuple."""
+    object.__setattr__(layer, "inputs", tuple(layer.inputs))
+    if layer.inputs not in known:
+        raise ValueError(f"{type(layer).__name__}: inputs must be {' or '.join(map(str, known))}, got {layer.inputs}")
+
+
+def masked_shape(layer: Layer, input_shape: Any) -> Shape:
+    """The shape of a value that is read with its mask; raises `ValueError` unless the mask has its leading axes."""
+    if not several(input_shape) or len(input_shape) != 2 or not _may_mask(*input_shape):
+        raise ValueError(
+            f"{type(layer).__name__} needs a value and a mask of its shape without the last axis, "
+            f"got shapes {input_shape}"
+        )
+    return tuple(input_shape[0])
+
+
+def _may_mask(shape: Any, mask: Any) -> bool:
+    # An unknown size may turn out to be the known one.
+    return len(mask) == len(shape) - 1 and all(
+        size == other or None in (size, other) for size, other in zip(shape, mask, strict=False)
+    )
 
 
 def known_sizes(layer: Layer, input_shape: Any) -> None:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array, Layer, Shape, Window, sequence_shape
+from .base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
 
 
 class _GlobalPooling(Layer):
@@ -30,17 +30,42 @@ class _GlobalPooling(Layer):
 class GlobalAveragePooling1D(_GlobalPooling):
     """Keras's `GlobalAveragePooling1D`: the mean over the length.
 
+    With `inputs=("sequence", "mask")` it reads a mask (batch, length) too and takes the mean of the samples that the
+    mask counts, which is NaN where there is none. bfloat16 and float16 accumulate in float32. Raises `ValueError` for
+    other inputs.
+
     >>> GlobalAveragePooling1D().apply({}, {}, jnp.array([[[1.0], [3.0]]]))[0].tolist()
     [[2.0]]
+    >>> masked = GlobalAveragePooling1D(inputs=("sequence", "mask"))
+    >>> masked.apply({}, {}, (jnp.array([[[1.0], [3.0]]]), jnp.array([[False, True]])))[0].tolist()
+    [[3.0]]
     """
 
     keepdims: bool = False
+    inputs: tuple[str, ...] = ("sequence",)
+
+    def __post_init__(self) -> None:
+        check_inputs(self, ("sequence",), ("sequence", "mask"))
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(channels,)`, or `(1, channels)` with `keepdims`."""
+        return super().output_shape(masked_shape(self, input_shape) if self.merges else input_shape)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
+        if not self.merges:
+            return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
+        sequence, mask = jnp.asarray(x[0]), jnp.asarray(x[1])[..., None] != 0
+        wide = jnp.promote_types(sequence.dtype, jnp.float32)
+        total = jnp.where(mask, sequence.astype(wide), 0).sum(axis=-2, keepdims=self.keepdims)
+        return (total / mask.astype(wide).sum(axis=-2, keepdims=self.keepdims)).astype(sequence.dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return x.mean(axis=-2, keepdims=self.keepdims)
+        if not self.merges:
+            return x.mean(axis=-2, keepdims=self.keepdims)
+        mask = x[1][..., None].real != 0
+        total = np.where(mask, x[0], 0).sum(axis=-2, keepdims=self.keepdims)
+        with np.errstate(invalid="ignore"):
+            return total / mask.sum(axis=-2, keepdims=self.keepdims)
 
 
 @dataclass(frozen=True)

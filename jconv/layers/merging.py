@@ -1,18 +1,23 @@
-"""Layers that read several inputs and return one."""
+"""Layers that read several inputs and return one, value by value or side by side.
+
+In the layers that work value by value an axis of size 1 goes with any other, and an input of fewer axes is taken to
+lack the first ones after the batch, as in Keras: (features,) goes with (length, features).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from itertools import zip_longest
+from operator import add, mul, or_
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array, Layer, Shape
+from .base import Array, Layer, Shape, masked_shape, several
 
 
 class _Merging(Layer):
@@ -21,41 +26,222 @@ class _Merging(Layer):
         """True."""
         return True
 
-    def _same_rank(self, input_shape: Any) -> None:
-        """Raise `ValueError` unless there is at least one shape and all have the same number of axes."""
-        kind = type(self).__name__
-        if not input_shape or not all(isinstance(shape, (tuple, list)) for shape in input_shape):
-            raise ValueError(f"{kind} needs a tuple of shapes, one for each input, got {input_shape}")
-        if len({len(shape) for shape in input_shape}) > 1:
-            raise ValueError(f"{kind} needs inputs with the same number of axes, got shapes {_joined(input_shape)}")
+    def _several(self, input_shape: Any) -> None:
+        """Raise `ValueError` unless there is at least one shape."""
+        if not several(input_shape):
+            raise ValueError(f"{type(self).__name__} needs a tuple of shapes, one for each input, got {input_shape}")
+
+
+class _Elementwise(_Merging):
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape that the inputs broadcast to."""
+        self._several(input_shape)
+        return self._common(input_shape)
+
+    def _common(self, shapes: Any) -> Shape:
+        out = []
+        for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
+            wide = {size for size in sizes if size != 1}
+            # An unknown size may turn out to be the known one.
+            known = wide - {None} or wide
+            if len(known) > 1:
+                raise ValueError(
+                    f"{type(self).__name__} needs inputs of the same shape, or size 1, got shapes {_joined(shapes)}"
+                )
+            out.append(known.pop() if known else 1)
+        return tuple(reversed(out))
+
+
+def aligned(arrays: Any) -> list[Any]:
+    """Arrays of NumPy or JAX with as many axes as the one that has most, those of size 1 after the batch.
+
+    >>> [a.shape for a in aligned([np.ones((2, 3)), np.ones((2, 5, 3))])]
+    [(2, 1, 3), (2, 5, 3)]
+    """
+    rank = max(a.ndim for a in arrays)
+    return [a.reshape(*a.shape[:1], *(1,) * (rank - a.ndim), *a.shape[1:]) for a in arrays]
 
 
 @dataclass(frozen=True)
-class Add(_Merging):
-    """Keras's `Add`: the sum of its inputs, where an axis of size 1 goes with any other.
+class Add(_Elementwise):
+    """Keras's `Add`: the sum of its inputs.
 
     >>> Add().apply({}, {}, (jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
     [[2.0, 2.0]]
     """
 
-    def output_shape(self, input_shape: Any) -> Shape:
-        """The shape that the inputs broadcast to."""
-        self._same_rank(input_shape)
-        out = []
-        for sizes in zip(*input_shape, strict=True):
-            wide = {size for size in sizes if size != 1}
-            # An unknown size may turn out to be the known one.
-            known = wide - {None} or wide
-            if len(known) > 1:
-                raise ValueError(f"Add needs inputs of the same shape, or size 1, got shapes {_joined(input_shape)}")
-            out.append(known.pop() if known else 1)
-        return tuple(out)
-
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return reduce(add, (jnp.asarray(a) for a in x))
+        return reduce(add, aligned([jnp.asarray(a) for a in x]))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return reduce(add, x)
+        return reduce(add, aligned(x))
+
+
+@dataclass(frozen=True)
+class Subtract(_Elementwise):
+    """Keras's `Subtract`: the first of its two inputs less the second.
+
+    >>> Subtract().apply({}, {}, (jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
+    [[0.0, 0.0]]
+    """
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape that the two inputs broadcast to."""
+        self._several(input_shape)
+        if len(input_shape) != 2:
+            raise ValueError(f"Subtract needs two inputs, got shapes {_joined(input_shape)}")
+        return self._common(input_shape)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        first, second = aligned([jnp.asarray(a) for a in x])
+        return first - second
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        first, second = aligned(x)
+        return first - second
+
+
+@dataclass(frozen=True)
+class Average(_Elementwise):
+    """Keras's `Average`: the mean of its inputs. bfloat16 and float16 are summed in float32.
+
+    >>> Average().apply({}, {}, (jnp.ones((1, 2)), jnp.zeros((1, 2))))[0].tolist()
+    [[0.5, 0.5]]
+    """
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        arrays = aligned([jnp.asarray(a) for a in x])
+        dtype = jnp.result_type(*arrays)
+        wide = jnp.promote_types(dtype, jnp.float32)
+        return (reduce(add, (a.astype(wide) for a in arrays)) / len(arrays)).astype(dtype)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return reduce(add, aligned(x)) / len(x)
+
+
+class _Masked(_Elementwise):
+    """Those whose values change where an input has a mask."""
+
+    inputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        names = tuple(self.inputs)
+        object.__setattr__(self, "inputs", names)
+        for name, before in zip(names, ("mask", *names), strict=False):
+            if name not in ("value", "mask") or name == before == "mask":
+                raise ValueError(
+                    f"{type(self).__name__}: inputs must be of 'value' and 'mask', each mask after the value that it "
+                    f"is of, got {names}"
+                )
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The shape that the values broadcast to."""
+        self._several(input_shape)
+        if self.inputs and len(self.inputs) != len(input_shape):
+            raise ValueError(
+                f"{type(self).__name__} needs {len(self.inputs)} inputs, {self.inputs}, "
+                f"got shapes {_joined(input_shape)}"
+            )
+        pairs = self._pairs(input_shape)
+        if len({len(value) for value, mask in pairs}) > 1 and len(pairs) < len(input_shape):
+            raise ValueError(
+                f"{type(self).__name__} needs values with as many axes as each other where some have masks, "
+                f"got shapes {_joined(input_shape)}"
+            )
+        return self._common([value if mask is None else masked_shape(self, (value, mask)) for value, mask in pairs])
+
+    def _pairs(self, x: Any) -> list[tuple[Any, Any]]:
+        """Each value with its mask or None."""
+        names = self.inputs or ("value",) * len(x)
+        after = (*zip(names, x, strict=True), (None, None))
+        return [
+            (value, after[i + 1][1] if after[i + 1][0] == "mask" else None)
+            for i, (name, value) in enumerate(after[:-1])
+            if name == "value"
+        ]
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        pairs = self._pairs([jnp.asarray(a) for a in x])
+        masks = [None if mask is None else (mask != 0)[..., None] for _, mask in pairs]
+        return self._merged(jnp, aligned([value for value, _ in pairs]), masks)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        pairs = self._pairs(x)
+        masks = [None if mask is None else (mask.real != 0)[..., None] for _, mask in pairs]
+        return self._merged(np, aligned([value for value, _ in pairs]), masks)
+
+    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+        """The merged values, in NumPy or JAX; masks are (..., 1) of booleans, or None."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Multiply(_Masked):
+    """Keras's `Multiply`: the product of its inputs.
+
+    `inputs`, by default only values, names what each input is: `("value", "mask", "value")` are two values, of which
+    the first has a mask. As in Keras a value counts as 1 where its mask does not count it, and the product is 0 where
+    all values have masks and none counts. Raises `ValueError` for a mask that follows no value.
+
+    >>> Multiply().apply({}, {}, (2 * jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
+    [[2.0, 2.0]]
+    """
+
+    inputs: tuple[str, ...] = ()
+
+    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+        pairs = zip(values, masks, strict=True)
+        product = reduce(mul, (v if mask is None else library.where(mask, v, 1) for v, mask in pairs))
+        return product if any(mask is None for mask in masks) else library.where(reduce(or_, masks), product, 0)
+
+
+class _Extreme(_Masked):
+    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+        out, counted = values[0], masks[0]
+        for value, mask in zip(values[1:], masks[1:], strict=True):
+            # In Keras's order, which matters where neither counts.
+            value = value if mask is None else library.where(mask, value, out)
+            out = out if counted is None else library.where(counted, out, value)
+            counted = None if counted is None or mask is None else counted | mask
+            out = self._further(library, out, value)
+        return out
+
+    def _further(self, library: Any, a: Any, b: Any) -> Any:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Maximum(_Extreme):
+    """Keras's `Maximum`: the greatest of its inputs, value by value. Two that tie share the gradient equally.
+
+    `inputs` are those of `Multiply`. As in Keras a value that its mask does not count gives way to the greatest before
+    it, and that, where no mask counts it, to the value. Of masks, the maximum is where any of them counts. Raises
+    `ValueError` for a mask that follows no value.
+
+    >>> Maximum().apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 0.0]])))[0].tolist()
+    [[3.0, 2.0]]
+    """
+
+    inputs: tuple[str, ...] = ()
+
+    def _further(self, library: Any, a: Any, b: Any) -> Any:
+        return jnp.maximum(a, b) if library is jnp else np.where(a.real >= b.real, a, b)
+
+
+@dataclass(frozen=True)
+class Minimum(_Extreme):
+    """Keras's `Minimum`: the least of its inputs, value by value. Two that tie share the gradient equally.
+
+    `inputs` and their masks are those of `Maximum`. Raises `ValueError` for a mask that follows no value.
+
+    >>> Minimum().apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 0.0]])))[0].tolist()
+    [[1.0, 0.0]]
+    """
+
+    inputs: tuple[str, ...] = ()
+
+    def _further(self, library: Any, a: Any, b: Any) -> Any:
+        return jnp.minimum(a, b) if library is jnp else np.where(a.real <= b.real, a, b)
 
 
 @dataclass(frozen=True)
@@ -76,7 +262,11 @@ class Concatenate(_Merging):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shapes' common sizes, and their sum along `axis`."""
-        self._same_rank(input_shape)
+        self._several(input_shape)
+        if len({len(shape) for shape in input_shape}) > 1:
+            raise ValueError(
+                f"Concatenate needs inputs with the same number of axes, got shapes {_joined(input_shape)}"
+            )
         rank = len(input_shape[0]) + 1
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:

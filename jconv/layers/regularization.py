@@ -1,37 +1,33 @@
-"""Dropout: active in training alone, with an explicit key."""
+"""Layers for training alone: they draw with an explicit key, or add to a loss, and else are the identity."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from ..activations_numpy import SELU_ALPHA, SELU_SCALE
+from ..geometry import is_integer
 from ..reference import exact
-from .base import Array, Layer, Shape
+from .base import Array, Layer, Shape, check_number, sequence_shape, speaking_for
+
+NoiseShape = tuple[int | None, ...] | None
 
 
-@dataclass(frozen=True)
-class Dropout(Layer):
-    """Keras's `Dropout`: in training each value is zero with probability `rate`, else divided by `1 - rate`.
+class _Drawing(Layer):
+    """What they share; a subclass draws in `_drawn`."""
 
-    Raises `ValueError` for a rate outside 0 to 1, and in training with a rate above 0 and no key.
-
-    >>> x = jnp.ones((2, 3))
-    >>> Dropout(0.5).apply({}, {}, x)[0].tolist()
-    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
-    >>> y, _ = Dropout(0.5).apply({}, {}, x, training=True, key=jax.random.key(0))
-    >>> sorted(set(y.ravel().tolist()))
-    [0.0, 2.0]
-    """
-
-    rate: float
+    # The field that is zero where nothing is drawn, and what is drawn.
+    amount: ClassVar[str] = "rate"
+    drawing: ClassVar[str] = "mask"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rate, (int, float)) or not 0 <= self.rate <= 1:
-            raise ValueError(f"Dropout: rate must be a number from 0 to 1, got {self.rate!r}")
+        with speaking_for(self):
+            check_number(self.amount, getattr(self, self.amount), low=0, high=1)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -46,23 +42,217 @@ class Dropout(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """`(y, state)`; outside training `y` is `x`."""
+        """`(y, state)`; outside training `y` is `x`. Raises `ValueError` in training without a key."""
         self.check(params, state, x)
-        x = jnp.asarray(x)
-        if not training or self.rate == 0:
+        x, amount = jnp.asarray(x), getattr(self, self.amount)
+        if not training or amount == 0:
             return x, dict(state)
         if key is None:
-            raise ValueError(f"Dropout: training with rate={self.rate} needs a key, got None")
-        kept = jax.random.bernoulli(key, 1 - self.rate, x.shape)
-        # With rate 1 nothing is kept and the scale does not matter, but 1 / 0 would still poison the gradient.
-        scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
-        return jnp.where(kept, x * scale, 0), dict(state)
+            raise ValueError(f"{type(self).__name__}: training with {self.amount}={amount} needs a key, got None")
+        return self._drawn(x, key), dict(state)
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """`x`; raises `ValueError` in training with a rate above 0, whose mask has no NumPy form."""
+        """`x`; raises `ValueError` in training with anything to draw, which has no NumPy form."""
         self.check(params, state, x)
-        if training and self.rate > 0:
-            raise ValueError(f"Dropout: the reference has no mask for training with rate={self.rate}; use rate=0")
+        amount = getattr(self, self.amount)
+        if training and amount > 0:
+            raise ValueError(
+                f"{type(self).__name__}: the reference has no {self.drawing} for training with "
+                f"{self.amount}={amount}; use {self.amount}=0"
+            )
         return exact(x)
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        raise NotImplementedError
+
+
+class _Shared(_Drawing):
+    """Those with a `noise_shape`, in which a size of 1 shares a draw along its axis and None is the size of `x`."""
+
+    noise_shape: NoiseShape
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shape = self.noise_shape
+        if shape is None:
+            return
+        if not isinstance(shape, (tuple, list)) or not all(s is None or (is_integer(s) and s > 0) for s in shape):
+            raise ValueError(
+                f"{type(self).__name__}: noise_shape must be None or a tuple of None and integers of at least 1, "
+                f"got {shape!r}"
+            )
+        object.__setattr__(self, "noise_shape", tuple(shape))
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape, to which the `noise_shape` must broadcast."""
+        self._fit((None, *input_shape))
+        return tuple(input_shape)
+
+    def _fit(self, shape: Any) -> Any:
+        """The shape of what is drawn for `x` of a shape, the batch included."""
+        if self.noise_shape is None:
+            return shape
+        drawn = len(self.noise_shape) == len(shape) and all(
+            noise in (None, 1, size) or size is None for noise, size in zip(self.noise_shape, shape, strict=True)
+        )
+        if not drawn:
+            raise ValueError(
+                f"{type(self).__name__}: noise_shape={self.noise_shape}, the batch first, does not broadcast to "
+                f"x of shape {shape}"
+            )
+        return tuple(size if noise is None else noise for noise, size in zip(self.noise_shape, shape, strict=True))
+
+
+@dataclass(frozen=True)
+class Dropout(_Shared):
+    """Keras's `Dropout`: in training each value is zero with probability `rate`, else divided by `1 - rate`.
+
+    `noise_shape`, the batch axis first, is the shape of what is drawn: along an axis where it is 1 all values share a
+    draw, and None is the size of `x`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not
+    broadcast to `x`, and in training with a rate above 0 and no key.
+
+    >>> x = jnp.ones((2, 3))
+    >>> Dropout(0.5).apply({}, {}, x)[0].tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    >>> y, _ = Dropout(0.5).apply({}, {}, x, training=True, key=jax.random.key(0))
+    >>> sorted(set(y.ravel().tolist()))
+    [0.0, 2.0]
+    """
+
+    rate: float
+    noise_shape: NoiseShape = None
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        kept = jax.random.bernoulli(key, 1 - self.rate, self._fit(x.shape))
+        return _scaled(x, kept, self.rate)
+
+
+@dataclass(frozen=True)
+class SpatialDropout1D(_Drawing):
+    """Keras's `SpatialDropout1D`: `Dropout` of whole channels (batch, length, channels), one draw for all the length.
+
+    Raises `ValueError` as `Dropout`.
+
+    >>> x = jnp.ones((1, 2, 4))
+    >>> y, _ = SpatialDropout1D(0.5).apply({}, {}, x, training=True, key=jax.random.key(0))
+    >>> bool((y[:, 0] == y[:, 1]).all())
+    True
+    """
+
+    rate: float
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        return tuple(sequence_shape(self, input_shape))
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        kept = jax.random.bernoulli(key, 1 - self.rate, (x.shape[0], 1, x.shape[2]))
+        return _scaled(x, kept, self.rate)
+
+
+def _scaled(x: jax.Array, kept: jax.Array, rate: float) -> jax.Array:
+    # With rate 1 nothing is kept and the scale does not matter, but 1 / 0 would still poison the gradient.
+    scale = 1 / (1 - rate) if rate < 1 else 0.0
+    return jnp.where(kept, x * scale, 0)
+
+
+@dataclass(frozen=True)
+class GaussianDropout(_Drawing):
+    """Keras's `GaussianDropout`: in training each value times a normal draw of mean 1 and variance `rate / (1 - rate)`.
+
+    Raises `ValueError` for a rate outside 0 to 1, and in training with a rate above 0 and no key, or with a rate of 1,
+    whose variance is infinite.
+
+    >>> GaussianDropout(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
+    [1.0, 1.0]
+    """
+
+    drawing = "noise"
+
+    rate: float
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        _below_one(self, self.rate)
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+        return x * (1 + deviation * jax.random.normal(key, x.shape, x.dtype))
+
+
+@dataclass(frozen=True)
+class GaussianNoise(_Drawing):
+    """Keras's `GaussianNoise`: in training each value plus a normal draw of mean 0 and standard deviation `stddev`.
+
+    Raises `ValueError` for a `stddev` outside 0 to 1, which are Keras's bounds, and in training with one above 0 and
+    no key.
+
+    >>> GaussianNoise(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
+    [1.0, 1.0]
+    """
+
+    amount = "stddev"
+    drawing = "noise"
+
+    stddev: float
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        return x + self.stddev * jax.random.normal(key, x.shape, x.dtype)
+
+
+@dataclass(frozen=True)
+class AlphaDropout(_Shared):
+    """Keras's `AlphaDropout`, which keeps the mean 0 and the variance 1 of what a `"selu"` gives.
+
+    In training each value is, with probability `rate`, the least that selu gives, and then all are scaled and moved
+    so that mean and variance stay (Klambauer et al., Self-Normalizing Neural Networks, 2017). `noise_shape` is that
+    of `Dropout`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not broadcast to `x`,
+    and in training with a rate above 0 and no key, or with a rate of 1, whose scale is infinite.
+
+    >>> AlphaDropout(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
+    [1.0, 1.0]
+    """
+
+    rate: float
+    noise_shape: NoiseShape = None
+
+    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        _below_one(self, self.rate)
+        least = -SELU_ALPHA * SELU_SCALE
+        kept = jax.random.bernoulli(key, 1 - self.rate, self._fit(x.shape))
+        scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
+        return scale * jnp.where(kept, x, least) - scale * least * self.rate
+
+
+def _below_one(layer: Layer, rate: float) -> None:
+    if rate == 1:
+        raise ValueError(f"{type(layer).__name__}: rate must be below 1 in training, got {rate}")
+
+
+@dataclass(frozen=True)
+class ActivityRegularization(Layer):
+    """Keras's `ActivityRegularization`: the identity. `l1` and `l2` are kept for a loss that the caller may add.
+
+    Keras adds `l1 * sum(abs(x)) + l2 * sum(x ** 2)` to the loss; here a layer has no loss. Raises `ValueError` for
+    factors that are no numbers.
+
+    >>> ActivityRegularization(l2=0.1).apply({}, {}, jnp.ones(2))[0].tolist()
+    [1.0, 1.0]
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_number("l1", self.l1)
+            check_number("l2", self.l2)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        return tuple(input_shape)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.asarray(x)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return x

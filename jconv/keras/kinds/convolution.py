@@ -22,15 +22,18 @@ SHARED = (
     Key("use_bias", "use_bias", flag),
 )
 MULTIPLIER = Key("depth_multiplier", "depth_multiplier", integer)
+# Keras 2 writes the groups that these layers inherit and do not use.
+UNGROUPED = (("groups", 1),)
 
 KINDS = (
     Kind("Conv1D", Conv1D, (FILTERS, *SHARED, Key("groups", "groups", integer)), channels_first=True),
-    Kind("DepthwiseConv1D", DepthwiseConv1D, (*SHARED, MULTIPLIER), channels_first=True),
-    Kind("SeparableConv1D", SeparableConv1D, (FILTERS, *SHARED, MULTIPLIER), channels_first=True),
+    Kind("DepthwiseConv1D", DepthwiseConv1D, (*SHARED, MULTIPLIER), channels_first=True, fixed=UNGROUPED),
+    Kind("SeparableConv1D", SeparableConv1D, (FILTERS, *SHARED, MULTIPLIER), channels_first=True, fixed=UNGROUPED),
     Kind(
         "Conv1DTranspose",
         Conv1DTranspose,
         (FILTERS, *SHARED, Key("output_padding", "output_padding", optional(single), optional(listed))),
         channels_first=True,
+        fixed=UNGROUPED,
     ),
 )

@@ -1,0 +1,144 @@
+"""What a Keras file holds, whichever of its forms it has: a config and arrays by path.
+
+- `.keras`: a zip archive of `config.json`, `metadata.json` and `model.weights.h5` (or `.npz`); also unzipped, a folder.
+- `.h5`: an HDF5 file with the config in an attribute and the arrays layer by layer, the form of Keras 2.
+- `.weights.h5`: the arrays alone, in either arrangement.
+
+The form is told by the first bytes, not by the name.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from . import hdf5
+from .errors import KerasFileError
+from .limits import CONFIG_BYTES, Budget
+from .npz import NpzArrays
+from .text import parse
+from .zipped import members, read_member
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", ("model.weights.h5", "model.weights.npz")
+HDF5_MAGIC, ZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+
+
+class Arrays(Protocol):
+    """Arrays by their path."""
+
+    def paths(self) -> list[str]:
+        """The paths of all arrays."""
+        ...
+
+    def read(self, path: str) -> np.ndarray[Any, Any]:
+        """The array at a path; raises `KerasFileError` for one that is missing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contents:
+    """An open file's `config` (None for one of arrays alone), its `training` config, and its arrays.
+
+    `by_layer` is set, to the open HDF5 file, where the arrays are arranged layer by layer as in Keras 2.
+    """
+
+    config: dict[str, Any] | None
+    training: dict[str, Any] | None
+    arrays: Arrays
+    by_layer: hdf5.Hdf5Arrays | None = None
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
+    """The contents of a file while it is open; arrays may declare `max_bytes` in all.
+
+    Raises `KerasFileError` for a file that is none of Keras's forms or breaks a limit, and `OSError` for one that
+    cannot be opened.
+    """
+    path = Path(path)
+    budget = Budget(max_bytes)
+    if path.is_dir():
+        with _unzipped(path, budget) as contents:
+            yield contents
+        return
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise KerasFileError(f"{path.name} is not a file")
+    with path.open("rb") as file:
+        magic = file.read(len(HDF5_MAGIC))
+    if magic == HDF5_MAGIC:
+        with hdf5.opened(str(path), path.name, budget) as arrays:
+            yield _of_hdf5(arrays, path.name)
+    elif magic.startswith(ZIP_MAGIC):
+        with _archive(path) as archive, _zipped(archive, path.name, budget) as contents:
+            yield contents
+    else:
+        raise KerasFileError(f"{path.name} is neither a .keras archive nor an HDF5 file: it begins with {magic!r}")
+
+
+def _of_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
+    texts = {name: arrays.text(name) for name in ("model_config", "training_config")}
+    config, training = (None if t is None else parse(t, f"{name} of {what}") for name, t in texts.items())
+    layered = config is not None or bool(arrays.has_attribute("layer_names"))
+    return Contents(config, training, arrays, arrays if layered else None)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError) as error:
+        raise KerasFileError(f"{path.name} cannot be read as a zip archive: {error}") from None
+    with archive:
+        yield archive
+
+
+@contextmanager
+def _zipped(archive: zipfile.ZipFile, what: str, budget: Budget) -> Iterator[Contents]:
+    found = members(archive, what)
+
+    def read(name: str, budget: Budget) -> bytes:
+        return read_member(archive, found[name], f"{name} of {what}", budget)
+
+    with _contents(set(found), read, what, budget) as contents:
+        yield contents
+
+
+@contextmanager
+def _unzipped(folder: Path, budget: Budget) -> Iterator[Contents]:
+    names = {entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)}
+
+    def read(name: str, budget: Budget) -> bytes:
+        size = (folder / name).stat().st_size
+        budget.spend(size, f"{name} of {folder.name}")
+        return (folder / name).read_bytes()
+
+    with _contents(names, read, folder.name, budget) as contents:
+        yield contents
+
+
+@contextmanager
+def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Iterator[Contents]:
+    if CONFIG not in names:
+        raise KerasFileError(f"{what} has no {CONFIG}; a .keras archive has one")
+    config = parse(read(CONFIG, Budget(CONFIG_BYTES)), f"{CONFIG} of {what}")
+    weights = [name for name in WEIGHTS if name in names]
+    if not weights:
+        raise KerasFileError(f"{what} has neither {' nor '.join(WEIGHTS)}")
+    # The packed bytes are held beside the arrays, so both count; the first as their own.
+    data = read(weights[0], Budget(budget.limit))
+    name = f"{weights[0]} of {what}"
+    training = config.get("compile_config")
+    training = training if isinstance(training, dict) else None
+    if weights[0].endswith(".npz"):
+        yield Contents(config, training, NpzArrays(data, name, budget))
+        return
+    with hdf5.opened(data, name, budget) as arrays:
+        yield Contents(config, training, arrays)

@@ -1,0 +1,33 @@
+"""Keras's activations as layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...layers import ELU, Activation, LeakyReLU, ReLU, Softmax, ThresholdedReLU
+from ..config import integer, integers, number, optional
+from ..kind import Key, Kind, activation
+
+
+def _axes(value: Any) -> int | tuple[int, ...]:
+    """An axis, or several of them."""
+    return integers(value) if isinstance(value, (list, tuple)) else integer(value)
+
+
+KINDS = (
+    Kind("Activation", Activation, (Key("activation", "activation", activation),), mask="on"),
+    Kind(
+        "ReLU",
+        ReLU,
+        (
+            Key("max_value", "max_value", optional(number)),
+            Key("negative_slope", "negative_slope", number),
+            Key("threshold", "threshold", number),
+        ),
+        mask="on",
+    ),
+    Kind("ThresholdedReLU", ThresholdedReLU, (Key("theta", "theta", number),), mask="on"),
+    Kind("LeakyReLU", LeakyReLU, (Key("negative_slope", "negative_slope", number, older=("alpha",)),), mask="on"),
+    Kind("ELU", ELU, (Key("alpha", "alpha", number),), mask="on"),
+    Kind("Softmax", Softmax, (Key("axis", "axis", _axes),), mask="on", takes_mask=True),
+)

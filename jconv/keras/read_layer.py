@@ -1,0 +1,162 @@
+"""One layer of a config into a jconv layer: the kind by its class, then what every Keras layer has in common.
+
+The common part is made of layers around the layer: `trainable` false is `Frozen`, `data_format` channels first is
+`ChannelsFirst`, and a dtype policy is `InDtype`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer
+from .config import Config, as_dict, flag, one_of, optional, shortened, text
+from .errors import KerasFileError
+from .kind import Kind
+from .kinds import KINDS
+
+# Options of any layer that change neither outputs nor the gradients of a plain loss; regularizers are read elsewhere.
+HARMLESS = re.compile(
+    r"name|trainable|dtype|autocast|seed|build_config|batch_input_shape|input_shape|batch_shape|input_dtype"
+    r"|\w*_initializer|\w*_regularizer|\w*_constraint|implementation|time_major|lora_rank|lora_alpha|quantization_config"
+)
+# Of these, what must have no value, since the arrays of the file are then not the layer's own.
+ABSENT = ("lora_rank", "quantization_config")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+MODELS = ("Functional", "Model", "Sequential")
+
+
+@dataclass(frozen=True)
+class Custom:
+    """Layers that the user supplies, by a layer's name or its class, and the config's own place for messages."""
+
+    layers: Mapping[str, Layer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A layer as read: `base` before what every layer has in common, `wrap` that puts it around, and its kind."""
+
+    name: str
+    class_name: str
+    base: Layer
+    kind: Kind | None
+    wrap: Callable[[Layer], Layer]
+    place: str
+
+
+def entry_of(value: Any, place: str) -> tuple[str, str, Config, Config]:
+    """`(class_name, name, entry, config)` of a layer's dict, at `place` in the config."""
+    if not isinstance(value, dict):
+        raise KerasFileError(f"{place} must be an object that describes a layer, got {shortened(value)}")
+    entry = Config(value, place)
+    class_name = entry.get("class_name", text)
+    inner = entry.get("config", as_dict)
+    name = inner.get("name", value.get("name"))
+    if not isinstance(name, str) or not name:
+        entry.fail(f"a layer must have a name, got {shortened(name)}")
+    return class_name, name, entry, Config(inner, f"layer {name!a} ({ascii(class_name)[1:-1]}) at {place}")
+
+
+def read_layer(
+    value: Any,
+    place: str,
+    custom: Mapping[str, Layer],
+    read_model: Callable[[Any, str], Layer],
+    policy: str | None = None,
+) -> Read:
+    """The layer that `value`, an entry of a config at `place`, describes; `read_model` reads a model inside a layer.
+
+    `policy`, where there is one, is the model's: layers are then given their own type even where it is float32.
+
+    Raises `KerasFileError` for a class that jconv does not know and the user did not supply, and for options that it
+    does not have.
+    """
+    class_name, name, entry, config = entry_of(value, place)
+    supplied = custom.get(name, custom.get(class_name))
+    if supplied is not None:
+        return Read(name, class_name, supplied, None, lambda layer: layer, config.place)
+    kind = _kind(class_name, entry, config)
+
+    def inner(value: Any, place: str) -> Layer:
+        if isinstance(value, dict) and value.get("class_name") in MODELS:
+            return read_model(value, place)
+        found = read_layer(value, place, custom, read_model, policy)
+        return found.wrap(found.base)
+
+    base = kind.make(config, inner)
+    wrap = _common(kind, config, policy)
+    _check_rest(config)
+    return Read(name, class_name, base, kind, wrap, config.place)
+
+
+def _kind(class_name: str, entry: Config, config: Config) -> Kind:
+    module = entry.get("module", optional(text), None) or "keras"
+    registered = entry.get("registered_name", optional(text), None)
+    ours = re.match(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)", module) is not None
+    if ours and class_name in KINDS and (registered is None or registered == class_name):
+        return KINDS[class_name]
+    advice = "supply a jconv layer for it with custom_layers={name or class: layer}"
+    if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
+        return config.fail(f"holds Python code, which is never run; {advice}")
+    if ours and registered is None:
+        return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
+    return config.fail(f"is a class of its own, {module!a}.{class_name!a}, which is not imported; {advice}")
+
+
+def _common(kind: Kind, config: Config, policy: str | None) -> Callable[[Layer], Layer]:
+    frozen = not config.get("trainable", flag, True)
+    first = False
+    if kind.channels_first:
+        formats = one_of("channels_last", "channels_first")
+        first = config.get("data_format", optional(formats), None) == "channels_first"
+    dtype = dtype_of(config)
+    # One that is float32 says so only among others: a softmax in float32 after layers in bfloat16.
+    given = dtype if dtype != "float32" or policy is not None else None
+
+    def wrap(layer: Layer) -> Layer:
+        layer = Frozen(layer) if frozen else layer
+        layer = ChannelsFirst(layer) if first else layer
+        return InDtype(layer, given) if given else layer
+
+    return wrap
+
+
+def dtype_of(config: Config) -> str:
+    """The type that a layer computes in, from its `dtype`: a name or a policy."""
+
+    def read(value: Any) -> str:
+        if isinstance(value, dict):
+            if value.get("class_name") not in ("DTypePolicy", "Policy"):
+                raise ValueError("must be a type or a DTypePolicy; quantized layers are not read")
+            inner = value.get("config")
+            value = inner.get("name") if isinstance(inner, dict) else None
+        if value is None:
+            return "float32"
+        if isinstance(value, str) and value.removeprefix("mixed_") in DTYPES:
+            return value.removeprefix("mixed_")
+        raise ValueError(f"must be one of {', '.join(DTYPES)} or mixed_ before one")
+
+    return config.get("dtype", read, "float32")
+
+
+def _check_rest(config: Config) -> None:
+    for key in ABSENT:
+        if config.has(key):
+            config.fail(f"{key}={shortened(config.values[key])} is not read; save the model without it")
+    for key in config.unasked():
+        if not HARMLESS.fullmatch(key):
+            config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
+
+
+def with_inputs(read: Read, inputs: tuple[str, ...], options: Mapping[str, Any]) -> Layer:
+    """The layer as it is called: with the names of its `inputs` and the options of the call."""
+    changes: dict[str, Any] = dict(options)
+    if inputs and inputs != getattr(read.base, "inputs", inputs):
+        changes["inputs"] = inputs
+    try:
+        return read.wrap(replace(read.base, **changes) if changes else read.base)
+    except (ValueError, TypeError) as error:
+        raise KerasFileError(f"{read.place}: {error}") from None

@@ -1,0 +1,122 @@
+"""A model and its arrays into a file that Keras loads."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..model import Model
+from .container import CONFIG, METADATA, WEIGHTS
+from .errors import KerasFileError
+from .graph import Part
+from .kind import names_to_paths
+from .weights import copies_of, folders_of
+from .write_config import write_model
+
+# Whose config the written one is.
+KERAS_VERSION = "3.15.1"
+# The first date that a zip archive can say: with the present one, equal models would not make equal files.
+DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def save(
+    path: str | os.PathLike[str],
+    model: Model,
+    params: Mapping[str, Any],
+    state: Mapping[str, Any],
+    *,
+    input_shape: Any = None,
+) -> None:
+    """Write a `.keras` file, or for a path that ends in `.weights.h5` the arrays alone, that Keras 3 loads.
+
+    `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; it need not be
+    given where the model has `input_shapes`, as one that `load` returned has. Equal models make equal bytes. The file
+    is written beside its place and then renamed, so that there is never half of one.
+
+    Raises `KerasFileError` for a layer or an option that Keras does not have, and `ValueError` for arrays that do not
+    fit the model.
+    """
+    path = Path(path)
+    written = write_model(model, model.named_shapes(input_shape), params)
+    arrays = _arrays(written.parts, params, state)
+    if path.name.endswith(".weights.h5"):
+        data = _hdf5(arrays, written.parts)
+    elif path.suffix == ".keras":
+        data = _archive(written.config, _hdf5(arrays, written.parts))
+    else:
+        raise KerasFileError(f"the name of the file must end in .keras or .weights.h5, got {path.name!r}")
+    _write(path, data)
+
+
+def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Every array by its path in the file."""
+    arrays = {}
+    for part in parts:
+        assert part.layer is not None
+        own = {**params.get(part.key, {}), **state.get(part.key, {})}
+        wanted = part.layer.param_shapes(part.input_shape) | part.layer.state_shapes(part.input_shape)
+        if set(own) != set(wanted):
+            raise KerasFileError(f"node {part.key!r} needs arrays {sorted(wanted)}, got {sorted(own)}")
+        copies = copies_of(part.layer, part.kind)
+        paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
+        for name, shape in wanted.items():
+            array = np.asarray(own[name])
+            if array.shape != tuple(shape):
+                raise KerasFileError(f"node {part.key!r} needs {name} of shape {tuple(shape)}, got {array.shape}")
+            arrays[f"{part.folder}/{paths[name]}"] = array
+        arrays |= {f"{part.folder}/{path}": np.asarray(own[name]) for path, name in copies.items()}
+    return arrays
+
+
+def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], parts: list[Part]) -> bytes:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for part in parts:
+            # Keras writes each layer's own name beside its arrays.
+            file.create_group(f"{part.folder}/vars").attrs["name"] = part.name
+        for path, array in arrays.items():
+            half = array.dtype.name == "bfloat16"
+            data = file.create_dataset(path, data=array.view(np.uint16) if half else array)
+            if half:
+                data.attrs["dtype"] = "bfloat16"
+    return stream.getvalue()
+
+
+def _archive(config: Mapping[str, Any], weights: bytes) -> bytes:
+    members = {
+        METADATA: json.dumps({"keras_version": KERAS_VERSION, "date_saved": "1980-01-01@00:00:00"}).encode(),
+        CONFIG: json.dumps(config).encode(),
+        WEIGHTS[0]: weights,
+    }
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name, DATE), data)
+    return stream.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes a file for its owner alone; a new file has the permissions that the user's mask leaves.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

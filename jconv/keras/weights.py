@@ -1,0 +1,146 @@
+"""The file's arrays to the layers that they belong to, in both arrangements.
+
+Keras 3 puts each object's arrays in a folder, numbered. Keras 2 lists the arrays of each layer of the outermost model,
+those that are trained first, in the order of the layers that have some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer
+from ..model import Tree
+from .config import shortened
+from .container import Arrays
+from .errors import KerasFileError
+from .graph import Part
+from .hdf5 import Hdf5Arrays
+from .kind import names_to_paths
+from .nested import Nested
+
+# What a file has below a layer and jconv has no use for: the state of random generators.
+PASSED_OVER = ("seed_generator",)
+OLD_LAYERS = "_layer_checkpoint_dependencies"
+
+
+def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
+    """`(params, state)` from the folders of a Keras 3 file.
+
+    Raises `KerasFileError` for an array that is missing, too many, or of another shape than its layer needs.
+    """
+    paths = set(arrays.paths())
+    # Keras 2.12 and 2.13 had another name for the folder of all layers.
+    renamed = {p.replace(OLD_LAYERS, "layers"): p for p in paths if OLD_LAYERS in p}
+    used: set[str] = set()
+    params: Tree = {}
+    state: Tree = {}
+    for part in root.leaves():
+        wanted = _wanted(part)
+        if not wanted:
+            continue
+        found = {}
+        copies = copies_of(part.layer, part.kind)
+        for name, path in names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies).items():
+            whole = f"{part.folder}/{path}"
+            used.add(whole)
+            found[name] = arrays.read(renamed.get(whole, whole))
+        _place(part, found, wanted, params, state)
+        used.update(f"{part.folder}/{path}" for path in copies)
+        used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
+    called = tuple(f"{part.folder}/" for part in root.leaves() if part.kind is not None)
+    for path in sorted(set(renamed) | paths):
+        if path not in used and path.startswith(called) and not any(f"/{word}" in path for word in PASSED_OVER):
+            raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
+    return params, state
+
+
+def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
+    """`(params, state)` from a Keras 2 file, whose layers stand in `group`.
+
+    Raises `KerasFileError` where layers, arrays or shapes are not those of the model.
+    """
+    above = f"{group}/" if group else ""
+    lists = {name: file.texts("weight_names", f"{above}{name}") for name in file.texts("layer_names", group)}
+    stored = [(name, names) for name, names in lists.items() if names]
+    parts = [part for part in root.parts if _variables(part)]
+    if len(stored) != len(parts):
+        raise KerasFileError(f"the file has arrays for {len(stored)} layers, and its model has {len(parts)} with some")
+    params: Tree = {}
+    state: Tree = {}
+    for part, (name, names) in zip(parts, stored, strict=True):
+        variables = _variables(part)
+        if len(variables) != len(names):
+            raise KerasFileError(f"{part.place}: the file has {len(names)} arrays, and the layer {len(variables)}")
+        found: dict[str, dict[str, Any]] = {}
+        for (leaf, own, _), path in zip(variables, names, strict=True):
+            found.setdefault(leaf.key, {})[own] = file.read(f"{above}{name}/{path}")
+        for leaf in part.leaves():
+            if leaf.key in found:
+                _place(leaf, found[leaf.key], _wanted(leaf), params, state)
+    return params, state
+
+
+def bare(layer: Layer | None) -> Layer | None:
+    """The layer inside what every layer of Keras has in common."""
+    while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):
+        layer = layer.layer
+    return layer
+
+
+def folders_of(layer: Layer | None, kind: Any) -> dict[str, str]:
+    """Where a layer's prefixed arrays lie."""
+    return {} if kind is None else dict(kind.folders(bare(layer)))
+
+
+def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
+    """Where a layer's arrays lie a second time."""
+    return {} if kind is None else dict(kind.copies(bare(layer)))
+
+
+def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
+    if part.layer is None:
+        return {}
+    shape = part.input_shape
+    return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
+
+
+def _variables(part: Part) -> list[tuple[Part, str, bool]]:
+    """`(layer, array, whether it is trained)` in the order of a Keras 2 file: the trained ones first."""
+    found = []
+    for leaf in part.leaves():
+        trained = leaf.layer.param_shapes(leaf.input_shape) if leaf.layer else {}
+        found += [(leaf, name, name in trained) for name in _wanted(leaf)]
+    return [v for v in found if v[2]] + [v for v in found if not v[2]]
+
+
+def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], params: Tree, state: Tree) -> None:
+    """Put a layer's arrays into params and state, each of the shape that the layer needs."""
+    assert part.layer is not None
+    trained = part.layer.param_shapes(part.input_shape)
+    own: dict[str, dict[str, jax.Array]] = {"params": {}, "state": {}}
+    for name, array in found.items():
+        if tuple(array.shape) != tuple(wanted[name]):
+            raise KerasFileError(
+                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(wanted[name])}, the file "
+                f"has {shortened(array.shape)}"
+            )
+        own["params" if name in trained else "state"][name] = _array(array, part)
+    params |= {part.key: own["params"]} if own["params"] else {}
+    state |= {part.key: own["state"]} if own["state"] else {}
+
+
+def _array(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
+    if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise KerasFileError(
+            f"layer {part.name!a} at {part.place} has float64 arrays, which JAX would round to float32: call "
+            "jax.config.update('jax_enable_x64', True) first"
+        )
+    return jnp.asarray(array)
+
+
+__all__ = ["Nested", "bare", "copies_of", "folders_of", "read_by_folder", "read_by_layer"]

@@ -1,0 +1,246 @@
+"""A model into the config of a Keras Functional model.
+
+Layers that share arrays are one Keras layer called several times; layers around layers become the options that they
+were read from; operations become nodes of `keras.ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Operation, Pick
+from ..layers.mask import MaskOf, NonzeroMask
+from ..layers.operation import Input
+from ..model import Model, Node
+from .errors import KerasFileError
+from .graph import Part, snake_case
+from .kind import Kind
+from .kinds import KINDS
+from .kinds.operations import write_operation
+from .nested import Nested
+
+BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+
+
+@dataclass
+class Written:
+    """A config, and its layers with the folders of their arrays."""
+
+    config: dict[str, Any]
+    parts: list[Part]
+
+
+def write_model(
+    model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any], name: str = "functional"
+) -> Written:
+    """The config of a model whose inputs, by name, have `shapes`.
+
+    Raises `KerasFileError` for a layer that Keras does not have.
+    """
+    return _Writer(model, shapes, params).written(name)
+
+
+class _Writer:
+    def __init__(self, model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+        self._model, self._params = model, params
+        self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._parts: list[Part] = []
+        self._names: dict[str, str] = {}
+        # Each value's [layer, call, output].
+        self._histories: dict[str, list[Any]] = {}
+        self._counts: dict[str, int] = {}
+
+    def written(self, name: str) -> Written:
+        """The whole config."""
+        for value in self._model.inputs:
+            self._input(value)
+        for node in self._model.nodes:
+            self._node(node)
+        config = {
+            "name": name,
+            "trainable": True,
+            "layers": list(self._entries.values()),
+            "input_layers": [self._histories[value] for value in self._model.inputs],
+            "output_layers": [self._histories[value] for value in self._model.outputs],
+        }
+        if len(self._model.inputs) == 1:
+            config["input_layers"] = config["input_layers"][0]
+        if len(self._model.outputs) == 1:
+            config["output_layers"] = config["output_layers"][0]
+        entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
+        return Written({**entry, "config": config}, self._parts)
+
+    def _input(self, value: str) -> None:
+        name = self._name(value)
+        readers = [node.layer for node in self._model.nodes if value in node.inputs]
+        dtype = "int32" if readers and all(isinstance(_bare(r), _integer_readers()) for r in readers) else "float32"
+        config = {"batch_shape": [None, *self._shapes[value]], "dtype": dtype, "sparse": False, "name": name}
+        self._entries[name] = _entry("keras.layers", "InputLayer", config, name)
+        self._histories[value] = [name, 0, 0]
+
+    def _node(self, node: Node) -> None:
+        layer = node.layer
+        if isinstance(layer, Pick):
+            above = self._histories[node.inputs[0]]
+            self._histories[node.name] = [*above[:2], layer.index]
+            return
+        if isinstance(layer, (MaskOf, NonzeroMask)):
+            self._mask(node, layer)
+            return
+        if isinstance(layer, Operation):
+            self._operation(node.name, layer, node.inputs)
+            return
+        key = node.key
+        if key not in self._names:
+            self._layer(node)
+        name = self._names[key]
+        calls = self._entries[name]["inbound_nodes"]
+        calls.append(self._call(node, name))
+        self._histories[node.name] = [name, len(calls) - 1, 0]
+
+    def _layer(self, node: Node) -> None:
+        name = self._name(node.key)
+        entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
+        folder = self._folder(entry["class_name"])
+        read = tuple(self._shapes[value] for value in node.inputs)
+        shape = read if node.layer.merges else read[0]
+        self._parts.append(Part(name, folder, node.name, node.key, kind, node.layer, shape))
+        self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
+
+    def _call(self, node: Node, name: str) -> dict[str, Any]:
+        tensors = [self._tensor(value) for value in node.inputs]
+        bare = _bare(node.layer)
+        kind = BY_LAYER.get(type(bare))
+        roles = getattr(bare, "inputs", None)
+        options = {}
+        if kind is not None:
+            options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
+        if roles is None or kind is None or not isinstance(roles, tuple):
+            return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
+        given = dict(zip(roles, tensors, strict=True))
+        wanted: Mapping[str, tuple[str, ...]] = kind.call or {"inputs": (next(r for r in roles if r != "mask"),)}
+        args: list[Any] = []
+        kwargs: dict[str, Any] = dict(options)
+        for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
+            found = [given.get(part) for part in parts]
+            while found and found[-1] is None:
+                found.pop()
+            if not found:
+                continue
+            value = found if len(parts) > 1 else found[0]
+            if position == 0:
+                args.append(value)
+            else:
+                kwargs[argument] = value
+        return {"args": args, "kwargs": kwargs}
+
+    def _operation(self, value: str, layer: Operation, inputs: tuple[str, ...]) -> None:
+        name = self._name(value)
+        module, class_name, config, args, kwargs = write_operation(
+            layer, lambda i: self._tensor(inputs[i.index]), ascii(value)
+        )
+        entry = _entry(module, class_name, {"name": name, **config}, name)
+        entry["registered_name"] = class_name
+        entry["inbound_nodes"] = [{"args": args, "kwargs": kwargs}]
+        self._entries[name] = entry
+        self._histories[value] = [name, 0, 0]
+
+    def _mask(self, node: Node, layer: MaskOf | NonzeroMask) -> None:
+        against = layer.mask_value if isinstance(layer, MaskOf) else 0
+        differs = Operation("not_equal", (Input(0), against))
+        if isinstance(layer, NonzeroMask):
+            self._operation(node.name, differs, node.inputs)
+            return
+        value = f"{node.name}/differs"
+        self._shapes[value] = self._shapes[node.inputs[0]]
+        self._operation(value, differs, node.inputs)
+        self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
+
+    def _tensor(self, value: str) -> dict[str, Any]:
+        shape = self._shapes[value]
+        history = self._histories[value]
+        config = {"shape": [None, *shape], "dtype": "float32", "keras_history": history}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    def _name(self, key: str) -> str:
+        # Keras allows no slash in a name.
+        base = name = key.replace("/", "_").replace(":", "_")
+        number = 1
+        while name in self._entries:
+            number += 1
+            name = f"{base}_{number}"
+        self._names[key] = name
+        return name
+
+    def _folder(self, class_name: str) -> str:
+        name = snake_case(class_name)
+        number = self._counts.get(name, 0)
+        self._counts[name] = number + 1
+        return f"layers/{name}_{number}" if number else f"layers/{name}"
+
+
+def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
+    """`(entry, kind)` of a layer, in the form that Keras serializes it in.
+
+    Raises `KerasFileError` for a layer that Keras does not have and for an activation that has no name.
+    """
+    policy, trainable, first = "float32", True, False
+    bare = layer
+    while isinstance(bare, (InDtype, ChannelsFirst, Frozen)):
+        if isinstance(bare, InDtype):
+            policy = _policy(bare.dtype, params)
+        trainable = trainable and not isinstance(bare, Frozen)
+        first = first or isinstance(bare, ChannelsFirst)
+        bare = bare.layer
+    if isinstance(bare, Nested):
+        written = write_model(
+            bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name
+        )
+        return written.config, None
+    kind = BY_LAYER.get(type(bare))
+    if kind is None:
+        raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
+
+    def inner(layer: Layer, name: str) -> dict[str, Any]:
+        return write_layer(layer, name, params)[0]
+
+    common: dict[str, Any] = {"name": name, "trainable": trainable, "dtype": policy}
+    if kind.channels_first:
+        common["data_format"] = "channels_first" if first else "channels_last"
+    try:
+        config = {**common, **kind.config(bare, inner)}
+    except (ValueError, TypeError) as error:
+        raise KerasFileError(f"node {name!r}: {error}") from None
+    return _entry("keras.layers", kind.name, config, name), kind
+
+
+def _policy(dtype: str, params: Mapping[str, Any]) -> str:
+    floats = [a.dtype for a in map(jnp.asarray, params.values()) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return f"mixed_{dtype}" if dtype in ("bfloat16", "float16") and all(d == jnp.float32 for d in floats) else dtype
+
+
+def _entry(module: str, class_name: str, config: dict[str, Any], name: str) -> dict[str, Any]:
+    return {
+        "module": module,
+        "class_name": class_name,
+        "config": config,
+        "registered_name": None,
+        "name": name,
+        "inbound_nodes": [],
+    }
+
+
+def _bare(layer: Layer) -> Layer:
+    while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):
+        layer = layer.layer
+    return layer
+
+
+def _integer_readers() -> tuple[type, ...]:
+    kinds = (KINDS.get("Embedding"),)
+    return (NonzeroMask, *(kind.layer for kind in kinds if kind is not None))

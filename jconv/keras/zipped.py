@@ -1,0 +1,63 @@
+"""Members of a zip archive as bytes in memory: nothing is ever written where a name in the archive says."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+
+from .errors import KerasFileError
+from .limits import MOST_PARTS, Budget, check_expansion
+
+READ_AT_ONCE = 2**20
+
+
+def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
+    """The files of an archive by name.
+
+    Raises `KerasFileError` for a name that stands twice or leads out of the archive, for links, and for encryption.
+    """
+    infos = archive.infolist()
+    if len(infos) > MOST_PARTS:
+        raise KerasFileError(f"{what} has {len(infos):,} members; more than {MOST_PARTS:,} are no model")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        name = info.filename
+        shown = ascii(name[:80])
+        if name in found:
+            raise KerasFileError(f"{what} has the member {shown} twice")
+        parts = name.replace("\\", "/").split("/")
+        if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
+            raise KerasFileError(f"{what} has the member {shown}, which leads out of the archive")
+        mode = info.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise KerasFileError(f"{what} has the member {shown}, which is a link or a device, not a file")
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise KerasFileError(
+                f"{what} has the member {shown}, which is encrypted or packed in a way Keras does not use"
+            )
+        found[name] = info
+    return {name: info for name, info in found.items() if not info.is_dir()}
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, budget: Budget) -> bytes:
+    """The bytes of a member, which must be as many as it declares.
+
+    Raises `KerasFileError`, naming `what`, for one that declares more than the limits allow, or holds another number
+    of bytes, or is damaged.
+    """
+    budget.spend(info.file_size, what)
+    check_expansion(info.file_size, info.compress_size, what)
+    pieces, left = [], info.file_size
+    try:
+        with archive.open(info) as stream:
+            while piece := stream.read(READ_AT_ONCE):
+                left -= len(piece)
+                if left < 0:
+                    break
+                pieces.append(piece)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise KerasFileError(f"{what} is damaged: {error or type(error).__name__}") from None
+    if left:
+        raise KerasFileError(f"{what} declares {info.file_size:,} bytes and holds another number")
+    return b"".join(pieces)

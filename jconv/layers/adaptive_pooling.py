@@ -1,0 +1,101 @@
+"""Pooling to a given length, whatever the input's: windows of sizes and places that the two lengths decide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..geometry import check_positive
+from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+
+
+def windows(length: int, output_size: int) -> tuple[Array, Array]:
+    """The samples of each window, and which of them count: both (output_size, the size of the longest window).
+
+    Window i has the samples from `i * length / output_size`, rounded down, to `(i + 1) * length / output_size`, rounded
+    up: neighbours may overlap by one. Shorter windows are filled up with samples that do not count.
+
+    >>> windows(8, 3)[0].tolist()
+    [[0, 1, 2, 2], [2, 3, 4, 5], [5, 6, 7, 7]]
+    >>> windows(8, 3)[1].sum(axis=1).tolist()
+    [3, 4, 3]
+    """
+    number = np.arange(output_size)
+    first, end = number * length // output_size, -(-(number + 1) * length // output_size)
+    at = first[:, None] + np.arange((end - first).max())
+    return np.minimum(at, end[:, None] - 1).astype(np.int32), at < end[:, None]
+
+
+class _AdaptivePooling(Layer):
+    output_size: int
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("output_size", self.output_size)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(output_size, channels)`, also for an unknown length."""
+        _, channels = sequence_shape(self, input_shape)
+        return self.output_size, channels
+
+    def window(self) -> Window | None:
+        """None: what an output sample reads depends on the length."""
+        return None
+
+
+@dataclass(frozen=True)
+class AdaptiveMaxPooling1D(_AdaptivePooling):
+    """Keras's `AdaptiveMaxPooling1D`: the greatest value of each of `output_size` windows.
+
+    Output sample i pools the input samples from `i * length / output_size`, rounded down, to
+    `(i + 1) * length / output_size`, rounded up. Of values that tie, the first has the whole gradient. Keras on JAX
+    divides in float32: for some lengths, 11 to 7 among them, its windows are then too long by one, or NaN; here they
+    are as said. Raises `ValueError` for an `output_size` below one.
+
+    >>> AdaptiveMaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
+    [3.0, 3.0]
+    """
+
+    output_size: int
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        at, _ = windows(x.shape[-2], self.output_size)
+        # A window's last sample again is no greater than itself, so what does not count needs no care.
+        pools = jnp.take(jnp.asarray(x), at, axis=-2, mode="clip")
+        return jnp.take_along_axis(pools, pools.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        at, _ = windows(x.shape[-2], self.output_size)
+        pools: Array = np.take(x, at, axis=-2)
+        return np.take_along_axis(pools, pools.real.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+
+
+@dataclass(frozen=True)
+class AdaptiveAveragePooling1D(_AdaptivePooling):
+    """Keras's `AdaptiveAveragePooling1D`: the mean of each of `output_size` windows, those of `AdaptiveMaxPooling1D`.
+
+    bfloat16 and float16 accumulate in float32. Raises `ValueError` for an `output_size` below one.
+
+    >>> AdaptiveAveragePooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
+    [2.0, 2.5]
+    """
+
+    output_size: int
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        at, counts = windows(x.shape[-2], self.output_size)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        pools = jnp.where(counts[..., None], jnp.take(x.astype(wide), at, axis=-2, mode="clip"), 0)
+        return (pools.sum(axis=-2) / jnp.asarray(counts.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        # Window by window: a definition of its own, beside the table that JAX is given.
+        length, size = x.shape[-2], self.output_size
+        means = [x[:, i * length // size : -(-(i + 1) * length // size)].mean(axis=1) for i in range(size)]
+        return np.stack(means, axis=1)

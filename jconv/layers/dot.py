@@ -1,0 +1,123 @@
+"""The product of two inputs over an axis of each, example by example."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..geometry import is_integer
+from .base import Array, Layer, Shape, known_sizes, several
+
+# Keras's least norm; what is shorter is divided by this.
+LEAST = 1e-7
+
+
+@dataclass(frozen=True)
+class Dot(Layer):
+    """Keras's `Dot`: the sum of products over one axis of each of two inputs, for each example of the batch.
+
+    `axes` is an axis or a pair of them, which count the batch as 0. The output has the other axes of the first input,
+    then those of the second; (1,) where there are none. With `normalize`, both inputs are divided by their norm along
+    their axis, so that the output is the cosine between them. bfloat16 and float16 accumulate in float32. Raises
+    `ValueError` for the batch axis, an axis that an input has not, and axes of different sizes.
+
+    >>> Dot(1).apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]])))[0].tolist()
+    [[11.0]]
+    >>> Dot((1, 2)).output_shape(((3, 5), (10, 3)))
+    (5, 10)
+    """
+
+    axes: int | tuple[int, int]
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.axes, list):
+            object.__setattr__(self, "axes", tuple(self.axes))
+        pair = self.axes if isinstance(self.axes, tuple) else (self.axes,) * 2
+        if len(pair) != 2 or not all(is_integer(axis) and axis != 0 for axis in pair):
+            raise ValueError(f"Dot: axes must be one or two integers other than 0, the batch, got {self.axes!r}")
+
+    @property
+    def merges(self) -> bool:
+        """True."""
+        return True
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The axes of both that are not summed over, or `(1,)`."""
+        if not several(input_shape) or len(input_shape) != 2:
+            raise ValueError(f"Dot needs two inputs, got shapes {input_shape}")
+        first, second = input_shape
+        a, b = self._axes(len(first) + 1, len(second) + 1)
+        if not (0 < a <= len(first) and 0 < b <= len(second)):
+            raise ValueError(f"Dot: axes={self.axes} are no axes of inputs of shapes {tuple(first)}, {tuple(second)}")
+        sizes = first[a - 1], second[b - 1]
+        if None not in sizes and sizes[0] != sizes[1]:
+            raise ValueError(
+                f"Dot: axes={self.axes} must be of the same size, got shapes {tuple(first)}, {tuple(second)}"
+            )
+        return (*first[: a - 1], *first[a:], *second[: b - 1], *second[b:]) or (1,)
+
+    def flops(self, input_shape: Any) -> int:
+        """2 for every product that is summed; norms count nothing."""
+        first, second = input_shape
+        known_sizes(self, first)
+        known_sizes(self, second)
+        a, _ = self._axes(len(first) + 1, len(second) + 1)
+        return 2 * math.prod(first) * math.prod(second) // first[a - 1]
+
+    def window(self) -> None:
+        """None: an output may read the whole length."""
+        return None
+
+    def _axes(self, first: int, second: int) -> tuple[int, int]:
+        a, b = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
+        return (a + first if a < 0 else a), (b + second if b < 0 else b)
+
+    def _subscripts(self, first: int, second: int) -> str:
+        a, b = self._axes(first, second)
+        left = [chr(ord("a") + i) for i in range(first)]
+        right = [chr(ord("a") + first + i) for i in range(second)]
+        left[a] = right[b] = "z"
+        left[0] = right[0] = "y"
+        rest = "".join(name for name in (*left[1:], *right[1:]) if name != "z")
+        return f"{''.join(left)},{''.join(right)}->y{rest}"
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        arrays = [jnp.asarray(v) for v in x]
+        dtype = jnp.result_type(*arrays)
+        wide = jnp.promote_types(dtype, jnp.float32)
+        axes = self._axes(arrays[0].ndim, arrays[1].ndim)
+        if self.normalize:
+            arrays = [_unit(v.astype(wide), axis) for v, axis in zip(arrays, axes, strict=True)]
+        subscripts = self._subscripts(arrays[0].ndim, arrays[1].ndim)
+        y = jnp.einsum(subscripts, *arrays, preferred_element_type=wide).astype(dtype)
+        return y if y.ndim > 1 else y[:, None]
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        axes = self._axes(x[0].ndim, x[1].ndim)
+        # The summed axis last, and then one product for every pair of the others: no einsum here too.
+        first, second = (np.moveaxis(v, axis, -1) for v, axis in zip(x, axes, strict=True))
+        if self.normalize:
+            first, second = _numpy_unit(first), _numpy_unit(second)
+        outer = first.reshape(*first.shape[:-1], *(1,) * (second.ndim - 2), first.shape[-1])
+        inner = second.reshape(second.shape[0], *(1,) * (first.ndim - 2), *second.shape[1:])
+        y = (outer * inner).sum(axis=-1)
+        return y if y.ndim > 1 else y[:, None]
+
+
+def _unit(x: jax.Array, axis: int) -> jax.Array:
+    squares = jnp.square(x).sum(axis=axis, keepdims=True)
+    # Two wheres, so that the gradient of what is not chosen is a number too.
+    long = squares > LEAST**2
+    return x * jnp.where(long, jax.lax.rsqrt(jnp.where(long, squares, 1)), 1 / LEAST)
+
+
+def _numpy_unit(x: Array) -> Array:
+    squares = (x * x).sum(axis=-1, keepdims=True)
+    return x / np.where(squares.real > LEAST**2, np.sqrt(squares), LEAST)

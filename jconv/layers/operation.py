@@ -1,0 +1,139 @@
+"""A plain array operation as a layer: arithmetic, slices, reductions between layers that have a name in Keras."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..operations import EXACT, OPERATIONS, TRACED
+from .base import Array, Layer, Window, map_inputs
+
+# Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
+# not known either. With many divisors, so that a reshape to known sizes goes through.
+BATCH, LENGTH = (720720, 1441440), (3603600, 5045040)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where among an operation's arguments its `index`-th input goes."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`slice(start, stop, step)`, which is not hashable on every Python."""
+
+    start: int | None = None
+    stop: int | None = None
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array as nested tuples, so that it is hashable."""
+
+    values: Any
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Operation(Layer):
+    """A function of `jconv.operations` by its name, of inputs and constants; axes count the batch as 0, as in Keras.
+
+    `arguments` holds numbers, strings, `None`, `...`, `Constant`, `Slice`, and `Input(i)` for the i-th array that the
+    node reads, also in nested tuples; `options` are pairs of a name and such a value. Raises `ValueError` for an unknown
+    function, or options that it does not have, and for an operation that does away with the batch.
+
+    >>> Operation("get_item", (Input(0), (Slice(), -1))).output_shape((10, 3))
+    (3,)
+    >>> Operation("add", (Input(0), 1.5)).apply({}, {}, jnp.ones((1, 2)))[0].tolist()
+    [[2.5, 2.5]]
+    """
+
+    function: str
+    arguments: tuple[Any, ...] = (Input(),)
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.function not in OPERATIONS:
+            raise ValueError(
+                f"Operation: function must be one of {', '.join(sorted(OPERATIONS))}, got {self.function!r}"
+            )
+        try:
+            inspect.signature(OPERATIONS[self.function]).bind(None, *self.arguments, **dict(self.options))
+        except TypeError as error:
+            raise ValueError(f"Operation: {self.function} cannot be called so: {error}") from None
+        if sorted(set(_inputs((self.arguments, self.options)))) != list(range(self._reads)):
+            raise ValueError(f"Operation: {self.function} must use each of its inputs, got {self.arguments}")
+
+    @property
+    def _reads(self) -> int:
+        return 1 + max(_inputs((self.arguments, self.options)), default=0)
+
+    @property
+    def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether it reads more than one input."""
+        return self._reads > 1
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The shape, found by tracing with stand-ins for what is not known."""
+        found = [self._traced(input_shape, batch, length) for batch, length in zip(BATCH, LENGTH, strict=True)]
+        shapes = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in zip(*found, strict=True)]
+        return tuple(shapes) if isinstance(self._call_shape(input_shape), tuple) else shapes[0]
+
+    def window(self) -> Window | None:
+        """None: it may read anything."""
+        return None
+
+    def _traced(self, input_shape: Any, batch: int, length: int) -> list[tuple[int, ...]]:
+        y = self._call_shape(input_shape, batch, length)
+        shapes = [part.shape for part in (y if isinstance(y, tuple) else (y,))]
+        if any(not shape or shape[0] != batch for shape in shapes):
+            raise ValueError(f"Operation: {self.function} must keep the batch as the first axis, but gives {shapes[0]}")
+        return [shape[1:] for shape in shapes]
+
+    def _call_shape(self, input_shape: Any, batch: int = BATCH[0], length: int = LENGTH[0]) -> Any:
+        nested = self.merges
+        sizes = [tuple(length if n is None else n for n in s) for s in (input_shape if nested else (input_shape,))]
+        arrays = [jax.ShapeDtypeStruct((batch, *s), np.float32) for s in sizes]
+        try:
+            return jax.eval_shape(lambda *x: self._run(TRACED, x, jnp.asarray), *arrays)
+        except (TypeError, ValueError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> Any:
+        inputs = tuple(jnp.asarray(a) for a in (x if self.merges else (x,)))
+        return self._run(TRACED, inputs, jnp.asarray)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Any:
+        y = self._run(EXACT, tuple(x) if self.merges else (x,), np.asarray)
+        return map_inputs(EXACT.asarray, y)
+
+    def _run(self, module: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:
+        arguments = _filled(self.arguments, inputs, array)
+        options = {name: _filled(value, inputs, array) for name, value in self.options}
+        return OPERATIONS[self.function](module, *arguments, **options)
+
+
+def _inputs(value: Any) -> list[int]:
+    if isinstance(value, Input):
+        return [value.index]
+    return [i for part in value for i in _inputs(part)] if isinstance(value, tuple) else []
+
+
+def _filled(value: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:
+    if isinstance(value, Input):
+        return inputs[value.index]
+    if isinstance(value, Slice):
+        return slice(value.start, value.stop, value.step)
+    if isinstance(value, Constant):
+        return array(value.values, dtype=value.dtype)
+    return tuple(_filled(part, inputs, array) for part in value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""Tables of Keras layers in every option that changes the numbers, for the tests of `jconv.keras`."""

@@ -1,0 +1,169 @@
+"""Real Keras makes a file, jconv loads it: outputs, gradients, both arrangements of arrays and the way back."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from keras_cases.case import Case
+
+import jconv.keras
+
+BATCH = 3
+
+
+def model_of(case: Case) -> Any:
+    """The Keras model with all branches of a case as its outputs, in the order of the table."""
+    shapes = case.shape if isinstance(case.shape[0], tuple) else (case.shape,)
+    inputs = [keras.Input(shape, dtype=case.dtype, name=f"in{i}") for i, shape in enumerate(shapes)]
+    outputs: list[Any] = []
+    for branch in case.branches.values():
+        made = branch(*inputs)
+        outputs += made if isinstance(made, (list, tuple)) else [made]
+    return keras.Model(inputs, outputs)
+
+
+def randomize(model: Any, seed: int = 0) -> None:
+    """Weights that are neither zero nor one; what must be positive is."""
+    rng = np.random.default_rng(seed)
+    trained = {id(w) for w in model.trainable_weights}
+    for weight in model.weights:
+        if "float" in str(weight.dtype):
+            draw = (
+                rng.standard_normal(weight.shape) * 0.5 if id(weight) in trained else rng.uniform(0.5, 2, weight.shape)
+            )
+            weight.assign(draw)
+
+
+def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
+    """A batch for each input; small integers, zero among them, where the input is of integers."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for tensor in model.inputs:
+        shape = (BATCH, *(7 if n is None else n for n in tensor.shape[1:]))
+        whole = "int" in str(tensor.dtype)
+        arrays.append(rng.integers(0, 4, shape) if whole else np.float32(rng.standard_normal(shape)))
+    return arrays
+
+
+def packed(model: Any, x: list[Any]) -> Any:
+    """A batch for each input in the structure that the model was made with."""
+    return keras.tree.pack_sequence_as(model._inputs_struct, x)
+
+
+def save(model: Any, path: Path) -> Path:
+    """Save as Keras does, which warns of its own `.h5`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(path)
+    return path
+
+
+def deviation(a: Any, b: Any) -> float:
+    """The greatest difference, by the scale of `b`."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    assert a.shape == b.shape, (a.shape, b.shape)
+    scale = np.max(np.abs(b), initial=0) or 1.0
+    return float(np.max(np.abs(a - b), initial=0) / scale)
+
+
+def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Outputs, and the gradients of their product with `y_bars` for each trained weight."""
+    trained = [v.value for v in model.trainable_variables]
+    rest = [v.value for v in model.non_trainable_variables]
+
+    def loss(trained: Any) -> Any:
+        ys, _ = model.stateless_call(trained, rest, packed(model, x), training=False)
+        ys = ys if isinstance(ys, (list, tuple)) else [ys]
+        return sum((y.astype("float32") * y_bar).sum() for y, y_bar in zip(ys, y_bars, strict=True)), ys
+
+    (_, ys), bars = jax.jit(jax.value_and_grad(loss, has_aux=True))(trained)
+    return ys, bars
+
+
+def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True) -> None:
+    """Everything that a file owes, for all branches of a case at once; without the way back unless `back`."""
+    model = model_of(case)
+    randomize(model)
+    labels = [f"{name}[{i}]" for name, made in _sizes(case, model) for i in range(made)]
+    check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol, back=back)
+
+
+def check_model(
+    model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True
+) -> None:
+    """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
+    x = drawn(model)
+    shapes = [tuple(BATCH if n is None else n for n in y.shape) for y in _listed(model(packed(model, x)))]
+    rng = np.random.default_rng(2)
+    y_bars = [np.float32(rng.standard_normal(shape)) for shape in shapes]
+    expected, bars = keras_run(model, x, y_bars)
+    with TemporaryDirectory() as folder:
+        ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
+        check_arrangements(model, Path(folder), params, state)
+        # Where each gradient belongs the loader says: gradients saved in the place of the weights.
+        kept = [np.asarray(v) for v in model.trainable_variables]
+        for variable, bar in zip(model.trainable_variables, bars, strict=True):
+            variable.assign(bar)
+        _, expected_bars, _ = jconv.keras.load(save(model, Path(folder, "bars.keras")))
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
+        returned = returned_outputs(Path(folder), (ours, params, state), x) if back else expected
+
+    named = dict(zip(ours.inputs, x, strict=True))
+
+    def loss(params: Any) -> Any:
+        y, _ = ours.apply(params, state, named)
+        ys = [y[name] for name in ours.outputs] if len(ours.outputs) > 1 else [y]
+        return sum((y.astype("float32") * y_bar).sum() for y, y_bar in zip(ys, y_bars, strict=True)), ys
+
+    (_, ys), our_bars = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    exact = ours.reference(params, state, named)
+    exacts = [exact[name] for name in ours.outputs] if len(ours.outputs) > 1 else [exact]
+    for label, y, e, r, want in zip(labels, ys, exacts, returned, expected, strict=True):
+        assert deviation(r, want) < rtol, f"{label}: after the way back {deviation(r, want):.1e}"
+        assert str(y.dtype) == str(want.dtype), label
+        assert deviation(y, want) < rtol, f"{label}: output {deviation(y, want):.1e}"
+        assert deviation(e, want) < rtol, f"{label}: reference {deviation(e, want):.1e}"
+    for key, arrays in expected_bars.items():
+        for name, want in arrays.items():
+            found = deviation(our_bars[key][name], want)
+            assert found < gradient_rtol, f"gradient of {key} {name}: {found:.1e}"
+
+
+def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> None:
+    """The `.h5` of the same model has the same arrays in the same places."""
+    _, other_params, other_state = jconv.keras.load(save(model, folder / "model.h5"))
+    assert jax.tree.structure((params, state)) == jax.tree.structure((other_params, other_state))
+    for a, b in zip(jax.tree.leaves((params, state)), jax.tree.leaves((other_params, other_state)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
+    """What real Keras computes from the file that jconv writes, which is the same file a second time."""
+    model, params, state = ours
+    jconv.keras.save(folder / "back.keras", model, params, state)
+    jconv.keras.save(folder / "again.keras", model, params, state)
+    assert (folder / "back.keras").read_bytes() == (folder / "again.keras").read_bytes()
+    theirs = keras.models.load_model(folder / "back.keras")
+    trained = [v.value for v in theirs.trainable_variables]
+    rest = [v.value for v in theirs.non_trainable_variables]
+    given = packed(theirs, x)
+    return _listed(jax.jit(lambda x: theirs.stateless_call(trained, rest, x, training=False)[0])(given))
+
+
+def _sizes(case: Case, model: Any) -> list[tuple[str, int]]:
+    sizes = []
+    for name, branch in case.branches.items():
+        made = branch(*model.inputs)
+        sizes.append((name, len(made) if isinstance(made, (list, tuple)) else 1))
+    return sizes
+
+
+def _listed(y: Any) -> list[Any]:
+    return list(y) if isinstance(y, (list, tuple)) else [y]
