@@ -7,7 +7,7 @@ from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv
 from .dense import Dense
 from .dot import Dot
 from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
-from .mask import FullMask, Masking, MaskOf, NonzeroMask
+from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import BatchNormalization
 from .operation import Operation
@@ -47,7 +47,6 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Frozen",
-    "FullMask",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
