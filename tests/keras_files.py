@@ -51,6 +51,11 @@ def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
     return arrays
 
 
+def packed(model: Any, x: list[Any]) -> Any:
+    """A batch for each input in the structure that the model was made with."""
+    return keras.tree.pack_sequence_as(model._inputs_struct, x)
+
+
 def save(model: Any, path: Path) -> Path:
     """Save as Keras does, which warns of its own `.h5`."""
     with warnings.catch_warnings():
@@ -73,7 +78,7 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
     rest = [v.value for v in model.non_trainable_variables]
 
     def loss(trained: Any) -> Any:
-        ys, _ = model.stateless_call(trained, rest, x, training=False)
+        ys, _ = model.stateless_call(trained, rest, packed(model, x), training=False)
         ys = ys if isinstance(ys, (list, tuple)) else [ys]
         return sum((y.astype("float32") * y_bar).sum() for y, y_bar in zip(ys, y_bars, strict=True)), ys
 
@@ -81,18 +86,20 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
     return ys, bars
 
 
-def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
-    """Everything that a file owes, for all branches of a case at once."""
+def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True) -> None:
+    """Everything that a file owes, for all branches of a case at once; without the way back unless `back`."""
     model = model_of(case)
     randomize(model)
     labels = [f"{name}[{i}]" for name, made in _sizes(case, model) for i in range(made)]
-    check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol)
+    check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol, back=back)
 
 
-def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
-    """Outputs, the reference, gradients and both arrangements of a Keras model."""
+def check_model(
+    model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True
+) -> None:
+    """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
     x = drawn(model)
-    shapes = [tuple(BATCH if n is None else n for n in y.shape) for y in _listed(model(x))]
+    shapes = [tuple(BATCH if n is None else n for n in y.shape) for y in _listed(model(packed(model, x)))]
     rng = np.random.default_rng(2)
     y_bars = [np.float32(rng.standard_normal(shape)) for shape in shapes]
     expected, bars = keras_run(model, x, y_bars)
@@ -106,6 +113,7 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
         _, expected_bars, _ = jconv.keras.load(save(model, Path(folder, "bars.keras")))
         for variable, value in zip(model.trainable_variables, kept, strict=True):
             variable.assign(value)
+        returned = returned_outputs(Path(folder), (ours, params, state), x) if back else expected
 
     named = dict(zip(ours.inputs, x, strict=True))
 
@@ -117,7 +125,8 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
     (_, ys), our_bars = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     exact = ours.reference(params, state, named)
     exacts = [exact[name] for name in ours.outputs] if len(ours.outputs) > 1 else [exact]
-    for label, y, e, want in zip(labels, ys, exacts, expected, strict=True):
+    for label, y, e, r, want in zip(labels, ys, exacts, returned, expected, strict=True):
+        assert deviation(r, want) < rtol, f"{label}: after the way back {deviation(r, want):.1e}"
         assert str(y.dtype) == str(want.dtype), label
         assert deviation(y, want) < rtol, f"{label}: output {deviation(y, want):.1e}"
         assert deviation(e, want) < rtol, f"{label}: reference {deviation(e, want):.1e}"
@@ -133,6 +142,19 @@ def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> Non
     assert jax.tree.structure((params, state)) == jax.tree.structure((other_params, other_state))
     for a, b in zip(jax.tree.leaves((params, state)), jax.tree.leaves((other_params, other_state)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
+    """What real Keras computes from the file that jconv writes, which is the same file a second time."""
+    model, params, state = ours
+    jconv.keras.save(folder / "back.keras", model, params, state)
+    jconv.keras.save(folder / "again.keras", model, params, state)
+    assert (folder / "back.keras").read_bytes() == (folder / "again.keras").read_bytes()
+    theirs = keras.models.load_model(folder / "back.keras")
+    trained = [v.value for v in theirs.trainable_variables]
+    rest = [v.value for v in theirs.non_trainable_variables]
+    given = packed(theirs, x)
+    return _listed(jax.jit(lambda x: theirs.stateless_call(trained, rest, x, training=False)[0])(given))
 
 
 def _sizes(case: Case, model: Any) -> list[tuple[str, int]]:

@@ -2,5 +2,6 @@
 
 from .errors import KerasFileError
 from .load import load
+from .save import save
 
-__all__ = ["KerasFileError", "load"]
+__all__ = ["KerasFileError", "load", "save"]

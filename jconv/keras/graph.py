@@ -403,7 +403,7 @@ class _Member:
 
     @property
     def is_operation(self) -> bool:
-        """Whether it is a function of keras.ops; some have the name of a layer, which has a type and these have not."""
+        """Whether it is a function of keras.ops; some have the name of a layer, but nothing to train or not."""
         return self.class_name in FUNCTIONS and "trainable" not in self.config.values
 
     def called(self, ref: Ref, output: bool = False) -> int:

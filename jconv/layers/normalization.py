@@ -12,20 +12,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..reference import exact
-from .base import Array, Arrays, Layer, Shape, known_sizes
+from .axes import along, as_axis, known, positions
+from .base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
+
+# Keras's guard of a count of samples that may be zero.
+FUZZ = 1e-7
 
 
 @dataclass(frozen=True)
 class BatchNormalization(Layer):
-    """Keras's `BatchNormalization` over the last axis.
+    """Keras's `BatchNormalization` over every axis but `axis` (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
     `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with the moving averages of the state outside
-    training and the statistics of the batch, over every axis but the last, in it. Training returns the state
+    training and the statistics of the batch in it. Training returns the state
     `moving * momentum + batch * (1 - momentum)`, whose variance is the biased one, as in Keras. bfloat16 and float16
     are computed in float32. Params `gamma` (unless `scale=False`) and `beta` (unless `center=False`); state
     `moving_mean` and `moving_variance`.
 
-    Raises `ValueError` for an axis other than -1.
+    `axis` counts the batch axis as 0. With `inputs=("sequence", "mask")` there is a mask too, of the input's shape
+    without the last axis: the statistics of the batch leave out what it masks, and divide by 1e-7 more than the
+    number of the others, as Keras does. Outside training the mask changes nothing.
+
+    Raises `ValueError` for the batch axis, more than one axis and unknown inputs.
 
     >>> layer = BatchNormalization()
     >>> params, state = layer.init(jax.random.key(0), (None, 3))
@@ -39,25 +47,28 @@ class BatchNormalization(Layer):
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
+    inputs: tuple[str, ...] = ("sequence",)
 
     def __post_init__(self) -> None:
-        if self.axis != -1:
-            raise ValueError(f"BatchNormalization: axis must be -1, the channels, got {self.axis!r}")
+        object.__setattr__(self, "axis", as_axis(self, self.axis))
+        check_inputs(self, ("sequence",), ("sequence", "mask"))
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape, whose last size must be known."""
-        if not input_shape or input_shape[-1] is None:
-            raise ValueError(f"BatchNormalization needs an input whose last size is known, got shape {input_shape}")
-        return tuple(input_shape)
+        """The input's shape, whose size along `axis` must be known."""
+        shape = masked_shape(self, input_shape) if self.merges else tuple(input_shape)
+        known(self, self.axis, shape)
+        return shape
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` and `beta`, where the layer has them."""
         present = {"gamma": self.scale, "beta": self.center}
-        return {name: (input_shape[-1],) for name, there in present.items() if there}
+        sizes = known(self, self.axis, self._parted(input_shape)[0])
+        return {name: sizes for name, there in present.items() if there}
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`moving_mean` and `moving_variance`."""
-        return {name: (input_shape[-1],) for name in ("moving_mean", "moving_variance")}
+        sizes = known(self, self.axis, self._parted(input_shape)[0])
+        return {name: sizes for name in ("moving_mean", "moving_variance")}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """Ones for `gamma` and `moving_variance`, zeros for `beta` and `moving_mean`; `key` is not used."""
@@ -77,15 +88,14 @@ class BatchNormalization(Layer):
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; in training the new state holds the updated moving averages."""
         self.check(params, state, x)
+        x, mask = self._parted(x)
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
         x = x.astype(wide)
         new_state = dict(state)
         if training:
-            axes = tuple(range(x.ndim - 1))
-            mean = x.mean(axes)
-            variance = jnp.square(x - mean).mean(axes)
+            mean, variance = self._moments(x, None if mask is None else jnp.asarray(mask) != 0)
             for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 moving = jnp.asarray(state[name])
                 new_state[name] = (moving * self.momentum + batch * (1 - self.momentum)).astype(moving.dtype)
@@ -93,8 +103,9 @@ class BatchNormalization(Layer):
             mean = jnp.asarray(state["moving_mean"]).astype(wide)
             variance = jnp.asarray(state["moving_variance"]).astype(wide)
         factor = jax.lax.rsqrt(variance + self.epsilon)
-        y = (x - mean) * (factor * jnp.asarray(params["gamma"]).astype(wide) if self.scale else factor)
-        y = y + jnp.asarray(params["beta"]).astype(wide) if self.center else y
+        factor = factor * jnp.asarray(params["gamma"]).astype(wide) if self.scale else factor
+        y = (x - self._across(mean, x)) * self._across(factor, x)
+        y = y + self._across(jnp.asarray(params["beta"]).astype(wide), x) if self.center else y
         return y.astype(dtype), new_state
 
     def reference(
@@ -102,19 +113,45 @@ class BatchNormalization(Layer):
     ) -> Array:
         """The same in NumPy; with `training=True` by the statistics of the batch."""
         self.check(params, state, x)
+        x, mask = self._parted(x)
         x = exact(x)
         if training:
-            axes = tuple(range(x.ndim - 1))
-            mean = x.mean(axis=axes)
             # A plain square: np.var takes the modulus of complex numbers, which is no derivative.
-            variance = ((x - mean) ** 2).mean(axis=axes)
+            kept = np.ones(x.shape) if mask is None else np.zeros(x.shape) + (exact(mask).real != 0)[..., None]
+            axes = self._others(x)
+            count = kept.sum(axis=axes) + (0 if mask is None else FUZZ)
+            mean = (x * kept).sum(axis=axes) / count
+            variance = ((x - self._across(mean, x)) ** 2 * kept).sum(axis=axes) / count
         else:
             mean, variance = exact(state["moving_mean"]), exact(state["moving_variance"])
-        y = (x - mean) / np.sqrt(variance + self.epsilon)
-        y = y * exact(params["gamma"]) if self.scale else y
-        return y + exact(params["beta"]) if self.center else y
+        y = (x - self._across(mean, x)) / np.sqrt(self._across(variance, x) + self.epsilon)
+        y = y * self._across(exact(params["gamma"]), x) if self.scale else y
+        return y + self._across(exact(params["beta"]), x) if self.center else y
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add an element, as outside training."""
-        known_sizes(self, input_shape)
-        return 2 * math.prod(input_shape)
+        shape, _ = self._parted(input_shape)
+        known_sizes(self, shape)
+        return 2 * math.prod(shape)
+
+    def _parted(self, x: Any) -> tuple[Any, Any]:
+        """The sequence, and the mask or None."""
+        return (x[0], x[1]) if self.merges else (x, None)
+
+    def _others(self, x: Any) -> tuple[int, ...]:
+        (axis,) = positions(self, self.axis, x.shape[1:])
+        return tuple(i for i in range(x.ndim) if i != axis)
+
+    def _across(self, a: Any, x: Any) -> Any:
+        """An array of a number for each index of `axis`, in the shape in which it goes with `x`."""
+        return a.reshape(along(a.shape, positions(self, self.axis, x.shape[1:]), x.ndim))
+
+    def _moments(self, x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        axes = self._others(x)
+        if mask is None:
+            mean = x.mean(axes)
+            return mean, jnp.square(x - self._across(mean, x)).mean(axes)
+        kept = jnp.broadcast_to(mask[..., None], x.shape)
+        count = kept.sum(axes).astype(x.dtype) + FUZZ
+        mean = jnp.where(kept, x, 0).sum(axes) / count
+        return mean, jnp.where(kept, jnp.square(x - self._across(mean, x)), 0).sum(axes) / count

@@ -1,0 +1,158 @@
+"""What every attention layer has: named inputs, masks, dropout of its weights, and one output or two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..checks import check_dtype
+from ..reference import exact
+from .base import Array, Layer, several
+from .regularization import Dropout
+
+MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
+
+
+class Attending(Layer):
+    """A layer whose `inputs` are queries, values and more by name; a subclass fills in `_attend` and `_reference`."""
+
+    dropout: float
+    return_attention_scores: bool
+    inputs: tuple[str, ...]
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(y, state)`; in training with dropout, some of the attention's weights are zero."""
+        self.check(params, state, x)
+        if training and self.dropout > 0 and key is None:
+            raise ValueError(f"{type(self).__name__}: training with dropout={self.dropout} needs a key, got None")
+        named = {name: jnp.asarray(a) for name, a in zip(self.inputs, x, strict=True)}
+        floats = {name: a for name, a in named.items() if name not in MASKS}
+        arrays = {name: jnp.asarray(a) for name, a in params.items()}
+        for name, array in {**floats, **arrays}.items():
+            check_dtype(name, array)
+        dtype = jnp.result_type(*floats.values(), *arrays.values())
+        outputs = self._attend(
+            {name: a.astype(dtype) for name, a in arrays.items()},
+            {name: a.astype(dtype) for name, a in floats.items()},
+            {name: a != 0 for name, a in named.items() if name in MASKS},
+            lambda weights: Dropout(self.dropout).apply({}, {}, weights, training=training, key=key)[0],
+        )
+        return outputs if self.return_attention_scores else outputs[0], dict(state)
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy; raises `ValueError` in training with dropout, whose draws have no NumPy form."""
+        self.check(params, state, x)
+        if training and self.dropout > 0:
+            raise ValueError(
+                f"{type(self).__name__}: the reference has no draws for training with dropout={self.dropout}; "
+                "use dropout=0"
+            )
+        named = {name: exact(a) for name, a in zip(self.inputs, x, strict=True)}
+        outputs = self._reference(
+            {name: exact(a) for name, a in params.items()},
+            {name: a for name, a in named.items() if name not in MASKS},
+            {name: a.real != 0 for name, a in named.items() if name in MASKS},
+        )
+        return outputs if self.return_attention_scores else outputs[0]
+
+    def window(self) -> None:
+        """None: attention sees the whole length."""
+        return None
+
+    def _attend(
+        self,
+        params: dict[str, jax.Array],
+        named: dict[str, jax.Array],
+        masks: dict[str, jax.Array],
+        drop: Callable[[jax.Array], jax.Array],
+    ) -> tuple[jax.Array, jax.Array]:
+        """The output and the weights, of arrays of one type and masks of booleans."""
+        raise NotImplementedError
+
+    def _reference(
+        self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
+    ) -> tuple[Array, Array]:
+        """`_attend` in NumPy."""
+        raise NotImplementedError
+
+    def _check_options(self, known: tuple[str, ...]) -> None:
+        """Raise `ValueError` for inputs that are not known, lack one that is needed or repeat one, and a wrong rate."""
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        kind = type(self).__name__
+        if (
+            not set(self.inputs) <= set(known)
+            or not {"query", "value"} <= set(self.inputs)
+            or len(set(self.inputs)) < len(self.inputs)
+        ):
+            raise ValueError(
+                f"{kind}: inputs must be 'query', 'value' and any others of {', '.join(known)}, each once, got "
+                f"{self.inputs}"
+            )
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout <= 1:
+            raise ValueError(f"{kind}: dropout must be a number from 0 to 1, got {self.dropout!r}")
+
+    def _shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
+        """The inputs' shapes by name, the key's too where it is the value; raises `ValueError` for another number."""
+        if not several(input_shape) or len(input_shape) != len(self.inputs):
+            raise ValueError(
+                f"{type(self).__name__} needs a tuple of {len(self.inputs)} shapes, for {', '.join(self.inputs)}, got "
+                f"{input_shape}"
+            )
+        shapes = {name: tuple(shape) for name, shape in zip(self.inputs, input_shape, strict=True)}
+        return {"key": shapes["value"], **shapes}
+
+    def _check_mask(self, name: str, given: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
+        """Raise `ValueError` unless a mask has the shape that is wanted, where sizes are known."""
+        if not fits(given, wanted):
+            raise ValueError(f"{type(self).__name__}: {name} must have shape {wanted}, got {given}")
+
+
+def fits(given: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
+    """Whether two shapes may be the same, where None may be any size.
+
+    >>> fits((None, 3), (7, 3)), fits((7, 4), (7, 3))
+    (True, False)
+    """
+    return len(given) == len(wanted) and all(a == b or None in (a, b) for a, b in zip(given, wanted, strict=True))
+
+
+def joint_mask(library: Any, masks: Mapping[str, Any], shape: tuple[int, ...], causal: bool, band: int | None) -> Any:
+    """Where queries may attend to keys, for scores of the shape (batch, ..., queries, keys); None for everywhere.
+
+    The parts are the masks of queries (batch, queries), of values and of keys (batch, keys); with `causal` the keys
+    up to the query's position; and with `band` those less than so many positions away. `library` is JAX's NumPy or
+    NumPy.
+    """
+    row, column = library.arange(shape[-2])[None, :, None], library.arange(shape[-1])[None, None, :]
+    parts = [masks["query_mask"][:, :, None]] if "query_mask" in masks else []
+    parts += [masks[name][:, None, :] for name in ("value_mask", "key_mask") if name in masks]
+    parts += [row >= column] if causal else []
+    parts += [] if band is None else [library.abs(row - column) < band]
+    if not parts:
+        return None
+    joint = reduce(and_, parts)
+    return joint.reshape(joint.shape[0], *[1] * (len(shape) - 3), *joint.shape[1:])
+
+
+def softmax_numpy(scores: Array) -> Array:
+    """The softmax over the last axis, the largest real part taken off first.
+
+    >>> softmax_numpy(np.zeros((1, 2))).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(scores - scores.real.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

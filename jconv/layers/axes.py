@@ -1,0 +1,80 @@
+"""Axes that a layer's option names, as positions in an array with the batch axis first."""
+
+from __future__ import annotations
+
+from typing import Any, TypeGuard
+
+from ..geometry import is_integer
+from .base import Layer
+
+Axes = int | tuple[int, ...]
+
+
+def as_axes(layer: Layer, axis: Any) -> Axes:
+    """An integer or a tuple of them from an integer or a list; raises `ValueError` for something else."""
+    if isinstance(axis, (list, tuple)) and axis and all(_is_integer(a) for a in axis):
+        return tuple(int(a) for a in axis)
+    if not _is_integer(axis):
+        raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of integers, got {axis!r}")
+    return int(axis)
+
+
+def as_axis(layer: Layer, axis: Any) -> int:
+    """An integer from an integer or a list of one; raises `ValueError` for something else."""
+    if isinstance(axis, (list, tuple)) and len(axis) == 1:
+        axis = axis[0]
+    if not _is_integer(axis):
+        raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of one, got {axis!r}")
+    return int(axis)
+
+
+def positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
+    """The positions of axes in an array whose first is the batch and whose others have `input_shape`, in their order.
+
+    Raises `ValueError` for the batch axis, an axis that is not there and one named twice.
+
+    >>> positions(Layer(), (-1, 1), (10, 3))
+    (2, 1)
+    """
+    rank = len(input_shape) + 1
+    axes = (axis,) if isinstance(axis, int) else axis
+    found = tuple(a + rank if a < 0 else a for a in axes)
+    if not all(0 < a < rank for a in found) or len(set(found)) < len(found):
+        raise ValueError(
+            f"{type(layer).__name__}: axis={axis} must name other axes than 0, the batch, of an input of shape "
+            f"{tuple(input_shape)} after the batch axis, each once"
+        )
+    return found
+
+
+def known(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
+    """The sizes of the axes; raises `ValueError` where one is None."""
+    sizes = tuple(input_shape[a - 1] for a in positions(layer, axis, input_shape))
+    if None in sizes:
+        raise ValueError(
+            f"{type(layer).__name__} needs an input whose size along axis={axis} is known, got shape "
+            f"{tuple(input_shape)}"
+        )
+    return sizes
+
+
+def along(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
+    """The shape, of `rank` axes, of an array that has `sizes` at the positions `axis` and size 1 elsewhere.
+
+    >>> along((3,), (2,), 3)
+    (1, 1, 3)
+    """
+    shape = [1] * rank
+    for position, size in zip(axis, sizes, strict=True):
+        shape[position] = size
+    return tuple(shape)
+
+
+def spans_length(axis: Axes) -> bool:
+    """Whether an axis may be the first after the batch, for a sequence the length."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    return any(a == 1 or a < -1 for a in axes)
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return is_integer(value)

@@ -1,0 +1,189 @@
+"""The dense layer that is written as an einsum equation."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import activations, activations_numpy
+from ..checks import check_dtype
+from .base import Activation, Array, Arrays, Layer, Shape, activated, known_sizes, speaking_for
+
+EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
+
+
+@dataclass(frozen=True)
+class EinsumDense(Layer):
+    """Keras's `EinsumDense`: the einsum of the input and a kernel, plus a bias.
+
+    The `equation` is `"abc,cd->abd"`, `"...bc,cd->...bd"` or `"ab...,bc->ac..."`: input, kernel and output. The batch
+    is the first letter of the input and of the output, or in a leading ellipsis. `out_shape`, Keras's `output_shape`,
+    is an integer or a tuple with a size for each other letter of the output; None where the input says it.
+    `bias_axes` are the letters of the output that the bias spans, from the first of them to the last letter, with
+    size 1 between. Params `kernel`, in the equation's shape, and `bias` unless `bias_axes` is None.
+
+    bfloat16 and float16 accumulate in float32. Raises `ValueError` for an equation of another form, letters of
+    `bias_axes` that are no letters of the output, sizes that differ, and an unknown activation.
+
+    >>> EinsumDense("abc,cd->abd", (None, 5), bias_axes="d").output_shape((10, 3))
+    (10, 5)
+    """
+
+    equation: str
+    out_shape: int | tuple[int | None, ...]
+    activation: Activation = None
+    bias_axes: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.out_shape, int):
+            object.__setattr__(self, "out_shape", tuple(self.out_shape))
+        with speaking_for(self):
+            activations.resolve(self.activation)
+            _letters(self.equation)
+            _check_letters(self.equation, self.bias_axes)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The sizes of the output's letters; those of an ellipsis as in the input."""
+        return activated(self, self.activation, self._sizes(input_shape)[1])
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`kernel` and, with `bias_axes`, `bias`."""
+        sizes, _ = self._sizes(input_shape)
+        _, kernel, output, _, right = _letters(self.equation)
+        shapes = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
+        if self.bias_axes is not None:
+            spanned = output[min(output.index(letter) for letter in self.bias_axes) :]
+            bias = [sizes.get(letter) if letter in self.bias_axes else 1 for letter in spanned]
+            shapes["bias"] = (*bias, *[1] * (self._elided(input_shape) if right else 0))
+        if any(None in shape for shape in shapes.values()):
+            raise ValueError(
+                f"EinsumDense: every axis of the kernel and the bias of {self.equation!r} must be known, got an input "
+                f"of shape {tuple(input_shape)} and out_shape={self.out_shape}"
+            )
+        return {name: tuple(int(size or 0) for size in shape) for name, shape in shapes.items()}
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """As Keras draws them: a Glorot-uniform kernel whose fans are the products of its axes, a bias of zeros."""
+        self.output_shape(input_shape)
+        shapes = self.param_shapes(input_shape)
+        _, kernel, output, _, _ = _letters(self.equation)
+        fans = [
+            math.prod(n for letter, n in zip(kernel, shapes["kernel"], strict=True) if (letter in output) is out)
+            for out in (False, True)
+        ]
+        params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
+        return params | {"kernel": glorot(key, shapes["kernel"], *fans)}, {}
+
+    def flops(self, input_shape: Any) -> int:
+        """Twice the product of the sizes of all letters and of the ellipsis."""
+        known_sizes(self, input_shape)
+        sizes, _ = self._sizes(input_shape)
+        read = _letters(self.equation)[0]
+        elided = math.prod(input_shape) // math.prod(sizes[letter] or 1 for letter in read if letter in sizes)
+        return 2 * elided * math.prod(size or 1 for size in sizes.values())
+
+    def window(self) -> tuple[int, int] | None:
+        """`(1, 1)` where the input's first axis after the batch, or its only one, stays in place, else None."""
+        read, _, output, left, right = _letters(self.equation)
+        if left:
+            return (1, 1) if output.startswith(read[:-1]) else None
+        return (1, 1) if read[1:2] == output[1:2] or (len(read) == 2 and not right) else None
+
+    def _elided(self, input_shape: Any) -> int:
+        """The axes, without the batch, that an ellipsis stands for."""
+        read, _, _, left, right = _letters(self.equation)
+        elided = len(input_shape) + 1 - len(read)
+        # A leading ellipsis holds the batch; where it would be empty, the first letter is the batch.
+        if elided < 0 or (elided > 0 and not (left or right)):
+            raise ValueError(
+                f"EinsumDense: an input of shape {tuple(input_shape)} after the batch axis does not fit the equation "
+                f"{self.equation!r}"
+            )
+        return elided - 1 if left and elided else elided
+
+    def _sizes(self, input_shape: Any) -> tuple[dict[str, int | None], Shape]:
+        """The size of each letter but the batch, and the output's shape."""
+        read, _, output, left, right = _letters(self.equation)
+        elided = self._elided(input_shape)
+        ellipsis_has_batch = left and len(input_shape) + 1 > len(read)
+        if not ellipsis_has_batch:
+            read, output = read[1:], output[1:]
+        front, end = (elided, len(input_shape)) if left else (0, len(input_shape) - elided)
+        sizes: dict[str, int | None] = dict(zip(read, input_shape[front:end], strict=True))
+        given = (self.out_shape,) if isinstance(self.out_shape, int) else self.out_shape
+        if len(given) != len(output):
+            raise ValueError(
+                f"EinsumDense: out_shape must have a size for each of {output!r}, the output's letters of "
+                f"{self.equation!r} without the batch, got {self.out_shape}"
+            )
+        for letter, size in zip(output, given, strict=True):
+            known = sizes.setdefault(letter, size)
+            if None not in (known, size) and known != size:
+                raise ValueError(
+                    f"EinsumDense: {letter!r} of {self.equation!r} has size {known} in the input of shape "
+                    f"{tuple(input_shape)} and {size} in out_shape"
+                )
+            sizes[letter] = size if known is None else known
+        shape = tuple(sizes[letter] for letter in output)
+        return sizes, (*input_shape[:front], *shape, *(input_shape[end:] if right else ()))
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
+        for name, array in arrays.items():
+            check_dtype(name, array)
+        dtype = jnp.result_type(*arrays.values())
+        wide = jnp.promote_types(dtype, jnp.float32)
+        x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
+        y = jnp.einsum(self.equation, x, kernel, preferred_element_type=wide).astype(dtype)
+        return activations.resolve(self.activation)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        y = np.einsum(self.equation, x, params["kernel"])
+        return activations_numpy.resolve(self.activation)(y + params["bias"] if "bias" in params else y)
+
+
+def glorot(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_out: int) -> jax.Array:
+    """A uniform draw with the limit of Glorot and Bengio (AISTATS 2010) for the fans.
+
+    >>> bool(jnp.abs(glorot(jax.random.key(0), (2, 3), 100, 50)).max() <= 0.2)
+    True
+    """
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return jax.random.uniform(key, shape, jnp.float32, -limit, limit)
+
+
+def _letters(equation: Any) -> tuple[str, str, str, bool, bool]:
+    """Letters of input, kernel and output, and whether an ellipsis leads or trails; raises `ValueError`."""
+    match = EQUATION.fullmatch(equation.replace(" ", "")) if isinstance(equation, str) else None
+    if match is not None:
+        left, read, right, kernel, left_out, output, right_out = match.groups()
+        if left == left_out and right == right_out and not (left and right):
+            return read, kernel, output, left is not None, right is not None
+    raise ValueError(f"equation must be like 'abc,cd->abd', '...c,cd->...d' or 'ab...,bc->ac...', got {equation!r}")
+
+
+def _check_letters(equation: str, bias_axes: Any) -> None:
+    read, kernel, output, left, _ = _letters(equation)
+    for letters in (read, kernel, output):
+        if len(set(letters)) != len(letters):
+            raise ValueError(f"equation must not repeat a letter in {letters!r}, got {equation!r}")
+    if not left and (read[0] != output[0] or read[0] in kernel):
+        raise ValueError(
+            f"equation must begin input and output with the batch, a letter that the kernel lacks, got {equation!r}"
+        )
+    for letter in sorted(set(output) - set(read) - set(kernel)):
+        raise ValueError(f"equation must have {letter!r} of the output in its input or kernel, got {equation!r}")
+    for letter in sorted(set(kernel) - set(read) - set(output)):
+        raise ValueError(f"equation must have {letter!r} of the kernel in its input or output, got {equation!r}")
+    allowed = output if left else output[1:]
+    if bias_axes is not None and (
+        not isinstance(bias_axes, str) or not bias_axes or not set(bias_axes) <= set(allowed)
+    ):
+        raise ValueError(f"bias_axes must be None or some of the output's letters {allowed!r}, got {bias_axes!r}")

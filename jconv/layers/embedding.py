@@ -1,0 +1,63 @@
+"""Embedding: rows of a table by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..geometry import check_positive
+from .base import Array, Arrays, Layer, Shape, speaking_for
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """Keras's `Embedding`: integers of any shape to rows of `embeddings`, (input_dim, output_dim), on a new last axis.
+
+    Numbers of other types are truncated to integers. As in Keras on JAX, numbers from `-input_dim` to -1 count from
+    the end and those beyond either end give rows of NaN. `mask_zero` changes no number here: a mask that is to be
+    made of the integers is another node of a graph.
+
+    Raises `ValueError` for `input_dim` or `output_dim` below one.
+
+    >>> params, _ = Embedding(10, 4).init(jax.random.key(0), (None,))
+    >>> Embedding(10, 4).apply(params, {}, jnp.array([[1, 2, 3]]))[0].shape
+    (1, 3, 4)
+    """
+
+    input_dim: int
+    output_dim: int
+    mask_zero: bool = False
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("input_dim", self.input_dim)
+            check_positive("output_dim", self.output_dim)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape and `output_dim`."""
+        return (*input_shape, self.output_dim)
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`embeddings`."""
+        return {"embeddings": (self.input_dim, self.output_dim)}
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """`embeddings` uniform between -0.05 and 0.05."""
+        shape = (self.input_dim, self.output_dim)
+        return {"embeddings": jax.random.uniform(key, shape, jnp.float32, -0.05, 0.05)}, {}
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x = jnp.asarray(x)
+        numbers = x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.int32)
+        return jnp.take(jnp.asarray(params["embeddings"]), numbers, axis=0)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        numbers = np.trunc(x.real).astype(np.int64)
+        inside = (numbers >= -self.input_dim) & (numbers < self.input_dim)
+        rows = params["embeddings"][np.where(inside, numbers, 0)]
+        return np.where(inside[..., None], rows, np.nan)

@@ -1,0 +1,82 @@
+"""Normalization of each example by groups of its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .axes import along, as_axis, known, positions
+from .base import Array
+from .layer_normalization import Normalizing
+
+
+@dataclass(frozen=True)
+class GroupNormalization(Normalizing):
+    """Keras's `GroupNormalization` (Wu and He, 2018, arXiv:1803.08494).
+
+    The indices of `axis` are divided into `groups` of neighbours, one for each index where `groups` is -1, and each
+    example's values of a group, over all its other axes, are normalized together:
+    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` with a `gamma` and a `beta` for each index of `axis`,
+    which counts the batch as 0. bfloat16 and float16 are computed in float32.
+
+    Raises `ValueError` for the batch axis, more than one axis, and groups that do not divide the axis.
+
+    >>> GroupNormalization(2).param_shapes((None, 4))
+    {'gamma': (4,), 'beta': (4,)}
+    """
+
+    groups: int = 32
+    axis: int = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_axis(self, self.axis))
+        if isinstance(self.groups, bool) or not isinstance(self.groups, int) or (self.groups < 1 and self.groups != -1):
+            raise ValueError(f"GroupNormalization: groups must be an integer of at least 1, or -1, got {self.groups!r}")
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`gamma` and `beta`, where the layer has them."""
+        (size,) = known(self, self.axis, input_shape)
+        if size % self.groups:
+            raise ValueError(
+                f"GroupNormalization: groups={self.groups} must divide the {size} of axis={self.axis} of an input of "
+                f"shape {tuple(input_shape)}"
+            )
+        present = {"gamma": self.scale, "beta": self.center}
+        return {name: (size,) for name, there in present.items() if there}
+
+    def window(self) -> None:
+        """None: a group spans the whole length."""
+        return None
+
+    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        grouped, axes = self._grouped(x)
+        centered = grouped - grouped.mean(axes, keepdims=True)
+        variance = jnp.square(centered).mean(axes, keepdims=True)
+        return self._finished(params, (centered * jax.lax.rsqrt(variance + self.epsilon)).reshape(x.shape))
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        grouped, axes = self._grouped(x)
+        centered = grouped - grouped.mean(axis=axes, keepdims=True)
+        variance = (centered**2).mean(axis=axes, keepdims=True)
+        return self._finished(params, (centered / np.sqrt(variance + self.epsilon)).reshape(x.shape))
+
+    def _grouped(self, x: Any) -> tuple[Any, tuple[int, ...]]:
+        """`x` with `axis` as two, group and member, and all its axes but batch and group."""
+        (axis,) = positions(self, self.axis, x.shape[1:])
+        groups = x.shape[axis] if self.groups == -1 else self.groups
+        shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
+        return x.reshape(shape), tuple(i for i in range(1, x.ndim + 1) if i != axis)
+
+    def _finished(self, params: Mapping[str, Any], y: Any) -> Any:
+        (axis,) = positions(self, self.axis, y.shape[1:])
+        shape = along((y.shape[axis],), (axis,), y.ndim)
+        y = y * params["gamma"].reshape(shape) if self.scale else y
+        return y + params["beta"].reshape(shape) if self.center else y

@@ -1,0 +1,190 @@
+"""Normalization of each example by its own statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..checks import check_dtype
+from .axes import Axes, along, as_axes, known, positions, spans_length
+from .base import Array, Arrays, Layer, Shape, known_sizes
+
+
+class Normalizing(Layer):
+    """What layers share that see one example and keep its shape; params are of ones, or zeros for `beta`."""
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        self.param_shapes(input_shape)
+        return tuple(input_shape)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """Ones for `gamma` and `scale`, zeros for `beta`; `key` is not used."""
+        shapes = self.param_shapes(input_shape)
+        return {name: jnp.full(shape, float(name != "beta")) for name, shape in shapes.items()}, {}
+
+    def flops(self, input_shape: Any) -> int:
+        """One multiply-add an element."""
+        known_sizes(self, input_shape)
+        return 2 * math.prod(input_shape)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
+        for name, array in arrays.items():
+            check_dtype(name, array)
+        dtype = jnp.result_type(*arrays.values())
+        wide = {name: array.astype(jnp.promote_types(dtype, jnp.float32)) for name, array in arrays.items()}
+        return self._normalized(wide, wide["x"]).astype(dtype)
+
+    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        """`_jax` on arrays that are at least of float32."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LayerNormalization(Normalizing):
+    """Keras's `LayerNormalization` (Ba et al., 2016, arXiv:1607.06450) over one axis or several.
+
+    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the mean and the biased variance over `axis`, which
+    counts the batch as 0. With `rms_scaling`, as in older Keras 3, `y = gamma * x / sqrt(variance + epsilon)`: divided
+    by the deviation, not by the root mean square; there is then no `beta`, and a `gamma` even with `scale=False`.
+    Params `gamma` and `beta` have the sizes of `axis`, sorted as written: where a list has negative numbers among
+    others, such as `[1, -1]`, the last axis comes first, and the numbers are laid over the axes in that order, as in
+    Keras. bfloat16 and float16 are computed in float32.
+
+    Raises `ValueError` for the batch axis, an axis that is not there or twice, and an unknown size along one.
+
+    >>> y, _ = LayerNormalization(center=False, scale=False).apply({}, {}, jnp.array([[1.0, 3.0]]))
+    >>> [f"{value:.4f}" for value in y[0]]
+    ['-0.9995', '0.9995']
+    """
+
+    axis: Axes = -1
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    rms_scaling: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_axes(self, self.axis))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`gamma` and `beta`, where the layer has them."""
+        sizes = known(self, _sorted(self.axis), input_shape)
+        present = {"gamma": self.scale or self.rms_scaling, "beta": self.center and not self.rms_scaling}
+        return {name: sizes for name, there in present.items() if there}
+
+    def window(self) -> tuple[int, int] | None:
+        """`(1, 1)`, or None over the length."""
+        return None if spans_length(self.axis) else (1, 1)
+
+    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        axes = positions(self, self.axis, x.shape[1:])
+        centered = x - x.mean(axes, keepdims=True)
+        factor = jax.lax.rsqrt(jnp.square(centered).mean(axes, keepdims=True) + self.epsilon)
+        return self._finished(params, (x if self.rms_scaling else centered) * factor)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        axes = positions(self, self.axis, x.shape[1:])
+        centered = x - x.mean(axis=axes, keepdims=True)
+        deviation = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + self.epsilon)
+        return self._finished(params, (x if self.rms_scaling else centered) / deviation)
+
+    def _finished(self, params: Mapping[str, Any], y: Any) -> Any:
+        axes = positions(self, self.axis, y.shape[1:])
+        shape = along([y.shape[a] for a in axes], axes, y.ndim)
+        y = y * params["gamma"].reshape(shape) if "gamma" in params else y
+        return y + params["beta"].reshape(shape) if "beta" in params else y
+
+
+@dataclass(frozen=True)
+class RMSNormalization(Normalizing):
+    """Keras's `RMSNormalization` (Zhang and Sennrich, 2019, arXiv:1910.07467): `scale * x / sqrt(mean(x^2) + epsilon)`.
+
+    The mean is over `axis`, which counts the batch as 0. The param `scale` has the sizes of `axis`, sorted as
+    written, and goes with the last axes of the input whatever `axis` is, as in Keras. bfloat16 and float16 are
+    computed in float32.
+
+    Raises `ValueError` for the batch axis, an axis that is not there or twice, an unknown size along one, and a
+    `scale` that does not go with the last axes.
+
+    >>> y, _ = RMSNormalization(epsilon=0).apply({"scale": jnp.ones(2)}, {}, jnp.array([[1.0, 7.0]]))
+    >>> [f"{value:.4f}" for value in y[0]]
+    ['0.2000', '1.4000']
+    """
+
+    axis: Axes = -1
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_axes(self, self.axis))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`scale`."""
+        sizes = known(self, _sorted(self.axis), input_shape)
+        if any(a not in (1, b) for a, b in zip(reversed(sizes), reversed(tuple(input_shape)), strict=False)):
+            raise ValueError(
+                f"RMSNormalization: the scale along axis={self.axis}, of shape {sizes}, does not go with the last axes "
+                f"of an input of shape {tuple(input_shape)}"
+            )
+        return {"scale": sizes}
+
+    def window(self) -> tuple[int, int] | None:
+        """`(1, 1)`, or None over the length."""
+        return None if spans_length(self.axis) else (1, 1)
+
+    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        axes = positions(self, self.axis, x.shape[1:])
+        factor = jax.lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + self.epsilon)
+        return x * factor * params["scale"]
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        axes = positions(self, self.axis, x.shape[1:])
+        return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + self.epsilon) * params["scale"]
+
+
+@dataclass(frozen=True)
+class UnitNormalization(Normalizing):
+    """Keras's `UnitNormalization`: `x` divided by its Euclidean norm over `axis`, which counts the batch as 0.
+
+    A norm below 1e-12 counts as 1e-12, so that zeros stay zeros; their derivative, NaN in Keras, is that of this
+    factor. bfloat16 and float16 are computed in float32.
+
+    Raises `ValueError` for the batch axis and an axis that is not there or twice.
+
+    >>> [f"{value:.4f}" for value in UnitNormalization().apply({}, {}, jnp.array([[3.0, 4.0]]))[0][0]]
+    ['0.6000', '0.8000']
+    """
+
+    axis: Axes = -1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_axes(self, self.axis))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """None."""
+        positions(self, self.axis, input_shape)
+        return {}
+
+    def window(self) -> tuple[int, int] | None:
+        """`(1, 1)`, or None over the length."""
+        return None if spans_length(self.axis) else (1, 1)
+
+    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        squares = jnp.square(x).sum(positions(self, self.axis, x.shape[1:]), keepdims=True)
+        small = squares < 1e-24
+        return x * jnp.where(small, 1e12, jax.lax.rsqrt(jnp.where(small, 1, squares)))
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        squares = (x * x).sum(axis=positions(self, self.axis, x.shape[1:]), keepdims=True)
+        return x / np.where(squares.real < 1e-24, 1e-12, np.sqrt(squares))
+
+
+def _sorted(axis: Axes) -> Axes:
+    return axis if isinstance(axis, int) else tuple(sorted(axis))

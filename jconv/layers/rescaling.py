@@ -1,0 +1,195 @@
+"""Layers that prepare inputs with fixed numbers: an affine map, and standard scores of known statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..reference import exact
+from .axes import along, as_axes, known, positions
+from .base import Array, Arrays, Layer, Shape, known_sizes
+
+# Keras's least deviation to divide by.
+FUZZ = 1e-7
+Numbers = float | tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Rescaling(Layer):
+    """Keras's `Rescaling`: `x * scale + offset`, each a number or nested tuples of them that go with the last axes.
+
+    Integers are computed in float32. Raises `ValueError` for something that is no number and for tuples that do not
+    go with the input's last axes.
+
+    >>> Rescaling(0.5, offset=(0.0, 1.0)).apply({}, {}, jnp.array([[2, 4]]))[0].tolist()
+    [[1.0, 3.0]]
+    """
+
+    scale: Numbers
+    offset: Numbers = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            object.__setattr__(self, name, nested(self, name, getattr(self, name)))
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        for name in ("scale", "offset"):
+            shape = np.shape(getattr(self, name))
+            over = zip(reversed(shape), reversed(tuple(input_shape)), strict=False)
+            if len(shape) > len(input_shape) or any(a not in (1, b) for a, b in over):
+                raise ValueError(
+                    f"Rescaling: {name} of shape {shape} does not go with the last axes of an input of shape "
+                    f"{tuple(input_shape)}"
+                )
+        return tuple(input_shape)
+
+    def flops(self, input_shape: Any) -> int:
+        """One multiply-add an element."""
+        known_sizes(self, input_shape)
+        return 2 * math.prod(input_shape)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        x, wide = _floating(x)
+        y = x.astype(wide) * jnp.asarray(self.scale, wide) + jnp.asarray(self.offset, wide)
+        return y.astype(x.dtype)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return x * np.asarray(self.scale) + np.asarray(self.offset)
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """Keras's `Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`, or with `invert` that undone.
+
+    There is a mean and a variance for each index of `axis`, an integer, a tuple of them or `()` for one of all, which
+    counts the batch as 0. They are numbers or nested tuples that go with these axes, both or neither; with neither
+    they are state, `mean` and `variance` of the sizes of `axis`, sorted by position, zeros and ones until someone
+    puts others there, and `count`, which Keras keeps for old files. bfloat16 and float16 are computed in float32, as
+    are integers.
+
+    Raises `ValueError` for the batch axis, an axis that is not there or twice, an unknown size along one, and a mean
+    or variance alone or in another shape.
+
+    >>> Normalization(mean=3.0, variance=4.0).apply({}, {}, jnp.array([[1.0, 7.0]]))[0].tolist()
+    [[-1.0, 2.0]]
+    """
+
+    axis: int | tuple[int, ...] = -1
+    mean: Numbers | None = None
+    variance: Numbers | None = None
+    invert: bool = False
+
+    def __post_init__(self) -> None:
+        axis = () if self.axis is None or self.axis in ((), []) else as_axes(self, self.axis)
+        object.__setattr__(self, "axis", axis)
+        if (self.mean is None) != (self.variance is None):
+            raise ValueError(
+                f"Normalization: mean and variance must both be given or both be None, got mean={self.mean} and "
+                f"variance={self.variance}"
+            )
+        if self.mean is None:
+            return
+        for name in ("mean", "variance"):
+            object.__setattr__(self, name, nested(self, name, getattr(self, name)))
+        mean, variance = (np.asarray(getattr(self, name)).shape for name in ("mean", "variance"))
+        if mean != variance:
+            raise ValueError(f"Normalization: mean and variance must have one shape, got {mean} and {variance}")
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """The input's shape."""
+        sizes = self._sizes(input_shape)
+        shape = np.asarray(self.mean).shape
+        over = zip(reversed(shape), reversed(sizes), strict=False)
+        if len(shape) > len(sizes) or any(a not in (1, b) for a, b in over):
+            raise ValueError(
+                f"Normalization: mean of shape {shape} does not go with the sizes {sizes} of axis={self.axis}"
+            )
+        return tuple(input_shape)
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`mean`, `variance` and `count` where they were not given."""
+        sizes = self._sizes(input_shape)
+        return {"mean": sizes, "variance": sizes, "count": ()} if self.mean is None else {}
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """Zeros for `mean`, ones for `variance`, the integer 0 for `count`; `key` is not used."""
+        self.output_shape(input_shape)
+        made = {"mean": jnp.zeros, "variance": jnp.ones, "count": lambda shape: jnp.zeros(shape, jnp.int32)}
+        return {}, {name: made[name](shape) for name, shape in self.state_shapes(input_shape).items()}
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """`(y, state)`, the same in training."""
+        self.check(params, state, x)
+        x, wide = _floating(x)
+        mean, variance = (self._across(jnp.asarray(a, wide), x) for a in self._statistics(state))
+        deviation = jnp.maximum(jnp.sqrt(variance), FUZZ)
+        y = x.astype(wide) * deviation + mean if self.invert else (x.astype(wide) - mean) / deviation
+        return y.astype(x.dtype), dict(state)
+
+    def reference(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
+    ) -> Array:
+        """The same in NumPy."""
+        self.check(params, state, x)
+        x = exact(x)
+        mean, variance = (self._across(exact(a), x) for a in self._statistics(state))
+        deviation = np.sqrt(variance)
+        deviation = np.where(deviation.real < FUZZ, FUZZ, deviation)
+        return x * deviation + mean if self.invert else (x - mean) / deviation
+
+    def flops(self, input_shape: Any) -> int:
+        """One multiply-add an element."""
+        known_sizes(self, input_shape)
+        return 2 * math.prod(input_shape)
+
+    def _axes(self, input_shape: Any) -> tuple[int, ...]:
+        return tuple(sorted(positions(self, self.axis, input_shape))) if self.axis != () else ()
+
+    def _sizes(self, input_shape: Any) -> tuple[int, ...]:
+        axes = self._axes(input_shape)
+        return known(self, axes, input_shape) if axes else ()
+
+    def _statistics(self, state: Mapping[str, Any]) -> tuple[Any, Any]:
+        return (state["mean"], state["variance"]) if self.mean is None else (self.mean, self.variance)
+
+    def _across(self, a: Any, x: Any) -> Any:
+        """Statistics in the shape in which they go with `x`, whose kept axes they are aligned with from the last."""
+        axes = self._axes(x.shape[1:])
+        return a.reshape(along(a.shape, axes[len(axes) - a.ndim :], x.ndim))
+
+
+def nested(layer: Layer, name: str, value: Any) -> Numbers:
+    """A number, or nested tuples of them, of a regular shape; raises `ValueError` for something else."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (ValueError, TypeError):
+        array = None
+    if array is None or isinstance(value, (bool, str)):
+        raise ValueError(f"{type(layer).__name__}: {name} must be a number or nested lists of them, got {value!r}")
+    return _tuples(array.tolist())
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _floating(x: Any) -> tuple[jax.Array, Any]:
+    """`x`, in float32 if it is of integers, and the type to compute in."""
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+    return x, jnp.promote_types(x.dtype, jnp.float32)

@@ -1,0 +1,170 @@
+"""A wrapper that divides a kernel by its spectral norm in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..geometry import check_positive
+from ..reference import exact
+from .base import Array, Arrays, Layer, Window, speaking_for
+
+# Keras's greatest factor to normalize a vector by.
+MOST = 1e7
+
+
+@dataclass(frozen=True)
+class SpectralNormalization(Layer):
+    """Keras's `SpectralNormalization` (Miyato et al., 2018, arXiv:1802.05957) around a layer with a kernel.
+
+    In training the kernel, or the `embeddings` of an `Embedding`, is divided by an estimate of the largest singular
+    value of the matrix (all other axes, last axis), from `power_iterations` steps of the power method that begin at
+    the state `vector_u` (1, size of the last axis); the state comes back with the last vector. No derivative goes
+    through the vectors. A kernel of zeros is left as it is. Outside training the kernel is used as it is: what is
+    divided is never kept, as when Keras trains on JAX.
+
+    Params and the other state are the layer's, after `"layer/"`. The output has the input's type, as in Keras: an
+    `Embedding` of integers gives integers.
+
+    Raises `ValueError` for something that is no layer, `power_iterations` below one, and a layer with no kernel.
+
+    >>> from jconv.layers import Dense
+    >>> layer = SpectralNormalization(Dense(2, use_bias=False))
+    >>> params, state = {"layer/kernel": jnp.diag(jnp.array([4.0, 2.0]))}, {"vector_u": jnp.array([[1.0, 0.0]])}
+    >>> layer.apply(params, state, jnp.ones((1, 2)), training=True)[0].tolist()
+    [[1.0, 0.5]]
+    """
+
+    layer: Layer
+    power_iterations: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Layer):
+            raise ValueError(f"SpectralNormalization: layer must be a layer, got {self.layer!r}")
+        with speaking_for(self):
+            check_positive("power_iterations", self.power_iterations)
+
+    @property
+    def merges(self) -> bool:
+        """As the layer."""
+        return self.layer.merges
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The layer's."""
+        self._kernel(input_shape)
+        return self.layer.output_shape(input_shape)
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The layer's, after `"layer/"`."""
+        return _outer(self.layer.param_shapes(input_shape))
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`vector_u` and the layer's, after `"layer/"`."""
+        inner = self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
+        last = inner[self._kernel(input_shape)][-1]
+        return {"vector_u": (1, last)} | _outer(self.layer.state_shapes(input_shape))
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """The layer's, and a `vector_u` of normal draws of deviation 0.02, cut off at two deviations."""
+        self.output_shape(input_shape)
+        inner, own = jax.random.split(key)
+        params, state = self.layer.init(inner, input_shape)
+        shape = self.state_shapes(input_shape)["vector_u"]
+        vector = 0.02 * jax.random.truncated_normal(own, -2, 2, shape)
+        return _outer(params), {"vector_u": vector} | _outer(state)
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(y, state)`; in training by the kernel divided, and the state holds the vector of the last step."""
+        self.check(params, state, x)
+        own, rest, vector = _inner(params), _inner(state), state["vector_u"]
+        name = self._name({**own, **rest})
+        # The kernel of a frozen layer is state.
+        holder = own if name in own else rest
+        kernel = holder[name]
+        if training:
+            holder[name], vector = _divided(jnp.asarray(kernel), jnp.asarray(vector), self.power_iterations)
+        y, after = self.layer.apply(own, rest, x, training=training, key=key)
+        after |= {name: kernel} if name in after else {}
+        return y if self.merges else y.astype(jnp.asarray(x).dtype), {"vector_u": vector} | _outer(after)
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        self.check(params, state, x)
+        own, rest = _inner(params), _inner(state)
+        if training:
+            name = self._name({**own, **rest})
+            holder = own if name in own else rest
+            holder[name] = _divided_numpy(exact(holder[name]), exact(state["vector_u"]), self.power_iterations)
+        y = self.layer.reference(own, rest, x, training=training)
+        whole = not self.merges and np.issubdtype(np.asarray(x).dtype, np.integer)
+        return np.trunc(y) if whole else y
+
+    def flops(self, input_shape: Any) -> int:
+        """The layer's, as outside training."""
+        return self.layer.flops(input_shape)
+
+    def window(self) -> Window | None:
+        """The layer's."""
+        return self.layer.window()
+
+    def _kernel(self, input_shape: Any) -> str:
+        return self._name(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))
+
+    def _name(self, names: Any) -> str:
+        """Which of the layer's arrays is the kernel; raises `ValueError` where none is."""
+        for name in ("kernel", "embeddings"):
+            if name in names:
+                return name
+        raise ValueError(f"SpectralNormalization: layer must have a kernel or embeddings, got {self.layer}")
+
+
+def _outer(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"layer/{name}": array for name, array in arrays.items()}
+
+
+def _inner(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("layer/"): array for name, array in arrays.items() if name.startswith("layer/")}
+
+
+def _divided(kernel: jax.Array, vector: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+    """The kernel divided by its estimated spectral norm, and the last vector."""
+    wide = jnp.promote_types(kernel.dtype, jnp.float32)
+    matrix = kernel.astype(wide).reshape(-1, kernel.shape[-1])
+    fixed, u = jax.lax.stop_gradient(matrix), vector.astype(wide)
+    v = u
+    for _ in range(steps):
+        v = _unit(u @ fixed.T)
+        u = _unit(v @ fixed)
+    zero = (kernel == 0).all()
+    norm = jnp.where(zero, 1, v @ matrix @ u.T)
+    divided = (kernel.astype(wide) / norm.reshape(())).astype(kernel.dtype)
+    return divided, jnp.where(zero, vector, u.astype(vector.dtype))
+
+
+def _unit(vector: jax.Array) -> jax.Array:
+    return vector * jnp.minimum(jax.lax.rsqrt(jnp.square(vector).sum()), MOST)
+
+
+def _divided_numpy(kernel: Array, vector: Array, steps: int) -> Array:
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    fixed, u = matrix.real, vector.real
+    v = u
+    for _ in range(steps):
+        v = u @ fixed.T
+        v = v / max(np.sqrt((v * v).sum()), 1 / MOST)
+        u = v @ fixed
+        u = u / max(np.sqrt((u * u).sum()), 1 / MOST)
+    return kernel if not kernel.any() else kernel / (v @ matrix @ u.T)

@@ -1,0 +1,91 @@
+"""Functions of keras.ops between layers."""
+
+import numpy as np
+from keras import ops
+
+from .case import Case
+
+CASES = {
+    "arithmetic": Case(
+        ((5, 4), (5, 4)),
+        {
+            "add": lambda x, y: x + y + 1.5,
+            "subtract": lambda x, y: 2.0 - x - y,
+            "multiply": lambda x, y: x * y * np.float32([1, 2, 3, 4]),
+            "divide": lambda x, y: x / (ops.absolute(y) + 1.0),
+            "power": lambda x, y: (x * x + 1.0) ** 1.5 + y**2,
+            "negative": lambda x, y: -x + ops.square(y),
+            "matmul": lambda x, y: ops.matmul(x, ops.transpose(y, (0, 2, 1))),
+            "matmul_constant": lambda x, y: x @ ops.convert_to_tensor(np.eye(4, 3, dtype="float32")) + y[:, :, :3],
+            "einsum": lambda x, y: ops.einsum("btc,btd->bcd", x, y),
+            "maximum": lambda x, y: ops.maximum(x, y) * ops.minimum(x, 0.3),
+            "where": lambda x, y: ops.where(x > y, x, 2.0 * y),
+            "logic": lambda x, y: ops.where(ops.logical_and(x > 0, ops.logical_not(y <= 0)), x, y),
+            "mod": lambda x, y: ops.mod(x, 0.7) + y,
+        },
+    ),
+    "functions": Case(
+        (5, 4),
+        {
+            "exp": lambda x: ops.exp(x) + ops.expm1(x),
+            "log": lambda x: ops.log(ops.square(x) + 1.0) + ops.log1p(ops.square(x)),
+            "sqrt": lambda x: ops.sqrt(ops.square(x) + 1.0) * ops.rsqrt(ops.square(x) + 2.0),
+            "trigonometry": lambda x: ops.sin(x) + ops.cos(x) + ops.arctan(x) + ops.tanh(x) + ops.sinh(x),
+            "steps": lambda x: ops.floor(x) + ops.ceil(x) + ops.sign(x) + ops.round(x) + x,
+            "clip": lambda x: ops.clip(x, -0.5, 0.8),
+            "relu": lambda x: ops.relu(x) + ops.relu6(x) + ops.leaky_relu(x, 0.3) + ops.elu(x, 0.7),
+            "gelu": lambda x: ops.gelu(x) + ops.gelu(x, approximate=False),
+            "smooth": lambda x: ops.sigmoid(x) + ops.silu(x) + ops.softplus(x) + ops.softsign(x) + ops.selu(x),
+            "hard": lambda x: ops.hard_sigmoid(x) + ops.hard_silu(x) + ops.hard_tanh(x) + ops.log_sigmoid(x),
+            "shrink": lambda x: ops.hard_shrink(x, 0.3) + ops.soft_shrink(x, 0.3) + ops.threshold(x, 0.2, 0.1),
+            "others": lambda x: ops.celu(x, 0.5) + ops.squareplus(x) + ops.tanh_shrink(x) + ops.sparse_plus(x),
+            "softmax": lambda x: ops.softmax(x) + ops.softmax(x, axis=1) + ops.log_softmax(x, axis=1),
+            "sparsemax": lambda x: ops.sparsemax(x),
+            "glu": lambda x: ops.glu(x, axis=-1),
+            "normalize": lambda x: ops.normalize(x, axis=1),
+        },
+    ),
+    "shapes": Case(
+        (5, 4),
+        {
+            "slice": lambda x: x[:, 1:, ::2],
+            "index": lambda x: x[:, -1],
+            "ellipsis": lambda x: x[..., None, :2],
+            "reshape": lambda x: ops.reshape(x, (-1, 10, 2)),
+            "transpose": lambda x: ops.transpose(x, (0, 2, 1)),
+            "swapaxes": lambda x: ops.swapaxes(x, 1, 2),
+            "moveaxis": lambda x: ops.moveaxis(x, 1, -1),
+            "expand": lambda x: ops.squeeze(ops.expand_dims(x, 1), 1),
+            "concatenate": lambda x: ops.concatenate([x, x * 2.0], axis=1),
+            "stack": lambda x: ops.stack([x, -x], axis=1),
+            "split": lambda x: ops.split(x, 2, axis=-1)[1],
+            "split_at": lambda x: ops.split(x, [1, 3], axis=1),
+            "pad": lambda x: ops.pad(x, ((0, 0), (2, 1), (0, 0)), constant_values=1.0),
+            "pad_reflect": lambda x: ops.pad(x, ((0, 0), (2, 1), (0, 0)), mode="reflect"),
+            "flip": lambda x: ops.flip(x, axis=1),
+            "roll": lambda x: ops.roll(x, 2, axis=1),
+            "repeat": lambda x: ops.repeat(x, 2, axis=1),
+            "tile": lambda x: ops.tile(x, (1, 2, 1)),
+            "take": lambda x: ops.take(x, [0, 2], axis=1),
+            "unstack": lambda x: ops.unstack(x, axis=1)[2],
+            "likes": lambda x: x * (ops.ones_like(x) + ops.zeros_like(x)),
+        },
+    ),
+    "reductions": Case(
+        (5, 4),
+        {
+            "mean": lambda x: ops.mean(x, axis=1),
+            "mean_all": lambda x: ops.mean(x, axis=(1, 2), keepdims=True),
+            "sum": lambda x: ops.sum(x, axis=-1),
+            "max": lambda x: ops.max(x, axis=1, keepdims=True) + ops.amax(x, axis=1, keepdims=True),
+            "min": lambda x: ops.min(x, axis=(1, 2)) + ops.amin(x, axis=(1, 2)),
+            "prod": lambda x: ops.prod(x, axis=1),
+            "var": lambda x: ops.var(x, axis=1) + ops.std(x, axis=1),
+            "logsumexp": lambda x: ops.logsumexp(x, axis=1),
+            "cumsum": lambda x: ops.cumsum(x, axis=1),
+            "average": lambda x: ops.average(x, axis=1),
+            "diff": lambda x: ops.diff(x, axis=1),
+            "any": lambda x: ops.where(ops.any(x > 1.0, axis=-1, keepdims=True), x, -x),
+        },
+    ),
+}

@@ -1,0 +1,13 @@
+"""Files with functions of keras.ops."""
+
+import pytest
+
+from keras_cases.operations import CASES
+from keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    check(CASES[name])
