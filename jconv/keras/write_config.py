@@ -139,11 +139,9 @@ class _Writer:
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-        merging = getattr(type(bare), "inputs", ()) == ()
-        if merging and roles:
-            # Masks of merging layers go behind the scenes in Keras, which makes them itself.
-            tensors = [tensor for role, tensor in zip(roles, tensors, strict=True) if role == "value"]
-        if merging or not roles or kind is None:
+        if "mask" in (roles or ()) and kind is not None and kind.reads_masks:
+            raise KerasFileError(f"node {node.name!r}: Keras's {kind.name} has no argument for a mask")
+        if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
         wanted: Mapping[str, tuple[str, ...]] = kind.call or {"inputs": (next(r for r in roles if r != "mask"),)}
