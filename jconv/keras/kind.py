@@ -90,8 +90,13 @@ class Kind:
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
     `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
     the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
-    added. With `takes_masks_off` the values that it read have no mask afterwards. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
-    first argument all of them; `call_options` are arguments that are no arrays, and the fields that they set.
+    added. With `takes_masks_off` the values that it read have no mask afterwards. `call` says how the arguments of
+    Keras's `call`, in their order, fill the layer's `inputs`, by default the first argument all of them;
+    `call_options` are arguments that are no arrays, and the fields that they set.
+
+    `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
+    counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a
+    layer also reads its inputs' masks, each after its value, which its `inputs` name.
     """
 
     name: str
@@ -106,6 +111,8 @@ class Kind:
     mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
     takes_masks_off: bool = False
+    joins: str = ""
+    reads_masks: bool = False
     call: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
