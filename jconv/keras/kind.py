@@ -91,6 +91,10 @@ class Kind:
     added. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
     first argument all of them, or is a function of the layer that says it; `call_options` are arguments that are no
     arrays, and the fields that they set.
+
+    `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
+    counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a
+    layer also reads its inputs' masks, each after its value, which its `inputs` name.
     """
 
     name: str
@@ -104,6 +108,8 @@ class Kind:
     channels_first: bool = False
     mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
+    joins: str = ""
+    reads_masks: bool = False
     call: Mapping[str, tuple[str, ...]] | Callable[[Any], Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()

@@ -14,7 +14,7 @@ from .embedding import Embedding
 from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from .group_normalization import GroupNormalization
 from .layer_normalization import LayerNormalization, RMSNormalization, UnitNormalization
-from .mask import FullMask, Masking, MaskOf, NonzeroMask
+from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention
 from .normalization import BatchNormalization
@@ -67,7 +67,6 @@ __all__ = [
     "Embedding",
     "Flatten",
     "Frozen",
-    "FullMask",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",

@@ -143,9 +143,10 @@ class _Masked(_Elementwise):
                 f"got shapes {_joined(input_shape)}"
             )
         pairs = self._pairs(input_shape)
-        if len({len(value) for value, mask in pairs}) > 1 and len(pairs) < len(input_shape):
+        rank = max(len(value) for value, _ in pairs)
+        if any(mask is not None and len(value) < rank for value, mask in pairs):
             raise ValueError(
-                f"{type(self).__name__} needs values with as many axes as each other where some have masks, "
+                f"{type(self).__name__} needs values that have masks to have the most axes of all, "
                 f"got shapes {_joined(input_shape)}"
             )
         return self._common([value if mask is None else masked_shape(self, (value, mask)) for value, mask in pairs])

@@ -73,7 +73,9 @@ CASES = {
             "default": lambda x: kl.ConvLSTM1D(3, 3)(x),
             "stride": lambda x: kl.ConvLSTM1D(3, 2, strides=2, padding="same", **EVERYTHING)(x),
             "dilation": lambda x: kl.ConvLSTM1D(3, 2, dilation_rate=2, use_bias=False, go_backwards=True)(x),
-            "first": lambda x: kl.ConvLSTM1D(3, 3, data_format="channels_first", **EVERYTHING)(kl.Permute((1, 3, 2))(x)),
+            "first": lambda x: kl.ConvLSTM1D(3, 3, data_format="channels_first", **EVERYTHING)(
+                kl.Permute((1, 3, 2))(x)
+            ),
             "hard": lambda x: kl.ConvLSTM1D(3, 3, unit_forget_bias=False, dropout=0.2, **HARD)(x),
         },
     ),
