@@ -153,13 +153,7 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
     y = jax.jit(lambda params, x: ours.apply(params, state, x)[0])(params, named)
     exact = ours.reference(params, state, named)
     for what, found in (("JAX", y), ("NumPy", exact), ("after the way back", returned)):
-        outputs = (
-            found
-            if isinstance(found, list)
-            else [found[n] for n in ours.outputs]
-            if isinstance(found, dict)
-            else [found]
-        )
+        outputs = found if isinstance(found, list) else [found[n] for n in ours.outputs] if isinstance(found, dict) else [found]
         for number, (have, want) in enumerate(zip(outputs, expected, strict=True)):
             assert deviation(have, want) < rtol, f"output {number}, {what}: {deviation(have, want):.1e}"
 

@@ -66,15 +66,7 @@ def _options(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         config.pop("optional", None)
     if isinstance(config.get("dtype"), dict):
         config["dtype"] = config["dtype"]["config"]["name"]
-    for key in (
-        "quantization_config",
-        "lora_rank",
-        "lora_alpha",
-        "autocast",
-        "registered_name",
-        "build_config",
-        "module",
-    ):
+    for key in ("quantization_config", "lora_rank", "lora_alpha", "autocast", "registered_name", "build_config", "module"):
         config.pop(key, None)
     for key, value in config.items():
         if isinstance(value, dict) and "class_name" in value and key != "layer":

@@ -15,16 +15,7 @@ from keras_two import as_keras_two
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 # Without functions between layers, which Keras 2 kept as code.
-NAMES = (
-    "fcn",
-    "resnet",
-    "autoencoder",
-    "keyword_spotter",
-    "multi_task",
-    "cnn_lstm",
-    "masked_sequential",
-    "masked_tagger",
-)
+NAMES = ("fcn", "resnet", "autoencoder", "keyword_spotter", "multi_task", "cnn_lstm", "masked_sequential", "masked_tagger")
 
 
 @pytest.mark.parametrize("name", (*NAMES, "prepared", "channels_first", "lstm_fcn"))
