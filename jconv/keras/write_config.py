@@ -6,6 +6,7 @@ were read from; operations become nodes of `keras.ops`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ from .errors import KerasFileError
 from .graph import Part, snake_case
 from .kind import Kind
 from .kinds import KINDS
-from .kinds.operations import write_operation
+from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
+from .order import keras_order
 
 BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
 
@@ -53,7 +55,6 @@ class _Writer:
         self._names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        self._counts: dict[str, int] = {}
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -61,6 +62,7 @@ class _Writer:
             self._input(value)
         for node in self._model.nodes:
             self._node(node)
+        self._settle()
         config = {
             "name": name,
             "trainable": True,
@@ -74,6 +76,24 @@ class _Writer:
             config["output_layers"] = config["output_layers"][0]
         entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
         return Written({**entry, "config": config}, self._parts)
+
+    def _settle(self) -> None:
+        """Bring the layers into Keras's order, by which it numbers their folders."""
+        calls = {
+            (name, number): [tuple(ref[:2]) for ref in _histories(call["args"]) + _histories(call["kwargs"])]
+            for name, entry in self._entries.items()
+            for number, call in enumerate(entry["inbound_nodes"] or [{"args": [], "kwargs": {}}])
+        }
+        order = keras_order(calls, [tuple(self._histories[value][:2]) for value in self._model.outputs])
+        order += [name for name in self._entries if name not in order]
+        self._entries = {name: self._entries[name] for name in order}
+        counts: Counter[str] = Counter()
+        parts = {part.name: part for part in self._parts}
+        self._parts = [parts[name] for name in order if name in parts]
+        for part in self._parts:
+            folder = snake_case(self._entries[part.name]["class_name"])
+            part.folder = f"layers/{folder}_{counts[folder]}" if counts[folder] else f"layers/{folder}"
+            counts[folder] += 1
 
     def _input(self, value: str) -> None:
         name = self._name(value)
@@ -106,10 +126,9 @@ class _Writer:
     def _layer(self, node: Node) -> None:
         name = self._name(node.key)
         entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
-        folder = self._folder(entry["class_name"])
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
-        self._parts.append(Part(name, folder, node.name, node.key, kind, node.layer, shape))
+        self._parts.append(Part(name, "", node.name, node.key, kind, node.layer, shape))
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
@@ -179,12 +198,6 @@ class _Writer:
         self._names[key] = name
         return name
 
-    def _folder(self, class_name: str) -> str:
-        name = snake_case(class_name)
-        number = self._counts.get(name, 0)
-        self._counts[name] = number + 1
-        return f"layers/{name}_{number}" if number else f"layers/{name}"
-
 
 def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
     """`(entry, kind)` of a layer, in the form that Keras serializes it in.
@@ -211,7 +224,10 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     def inner(layer: Layer, name: str) -> dict[str, Any]:
         return write_layer(layer, name, params)[0]
 
-    common: dict[str, Any] = {"name": name, "trainable": trainable, "dtype": policy}
+    common: dict[str, Any] = {"name": name, "dtype": policy}
+    # Not every layer of Keras takes the option; with those that have the name of an operation it tells the two apart.
+    if not trainable or kind.name in FUNCTIONS:
+        common["trainable"] = trainable
     if kind.channels_first:
         common["data_format"] = "channels_first" if first else "channels_last"
     try:
@@ -219,6 +235,15 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     except (ValueError, TypeError) as error:
         raise KerasFileError(f"node {name!r}: {error}") from None
     return _entry("keras.layers", kind.name, config, name), kind
+
+
+def _histories(tree: Any) -> list[Any]:
+    """The histories of all tensors of an argument, as Keras walks it: dicts by sorted keys."""
+    if isinstance(tree, dict):
+        if tree.get("class_name") == "__keras_tensor__":
+            return [tree["config"]["keras_history"]]
+        return [history for key in sorted(tree) for history in _histories(tree[key])]
+    return [history for part in tree for history in _histories(part)] if isinstance(tree, list) else []
 
 
 def _policy(dtype: str, params: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from .activation import ELU, Activation, LeakyReLU, ReLU, Softmax, ThresholdedRe
 from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
 from .attention import AdditiveAttention, Attention
 from .base import Layer
+from .bidirectional import Bidirectional
+from .conv_lstm import ConvLSTM1D
 from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from .dense import Dense
 from .dot import Dot
@@ -20,6 +22,7 @@ from .operation import Operation
 from .parametric_activation import PReLU
 from .pick import Pick
 from .pooling import AveragePooling1D, MaxPooling1D
+from .recurrent import GRU, LSTM, SimpleRNN
 from .regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -31,10 +34,13 @@ from .regularization import (
 from .rescaling import Normalization, Rescaling
 from .shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .spectral_normalization import SpectralNormalization
+from .time_distributed import TimeDistributed
 from .transparent import ChannelsFirst, Frozen, InDtype
 
 __all__ = [
     "ELU",
+    "GRU",
+    "LSTM",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -46,10 +52,12 @@ __all__ = [
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
+    "Bidirectional",
     "ChannelsFirst",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
+    "ConvLSTM1D",
     "Cropping1D",
     "Dense",
     "DepthwiseConv1D",
@@ -88,11 +96,13 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "SeparableConv1D",
+    "SimpleRNN",
     "Softmax",
     "SpatialDropout1D",
     "SpectralNormalization",
     "Subtract",
     "ThresholdedReLU",
+    "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",
     "ZeroPadding1D",
