@@ -13,7 +13,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
@@ -24,6 +24,7 @@ from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
 from .order import keras_order
+from .write_masked import write_masked
 
 BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
 
@@ -115,6 +116,9 @@ class _Writer:
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
             return
+        if "mask" in getattr(_bare(layer), "inputs", ()) and isinstance(_bare(layer), (Maximum, Minimum, Multiply)):
+            self._masked(node)
+            return
         key = node.key
         if key not in self._names:
             self._layer(node)
@@ -139,8 +143,6 @@ class _Writer:
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-        if "mask" in (roles or ()) and kind is not None and kind.reads_masks:
-            raise KerasFileError(f"node {node.name!r}: Keras's {kind.name} has no argument for a mask")
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
@@ -183,6 +185,21 @@ class _Writer:
         self._shapes[value] = self._shapes[node.inputs[0]]
         self._operation(value, differs, node.inputs)
         self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
+
+    def _masked(self, node: Node) -> None:
+        layer = node.layer.layer if isinstance(node.layer, Frozen) else node.layer
+        if not isinstance(layer, (Maximum, Minimum, Multiply)):
+            raise KerasFileError(f"node {node.name!r}: {type(layer).__name__} around a layer with masks is not written")
+        made: list[str] = []
+
+        def add(operation: Operation, inputs: tuple[str, ...]) -> str:
+            made.append(f"{node.name}/step{len(made)}")
+            read = tuple(self._shapes[value] for value in inputs)
+            self._shapes[made[-1]] = operation.output_shape(read if operation.merges else read[0])
+            self._operation(made[-1], operation, inputs)
+            return made[-1]
+
+        self._histories[node.name] = self._histories[write_masked(layer, node.inputs, self._shapes, add)]
 
     def _tensor(self, value: str) -> dict[str, Any]:
         shape = self._shapes[value]
