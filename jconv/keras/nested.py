@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Arrays, Layer, Window, several
+from ..layers.base import Arrays, Layer, Window
 from ..model import Model
 
 
@@ -82,7 +82,7 @@ class Nested(Layer):
         return None
 
     def _named(self, x: Any) -> dict[str, Any]:
-        values = x if self.merges or (several(x) and len(x) == 1) else (x,)
+        values = x if self.merges else (x,)
         return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
