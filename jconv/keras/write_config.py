@@ -26,7 +26,8 @@ from .nested import Nested
 from .order import keras_order
 from .write_masked import write_masked
 
-BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+# Of two kinds with one layer, the first is how it is written.
+BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
