@@ -18,12 +18,12 @@ def _varying(x: Any) -> frozenset[Any]:
     return frozenset(jax.typeof(x).manual_axis_type.varying)
 
 
-def vary_alike(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Both operands cast to vary over the mesh axes of `jax.shard_map` that either varies over."""
+def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """The arrays cast to vary over the mesh axes of `jax.shard_map` that any of them varies over."""
     # The transpose of pcast is the sum over the mesh axis that a replicated operand's cotangent needs; without it
     # the gradient inside jax.shard_map is that of one device's share, and nothing says so.
-    axes = _varying(a) | _varying(b)
-    return _vary_over(a, axes), _vary_over(b, axes)
+    axes = frozenset[Any]().union(*(_varying(array) for array in arrays))
+    return tuple(_vary_over(array, axes) for array in arrays)
 
 
 def _vary_over(x: jax.Array, axes: frozenset[Any]) -> jax.Array:

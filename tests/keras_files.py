@@ -15,6 +15,8 @@ from keras_cases.case import Case
 import jconv.keras
 
 BATCH = 3
+# Where a model takes any.
+LENGTH = 23
 
 
 def model_of(case: Case) -> Any:
@@ -45,7 +47,7 @@ def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
     rng = np.random.default_rng(seed)
     arrays = []
     for tensor in model.inputs:
-        shape = (BATCH, *(7 if n is None else n for n in tensor.shape[1:]))
+        shape = (BATCH, *(LENGTH if n is None else n for n in tensor.shape[1:]))
         whole = "int" in str(tensor.dtype)
         arrays.append(rng.integers(0, 4, shape) if whole else np.float32(rng.standard_normal(shape)))
     return arrays
@@ -53,7 +55,7 @@ def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
 
 def packed(model: Any, x: list[Any]) -> Any:
     """A batch for each input in the structure that the model was made with."""
-    return keras.tree.pack_sequence_as(model._inputs_struct, x)
+    return x[0] if isinstance(model, keras.Sequential) else keras.tree.pack_sequence_as(model._inputs_struct, x)
 
 
 def save(model: Any, path: Path) -> Path:
@@ -99,7 +101,7 @@ def check_model(
 ) -> None:
     """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
     x = drawn(model)
-    shapes = [tuple(BATCH if n is None else n for n in y.shape) for y in _listed(model(packed(model, x)))]
+    shapes = [y.shape for y in _listed(model(packed(model, x)))]
     rng = np.random.default_rng(2)
     y_bars = [np.float32(rng.standard_normal(shape)) for shape in shapes]
     expected, bars = keras_run(model, x, y_bars)
@@ -134,6 +136,26 @@ def check_model(
         for name, want in arrays.items():
             found = deviation(our_bars[key][name], want)
             assert found < gradient_rtol, f"gradient of {key} {name}: {found:.1e}"
+
+
+def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
+    """What a whole network owes: its outputs from both kinds of file, the reference, and the way back."""
+    x = drawn(model)
+    trained = [v.value for v in model.trainable_variables]
+    rest = [v.value for v in model.non_trainable_variables]
+    run = jax.jit(lambda x: keras.tree.flatten(model.stateless_call(trained, rest, x, training=False)[0]))
+    expected = run(packed(model, x))
+    with TemporaryDirectory() as folder:
+        ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
+        check_arrangements(model, Path(folder), params, state)
+        returned = returned_outputs(Path(folder), (ours, params, state), x)
+    named = dict(zip(ours.inputs, x, strict=True))
+    y = jax.jit(lambda params, x: ours.apply(params, state, x)[0])(params, named)
+    exact = ours.reference(params, state, named)
+    for what, found in (("JAX", y), ("NumPy", exact), ("after the way back", returned)):
+        outputs = found if isinstance(found, list) else [found[n] for n in ours.outputs] if isinstance(found, dict) else [found]
+        for number, (have, want) in enumerate(zip(outputs, expected, strict=True)):
+            assert deviation(have, want) < rtol, f"output {number}, {what}: {deviation(have, want):.1e}"
 
 
 def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> None:

@@ -102,7 +102,11 @@ SHAPES: list[tuple[jl.Layer, Any, str]] = [
     ),
     (jl.Add(), (5, 3), "Add needs a tuple of shapes, one for each input, got (5, 3)"),
     (jl.Add(), (), "Add needs a tuple of shapes, one for each input, got ()"),
-    (jl.Add(), ((5, 3), (3,)), "Add needs inputs with the same number of axes, got shapes (5, 3), (3,)"),
+    (
+        jl.Concatenate(),
+        ((5, 3), (3,)),
+        "Concatenate needs inputs with the same number of axes, got shapes (5, 3), (3,)",
+    ),
     (jl.Add(), ((5, 3), (5, 2)), "Add needs inputs of the same shape, or size 1, got shapes (5, 3), (5, 2)"),
     (
         jl.Concatenate(),

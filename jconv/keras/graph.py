@@ -294,8 +294,10 @@ class _Graph:
                 self._masks[name] = self._masks[value]
         return name
 
-    def add_layer(self, name: str, read: Read, layer: Layer, inputs: tuple[str, ...], part: Part) -> str:
-        """A node that calls a layer of the file."""
+    def add_layer(
+        self, name: str, read: Read, layer: Layer, roles: tuple[str, ...], inputs: tuple[str, ...], part: Part
+    ) -> str:
+        """A node that calls a layer of the file; `roles` are the layer's names of its `inputs`, where it has some."""
         name = self._add(name, layer, inputs, part.key, part.place if read.kind is None else read.place)
         if part.layer is None:
             shapes = tuple(self._shapes[i] for i in inputs)
@@ -306,23 +308,53 @@ class _Graph:
         if isinstance(said, Layer):
             self._masks[name] = (said, inputs[0])
         elif said == "on" and any(value in self._masks for value in inputs):
-            self._hand_on(name, read, inputs)
+            values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
+            self._hand_on(name, read, values)
         return name
 
     def _hand_on(self, name: str, read: Read, inputs: tuple[str, ...]) -> None:
-        if len(inputs) == 1 or "inputs" in vars(read.base):
+        joins = read.kind.joins if read.kind is not None else ""
+        if not joins:
             if inputs[0] in self._masks:
                 self._masks[name] = self._masks[inputs[0]]
             return
-        # Keras's merging layers mask what all their inputs mask, and nothing where one has no mask.
         masks = [self.mask_of(value) for value in inputs]
-        if None in masks:
+        if joins == "beside" and getattr(read.base, "axis", None) in (1, -2):
+            if all(len(self._shapes[value]) == 2 for value in inputs):
+                self._masks[name] = self._beside(name, inputs, masks)
             return
+        # One that has no mask counts whole, and then so does all of what they are joined to.
         joined = masks[0]
         for number, mask in enumerate(masks[1:]):
+            if joined is None or mask is None:
+                return
             either = Operation("logical_or", (Input(0), Input(1)))
-            joined = self._add(f"{name}/mask{number}", either, (str(joined), str(mask)))
-        self._masks[name] = str(joined)
+            joined = self._add(f"{name}/mask{number}", either, (joined, mask))
+        if joined is not None:
+            self._masks[name] = joined
+
+    def _beside(self, name: str, inputs: tuple[str, ...], masks: list[str | None]) -> str:
+        """The mask of sequences that are put one after the other."""
+        found = []
+        for value, mask in zip(inputs, masks, strict=True):
+            if mask is None:
+                ones = self._add(f"{value}/ones", Operation("ones_like"), (value,))
+                mask = self._add(f"{value}/all", Operation("any", options=(("axis", -1),)), (ones,))
+            found.append(mask)
+        # An operation reads each value once.
+        read = tuple(dict.fromkeys(found))
+        places = tuple(Input(read.index(mask)) for mask in found)
+        return self._add(f"{name}/mask", Operation("concatenate", (places,), (("axis", 1),)), read)
+
+    def with_masks(self, values: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a layer reads that merges `values` by their masks: the roles, and the values, each before its mask."""
+        rank = max(len(self._shapes[value]) for value in values)
+        # Keras loses the mask of a value to which it adds axes.
+        pairs = [(v, self.mask_of(v) if len(self._shapes[v]) == rank else None) for v in values]
+        if all(mask is None for _, mask in pairs):
+            return (), values
+        read = [(role, v) for pair in pairs for role, v in zip(("value", "mask"), pair, strict=True) if v is not None]
+        return tuple(role for role, _ in read), tuple(v for _, v in read)
 
     def mask_of(self, value: str) -> str | None:
         """The value that masks another, put into the graph at its first use; None where there is none."""
@@ -418,19 +450,20 @@ class _LayerCaller(_Caller):
     def call(self, call: Call, value: Any) -> str:
         roles, inputs, options = self._arranged(call, value)
         layer = with_inputs(self._read, roles, options)
-        return self._graph.add_layer(self._node, self._read, layer, inputs, self._part)
+        return self._graph.add_layer(self._node, self._read, layer, roles, inputs, self._part)
 
     def _arranged(self, call: Call, value: Any) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
         """The names of the layer's inputs, the values that they are, and options that the call sets."""
         kind, fail = self._read.kind, Config({}, self._read.place).fail
-        wanted: Mapping[str, tuple[str, ...]] = kind.call if kind else {}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(self._read.base) if kind else {}
         if kind is not None and kind.takes_mask and "mask" not in wanted:
             wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
         if not wanted:
             refs = tuple(refs_in(call.args)) or tuple(ref for v in call.kwargs.values() for ref in refs_in(v))
             if not refs:
                 fail("is called on no tensor")
-            return (), tuple(value(ref) for ref in refs), {}
+            values = tuple(value(ref) for ref in refs)
+            return *(self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)), {}
         if len(call.args) > len(wanted):
             fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs

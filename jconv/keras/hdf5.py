@@ -49,6 +49,18 @@ class Hdf5Arrays:
         with _plain(where):
             return self._read(self._datasets[path], where)
 
+    def folders(self) -> dict[str, str]:
+        """The folder of each layer by its name, `outer/inner` in a model, where Keras wrote names beside the arrays."""
+        names: dict[str, str] = {}
+        found: dict[str, str] = {}
+        for path in sorted(self._groups, key=lambda path: path.count("/")):
+            if path.endswith("/vars") and self.has_attribute("name", path):
+                folder = path.removesuffix("/vars")
+                above = names.get(folder.rpartition("/layers/")[0], "")
+                name = f"{above}{(self.text('name', path) or b'').decode('utf-8', 'replace')}"
+                names[folder], found[name] = f"{name}/", folder
+        return found
+
     def has_attribute(self, name: str, group: str = "") -> bool:
         """Whether a group has an attribute of this name, in one piece or in several."""
         with _plain(f"attribute {name!r} of {self._what}"):

@@ -11,7 +11,7 @@ a prefix, such as `"query/kernel"`, lies in the object that the kind's `folders`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -78,17 +78,23 @@ class Kind:
 
     `read(config, read_layer)` and `write(layer, write_layer)` replace the list of keys for classes that hold layers:
     `read_layer(value, place)` reads one from a config, `write_layer(layer, name)` writes one. `folders(layer)` is
-    where prefixed arrays lie; `unused(layer)` are paths that a file has and jconv has no use for.
+    where prefixed arrays lie; `unused(layer)` are paths that a file has and jconv has no use for. `copies(layer)` are
+    paths at which Keras writes an array again that is the layer's own elsewhere, and the array's name.
 
     `fixed` are keys that jconv has no field for, each with the one value at which it means nothing: a config may have
-    it at that value, and none is written.
+    it at that value, and none is written. `harmless` are such keys that mean nothing at any value.
 
     With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
     `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
     the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
     added. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
-    first argument all of them; `call_options` are arguments that are no arrays, and the fields that they set.
+    first argument all of them, or is a function of the layer that says it; `call_options` are arguments that are no
+    arrays, and the fields that they set.
+
+    `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
+    counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a
+    layer also reads its inputs' masks, each after its value, which its `inputs` name.
     """
 
     name: str
@@ -98,18 +104,28 @@ class Kind:
     read: Callable[[Config, ReadLayer], Layer] | None = None
     write: Callable[[Any, WriteLayer], dict[str, Any]] | None = None
     unused: Callable[[Any], tuple[str, ...]] = lambda layer: ()
+    copies: Callable[[Any], Mapping[str, str]] = lambda layer: {}
     channels_first: bool = False
     mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
-    call: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    joins: str = ""
+    reads_masks: bool = False
+    call: Mapping[str, tuple[str, ...]] | Callable[[Any], Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
+    harmless: tuple[str, ...] = ()
+
+    def arguments(self, layer: Layer) -> Mapping[str, tuple[str, ...]]:
+        """`call` for a layer of the kind."""
+        return self.call(layer) if callable(self.call) else self.call
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:
         """The layer of a config. Raises `KerasFileError` for one that does not make a layer."""
         try:
             for name, value in self.fixed:
                 config.get(name, only(value), value)
+            for name in self.harmless:
+                config.get(name, same, None)
             if self.read is not None:
                 return self.read(config, read_layer)
             return self.layer(**self.options(config))
@@ -137,11 +153,13 @@ class Kind:
         return {key.name: key.write(getattr(layer, key.field)) for key in self.keys}
 
 
-def names_to_paths(names: list[str], folders: Mapping[str, str]) -> dict[str, str]:
-    """Each array's path below its layer's place in the file.
+def names_to_paths(names: list[str], folders: Mapping[str, str], copies: Collection[str] = ()) -> dict[str, str]:
+    """Each array's path below its layer's place in the file; what `copies` have is passed over in numbering.
 
     >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"query": "query_dense"})
     {'kernel': 'vars/0', 'query/kernel': 'query_dense/vars/0', 'query/bias': 'query_dense/vars/1'}
+    >>> names_to_paths(["vector_u"], {}, {"vars/0": "layer/kernel"})
+    {'vector_u': 'vars/1'}
     """
     counts: dict[str, int] = {}
     paths = {}
@@ -149,6 +167,8 @@ def names_to_paths(names: list[str], folders: Mapping[str, str]) -> dict[str, st
         prefix = name.rpartition("/")[0]
         folder = folders[prefix] if prefix or "" in folders else ""
         number = counts.setdefault(folder, 0)
-        counts[folder] += 1
-        paths[name] = f"{folder}/vars/{number}".lstrip("/")
+        while (path := f"{folder}/vars/{number}".lstrip("/")) in copies:
+            number += 1
+        counts[folder] = number + 1
+        paths[name] = path
     return paths

@@ -27,6 +27,11 @@ class Nested(Layer):
         """Whether the model has several inputs."""
         return len(self.model.inputs) > 1
 
+    def inside(self) -> list[tuple[Layer, str, str]]:
+        """Each layer, what its arrays' names begin with, and its folder."""
+        layers = {node.key: node.layer for node in self.model.nodes}
+        return [(layers[key], key, folder) for key, folder in self.folders if key in layers]
+
     def output_shape(self, input_shape: Any) -> Any:
         """The model's, a tuple of shapes for several outputs."""
         named = self._named(input_shape)

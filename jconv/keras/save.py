@@ -18,7 +18,7 @@ from .container import CONFIG, METADATA, WEIGHTS
 from .errors import KerasFileError
 from .graph import Part
 from .kind import names_to_paths
-from .weights import folders_of
+from .weights import copies_of, folders_of
 from .write_config import write_model
 
 # Whose config the written one is.
@@ -65,12 +65,14 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
         wanted = part.layer.param_shapes(part.input_shape) | part.layer.state_shapes(part.input_shape)
         if set(own) != set(wanted):
             raise KerasFileError(f"node {part.key!r} needs arrays {sorted(wanted)}, got {sorted(own)}")
-        paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind))
+        copies = copies_of(part.layer, part.kind)
+        paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
         for name, shape in wanted.items():
             array = np.asarray(own[name])
             if array.shape != tuple(shape):
                 raise KerasFileError(f"node {part.key!r} needs {name} of shape {tuple(shape)}, got {array.shape}")
             arrays[f"{part.folder}/{paths[name]}"] = array
+        arrays |= {f"{part.folder}/{path}": np.asarray(own[name]) for path, name in copies.items()}
     return arrays
 
 

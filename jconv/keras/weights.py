@@ -44,11 +44,13 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         if not wanted:
             continue
         found = {}
-        for name, path in names_to_paths(list(wanted), folders_of(part.layer, part.kind)).items():
+        copies = copies_of(part.layer, part.kind)
+        for name, path in names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies).items():
             whole = f"{part.folder}/{path}"
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
         _place(part, found, wanted, params, state)
+        used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = tuple(f"{part.folder}/" for part in root.leaves() if part.kind is not None)
     for path in sorted(set(renamed) | paths):
@@ -95,6 +97,11 @@ def folders_of(layer: Layer | None, kind: Any) -> dict[str, str]:
     return {} if kind is None else dict(kind.folders(bare(layer)))
 
 
+def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
+    """Where a layer's arrays lie a second time."""
+    return {} if kind is None else dict(kind.copies(bare(layer)))
+
+
 def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
     if part.layer is None:
         return {}
@@ -136,4 +143,4 @@ def _array(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
     return jnp.asarray(array)
 
 
-__all__ = ["Nested", "bare", "folders_of", "read_by_folder", "read_by_layer"]
+__all__ = ["Nested", "bare", "copies_of", "folders_of", "read_by_folder", "read_by_layer"]

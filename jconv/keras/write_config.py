@@ -6,13 +6,14 @@ were read from; operations become nodes of `keras.ops`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
@@ -20,8 +21,10 @@ from .errors import KerasFileError
 from .graph import Part, snake_case
 from .kind import Kind
 from .kinds import KINDS
-from .kinds.operations import write_operation
+from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
+from .order import keras_order
+from .write_masked import write_masked
 
 BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
 
@@ -53,7 +56,6 @@ class _Writer:
         self._names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        self._counts: dict[str, int] = {}
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -61,6 +63,7 @@ class _Writer:
             self._input(value)
         for node in self._model.nodes:
             self._node(node)
+        self._settle()
         config = {
             "name": name,
             "trainable": True,
@@ -74,6 +77,24 @@ class _Writer:
             config["output_layers"] = config["output_layers"][0]
         entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
         return Written({**entry, "config": config}, self._parts)
+
+    def _settle(self) -> None:
+        """Bring the layers into Keras's order, by which it numbers their folders."""
+        calls = {
+            (name, number): [tuple(ref[:2]) for ref in _histories(call["args"]) + _histories(call["kwargs"])]
+            for name, entry in self._entries.items()
+            for number, call in enumerate(entry["inbound_nodes"] or [{"args": [], "kwargs": {}}])
+        }
+        order = keras_order(calls, [tuple(self._histories[value][:2]) for value in self._model.outputs])
+        order += [name for name in self._entries if name not in order]
+        self._entries = {name: self._entries[name] for name in order}
+        counts: Counter[str] = Counter()
+        parts = {part.name: part for part in self._parts}
+        self._parts = [parts[name] for name in order if name in parts]
+        for part in self._parts:
+            folder = snake_case(self._entries[part.name]["class_name"])
+            part.folder = f"layers/{folder}_{counts[folder]}" if counts[folder] else f"layers/{folder}"
+            counts[folder] += 1
 
     def _input(self, value: str) -> None:
         name = self._name(value)
@@ -95,6 +116,9 @@ class _Writer:
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
             return
+        if "mask" in getattr(_bare(layer), "inputs", ()) and isinstance(_bare(layer), (Maximum, Minimum, Multiply)):
+            self._masked(node)
+            return
         key = node.key
         if key not in self._names:
             self._layer(node)
@@ -106,10 +130,9 @@ class _Writer:
     def _layer(self, node: Node) -> None:
         name = self._name(node.key)
         entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
-        folder = self._folder(entry["class_name"])
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
-        self._parts.append(Part(name, folder, node.name, node.key, kind, node.layer, shape))
+        self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
@@ -120,10 +143,12 @@ class _Writer:
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-        if roles is None or kind is None or not isinstance(roles, tuple):
+        if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
-        wanted: Mapping[str, tuple[str, ...]] = kind.call or {"inputs": (next(r for r in roles if r != "mask"),)}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
+            "inputs": (next(r for r in roles if r != "mask"),)
+        }
         args: list[Any] = []
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
@@ -161,6 +186,21 @@ class _Writer:
         self._operation(value, differs, node.inputs)
         self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
 
+    def _masked(self, node: Node) -> None:
+        layer = node.layer.layer if isinstance(node.layer, Frozen) else node.layer
+        if not isinstance(layer, (Maximum, Minimum, Multiply)):
+            raise KerasFileError(f"node {node.name!r}: {type(layer).__name__} around a layer with masks is not written")
+        made: list[str] = []
+
+        def add(operation: Operation, inputs: tuple[str, ...]) -> str:
+            made.append(f"{node.name}/step{len(made)}")
+            read = tuple(self._shapes[value] for value in inputs)
+            self._shapes[made[-1]] = operation.output_shape(read if operation.merges else read[0])
+            self._operation(made[-1], operation, inputs)
+            return made[-1]
+
+        self._histories[node.name] = self._histories[write_masked(layer, node.inputs, self._shapes, add)]
+
     def _tensor(self, value: str) -> dict[str, Any]:
         shape = self._shapes[value]
         history = self._histories[value]
@@ -177,12 +217,6 @@ class _Writer:
         self._names[key] = name
         return name
 
-    def _folder(self, class_name: str) -> str:
-        name = snake_case(class_name)
-        number = self._counts.get(name, 0)
-        self._counts[name] = number + 1
-        return f"layers/{name}_{number}" if number else f"layers/{name}"
-
 
 def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
     """`(entry, kind)` of a layer, in the form that Keras serializes it in.
@@ -198,10 +232,7 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
     if isinstance(bare, Nested):
-        written = write_model(
-            bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name
-        )
-        return written.config, None
+        return _write_nested(bare, name).config, None
     kind = BY_LAYER.get(type(bare))
     if kind is None:
         raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
@@ -209,7 +240,10 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     def inner(layer: Layer, name: str) -> dict[str, Any]:
         return write_layer(layer, name, params)[0]
 
-    common: dict[str, Any] = {"name": name, "trainable": trainable, "dtype": policy}
+    common: dict[str, Any] = {"name": name, "dtype": policy}
+    # Not every layer of Keras takes the option; with those that have the name of an operation it tells the two apart.
+    if not trainable or kind.name in FUNCTIONS:
+        common["trainable"] = trainable
     if kind.channels_first:
         common["data_format"] = "channels_first" if first else "channels_last"
     try:
@@ -217,6 +251,31 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     except (ValueError, TypeError) as error:
         raise KerasFileError(f"node {name!r}: {error}") from None
     return _entry("keras.layers", kind.name, config, name), kind
+
+
+def _write_nested(layer: Nested, name: str) -> Written:
+    shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
+    return write_model(layer.model, shapes, {}, name)
+
+
+def _as_written(layer: Layer) -> Layer:
+    """The layer, with the models in it saying in which folders they are written, which need not be those read."""
+    if isinstance(layer, Nested):
+        parts = _write_nested(layer, "model").parts
+        written = {part.key: part.layer for part in parts}
+        nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
+        return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
+    inner = {f.name: v for f in fields(layer) if isinstance(v := getattr(layer, f.name), Layer)}
+    return replace(layer, **{name: _as_written(v) for name, v in inner.items()}) if inner else layer
+
+
+def _histories(tree: Any) -> list[Any]:
+    """The histories of all tensors of an argument, as Keras walks it: dicts by sorted keys."""
+    if isinstance(tree, dict):
+        if tree.get("class_name") == "__keras_tensor__":
+            return [tree["config"]["keras_history"]]
+        return [history for key in sorted(tree) for history in _histories(tree[key])]
+    return [history for part in tree for history in _histories(part)] if isinstance(tree, list) else []
 
 
 def _policy(dtype: str, params: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
+from ..geometry import is_integer
 from .base import Layer
 
 Axes = int | tuple[int, ...]
@@ -12,10 +13,10 @@ Axes = int | tuple[int, ...]
 def as_axes(layer: Layer, axis: Any) -> Axes:
     """An integer or a tuple of them from an integer or a list; raises `ValueError` for something else."""
     if isinstance(axis, (list, tuple)) and axis and all(_is_integer(a) for a in axis):
-        return tuple(axis)
+        return tuple(int(a) for a in axis)
     if not _is_integer(axis):
         raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of integers, got {axis!r}")
-    return axis
+    return int(axis)
 
 
 def as_axis(layer: Layer, axis: Any) -> int:
@@ -24,7 +25,7 @@ def as_axis(layer: Layer, axis: Any) -> int:
         axis = axis[0]
     if not _is_integer(axis):
         raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of one, got {axis!r}")
-    return axis
+    return int(axis)
 
 
 def positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
@@ -76,4 +77,4 @@ def spans_length(axis: Axes) -> bool:
 
 
 def _is_integer(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return is_integer(value)

@@ -127,7 +127,8 @@ class Layer:
 
     def __str__(self) -> str:
         words = []
-        for field in fields(self):
+        # An option that a class has from the one it is made of comes before what has no default.
+        for field in sorted(fields(self), key=lambda field: field.default is not MISSING):
             value = getattr(self, field.name)
             shown = str(value) if isinstance(value, Layer) else getattr(value, "__name__", repr(value))
             if field.default is MISSING:

@@ -109,27 +109,3 @@ class NonzeroMask(Layer):
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         return exact(x.real != 0)
-
-
-@dataclass(frozen=True)
-class FullMask(Layer):
-    """The mask of a sequence (batch, length, ...) of which every step counts.
-
-    What Keras takes for the mask of an input that has none, where it is put beside others that have. The reference
-    gives it as ones.
-
-    >>> FullMask().apply({}, {}, jnp.zeros((1, 2, 3)))[0].tolist()
-    [[True, True]]
-    """
-
-    def output_shape(self, input_shape: Any) -> Shape:
-        """`(length,)`."""
-        if not input_shape:
-            raise ValueError("FullMask needs an input with a length after the batch, got shape ()")
-        return tuple(input_shape[:1])
-
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return jnp.ones(x.shape[:2], bool)
-
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return np.ones(x.shape[:2])

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..reference import exact
 from .axes import along, as_axis, known, positions
-from .base import Array, Arrays, Layer, Shape, known_sizes
+from .base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
 
 # Keras's guard of a count of samples that may be zero.
 FUZZ = 1e-7
@@ -51,24 +51,13 @@ class BatchNormalization(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis", as_axis(self, self.axis))
-        object.__setattr__(self, "inputs", tuple(self.inputs))
-        if self.inputs not in (("sequence",), ("sequence", "mask")):
-            raise ValueError(
-                f"BatchNormalization: inputs must be ('sequence',) or ('sequence', 'mask'), got {self.inputs}"
-            )
+        check_inputs(self, ("sequence",), ("sequence", "mask"))
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape, whose size along `axis` must be known."""
-        shape, mask = self._parted(input_shape)
+        shape = masked_shape(self, input_shape) if self.merges else tuple(input_shape)
         known(self, self.axis, shape)
-        if mask is not None and (
-            len(mask) != len(shape) - 1 or any(a != b and None not in (a, b) for a, b in zip(mask, shape, strict=False))
-        ):
-            raise ValueError(
-                f"BatchNormalization needs a mask of the input's shape without the last axis, got {tuple(mask)} for "
-                f"{tuple(shape)}"
-            )
-        return tuple(shape)
+        return shape
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` and `beta`, where the layer has them."""
@@ -147,11 +136,7 @@ class BatchNormalization(Layer):
 
     def _parted(self, x: Any) -> tuple[Any, Any]:
         """The sequence, and the mask or None."""
-        if not self.merges:
-            return x, None
-        if not isinstance(x, (tuple, list)) or len(x) != 2:
-            raise ValueError("BatchNormalization needs a sequence and a mask, a tuple of two")
-        return x[0], x[1]
+        return (x[0], x[1]) if self.merges else (x, None)
 
     def _others(self, x: Any) -> tuple[int, ...]:
         (axis,) = positions(self, self.axis, x.shape[1:])

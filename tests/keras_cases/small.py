@@ -10,7 +10,8 @@ from .case import Case
 FIRST = {"data_format": "channels_first"}
 
 # Not 7: there Keras's windows are off, see jconv.layers.AdaptiveMaxPooling1D.
-SIZES = (1, 2, 4, 8, 11, 13)
+SIZES = (1, 4, 8, 13)
+MERGING = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
 
 CASES = {
     "Activation": Case(
@@ -163,9 +164,21 @@ CASES = {
             "masking": lambda x: kl.Masking(0.0)(kl.ReLU()(x)),
             "to_average": lambda x: kl.GlobalAveragePooling1D()(masked(x)),
             "through_dense": lambda x: kl.GlobalAveragePooling1D()(kl.Dropout(0.5)(kl.Dense(3)(masked(x)))),
+            **{f"{name}_all": lambda x, name=name: merged(name, masked(x), masked(x, -1.0)) for name in MERGING},
+            **{f"{name}_some": lambda x, name=name: merged(name, x, masked(x), x) for name in MERGING},
+            **{f"{name}_last": lambda x, name=name: merged(name, x, masked(x)) for name in MERGING},
+            "subtract": lambda x: kl.GlobalAveragePooling1D()(kl.Subtract()([masked(x), masked(x)])),
+            "length": lambda x: kl.GlobalAveragePooling1D()(kl.Concatenate(axis=1)([x, masked(x), masked(x, -1.0)])),
+            "ranks": lambda x: kl.Multiply()([masked(x), kl.GlobalMaxPooling1D()(x)]),
         },
     ),
 }
+
+
+def merged(name, *inputs):
+    """What a merging layer gives, and its mean by the mask that comes out."""
+    y = getattr(kl, name)()(list(inputs))
+    return [y, kl.GlobalAveragePooling1D()(y)]
 
 
 def masked(x, sign=1.0):

@@ -7,6 +7,7 @@ from ..config import integer
 from ..kind import Key, Kind
 
 KINDS = (
-    *(Kind(layer.__name__, layer, mask="on") for layer in (Add, Average, Maximum, Minimum, Multiply, Subtract)),
-    Kind("Concatenate", Concatenate, (Key("axis", "axis", integer),), mask="on"),
+    *(Kind(layer.__name__, layer, mask="on", joins="any") for layer in (Add, Average, Subtract)),
+    *(Kind(layer.__name__, layer, mask="on", joins="any", reads_masks=True) for layer in (Maximum, Minimum, Multiply)),
+    Kind("Concatenate", Concatenate, (Key("axis", "axis", integer),), mask="on", joins="beside"),
 )

@@ -1,0 +1,35 @@
+"""Keras's spectral normalization of another layer's kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...layers import Embedding, Layer, SpectralNormalization
+from ..config import Config, as_dict, integer
+from ..kind import Kind, ReadLayer, WriteLayer
+
+
+def _read(config: Config, read_layer: ReadLayer) -> Layer:
+    layer = read_layer(config.get("layer", as_dict), f"{config.place}, layer")
+    return SpectralNormalization(layer, config.get("power_iterations", integer, 1))
+
+
+def _write(layer: SpectralNormalization, write_layer: WriteLayer) -> dict[str, Any]:
+    return {"layer": write_layer(layer.layer, "layer"), "power_iterations": layer.power_iterations}
+
+
+def _copies(layer: SpectralNormalization) -> dict[str, str]:
+    # Keras's wrapper holds the kernel beside the layer that it wraps.
+    return {"vars/0": "layer/embeddings" if isinstance(layer.layer, Embedding) else "layer/kernel"}
+
+
+KINDS = (
+    Kind(
+        "SpectralNormalization",
+        SpectralNormalization,
+        folders=lambda layer: {"layer": "layer"},
+        read=_read,
+        write=_write,
+        copies=_copies,
+    ),
+)

@@ -1,0 +1,228 @@
+"""A recurrent layer forward, and one backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .base import Arrays, Layer, Shape, Window
+from .nesting import core, prefixed, stripped, with_options
+from .recurrent_base import Recurrent
+from .sequence_inputs import input_names, named_inputs, named_shapes
+
+MERGE_MODES = ("concat", "sum", "ave", "mul", None)
+SIDES = ("forward", "backward")
+
+
+@dataclass(frozen=True)
+class Bidirectional(Layer):
+    """Keras's `Bidirectional`: a recurrent layer from the first step to the last, and one from the last to the first.
+
+    `layer` is the forward one, `backward_layer` the other, by default the same with `go_backwards` turned round. Their
+    outputs, of each step or the last, are merged by `merge_mode`: `"concat"` along the last axis, `"sum"`, `"ave"` the
+    mean, `"mul"`, or None for a tuple of both. Sequences of the backward one are turned back first. With the layers'
+    `return_state` the output is a tuple: what is merged, the forward states, the backward states. As in Keras, steps
+    that a mask leaves out have an output of zero where sequences are returned, whatever `zero_output_for_mask` the
+    layers have.
+
+    `inputs` names what the layer reads: `"sequence"`, all of `states` or none (`"forward_h"`, `"forward_c"`,
+    `"backward_h"`, ... as the layers have them), and `"mask"`. Arrays are `"forward/..."` and `"backward/..."`.
+
+    Raises `ValueError` for layers that are not recurrent, that go the same way, differ in what they return or have
+    `inputs` of their own, and for an unknown `merge_mode`.
+
+    >>> from jconv.layers import LSTM
+    >>> layer = Bidirectional(LSTM(3, return_sequences=True))
+    >>> layer.output_shape((10, 2))
+    (10, 6)
+    >>> list(layer.param_shapes((10, 2)))[2:4]
+    ['forward/bias', 'backward/kernel']
+    """
+
+    layer: Layer
+    merge_mode: str | None = "concat"
+    _: KW_ONLY
+    backward_layer: Layer | None = None
+    inputs: tuple[str, ...] = ("sequence",)
+
+    def __post_init__(self) -> None:
+        for name in ("layer", "backward_layer"):
+            layer = getattr(self, name)
+            if name == "backward_layer" and layer is None:
+                continue
+            if not isinstance(core(layer), Recurrent):
+                raise ValueError(f"Bidirectional: {name} must be a recurrent layer, got {layer}")
+            if layer.merges:
+                raise ValueError(
+                    f"Bidirectional: {name} must read a sequence alone, the rest goes in the inputs of Bidirectional; "
+                    f"got {layer}"
+                )
+        if self.merge_mode not in MERGE_MODES:
+            raise ValueError(f"Bidirectional: merge_mode must be one of {MERGE_MODES}, got {self.merge_mode!r}")
+        forward, backward = self._cores
+        for name in ("return_sequences", "return_state"):
+            if getattr(forward, name) != getattr(backward, name):
+                raise ValueError(
+                    f"Bidirectional: {name} of layer and backward_layer must be the same, got "
+                    f"{getattr(forward, name)} and {getattr(backward, name)}"
+                )
+        if forward.go_backwards == backward.go_backwards:
+            raise ValueError(
+                f"Bidirectional: go_backwards of layer and backward_layer must differ, got {forward.go_backwards} twice"
+            )
+        object.__setattr__(self, "inputs", input_names(self, self.inputs, self.states))
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The names of the initial states that may be read, in Keras's order."""
+        sides = zip(SIDES, self._cores, strict=True)
+        return tuple(f"{side}_{state}" for side, layer in sides for state in layer.states)
+
+    @property
+    def both(self) -> tuple[Layer, Layer]:
+        """The forward and the backward layer."""
+        if self.backward_layer is not None:
+            return self.layer, self.backward_layer
+        return self.layer, with_options(self.layer, go_backwards=not core(self.layer).go_backwards)
+
+    @property
+    def returns_sequences(self) -> bool:
+        """Whether there is an output for every step."""
+        return self._cores[0].return_sequences
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The merged shape; a tuple with `return_state` or `merge_mode=None`."""
+        outputs = [layer.output_shape(shape) for _, layer, shape in self._sides(self._shapes(input_shape))]
+        (forward, *states), (backward, *more) = self._with_states(outputs)
+        concat = self.merge_mode == "concat"
+        if self.merge_mode is not None and (forward[:-1] if concat else forward) != (
+            backward[:-1] if concat else backward
+        ):
+            beside = " beside the last axis" if concat else ""
+            raise ValueError(
+                f"Bidirectional: merge_mode={self.merge_mode!r} needs outputs of the same shape{beside}, got {forward} "
+                f"and {backward}"
+            )
+        merged = ((*forward[:-1], forward[-1] + backward[-1]) if concat else forward,)
+        return _one_or_all([*(merged if self.merge_mode else (forward, backward)), *states, *more])
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The layers', with a prefix."""
+        return self._named(lambda layer, shape: layer.param_shapes(shape), input_shape)
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The layers', with a prefix."""
+        return self._named(lambda layer, shape: layer.state_shapes(shape), input_shape)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """As the layers draw them, each with a key of its own."""
+        self.output_shape(input_shape)
+        params, state = {}, {}
+        sides = self._sides(self._shapes(input_shape))
+        for (side, layer, shape), own in zip(sides, jax.random.split(key), strict=True):
+            drawn = layer.init(own, shape)
+            params |= prefixed(side, drawn[0])
+            state |= prefixed(side, drawn[1])
+        return params, state
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(y, state)`; in training each layer has a key of its own."""
+        self.check(params, state, x)
+        keys = (None, None) if key is None else jax.random.split(key)
+        outputs, after = [], {}
+        for (side, layer, read), own in zip(self._sides(named_inputs(self.inputs, x)), keys, strict=True):
+            arrays = stripped(side, params), stripped(side, state)
+            y, own_state = layer.apply(*arrays, read, training=training, key=own)
+            outputs.append(y)
+            after |= prefixed(side, own_state)
+        return self._merged(outputs, jnp), after
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        self.check(params, state, x)
+        outputs = [
+            layer.reference(stripped(side, params), stripped(side, state), read, training=training)
+            for side, layer, read in self._sides(named_inputs(self.inputs, x))
+        ]
+        return self._merged(outputs, np)
+
+    def flops(self, input_shape: Any) -> int:
+        """Both layers'."""
+        return sum(layer.flops(shape) for _, layer, shape in self._sides(self._shapes(input_shape)))
+
+    def window(self) -> Window | None:
+        """None: each output has seen the whole length."""
+        return None
+
+    @property
+    def _cores(self) -> tuple[Recurrent, Recurrent]:
+        forward, backward = self.both
+        return core(forward), core(backward)
+
+    def _shapes(self, input_shape: Any) -> dict[str, Shape]:
+        def states(sequence: Shape) -> dict[str, Shape]:
+            sides = zip(SIDES, self._cores, strict=True)
+            return {
+                f"{side}_{state}": shape
+                for side, layer in sides
+                for state, shape in layer.state_shapes_of(sequence).items()
+            }
+
+        return named_shapes(self, self.inputs, input_shape, states)
+
+    def _sides(self, named: Mapping[str, Any]) -> list[tuple[str, Layer, Any]]:
+        """Each side's name, its layer with the inputs that it reads, and these (or their shapes)."""
+        sides = []
+        for side, layer in zip(SIDES, self.both, strict=True):
+            own = {"sequence": named["sequence"], **stripped_states(side, named)}
+            own |= {"mask": named["mask"]} if "mask" in named else {}
+            options = {"inputs": tuple(own), "zero_output_for_mask": core(layer).return_sequences}
+            sides.append((side, with_options(layer, **options), _one_or_all(list(own.values()))))
+        return sides
+
+    def _named(self, shapes: Callable[[Layer, Any], dict[str, Any]], input_shape: Any) -> dict[str, Any]:
+        sides = self._sides(self._shapes(input_shape))
+        return {
+            name: value for side, layer, shape in sides for name, value in prefixed(side, shapes(layer, shape)).items()
+        }
+
+    def _with_states(self, outputs: list[Any]) -> list[Any]:
+        """Each layer's outputs, or their shapes, as a tuple, without states where it returns none."""
+        return [output if self._cores[0].return_state else (output,) for output in outputs]
+
+    def _merged(self, outputs: list[Any], library: Any) -> Any:
+        (forward, *states), (backward, *more) = self._with_states(outputs)
+        if self.returns_sequences:
+            backward = library.flip(backward, 1)
+        if self.merge_mode is None:
+            return (forward, backward, *states, *more)
+        if self.merge_mode == "concat":
+            y = library.concatenate([forward, backward], -1)
+        elif self.merge_mode == "mul":
+            y = forward * backward
+        else:
+            y = forward + backward
+        return _one_or_all([y / 2 if self.merge_mode == "ave" else y, *states, *more])
+
+
+def stripped_states(side: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """A side's initial states by the names that its layer has for them."""
+    start = f"{side}_"
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    return tuple(values) if len(values) > 1 else values[0]

@@ -1,0 +1,143 @@
+"""The LSTM whose products are convolutions: a sequence of sequences goes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import activations, conv, reference
+from ..geometry import Padding, check_positive, make_geometry, pad_amounts
+from ..planner import check_algorithm
+from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
+from .recurrence import States
+from .recurrent import lstm_step, numpy_lstm_step
+from .recurrent_base import Drops, Recurrent
+
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+@dataclass(frozen=True)
+class ConvLSTM1D(Recurrent):
+    """Keras's `ConvLSTM1D`: (time, length, channels) to (out_length, filters), with the states `"h"` and `"c"`.
+
+    An `LSTM` whose products are convolutions along the length: of the input at a time, with `stride`, `padding` and
+    `dilation` as in `jconv.conv1d`, and of the state, with none of them and `"same"` padding. With `data_format`
+    `"channels_first"` the last two axes of the sequence, the states and the outputs are swapped; the arrays are not.
+    Params `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters, 4 * filters) and
+    `bias` (4 * filters,). The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32.
+
+    Keras 3.15 with JAX takes a mask only for a batch of one, and of as many examples as there are output samples, then
+    with the wrong meaning, since it puts the mask's batch beside the length; here a mask means what it does in LSTM,
+    as in Keras with `unroll`. Also as in Keras, dropout draws for each gate.
+
+    Raises `ValueError` for options that mean nothing and for an unknown length.
+
+    >>> ConvLSTM1D(8, 3, padding="same", return_sequences=True).output_shape((None, 20, 4))
+    (None, 20, 8)
+    """
+
+    states = ("h", "c")
+    gates = 4
+
+    filters: int
+    kernel_size: int
+    stride: int = 1
+    padding: Padding = "valid"
+    dilation: int = 1
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    _: KW_ONLY
+    data_format: str = "channels_last"
+    use_bias: bool = True
+    unit_forget_bias: bool = True
+    algorithm: str = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.padding, list):
+            object.__setattr__(self, "padding", tuple(self.padding))
+        with speaking_for(self):
+            for name in ("filters", "kernel_size", "stride", "dilation"):
+                check_positive(name, getattr(self, name))
+            pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
+            check_algorithm(self.algorithm)
+        if self.data_format not in DATA_FORMATS:
+            raise ValueError(
+                f"ConvLSTM1D: data_format must be one of {', '.join(DATA_FORMATS)}, got {self.data_format!r}"
+            )
+        super().__post_init__()
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`kernel` and `recurrent_kernel` and, with `use_bias`, `bias`, the gates side by side."""
+        channels: Any = self._turned_shape(self._shapes(input_shape)["sequence"])[-1]
+        wide = 4 * self.filters
+        shapes = {
+            "kernel": (self.kernel_size, channels, wide),
+            "recurrent_kernel": (self.kernel_size, self.filters, wide),
+        }
+        return shapes | ({"bias": (wide,)} if self.use_bias else {})
+
+    def flops(self, input_shape: Any) -> int:
+        """2 for every tap of both convolutions at every step, taps that fall on padding included."""
+        sequence = self._shapes(input_shape)["sequence"]
+        known_sizes(self, sequence)
+        sequence = self._turned_shape(sequence)
+        steps, channels, out_length = sequence[0], sequence[-1], self._state_shape(sequence)[0]
+        assert steps is not None and channels is not None and out_length is not None
+        return 2 * steps * out_length * self.kernel_size * (channels + self.filters) * 4 * self.filters
+
+    @property
+    def _draws(self) -> int:
+        return self.gates
+
+    def _turned(self, array: Any) -> Any:
+        return array.swapaxes(-1, -2) if self.data_format == "channels_first" else array
+
+    def _turned_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-2], *shape[:-3:-1]) if self.data_format == "channels_first" else tuple(shape)
+
+    def _state_shape(self, sequence: Shape) -> Shape:
+        if len(sequence) != 3 or None in sequence[1:]:
+            last = "channels, length" if self.data_format == "channels_first" else "length, channels"
+            raise ValueError(
+                f"ConvLSTM1D needs a sequence of shape (time, {last}) after the batch axis, the last two known, got "
+                f"{self._turned_shape(sequence)}"
+            )
+        length: Any = sequence[1]
+        with speaking_for(self):
+            geometry = make_geometry(
+                length, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation
+            )
+        return geometry.out_length, self.filters
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
+        wide = jnp.promote_types(sequence.dtype, jnp.float32)
+        y = self._product(sequence.astype(wide), params["kernel"].astype(wide), drops, **self._options)
+        return y + params["bias"].astype(wide) if self.use_bias else y
+
+    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+        h, c = states
+        z = x + self._product(h, params["recurrent_kernel"], drops, padding="same")
+        return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
+
+    def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:
+        """The convolution; each gate's share of the kernel sees `x` with its own drop."""
+        if not drops:
+            return conv.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
+        shares = zip(drops, jnp.split(kernel, len(drops), axis=-1), strict=True)
+        return jnp.concatenate([self._product(x * drop, share, (), **options) for drop, share in shares], -1)
+
+    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        h, c = states
+        bias = params.get("bias", np.zeros(4 * self.filters))
+        z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
+        z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
+        return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)

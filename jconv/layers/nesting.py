@@ -1,0 +1,43 @@
+"""What layers that hold layers need: names with a prefix, and options of a layer inside transparent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .base import Layer
+from .transparent import _Transparent
+
+
+def prefixed(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with `"prefix/"` before each name.
+
+    >>> prefixed("layer", {"kernel": 1})
+    {'layer/kernel': 1}
+    """
+    return {f"{prefix}/{name}": value for name, value in named.items()}
+
+
+def stripped(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Those whose names begin with `"prefix/"`, without it.
+
+    >>> stripped("layer", {"layer/kernel": 1, "other/kernel": 2})
+    {'kernel': 1}
+    """
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
+def core(layer: Any) -> Any:
+    """The layer itself, or the one inside layers such as `Frozen` and `InDtype`."""
+    while isinstance(layer, _Transparent):
+        layer = layer.layer
+    return layer
+
+
+def with_options(layer: Layer, **options: Any) -> Layer:
+    """The layer with other values for some fields of its core."""
+    if isinstance(layer, _Transparent):
+        return replace(layer, layer=with_options(layer.layer, **options))
+    return replace(layer, **options)

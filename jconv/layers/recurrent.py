@@ -1,0 +1,213 @@
+"""The recurrent layers of dense steps: Keras's SimpleRNN, LSTM and GRU.
+
+Gates lie side by side in the last axis of the arrays, in Keras's order: input, forget, candidate, output for LSTM;
+update, reset, candidate for GRU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import activations, activations_numpy
+from ..geometry import check_positive
+from .base import Activation, Array, Arrays, Shape, known_sizes, sequence_shape, speaking_for
+from .recurrence import States
+from .recurrent_base import Drops, Recurrent
+
+
+class _Dense(Recurrent):
+    """What the three share: arrays, and the product with the sequence."""
+
+    units: int
+    activation: Activation
+    use_bias: bool
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("units", self.units)
+        super().__post_init__()
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`kernel` and `recurrent_kernel` and, with `use_bias`, `bias`, the gates side by side."""
+        channels: Any = self._shapes(input_shape)["sequence"][1]
+        wide = self.gates * self.units
+        shapes = {"kernel": (channels, wide), "recurrent_kernel": (self.units, wide)}
+        return shapes | ({"bias": self._bias_shape()} if self.use_bias else {})
+
+    def flops(self, input_shape: Any) -> int:
+        """`2 * (features + units) * gates * units` at every step."""
+        sequence = self._shapes(input_shape)["sequence"]
+        known_sizes(self, sequence)
+        length, channels = sequence_shape(self, sequence)
+        return 2 * length * (channels + self.units) * self.gates * self.units
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
+
+    def _state_shape(self, sequence: Shape) -> Shape:
+        sequence_shape(self, sequence)
+        return (self.units,)
+
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
+        y = product(sequence, params["kernel"], drops)
+        # A GRU with reset_after has its bias for the sequence in the first row.
+        return y + jnp.atleast_2d(params["bias"])[0].astype(y.dtype) if self.use_bias else y
+
+
+def product(x: jax.Array, kernel: jax.Array, drops: Drops) -> jax.Array:
+    """`x @ kernel`, in float32 for half types; each share of the kernel's columns sees `x` with its own drop.
+
+    >>> product(jnp.ones((1, 2)), jnp.ones((2, 4)), (jnp.zeros(2), jnp.array([1.0, 0.0]))).tolist()
+    [[0.0, 0.0, 1.0, 1.0]]
+    """
+    wide = jnp.promote_types(jnp.result_type(x, kernel), jnp.float32)
+    if not drops:
+        return jnp.matmul(x, kernel, preferred_element_type=wide)
+    shares = jnp.split(kernel.astype(wide), len(drops), axis=-1)
+    return jnp.concatenate([x.astype(wide) * drop @ share for drop, share in zip(drops, shares, strict=True)], -1)
+
+
+@dataclass(frozen=True)
+class SimpleRNN(_Dense):
+    """Keras's `SimpleRNN`: (length, features) to (units,). `h = activation(x @ kernel + bias + h @ recurrent_kernel)`.
+
+    Params `kernel` (features, units), `recurrent_kernel` (units, units) and `bias` (units,). The other options, and
+    the initial state `"h"` and the mask that it may read, are those of `Recurrent`. bfloat16 and float16 are computed
+    in float32. Raises `ValueError` for options that mean nothing.
+
+    >>> SimpleRNN(3, return_sequences=True).output_shape((10, 2))
+    (10, 3)
+    >>> SimpleRNN(3, inputs=("sequence", "mask")).output_shape(((None, 2), (None,)))
+    (3,)
+    """
+
+    units: int
+    activation: Activation = "tanh"
+    _: KW_ONLY
+    use_bias: bool = True
+
+    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+        return (activations.resolve(self.activation)(x + product(states[0], params["recurrent_kernel"], drops)),)
+
+    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        z = x @ params["kernel"] + states[0] @ params["recurrent_kernel"] + params.get("bias", 0)
+        return (activations_numpy.resolve(self.activation)(z),)
+
+
+@dataclass(frozen=True)
+class LSTM(_Dense):
+    """Keras's `LSTM`: (length, features) to (units,), with the states `"h"`, the output, and `"c"`.
+
+    `c = forget * c + input * activation(candidate)` and `h = output * activation(c)`, where the gates are
+    `recurrent_activation` of their share of `x @ kernel + bias + h @ recurrent_kernel`, and the candidate is its share
+    itself. Params `kernel` (features, 4 * units), `recurrent_kernel` (units, 4 * units) and `bias` (4 * units,), the
+    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. `"hard_sigmoid"` is Keras
+    3's, `relu6(x + 3) / 6`, also in configs of Keras 2, which meant `clip(0.2 * x + 0.5, 0, 1)`: real Keras 3 reads
+    them so. The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
+    `ValueError` for options that mean nothing.
+
+    >>> LSTM(3, return_state=True).output_shape((10, 2))
+    ((3,), (3,), (3,))
+    >>> LSTM(3, inputs=("sequence", "h", "c")).output_shape(((10, 2), (3,), (3,)))
+    (3,)
+    """
+
+    states = ("h", "c")
+    gates = 4
+
+    units: int
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    _: KW_ONLY
+    use_bias: bool = True
+    unit_forget_bias: bool = True
+
+    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+        h, c = states
+        z = x + product(h, params["recurrent_kernel"], drops)
+        return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
+
+    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        h, c = states
+        z = x @ params["kernel"] + h @ params["recurrent_kernel"] + params.get("bias", 0)
+        return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)
+
+
+def lstm_step(z: jax.Array, c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
+    """`(h, c)` from the four shares in the last axis of `z` and the `c` before."""
+    into, forget, candidate, out = jnp.split(z, 4, axis=-1)
+    # One by one: the recurrent activation may look at all units of a gate, as softmax does.
+    c = recurrent_activation(forget) * c + recurrent_activation(into) * activation(candidate)
+    return recurrent_activation(out) * activation(c), c
+
+
+def numpy_lstm_step(z: Array, c: Array, activation: Activation, recurrent_activation: Activation) -> tuple[Array, ...]:
+    """The same in NumPy."""
+    act, gate = activations_numpy.resolve(activation), activations_numpy.resolve(recurrent_activation)
+    into, forget, candidate, out = np.split(z, 4, axis=-1)
+    c = gate(forget) * c + gate(into) * act(candidate)
+    return gate(out) * act(c), c
+
+
+@dataclass(frozen=True)
+class GRU(_Dense):
+    """Keras's `GRU`: (length, features) to (units,).
+
+    `h = update * h + (1 - update) * candidate`, where the gates update and reset are `recurrent_activation` of their
+    share of `x @ kernel + h @ recurrent_kernel` with the biases, and the candidate is `activation` of `x`'s share plus,
+    with `reset_after`, `reset * (h @ recurrent_kernel + recurrent bias)`, without it `(reset * h) @ recurrent_kernel`.
+    Params `kernel` (features, 3 * units), `recurrent_kernel` (units, 3 * units) and `bias`: (2, 3 * units), for the
+    sequence and for the state, with `reset_after`, else (3 * units,); the shares in the order update, reset,
+    candidate. The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
+    `ValueError` for options that mean nothing.
+
+    >>> {name: shape for name, shape in GRU(3, reset_after=False).param_shapes((10, 2)).items()}
+    {'kernel': (2, 9), 'recurrent_kernel': (3, 9), 'bias': (9,)}
+    """
+
+    gates = 3
+
+    units: int
+    activation: Activation = "tanh"
+    recurrent_activation: Activation = "sigmoid"
+    _: KW_ONLY
+    use_bias: bool = True
+    reset_after: bool = True
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+        act, gate = activations.resolve(self.activation), activations.resolve(self.recurrent_activation)
+        (h,) = states
+        x_update, x_reset, x_candidate = jnp.split(x, 3, axis=-1)
+        kernel, gates = params["recurrent_kernel"], 2 * self.units
+        if self.reset_after:
+            z = product(h, kernel, drops)
+            z = z + params["bias"][1] if self.use_bias else z
+            update, reset = gate(x_update + z[..., : self.units]), gate(x_reset + z[..., self.units : gates])
+            candidate = act(x_candidate + reset * z[..., gates:])
+        else:
+            z = product(h, kernel[:, :gates], drops[:2])
+            update, reset = gate(x_update + z[..., : self.units]), gate(x_reset + z[..., self.units :])
+            candidate = act(x_candidate + product(reset * h, kernel[:, gates:], drops[2:]))
+        return (update * h + (1 - update) * candidate,)
+
+    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        act, gate = (activations_numpy.resolve(name) for name in (self.activation, self.recurrent_activation))
+        (h,) = states
+        kernels, recurrent_kernels = (np.split(params[name], 3, axis=-1) for name in ("kernel", "recurrent_kernel"))
+        zeros = np.zeros((2, 3 * self.units))
+        bias = np.vstack([params["bias"], zeros])[:2] if self.use_bias else zeros
+        biases, recurrent_biases = (np.split(row, 3) for row in bias)
+        of_x = [x @ kernel + bias for kernel, bias in zip(kernels, biases, strict=True)]
+        of_h = [h @ kernel + bias for kernel, bias in zip(recurrent_kernels, recurrent_biases, strict=True)]
+        update, reset = gate(of_x[0] + of_h[0]), gate(of_x[1] + of_h[1])
+        inner = reset * of_h[2] if self.reset_after else (reset * h) @ recurrent_kernels[2]
+        return (update * h + (1 - update) * act(of_x[2] + inner),)

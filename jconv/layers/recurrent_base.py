@@ -1,0 +1,234 @@
+"""What the recurrent layers share: their options, their inputs and outputs, dropout and the way along time.
+
+A layer of the kind adds what a sequence must be, its arrays, and one step, in JAX and in NumPy. In JAX all that can be
+computed of the inputs without the states is computed for all times at once, before the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import activations
+from ..checks import check_dtype
+from ..conv import glorot_uniform
+from ..placement import vary_alike
+from ..reference import exact
+from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs
+from .recurrence import Course, States, scan, walk
+from .sequence_inputs import input_names, named_inputs, named_shapes
+
+Drops = tuple[jax.Array, ...]
+"""What is multiplied for dropout: nothing, one array, or one for each gate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrent(Layer):
+    """The options that all recurrent layers have.
+
+    `inputs` names what the layer reads, in any order: `"sequence"`, then all of its `states` or none, zeros being the
+    default, and `"mask"`, (batch, time) of bool or of 0 and 1. A step that the mask leaves out keeps the states, and
+    its output is that of the step before it (of the initial state, for the first). With `zero_output_for_mask` it is
+    zero.
+
+    `return_sequences` gives the output of every step instead of the last; with `return_state` the layer returns a tuple
+    of that and the last states. `go_backwards` goes from the last step to the first and returns sequences in that
+    order, so reversed. `unroll` is Keras's and changes nothing but the output at a mask: zero until the first step that
+    counts, whatever the initial state, and `zero_output_for_mask` then means nothing.
+
+    `dropout` is for what the step reads of the sequence, `recurrent_dropout` for what it reads of the state `h`. Both
+    are for training alone, and what is dropped stays so for all steps of a call. As in Keras, with a
+    `recurrent_dropout` each gate has its own draws. 1, to which Keras gives several meanings, is not taken.
+
+    Raises `ValueError` for `stateful`: a layer keeps nothing from call to call; give it the last states as inputs.
+    """
+
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    zero_output_for_mask: bool = False
+    unroll: bool = False
+    stateful: bool = False
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    inputs: tuple[str, ...] = ("sequence",)
+
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    gates: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        object.__setattr__(self, "inputs", input_names(self, self.inputs, self.states))
+        if self.stateful:
+            raise ValueError(
+                f"{kind}: stateful must be False: nothing is kept from call to call; use return_state=True and "
+                f"inputs={('sequence', *self.states)}"
+            )
+        for name in ("dropout", "recurrent_dropout"):
+            rate = getattr(self, name)
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+                raise ValueError(f"{kind}: {name} must be a number from 0 to below 1, got {rate!r}")
+        for name in ("activation", "recurrent_activation"):
+            self._check_activation(name, getattr(self, name, None))
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output; with `return_state` a tuple of it and the states' shapes."""
+        sequence = self._shapes(input_shape)["sequence"]
+        state = self.state_shapes_of(sequence)["h"]
+        output = (sequence[0], *state) if self.return_sequences else state
+        return (output, *(state for _ in self.states)) if self.return_state else output
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`."""
+        raise NotImplementedError
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """As Keras: a Glorot-uniform kernel, an orthogonal recurrent kernel, a bias of zeros.
+
+        With `unit_forget_bias` the bias of the forget gate is one.
+        """
+        self.output_shape(input_shape)
+        shapes = self.param_shapes(input_shape)
+        key, recurrent_key = jax.random.split(key)
+        params = {
+            "kernel": glorot_uniform(key, shapes["kernel"]),
+            "recurrent_kernel": jax.nn.initializers.orthogonal()(recurrent_key, shapes["recurrent_kernel"]),
+        }
+        if "bias" in shapes:
+            bias = jnp.zeros(shapes["bias"])
+            size = bias.shape[-1] // self.gates
+            params["bias"] = bias.at[size : 2 * size].set(1) if getattr(self, "unit_forget_bias", False) else bias
+        return params, {}
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(y, state)`; `key` is for training with dropout. The state dict of a layer of this kind is empty."""
+        self.check(params, state, x)
+        named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
+        mask = named.pop("mask", None)
+        arrays = {name: jnp.asarray(array) for name, array in params.items()}
+        for name, array in (named | arrays).items():
+            check_dtype("x" if name == "sequence" else name, array)
+        dtype = jnp.result_type(*named.values(), *arrays.values())
+        # Half types are summed in float32, and so are the states from step to step.
+        wide = jnp.promote_types(dtype, jnp.float32)
+        sequence = self._turned(named.pop("sequence").astype(dtype))
+        drops, recurrent_drops = self._drawn(key, sequence.shape, wide) if training else ((), ())
+        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+        xs = jnp.moveaxis(self._ahead(arrays, sequence, drops), 1, 0)
+        arrays = {name: array.astype(wide) for name, array in arrays.items()}
+        start = self._start(named, xs)
+        # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
+        start = vary_alike(*start, xs, *arrays.values())[: len(start)]
+        mask = None if mask is None else jnp.moveaxis(mask != 0, 1, 0)
+        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course)
+        y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
+        returned = (y, *states) if self.return_state else y
+        return map_inputs(lambda a: self._turned(a).astype(dtype), returned), dict(state)
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy, step by step; raises `ValueError` in training with dropout, which has no NumPy form."""
+        self.check(params, state, x)
+        if training and (self.dropout or self.recurrent_dropout):
+            raise ValueError(
+                f"{type(self).__name__}: the reference has no mask for training with dropout={self.dropout} and "
+                f"recurrent_dropout={self.recurrent_dropout}; use 0"
+            )
+        named = {name: exact(array) for name, array in named_inputs(self.inputs, x).items()}
+        mask = named.pop("mask").real != 0 if "mask" in named else None
+        sequence = self._turned(named.pop("sequence"))
+        arrays = {name: exact(array) for name, array in params.items()}
+        size: Any = self._state_shape(sequence.shape[1:])
+        zeros = np.zeros((len(sequence), *size))
+        start = tuple(self._turned(named[name]) if name in named else zeros for name in self.states)
+        y, states = walk(lambda x, s: self._numpy_step(arrays, x, s), sequence, start, mask, self._course)
+        return map_inputs(self._turned, (y, *states) if self.return_state else y)
+
+    def window(self) -> Window | None:
+        """None: the last step has seen all of them."""
+        return None
+
+    def _check_activation(self, name: str, activation: Activation) -> None:
+        kind = type(self).__name__
+        try:
+            activations.resolve(activation)
+        except ValueError as error:
+            raise ValueError(f"{kind}: {name}{str(error).removeprefix('activation')}") from None
+        if activation == "glu":
+            raise ValueError(f"{kind}: {name} must keep the number of channels, got 'glu'")
+
+    @property
+    def _course(self) -> Course:
+        return Course(self.return_sequences, self.go_backwards, self.zero_output_for_mask, self.unroll)
+
+    def _shapes(self, input_shape: Any) -> dict[str, Shape]:
+        """Shape by input name. Raises `ValueError` for those that do not go together."""
+        return named_shapes(self, self.inputs, input_shape, self.state_shapes_of)
+
+    def state_shapes_of(self, sequence: Shape) -> dict[str, Shape]:
+        """Each state's shape, for one example, by its name."""
+        turned = self._turned_shape(self._state_shape(self._turned_shape(sequence)))
+        return dict.fromkeys(self.states, turned)
+
+    def _drawn(self, key: jax.Array | None, sequence: Shape, dtype: Any) -> tuple[Drops, Drops]:
+        """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
+        if not self.dropout and not self.recurrent_dropout:
+            return (), ()
+        if key is None:
+            raise ValueError(
+                f"{type(self).__name__}: training with dropout={self.dropout} and "
+                f"recurrent_dropout={self.recurrent_dropout} needs a key, got None"
+            )
+        batch, _, *rest = sequence
+        shapes = {"dropout": (batch, 1, *rest), "recurrent_dropout": (batch, *self._state_shape(sequence[1:]))}
+        drops = []
+        for own, (name, shape) in zip(jax.random.split(key), shapes.items(), strict=True):
+            rate = getattr(self, name)
+            kept = jax.random.bernoulli(own, 1 - rate, (self._draws, *shape)) if rate else ()
+            drops.append(tuple(one.astype(dtype) / (1 - rate) for one in kept))
+        return drops[0], drops[1]
+
+    @property
+    def _draws(self) -> int:
+        """How many draws a call makes."""
+        return self.gates if self.recurrent_dropout else 1
+
+    def _start(self, given: Mapping[str, jax.Array], xs: jax.Array) -> States:
+        """The initial states of `xs`'s type: those that are given, or zeros."""
+        # Made from xs, so that it lies over the devices as what the steps return does.
+        zeros = jnp.zeros_like(xs[0, ..., : xs.shape[-1] // self.gates])
+        return tuple(self._turned(given[name]).astype(xs.dtype) if name in given else zeros for name in self.states)
+
+    def _turned(self, array: Any) -> Any:
+        """A sequence or a state as the steps take it, or one of theirs as the caller has it."""
+        return array
+
+    def _turned_shape(self, shape: Shape) -> Shape:
+        """The same of a shape."""
+        return shape
+
+    def _state_shape(self, sequence: Shape) -> Shape:
+        """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""
+        raise NotImplementedError
+
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
+        """(batch, time, ..., gates * size) in the wide type: what the steps need of the sequence."""
+        raise NotImplementedError
+
+    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+        raise NotImplementedError
+
+    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        raise NotImplementedError

@@ -1,0 +1,55 @@
+"""What a layer that goes along a sequence may read besides it: initial states and a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .base import Layer, Shape
+
+
+def input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:
+    """`names` as a tuple: `"sequence"`, all of `states` or none, and `"mask"` or not, in any order.
+
+    Raises `ValueError` for anything else.
+    """
+    names = tuple(names) if isinstance(names, (tuple, list)) else (names,)
+    with_states = ("sequence", *states)
+    allowed = [("sequence",), with_states, ("sequence", "mask"), (*with_states, "mask")]
+    if not any(len(names) == len(some) and set(names) == set(some) for some in allowed):
+        also = f" with all or none of {', '.join(states)}" if states else ""
+        raise ValueError(f"{type(layer).__name__}: inputs must be of sequence, mask{also}, got {names}")
+    return names
+
+
+def named_inputs(names: Sequence[str], x: Any) -> dict[str, Any]:
+    """The inputs, or their shapes, by name: `x` is one of them, or a tuple for several names."""
+    return dict(zip(names, x if len(names) > 1 else (x,), strict=True))
+
+
+def named_shapes(
+    layer: Layer, names: Sequence[str], input_shape: Any, state_shapes: Callable[[Shape], Mapping[str, Shape]]
+) -> dict[str, Shape]:
+    """The inputs' shapes by name, those of the states and the mask as they must be for the sequence.
+
+    Raises `ValueError` for another number of shapes and for shapes that do not go together. An unknown size goes with
+    any other.
+    """
+    kind = type(layer).__name__
+    if len(names) > 1 and (
+        len(input_shape) != len(names) or not all(isinstance(s, (tuple, list)) for s in input_shape)
+    ):
+        raise ValueError(f"{kind} needs a tuple of shapes, one for each of {', '.join(names)}, got {input_shape}")
+    shapes = {name: tuple(shape) for name, shape in named_inputs(names, input_shape).items()}
+    sequence = shapes["sequence"]
+    for name, wanted in {**state_shapes(sequence), "mask": sequence[:1]}.items():
+        if name in shapes and not _alike(shapes[name], wanted):
+            raise ValueError(
+                f"{kind} on a sequence of shape {sequence} needs {name} of shape {wanted}, got {shapes[name]}"
+            )
+    return shapes
+
+
+def _alike(shape: Shape, wanted: Shape) -> bool:
+    pairs = zip(shape, wanted, strict=False)
+    return len(shape) == len(wanted) and all(a is None or b is None or a == b for a, b in pairs)

@@ -1,0 +1,170 @@
+"""The same layer at every time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..placement import vary_alike
+from .base import Arrays, Layer, map_inputs, map_shapes, several
+from .nesting import core, prefixed, stripped, with_options
+from .sequence_inputs import input_names
+
+
+@dataclass(frozen=True)
+class TimeDistributed(Layer):
+    """Keras's `TimeDistributed`: `layer`, with the same arrays, on what there is at each time.
+
+    (time, ...) to (time, ...), where the dots are what the layer takes and gives. Each time is a call of its own, as in
+    Keras: in training a batch normalization has the statistics of each time and updates its averages time after time,
+    a dropout draws for each. `layer` may be any layer; one that reads several inputs reads each at the time, and one
+    with several outputs gives each with the time. Arrays are `"layer/..."`.
+
+    `inputs` may also name a `"mask"`, (batch, time, ...). Of one that has more axes than the time, a layer that takes a
+    mask has its share; nothing else comes of it here. (Keras also hands on the share of a mask (batch, time), a number
+    an example: most layers that take a mask fail on it, and a batch normalization counts by it in training.)
+
+    Raises `ValueError` for something that is no layer, and for a mask beside a layer that reads several inputs, which
+    name the mask themselves.
+
+    >>> from jconv.layers import Conv1D, Dense
+    >>> TimeDistributed(Conv1D(8, 3)).output_shape((None, 20, 1))
+    (None, 18, 8)
+    >>> TimeDistributed(Dense(5)).param_shapes((7, 4))
+    {'layer/kernel': (4, 5), 'layer/bias': (5,)}
+    """
+
+    layer: Layer
+    _: KW_ONLY
+    inputs: tuple[str, ...] = ("sequence",)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Layer):
+            raise ValueError(f"TimeDistributed: layer must be a layer, got {self.layer!r}")
+        object.__setattr__(self, "inputs", input_names(self, self.inputs, ()))
+        if self.layer.merges and len(self.inputs) > 1:
+            raise ValueError(f"TimeDistributed: inputs must be of the sequence alone around {self.layer}")
+
+    @property
+    def merges(self) -> bool:
+        """Whether the layer merges or a mask is read."""
+        return self.layer.merges or len(self.inputs) > 1
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The layer's, with the time in front of each."""
+        layer, shape, length = self._at_a_time(input_shape)
+        return map_shapes(lambda one: (length, *one), layer.output_shape(shape))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The layer's, with a prefix."""
+        layer, shape, _ = self._at_a_time(input_shape)
+        return prefixed("layer", layer.param_shapes(shape))
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The layer's, with a prefix."""
+        layer, shape, _ = self._at_a_time(input_shape)
+        return prefixed("layer", layer.state_shapes(shape))
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """As the layer draws them."""
+        layer, shape, _ = self._at_a_time(input_shape)
+        params, state = layer.init(key, shape)
+        return prefixed("layer", params), prefixed("layer", state)
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`(y, state)`; in training each time has a key of its own, and the state goes from time to time."""
+        self.check(params, state, x)
+        layer, x, length = self._read(map_inputs(jnp.asarray, x))
+        own, rest = stripped("layer", params), stripped("layer", state)
+        keys = None if key is None else jax.random.split(key, length)
+
+        def at_a_time(state: Any, now: Any) -> tuple[Any, Any]:
+            y, state = layer.apply(own, state, now[0], training=training, key=now[1])
+            return state, y
+
+        if not (training and rest):
+            # Nothing goes from time to time, so all are computed at once.
+            y = jax.vmap(lambda *now: at_a_time(rest, now)[1], (1, None if keys is None else 0), 1)(x, keys)
+            return y, dict(state)
+        x = map_inputs(lambda a: jnp.moveaxis(a, 1, 0), x)
+        rest = {name: jnp.asarray(array) for name, array in rest.items()}
+        # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
+        varying = vary_alike(*rest.values(), *jax.tree.leaves(x))
+        rest, y = jax.lax.scan(at_a_time, dict(zip(rest, varying, strict=False)), (x, keys))
+        return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), prefixed("layer", rest)
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy, time by time."""
+        self.check(params, state, x)
+        layer, x, length = self._read(map_inputs(np.asarray, x))
+        own = stripped("layer", params), stripped("layer", state)
+        ys = [
+            layer.reference(*own, map_inputs(lambda a, time=time: a[:, time], x), training=training)
+            for time in range(length)
+        ]
+        if isinstance(ys[0], tuple):
+            return tuple(np.stack(outputs, axis=1) for outputs in zip(*ys, strict=True))
+        return np.stack(ys, axis=1)
+
+    def flops(self, input_shape: Any) -> int:
+        """The layer's, at every time."""
+        layer, shape, length = self._at_a_time(input_shape)
+        if length is None:
+            raise ValueError(f"TimeDistributed needs every size known to count operations, got shape {input_shape}")
+        return length * layer.flops(shape)
+
+    def _read(self, x: Any) -> tuple[Layer, Any, int]:
+        """The layer as it is called at each time, its inputs with batch and time, and the number of times."""
+        layer, kept, length = self._chosen(map_inputs(lambda a: a.shape[1:], x))
+        return layer, x if kept is None else x[kept], length
+
+    def _at_a_time(self, input_shape: Any) -> tuple[Layer, Any, Any]:
+        """The same of shapes: the layer, its input shape, and the number of times."""
+        layer, kept, length = self._chosen(input_shape)
+        return (
+            layer,
+            map_shapes(lambda shape: tuple(shape[1:]), input_shape if kept is None else input_shape[kept]),
+            length,
+        )
+
+    def _chosen(self, input_shape: Any) -> tuple[Layer, int | None, Any]:
+        """The layer with the inputs that it has at a time, the one input that it reads where it does not read all."""
+        shapes = tuple(input_shape) if several(input_shape) else (input_shape,)
+        if self.merges != several(input_shape) or (len(self.inputs) > 1 and len(shapes) != len(self.inputs)):
+            one = "a tuple of shapes, one for each input" if self.merges else "one shape"
+            raise ValueError(f"TimeDistributed needs {one}, got {input_shape}")
+        lengths = {shape[0] if shape else 0 for shape in shapes} - {None}
+        sequence = self.inputs.index("sequence")
+        if len(lengths) > 1 or (not self.layer.merges and len(shapes[sequence]) < 2):
+            raise ValueError(
+                f"TimeDistributed needs inputs of shape (time, ...) after the batch axis, all of one time, "
+                f"got {input_shape}"
+            )
+        length = next(iter(lengths), None)
+        if len(self.inputs) == 1:
+            return self.layer, None, length
+        layer = _with_mask(self.layer, self.inputs) if len(shapes[1 - sequence]) > 1 else None
+        return (self.layer, sequence, length) if layer is None else (layer, None, length)
+
+
+def _with_mask(layer: Layer, inputs: tuple[str, ...]) -> Layer | None:
+    """The layer with these inputs, or None for one that takes no mask."""
+    if not any(field.name == "inputs" for field in fields(core(layer))):
+        return None
+    try:
+        return with_options(layer, inputs=inputs)
+    except ValueError:
+        return None
