@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array, Layer, Shape, masked_shape, several
+from .axes import spans_length
+from .base import Array, Layer, Shape, Window, masked_shape, several
 
 
 class _Merging(Layer):
@@ -285,6 +286,10 @@ class Concatenate(_Merging):
             else:
                 out.append(known.pop() if known else None)
         return tuple(out)
+
+    def window(self) -> Window | None:
+        """None where lengths are joined: neighbours at the seam come from both ends."""
+        return None if spans_length(self.axis) else (1, 1)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.concatenate([jnp.asarray(a) for a in x], axis=self.axis)
