@@ -455,7 +455,7 @@ class _LayerCaller(_Caller):
     def _arranged(self, call: Call, value: Any) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
         """The names of the layer's inputs, the values that they are, and options that the call sets."""
         kind, fail = self._read.kind, Config({}, self._read.place).fail
-        wanted: Mapping[str, tuple[str, ...]] = kind.call if kind else {}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(self._read.base) if kind else {}
         if kind is not None and kind.takes_mask and "mask" not in wanted:
             wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
         if not wanted:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,7 +26,8 @@ from .nested import Nested
 from .order import keras_order
 from .write_masked import write_masked
 
-BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+# Of two kinds with one layer, the first is how it is written.
+BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
@@ -132,7 +133,7 @@ class _Writer:
         entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
-        self._parts.append(Part(name, "", node.name, node.key, kind, node.layer, shape))
+        self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
@@ -146,7 +147,9 @@ class _Writer:
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
-        wanted: Mapping[str, tuple[str, ...]] = kind.call or {"inputs": (next(r for r in roles if r != "mask"),)}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
+            "inputs": (next(r for r in roles if r != "mask"),)
+        }
         args: list[Any] = []
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
@@ -230,10 +233,7 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
     if isinstance(bare, Nested):
-        written = write_model(
-            bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name
-        )
-        return written.config, None
+        return _write_nested(bare, name).config, None
     kind = BY_LAYER.get(type(bare))
     if kind is None:
         raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
@@ -252,6 +252,22 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     except (ValueError, TypeError) as error:
         raise KerasFileError(f"node {name!r}: {error}") from None
     return _entry("keras.layers", kind.name, config, name), kind
+
+
+def _write_nested(layer: Nested, name: str) -> Written:
+    shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
+    return write_model(layer.model, shapes, {}, name)
+
+
+def _as_written(layer: Layer) -> Layer:
+    """The layer, with the models in it saying in which folders they are written, which need not be those read."""
+    if isinstance(layer, Nested):
+        parts = _write_nested(layer, "model").parts
+        written = {part.key: part.layer for part in parts}
+        nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
+        return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
+    inner = {f.name: v for f in fields(layer) if isinstance(v := getattr(layer, f.name), Layer)}
+    return replace(layer, **{name: _as_written(v) for name, v in inner.items()}) if inner else layer
 
 
 def _histories(tree: Any) -> list[Any]:
