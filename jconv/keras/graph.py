@@ -467,7 +467,8 @@ class _LayerCaller(_Caller):
             if not refs:
                 fail("is called on no tensor")
             values = tuple(value(ref) for ref in refs)
-            return *(self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)), {}
+            named = self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)
+            return named[0], named[1], {}
         if len(call.args) > len(wanted):
             fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
