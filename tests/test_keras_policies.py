@@ -17,7 +17,7 @@ from keras_networks import NETWORKS
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-ROUNDED = ("norm", "attention", "pooling")
+ROUNDED = ("norm", "attention", "pooling", "gru", "bidirectional")
 
 
 def case(dtype: str) -> Case:
