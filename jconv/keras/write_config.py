@@ -13,19 +13,21 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
-from .graph import Part, snake_case
+from .graph import Part, folder_name
 from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
 from .order import keras_order
+from .write_masked import write_masked
 
-BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+# Of two kinds with one layer, the first is how it is written.
+BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
@@ -91,7 +93,7 @@ class _Writer:
         parts = {part.name: part for part in self._parts}
         self._parts = [parts[name] for name in order if name in parts]
         for part in self._parts:
-            folder = snake_case(self._entries[part.name]["class_name"])
+            folder = folder_name(self._entries[part.name]["class_name"])
             part.folder = f"layers/{folder}_{counts[folder]}" if counts[folder] else f"layers/{folder}"
             counts[folder] += 1
 
@@ -114,6 +116,9 @@ class _Writer:
             return
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
+            return
+        if "mask" in getattr(_bare(layer), "inputs", ()) and isinstance(_bare(layer), (Maximum, Minimum, Multiply)):
+            self._masked(node)
             return
         key = node.key
         if key not in self._names:
@@ -139,8 +144,6 @@ class _Writer:
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-        if "mask" in (roles or ()) and kind is not None and kind.reads_masks:
-            raise KerasFileError(f"node {node.name!r}: Keras's {kind.name} has no argument for a mask")
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
@@ -151,10 +154,11 @@ class _Writer:
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
-            while found and found[-1] is None:
-                found.pop()
-            if not found:
+            if not any(found):
                 continue
+            # A list of masks must have one for each input, also where the last are null.
+            while found[-1] is None and argument != "mask":
+                found.pop()
             value = found if len(parts) > 1 else found[0]
             if position == 0:
                 args.append(value)
@@ -183,6 +187,21 @@ class _Writer:
         self._shapes[value] = self._shapes[node.inputs[0]]
         self._operation(value, differs, node.inputs)
         self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
+
+    def _masked(self, node: Node) -> None:
+        layer = node.layer.layer if isinstance(node.layer, Frozen) else node.layer
+        if not isinstance(layer, (Maximum, Minimum, Multiply)):
+            raise KerasFileError(f"node {node.name!r}: {type(layer).__name__} around a layer with masks is not written")
+        made: list[str] = []
+
+        def add(operation: Operation, inputs: tuple[str, ...]) -> str:
+            made.append(f"{node.name}/step{len(made)}")
+            read = tuple(self._shapes[value] for value in inputs)
+            self._shapes[made[-1]] = operation.output_shape(read if operation.merges else read[0])
+            self._operation(made[-1], operation, inputs)
+            return made[-1]
+
+        self._histories[node.name] = self._histories[write_masked(layer, node.inputs, self._shapes, add)]
 
     def _tensor(self, value: str) -> dict[str, Any]:
         shape = self._shapes[value]
