@@ -21,6 +21,7 @@ from .calls import Call, Ref, read_calls, read_refs, refs_in
 from .config import Config, as_list, optional, text
 from .errors import KerasFileError
 from .kind import Kind
+from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, read_operation
 from .limits import MOST_PARTS
 from .read_layer import MODELS, Read, dtype_of, entry_of, read_layer, with_inputs
@@ -310,6 +311,9 @@ class _Graph:
         elif said == "on" and any(value in self._masks for value in inputs):
             values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
             self._hand_on(name, read, values)
+        if kind is not None and kind.takes_masks_off:
+            for value in inputs:
+                self._masks.pop(value, None)
         return name
 
     def _hand_on(self, name: str, read: Read, inputs: tuple[str, ...]) -> None:
@@ -455,7 +459,7 @@ class _LayerCaller(_Caller):
     def _arranged(self, call: Call, value: Any) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
         """The names of the layer's inputs, the values that they are, and options that the call sets."""
         kind, fail = self._read.kind, Config({}, self._read.place).fail
-        wanted: Mapping[str, tuple[str, ...]] = kind.call if kind else {}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(self._read.base) if kind else {}
         if kind is not None and kind.takes_mask and "mask" not in wanted:
             wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
         if not wanted:
@@ -463,7 +467,8 @@ class _LayerCaller(_Caller):
             if not refs:
                 fail("is called on no tensor")
             values = tuple(value(ref) for ref in refs)
-            return *(self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)), {}
+            named = self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)
+            return named[0], named[1], {}
         if len(call.args) > len(wanted):
             fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
@@ -521,10 +526,20 @@ class _Folders:
 
     def of(self, class_name: str) -> str:
         """The folder of the next layer of a class."""
-        name = snake_case("Functional" if class_name == "Model" else class_name)
+        name = folder_name("Functional" if class_name == "Model" else class_name)
         number = self._counts[name]
         self._counts[name] += 1
         return f"{self._above}/{name}_{number}" if number else f"{self._above}/{name}"
+
+
+def folder_name(class_name: str) -> str:
+    """The name of the folder of a class's arrays.
+
+    >>> folder_name("GroupQueryAttention")
+    'grouped_query_attention'
+    """
+    kind = KINDS.get(class_name)
+    return snake_case(kind.own_name or class_name if kind else class_name)
 
 
 def snake_case(name: str) -> str:

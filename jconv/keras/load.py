@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from ..layers import Layer
 from ..model import Model, Tree
-from .container import opened
+from .container import Contents, opened
 from .errors import KerasFileError
-from .graph import build
+from .graph import Part, build
+from .hdf5 import Hdf5Arrays
 from .weights import read_by_folder, read_by_layer
+from .write_config import write_model
 
 MAX_BYTES = 4 * 2**30
 WHOLE_MODEL = "model_weights"
 
 
 def load(
-    path: str | os.PathLike[str], *, custom_layers: Mapping[str, Layer] | None = None, max_bytes: int = MAX_BYTES
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    custom_layers: Mapping[str, Layer] | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> tuple[Model, Tree, Tree]:
     """`(model, params, state)` of a file that Keras saved: `.keras`, zipped or unzipped, or a whole-model `.h5`.
 
     `model.apply(params, state, x)` gives what Keras's model gives. Nodes have the names of Keras's layers, those of a
     model inside a model `outer/inner`; inputs those of the InputLayers. Arrays have Keras's names and layout. Layers
-    with `trainable` false have theirs in `state`.
+    with `trainable` false have theirs in `state`. With `weights`, the arrays come from that file, a `.weights.h5` of
+    the same model.
 
     Nothing in the file is imported, run or followed. A layer that jconv does not have is an error that names it;
     `custom_layers` maps the name of a layer, or its class, to a jconv layer to use for it. `max_bytes` bounds what the
@@ -34,12 +42,35 @@ def load(
     """
     with opened(path, max_bytes) as contents:
         if contents.config is None:
-            raise KerasFileError(
-                f"{os.fspath(path)} holds arrays and no model; load them into a model with load_weights"
-            )
+            raise KerasFileError(f"{os.fspath(path)} has arrays and no model; load_weights puts them into one")
         built = build(contents.config, custom_layers or {})
-        if contents.by_layer is not None:
-            params, state = read_by_layer(built.root, contents.by_layer, WHOLE_MODEL)
-        else:
-            params, state = read_by_folder(built.root, contents.arrays)
-    return built.model, params, state
+        if weights is None:
+            return built.model, *_arrays(built.root, contents)
+    with opened(weights, max_bytes) as contents:
+        return built.model, *_arrays(built.root, contents)
+
+
+def load_weights(
+    path: str | os.PathLike[str], model: Model, *, input_shape: Any = None, max_bytes: int = MAX_BYTES
+) -> tuple[Tree, Tree]:
+    """`(params, state)` for a model, from a `.weights.h5`, or another file, of a Keras model with the same layers.
+
+    Layers are found by the model's names for them, and where the file has no names of layers, by Keras's order.
+    `input_shape` is as for `save`.
+
+    Raises `KerasFileError` for a layer that the file does not have, or has with other arrays.
+    """
+    parts = write_model(model, model.named_shapes(input_shape), {}).parts
+    root = Part("", "", os.fspath(path), parts=parts)
+    with opened(path, max_bytes) as contents:
+        if contents.by_layer is None:
+            folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
+            for part in parts if set(folders) >= {part.key for part in parts} else ():
+                part.folder = folders[part.key]
+        return _arrays(root, contents)
+
+
+def _arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:
+    if contents.by_layer is not None:
+        return read_by_layer(root, contents.by_layer, WHOLE_MODEL if contents.config is not None else "")
+    return read_by_folder(root, contents.arrays)

@@ -12,7 +12,7 @@ from ..limits import MOST_PARTS, Budget
 from ..raw import array_of
 from . import objects
 from .chunks import read_chunks
-from .objects import Message
+from .objects import LONGEST_NAME, Message
 from .source import UNDEFINED, Fields, Source
 from .values import Text, Texts, attribute, shape_of, type_of
 
@@ -67,6 +67,20 @@ class Hdf5Arrays:
             halves = array.view(ml_dtypes.bfloat16) if dtype.itemsize == 2 else array
             return halves.astype(ml_dtypes.bfloat16, copy=False)
         return array
+
+    def folders(self) -> dict[str, str]:
+        """The folder of each layer by its name, `outer/inner` in a model, where Keras wrote names beside the arrays."""
+        names: dict[str, str] = {}
+        found: dict[str, str] = {}
+        for path in sorted(self._groups, key=lambda path: path.count("/")):
+            if path.endswith("/vars") and self.has_attribute("name", path):
+                folder = path.removesuffix("/vars")
+                above = names.get(folder.rpartition("/layers/")[0], "")
+                name = f"{above}{(self.text('name', path) or b'').decode('utf-8', 'replace')}"
+                if len(name) > LONGEST_NAME:
+                    self._source.fail(f"group {path!a} has a name of {len(name):,} characters")
+                names[folder], found[name] = f"{name}/", folder
+        return found
 
     def has_attribute(self, name: str, group: str = "") -> bool:
         """Whether a group has an attribute of this name, in one piece or in several."""

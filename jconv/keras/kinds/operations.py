@@ -50,7 +50,7 @@ ROOMS = {
         "softmax squareplus threshold"
     ),
     "keras.src.ops.math": "logsumexp rsqrt",
-    "keras.src.ops.core": "cast stop_gradient unstack",
+    "keras.src.ops.core": "cast convert_to_tensor stop_gradient unstack",
     "keras.src.ops.linalg": "norm",
 }
 MODULES = {function: module for module, functions in ROOMS.items() for function in functions.split()}
