@@ -37,8 +37,8 @@ def load(
     `custom_layers` maps the name of a layer, or its class, to a jconv layer to use for it. `max_bytes` bounds what the
     arrays may declare in all, 4 GiB unless you say otherwise.
 
-    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, `OSError` for one that cannot be
-    opened, and `ImportError` where h5py is missing.
+    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, and `OSError` for one that cannot
+    be opened.
     """
     with opened(path, max_bytes) as contents:
         if contents.config is None:
