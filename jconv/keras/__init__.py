@@ -1,7 +1,8 @@
 """Keras models in and out, with no Keras installed; names handed on, nothing defined."""
 
-from .errors import KerasFileError
+from .errors import KerasFileError, NotCompiledError
 from .load import load
 from .save import save
+from .training import Training, load_training
 
-__all__ = ["KerasFileError", "load", "save"]
+__all__ = ["KerasFileError", "NotCompiledError", "Training", "load", "load_training", "save"]

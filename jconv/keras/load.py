@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from ..layers import Layer
 from ..model import Model, Tree
-from .container import opened
+from .container import Contents, opened
 from .errors import KerasFileError
-from .graph import build
+from .graph import Built, build
 from .weights import read_by_folder, read_by_layer
 
 MAX_BYTES = 4 * 2**30
@@ -33,13 +33,15 @@ def load(
     opened, and `ImportError` where h5py is missing.
     """
     with opened(path, max_bytes) as contents:
-        if contents.config is None:
-            raise KerasFileError(
-                f"{os.fspath(path)} holds arrays and no model; load them into a model with load_weights"
-            )
-        built = build(contents.config, custom_layers or {})
-        if contents.by_layer is not None:
-            params, state = read_by_layer(built.root, contents.by_layer, WHOLE_MODEL)
-        else:
-            params, state = read_by_folder(built.root, contents.arrays)
+        built, params, state = read_model(contents, os.fspath(path), custom_layers or {})
     return built.model, params, state
+
+
+def read_model(contents: Contents, what: str, custom_layers: Mapping[str, Layer]) -> tuple[Built, Tree, Tree]:
+    """The graph of an open file's model, its params and its state. Raises `KerasFileError` naming `what`."""
+    if contents.config is None:
+        raise KerasFileError(f"{what} holds arrays and no model; load them into a model with load_weights")
+    built = build(contents.config, custom_layers)
+    if contents.by_layer is not None:
+        return built, *read_by_layer(built.root, contents.by_layer, WHOLE_MODEL)
+    return built, *read_by_folder(built.root, contents.arrays)
