@@ -20,3 +20,7 @@ class KerasFileError(ValueError):
         if not message.isprintable():
             message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         super().__init__(message)
+
+
+class NotCompiledError(KerasFileError):
+    """A file of a model that was never compiled, so that it has no optimizer and no loss to go on with."""
