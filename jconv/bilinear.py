@@ -218,6 +218,31 @@ def _split(x: jax.Array, groups: int, size: int, axis: int = -1) -> jax.Array:
 # --- lowering -----------------------------------------------------------------------------------------------------
 
 
+def planned(
+    primitive: Primitive,
+    a: Any,
+    b: Any,
+    *,
+    geometry: Geometry,
+    ensemble: int,
+    algorithm: str,
+    precision: Any,
+    platform: str | None,
+    partitioned: bool = False,
+) -> planner.Choice:
+    """What computes an equation, whose operands need no more than shape and type; None stands for several platforms."""
+    face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
+    return planner.choose(
+        algorithm,
+        face,
+        sizes,
+        members=math.prod(a.shape[:ensemble]),
+        measured=None if platform is None else tuned.lookup(face, sizes, a.dtype, precision, platform),
+        platform=platform or "several platforms",
+        partitioned=partitioned,
+    )
+
+
 def _compute(
     primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -270,14 +295,15 @@ def _lower(
     separate = [platform, *others] == ["cpu"] and not (partitioned and split is None)
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
-        face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
-        choice = planner.choose(
-            algorithm,
-            face,
-            sizes,
-            members=math.prod(a.shape[:ensemble]),
-            measured=None if others else tuned.lookup(face, sizes, a.dtype, precision, platform),
-            platform="several platforms" if others else platform,
+        choice = planned(
+            primitive,
+            a,
+            b,
+            geometry=geometry,
+            ensemble=ensemble,
+            algorithm=algorithm,
+            precision=precision,
+            platform=None if others else platform,
             partitioned=partitioned and split is None,
         )
         compute = _compute(primitive, choice, geometry, ensemble, precision)

@@ -164,14 +164,16 @@ class Model:
         shapes = self._shapes(input_shape)
         return {node.name: shapes[node.name] for node in self.nodes}
 
-    def summary(self, input_shape: Any = None) -> str:
+    def summary(self, input_shape: Any = None, *, batch: int | None = None, width: int | None = None) -> str:
         """A table to print: each node's layer, output shape, number of arrays' elements, receptive field and FLOPs.
 
-        `params` counts state too, as Keras does. `sees` is the number of input samples that one output sample
-        spans along the longest path, `"all"` after a layer that sees the whole length. FLOPs are for one example, a
-        multiply-add counted as 2, and `"?"` where a length is not known.
+        `reads` is empty where a node reads the one above. `params` counts state too, as Keras does. `sees` is the
+        number of input samples that one output sample spans along the longest path, `"all"` after a layer that sees the
+        whole length. FLOPs are for one example, a multiply-add counted as 2, and `"?"` where a length is not known.
+        With a `batch` there is a column of what computes each convolution here, forward and in float32. Where the
+        table is wider than `width`, long cells go on in the line below.
         """
-        return model_summary.summary(self, input_shape)
+        return model_summary.summary(self, input_shape, batch=batch, width=width)
 
     def _shapes(self, input_shape: Any) -> dict[str, Any]:
         shapes = {name: tuple(shape) for name, shape in self.named_shapes(input_shape).items()}

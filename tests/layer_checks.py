@@ -33,10 +33,14 @@ def deviation(a: Any, b: Any) -> float:
     return float(np.max(np.abs(np.asarray(a) - np.asarray(b))) / np.max(np.abs(np.asarray(b))))
 
 
-def check_against_reference(layer: jl.Layer, shape: Any) -> None:
-    """Values, forward mode, reverse mode, vmap and shapes, in float64; derivatives by the complex step."""
+def check_against_reference(layer: jl.Layer, shape: Any, x: Any = None) -> None:
+    """Values, forward mode, reverse mode, vmap and shapes, in float64; derivatives by the complex step.
+
+    `x` is drawn where it is not given.
+    """
     params, state = arrays_of(layer, shape)
-    (dparams, _), x, dx = arrays_of(layer, shape, seed=3), drawn(shape), drawn(shape, seed=2)
+    (dparams, _), dx = arrays_of(layer, shape, seed=3), drawn(shape, seed=2)
+    x = drawn(shape) if x is None else x
     expected = layer.reference(params, state, x)
     moved = jax.tree.map(lambda a, d: a + 1e-30j * d, (params, x), (dparams, dx))
     step = layer.reference(moved[0], state, moved[1]).imag / 1e-30

@@ -123,7 +123,7 @@ def test_wrappers_hand_on_what_they_do_not_change() -> None:
         params, state = layer.init(jax.random.key(0), shape)
         assert list(params | state) == ["kernel", "bias"]
         assert all(((params | state)[name] == expected[name]).all() for name in expected)
-    assert str(jl.Frozen(jl.InDtype(conv, "float16"))) == "Frozen(InDtype(Conv1D(6, 3, stride=2), 'float16'))"
+    assert str(jl.Frozen(jl.InDtype(conv, "float16"))) == "Conv1D(6, 3, stride=2) in float16 frozen"
     assert jl.ChannelsFirst(conv).output_shape((4, None)) == (6, None)
     assert jl.Frozen(jl.Add()).merges and jl.ChannelsFirst(Both()).merges
 

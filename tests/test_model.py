@@ -205,32 +205,46 @@ def test_summary() -> None:
     assert lines[1] == lines[-3] == "-" * len(lines[1])
     assert cells[0] == ["node", "layer", "reads", "output", "params", "sees", "FLOPs"]
     assert cells[2:-3] == [
-        ["stem", "Conv1D(4, 5, padding='same', activation='tanh')", "x", "(12, 4)", "44", "5", "960"],
-        ["norm", "BatchNormalization()", "stem", "(12, 4)", "16", "5", "96"],
-        ["first", "Conv1D(4, 3, padding='causal')", "norm", "(12, 4)", "52", "7", "1,152"],
-        ["second", "Conv1D(4, 3, padding='causal')", "first", "(12, 4)", "shared", "9", "1,152"],
+        ["x", "input", "(12, 2)"],
+        ["stem", "Conv1D(4, 5, padding='same', activation='tanh')", "(12, 4)", "44", "5", "960"],
+        ["norm", "BatchNormalization()", "(12, 4)", "16", "5", "96"],
+        ["first", "Conv1D(4, 3, padding='causal')", "(12, 4)", "52", "7", "1,152"],
+        ["second", "Conv1D(4, 3, padding='causal')", "(12, 4)", "shared", "9", "1,152"],
         ["add", "Add()", "stem, second", "(12, 4)", "0", "9", "0"],
         ["join", "Concatenate()", "add, x", "(12, 6)", "0", "9", "0"],
-        ["pool", "MaxPooling1D()", "join", "(6, 6)", "0", "10", "0"],
-        ["drop", "Dropout(0.5)", "pool", "(6, 6)", "0", "10", "0"],
-        ["mean", "GlobalAveragePooling1D()", "drop", "(6,)", "0", "all", "0"],
-        ["head", "Dense(3, activation='softmax')", "mean", "(3,)", "21", "all", "36"],
+        ["pool", "MaxPooling1D()", "(6, 6)", "0", "10", "0"],
+        ["drop", "Dropout(0.5)", "(6, 6)", "0", "10", "0"],
+        ["mean", "GlobalAveragePooling1D()", "(6,)", "0", "all", "0"],
+        ["head", "Dense(3, activation='softmax')", "(3,)", "21", "all", "36"],
     ]
     assert keras_count == 44 + 16 + 52 + 21
     assert lines[-2:] == ["params 133 (125 trained, 8 state)", "FLOPs 3,396 for one example"]
 
 
 def test_summary_of_an_unknown_length() -> None:
-    assert sequential([jl.Conv1D(2, 3, stride=2), jl.GlobalMaxPooling1D(), jl.Dense(2)]).summary((None, 1)) == (
-        "node                  layer                   reads                 output     params  sees  FLOPs\n"
-        "--------------------------------------------------------------------------------------------------\n"
-        "conv1d                Conv1D(2, 3, stride=2)  input                 (None, 2)       8     3      ?\n"
-        "global_max_pooling1d  GlobalMaxPooling1D()    conv1d                (2,)            0   all      ?\n"
-        "dense                 Dense(2)                global_max_pooling1d  (2,)            6   all      8\n"
-        "--------------------------------------------------------------------------------------------------\n"
+    model = sequential([jl.Conv1D(2, 3, stride=2), jl.GlobalMaxPooling1D(), jl.Dense(2)])
+    assert model.summary((None, 1), batch=1) == (
+        "node                  layer                   reads  output     params  sees  FLOPs  algorithm\n"
+        "----------------------------------------------------------------------------------------------\n"
+        "input                 input                          (None, 1)\n"
+        "conv1d                Conv1D(2, 3, stride=2)         (None, 2)       8     3      ?  ?\n"
+        "global_max_pooling1d  GlobalMaxPooling1D()           (2,)            0   all      ?\n"
+        "dense                 Dense(2)                       (2,)            6   all      8\n"
+        "----------------------------------------------------------------------------------------------\n"
         "params 14 (14 trained, 0 state)\n"
         "FLOPs ? for one example"
     )
+
+
+def test_summary_says_what_computes_each_convolution_and_keeps_to_a_width() -> None:
+    depthwise = jl.Frozen(jl.DepthwiseConv1D(4, padding="causal"))
+    model = sequential([jl.SeparableConv1D(256, 4), depthwise, jl.LeakyReLU(0.2)])
+    separable, frozen, relu = model.summary((512, 256), batch=8).splitlines()[3:6]
+    assert separable.endswith("  shifts, lax") and frozen.endswith("  shifts") and relu.endswith("  0")
+    assert "DepthwiseConv1D(4, padding='causal') frozen" in frozen
+    text = model.summary((512, 256), batch=8, width=90)
+    assert max(map(len, text.splitlines())) == 90
+    assert re.sub(r"\s+", "", text).count("padding='causal'") == 1
 
 
 STACKS: list[tuple[list[jl.Layer], int]] = [

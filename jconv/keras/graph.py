@@ -36,7 +36,8 @@ class Part:
     """A layer or a model as the file's arrays see it.
 
     `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 one; `key` is that of its arrays in params and
-    state, `layer` and `input_shape` the layer as it is first called; a model has `parts` instead.
+    state, `layer` and `input_shape` the layer as it is first called, `class_name` and `config` what the file says of
+    it; a model has `parts` instead.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Part:
     kind: Kind | None = None
     layer: Layer | None = None
     input_shape: Any = None
+    class_name: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
 
     def leaves(self) -> list[Part]:
@@ -57,10 +60,11 @@ class Part:
 
 @dataclass
 class Built:
-    """A graph that is complete: the model, and where its arrays lie."""
+    """A graph that is complete: the model, where its arrays lie, and the positions of its outputs that have a mask."""
 
     model: Model
     root: Part
+    masked: tuple[int, ...] = ()
 
 
 def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
@@ -80,9 +84,10 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
     names = graph.named_outputs(outputs)
     nodes = _needed(graph.nodes, names)
     try:
-        return Built(Model(nodes, tuple(graph.inputs), names, tuple(graph.inputs.values())), root)
+        model = Model(nodes, tuple(graph.inputs), names, tuple(graph.inputs.values()))
     except ValueError as error:
         raise KerasFileError(f"config: {error}") from None
+    return Built(model, root, graph.masked_outputs(outputs))
 
 
 @dataclass(frozen=True)
@@ -111,14 +116,17 @@ class _Graph:
 
     def named_outputs(self, outputs: Any) -> tuple[str, ...]:
         """The outputs' names, each once: those of a dict by its keys, where these are free."""
-        named = outputs.items() if isinstance(outputs, dict) else ((None, value) for value in _flat(outputs))
         names: list[str] = []
-        for key, tree in named:
-            for value in _flat(tree):
-                if (key is not None and key != value) or value in names:
-                    value = self._add(key or value, Activation("linear"), (value,))
-                names.append(value)
+        for key, value in _in_order(outputs):
+            if (key is not None and key != value) or value in names:
+                value = self._add(key or value, Activation("linear"), (value,))
+            names.append(value)
         return tuple(names)
+
+    def masked_outputs(self, outputs: Any) -> tuple[int, ...]:
+        """The positions, among the names of `named_outputs`, of values that have a mask."""
+        values = _in_order(outputs)
+        return tuple(position for position, (_, value) in enumerate(values) if value in self._masks)
 
     def _sequential(self, config: Config, scope: _Scope, given: list[str] | None) -> str:
         layers = config.get("layers", as_list)
@@ -241,7 +249,7 @@ class _Graph:
         if class_name in MODELS:
             return _ModelCaller(self, class_name, inner, part, key, f"{scope.node}{name}")
         read = read_layer(entry, part.place, self._custom, self._nested, self._policy)
-        part.kind, part.key = read.kind, key
+        part.kind, part.key, part.class_name, part.config = read.kind, key, class_name, inner.values
         return _LayerCaller(self, read, part, f"{scope.node}{name}")
 
     def _nested(self, value: Any, place: str) -> Layer:
@@ -459,7 +467,7 @@ class _LayerCaller(_Caller):
     def _arranged(self, call: Call, value: Any) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
         """The names of the layer's inputs, the values that they are, and options that the call sets."""
         kind, fail = self._read.kind, Config({}, self._read.place).fail
-        wanted: Mapping[str, tuple[str, ...]] = kind.call if kind else {}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(self._read.base) if kind else {}
         if kind is not None and kind.takes_mask and "mask" not in wanted:
             wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
         if not wanted:
@@ -467,7 +475,8 @@ class _LayerCaller(_Caller):
             if not refs:
                 fail("is called on no tensor")
             values = tuple(value(ref) for ref in refs)
-            return *(self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)), {}
+            named = self._graph.with_masks(values) if kind is not None and kind.reads_masks else ((), values)
+            return named[0], named[1], {}
         if len(call.args) > len(wanted):
             fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
@@ -588,6 +597,12 @@ def _flat(tree: Any) -> list[Any]:
     if isinstance(tree, dict):
         tree = tuple(tree[key] for key in sorted(tree))
     return [leaf for part in tree for leaf in _flat(part)] if isinstance(tree, tuple) else [tree]
+
+
+def _in_order(outputs: Any) -> list[tuple[str | None, str]]:
+    """`(key, value)` of every output, the key that of a dict of them."""
+    named = outputs.items() if isinstance(outputs, dict) else [(None, outputs)]
+    return [(key, value) for key, tree in named for value in _flat(tree)]
 
 
 def _mapped(function: Any, tree: Any) -> Any:

@@ -91,8 +91,8 @@ class Kind:
     `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
     the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
     added. With `takes_masks_off` the values that it read have no mask afterwards. `call` says how the arguments of
-    Keras's `call`, in their order, fill the layer's `inputs`, by default the first argument all of them;
-    `call_options` are arguments that are no arrays, and the fields that they set.
+    Keras's `call`, in their order, fill the layer's `inputs`, by default the first argument all of them, or is a
+    function of the layer that says it; `call_options` are arguments that are no arrays, and the fields that they set.
 
     `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
     counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a
@@ -113,11 +113,15 @@ class Kind:
     takes_masks_off: bool = False
     joins: str = ""
     reads_masks: bool = False
-    call: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    call: Mapping[str, tuple[str, ...]] | Callable[[Any], Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
     harmless: tuple[str, ...] = ()
     own_name: str | None = None
+
+    def arguments(self, layer: Layer) -> Mapping[str, tuple[str, ...]]:
+        """`call` for a layer of the kind."""
+        return self.call(layer) if callable(self.call) else self.call
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:
         """The layer of a config. Raises `KerasFileError` for one that does not make a layer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Arrays, Layer, Window, several
+from ..layers.base import Arrays, Layer, Window
 from ..model import Model
 
 
@@ -26,6 +26,11 @@ class Nested(Layer):
     def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the model has several inputs."""
         return len(self.model.inputs) > 1
+
+    def inside(self) -> list[tuple[Layer, str, str]]:
+        """Each layer, what its arrays' names begin with, and its folder."""
+        layers = {node.key: node.layer for node in self.model.nodes}
+        return [(layers[key], key, folder) for key, folder in self.folders if key in layers]
 
     def output_shape(self, input_shape: Any) -> Any:
         """The model's, a tuple of shapes for several outputs."""
@@ -77,7 +82,7 @@ class Nested(Layer):
         return None
 
     def _named(self, x: Any) -> dict[str, Any]:
-        values = x if self.merges or (several(x) and len(x) == 1) else (x,)
+        values = x if self.merges else (x,)
         return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

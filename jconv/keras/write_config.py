@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
@@ -24,8 +24,10 @@ from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
 from .order import keras_order
+from .write_masked import write_masked
 
-BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+# Of two kinds with one layer, the first is how it is written.
+BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
@@ -115,6 +117,9 @@ class _Writer:
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
             return
+        if "mask" in getattr(_bare(layer), "inputs", ()) and isinstance(_bare(layer), (Maximum, Minimum, Multiply)):
+            self._masked(node)
+            return
         key = node.key
         if key not in self._names:
             self._layer(node)
@@ -128,7 +133,7 @@ class _Writer:
         entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
-        self._parts.append(Part(name, "", node.name, node.key, kind, node.layer, shape))
+        self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
@@ -139,12 +144,12 @@ class _Writer:
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-        if "mask" in (roles or ()) and kind is not None and kind.reads_masks:
-            raise KerasFileError(f"node {node.name!r}: Keras's {kind.name} has no argument for a mask")
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
-        wanted: Mapping[str, tuple[str, ...]] = kind.call or {"inputs": (next(r for r in roles if r != "mask"),)}
+        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
+            "inputs": (next(r for r in roles if r != "mask"),)
+        }
         args: list[Any] = []
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
@@ -183,6 +188,21 @@ class _Writer:
         self._operation(value, differs, node.inputs)
         self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
 
+    def _masked(self, node: Node) -> None:
+        layer = node.layer.layer if isinstance(node.layer, Frozen) else node.layer
+        if not isinstance(layer, (Maximum, Minimum, Multiply)):
+            raise KerasFileError(f"node {node.name!r}: {type(layer).__name__} around a layer with masks is not written")
+        made: list[str] = []
+
+        def add(operation: Operation, inputs: tuple[str, ...]) -> str:
+            made.append(f"{node.name}/step{len(made)}")
+            read = tuple(self._shapes[value] for value in inputs)
+            self._shapes[made[-1]] = operation.output_shape(read if operation.merges else read[0])
+            self._operation(made[-1], operation, inputs)
+            return made[-1]
+
+        self._histories[node.name] = self._histories[write_masked(layer, node.inputs, self._shapes, add)]
+
     def _tensor(self, value: str) -> dict[str, Any]:
         shape = self._shapes[value]
         history = self._histories[value]
@@ -214,10 +234,7 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
     if isinstance(bare, Nested):
-        written = write_model(
-            bare.model, dict(zip(bare.model.inputs, bare.model.input_shapes or (), strict=True)), {}, name
-        )
-        return written.config, None
+        return _write_nested(bare, name).config, None
     kind = BY_LAYER.get(type(bare))
     if kind is None:
         raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
@@ -236,6 +253,22 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     except (ValueError, TypeError) as error:
         raise KerasFileError(f"node {name!r}: {error}") from None
     return _entry("keras.layers", kind.name, config, name), kind
+
+
+def _write_nested(layer: Nested, name: str) -> Written:
+    shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
+    return write_model(layer.model, shapes, {}, name)
+
+
+def _as_written(layer: Layer) -> Layer:
+    """The layer, with the models in it saying in which folders they are written, which need not be those read."""
+    if isinstance(layer, Nested):
+        parts = _write_nested(layer, "model").parts
+        written = {part.key: part.layer for part in parts}
+        nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
+        return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
+    inner = {f.name: v for f in fields(layer) if isinstance(v := getattr(layer, f.name), Layer)}
+    return replace(layer, **{name: _as_written(v) for name, v in inner.items()}) if inner else layer
 
 
 def _histories(tree: Any) -> list[Any]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import activations, activations_numpy
 from ..geometry import is_integer
-from .base import Array, Layer, Shape, activated, check_inputs, check_number, several, speaking_for
+from .axes import spans_length
+from .base import Array, Layer, Shape, Window, activated, check_inputs, check_number, several, speaking_for
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,10 @@ class Softmax(Layer):
         if not all(0 < (axis + rank if axis < 0 else axis) < rank for axis in self._axes):
             raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
         return shape
+
+    def window(self) -> Window | None:
+        """None over the length."""
+        return None if spans_length(self._axes) else (1, 1)
 
     @property
     def _axes(self) -> tuple[int, ...]:

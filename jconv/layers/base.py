@@ -133,7 +133,8 @@ class Layer:
             shown = str(value) if isinstance(value, Layer) else getattr(value, "__name__", repr(value))
             if field.default is MISSING:
                 words.append(shown)
-            elif value != field.default:
+            # "linear" is Keras's name for no activation.
+            elif value != field.default and not (value == "linear" and field.default is None):
                 words.append(f"{field.name}={shown}")
         return f"{type(self).__name__}({', '.join(words)})"
 

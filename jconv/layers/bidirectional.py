@@ -90,6 +90,11 @@ class Bidirectional(Layer):
             return self.layer, self.backward_layer
         return self.layer, with_options(self.layer, go_backwards=not core(self.layer).go_backwards)
 
+    @property
+    def returns_sequences(self) -> bool:
+        """Whether there is an output for every step."""
+        return self._cores[0].return_sequences
+
     def output_shape(self, input_shape: Any) -> Any:
         """The merged shape; a tuple with `return_state` or `merge_mode=None`."""
         outputs = [layer.output_shape(shape) for _, layer, shape in self._sides(self._shapes(input_shape))]
@@ -200,7 +205,7 @@ class Bidirectional(Layer):
 
     def _merged(self, outputs: list[Any], library: Any) -> Any:
         (forward, *states), (backward, *more) = self._with_states(outputs)
-        if self._cores[0].return_sequences:
+        if self.returns_sequences:
             backward = library.flip(backward, 1)
         if self.merge_mode is None:
             return (forward, backward, *states, *more)

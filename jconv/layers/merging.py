@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array, Layer, Shape, masked_shape, several
+from .axes import spans_length
+from .base import Array, Layer, Shape, Window, masked_shape, several
 
 
 class _Merging(Layer):
@@ -142,7 +143,7 @@ class _Masked(_Elementwise):
                 f"{type(self).__name__} needs {len(self.inputs)} inputs, {self.inputs}, "
                 f"got shapes {_joined(input_shape)}"
             )
-        pairs = self._pairs(input_shape)
+        pairs = self.pairs(input_shape)
         rank = max(len(value) for value, _ in pairs)
         if any(mask is not None and len(value) < rank for value, mask in pairs):
             raise ValueError(
@@ -151,7 +152,7 @@ class _Masked(_Elementwise):
             )
         return self._common([value if mask is None else masked_shape(self, (value, mask)) for value, mask in pairs])
 
-    def _pairs(self, x: Any) -> list[tuple[Any, Any]]:
+    def pairs(self, x: Any) -> list[tuple[Any, Any]]:
         """Each value with its mask or None."""
         names = self.inputs or ("value",) * len(x)
         after = (*zip(names, x, strict=True), (None, None))
@@ -162,12 +163,12 @@ class _Masked(_Elementwise):
         ]
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        pairs = self._pairs([jnp.asarray(a) for a in x])
+        pairs = self.pairs([jnp.asarray(a) for a in x])
         masks = [None if mask is None else (mask != 0)[..., None] for _, mask in pairs]
         return self._merged(jnp, aligned([value for value, _ in pairs]), masks)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        pairs = self._pairs(x)
+        pairs = self.pairs(x)
         masks = [None if mask is None else (mask.real != 0)[..., None] for _, mask in pairs]
         return self._merged(np, aligned([value for value, _ in pairs]), masks)
 
@@ -285,6 +286,10 @@ class Concatenate(_Merging):
             else:
                 out.append(known.pop() if known else None)
         return tuple(out)
+
+    def window(self) -> Window | None:
+        """None where lengths are joined: neighbours at the seam come from both ends."""
+        return None if spans_length(self.axis) else (1, 1)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.concatenate([jnp.asarray(a) for a in x], axis=self.axis)

@@ -13,34 +13,13 @@ import numpy as np
 
 from ..operations import EXACT, OPERATIONS, TRACED
 from .base import Array, Layer, Window, map_inputs
+from .operands import Constant, Input, Slice, inputs_in
+from .operation_text import text
+from .operation_window import window
 
 # Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
 # not known either. With many divisors, so that a reshape to known sizes goes through.
 BATCH, LENGTH = (720720, 1441440), (3603600, 5045040)
-
-
-@dataclass(frozen=True)
-class Input:
-    """Where among an operation's arguments its `index`-th input goes."""
-
-    index: int = 0
-
-
-@dataclass(frozen=True)
-class Slice:
-    """`slice(start, stop, step)`, which is not hashable on every Python."""
-
-    start: int | None = None
-    stop: int | None = None
-    step: int | None = None
-
-
-@dataclass(frozen=True)
-class Constant:
-    """An array as nested tuples, so that it is hashable."""
-
-    values: Any
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +34,8 @@ class Operation(Layer):
     (3,)
     >>> Operation("add", (Input(0), 1.5)).apply({}, {}, jnp.ones((1, 2)))[0].tolist()
     [[2.5, 2.5]]
+    >>> print(Operation("get_item", (Input(0), (Slice(), Slice(1)))))
+    x[:, 1:]
     """
 
     function: str
@@ -70,12 +51,12 @@ class Operation(Layer):
             inspect.signature(OPERATIONS[self.function]).bind(None, *self.arguments, **dict(self.options))
         except TypeError as error:
             raise ValueError(f"Operation: {self.function} cannot be called so: {error}") from None
-        if sorted(set(_inputs((self.arguments, self.options)))) != list(range(self._reads)):
+        if sorted(set(inputs_in((self.arguments, self.options)))) != list(range(self._reads)):
             raise ValueError(f"Operation: {self.function} must use each of its inputs, got {self.arguments}")
 
     @property
     def _reads(self) -> int:
-        return 1 + max(_inputs((self.arguments, self.options)), default=0)
+        return 1 + max(inputs_in((self.arguments, self.options)), default=0)
 
     @property
     def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -89,8 +70,11 @@ class Operation(Layer):
         return tuple(shapes) if isinstance(self._call_shape(input_shape), tuple) else shapes[0]
 
     def window(self) -> Window | None:
-        """None: it may read anything."""
-        return None
+        """What is known of the function, its axes and slices; None where it may read anything."""
+        return window(self.function, self.arguments, self.options)
+
+    def __str__(self) -> str:
+        return text(self.function, self.arguments, self.options)
 
     def _traced(self, input_shape: Any, batch: int, length: int) -> list[tuple[int, ...]]:
         y = self._call_shape(input_shape, batch, length)
@@ -121,12 +105,6 @@ class Operation(Layer):
         arguments = _filled(self.arguments, inputs, array)
         options = {name: _filled(value, inputs, array) for name, value in self.options}
         return OPERATIONS[self.function](module, *arguments, **options)
-
-
-def _inputs(value: Any) -> list[int]:
-    if isinstance(value, Input):
-        return [value.index]
-    return [i for part in value for i in _inputs(part)] if isinstance(value, tuple) else []
 
 
 def _filled(value: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:

@@ -129,6 +129,9 @@ class ChannelsFirst(_Transparent):
         """The inner layer's for the channels last."""
         return self.layer.flops(map_shapes(_last, input_shape))
 
+    def __str__(self) -> str:
+        return f"{self.layer} channels first"
+
 
 def _last(shape: Any) -> Any:
     return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
@@ -187,6 +190,9 @@ class Frozen(_Transparent):
         """The same in NumPy."""
         own, rest = self._split(params, state, x)
         return _at_rest(self.layer).reference(own, rest, x, training=training)
+
+    def __str__(self) -> str:
+        return f"{self.layer} frozen"
 
     def _split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
@@ -273,6 +279,9 @@ class InDtype(_Transparent):
             name: state[name] if array is rest[name] else array.astype(jnp.asarray(state[name]).dtype)
             for name, array in after.items()
         }
+
+    def __str__(self) -> str:
+        return f"{self.layer} in {self.dtype}"
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}

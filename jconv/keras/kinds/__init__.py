@@ -5,6 +5,8 @@ from . import (
     activation,
     adaptive_pooling,
     attention,
+    bidirectional,
+    conv_lstm,
     convolution,
     dense,
     dot,
@@ -19,16 +21,20 @@ from . import (
     normalization,
     parametric_activation,
     pooling,
+    recurrent,
     regularization,
     rescaling,
     shape,
     spectral_normalization,
+    time_distributed,
 )
 
 ROOMS = (
     activation,
     adaptive_pooling,
     attention,
+    bidirectional,
+    conv_lstm,
     convolution,
     dense,
     dot,
@@ -44,9 +50,11 @@ ROOMS = (
     parametric_activation,
     pooling,
     regularization,
+    recurrent,
     rescaling,
     shape,
     spectral_normalization,
+    time_distributed,
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for room in ROOMS for kind in room.KINDS}

@@ -1,0 +1,114 @@
+"""Arrays from files, as the model reads them, and to files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+from .opened import Opened, shown, whole_numbers
+
+Array = np.ndarray[Any, Any]
+MOST = 2**31
+
+
+def read_inputs(path: Path, found: Opened) -> dict[str, Array]:
+    """The array of each input by its name, as it is in the file; a `.npy` is not read before it is used.
+
+    Raises `UserError` for a file that is none, names or shapes that are not the model's, and values of another kind.
+    """
+    given = _loaded(path)
+    names = found.model.inputs
+    if isinstance(given, dict):
+        if set(given) != set(names):
+            has, wants = ", ".join(sorted(given)) or "none", ", ".join(names)
+            raise UserError(f"{path.name} has arrays {has}; the model's inputs are {wants}")
+    elif len(names) > 1:
+        raise UserError(f"{path.name} is one array; the model has inputs {', '.join(names)}: give a .npz with these")
+    else:
+        given = {names[0]: given}
+    whole = whole_numbers(found.model)
+    for name in names:
+        _check(
+            path.name if len(names) == 1 else f"{name} in {path.name}", given[name], found.shapes[name], name in whole
+        )
+    sizes = {name: len(given[name]) for name in names}
+    if len(set(sizes.values())) > 1:
+        raise UserError(f"{path.name}: inputs must have as many examples as each other, got {sizes}")
+    if not sizes[names[0]]:
+        raise UserError(f"{path.name} has no examples")
+    return {name: given[name] for name in names}
+
+
+def as_read(array: Array, what: str) -> Array:
+    """A part of an input in the type that the model reads: whole numbers as int32, others as float32.
+
+    Raises `UserError` for whole numbers beyond 32 bits.
+    """
+    if array.dtype.kind == "f":
+        return np.asarray(array, np.float32)
+    if array.size and (array.max() >= MOST or array.min() < -MOST):
+        raise UserError(f"{what} has whole numbers beyond 32 bits")
+    return np.asarray(array, np.int32)
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(6)
+        if magic.startswith(b"PK"):
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        if magic == b"\x93NUMPY":
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"{path.name} cannot be read: {str(error).partition(chr(10))[0]}") from None
+    raise UserError(f"{path.name} is neither a .npy nor a .npz file")
+
+
+def _check(what: str, array: Array, shape: tuple[int | None, ...], whole: bool) -> None:
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{what} must hold real numbers, got {array.dtype}")
+    if whole and array.dtype.kind == "f":
+        raise UserError(f"{what} must hold whole numbers, which an embedding reads, got {array.dtype}")
+    wanted = shown({"": shape}, "examples").strip()
+    if _fits(array.shape, shape):
+        raise UserError(f"{what} has shape {array.shape}, the model takes {wanted}; for one example write x[None]")
+    if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
+        raise UserError(f"{what} has shape {array.shape}, the model takes {wanted}")
+
+
+def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
+    return len(sizes) == len(shape) and all(b in (a, None) for a, b in zip(sizes, shape, strict=True))
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A folder for parts of a file on the same disk, gone afterwards; an `os.replace` from it makes the file."""
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole, or leave what was there."""
+    with beside(path) as folder:
+        (folder / "part").write_bytes(content)
+        os.replace(folder / "part", path)
+
+
+def refuse_same(output: Path, others: Mapping[str, Path]) -> None:
+    """Raise `UserError` where an output is one of the files that are read."""
+    for name, other in others.items():
+        if output.exists() and other.exists() and output.samefile(other):
+            raise UserError(f"{output} is the {name}, which would be overwritten")

@@ -1,0 +1,5 @@
+"""The one exception for what a user got wrong: its message is the line that the command prints, without a traceback."""
+
+
+class UserError(ValueError):
+    """A mistake in a file or an option, said in one line that names it."""

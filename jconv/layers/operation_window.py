@@ -1,0 +1,80 @@
+"""Which samples an output sample of an operation reads, as far as its axes and slices say it without any shape.
+
+Axis 1 is the length and the last axis the channels, as everywhere. What takes an axis away, so that the last one may
+be the length, is not followed and sees everything.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..operations import OPERATIONS
+from .axes import spans_length
+from .base import Window
+from .operands import Constant, Input, Slice
+
+SAMPLE: Window = (1, 1)
+
+
+def _named(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+BY_VALUE = _named(
+    "add subtract multiply divide true_divide power mod floor_divide arctan2 maximum minimum greater greater_equal "
+    "less less_equal equal not_equal logical_and logical_or logical_xor logical_not absolute exp expm1 log log1p log2 "
+    "log10 sqrt rsqrt square negative sin cos tan arctan sinh cosh tanh floor ceil round sign cast clip where "
+    "stop_gradient ones_like zeros_like relu relu6 sigmoid softplus softsign silu selu log_sigmoid hard_sigmoid "
+    "hard_silu hard_tanh tanh_shrink sparse_plus sparse_sigmoid celu elu gelu hard_shrink leaky_relu soft_shrink "
+    "squareplus threshold"
+)
+# These work along an axis and keep the number of axes.
+ALONG_AXIS = _named(
+    "softmax log_softmax sparsemax normalize glu cumsum flip roll diff repeat concatenate split expand_dims"
+)
+# And these where the axis stays, with size 1.
+REDUCTIONS = _named("mean sum prod max min amax amin var std logsumexp norm any all argmax argmin")
+
+
+def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Window | None:
+    """`(reach, stride)` as `Layer.window` has it, or None where an output sample may read any sample.
+
+    >>> window("add", (Input(0), 1.5), ()), window("softmax", (Input(0),), (("axis", 1),))
+    ((1, 1), None)
+    >>> window("get_item", (Input(0), (Slice(), Slice(None, None, 2))), ())
+    (1, 2)
+    """
+    bound = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options))
+    bound.apply_defaults()
+    given = bound.arguments
+    if function in BY_VALUE or (function == "pad" and given["mode"] != "wrap"):
+        return SAMPLE
+    if function == "matmul":
+        # A product with a matrix is a dense layer.
+        return SAMPLE if isinstance(given["x1"], Input) and isinstance(given["x2"], Constant) else None
+    if function == "get_item":
+        return _of_key(given["key"])
+    if function in ALONG_AXIS or (function in REDUCTIONS and given["keepdims"]):
+        return SAMPLE if _beside_length(given["axis"]) else None
+    return None
+
+
+def _beside_length(axis: Any) -> bool:
+    return axis is not None and not spans_length(axis) and axis != 0
+
+
+def _of_key(key: Any) -> Window | None:
+    batch, *rest = key if isinstance(key, tuple) else (key,)
+    if batch is ...:
+        rest = [batch, *rest]
+    length, *rest = rest or [Slice()]
+    if isinstance(length, int):
+        # Every sample of what follows reads this one.
+        return 1, 0
+    if not all(part is None or part is ... or isinstance(part, Slice) for part in rest):
+        return None
+    if length is ...:
+        # More than one axis from the end may be the length.
+        return SAMPLE if len(rest) < 2 else None
+    return (1, abs(length.step or 1)) if isinstance(length, Slice) else None
