@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from .config import Config, integer, integers, number
-from .graph import Part
 from .named import check_all_read, one_of_table
+from .parts import Part
 from .weight_options import attached
 
 EPSILON = 1e-7

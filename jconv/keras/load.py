@@ -10,8 +10,9 @@ from ..layers import Layer
 from ..model import Model, Tree
 from .container import Contents, opened
 from .errors import KerasFileError
-from .graph import Built, Part, build
+from .graph import Built, build
 from .hdf5 import Hdf5Arrays
+from .parts import Part
 from .weights import read_by_folder, read_by_layer
 from .write_config import write_model
 

@@ -16,8 +16,8 @@ import numpy as np
 from ..model import Tree
 from .container import Contents
 from .errors import KerasFileError
-from .graph import Part
 from .optimizer import Rule
+from .parts import Part
 
 Array = np.ndarray[Any, Any]
 FOLDER, GROUP = "optimizer/", "optimizer_weights"

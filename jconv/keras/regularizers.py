@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .config import Config, number, one_of, optional
-from .graph import Part
 from .named import check_all_read, one_of_table
+from .parts import Part
 from .weight_options import attached
 
 # Keras's epsilon.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .config import Config
 from .errors import KerasFileError
-from .graph import Part
+from .parts import Part
 from .read_layer import MODELS
 
 # The word before `_regularizer` and the last part of the names of the arrays that it means. An attention's `kernel`
