@@ -18,7 +18,7 @@ from .read_layer import Read
 
 
 class Values:
-    """Nodes by the names of their values; `shapes` has each value's, a tuple of shapes for a layer of several outputs."""
+    """Nodes by the names of their values; `shapes` has each value's, or a tuple of them for several outputs."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
