@@ -147,6 +147,32 @@ def test_time_after_time_in_training_as_keras(layer: jl.Layer, theirs: Callable[
         assert f"layer/{weight.name}" in params
 
 
+def test_a_batch_normalization_counts_by_the_mask_in_training_as_in_keras() -> None:
+    ours = jl.TimeDistributed(jl.BatchNormalization(), inputs=("sequence", "mask"))
+    made, x, mask = kl.TimeDistributed(kl.BatchNormalization()), single(drawn(SHAPE, batch=5)), drawn((4,), batch=5) > 0
+    made.build((None, *SHAPE))
+    params, state = single(arrays_of(ours, (SHAPE, (4,))))
+    for weight in made.weights:
+        weight.assign((params | state)[f"layer/{weight.name}"])
+    y, after = ours.apply(params, state, (x, mask), training=True)
+    assert deviation(y, made(x, training=True, mask=mask)) < 5e-6
+    assert deviation(y, ours.reference(params, state, (x, mask), training=True)) < 5e-6
+    for weight in made.non_trainable_weights:
+        assert deviation(after[f"layer/{weight.name}"], weight) < 2e-6
+
+
+def test_a_mask_of_times_is_passed_over_by_what_can_do_nothing_with_it() -> None:
+    layer = jl.TimeDistributed(jl.LSTM(2), inputs=("sequence", "mask"))
+    params, state = single(arrays_of(layer, ((3, 5, 2), (3,))))
+    x = single(drawn((3, 5, 2)))
+    y, _ = layer.apply(params, state, (x, np.zeros((3, 3), bool)))
+    assert (y == jl.TimeDistributed(jl.LSTM(2)).apply(params, state, x)[0]).all()
+    with pytest.raises(
+        ValueError, match=r"^LSTM on a sequence of shape \(5, 2\) needs mask of shape \(5,\), got \(4,\)$"
+    ):
+        layer.output_shape(((3, 5, 2), (3, 4)))
+
+
 def test_each_time_draws_for_itself() -> None:
     layer, x = jl.TimeDistributed(jl.Dropout(0.5)), jnp.ones((50, 2, 50))
     y, _ = layer.apply({}, {}, x, training=True, key=jax.random.key(0))
