@@ -253,8 +253,8 @@ def _take(m: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
     return m.take(m.asarray(x), kept, axis=axis)
 
 
-def _cast(m: Any, x: Any, dtype: str) -> Any:
-    return m.asarray(x).astype(dtype) if m is TRACED else m.asarray(x)
+def _cast(m: Any, x: Any, dtype: str | None = None) -> Any:
+    return m.asarray(x).astype(dtype) if m is TRACED and dtype is not None else m.asarray(x)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -281,6 +281,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "celu": _celu,
     "clip": _clip,
     "concatenate": lambda m, xs, axis=0: m.concatenate([m.asarray(x) for x in xs], axis=axis),
+    "convert_to_tensor": _cast,
     "cumsum": lambda m, x, axis=None: m.cumsum(m.asarray(x), axis=axis),
     "diff": lambda m, a, n=1, axis=-1: m.diff(m.asarray(a), n=n, axis=axis),
     "divide": _binary("true_divide"),

@@ -38,7 +38,9 @@ def as_keras_two(new: Path, old: Path) -> None:
 def _model(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     models = {layer["config"]["name"] for layer in config["layers"] if layer["class_name"] in MODELS}
-    config["layers"] = [_layer(layer, models) for layer in config["layers"]]
+    # What makes masks is no layer: Keras 2 handed them on behind the scenes.
+    layers = [l for l in config["layers"] if l["class_name"] in (*MODELS, "InputLayer") or "dtype" in l["config"]]
+    config["layers"] = [_layer(layer, models) for layer in layers]
     config.pop("trainable", None)
     if entry["class_name"] == "Sequential":
         config.pop("dtype", None)
@@ -66,7 +68,7 @@ def _options(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         config.pop("optional", None)
     if isinstance(config.get("dtype"), dict):
         config["dtype"] = config["dtype"]["config"]["name"]
-    for key in ("quantization_config", "lora_rank", "lora_alpha", "autocast", "registered_name", "build_config", "module"):
+    for key in ("quantization_config", "lora_rank", "lora_alpha", "autocast"):
         config.pop(key, None)
     for key, value in config.items():
         if isinstance(value, dict) and "class_name" in value and key != "layer":

@@ -81,6 +81,8 @@ class Kind:
     where prefixed arrays lie; `unused(layer)` are paths that a file has and jconv has no use for. `copies(layer)` are
     paths at which Keras writes an array again that is the layer's own elsewhere, and the array's name.
 
+    `own_name` is the name of Keras's class where it is exported under another, `name`; folders are named by it.
+
     `fixed` are keys that jconv has no field for, each with the one value at which it means nothing: a config may have
     it at that value, and none is written. `harmless` are such keys that mean nothing at any value.
 
@@ -88,9 +90,9 @@ class Kind:
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
     `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
     the mask; with `takes_mask` Keras's `call` has a mask argument, and the layer a field `inputs` to which `"mask"` is
-    added. `call` says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the
-    first argument all of them, or is a function of the layer that says it; `call_options` are arguments that are no
-    arrays, and the fields that they set.
+    added. With `takes_masks_off` the values that it read have no mask afterwards. `call` says how the arguments of
+    Keras's `call`, in their order, fill the layer's `inputs`, by default the first argument all of them, or is a
+    function of the layer that says it; `call_options` are arguments that are no arrays, and the fields that they set.
 
     `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
     counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a
@@ -108,12 +110,14 @@ class Kind:
     channels_first: bool = False
     mask: str | Callable[[Any], str | Layer] = "stop"
     takes_mask: bool = False
+    takes_masks_off: bool = False
     joins: str = ""
     reads_masks: bool = False
     call: Mapping[str, tuple[str, ...]] | Callable[[Any], Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
     harmless: tuple[str, ...] = ()
+    own_name: str | None = None
 
     def arguments(self, layer: Layer) -> Mapping[str, tuple[str, ...]]:
         """`call` for a layer of the kind."""

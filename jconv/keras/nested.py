@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Arrays, Layer, Window, several
+from ..layers.base import Arrays, Layer, Window
 from ..model import Model
 
 
@@ -36,8 +36,8 @@ class Nested(Layer):
         """The model's, a tuple of shapes for several outputs."""
         named = self._named(input_shape)
         shapes = {**named, **self.model.output_shapes(named)}
-        found = tuple(shapes[name] for name in self.model.outputs)
-        return found if len(found) > 1 else found[0]
+        first, *others = (shapes[name] for name in self.model.outputs)
+        return (first, *others) if others else first
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """Those of each node, with its name before them."""
@@ -82,7 +82,7 @@ class Nested(Layer):
         return None
 
     def _named(self, x: Any) -> dict[str, Any]:
-        values = x if self.merges or (several(x) and len(x) == 1) else (x,)
+        values = x if self.merges else (x,)
         return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

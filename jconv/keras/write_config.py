@@ -18,15 +18,16 @@ from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
-from .graph import Part, snake_case
 from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
 from .order import keras_order
+from .parts import Part, folder_name
 from .write_masked import write_masked
 
-BY_LAYER = {kind.layer: kind for kind in KINDS.values()}
+# Of two kinds with one layer, the first is how it is written.
+BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
@@ -92,7 +93,7 @@ class _Writer:
         parts = {part.name: part for part in self._parts}
         self._parts = [parts[name] for name in order if name in parts]
         for part in self._parts:
-            folder = snake_case(self._entries[part.name]["class_name"])
+            folder = folder_name(self._entries[part.name]["class_name"])
             part.folder = f"layers/{folder}_{counts[folder]}" if counts[folder] else f"layers/{folder}"
             counts[folder] += 1
 
@@ -153,10 +154,11 @@ class _Writer:
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
-            while found and found[-1] is None:
-                found.pop()
-            if not found:
+            if not any(found):
                 continue
+            # A list of masks must have one for each input, also where the last are null.
+            while found[-1] is None and argument != "mask":
+                found.pop()
             value = found if len(parts) > 1 else found[0]
             if position == 0:
                 args.append(value)

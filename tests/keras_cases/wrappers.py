@@ -29,7 +29,7 @@ def deep():
 
 CASES = {
     "Bidirectional": Case(
-        (7, 4),
+        (4, 2),
         {
             "default": lambda x: both(kl.LSTM(3))(x),
             "sequences": lambda x: both(kl.GRU(3, **SEQUENCES), merge_mode="sum")(x),
@@ -43,7 +43,7 @@ CASES = {
         },
     ),
     "Bidirectional with states and masks": Case(
-        ((7, 4), (7,), (3,), (3,), (3,), (3,)),
+        ((4, 2), (4,), (3,), (3,), (3,), (3,)),
         {
             "states": lambda x, m, *hc: both(kl.LSTM(3, **EVERYTHING))(x, initial_state=list(hc)),
             "states_gru": lambda x, m, *hc: both(kl.GRU(3, **EVERYTHING))(x, initial_state=list(hc[:2])),
@@ -57,7 +57,7 @@ CASES = {
         {
             "dense": lambda x: kl.TimeDistributed(kl.Dense(3, activation="tanh"))(x),
             "conv": lambda x: kl.TimeDistributed(kl.Conv1D(3, 3, strides=2, padding="same"))(x),
-            "conv_first": lambda x: kl.TimeDistributed(kl.Conv1D(3, 3, data_format="channels_first"))(x),
+            "conv_first": lambda x: kl.TimeDistributed(kl.Conv1D(3, 2, data_format="channels_first"))(x),
             "pool": lambda x: kl.TimeDistributed(kl.MaxPooling1D(2))(x),
             "global": lambda x: kl.TimeDistributed(kl.GlobalAveragePooling1D())(x),
             "flatten": lambda x: kl.LSTM(2)(kl.TimeDistributed(kl.Flatten())(x)),

@@ -58,3 +58,4 @@ ROOMS = (
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for room in ROOMS for kind in room.KINDS}
+KINDS |= {kind.own_name: kind for kind in KINDS.values() if kind.own_name is not None}

@@ -16,6 +16,7 @@ def _axes(value: Any) -> int | tuple[int, ...]:
 
 KINDS = (
     Kind("Activation", Activation, (Key("activation", "activation", activation),), mask="on"),
+    Kind("Identity", Activation, read=lambda config, read_layer: Activation("linear"), mask="on"),
     Kind(
         "ReLU",
         ReLU,

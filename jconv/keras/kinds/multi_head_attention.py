@@ -49,6 +49,8 @@ KINDS = (
         mask="on",
         call=CALL,
         call_options=CALL_OPTIONS,
+        # So a sum of the output and the query, the usual one, has no mask.
+        takes_masks_off=True,
         # Keras 2's shapes of the inputs, and in any version how it is computed.
         harmless=("query_shape", "key_shape", "value_shape", "flash_attention"),
     ),
@@ -72,5 +74,6 @@ KINDS = (
         call=CALL,
         call_options=CALL_OPTIONS,
         harmless=("flash_attention",),
+        own_name="GroupedQueryAttention",
     ),
 )

@@ -1,0 +1,14 @@
+"""Files with attentions of several heads."""
+
+import pytest
+from keras_cases.multi_head_attention import CASES
+from keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+# Keras's grouped attention warns of the masks that it uses itself.
+@pytest.mark.filterwarnings("ignore:(.|\n)*does not support masking")
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    check(CASES[name])
