@@ -92,8 +92,8 @@ class Model:
         """`(params, state)` as Keras draws them, in float32.
 
         `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; by default
-        the model's own `input_shapes`. The draw of a node depends on `key` and the node's position alone. Raises `ValueError` for a shape that a node
-        cannot take, naming the node.
+        the model's own `input_shapes`. The draw of a node depends on `key` and the node's position alone. Raises
+        `ValueError` for a shape that a node cannot take, naming the node.
         """
         shapes = self._shapes(input_shape)
         params: Tree = {}

@@ -40,6 +40,10 @@ def randomize(model: Any, seed: int = 0) -> None:
                 rng.standard_normal(weight.shape) * 0.5 if id(weight) in trained else rng.uniform(0.5, 2, weight.shape)
             )
             weight.assign(draw)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            # What it computes with is made of its weights, not they themselves.
+            layer.finalize_state()
 
 
 def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
@@ -155,7 +159,13 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
     y = jax.jit(lambda params, x: ours.apply(params, state, x)[0])(params, named)
     exact = ours.reference(params, state, named)
     for what, found in (("JAX", y), ("NumPy", exact), ("after the way back", returned)):
-        outputs = found if isinstance(found, list) else [found[n] for n in ours.outputs] if isinstance(found, dict) else [found]
+        outputs = (
+            found
+            if isinstance(found, list)
+            else [found[n] for n in ours.outputs]
+            if isinstance(found, dict)
+            else [found]
+        )
         for number, (have, want) in enumerate(zip(outputs, expected, strict=True)):
             assert deviation(have, want) < rtol, f"output {number}, {what}: {deviation(have, want):.1e}"
 

@@ -17,6 +17,9 @@ from keras_networks import NETWORKS
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
+ROUNDED = ("norm", "attention", "pooling", "gru", "bidirectional")
+
+
 def case(dtype: str) -> Case:
     def branch(make: Any, *options: Any, **more: Any) -> Any:
         return lambda x: make(*options, dtype=dtype, **more)(x)
@@ -35,16 +38,23 @@ def case(dtype: str) -> Case:
             "global": branch(kl.GlobalAveragePooling1D),
             "recurrent": branch(kl.GRU, 3),
             "both": branch(kl.Bidirectional, kl.LSTM(3, dtype=dtype)),
-            "attention": lambda x: kl.MultiHeadAttention(2, 3, dtype=dtype)(x, x),
+            # The gradient of a key's bias is nothing but rounding.
+            "attention": lambda x: kl.MultiHeadAttention(2, 3, use_bias=False, dtype=dtype)(x, x),
             "softmax_in_float32": lambda x: kl.Softmax(dtype="float32")(kl.Dense(3, dtype=dtype)(x)),
         },
     )
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision(dtype: str) -> None:
-    # The bound of bfloat16's eight bits; sums in another order round differently.
-    check(case(dtype), rtol=2e-2, gradient_rtol=4e-2)
+def test_mixed_bfloat16() -> None:
+    # The bound of eight bits; sums in another order round differently.
+    check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)
+
+
+def test_mixed_float16() -> None:
+    # Keras's own attention and recurrent layers do not run in float16 on a CPU.
+    whole = case("mixed_float16")
+    some = {name: branch for name, branch in whole.branches.items() if name not in ("attention", "recurrent", "both")}
+    check(Case(whole.shape, some), rtol=2e-2, gradient_rtol=4e-2)
 
 
 def test_float64(tmp_path: Path) -> None:
@@ -57,9 +67,10 @@ def test_float64(tmp_path: Path) -> None:
         exact = ours.reference(params, state, x[0])
         for name, want in zip(ours.outputs, model(x), strict=True):
             if str(want.dtype) == "float64":
+                # Keras's own promotion on JAX knows no float64, so some of its layers compute in float32 on the way.
                 assert y[name].dtype == np.float64
-                assert deviation(y[name], want) < 1e-13, name
-                assert deviation(exact[name], want) < 1e-13, name
+                assert deviation(y[name], exact[name]) < 1e-13, name
+                assert deviation(y[name], want) < (1e-6 if any(word in name for word in ROUNDED) else 1e-13), name
     with pytest.raises(jconv.keras.KerasFileError, match="float64 arrays.*jax_enable_x64"):
         jconv.keras.load(tmp_path / "model.keras")
 

@@ -1,7 +1,16 @@
 """Keras models in and out, with no Keras installed; names handed on, nothing defined."""
 
-from .errors import KerasFileError
+from .errors import KerasFileError, NotCompiledError
 from .load import load, load_weights
 from .save import save
+from .training import Training, load_training
 
-__all__ = ["KerasFileError", "load", "load_weights", "save"]
+__all__ = [
+    "KerasFileError",
+    "NotCompiledError",
+    "Training",
+    "load",
+    "load_training",
+    "load_weights",
+    "save",
+]

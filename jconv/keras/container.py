@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import os
 import stat
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from . import hdf5
+from . import hdf5, zipped
 from .errors import KerasFileError
 from .limits import CONFIG_BYTES, Budget
 from .npz import NpzArrays
 from .text import parse
-from .zipped import members, read_member
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", ("model.weights.h5", "model.weights.npz")
 HDF5_MAGIC, ZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
@@ -66,66 +64,52 @@ def opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
     path = Path(path)
     budget = Budget(max_bytes)
     if path.is_dir():
-        with _unzipped(path, budget) as contents:
-            yield contents
+        names = {entry.name for entry in os.scandir(path) if entry.is_file(follow_symlinks=False)}
+        yield _contents(names, lambda name, budget: _read_file(path / name, budget), path.name, budget)
         return
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise KerasFileError(f"{path.name} is not a file")
-    with path.open("rb") as file:
+    with _opened_file(path, follow=True) as file:
         magic = file.read(len(HDF5_MAGIC))
-    if magic == HDF5_MAGIC:
-        with hdf5.opened(str(path), path.name, budget) as arrays:
-            yield _of_hdf5(arrays, path.name)
-    elif magic.startswith(ZIP_MAGIC):
-        with _archive(path) as archive, _zipped(archive, path.name, budget) as contents:
-            yield contents
-    else:
-        raise KerasFileError(f"{path.name} is neither a .keras archive nor an HDF5 file: it begins with {magic!r}")
+        if magic == HDF5_MAGIC:
+            yield _of_hdf5(hdf5.opened(file, path.name, budget), path.name)
+        elif magic.startswith(ZIP_MAGIC):
+            with zipped.opened(file, path.name) as archive:
+                found = zipped.members(archive, path.name)
+
+                def read(name: str, budget: Budget) -> bytes:
+                    return zipped.read_member(archive, found[name], f"{name} of {path.name}", budget)
+
+                yield _contents(set(found), read, path.name, budget)
+        else:
+            raise KerasFileError(f"{path.name} is neither a .keras archive nor an HDF5 file: it begins with {magic!r}")
+
+
+def _opened_file(path: Path, *, follow: bool) -> BinaryIO:
+    """A file, and nothing that only looks like one; what is opened is what is checked."""
+    # Opening a pipe would wait for its other end; not every system has all of the flags.
+    flags = [getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC")]
+    handle = os.open(path, sum(flags, os.O_RDONLY) | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise KerasFileError(f"{path.name} is not a file")
+    return file
+
+
+def _read_file(path: Path, budget: Budget) -> bytes:
+    with _opened_file(path, follow=False) as file:
+        size = os.fstat(file.fileno()).st_size
+        budget.spend(size, path.name)
+        return file.read(size)
 
 
 def _of_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
     texts = {name: arrays.text(name) for name in ("model_config", "training_config")}
     config, training = (None if t is None else parse(t, f"{name} of {what}") for name, t in texts.items())
-    layered = config is not None or bool(arrays.has_attribute("layer_names"))
+    layered = config is not None or arrays.has_attribute("layer_names")
     return Contents(config, training, arrays, arrays if layered else None)
 
 
-@contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, OverflowError) as error:
-        raise KerasFileError(f"{path.name} cannot be read as a zip archive: {error}") from None
-    with archive:
-        yield archive
-
-
-@contextmanager
-def _zipped(archive: zipfile.ZipFile, what: str, budget: Budget) -> Iterator[Contents]:
-    found = members(archive, what)
-
-    def read(name: str, budget: Budget) -> bytes:
-        return read_member(archive, found[name], f"{name} of {what}", budget)
-
-    with _contents(set(found), read, what, budget) as contents:
-        yield contents
-
-
-@contextmanager
-def _unzipped(folder: Path, budget: Budget) -> Iterator[Contents]:
-    names = {entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)}
-
-    def read(name: str, budget: Budget) -> bytes:
-        size = (folder / name).stat().st_size
-        budget.spend(size, f"{name} of {folder.name}")
-        return (folder / name).read_bytes()
-
-    with _contents(names, read, folder.name, budget) as contents:
-        yield contents
-
-
-@contextmanager
-def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Iterator[Contents]:
+def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Contents:
     if CONFIG not in names:
         raise KerasFileError(f"{what} has no {CONFIG}; a .keras archive has one")
     config = parse(read(CONFIG, Budget(CONFIG_BYTES)), f"{CONFIG} of {what}")
@@ -138,7 +122,5 @@ def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Iterator
     training = config.get("compile_config")
     training = training if isinstance(training, dict) else None
     if weights[0].endswith(".npz"):
-        yield Contents(config, training, NpzArrays(data, name, budget))
-        return
-    with hdf5.opened(data, name, budget) as arrays:
-        yield Contents(config, training, arrays)
+        return Contents(config, training, NpzArrays(data, name, budget))
+    return Contents(config, training, hdf5.opened(data, name, budget))

@@ -13,6 +13,8 @@ MEBIBYTE = 2**20
 
 # The text that describes a model: the largest networks in Keras's own applications have under a megabyte.
 CONFIG_BYTES = 32 * MEBIBYTE
+# Numbers, strings, lists and objects in it: a layer has about a hundred.
+CONFIG_VALUES = 2_000_000
 # Levels of dicts and lists in it: a layer in a model in a model has about ten a model.
 CONFIG_DEPTH = 200
 # Layers, calls of layers and arrays in a file.
@@ -20,6 +22,9 @@ MOST_PARTS = 100_000
 # Deflate cannot shrink data further than this (the zlib documentation, "Maximum Compression Factor": 1032 to 1); what
 # declares more of what it stores is not what it says.
 EXPANSION = 1032
+# What an HDF5 file has besides its arrays: names, addresses, sizes, and a config. The largest networks in Keras's own
+# applications have about two megabytes of it.
+STRUCTURE_BYTES = 64 * MEBIBYTE
 # Axes of an array: NumPy 2 has no more.
 MOST_AXES = 64
 
@@ -30,9 +35,9 @@ class Budget:
 
     >>> budget = Budget(1000)
     >>> budget.spend(600, "a")
-    >>> budget.spend(600, "b")
+    >>> budget.spend(600, "b")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    jconv.keras.errors.KerasFileError: b declares 600 bytes, with which the file would need 1,200 bytes; the limit is ...
+    jconv.keras.errors.KerasFileError: b declares 600 bytes, with which the file would need 1,200 bytes; the ...
     """
 
     limit: int

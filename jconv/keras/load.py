@@ -10,8 +10,9 @@ from ..layers import Layer
 from ..model import Model, Tree
 from .container import Contents, opened
 from .errors import KerasFileError
-from .graph import Part, build
+from .graph import Built, build
 from .hdf5 import Hdf5Arrays
+from .parts import Part
 from .weights import read_by_folder, read_by_layer
 from .write_config import write_model
 
@@ -37,17 +38,15 @@ def load(
     `custom_layers` maps the name of a layer, or its class, to a jconv layer to use for it. `max_bytes` bounds what the
     arrays may declare in all, 4 GiB unless you say otherwise.
 
-    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, `OSError` for one that cannot be
-    opened, and `ImportError` where h5py is missing.
+    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, and `OSError` for one that cannot
+    be opened.
     """
     with opened(path, max_bytes) as contents:
-        if contents.config is None:
-            raise KerasFileError(f"{os.fspath(path)} has arrays and no model; load_weights puts them into one")
-        built = build(contents.config, custom_layers or {})
+        built = read_graph(contents, os.fspath(path), custom_layers or {})
         if weights is None:
-            return built.model, *_arrays(built.root, contents)
+            return built.model, *read_arrays(built.root, contents)
     with opened(weights, max_bytes) as contents:
-        return built.model, *_arrays(built.root, contents)
+        return built.model, *read_arrays(built.root, contents)
 
 
 def load_weights(
@@ -67,10 +66,18 @@ def load_weights(
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
             for part in parts if set(folders) >= {part.key for part in parts} else ():
                 part.folder = folders[part.key]
-        return _arrays(root, contents)
+        return read_arrays(root, contents)
 
 
-def _arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:
+def read_graph(contents: Contents, what: str, custom_layers: Mapping[str, Layer]) -> Built:
+    """The graph of an open file. Raises `KerasFileError`, naming `what`, for a file of arrays alone."""
+    if contents.config is None:
+        raise KerasFileError(f"{what} has arrays and no model; load_weights puts them into one")
+    return build(contents.config, custom_layers)
+
+
+def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:
+    """`(params, state)` of an open file, in whichever arrangement it has them."""
     if contents.by_layer is not None:
         return read_by_layer(root, contents.by_layer, WHOLE_MODEL if contents.config is not None else "")
     return read_by_folder(root, contents.arrays)

@@ -36,8 +36,8 @@ class Nested(Layer):
         """The model's, a tuple of shapes for several outputs."""
         named = self._named(input_shape)
         shapes = {**named, **self.model.output_shapes(named)}
-        found = tuple(shapes[name] for name in self.model.outputs)
-        return found if len(found) > 1 else found[0]
+        first, *others = (shapes[name] for name in self.model.outputs)
+        return (first, *others) if others else first
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """Those of each node, with its name before them."""

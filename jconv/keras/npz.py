@@ -1,33 +1,40 @@
 """Arrays out of a `.npz`, without pickle and within the limits.
 
 Keras 3 writes each object's arrays as a pickled dict in this format and refuses to read it back; plain members named by
-path, `layers/dense/vars/0`, are read here.
+path, `layers/dense/vars/0`, are read here. The header of a member is Python's text of a dict: it is matched with what
+NumPy writes for numbers, and not evaluated.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import zipfile
+import re
 from typing import Any
 
 import numpy as np
 
 from .errors import KerasFileError
 from .limits import Budget
-from .zipped import members, read_member
+from .raw import array_of
+from .zipped import members, opened, read_member
 
 Array = np.ndarray[Any, Any]
+
+MAGIC = b"\x93NUMPY"
+# The versions of the format, and how long the length of their header is.
+LENGTHS = {b"\x01\x00": 2, b"\x02\x00": 4}
+HEADER = re.compile(
+    rb"\{'descr': '([<>|](?:[iu][1248]|f[248]|b1))', 'fortran_order': (False|True), "
+    rb"'shape': \((|\d{1,18},|\d{1,18}(?:, \d{1,18}){1,31})\), \}\s*"
+)
 
 
 class NpzArrays:
     """The arrays of a `.npz` by their path."""
 
     def __init__(self, data: bytes, what: str, budget: Budget) -> None:
-        try:
-            self._archive = zipfile.ZipFile(io.BytesIO(data))
-        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
-            raise KerasFileError(f"{what} cannot be read as npz: {error}") from None
+        self._archive = opened(io.BytesIO(data), what)
         self._what, self._budget = what, budget
         self._members = {name.removesuffix(".npy"): info for name, info in members(self._archive, what).items()}
 
@@ -37,20 +44,23 @@ class NpzArrays:
 
     def read(self, path: str) -> Array:
         """The array at a path. Raises `KerasFileError` for one that is missing or holds anything but numbers."""
-        where = f"array {path!r} of {self._what}"
+        where = f"array {path!a} of {self._what}"
         if path not in self._members:
             raise KerasFileError(f"{where} is missing")
-        data = read_member(self._archive, self._members[path], where, self._budget)
-        stream = io.BytesIO(data)
+        data = memoryview(read_member(self._archive, self._members[path], where, self._budget))
+        start = len(MAGIC) + 2
+        size = LENGTHS.get(bytes(data[len(MAGIC) : start]))
+        if data[: len(MAGIC)] != MAGIC or size is None:
+            raise KerasFileError(f"{where} is not in version 1 or 2 of NumPy's format")
+        end = start + size + int.from_bytes(data[start : start + size], "little")
+        header = bytes(data[start + size : end])
+        found = HEADER.fullmatch(header)
+        if found is None:
+            raise KerasFileError(f"{where} must hold numbers, got {header[:200]!r}; pickled objects are never loaded")
+        dtype, shape = np.dtype(found[1].decode()), tuple(int(n) for n in found[3].split(b",") if n)
+        if math.prod(shape) * dtype.itemsize != len(data) - end:
+            raise KerasFileError(f"{where} declares the shape {shape} of {dtype} and has {len(data) - end:,} bytes")
         try:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = header(stream)
-        except (ValueError, EOFError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-            raise KerasFileError(f"{where} has no npy header: {str(error).partition(chr(10))[0][:200]}") from None
-        if dtype.hasobject or dtype.kind not in "fiub":
-            raise KerasFileError(f"{where} must hold numbers, got the type {dtype}; pickled objects are never loaded")
-        if math.prod(shape) * dtype.itemsize != len(data) - stream.tell() or min(shape, default=0) < 0:
-            raise KerasFileError(f"{where} declares the shape {shape} of {dtype} and has {len(data)} bytes")
-        stream.seek(0)
-        return np.load(stream, allow_pickle=False)
+            return array_of(data[end:], dtype, shape, "F" if found[2] == b"True" else "C")
+        except ValueError:
+            raise KerasFileError(f"{where} declares the shape {shape}, which no array has") from None

@@ -1,4 +1,4 @@
-"""The order in which Keras keeps the layers of a Functional model: by depth, then as a search from the outputs meets them.
+"""The order of a Functional model's layers in Keras: by depth, then as a search from the outputs meets them.
 
 Keras numbers the folders of equal classes in this order when it loads a config, whatever order the config has.
 """

@@ -142,6 +142,24 @@ def dtype_of(config: Config) -> str:
     return config.get("dtype", read, "float32")
 
 
+def policy_of(config: Config) -> str | None:
+    """The first type other than float32 that a layer has, at any depth; None where all compute in float32."""
+    waiting: list[Any] = [config.values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            inner = value.get("config")
+            # An InputLayer has a type and nothing to train.
+            if isinstance(inner, dict) and "dtype" in inner and "trainable" in inner:
+                dtype = dtype_of(Config(inner, config.place))
+                if dtype != "float32":
+                    return dtype
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return None
+
+
 def _check_rest(config: Config) -> None:
     for key in ABSENT:
         if config.has(key):

@@ -16,8 +16,8 @@ import numpy as np
 from ..model import Model
 from .container import CONFIG, METADATA, WEIGHTS
 from .errors import KerasFileError
-from .graph import Part
 from .kind import names_to_paths
+from .parts import Part
 from .weights import copies_of, folders_of
 from .write_config import write_model
 

@@ -18,10 +18,10 @@ from ..model import Tree
 from .config import shortened
 from .container import Arrays
 from .errors import KerasFileError
-from .graph import Part
 from .hdf5 import Hdf5Arrays
 from .kind import names_to_paths
 from .nested import Nested
+from .parts import Part
 
 # What a file has below a layer and jconv has no use for: the state of random generators.
 PASSED_OVER = ("seed_generator",)

@@ -18,12 +18,12 @@ from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
-from .graph import Part, folder_name
 from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
 from .order import keras_order
+from .parts import Part, folder_name
 from .write_masked import write_masked
 
 # Of two kinds with one layer, the first is how it is written.

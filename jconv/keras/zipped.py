@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+import io
 import stat
+import struct
 import zipfile
 import zlib
+from typing import Any, BinaryIO, cast
 
 from .errors import KerasFileError
-from .limits import MOST_PARTS, Budget, check_expansion
+from .limits import MEBIBYTE, MOST_PARTS, Budget, check_expansion
 
-READ_AT_ONCE = 2**20
+READ_AT_ONCE = MEBIBYTE
+# Of the list of members, which takes ten times its size in memory.
+DIRECTORY_BYTES = 4 * MEBIBYTE
+# What zipfile says of archives that are damaged.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+    ValueError,
+)
+
+
+class _Bounded:
+    """A file that is read in pieces: the list of members is asked for at once, as long as it says that it is."""
+
+    def __init__(self, file: BinaryIO, what: str) -> None:
+        self._file, self._what = file, what
+
+    def read(self, size: int = -1) -> bytes:
+        if size > DIRECTORY_BYTES:
+            raise KerasFileError(
+                f"{self._what} has a list of members of {size:,} bytes; more than {DIRECTORY_BYTES:,} are refused"
+            )
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def opened(file: BinaryIO, what: str) -> zipfile.ZipFile:
+    """The archive in an open file. Raises `KerasFileError`, naming `what`, where there is none."""
+    try:
+        return zipfile.ZipFile(cast(BinaryIO, _Bounded(file, what)))
+    except KerasFileError:
+        raise
+    except DAMAGED as error:
+        raise KerasFileError(f"{what} cannot be read as a zip archive: {error}") from None
 
 
 def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
@@ -48,16 +92,16 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, budg
     """
     budget.spend(info.file_size, what)
     check_expansion(info.file_size, info.compress_size, what)
-    pieces, left = [], info.file_size
+    pieces, left = io.BytesIO(), info.file_size
     try:
         with archive.open(info) as stream:
             while piece := stream.read(READ_AT_ONCE):
                 left -= len(piece)
                 if left < 0:
                     break
-                pieces.append(piece)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+                pieces.write(piece)
+    except DAMAGED as error:
         raise KerasFileError(f"{what} is damaged: {error or type(error).__name__}") from None
     if left:
         raise KerasFileError(f"{what} declares {info.file_size:,} bytes and holds another number")
-    return b"".join(pieces)
+    return pieces.getvalue()

@@ -111,13 +111,15 @@ class Attention(_Scored):
     """Keras's `Attention`: for each query the average of the values, weighted by the softmax of its scores.
 
     Inputs, by the names in `inputs` and in that order: `query` (length, channels), `value` (keys, channels), and any
-    of `key`, else the value, and the masks `query_mask` (length,), `value_mask` (keys,) and `key_mask` (keys,), which as
-    in Keras changes nothing. The score of a query and
-    a key is with `score_mode="dot"` (Luong et al., 2015, arXiv:1508.04025) the sum of `query * key` over the
-    channels, times the param `scale` with `use_scale`; with `"concat"` it is the param `concat_score_weight` times
-    the sum of `tanh(scale * (query + key))`. With `causal` no query attends to a later key. The output is zero where
-    the query's mask is. In training the weights pass a dropout. With `return_attention_scores` the output is
-    `(y, weights)`, the weights after the dropout. Sums of bfloat16 and float16 are of float32.
+    of `key`, else the value, and masks of booleans or 0 and 1: `query_mask` (length,), `value_mask` (keys,), and
+    `key_mask` (keys,), which as in Keras changes nothing.
+
+    The score of a query and a key is with `score_mode="dot"` (Luong et al., 2015, arXiv:1508.04025) the sum of
+    `query * key` over the channels, times the param `scale` with `use_scale`; with `"concat"` it is the param
+    `concat_score_weight` times the sum of `tanh(scale * (query + key))`. With `causal` no query attends to a later
+    key. The output is zero where the query's mask is. In training the weights pass a dropout. With
+    `return_attention_scores` the output is `(y, weights)`, the weights after the dropout. Sums of bfloat16 and
+    float16 are of float32.
 
     A score that is masked is lowered by 1e9 in float32, as in Keras. Where at least one key of a row is left, the
     others weigh nothing. A row with none left is a softmax of its scores rounded to a multiple of 64: for usual scores

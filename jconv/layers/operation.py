@@ -27,8 +27,8 @@ class Operation(Layer):
     """A function of `jconv.operations` by its name, of inputs and constants; axes count the batch as 0, as in Keras.
 
     `arguments` holds numbers, strings, `None`, `...`, `Constant`, `Slice`, and `Input(i)` for the i-th array that the
-    node reads, also in nested tuples; `options` are pairs of a name and such a value. Raises `ValueError` for an unknown
-    function, or options that it does not have, and for an operation that does away with the batch.
+    node reads, also in nested tuples; `options` are pairs of a name and such a value. Raises `ValueError` for an
+    unknown function, or options that it does not have, and for an operation that does away with the batch.
 
     >>> Operation("get_item", (Input(0), (Slice(), -1))).output_shape((10, 3))
     (3,)

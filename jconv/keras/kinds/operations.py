@@ -46,8 +46,8 @@ CALLED = ("x", "x1", "x2", "xs", "a", "condition", "key", "indices", "constant_v
 ROOMS = {
     "keras.src.ops.nn": (
         "relu relu6 sigmoid softplus softsign silu selu log_sigmoid hard_sigmoid hard_silu hard_tanh tanh_shrink "
-        "sparse_plus sparse_sigmoid sparsemax celu elu gelu glu hard_shrink leaky_relu log_softmax normalize soft_shrink "
-        "softmax squareplus threshold"
+        "sparse_plus sparse_sigmoid sparsemax celu elu gelu glu hard_shrink leaky_relu log_softmax normalize "
+        "soft_shrink softmax squareplus threshold"
     ),
     "keras.src.ops.math": "logsumexp rsqrt",
     "keras.src.ops.core": "cast convert_to_tensor stop_gradient unstack",

@@ -1,0 +1,105 @@
+"""One layer of a file, called: Keras's arguments to the inputs of the layer, with the masks that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from .calls import Call, Ref, refs_in
+from .errors import KerasFileError
+from .parts import Part
+from .read_layer import Read, with_inputs
+from .values import Values
+
+# Arguments of a call that mean nothing to a graph: whether to train is said where the model is applied.
+PASSED_OVER = ("training",)
+
+Names = tuple[str, ...]
+
+
+class LayerCaller:
+    """A layer: one node a call."""
+
+    def __init__(self, values: Values, read: Read, part: Part, node: str) -> None:
+        self._values, self._read, self._part, self._node = values, read, part, node
+
+    def call(self, call: Call, value: Callable[[Ref], str]) -> str:
+        """The value of a call whose tensors `value` names."""
+        roles, inputs, options = self._arranged(call, value)
+        layer = with_inputs(self._read, roles, options)
+        return self._values.add_layer(self._node, self._read, layer, roles, inputs, self._part)
+
+    def _arranged(self, call: Call, value: Callable[[Ref], str]) -> tuple[Names, Names, dict[str, Any]]:
+        """The names of the layer's inputs, the values that they are, and options that the call sets."""
+        kind = self._read.kind
+        wanted: Mapping[str, Names] = kind.arguments(self._read.base) if kind else {}
+        if kind is not None and kind.takes_mask and "mask" not in wanted:
+            wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
+        if not wanted:
+            refs = tuple(refs_in(call.args)) or tuple(ref for v in call.kwargs.values() for ref in refs_in(v))
+            read = self._some(tuple(value(ref) for ref in refs))
+            roles, read = self._values.with_masks(read) if kind is not None and kind.reads_masks else ((), read)
+            return roles, read, {}
+        if len(call.args) > len(wanted):
+            self._fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
+        given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
+        roles, inputs = self._placed(wanted, given, value)
+        self._some(tuple(inputs))
+        self._with_masks(wanted, roles, inputs)
+        return tuple(roles), tuple(inputs), self._options(wanted, given)
+
+    def _options(self, wanted: Mapping[str, Names], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The layer's fields that arguments without tensors set."""
+        known = self._read.kind.call_options if self._read.kind else {}
+        options = {}
+        for name, found in given.items():
+            if name in wanted or name in PASSED_OVER or found is None:
+                continue
+            if name not in known:
+                self._fail(f"is called with {name!a}, which jconv does not have for it")
+            options[known[name]] = found
+        return options
+
+    def _placed(
+        self, wanted: Mapping[str, Names], given: Mapping[str, Any], value: Callable[[Ref], str]
+    ) -> tuple[list[str], list[str]]:
+        """The roles that the arguments' tensors have, and their values."""
+        roles: list[str] = []
+        inputs: list[str] = []
+        for name, parts in wanted.items():
+            found = given.get(name)
+            trees = found if isinstance(found, tuple) else (found,)
+            # The states of a recurrent layer may stand in one list behind its sequence.
+            parts = parts if len(trees) <= len(parts) else tuple(p for ps in wanted.values() for p in ps)
+            if len(trees) > len(parts):
+                self._fail(f"argument {name} has {len(trees)} tensors; it takes {', '.join(parts)}")
+            for role, ref in zip(parts, trees, strict=False):
+                if isinstance(ref, Ref):
+                    roles.append(role)
+                    inputs.append(value(ref))
+                elif ref is not None:
+                    self._fail(f"argument {name} must be a tensor")
+        return roles, inputs
+
+    def _some(self, inputs: Names) -> Names:
+        if not inputs:
+            self._fail("is called on no tensor")
+        return inputs
+
+    def _fail(self, message: str) -> NoReturn:
+        raise KerasFileError(f"{self._read.place}: {message}")
+
+    def _default_input(self) -> str:
+        inputs = getattr(self._read.base, "inputs", ("inputs",))
+        return next(name for name in inputs if name != "mask")
+
+    def _with_masks(self, wanted: Mapping[str, tuple[str, ...]], roles: list[str], inputs: list[str]) -> None:
+        """Add the masks that Keras hands to the layer with its inputs, where the call does not say them."""
+        allowed = [role for parts in wanted.values() for role in parts]
+        for role, found in list(zip(roles, inputs, strict=True)):
+            name = f"{role}_mask" if f"{role}_mask" in allowed else "mask"
+            if (name != "mask" or role == roles[0]) and name in allowed and name not in roles:
+                mask = self._values.mask_of(found)
+                if mask is not None:
+                    roles.append(name)
+                    inputs.append(mask)

@@ -1,0 +1,154 @@
+"""What a compiled model's file says of its training, so that it goes on as if Keras had gone on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from ..layers import InDtype, Layer
+from ..model import Model
+from .compiled_loss import CompiledLoss, read_loss, read_outputs
+from .constraints import read_constraints
+from .container import Contents, opened
+from .errors import KerasFileError, NotCompiledError
+from .graph import Built
+from .load import MAX_BYTES, read_arrays, read_graph
+from .optimizer import Rule, read_optimizer
+from .optimizer_state import Listed, filled, read_counts, read_slots, trained_arrays
+from .regularizers import Penalty, read_penalty
+from .schedules import Schedule
+from .weight_options import check_activity
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to go on training; see `load_training`.
+
+    `optimizer` and its `state` are for the params that `load` returns. `loss(y, target)` is the mean over a batch of
+    what the model was compiled with, `y` as `model.apply` returns it and `target` likewise: class numbers, numbers, or
+    for several outputs a dict by name. It is None where jconv cannot have it, and `why_no_loss` then says why.
+    `penalty(params)` is the sum of the layers' regularizers, zero without any; `penalty.reference` is the same in
+    NumPy. `schedule` is the learning rate as a function of the count of steps done, of which there were `steps`.
+    `name` is that of Keras's optimizer.
+    """
+
+    name: str
+    optimizer: optax.GradientTransformation
+    state: Any
+    loss: CompiledLoss | None
+    why_no_loss: str | None
+    penalty: Penalty
+    schedule: Schedule
+    steps: int
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.schedule(self.steps))
+
+
+def load_training(
+    path: str | os.PathLike[str],
+    *,
+    learning_rate: float | Callable[[Any], Any] | None = None,
+    custom_layers: Mapping[str, Layer] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Training:
+    """The optimizer with its state, the loss and the penalty of a compiled model's file, `.keras` or `.h5` of Keras 3.
+
+    Training goes on where Keras stopped, each step by Keras's own rule::
+
+        import jax, optax
+        import jconv.keras
+
+        model, params, state = jconv.keras.load("some.keras")
+        training = jconv.keras.load_training("some.keras")
+        slots = training.state
+
+        @jax.jit
+        def step(params, state, slots, x, y):
+            def objective(params):
+                output, after = model.apply(params, state, x, training=True)
+                return training.loss(output, y) + training.penalty(params), after
+
+            bars, state = jax.grad(objective, has_aux=True)(params)
+            updates, slots = training.optimizer.update(bars, slots, params)
+            return optax.apply_updates(params, updates), state, slots
+
+    A model with layers that draw, such as Dropout, needs `model.apply(..., key=key)`; its draws are not Keras's.
+
+    Optimizers are SGD, Adam, AdamW, RMSprop, Adagrad and Lion with all their options: clipping, weight decay, moving
+    averages, accumulated gradients, Keras's schedules. Constraints of weights are part of the optimizer. The state is
+    made of optax's own: `ScaleByAdamState`, `TraceState`, `EmaState`, ... `learning_rate` takes the place of the
+    file's: a number, or a function of the count of steps done.
+
+    Three things a file does not say, and Keras forgets them too when it loads one: which weights were taken out of the
+    weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
+
+    Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
+    jconv does not have: other optimizers, those of Keras 2, penalties on outputs, a scaled loss in float16. A loss of
+    the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
+    """
+    what = os.fspath(path)
+    with opened(path, max_bytes) as contents:
+        built = read_graph(contents, what, custom_layers or {})
+        params, _ = read_arrays(built.root, contents)
+        optimizer, loss, weights = _compiled(contents, what)
+        check_activity(built.root)
+        rule = read_optimizer(optimizer, "optimizer", read_constraints(built.root))
+        _check_scaling(rule, built.model)
+        listed = Listed(contents)
+        steps, rate = read_counts(rule, listed)
+        slots = read_slots(rule, listed, trained_arrays(built.root), params)
+        penalty = read_penalty(built.root)
+    used = learning_rate if learning_rate is not None else rule.schedule or rate
+    assert used is not None
+    made = rule.make(used)
+    state = filled(made.init(params), slots, steps, rule.accumulation)
+    own, why = _loss(loss, weights, built, contents.config or {})
+    return Training(rule.name, made, state, own, why, penalty, _as_schedule(used), steps)
+
+
+def _compiled(contents: Contents, what: str) -> tuple[Any, Any, Any]:
+    """The optimizer, the loss and its weights, as the file has them."""
+    config = contents.training
+    key = "optimizer_config" if contents.by_layer is not None else "optimizer"
+    if not config or config.get(key) is None:
+        raise NotCompiledError(f"{what} was not compiled: it has no optimizer and no loss to go on with")
+    return config[key], config.get("loss"), config.get("loss_weights")
+
+
+def _check_scaling(rule: Rule, model: Model) -> None:
+    halves = [node.name for node in model.nodes if isinstance(node.layer, InDtype) and node.layer.dtype == "float16"]
+    if rule.scales and halves:
+        raise KerasFileError(
+            f"optimizer: loss_scale_factor scales the loss of layers in float16, {halves[0]!a} first, which jconv "
+            "does not do"
+        )
+
+
+def _loss(value: Any, weights: Any, built: Built, config: Mapping[str, Any]) -> tuple[CompiledLoss | None, str | None]:
+    """The loss, or None and why there is none."""
+    outputs = read_outputs(config, built.model.outputs)
+    try:
+        loss = read_loss(value, weights, outputs, "loss")
+    except KerasFileError as error:
+        return None, str(error)
+    if loss is None:
+        return None, "the model was compiled without a loss"
+    masked = [built.model.outputs[position] for position in built.masked]
+    found = next((term.output for term in loss.terms if term.output in masked), None)
+    if found is not None:
+        return None, f"Keras leaves out of the loss what the mask of the output {found!a} leaves out; jconv does not"
+    return loss, None
+
+
+def _as_schedule(rate: float | Callable[[Any], Any]) -> Schedule:
+    if callable(rate):
+        return rate
+    return lambda count: jnp.full(jnp.shape(count), rate)

@@ -1,0 +1,140 @@
+"""A graph as it grows: nodes in order, the shape of each value, and the mask of each value that has one.
+
+Masks, which Keras hands on behind the scenes, become values that nodes read like others; one that nothing reads is
+never made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..layers import Layer, Operation, Pick
+from ..layers.base import several
+from ..layers.operation import Input
+from ..model import Node
+from .errors import KerasFileError
+from .parts import Part
+from .read_layer import Read
+
+
+class Values:
+    """Nodes by the names of their values; `shapes` has each value's, or a tuple of them for several outputs."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.shapes: dict[str, Any] = {}
+        # By the value that it masks: the name of the mask's value, or the layer that makes it and what that reads.
+        self._masks: dict[str, str | tuple[Layer, str]] = {}
+
+    def add(self, name: str, layer: Layer, inputs: tuple[str, ...], key: str | None = None, place: str = "") -> str:
+        """A node, and the name of its value: `name`, or one made of it where that is taken."""
+        # A layer that is called again is another node with the same arrays.
+        again = 1
+        unique = name
+        while unique in self.shapes:
+            again += 1
+            unique = f"{name}:{again}"
+        shapes = tuple(self.shapes[value] for value in inputs)
+        try:
+            node = Node(unique, layer, inputs, key if key != unique else None)
+            self.shapes[unique] = layer.output_shape(shapes if layer.merges else shapes[0])
+        except ValueError as error:
+            raise KerasFileError(f"{place or ascii(name)}: {error}") from None
+        self.nodes.append(node)
+        return unique
+
+    def output(self, value: str, index: int = 0) -> str:
+        """Output `index` of a value that may be several. Raises `KerasFileError` for one that it has not."""
+        if not several(self.shapes[value]):
+            if index:
+                raise KerasFileError(f"{value!a} has one output, and number {index} is read")
+            return value
+        name = f"{value}[{index}]"
+        if name not in self.shapes:
+            self.add(name, Pick(index), (value,))
+            if value in self._masks and index == 0:
+                self._masks[name] = self._masks[value]
+        return name
+
+    def add_layer(
+        self, name: str, read: Read, layer: Layer, roles: tuple[str, ...], inputs: tuple[str, ...], part: Part
+    ) -> str:
+        """A node that calls a layer of the file; `roles` are the layer's names of its `inputs`, where it has some."""
+        name = self.add(name, layer, inputs, part.key, part.place if read.kind is None else read.place)
+        if part.layer is None:
+            shapes = tuple(self.shapes[i] for i in inputs)
+            part.layer, part.input_shape = layer, shapes if layer.merges else shapes[0]
+        kind, said = read.kind, "stop"
+        if kind is not None:
+            said = kind.mask(read.base) if callable(kind.mask) else kind.mask
+        if isinstance(said, Layer):
+            self._masks[name] = (said, inputs[0])
+        elif said == "on" and any(value in self._masks for value in inputs):
+            values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
+            self._hand_on(name, read, values)
+        if kind is not None and kind.takes_masks_off:
+            for value in inputs:
+                self._masks.pop(value, None)
+        return name
+
+    def _hand_on(self, name: str, read: Read, inputs: tuple[str, ...]) -> None:
+        joins = read.kind.joins if read.kind is not None else ""
+        if not joins:
+            if inputs[0] in self._masks:
+                self._masks[name] = self._masks[inputs[0]]
+            return
+        masks = [self.mask_of(value) for value in inputs]
+        if joins == "beside" and getattr(read.base, "axis", None) in (1, -2):
+            if all(len(self.shapes[value]) == 2 for value in inputs):
+                self._masks[name] = self._beside(name, inputs, masks)
+            return
+        # One that has no mask counts whole, and then so does all of what they are joined to.
+        joined = masks[0]
+        for number, mask in enumerate(masks[1:]):
+            if joined is None or mask is None:
+                return
+            either = Operation("logical_or", (Input(0), Input(1)))
+            joined = self.add(f"{name}/mask{number}", either, (joined, mask))
+        if joined is not None:
+            self._masks[name] = joined
+
+    def _beside(self, name: str, inputs: tuple[str, ...], masks: list[str | None]) -> str:
+        """The mask of sequences that are put one after the other."""
+        found = []
+        for value, mask in zip(inputs, masks, strict=True):
+            if mask is None:
+                ones = self.add(f"{value}/ones", Operation("ones_like"), (value,))
+                mask = self.add(f"{value}/all", Operation("any", options=(("axis", -1),)), (ones,))
+            found.append(mask)
+        # An operation reads each value once.
+        read = tuple(dict.fromkeys(found))
+        places = tuple(Input(read.index(mask)) for mask in found)
+        return self.add(f"{name}/mask", Operation("concatenate", (places,), (("axis", 1),)), read)
+
+    def with_masks(self, values: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a layer reads that merges `values` by their masks: the roles, and the values, each before its mask."""
+        rank = max(len(self.shapes[value]) for value in values)
+        # Keras loses the mask of a value to which it adds axes.
+        pairs = [(v, self.mask_of(v) if len(self.shapes[v]) == rank else None) for v in values]
+        if all(mask is None for _, mask in pairs):
+            return (), values
+        read = [(role, v) for pair in pairs for role, v in zip(("value", "mask"), pair, strict=True) if v is not None]
+        return tuple(role for role, _ in read), tuple(v for _, v in read)
+
+    def is_masked(self, value: str) -> bool:
+        """Whether a value has a mask."""
+        return value in self._masks
+
+    def mask_of(self, value: str) -> str | None:
+        """The value that masks another, put into the graph at its first use; None where there is none."""
+        found = self._masks.get(value)
+        if found is None or isinstance(found, str):
+            return found
+        layer, reads = found
+        name = self.add(f"{value}/mask", layer, (reads,))
+        self._masks = {v: name if m is found else m for v, m in self._masks.items()}
+        return name
+
+    def set_mask(self, value: str, mask: str) -> None:
+        """Let `mask` be the mask of a value."""
+        self._masks.setdefault(value, mask)

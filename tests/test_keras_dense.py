@@ -1,0 +1,12 @@
+"""Files with einsum layers and embeddings."""
+
+import pytest
+from keras_cases.dense import CASES
+from keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    check(CASES[name])

@@ -1,0 +1,13 @@
+"""Files with normalizations."""
+
+import pytest
+from keras_cases.normalization import CASES
+from keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    # jconv's layer of integers rounds as Keras's; that its input is of integers no file of jconv says.
+    check(CASES[name], back=name != "SpectralNormalization_embedding")
