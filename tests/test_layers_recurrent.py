@@ -122,17 +122,16 @@ def test_masks_of_bools_of_integers_and_of_numbers_are_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "theirs", "shape"),
+    ("layer", "made", "shape"),
     [
-        (jl.LSTM(32), lambda: kl.LSTM(32), (None, 40)),
-        (jl.LSTM(3, unit_forget_bias=False), lambda: kl.LSTM(3, unit_forget_bias=False), (None, 2)),
-        (jl.GRU(3), lambda: kl.GRU(3), (None, 2)),
-        (jl.ConvLSTM1D(8, 3), lambda: kl.ConvLSTM1D(8, 3), (None, 9, 20)),
+        (jl.LSTM(32), kl.LSTM(32), (None, 40)),
+        (jl.LSTM(3, unit_forget_bias=False), kl.LSTM(3, unit_forget_bias=False), (None, 2)),
+        (jl.GRU(3), kl.GRU(3), (None, 2)),
+        (jl.ConvLSTM1D(8, 3), kl.ConvLSTM1D(8, 3), (None, 9, 20)),
     ],
-    ids=str,
+    ids=("LSTM", "no forget bias", "GRU", "ConvLSTM1D"),
 )
-def test_init_draws_as_keras(layer: jl.Layer, theirs: Callable[[], Any], shape: Any) -> None:
-    made = theirs()
+def test_init_draws_as_keras(layer: jl.Layer, made: Any, shape: Any) -> None:
     made.build((None, *shape))
     params, state = layer.init(jax.random.key(0), shape)
     assert state == {} and list(params) == [w.name for w in made.trainable_weights]
@@ -204,18 +203,18 @@ BOTH = {"dropout": 0.4, "recurrent_dropout": 0.4}
 
 
 @pytest.mark.parametrize(
-    ("layer", "theirs", "shape"),
+    ("layer", "made", "shape"),
     [
-        (jl.LSTM(3, **BOTH), lambda: kl.LSTM(3, **BOTH), SHAPE),
-        (jl.GRU(3, **BOTH), lambda: kl.GRU(3, **BOTH), SHAPE),
-        (jl.GRU(3, reset_after=False, **BOTH), lambda: kl.GRU(3, reset_after=False, **BOTH), SHAPE),
-        (jl.ConvLSTM1D(3, 2, **BOTH), lambda: kl.ConvLSTM1D(3, 2, **BOTH), (3, 5, 2)),
-        (jl.ConvLSTM1D(3, 2, dropout=0.4), lambda: kl.ConvLSTM1D(3, 2, dropout=0.4), (3, 5, 2)),
+        (jl.LSTM(3, **BOTH), kl.LSTM(3, **BOTH), SHAPE),
+        (jl.GRU(3, **BOTH), kl.GRU(3, **BOTH), SHAPE),
+        (jl.GRU(3, reset_after=False, **BOTH), kl.GRU(3, reset_after=False, **BOTH), SHAPE),
+        (jl.ConvLSTM1D(3, 2, **BOTH), kl.ConvLSTM1D(3, 2, **BOTH), (3, 5, 2)),
+        (jl.ConvLSTM1D(3, 2, dropout=0.4), kl.ConvLSTM1D(3, 2, dropout=0.4), (3, 5, 2)),
     ],
-    ids=str,
+    ids=("LSTM", "GRU", "reset before", "ConvLSTM1D", "of the sequence alone"),
 )
-def test_dropout_equals_keras_with_its_masks(layer: Any, theirs: Callable[[], Any], shape: Any) -> None:
-    params, x, made = single(arrays_of(layer, shape)[0]), single(drawn(shape)), theirs()
+def test_dropout_equals_keras_with_its_masks(layer: Any, made: Any, shape: Any) -> None:
+    params, x = single(arrays_of(layer, shape)[0]), single(drawn(shape))
     y, _ = layer.apply(params, {}, x, training=True, key=jax.random.key(0))
     own, recurrent = layer._drawn(jax.random.key(0), x.shape, jnp.float32)
     made.build(x.shape)
