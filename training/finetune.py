@@ -55,7 +55,8 @@ def _output_shape(model: Model, name: str, shape: Any) -> Any:
     if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
         raise UserError(f"{name}: its input is {wanted}, samples and channels, and the series are {series}")
     try:
-        return tuple(model.output_shapes(given)[model.outputs[0]])
+        (output,) = model.outputs
+        return tuple(model.output_shapes(given)[output])
     except ValueError as error:
         raise UserError(f"{name}: {error}") from None
 

@@ -25,15 +25,9 @@ class TimeDistributed(Layer):
     a dropout draws for each. `layer` may be any layer; one that reads several inputs reads each at the time, and one
     with several outputs gives each with the time. Arrays are `"layer/..."`.
 
-<<<<<<< HEAD
-    `inputs` may also name a `"mask"`, (batch, time, ...), of which a layer that takes one has what is at the time.
-    Of a mask (batch, time) that is a number for each example; where the layer can do nothing with it, as an LSTM, on
-    which Keras then fails, the mask is passed over.
-=======
     `inputs` may also name a `"mask"`, (batch, time, ...), of which a layer that takes one has what there is at the
     time. Of a mask (batch, time) that is a number for each example; where the layer can do nothing with it, as an
     LSTM, on which Keras then fails, the mask is passed over.
->>>>>>> rec
 
     Raises `ValueError` for something that is no layer, and for a mask beside a layer that reads several inputs, which
     name the mask themselves.
