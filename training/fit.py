@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import jconv
+import jconv.keras
 
-from . import datasets, interrupt, loop, proof, report, run_folder
+from . import datasets, finetune, interrupt, loop, proof, report, run_folder
 from .errors import UserError
 from .options import Options, parse
 from .tasks import TASKS, Examples, Task
@@ -51,7 +52,8 @@ def _run(options: Options) -> int:
     _check_extras()
     run_folder.check(options.out, options.overwrite)
     data = datasets.load(options.data)
-    task = TASKS[options.model](data)
+    named = TASKS.get(options.model)
+    task = named(data) if named else finetune.task(options.model, data, options.learning_rate, not options.skip_proof)
     plan = plan_for(options, task)
     learner = loop.start(task, plan, jnp.float64 if options.x64 else jnp.float32)
     print(report.opening(data, task, options.model, learner.params), flush=True)
@@ -98,10 +100,12 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     epochs = options.epochs or epochs
+    start = task.start
+    rate = float(start.schedule(start.steps)) if start and start.schedule else options.learning_rate or 1e-3
     return loop.Plan(
         epochs=epochs,
         batch_size=min(options.batch_size or size, examples),
-        learning_rate=options.learning_rate,
+        learning_rate=rate,
         seed=options.seed,
         evaluate_every=-(-epochs // 50),
     )
@@ -128,6 +132,8 @@ def _save(options: Options, task: Task, finished: Finished) -> dict[str, report.
     folder, (params, state, _) = options.out, finished.learner
     run_folder.write_metrics(folder, finished.rows, task.score_name)
     run_folder.write_params(folder, params, state)
+    if task.start:
+        jconv.keras.save(folder / run_folder.MODEL, task.model, params, state, input_shape=task.train.x.shape[1:])
     parts = {"training": task.train} | ({"test": task.test} if task.test else {})
     results = {part: _evaluate(task, finished.learner, examples) for part, examples in parts.items()}
     # The pictures show the test set where there is one.
@@ -136,7 +142,8 @@ def _save(options: Options, task: Task, finished: Finished) -> dict[str, report.
     drawn = {"learning_curves.png": pictures.learning_curves(finished.rows, task)}
     if task.classes:
         drawn["confusion_matrix.png"] = pictures.confusion_matrix(examples.y, output.argmax(-1), task.classes, part)
-        drawn["class_activation_map.png"] = pictures.class_activation_map(task, params, state, examples)
+        if pictures.has_activation_maps(task):
+            drawn["class_activation_map.png"] = pictures.class_activation_map(task, params, state, examples)
     else:
         drawn["predictions.png"] = pictures.predictions(examples, output, part)
     for name, content in drawn.items():
@@ -154,6 +161,7 @@ def _config(options: Options, plan: loop.Plan, data: datasets.Dataset, task: Tas
     return {
         "data": options.data,
         "model": options.model,
+        **({"start": task.start.words} if task.start else {}),
         **plan._asdict(),
         "x64": options.x64,
         "classes": list(task.classes),

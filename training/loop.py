@@ -3,7 +3,7 @@
 The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
 numbers. Adam's learning rate falls along half a cosine to zero over the whole run; the params that are kept are the
 last, which by then have stopped moving, and so have the moving averages of batch normalization. Neither the test set
-nor the training loss picks an epoch.
+nor the training loss picks an epoch. A network from a file goes on with the optimizer that the file has, at its rate.
 """
 
 from __future__ import annotations
@@ -55,15 +55,26 @@ class Plan(NamedTuple):
 
 
 def start(task: Task, plan: Plan, dtype: Any) -> Learner:
-    """Params as Keras draws them from the seed, in `dtype`, and a fresh optimizer."""
-    params, state = task.model.init(_keys(plan)[0], task.train.x.shape[1:])
-    params, state = jax.tree.map(lambda a: a.astype(dtype), (params, state))
+    """Params in `dtype`, as Keras draws them from the seed or as the task's file has them, and an optimizer's state."""
+
+    def own(array: Any) -> jax.Array:
+        # A copy: what a learner has is given to the first epoch.
+        return jnp.array(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else array.dtype)
+
+    if task.start is None:
+        trees = task.model.init(_keys(plan)[0], task.train.x.shape[1:])
+    else:
+        trees = task.start.params, task.start.state
+    params, state = jax.tree.map(own, trees)
+    if task.start is not None and task.start.slots is not None:
+        return Learner(params, state, jax.tree.map(own, task.start.slots))
     return Learner(params, state, optimizer(task, plan).init(params))
 
 
 def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
-    """Adam, its learning rate falling to zero along half a cosine."""
-    return optax.adam(_schedule(task, plan))
+    """Adam, its learning rate falling to zero along half a cosine; or the one of the task's file."""
+    own = task.start.optimizer if task.start else None
+    return optax.adam(_schedule(task, plan)) if own is None else own
 
 
 def train(task: Task, plan: Plan, learner: Learner) -> Iterator[tuple[Learner, Row]]:
@@ -88,23 +99,25 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple
 
     Examples left over after the last full batch sit this epoch out; the next one draws another order.
     """
-    steps, adam = steps_per_epoch(task, plan), optimizer(task, plan)
+    steps, rule = steps_per_epoch(task, plan), optimizer(task, plan)
 
-    def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> Any:
-        output, state = task.model.apply(params, state, x, training=True)
-        return task.loss(output, y), (state, task.score(output, y))
+    def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
+        output, state = task.model.apply(params, state, x, training=True, key=key)
+        return task.objective(params, output, y), (state, task.score(output, y))
 
-    def step(learner: Learner, batch: tuple[jax.Array, jax.Array]) -> tuple[Learner, Any]:
+    def step(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
-        updates, optimizer_state = adam.update(bar, learner.optimizer)
+        updates, optimizer_state = rule.update(bar, learner.optimizer, learner.params)
         params: Any = optax.apply_updates(learner.params, updates)
         return Learner(params, state, optimizer_state), (value, score)
 
     @partial(jax.jit, donate_argnums=0)
     def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
         order = jax.random.permutation(key, len(x))[: steps * plan.batch_size].reshape(steps, -1)
-        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i], y[i])), learner, order)
+        # What layers such as dropout draw in each step is of another key than the order.
+        keys = jax.random.split(jax.random.fold_in(key, 0), steps)
+        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i[0]], y[i[0]], i[1])), learner, (order, keys))
         return learner, jax.tree.map(jnp.mean, values)
 
     return one_epoch
@@ -137,6 +150,10 @@ def steps_per_epoch(task: Task, plan: Plan) -> int:
 
 
 def _schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
+    start = task.start
+    if start is not None and start.schedule is not None:
+        own, done = start.schedule, start.steps
+        return lambda count: own(done + count)
     return optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps_per_epoch(task, plan))
 
 

@@ -33,6 +33,27 @@ def cross_entropy_reference(logits: Array, labels: Array) -> Any:
     return (log_sum - np.take_along_axis(shifted, labels[:, None], axis=-1)[:, 0]).mean()
 
 
+# Keras's: probabilities are kept this far from 0 and 1.
+EPSILON = 1e-7
+
+
+def probability_cross_entropy(output: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean cross-entropy of probabilities (n, classes) against class numbers (n,), as Keras has it; a scalar.
+
+    >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
+    0.6931
+    """
+    shares = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
+    return -jnp.log(jnp.take_along_axis(shares, labels[:, None], axis=-1)).mean()
+
+
+def probability_cross_entropy_reference(output: Array, labels: Array) -> Any:
+    """`probability_cross_entropy` in NumPy, float64 or complex128."""
+    shares: Any = np.take_along_axis(output / output.sum(axis=-1, keepdims=True), labels[:, None], axis=-1)
+    shares = np.where(shares.real < EPSILON, EPSILON, np.where(shares.real > 1 - EPSILON, 1 - EPSILON, shares))
+    return -np.log(shares).mean()
+
+
 def squared_error(output: jax.Array, target: jax.Array) -> jax.Array:
     """Mean squared error over all axes; a scalar."""
     return jnp.square(output - target).mean()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .datasets import BUILT_IN
+from .pretrained import is_file
 from .tasks import TASKS
 
 DESCRIPTION = """\
@@ -25,6 +26,7 @@ examples:
   python -m training.fit --data series.csv --epochs 100 --out runs/first
   python -m training.fit --data Trace_TRAIN.tsv
   python -m training.fit --seed 1 --overwrite --skip-proof
+  python -m training.fit --model some.keras --data series.csv --epochs 20
 
 data files:
   .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
@@ -37,9 +39,14 @@ models:
                normalization and relu; the mean over time; one dense layer.
   two-layer    forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel size
                12, stride 12. Labels are not used.
+  FILE         a network that Keras saved, .keras or .h5: trained on from its weights and, where it was compiled, with
+               its optimizer, that one's state and the layers' penalties. It reads series of the data's length and
+               channels, standardized, and its output is a number for each class, probabilities or logits, whose
+               cross-entropy is minimized, or 16 numbers (1, 16), a forecast.
 
 the run folder:
-  config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures.
+  config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures; for a network from
+  a file model.keras, which Keras loads.
   Ctrl-C stops after the epoch and saves what there is.
 
 exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, 130
@@ -53,7 +60,7 @@ class Options(NamedTuple):
     model: str
     epochs: int | None
     batch_size: int | None
-    learning_rate: float
+    learning_rate: float | None
     seed: int
     out: Path
     overwrite: bool
@@ -72,7 +79,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
     """
     values = vars(_parser().parse_args(arguments))
     if values["out"] is None:
-        values["out"] = Path("runs") / f"{Path(values['data']).stem}-{values['model']}-{values['seed']}"
+        model = values["model"] if values["model"] in TASKS else Path(values["model"]).stem
+        values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
     return Options(**values)
 
 
@@ -92,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--data", default="gunpoint", metavar="NAME|FILE", help=f"{', '.join(BUILT_IN)} (the default), or a file")
-    add("--model", default="fcn", choices=list(TASKS), help="the network; default fcn")
+    add("--model", default="fcn", type=_model, metavar="NAME|FILE", help=f"{', '.join(TASKS)} (default fcn), or a file")
     add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
     add(
         "--batch-size",
@@ -100,7 +108,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="examples a step; default a tenth of the training set, from 4 to 16; two-layer 32",
     )
-    add("--learning-rate", type=_rate, default=1e-3, metavar="R", help="Adam's first, falling to zero; default 0.001")
+    add(
+        "--learning-rate",
+        type=_rate,
+        metavar="R",
+        help="Adam's first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
+    )
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     add("--overwrite", action="store_true", help="replace an earlier run in that folder")
@@ -108,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
     return parser
+
+
+def _model(text: str) -> str:
+    if text not in TASKS and not is_file(text):
+        known = ", ".join(map(repr, TASKS))
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
+    return text
 
 
 def _whole(least: int) -> Any:

@@ -108,10 +108,25 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     return _png(figure)
 
 
+def has_activation_maps(task: Task) -> bool:
+    """Whether the network ends in the mean over time and one dense layer, so that there are maps to draw."""
+    nodes = {node.name: node for node in task.model.nodes}
+    last = nodes[task.model.outputs[0]]
+    before = nodes.get(last.inputs[0])
+    return (
+        type(last.layer) is Dense
+        and last.layer.activation in (None, "linear", "softmax")
+        and before is not None
+        and isinstance(before.layer, GlobalAveragePooling1D)
+        and len(before.inputs) == 1
+    )
+
+
 def activation_maps(task: Task, params: Tree, state: Tree, x: Array) -> tuple[Array, Array]:
     """`(maps, logits)`, (n, length, classes) and (n, classes), of x (n, length, channels)."""
-    pool = next(node for node in task.model.nodes if isinstance(node.layer, GlobalAveragePooling1D))
-    dense = next(node for node in task.model.nodes if isinstance(node.layer, Dense))
+    nodes = {node.name: node for node in task.model.nodes}
+    dense = nodes[task.model.outputs[0]]
+    pool = nodes[dense.inputs[0]]
     kernel = np.asarray(params[dense.key]["kernel"])
     values, _ = task.model.values(params, state, x.astype(kernel.dtype))
     return np.asarray(values[pool.inputs[0]]) @ kernel, np.asarray(values[dense.name])

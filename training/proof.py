@@ -10,6 +10,8 @@ is the scale; a single coordinate is about |g| / sqrt(n). The norm |g| of a tens
 the whole gradient: a bias in front of batch normalization has a gradient of exactly zero, since the mean is
 subtracted, and what is left to compare there is rounding. Such tensors are marked.
 
+A network from a file may draw at random in training, as dropout does: its proof is of the network that draws nothing.
+
 Two more rooms of the same proof are in `proof_layers.py`: each convolution's adjoints, and second derivatives.
 """
 
@@ -22,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .pretrained import still
 from .proof_layers import LayerResult, prove_layers
 from .tasks import Task
 
@@ -81,6 +84,7 @@ def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
     in float64 whatever the arrays are, and leaves JAX's settings as they were.
     """
     half = SERIES // 2
+    task = task._replace(model=still(task.model))
     x, y = (np.concatenate([a[:half], a[-half:]]) for a in task.train)
     y = y if y.dtype.kind == "f" else y.astype(np.int64)
     exact_params, exact_state = jax.tree.map(lambda a: np.asarray(a, np.float64), (params, state))
@@ -90,7 +94,7 @@ def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
         layers = prove_layers(task.model, exact_params, exact_state, x[:half], rng)
 
     def loss(trial: Tree) -> Any:
-        return task.loss_reference(task.model.reference(trial, exact_state, x, training=True), y)
+        return task.objective_reference(trial, task.model.reference(trial, exact_state, x, training=True), y)
 
     reference = float(loss(exact_params))
     tensors = _prove_tensors(loss, exact_params, gradient, rng)
@@ -114,7 +118,7 @@ def _jax_gradient(task: Task, params: Tree, state: Tree, x: Array, y: Array) -> 
     @jax.jit
     def value_and_gradient(params: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Tree]:
         def loss(params: Tree) -> jax.Array:
-            return task.loss(task.model.apply(params, state, x, training=True)[0], y)
+            return task.objective(params, task.model.apply(params, state, x, training=True)[0], y)
 
         return jax.value_and_grad(loss)(params)
 

@@ -29,7 +29,8 @@ def opening(data: Dataset, task: Task, model: str, params: Tree) -> str:
     size = sum(array.size for own in params.values() for array in own.values())
     words = [f"{count} training and {test} of {length} samples", f"{channels} channel{'s' if channels > 1 else ''}"]
     words += [f"{len(task.classes)} classes"] if task.classes else [f"{len(task.train.x)} training windows"]
-    return f"data       {data.name}: {', '.join(words)}\nmodel      {model}, {size:,} parameters"
+    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}, {size:,} parameters"]
+    return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
 
 
 def proof_line(proof: Proof) -> str:

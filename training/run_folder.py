@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -22,8 +23,9 @@ CONFIG = "config.json"
 GRADIENTS = "gradients.json"
 METRICS = "metrics.csv"
 PARAMS = "params.npz"
+MODEL = "model.keras"
 PICTURES = ("learning_curves.png", "confusion_matrix.png", "class_activation_map.png", "predictions.png")
-FILES = (CONFIG, GRADIENTS, METRICS, PARAMS, *PICTURES)
+FILES = (CONFIG, GRADIENTS, METRICS, PARAMS, MODEL, *PICTURES)
 
 Tree = dict[str, dict[str, Any]]
 
@@ -82,9 +84,9 @@ def write_metrics(folder: Path, rows: Sequence[Row], score_name: str) -> None:
 
 
 def write_params(folder: Path, params: Tree, state: Tree) -> None:
-    """Write `params.npz`, whose keys are `params/node/name` and `state/node/name`."""
+    """Write `params.npz`, whose keys are `params/node/name` and `state/node/name`, a slash in a name as `%2F`."""
     flat: Any = {
-        f"{kind}/{node}/{name}": np.asarray(array)
+        "/".join([kind, quote(node, safe=""), quote(name, safe="")]): np.asarray(array)
         for kind, tree in (("params", params), ("state", state))
         for node, own in tree.items()
         for name, array in own.items()
@@ -99,7 +101,7 @@ def read_params(folder: Path) -> tuple[Tree, Tree]:
     trees: dict[str, Tree] = {"params": {}, "state": {}}
     with np.load(folder / PARAMS, allow_pickle=False) as file:
         for key in file.files:
-            kind, node, name = key.split("/")
+            kind, node, name = (unquote(part) for part in key.split("/"))
             trees[kind].setdefault(node, {})[name] = file[key]
     return trees["params"], trees["state"]
 

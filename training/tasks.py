@@ -14,6 +14,7 @@ from . import losses
 from .datasets import Dataset, check_classes, standardize
 from .errors import UserError
 from .models import fcn, two_layer
+from .pretrained import Pretrained
 
 Array = np.ndarray[Any, Any]
 
@@ -34,7 +35,8 @@ class Task(NamedTuple):
     `test` is None where there is no test set. `loss` and `score` map outputs and targets to a scalar, `loss_reference`
     does it in NumPy; `score_name` is the score's word and the head of its column. `classes` is empty for a
     regression, `baseline` empty for a classification and else the training and test loss of repeating the last
-    sample. `scaling` is the mean and deviation of each channel that were taken out.
+    sample. `scaling` is the mean and deviation of each channel that were taken out. `start` is what a file has of a
+    network that is already trained, None for one that begins afresh.
     """
 
     model: Model
@@ -47,6 +49,17 @@ class Task(NamedTuple):
     classes: tuple[str, ...]
     baseline: tuple[float, ...]
     scaling: tuple[Array, Array]
+    start: Pretrained | None = None
+
+    def objective(self, params: Any, output: jax.Array, y: jax.Array) -> jax.Array:
+        """What is minimized: the loss, and the penalty that a network from a file has on its params."""
+        penalty = self.start.penalty if self.start else None
+        return self.loss(output, y) + (penalty(params) if penalty else 0)
+
+    def objective_reference(self, params: Any, output: Array, y: Array) -> Any:
+        """`objective` in NumPy."""
+        penalty = self.start.penalty if self.start else None
+        return self.loss_reference(output, y) + (penalty.reference(params) if penalty else 0)
 
 
 def classification(data: Dataset) -> Task:

@@ -1,0 +1,190 @@
+"""`python -m training.fit --model FILE`: a network that Keras saved, proved and trained on."""
+
+import json
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import jconv.keras
+from training import datasets, finetune, fit, loop, run_folder
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def _series(name="a.npz", n=12, length=20):
+    """A file of slow and fast waves of two channels."""
+    y = np.arange(n) % 2
+    x = np.sin(np.arange(length) * np.where(y, 1.5, 0.5)[:, None] + np.arange(n)[:, None])
+    np.savez(name, x_train=np.stack([x, x**2], -1), y_train=np.where(y, "fast", "slow"))
+    return name
+
+
+def _network(*last, rate=0.0, shape=(20, 2), **options):
+    keras.utils.set_random_seed(0)
+    x = keras.Input(shape, **options)
+    h = kl.BatchNormalization()(kl.Conv1D(3, 5, use_bias=False, padding="same", kernel_regularizer="l2")(x))
+    y = kl.Dropout(rate)(kl.Activation("tanh")(h))
+    for layer in last or (kl.GlobalAveragePooling1D(), kl.Dense(2, activation="softmax")):
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+def _saved(model, name="some.keras"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(name)
+    return name
+
+
+def _names(folder):
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def test_a_network_with_its_optimizer(capsys):
+    model = _network(rate=0.3)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    for _ in range(3):
+        model.train_on_batch(np.random.default_rng(0).standard_normal((4, 20, 2)), np.array([0, 1, 1, 0]))
+    assert fit.main(["--model", _saved(model), "--data", _series(), "--epochs", "2", "--batch-size", "4"]) == 0
+    folder = Path("runs/a-some-0")
+    pictures = {"learning_curves.png", "confusion_matrix.png", "class_activation_map.png"}
+    assert _names(folder) == pictures | {"config.json", "metrics.csv", "params.npz", "model.keras", "gradients.json"}
+    told = capsys.readouterr().out
+    assert "model      some.keras, 44 parameters" in told
+    assert "start      its weights; Adam after 3 steps, learning rate 0.01; penalties on 1 array" in told
+    assert json.loads((folder / "gradients.json").read_text())["passed"]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["learning_rate"] == pytest.approx(0.01) and config["start"].startswith("its weights; Adam")
+    # What Keras loads of it computes what the run tells.
+    params, state = run_folder.read_params(folder)
+    x = np.random.default_rng(1).standard_normal((3, 20, 2)).astype("float32")
+    expected = finetune.pretrained.load(str(folder / "model.keras"), None)[0].reference(params, state, x)
+    theirs = np.asarray(keras.models.load_model(folder / "model.keras")(x))
+    np.testing.assert_allclose(theirs, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["some.keras", "some.h5"])
+def test_a_step_is_the_one_that_keras_would_take(name):
+    data = datasets.load(_series())
+    model = _network()
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    x, y = np.float32(datasets.standardize(data)[0].x_train), data.y_train
+    model.train_on_batch(x, y)
+    task = finetune.task(_saved(model, name), data, None, True)
+    plan = loop.Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)
+    learner, row = next(loop.train(task, plan, loop.start(task, plan, np.float32)))
+    loss = model.train_on_batch(x, y)
+    _, params, state = jconv.keras.load(_saved(model, name))
+    assert row.train_loss == pytest.approx(float(np.asarray(loss)), rel=1e-5)
+    assert row.learning_rate == pytest.approx(0.1)
+    for ours, theirs in ((learner.params, params), (learner.state, state)):
+        for key, arrays in theirs.items():
+            for array in arrays:
+                np.testing.assert_allclose(ours[key][array], arrays[array], atol=1e-6)
+
+
+def test_a_forecast_that_was_not_compiled(capsys):
+    model = _network(kl.Conv1D(16, 100), shape=(None, 2))
+    # Of any length in the file, so that the data says what it reads.
+    arguments = ["--data", _series(n=4, length=118), "--epochs", "1", "--skip-proof", "--out", "run"]
+    assert fit.main(["--model", _saved(model), *arguments]) == 2
+    assert "for one series is (19, 16); a has 2 classes" in capsys.readouterr().err
+    model = _network(kl.Conv1D(16, 100), shape=(100, 2))
+    assert fit.main(["--model", _saved(model), *arguments, "--learning-rate", "0.005"]) == 0
+    told = capsys.readouterr().out
+    assert "start      its weights; not compiled, so Adam begins afresh" in told
+    assert {"model.keras", "predictions.png"} <= _names("run")
+    assert json.loads(Path("run/config.json").read_text())["learning_rate"] == 0.005
+
+
+def test_another_learning_rate_for_the_file_s_optimizer():
+    model = _network(kl.Flatten(), kl.Dense(2))
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    task = finetune.task(_saved(model), datasets.load(_series()), 0.25, True)
+    assert task.start.schedule(0) == 0.25 and not task.loss.__name__.startswith("probability")
+    assert not fit.main(["--model", "some.keras", "--data", "a.npz", "--epochs", "1", "--skip-proof", "--out", "run"])
+    assert "class_activation_map.png" not in _names("run")
+
+
+def _half():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return _network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def _two_outputs():
+    x = keras.Input((20, 2))
+    return keras.Model(x, [kl.Flatten()(x), kl.GlobalAveragePooling1D()(x)])
+
+
+def _adamax():
+    model = _network()
+    model.compile("adamax")
+    return model
+
+
+MISTAKES = {
+    "classes": (
+        lambda: _network(kl.Flatten(), kl.Dense(3)),
+        "some.keras: its output for one series is (3,); a has 2 classes, so it must be (2,), or (1, 16) for a forecast",
+    ),
+    "length": (
+        lambda: _network(shape=(30, 2)),
+        "some.keras: its input is (30, 2), samples and channels, and the series are (20, 2)",
+    ),
+    "activation": (
+        lambda: _network(kl.Flatten(), kl.Dense(2, activation="sigmoid", name="last")),
+        "some.keras: its last layer, 'last', has the activation sigmoid; it must be softmax or none",
+    ),
+    "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs; one of each is read"),
+    "half": (
+        _half,
+        "some.keras: 'conv1d' computes in bfloat16, whose rounding the proof of the gradients would take for errors; "
+        "--skip-proof trains without it",
+    ),
+    "optimizer": (
+        _adamax,
+        "some.keras: optimizer: the optimizer 'Adamax' is not one that jconv has: SGD, Adam, AdamW, RMSprop, Adagrad, "
+        "Lion",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_network_that_does_not_fit_is_one_line_and_exit_code_2(name, capsys):
+    make, message = MISTAKES[name]
+    with keras.name_scope("a"):
+        keras.backend.clear_session()
+        _saved(make())
+    assert fit.main(["--model", "some.keras", "--data", _series()]) == 2
+    assert capsys.readouterr().err == f"fit: {message}\n"
+    assert _names(".") == {"some.keras", "a.npz"}
+
+
+def test_a_file_that_is_none(capsys):
+    assert fit.main(["--model", "none.keras", "--data", _series()]) == 2
+    assert capsys.readouterr().err == "fit: none.keras: cannot be read: No such file or directory\n"
+    Path("some.h5").write_bytes(b"no model")
+    assert fit.main(["--model", "some.h5", "--data", "a.npz"]) == 2
+    assert capsys.readouterr().err.startswith("fit: some.h5: some.h5 is neither a .keras archive nor an HDF5 file")
+
+
+def test_what_draws_at_random_is_proved_without_it():
+    still = finetune.pretrained.still
+    layer = (
+        jconv.layers.TimeDistributed(jconv.layers.Dropout(0.5)) if hasattr(jconv.layers, "TimeDistributed") else None
+    )
+    model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
+    assert [str(node.layer).count("0.5") for node in still(model).nodes] == [0, 0]
+    assert layer is None or still(layer) == jconv.layers.TimeDistributed(jconv.layers.Dropout(0.0))
