@@ -29,7 +29,7 @@ def _clip(x: Array, low: float, high: float) -> Array:
 
 
 def _relu(x: Array) -> Array:
-    return _piecewise(x, (x.real > 0, x), (True, 0.0))
+    return _piecewise(x, (x.real <= 0, 0.0), (True, x))
 
 
 def _sigmoid(x: Array) -> Array:

@@ -36,11 +36,11 @@ class _Exact:
 
     @staticmethod
     def maximum(a: Any, b: Any) -> Any:
-        return np.where(np.real(a) >= np.real(b), a, b)
+        return np.where((np.real(a) < np.real(b)) | np.isnan(np.real(b)), b, a)
 
     @staticmethod
     def minimum(a: Any, b: Any) -> Any:
-        return np.where(np.real(a) <= np.real(b), a, b)
+        return np.where((np.real(a) > np.real(b)) | np.isnan(np.real(b)), b, a)
 
     @staticmethod
     def abs(x: Any) -> Any:

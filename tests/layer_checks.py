@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jconv import layers as jl
+from jconv.layers.base import map_inputs
 
 
 def drawn(shape: Any, batch: int = 3, seed: int = 0) -> Any:
@@ -33,6 +35,14 @@ def deviation(a: Any, b: Any) -> float:
     return float(np.max(np.abs(np.asarray(a) - np.asarray(b))) / np.max(np.abs(np.asarray(b))))
 
 
+def side_by_side(y: Any) -> Any:
+    """Several outputs, each flattened, as one array with the batch first; a single one as it is."""
+    if not isinstance(y, tuple):
+        return y
+    library = jnp if any(isinstance(a, jax.Array) for a in y) else np
+    return library.concatenate([a.reshape(len(a), -1) for a in y], axis=1)
+
+
 def check_against_reference(layer: jl.Layer, shape: Any, x: Any = None) -> None:
     """Values, forward mode, reverse mode, vmap and shapes, in float64; derivatives by the complex step.
 
@@ -41,13 +51,14 @@ def check_against_reference(layer: jl.Layer, shape: Any, x: Any = None) -> None:
     params, state = arrays_of(layer, shape)
     (dparams, _), dx = arrays_of(layer, shape, seed=3), drawn(shape, seed=2)
     x = drawn(shape) if x is None else x
-    expected = layer.reference(params, state, x)
+    outputs = layer.reference(params, state, x)
+    expected = side_by_side(outputs)
     moved = jax.tree.map(lambda a, d: a + 1e-30j * d, (params, x), (dparams, dx))
-    step = layer.reference(moved[0], state, moved[1]).imag / 1e-30
+    step = side_by_side(layer.reference(moved[0], state, moved[1])).imag / 1e-30
     y_bar = np.random.default_rng(4).standard_normal(expected.shape)
 
     def run(params: Any, x: Any) -> jax.Array:
-        return layer.apply(params, state, x)[0]
+        return side_by_side(layer.apply(params, state, x)[0])
 
     @jax.jit
     def everything(params: Any, x: Any) -> Any:
@@ -65,4 +76,4 @@ def check_against_reference(layer: jl.Layer, shape: Any, x: Any = None) -> None:
     # Reverse mode is the transpose of forward mode.
     pairs = zip(jax.tree.leaves(bars), jax.tree.leaves((dparams, dx)), strict=True)
     assert sum(np.vdot(a, b) for a, b in pairs) == pytest.approx(np.vdot(y_bar, step), rel=1e-11)
-    assert layer.output_shape(shape) == expected.shape[1:]
+    assert layer.output_shape(shape) == map_inputs(lambda a: a.shape[1:], outputs)

@@ -25,35 +25,34 @@ def read_inputs(path: Path, found: Opened) -> dict[str, Array]:
 
     Raises `UserError` for a file that is none, names or shapes that are not the model's, and values of another kind.
     """
-    given = _loaded(path)
-    names = found.model.inputs
-    if isinstance(given, dict):
-        if set(given) != set(names):
-            has, wants = ", ".join(sorted(given)) or "none", ", ".join(names)
-            raise UserError(f"{path.name} has arrays {has}; the model's inputs are {wants}")
-    elif len(names) > 1:
-        raise UserError(f"{path.name} is one array; the model has inputs {', '.join(names)}: give a .npz with these")
-    else:
-        given = {names[0]: given}
-    whole = whole_numbers(found.model)
-    for name in names:
-        _check(
-            path.name if len(names) == 1 else f"{name} in {path.name}", given[name], found.shapes[name], name in whole
-        )
-    sizes = {name: len(given[name]) for name in names}
+    given: Any = _loaded(path)
+    model, _, _, shapes = found
+    if not isinstance(given, dict):
+        if len(model.inputs) > 1:
+            wants = ", ".join(model.inputs)
+            raise UserError(f"{path.name} is one array; the model has inputs {wants}: give a .npz with these")
+        given = {name: given for name in model.inputs}
+    elif set(given) != set(model.inputs):
+        has, wants = ", ".join(sorted(given)) or "none", ", ".join(model.inputs)
+        raise UserError(f"{path.name} has arrays {has}; the model's inputs are {wants}")
+    arrays: dict[str, Array] = {name: given[name] for name in model.inputs}
+    whole = whole_numbers(model)
+    for name, array in arrays.items():
+        _check(path.name if len(arrays) == 1 else f"{name} in {path.name}", array, shapes[name], name in whole)
+    sizes = {name: len(array) for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         raise UserError(f"{path.name}: inputs must have as many examples as each other, got {sizes}")
-    if not sizes[names[0]]:
+    if not all(sizes.values()):
         raise UserError(f"{path.name} has no examples")
-    return {name: given[name] for name in names}
+    return arrays
 
 
-def as_read(array: Array, what: str) -> Array:
-    """A part of an input in the type that the model reads: whole numbers as int32, others as float32.
+def as_read(array: Array, what: str, whole: bool) -> Array:
+    """A part of an input in the type that the model reads: int32 for one of whole numbers, else float32.
 
     Raises `UserError` for whole numbers beyond 32 bits.
     """
-    if array.dtype.kind == "f":
+    if not whole:
         return np.asarray(array, np.float32)
     if array.size and (array.max() >= MOST or array.min() < -MOST):
         raise UserError(f"{what} has whole numbers beyond 32 bits")
@@ -65,7 +64,7 @@ def _loaded(path: Path) -> Any:
         with path.open("rb") as file:
             magic = file.read(6)
         if magic.startswith(b"PK"):
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         if magic == b"\x93NUMPY":
             return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -107,8 +106,12 @@ def write(path: Path, content: bytes) -> None:
         os.replace(folder / "part", path)
 
 
-def refuse_same(output: Path, others: Mapping[str, Path]) -> None:
-    """Raise `UserError` where an output is one of the files that are read."""
+def check_place(output: Path, others: Mapping[str, Path]) -> None:
+    """Raise `UserError` where a file cannot be written or is one of those that are read, before there is any work."""
+    if not output.parent.is_dir():
+        raise UserError(f"{output}: there is no folder {output.parent}")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder")
     for name, other in others.items():
         if output.exists() and other.exists() and output.samefile(other):
             raise UserError(f"{output} is the {name}, which would be overwritten")

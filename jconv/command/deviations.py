@@ -50,7 +50,7 @@ def deviation(y: Any, expected: Any) -> float:
     """
     if isinstance(expected, (tuple, list)):
         return max(map(deviation, y, expected), default=0.0) if len(y) == len(expected) else math.inf
-    a, b = np.asarray(y).astype(np.float64), np.asarray(expected).real.astype(np.float64)
+    a, b = np.asarray(y).astype(np.float64), np.real(expected).astype(np.float64)
     if a.shape != b.shape:
         return math.inf
     same = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -130,7 +130,7 @@ def _rounded(expected: Any, y: Any) -> Any:
     if isinstance(expected, (tuple, list)):
         return tuple(map(_rounded, expected, y))
     with np.errstate(all="ignore"):
-        return np.asarray(expected).real.astype(y.dtype)
+        return np.real(expected).astype(y.dtype)
 
 
 def _doubled(tree: Any) -> Any:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.export
 import jax.numpy as jnp
-import numpy as np
 
 from ..model import Model
-from .arrays import refuse_same, write
+from .arrays import check_place, write
 from .errors import UserError
-from .opened import SOME_LENGTHS, Opened, closed, filled, is_open, opened, shown, takes, whole_numbers
+from .opened import SOME_LENGTHS, Opened, closed, filled, is_open, opened, refusal, shown, whole_numbers
 
 ANY = "any"
 USUAL = ("cpu", "cuda")
@@ -24,27 +23,31 @@ MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Wish(NamedTuple):
-    """The inputs' shapes for one try: the text of each for `jax.export.symbolic_shape`, and what it must hold."""
+    """The inputs' shapes for one try: the text of each for `jax.export.symbolic_shape`, and what must hold of it.
+
+    `words` say it to the user, and `why` not more is open.
+    """
 
     shapes: dict[str, str]
     constraints: list[str]
     words: str
+    why: str = ""
 
 
 def run(options: argparse.Namespace) -> int:
     """Write `options.to` for `options.file` and return the exit code."""
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError("jax.export needs flatbuffers to write a program: pip install flatbuffers")
+    check_place(options.to, {"model": options.file})
     found = opened(options.file, options.max_bytes)
-    refuse_same(options.to, {"model": options.file})
     exported, wish, reason = _exported(found, options)
     content = bytes(exported.serialize())
     write(options.to, content)
     inputs = ", ".join(f"{name} ({shape})" for name, shape in wish.shapes.items())
     platforms = ", ".join(exported.platforms)
     print(f"{options.to}: {len(content):,} bytes for {platforms}; {inputs}; {wish.words}")
-    if reason:
-        print(f"no other length, since then: {reason}")
+    if wish.why:
+        print(f"no other length: {reason or wish.why}")
     return 0
 
 
@@ -100,8 +103,9 @@ def _wishes(found: Opened, options: argparse.Namespace) -> Iterator[Wish]:
         if wish := _open_wish(model, shapes, axes, batch, examples, alike):
             yield wish
     if not is_open(shapes) and options.length is None:
-        words = "the file's length" if axes else "the file's shapes"
-        yield Wish(_texts(batch, filled(shapes, 0)), [], f"{examples}, {words}")
+        words = f"{examples}, the file's {'length' if axes else 'shapes'}"
+        why = refusal(model, _sized(shapes, axes, SOME_LENGTHS[0])) or "the program needs to know it" if axes else ""
+        yield Wish(_texts(batch, filled(shapes, 0)), [], words, why)
 
 
 def _lengths(model: Model, shapes: dict[str, Any], asked: bool) -> dict[str, int]:
@@ -125,19 +129,16 @@ def _open_wish(
     if not axes:
         return None
 
-    def sized(length: int) -> dict[str, Any]:
-        return {
-            name: tuple(length if axes.get(name) == i or size is None else size for i, size in enumerate(shape))
-            for name, shape in shapes.items()
-        }
+    def is_taken(length: int) -> bool:
+        return refusal(model, _sized(shapes, axes, length)) is None
 
-    some = next((n for n in SOME_LENGTHS if takes(model, sized(n))), None)
+    some = next(filter(is_taken, SOME_LENGTHS), None)
     if some is None:
         return None
-    step = next((k for k in MULTIPLES if all(takes(model, sized(some + k * i)) for i in (1, 3))), None)
+    step = next((k for k in MULTIPLES if is_taken(some + k) and is_taken(some + 3 * k)), None)
     if step is None:
         return None
-    least = _least(step, some, lambda n: takes(model, sized(n)))
+    least = _least(step, some, is_taken)
     symbols = {name: "length" if alike or len(axes) == 1 else f"length{i}" for i, name in enumerate(axes)}
     texts = {}
     for name, shape in shapes.items():
@@ -147,10 +148,18 @@ def _open_wish(
         texts[name] = ", ".join([batch, *sizes])
     constraints = [f"{symbol} >= {least // step}" for symbol in sorted(set(symbols.values()))]
     multiple = "" if step == 1 else f" that is a multiple of {step}"
-    return Wish(texts, constraints, f"{examples}, any length of at least {least}{multiple}")
+    of_all = ", the same for all inputs" if alike else ""
+    return Wish(texts, constraints, f"{examples}, any length of at least {least}{multiple}{of_all}")
 
 
-def _least(step: int, some: int, is_taken: Any) -> int:
+def _sized(shapes: dict[str, Any], axes: dict[str, int], length: int) -> dict[str, Any]:
+    return {
+        name: tuple(length if axes.get(name) == i or size is None else size for i, size in enumerate(shape))
+        for name, shape in shapes.items()
+    }
+
+
+def _least(step: int, some: int, is_taken: Callable[[int], bool]) -> int:
     """The shortest multiple of `step` that is taken, by bisection below one that is."""
     low, high = 0, some // step
     while high - low > 1:

@@ -49,28 +49,30 @@ def filled(shapes: dict[str, Any], length: int) -> dict[str, tuple[int, ...]]:
     return {name: tuple(length if size is None else size for size in shape) for name, shape in shapes.items()}
 
 
-def takes(model: Model, shapes: dict[str, Any]) -> bool:
-    """Whether a model takes inputs of these shapes."""
+def refusal(model: Model, shapes: dict[str, Any]) -> str | None:
+    """Why a model does not take inputs of these shapes; None where it does."""
     try:
         model.output_shapes(shapes)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def closed(model: Model, shapes: dict[str, Any], length: int | None) -> dict[str, tuple[int, ...]]:
     """The shapes with `length`, by default one that the model takes, for every open size.
 
-    Raises `UserError` for a `length` where no size is open, and where no length is found.
+    Raises `UserError` for a `length` where no size is open or that the model does not take, and where none is found.
     """
     if not is_open(shapes):
         if length is not None:
             raise UserError(f"--length {length}: the file leaves no length open, inputs have shapes {shown(shapes)}")
         return filled(shapes, 0)
     if length is not None:
+        if why := refusal(model, filled(shapes, length)):
+            raise UserError(f"--length {length}: {why}")
         return filled(shapes, length)
     for some in SOME_LENGTHS:
-        if takes(model, filled(shapes, some)):
+        if refusal(model, filled(shapes, some)) is None:
             return filled(shapes, some)
     raise UserError("no length was found that the model takes; say one with --length")
 

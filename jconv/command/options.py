@@ -148,7 +148,7 @@ def _export(parser: Any) -> None:
 
 
 def _whole(least: int, word: str | None = None) -> Any:
-    def convert(text: str) -> int | str:
+    def convert(text: str) -> Any:
         if text == word:
             return word
         try:

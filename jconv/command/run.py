@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from .arrays import Array, as_read, beside, read_inputs, refuse_same
+from .arrays import Array, as_read, beside, check_place, read_inputs
 from .errors import UserError
-from .opened import opened
+from .opened import opened, whole_numbers
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,12 +23,13 @@ def run(options: argparse.Namespace) -> int:
     found = opened(options.file, options.max_bytes)
     model = found.model
     _check_name(output, model.outputs)
-    refuse_same(output, {"model": options.file, "input": options.input})
+    check_place(output, {"model": options.file, "input": options.input})
     x = read_inputs(options.input, found)
+    whole = whole_numbers(model)
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
 
     def outputs(start: int) -> dict[str, Array]:
-        part = {name: as_read(array[start : start + options.batch], name) for name, array in x.items()}
+        part = {name: as_read(a[start : start + options.batch], name, name in whole) for name, a in x.items()}
         y = apply(found.params, found.state, part)
         named = {model.outputs[0]: y} if len(model.outputs) == 1 else y
         return {name: _storable(np.asarray(named[name])) for name in model.outputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 from typing import Any, NamedTuple
 
@@ -27,21 +28,19 @@ from .opened import Opened, closed, opened, shown, whole_numbers
 
 FINE, DEVIATES = 0, 1
 MOST_SHOWN = 10
-WHOLE = "whole network"
+WHOLE, KERAS = "whole network", "Keras"
 
 
 class Row(NamedTuple):
-    """A node's three deviations, or those of the whole network; Keras's is None where there is none."""
+    """A node, or the whole network, and its deviations by the column that they stand in."""
 
     name: str
     layer: str
-    float32: Deviation
-    float64: Deviation
-    keras: Deviation | None
+    found: dict[str, Deviation]
 
     def worst(self) -> float:
         """The greatest by its bound."""
-        return max(d.value / d.bound for d in self[2:] if d is not None)
+        return max(of.value / of.bound for of in self.found.values())
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,22 +69,22 @@ def run(options: argparse.Namespace) -> int:
     rows = [_row(node, _against(expected[node.name], layers.get(node.name), bound)) for node in nodes]
     right = tuple(expected[name] for name in model.outputs)
     of_keras = Deviation(deviation(outputs, right), bound) if outputs else None
-    total = _row(network._replace(name=WHOLE), of_keras)
+    rows.append(_row(network._replace(name=WHOLE), of_keras))
     if options.json:
-        print(json.dumps(_data(rows, total, note), indent=1))
+        print(json.dumps(_data(rows, note), indent=1))
     else:
         source = options.input.name if options.input else f"random, seed {options.seed}"
-        print(f"{options.file.name}: {len(rows)} nodes; input {shown(_shapes(x))}, {source}")
-        print(*_report(rows, total, note, options.all), sep="\n")
-    return DEVIATES if any(d.beyond for row in (*rows, total) for d in row[2:] if d is not None) else FINE
+        print(f"{options.file.name}: {len(nodes)} nodes; input {shown(_shapes(x))}, {source}")
+        print(*_report(rows, note, options.all), sep="\n")
+    return DEVIATES if _beyond(rows) else FINE
 
 
 def _inputs(options: argparse.Namespace, found: Opened) -> dict[str, Any]:
+    whole = whole_numbers(found.model)
     if options.input is not None:
-        return {name: as_read(array, name) for name, array in read_inputs(options.input, found).items()}
+        return {name: as_read(array, name, name in whole) for name, array in read_inputs(options.input, found).items()}
     shapes = closed(found.model, found.shapes, options.length)
     rng = np.random.default_rng(options.seed)
-    whole = whole_numbers(found.model)
     x: dict[str, Any] = {}
     for name, shape in shapes.items():
         size = (options.batch, *shape)
@@ -94,7 +93,8 @@ def _inputs(options: argparse.Namespace, found: Opened) -> dict[str, Any]:
 
 
 def _row(node: NodeDeviations, keras: Deviation | None) -> Row:
-    return Row(*node, keras)
+    found = {"float32": node.float32, "float64": node.float64}
+    return Row(node.name, node.layer, found if keras is None else {**found, KERAS: keras})
 
 
 def _against(expected: Any, y: Any, bound: float) -> Deviation | None:
@@ -108,44 +108,43 @@ def _shapes(x: dict[str, Any]) -> dict[str, Any]:
     return {name: array.shape for name, array in x.items()}
 
 
-def _report(rows: list[Row], total: Row, note: str, every: bool) -> list[str]:
-    worst = sorted(rows, key=Row.worst, reverse=True)
-    shown_rows = rows if every else [row for row in rows if row in worst[:MOST_SHOWN]]
-    columns = ["float32", "float64"] + ["Keras"] * (total.keras is not None)
-    heads = ("node", "layer", *columns)
-    cells = [(row.name, row.layer, *map(_cell, row[2 : 2 + len(columns)])) for row in (*shown_rows, total)]
+def _beyond(rows: list[Row]) -> list[str]:
+    return [row.name for row in rows if any(of.beyond for of in row.found.values())]
+
+
+def _report(rows: list[Row], note: str, every: bool) -> list[str]:
+    *nodes, total = rows
+    worst = sorted(nodes, key=Row.worst, reverse=True)[:MOST_SHOWN]
+    picked = nodes if every else [row for row in nodes if row in worst]
+    columns = [*total.found]
+    cells = [(row.name, row.layer, *(_cell(row.found.get(name)) for name in columns)) for row in (*picked, total)]
     width = shutil.get_terminal_size((0, 0)).columns or None
-    lines = table(heads, cells, right=columns, width=width)
-    if len(shown_rows) < len(rows):
-        lines.append(f"the {len(shown_rows)} worst of {len(rows)} nodes; --all shows every one")
-    for i, column in enumerate(columns, start=2):
-        lines.append(_worst(column, [row for row in (*rows, total) if row[i] is not None], i))
+    lines = table(("node", "layer", *columns), cells, right=columns, width=width)
+    if len(picked) < len(nodes):
+        lines.append(f"the {len(picked)} worst of {len(nodes)} nodes; --all shows every one")
+    lines += [_worst(column, [row for row in rows if column in row.found]) for column in columns]
     return [*lines, *([note] if note else [])]
 
 
-def _worst(column: str, rows: list[Row], i: int) -> str:
-    row = max(rows, key=lambda row: row[i].value / row[i].bound)
-    of: Deviation = row[i]
-    where = row.name if row.name == WHOLE else f"{row.name}, {row.layer}"
-    verdict = f"beyond the bound of {of.bound:.0e}" if of.beyond else f"within the bound of {of.bound:.0e}"
-    return f"{column:<8}worst {_cell(of)}, {verdict}: {where}"
+def _worst(column: str, rows: list[Row]) -> str:
+    row = max(rows, key=lambda row: row.found[column].value / row.found[column].bound)
+    of = row.found[column]
+    verdict = f"{'beyond' if of.beyond else 'within'} the bound of {of.bound:.0e}"
+    return f"{column:<8}worst {of.value:.1e}, {verdict}: {row.name}"
 
 
 def _cell(of: Deviation | None) -> str:
     return "" if of is None else f"{of.value:.1e}{' !' * of.beyond}"
 
 
-def _data(rows: list[Row], total: Row, note: str) -> dict[str, Any]:
-    def plain(row: Row) -> dict[str, Any]:
-        # JSON has no infinity.
-        return {
-            name: of if isinstance(of, str) or of is None else {"deviation": _number(of.value), "bound": of.bound}
-            for name, of in row._asdict().items()
-        }
-
-    beyond = [row.name for row in (*rows, total) if any(d.beyond for d in row[2:] if d is not None)]
-    return {"nodes": [plain(row) for row in rows], "network": plain(total), "beyond": beyond, "note": note}
+def _data(rows: list[Row], note: str) -> dict[str, Any]:
+    *nodes, total = ({"name": row.name, "layer": row.layer, **_plain(row.found)} for row in rows)
+    return {"nodes": nodes, "network": total, "beyond": _beyond(rows), "note": note}
 
 
-def _number(value: float) -> float | str:
-    return value if np.isfinite(value) else str(value)
+def _plain(found: dict[str, Deviation]) -> dict[str, Any]:
+    # JSON has no infinity.
+    return {
+        name: {"deviation": of.value if math.isfinite(of.value) else str(of.value), "bound": of.bound}
+        for name, of in found.items()
+    }

@@ -76,12 +76,12 @@ class ReLU(_Elementwise):
         x = jnp.asarray(x)
         if self.negative_slope and self.max_value is None and not self.threshold:
             return jax.nn.leaky_relu(x, self.negative_slope)
-        y = jnp.where(x > self.threshold, x, 0) if self.threshold else jax.nn.relu(x)
+        y = jnp.where(x <= self.threshold, 0, x) if self.threshold else jax.nn.relu(x)
         y = y if self.max_value is None else jnp.minimum(y, self.max_value)
         return y - self.negative_slope * jax.nn.relu(self.threshold - x) if self.negative_slope else y
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        y: Array = np.where(x.real > self.threshold, x, 0)
+        y: Array = np.where(x.real <= self.threshold, 0, x)
         if self.max_value is not None:
             y = np.where(y.real > self.max_value, self.max_value, y)
         return y + self.negative_slope * np.where(x.real < self.threshold, x - self.threshold, 0)

@@ -227,7 +227,7 @@ class Maximum(_Extreme):
     inputs: tuple[str, ...] = ()
 
     def _further(self, library: Any, a: Any, b: Any) -> Any:
-        return jnp.maximum(a, b) if library is jnp else np.where(a.real >= b.real, a, b)
+        return jnp.maximum(a, b) if library is jnp else np.where((a.real < b.real) | np.isnan(b), b, a)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class Minimum(_Extreme):
     inputs: tuple[str, ...] = ()
 
     def _further(self, library: Any, a: Any, b: Any) -> Any:
-        return jnp.minimum(a, b) if library is jnp else np.where(a.real <= b.real, a, b)
+        return jnp.minimum(a, b) if library is jnp else np.where((a.real > b.real) | np.isnan(b), b, a)
 
 
 @dataclass(frozen=True)

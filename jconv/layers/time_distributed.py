@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import jax
@@ -25,9 +25,15 @@ class TimeDistributed(Layer):
     a dropout draws for each. `layer` may be any layer; one that reads several inputs reads each at the time, and one
     with several outputs gives each with the time. Arrays are `"layer/..."`.
 
-    `inputs` may also name a `"mask"`, (batch, time, ...). Of one that has more axes than the time, a layer that takes a
-    mask has its share; nothing else comes of it here. (Keras also hands on the share of a mask (batch, time), a number
-    an example: most layers that take a mask fail on it, and a batch normalization counts by it in training.)
+<<<<<<< HEAD
+    `inputs` may also name a `"mask"`, (batch, time, ...), of which a layer that takes one has what is at the time.
+    Of a mask (batch, time) that is a number for each example; where the layer can do nothing with it, as an LSTM, on
+    which Keras then fails, the mask is passed over.
+=======
+    `inputs` may also name a `"mask"`, (batch, time, ...), of which a layer that takes one has what there is at the
+    time. Of a mask (batch, time) that is a number for each example; where the layer can do nothing with it, as an
+    LSTM, on which Keras then fails, the mask is passed over.
+>>>>>>> rec
 
     Raises `ValueError` for something that is no layer, and for a mask beside a layer that reads several inputs, which
     name the mask themselves.
@@ -156,15 +162,23 @@ class TimeDistributed(Layer):
         length = next(iter(lengths), None)
         if len(self.inputs) == 1:
             return self.layer, None, length
-        layer = _with_mask(self.layer, self.inputs) if len(shapes[1 - sequence]) > 1 else None
+        layer = self._with_mask(tuple(shape[1:] for shape in shapes))
         return (self.layer, sequence, length) if layer is None else (layer, None, length)
 
-
-def _with_mask(layer: Layer, inputs: tuple[str, ...]) -> Layer | None:
-    """The layer with these inputs, or None for one that takes no mask."""
-    if not any(field.name == "inputs" for field in fields(core(layer))):
-        return None
-    try:
-        return with_options(layer, inputs=inputs)
-    except ValueError:
-        return None
+    def _with_mask(self, shapes: tuple[Any, ...]) -> Layer | None:
+        """The layer with a mask among its inputs, of these shapes, or None for one that takes none."""
+        own = getattr(core(self.layer), "inputs", None)
+        if own is None:
+            return None
+        names = tuple(name if name == "mask" else own[0] for name in self.inputs)
+        try:
+            layer = with_options(self.layer, inputs=names)
+        except ValueError:
+            return None
+        if all(shapes):
+            return layer
+        try:
+            layer.output_shape(shapes)
+        except ValueError:
+            return None
+        return layer

@@ -63,6 +63,7 @@ CASES = {
             "mask_of_heads": lambda q, v, m, n: kl.MultiHeadAttention(2, 3)(
                 embedded(q, False), embedded(v, False), attention_mask=n, use_causal_mask=True
             ),
+            "twice": lambda q, v, m, n: twice(embedded(q)),
             "on": lambda q, v, m, n: kl.GlobalAveragePooling1D()(kl.MultiHeadAttention(2, 3)(embedded(q), embedded(v))),
         },
         dtype="int32",
@@ -81,3 +82,10 @@ CASES = {
         dtype="int32",
     ),
 }
+
+
+def twice(x):
+    """Two blocks: the first attention takes off its input's mask, so that the second sees none."""
+    for _ in range(2):
+        x = kl.Add()([x, kl.MultiHeadAttention(1, 3)(x, x)])
+    return x

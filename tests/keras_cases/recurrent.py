@@ -64,7 +64,7 @@ CASES = {
     "LSTM with states and masks": Case(INPUTS, with_inputs(kl.LSTM, 2)),
     "GRU with states and masks": Case(INPUTS[:3], with_inputs(kl.GRU, 1)),
     "ConvLSTM1D": Case(
-        (4, 9, 2),
+        (3, 6, 2),
         {
             "default": lambda x: kl.ConvLSTM1D(3, 3)(x),
             "stride": lambda x: kl.ConvLSTM1D(3, 2, strides=2, padding="same", **EVERYTHING)(x),
@@ -76,7 +76,7 @@ CASES = {
         },
     ),
     "ConvLSTM1D with states and masks": Case(
-        ((4, 9, 2), (4,), (8, 3), (8, 3)),
+        ((3, 6, 2), (3,), (5, 3), (5, 3)),
         {
             "states": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, **EVERYTHING)(x, initial_state=[h, c]),
             "states_first": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, data_format="channels_first", **SEQUENCES)(

@@ -1,0 +1,154 @@
+"""`jconv verify`: what it finds in files that are right, and planted errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import command_models
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from jconv.command import deviations, main, real_keras
+from jconv.layers import Dense
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: Any) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: Any) -> Path:
+    return command_models.series(tmp_path_factory.mktemp("models"))
+
+
+def data_of(capsys: Any) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> None:
+    assert main(["verify", str(series), "--keras", "--length", "20", "--json"]) == 0
+    data = data_of(capsys)
+    assert not data["beyond"] and not data["note"]
+    by_name = {node["name"]: node for node in (*data["nodes"], data["network"])}
+    for name in ("patch", "separable", "norm", "mean", "head", "whole network"):
+        found = by_name[name]
+        assert found["float32"]["deviation"] < found["float32"]["bound"] == 1e-5
+        assert found["float64"]["deviation"] < found["float64"]["bound"] == 1e-12
+        assert found["Keras"]["deviation"] < found["Keras"]["bound"] == 1e-5
+    assert sum("Keras" in node for node in data["nodes"]) == 5
+
+
+def test_the_report(series: Path, capsys: Any) -> None:
+    assert main(["verify", str(series), "--length", "20", "--no-keras"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "series.keras: 9 nodes; input series (3, 20, 4), random, seed 0"
+    assert lines[1].split() == ["node", "layer", "float32", "float64"]
+    assert len(lines) == 4 + 9 + 1 + 2 and lines[-4].startswith("whole network")
+    assert lines[-2].startswith("float32 worst ") and lines[-1].startswith("float64 worst ")
+    assert "within the bound of 1e-05: " in lines[-2] and "within the bound of 1e-12: " in lines[-1]
+
+
+def test_several_inputs_whole_numbers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    path = command_models.words(tmp_path)
+    monkeypatch.setattr("jconv.command.verify.MOST_SHOWN", 2)
+    assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "input numbers (2, 8), features (2, 8, 2), random, seed 4" in out
+    assert "the 2 worst of 5 nodes; --all shows every one" in out
+    assert main(["verify", str(path), "--no-keras", "--all"]) == 0
+    assert "--all" not in capsys.readouterr().out
+
+
+def test_a_layer_in_half_has_its_own_bound(tmp_path: Path, capsys: Any) -> None:
+    assert main(["verify", str(command_models.half(tmp_path)), "--no-keras", "--json"]) == 0
+    data = data_of(capsys)
+    (conv, *_) = data["nodes"]
+    assert conv["float32"]["bound"] == data["network"]["float32"]["bound"] == 2e-2
+    assert 1e-5 < conv["float32"]["deviation"] < 2e-2
+    assert conv["float64"]["bound"] == 1e-12 and conv["float64"]["deviation"] < 1e-12
+
+
+@pytest.mark.parametrize(("planted", "shown"), [(lambda y: y * (1 + 1e-4), None), (lambda y: y / 0, "inf")])
+def test_a_planted_error_is_found_and_named(
+    planted: Any, shown: str | None, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    x = keras.Input((6, 5), name="x")
+    path = str(command_models.save(keras.Model(x, kl.Dense(3, name="head")(kl.ReLU()(x))), tmp_path / "dense.keras"))
+    right = Dense._jax
+    deviations._applied.clear_cache()
+    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: planted(right(self, params, x)))
+    assert main(["verify", path, "--no-keras", "--json"]) == 1
+    data = data_of(capsys)
+    assert data["beyond"] == ["head", "whole network"]
+    head = next(node for node in data["nodes"] if node["name"] == "head")["float64"]["deviation"]
+    assert head == shown if shown else head == pytest.approx(1e-4, rel=1e-6)
+    assert main(["verify", path, "--no-keras"]) == 1
+    out = capsys.readouterr().out
+    assert " !" in out and "beyond the bound of 1e-12: " in out
+    deviations._applied.clear_cache()
+    deviations._outputs.clear_cache()
+
+
+def test_own_input_also_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 20, 4))
+    x[1, 3, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    assert main(["verify", str(series), "--no-keras", "--input", str(tmp_path / "x.npy")]) == 0
+    assert "input series (3, 20, 4), x.npy" in capsys.readouterr().out
+    np.save(tmp_path / "x.npy", x[0])
+    assert main(["verify", str(series), "--no-keras", "--input", str(tmp_path / "x.npy")]) == 2
+    assert capsys.readouterr().err == (
+        "jconv: x.npy has shape (20, 4), the model takes (examples, any, 4); for one example write x[None]\n"
+    )
+
+
+def test_deviation() -> None:
+    of = deviations.deviation
+    assert of(np.float32([1, 2]), np.array([1.0, 4.0])) == 0.5
+    assert of(np.zeros(3), np.zeros(3)) == of(np.zeros((0, 2)), np.zeros((0, 2))) == 0
+    assert of(np.zeros(3), np.zeros((3, 1))) == math.inf
+    assert of(np.array([np.inf, 1]), np.array([np.inf, 1])) == 0
+    assert of(np.array([np.inf]), np.array([-np.inf])) == math.inf
+    assert of(np.array([1.0]), np.array([np.nan])) == math.inf
+    assert of(jnp.array([True, False]), np.array([1.0, 0.0])) == 0
+    assert of((np.ones(1), np.ones(2)), (np.ones(1), 2 * np.ones(2))) == 0.5
+    assert of((np.ones(1),), (np.ones(1), np.ones(2))) == math.inf
+
+
+def test_keras_is_not_given_what_names_another_module(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    @keras.saving.register_keras_serializable("tests")
+    class Own(keras.initializers.Initializer):
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            return keras.ops.ones(shape)
+
+    x = keras.Input((4,))
+    path = command_models.save(keras.Model(x, kl.Dense(2, kernel_initializer=Own())(x)), tmp_path / "own.keras")
+    monkeypatch.setattr(real_keras.subprocess, "run", None)
+    assert main(["verify", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].startswith("Keras gave no numbers: the file names the module '")
+    assert main(["verify", str(path), "--keras"]) == 2
+    assert "own.keras: Keras gave no numbers: the file names the module" in capsys.readouterr().err
+
+
+def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(real_keras, "installed", lambda: False)
+    assert main(["verify", str(series), "--length", "20"]) == 0
+    assert capsys.readouterr().out.endswith("\nKeras is not installed\n")
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert capsys.readouterr().err == "jconv: --keras: Keras is not installed\n"
+
+
+def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(real_keras, "SCRIPT", "raise SystemExit('out of luck')")
+    assert main(["verify", str(series), "--length", "20"]) == 0
+    assert capsys.readouterr().out.endswith("\nKeras gave no numbers: out of luck\n")
