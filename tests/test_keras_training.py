@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import textwrap
@@ -226,8 +227,8 @@ def test_constraints(name: str, tmp_path: Path) -> None:
 
 def _example() -> str:
     """The loop in the docstring."""
-    text = jconv.keras.load_training.__doc__.split("::\n")[1]
-    return textwrap.dedent(text[: text.index("    A model with layers that draw")])
+    text = inspect.getdoc(jconv.keras.load_training).split("::\n")[1]
+    return textwrap.dedent(text[: text.index("A model with layers that draw")])
 
 
 def test_the_loop_of_the_docstring_follows_train_on_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
