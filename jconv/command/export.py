@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.export
 import jax.numpy as jnp
-import numpy as np
 
 from ..model import Model
 from .arrays import refuse_same, write
