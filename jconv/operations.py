@@ -17,6 +17,8 @@ import numpy as np
 from . import activations, activations_numpy
 
 Axis = int | tuple[int, ...] | None
+# Arrays that one operation returns.
+MOST_PARTS = 1000
 
 
 class _Exact:
@@ -234,7 +236,12 @@ def _squareplus(m: Any, x: Any, b: float = 4) -> Any:
 
 def _pad(m: Any, x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
     fill = {} if mode != "constant" else {"constant_values": constant_values or 0}
-    return m.pad(m.asarray(x), pad_width, mode=mode, **fill)
+    x = m.asarray(x)
+    if mode in ("reflect", "symmetric"):
+        widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).max(axis=1)
+        if any(width > size for width, size in zip(widths, x.shape, strict=True)):
+            raise ValueError(f"pad: pad_width must not be more than the size for mode={mode!r}, got {pad_width}")
+    return m.pad(x, pad_width, mode=mode, **fill)
 
 
 def _split(m: Any, x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
@@ -244,6 +251,8 @@ def _split(m: Any, x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def _unstack(m: Any, x: Any, num: int | None = None, axis: int = 0) -> Any:
     x = m.asarray(x)
+    if x.shape[axis] > MOST_PARTS:
+        raise ValueError(f"unstack: the axis must have at most {MOST_PARTS} entries, got {x.shape[axis]}")
     return tuple(m.squeeze(part, axis) for part in m.split(x, x.shape[axis], axis=axis))
 
 

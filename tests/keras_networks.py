@@ -300,7 +300,7 @@ def masked_sequential() -> Any:
 
 
 def sequence_to_sequence() -> Any:
-    """Sutskever, Vinyals and Le, Sequence to sequence learning (2014): a decoder that begins with the encoder's state."""
+    """Sutskever, Vinyals and Le, Sequence to sequence learning (2014): the decoder begins with the encoder's state."""
     source, target = keras.Input((None, 3), name="source"), keras.Input((6, 2), name="target")
     _, h, c = kl.LSTM(4, return_state=True, name="reader")(source)
     y = kl.LSTM(4, return_sequences=True, name="writer")(target, initial_state=[h, c])

@@ -39,7 +39,7 @@ def _model(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     models = {layer["config"]["name"] for layer in config["layers"] if layer["class_name"] in MODELS}
     # What makes masks is no layer: Keras 2 handed them on behind the scenes.
-    layers = [l for l in config["layers"] if l["class_name"] in (*MODELS, "InputLayer") or "dtype" in l["config"]]
+    layers = [e for e in config["layers"] if e["class_name"] in (*MODELS, "InputLayer") or "dtype" in e["config"]]
     config["layers"] = [_layer(layer, models) for layer in layers]
     config.pop("trainable", None)
     if entry["class_name"] == "Sequential":

@@ -2,7 +2,6 @@
 
 import keras
 import pytest
-
 from keras_files import check_outputs, randomize
 from keras_networks import NETWORKS
 

@@ -1,7 +1,6 @@
 """Files with functions of keras.ops."""
 
 import pytest
-
 from keras_cases.operations import CASES
 from keras_files import check
 

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
-
-import jconv.keras
 from keras_cases.case import Case
 from keras_files import check, deviation, drawn, model_of, randomize, save
 from keras_networks import NETWORKS
+
+import jconv.keras
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -71,7 +71,7 @@ def test_float64(tmp_path: Path) -> None:
                 assert y[name].dtype == np.float64
                 assert deviation(y[name], exact[name]) < 1e-13, name
                 assert deviation(y[name], want) < (1e-6 if any(word in name for word in ROUNDED) else 1e-13), name
-    with pytest.raises(jconv.keras.KerasFileError, match="float64 arrays.*jax_enable_x64"):
+    with pytest.raises(jconv.keras.KerasFileError, match=r"float64 arrays.*jax_enable_x64"):
         jconv.keras.load(tmp_path / "model.keras")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import textwrap
@@ -226,8 +227,8 @@ def test_constraints(name: str, tmp_path: Path) -> None:
 
 def _example() -> str:
     """The loop in the docstring."""
-    text = jconv.keras.load_training.__doc__.split("::\n")[1]
-    return textwrap.dedent(text[: text.index("    A model with layers that draw")])
+    text = inspect.getdoc(jconv.keras.load_training).split("::\n")[1]
+    return textwrap.dedent(text[: text.index("A model with layers that draw")])
 
 
 def test_the_loop_of_the_docstring_follows_train_on_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,6 +267,12 @@ def _varied() -> Any:
     h = kl.DepthwiseConv1D(3, padding="same", depthwise_regularizer=r.L2(0.5))(h)
     h = kl.MultiHeadAttention(2, 3, kernel_regularizer=r.L2(0.1), bias_regularizer=r.L1(0.1))(h, h)
     h = kl.BatchNormalization(gamma_regularizer=r.L2(0.1), beta_regularizer=r.L2(0.2))(twice(h))
+    lstm = kl.LSTM(2, return_sequences=True, recurrent_regularizer=r.L2(0.3), kernel_regularizer=r.L1(0.1))
+    gru = kl.GRU(2, return_sequences=True, go_backwards=True, bias_regularizer=r.L2(0.7))
+    h = kl.Bidirectional(lstm, backward_layer=gru)(h)
+    h = kl.Bidirectional(kl.SimpleRNN(2, return_sequences=True, recurrent_regularizer=r.L1(0.4)))(h)
+    h = kl.TimeDistributed(keras.Sequential([keras.Input((4,)), kl.Dense(4, bias_regularizer=r.L1(0.6))]))(h)
+    h = kl.TimeDistributed(kl.Dense(4, kernel_regularizer=r.L1(0.6)))(h)
     return keras.Model(x, kl.EinsumDense("btc,cd->btd", (8, 2), bias_axes="d", kernel_regularizer="l2")(h))
 
 
@@ -300,7 +307,7 @@ def test_the_reference_of_the_penalty_has_its_gradient() -> None:
         params = {"a": {"kernel": np.random.default_rng(0).standard_normal((5, 3))}}
         terms = [Sum(0.1, 0.2), Orthogonal(0.3), Orthogonal(0.4, "columns")]
         penalty = Penalty(tuple(("a", "kernel", term) for term in terms))
-        bar = jax.grad(penalty)(params)["a"]["kernel"]
+        bar = jax.jit(jax.grad(penalty))(params)["a"]["kernel"]
         for index in np.ndindex(5, 3):
             moved = params["a"]["kernel"] + 0j
             moved[index] += 1e-30j

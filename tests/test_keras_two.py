@@ -4,21 +4,32 @@ from pathlib import Path
 
 import jax
 import keras
-import numpy as np
 import pytest
-
-import jconv.keras
 from keras_files import deviation, drawn, packed, randomize, save
 from keras_networks import NETWORKS
 from keras_two import as_keras_two
 
+import jconv.keras
+
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 # Without functions between layers, which Keras 2 kept as code.
-NAMES = ("fcn", "resnet", "autoencoder", "keyword_spotter", "multi_task", "cnn_lstm", "masked_sequential", "masked_tagger")
+NAMES = (
+    "autoencoder",
+    "channels_first",
+    "cnn_lstm",
+    "fcn",
+    "keyword_spotter",
+    "lstm_fcn",
+    "masked_sequential",
+    "masked_tagger",
+    "multi_task",
+    "prepared",
+    "resnet",
+)
 
 
-@pytest.mark.parametrize("name", (*NAMES, "prepared", "channels_first", "lstm_fcn"))
+@pytest.mark.parametrize("name", NAMES)
 def test_equals_keras(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
     model = NETWORKS[name]()

@@ -164,9 +164,8 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_network_that_does_not_fit_is_one_line_and_exit_code_2(name, capsys):
     make, message = MISTAKES[name]
-    with keras.name_scope("a"):
-        keras.backend.clear_session()
-        _saved(make())
+    keras.backend.clear_session()
+    _saved(make())
     assert fit.main(["--model", "some.keras", "--data", _series()]) == 2
     assert capsys.readouterr().err == f"fit: {message}\n"
     assert _names(".") == {"some.keras", "a.npz"}
@@ -182,9 +181,5 @@ def test_a_file_that_is_none(capsys):
 
 def test_what_draws_at_random_is_proved_without_it():
     still = finetune.pretrained.still
-    layer = (
-        jconv.layers.TimeDistributed(jconv.layers.Dropout(0.5)) if hasattr(jconv.layers, "TimeDistributed") else None
-    )
     model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
     assert [str(node.layer).count("0.5") for node in still(model).nodes] == [0, 0]
-    assert layer is None or still(layer) == jconv.layers.TimeDistributed(jconv.layers.Dropout(0.0))

@@ -46,14 +46,14 @@ def task(path: str, data: Dataset, learning_rate: float | None, proved: bool) ->
 
 def _output_shape(model: Model, name: str, shape: Any) -> Any:
     """The output's shape for one series of a shape."""
-    if len(model.inputs) > 1 or len(model.outputs) > 1:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UserError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is read")
-    shape = tuple(shape)
-    wanted = dict(zip(model.inputs, model.input_shapes or (shape,), strict=True))[model.inputs[0]]
+    series: tuple[Any, ...] = tuple(shape)
+    wanted: tuple[Any, ...] = (model.input_shapes or (series,))[0]
     # A forecast reads windows of the series.
-    given = (wanted[0], *shape[1:]) if _is_forecast(model) else shape
+    given = (wanted[0], *series[1:]) if _is_forecast(model) else series
     if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
-        raise UserError(f"{name}: its input is {wanted}, samples and channels, and the series are {shape}")
+        raise UserError(f"{name}: its input is {wanted}, samples and channels, and the series are {series}")
     try:
         return tuple(model.output_shapes(given)[model.outputs[0]])
     except ValueError as error:

@@ -118,7 +118,7 @@ def _verify(parser: Any) -> None:
     parser.add_argument("--length", type=_whole(1), metavar="N", help="of the random input; default the file's, or 64")
     parser.add_argument("--batch", type=_whole(1), default=3, metavar="N", help="random examples; default 3")
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the random input; default 0")
-    parser.add_argument("--all", action="store_true", help="show every layer, not the ten worst")
+    parser.add_argument("--all", action="store_true", help="show every layer, not only the worst")
     parser.add_argument("--json", action="store_true", help="the same for machines, with every layer")
     parser.add_argument(
         "--keras",

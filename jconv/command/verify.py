@@ -27,7 +27,8 @@ from .errors import UserError
 from .opened import Opened, closed, opened, shown, whole_numbers
 
 FINE, DEVIATES = 0, 1
-MOST_SHOWN = 10
+# Of each column.
+MOST_SHOWN = 4
 WHOLE, KERAS = "whole network", "Keras"
 
 
@@ -38,9 +39,10 @@ class Row(NamedTuple):
     layer: str
     found: dict[str, Deviation]
 
-    def worst(self) -> float:
-        """The greatest by its bound."""
-        return max(of.value / of.bound for of in self.found.values())
+    def ratio(self, column: str) -> float:
+        """The deviation of a column by its bound; below zero where there is none."""
+        of = self.found.get(column)
+        return -1.0 if of is None else of.value / of.bound
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,20 +116,23 @@ def _beyond(rows: list[Row]) -> list[str]:
 
 def _report(rows: list[Row], note: str, every: bool) -> list[str]:
     *nodes, total = rows
-    worst = sorted(nodes, key=Row.worst, reverse=True)[:MOST_SHOWN]
-    picked = nodes if every else [row for row in nodes if row in worst]
     columns = [*total.found]
+    worst = {row.name for column in columns for row in _sorted(nodes, column)[:MOST_SHOWN]}
+    picked = nodes if every else [row for row in nodes if row.name in worst]
     cells = [(row.name, row.layer, *(_cell(row.found.get(name)) for name in columns)) for row in (*picked, total)]
     width = shutil.get_terminal_size((0, 0)).columns or None
     lines = table(("node", "layer", *columns), cells, right=columns, width=width)
     if len(picked) < len(nodes):
         lines.append(f"the {len(picked)} worst of {len(nodes)} nodes; --all shows every one")
-    lines += [_worst(column, [row for row in rows if column in row.found]) for column in columns]
+    lines += [_verdict(column, _sorted(rows, column)[0]) for column in columns]
     return [*lines, *([note] if note else [])]
 
 
-def _worst(column: str, rows: list[Row]) -> str:
-    row = max(rows, key=lambda row: row.found[column].value / row.found[column].bound)
+def _sorted(rows: list[Row], column: str) -> list[Row]:
+    return sorted(rows, key=lambda row: row.ratio(column), reverse=True)
+
+
+def _verdict(column: str, row: Row) -> str:
     of = row.found[column]
     verdict = f"{'beyond' if of.beyond else 'within'} the bound of {of.bound:.0e}"
     return f"{column:<8}worst {of.value:.1e}, {verdict}: {row.name}"

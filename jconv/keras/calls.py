@@ -90,7 +90,9 @@ def _old(node: Any, place: str) -> Call:
     kwargs: dict[str, Any] = {}
     for entry in entries:
         if len(entry) == 4:
-            kwargs |= {name: _old_value(value, place) for name, value in as_dict(entry[3]).items()}
+            if not isinstance(entry[3], dict):
+                raise KerasFileError(f"{place}: the options of a call must be an object, got {shortened(entry[3])}")
+            kwargs |= {name: _old_value(value, place) for name, value in entry[3].items()}
     return Call((refs[0] if len(refs) == 1 else refs,) if refs else (), kwargs)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST = 1000
 
 
@@ -24,3 +27,25 @@ class KerasFileError(ValueError):
 
 class NotCompiledError(KerasFileError):
     """A file of a model that was never compiled, so that it has no optimizer and no loss to go on with."""
+
+
+@contextmanager
+def spoken_at(place: str, prefix: str = "") -> Iterator[None]:
+    """Make what is raised within a `KerasFileError` with the place before it, and without the `prefix`.
+
+    Layers raise `ValueError` for what a user may get wrong. A file may also hold what no user would write, and what is
+    then raised, by a layer, by NumPy or by JAX, is of any class.
+
+    >>> with spoken_at("config.layers[3]"):
+    ...     range(3).index(4)
+    Traceback (most recent call last):
+    jconv.keras.errors.KerasFileError: config.layers[3]: 4 is not in range
+    """
+    try:
+        yield
+    except KerasFileError:
+        raise
+    except ValueError as error:
+        raise KerasFileError(f"{place}: {str(error).removeprefix(prefix)}") from None
+    except Exception as error:
+        raise KerasFileError(f"{place}: {type(error).__name__}: {error}") from None

@@ -6,7 +6,7 @@ twice and share their arrays. What belongs to the file's arrays is kept in a tre
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +16,10 @@ from ..layers.operation import Input
 from ..model import Model, Node
 from .calls import Call, Ref, read_calls, read_refs, refs_in
 from .config import Config, as_list, optional, text
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
 from .kinds.operations import FUNCTIONS, read_operation
 from .layer_call import LayerCaller
-from .limits import MOST_PARTS
+from .limits import Tally
 from .nested import Nested
 from .parts import Folders, Part
 from .read_layer import MODELS, entry_of, policy_of, read_layer
@@ -48,16 +48,12 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
             f"the file holds a {class_name!a}; only Sequential and Functional models say in their file what "
             "they compute"
         )
-    graph = _Graph(custom, policy_of(inner))
-    root = Part(name, "", "config")
-    outputs = graph.model(class_name, inner, _Scope(root), None)
-    names = graph.named_outputs(outputs)
-    nodes = _needed(graph.values.nodes, names)
-    try:
-        model = Model(nodes, tuple(graph.inputs), names, tuple(graph.inputs.values()))
-    except ValueError as error:
-        raise KerasFileError(f"config: {error}") from None
-    return Built(model, root, graph.masked_outputs(outputs))
+    # Models and layers inside each other may be deeper than Python's stack.
+    with spoken_at("config"):
+        graph = _Graph(custom, policy_of(inner), Tally())
+        root = Part(name, "", "config")
+        outputs = graph.model(class_name, inner, _Scope(root), None)
+        return Built(graph.complete(outputs, root), root, graph.masked_outputs(outputs))
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ class _Scope:
 
 
 class _Graph:
-    def __init__(self, custom: Mapping[str, Layer], policy: str | None) -> None:
-        self.values = Values()
+    def __init__(self, custom: Mapping[str, Layer], policy: str | None, tally: Tally) -> None:
+        self.values = Values(tally)
         self.inputs: dict[str, Any] = {}
-        self._custom, self._policy = custom, policy
+        self._custom, self._policy, self._tally = custom, policy, tally
 
     def model(self, class_name: str, config: Config, scope: _Scope, given: list[str] | None) -> Any:
         """The outputs, a tree of names of values, of a model on the values `given`, or on inputs of its own."""
@@ -81,13 +77,23 @@ class _Graph:
             return self._sequential(config, scope, given)
         return self._functional(config, scope, given)
 
-    def named_outputs(self, outputs: Any) -> tuple[str, ...]:
+    def complete(self, outputs: Any, root: Part) -> Model:
+        """The model with these `outputs`. Raises `KerasFileError` where two layers are to have the same arrays."""
+        names = self._named_outputs(outputs)
+        keys = Counter(leaf.key for leaf in root.leaves())
+        for key, count in keys.items():
+            if count > 1:
+                raise KerasFileError(f"{root.place}: two layers are named {key!a}")
+        nodes = _needed(self.values.nodes, names)
+        return Model(nodes, tuple(self.inputs), names, tuple(self.inputs.values()))
+
+    def _named_outputs(self, outputs: Any) -> tuple[str, ...]:
         """The outputs' names, each once: those of a dict by its keys, where these are free."""
-        names: list[str] = []
+        names: dict[str, None] = {}
         for key, value in _in_order(outputs):
             if (key is not None and key != value) or value in names:
                 value = self.values.add(key or value, Activation("linear"), (value,))
-            names.append(value)
+            names[value] = None
         return tuple(names)
 
     def masked_outputs(self, outputs: Any) -> tuple[int, ...]:
@@ -105,6 +111,7 @@ class _Graph:
         folders = Folders(scope.part.folder)
         for position, entry in enumerate(layers):
             place = f"{scope.part.place}.layers[{position}]"
+            self._tally.add(place)
             class_name, name, _, inner = entry_of(entry, place)
             if class_name == "InputLayer":
                 value = value or self._input(name, inner)
@@ -117,7 +124,10 @@ class _Graph:
             part = Part(name, folders.of(class_name), place)
             scope.part.parts.append(part)
             made = self._caller(entry, part, scope).call(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
-            value = self.values.output(made) if isinstance(made, str) else _flat(made)[0]
+            flat = [self.values.output(made)] if isinstance(made, str) else _flat(made)
+            if not flat:
+                inner.fail("a model without outputs cannot be followed by another layer")
+            value = flat[0]
         if value is None:
             config.fail("a Sequential model needs a layer")
         return value
@@ -125,8 +135,6 @@ class _Graph:
     def _functional(self, config: Config, scope: _Scope, given: list[str] | None) -> Any:
         place = scope.part.place
         entries = config.get("layers", as_list)
-        if len(entries) > MOST_PARTS:
-            config.fail(f"has {len(entries):,} layers; more than {MOST_PARTS:,} are refused")
         inputs = _flat(read_refs(config.get("input_layers", lambda v: v), f"{place}.input_layers"))
         outputs = read_refs(config.get("output_layers", lambda v: v), f"{place}.output_layers")
         if given is not None and len(given) != len(inputs):
@@ -150,6 +158,7 @@ class _Graph:
         folders = Folders(scope.part.folder)
         for position, entry in enumerate(entries):
             place = f"{scope.part.place}.layers[{position}]"
+            self._tally.add(place)
             class_name, name, outer, inner = entry_of(entry, place)
             name = outer.get("name", text, name)
             if name in members:
@@ -177,18 +186,20 @@ class _Graph:
         for ref in _flat(outputs):
             if ref.layer not in members:
                 config.fail(f"the output {ref.layer!a} does not exist")
+        given = set(values)
         waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
         for member in members.values():
             for number, call in enumerate(member.calls):
                 needs = {(ref.layer, members[ref.layer].called(ref)) for ref in call.refs()}
-                waiting[member.name, number] = needs - set(values)
+                waiting[member.name, number] = needs - given
                 for need in needs:
                     readers.setdefault(need, []).append((member.name, number))
         ready = deque(this for this, needs in waiting.items() if not needs)
         while ready:
             name, number = this = ready.popleft()
             member = members[name]
+            self._tally.add(member.config.place)
 
             def value(ref: Ref) -> str:
                 return self._picked(values, Ref(ref.layer, members[ref.layer].called(ref), ref.tensor), config)
@@ -197,7 +208,8 @@ class _Graph:
             if member.is_operation:
                 values[this] = self._operation(member, call, value)
             elif member.caller is not None:
-                values[this] = member.caller.call(call, value)
+                made = member.caller.call(call, value)
+                values[this] = made if isinstance(made, str) else _flat(made)
             else:
                 member.config.fail("an InputLayer is not called")
             for reader in readers.get(this, []):
@@ -220,10 +232,9 @@ class _Graph:
 
     def _nested(self, value: Any, place: str) -> Layer:
         class_name, name, _, inner = entry_of(value, place)
-        graph = _Graph(self._custom, self._policy)
+        graph = _Graph(self._custom, self._policy, self._tally)
         root = Part(name, "", place)
-        outputs = graph.named_outputs(graph.model(class_name, inner, _Scope(root), None))
-        model = Model(_needed(graph.values.nodes, outputs), tuple(graph.inputs), outputs, tuple(graph.inputs.values()))
+        model = graph.complete(graph.model(class_name, inner, _Scope(root), None), root)
         return Nested(model, tuple((part.key, part.folder) for part in root.leaves()))
 
     def _input(self, name: str, config: Config) -> str:
@@ -246,10 +257,9 @@ class _Graph:
         if found is None:
             config.fail(f"call {ref.call} of {ref.layer!a} does not exist")
         if not isinstance(found, str):
-            flat = _flat(found)
-            if ref.tensor >= len(flat):
-                config.fail(f"{ref.layer!a} has {len(flat)} outputs, and number {ref.tensor} is read")
-            return flat[ref.tensor]
+            if ref.tensor >= len(found):
+                config.fail(f"{ref.layer!a} has {len(found)} outputs, and number {ref.tensor} is read")
+            return found[ref.tensor]
         return self.values.output(found, ref.tensor)
 
 

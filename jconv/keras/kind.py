@@ -18,7 +18,7 @@ from typing import Any
 from ..activations_numpy import ACTIVATIONS
 from ..layers.base import Layer
 from .config import Config
-from .errors import KerasFileError
+from .errors import spoken_at
 
 ReadLayer = Callable[[Any, str], Layer]
 WriteLayer = Callable[[Layer, str], dict[str, Any]]
@@ -125,7 +125,7 @@ class Kind:
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:
         """The layer of a config. Raises `KerasFileError` for one that does not make a layer."""
-        try:
+        with spoken_at(config.place, f"{self.layer.__name__}: "):
             for name, value in self.fixed:
                 config.get(name, only(value), value)
             for name in self.harmless:
@@ -133,10 +133,6 @@ class Kind:
             if self.read is not None:
                 return self.read(config, read_layer)
             return self.layer(**self.options(config))
-        except KerasFileError:
-            raise
-        except ValueError as error:
-            config.fail(str(error).removeprefix(f"{self.layer.__name__}: "))
 
     def options(self, config: Config) -> dict[str, Any]:
         """The layer's fields from a config's keys."""

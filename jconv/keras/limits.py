@@ -17,7 +17,10 @@ CONFIG_BYTES = 32 * MEBIBYTE
 CONFIG_VALUES = 2_000_000
 # Levels of dicts and lists in it: a layer in a model in a model has about ten a model.
 CONFIG_DEPTH = 200
-# Layers, calls of layers and arrays in a file.
+# Layers and calls of layers that a config comes to, models in models written out: the largest networks in Keras's own
+# applications have about two thousand.
+MOST_CALLS = 20_000
+# Arrays in a file, members of an archive, names in a list.
 MOST_PARTS = 100_000
 # Deflate cannot shrink data further than this (the zlib documentation, "Maximum Compression Factor": 1032 to 1); what
 # declares more of what it stores is not what it says.
@@ -51,6 +54,24 @@ class Budget:
                 f"{what} declares {size:,} bytes, with which the file would need {self.spent:,} bytes; the limit is "
                 f"{self.limit:,} and can be raised with max_bytes"
             )
+
+
+@dataclass
+class Tally:
+    """How many layers and calls a config has come to; a few models, each called twice in the next, come to any number.
+
+    >>> Tally(MOST_CALLS).add("layer 'a'")
+    Traceback (most recent call last):
+    jconv.keras.errors.KerasFileError: layer 'a': the model comes to more than 20,000 layers and calls of layers
+    """
+
+    count: int = field(default=0)
+
+    def add(self, place: str) -> None:
+        """Count one more; raises `KerasFileError` at `place` where they are too many."""
+        self.count += 1
+        if self.count > MOST_CALLS:
+            raise KerasFileError(f"{place}: the model comes to more than {MOST_CALLS:,} layers and calls of layers")
 
 
 def check_expansion(declared: int, stored: int, what: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..layers import ChannelsFirst, Frozen, InDtype, Layer
 from .config import Config, as_dict, flag, one_of, optional, shortened, text
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
 from .kind import Kind
 from .kinds import KINDS
 
@@ -174,7 +174,5 @@ def with_inputs(read: Read, inputs: tuple[str, ...], options: Mapping[str, Any])
     changes: dict[str, Any] = dict(options)
     if inputs and inputs != getattr(read.base, "inputs", inputs):
         changes["inputs"] = inputs
-    try:
+    with spoken_at(read.place):
         return read.wrap(replace(read.base, **changes) if changes else read.base)
-    except (ValueError, TypeError) as error:
-        raise KerasFileError(f"{read.place}: {error}") from None

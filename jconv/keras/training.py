@@ -87,6 +87,9 @@ def load_training(
     made of optax's own: `ScaleByAdamState`, `TraceState`, `EmaState`, ... `learning_rate` takes the place of the
     file's: a number, or a function of the count of steps done.
 
+    Where Keras keeps a moving average of the params (`use_ema`), its `fit` puts that in their place when it ends; here
+    it stays in the state, `EmaState.ema`.
+
     Three things a file does not say, and Keras forgets them too when it loads one: which weights were taken out of the
     weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
 

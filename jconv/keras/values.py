@@ -6,13 +6,15 @@ never made.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ..layers import Layer, Operation, Pick
 from ..layers.base import several
 from ..layers.operation import Input
 from ..model import Node
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
+from .limits import Tally
 from .parts import Part
 from .read_layer import Read
 
@@ -20,26 +22,30 @@ from .read_layer import Read
 class Values:
     """Nodes by the names of their values; `shapes` has each value's, or a tuple of them for several outputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally) -> None:
         self.nodes: list[Node] = []
         self.shapes: dict[str, Any] = {}
+        self.tally = tally
+        self._calls: Counter[str] = Counter()
+        # The names of single outputs of values that are several.
+        self._picked: dict[tuple[str, int], str] = {}
         # By the value that it masks: the name of the mask's value, or the layer that makes it and what that reads.
         self._masks: dict[str, str | tuple[Layer, str]] = {}
+        self._made_masks: dict[tuple[Layer, str], str] = {}
 
     def add(self, name: str, layer: Layer, inputs: tuple[str, ...], key: str | None = None, place: str = "") -> str:
         """A node, and the name of its value: `name`, or one made of it where that is taken."""
+        place = place or ascii(name)
+        self.tally.add(place)
         # A layer that is called again is another node with the same arrays.
-        again = 1
         unique = name
         while unique in self.shapes:
-            again += 1
-            unique = f"{name}:{again}"
+            self._calls[name] += 1
+            unique = f"{name}:{self._calls[name] + 1}"
         shapes = tuple(self.shapes[value] for value in inputs)
-        try:
+        with spoken_at(place):
             node = Node(unique, layer, inputs, key if key != unique else None)
             self.shapes[unique] = layer.output_shape(shapes if layer.merges else shapes[0])
-        except ValueError as error:
-            raise KerasFileError(f"{place or ascii(name)}: {error}") from None
         self.nodes.append(node)
         return unique
 
@@ -49,12 +55,11 @@ class Values:
             if index:
                 raise KerasFileError(f"{value!a} has one output, and number {index} is read")
             return value
-        name = f"{value}[{index}]"
-        if name not in self.shapes:
-            self.add(name, Pick(index), (value,))
+        if (value, index) not in self._picked:
+            name = self._picked[value, index] = self.add(f"{value}[{index}]", Pick(index), (value,))
             if value in self._masks and index == 0:
                 self._masks[name] = self._masks[value]
-        return name
+        return self._picked[value, index]
 
     def add_layer(
         self, name: str, read: Read, layer: Layer, roles: tuple[str, ...], inputs: tuple[str, ...], part: Part
@@ -130,10 +135,10 @@ class Values:
         found = self._masks.get(value)
         if found is None or isinstance(found, str):
             return found
-        layer, reads = found
-        name = self.add(f"{value}/mask", layer, (reads,))
-        self._masks = {v: name if m is found else m for v, m in self._masks.items()}
-        return name
+        if found not in self._made_masks:
+            layer, reads = found
+            self._made_masks[found] = self.add(f"{value}/mask", layer, (reads,))
+        return self._made_masks[found]
 
     def set_mask(self, value: str, mask: str) -> None:
         """Let `mask` be the mask of a value."""

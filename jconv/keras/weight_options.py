@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .config import Config
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
 from .parts import Part
 from .read_layer import MODELS
 
@@ -43,11 +43,8 @@ class Attached:
 
     def check(self, function: Callable[[jax.Array], Any]) -> None:
         """Raise `KerasFileError` where a function cannot take an array of this shape."""
-        try:
+        with spoken_at(f"{self.place} does not fit an array of shape {self.shape}"):
             jax.eval_shape(function, jax.ShapeDtypeStruct(self.shape, jnp.float32))
-        except (ValueError, TypeError, ZeroDivisionError) as error:
-            reason = str(error).partition("\n")[0][:200]
-            raise KerasFileError(f"{self.place} does not fit an array of shape {self.shape}: {reason}") from None
 
 
 def attached(root: Part, suffix: str) -> list[Attached]:

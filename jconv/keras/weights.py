@@ -6,6 +6,7 @@ those that are trained first, in the order of the layers that have some.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..layers import ChannelsFirst, Frozen, InDtype, Layer
 from ..model import Tree
 from .config import shortened
 from .container import Arrays
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
 from .hdf5 import Hdf5Arrays
 from .kind import names_to_paths
 from .nested import Nested
@@ -52,9 +53,9 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         _place(part, found, wanted, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
-    called = tuple(f"{part.folder}/" for part in root.leaves() if part.kind is not None)
-    for path in sorted(set(renamed) | paths):
-        if path not in used and path.startswith(called) and not any(f"/{word}" in path for word in PASSED_OVER):
+    called = {part.folder for part in root.leaves() if part.kind is not None}
+    for path in sorted((set(renamed) | paths) - used):
+        if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
 
@@ -65,7 +66,8 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     Raises `KerasFileError` where layers, arrays or shapes are not those of the model.
     """
     above = f"{group}/" if group else ""
-    lists = {name: file.texts("weight_names", f"{above}{name}") for name in file.texts("layer_names", group)}
+    layers = dict.fromkeys(file.texts("layer_names", group))
+    lists = {name: file.texts("weight_names", f"{above}{name}") for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
     parts = [part for part in root.parts if _variables(part)]
     if len(stored) != len(parts):
@@ -106,7 +108,13 @@ def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
     if part.layer is None:
         return {}
     shape = part.input_shape
-    return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
+    with spoken_at(part.place):
+        return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    """Whether a path leads through one of the folders."""
+    return any(path[: match.start()] in folders for match in re.finditer("/", path))
 
 
 def _variables(part: Part) -> list[tuple[Part, str, bool]]:

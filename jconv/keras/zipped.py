@@ -13,6 +13,7 @@ from .errors import KerasFileError
 from .limits import MEBIBYTE, MOST_PARTS, Budget, check_expansion
 
 READ_AT_ONCE = MEBIBYTE
+LONGEST_NAME = 1024
 # Of the list of members, which takes ten times its size in memory.
 DIRECTORY_BYTES = 4 * MEBIBYTE
 # What zipfile says of archives that are damaged.
@@ -68,6 +69,8 @@ def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         name = info.filename
         shown = ascii(name[:80])
+        if len(name) > LONGEST_NAME:
+            raise KerasFileError(f"{what} has a member with a name of {len(name):,} characters, {shown}")
         if name in found:
             raise KerasFileError(f"{what} has the member {shown} twice")
         parts = name.replace("\\", "/").split("/")

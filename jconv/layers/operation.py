@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..operations import EXACT, OPERATIONS, TRACED
-from .base import Array, Layer, Window, map_inputs
+from .base import Array, Layer, Window, map_inputs, speaking_for
 from .operands import Constant, Input, Slice, inputs_in
+from .operation_checks import check_arguments
 from .operation_text import text
 from .operation_window import window
 
@@ -48,9 +49,12 @@ class Operation(Layer):
                 f"Operation: function must be one of {', '.join(sorted(OPERATIONS))}, got {self.function!r}"
             )
         try:
-            inspect.signature(OPERATIONS[self.function]).bind(None, *self.arguments, **dict(self.options))
+            signature = inspect.signature(OPERATIONS[self.function])
+            given = signature.bind(None, *self.arguments, **dict(self.options)).arguments
         except TypeError as error:
             raise ValueError(f"Operation: {self.function} cannot be called so: {error}") from None
+        with speaking_for(self):
+            check_arguments(self.function, {name: value for name, value in given.items() if name != "m"})
         if sorted(set(inputs_in((self.arguments, self.options)))) != list(range(self._reads)):
             raise ValueError(f"Operation: {self.function} must use each of its inputs, got {self.arguments}")
 
@@ -66,8 +70,9 @@ class Operation(Layer):
     def output_shape(self, input_shape: Any) -> Any:
         """The shape, found by tracing with stand-ins for what is not known."""
         found = [self._traced(input_shape, batch, length) for batch, length in zip(BATCH, LENGTH, strict=True)]
-        shapes = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in zip(*found, strict=True)]
-        return tuple(shapes) if isinstance(self._call_shape(input_shape), tuple) else shapes[0]
+        pairs = zip(*(shapes for shapes, _ in found), strict=True)
+        shapes = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in pairs]
+        return tuple(shapes) if found[0][1] else shapes[0]
 
     def window(self) -> Window | None:
         """What is known of the function, its axes and slices; None where it may read anything."""
@@ -76,20 +81,21 @@ class Operation(Layer):
     def __str__(self) -> str:
         return text(self.function, self.arguments, self.options)
 
-    def _traced(self, input_shape: Any, batch: int, length: int) -> list[tuple[int, ...]]:
+    def _traced(self, input_shape: Any, batch: int, length: int) -> tuple[list[tuple[int, ...]], bool]:
+        """The shapes of the outputs, and whether there may be several."""
         y = self._call_shape(input_shape, batch, length)
         shapes = [part.shape for part in (y if isinstance(y, tuple) else (y,))]
         if any(not shape or shape[0] != batch for shape in shapes):
             raise ValueError(f"Operation: {self.function} must keep the batch as the first axis, but gives {shapes[0]}")
-        return [shape[1:] for shape in shapes]
+        return [shape[1:] for shape in shapes], isinstance(y, tuple)
 
-    def _call_shape(self, input_shape: Any, batch: int = BATCH[0], length: int = LENGTH[0]) -> Any:
+    def _call_shape(self, input_shape: Any, batch: int, length: int) -> Any:
         nested = self.merges
         sizes = [tuple(length if n is None else n for n in s) for s in (input_shape if nested else (input_shape,))]
         arrays = [jax.ShapeDtypeStruct((batch, *s), np.float32) for s in sizes]
         try:
             return jax.eval_shape(lambda *x: self._run(TRACED, x, jnp.asarray), *arrays)
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError, NotImplementedError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
 

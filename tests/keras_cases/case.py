@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """Input shapes, without the batch (a tuple of them for several inputs), and what is built on the inputs, by name."""
+    """Input shapes, without the batch (a tuple of them for several inputs), and what is built on them, by name."""
 
     shape: Any
     branches: dict[str, Callable[..., Any]]

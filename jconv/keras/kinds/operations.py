@@ -10,6 +10,7 @@ from ...layers.operation import Constant, Input, Operation, Slice
 from ...operations import OPERATIONS
 from ..calls import Call, Ref, tree_of
 from ..config import Config
+from ..errors import spoken_at
 
 
 def _class_name(function: str) -> str:
@@ -25,14 +26,12 @@ def read_operation(class_name: str, config: Config, call: Call, place: Callable[
     function = FUNCTIONS[class_name]
     made = {key: tree_of(value, config.place) for key, value in config.values.items() if key != "name"}
     options = {key: value for key, value in (made | call.kwargs).items() if value is not None}
-    try:
+    with spoken_at(config.place, "Operation: "):
         return Operation(
             function,
             tuple(_placed(arg, place) for arg in call.args),
             tuple((key, _placed(value, place)) for key, value in sorted(options.items())),
         )
-    except ValueError as error:
-        return config.fail(str(error).removeprefix("Operation: "))
 
 
 def _placed(value: Any, place: Callable[[Ref], Any]) -> Any:
