@@ -69,7 +69,8 @@ class _Graph:
     def __init__(self, custom: Mapping[str, Layer], policy: str | None, tally: Tally) -> None:
         self.values = Values(tally)
         self.inputs: dict[str, Any] = {}
-        self._custom, self._policy, self._tally = custom, policy, tally
+        self.tally = tally
+        self._custom, self._policy = custom, policy
 
     def model(self, class_name: str, config: Config, scope: _Scope, given: list[str] | None) -> Any:
         """The outputs, a tree of names of values, of a model on the values `given`, or on inputs of its own."""
@@ -111,7 +112,7 @@ class _Graph:
         folders = Folders(scope.part.folder)
         for position, entry in enumerate(layers):
             place = f"{scope.part.place}.layers[{position}]"
-            self._tally.add(place)
+            self.tally.add(place)
             class_name, name, _, inner = entry_of(entry, place)
             if class_name == "InputLayer":
                 value = value or self._input(name, inner)
@@ -158,7 +159,7 @@ class _Graph:
         folders = Folders(scope.part.folder)
         for position, entry in enumerate(entries):
             place = f"{scope.part.place}.layers[{position}]"
-            self._tally.add(place)
+            self.tally.add(place)
             class_name, name, outer, inner = entry_of(entry, place)
             name = outer.get("name", text, name)
             if name in members:
@@ -199,7 +200,6 @@ class _Graph:
         while ready:
             name, number = this = ready.popleft()
             member = members[name]
-            self._tally.add(member.config.place)
 
             def value(ref: Ref) -> str:
                 return self._picked(values, Ref(ref.layer, members[ref.layer].called(ref), ref.tensor), config)
@@ -232,7 +232,7 @@ class _Graph:
 
     def _nested(self, value: Any, place: str) -> Layer:
         class_name, name, _, inner = entry_of(value, place)
-        graph = _Graph(self._custom, self._policy, self._tally)
+        graph = _Graph(self._custom, self._policy, self.tally)
         root = Part(name, "", place)
         model = graph.complete(graph.model(class_name, inner, _Scope(root), None), root)
         return Nested(model, tuple((part.key, part.folder) for part in root.leaves()))
@@ -302,6 +302,7 @@ class _ModelCaller:
     def call(self, call: Call, value: Callable[[Ref], str]) -> Any:
         """The value, or tree of values, of a call whose tensors `value` names."""
         self._calls += 1
+        self._graph.tally.add(self._config.place)
         label = self._node if self._calls == 1 else f"{self._node}:{self._calls}"
         given = [value(ref) for ref in refs_in(call.args)] or [value(ref) for ref in call.refs()]
         mask = call.kwargs.get("mask")

@@ -18,7 +18,7 @@ CONFIG_VALUES = 2_000_000
 # Levels of dicts and lists in it: a layer in a model in a model has about ten a model.
 CONFIG_DEPTH = 200
 # Layers and calls of layers that a config comes to, models in models written out: the largest networks in Keras's own
-# applications have about two thousand.
+# applications have about a thousand of each.
 MOST_CALLS = 20_000
 # Arrays in a file, members of an archive, names in a list.
 MOST_PARTS = 100_000

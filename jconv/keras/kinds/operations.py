@@ -8,7 +8,7 @@ from typing import Any
 
 from ...layers.operation import Constant, Input, Operation, Slice
 from ...operations import OPERATIONS
-from ..calls import Call, Ref, tree_of
+from ..calls import Call, Ref, refs_in, tree_of
 from ..config import Config
 from ..errors import spoken_at
 
@@ -25,6 +25,8 @@ def read_operation(class_name: str, config: Config, call: Call, place: Callable[
     """The operation of a node: what its class was made with and what it is called on."""
     function = FUNCTIONS[class_name]
     made = {key: tree_of(value, config.place) for key, value in config.values.items() if key != "name"}
+    if any(refs_in(tuple(made.values()))):
+        config.fail("an option is a tensor, which only an argument of the call may be")
     options = {key: value for key, value in (made | call.kwargs).items() if value is not None}
     with spoken_at(config.place, "Operation: "):
         return Operation(
