@@ -77,15 +77,21 @@ NAMED = {
     "activation": conv("f", activation=function("canary_module", "sing")),
     "activation_by_name": conv("f", activation="canary_module.sing"),
     "activation_of_keras": conv("f", activation=function("keras.config", "enable_unsafe_deserialization")),
-    "inner_layer": layer("TimeDistributed", "f", {"layer": {"class_name": "system", "module": "os", "config": {"name": "g"}}}),
-    "argument": operation("Add", tensor("in0"), {"class_name": "Popen", "module": "subprocess", "config": {"args": "x"}}),
+    "inner_layer": layer(
+        "TimeDistributed", "f", {"layer": {"class_name": "system", "module": "os", "config": {"name": "g"}}}
+    ),
+    "argument": operation(
+        "Add", tensor("in0"), {"class_name": "Popen", "module": "subprocess", "config": {"args": "x"}}
+    ),
     "policy": conv("f", dtype={"module": "canary_module", "class_name": "sing", "config": {"name": "float32"}}),
     "rnn_cell": layer("RNN", "f", {"cell": {"class_name": "sing", "module": "canary_module", "config": {}}}),
     # CVE-2025-12058: vocabularies, and state, that are read from a path or an address.
     "vocabulary": layer("StringLookup", "f", {"vocabulary": "/etc/passwd"}, module="keras.layers"),
     "vocabulary_url": layer("TextVectorization", "f", {"vocabulary": "http://127.0.0.1:9/x"}, module="keras.layers"),
     "hashing": layer("IntegerLookup", "f", {"vocabulary": "file:///etc/passwd"}, module="keras.layers"),
-    "torch": layer("TorchModuleWrapper", "f", {"module": {"class_name": "__torch__", "config": {}}}, module="keras.layers"),
+    "torch": layer(
+        "TorchModuleWrapper", "f", {"module": {"class_name": "__torch__", "config": {}}}, module="keras.layers"
+    ),
     "saved_model": layer("TFSMLayer", "f", {"filepath": "/etc", "call_endpoint": "serve"}, module="keras.layers"),
 }
 
