@@ -2,6 +2,7 @@
 
 import atexit
 import os
+from collections import Counter
 import shutil
 import tempfile
 
@@ -22,9 +23,26 @@ settings.register_profile("jconv", deadline=None, derandomize=True, max_examples
 settings.load_profile("jconv")
 
 
+# A test has this many cases before a share of them will do.
+MANY = 6
+
+
 @pytest.fixture
 def quick_compile():
     """For hundreds of programs that each run once: what is tested is their meaning, not their speed."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `JCONV_TEST_SHARE=3`, of each test with many cases every third; all tests and all cases without it."""
+    share = int(os.environ.get("JCONV_TEST_SHARE", "1"))
+    name = {item: item.nodeid.partition("[")[0] for item in items}
+    cases, seen = Counter(name.values()), Counter()
+    kept, left = [], []
+    for item in items:
+        seen[name[item]] += 1
+        (kept if cases[name[item]] < MANY or seen[name[item]] % share == 0 else left).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left)

@@ -118,14 +118,15 @@ class ConvLSTM1D(Recurrent):
     def _options(self) -> dict[str, Any]:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
         wide = jnp.promote_types(sequence.dtype, jnp.float32)
         y = self._product(sequence.astype(wide), params["kernel"].astype(wide), drops, **self._options)
-        return y + params["bias"].astype(wide) if self.use_bias else y
+        return tuple(jnp.split(y + params["bias"].astype(wide) if self.use_bias else y, 4, axis=-1))
 
-    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         h, c = states
-        z = x + self._product(h, params["recurrent_kernel"], drops, padding="same")
+        of_h = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
+        z = [a + b for a, b in zip(x, of_h, strict=True)]
         return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
 
     def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:

@@ -36,12 +36,12 @@ class Course:
 
 
 def scan(
-    step: Callable[[Any, States], States], xs: jax.Array, states: States, mask: jax.Array | None, course: Course
+    step: Callable[[Any, States], States], xs: Any, states: States, mask: jax.Array | None, course: Course
 ) -> tuple[jax.Array, States]:
     """`(output, states)`: of all steps (time, batch, ...) in the order of computation, or of the last (batch, ...).
 
-    `xs` has the time first, and so has `mask` (time, batch), of bool. The states that the step returns must be of the
-    shape and type of those it takes.
+    `xs`, an array or several in tuples, has the time first, and so has `mask` (time, batch), of bool. The states that
+    the step returns must be of the shape and type of those it takes.
 
     >>> running_sum = lambda x, states: (states[0] + x,)
     >>> xs, start = jnp.array([[1.0], [2.0], [4.0]]), (jnp.zeros(1),)

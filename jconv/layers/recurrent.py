@@ -6,7 +6,7 @@ update, reset, candidate for GRU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -54,23 +54,33 @@ class _Dense(Recurrent):
         sequence_shape(self, sequence)
         return (self.units,)
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
-        y = product(sequence, params["kernel"], drops)
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+        ys = shares(sequence, params["kernel"], drops, self.gates)
+        if not self.use_bias:
+            return ys
         # A GRU with reset_after has its bias for the sequence in the first row.
-        return y + jnp.atleast_2d(params["bias"])[0].astype(y.dtype) if self.use_bias else y
+        biases = jnp.split(jnp.atleast_2d(params["bias"])[0], self.gates)
+        return tuple(y + bias.astype(y.dtype) for y, bias in zip(ys, biases, strict=True))
+
+    def _of_state(self, params: Arrays, h: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+        """Each gate's share of the product with the state."""
+        kernel = params["recurrent_kernel"]
+        return shares(h, kernel, drops, self.gates) if drops else tuple(jnp.split(h @ kernel, self.gates, axis=-1))
 
 
-def product(x: jax.Array, kernel: jax.Array, drops: Drops) -> jax.Array:
-    """`x @ kernel`, in float32 for half types; each share of the kernel's columns sees `x` with its own drop.
+def shares(x: jax.Array, kernel: jax.Array, drops: Drops, gates: int) -> tuple[jax.Array, ...]:
+    """`x` times each gate's share of the kernel's columns, in float32 for half types.
 
-    >>> product(jnp.ones((1, 2)), jnp.ones((2, 4)), (jnp.zeros(2), jnp.array([1.0, 0.0]))).tolist()
-    [[0.0, 0.0, 1.0, 1.0]]
+    Of several `drops`, each gate sees `x` with its own.
+
+    >>> [y.tolist() for y in shares(jnp.ones((1, 2)), jnp.ones((2, 2)), (jnp.zeros(2), jnp.array([1.0, 0.0])), 2)]
+    [[[0.0]], [[1.0]]]
     """
     wide = jnp.promote_types(jnp.result_type(x, kernel), jnp.float32)
-    if not drops:
-        return jnp.matmul(x, kernel, preferred_element_type=wide)
-    shares = jnp.split(kernel.astype(wide), len(drops), axis=-1)
-    return jnp.concatenate([x.astype(wide) * drop @ share for drop, share in zip(drops, shares, strict=True)], -1)
+    seen = [x.astype(wide) * drop for drop in drops] or [x]
+    kernels = jnp.split(kernel, gates, axis=-1)
+    seen = seen * gates if len(seen) < gates else seen
+    return tuple(jnp.matmul(x, own, preferred_element_type=wide) for x, own in zip(seen, kernels, strict=True))
 
 
 @dataclass(frozen=True)
@@ -92,8 +102,9 @@ class SimpleRNN(_Dense):
     _: KW_ONLY
     use_bias: bool = True
 
-    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
-        return (activations.resolve(self.activation)(x + product(states[0], params["recurrent_kernel"], drops)),)
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
+        (of_h,) = self._of_state(params, states[0], drops)
+        return (activations.resolve(self.activation)(x[0] + of_h),)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         z = x @ params["kernel"] + states[0] @ params["recurrent_kernel"] + params.get("bias", 0)
@@ -128,9 +139,9 @@ class LSTM(_Dense):
     use_bias: bool = True
     unit_forget_bias: bool = True
 
-    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         h, c = states
-        z = x + product(h, params["recurrent_kernel"], drops)
+        z = [of_x + of_h for of_x, of_h in zip(x, self._of_state(params, h, drops), strict=True)]
         return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -139,16 +150,15 @@ class LSTM(_Dense):
         return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)
 
 
-def lstm_step(z: jax.Array, c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
-    """`(h, c)` from the four shares in the last axis of `z` and the `c` before."""
-    into, forget, candidate, out = jnp.split(z, 4, axis=-1)
-    # One by one: the recurrent activation may look at all units of a gate, as softmax does.
+def lstm_step(z: Sequence[jax.Array], c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
+    """`(h, c)` from the four shares and the `c` before."""
+    into, forget, candidate, out = z
     c = recurrent_activation(forget) * c + recurrent_activation(into) * activation(candidate)
     return recurrent_activation(out) * activation(c), c
 
 
 def numpy_lstm_step(z: Array, c: Array, activation: Activation, recurrent_activation: Activation) -> tuple[Array, ...]:
-    """The same in NumPy."""
+    """The same in NumPy, from the shares in the last axis of `z`."""
     act, gate = activations_numpy.resolve(activation), activations_numpy.resolve(recurrent_activation)
     into, forget, candidate, out = np.split(z, 4, axis=-1)
     c = gate(forget) * c + gate(into) * act(candidate)
@@ -183,20 +193,22 @@ class GRU(_Dense):
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         act, gate = activations.resolve(self.activation), activations.resolve(self.recurrent_activation)
         (h,) = states
-        x_update, x_reset, x_candidate = jnp.split(x, 3, axis=-1)
-        kernel, gates = params["recurrent_kernel"], 2 * self.units
         if self.reset_after:
-            z = product(h, kernel, drops)
-            z = z + params["bias"][1] if self.use_bias else z
-            update, reset = gate(x_update + z[..., : self.units]), gate(x_reset + z[..., self.units : gates])
-            candidate = act(x_candidate + reset * z[..., gates:])
+            of_h = self._of_state(params, h, drops)
+            if self.use_bias:
+                biases = jnp.split(params["bias"][1], 3)
+                of_h = tuple(y + bias for y, bias in zip(of_h, biases, strict=True))
+            update, reset = gate(x[0] + of_h[0]), gate(x[1] + of_h[1])
+            candidate = act(x[2] + reset * of_h[2])
         else:
-            z = product(h, kernel[:, :gates], drops[:2])
-            update, reset = gate(x_update + z[..., : self.units]), gate(x_reset + z[..., self.units :])
-            candidate = act(x_candidate + product(reset * h, kernel[:, gates:], drops[2:]))
+            kernel, gates = params["recurrent_kernel"], 2 * self.units
+            of_h = shares(h, kernel[:, :gates], drops[:2], 2)
+            update, reset = gate(x[0] + of_h[0]), gate(x[1] + of_h[1])
+            (inner,) = shares(reset * h, kernel[:, gates:], drops[2:], 1)
+            candidate = act(x[2] + inner)
         return (update * h + (1 - update) * candidate,)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -127,11 +127,12 @@ class Recurrent(Layer):
         sequence = self._turned(named.pop("sequence").astype(dtype))
         drops, recurrent_drops = self._drawn(key, sequence.shape, wide) if training else ((), ())
         arrays = {name: array.astype(dtype) for name, array in arrays.items()}
-        xs = jnp.moveaxis(self._ahead(arrays, sequence, drops), 1, 0)
+        # The time goes first while there are few channels, not when there are those of all gates.
+        xs = self._ahead(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
         start = self._start(named, xs)
         # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
-        start = vary_alike(*start, xs, *arrays.values())[: len(start)]
+        start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
         mask = None if mask is None else jnp.moveaxis(mask != 0, 1, 0)
         y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course)
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
@@ -192,7 +193,10 @@ class Recurrent(Layer):
                 f"recurrent_dropout={self.recurrent_dropout} needs a key, got None"
             )
         batch, _, *rest = sequence
-        shapes = {"dropout": (batch, 1, *rest), "recurrent_dropout": (batch, *self._state_shape(sequence[1:]))}
+        shapes: dict[str, Any] = {
+            "dropout": (batch, *rest),
+            "recurrent_dropout": (batch, *self._state_shape(sequence[1:])),
+        }
         drops = []
         for own, (name, shape) in zip(jax.random.split(key), shapes.items(), strict=True):
             rate = getattr(self, name)
@@ -205,11 +209,11 @@ class Recurrent(Layer):
         """How many draws a call makes."""
         return self.gates if self.recurrent_dropout else 1
 
-    def _start(self, given: Mapping[str, jax.Array], xs: jax.Array) -> States:
+    def _start(self, given: Mapping[str, jax.Array], xs: tuple[jax.Array, ...]) -> States:
         """The initial states of `xs`'s type: those that are given, or zeros."""
         # Made from xs, so that it lies over the devices as what the steps return does.
-        zeros = jnp.zeros_like(xs[0, ..., : xs.shape[-1] // self.gates])
-        return tuple(self._turned(given[name]).astype(xs.dtype) if name in given else zeros for name in self.states)
+        zeros = jnp.zeros_like(xs[0][0])
+        return tuple(self._turned(given[name]).astype(zeros.dtype) if name in given else zeros for name in self.states)
 
     def _turned(self, array: Any) -> Any:
         """A sequence or a state as the steps take it, or one of theirs as the caller has it."""
@@ -223,11 +227,17 @@ class Recurrent(Layer):
         """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""
         raise NotImplementedError
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> jax.Array:
-        """(batch, time, ..., gates * size) in the wide type: what the steps need of the sequence."""
+    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+        """For each gate (time, batch, ...) in the wide type: what the steps need of a sequence (time, batch, ...).
+
+        Gates are apart: XLA on a CPU merges the taking of a step's part with the activations that follow, and where the
+        gates are then cut out of it, computes these one number at a time. Forward, an LSTM of 64 units on 16 features,
+        batch 32, 100 steps, takes 4.1 ms with the gates in one array and 2.2 with them apart (two cores of an AMD EPYC,
+        JAX 0.10.2).
+        """
         raise NotImplementedError
 
-    def _step(self, params: Arrays, x: jax.Array, states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         raise NotImplementedError
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
