@@ -65,10 +65,10 @@ def hdf5(arrays: Mapping[str, Any] = ARRAYS, **attributes: Any) -> bytes:
     return stream.getvalue()
 
 
-def archive(config: Any, weights: bytes | None = None, **members: Any) -> bytes:
+def archive(config: Any, weights: bytes | None = None, packing: int = zipfile.ZIP_DEFLATED, **members: Any) -> bytes:
     """A `.keras` file; `config` may also be the text itself."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(stream, "w", packing) as file:
         file.writestr("config.json", config if isinstance(config, (str, bytes)) else json.dumps(config))
         file.writestr("model.weights.h5", hdf5() if weights is None else weights)
         for name, data in members.items():

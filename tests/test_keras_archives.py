@@ -80,6 +80,8 @@ def test_a_name_with_a_zero_is_the_name_before_it(tmp_path: Path):
 def test_names_are_shown_shortened_on_one_line(tmp_path: Path):
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("../" + "a\n\x1b[31m" * 100))), "leads out")
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("a" * 60000))), "60,000 characters")
+    empty = with_member("X").replace(b"X", b"\0")  # of whose name zipfile asks the last letter
+    refused(lambda: jconv.keras.load(saved(tmp_path, empty)), "0 characters")
 
 
 def bomb() -> bytes:

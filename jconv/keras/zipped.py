@@ -69,7 +69,7 @@ def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         name = info.filename
         shown = ascii(name[:80])
-        if len(name) > LONGEST_NAME:
+        if not 0 < len(name) <= LONGEST_NAME:
             raise KerasFileError(f"{what} has a member with a name of {len(name):,} characters, {shown}")
         if name in found:
             raise KerasFileError(f"{what} has the member {shown} twice")

@@ -1,0 +1,143 @@
+"""Fuzz the reader of Keras files, guided by coverage; needs `pip install atheris`, which the test suite does not.
+
+    cd tests
+    PYTHONPATH=.. python -m fuzz.keras_reader seeds /some/corpus
+    PYTHONPATH=.. python -m fuzz.keras_reader bytes /some/corpus -max_total_time=600 -timeout=10 -rss_limit_mb=2048
+    PYTHONPATH=.. python -m fuzz.keras_reader config -max_total_time=600 -timeout=10
+
+`bytes` takes whole files: `.keras`, `.h5`, weights alone and `.npz`, of which `seeds` writes small ones. `config` lets
+the fuzzer choose changes of the configs in `keras_seeds`. Options with one dash are libFuzzer's. A finding is an
+exception that is no `KerasFileError`, a message of more than a line, or one that names an exception's class: the reader
+was then surprised, if not hurt. What is found belongs into `keras_seeds`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.operations", "zipfile", "json"]):
+    import jconv.keras
+    from jconv.keras.container import opened
+    from jconv.keras.graph import build
+    from jconv.keras.hdf5 import Hdf5Arrays
+    from jconv.keras.text import parse
+
+from keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
+from keras_seeds import configs
+
+from fuzz.mutate import changed_config, paths
+
+MOST = 2**24
+SURPRISED = re.compile(r": [A-Z]\w*(Error|Exception|Warning): ")
+
+
+def check(error: jconv.keras.KerasFileError) -> None:
+    """Raise `AssertionError` for a message that is none for a user."""
+    message = str(error)
+    assert message.isprintable() and 0 < len(message) <= 1000, message
+    assert not SURPRISED.search(message), message
+
+
+def read(path: Path) -> None:
+    """All that can be read of a file, one part even where another is refused."""
+    try:
+        jconv.keras.load(path, max_bytes=MOST)
+    except jconv.keras.KerasFileError as error:
+        check(error)
+    try:
+        jconv.keras.load_training(path, max_bytes=MOST)
+    except jconv.keras.KerasFileError as error:
+        check(error)
+    try:
+        with opened(path, MOST) as contents:
+            for name in contents.arrays.paths():
+                with suppress(jconv.keras.KerasFileError):
+                    contents.arrays.read(name)
+            if isinstance(contents.arrays, Hdf5Arrays):
+                contents.arrays.folders()
+                contents.arrays.texts("layer_names", "model_weights")
+    except jconv.keras.KerasFileError as error:
+        check(error)
+
+
+# Nothing that a fuzzer changes in a member would get past its checksum.
+zipfile.ZipExtFile._update_crc = lambda self, data: None  # type: ignore[attr-defined]
+FILE = Path(tempfile.gettempdir(), f"fuzzed-{os.getpid()}")
+
+
+def bytes_target(data: bytes) -> None:
+    """A file of these bytes."""
+    FILE.write_bytes(data)
+    read(FILE)
+
+
+SEEDS: list[tuple[Any, list[Any]]] = []
+
+
+class Provided:
+    """Choices of the fuzzer."""
+
+    def __init__(self, data: bytes) -> None:
+        self._provider = atheris.FuzzedDataProvider(data)
+
+    def below(self, count: int) -> int:
+        """A number from 0 to `count - 1`."""
+        return self._provider.ConsumeIntInRange(0, count - 1)
+
+
+def config_target(data: bytes) -> None:
+    """A config with the changes that these bytes choose."""
+    if not SEEDS:
+        SEEDS.extend((config, list(paths(config))) for _, config in sorted(configs().items()))
+    choices = Provided(data)
+    config = changed_config(*SEEDS[choices.below(len(SEEDS))], choices)
+    try:
+        build(parse(json.dumps(config).encode(), "config.json"), {})
+    except jconv.keras.KerasFileError as error:
+        check(error)
+
+
+def seeds(folder: Path) -> None:
+    """Write small files of every form to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compiled = {"optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.1}}, "loss": "mse"}
+    config = functional(conv()) | {"compile_config": compiled}
+    several = functional(
+        layer("Embedding", "e", {"input_dim": 5, "output_dim": 2, "mask_zero": True}),
+        layer("Bidirectional", "b", {"layer": {"class_name": "LSTM", "config": {"name": "l", "units": 2}}}, ("e",)),
+        operation("Sum", tensor("b"), axis=-1),
+        shape=(7,),
+    )
+    whole = hdf5(
+        {"model_weights/conv1d/conv1d/kernel": [1.0], "model_weights/conv1d/conv1d/bias": [2.0]},
+        model_config=json.dumps(config),
+    )
+    plain = zipfile.ZIP_STORED
+    found = {"conv.keras": archive(config, packing=plain), "several.keras": archive(several, packing=plain)}
+    found |= {"packed.keras": archive(config), "whole.h5": whole}
+    found |= {"x.weights.h5": hdf5(), "named.h5": hdf5({"a/b": [1]}, layer_names=["a"], weight_names=["b"])}
+    for name, data in found.items():
+        (folder / name).write_bytes(data)
+
+
+def main() -> None:
+    """Run a target, or write the seeds of one."""
+    which = sys.argv.pop(1)
+    if which == "seeds":
+        return seeds(Path(sys.argv[1]))
+    atheris.Setup(sys.argv, {"bytes": bytes_target, "config": config_target}[which])
+    return atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
