@@ -2,9 +2,9 @@
 
 import atexit
 import os
-from collections import Counter
 import shutil
 import tempfile
+from collections import Counter
 
 import jax
 import pytest

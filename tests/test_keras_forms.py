@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from keras import layers as kl
 from keras.src.saving import saving_lib
+from keras_files import randomize, save
 
 import jconv.keras
 from jconv import layers as jl
-from keras_files import randomize, save
 
 
 def made() -> Any:
@@ -50,7 +50,7 @@ def test_an_unzipped_folder(tmp_path: Path) -> None:
 def test_npz(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((5, 2)), kl.Dense(3, name="dense")])
     saving_lib.save_model(model, tmp_path / "pickled.keras", weights_format="npz")
-    with pytest.raises(jconv.keras.KerasFileError, match="pickled object for each layer.*never loaded"):
+    with pytest.raises(jconv.keras.KerasFileError, match=r"pickled object for each layer.*never loaded"):
         jconv.keras.load(tmp_path / "pickled.keras")
     with pytest.raises(ValueError, match="allow_pickle"):
         saving_lib.load_model(tmp_path / "pickled.keras")
