@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,24 @@ def saved(folder: Path, data: bytes, name: str = "model.keras") -> Path:
     path = folder / name
     path.write_bytes(data)
     return path
+
+
+@contextmanager
+def made(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
+    """An HDF5 file to fill, and its bytes once it is filled."""
+    stream = io.BytesIO()
+    file = h5py.File(stream, "w", **options)
+
+    def done() -> bytes:
+        file.close()
+        return stream.getvalue()
+
+    yield file, done
+
+
+def patched(data: bytes, *changes: tuple[int, bytes]) -> bytes:
+    """The bytes with others at some offsets."""
+    found = bytearray(data)
+    for at, new in changes:
+        found[at : at + len(new)] = new
+    return bytes(found)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import jconv.keras
 from keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
 from keras_watch import deeds, refused
+
+import jconv.keras
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ class Hdf5Arrays:
         stored = 0 if address == UNDEFINED else stored
         if declared > stored:
             self._source.fail(f"{where} declares {declared:,} bytes and stores {stored:,}")
-        self._budget.spend(declared, where)
+        self._budget.spend(declared, f"{where} of {self._source.what}")
         data = fields.take(declared) if layout == COMPACT else self._source.read(address if declared else 0, declared)
         try:
             return array_of(data, dtype, shape)

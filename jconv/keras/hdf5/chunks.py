@@ -49,8 +49,8 @@ def read_chunks(
     declared = math.prod(shape) * item
     if len(found) != wanted or stored > source.size or (not filters and stored < declared):
         source.fail(f"{where} declares {declared:,} bytes in {wanted:,} pieces and stores {stored:,} in {len(found):,}")
-    check_expansion(declared, stored, where)
-    budget.spend(wanted * piece, where)
+    check_expansion(declared, stored, f"{where} of {source.what}")
+    budget.spend(wanted * piece, f"{where} of {source.what}")
     try:
         array = np.empty(shape, dtype)
     except (ValueError, OverflowError):

@@ -20,13 +20,12 @@ class Source:
 
     def __init__(self, data: bytes | BinaryIO, size: int, what: str) -> None:
         self._data = memoryview(data) if isinstance(data, bytes) else data
-        self.size = size
-        self._what = what
+        self.size, self.what = size, what
         self._left = min(size, STRUCTURE_BYTES)
 
     def fail(self, reason: str) -> NoReturn:
         """Raise `KerasFileError` that names the file."""
-        raise KerasFileError(f"{self._what}, read as HDF5: {reason}")
+        raise KerasFileError(f"{self.what}, read as HDF5: {reason}")
 
     def read(self, address: int, size: int) -> memoryview:
         """The bytes at an address. Raises `KerasFileError` where they are not in the file."""

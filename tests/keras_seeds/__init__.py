@@ -1,0 +1,16 @@
+"""What the tests that change files begin with, and files that once broke the reader."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+CONFIGS = FOLDER / "configs.json.gz"
+
+
+def configs() -> dict[str, Any]:
+    """Configs of Functional models, by name, that between them have nearly every layer; see `fuzz/make_seeds.py`."""
+    return json.loads(gzip.decompress(CONFIGS.read_bytes()))
