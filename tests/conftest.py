@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 
 import jax
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -33,6 +34,18 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras draws nothing where a test sets all weights itself: each draw of another shape is a program to compile."""
+    from keras.src.initializers import random_initializers
+
+    def constant(self: object, shape: tuple[int, ...], dtype: str | None = None) -> object:
+        return np.full(shape, 0.1, dtype or "float32")
+
+    for name in ("VarianceScaling", "Orthogonal", "RandomUniform"):
+        monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from jconv import layers as jl
 from jconv.keras.config import Config
 from jconv.keras.kinds import KINDS
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,7 +4,7 @@ import pytest
 from keras_cases.multi_head_attention import CASES
 from keras_files import check
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 # Keras's grouped attention warns of the masks that it uses itself.

@@ -5,7 +5,7 @@ import pytest
 from keras_files import check_outputs, randomize
 from keras_networks import NETWORKS
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -14,7 +14,7 @@ from keras_networks import NETWORKS
 
 import jconv.keras
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 ROUNDED = ("norm", "attention", "pooling", "gru", "bidirectional")

@@ -4,7 +4,7 @@ import pytest
 from keras_cases.recurrent import CASES
 from keras_files import check
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -11,7 +11,7 @@ from keras_two import as_keras_two
 
 import jconv.keras
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 # Without functions between layers, which Keras 2 kept as code.
 NAMES = (

@@ -52,6 +52,10 @@ def only(allowed: Any) -> Callable[[Any], Any]:
     return read
 
 
+# Fields of a layer that its config does not have: how it is computed, and what a call says.
+UNSAID = {"algorithm", "inputs"}
+
+
 @dataclass(frozen=True)
 class Key:
     """A key of Keras's config and the layer's field that it fills, read and written by two functions.
@@ -84,7 +88,8 @@ class Kind:
     `own_name` is the name of Keras's class where it is exported under another, `name`; folders are named by it.
 
     `fixed` are keys that jconv has no field for, each with the one value at which it means nothing: a config may have
-    it at that value, and none is written. `harmless` are such keys that mean nothing at any value.
+    it at that value, and none is written. `harmless` are such keys that mean nothing at any value. `lacks(layer)` says
+    what of a jconv layer Keras's has not, if its keys do not tell.
 
     With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
@@ -117,6 +122,7 @@ class Kind:
     call_options: Mapping[str, str] = field(default_factory=dict)
     fixed: tuple[tuple[str, Any], ...] = ()
     harmless: tuple[str, ...] = ()
+    lacks: Callable[[Any], str] = lambda layer: ""
     own_name: str | None = None
 
     def arguments(self, layer: Layer) -> Mapping[str, tuple[str, ...]]:
@@ -147,10 +153,27 @@ class Kind:
         return options
 
     def config(self, layer: Layer, write_layer: WriteLayer) -> dict[str, Any]:
-        """Keras's config of a layer, without name, dtype and trainable."""
+        """Keras's config of a layer, without name, dtype and trainable.
+
+        Raises `ValueError` for what the layer has and Keras's has not.
+        """
         if self.write is not None:
             return self.write(layer, write_layer)
-        return {key.name: key.write(getattr(layer, key.field)) for key in self.keys}
+        config = {key.name: key.write(getattr(layer, key.field)) for key in self.keys}
+        for key in self.keys:
+            try:
+                key.read(config[key.name])
+            except ValueError as error:
+                raise ValueError(f"Keras's {key.name} {error}, got {getattr(layer, key.field)!r}") from None
+        said = {key.field for key in self.keys} | set(self.call_options.values()) | UNSAID
+        for option in fields(layer):
+            value = getattr(layer, option.name)
+            if option.name not in said and value != option.default:
+                raise ValueError(f"Keras's {self.name} has no {option.name}, got {value!r}")
+        reason = self.lacks(layer)
+        if reason:
+            raise ValueError(f"Keras's {self.name} has no {reason}")
+        return config
 
 
 def names_to_paths(names: list[str], folders: Mapping[str, str], copies: Collection[str] = ()) -> dict[str, str]:

@@ -45,6 +45,11 @@ class NpzArrays:
     def read(self, path: str) -> Array:
         """The array at a path. Raises `KerasFileError` for one that is missing or holds anything but numbers."""
         where = f"array {path!a} of {self._what}"
+        if path.rpartition("/vars/")[0] in self._members:
+            raise KerasFileError(
+                f"{self._what} has a pickled object for each layer, as Keras writes them; these are never loaded, by "
+                "Keras neither: save the weights as .h5"
+            )
         if path not in self._members:
             raise KerasFileError(f"{where} is missing")
         data = memoryview(read_member(self._archive, self._members[path], where, self._budget))

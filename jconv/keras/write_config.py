@@ -246,6 +246,8 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     # Not every layer of Keras takes the option; with those that have the name of an operation it tells the two apart.
     if not trainable or kind.name in FUNCTIONS:
         common["trainable"] = trainable
+    if first and not kind.channels_first:
+        raise KerasFileError(f"node {name!r}: Keras's {kind.name} has no data_format")
     if kind.channels_first:
         common["data_format"] = "channels_first" if first else "channels_last"
     try:

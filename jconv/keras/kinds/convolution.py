@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...layers import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from ..config import flag, integer, one_of, optional, single
 from ..kind import Key, Kind, activation
@@ -10,6 +12,12 @@ from ..kind import Key, Kind, activation
 def listed(value: int) -> list[int]:
     """A size as Keras writes one of a single dimension."""
     return [value]
+
+
+def _lacks(layer: Any) -> str:
+    if layer.stride > 1 and layer.dilation > 1:
+        return f"stride together with a dilation, got {layer.stride} and {layer.dilation}"
+    return "causal padding" if layer.padding == "causal" and not isinstance(layer, Conv1D) else ""
 
 
 FILTERS = Key("filters", "filters", integer)
@@ -26,14 +34,22 @@ MULTIPLIER = Key("depth_multiplier", "depth_multiplier", integer)
 UNGROUPED = (("groups", 1),)
 
 KINDS = (
-    Kind("Conv1D", Conv1D, (FILTERS, *SHARED, Key("groups", "groups", integer)), channels_first=True),
-    Kind("DepthwiseConv1D", DepthwiseConv1D, (*SHARED, MULTIPLIER), channels_first=True, fixed=UNGROUPED),
-    Kind("SeparableConv1D", SeparableConv1D, (FILTERS, *SHARED, MULTIPLIER), channels_first=True, fixed=UNGROUPED),
+    Kind("Conv1D", Conv1D, (FILTERS, *SHARED, Key("groups", "groups", integer)), channels_first=True, lacks=_lacks),
+    Kind("DepthwiseConv1D", DepthwiseConv1D, (*SHARED, MULTIPLIER), channels_first=True, fixed=UNGROUPED, lacks=_lacks),
+    Kind(
+        "SeparableConv1D",
+        SeparableConv1D,
+        (FILTERS, *SHARED, MULTIPLIER),
+        channels_first=True,
+        fixed=UNGROUPED,
+        lacks=_lacks,
+    ),
     Kind(
         "Conv1DTranspose",
         Conv1DTranspose,
         (FILTERS, *SHARED, Key("output_padding", "output_padding", optional(single), optional(listed))),
         channels_first=True,
         fixed=UNGROUPED,
+        lacks=_lacks,
     ),
 )
