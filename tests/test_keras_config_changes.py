@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
+from fuzz.compiled import compiled_configs
 from fuzz.mutate import VALUES, Random, changed_config, paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras_crafted import archive, saved
 from keras_seeds import configs
 
+import jconv.keras
 from jconv.keras import KerasFileError
 from jconv.keras.graph import build
 from jconv.keras.text import parse
@@ -70,3 +76,25 @@ def test_any_option_of_any_layer_may_be_anything(where: str, number: int, value:
     if keys:
         owner[keys[number // len(entries) % len(keys)]] = value
     is_read_or_refused(config)
+
+
+COMPILED = compiled_configs()
+TRAINING_PLACES = {name: [p for p in paths(config) if len(p) > 2] for name, config in COMPILED.items()}
+
+
+def test_the_compiled_seeds_are_read(tmp_path_factory: pytest.TempPathFactory):
+    for name, config in COMPILED.items():
+        path = saved(tmp_path_factory.getbasetemp(), archive(config))
+        assert jconv.keras.load_training(path).name == config["compile_config"]["optimizer"]["class_name"], name
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(sorted(COMPILED)), st.integers(0, 2**32))
+def test_any_part_of_a_compiled_config_may_be_anything(name: str, seed: int):
+    config = changed_config(COMPILED[name], TRAINING_PLACES[name], Random(seed))
+    with TemporaryDirectory() as folder:
+        path = saved(Path(folder), archive(config))
+        try:
+            assert jconv.keras.load_training(path).learning_rate is not None
+        except KerasFileError as error:
+            assert str(error).isprintable() and len(str(error)) <= 1000

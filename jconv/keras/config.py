@@ -80,7 +80,8 @@ def number(value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError("must be a finite number")
-    return value
+    # A whole number of more than 32 bits is no operand of JAX's.
+    return value if abs(value) < 2**31 else float(value)
 
 
 def flag(value: Any) -> bool:

@@ -27,7 +27,7 @@ MOST_PARTS = 100_000
 EXPANSION = 1032
 # What an HDF5 file has besides its arrays: names, addresses, sizes, and a config. The largest networks in Keras's own
 # applications have about two megabytes of it.
-STRUCTURE_BYTES = 64 * MEBIBYTE
+STRUCTURE_BYTES = 32 * MEBIBYTE
 # Axes of an array: NumPy 2 has no more.
 MOST_AXES = 64
 

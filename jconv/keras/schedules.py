@@ -13,6 +13,7 @@ from .config import Config, as_list, flag, number, optional
 from .named import check_all_read, one_of_table
 
 Schedule = Callable[[Any], jax.Array]
+LAST = 2**31 - 1
 
 
 def read_schedule(value: Any, place: str) -> Schedule:
@@ -34,10 +35,15 @@ def _floating(count: Any) -> jax.Array:
     return jnp.asarray(count, jnp.result_type(float))
 
 
+def _numbers(value: Any) -> list[float]:
+    return [number(part) for part in as_list(value)]
+
+
 def _steps(value: Any) -> float:
-    if number(value) <= 0:
+    steps = number(value)
+    if steps <= 0:
         raise ValueError("must be a number above zero")
-    return value
+    return steps
 
 
 def _fraction(config: Config) -> Schedule:
@@ -57,9 +63,9 @@ def _inverse_time(config: Config) -> Schedule:
 
 
 def _piecewise(config: Config) -> Schedule:
-    # Keras casts the boundaries to the type of the step count, which is whole.
-    boundaries = [int(number(b)) for b in config.get("boundaries", as_list)]
-    values = [number(v) for v in config.get("values", as_list)]
+    # Keras casts the boundaries to the type of the step count, which is whole and has 32 bits.
+    boundaries = [int(max(-LAST, min(b, LAST))) for b in config.get("boundaries", _numbers)]
+    values = config.get("values", _numbers)
     if not boundaries or len(values) != len(boundaries) + 1:
         config.fail(f"values must be one more than boundaries, got {len(values)} and {len(boundaries)}")
     if sorted(boundaries) != boundaries:

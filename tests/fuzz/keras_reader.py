@@ -27,15 +27,20 @@ import atheris
 
 with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.operations", "zipfile", "json"]):
     import jconv.keras
+    from jconv.keras.compiled_loss import read_loss, read_outputs
+    from jconv.keras.constraints import read_constraints
     from jconv.keras.container import opened
     from jconv.keras.graph import build
     from jconv.keras.hdf5 import Hdf5Arrays
+    from jconv.keras.optimizer import read_optimizer
+    from jconv.keras.regularizers import read_penalty
     from jconv.keras.text import parse
 
 from keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
 from keras_seeds import configs
 
-from fuzz.mutate import changed_config, paths
+from fuzz.compiled import compiled_configs
+from fuzz.mutate import Random, changed_bytes, changed_config, paths
 
 MOST = 2**24
 SURPRISED = re.compile(r": [A-Z]\w*(Error|Exception|Warning): ")
@@ -48,16 +53,21 @@ def check(error: jconv.keras.KerasFileError) -> None:
     assert not SURPRISED.search(message), message
 
 
+MODEL = build(functional(conv()), {}).model
+
+
 def read(path: Path) -> None:
     """All that can be read of a file, one part even where another is refused."""
-    try:
-        jconv.keras.load(path, max_bytes=MOST)
-    except jconv.keras.KerasFileError as error:
-        check(error)
-    try:
-        jconv.keras.load_training(path, max_bytes=MOST)
-    except jconv.keras.KerasFileError as error:
-        check(error)
+    whole = (
+        jconv.keras.load,
+        jconv.keras.load_training,
+        lambda path, **most: jconv.keras.load_weights(path, MODEL, **most),
+    )
+    for function in whole:
+        try:
+            function(path, max_bytes=MOST)
+        except jconv.keras.KerasFileError as error:
+            check(error)
     try:
         with opened(path, MOST) as contents:
             for name in contents.arrays.paths():
@@ -81,6 +91,11 @@ def bytes_target(data: bytes) -> None:
     read(FILE)
 
 
+def mutated(data: bytes, most: int, seed: int) -> bytes:
+    """A change of the fuzzer's own, or one that knows what addresses and sizes look like."""
+    return atheris.Mutate(data, most) if seed % 2 else changed_bytes(data, Random(seed))[:most]
+
+
 SEEDS: list[tuple[Any, list[Any]]] = []
 
 
@@ -98,11 +113,18 @@ class Provided:
 def config_target(data: bytes) -> None:
     """A config with the changes that these bytes choose."""
     if not SEEDS:
-        SEEDS.extend((config, list(paths(config))) for _, config in sorted(configs().items()))
+        found = [*configs().values(), *compiled_configs().values()]
+        SEEDS.extend((config, list(paths(config))) for config in found)
     choices = Provided(data)
     config = changed_config(*SEEDS[choices.below(len(SEEDS))], choices)
     try:
-        build(parse(json.dumps(config).encode(), "config.json"), {})
+        built = build(parse(json.dumps(config).encode(), "config.json"), {})
+        compiled = config.get("compile_config")
+        if isinstance(compiled, dict):
+            read_penalty(built.root)
+            outputs = read_outputs(config, built.model.outputs)
+            read_optimizer(compiled.get("optimizer"), "optimizer", read_constraints(built.root))
+            read_loss(compiled.get("loss"), compiled.get("loss_weights"), outputs, "loss")
     except jconv.keras.KerasFileError as error:
         check(error)
 
@@ -135,7 +157,10 @@ def main() -> None:
     which = sys.argv.pop(1)
     if which == "seeds":
         return seeds(Path(sys.argv[1]))
-    atheris.Setup(sys.argv, {"bytes": bytes_target, "config": config_target}[which])
+    if which == "bytes":
+        atheris.Setup(sys.argv, bytes_target, custom_mutator=mutated)
+    else:
+        atheris.Setup([*sys.argv, "-len_control=0", "-max_len=200"], config_target)
     return atheris.Fuzz()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import Struct
 
 from .source import UNDEFINED, Fields, Source
 
@@ -13,6 +14,9 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Kinds of messages.
 SPACE, LINK_INFO, TYPE, LINK, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08, 0x0B
 ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0C, 0x10, 0x11, 0x15
+
+# A message's kind, size and flags.
+MESSAGE = Struct("<HHB3x")
 
 SOFT_ENTRY = 2
 HARD, SOFT, OUTSIDE = 0, 1, 64
@@ -64,11 +68,16 @@ def messages(source: Source, address: int) -> list[Message]:
     found: list[Message] = []
     blocks = deque([(address + 16, head.integer(4))])
     while blocks:
-        block = source.fields(*blocks.popleft())
-        while block.left >= 8:
-            kind, size, flags = block.integer(2), block.integer(2), block.integer(1)
-            block.take(3)
-            data = block.take(size)
+        block = source.structure(*blocks.popleft())
+        at = 0
+        # Without `Fields`, since there may be millions.
+        while at + MESSAGE.size <= len(block):
+            kind, size, flags = MESSAGE.unpack_from(block, at)
+            at += MESSAGE.size
+            data = block[at : at + size]
+            at += size
+            if at > len(block):
+                source.fail("a message is longer than its block")
             if kind == CONTINUATION:
                 where = Fields(data, source)
                 blocks.append((where.integer(8), where.integer(8)))

@@ -14,7 +14,7 @@ UNDEFINED = 2**64 - 1
 class Source:
     """`size` bytes, in memory or in an open file, read in pieces that lie inside.
 
-    What describes the arrays is read by `fields`, and never more of it in all than a file has bytes: an honest file has
+    What describes the arrays is counted, and never more of it read in all than the file has bytes: an honest file has
     each byte in one place, while one that leads its reader round in circles, or makes many things of one, has not.
     """
 
@@ -39,10 +39,14 @@ class Source:
             self.fail("it was cut off while it was read")
         return memoryview(found)
 
-    def fields(self, address: int, size: int) -> Fields:
-        """The bytes at an address, to be read one field after the other."""
+    def structure(self, address: int, size: int) -> memoryview:
+        """The bytes at an address, counted."""
         self.spend(size)
-        return Fields(self.read(address, size), self)
+        return self.read(address, size)
+
+    def fields(self, address: int, size: int) -> Fields:
+        """The bytes at an address, counted, to be read one field after the other."""
+        return Fields(self.structure(address, size), self)
 
     def spend(self, size: int) -> None:
         """Count bytes of structure. Raises `KerasFileError` where they are more than there can be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ CLASSES = (
     *("integer", "float", "time", "string", "bitfield", "opaque"),
     *("compound", "reference", "enumeration", "sequence", "array", "another"),
 )
+
+
+# An object's number in a heap, and its size.
+HELD = Struct("<H6xQ")
 
 
 @dataclass(frozen=True)
@@ -146,10 +151,7 @@ class Texts:
         found = {}
         at = heap + 16
         while at + 16 <= end:
-            fields = self._source.fields(at, 16)
-            index = fields.integer(2)
-            fields.take(6)
-            size = fields.integer(8)
+            index, size = HELD.unpack(self._source.structure(at, HELD.size))
             # What is numbered 0 is the room that is left.
             if not index:
                 break
