@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import tracemalloc
@@ -49,11 +50,18 @@ def refused(function: Callable[[], Any], *parts: str, seconds: float = SECONDS) 
     with pytest.raises(KerasFileError) as caught:
         function()
     took = time.monotonic() - began
-    message = str(caught.value)
-    assert message.isprintable() and 0 < len(message) <= 1000, message
+    message = check_line(caught.value)
     for part in parts:
         assert part in message, message
     assert took < seconds, took
+    return message
+
+
+def check_line(error: KerasFileError) -> str:
+    """The message, which is one for a user: a line of bounded length that names no exception by its class."""
+    message = str(error)
+    assert message.isprintable() and 0 < len(message) <= 1000, message
+    assert not re.search(r": [A-Z]\w*(Error|Exception|Warning): ", message), message
     return message
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from keras_crafted import archive, conv, functional, layer, operation, saved, tensor
-from keras_watch import peak, refused
+from keras_watch import check_line, peak, refused
 
 import jconv.keras
 from jconv.keras import KerasFileError
@@ -211,6 +211,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "pad_empty": ("Pad", {"pad_width": BIG, "mode": "empty"}),
     "broadcast": ("BroadcastTo", {"shape": [1, BIG, BIG]}),
     "reshape": ("Reshape", {"newshape": [-1, BIG]}),
+    "reshape_to_nothing": ("Reshape", {"newshape": [-1, 0]}),
     "reshape_axes": ("Reshape", {"newshape": [1] * 10_000}),
     "einsum": ("Einsum", {"subscripts": "ab" * 500_000}),
     "diff": ("Diff", {"n": BIG}),
@@ -240,7 +241,7 @@ def test_operations_compute_nothing(name: str):
         try:
             made(config)
         except KerasFileError as error:
-            assert str(error).isprintable() and len(str(error)) <= 1000
+            check_line(error)
 
     assert peak(try_it) < 30 * MIB
 
@@ -260,4 +261,4 @@ def test_keys_of_items(number: int):
         try:
             made(functional(operation("GetItem", tensor("in0"), key)))
         except KerasFileError as error:
-            assert str(error).isprintable() and len(str(error)) <= 1000
+            check_line(error)

@@ -95,7 +95,7 @@ class Operation(Layer):
         arrays = [jax.ShapeDtypeStruct((batch, *s), np.float32) for s in sizes]
         try:
             return jax.eval_shape(lambda *x: self._run(TRACED, x, jnp.asarray), *arrays)
-        except (TypeError, ValueError, IndexError, OverflowError, NotImplementedError) as error:
+        except (TypeError, ValueError, IndexError, ArithmeticError, NotImplementedError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
 
