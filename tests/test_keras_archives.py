@@ -19,6 +19,7 @@ from keras_crafted import ARRAYS, KERNEL, archive, conv, functional, hdf5, patch
 from keras_watch import peak, refused
 
 import jconv.keras
+from jconv.keras import KerasFileError
 
 CONFIG = functional(conv())
 MIB = 2**20
@@ -214,6 +215,45 @@ def test_what_is_no_file(tmp_path: Path):
     link = tmp_path / "link.keras"
     link.symlink_to(saved(tmp_path, archive(CONFIG), "real.keras"))
     assert jconv.keras.load(link)[0].outputs == ("conv1d",)
+
+
+def test_other_ways_to_write_a_member(tmp_path: Path):
+    """Sizes of 64 bits, and sizes that stand behind the data because they were not known before it."""
+
+    class Stream(io.RawIOBase):
+        written = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.written += bytes(data)
+            return len(data)
+
+    stream, wide = Stream(), io.BytesIO()
+    for target, options in ((stream, {}), (wide, {"force_zip64": True})):
+        with zipfile.ZipFile(target, "w") as file, zipfile.ZipFile(io.BytesIO(archive(CONFIG))) as old:
+            for name in old.namelist():
+                with file.open(name, "w", **options) as member:
+                    member.write(old.read(name))
+    for data in (stream.written, wide.getvalue()):
+        assert jconv.keras.load(saved(tmp_path, data))[0].outputs == ("conv1d",)
+    lying = near(archive(CONFIG), (CENTRAL, 20, b"\xff" * 8))  # no sizes of 64 bits follow
+    refused(lambda: jconv.keras.load(saved(tmp_path, lying)), "declares 4,294,967,295 bytes and holds another number")
+
+
+def test_members_that_are_the_same_bytes(tmp_path: Path):
+    """Two entries of the list for one member, as in archives that contain themselves."""
+    data = archive(CONFIG)
+    first, end = data.index(CENTRAL), data.rindex(END)
+    entry = data[data.rindex(CENTRAL) : end]
+    again = data[:end] + entry.replace(b"model.weights.h5", b"other.weights.h5") + data[end:]
+    count, size = struct.pack("<HH", 3, 3), struct.pack("<I", end - first + len(entry))
+    path = saved(tmp_path, near(again, (END, 8, count), (END, 12, size)))
+    try:  # that nobody reads the other is enough
+        assert jconv.keras.load(path)[0].outputs == ("conv1d",)
+    except KerasFileError as error:
+        assert "damaged" in str(error)
 
 
 def test_polyglots_are_what_they_begin_as(tmp_path: Path):
