@@ -46,7 +46,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     (
         "pad",
         (X, ((0, 0), (2, 1), (0, 0))),
-        {"mode": "wrap"},
+        {"mode": "symmetric"},
         "pad(x, ((0, 0), (2, 1), (0, 0)), mode='symmetric')",
         None,
     ),
