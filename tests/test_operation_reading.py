@@ -48,7 +48,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
         (X, ((0, 0), (2, 1), (0, 0))),
         {"mode": "symmetric"},
         "pad(x, ((0, 0), (2, 1), (0, 0)), mode='symmetric')",
-        None,
+        (1, 1),
     ),
     ("cumsum", (X,), {"axis": 1}, "cumsum(x, axis=1)", None),
     ("flip", (X,), {}, "flip(x)", None),
