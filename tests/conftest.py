@@ -25,7 +25,7 @@ settings.load_profile("jconv")
 
 
 # A test has this many cases before a share of them will do.
-MANY = 6
+MANY = 3
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 from keras import layers as kl
@@ -35,12 +36,14 @@ def trained(layer: jl.Layer, x: Any, seed: int = 0) -> Any:
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
 def test_draws_are_distributed_as_keras_draws(layer: jl.Layer, make: Callable[[], Any]) -> None:
     # 10,000 columns of one value each: the moments of 20 * 10,000 draws, or of 10,000 where a column shares one.
+    keras.utils.set_random_seed(0)
     x = np.broadcast_to(np.linspace(-2, 2, 500, dtype=np.float32), (20, *SHAPE))
     ours, theirs = np.asarray(trained(layer, x), np.float64), np.asarray(make()(x, training=True), np.float64)
     for power in (1, 2, 3):
         a, b = ((y**power).mean(axis=(0, 1)) for y in (ours, theirs))
         assert np.abs(a - b).mean() < 0.06 * (1 + np.abs(b).max())
-    for quantile in (0.05, 0.35, 0.5, 0.65, 0.95):
+    # Away from where what a dropout made zero begins and ends.
+    for quantile in (0.05, 0.15, 0.5, 0.85, 0.95):
         a, b = np.quantile(ours, quantile), np.quantile(theirs, quantile)
         assert abs(a - b) < 0.06
     assert (ours == 0).mean() == pytest.approx((theirs == 0).mean(), abs=0.02)
