@@ -15,7 +15,7 @@ import pytest
 
 from jconv.keras import KerasFileError
 
-SECONDS = 5
+SECONDS = 15
 DEEDS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "os.remove", "os.rename", "os.mkdir")
 DEEDS += ("socket.", "urllib.", "ctypes.", "pickle.", "marshal.", "shutil.", "ftplib.", "webbrowser.", "os.symlink")
 _watched: list[list[str]] = []

@@ -61,7 +61,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from(["config", "args", "kwargs", "entry"]), st.integers(0, 10**6), json_values)
 def test_any_option_of_any_layer_may_be_anything(where: str, number: int, value: Any):
     entries = [(name, i) for name in sorted(SEEDS) for i in range(1, len(SEEDS[name]["config"]["layers"]))]

@@ -28,8 +28,8 @@ TEXTS = {
     "too_long": (b'{"a":"' + b"a" * 33 * MIB + b'"}', "more than 33,554,432 describe no model"),
     "a_key_twice": (b'{"a": 1, "a": 2}', "the key 'a' stands twice"),
     "the_last_of_many_keys_twice": (
-        b"{" + b",".join(b'"%d":1' % i for i in range(300_000)) + b',"299999":1}',
-        "the key '299999' stands twice",
+        b"{" + b",".join(b'"%d":1' % i for i in range(100_000)) + b',"99999":1}',
+        "the key '99999' stands twice",
     ),
     "nan": (b'{"a": NaN}', "NaN is not a JSON number"),
     "infinity": (b'{"a": [-Infinity]}', "Infinity is not a JSON number"),
