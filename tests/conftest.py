@@ -45,7 +45,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `JCONV_TEST_HALF=0` or `1`, half of each test's cases: together they are all, and a test of one is in both."""
+    """With `JCONV_TEST_HALF=0` or `1`, half of each test's cases, together all; a test that has one case is in both."""
     half = os.environ.get("JCONV_TEST_HALF")
     if half is None:
         return
