@@ -41,8 +41,8 @@ def save(
     given where the model has `input_shapes`, as one that `load` returned has. Equal models make equal bytes. The file
     is written beside its place and then renamed, so that there is never half of one.
 
-    Raises `KerasFileError` for a layer or an option that Keras does not have, and `ValueError` for arrays that do not
-    fit the model.
+    Raises `KerasFileError` for a layer or an option that Keras does not have, `ValueError` for arrays that do not fit
+    the model, and `ImportError` where h5py is missing.
     """
     path = Path(path)
     written = write_model(model, model.named_shapes(input_shape), params)
@@ -77,8 +77,10 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
 
 
 def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], parts: list[Part]) -> bytes:
-    import h5py
-
+    try:
+        import h5py
+    except ImportError:
+        raise ImportError("writing Keras files needs h5py, which the extra jconv[keras] brings") from None
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for part in parts:
