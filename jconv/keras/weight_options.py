@@ -55,7 +55,8 @@ def attached(root: Part, suffix: str) -> list[Attached]:
     found = []
     for part in root.leaves():
         assert part.layer is not None
-        shapes = part.layer.param_shapes(part.input_shape)
+        with spoken_at(part.place):
+            shapes = part.layer.param_shapes(part.input_shape)
         for piece in _pieces(part.class_name, part.config, "", f"layer {part.name!a}"):
             for option, value in piece.config.items():
                 if option.endswith(suffix) and value is not None:
