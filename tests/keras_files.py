@@ -19,15 +19,17 @@ BATCH = 3
 LENGTH = 23
 
 
-def model_of(case: Case) -> Any:
-    """The Keras model with all branches of a case as its outputs, in the order of the table."""
+def model_of(case: Case) -> tuple[Any, list[str]]:
+    """The Keras model with all branches of a case as its outputs, in the order of the table, and the outputs' names."""
     shapes = case.shape if isinstance(case.shape[0], tuple) else (case.shape,)
     inputs = [keras.Input(shape, dtype=case.dtype, name=f"in{i}") for i, shape in enumerate(shapes)]
     outputs: list[Any] = []
-    for branch in case.branches.values():
-        made = branch(*inputs)
-        outputs += made if isinstance(made, (list, tuple)) else [made]
-    return keras.Model(inputs, outputs)
+    labels: list[str] = []
+    for name, branch in case.branches.items():
+        made = _listed(branch(*inputs))
+        outputs += made
+        labels += [f"{name}[{i}]" for i in range(len(made))]
+    return keras.Model(inputs, outputs), labels
 
 
 def randomize(model: Any, seed: int = 0) -> None:
@@ -78,6 +80,17 @@ def deviation(a: Any, b: Any, floor: float = 0.0) -> float:
     return float(np.max(np.abs(a - b), initial=0) / scale)
 
 
+def keras_function(model: Any) -> Any:
+    """The outputs of a Keras model, in a list, as a function of a list of inputs."""
+    trained = [v.value for v in model.trainable_variables]
+    rest = [v.value for v in model.non_trainable_variables]
+
+    def run(x: list[Any]) -> list[Any]:
+        return keras.tree.flatten(model.stateless_call(trained, rest, packed(model, x), training=False)[0])
+
+    return run
+
+
 def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], list[Any]]:
     """Outputs, and the gradients of their product with `y_bars` for each trained weight."""
     trained = [v.value for v in model.trainable_variables]
@@ -94,9 +107,8 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
 
 def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True) -> None:
     """Everything that a file owes, for all branches of a case at once; without the way back unless `back`."""
-    model = model_of(case)
+    model, labels = model_of(case)
     randomize(model)
-    labels = [f"{name}[{i}]" for name, made in _sizes(case, model) for i in range(made)]
     check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol, back=back)
 
 
@@ -105,7 +117,7 @@ def check_model(
 ) -> None:
     """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
     x = drawn(model)
-    shapes = [y.shape for y in _listed(model(packed(model, x)))]
+    shapes = [y.shape for y in jax.eval_shape(keras_function(model), x)]
     rng = np.random.default_rng(2)
     y_bars = [np.float32(rng.standard_normal(shape)) for shape in shapes]
     expected, bars = keras_run(model, x, y_bars)
@@ -147,10 +159,7 @@ def check_model(
 def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
     """What a whole network owes: its outputs from both kinds of file, the reference, and the way back."""
     x = drawn(model)
-    trained = [v.value for v in model.trainable_variables]
-    rest = [v.value for v in model.non_trainable_variables]
-    run = jax.jit(lambda x: keras.tree.flatten(model.stateless_call(trained, rest, x, training=False)[0]))
-    expected = run(packed(model, x))
+    expected = jax.jit(keras_function(model))(x)
     with TemporaryDirectory() as folder:
         ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
         check_arrangements(model, Path(folder), params, state)
@@ -184,19 +193,7 @@ def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
     jconv.keras.save(folder / "back.keras", model, params, state)
     jconv.keras.save(folder / "again.keras", model, params, state)
     assert (folder / "back.keras").read_bytes() == (folder / "again.keras").read_bytes()
-    theirs = keras.models.load_model(folder / "back.keras")
-    trained = [v.value for v in theirs.trainable_variables]
-    rest = [v.value for v in theirs.non_trainable_variables]
-    given = packed(theirs, x)
-    return _listed(jax.jit(lambda x: theirs.stateless_call(trained, rest, x, training=False)[0])(given))
-
-
-def _sizes(case: Case, model: Any) -> list[tuple[str, int]]:
-    sizes = []
-    for name, branch in case.branches.items():
-        made = branch(*model.inputs)
-        sizes.append((name, len(made) if isinstance(made, (list, tuple)) else 1))
-    return sizes
+    return jax.jit(keras_function(keras.models.load_model(folder / "back.keras")))(x)
 
 
 def _listed(y: Any) -> list[Any]:
