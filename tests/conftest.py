@@ -71,11 +71,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         counted = test if case else test.partition("::")[0]
         number = seen[counted]
         seen[counted] += 1
-        if any(name in test for name in LONG):
-            own = number % 4 == 2 * int(half)
-        else:
-            # By the parity of the number's bits: every other case would be one and the same value of an option of two.
-            own = number.bit_count() % 2 == int(half)
-        (kept if own else left).append(item)
+        # By the parity of the number's bits: every other case would be one and the same value of an option of two.
+        share = {0: 0, 2: 1}.get(number % 4) if any(name in test for name in LONG) else number.bit_count() % 2
+        (kept if share == int(half) else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
