@@ -20,7 +20,8 @@ atexit.register(shutil.rmtree, os.environ["JCONV_CACHE_DIR"], ignore_errors=True
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
-settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=15)
+examples = 15 if "JCONV_TEST_HALF" not in os.environ else 8
+settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=examples)
 settings.load_profile("jconv")
 
 
@@ -44,12 +45,16 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
-# Whole tables of recurrent layers and attentions compile for minutes: half of their cases will do where time is short.
+# Tables that compile for minutes, recurrent layers and attentions above all: where time is short a quarter of them does.
 LONG = (
+    "test_keras_attention",
     "test_keras_multi_head_attention",
     "test_keras_networks",
+    "test_keras_normalization",
+    "test_keras_operations",
     "test_keras_policies",
     "test_keras_recurrent",
+    "test_keras_small",
     "test_keras_two",
     "test_keras_wrappers",
 )
@@ -58,7 +63,7 @@ LONG = (
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `JCONV_TEST_HALF=0` or `1`, half of the suite: of each file half its tests, of each test half its cases.
 
-    Of the long tables each half has a quarter.
+    Of the long tables each half has an eighth.
     """
     half = os.environ.get("JCONV_TEST_HALF")
     if half is None:
@@ -72,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         number = seen[counted]
         seen[counted] += 1
         # By the parity of the number's bits: every other case would be one and the same value of an option of two.
-        share = {0: 0, 2: 1}.get(number % 4) if any(name in test for name in LONG) else number.bit_count() % 2
+        share = {0: 0, 4: 1}.get(number % 8) if any(name in test for name in LONG) else number.bit_count() % 2
         (kept if share == int(half) else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
