@@ -45,7 +45,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
-# Tables that compile for minutes, recurrent layers and attentions above all: where time is short a quarter of them does.
+# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a quarter will do.
 LONG = (
     "test_keras_attention",
     "test_keras_multi_head_attention",
