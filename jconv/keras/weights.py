@@ -121,8 +121,9 @@ def _variables(part: Part) -> list[tuple[Part, str, bool]]:
     """`(layer, array, whether it is trained)` in the order of a Keras 2 file: the trained ones first."""
     found = []
     for leaf in part.leaves():
+        wanted = _wanted(leaf)
         trained = leaf.layer.param_shapes(leaf.input_shape) if leaf.layer else {}
-        found += [(leaf, name, name in trained) for name in _wanted(leaf)]
+        found += [(leaf, name, name in trained) for name in wanted]
     return [v for v in found if v[2]] + [v for v in found if not v[2]]
 
 
