@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
-from keras_crafted import archive, conv, functional, layer, operation, saved, tensor
+from keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
 from keras_watch import check_line, peak, refused
 
 import jconv.keras
@@ -200,6 +202,23 @@ def test_inputs_of_any_shape_are_no_arrays(shape: tuple[Any, ...]):
                 made(functional(entry, shape=shape))
 
     assert peak(try_all) < 5 * MIB
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
+def test_arrays_whose_shapes_depend_on_an_unknown_length(form: str, tmp_path: Path):
+    options = {"equation": "abc,bd->adc", "output_shape": [5, 4], "bias_axes": "d"}
+    config = functional(layer("EinsumDense", "e", options, module="keras.layers"), shape=(None, 4))
+    whole = hdf5({"model_weights/a": 1.0}, model_config=json.dumps(config))
+    path = saved(tmp_path, archive(config) if form == "keras" else named(whole), f"model.{form}")
+    refused(lambda: jconv.keras.load(path), "EinsumDense", "must be known")
+
+
+def named(data: bytes) -> bytes:
+    """A whole model of Keras 2 with a list of no layers."""
+    stream = io.BytesIO(data)
+    with h5py.File(stream, "a") as file:
+        file["model_weights"].attrs["layer_names"] = []
+    return stream.getvalue()
 
 
 BIG = 10**12

@@ -18,6 +18,7 @@ from keras_seeds import configs
 import jconv.keras
 from jconv.keras import KerasFileError
 from jconv.keras.graph import build
+from jconv.keras.parts import Part
 from jconv.keras.text import parse
 from jconv.keras.weights import read_by_folder
 
@@ -28,9 +29,14 @@ PLACES = {name: list(paths(config)) for name, config in SEEDS.items()}
 def is_read_or_refused(config: Any) -> None:
     try:
         built = build(parse(json.dumps(config).encode(), "config.json"), {})
-        read_by_folder(built.root, _Nothing())
     except KerasFileError as error:
         assert str(error).isprintable() and len(str(error)) <= 1000
+        return
+    for leaf in built.root.leaves():
+        try:
+            read_by_folder(Part("", "", "config", parts=[leaf]), _Nothing())
+        except KerasFileError as error:
+            assert str(error).isprintable() and len(str(error)) <= 1000
 
 
 class _Nothing:

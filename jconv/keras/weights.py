@@ -34,9 +34,9 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
 
     Raises `KerasFileError` for an array that is missing, too many, or of another shape than its layer needs.
     """
-    paths = set(arrays.paths())
+    stored = set(arrays.paths())
     # Keras 2.12 and 2.13 had another name for the folder of all layers.
-    renamed = {p.replace(OLD_LAYERS, "layers"): p for p in paths if OLD_LAYERS in p}
+    renamed = {p.replace(OLD_LAYERS, "layers"): p for p in stored if OLD_LAYERS in p}
     used: set[str] = set()
     params: Tree = {}
     state: Tree = {}
@@ -45,8 +45,10 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         if not wanted:
             continue
         found = {}
-        copies = copies_of(part.layer, part.kind)
-        for name, path in names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies).items():
+        with spoken_at(part.place):
+            copies = copies_of(part.layer, part.kind)
+            paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
+        for name, path in paths.items():
             whole = f"{part.folder}/{path}"
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
@@ -54,7 +56,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = {part.folder for part in root.leaves() if part.kind is not None}
-    for path in sorted((set(renamed) | paths) - used):
+    for path in sorted((set(renamed) | stored) - used):
         if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
@@ -121,8 +123,9 @@ def _variables(part: Part) -> list[tuple[Part, str, bool]]:
     """`(layer, array, whether it is trained)` in the order of a Keras 2 file: the trained ones first."""
     found = []
     for leaf in part.leaves():
+        wanted = _wanted(leaf)
         trained = leaf.layer.param_shapes(leaf.input_shape) if leaf.layer else {}
-        found += [(leaf, name, name in trained) for name in _wanted(leaf)]
+        found += [(leaf, name, name in trained) for name in wanted]
     return [v for v in found if v[2]] + [v for v in found if not v[2]]
 
 

@@ -32,8 +32,10 @@ with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.o
     from jconv.keras.graph import build
     from jconv.keras.hdf5 import Hdf5Arrays
     from jconv.keras.optimizer import read_optimizer
+    from jconv.keras.parts import Part
     from jconv.keras.regularizers import read_penalty
     from jconv.keras.text import parse
+    from jconv.keras.weights import read_by_folder
 
 from keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
 from keras_seeds import configs
@@ -102,6 +104,18 @@ class Provided:
         return self._provider.ConsumeIntInRange(0, count - 1)
 
 
+class Nothing:
+    """A file without arrays."""
+
+    def paths(self) -> list[str]:
+        """None."""
+        return []
+
+    def read(self, path: str) -> Any:
+        """Nothing is there."""
+        raise jconv.keras.KerasFileError(f"array {path!a} is missing")
+
+
 def config_target(data: bytes) -> None:
     """A config with the changes that these bytes choose."""
     if not SEEDS:
@@ -111,6 +125,9 @@ def config_target(data: bytes) -> None:
     config = changed_config(*SEEDS[choices.below(len(SEEDS))], choices)
     try:
         built = build(parse(json.dumps(config).encode(), "config.json"), {})
+        for leaf in built.root.leaves():
+            with suppress(jconv.keras.KerasFileError):
+                read_by_folder(Part("", "", "config", parts=[leaf]), Nothing())
         compiled = config.get("compile_config")
         if isinstance(compiled, dict):
             read_penalty(built.root)
