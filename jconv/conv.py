@@ -81,7 +81,7 @@ def conv1d(
     )
     checks.check_bias(params, kernel.shape[2])
     y = bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(_add_bias(y, bias))
+    return act(add_bias(y, bias))
 
 
 class Problem(NamedTuple):
@@ -229,7 +229,7 @@ def conv1d_transpose(
     )
     checks.check_bias(params, kernel.shape[1])
     y = bilinear.input_gradient(x, kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(_add_bias(y, bias))
+    return act(add_bias(y, bias))
 
 
 def init_conv1d(
@@ -286,7 +286,8 @@ def _wide(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """`y` with the bias, where there is one: half types are added in float32."""
     return y if bias is None else (_wide(y) + _wide(bias)).astype(y.dtype)
 
 
