@@ -166,7 +166,9 @@ def advance(
     if not (length or outputs):
         return None, replace(history, wait=after)
     chunk = chunk.astype(history.samples.dtype)
-    if isinstance(history, Ring) and length == history.chunk and not end:
+    # Before the first samples there may be more outputs than a chunk has: they are read from all of them.
+    usual = isinstance(history, Ring) and length == history.chunk and (outputs - 1) * taps.stride < length
+    if isinstance(history, Ring) and usual and not end:
         return _round(history, chunk, taps, outputs, after, slots, interleaved)
     rows = take_rows(history, slots)
     kept = rows.samples if isinstance(rows, Shifted) else _in_order(rows)
@@ -269,10 +271,10 @@ def _from_order(ring: Ring, kept: jax.Array, wait: int | None) -> Ring:
     return replace(ring, samples=whole, head=jnp.full_like(ring.head, head), wait=wait)
 
 
-def joined(arrays: Sequence[jax.Array]) -> jax.Array:
-    """Arrays (..., length, channels) one after the other; those of no length are left out."""
-    some = [array for array in arrays if array.shape[-2]] or [arrays[0]]
-    return some[0] if len(some) == 1 else jnp.concatenate(some, axis=-2)
+def joined(arrays: Sequence[jax.Array], axis: int = -2) -> jax.Array:
+    """Arrays (..., length, channels) one after the other along an axis; those of no length are left out."""
+    some = [array for array in arrays if array.shape[axis]] or [arrays[0]]
+    return some[0] if len(some) == 1 else jnp.concatenate(some, axis=axis)
 
 
 def take_rows(tree: Any, slots: jax.Array | None) -> Any:

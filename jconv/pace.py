@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
 
 from .geometry import Padding, pad_amounts, reach, transposed_geometry
 
 
-class Pace(NamedTuple):
+@dataclass(frozen=True)
+class Pace:
     """How outputs follow inputs: output sample i needs input samples up to `(i * stride + lead) // rate`.
 
     A convolution has its own `stride`, rate 1, and `lead = reach - 1 - low`; a transposed one stride 1, its stride as

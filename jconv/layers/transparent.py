@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
+from ..history import Form
+from ..pace import Pace
 from .base import Arrays, Layer, Window, map_inputs, map_shapes
 from .normalization import BatchNormalization
 
@@ -73,6 +75,27 @@ class _Transparent(Layer):
         """The inner layer's."""
         return self.layer.window()
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The inner layer's."""
+        return self.layer.pace()
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(params, state, x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
+
 
 @dataclass(frozen=True)
 class ChannelsFirst(_Transparent):
@@ -124,6 +147,14 @@ class ChannelsFirst(_Transparent):
         x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
         y = self.layer.reference(params, state, x, training=training)
         return map_inputs(lambda a: _moved(np, a, -1, 1), y)
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """Raises `ValueError`: in a stream samples come one after the other, channels last."""
+        raise ValueError(f"{self} cannot be computed a chunk at a time: samples must come with the channels last")
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Raises `ValueError`."""
+        self.pace()
 
     def flops(self, input_shape: Any) -> int:
         """The inner layer's for the channels last."""
@@ -191,14 +222,34 @@ class Frozen(_Transparent):
         own, rest = self._split(params, state, x)
         return _at_rest(self.layer).reference(own, rest, x, training=training)
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(*self._named(state, x), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(*self._named(state, x), stream, x, last=last, slots=slots)
+
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
     def _split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The inner layer's params and state."""
+        """The inner layer's params and state, of arrays that fit it."""
         self.check(params, state, x)
+        return self._named(state, x)
+
+    def _named(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
@@ -280,8 +331,31 @@ class InDtype(_Transparent):
             for name, array in after.items()
         }
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's in the type."""
+        own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
+        return self.layer.stream_init(own, rest, cast, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's in the type."""
+        own, rest, x = self._cast_all(params, state, x)
+        y, stream = self.layer.stream_step(own, rest, stream, x, last=last, slots=slots)
+        return map_inputs(self._cast, y), stream
+
     def __str__(self) -> str:
         return f"{self.layer} in {self.dtype}"
+
+    def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
+        return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}
