@@ -219,6 +219,8 @@ def _round(
 ) -> tuple[Ready | None, Ring]:
     """A step of a ring by its own chunk. It is written before it is read, so that it is written in place."""
     size, room = ring.chunk, ring.room
+    if slots is None and ring.head.ndim:
+        slots = jnp.arange(len(ring.head))
     head = ring.head if slots is None else ring.head.at[slots].get(mode="fill", fill_value=0)
     samples = _written(ring.samples, chunk, head, slots)
     if size > 1:

@@ -63,7 +63,7 @@ def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, 
 def sample_by_sample(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
     """Whether output sample t is made of the samples t of the inputs, for any length.
 
-    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(), 0)), ())
+    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
     True
     >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(1))), ())
     False
