@@ -10,7 +10,7 @@ pytestmark = [
     # Keras says so where a mask ends, and where models are called on dicts.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
     pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Exception encountered when calling Functional:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
 ]
 
 
