@@ -60,8 +60,8 @@ class Model:
     `input_shapes`, where they are known, are the shapes of one example of each of the `inputs`, without the batch axis;
     methods that need them then need no argument.
 
-    Raises `ValueError` for names that are used twice, unknown or read before they are there, for a node or an input
-    that nothing reads, and for one params key with two different layers.
+    Raises `ValueError` for names that are used twice, unknown or read before they are there, for a node that nothing
+    reads, and for one params key with two different layers. An input may be there that nothing reads.
 
     >>> from jconv.layers import Add, Conv1D
     >>> nodes = (Node("conv", Conv1D(1, 3, padding="same"), ("x",)), Node("add", Add(), ("x", "conv")))
@@ -356,7 +356,7 @@ def _check_graph(model: Model) -> None:
             raise ValueError(f"output {name!r} does not exist; the nodes are {_listed(later)}")
     if len(set(model.outputs)) != len(model.outputs):
         raise ValueError(f"outputs of the model must differ, got {model.outputs}")
-    unread = known - {name for node in model.nodes for name in node.inputs} - set(model.outputs)
+    unread = later - {name for node in model.nodes for name in node.inputs} - set(model.outputs)
     if unread:
         raise ValueError(f"nothing reads {_listed(unread)}; leave it out or make it an output")
 
