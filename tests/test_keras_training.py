@@ -481,8 +481,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
         ko.SGD,
         "bias_regularizer does not fit an array of shape .2,.: it compares two or more rows of a matrix",
     ),
-    "activity": (lambda: _small(kl.Dense(2, activity_regularizer="l2")), ko.SGD, "has an activity_regularizer"),
-    "activity layer": (lambda: _small(kl.ActivityRegularization(0.1)), ko.SGD, "has an activity_regularizer"),
 }
 
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from ..layers import InDtype, Layer
-from ..model import Model
+from ..model import Model, Tree
+from .activity import Activity, read_activity
 from .compiled_loss import CompiledLoss, read_loss, read_outputs
 from .constraints import read_constraints
 from .container import Contents, opened
@@ -22,27 +24,31 @@ from .optimizer import Rule, read_optimizer
 from .optimizer_state import Listed, filled, read_counts, read_slots, trained_arrays
 from .regularizers import Penalty, read_penalty
 from .schedules import Schedule
-from .weight_options import check_activity
 
 
 @dataclass(frozen=True)
 class Training:
     """How to go on training; see `load_training`.
 
-    `optimizer` and its `state` are for the params that `load` returns. `loss(y, target)` is the mean over a batch of
-    what the model was compiled with, `y` as `model.apply` returns it and `target` likewise: class numbers, numbers, or
-    for several outputs a dict by name. It is None where jconv cannot have it, and `why_no_loss` then says why.
-    `penalty(params)` is the sum of the layers' regularizers, zero without any; `penalty.reference` is the same in
-    NumPy. `schedule` is the learning rate as a function of the count of steps done, of which there were `steps`.
-    `name` is that of Keras's optimizer.
+    `optimizer` and its `state` are for the params that `load` returns, as it returns `model`. `objective` is what is
+    minimized, the sum of three: `loss(y, target)` is the mean over a batch of what the model was compiled with, `y` as
+    `model.apply` returns it and `target` likewise: class numbers, numbers, or for several outputs a dict by name. It is
+    None where jconv cannot have it, and `why_no_loss` then says why. `penalty(params)` is the sum of the regularizers
+    of weights and `activity(values)` that of outputs, of what `model.values` gives; zero without any, and both have a
+    `reference`, the same in NumPy.
+
+    `schedule` is the learning rate as a function of the count of steps done, of which there were `steps`. `name` is
+    that of Keras's optimizer.
     """
 
+    model: Model
     name: str
     optimizer: optax.GradientTransformation
     state: Any
     loss: CompiledLoss | None
     why_no_loss: str | None
     penalty: Penalty
+    activity: Activity
     schedule: Schedule
     steps: int
 
@@ -50,6 +56,27 @@ class Training:
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
         return float(self.schedule(self.steps))
+
+    def objective(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        key: jax.Array | None = None,
+        loss: Callable[[Any, Any], jax.Array] | None = None,
+    ) -> tuple[jax.Array, tuple[Any, Tree]]:
+        """`(value, (y, state))`: what training minimizes, a scalar, of a batch; arguments as `Model.apply` has them.
+
+        `loss` takes the place of the file's. Raises `ValueError` where there is neither, and what `apply` raises.
+        """
+        loss = loss or self.loss
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values, after = self.model.values(params, state, x, training=True, key=key)
+        y = self.model.outputs_of(values, x)
+        return loss(y, target) + self.penalty(params) + self.activity(values), (y, after)
 
 
 def load_training(
@@ -72,15 +99,11 @@ def load_training(
 
         @jax.jit
         def step(params, state, slots, x, y):
-            def objective(params):
-                output, after = model.apply(params, state, x, training=True)
-                return training.loss(output, y) + training.penalty(params), after
-
-            bars, state = jax.grad(objective, has_aux=True)(params)
+            bars, (output, state) = jax.grad(training.objective, has_aux=True)(params, state, x, y)
             updates, slots = training.optimizer.update(bars, slots, params)
             return optax.apply_updates(params, updates), state, slots
 
-    A model with layers that draw, such as Dropout, needs `model.apply(..., key=key)`; its draws are not Keras's.
+    A model with layers that draw, such as Dropout, needs `training.objective(..., key=key)`; its draws are not Keras's.
 
     Optimizers are SGD, Adam, AdamW, RMSprop, Adagrad and Lion with all their options: clipping, weight decay, moving
     averages, accumulated gradients, Keras's schedules. Constraints of weights are part of the optimizer. The state is
@@ -94,7 +117,7 @@ def load_training(
     weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
 
     Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
-    jconv does not have: other optimizers, those of Keras 2, penalties on outputs, a scaled loss in float16. A loss of
+    jconv does not have: other optimizers, those of Keras 2, a scaled loss in float16. A loss of
     the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
     """
     what = os.fspath(path)
@@ -102,19 +125,18 @@ def load_training(
         built = read_graph(contents, what, custom_layers or {})
         params, _ = read_arrays(built.root, contents)
         optimizer, loss, weights = _compiled(contents, what)
-        check_activity(built.root)
         rule = read_optimizer(optimizer, "optimizer", read_constraints(built.root))
         _check_scaling(rule, built.model)
         listed = Listed(contents)
         steps, rate = read_counts(rule, listed)
         slots = read_slots(rule, listed, trained_arrays(built.root), params)
-        penalty = read_penalty(built.root)
+        penalty, activity = read_penalty(built.root), read_activity(built.root, built.model)
     used = learning_rate if learning_rate is not None else rule.schedule or rate
     assert used is not None
     made = rule.make(used)
     state = filled(made.init(params), slots, steps, rule.accumulation)
     own, why = _loss(loss, weights, built, contents.config or {})
-    return Training(rule.name, made, state, own, why, penalty, _as_schedule(used), steps)
+    return Training(built.model, rule.name, made, state, own, why, penalty, activity, _as_schedule(used), steps)
 
 
 def _compiled(contents: Contents, what: str) -> tuple[Any, Any, Any]:
