@@ -517,8 +517,7 @@ def _set(**options: Any) -> Callable[[dict[str, Any]], None]:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
-    "Keras 2": (_set(jit_compile=True), "the option 'jit_compile' .at True. is not one that jconv has"),
-    "decay": (_set(decay=0.1), "the option 'decay'"),
+    "decay": (_set(decay=0.1), "the option 'decay' .at 0.1. is not one that jconv has"),
     "two clips": (_set(clipnorm=1.0, clipvalue=1.0), "at most one of clipnorm, global_clipnorm, clipvalue may be set"),
     "text": (_set(beta_1="0.9"), "beta_1 must be a finite number, got '0.9'"),
     "rate": (_set(learning_rate=[1]), "learning_rate must be a finite number"),

@@ -19,7 +19,8 @@ EPSILON = 1e-7
 # Of target and output, to the losses, and a mask of those that count or None.
 Formula = Callable[[jax.Array, jax.Array], jax.Array]
 Loss = Callable[[Any, Any], jax.Array]
-REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum")
+# "auto" is Keras 2's, which has each loss's function, `fn`, beside its options.
+REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "auto")
 
 
 def read_single_loss(value: Any, place: str) -> Loss:
@@ -35,7 +36,7 @@ def read_single_loss(value: Any, place: str) -> Loss:
     reduction = config.get("reduction", one_of(*REDUCTIONS), "sum_over_batch_size")
     ignored = config.get("ignore_class", optional(integer), None)
     formula = read(config)
-    check_all_read(config)
+    check_all_read(config, ("name", "fn"))
 
     def loss(y: Any, target: Any) -> jax.Array:
         y = jnp.asarray(y)
@@ -109,6 +110,8 @@ def _poisson(target: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def _cosine_similarity(config: Config) -> Formula:
+    config.get("axis", partial(_exactly, -1), -1)
+
     def unit(x: jax.Array) -> jax.Array:
         return x * jnp.minimum(jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True)), 1 / EPSILON)
 

@@ -1,7 +1,7 @@
 """The optimizer's arrays in a file into the state of its optax counterpart.
 
-The file lists them without saying what they are: the count of steps, the learning rate unless there is a schedule,
-then the slots of each array of params, in the order in which Keras lists the trained arrays of the model.
+The file lists them without saying what they are: the count of steps, the learning rate where Keras stores it, then the
+slots of each array of params, in the order in which Keras lists the trained arrays of the model.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def read_counts(rule: Rule, listed: Listed) -> tuple[int, float | None]:
     steps = listed.read((), "count of steps").item()
     if steps != int(steps) or not 0 <= steps < MOST_STEPS:
         raise KerasFileError(f"the optimizer's count of steps must be a whole number below 2**31, got {steps}")
-    if rule.schedule is not None:
-        return int(steps), None
+    if not rule.stores_rate:
+        return int(steps), rule.learning_rate
     rate = float(listed.read((), "learning rate")) if listed.count else rule.learning_rate
     if rate is None or not np.isfinite(rate):
         raise KerasFileError(f"the optimizer's learning rate must be a finite number, got {rate}")

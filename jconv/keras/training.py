@@ -86,7 +86,7 @@ def load_training(
     custom_layers: Mapping[str, Layer] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Training:
-    """The optimizer with its state, the loss and the penalty of a compiled model's file, `.keras` or `.h5` of Keras 3.
+    """The optimizer with its state, the loss and the penalties of a compiled model's file, of Keras 3 or 2.
 
     Training goes on where Keras stopped, each step by Keras's own rule::
 
@@ -117,7 +117,7 @@ def load_training(
     weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
 
     Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
-    jconv does not have: other optimizers, those of Keras 2, a scaled loss in float16. A loss of
+    jconv does not have: other optimizers, a scaled loss in float16. A loss of
     the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
     """
     what = os.fspath(path)
