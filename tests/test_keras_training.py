@@ -435,6 +435,26 @@ def test_another_learning_rate(tmp_path: Path) -> None:
     assert training.learning_rate == 0.5 and float(training.schedule(2)) == 0.25
 
 
+def test_another_optimizer(tmp_path: Path) -> None:
+    model = _small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
+    model.compile(ko.Adamax(), "mse")
+    path = _saved(model, tmp_path / "a.keras")
+    _, params, state = jconv.keras.load(path)
+    (key,) = params
+    training = jconv.keras.load_training(path, optimizer=optax.sgd(10.0))
+    assert (training.name, training.steps, training.learning_rate) == ("optax", 0, None)
+    x, y = np.ones((3, 5), "float32"), np.zeros((3, 2), "float32")
+    bars, _ = jax.grad(training.objective, has_aux=True)(params, state, x, y)
+    updates, _ = training.optimizer.update(bars, training.state, params)
+    moved = params[key]["kernel"] - 10 * bars[key]["kernel"]
+    after: Any = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(after[key]["kernel"], np.maximum(moved, 0), atol=1e-6)
+    with pytest.raises(ValueError, match="learning_rate must not be given beside an optimizer"):
+        jconv.keras.load_training(path, optimizer=optax.sgd(1.0), learning_rate=0.1)
+    training = jconv.keras.load_training(_saved(_small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
+    assert training.loss is None and training.why_no_loss == "the model was compiled without a loss"
+
+
 class OwnLoss(L.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred

@@ -122,5 +122,15 @@ def filled(state: Any, slots: Mapping[str, Any], steps: int, accumulation: int) 
     return state._replace(**changes)
 
 
+def counted(state: Any, accumulation: int) -> int:
+    """The count of steps that a state has, which may come with gradients on the way to a step; 0 for one without."""
+    fields = getattr(state, "_fields", ())
+    if "inner_opt_state" in fields:
+        return int(state.gradient_step) * accumulation + int(state.mini_step)
+    if "count" in fields:
+        return int(state.count)
+    return max((counted(part, accumulation) for part in state if isinstance(part, tuple)), default=0)
+
+
 def _count(steps: int) -> jax.Array:
     return jnp.asarray(steps, jnp.int32)
