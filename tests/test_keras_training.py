@@ -366,10 +366,17 @@ def test_losses(name: str) -> None:
     target = _targets(kind)
     theirs = given if not isinstance(given, str) else L.get(given)
     theirs = theirs if isinstance(theirs, L.Loss) else LossFunctionWrapper(theirs)
-    want, want_bar = jax.value_and_grad(lambda y: theirs(target, y))(y)
-    value, bar = jax.value_and_grad(lambda y: read_single_loss(serialized, "loss")(y, target))(y)
+    want, want_bar = jax.jit(jax.value_and_grad(lambda y: theirs(target, y)))(y)
+    loss = read_single_loss(serialized, "loss")
+    value, bar = jax.jit(jax.value_and_grad(lambda y: loss(y, target)))(y)
     assert float(value) == pytest.approx(float(want), rel=1e-6)
     assert deviation(bar, want_bar) < 1e-6
+    assert loss.reference(y, target) == pytest.approx(float(want), rel=1e-5)
+    # A derivative to the last digit, by an imaginary step.
+    ray = np.random.default_rng(2).standard_normal(y.shape)
+    with jax.enable_x64(True):
+        exact = float(np.vdot(jax.jit(jax.grad(lambda y: loss(y, target)))(y.astype(float)), ray))
+    assert loss.reference(y + 1e-30j * ray, target).imag / 1e-30 == pytest.approx(exact, rel=1e-12, abs=1e-14)
 
 
 def test_a_column_and_a_row_of_numbers() -> None:

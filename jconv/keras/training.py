@@ -83,6 +83,26 @@ class Training:
         y = self.model.outputs_of(values, x)
         return loss(y, target) + self.penalty(params) + self.activity(values), (y, after)
 
+    def objective_reference(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        loss: Callable[[Any, Any], Any] | None = None,
+    ) -> Any:
+        """The value of `objective` in NumPy, in float64, or complex128 where an argument is complex.
+
+        `loss`, in NumPy too, takes the place of the file's. Raises as `objective` does.
+        """
+        loss = loss or (None if self.loss is None else self.loss.reference)
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values = self.model.reference_values(params, state, x, training=True)
+        total = self.penalty.reference(params) + self.activity.reference(values)
+        return loss(self.model.outputs_of(values, x), target) + total
+
 
 def load_training(
     path: str | os.PathLike[str],
