@@ -127,7 +127,7 @@ class Model:
         not fit, naming the node, and for params or state that the model does not have.
         """
         values, state = self.values(params, state, x, training=training, key=key)
-        return self._outputs(values, x), state
+        return self.outputs_of(values, x), state
 
     def values(
         self,
@@ -152,13 +152,25 @@ class Model:
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """`apply`'s `y` in NumPy, in float64, or complex128 where an argument is complex."""
+        return self.outputs_of(self.reference_values(params, state, x, training=training), x)
+
+    def reference_values(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
+    ) -> dict[str, Any]:
+        """As `reference`, but every node's value by its name."""
         self._check_keys(params, state)
         values = self.named(x)
         for node in self.nodes:
             own = params.get(node.key, {}), state.get(node.key, {})
             with at(node.name):
                 values[node.name] = node.layer.reference(*own, _read(node, values), training=training)
-        return self._outputs(values, x)
+        return {node.name: values[node.name] for node in self.nodes}
+
+    def outputs_of(self, values: Mapping[str, Any], x: Any) -> Any:
+        """`apply`'s `y` of the `values` of all nodes for an input `x`: an array, or for several outputs a dict."""
+        values = {**self.named(x), **values}
+        named = {name: values[name] for name in self.outputs}
+        return named[self.outputs[0]] if len(self.outputs) == 1 else named
 
     def stream_init(
         self,
@@ -282,11 +294,6 @@ class Model:
         if set(x) != set(self.inputs):
             raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {_listed(x)}")
         return dict(x)
-
-    def _outputs(self, values: Mapping[str, Any], x: Any) -> Any:
-        values = {**self.named(x), **values}
-        named = {name: values[name] for name in self.outputs}
-        return named[self.outputs[0]] if len(self.outputs) == 1 else named
 
     def _check_keys(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         known = {node.key for node in self.nodes}
