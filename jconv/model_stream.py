@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +30,27 @@ Paces = dict[str, Any]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Stream:
-    """What a network keeps between chunks.
+    """What a network keeps between chunks: arrays, and how they belong together.
+
+    One flat tuple, because a call of a compiled step pays for every Python object that its arguments and results are
+    made of, and for a small network that is a good part of a step.
+    """
+
+    arrays: tuple[jax.Array, ...]
+    structure: Any = field(metadata={"static": True})
+
+    @property
+    def parts(self) -> Parts:
+        """The same with names."""
+        return jax.tree.unflatten(self.structure, self.arrays)
+
+
+class Parts(NamedTuple):
+    """What a stream's arrays are.
 
     `kept` has what each layer keeps, by its node's name; `waiting`, by the name of a node that reads several, the
-    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None; `heads`
-    where each ring of `kept` is written next, in one array, since each array of its own costs a call a microsecond.
+    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None. `heads`,
+    (..., number of rings), is where the rings in `kept` are written next, in their order.
     """
 
     kept: dict[str, Any]
@@ -143,7 +159,7 @@ def begin(
             raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
         values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
     kept: dict[str, Any] = {}
-    waiting: dict[str, tuple[None, ...]] = {}
+    waiting: dict[str, tuple[jax.Array | None, ...]] = {}
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
@@ -192,7 +208,7 @@ def step(
     values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
     rates = ratios(model)
     named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
-    kept, waiting = unpacked(stream), dict(stream.waiting)
+    kept, waiting = unpacked(stream)
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
@@ -241,22 +257,25 @@ def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax
 
 
 def packed(kept: dict[str, Any], waiting: dict[str, Any]) -> Stream:
-    """A stream with the heads of all rings in one array."""
+    """A stream, with the heads of all rings in one array."""
     heads = [ring.head for ring in _rings(kept)]
     without = jax.tree.map(
         lambda one: replace(one, head=None) if isinstance(one, Ring) else one, kept, is_leaf=_is_ring
     )
-    return Stream(without, waiting, jnp.stack(heads, axis=-1) if heads else None)
+    parts = Parts(without, waiting, jnp.stack(heads, axis=-1) if heads else None)
+    arrays, structure = jax.tree.flatten(parts)
+    return Stream(tuple(arrays), structure)
 
 
-def unpacked(stream: Stream) -> dict[str, Any]:
-    """What the layers keep, each ring with its head."""
-    number = iter(range(len(_rings(stream.kept))))
+def unpacked(stream: Stream) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the layers keep, each ring with its head, and what waits."""
+    parts = stream.parts
+    number = iter(range(len(_rings(parts.kept))))
 
     def whole(one: Any) -> Any:
-        return replace(one, head=jnp.asarray(stream.heads)[..., next(number)]) if isinstance(one, Ring) else one
+        return replace(one, head=jnp.asarray(parts.heads)[..., next(number)]) if isinstance(one, Ring) else one
 
-    return jax.tree.map(whole, stream.kept, is_leaf=_is_ring)
+    return jax.tree.map(whole, parts.kept, is_leaf=_is_ring), dict(parts.waiting)
 
 
 def _rings(kept: dict[str, Any]) -> list[Ring]:

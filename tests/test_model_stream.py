@@ -193,7 +193,7 @@ def test_branches_wait_for_each_other() -> None:
     params, state = drawn(model)
     stream = model.stream_init(params, state, (2,))
     _, stream = model.stream_step(params, state, stream, jnp.ones((2, 6, 4)))
-    assert [None if a is None else a.shape[1] for a in stream.waiting["both"]] == [3, None, 4]
+    assert [None if a is None else a.shape[1] for a in stream.parts.waiting["both"]] == [3, None, 4]
 
 
 def test_a_u_net() -> None:
