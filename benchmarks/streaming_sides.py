@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .cores import cores
 from .streaming_networks import Array, Conv, Network
 
 Step = Callable[[Array], Any]
@@ -39,8 +40,7 @@ def stream(network: Network, batch: int, chunk: int, form: str = "auto") -> Step
     def call(x: Array) -> Any:
         nonlocal kept
         y, kept = step(params, kept, x)
-        jax.block_until_ready((y, kept))
-        return y
+        return jax.block_until_ready(y)
 
     return call
 
@@ -55,8 +55,7 @@ def slotted(network: Network, batch: int, chunk: int) -> Step:
     def call(x: Array) -> Any:
         nonlocal kept
         y, kept = step(params, kept, x)
-        jax.block_until_ready((y, kept))
-        return y
+        return jax.block_until_ready(y)
 
     return call
 
@@ -75,8 +74,7 @@ def window(network: Network, batch: int, chunk: int) -> Step:
     def call(x: Array) -> Any:
         nonlocal past
         y, past = step(params, past, x)
-        jax.block_until_ready((y, past))
-        return y
+        return jax.block_until_ready(y)
 
     return call
 
@@ -112,8 +110,7 @@ def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
     def call(x: Array) -> Any:
         nonlocal kept
         y, kept = step(variables, kept, x)
-        jax.block_until_ready((y, kept))
-        return y
+        return jax.block_until_ready(y)
 
     return call
 
@@ -143,6 +140,7 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     """PyTorch: for each convolution the last samples, kept by hand, in front of the chunk."""
     import torch as pt  # pyright: ignore[reportMissingImports]
 
+    pt.set_num_threads(cores())
     functional = pt.nn.functional
     after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
 
