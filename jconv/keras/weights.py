@@ -21,6 +21,7 @@ from .container import Arrays
 from .errors import KerasFileError, spoken_at
 from .hdf5 import Hdf5Arrays
 from .kind import names_to_paths
+from .layer_order import listed
 from .nested import Nested
 from .parts import Part
 
@@ -71,17 +72,18 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     layers = dict.fromkeys(file.texts("layer_names", group))
     lists = {name: file.texts("weight_names", f"{above}{name}") for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
-    parts = [part for part in root.parts if _variables(part)]
+    parts = [part for part in root.parts if any(map(_wanted, part.leaves()))]
     if len(stored) != len(parts):
         raise KerasFileError(f"the file has arrays for {len(stored)} layers, and its model has {len(parts)} with some")
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
-        variables = _variables(part)
+        with spoken_at(part.place):
+            variables = listed(part, names)
         if len(variables) != len(names):
             raise KerasFileError(f"{part.place}: the file has {len(names)} arrays, and the layer {len(variables)}")
         found: dict[str, dict[str, Any]] = {}
-        for (leaf, own, _), path in zip(variables, names, strict=True):
+        for (leaf, own), path in zip(variables, names, strict=True):
             found.setdefault(leaf.key, {})[own] = file.read(f"{above}{name}/{path}")
         for leaf in part.leaves():
             if leaf.key in found:
@@ -117,16 +119,6 @@ def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
 def _is_below(path: str, folders: set[str]) -> bool:
     """Whether a path leads through one of the folders."""
     return any(path[: match.start()] in folders for match in re.finditer("/", path))
-
-
-def _variables(part: Part) -> list[tuple[Part, str, bool]]:
-    """`(layer, array, whether it is trained)` in the order of a Keras 2 file: the trained ones first."""
-    found = []
-    for leaf in part.leaves():
-        wanted = _wanted(leaf)
-        trained = leaf.layer.param_shapes(leaf.input_shape) if leaf.layer else {}
-        found += [(leaf, name, name in trained) for name in wanted]
-    return [v for v in found if v[2]] + [v for v in found if not v[2]]
 
 
 def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], params: Tree, state: Tree) -> None:
