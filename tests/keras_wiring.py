@@ -123,6 +123,22 @@ def dicts() -> Any:
     return keras.Model({"q": p, "p": q}, kl.Concatenate()(outputs))
 
 
+def shared() -> Any:
+    """A layer and a model that are in two models: Keras stores their arrays once, where it meets them first."""
+    dense, conv = kl.Dense(3), inner(kl.Conv1D(3, 1))
+    one = keras.Sequential([keras.Input((4, 3)), dense, kl.BatchNormalization()])
+    other = inner(lambda x: kl.Dense(3)(conv(dense(x))))
+    x = keras.Input((4, 3), name="x")
+    return keras.Model(x, kl.Add()([one(x), other(conv(x)), other(x)]))
+
+
+def output_dict() -> Any:
+    """Outputs by names that are not the layers', in an order that is not theirs."""
+    x = keras.Input((4, 3), name="x")
+    y = inner(lambda x: kl.BatchNormalization()(kl.Dense(3)(x)))(x)
+    return keras.Model(x, {"z": kl.Dense(2)(y), "y": kl.Dense(2)(y), "w": y})
+
+
 def frozen(layer: Any) -> Any:
     """The layer frozen after it was made, which freezes what is in it too."""
     layer.trainable = False
@@ -173,6 +189,8 @@ WIRING = {
         unread,
         unread_outputs,
         dicts,
+        shared,
+        output_dict,
         frozen_wrappers,
         frozen_in_models,
     )

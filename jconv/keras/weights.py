@@ -41,19 +41,20 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     used: set[str] = set()
     params: Tree = {}
     state: Tree = {}
+    _share_folders(root.leaves(), {*stored, *renamed})
     for part in root.leaves():
-        wanted = _wanted(part)
-        if not wanted:
+        shapes = wanted(part)
+        if not shapes:
             continue
         found = {}
         with spoken_at(part.place):
             copies = copies_of(part.layer, part.kind)
-            paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
+            paths = names_to_paths(list(shapes), folders_of(part.layer, part.kind), copies)
         for name, path in paths.items():
             whole = f"{part.folder}/{path}"
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
-        _place(part, found, wanted, params, state)
+        place(part, found, shapes, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = {part.folder for part in root.leaves() if part.kind is not None}
@@ -61,6 +62,18 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
+
+
+def _share_folders(leaves: list[Part], paths: set[str]) -> None:
+    """Give a layer that Keras met again in another model, and did not store again, the folder that it has."""
+    present = {path[: match.start()] for path in paths for match in re.finditer("/", path)}
+    folders: dict[tuple[str, str], str] = {}
+    for leaf in leaves:
+        if leaf.folder in present:
+            folders.setdefault((leaf.class_name, leaf.name), leaf.folder)
+    for leaf in leaves:
+        if leaf.folder not in present and leaf.kind is not None:
+            leaf.folder = folders.get((leaf.class_name, leaf.name), leaf.folder)
 
 
 def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
@@ -72,7 +85,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     layers = dict.fromkeys(file.texts("layer_names", group))
     lists = {name: file.texts("weight_names", f"{above}{name}") for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
-    parts = [part for part in root.parts if any(map(_wanted, part.leaves()))]
+    parts = [part for part in root.parts if any(map(wanted, part.leaves()))]
     if len(stored) != len(parts):
         raise KerasFileError(f"the file has arrays for {len(stored)} layers, and its model has {len(parts)} with some")
     params: Tree = {}
@@ -87,7 +100,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
             found.setdefault(leaf.key, {})[own] = file.read(f"{above}{name}/{path}")
         for leaf in part.leaves():
             if leaf.key in found:
-                _place(leaf, found[leaf.key], _wanted(leaf), params, state)
+                place(leaf, found[leaf.key], wanted(leaf), params, state)
     return params, state
 
 
@@ -108,7 +121,8 @@ def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
     return {} if kind is None else dict(kind.copies(bare(layer)))
 
 
-def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
+def wanted(part: Part) -> dict[str, tuple[int, ...]]:
+    """The shapes of a layer's arrays, those that are trained first."""
     if part.layer is None:
         return {}
     shape = part.input_shape
@@ -121,15 +135,15 @@ def _is_below(path: str, folders: set[str]) -> bool:
     return any(path[: match.start()] in folders for match in re.finditer("/", path))
 
 
-def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], params: Tree, state: Tree) -> None:
+def place(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
     """Put a layer's arrays into params and state, each of the shape that the layer needs."""
     assert part.layer is not None
     trained = part.layer.param_shapes(part.input_shape)
     own: dict[str, dict[str, jax.Array]] = {"params": {}, "state": {}}
     for name, array in found.items():
-        if tuple(array.shape) != tuple(wanted[name]):
+        if tuple(array.shape) != tuple(shapes[name]):
             raise KerasFileError(
-                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(wanted[name])}, the file "
+                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(shapes[name])}, the file "
                 f"has {shortened(array.shape)}"
             )
         own["params" if name in trained else "state"][name] = _array(array, part)
