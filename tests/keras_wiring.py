@@ -90,6 +90,8 @@ def inner_masks() -> Any:
         mean(attend([embedded(q), embedded(v)], mask=[m != 0, None])),
         mean(attend([embedded(q), embedded(v)], mask=[m != 0, n != 0])),
         mean(keras.Sequential([kl.Dense(2)])(embedded(q))),
+        mean(kl.SpectralNormalization(kl.Dense(2))(embedded(q))),
+        mean(kl.SpectralNormalization(kl.Conv1D(2, 1))(embedded(q))),
     ]
     return keras.Model(inputs, outputs)
 
