@@ -72,6 +72,19 @@ def save(model: Any, path: Path) -> Path:
     return path
 
 
+def save_weights(model: Any, path: Path) -> Path:
+    """Save as Keras does, which warns of its own conversion of arrays."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_weights(path)
+    return path
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two trees are the same, array by array."""
+    return jax.tree.structure(a) == jax.tree.structure(b) and jax.tree.all(jax.tree.map(np.array_equal, a, b))
+
+
 def deviation(a: Any, b: Any, floor: float = 0.0) -> float:
     """The greatest difference, by the scale of `b`, which is at least `floor`."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)

@@ -90,6 +90,8 @@ def inner_masks() -> Any:
         mean(attend([embedded(q), embedded(v)], mask=[m != 0, None])),
         mean(attend([embedded(q), embedded(v)], mask=[m != 0, n != 0])),
         mean(keras.Sequential([kl.Dense(2)])(embedded(q))),
+        mean(kl.SpectralNormalization(kl.Dense(2))(embedded(q))),
+        mean(kl.SpectralNormalization(kl.Conv1D(2, 1))(embedded(q))),
     ]
     return keras.Model(inputs, outputs)
 
@@ -123,7 +125,75 @@ def dicts() -> Any:
     return keras.Model({"q": p, "p": q}, kl.Concatenate()(outputs))
 
 
+def shared() -> Any:
+    """A layer and a model that are in two models: Keras stores their arrays once, where it meets them first."""
+    dense, conv = kl.Dense(3), inner(kl.Conv1D(3, 1))
+    one = keras.Sequential([keras.Input((4, 3)), dense, kl.BatchNormalization()])
+    other = inner(lambda x: kl.Dense(3)(conv(dense(x))))
+    x = keras.Input((4, 3), name="x")
+    return keras.Model(x, kl.Add()([one(x), other(conv(x)), other(x)]))
+
+
+def output_dict() -> Any:
+    """Outputs by names that are not the layers', in an order that is not theirs."""
+    x = keras.Input((4, 3), name="x")
+    y = inner(lambda x: kl.BatchNormalization()(kl.Dense(3)(x)))(x)
+    return keras.Model(x, {"z": kl.Dense(2)(y), "y": kl.Dense(2)(y), "w": y})
+
+
+def frozen(layer: Any) -> Any:
+    """The layer frozen after it was made, which freezes what is in it too."""
+    layer.trainable = False
+    return layer
+
+
+MADE_FROZEN: dict[str, Any] = {"trainable": False}
+
+
+def frozen_wrappers() -> Any:
+    """In `.h5` what is frozen comes in another order."""
+    x = keras.Input((4, 3), name="x")
+    outputs = [
+        kl.SpectralNormalization(kl.Dense(2), **MADE_FROZEN)(x),
+        kl.SpectralNormalization(frozen(kl.Conv1D(2, 1)))(x),
+        kl.TimeDistributed(kl.SpectralNormalization(kl.Dense(2), **MADE_FROZEN))(x),
+        kl.TimeDistributed(frozen(kl.SpectralNormalization(kl.Dense(2))))(x),
+        kl.TimeDistributed(kl.SpectralNormalization(kl.Dense(2)), **MADE_FROZEN)(x),
+        kl.Bidirectional(frozen(kl.GRU(1, **SEQUENCES)), backward_layer=kl.GRU(1, go_backwards=True, **SEQUENCES))(x),
+    ]
+    return keras.Model(x, kl.Concatenate()(outputs))
+
+
+def frozen_in_models() -> Any:
+    x = keras.Input((4, 3), name="x")
+    late = keras.Sequential([keras.Input((4, 3)), kl.Bidirectional(kl.GRU(1, **SEQUENCES)), kl.Dense(2)])
+    frozen(late.layers[0])
+    part = keras.Sequential([keras.Input((4, 3)), kl.BatchNormalization(), kl.Dense(2)])
+    frozen(part).layers[0].trainable = True
+    outputs = [
+        late(x),
+        part(x),
+        keras.Sequential([kl.Bidirectional(kl.GRU(1, **SEQUENCES), **MADE_FROZEN), kl.Dense(2)])(x),
+        keras.Sequential([kl.BatchNormalization(), kl.Dense(2)], **MADE_FROZEN)(x),
+        keras.Sequential([kl.SpectralNormalization(kl.Dense(2), **MADE_FROZEN), kl.BatchNormalization()])(x),
+        inner(lambda x: kl.MultiHeadAttention(1, 2, **MADE_FROZEN)(kl.Dense(3)(x), x))(x),
+    ]
+    return keras.Model(x, kl.Concatenate()(outputs))
+
+
 WIRING = {
     function.__name__: function
-    for function in (attention_masks, heads_masks, recurrent_masks, inner_masks, unread, unread_outputs, dicts)
+    for function in (
+        attention_masks,
+        heads_masks,
+        recurrent_masks,
+        inner_masks,
+        unread,
+        unread_outputs,
+        dicts,
+        shared,
+        output_dict,
+        frozen_wrappers,
+        frozen_in_models,
+    )
 }

@@ -1,7 +1,6 @@
 """The forms that a Keras file has besides the zipped archive: a folder, arrays as npz, arrays in another file."""
 
 import io
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 from keras.src.saving import saving_lib
-from keras_files import randomize, save
+from keras_files import randomize, same, save, save_weights
 
 import jconv.keras
 from jconv import layers as jl
@@ -26,18 +25,6 @@ def made() -> Any:
     model = keras.Model(x, kl.Dense(2)(inner(kl.Conv1D(4, 3, padding="same")(x))))
     randomize(model)
     return model
-
-
-def save_weights(model: Any, path: Path) -> Path:
-    """Save as Keras does, which warns of its own conversion of arrays."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.save_weights(path)
-    return path
-
-
-def same(a: Any, b: Any) -> bool:
-    return jax.tree.structure(a) == jax.tree.structure(b) and jax.tree.all(jax.tree.map(np.array_equal, a, b))
 
 
 def test_an_unzipped_folder(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """Files of models that are wired in Keras's ways: outputs from both kinds of file, and the way back into Keras."""
 
+from pathlib import Path
+
 import keras
 import pytest
-from keras_files import check_outputs, randomize
+from keras_files import check_outputs, randomize, same, save, save_weights
 from keras_wiring import WIRING
+
+import jconv.keras
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compile", "quick_weights"),
@@ -12,6 +16,17 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
     pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
 ]
+
+
+def test_arrays_alone(tmp_path: Path) -> None:
+    """Those of either kind of file go to the layers of their names, whatever the outputs are called."""
+    keras.utils.clear_session()
+    model = WIRING["output_dict"]()
+    randomize(model)
+    ours, *wanted = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    for path in (save_weights(model, tmp_path / "a.weights.h5"), save(model, tmp_path / "a.h5"), tmp_path / "a.keras"):
+        assert same(jconv.keras.load_weights(path, ours), tuple(wanted)), path
+        assert same(jconv.keras.load(tmp_path / "a.keras", weights=path)[1:], tuple(wanted)), path
 
 
 @pytest.mark.parametrize("name", WIRING)

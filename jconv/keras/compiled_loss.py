@@ -87,7 +87,7 @@ def read_outputs(config: Mapping[str, Any], names: tuple[str, ...]) -> Outputs:
         last = inner.get("layers", [{}])[-1].get("config", {}).get("name", names[0])
         return Outputs(names, (str(last),))
     refs = read_refs(inner["output_layers"], "config.output_layers")
-    named = refs.items() if isinstance(refs, dict) else [(None, refs)]
+    named = sorted(refs.items()) if isinstance(refs, dict) else [(None, refs)]
     known = [key or ref.layer for key, tree in named for ref in _flat(tree)]
     return Outputs(names, tuple(known))
 

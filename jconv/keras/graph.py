@@ -353,8 +353,8 @@ def _flat(tree: Any) -> list[Any]:
 
 
 def _in_order(outputs: Any) -> list[tuple[str | None, str]]:
-    """`(key, value)` of every output, the key that of a dict of them."""
-    named = outputs.items() if isinstance(outputs, dict) else [(None, outputs)]
+    """`(key, value)` of every output as Keras counts them, the key that of a dict of them."""
+    named = sorted(outputs.items()) if isinstance(outputs, dict) else [(None, outputs)]
     return [(key, value) for key, tree in named for value in _flat(tree)]
 
 

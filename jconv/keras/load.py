@@ -13,7 +13,7 @@ from .errors import KerasFileError
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
 from .parts import Part
-from .weights import read_by_folder, read_by_layer
+from .weights import place, read_by_folder, read_by_layer, wanted
 from .write_config import write_model
 
 MAX_BYTES = 4 * 2**30
@@ -54,8 +54,8 @@ def load_weights(
 ) -> tuple[Tree, Tree]:
     """`(params, state)` for a model, from a `.weights.h5`, or another file, of a Keras model with the same layers.
 
-    Layers are found by the model's names for them, and where the file has no names of layers, by Keras's order.
-    `input_shape` is as for `save`.
+    Layers are found by the model's names for them, and where these are not the file's, by Keras's order. A file of a
+    whole model is read as that model. `input_shape` is as for `save`.
 
     Raises `KerasFileError` for a layer that the file does not have, or has with other arrays.
     """
@@ -64,9 +64,32 @@ def load_weights(
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
-            for part in parts if set(folders) >= {part.key for part in parts} else ():
-                part.folder = folders[part.key]
+            stored = [part for part in parts if wanted(part)]
+            if set(folders) >= {part.key for part in stored}:
+                for part in stored:
+                    part.folder = folders[part.key]
+        elif contents.config is not None:
+            return _by_name(root, contents) or read_arrays(root, contents)
         return read_arrays(root, contents)
+
+
+def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
+    """What the model of a whole file has under the names of the parts of `root`; None where it has not all of them."""
+    try:
+        built = build(contents.config or {}, {})
+    except KerasFileError:
+        # Its arrays may fit all the same, as where a layer of the user's is in it.
+        return None
+    trees = read_arrays(built.root, contents)
+    params: Tree = {}
+    state: Tree = {}
+    for part in root.parts:
+        shapes = wanted(part)
+        found = {name: array for tree in trees for name, array in tree.get(part.key, {}).items()}
+        if set(found) != set(shapes):
+            return None
+        place(part, found, shapes, params, state)
+    return params, state
 
 
 def read_graph(contents: Contents, what: str, custom_layers: Mapping[str, Layer]) -> Built:

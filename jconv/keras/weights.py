@@ -21,6 +21,7 @@ from .container import Arrays
 from .errors import KerasFileError, spoken_at
 from .hdf5 import Hdf5Arrays
 from .kind import names_to_paths
+from .layer_order import listed
 from .nested import Nested
 from .parts import Part
 
@@ -40,19 +41,20 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     used: set[str] = set()
     params: Tree = {}
     state: Tree = {}
+    _share_folders(root.leaves(), {*stored, *renamed})
     for part in root.leaves():
-        wanted = _wanted(part)
-        if not wanted:
+        shapes = wanted(part)
+        if not shapes:
             continue
         found = {}
         with spoken_at(part.place):
             copies = copies_of(part.layer, part.kind)
-            paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
+            paths = names_to_paths(list(shapes), folders_of(part.layer, part.kind), copies)
         for name, path in paths.items():
             whole = f"{part.folder}/{path}"
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
-        _place(part, found, wanted, params, state)
+        place(part, found, shapes, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = {part.folder for part in root.leaves() if part.kind is not None}
@@ -60,6 +62,18 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
+
+
+def _share_folders(leaves: list[Part], paths: set[str]) -> None:
+    """Give a layer that Keras met again in another model, and did not store again, the folder that it has."""
+    present = {path[: match.start()] for path in paths for match in re.finditer("/", path)}
+    folders: dict[tuple[str, str], str] = {}
+    for leaf in leaves:
+        if leaf.folder in present:
+            folders.setdefault((leaf.class_name, leaf.name), leaf.folder)
+    for leaf in leaves:
+        if leaf.folder not in present and leaf.kind is not None:
+            leaf.folder = folders.get((leaf.class_name, leaf.name), leaf.folder)
 
 
 def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
@@ -71,21 +85,22 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     layers = dict.fromkeys(file.texts("layer_names", group))
     lists = {name: file.texts("weight_names", f"{above}{name}") for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
-    parts = [part for part in root.parts if _variables(part)]
+    parts = [part for part in root.parts if any(map(wanted, part.leaves()))]
     if len(stored) != len(parts):
         raise KerasFileError(f"the file has arrays for {len(stored)} layers, and its model has {len(parts)} with some")
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
-        variables = _variables(part)
+        with spoken_at(part.place):
+            variables = listed(part, names)
         if len(variables) != len(names):
             raise KerasFileError(f"{part.place}: the file has {len(names)} arrays, and the layer {len(variables)}")
         found: dict[str, dict[str, Any]] = {}
-        for (leaf, own, _), path in zip(variables, names, strict=True):
+        for (leaf, own), path in zip(variables, names, strict=True):
             found.setdefault(leaf.key, {})[own] = file.read(f"{above}{name}/{path}")
         for leaf in part.leaves():
             if leaf.key in found:
-                _place(leaf, found[leaf.key], _wanted(leaf), params, state)
+                place(leaf, found[leaf.key], wanted(leaf), params, state)
     return params, state
 
 
@@ -106,7 +121,8 @@ def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
     return {} if kind is None else dict(kind.copies(bare(layer)))
 
 
-def _wanted(part: Part) -> dict[str, tuple[int, ...]]:
+def wanted(part: Part) -> dict[str, tuple[int, ...]]:
+    """The shapes of a layer's arrays, those that are trained first."""
     if part.layer is None:
         return {}
     shape = part.input_shape
@@ -119,25 +135,15 @@ def _is_below(path: str, folders: set[str]) -> bool:
     return any(path[: match.start()] in folders for match in re.finditer("/", path))
 
 
-def _variables(part: Part) -> list[tuple[Part, str, bool]]:
-    """`(layer, array, whether it is trained)` in the order of a Keras 2 file: the trained ones first."""
-    found = []
-    for leaf in part.leaves():
-        wanted = _wanted(leaf)
-        trained = leaf.layer.param_shapes(leaf.input_shape) if leaf.layer else {}
-        found += [(leaf, name, name in trained) for name in wanted]
-    return [v for v in found if v[2]] + [v for v in found if not v[2]]
-
-
-def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], params: Tree, state: Tree) -> None:
+def place(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
     """Put a layer's arrays into params and state, each of the shape that the layer needs."""
     assert part.layer is not None
     trained = part.layer.param_shapes(part.input_shape)
     own: dict[str, dict[str, jax.Array]] = {"params": {}, "state": {}}
     for name, array in found.items():
-        if tuple(array.shape) != tuple(wanted[name]):
+        if tuple(array.shape) != tuple(shapes[name]):
             raise KerasFileError(
-                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(wanted[name])}, the file "
+                f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(shapes[name])}, the file "
                 f"has {shortened(array.shape)}"
             )
         own["params" if name in trained else "state"][name] = _array(array, part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Embedding, Layer, SpectralNormalization
+from ...layers.nesting import core
 from ..config import Config, as_dict, integer
 from ..kind import Kind, ReadLayer, WriteLayer
 
@@ -23,6 +24,15 @@ def _copies(layer: SpectralNormalization) -> dict[str, str]:
     return {"vars/0": "layer/embeddings" if isinstance(layer.layer, Embedding) else "layer/kernel"}
 
 
+def _mask(layer: SpectralNormalization) -> str:
+    """Keras calls the layer inside as any other, so its output has the mask that it would have alone."""
+    # This has the table of kinds, of which this is a part.
+    from ..write_config import BY_LAYER
+
+    kind = BY_LAYER.get(type(core(layer.layer)))
+    return "on" if kind is not None and kind.mask == "on" else "stop"
+
+
 KINDS = (
     Kind(
         "SpectralNormalization",
@@ -31,5 +41,6 @@ KINDS = (
         read=_read,
         write=_write,
         copies=_copies,
+        mask=_mask,
     ),
 )
