@@ -37,7 +37,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 
 def _network(several: bool) -> Any:
-    """Penalties on weights and outputs, and constraints; with `several` also what is more than one layer after another."""
+    """Penalties on weights and outputs, and constraints; with `several` also what is no chain of layers."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 2))
     h = kl.Conv1D(3, 3, activation="tanh", kernel_regularizer=R.L2(0.05), activity_regularizer=R.L2(0.1))(x)

@@ -55,6 +55,11 @@ class CompiledLoss:
         """Of each output that has a loss, whether its targets are class numbers and not a number for each."""
         return tuple(term.loss.takes_classes for term in self.terms)
 
+    @property
+    def name(self) -> str:
+        """The names of the outputs' losses."""
+        return ", ".join(term.loss.name for term in self.terms)
+
     def _sum(self, which: Callable[[Loss], Callable[[Any, Any], Any]], y: Any, target: Any) -> Any:
         if len(self.names) == 1:
             y, target = {self.names[0]: y}, {self.names[0]: target}
