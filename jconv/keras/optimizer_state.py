@@ -104,7 +104,8 @@ def read_slots(
         for key, name, shape in order:
             for slot in group:
                 array = listed.read(shape, f"{slot} of {key} {name}")
-                slots.setdefault(slot, {}).setdefault(key, {})[name] = jnp.asarray(array, params[key][name].dtype)
+                if key in params:
+                    slots.setdefault(slot, {}).setdefault(key, {})[name] = jnp.asarray(array, params[key][name].dtype)
     return slots
 
 

@@ -56,7 +56,7 @@ def attached(root: Part, suffix: str) -> list[Attached]:
     Raises `KerasFileError` for an option of arrays that jconv does not know.
     """
     found = []
-    for part in root.leaves():
+    for part in (leaf for leaf in root.leaves() if leaf.used):
         assert part.layer is not None
         with spoken_at(part.place):
             shapes = part.layer.param_shapes(part.input_shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, conv, reference
+from .. import activations, activations_numpy, conv, reference
+from ..activations_numpy import ALONG_LAST
 from ..geometry import Padding, check_positive, make_geometry, pad_amounts
 from ..planner import check_algorithm
 from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
@@ -28,6 +29,7 @@ class ConvLSTM1D(Recurrent):
     An `LSTM` whose products are convolutions along the length: of the input at a time, with `stride`, `padding` and
     `dilation` as in `jconv.conv1d`, and of the state, with none of them and `"same"` padding. With `data_format`
     `"channels_first"` the last two axes of the sequence, the states and the outputs are swapped; the arrays are not.
+    As in Keras, an activation along the last axis, such as `"softmax"`, then goes along the length.
     Params `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters, 4 * filters) and
     `bias` (4 * filters,). The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32.
 
@@ -127,7 +129,7 @@ class ConvLSTM1D(Recurrent):
         h, c = states
         of_h = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
         z = [a + b for a, b in zip(x, of_h, strict=True)]
-        return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
+        return lstm_step(z, c, *self._functions(activations.resolve))
 
     def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:
         """The convolution; each gate's share of the kernel sees `x` with its own drop."""
@@ -141,4 +143,13 @@ class ConvLSTM1D(Recurrent):
         bias = params.get("bias", np.zeros(4 * self.filters))
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
-        return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)
+        return numpy_lstm_step(z, c, *self._functions(activations_numpy.resolve))
+
+    def _functions(self, resolve: Callable[[Any], Callable[[Any], Any]]) -> tuple[Callable[[Any], Any], ...]:
+        """The activations; along the last axis Keras has the length where channels come first."""
+        given = (self.activation, self.recurrent_activation)
+        functions = tuple((resolve(activation), activation in ALONG_LAST) for activation in given)
+        return tuple(
+            (lambda x, act=function: self._turned(act(self._turned(x)))) if along else function
+            for function, along in functions
+        )

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from .. import conv, reference
+from .. import conv, reference, streaming
 from ..activations import resolve
 from ..geometry import (
     PADDING_MODES,
@@ -25,6 +25,8 @@ from ..geometry import (
     reach,
     transposed_geometry,
 )
+from ..history import Form
+from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
@@ -85,6 +87,34 @@ class _Convolution(Layer):
     def window(self) -> Window | None:
         """`((kernel_size - 1) * dilation + 1, stride)`."""
         return reach(self.kernel_size, self.dilation), self.stride
+
+    def pace(self) -> Pace:
+        """The convolution's."""
+        with speaking_for(self):
+            return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The state of `jconv.streaming.init`."""
+        kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
+        with speaking_for(self):
+            return streaming.init(params, x.shape[:-2], dtype=x.dtype, **kept, **self._streamed())
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """`jconv.streaming.step`."""
+        with speaking_for(self):
+            return streaming.step(params, stream, x, last=last, slots=slots, **self._streamed())
+
+    def _streamed(self) -> dict[str, Any]:
+        return {"convolution": type(self).function, **self._options(), "algorithm": self.algorithm}
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
@@ -249,6 +279,17 @@ class Conv1DTranspose(_Convolution):
         """
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
+
+    def pace(self) -> Pace:
+        """The transposed convolution's."""
+        with speaking_for(self):
+            return transposed_pace(
+                self.kernel_size,
+                stride=self.stride,
+                padding=self.padding,
+                output_padding=self.output_padding,
+                dilation=self.dilation,
+            )
 
     def _check_padding(self) -> None:
         # One sample may be too short for much cropping, so check the options on a length that never is.

@@ -1,4 +1,4 @@
-"""Layers around a layer that leave its meaning and the names of its arrays: channels first, frozen, in a type.
+"""Layers around a layer that leave its meaning and the names of its arrays: frozen, in a type; for channels_first.py.
 
 They nest in each other in any order, and go around layers with several inputs or several outputs.
 """
@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
-from .base import Arrays, Layer, Window, map_inputs, map_shapes
+from ..history import Form
+from ..pace import Pace
+from .base import Arrays, Layer, Window, map_inputs
 from .normalization import BatchNormalization
 
 
@@ -73,76 +75,26 @@ class _Transparent(Layer):
         """The inner layer's."""
         return self.layer.window()
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The inner layer's."""
+        return self.layer.pace()
 
-@dataclass(frozen=True)
-class ChannelsFirst(_Transparent):
-    """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(params, state, x, form)
 
-    Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
-    last axis of every output with at least three is moved back. Arrays are the inner layer's own. Raises `ValueError`
-    for something that is no layer.
-
-    >>> from jconv.layers import Conv1D, Flatten
-    >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
-    (8, 8)
-    >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
-    [[1, 3, 2, 4]]
-    """
-
-    def output_shape(self, input_shape: Any) -> Any:
-        """The inner layer's, with the channels in front of the length."""
-        return map_shapes(_first, self.layer.output_shape(map_shapes(_last, input_shape)))
-
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
-        return self.layer.param_shapes(map_shapes(_last, input_shape))
-
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
-        return self.layer.state_shapes(map_shapes(_last, input_shape))
-
-    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """The inner layer's for the channels last."""
-        return self.layer.init(key, map_shapes(_last, input_shape))
-
-    def apply(
+    def stream_step(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
+        stream: Any,
         x: Any,
         *,
-        training: bool = False,
-        key: jax.Array | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's of the moved `x`, moved back."""
-        x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
-        y, state = self.layer.apply(params, state, x, training=training, key=key)
-        return map_inputs(lambda a: _moved(jnp, a, -1, 1), y), state
-
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
-        x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
-        y = self.layer.reference(params, state, x, training=training)
-        return map_inputs(lambda a: _moved(np, a, -1, 1), y)
-
-    def flops(self, input_shape: Any) -> int:
-        """The inner layer's for the channels last."""
-        return self.layer.flops(map_shapes(_last, input_shape))
-
-    def __str__(self) -> str:
-        return f"{self.layer} channels first"
-
-
-def _last(shape: Any) -> Any:
-    return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
-
-
-def _first(shape: Any) -> Any:
-    return (shape[-1], *shape[:-1]) if len(shape) > 1 else tuple(shape)
-
-
-def _moved(library: Any, array: Any, source: int, target: int) -> Any:
-    return library.moveaxis(array, source, target) if array.ndim > 2 else array
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
 
 
 @dataclass(frozen=True)
@@ -191,14 +143,34 @@ class Frozen(_Transparent):
         own, rest = self._split(params, state, x)
         return _at_rest(self.layer).reference(own, rest, x, training=training)
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(*self._named(state, x), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(*self._named(state, x), stream, x, last=last, slots=slots)
+
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
     def _split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The inner layer's params and state."""
+        """The inner layer's params and state, of arrays that fit it."""
         self.check(params, state, x)
+        return self._named(state, x)
+
+    def _named(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
@@ -280,8 +252,31 @@ class InDtype(_Transparent):
             for name, array in after.items()
         }
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's in the type."""
+        own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
+        return self.layer.stream_init(own, rest, cast, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's in the type."""
+        own, rest, x = self._cast_all(params, state, x)
+        y, stream = self.layer.stream_step(own, rest, stream, x, last=last, slots=slots)
+        return map_inputs(self._cast, y), stream
+
     def __str__(self) -> str:
         return f"{self.layer} in {self.dtype}"
+
+    def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
+        return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}

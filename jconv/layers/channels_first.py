@@ -1,0 +1,118 @@
+"""A layer whose inputs have the channels in front of the length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..activations_numpy import ALONG_LAST
+from ..history import Form
+from ..pace import Pace
+from .activation import Activation
+from .base import Arrays, Layer, Window, map_inputs, map_shapes
+from .convolution import _Convolution
+from .nesting import core, with_options
+from .transparent import _Transparent
+
+
+@dataclass(frozen=True)
+class ChannelsFirst(_Transparent):
+    """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
+
+    Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
+    last axis of every output with at least three is moved back. Arrays are the inner layer's own. As in Keras, the
+    activation of a convolution comes after that: those along the last axis, such as `"softmax"`, go along the length.
+    Raises `ValueError` for something that is no layer.
+
+    >>> from jconv.layers import Conv1D, Flatten
+    >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
+    (8, 8)
+    >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
+    [[1, 3, 2, 4]]
+    """
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The inner layer's, with the channels in front of the length."""
+        layer, after = self._apart
+        shape = map_shapes(_first, layer.output_shape(map_shapes(_last, input_shape)))
+        return shape if after is None else after.output_shape(shape)
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The inner layer's for the channels last."""
+        return self.layer.param_shapes(map_shapes(_last, input_shape))
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The inner layer's for the channels last."""
+        return self.layer.state_shapes(map_shapes(_last, input_shape))
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """The inner layer's for the channels last."""
+        return self.layer.init(key, map_shapes(_last, input_shape))
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The inner layer's of the moved `x`, moved back."""
+        x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
+        layer, after = self._apart
+        y, state = layer.apply(params, state, x, training=training, key=key)
+        y = map_inputs(lambda a: _moved(jnp, a, -1, 1), y)
+        return y if after is None else after.apply({}, {}, y)[0], state
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
+        layer, after = self._apart
+        y = layer.reference(params, state, x, training=training)
+        y = map_inputs(lambda a: _moved(np, a, -1, 1), y)
+        return y if after is None else after.reference({}, {}, y)
+
+    def flops(self, input_shape: Any) -> int:
+        """The inner layer's for the channels last."""
+        return self.layer.flops(map_shapes(_last, input_shape))
+
+    def window(self) -> Window | None:
+        """The inner layer's; None where an activation goes along the length."""
+        return self.layer.window() if self._apart[1] is None else None
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """Raises `ValueError`: in a stream samples come one after the other, channels last."""
+        raise ValueError(f"{self} cannot be computed a chunk at a time: samples must come with the channels last")
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Raises `ValueError`."""
+        self.pace()
+
+    def __str__(self) -> str:
+        return f"{self.layer} channels first"
+
+    @property
+    def _apart(self) -> tuple[Layer, Layer | None]:
+        """The layer without an activation that needs the channels first, and what is done afterwards."""
+        inner = core(self.layer)
+        if not isinstance(inner, _Convolution) or inner.activation not in ALONG_LAST:
+            return self.layer, None
+        return with_options(self.layer, activation=None), Activation(inner.activation)
+
+
+def _last(shape: Any) -> Any:
+    return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
+
+
+def _first(shape: Any) -> Any:
+    return (shape[-1], *shape[:-1]) if len(shape) > 1 else tuple(shape)
+
+
+def _moved(library: Any, array: Any, source: int, target: int) -> Any:
+    return library.moveaxis(array, source, target) if array.ndim > 2 else array
