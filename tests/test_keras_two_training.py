@@ -22,7 +22,7 @@ FILES = Path(__file__).parent / "keras_two_files"
 NAMES = sorted(path.name.removesuffix(".gz") for path in FILES.glob("*.gz"))
 
 
-def _unpacked(name: str, folder: Path) -> Path:
+def unpacked(name: str, folder: Path) -> Path:
     path = folder / name
     path.write_bytes(gzip.decompress((FILES / f"{name}.gz").read_bytes()))
     return path
@@ -36,7 +36,7 @@ def _after() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_training_goes_on_as_in_keras_two(name: str, tmp_path: Path) -> None:
-    path = _unpacked(name, tmp_path)
+    path = unpacked(name, tmp_path)
     model, params, state = jconv.keras.load(path)
     order = [(node.key, array) for node in model.nodes for tree in (params, state) for array in tree.get(node.key, ())]
     training = jconv.keras.load_training(path)

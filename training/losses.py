@@ -6,7 +6,8 @@ parts and take no modulus.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +65,20 @@ def squared_error_reference(output: Array, target: Array) -> Any:
     return ((output - target) ** 2).mean()
 
 
+def absolute_error_reference(output: Array, target: Array) -> Any:
+    """`absolute_error` in NumPy, float64 or complex128."""
+    error: Any = output - target
+    return np.where(error.real < 0, -error, error).mean()
+
+
+class Named(NamedTuple):
+    """A loss in JAX and in NumPy, and whether its targets are class numbers."""
+
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    reference: Callable[[Array, Array], Any]
+    of_classes: bool
+
+
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The share of rows whose largest logit is that of the label; a scalar."""
     return (logits.argmax(axis=-1) == labels).mean(dtype=logits.dtype)
@@ -72,3 +87,10 @@ def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def absolute_error(output: jax.Array, target: jax.Array) -> jax.Array:
     """Mean absolute error over all axes; a scalar."""
     return jnp.abs(output - target).mean()
+
+
+LOSSES: dict[str, Named] = {
+    "cross-entropy": Named(cross_entropy, cross_entropy_reference, True),
+    "squared-error": Named(squared_error, squared_error_reference, False),
+    "absolute-error": Named(absolute_error, absolute_error_reference, False),
+}

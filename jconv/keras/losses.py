@@ -29,8 +29,9 @@ SPARSE = "SparseCategoricalCrossentropy"
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of one output; `takes_classes` says that targets are class numbers."""
+    """The loss of one output, by Keras's `name`; `takes_classes` says that targets are class numbers."""
 
+    name: str
     formula: Formula = field(repr=False)
     reduction: str
     ignored: int | None
@@ -72,7 +73,10 @@ def read_single_loss(value: Any, place: str) -> Loss:
     ignored = config.get("ignore_class", optional(integer), None)
     formula = read(config)
     check_all_read(config, ("name", "fn"))
-    return Loss(formula, reduction, ignored, plain(named_object(value, place)[0]) == plain(SPARSE))
+    wanted = plain(named_object(value, place)[0])
+    name = next(name for name in LOSSES if plain(name) == wanted)
+    name = SHORT.get(name, name)
+    return Loss(name, formula, reduction, ignored, name == SPARSE)
 
 
 def _same_rank(target: Any, y: Any) -> tuple[Any, Any]:

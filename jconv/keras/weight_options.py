@@ -85,7 +85,12 @@ class Piece:
 
 def pieces_of(part: Part) -> Iterator[Piece]:
     """The config of a part's layer, then those of the layers inside it."""
-    return _pieces(part.class_name, part.config, "", f"layer {part.name!a}")
+    return pieces_in(part.class_name, part.config, f"layer {part.name!a}")
+
+
+def pieces_in(class_name: str, config: Mapping[str, Any], place: str) -> Iterator[Piece]:
+    """The config of a layer of a class, then those of the layers inside it."""
+    return _pieces(class_name, config, "", place)
 
 
 def _pieces(class_name: str, config: Mapping[str, Any], prefix: str, place: str) -> Iterator[Piece]:
