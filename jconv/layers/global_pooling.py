@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
+from .ragged import greatest, present, summary, total
 
 
 class _GlobalPooling(Layer):
@@ -51,6 +52,30 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
         return super().output_shape(masked_shape(self, input_shape) if self.merges else input_shape)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        x, mask = x if self.merges else (x, None)
+        places = present(sequences)[0]
+        x = jnp.asarray(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        kept = places.valid(x.shape[1]) if mask is None else places.only(jnp.asarray(mask) != 0)
+        sums = total(jnp.where(kept[..., None], x.astype(wide), 0), places)
+        counts = total(kept[..., None].astype(wide), places)
+        y, out = summary((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
+        return y, dict(state), out
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         if not self.merges:
             return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
@@ -77,6 +102,23 @@ class GlobalMaxPooling1D(_GlobalPooling):
     """
 
     keepdims: bool = False
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        y, out = summary(greatest(jnp.asarray(x), sequences), sequences, self.keepdims)
+        return y, dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.max(jnp.asarray(x), axis=-2, keepdims=self.keepdims)

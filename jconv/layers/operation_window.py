@@ -60,6 +60,16 @@ def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, 
     return None
 
 
+def whole_length(key: Any) -> bool:
+    """Whether the key of a `"get_item"` takes every sample of the length, in order.
+
+    >>> whole_length((Slice(), Slice(), 0)), whole_length((Slice(), Slice(2)))
+    (True, False)
+    """
+    _, *rest = key if isinstance(key, tuple) else (key,)
+    return not rest or rest[0] is ... or rest[0] == Slice()
+
+
 def _beside_length(axis: Any) -> bool:
     return axis is not None and not spans_length(axis) and axis != 0
 
