@@ -79,9 +79,9 @@ class Sequences:
         at = jnp.arange(length)
         return (self.begin <= at) & (at < self.end)
 
-    def only(self, x: jax.Array, fill: Any = 0) -> jax.Array:
+    def only(self, x: Any, fill: Any = 0) -> jax.Array:
         """`x` (..., length, and any axes more) with `fill` where no sample is."""
-        rank = self.begin.ndim
+        x, rank = jnp.asarray(x), self.begin.ndim
         valid = self.valid(x.shape[rank - 1])
         return jnp.where(valid.reshape(valid.shape + (1,) * (x.ndim - rank)), x, jnp.asarray(fill, x.dtype))
 
