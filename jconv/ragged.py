@@ -20,6 +20,9 @@ import numpy as np
 from . import bilinear
 from .algorithms.einsum import unfold
 from .geometry import Geometry, Padding, pad_amounts
+from .packing import pack as pack
+from .packing import pad as pad
+from .packing import unpack as unpack
 
 
 @partial(
