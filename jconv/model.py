@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import model_stream, model_summary
+from . import model_ragged, model_stream, model_summary
 from .layers.base import Layer, Shape, at
 
 Tree = dict[str, dict[str, Any]]
@@ -119,15 +119,35 @@ class Model:
         *,
         training: bool = False,
         key: jax.Array | None = None,
+        lengths: Any = None,
+        segment_ids: Any = None,
     ) -> tuple[Any, Tree]:
-        """`(y, state)` of a batch.
+        """`(y, state)` of a batch, or with `lengths` or `segment_ids` `((y, extent), state)`.
 
         `x` is an array with the batch axis first, or a dict of them by input name; `y` likewise an array for a
-        single output, else a dict. `key` is for layers that draw in training. Raises `ValueError` for arrays that do
-        not fit, naming the node, and for params or state that the model does not have.
+        single output, else a dict. `key` is for layers that draw in training.
+
+        `lengths`, integers (batch,), are the samples of each row, behind which is padding of any values. `segment_ids`,
+        integers (batch, length), have a run of one id for each sequence of a row, and are negative in padding. They
+        are those of all inputs or, in a dict, of those that are sequences. Each sequence is then computed as if it were
+        alone; `extent` says of `y` what was said of `x`, None where there is no length any more. `docs/ragged.md` has
+        the layout.
+
+        Raises `ValueError` for arrays that do not fit, naming the node, for params or state that the model does not
+        have, and for a layer for which lengths have no meaning.
         """
-        values, state = self.values(params, state, x, training=training, key=key)
-        return self.outputs_of(values, x), state
+        if lengths is None and segment_ids is None:
+            values, state = self.values(params, state, x, training=training, key=key)
+            return self.outputs_of(values, x), state
+        sequences: dict[str, Any] = {**model_ragged.sequences_of(self.named(x), lengths, segment_ids)}
+
+        def call(node: Node, own: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
+            read: tuple[Any, Any] = _read(node, values), _read(node, sequences)
+            y, after, sequences[node.name] = node.layer.on_sequences(*own, *read, training=training, key=own_key)
+            return y, after
+
+        values, state = self._walk(params, state, x, key, call)
+        return (self.outputs_of(values, x), model_ragged.extents(sequences, self.outputs)), state
 
     def values(
         self,
@@ -139,6 +159,16 @@ class Model:
         key: jax.Array | None = None,
     ) -> tuple[dict[str, jax.Array], Tree]:
         """As `apply`, but every node's value by its name: what class activation maps are made of."""
+
+        def call(node: Node, own: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
+            return node.layer.apply(*own, _read(node, values), training=training, key=own_key)
+
+        return self._walk(params, state, x, key, call)
+
+    def _walk(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, key: jax.Array | None, call: Any
+    ) -> tuple[dict[str, jax.Array], Tree]:
+        """Every node's value and the new state, where `call(node, (params, state), values, key)` computes a node."""
         self._check_keys(params, state)
         values = self.named(x)
         new_state = {name: dict(arrays) for name, arrays in state.items()}
@@ -146,7 +176,7 @@ class Model:
             own_key = None if key is None else jax.random.fold_in(key, position)
             own = params.get(node.key, {}), new_state.get(node.key, {})
             with at(node.name):
-                values[node.name], after = node.layer.apply(*own, _read(node, values), training=training, key=own_key)
+                values[node.name], after = call(node, own, values, own_key)
             new_state |= {node.key: after} if after else {}
         return {node.name: values[node.name] for node in self.nodes}, new_state
 

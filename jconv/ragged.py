@@ -20,6 +20,9 @@ import numpy as np
 from . import bilinear
 from .algorithms.einsum import unfold
 from .geometry import Geometry, Padding, pad_amounts
+from .packing import pack as pack
+from .packing import pad as pad
+from .packing import unpack as unpack
 
 
 @partial(
@@ -79,9 +82,9 @@ class Sequences:
         at = jnp.arange(length)
         return (self.begin <= at) & (at < self.end)
 
-    def only(self, x: jax.Array, fill: Any = 0) -> jax.Array:
+    def only(self, x: Any, fill: Any = 0) -> jax.Array:
         """`x` (..., length, and any axes more) with `fill` where no sample is."""
-        rank = self.begin.ndim
+        x, rank = jnp.asarray(x), self.begin.ndim
         valid = self.valid(x.shape[rank - 1])
         return jnp.where(valid.reshape(valid.shape + (1,) * (x.ndim - rank)), x, jnp.asarray(fill, x.dtype))
 
@@ -181,7 +184,7 @@ def forward(
         return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
     padded_length = (geometry.out_length - 1) * window.stride + geometry.reach
     at = jnp.arange(padded_length) - _low(window, sequences)
-    padded, _ = _taken(x, at, sequences.begin, sequences.end, window.mode)
+    padded, _ = taken(x, at, sequences.begin, sequences.end, window.mode)
     valid = Geometry(padded_length, window.kernel_size, window.stride, dilation=window.dilation, groups=groups)
     return bilinear.forward(padded, kernel, valid, **how), out
 
@@ -247,7 +250,7 @@ def read(x: jax.Array, sequences: Sequences, window: Window, fill: Any = 0) -> t
     at = first[..., None] + step
     still = not _low_differs(window) and (not packed or window.stride == 1)
     if window.mode != "zeros" or not still:
-        windows, counts = _taken(
+        windows, counts = taken(
             x, at.reshape(*at.shape[:-2], -1), _each(begin, window), _each(end, window), window.mode, fill
         )
         shape = out_length, window.kernel_size
@@ -262,10 +265,26 @@ def read(x: jax.Array, sequences: Sequences, window: Window, fill: Any = 0) -> t
     return jnp.where(counts[..., None], windows, jnp.asarray(fill, x.dtype)), counts
 
 
+def taken(
+    x: jax.Array, at: jax.Array, begin: jax.Array, end: jax.Array, mode: str = "zeros", fill: Any = 0
+) -> tuple[jax.Array, jax.Array]:
+    """`x[..., at, :]`, the sequences continued beyond their ends as `mode` says, and which of it counts.
+
+    `at` is of the shape of `begin` and `end`, or broadcasts to it or they to it.
+    """
+    counts = (begin <= at) & (at < end)
+    if mode != "zeros":
+        at = begin + _within(at - begin, jnp.maximum(end - begin, 1), mode)
+        counts = jnp.broadcast_to(begin < end, at.shape)
+    at = jnp.broadcast_to(jnp.clip(at, 0, x.shape[-2] - 1), counts.shape)
+    taken = jnp.take_along_axis(x, at[..., None], axis=-2, mode="promise_in_bounds")
+    return jnp.where(counts[..., None], taken, jnp.asarray(fill, x.dtype)), counts
+
+
 def shifted(x: jax.Array, sequences: Sequences, offset: Any) -> jax.Array:
     """Sample `t + offset` of each sequence at its position t, zero where it has none; an offset for each or for all."""
     at = jnp.arange(x.shape[-2]) + offset
-    return _taken(x, at, sequences.begin, sequences.end)[0]
+    return taken(x, at, sequences.begin, sequences.end)[0]
 
 
 def _each(bound: jax.Array, window: Window) -> jax.Array:
@@ -280,22 +299,6 @@ def _low_differs(window: Window) -> bool:
 
 def _low(window: Window, sequences: Sequences) -> Any:
     return window.geometry(sequences.counts).low
-
-
-def _taken(
-    x: jax.Array, at: jax.Array, begin: jax.Array, end: jax.Array, mode: str = "zeros", fill: Any = 0
-) -> tuple[jax.Array, jax.Array]:
-    """`x[..., at, :]`, the sequences continued beyond their ends as `mode` says, and which of it counts.
-
-    `at` is of the shape of `begin` and `end`, or broadcasts to it or they to it.
-    """
-    counts = (begin <= at) & (at < end)
-    if mode != "zeros":
-        at = begin + _within(at - begin, jnp.maximum(end - begin, 1), mode)
-        counts = jnp.broadcast_to(begin < end, at.shape)
-    at = jnp.broadcast_to(jnp.clip(at, 0, x.shape[-2] - 1), counts.shape)
-    taken = jnp.take_along_axis(x, at[..., None], axis=-2, mode="promise_in_bounds")
-    return jnp.where(counts[..., None], taken, jnp.asarray(fill, x.dtype)), counts
 
 
 def _within(at: jax.Array, count: jax.Array, mode: str) -> jax.Array:

@@ -12,8 +12,9 @@ import numpy as np
 
 from .. import activations, activations_numpy
 from ..geometry import is_integer
-from .axes import spans_length
+from .axes import positions, spans_length
 from .base import Array, Layer, Shape, Window, activated, check_inputs, check_number, several, speaking_for
+from .ragged import greatest, refused, total
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,28 @@ class Softmax(Layer):
         if not all(0 < (axis + rank if axis < 0 else axis) < rank for axis in self._axes):
             raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
         return shape
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None or self.merges or 1 not in positions(self, self._axes, x.shape[1:]):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if self._axes not in ((1,), (1 - x.ndim,)):
+            raise refused(self, "over the length and another axis at once")
+        self.check(params, state, x)
+        x = jnp.asarray(x)
+        wide = sequences.only(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+        powers = sequences.only(jnp.exp(wide - jax.lax.stop_gradient(greatest(wide, sequences))))
+        sums = total(powers, sequences)
+        return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
 
     def window(self) -> Window | None:
         """None over the length."""

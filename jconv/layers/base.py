@@ -28,7 +28,9 @@ import numpy as np
 from ..conv import glorot_uniform
 from ..history import Form
 from ..pace import SAMPLE, Pace
+from ..ragged import of
 from ..reference import exact
+from .ragged import present, sample_by_sample
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
@@ -88,6 +90,49 @@ class Layer:
         """
         self.check(params, state, x)
         return self._jax(params, x), dict(state)
+
+    def apply_ragged(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        lengths: Any = None,
+        segment_ids: Any = None,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`((y, extent), state)` of sequences of unlike length, as if each were a batch of its own.
+
+        Either `lengths` (batch,) says the samples of each row of `x`, or `segment_ids` (batch, length) has a run of one
+        id for each sequence and negative ones for padding; both are integers and belong to every input of a merging
+        layer. `extent` is the same of `y`, None where it has no length any more, and a tuple where `y` is one.
+        `docs/ragged.md` has what becomes of each. Raises `ValueError` where that has no meaning for the layer.
+        """
+        sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
+        y, state, out = self.on_sequences(params, state, x, sequences, training=training, key=key)
+        return (y, map_inputs(lambda one: None if one is None else one.extent, out)), state
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None for each input and output.
+
+        This is the one for layers that work sample by sample; the others have their own.
+        """
+        if not present(sequences):
+            y, state = self.apply(params, state, x, training=training, key=key)
+            return y, state, map_inputs(lambda _: None, y)
+        x, out = sample_by_sample(self, x, sequences)
+        y, state = self.apply(params, state, x, training=training, key=key)
+        return map_inputs(out.only, y), state, map_inputs(lambda _: out, y)
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False

@@ -17,6 +17,7 @@ from .activation import Activation
 from .base import Arrays, Layer, Window, map_inputs, map_shapes
 from .convolution import _Convolution
 from .nesting import core, with_options
+from .ragged import present, refused
 from .transparent import _Transparent
 
 
@@ -69,6 +70,22 @@ class ChannelsFirst(_Transparent):
         y, state = layer.apply(params, state, x, training=training, key=key)
         y = map_inputs(lambda a: _moved(jnp, a, -1, 1), y)
         return y if after is None else after.apply({}, {}, y)[0], state
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's of what is no sequence; raises `ValueError` for a sequence, whose length must be axis 1."""
+        if present(sequences):
+            raise refused(self, "the length must be the first axis after the batch")
+        y, state = self.apply(params, state, x, training=training, key=key)
+        return y, state, map_inputs(lambda _: None, y)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""

@@ -28,6 +28,7 @@ from ..geometry import (
 from ..history import Form
 from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
+from ..ragged import of
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode", "activation")
@@ -75,6 +76,25 @@ class _Convolution(Layer):
         channels = input_shape[-1]
         bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
         return self._kernel_shapes(channels) | bias
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        with speaking_for(self):
+            function: Any = type(self).function
+            y, extent = function(params, x, **self._options(), algorithm=self.algorithm, **sequences.named)
+        return y, dict(state), of(y.shape[:2], **dict.fromkeys(sequences.named, extent))
 
     def flops(self, input_shape: Any) -> int:
         """2 for every tap of every output sample, taps that fall on padding included."""

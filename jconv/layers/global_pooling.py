@@ -12,6 +12,7 @@ import numpy as np
 
 from ..history import Form, put_rows, take_rows
 from .base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
+from .ragged import greatest, present, summary, total
 
 
 class Total(NamedTuple):
@@ -93,6 +94,30 @@ class GlobalAveragePooling1D(_GlobalPooling):
         y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        x, mask = x if self.merges else (x, None)
+        places = present(sequences)[0]
+        x = jnp.asarray(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        kept = places.valid(x.shape[1]) if mask is None else places.only(jnp.asarray(mask) != 0)
+        sums = total(jnp.where(kept[..., None], x.astype(wide), 0), places)
+        counts = total(kept[..., None].astype(wide), places)
+        y, out = summary((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
+        return y, dict(state), out
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         if not self.merges:
             return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
@@ -139,6 +164,23 @@ class GlobalMaxPooling1D(_GlobalPooling):
         before = take_rows(stream, slots)
         y = jnp.maximum(before, x.max(axis=1)) if x.shape[1] else before
         return y[:, None] if self.keepdims else y, put_rows(stream, y, slots)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        y, out = summary(greatest(jnp.asarray(x), sequences), sequences, self.keepdims)
+        return y, dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.max(jnp.asarray(x), axis=-2, keepdims=self.keepdims)

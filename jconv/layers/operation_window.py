@@ -72,9 +72,18 @@ def sample_by_sample(function: str, arguments: tuple[Any, ...], options: tuple[t
         return False
     given = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options)).arguments
     if function == "get_item":
-        batch, *rest = given["key"] if isinstance(given["key"], tuple) else (given["key"],)
-        return batch is not ... and (not rest or rest[0] == Slice())
+        return whole_length(given["key"])
     return function != "pad"
+
+
+def whole_length(key: Any) -> bool:
+    """Whether the key of a `"get_item"` takes every sample of the length, in order.
+
+    >>> whole_length((Slice(), Slice(), 0)), whole_length((Slice(), Slice(2)))
+    (True, False)
+    """
+    _, *rest = key if isinstance(key, tuple) else (key,)
+    return not rest or rest[0] is ... or rest[0] == Slice()
 
 
 def _beside_length(axis: Any) -> bool:

@@ -20,6 +20,8 @@ from ..algorithms.einsum import unfold
 from ..geometry import Geometry, check_positive, make_geometry
 from ..history import Form, advance, start
 from ..pace import Pace, convolution_pace
+from ..ragged import Window as Read
+from ..ragged import read
 from ..streaming import end_padding, taps_of
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
 
@@ -33,6 +35,7 @@ class _Pooling(Layer):
     pool_size: int
     stride: int | None
     padding: str
+    fill: ClassVar[float]
 
     def __post_init__(self) -> None:
         with speaking_for(self):
@@ -48,6 +51,25 @@ class _Pooling(Layer):
         with speaking_for(self):
             return None if length is None else self._geometry(length).out_length, channels
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        window = Read(self.pool_size, self._stride, self.padding)
+        out = window.after(sequences)
+        y = self._of_windows(*read(jnp.asarray(x), sequences, window, self.fill))
+        return out.only(y), dict(state), out
+
     def window(self) -> Window | None:
         """`(pool_size, stride)`."""
         return self.pool_size, self._stride
@@ -60,7 +82,7 @@ class _Pooling(Layer):
         """A history of what the pool reads: samples, and for a mean whether they count."""
         sequence_shape(self, x.shape[1:])
         taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
-        return start(taps, x.shape[:-2], x.shape[-1] + self._counts, x.dtype, form, self._fill)
+        return start(taps, x.shape[:-2], x.shape[-1] + self._counts, x.dtype, form, self.fill)
 
     def stream_step(
         self,
@@ -77,13 +99,12 @@ class _Pooling(Layer):
         with speaking_for(self):
             end = end_padding(taps, self.padding, stream.wait, x.shape[-2]) if last else None
         read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts else x
-        ready, stream = advance(stream, read, taps, fill=self._fill, end=end, slots=slots)
+        ready, stream = advance(stream, read, taps, fill=self.fill, end=end, slots=slots)
         if ready is None:
             return jnp.zeros((*x.shape[:-2], 0, x.shape[-1]), x.dtype), stream
         return self._pooled(ready.samples, ready.stride), stream
 
     _counts: ClassVar[bool] = False
-    _fill: ClassVar[float] = 0.0
 
     def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
         """The pools of samples as they are kept, without padding."""
@@ -92,6 +113,10 @@ class _Pooling(Layer):
     @property
     def _stride(self) -> int:
         return self.pool_size if self.stride is None else self.stride
+
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        """What comes of windows (..., pool_size, channels), of which the samples `counts` (..., pool_size) count."""
+        raise NotImplementedError
 
     def _geometry(self, length: int) -> Geometry:
         return make_geometry(length, self.pool_size, stride=self._stride, padding=self.padding)
@@ -149,14 +174,17 @@ class MaxPooling1D(_Pooling):
     [3.0, 2.0]
     """
 
-    _fill = -np.inf
+    fill = -np.inf
 
     pool_size: int = 2
     stride: int | None = None
     padding: str = "valid"
 
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(windows, windows.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return self._pooled(self._padded(jnp.asarray(x), self._fill), self._stride)
+        return self._pooled(self._padded(jnp.asarray(x), self.fill), self._stride)
 
     def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
         return greatest(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
@@ -175,6 +203,7 @@ class AveragePooling1D(_Pooling):
     """
 
     _counts = True
+    fill = 0.0
 
     pool_size: int = 2
     stride: int | None = None
@@ -184,6 +213,11 @@ class AveragePooling1D(_Pooling):
         wide = jnp.promote_types(x.dtype, jnp.float32)
         sums = unfold(x.astype(wide), self.pool_size, stride=stride).sum(axis=-2)
         return (sums[..., :-1] / sums[..., -1:]).astype(x.dtype)
+
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        wide = jnp.promote_types(windows.dtype, jnp.float32)
+        counted = jnp.maximum(counts.sum(axis=-1), 1)[..., None].astype(wide)
+        return (windows.astype(wide).sum(axis=-2) / counted).astype(windows.dtype)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         x = jnp.asarray(x)

@@ -7,7 +7,7 @@ computed of the inputs without the states is computed for all times at once, bef
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -22,6 +22,7 @@ from ..pace import SAMPLE, Pace
 from ..placement import vary_alike
 from ..reference import exact
 from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
+from .ragged import backwards, moved, present, refused, summary
 from .recurrence import Course, States, scan, walk
 from .sequence_inputs import input_names, named_inputs, named_shapes
 
@@ -120,25 +121,79 @@ class Recurrent(Layer):
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
         mask = named.pop("mask", None)
+        mask = None if mask is None else mask != 0
+        return self._run(params, named, mask, None, training=training, key=key), dict(state)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
+        places: Any = named_inputs(self.inputs, sequences)["sequence"]
+        if places is None:
+            raise refused(self, "its sequence has no length of its own")
+        if places.packed and (self.return_state or len(self.inputs) > 1):
+            raise refused(self, "of segments it neither reads states or a mask nor returns states")
+        kept = places.valid(named["sequence"].shape[1])
+        kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
+        named["sequence"] = places.only(named["sequence"])
+        layer = self
+        if self.go_backwards:
+            # From the last step to the first is forward along the sequence turned round within its own length.
+            named["sequence"], kept = (backwards(a, places) for a in (named["sequence"], kept))
+            layer = replace(self, go_backwards=False)
+        if not places.packed:
+            y = layer._run(params, named, kept, None, training=training, key=key)
+            if not self.return_sequences:
+                return y, dict(state), map_inputs(lambda _: None, y)
+            if not self.return_state:
+                return places.only(y), dict(state), places
+            return (places.only(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
+        fresh = places.begin == jnp.arange(kept.shape[1])
+        y = replace(layer, return_sequences=True)._run(params, named, kept, fresh, training=training, key=key)
+        if self.return_sequences:
+            return places.only(y), dict(state), places
+        y, out = summary(moved(y, places, places.counts - 1), places)
+        return y, dict(state), out
+
+    def _run(
+        self,
+        params: Mapping[str, Any],
+        named: dict[str, jax.Array],
+        mask: jax.Array | None,
+        fresh: jax.Array | None,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> Any:
+        """The output for the sequence and states in `named`, and for booleans (batch, time): see `recurrence.scan`."""
         for name, array in (named | dict(params)).items():
             check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
         dtype = jnp.result_type(*named.values(), *params.values())
-        (y, *states), _ = self._along(params, named, mask, dtype, key if training else None, training)
-        return (y, *states) if self.return_state else y, dict(state)
+        (y, *states), _ = self._along(params, named, mask, fresh, dtype, key if training else None, training)
+        return (y, *states) if self.return_state else y
 
     def _along(
         self,
         params: Mapping[str, Any],
         named: dict[str, jax.Array],
         mask: jax.Array | None,
+        fresh: jax.Array | None,
         dtype: Any,
         key: jax.Array | None = None,
         training: bool = False,
     ) -> tuple[tuple[jax.Array, ...], States]:
-        """The output and the last states in `dtype`, and the states as the steps have them.
-
-        `named` has the sequence, and the initial states where there are any.
-        """
+        """The output and the last states in `dtype`, and the states as the steps have them."""
         # Half types are summed in float32, and so are the states from step to step.
         wide = jnp.promote_types(dtype, jnp.float32)
         sequence = self._turned(named["sequence"].astype(dtype))
@@ -150,8 +205,8 @@ class Recurrent(Layer):
         start = self._start(named, xs)
         # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
         start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
-        mask = None if mask is None else jnp.moveaxis(mask != 0, 1, 0)
-        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course)
+        mask, fresh = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, fresh))
+        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course, fresh)
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
         return tuple(self._turned(a).astype(dtype) for a in (y, *states)), states
 
@@ -195,7 +250,8 @@ class Recurrent(Layer):
         def steps(x: Any) -> Any:
             named = named_inputs(self.inputs, x)
             start = dict(zip(self.states, map(self._turned, states), strict=True))
-            return self._along(params, {"sequence": named["sequence"], **start}, named.get("mask"), dtype)
+            mask = named["mask"] != 0 if "mask" in named else None
+            return self._along(params, {"sequence": named["sequence"], **start}, mask, None, dtype)
 
         if named["sequence"].shape[1]:
             (y, *shown), states = steps(x)

@@ -16,7 +16,9 @@ from .. import reference
 from ..geometry import check_positive, is_integer
 from ..history import Form, Taps, advance, joined, start
 from ..pace import Pace
+from ..ragged import repeated, shifted
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from .ragged import refused
 
 
 def _ends(layer: Layer, name: str) -> None:
@@ -87,6 +89,24 @@ class ZeroPadding1D(Layer):
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
         return joined([next(zeros), x, next(zeros)]), Padded(begun=True)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if sequences.packed and sum(self.ends):
+            raise refused(self, "of segments, which would become longer, neighbours would overlap")
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, sequences.after(lambda counts: counts + sum(self.ends))
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
 
@@ -105,6 +125,22 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Any) -> Shape:
         """The product of the sizes, unknown if one is."""
         return (None if None in input_shape else math.prod(input_shape),)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is not None and sequences.one_sample:
+            # Each sequence has come to one sample, whose features it is flat in already.
+            return sequences.only(jnp.asarray(x)), dict(state), sequences
+        return super().on_sequences(params, state, x, sequences, training=training, key=key)
 
     def window(self) -> Window | None:
         """None: a dense layer that follows sees every sample."""
@@ -176,6 +212,25 @@ class Cropping1D(Layer):
         # Windows of which the first sample is read.
         return Taps(self.ends[1] + 1, early=-self.ends[0])
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        out = sequences.after(lambda counts: counts - sum(self.ends))
+        y = shifted(jnp.asarray(x), sequences, self.ends[0])
+        y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
+        return out.only(y), dict(state), out
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         low, high = self.ends
         return jnp.asarray(x)[:, low : x.shape[1] - high]
@@ -203,6 +258,22 @@ class UpSampling1D(Layer):
         """`(size * length, channels)`."""
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length * self.size, channels
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, repeated(sequences, self.size)
 
     def window(self) -> Window | None:
         """In fractions of an input sample: `2 - 1 / size` and `1 / size`."""

@@ -63,6 +63,19 @@ class _Transparent(Layer):
         """The inner layer's."""
         return self.layer.apply(params, state, x, training=training, key=key)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's."""
+        return self.layer.on_sequences(params, state, x, sequences, training=training, key=key)
+
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The inner layer's."""
         return self.layer.reference(params, state, x, training=training)
@@ -138,6 +151,21 @@ class Frozen(_Transparent):
         y, after = _at_rest(self.layer).apply(own, rest, x, training=training, key=key)
         return y, {**own, **after}
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's; see the class for training."""
+        own, rest = self._split(params, state, x)
+        y, after, sequences = _at_rest(self.layer).on_sequences(own, rest, x, sequences, training=training, key=key)
+        return y, {**own, **after}, sequences
+
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
         own, rest = self._split(params, state, x)
@@ -189,6 +217,18 @@ class _AtRest(_Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         return self.layer.apply(params, state, x)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        return self.layer.on_sequences(params, state, x, sequences)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         return self.layer.reference(params, state, x)
@@ -246,11 +286,23 @@ class InDtype(_Transparent):
         """The inner layer's in the type, its state in the type that it came in."""
         own, rest = self._cast_named(params), self._cast_named(state)
         y, after = self.layer.apply(own, rest, map_inputs(self._cast, x), training=training, key=key)
-        return map_inputs(self._cast, y), {
-            # What was only cast there and back is not rounded by it.
-            name: state[name] if array is rest[name] else array.astype(jnp.asarray(state[name]).dtype)
-            for name, array in after.items()
-        }
+        return map_inputs(self._cast, y), self._cast_back(after, rest, state)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's in the type."""
+        own, rest = self._cast_named(params), self._cast_named(state)
+        x = map_inputs(self._cast, x)
+        y, after, sequences = self.layer.on_sequences(own, rest, x, sequences, training=training, key=key)
+        return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """The inner layer's in the type."""
@@ -277,6 +329,13 @@ class InDtype(_Transparent):
 
     def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
         return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
+
+    def _cast_back(self, after: Mapping[str, Any], cast: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+        """The new state in its own type; what was only cast there and back is not rounded by it."""
+        return {
+            name: state[name] if array is cast[name] else array.astype(jnp.asarray(state[name]).dtype)
+            for name, array in after.items()
+        }
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}
