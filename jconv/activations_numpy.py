@@ -131,6 +131,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh_shrink": lambda x: x - np.tanh(x),
 }
 
+# All others look at one number alone.
+ALONG_LAST_AXIS = ("glu", "log_softmax", "softmax", "sparsemax")
+
 
 def look_up(table: Mapping[str, Callable[[Any], Any]], activation: Any) -> Callable[[Any], Any]:
     """The function of a table that a name, a function or `None` (linear) stands for.

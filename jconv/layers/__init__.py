@@ -5,6 +5,7 @@ from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
 from .attention import AdditiveAttention, Attention
 from .base import Layer
 from .bidirectional import Bidirectional
+from .channels_first import ChannelsFirst
 from .conv_lstm import ConvLSTM1D
 from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from .dense import Dense
@@ -35,7 +36,7 @@ from .rescaling import Normalization, Rescaling
 from .shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from .spectral_normalization import SpectralNormalization
 from .time_distributed import TimeDistributed
-from .transparent import ChannelsFirst, Frozen, InDtype
+from .transparent import Frozen, InDtype
 
 __all__ = [
     "ELU",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import activations, conv, reference
+from ..activations_numpy import ALONG_LAST_AXIS
 from ..geometry import Padding, check_positive, make_geometry, pad_amounts
 from ..planner import check_algorithm
 from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
@@ -35,7 +36,8 @@ class ConvLSTM1D(Recurrent):
     with the wrong meaning, since it puts the mask's batch beside the length; here a mask means what it does in LSTM,
     as in Keras with `unroll`. Also as in Keras, dropout draws for each gate.
 
-    Raises `ValueError` for options that mean nothing and for an unknown length.
+    Raises `ValueError` for options that mean nothing, for an unknown length, and for a softmax or the like with
+    `"channels_first"`.
 
     >>> ConvLSTM1D(8, 3, padding="same", return_sequences=True).output_shape((None, 20, 4))
     (None, 20, 8)
@@ -69,6 +71,12 @@ class ConvLSTM1D(Recurrent):
             raise ValueError(
                 f"ConvLSTM1D: data_format must be one of {', '.join(DATA_FORMATS)}, got {self.data_format!r}"
             )
+        for name in ("activation", "recurrent_activation"):
+            if self.data_format == "channels_first" and getattr(self, name) in ALONG_LAST_AXIS:
+                # Keras's then goes along the length.
+                raise ValueError(
+                    f"ConvLSTM1D: {name} must be elementwise with channels first, got {getattr(self, name)!r}"
+                )
         super().__post_init__()
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:

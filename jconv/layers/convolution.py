@@ -32,7 +32,7 @@ OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding
 SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
 
 
-class _Convolution(Layer):
+class Convolution(Layer):
     """What the four share; `function` and `definition` are the convolution in JAX and in NumPy."""
 
     function: ClassVar[Callable[..., jax.Array]]
@@ -118,7 +118,7 @@ class _Convolution(Layer):
 
 
 @dataclass(frozen=True)
-class Conv1D(_Convolution):
+class Conv1D(Convolution):
     """Keras's `Conv1D`: (length, channels) to (out_length, filters). Params `kernel` and `bias`.
 
     `stride`, `padding`, `dilation`, `groups`, `padding_mode`, `activation` and `algorithm` are those of
@@ -159,7 +159,7 @@ class Conv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class DepthwiseConv1D(_Convolution):
+class DepthwiseConv1D(Convolution):
     """Keras's `DepthwiseConv1D`: each channel with `depth_multiplier` kernels of its own. Params `kernel`, `bias`.
 
     >>> DepthwiseConv1D(3, depth_multiplier=2).output_shape((10, 4))
@@ -187,7 +187,7 @@ class DepthwiseConv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class SeparableConv1D(_Convolution):
+class SeparableConv1D(Convolution):
     """Keras's `SeparableConv1D`: depthwise, then pointwise. Params `depthwise_kernel`, `pointwise_kernel`, `bias`.
 
     >>> SeparableConv1D(6, 3, padding="same").output_shape((None, 4))
@@ -219,7 +219,7 @@ class SeparableConv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class Conv1DTranspose(_Convolution):
+class Conv1DTranspose(Convolution):
     """Keras's `Conv1DTranspose`: `stride` samples come out for one that goes in. Params `kernel`, `bias`.
 
     The kernel is (kernel_size, filters, channels). `padding` is `"valid"` or `"same"`.

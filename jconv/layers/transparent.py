@@ -1,4 +1,4 @@
-"""Layers around a layer that leave its meaning and the names of its arrays: channels first, frozen, in a type.
+"""Layers around a layer that leave its meaning and the names of its arrays: frozen, in a type.
 
 They nest in each other in any order, and go around layers with several inputs or several outputs.
 """
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
-from .base import Arrays, Layer, Window, map_inputs, map_shapes
+from .base import Arrays, Layer, Window, map_inputs
 from .normalization import BatchNormalization
 
 
 @dataclass(frozen=True)
-class _Transparent(Layer):
+class Transparent(Layer):
     """The inner layer in every respect; what differs, a subclass says."""
 
     layer: Layer
@@ -75,78 +75,7 @@ class _Transparent(Layer):
 
 
 @dataclass(frozen=True)
-class ChannelsFirst(_Transparent):
-    """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
-
-    Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
-    last axis of every output with at least three is moved back. Arrays are the inner layer's own. Raises `ValueError`
-    for something that is no layer.
-
-    >>> from jconv.layers import Conv1D, Flatten
-    >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
-    (8, 8)
-    >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
-    [[1, 3, 2, 4]]
-    """
-
-    def output_shape(self, input_shape: Any) -> Any:
-        """The inner layer's, with the channels in front of the length."""
-        return map_shapes(_first, self.layer.output_shape(map_shapes(_last, input_shape)))
-
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
-        return self.layer.param_shapes(map_shapes(_last, input_shape))
-
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
-        return self.layer.state_shapes(map_shapes(_last, input_shape))
-
-    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """The inner layer's for the channels last."""
-        return self.layer.init(key, map_shapes(_last, input_shape))
-
-    def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's of the moved `x`, moved back."""
-        x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
-        y, state = self.layer.apply(params, state, x, training=training, key=key)
-        return map_inputs(lambda a: _moved(jnp, a, -1, 1), y), state
-
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
-        x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
-        y = self.layer.reference(params, state, x, training=training)
-        return map_inputs(lambda a: _moved(np, a, -1, 1), y)
-
-    def flops(self, input_shape: Any) -> int:
-        """The inner layer's for the channels last."""
-        return self.layer.flops(map_shapes(_last, input_shape))
-
-    def __str__(self) -> str:
-        return f"{self.layer} channels first"
-
-
-def _last(shape: Any) -> Any:
-    return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
-
-
-def _first(shape: Any) -> Any:
-    return (shape[-1], *shape[:-1]) if len(shape) > 1 else tuple(shape)
-
-
-def _moved(library: Any, array: Any, source: int, target: int) -> Any:
-    return library.moveaxis(array, source, target) if array.ndim > 2 else array
-
-
-@dataclass(frozen=True)
-class Frozen(_Transparent):
+class Frozen(Transparent):
     """A layer that is not trained: Keras's `trainable=False`. All its arrays are in `state`, none in `params`.
 
     In training a `BatchNormalization`, also one inside the layer, computes as outside it and leaves its averages,
@@ -204,7 +133,7 @@ class Frozen(_Transparent):
 
 
 @dataclass(frozen=True)
-class _AtRest(_Transparent):
+class _AtRest(Transparent):
     """A layer that never trains."""
 
     def apply(
@@ -240,7 +169,7 @@ KEPT = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "ren
 
 
 @dataclass(frozen=True)
-class InDtype(_Transparent):
+class InDtype(Transparent):
     """A layer that computes in a type of its own: what a mixed precision policy of Keras comes to.
 
     Floating inputs and arrays are cast to `dtype`, `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`, before the

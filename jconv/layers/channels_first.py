@@ -1,0 +1,101 @@
+"""A layer on arrays whose channels stand before the length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import activations, activations_numpy
+from .base import Activation, Arrays, Layer, activated, map_inputs, map_shapes
+from .convolution import Convolution
+from .nesting import core, with_options
+from .transparent import Transparent
+
+
+@dataclass(frozen=True)
+class ChannelsFirst(Transparent):
+    """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
+
+    Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
+    last axis of every output with at least three is moved back. Arrays are the inner layer's own. As in Keras, the
+    activation of a convolution sees what is moved back, so that a softmax goes along the length. Raises `ValueError`
+    for something that is no layer.
+
+    >>> from jconv.layers import Conv1D, Flatten
+    >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
+    (8, 8)
+    >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
+    [[1, 3, 2, 4]]
+    """
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The inner layer's, with the channels in front of the length."""
+        layer, activation = self._apart
+        shape = map_shapes(_first, layer.output_shape(map_shapes(_last, input_shape)))
+        return shape if activation is None else activated(self, activation, shape)
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The inner layer's for the channels last."""
+        return self.layer.param_shapes(map_shapes(_last, input_shape))
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The inner layer's for the channels last."""
+        return self.layer.state_shapes(map_shapes(_last, input_shape))
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """The inner layer's for the channels last."""
+        return self._apart[0].init(key, map_shapes(_last, input_shape))
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The inner layer's of the moved `x`, moved back."""
+        layer, activation = self._apart
+        x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
+        y, state = layer.apply(params, state, x, training=training, key=key)
+        return map_inputs(lambda a: activations.resolve(activation)(_moved(jnp, a, -1, 1)), y), state
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        layer, activation = self._apart
+        x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
+        y = layer.reference(params, state, x, training=training)
+        return map_inputs(lambda a: activations_numpy.resolve(activation)(_moved(np, a, -1, 1)), y)
+
+    def flops(self, input_shape: Any) -> int:
+        """The inner layer's for the channels last."""
+        return self.layer.flops(map_shapes(_last, input_shape))
+
+    def __str__(self) -> str:
+        return f"{self.layer} channels first"
+
+    @property
+    def _apart(self) -> tuple[Layer, Activation]:
+        """The layer without the activation that sees the moved output, and that."""
+        inner = core(self.layer)
+        if not isinstance(inner, Convolution) or inner.activation is None:
+            return self.layer, None
+        return with_options(self.layer, activation=None), inner.activation
+
+
+def _last(shape: Any) -> Any:
+    return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
+
+
+def _first(shape: Any) -> Any:
+    return (shape[-1], *shape[:-1]) if len(shape) > 1 else tuple(shape)
+
+
+def _moved(library: Any, array: Any, source: int, target: int) -> Any:
+    return library.moveaxis(array, source, target) if array.ndim > 2 else array
