@@ -45,7 +45,8 @@ def save(
     the model, and `ImportError` where h5py is missing.
     """
     path = Path(path)
-    written = write_model(model, model.named_shapes(input_shape), params)
+    whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
+    written = write_model(model, model.named_shapes(input_shape), whole)
     arrays = _arrays(written.parts, params, state)
     if path.name.endswith(".weights.h5"):
         data = _hdf5(arrays, written.parts)

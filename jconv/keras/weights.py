@@ -98,7 +98,7 @@ def bare(layer: Layer | None) -> Layer | None:
 
 def folders_of(layer: Layer | None, kind: Any) -> dict[str, str]:
     """Where a layer's prefixed arrays lie."""
-    return {} if kind is None else dict(kind.folders(bare(layer)))
+    return {} if kind is None else kind.places(bare(layer))
 
 
 def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:

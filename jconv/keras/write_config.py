@@ -14,7 +14,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
+from ..layers.base import ActivationLayer
 from ..layers.mask import MaskOf, NonzeroMask
+from ..layers.nesting import stripped
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
@@ -39,18 +41,18 @@ class Written:
 
 
 def write_model(
-    model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any], name: str = "functional"
+    model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any], name: str = "functional"
 ) -> Written:
-    """The config of a model whose inputs, by name, have `shapes`.
+    """The config of a model whose inputs, by name, have `shapes`, and whose nodes, by their keys, have `arrays`.
 
     Raises `KerasFileError` for a layer that Keras does not have.
     """
-    return _Writer(model, shapes, params).written(name)
+    return _Writer(model, shapes, arrays).written(name)
 
 
 class _Writer:
-    def __init__(self, model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        self._model, self._params = model, params
+    def __init__(self, model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        self._model, self._arrays = model, arrays
         self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
@@ -130,7 +132,7 @@ class _Writer:
 
     def _layer(self, node: Node) -> None:
         name = self._name(node.key)
-        entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
+        entry, kind = write_layer(node.layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
         self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
@@ -220,7 +222,7 @@ class _Writer:
         return name
 
 
-def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
+def write_layer(layer: Layer, name: str, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
     """`(entry, kind)` of a layer, in the form that Keras serializes it in.
 
     Raises `KerasFileError` for a layer that Keras does not have and for an activation that has no name.
@@ -229,18 +231,25 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     bare = layer
     while isinstance(bare, (InDtype, ChannelsFirst, Frozen)):
         if isinstance(bare, InDtype):
-            policy = _policy(bare.dtype, params)
+            policy = _policy(bare.dtype, arrays)
         trainable = trainable and not isinstance(bare, Frozen)
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
     if isinstance(bare, Nested):
-        return _write_nested(bare, name).config, None
+        return _write_nested(bare, name, arrays).config, None
     kind = BY_LAYER.get(type(bare))
     if kind is None:
         raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
 
-    def inner(layer: Layer, name: str) -> dict[str, Any]:
-        return write_layer(layer, name, params)[0]
+    def inner(layer: Layer, option: str) -> dict[str, Any]:
+        own = stripped({"forward_layer": "forward", "backward_layer": "backward"}.get(option, option), arrays)
+        entry = write_layer(layer, option, own)[0]
+        if isinstance(layer, ActivationLayer):
+            entry["config"]["dtype"] = policy
+            # Keras has no call by which to know the shape of its arrays.
+            shapes = [jnp.shape(array) for array in own.values()]
+            entry |= {"build_config": {"input_shape": [None, *shapes[0]]}} if shapes else {}
+        return entry
 
     common: dict[str, Any] = {"name": name, "dtype": policy}
     # Not every layer of Keras takes the option; with those that have the name of an operation it tells the two apart.
@@ -257,15 +266,16 @@ def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dic
     return _entry("keras.layers", kind.name, config, name), kind
 
 
-def _write_nested(layer: Nested, name: str) -> Written:
+def _write_nested(layer: Nested, name: str, arrays: Mapping[str, Any]) -> Written:
     shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
-    return write_model(layer.model, shapes, {}, name)
+    own = {node.key: stripped(node.key, arrays) for node in layer.model.nodes}
+    return write_model(layer.model, shapes, own, name)
 
 
 def _as_written(layer: Layer) -> Layer:
     """The layer, with the models in it saying in which folders they are written, which need not be those read."""
     if isinstance(layer, Nested):
-        parts = _write_nested(layer, "model").parts
+        parts = _write_nested(layer, "model", {}).parts
         written = {part.key: part.layer for part in parts}
         nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
         return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
@@ -282,8 +292,8 @@ def _histories(tree: Any) -> list[Any]:
     return [history for part in tree for history in _histories(part)] if isinstance(tree, list) else []
 
 
-def _policy(dtype: str, params: Mapping[str, Any]) -> str:
-    floats = [a.dtype for a in map(jnp.asarray, params.values()) if jnp.issubdtype(a.dtype, jnp.floating)]
+def _policy(dtype: str, arrays: Mapping[str, Any]) -> str:
+    floats = [a.dtype for a in map(jnp.asarray, arrays.values()) if jnp.issubdtype(a.dtype, jnp.floating)]
     return f"mixed_{dtype}" if dtype in ("bfloat16", "float16") and all(d == jnp.float32 for d in floats) else dtype
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from .. import activations, activations_numpy
 from ..geometry import is_integer
 from .axes import spans_length
-from .base import Array, Layer, Shape, Window, activated, check_inputs, check_number, several, speaking_for
+from .base import ActivationLayer, Array, Shape, Window, activated, check_inputs, check_number, several, speaking_for
 
 
 @dataclass(frozen=True)
-class Activation(Layer):
+class Activation(ActivationLayer):
     """Keras's `Activation`: a name of Keras's, or a function that keeps the shape.
 
     A function is called with JAX arrays by `apply` and with NumPy arrays by `reference`. Raises `ValueError` for an
@@ -44,7 +44,7 @@ class Activation(Layer):
         return activations_numpy.resolve(self.activation)(x)
 
 
-class _Elementwise(Layer):
+class _Elementwise(ActivationLayer):
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
@@ -154,7 +154,7 @@ class ELU(_Elementwise):
 
 
 @dataclass(frozen=True)
-class Softmax(Layer):
+class Softmax(ActivationLayer):
     """Keras's `Softmax` over `axis`, or over several axes at once; axes count the batch as 0, as in Keras.
 
     With `inputs=("x", "mask")` it reads a mask with as many axes as `x`, each of its size or 1. Where the mask is not

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy
+from .activating import in_jax, in_numpy
 from .base import Activation, Arrays, Layer, activated, map_inputs, map_shapes
 from .convolution import Convolution
 from .nesting import core, with_options
+from .parametric_activation import PReLU
 from .transparent import Transparent
 
 
@@ -64,14 +65,14 @@ class ChannelsFirst(Transparent):
         layer, activation = self._apart
         x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
         y, state = layer.apply(params, state, x, training=training, key=key)
-        return map_inputs(lambda a: activations.resolve(activation)(_moved(jnp, a, -1, 1)), y), state
+        return map_inputs(lambda a: in_jax(activation, {})(_moved(jnp, a, -1, 1)), y), state
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
         layer, activation = self._apart
         x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
         y = layer.reference(params, state, x, training=training)
-        return map_inputs(lambda a: activations_numpy.resolve(activation)(_moved(np, a, -1, 1)), y)
+        return map_inputs(lambda a: in_numpy(activation, {})(_moved(np, a, -1, 1)), y)
 
     def flops(self, input_shape: Any) -> int:
         """The inner layer's for the channels last."""
@@ -79,6 +80,13 @@ class ChannelsFirst(Transparent):
 
     def __str__(self) -> str:
         return f"{self.layer} channels first"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        activation = self._apart[1]
+        if isinstance(activation, PReLU):
+            # Its arrays would lie channels first as well.
+            raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {activation}")
 
     @property
     def _apart(self) -> tuple[Layer, Activation]:

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, conv, reference
+from .. import conv, reference
 from ..activations_numpy import ALONG_LAST_AXIS
 from ..geometry import Padding, check_positive, make_geometry, pad_amounts
 from ..planner import check_algorithm
+from .activating import in_jax, in_numpy
 from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
 from .recurrence import States
 from .recurrent import lstm_step, numpy_lstm_step
@@ -79,9 +80,7 @@ class ConvLSTM1D(Recurrent):
                 )
         super().__post_init__()
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and `recurrent_kernel` and, with `use_bias`, `bias`, the gates side by side."""
-        channels: Any = self._turned_shape(self._shapes(input_shape)["sequence"])[-1]
+    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         wide = 4 * self.filters
         shapes = {
             "kernel": (self.kernel_size, channels, wide),
@@ -135,7 +134,7 @@ class ConvLSTM1D(Recurrent):
         h, c = states
         of_h = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
         z = [a + b for a, b in zip(x, of_h, strict=True)]
-        return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
+        return lstm_step(z, c, *self._functions(in_jax, params))
 
     def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:
         """The convolution; each gate's share of the kernel sees `x` with its own drop."""
@@ -149,4 +148,4 @@ class ConvLSTM1D(Recurrent):
         bias = params.get("bias", np.zeros(4 * self.filters))
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
-        return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)
+        return numpy_lstm_step(z, c, *self._functions(in_numpy, params))

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import jax
 
 from .. import conv, reference
-from ..activations import resolve
 from ..geometry import (
     PADDING_MODES,
     Geometry,
@@ -26,9 +25,10 @@ from ..geometry import (
     transposed_geometry,
 )
 from ..planner import check_algorithm
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, without_activation
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
-OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode", "activation")
+OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")
 SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
 
 
@@ -56,23 +56,22 @@ class Convolution(Layer):
             mode = getattr(self, "padding_mode", "zeros")
             if mode not in PADDING_MODES:
                 raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
-            resolve(self.activation)
+            check_activation(self.activation)
             check_algorithm(self.algorithm)
             self._check_padding()
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(out_length, out_channels)`; an unknown length stays unknown."""
-        length, channels = sequence_shape(self, input_shape)
-        self._check_channels(channels)
-        with speaking_for(self):
-            out_length = None if length is None else self._out_length(length)
-        return activated(self, self.activation, (out_length, self._out_channels(channels)))
+        return activated(self, self.activation, self._linear_shape(input_shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The kernels in Keras's layout, then `"bias"` where the layer has one."""
+        """The kernels in Keras's layout, then `"bias"` where the layer has one; then the arrays of the activation."""
         channels = input_shape[-1]
         bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
-        return self._kernel_shapes(channels) | bias
+        shapes = self._kernel_shapes(channels) | bias
+        if isinstance(self.activation, Layer):
+            shapes |= activation_shapes(self.activation, self._linear_shape(input_shape))
+        return shapes
 
     def flops(self, input_shape: Any) -> int:
         """2 for every tap of every output sample, taps that fall on padding included."""
@@ -86,14 +85,24 @@ class Convolution(Layer):
         """`((kernel_size - 1) * dilation + 1, stride)`."""
         return reach(self.kernel_size, self.dilation), self.stride
 
+    def _linear_shape(self, input_shape: Any) -> Shape:
+        """The shape before the activation."""
+        length, channels = sequence_shape(self, input_shape)
+        self._check_channels(channels)
+        with speaking_for(self):
+            out_length = None if length is None else self._out_length(length)
+        return out_length, self._out_channels(channels)
+
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return type(self).function(params, x, **self._options(), algorithm=self.algorithm)
+        y = type(self).function(without_activation(params), x, **self._options(), algorithm=self.algorithm)
+        return in_jax(self.activation, params)(y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return type(self).definition(params, x, **self._options())
+        y = type(self).definition(without_activation(params), x, **self._options())
+        return in_numpy(self.activation, params)(y)
 
     def _check_padding(self) -> None:
         pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
@@ -122,7 +131,8 @@ class Conv1D(Convolution):
     """Keras's `Conv1D`: (length, channels) to (out_length, filters). Params `kernel` and `bias`.
 
     `stride`, `padding`, `dilation`, `groups`, `padding_mode`, `activation` and `algorithm` are those of
-    `jconv.conv1d`; `use_bias=False` leaves the bias out. Raises `ValueError` for options that mean nothing.
+    `jconv.conv1d`, `activation` also a layer as in `Dense`; `use_bias=False` leaves the bias out. Raises `ValueError`
+    for options that mean nothing.
 
     >>> Conv1D(16, 12, stride=12, padding="same").output_shape((100, 1))
     (9, 16)

@@ -53,4 +53,4 @@ def _of(layer: Layer) -> tuple[Mapping[str, str], Mapping[str, str]]:
         inside = layer.inside()
         return folders_inside(inside), copies_inside(inside)
     kind = BY_LAYER.get(type(layer))
-    return ({}, {}) if kind is None else (kind.folders(layer), kind.copies(layer))
+    return ({}, {}) if kind is None else (kind.places(layer), kind.copies(layer))
