@@ -56,7 +56,7 @@ LONG = (
     "test_keras_policies",
     "test_keras_recurrent",
     "test_keras_small",
-    "test_keras_two",
+    "test_keras_two.py::test_equals_keras",
     "test_keras_wrappers",
 )
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, PReLU
+from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, Layer, PReLU
 from .config import Config, as_dict, flag, one_of, optional, shortened, text
 from .errors import KerasFileError, spoken_at
 from .kind import Kind
 from .kinds import KINDS
+from .older import slope_of
 
 # Options of any layer that change neither outputs nor the gradients of a plain loss; regularizers are read elsewhere.
 HARMLESS = re.compile(
@@ -81,6 +82,9 @@ def read_layer(
     kind = _kind(class_name, entry, config)
 
     def inner(value: Any, place: str, as_activation: bool = False) -> Layer:
+        slope = slope_of(value) if as_activation else None
+        if slope is not None:
+            return HardSigmoid(slope)
         if isinstance(value, dict) and value.get("class_name") in MODELS:
             return read_model(value, place)
         found = read_layer(value, place, custom, read_model, policy)

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.base import ActivationLayer
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.nesting import stripped
@@ -24,6 +24,7 @@ from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
 from .nested import Nested
+from .older import hard_sigmoid
 from .order import keras_order
 from .parts import Part, folder_name
 from .write_masked import write_masked
@@ -235,6 +236,8 @@ def write_layer(layer: Layer, name: str, arrays: Mapping[str, Any]) -> tuple[dic
         trainable = trainable and not isinstance(bare, Frozen)
         first = first or isinstance(bare, ChannelsFirst)
         bare = bare.layer
+    if isinstance(bare, HardSigmoid):
+        return hard_sigmoid(bare.slope, name, policy), None
     if isinstance(bare, Nested):
         return _write_nested(bare, name, arrays).config, None
     kind = BY_LAYER.get(type(bare))
@@ -244,7 +247,7 @@ def write_layer(layer: Layer, name: str, arrays: Mapping[str, Any]) -> tuple[dic
     def inner(layer: Layer, option: str) -> dict[str, Any]:
         own = stripped({"forward_layer": "forward", "backward_layer": "backward"}.get(option, option), arrays)
         entry = write_layer(layer, option, own)[0]
-        if isinstance(layer, ActivationLayer):
+        if isinstance(layer, ActivationLayer) and not isinstance(layer, HardSigmoid):
             entry["config"]["dtype"] = policy
             # Keras has no call by which to know the shape of its arrays.
             shapes = [jnp.shape(array) for array in own.values()]

@@ -109,6 +109,30 @@ class ThresholdedReLU(_Elementwise):
 
 
 @dataclass(frozen=True)
+class HardSigmoid(_Elementwise):
+    """`clip(slope * x + 0.5, 0, 1)`: with a `slope` of 0.2 what Keras 2 meant by `"hard_sigmoid"`.
+
+    By that name the slope is 1/6, as in Keras 3. Raises `ValueError` for a slope that is no number.
+
+    >>> HardSigmoid(0.2).apply({}, {}, jnp.array([-3.0, 0.0, 1.0, 3.0]))[0].tolist()
+    [0.0, 0.5, 0.699999988079071, 1.0]
+    """
+
+    slope: float
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_number("slope", self.slope)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.clip(self.slope * jnp.asarray(x) + 0.5, 0, 1)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        y: Array = self.slope * x + 0.5
+        return np.where(y.real < 0, 0, np.where(y.real > 1, 1, y))
+
+
+@dataclass(frozen=True)
 class LeakyReLU(_Elementwise):
     """Keras's `LeakyReLU`: `negative_slope * x` below zero. Keras 2 called the slope `alpha`.
 

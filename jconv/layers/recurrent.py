@@ -116,9 +116,8 @@ class LSTM(_Dense):
     `c = forget * c + input * activation(candidate)` and `h = output * activation(c)`, where the gates are
     `recurrent_activation` of their share of `x @ kernel + bias + h @ recurrent_kernel`, and the candidate is its share
     itself. Params `kernel` (features, 4 * units), `recurrent_kernel` (units, 4 * units) and `bias` (4 * units,), the
-    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. `"hard_sigmoid"` is Keras
-    3's, `relu6(x + 3) / 6`, also in configs of Keras 2, which meant `clip(0.2 * x + 0.5, 0, 1)`: real Keras 3 reads
-    them so. The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
+    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. The other options are those
+    of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
     `ValueError` for options that mean nothing.
 
     >>> LSTM(3, return_state=True).output_shape((10, 2))
