@@ -24,7 +24,8 @@ LAYERS = [
     jl.ReLU(negative_slope=0.3),
     jl.ReLU(0.7, 0.3),
     jl.ReLU(1.0, 0.3, 0.4),
-    jl.ThresholdedReLU(0.3),
+    jl.ReLU(threshold=0.3),
+    jl.HardSigmoid(0.2),
     jl.LeakyReLU(),
     jl.LeakyReLU(0.7),
     jl.ELU(0.4),
@@ -64,12 +65,6 @@ def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
     layer, x = jl.ReLU(0.2, threshold=0.4), jnp.array([-1.0, 0.3, 0.5])
     assert layer.apply({}, {}, x)[0].tolist() == [0, 0, pytest.approx(0.2)]
     assert layer.reference({}, {}, x).tolist() == [0, 0, 0.2]
-
-
-def test_thresholded_relu_is_a_relu_with_a_threshold() -> None:
-    x = drawn((6, 4))
-    ours, other = jl.ThresholdedReLU(0.3), jl.ReLU(threshold=0.3)
-    assert (ours.reference({}, {}, x) == other.reference({}, {}, x)).all()
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -117,7 +112,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.ReLU(-1), "ReLU: max_value must be a number of at least 0, got -1"),
     (lambda: jl.ReLU(negative_slope=None), "ReLU: negative_slope must be a number of at least 0, got None"),
     (lambda: jl.ReLU(threshold=-0.5), "ReLU: threshold must be a number of at least 0, got -0.5"),
-    (lambda: jl.ThresholdedReLU(-1), "ThresholdedReLU: theta must be a number of at least 0, got -1"),
+    (lambda: jl.HardSigmoid("0.2"), "HardSigmoid: slope must be a number, got '0.2'"),
     (lambda: jl.LeakyReLU(-1), "LeakyReLU: negative_slope must be a number of at least 0, got -1"),
     (lambda: jl.ELU("1"), "ELU: alpha must be a number, got '1'"),
     (lambda: jl.PReLU((0,)), "PReLU: shared_axes must be None or integers of at least 1, got (0,)"),

@@ -88,27 +88,6 @@ class ReLU(_Elementwise):
 
 
 @dataclass(frozen=True)
-class ThresholdedReLU(_Elementwise):
-    """Keras 2's `ThresholdedReLU`: `x` above `theta`, zero elsewhere. Raises `ValueError` for a negative `theta`.
-
-    >>> ThresholdedReLU().apply({}, {}, jnp.array([0.5, 2.0]))[0].tolist()
-    [0.0, 2.0]
-    """
-
-    theta: float = 1.0
-
-    def __post_init__(self) -> None:
-        with speaking_for(self):
-            check_number("theta", self.theta, low=0)
-
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return jnp.where(jnp.asarray(x) > self.theta, x, 0)
-
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return np.where(x.real > self.theta, x, 0)
-
-
-@dataclass(frozen=True)
 class HardSigmoid(_Elementwise):
     """`clip(slope * x + 0.5, 0, 1)`: with a `slope` of 0.2 what Keras 2 meant by `"hard_sigmoid"`.
 

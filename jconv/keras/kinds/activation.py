@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...layers import ELU, Activation, Layer, LeakyReLU, ReLU, Softmax, ThresholdedReLU
+from ...layers import ELU, Activation, Layer, LeakyReLU, ReLU, Softmax
 from ..config import Config, integer, integers, number, optional
 from ..kind import ACTIVATION, Key, Kind, ReadLayer, activation
 
@@ -40,7 +40,13 @@ KINDS = (
         ),
         mask="on",
     ),
-    Kind("ThresholdedReLU", ThresholdedReLU, (Key("theta", "theta", number),), mask="on"),
+    # Keras 2's; in Keras 3 it is a ReLU.
+    Kind(
+        "ThresholdedReLU",
+        ReLU,
+        read=lambda config, read_layer: ReLU(threshold=config.get("theta", number, 1.0)),
+        mask="on",
+    ),
     Kind("LeakyReLU", LeakyReLU, (Key("negative_slope", "negative_slope", number, older=("alpha",)),), mask="on"),
     Kind("ELU", ELU, (Key("alpha", "alpha", number),), mask="on"),
     Kind("Softmax", Softmax, (Key("axis", "axis", _axes),), mask="on", takes_mask=True),
