@@ -296,10 +296,14 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         "SimpleRNN: stateful must be False: nothing is kept from call to call; use return_state=True and "
         "inputs=('sequence', 'h')",
     ),
-    (lambda: jl.LSTM(3, dropout=1), "LSTM: dropout must be a number from 0 to below 1, got 1"),
+    (lambda: jl.LSTM(3, dropout=1.1), "LSTM: dropout must be a number from 0 to 1, got 1.1"),
+    (
+        lambda: jl.GRU(3, dropout=1.0).apply(*arrays_of(jl.GRU(3), (7, 2)), np.ones((1, 7, 2)), training=True),
+        "GRU: dropout must be below 1 in training, got 1",
+    ),
     (
         lambda: jl.LSTM(3, recurrent_dropout="x"),
-        "LSTM: recurrent_dropout must be a number from 0 to below 1, got 'x'",
+        "LSTM: recurrent_dropout must be a number from 0 to 1, got 'x'",
     ),
     (
         lambda: jl.LSTM(3, inputs=("sequence", "h")),

@@ -43,7 +43,8 @@ class Recurrent(Layer):
 
     `dropout` is for what the step reads of the sequence, `recurrent_dropout` for what it reads of the state `h`. Both
     are for training alone, and what is dropped stays so for all steps of a call. As in Keras, with a
-    `recurrent_dropout` each gate has its own draws. 1, to which Keras gives several meanings, is not taken.
+    `recurrent_dropout` each gate has its own draws. 1, at which some of Keras's layers drop all and others nothing, is
+    not taken in training.
 
     Raises `ValueError` for `stateful`: a layer keeps nothing from call to call; give it the last states as inputs.
     """
@@ -71,8 +72,8 @@ class Recurrent(Layer):
             )
         for name in ("dropout", "recurrent_dropout"):
             rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-                raise ValueError(f"{kind}: {name} must be a number from 0 to below 1, got {rate!r}")
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+                raise ValueError(f"{kind}: {name} must be a number from 0 to 1, got {rate!r}")
         for name, activation in self._activations.items():
             self._check_activation(name, activation)
 
@@ -200,6 +201,9 @@ class Recurrent(Layer):
         """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
         if not self.dropout and not self.recurrent_dropout:
             return (), ()
+        for name in ("dropout", "recurrent_dropout"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"{type(self).__name__}: {name} must be below 1 in training, got 1")
         if key is None:
             raise ValueError(
                 f"{type(self).__name__}: training with dropout={self.dropout} and "
