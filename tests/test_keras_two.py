@@ -131,11 +131,16 @@ def test_masks_of_what_is_merged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["network.h5", "network.keras"])
-def test_what_real_keras_2_made(name: str) -> None:
-    """Outputs of Keras 2.15; `keras_two_files/make.py` made the files."""
+def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
+    """Outputs of Keras 2.15, also after the way back into Keras 3; `keras_two_files/make.py` made the files."""
     folder = Path(__file__).parent / "keras_two_files"
     stored = np.load(folder / "outputs.npz")
-    ours, params, state = jconv.keras.load(folder / name)
+    read = ours, params, state = jconv.keras.load(folder / name)
     x = [stored[name] for name in ours.inputs]
     y = ours.apply(params, state, dict(zip(ours.inputs, x, strict=True)))[0]
     assert {name: deviation(y[name], stored[name]) < 1e-5 for name in ours.outputs} == dict.fromkeys(ours.outputs, True)
+    counts = (stored["first"] != 0).any(-1)
+    for name, have in zip(ours.outputs, returned_outputs(tmp_path, read, x), strict=True):
+        # What an attention gives where its query is masked is another thing in each Keras, and counts for nothing.
+        where = counts if name == "multi_head_attention" else ...
+        assert deviation(np.asarray(have)[where], stored[name][where]) < 1e-5, name

@@ -46,7 +46,7 @@ def _of(layer: Layer) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The folders and the copies of any layer, also of a model that is one."""
     # These have the table of kinds, of which this is a part.
     from ..nested import Nested
-    from ..write_config import BY_LAYER
+    from ..write_layer import BY_LAYER
 
     layer = core(layer)
     if isinstance(layer, Nested):
