@@ -131,8 +131,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh_shrink": lambda x: x - np.tanh(x),
 }
 
-# All others look at one number alone.
-ALONG_LAST_AXIS = ("glu", "log_softmax", "softmax", "sparsemax")
+# Those that are no function of each number alone.
+ALONG_LAST = ("glu", "log_softmax", "softmax", "sparsemax")
 
 
 def look_up(table: Mapping[str, Callable[[Any], Any]], activation: Any) -> Callable[[Any], Any]:

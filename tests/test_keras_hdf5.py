@@ -57,7 +57,7 @@ def test_compact_arrays_and_bfloat16():
         space = h5py.h5s.create_simple((6,))
         h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32LE, space, layout)
         file["compact"][:] = np.arange(6)
-        for name, array in (("opaque", half), ("whole", half.view(np.uint16)), ("wide", half.astype(np.float32))):
+        for name, array in (("opaque", half), ("whole", half.astype(np.uint16)), ("wide", half.astype(np.float32))):
             file.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
         arrays = opened(done())
     np.testing.assert_array_equal(arrays.read("compact"), np.arange(6, dtype=np.float32))

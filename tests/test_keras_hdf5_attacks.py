@@ -107,7 +107,6 @@ READ = {
     "records": (of(np.zeros(2, [("x", "f4"), ("y", "i2")])), "HDF5's class compound"),
     "arrays": (of(None, shape=(2,), dtype=np.dtype(("f4", (3,)))), "HDF5's class array"),
     "opaque": (of(np.zeros(2, "V7")), "HDF5's class opaque"),
-    "two_bytes": (of(np.zeros(2, "V2")), "must hold numbers"),
     "enumeration": (of(np.zeros(2, "i1"), dtype=h5py.enum_dtype({"a": 0, "b": 1}, "i1")), "HDF5's class enumeration"),
     "complex": (of(np.zeros(2, complex)), "HDF5's class compound"),
     "long_double": (of(np.zeros(2, np.longdouble)), "HDF5's class float"),

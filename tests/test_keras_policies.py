@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from keras import layers as kl
 from keras_cases.case import Case
-from keras_files import check, deviation, drawn, keras_function, model_of, randomize, returned_outputs, save
+from keras_files import (
+    check,
+    check_outputs,
+    deviation,
+    drawn,
+    keras_function,
+    model_of,
+    randomize,
+    returned_outputs,
+    save,
+)
 from keras_networks import NETWORKS
 
 import jconv.keras
@@ -48,6 +58,15 @@ def case(dtype: str) -> Case:
 def test_mixed_bfloat16() -> None:
     # The bound of eight bits; sums in another order round differently.
     check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)
+
+
+def test_bfloat16() -> None:
+    """Arrays that are in bfloat16 themselves, from both kinds of file."""
+    whole = case("bfloat16")
+    names = ("conv", "separable", "batch_norm", "layer_norm", "recurrent", "softmax_in_float32")
+    model, _ = model_of(Case(whole.shape, {name: whole.branches[name] for name in names}))
+    randomize(model)
+    check_outputs(model, rtol=2e-2)
 
 
 def test_mixed_float16() -> None:

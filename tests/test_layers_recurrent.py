@@ -345,10 +345,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: jl.ConvLSTM1D(3, 2, data_format="first"),
         "ConvLSTM1D: data_format must be one of channels_last, channels_first, got 'first'",
     ),
-    (
-        lambda: jl.ConvLSTM1D(3, 2, activation="softmax", data_format="channels_first"),
-        "ConvLSTM1D: activation must be elementwise with channels first, got 'softmax'",
-    ),
     (lambda: jl.ConvLSTM1D(3, 0), "ConvLSTM1D: kernel_size must be an integer of at least 1, got 0"),
     (
         lambda: jl.ConvLSTM1D(3, 2).output_shape((7, None, 2)),

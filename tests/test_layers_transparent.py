@@ -75,6 +75,16 @@ FIRST: dict[str, tuple[jl.Layer, Callable[[], Any], Any]] = {
         lambda: kl.Conv1D(5, 3, 2, "same", data_format="channels_first"),
         (4, 11),
     ),
+    "softmax": (
+        jl.Conv1D(5, 3, activation="softmax"),
+        lambda: kl.Conv1D(5, 3, activation="softmax", data_format="channels_first"),
+        (4, 11),
+    ),
+    "glu": (
+        jl.DepthwiseConv1D(4, activation="glu"),
+        lambda: kl.DepthwiseConv1D(4, activation="glu", data_format="channels_first"),
+        (3, 11),
+    ),
     "transpose": (jl.Conv1DTranspose(5, 3), lambda: kl.Conv1DTranspose(5, 3, data_format="channels_first"), (4, 7)),
     "max": (jl.MaxPooling1D(3), lambda: kl.MaxPooling1D(3, data_format="channels_first"), (4, 7)),
     "average": (

@@ -304,7 +304,7 @@ GRAPHS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: Model((Node("a", CONV, ("x",)), Node("b", CONV, ("x",))), ("x", "y"), ("b",)),
-        "nothing reads 'a', 'y'; leave it out or make it an output",
+        "nothing reads 'a'; leave it out or make it an output",
     ),
     (lambda: sequential([]), "sequential needs at least one layer, got none"),
     (lambda: sequential([CONV], names=["a", "b"]), "names must have one name for each of 1 layers, got 2"),

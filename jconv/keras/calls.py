@@ -35,11 +35,11 @@ class Call:
 
 
 def refs_in(tree: Any) -> Iterator[Ref]:
-    """Every `Ref` of a tree of tuples and dicts."""
+    """Every `Ref` of a tree of tuples and dicts, of these by sorted keys, as Keras walks it."""
     if isinstance(tree, Ref):
         yield tree
     elif isinstance(tree, (tuple, dict)):
-        for part in tree.values() if isinstance(tree, dict) else tree:
+        for part in (tree[key] for key in sorted(tree)) if isinstance(tree, dict) else tree:
             yield from refs_in(part)
 
 
@@ -105,11 +105,13 @@ def _old_value(value: Any, place: str) -> Any:
 
 
 def tree_of(value: Any, place: str) -> Any:
-    """An argument as Keras 3 writes it: tensors, slices, arrays and plain values, in lists."""
+    """An argument as Keras 3 writes it: tensors, slices, arrays and plain values, in lists and dicts."""
     if isinstance(value, list):
         return tuple(tree_of(part, place) for part in value)
     if not isinstance(value, dict):
         return value
+    if "class_name" not in value or "config" not in value:
+        return {key: tree_of(part, place) for key, part in value.items()}
     config = Config(value, f"{place}, an argument")
     name = config.get("class_name", text)
     inner = Config(config.get("config", as_dict), f"{place}, an argument of class {name}")

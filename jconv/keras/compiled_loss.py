@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,18 @@ class CompiledLoss:
 
     def __call__(self, y: Any, target: Any) -> jax.Array:
         """The weighted sum of the outputs' losses."""
+        return self._sum(lambda loss: loss, y, target)
+
+    def reference(self, y: Any, target: Any) -> Any:
+        """The same in NumPy, in float64 or for `y` in complex128."""
+        return self._sum(lambda loss: loss.reference, y, target)
+
+    @property
+    def takes_classes(self) -> tuple[bool, ...]:
+        """Of each output that has a loss, whether its targets are class numbers and not a number for each."""
+        return tuple(term.loss.takes_classes for term in self.terms)
+
+    def _sum(self, which: Callable[[Loss], Callable[[Any, Any], Any]], y: Any, target: Any) -> Any:
         if len(self.names) == 1:
             y, target = {self.names[0]: y}, {self.names[0]: target}
         elif isinstance(target, (tuple, list)) and len(target) == len(self.names):
@@ -51,7 +63,7 @@ class CompiledLoss:
             raise ValueError(f"target must be a dict with {', '.join(self.names)}, got {type(target).__name__}")
         values = []
         for term in self.terms:
-            value = term.loss(y[term.output], target[term.output])
+            value = which(term.loss)(y[term.output], target[term.output])
             values.append(value if term.weight is None else value * term.weight)
         return sum(values[1:], start=values[0])
 

@@ -86,6 +86,9 @@ class _Graph:
             if count > 1:
                 raise KerasFileError(f"{root.place}: two layers are named {key!a}")
         nodes = _needed(self.values.nodes, names)
+        used = {node.key for node in nodes}
+        for leaf in root.leaves():
+            leaf.used = leaf.key in used
         return Model(nodes, tuple(self.inputs), names, tuple(self.inputs.values()))
 
     def _named_outputs(self, outputs: Any) -> tuple[str, ...]:
@@ -304,13 +307,27 @@ class _ModelCaller:
         self._calls += 1
         self._graph.tally.add(self._config.place)
         label = self._node if self._calls == 1 else f"{self._node}:{self._calls}"
-        given = [value(ref) for ref in refs_in(call.args)] or [value(ref) for ref in call.refs()]
-        mask = call.kwargs.get("mask")
-        if isinstance(mask, Ref) and given:
-            self._graph.values.set_mask(given[0], value(mask))
+        given = [value(ref) for ref in self._given(call)]
+        masks = call.kwargs.get("mask")
+        for inside, mask in zip(given, _flat(masks), strict=False):
+            if isinstance(mask, Ref):
+                self._graph.values.set_mask(inside, value(mask))
         # Only the first call's parts are the file's; the others have the same keys.
         part = self._part if self._calls == 1 else Part(self._part.name, self._part.folder, self._part.place)
         return self._graph.model(self._class_name, self._config, _Scope(part, f"{self._key}/", f"{label}/"), given)
+
+    def _given(self, call: Call) -> list[Ref]:
+        """The tensors of a call in the order of the model's inputs, which a dict may give by name."""
+        tree = call.args[0] if call.args else call.kwargs.get("inputs", ())
+        if isinstance(tree, dict) and "input_layers" in self._config.values:
+            inputs = read_refs(self._config.values["input_layers"], self._config.place)
+            names = list(inputs) if isinstance(inputs, dict) else [ref.layer for ref in _flat(inputs)]
+            if not set(names) <= set(tree):
+                self._config.fail(
+                    f"has the inputs {', '.join(map(ascii, names))} and is called on {', '.join(map(ascii, tree))}"
+                )
+            tree = {name: tree[name] for name in names} if isinstance(inputs, dict) else tuple(tree[n] for n in names)
+        return list(refs_in(tree))
 
 
 def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:

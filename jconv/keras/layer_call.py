@@ -27,7 +27,11 @@ class LayerCaller:
         """The value of a call whose tensors `value` names."""
         roles, inputs, options = self._arranged(call, value)
         layer = with_inputs(self._read, roles, options)
-        return self._values.add_layer(self._node, self._read, layer, roles, inputs, self._part)
+        # A mask that stands among the positional arguments does not go on.
+        said = call.kwargs.get("mask")
+        masks = tuple(value(m) if isinstance(m, Ref) else None for m in (said if isinstance(said, tuple) else (said,)))
+        explicit = masks if said is not None else ()
+        return self._values.add_layer(self._node, self._read, layer, roles, inputs, self._part, explicit)
 
     def _arranged(self, call: Call, value: Callable[[Ref], str]) -> tuple[Names, Names, dict[str, Any]]:
         """The names of the layer's inputs, the values that they are, and options that the call sets."""
@@ -43,9 +47,11 @@ class LayerCaller:
         if len(call.args) > len(wanted):
             self._fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
         given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
+        for name in kind.passed_over if kind else ():
+            given.pop(name, None)
         roles, inputs = self._placed(wanted, given, value)
         self._some(tuple(inputs))
-        self._with_masks(wanted, roles, inputs)
+        self._with_masks(wanted, given, roles, inputs)
         return tuple(roles), tuple(inputs), self._options(wanted, given)
 
     def _options(self, wanted: Mapping[str, Names], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,12 +99,22 @@ class LayerCaller:
         inputs = getattr(self._read.base, "inputs", ("inputs",))
         return next(name for name in inputs if name != "mask")
 
-    def _with_masks(self, wanted: Mapping[str, tuple[str, ...]], roles: list[str], inputs: list[str]) -> None:
-        """Add the masks that Keras hands to the layer with its inputs, where the call does not say them."""
-        allowed = [role for parts in wanted.values() for role in parts]
+    def _with_masks(
+        self, wanted: Mapping[str, Names], given: Mapping[str, Any], roles: list[str], inputs: list[str]
+    ) -> None:
+        """Add the masks that Keras hands to the layer with its inputs, where the call does not say them.
+
+        `mask` comes to a call with a single argument of tensors, and the mask of an argument, such as `query_mask`, to
+        a call with several.
+        """
+        tensors = [name for name in wanted if isinstance(given.get(name), Ref) or given.get(name)]
         for role, found in list(zip(roles, inputs, strict=True)):
-            name = f"{role}_mask" if f"{role}_mask" in allowed else "mask"
-            if (name != "mask" or role == roles[0]) and name in allowed and name not in roles:
+            if len(tensors) > 1:
+                name = f"{role}_mask" if role in tensors and f"{role}_mask" in wanted else ""
+            else:
+                parts = wanted.get("mask", ())
+                name = f"{role}_mask" if f"{role}_mask" in parts else "mask" if "mask" in parts else ""
+            if name and name not in roles and (name != "mask" or role == roles[0]):
                 mask = self._values.mask_of(found)
                 if mask is not None:
                     roles.append(name)

@@ -19,7 +19,8 @@ class Part:
 
     `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 one; `key` is that of its arrays in params and
     state, `layer` and `input_shape` the layer as it is first called, `class_name` and `config` what the file says of
-    it; a model has `parts` instead.
+    it; a model has `parts` instead. One that is not `used` has arrays in the file, and nothing that is computed from
+    them is an output.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Part:
     class_name: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
+    used: bool = True
 
     def leaves(self) -> list[Part]:
         """The layers below, in the config's order, that the graph calls."""

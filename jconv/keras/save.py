@@ -89,7 +89,8 @@ def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], parts: list[Part]) -> byte
             file.create_group(f"{part.folder}/vars").attrs["name"] = part.name
         for path, array in arrays.items():
             half = array.dtype.name == "bfloat16"
-            data = file.create_dataset(path, data=array.view(np.uint16) if half else array)
+            # Two bytes of no kind, which is how Keras reads it; whole numbers it would convert.
+            data = file.create_dataset(path, data=array.view("V2") if half else array)
             if half:
                 data.attrs["dtype"] = "bfloat16"
     return stream.getvalue()

@@ -5,61 +5,114 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from ..layers import InDtype, Layer
-from ..model import Model
+from ..model import Model, Tree
+from .activity import Activity, read_activity
 from .compiled_loss import CompiledLoss, read_loss, read_outputs
-from .constraints import read_constraints
+from .constraints import Constraint, constrain, read_constraints
 from .container import Contents, opened
 from .errors import KerasFileError, NotCompiledError
 from .graph import Built
 from .load import MAX_BYTES, read_arrays, read_graph
 from .optimizer import Rule, read_optimizer
-from .optimizer_state import Listed, filled, read_counts, read_slots, trained_arrays
+from .optimizer_state import Listed, counted, filled, read_counts, read_slots, trained_arrays
 from .regularizers import Penalty, read_penalty
 from .schedules import Schedule
-from .weight_options import check_activity
 
 
 @dataclass(frozen=True)
 class Training:
     """How to go on training; see `load_training`.
 
-    `optimizer` and its `state` are for the params that `load` returns. `loss(y, target)` is the mean over a batch of
-    what the model was compiled with, `y` as `model.apply` returns it and `target` likewise: class numbers, numbers, or
-    for several outputs a dict by name. It is None where jconv cannot have it, and `why_no_loss` then says why.
-    `penalty(params)` is the sum of the layers' regularizers, zero without any; `penalty.reference` is the same in
-    NumPy. `schedule` is the learning rate as a function of the count of steps done, of which there were `steps`.
-    `name` is that of Keras's optimizer.
+    `optimizer` and its `state` are for the params that `load` returns, as it returns `model`. `objective` is what is
+    minimized, the sum of three: `loss(y, target)` is the mean over a batch of what the model was compiled with, `y` as
+    `model.apply` returns it and `target` likewise: class numbers, numbers, or for several outputs a dict by name. It is
+    None where jconv cannot have it, and `why_no_loss` then says why. `penalty(params)` is the sum of the regularizers
+    of weights and `activity(values)` that of outputs, of what `model.values` gives; zero without any, and both have a
+    `reference`, the same in NumPy.
+
+    `schedule` is the learning rate as a function of the count of steps done, and `name` that of Keras's optimizer. With
+    an optimizer of the user's own, `schedule` and the `rule` that the file has are None.
     """
 
+    model: Model
     name: str
     optimizer: optax.GradientTransformation
     state: Any
     loss: CompiledLoss | None
     why_no_loss: str | None
     penalty: Penalty
-    schedule: Schedule
-    steps: int
+    activity: Activity
+    schedule: Schedule | None
+    rule: Rule | None
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.schedule(self.steps))
+    def steps(self) -> int:
+        """The steps done, by the `state`; 0 for an optimizer of the user's own."""
+        return 0 if self.rule is None else counted(self.state, self.rule.accumulation)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate of the next step; None for an optimizer of the user's own."""
+        return None if self.schedule is None else float(self.schedule(self.steps))
+
+    def objective(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        key: jax.Array | None = None,
+        loss: Callable[[Any, Any], jax.Array] | None = None,
+    ) -> tuple[jax.Array, tuple[Any, Tree]]:
+        """`(value, (y, state))`: what training minimizes, a scalar, of a batch; arguments as `Model.apply` has them.
+
+        `loss` takes the place of the file's. Raises `ValueError` where there is neither, and what `apply` raises.
+        """
+        loss = loss or self.loss
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values, after = self.model.values(params, state, x, training=True, key=key)
+        y = self.model.outputs_of(values, x)
+        return loss(y, target) + self.penalty(params) + self.activity(values), (y, after)
+
+    def objective_reference(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        loss: Callable[[Any, Any], Any] | None = None,
+    ) -> Any:
+        """The value of `objective` in NumPy, in float64, or complex128 where an argument is complex.
+
+        `loss`, in NumPy too, takes the place of the file's. Raises as `objective` does.
+        """
+        loss = loss or (None if self.loss is None else self.loss.reference)
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values = self.model.reference_values(params, state, x, training=True)
+        total = self.penalty.reference(params) + self.activity.reference(values)
+        return loss(self.model.outputs_of(values, x), target) + total
 
 
 def load_training(
     path: str | os.PathLike[str],
     *,
     learning_rate: float | Callable[[Any], Any] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
     custom_layers: Mapping[str, Layer] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Training:
-    """The optimizer with its state, the loss and the penalty of a compiled model's file, `.keras` or `.h5` of Keras 3.
+    """The optimizer with its state, the loss and the penalties of a compiled model's file, of Keras 3 or 2.
 
     Training goes on where Keras stopped, each step by Keras's own rule::
 
@@ -72,20 +125,18 @@ def load_training(
 
         @jax.jit
         def step(params, state, slots, x, y):
-            def objective(params):
-                output, after = model.apply(params, state, x, training=True)
-                return training.loss(output, y) + training.penalty(params), after
-
-            bars, state = jax.grad(objective, has_aux=True)(params)
+            bars, (output, state) = jax.grad(training.objective, has_aux=True)(params, state, x, y)
             updates, slots = training.optimizer.update(bars, slots, params)
             return optax.apply_updates(params, updates), state, slots
 
-    A model with layers that draw, such as Dropout, needs `model.apply(..., key=key)`; its draws are not Keras's.
+    A model with layers that draw, such as Dropout, needs `training.objective(..., key=key)`; its draws are not Keras's.
 
     Optimizers are SGD, Adam, AdamW, RMSprop, Adagrad and Lion with all their options: clipping, weight decay, moving
     averages, accumulated gradients, Keras's schedules. Constraints of weights are part of the optimizer. The state is
     made of optax's own: `ScaleByAdamState`, `TraceState`, `EmaState`, ... `learning_rate` takes the place of the
-    file's: a number, or a function of the count of steps done.
+    file's: a number, or a function of the count of steps done. `optimizer`, one of optax's, takes the place of the
+    file's whole optimizer, whatever that is, and begins afresh; the constraints still follow it. The file need then not
+    be of a compiled model.
 
     Where Keras keeps a moving average of the params (`use_ema`), its `fit` puts that in their place when it ends; here
     it stays in the state, `EmaState.ema`.
@@ -94,36 +145,76 @@ def load_training(
     weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
 
     Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
-    jconv does not have: other optimizers, those of Keras 2, penalties on outputs, a scaled loss in float16. A loss of
+    jconv does not have: other optimizers, a scaled loss in float16. A loss of
     the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
     """
+    if optimizer is not None and learning_rate is not None:
+        raise ValueError("learning_rate must not be given beside an optimizer, which has its own")
     what = os.fspath(path)
     with opened(path, max_bytes) as contents:
         built = read_graph(contents, what, custom_layers or {})
         params, _ = read_arrays(built.root, contents)
-        optimizer, loss, weights = _compiled(contents, what)
-        check_activity(built.root)
-        rule = read_optimizer(optimizer, "optimizer", read_constraints(built.root))
-        _check_scaling(rule, built.model)
-        listed = Listed(contents)
-        steps, rate = read_counts(rule, listed)
-        slots = read_slots(rule, listed, trained_arrays(built.root), params)
-        penalty = read_penalty(built.root)
+        constraints = read_constraints(built.root)
+        config = _compiled(contents, what, optimizer is None)
+        if optimizer is None:
+            made = _read(config.optimizer, built, contents, params, constraints, learning_rate)
+        else:
+            chain = optax.chain(optimizer, constrain(constraints)) if constraints else optimizer
+            made = _Made("optax", chain, chain.init(params), None, None)
+        penalty, activity = read_penalty(built.root), read_activity(built.root, built.model)
+    own, why = _loss(config.loss, config.weights, built, contents.config or {})
+    return Training(
+        built.model, made.name, made.optimizer, made.state, own, why, penalty, activity, made.schedule, made.rule
+    )
+
+
+class _Compiled(NamedTuple):
+    """The optimizer, the loss and its weights, as the file has them."""
+
+    optimizer: Any
+    loss: Any
+    weights: Any
+
+
+class _Made(NamedTuple):
+    """What `Training` has of the optimizer."""
+
+    name: str
+    optimizer: optax.GradientTransformation
+    state: Any
+    schedule: Schedule | None
+    rule: Rule | None
+
+
+def _read(
+    value: Any,
+    built: Built,
+    contents: Contents,
+    params: Tree,
+    constraints: dict[tuple[str, str], Constraint],
+    learning_rate: float | Callable[[Any], Any] | None,
+) -> _Made:
+    """The file's optimizer with its state."""
+    rule = read_optimizer(value, "optimizer", constraints)
+    _check_scaling(rule, built.model)
+    listed = Listed(contents)
+    steps, rate = read_counts(rule, listed)
+    slots = read_slots(rule, listed, trained_arrays(built.root), params)
     used = learning_rate if learning_rate is not None else rule.schedule or rate
     assert used is not None
-    made = rule.make(used)
-    state = filled(made.init(params), slots, steps, rule.accumulation)
-    own, why = _loss(loss, weights, built, contents.config or {})
-    return Training(rule.name, made, state, own, why, penalty, _as_schedule(used), steps)
+    schedule = _as_schedule(used)
+    # A schedule, also where it is constant, so that there is always a count of steps in the state.
+    made = rule.make(schedule)
+    return _Made(rule.name, made, filled(made.init(params), slots, steps, rule.accumulation), schedule, rule)
 
 
-def _compiled(contents: Contents, what: str) -> tuple[Any, Any, Any]:
-    """The optimizer, the loss and its weights, as the file has them."""
-    config = contents.training
-    key = "optimizer_config" if contents.by_layer is not None else "optimizer"
-    if not config or config.get(key) is None:
+def _compiled(contents: Contents, what: str, wanted: bool) -> _Compiled:
+    """What the model was compiled with; where an optimizer is not `wanted`, also nothing."""
+    config = contents.training or {}
+    optimizer = config.get("optimizer_config" if contents.by_layer is not None else "optimizer")
+    if wanted and optimizer is None:
         raise NotCompiledError(f"{what} was not compiled: it has no optimizer and no loss to go on with")
-    return config[key], config.get("loss"), config.get("loss_weights")
+    return _Compiled(optimizer, config.get("loss"), config.get("loss_weights"))
 
 
 def _check_scaling(rule: Rule, model: Model) -> None:

@@ -34,6 +34,8 @@ class Values:
         self._calls: Counter[str] = Counter()
         # The names of single outputs of values that are several.
         self._picked: dict[tuple[str, int], str] = {}
+        # Of values that are several, how many have the mask.
+        self._masked_outputs: dict[str, int] = {}
         # By the value that it masks: the name of the mask's value, or the layer that makes it and what that reads.
         self._masks: dict[str, str | tuple[Layer, str]] = {}
         self._made_masks: dict[tuple[Layer, str], str] = {}
@@ -62,14 +64,24 @@ class Values:
             return value
         if (value, index) not in self._picked:
             name = self._picked[value, index] = self.add(f"{value}[{index}]", Pick(index), (value,))
-            if value in self._masks and index == 0:
+            if value in self._masks and index < self._masked_outputs.get(value, 1):
                 self._masks[name] = self._masks[value]
         return self._picked[value, index]
 
     def add_layer(
-        self, name: str, read: Read, layer: Layer, roles: tuple[str, ...], inputs: tuple[str, ...], part: Part
+        self,
+        name: str,
+        read: Read,
+        layer: Layer,
+        roles: tuple[str, ...],
+        inputs: tuple[str, ...],
+        part: Part,
+        masks: tuple[str | None, ...] = (),
     ) -> str:
-        """A node that calls a layer of the file; `roles` are the layer's names of its `inputs`, where it has some."""
+        """A node that calls a layer of the file; `roles` are the layer's names of its `inputs`, where it has some.
+
+        `masks` are those that the call itself says: the first goes on in place of the first input's.
+        """
         name = self.add(name, layer, inputs, part.key, part.place if read.kind is None else read.place)
         if part.layer is None:
             shapes = tuple(self.shapes[i] for i in inputs)
@@ -77,8 +89,12 @@ class Values:
         kind, said = read.kind, "stop"
         if kind is not None:
             said = kind.mask(read.base) if callable(kind.mask) else kind.mask
+            self._masked_outputs[name] = kind.masked_outputs(read.base)
         if isinstance(said, Layer):
             self._masks[name] = (said, inputs[0])
+        elif said == "on" and masks:
+            if masks[0] is not None:
+                self._masks[name] = masks[0]
         elif said == "on" and any(value in self._masks for value in inputs):
             values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
             self._hand_on(name, read, values)
@@ -149,4 +165,4 @@ class Values:
 
     def set_mask(self, value: str, mask: str) -> None:
         """Let `mask` be the mask of a value."""
-        self._masks.setdefault(value, mask)
+        self._masks[value] = mask

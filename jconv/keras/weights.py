@@ -146,6 +146,8 @@ def _place(part: Part, found: Mapping[str, Any], wanted: Mapping[str, Any], para
                 f"has {shortened(array.shape)}"
             )
         own["params" if name in trained else "state"][name] = _array(array, part)
+    if not part.used:
+        return
     params |= {part.key: own["params"]} if own["params"] else {}
     state |= {part.key: own["state"]} if own["state"] else {}
 

@@ -71,6 +71,10 @@ class _Writer:
         self.names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
+        # Whether Keras will have masks behind the scenes.
+        self._masking = any(getattr(core(n.layer), "mask_zero", False) for n in model.nodes) or any(
+            isinstance(core(n.layer), Masking) for n in model.nodes
+        )
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -181,7 +185,9 @@ class _Writer:
         kwargs: dict[str, Any] = dict(options)
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
-            if not any(found):
+            # Without a list of masks Keras would take those of the inputs.
+            unmasked = self._masking and argument == "mask" and len(parts) > 1
+            if not any(found) and not unmasked:
                 continue
             # A list of masks must have one for each input, also where the last are null.
             while found[-1] is None and argument != "mask":

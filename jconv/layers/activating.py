@@ -47,6 +47,16 @@ def in_numpy(activation: Activation, params: Mapping[str, Any], option: str = "a
     return lambda x: activation.reference(own, {}, x)
 
 
+def sees_all(activation: Activation) -> bool:
+    """Whether an activation looks along the whole length.
+
+    >>> from .activation import Softmax
+    >>> sees_all(Softmax(1)), sees_all("softmax")
+    (True, False)
+    """
+    return isinstance(activation, Layer) and activation.window() is None
+
+
 def without_activation(params: Mapping[str, Any], option: str = "activation") -> dict[str, Any]:
     """The arrays that are the layer's own.
 

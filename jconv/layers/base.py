@@ -5,6 +5,9 @@ two plain dicts that the caller keeps: `params`, which are trained, and `state`,
 `output_shape`, `param_shapes` where it has params, and the two private hooks `_jax` and `_numpy`; the checks and the
 rest are here.
 
+A layer that can be computed a chunk at a time says at which `pace`, and what it keeps between chunks: `stream_init`
+and `stream_step`. A layer that works sample by sample keeps nothing and need not say so.
+
 Shapes are those of one example, without the batch axis: `(length, channels)`. A length that is not known yet is
 `None`. Layers that merge take a tuple of such shapes.
 """
@@ -16,13 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..conv import glorot_uniform
+from ..history import Form
+from ..pace import SAMPLE, Pace
 from ..reference import exact
 
 Array = np.ndarray[Any, Any]
@@ -102,6 +107,52 @@ class Layer:
         """
         return 1, 1
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """How the outputs of a stream follow its inputs: None for a layer that gives one value of all samples so far.
+
+        A tuple for a layer with several outputs. Raises `ValueError` for a layer that needs the whole sequence.
+        """
+        if self.window() != (1, 1):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+        return SAMPLE
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """What a stream keeps before its first sample: a pytree of arrays, None for nothing.
+
+        `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), of which the number of samples means nothing;
+        a tuple for a layer that merges. Raises `ValueError` for a layer that needs the whole sequence.
+        """
+        self.pace()
+        if not self.merges and len(x.shape) < 3 and not self.reads_numbers:
+            raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {len(x.shape)} axes")
+        shape = map_inputs(lambda a: (None, *a.shape[2:]), x)
+        try:
+            self.output_shape(shape)
+            self.param_shapes(shape)
+            self.state_shapes(shape)
+        except ValueError as error:
+            raise ValueError(f"{self} cannot be computed a chunk at a time, for any length: {error}") from None
+        return None
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """`(y, stream)` of a chunk, as outside training: the outputs that are whole with it.
+
+        `last` and `slots` are those of `jconv.streaming.step`.
+        """
+        return whole_chunk(lambda x: self.apply(params, state, x)[0], x), stream
+
+    reads_numbers: ClassVar[bool] = False
+    """Whether a sequence may have no channels: (batch, length)."""
+
     def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
         """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""
         shape = map_inputs(lambda a: tuple(np.shape(a))[1:], x)
@@ -150,6 +201,19 @@ def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
 
 
+def whole_chunk(function: Callable[[Any], Any], x: Any) -> Any:
+    """`function` of chunks (batch, samples, ...), which need not take those of no samples.
+
+    >>> whole_chunk(lambda x: 1 / x.min(axis=1, keepdims=True), jnp.ones((2, 0, 3))).shape
+    (2, 0, 3)
+    """
+    if all(array.shape[1] for array in jax.tree.leaves(x)):
+        return function(x)
+    one = map_inputs(lambda a: jax.ShapeDtypeStruct((a.shape[0], 1, *a.shape[2:]), a.dtype), x)
+    y = jax.eval_shape(function, one)
+    return jax.tree.map(lambda a: jnp.zeros((a.shape[0], 0, *a.shape[2:]), a.dtype), y)
+
+
 def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
     """`function` of a shape, or the tuple of it over several shapes.
 
@@ -171,6 +235,15 @@ def speaking_for(layer: Layer) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{type(layer).__name__}: {error}") from None
+
+
+@contextmanager
+def at(name: str) -> Iterator[None]:
+    """Put the name of a node before the message of a `ValueError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"node {name!r}: {error}") from None
 
 
 def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:

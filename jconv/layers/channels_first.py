@@ -1,4 +1,4 @@
-"""A layer on arrays whose channels stand before the length."""
+"""A layer whose inputs have the channels in front of the length."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .activating import in_jax, in_numpy
-from .base import Activation, Arrays, Layer, activated, map_inputs, map_shapes
+from ..activations_numpy import ALONG_LAST
+from ..history import Form
+from ..pace import Pace
+from .activation import Activation
+from .base import Arrays, Layer, Window, map_inputs, map_shapes
 from .convolution import Convolution
 from .nesting import core, with_options
 from .parametric_activation import PReLU
@@ -24,8 +27,8 @@ class ChannelsFirst(Transparent):
 
     Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
     last axis of every output with at least three is moved back. Arrays are the inner layer's own. As in Keras, the
-    activation of a convolution sees what is moved back, so that a softmax goes along the length. Raises `ValueError`
-    for something that is no layer.
+    activation of a convolution comes after that: those along the last axis, such as `"softmax"`, go along the length.
+    Raises `ValueError` for something that is no layer.
 
     >>> from jconv.layers import Conv1D, Flatten
     >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
@@ -34,11 +37,18 @@ class ChannelsFirst(Transparent):
     [[1, 3, 2, 4]]
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        after = self._apart[1]
+        if isinstance(after, PReLU):
+            # Its arrays would lie channels first as well.
+            raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {after}")
+
     def output_shape(self, input_shape: Any) -> Any:
         """The inner layer's, with the channels in front of the length."""
-        layer, activation = self._apart
+        layer, after = self._apart
         shape = map_shapes(_first, layer.output_shape(map_shapes(_last, input_shape)))
-        return shape if activation is None else activated(self, activation, shape)
+        return shape if after is None else after.output_shape(shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The inner layer's for the channels last."""
@@ -62,39 +72,49 @@ class ChannelsFirst(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The inner layer's of the moved `x`, moved back."""
-        layer, activation = self._apart
         x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
+        layer, after = self._apart
         y, state = layer.apply(params, state, x, training=training, key=key)
-        return map_inputs(lambda a: in_jax(activation, {})(_moved(jnp, a, -1, 1)), y), state
+        y = map_inputs(lambda a: _moved(jnp, a, -1, 1), y)
+        return y if after is None else after.apply({}, {}, y)[0], state
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
-        layer, activation = self._apart
         x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
+        layer, after = self._apart
         y = layer.reference(params, state, x, training=training)
-        return map_inputs(lambda a: in_numpy(activation, {})(_moved(np, a, -1, 1)), y)
+        y = map_inputs(lambda a: _moved(np, a, -1, 1), y)
+        return y if after is None else after.reference({}, {}, y)
 
     def flops(self, input_shape: Any) -> int:
         """The inner layer's for the channels last."""
         return self.layer.flops(map_shapes(_last, input_shape))
 
+    def window(self) -> Window | None:
+        """The inner layer's; None where an activation goes along the length."""
+        return self.layer.window() if self._apart[1] is None else None
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """Raises `ValueError`: in a stream samples come one after the other, channels last."""
+        raise ValueError(f"{self} cannot be computed a chunk at a time: samples must come with the channels last")
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Raises `ValueError`."""
+        self.pace()
+
     def __str__(self) -> str:
         return f"{self.layer} channels first"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        activation = self._apart[1]
-        if isinstance(activation, PReLU):
-            # Its arrays would lie channels first as well.
-            raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {activation}")
-
     @property
-    def _apart(self) -> tuple[Layer, Activation]:
-        """The layer without the activation that sees the moved output, and that."""
+    def _apart(self) -> tuple[Layer, Layer | None]:
+        """The layer without an activation that needs the channels first, and what is done afterwards."""
         inner = core(self.layer)
-        if not isinstance(inner, Convolution) or inner.activation is None:
+        activation = inner.activation if isinstance(inner, Convolution) else None
+        if isinstance(activation, Layer):
+            return with_options(self.layer, activation=None), activation
+        if activation not in ALONG_LAST:
             return self.layer, None
-        return with_options(self.layer, activation=None), inner.activation
+        return with_options(self.layer, activation=None), Activation(activation)
 
 
 def _last(shape: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import conv, reference
-from ..activations_numpy import ALONG_LAST_AXIS
+from ..activations_numpy import ALONG_LAST
 from ..geometry import Padding, check_positive, make_geometry, pad_amounts
 from ..planner import check_algorithm
 from .activating import in_jax, in_numpy
-from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
+from .base import Activation, Array, Arrays, Layer, Shape, known_sizes, speaking_for
 from .recurrence import States
 from .recurrent import lstm_step, numpy_lstm_step
 from .recurrent_base import Drops, Recurrent
@@ -30,6 +30,7 @@ class ConvLSTM1D(Recurrent):
     An `LSTM` whose products are convolutions along the length: of the input at a time, with `stride`, `padding` and
     `dilation` as in `jconv.conv1d`, and of the state, with none of them and `"same"` padding. With `data_format`
     `"channels_first"` the last two axes of the sequence, the states and the outputs are swapped; the arrays are not.
+    As in Keras, an activation along the last axis, such as `"softmax"`, then goes along the length.
     Params `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters, 4 * filters) and
     `bias` (4 * filters,). The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32.
 
@@ -37,8 +38,7 @@ class ConvLSTM1D(Recurrent):
     with the wrong meaning, since it puts the mask's batch beside the length; here a mask means what it does in LSTM,
     as in Keras with `unroll`. Also as in Keras, dropout draws for each gate.
 
-    Raises `ValueError` for options that mean nothing, for an unknown length, and for a softmax or the like with
-    `"channels_first"`.
+    Raises `ValueError` for options that mean nothing and for an unknown length.
 
     >>> ConvLSTM1D(8, 3, padding="same", return_sequences=True).output_shape((None, 20, 4))
     (None, 20, 8)
@@ -72,12 +72,6 @@ class ConvLSTM1D(Recurrent):
             raise ValueError(
                 f"ConvLSTM1D: data_format must be one of {', '.join(DATA_FORMATS)}, got {self.data_format!r}"
             )
-        for name in ("activation", "recurrent_activation"):
-            if self.data_format == "channels_first" and getattr(self, name) in ALONG_LAST_AXIS:
-                # Keras's then goes along the length.
-                raise ValueError(
-                    f"ConvLSTM1D: {name} must be elementwise with channels first, got {getattr(self, name)!r}"
-                )
         super().__post_init__()
 
     def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
@@ -149,3 +143,12 @@ class ConvLSTM1D(Recurrent):
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
         return numpy_lstm_step(z, c, *self._functions(in_numpy, params))
+
+    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+        """The activations; where channels come first Keras has the length along the last axis."""
+        functions = super()._functions(made, params)
+        along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
+        return [
+            (lambda x, act=function: self._turned(act(self._turned(x)))) if turned else function
+            for function, turned in zip(functions, along, strict=True)
+        ]

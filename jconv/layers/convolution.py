@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from .. import conv, reference
+from .. import conv, reference, streaming
 from ..geometry import (
     PADDING_MODES,
     Geometry,
@@ -24,8 +24,10 @@ from ..geometry import (
     reach,
     transposed_geometry,
 )
+from ..history import Form
+from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
-from .activating import activation_shapes, check_activation, in_jax, in_numpy, without_activation
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all, without_activation
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")
@@ -82,8 +84,8 @@ class Convolution(Layer):
         return sum(2 * positions * shape[0] * shape[1] * shape[2] for shape in shapes)
 
     def window(self) -> Window | None:
-        """`((kernel_size - 1) * dilation + 1, stride)`."""
-        return reach(self.kernel_size, self.dilation), self.stride
+        """`((kernel_size - 1) * dilation + 1, stride)`; None where the activation sees the whole length."""
+        return None if sees_all(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
 
     def _linear_shape(self, input_shape: Any) -> Shape:
         """The shape before the activation."""
@@ -92,6 +94,45 @@ class Convolution(Layer):
         with speaking_for(self):
             out_length = None if length is None else self._out_length(length)
         return out_length, self._out_channels(channels)
+
+    def pace(self) -> Pace:
+        """The convolution's."""
+        self._check_chunks()
+        with speaking_for(self):
+            return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The state of `jconv.streaming.init`."""
+        kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
+        with speaking_for(self):
+            activation_shapes(self.activation, (None, self._out_channels(x.shape[-1])))
+            return streaming.init(
+                without_activation(params), x.shape[:-2], dtype=x.dtype, **kept, **self._streamed(params)
+            )
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """`jconv.streaming.step`."""
+        with speaking_for(self):
+            return streaming.step(
+                without_activation(params), stream, x, last=last, slots=slots, **self._streamed(params)
+            )
+
+    def _check_chunks(self) -> None:
+        if sees_all(self.activation):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+
+    def _streamed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        options = {"activation": in_jax(self.activation, params), "algorithm": self.algorithm}
+        return {"convolution": type(self).function, **self._options(), **options}
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
@@ -257,8 +298,22 @@ class Conv1DTranspose(Convolution):
         Output samples t to t + n - 1 read the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`, which are
         at most `1 + (reach - 1 + n - 1) / stride`, rounded down.
         """
+        if sees_all(self.activation):
+            return None
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
+
+    def pace(self) -> Pace:
+        """The transposed convolution's."""
+        self._check_chunks()
+        with speaking_for(self):
+            return transposed_pace(
+                self.kernel_size,
+                stride=self.stride,
+                padding=self.padding,
+                output_padding=self.output_padding,
+                dilation=self.dilation,
+            )
 
     def _check_padding(self) -> None:
         # One sample may be too short for much cropping, so check the options on a length that never is.

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from ..checks import check_dtype
 from ..geometry import check_positive
-from .activating import activation_shapes, check_activation, in_jax, in_numpy
-from .base import Activation, Array, Layer, Shape, activated, known_sizes, speaking_for
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
+from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, speaking_for
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Dense(Layer):
         bias = {"bias": (self.units,)} if self.use_bias else {}
         shape = (*input_shape[:-1], self.units)
         return {"kernel": (input_shape[-1], self.units)} | bias | activation_shapes(self.activation, shape)
+
+    def window(self) -> Window | None:
+        """None where the activation sees the whole length."""
+        return None if sees_all(self.activation) else (1, 1)
 
     def flops(self, input_shape: Any) -> int:
         """`2 * features * units` at every position."""

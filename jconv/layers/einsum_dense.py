@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import check_dtype
-from .activating import activation_shapes, check_activation, in_jax, in_numpy
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
 from .base import Activation, Array, Arrays, Layer, Shape, activated, known_sizes, speaking_for
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -93,6 +93,8 @@ class EinsumDense(Layer):
     def window(self) -> tuple[int, int] | None:
         """`(1, 1)` where the input's first axis after the batch, or its only one, stays in place, else None."""
         read, _, output, left, right = _letters(self.equation)
+        if sees_all(self.activation):
+            return None
         if left:
             return (1, 1) if output.startswith(read[:-1]) else None
         return (1, 1) if read[1:2] == output[1:2] or (len(read) == 2 and not right) else None

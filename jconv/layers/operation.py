@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..operations import EXACT, OPERATIONS, TRACED
+from ..pace import SAMPLE, Pace
 from .base import Array, Layer, Window, map_inputs, speaking_for
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
 from .operation_text import text
-from .operation_window import window
+from .operation_window import sample_by_sample, window
 
 # Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
 # not known either. With many divisors, so that a reshape to known sizes goes through.
@@ -77,6 +78,12 @@ class Operation(Layer):
     def window(self) -> Window | None:
         """What is known of the function, its axes and slices; None where it may read anything."""
         return window(self.function, self.arguments, self.options)
+
+    def pace(self) -> Pace:
+        """A sample for each; raises `ValueError` for an operation that does not work sample by sample."""
+        if not sample_by_sample(self.function, self.arguments, self.options):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
+        return SAMPLE
 
     def __str__(self) -> str:
         return text(self.function, self.arguments, self.options)

@@ -60,6 +60,23 @@ def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, 
     return None
 
 
+def sample_by_sample(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
+    """Whether output sample t is made of the samples t of the inputs, for any length.
+
+    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
+    True
+    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(1))), ())
+    False
+    """
+    if window(function, arguments, options) != SAMPLE:
+        return False
+    given = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options)).arguments
+    if function == "get_item":
+        batch, *rest = given["key"] if isinstance(given["key"], tuple) else (given["key"],)
+        return batch is not ... and (not rest or rest[0] == Slice())
+    return function != "pad"
+
+
 def _beside_length(axis: Any) -> bool:
     return axis is not None and not spans_length(axis) and axis != 0
 

@@ -16,10 +16,12 @@ import numpy as np
 
 from ..checks import check_dtype
 from ..conv import glorot_uniform
+from ..history import Form, put_rows, take_rows
+from ..pace import SAMPLE, Pace
 from ..placement import vary_alike
 from ..reference import exact
 from .activating import activation_shapes, check_activation
-from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs
+from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
 from .recurrence import Course, States, scan, walk
 from .sequence_inputs import input_names, named_inputs, named_shapes
 
@@ -89,7 +91,7 @@ class Recurrent(Layer):
         sequence = self._turned_shape(self._shapes(input_shape)["sequence"])
         shapes = self._own_shapes(sequence[-1])
         for option, activation in self._activations.items():
-            shapes |= activation_shapes(activation, self._state_shape(sequence), option)
+            shapes |= activation_shapes(activation, self._turned_shape(self._state_shape(sequence)), option)
         return shapes
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
@@ -123,15 +125,30 @@ class Recurrent(Layer):
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
         mask = named.pop("mask", None)
-        arrays = {name: jnp.asarray(array) for name, array in params.items()}
-        for name, array in (named | arrays).items():
-            check_dtype("x" if name == "sequence" else name, array)
-        dtype = jnp.result_type(*named.values(), *arrays.values())
+        for name, array in (named | dict(params)).items():
+            check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
+        dtype = jnp.result_type(*named.values(), *params.values())
+        (y, *states), _ = self._along(params, named, mask, dtype, key if training else None, training)
+        return (y, *states) if self.return_state else y, dict(state)
+
+    def _along(
+        self,
+        params: Mapping[str, Any],
+        named: dict[str, jax.Array],
+        mask: jax.Array | None,
+        dtype: Any,
+        key: jax.Array | None = None,
+        training: bool = False,
+    ) -> tuple[tuple[jax.Array, ...], States]:
+        """The output and the last states in `dtype`, and the states as the steps have them.
+
+        `named` has the sequence, and the initial states where there are any.
+        """
         # Half types are summed in float32, and so are the states from step to step.
         wide = jnp.promote_types(dtype, jnp.float32)
-        sequence = self._turned(named.pop("sequence").astype(dtype))
+        sequence = self._turned(named["sequence"].astype(dtype))
         drops, recurrent_drops = self._drawn(key, sequence.shape, wide) if training else ((), ())
-        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+        arrays = {name: jnp.asarray(array).astype(dtype) for name, array in params.items()}
         # The time goes first while there are few channels, not when there are those of all gates.
         xs = self._ahead(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
@@ -141,8 +158,58 @@ class Recurrent(Layer):
         mask = None if mask is None else jnp.moveaxis(mask != 0, 1, 0)
         y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course)
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
-        returned = (y, *states) if self.return_state else y
-        return map_inputs(lambda a: self._turned(a).astype(dtype), returned), dict(state)
+        return tuple(self._turned(a).astype(dtype) for a in (y, *states)), states
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """A step for each sample, or the last output so far; the last states likewise."""
+        unrolled = self.unroll and "mask" in self.inputs
+        reasons = (
+            (self.go_backwards, "it begins with the last sample"),
+            ("h" in self.inputs, "its initial states are no sequence"),
+            (unrolled, "with unroll its output at a mask depends on all samples before"),
+        )
+        for holds, reason in reasons:
+            if holds:
+                raise ValueError(f"{self} cannot be computed a chunk at a time: {reason}")
+        pace = SAMPLE if self.return_sequences else None
+        return (pace, *(None for _ in self.states)) if self.return_state else pace
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The states, zeros, in float32 for half types."""
+        self.pace()
+        sequence = named_inputs(self.inputs, x)["sequence"]
+        size: Any = self._state_shape(self._turned_shape(tuple(sequence.shape[1:])))
+        dtype = jnp.promote_types(jnp.result_type(sequence.dtype, *params.values()), jnp.float32)
+        return tuple(jnp.zeros((sequence.shape[0], *size), dtype) for _ in self.states)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The steps of the chunk, from the states that were kept."""
+        named = named_inputs(self.inputs, x)
+        dtype = jnp.result_type(named["sequence"].dtype, *params.values())
+        states = take_rows(stream, slots)
+
+        def steps(x: Any) -> Any:
+            named = named_inputs(self.inputs, x)
+            start = dict(zip(self.states, map(self._turned, states), strict=True))
+            return self._along(params, {"sequence": named["sequence"], **start}, named.get("mask"), dtype)
+
+        if named["sequence"].shape[1]:
+            (y, *shown), states = steps(x)
+        else:
+            y = whole_chunk(lambda x: steps(x)[0][0], x) if self.return_sequences else states[0]
+            shown = [self._turned(array) for array in states]
+            y = y if self.return_sequences else self._turned(y)
+        shown = [array.astype(dtype) for array in (y, *shown)]
+        return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy, step by step; raises `ValueError` in training with dropout, which has no NumPy form."""

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive
+from ..history import Form
+from ..pace import Pace
 from ..reference import exact
 from .base import Array, Arrays, Layer, Window, speaking_for
 
@@ -119,6 +121,28 @@ class SpectralNormalization(Layer):
     def window(self) -> Window | None:
         """The layer's."""
         return self.layer.window()
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The layer's."""
+        return self.layer.pace()
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The layer's."""
+        return self.layer.stream_init(_inner(params), _inner(state), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The layer's."""
+        y, stream = self.layer.stream_step(_inner(params), _inner(state), stream, x, last=last, slots=slots)
+        return y if self.merges else y.astype(jnp.asarray(x).dtype), stream
 
     def _kernel(self, input_shape: Any) -> str:
         return self._name(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))

@@ -1,4 +1,4 @@
-"""Layers around a layer that leave its meaning and the names of its arrays: frozen, in a type.
+"""Layers around a layer that leave its meaning and the names of its arrays: frozen, in a type; for channels_first.py.
 
 They nest in each other in any order, and go around layers with several inputs or several outputs.
 """
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
+from ..history import Form
+from ..pace import Pace
 from .base import Arrays, Layer, Window, map_inputs
 from .normalization import BatchNormalization
 
@@ -73,6 +75,27 @@ class Transparent(Layer):
         """The inner layer's."""
         return self.layer.window()
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The inner layer's."""
+        return self.layer.pace()
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(params, state, x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
+
 
 @dataclass(frozen=True)
 class Frozen(Transparent):
@@ -120,14 +143,34 @@ class Frozen(Transparent):
         own, rest = self._split(params, state, x)
         return _at_rest(self.layer).reference(own, rest, x, training=training)
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(*self._named(state, x), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(*self._named(state, x), stream, x, last=last, slots=slots)
+
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
     def _split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The inner layer's params and state."""
+        """The inner layer's params and state, of arrays that fit it."""
         self.check(params, state, x)
+        return self._named(state, x)
+
+    def _named(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
@@ -209,8 +252,31 @@ class InDtype(Transparent):
             for name, array in after.items()
         }
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's in the type."""
+        own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
+        return self.layer.stream_init(own, rest, cast, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's in the type."""
+        own, rest, x = self._cast_all(params, state, x)
+        y, stream = self.layer.stream_step(own, rest, stream, x, last=last, slots=slots)
+        return map_inputs(self._cast, y), stream
+
     def __str__(self) -> str:
         return f"{self.layer} in {self.dtype}"
+
+    def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
+        return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}

@@ -35,6 +35,9 @@ CASES = {
             "multiplier": lambda x: kl.SeparableConv1D(5, 4, strides=2, padding="same", depth_multiplier=3)(x),
             "dilated": lambda x: kl.SeparableConv1D(5, 3, dilation_rate=2, use_bias=False, activation="elu")(x),
             "first": lambda x: kl.SeparableConv1D(5, 3, data_format="channels_first")(x),
+            "first_softmax": lambda x: kl.SeparableConv1D(5, 3, data_format="channels_first", activation="log_softmax")(
+                x
+            ),
         },
     ),
     "Conv1DTranspose": Case(

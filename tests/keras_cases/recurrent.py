@@ -73,6 +73,9 @@ CASES = {
             "first": lambda x: kl.ConvLSTM1D(3, 3, data_format="channels_first", **EVERYTHING)(
                 kl.Permute((1, 3, 2))(x)
             ),
+            "first_softmax": lambda x: kl.ConvLSTM1D(
+                3, 2, data_format="channels_first", activation="softmax", recurrent_activation="sparsemax"
+            )(kl.Permute((1, 3, 2))(x)),
             "hard": lambda x: kl.ConvLSTM1D(3, 3, unit_forget_bias=False, dropout=0.2, **HARD)(x),
         },
     ),

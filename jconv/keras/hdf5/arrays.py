@@ -57,14 +57,13 @@ class Hdf5Arrays:
         if isinstance(dtype, Text):
             self._source.fail(f"{where} must hold numbers, got text")
         marked = self._text(self._attributes(found), "dtype", where) == [b"bfloat16"]
-        if dtype.kind == "V" and not marked:
-            self._source.fail(f"{where} must hold numbers, got the type {dtype}")
         array = self._values(parts, dtype, shape, where)
-        if marked:
+        if marked or dtype.kind == "V":
             import ml_dtypes
 
-            # HDF5 has no bfloat16 of its own: Keras stores it as two bytes of no kind and writes its name beside it.
-            halves = array.view(ml_dtypes.bfloat16) if dtype.itemsize == 2 else array
+            # HDF5 has no bfloat16 of its own: Keras stores it as two bytes of no kind, and beside it writes its name,
+            # but not in the file of a whole model, which Keras cannot load itself.
+            halves = array.view(ml_dtypes.bfloat16) if dtype.kind == "V" else array
             return halves.astype(ml_dtypes.bfloat16, copy=False)
         return array
 

@@ -47,6 +47,7 @@ KINDS = (
         read=_read,
         write=_write,
         mask=lambda layer: "on" if layer.returns_sequences else "stop",
+        masked_outputs=lambda layer: 2 if layer.merge_mode is None else 1,
         takes_mask=True,
         call=lambda layer: call_of(*layer.states),
     ),

@@ -51,6 +51,8 @@ KINDS = (
         call_options=CALL_OPTIONS,
         # So a sum of the output and the query, the usual one, has no mask.
         takes_masks_off=True,
+        # Keras puts the query's own mask in its place.
+        passed_over=("query_mask",),
         # Keras 2's shapes of the inputs, and in any version how it is computed.
         harmless=("query_shape", "key_shape", "value_shape", "flash_attention"),
     ),
