@@ -57,7 +57,8 @@ def save(
     that do not fit the model, and `ImportError` where h5py is missing.
     """
     path = Path(path)
-    written = write_model(model, model.named_shapes(input_shape), params)
+    whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
+    written = write_model(model, model.named_shapes(input_shape), whole)
     arrays = _arrays(written.parts, params, state)
     # Keras writes each layer's own name beside its arrays.
     names = {f"{part.folder}/vars": part.name for part in written.parts}

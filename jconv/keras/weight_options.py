@@ -27,7 +27,13 @@ ARRAYS = {
     "embeddings": ("embeddings",),
 }
 # Keys under which a layer's config holds another layer, and what the names of that one's arrays then begin with.
-INNER = {"layer": "layer", "backward_layer": "backward", "cell": "cell"}
+INNER = {
+    "layer": "layer",
+    "backward_layer": "backward",
+    "cell": "cell",
+    "activation": "activation",
+    "recurrent_activation": "recurrent_activation",
+}
 
 
 # What is no option of an array.
@@ -105,13 +111,16 @@ def _pieces(class_name: str, config: Mapping[str, Any], prefix: str, place: str)
             if class_name == "Bidirectional" and key == "layer":
                 # One that has no layer for the way back takes this one for both ways.
                 begins = ["forward"] if config.get("backward_layer") else ["forward", "backward"]
+            # The layer in the place of an Activation's function has the arrays itself.
+            begins = [""] if class_name == "Activation" else begins
             for begin in begins:
                 yield from _below(value, f"{prefix}{begin}", f"{place}, {key}")
 
 
 def _below(entry: Any, prefix: str, place: str) -> Iterator[Piece]:
     if isinstance(entry, dict) and isinstance(entry.get("config"), dict):
-        yield from _pieces(str(entry.get("class_name")), entry["config"], f"{prefix}/", place)
+        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
+        yield from _pieces(str(entry.get("class_name")), entry["config"], prefix, place)
 
 
 def _name(entry: Any) -> Any:

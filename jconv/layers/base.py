@@ -37,7 +37,6 @@ Shape = tuple[int | None, ...]
 Shapes = Shape | tuple[Shape, ...]
 Arrays = dict[str, jax.Array]
 Window = tuple[int | Fraction, int | Fraction]
-Activation = str | Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True)
@@ -235,6 +234,13 @@ class Layer:
         return f"{type(self).__name__}({', '.join(words)})"
 
 
+class ActivationLayer(Layer):
+    """A layer that may be the activation of another: it reads one array, keeps no state and draws nothing."""
+
+
+Activation = str | Callable[[Any], Any] | Layer | None
+
+
 def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
@@ -334,6 +340,8 @@ def known_sizes(layer: Layer, input_shape: Any) -> None:
 
 def activated(layer: Layer, activation: Activation, shape: Shape) -> Shape:
     """The shape after the activation: `"glu"` halves the last axis, everything else, functions too, keeps it."""
+    if isinstance(activation, Layer):
+        return activation.output_shape(shape)
     *outer, size = shape
     if activation != "glu" or size is None:
         return shape

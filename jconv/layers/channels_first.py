@@ -15,14 +15,15 @@ from ..history import Form
 from ..pace import Pace
 from .activation import Activation
 from .base import Arrays, Layer, Window, map_inputs, map_shapes
-from .convolution import _Convolution
+from .convolution import Convolution
 from .nesting import core, with_options
+from .parametric_activation import PReLU
 from .ragged import present, refused
-from .transparent import _Transparent
+from .transparent import Transparent
 
 
 @dataclass(frozen=True)
-class ChannelsFirst(_Transparent):
+class ChannelsFirst(Transparent):
     """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
 
     Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
@@ -36,6 +37,13 @@ class ChannelsFirst(_Transparent):
     >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
     [[1, 3, 2, 4]]
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        after = self._apart[1]
+        if isinstance(after, PReLU):
+            # Its arrays would lie channels first as well.
+            raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {after}")
 
     def output_shape(self, input_shape: Any) -> Any:
         """The inner layer's, with the channels in front of the length."""
@@ -53,7 +61,7 @@ class ChannelsFirst(_Transparent):
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """The inner layer's for the channels last."""
-        return self.layer.init(key, map_shapes(_last, input_shape))
+        return self._apart[0].init(key, map_shapes(_last, input_shape))
 
     def apply(
         self,
@@ -118,9 +126,12 @@ class ChannelsFirst(_Transparent):
     def _apart(self) -> tuple[Layer, Layer | None]:
         """The layer without an activation that needs the channels first, and what is done afterwards."""
         inner = core(self.layer)
-        if not isinstance(inner, _Convolution) or inner.activation not in ALONG_LAST:
+        activation = inner.activation if isinstance(inner, Convolution) else None
+        if isinstance(activation, Layer):
+            return with_options(self.layer, activation=None), activation
+        if activation not in ALONG_LAST:
             return self.layer, None
-        return with_options(self.layer, activation=None), Activation(inner.activation)
+        return with_options(self.layer, activation=None), Activation(activation)
 
 
 def _last(shape: Any) -> Any:

@@ -6,7 +6,7 @@ computed of the inputs without the states is computed for all times at once, bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations
 from ..checks import check_dtype
 from ..conv import glorot_uniform
 from ..history import Form, put_rows, take_rows
 from ..pace import SAMPLE, Pace
 from ..placement import vary_alike
 from ..reference import exact
+from .activating import activation_shapes, check_activation
 from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
 from .ragged import backwards, moved, present, refused, summary
 from .recurrence import Course, States, scan, walk
@@ -46,7 +46,8 @@ class Recurrent(Layer):
 
     `dropout` is for what the step reads of the sequence, `recurrent_dropout` for what it reads of the state `h`. Both
     are for training alone, and what is dropped stays so for all steps of a call. As in Keras, with a
-    `recurrent_dropout` each gate has its own draws. 1, to which Keras gives several meanings, is not taken.
+    `recurrent_dropout` each gate has its own draws. 1, at which some of Keras's layers drop all and others nothing, is
+    not taken in training.
 
     Raises `ValueError` for `stateful`: a layer keeps nothing from call to call; give it the last states as inputs.
     """
@@ -74,10 +75,10 @@ class Recurrent(Layer):
             )
         for name in ("dropout", "recurrent_dropout"):
             rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-                raise ValueError(f"{kind}: {name} must be a number from 0 to below 1, got {rate!r}")
-        for name in ("activation", "recurrent_activation"):
-            self._check_activation(name, getattr(self, name, None))
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+                raise ValueError(f"{kind}: {name} must be a number from 0 to 1, got {rate!r}")
+        for name, activation in self._activations.items():
+            self._check_activation(name, activation)
 
     def output_shape(self, input_shape: Any) -> Any:
         """The shape of the output; with `return_state` a tuple of it and the states' shapes."""
@@ -87,8 +88,12 @@ class Recurrent(Layer):
         return (output, *(state for _ in self.states)) if self.return_state else output
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`."""
-        raise NotImplementedError
+        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the arrays of the activations."""
+        sequence = self._turned_shape(self._shapes(input_shape)["sequence"])
+        shapes = self._own_shapes(sequence[-1])
+        for option, activation in self._activations.items():
+            shapes |= activation_shapes(activation, self._turned_shape(self._state_shape(sequence)), option)
+        return shapes
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As Keras: a Glorot-uniform kernel, an orthogonal recurrent kernel, a bias of zeros.
@@ -106,7 +111,7 @@ class Recurrent(Layer):
             bias = jnp.zeros(shapes["bias"])
             size = bias.shape[-1] // self.gates
             params["bias"] = bias.at[size : 2 * size].set(1) if getattr(self, "unit_forget_bias", False) else bias
-        return params, {}
+        return {name: params.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}, {}
 
     def apply(
         self,
@@ -287,11 +292,20 @@ class Recurrent(Layer):
     def _check_activation(self, name: str, activation: Activation) -> None:
         kind = type(self).__name__
         try:
-            activations.resolve(activation)
+            check_activation(activation)
         except ValueError as error:
             raise ValueError(f"{kind}: {name}{str(error).removeprefix('activation')}") from None
         if activation == "glu":
             raise ValueError(f"{kind}: {name} must keep the number of channels, got 'glu'")
+
+    @property
+    def _activations(self) -> dict[str, Activation]:
+        options = ("activation", "recurrent_activation")
+        return {name: getattr(self, name) for name in options if hasattr(self, name)}
+
+    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+        """The activations, `made` by `in_jax` or `in_numpy`."""
+        return [made(activation, params, name) for name, activation in self._activations.items()]
 
     @property
     def _course(self) -> Course:
@@ -310,6 +324,9 @@ class Recurrent(Layer):
         """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
         if not self.dropout and not self.recurrent_dropout:
             return (), ()
+        for name in ("dropout", "recurrent_dropout"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"{type(self).__name__}: {name} must be below 1 in training, got 1")
         if key is None:
             raise ValueError(
                 f"{type(self).__name__}: training with dropout={self.dropout} and "
@@ -345,6 +362,10 @@ class Recurrent(Layer):
     def _turned_shape(self, shape: Shape) -> Shape:
         """The same of a shape."""
         return shape
+
+    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+        """The arrays of a layer on sequences of so many channels, without those of its activations."""
+        raise NotImplementedError
 
     def _state_shape(self, sequence: Shape) -> Shape:
         """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""

@@ -21,7 +21,7 @@ from .normalization import BatchNormalization
 
 
 @dataclass(frozen=True)
-class _Transparent(Layer):
+class Transparent(Layer):
     """The inner layer in every respect; what differs, a subclass says."""
 
     layer: Layer
@@ -111,7 +111,7 @@ class _Transparent(Layer):
 
 
 @dataclass(frozen=True)
-class Frozen(_Transparent):
+class Frozen(Transparent):
     """A layer that is not trained: Keras's `trainable=False`. All its arrays are in `state`, none in `params`.
 
     In training a `BatchNormalization`, also one inside the layer, computes as outside it and leaves its averages,
@@ -204,7 +204,7 @@ class Frozen(_Transparent):
 
 
 @dataclass(frozen=True)
-class _AtRest(_Transparent):
+class _AtRest(Transparent):
     """A layer that never trains."""
 
     def apply(
@@ -252,7 +252,7 @@ KEPT = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "ren
 
 
 @dataclass(frozen=True)
-class InDtype(_Transparent):
+class InDtype(Transparent):
     """A layer that computes in a type of its own: what a mixed precision policy of Keras comes to.
 
     Floating inputs and arrays are cast to `dtype`, `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`, before the
