@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sequences import drawn_ids, pieces, spoiled
 from settings import BOUNDS, deviation, in_type, quick_jit
@@ -68,7 +68,7 @@ def expected(params, x, options, extents):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 def test_equals_each_sequence_alone(packed, dtype):
-    cases = [case(seed, packed) for seed in range(14 if dtype == "float64" else 7)]
+    cases = [case(seed, packed) for seed in range(10 if dtype == "float64" else 6)]
     wanted = [expected(*one) for one in cases]
 
     def one(params, x, options, extents, y_bar):
@@ -161,6 +161,7 @@ def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
             assert deviation(a, b) <= 1e-14
 
 
+@settings(max_examples=6)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 4), st.integers(1, 3), st.booleans())
 def test_packed_rows_equal_ragged_ones(counts, kernel_size, stride, causal):
     rng = np.random.default_rng(sum(counts))
