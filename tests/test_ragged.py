@@ -248,6 +248,17 @@ def test_lengths_are_traced_mapped_and_differentiated_twice():
     assert all(np.isfinite(a).all() for a in moved)
 
 
+def test_more_taps_than_are_written_out():
+    rng = np.random.default_rng(0)
+    ids = np.repeat([0, 1, 2], [70, 3, 37])
+    params, x = {"kernel": rng.standard_normal((66, 2, 1))}, rng.standard_normal((110, 2))
+    y, out = reference.one_by_one(partial(reference.depthwise_conv1d, params, padding="causal"), x, segment_ids=ids)
+    run = quick_jit(partial(jconv.depthwise_conv1d, padding="causal", segment_ids=ids))
+    found, where = in_type("float64", run, params, x)
+    np.testing.assert_array_equal(where, out)
+    assert deviation(found, y) <= 1e-14
+
+
 def test_a_length_beyond_the_row_is_the_row():
     params, x, options, _ = case(2, False)
     run = quick_jit(partial(jconv.conv1d, **options))
