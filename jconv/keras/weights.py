@@ -132,7 +132,8 @@ def wanted(part: Part) -> dict[str, tuple[int, ...]]:
 
 def _new_path(path: str) -> str:
     """A path as Keras 3 has it, of one that Keras 2 wrote in an archive."""
-    return re.sub(r"/_(\w+_dense)/", r"/\1/", path.replace(OLD_LAYERS, "layers"))
+    new = path.replace(OLD_LAYERS, "layers")
+    return re.sub(r"(/multi_head_attention(?:_\d+)?/)_(query|key|value|output)_dense/", r"\1\2_dense/", new)
 
 
 def _is_below(path: str, folders: set[str]) -> bool:
