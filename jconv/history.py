@@ -84,19 +84,41 @@ class Ring:
     The next chunk goes to rows `head` to `head + chunk - 1`, where `head`, below `room`, is a multiple of `chunk`; in
     front of it, going round, are the samples before. For a chunk of several the first rows are there once more behind
     the room, so that no read goes round. `head` is () or (rows,) of int32. `kept` samples count, `wait` as in
-    `Shifted`.
+    `Shifted`. In a network several rings lie one after the other in one array: this one from row `base` on, in array
+    number `group`; `samples` and `head` are then None between steps.
     """
 
-    samples: jax.Array
+    samples: Any
     head: Any
     kept: int = field(metadata={"static": True})
     chunk: int = field(metadata={"static": True})
     wait: int | None = field(metadata={"static": True})
+    base: int = field(default=0, metadata={"static": True})
+    group: int = field(default=0, metadata={"static": True})
 
     @property
     def room(self) -> int:
         """Rows that are written in turn."""
-        return _room(self.kept, self.chunk)
+        # Whole chunks, and one more for the chunk that is written before the oldest samples are read.
+        return (-(-self.kept // self.chunk) + 1) * self.chunk
+
+    @property
+    def rows(self) -> int:
+        """All its rows."""
+        return self.room + (self.chunk if self.chunk > 1 else 0)
+
+    def alone(self) -> Ring:
+        """The same in an array of its own."""
+        if self.samples.shape[-2] == self.rows:
+            return self
+        return replace(self, samples=self.samples[..., self.base : self.base + self.rows, :], base=0)
+
+    def back(self, own: Ring) -> Ring:
+        """`own`, which `alone` gave, in this one's array."""
+        if self.samples.shape[-2] == self.rows:
+            return own
+        samples = jax.lax.dynamic_update_slice_in_dim(self.samples, own.samples, self.base, self.samples.ndim - 2)
+        return replace(own, samples=samples, base=self.base)
 
 
 def start(
@@ -112,24 +134,16 @@ def start(
     wait = taps.reach - taps.early
     if _shifts(form, taps):
         return Shifted(jnp.full((*batch_shape, taps.kept, channels), fill, dtype), wait)
-    rows = _rows(taps.kept, form.chunk)
     head = jnp.zeros(batch_shape if form.slots else (), jnp.int32)
-    return Ring(jnp.full((*batch_shape, rows, channels), fill, dtype), head, taps.kept, form.chunk, wait)
+    ring = Ring(None, head, taps.kept, form.chunk, wait)
+    return replace(ring, samples=jnp.full((*batch_shape, ring.rows, channels), fill, dtype))
 
 
 def _shifts(form: Form, taps: Taps) -> bool:
     if form.name != "auto" or taps.kept == 0:
         return form.name == "shifted" or taps.kept == 0
-    return taps.kernel_size * form.chunk * 2 >= taps.kept + form.chunk
-
-
-def _room(kept: int, chunk: int) -> int:
-    # Whole chunks, and one more for the chunk that is written before the oldest samples are read.
-    return (-(-kept // chunk) + 1) * chunk
-
-
-def _rows(kept: int, chunk: int) -> int:
-    return _room(kept, chunk) + (chunk if chunk > 1 else 0)
+    # A step of one sample reads no sample twice. With more, taps overlap, and a ring writes its chunk twice.
+    return form.chunk > 1 and taps.kernel_size * form.chunk * 2 >= taps.kept + form.chunk
 
 
 def due(wait: int | None, samples: int, stride: int) -> tuple[int, int]:
@@ -170,7 +184,8 @@ def advance(
     usual = isinstance(history, Ring) and length == history.chunk and (outputs - 1) * taps.stride < length
     if isinstance(history, Ring) and usual and not end:
         return _round(history, chunk, taps, outputs, after, slots, interleaved)
-    rows = take_rows(history, slots)
+    own = history.alone() if isinstance(history, Ring) else history
+    rows = take_rows(own, slots)
     kept = rows.samples if isinstance(rows, Shifted) else _in_order(rows)
     whole = joined([kept, chunk])
     ready = None
@@ -181,7 +196,8 @@ def advance(
         ready = _read(padded, first, outputs, taps, interleaved)
     last = whole[..., length:, :]
     rows = replace(rows, samples=last, wait=after) if isinstance(rows, Shifted) else _from_order(rows, last, after)
-    return ready, put_rows(history, rows, slots)
+    rows = put_rows(own, rows, slots)
+    return ready, history.back(rows) if isinstance(history, Ring) else rows
 
 
 def _known(wait: int | None) -> int:
@@ -222,15 +238,16 @@ def _round(
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
     head = ring.head if slots is None else ring.head.at[slots].get(mode="fill", fill_value=0)
-    samples = _written(ring.samples, chunk, head, slots)
+    samples = _written(ring.samples, chunk, head + ring.base, slots)
     if size > 1:
-        samples = _written(samples, chunk, jnp.where(head == 0, room, head), slots)
+        samples = _written(samples, chunk, jnp.where(head == 0, room, head) + ring.base, slots)
     ready = None
     if outputs:
         reach = (outputs - 1) * taps.stride + 1
         # From the chunk's first row to the first tap of the first window that is new.
         first = _known(ring.wait) - taps.reach
-        begins = [jnp.remainder(head + (first + k * taps.dilation), room) for k in range(taps.kernel_size)]
+        # Positions from row `base` on; remainder is at least zero.
+        begins = [ring.base + jnp.remainder(head + (first + k * taps.dilation), room) for k in range(taps.kernel_size)]
         ready = _gathered([_cut(samples, b, reach, taps.stride, slots) for b in begins], interleaved)
     following = jnp.where(head + size == room, 0, head + size)
     if slots is not None:

@@ -49,12 +49,14 @@ class Parts(NamedTuple):
     """What a stream's arrays are.
 
     `kept` has what each layer keeps, by its node's name; `waiting`, by the name of a node that reads several, the
-    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None. `heads`,
-    (..., number of rings), is where the rings in `kept` are written next, in their order.
+    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None. `rings`
+    are the samples of the rings in `kept`, several one after the other in one array, and `heads`, (..., number of
+    rings), where they are written next, in the order of nodes.
     """
 
     kept: dict[str, Any]
     waiting: dict[str, tuple[jax.Array | None, ...]]
+    rings: tuple[jax.Array, ...]
     heads: jax.Array | None
 
 
@@ -176,7 +178,39 @@ def begin(
             kept[node.name] = own
         if len(node.inputs) > 1 and _timed(node, rates):
             waiting[node.name] = (None,) * len(node.inputs)
-    return packed(kept, waiting)
+    kept, rings, heads = _shared(model, kept)
+    return _packed(Parts(kept, waiting, rings, heads))
+
+
+def _packed(parts: Parts) -> Stream:
+    arrays, structure = jax.tree.flatten(parts)
+    return Stream(tuple(arrays), structure)
+
+
+def _shared(model: Model, kept: dict[str, Any]) -> tuple[dict[str, Any], tuple[jax.Array, ...], jax.Array | None]:
+    """What is kept without the arrays of its rings, these arrays, and the heads.
+
+    Rings lie in one array where each reads what comes of the one before: then every read of the array is over before
+    the next write, which is therefore done in place. Rings side by side would make XLA copy the array.
+    """
+    behind: dict[str, set[str]] = {name: set() for name in model.inputs}
+    groups: list[tuple[Any, str, list[jax.Array]]] = []
+    heads = []
+    for node in model.nodes:
+        behind[node.name] = set(node.inputs).union(*(behind[name] for name in node.inputs))
+        ring = kept.get(node.name)
+        if not isinstance(ring, Ring):
+            continue
+        kind = ring.samples.shape[:-2], ring.samples.shape[-1], ring.samples.dtype
+        fits = (i for i, (other, last, _) in enumerate(groups) if other == kind and last in behind[node.name])
+        number = next(fits, len(groups))
+        before = groups[number][2] if number < len(groups) else []
+        groups[number : number + 1] = [(kind, node.name, [*before, ring.samples])]
+        heads.append(ring.head)
+        base = sum(array.shape[-2] for array in before)
+        kept[node.name] = replace(ring, samples=None, head=None, base=base, group=number)
+    rings = tuple(joined(arrays) for _, _, arrays in groups)
+    return kept, rings, jnp.stack(heads, axis=-1) if heads else None
 
 
 def _timed(node: Node, rates: Mapping[str, Any]) -> bool:
@@ -208,7 +242,9 @@ def step(
     values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
     rates = ratios(model)
     named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
-    kept, waiting = unpacked(stream)
+    parts = stream.parts
+    kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
+    heads: list[jax.Array] = []
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
@@ -216,11 +252,19 @@ def step(
             if node.name in waiting:
                 read, waiting[node.name] = _met(read, waiting[node.name], last, named)
             x = read if node.layer.merges else read[0]
-            values[node.name], own = _step(node, rates, arrays, kept.get(node.name), x, last, named)
+            own = kept.get(node.name)
+            if isinstance(own, Ring):
+                own = replace(own, samples=rings[own.group], head=jnp.asarray(parts.heads)[..., len(heads)])
+            values[node.name], own = _step(node, rates, arrays, own, x, last, named)
+        if isinstance(own, Ring):
+            rings[own.group] = own.samples
+            heads.append(own.head)
+            own = replace(own, samples=None, head=None)
         if node.name in kept:
             kept[node.name] = own
     outputs = {name: values[name] for name in model.outputs}
-    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, packed(kept, waiting)
+    after = Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None)
+    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, _packed(after)
 
 
 def _met(
@@ -254,33 +298,3 @@ def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax
             "with slots as many samples must wait before as after: begin a session by itself and put it in"
         )
     return None if old is None else put_rows(old, rest, slots)
-
-
-def packed(kept: dict[str, Any], waiting: dict[str, Any]) -> Stream:
-    """A stream, with the heads of all rings in one array."""
-    heads = [ring.head for ring in _rings(kept)]
-    without = jax.tree.map(
-        lambda one: replace(one, head=None) if isinstance(one, Ring) else one, kept, is_leaf=_is_ring
-    )
-    parts = Parts(without, waiting, jnp.stack(heads, axis=-1) if heads else None)
-    arrays, structure = jax.tree.flatten(parts)
-    return Stream(tuple(arrays), structure)
-
-
-def unpacked(stream: Stream) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the layers keep, each ring with its head, and what waits."""
-    parts = stream.parts
-    number = iter(range(len(_rings(parts.kept))))
-
-    def whole(one: Any) -> Any:
-        return replace(one, head=jnp.asarray(parts.heads)[..., next(number)]) if isinstance(one, Ring) else one
-
-    return jax.tree.map(whole, parts.kept, is_leaf=_is_ring), dict(parts.waiting)
-
-
-def _rings(kept: dict[str, Any]) -> list[Ring]:
-    return [one for one in jax.tree.leaves(kept, is_leaf=_is_ring) if isinstance(one, Ring)]
-
-
-def _is_ring(one: Any) -> bool:
-    return isinstance(one, Ring)

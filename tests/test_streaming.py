@@ -283,7 +283,7 @@ ONE = jnp.ones((2, 1, 4))
         ),
         (
             lambda: streaming.step(PARAMS, streaming.init(PARAMS, (2,)), ONE, convolution=jconv.conv1d_transpose),
-            "state must be one of init with convolution=conv1d_transpose, got Shifted",
+            "state must be one of init with convolution=conv1d_transpose, got Ring",
         ),
         (
             lambda: streaming.step(
