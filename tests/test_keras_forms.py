@@ -85,6 +85,16 @@ def test_arrays_go_into_a_model_that_was_built_here_and_back(tmp_path: Path) -> 
     np.testing.assert_allclose(ours.apply(params, state, x)[0], theirs(x), rtol=1e-5, atol=1e-6)
 
 
+def test_a_layer_may_have_the_name_of_an_input(tmp_path: Path) -> None:
+    node = jconv.Node("x:2", jl.Conv1D(2, 3), ("x",), "x")
+    model = jconv.Model((node,), ("x",), ("x:2",), ((9, 3),))
+    params, state = model.init(jax.random.key(0))
+    jconv.keras.save(tmp_path / "a.keras", model, params, state)
+    x = np.random.default_rng(0).standard_normal((2, 9, 3)).astype("float32")
+    theirs = np.asarray(keras.models.load_model(tmp_path / "a.keras")(x))
+    np.testing.assert_allclose(theirs, model.apply(params, state, x)[0], atol=1e-6)
+
+
 def test_what_keras_has_not_is_refused_in_writing(tmp_path: Path) -> None:
     for layer, words in (
         (jl.Conv1D(4, 3, padding_mode="reflect"), "Conv1D has no padding_mode, got 'reflect'"),

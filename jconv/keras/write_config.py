@@ -67,6 +67,7 @@ class _Writer:
         self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
+        # The names of layers by the keys of their arrays, which may be the names of inputs too.
         self.names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
@@ -161,7 +162,7 @@ class _Writer:
         return replace(node, inputs=tuple(inputs))
 
     def _layer(self, node: Node) -> None:
-        name = self._name(node.key)
+        name = self.names[node.key] = self._name(node.key)
         entry, kind = write_layer(node.layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
@@ -258,7 +259,6 @@ class _Writer:
         while name in self._entries:
             number += 1
             name = f"{base}_{number}"
-        self.names[key] = name
         return name
 
 
