@@ -13,11 +13,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Masking, Maximum, Minimum, Multiply, Operation, Pick
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.operation import Input
 from ..model import Model, Node
 from .errors import KerasFileError
+from .implicit_masks import masked_values, read_unmasked
 from .kind import Kind
 from .kinds import KINDS
 from .kinds.operations import FUNCTIONS, write_operation
@@ -57,10 +58,7 @@ class _Writer:
         self._names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        # Whether Keras will have masks behind the scenes.
-        self._masking = any(getattr(_bare(n.layer), "mask_zero", False) for n in model.nodes) or any(
-            isinstance(_bare(n.layer), Masking) for n in model.nodes
-        )
+        self._masked_values = masked_values(model, BY_LAYER)
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -141,7 +139,8 @@ class _Writer:
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
-        tensors = [self._tensor(value) for value in node.inputs]
+        unmasked = read_unmasked(node, BY_LAYER, self._masked_values)
+        tensors = [self._tensor(self._unmasked(value) if value in unmasked else value) for value in node.inputs]
         bare = _bare(node.layer)
         kind = BY_LAYER.get(type(bare))
         roles = getattr(bare, "inputs", None)
@@ -159,7 +158,7 @@ class _Writer:
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
             # Without a list of masks Keras would take those of the inputs.
-            unmasked = self._masking and argument == "mask" and len(parts) > 1
+            unmasked = argument == "mask" and len(parts) > 1 and not self._masked_values.isdisjoint(node.inputs)
             if not any(found) and not unmasked:
                 continue
             # A list of masks must have one for each input, also where the last are null.
@@ -171,6 +170,14 @@ class _Writer:
             else:
                 kwargs[argument] = value
         return {"args": args, "kwargs": kwargs}
+
+    def _unmasked(self, value: str) -> str:
+        """The same value without its mask: what comes from an operation has none."""
+        name = f"{value}/unmasked"
+        if name not in self._histories:
+            self._shapes[name] = self._shapes[value]
+            self._operation(name, Operation("add", (Input(0), 0)), (value,))
+        return name
 
     def _operation(self, value: str, layer: Operation, inputs: tuple[str, ...]) -> None:
         name = self._name(value)
