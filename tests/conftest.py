@@ -56,6 +56,7 @@ LONG = (
     "test_keras_recurrent",
     "test_keras_small",
     "test_keras_two",
+    "test_keras_wiring",
     "test_keras_wrappers",
 )
 

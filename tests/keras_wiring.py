@@ -105,6 +105,21 @@ def masks_taken_off() -> Any:
     return keras.Model(q, [*two(embedded(q)), *other(embedded(q)), kl.LSTM(2)(x, mask=None), mean(two(x)[0])])
 
 
+def heads_without_masks() -> Any:
+    """Queries whose masks are not handed on in the way back, where a product of masked values is of operations."""
+    q, v, m, _ = inputs = integers()
+
+    def product() -> Any:
+        return kl.Multiply()([embedded(q), embedded(q)])
+
+    outputs = [
+        kl.MultiHeadAttention(2, 3)(product(), embedded(v)),
+        kl.MultiHeadAttention(2, 3, dropout=0.1)(product(), embedded(v, False)),
+        kl.MultiHeadAttention(2, 3)(product(), embedded(q), attention_mask=kl.RepeatVector(4)(m)),
+    ]
+    return keras.Model(inputs, outputs)
+
+
 def unread() -> Any:
     x, y, z = (keras.Input((4,), name=name) for name in "xyz")
     return keras.Model([x, y, z], kl.Dense(2)(y))
@@ -198,6 +213,7 @@ WIRING = {
         recurrent_masks,
         inner_masks,
         masks_taken_off,
+        heads_without_masks,
         unread,
         unread_outputs,
         dicts,

@@ -17,11 +17,12 @@ def masked_values(model: Model, kinds: Mapping[type[Layer], Kind]) -> set[str]:
     for node in model.nodes:
         layer = core(node.layer)
         kind = kinds.get(type(layer))
-        if kind is None:
+        roles = getattr(layer, "inputs", None) or ()
+        # Of those that read masks as inputs, Keras's layer has none, and operations are written for it.
+        if kind is None or (kind.reads_masks and roles):
             continue
         mask = kind.mask(layer) if callable(kind.mask) else kind.mask
-        said = "mask" in (getattr(layer, "inputs", None) or ())
-        if isinstance(mask, Layer) or (mask == "on" and (said or not found.isdisjoint(node.inputs))):
+        if isinstance(mask, Layer) or (mask == "on" and ("mask" in roles or not found.isdisjoint(node.inputs))):
             found.add(node.name)
     return found
 

@@ -150,6 +150,10 @@ class _Writer:
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
+        if "query_mask" in given and "query_mask" in kind.passed_over:
+            values = dict(zip(roles, node.inputs, strict=True))
+            if values["query"] not in self._masked_values:
+                given["attention_mask"] = self._tensor(self._attention_mask(node.name, values))
         wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
             "inputs": (next(r for r in roles if r != "mask"),)
         }
@@ -170,6 +174,24 @@ class _Writer:
             else:
                 kwargs[argument] = value
         return {"args": args, "kwargs": kwargs}
+
+    def _attention_mask(self, name: str, values: Mapping[str, str]) -> str:
+        """The attention mask with that of the queries, which Keras does not heed where a call says it."""
+        made = f"{name}/queries"
+        self._shapes[made] = (*self._shapes[values["query_mask"]], 1)
+        self._operation(made, Operation("expand_dims", options=(("axis", -1),)), (values["query_mask"],))
+        if "attention_mask" not in values:
+            return made
+        mask = values["attention_mask"]
+        if len(self._shapes[mask]) == 3:
+            heads = f"{made}/heads"
+            self._shapes[heads] = (1, *self._shapes[made])
+            self._operation(heads, Operation("expand_dims", options=(("axis", 1),)), (made,))
+            made = heads
+        both = f"{name}/attention_mask"
+        self._shapes[both] = self._shapes[mask]
+        self._operation(both, Operation("logical_and", (Input(0), Input(1))), (mask, made))
+        return both
 
     def _unmasked(self, value: str) -> str:
         """The same value without its mask: what comes from an operation has none."""
