@@ -19,7 +19,7 @@ from .errors import UserError
 from .rows import Row
 from .timing import once
 
-PACKAGES = ("jconv", "jax", "jaxlib", "numpy", "torch", "onnxruntime", "onnx", "flax", "keras")
+PACKAGES = ("jconv", "jax", "jaxlib", "numpy", "torch", "onnxruntime", "onnx", "flax", "keras", "sequence_layers")
 MATRIX = {"cpu": 2048, "gpu": 8192}
 COPIED = {"cpu": 2**25, "gpu": 2**28}
 """Float32 values; far more than any cache holds."""

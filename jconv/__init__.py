@@ -1,6 +1,6 @@
 """Exact 1-D convolution for JAX: equal to a NumPy definition and to Keras, differentiable in every mode."""
 
-from . import layers, reference
+from . import layers, ragged, reference, slots, streaming
 from .algorithms.einsum import unfold
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
 from .conv_general_dilated import conv_general_dilated
@@ -25,9 +25,12 @@ __all__ = [
     "init_conv1d",
     "layers",
     "output_length",
+    "ragged",
     "reference",
     "separable_conv1d",
     "sequential",
+    "slots",
+    "streaming",
     "tune",
     "unfold",
 ]

@@ -7,21 +7,24 @@ axes. What they mean is written in `reference.py`; what they refuse, in `checks.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import bilinear, checks, planner
+from . import bilinear, checks, planner, ragged
 from .activations import resolve as resolve_activation
 from .geometry import Geometry, Padding, check_positive, is_symbolic
-
-Params = Mapping[str, Any]
-Activation = str | Callable[[Any], Any] | None
+from .options import Activation, Extended, Grouped, Padded, Params, Transposed
 
 
+@overload
+def conv1d(params: Params, x: Any, **options: Unpack[Grouped]) -> jax.Array: ...
+@overload
+def conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Grouped]) -> Extended: ...
+@overload
+def conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Grouped]) -> Extended: ...
 def conv1d(
     params: Params,
     x: Any,
@@ -34,7 +37,9 @@ def conv1d(
     activation: Activation = None,
     algorithm: str = "auto",
     precision: Any = None,
-) -> jax.Array:
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> Any:
     """1-D cross-correlation, exactly Keras's `Conv1D`.
 
     `y[..., t, o] = bias[o] + sum_k sum_c x[..., t * stride + k * dilation - low, c] * kernel[k, c, o]`
@@ -52,10 +57,15 @@ def conv1d(
       activation: `None`, one of Keras's names, or a function.
       algorithm: `"auto"`, or the name of one of `jconv.algorithms.ALGORITHMS` for all three faces.
       precision: as in `jax.lax.conv_general_dilated`.
+      lengths: integers of the leading axes of `x`: the samples of each row, behind which is padding of any values.
+        Each row is convolved as if it were alone, its padding being that of its own length.
+      segment_ids: integers (..., length): a run of one id is a sequence by itself, a negative id is padding. The
+        outputs of a segment, in order, begin where it begins; `padding` must not make segments longer.
 
     Returns:
       (..., out_length, out_channels), of the type that `x` and the params promote to. bfloat16 and float16
-      accumulate in float32.
+      accumulate in float32. With `lengths` a tuple of it and the output's lengths; with `segment_ids` a tuple of
+      (..., length, out_channels) and the output's ids, -1 where there is no output. The output is zero in padding.
 
     Raises:
       ValueError: for anything that cannot be computed, naming the argument.
@@ -80,8 +90,13 @@ def conv1d(
         padding_mode=padding_mode,
     )
     checks.check_bias(params, kernel.shape[2])
-    y = bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(_add_bias(y, bias))
+    how = {"algorithm": algorithm, "precision": precision}
+    sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
+    if sequences is None:
+        return act(add_bias(bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, **how), bias))
+    window = ragged.Window(kernel.shape[0], stride, padding, dilation, padding_mode)
+    y, sequences = ragged.forward(x, kernel, sequences, window, geometry.groups, **how)
+    return sequences.only(act(add_bias(y, bias))), sequences.extent
 
 
 class Problem(NamedTuple):
@@ -107,6 +122,12 @@ def problem(params: Params, x: Any, **options: Any) -> Problem:
     raise AssertionError("conv1d binds one convolution")
 
 
+@overload
+def depthwise_conv1d(params: Params, x: Any, **options: Unpack[Padded]) -> jax.Array: ...
+@overload
+def depthwise_conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Padded]) -> Extended: ...
+@overload
+def depthwise_conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Padded]) -> Extended: ...
 def depthwise_conv1d(
     params: Params,
     x: Any,
@@ -118,7 +139,9 @@ def depthwise_conv1d(
     activation: Activation = None,
     algorithm: str = "auto",
     precision: Any = None,
-) -> jax.Array:
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> Any:
     """Each channel with its own kernels, exactly Keras's `DepthwiseConv1D`.
 
     `params["kernel"]` is (kernel_size, in_channels, multiplier) and `"bias"` (in_channels * multiplier,) or absent;
@@ -132,6 +155,7 @@ def depthwise_conv1d(
     checks.check_input(x, "depthwise_conv1d")
     x = jnp.asarray(x)
     kernel = checks.depthwise_kernel(jnp.asarray(params["kernel"]), x)
+    extents: Any = {"lengths": lengths, "segment_ids": segment_ids}
     return conv1d(
         {**params, "kernel": kernel},
         x,
@@ -143,9 +167,16 @@ def depthwise_conv1d(
         activation=activation,
         algorithm=algorithm,
         precision=precision,
+        **extents,
     )
 
 
+@overload
+def separable_conv1d(params: Params, x: Any, **options: Unpack[Padded]) -> jax.Array: ...
+@overload
+def separable_conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Padded]) -> Extended: ...
+@overload
+def separable_conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Padded]) -> Extended: ...
 def separable_conv1d(
     params: Params,
     x: Any,
@@ -157,7 +188,9 @@ def separable_conv1d(
     activation: Activation = None,
     algorithm: str = "auto",
     precision: Any = None,
-) -> jax.Array:
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> Any:
     """A depthwise convolution, then one of kernel size 1, exactly Keras's `SeparableConv1D`.
 
     `params` has `"depthwise_kernel"` (kernel_size, in_channels, multiplier), `"pointwise_kernel"`
@@ -171,7 +204,9 @@ def separable_conv1d(
     checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
     checks.check_pointwise(params)
     checks.check_input(x, "separable_conv1d")
-    inner = depthwise_conv1d(
+    extents: Any = {"lengths": lengths, "segment_ids": segment_ids}
+    # The output, or with lengths or segment ids a tuple.
+    inner: Any = depthwise_conv1d(
         {"kernel": params["depthwise_kernel"]},
         x,
         stride=stride,
@@ -180,11 +215,21 @@ def separable_conv1d(
         padding_mode=padding_mode,
         algorithm=algorithm,
         precision=precision,
+        **extents,
     )
     outer = {"kernel": params["pointwise_kernel"], **{name: params[name] for name in ("bias",) if name in params}}
-    return conv1d(outer, inner, activation=activation, algorithm=algorithm, precision=precision)
+    how: Any = {"activation": activation, "algorithm": algorithm, "precision": precision}
+    if lengths is not None:
+        return conv1d(outer, inner[0], **how, lengths=inner[1])
+    return conv1d(outer, inner, **how) if segment_ids is None else conv1d(outer, inner[0], **how, segment_ids=inner[1])
 
 
+@overload
+def conv1d_transpose(params: Params, x: Any, **options: Unpack[Transposed]) -> jax.Array: ...
+@overload
+def conv1d_transpose(params: Params, x: Any, *, lengths: Any, **options: Unpack[Transposed]) -> Extended: ...
+@overload
+def conv1d_transpose(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Transposed]) -> Extended: ...
 def conv1d_transpose(
     params: Params,
     x: Any,
@@ -196,7 +241,9 @@ def conv1d_transpose(
     activation: Activation = None,
     algorithm: str = "auto",
     precision: Any = None,
-) -> jax.Array:
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> Any:
     """The transposed convolution, exactly Keras's `Conv1DTranspose`: the input gradient of a convolution.
 
     Args:
@@ -206,7 +253,8 @@ def conv1d_transpose(
       padding: `"valid"` or `"same"`.
       output_padding: samples, below `stride`, that the output is longer; `None` is Keras's default.
       dilation: samples from one tap to the next.
-      activation: as in `conv1d`, like `algorithm` and `precision`.
+      activation: as in `conv1d`, like `algorithm`, `precision`, `lengths` and `segment_ids`. A segment begins at
+        `stride` times where it began, in an output of `stride` times the length.
 
     Returns:
       (..., out_length, out_channels). Without `output_padding`, out_length is `length * stride` for same and
@@ -228,8 +276,12 @@ def conv1d_transpose(
         x, kernel, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
     checks.check_bias(params, kernel.shape[1])
-    y = bilinear.input_gradient(x, kernel, geometry, algorithm=algorithm, precision=precision)
-    return act(_add_bias(y, bias))
+    how = {"algorithm": algorithm, "precision": precision}
+    sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
+    if sequences is None:
+        return act(add_bias(bilinear.input_gradient(x, kernel, geometry, **how), bias))
+    y, sequences = ragged.transposed(x, kernel, sequences, geometry, **how)
+    return sequences.only(act(add_bias(y, bias))), sequences.extent
 
 
 def init_conv1d(
@@ -286,7 +338,8 @@ def _wide(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
+    """`y` with the bias, where there is one: half types are added in float32."""
     return y if bias is None else (_wide(y) + _wide(bias)).astype(y.dtype)
 
 

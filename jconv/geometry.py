@@ -1,7 +1,8 @@
 """Integers only: padding, output length and reach of a 1-D convolution.
 
 Everything here is arithmetic on sizes, so it runs without NumPy or JAX. Sizes may also be the symbolic
-dimensions of `jax.export`, which behave like integers; a check that such a dimension cannot decide is left out.
+dimensions of `jax.export`, which behave like integers; a check that such a dimension cannot decide is left out. The
+length that `pad_amounts` and `Geometry` take may be an array of lengths.
 
 The formulas are those of `docs/design.md`. "same" is TensorFlow's and Keras's rule: the output has
 `ceil(length / stride)` samples and the odd sample of padding goes to the end.
@@ -196,4 +197,7 @@ def check_positive(name: str, value: Any) -> Any:
 
 
 def _at_least_zero(size: Any) -> Any:
-    return size.max(0) if is_symbolic(size) else max(size, 0)
+    if is_symbolic(size):
+        return size.max(0)
+    # Also for an array of sizes, of NumPy or JAX.
+    return max(size, 0) if is_integer(size) else size.clip(0)

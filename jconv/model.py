@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from . import model_summary
-from .layers.base import Layer, Shape
+from . import model_ragged, model_stream, model_summary
+from .layers.base import Layer, Shape, at
 
 Tree = dict[str, dict[str, Any]]
 
@@ -118,15 +119,35 @@ class Model:
         *,
         training: bool = False,
         key: jax.Array | None = None,
+        lengths: Any = None,
+        segment_ids: Any = None,
     ) -> tuple[Any, Tree]:
-        """`(y, state)` of a batch.
+        """`(y, state)` of a batch, or with `lengths` or `segment_ids` `((y, extent), state)`.
 
         `x` is an array with the batch axis first, or a dict of them by input name; `y` likewise an array for a
-        single output, else a dict. `key` is for layers that draw in training. Raises `ValueError` for arrays that do
-        not fit, naming the node, and for params or state that the model does not have.
+        single output, else a dict. `key` is for layers that draw in training.
+
+        `lengths`, integers (batch,), are the samples of each row, behind which is padding of any values. `segment_ids`,
+        integers (batch, length), have a run of one id for each sequence of a row, and are negative in padding. They
+        are those of all inputs or, in a dict, of those that are sequences. Each sequence is then computed as if it were
+        alone; `extent` says of `y` what was said of `x`, None where there is no length any more. `docs/ragged.md` has
+        the layout.
+
+        Raises `ValueError` for arrays that do not fit, naming the node, for params or state that the model does not
+        have, and for a layer for which lengths have no meaning.
         """
-        values, state = self.values(params, state, x, training=training, key=key)
-        return self._outputs(values, x), state
+        if lengths is None and segment_ids is None:
+            values, state = self.values(params, state, x, training=training, key=key)
+            return self.outputs_of(values, x), state
+        sequences: dict[str, Any] = {**model_ragged.sequences_of(self.named(x), lengths, segment_ids)}
+
+        def call(node: Node, own: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
+            read: tuple[Any, Any] = _read(node, values), _read(node, sequences)
+            y, after, sequences[node.name] = node.layer.on_sequences(*own, *read, training=training, key=own_key)
+            return y, after
+
+        values, state = self._walk(params, state, x, key, call)
+        return (self.outputs_of(values, x), model_ragged.extents(sequences, self.outputs)), state
 
     def values(
         self,
@@ -138,26 +159,130 @@ class Model:
         key: jax.Array | None = None,
     ) -> tuple[dict[str, jax.Array], Tree]:
         """As `apply`, but every node's value by its name: what class activation maps are made of."""
+
+        def call(node: Node, own: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
+            return node.layer.apply(*own, _read(node, values), training=training, key=own_key)
+
+        return self._walk(params, state, x, key, call)
+
+    def _walk(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, key: jax.Array | None, call: Any
+    ) -> tuple[dict[str, jax.Array], Tree]:
+        """Every node's value and the new state, where `call(node, (params, state), values, key)` computes a node."""
         self._check_keys(params, state)
         values = self.named(x)
         new_state = {name: dict(arrays) for name, arrays in state.items()}
         for position, node in enumerate(self.nodes):
             own_key = None if key is None else jax.random.fold_in(key, position)
             own = params.get(node.key, {}), new_state.get(node.key, {})
-            with _at(node):
-                values[node.name], after = node.layer.apply(*own, _read(node, values), training=training, key=own_key)
+            with at(node.name):
+                values[node.name], after = call(node, own, values, own_key)
             new_state |= {node.key: after} if after else {}
         return {node.name: values[node.name] for node in self.nodes}, new_state
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """`apply`'s `y` in NumPy, in float64, or complex128 where an argument is complex."""
+        return self.outputs_of(self.reference_values(params, state, x, training=training), x)
+
+    def reference_values(
+        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
+    ) -> dict[str, Any]:
+        """As `reference`, but every node's value by its name."""
         self._check_keys(params, state)
         values = self.named(x)
         for node in self.nodes:
             own = params.get(node.key, {}), state.get(node.key, {})
-            with _at(node):
+            with at(node.name):
                 values[node.name] = node.layer.reference(*own, _read(node, values), training=training)
-        return self._outputs(values, x)
+        return {node.name: values[node.name] for node in self.nodes}
+
+    def outputs_of(self, values: Mapping[str, Any], x: Any) -> Any:
+        """`apply`'s `y` of the `values` of all nodes for an input `x`: an array, or for several outputs a dict."""
+        values = {**self.named(x), **values}
+        named = {name: values[name] for name in self.outputs}
+        return named[self.outputs[0]] if len(self.outputs) == 1 else named
+
+    def stream_init(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        batch_shape: Sequence[int],
+        *,
+        input_shape: Any = None,
+        dtype: Any = jnp.float32,
+        form: str = "auto",
+        chunk: int = 1,
+        slots: bool = False,
+    ) -> model_stream.Stream:
+        """What the network keeps before the first chunk; docs/streaming.md says what that is.
+
+        Args:
+          params, state: those of `apply`.
+          batch_shape: `(batch,)`.
+          input_shape: as in `init`; by default the model's own.
+          dtype: of the inputs, or a dict of them by input name.
+          form, chunk, slots: those of `jconv.streaming.init`; `chunk` counts samples of the inputs.
+
+        Raises:
+          ValueError: naming the node and why, for a layer that needs the whole sequence.
+
+        >>> from jconv.layers import Conv1D, GlobalAveragePooling1D
+        >>> model = sequential([Conv1D(4, 3, padding="causal"), GlobalAveragePooling1D()], input_shape=(None, 1))
+        >>> params, state = model.init(jax.random.key(0))
+        >>> stream = model.stream_init(params, state, (2,))
+        >>> y, stream = model.stream_step(params, state, stream, jnp.ones((2, 10, 1)))
+        >>> y.shape
+        (2, 4)
+        """
+        self._check_keys(params, state)
+        options = {"input_shape": input_shape, "dtype": dtype, "form": form, "chunk": chunk, "slots": slots}
+        return model_stream.begin(self, params, state, batch_shape, **options)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: model_stream.Stream,
+        chunk: Any,
+        *,
+        last: bool = False,
+        slots: Any = None,
+    ) -> tuple[Any, model_stream.Stream]:
+        """`(y, stream)`: the samples of `apply`'s output that are whole with this chunk.
+
+        `chunk` (batch, samples, ...), or a dict of them by input name, may have any number of samples; `last` says that
+        the sequence ends with it, and all outputs come that are left. A layer that gives one value for a whole
+        sequence gives that of all samples so far. `slots` is that of `jconv.streaming.step`. Raises `ValueError` for
+        arrays that do not fit, naming the node, and for a step after the last.
+        """
+        self._check_keys(params, state)
+        return model_stream.step(self, params, state, stream, chunk, last=last, slots=slots)
+
+    @property
+    def latency(self) -> Fraction:
+        """How many input samples the outputs of a stream trail behind, exactly; the most of all outputs.
+
+        Raises `ValueError`, naming the node, where a layer needs the whole sequence.
+        """
+        return model_stream.latency(self)
+
+    @property
+    def output_ratio(self) -> Fraction | dict[str, Fraction]:
+        """Output samples for each input sample, 0 for a value of all samples so far; a dict for several outputs.
+
+        Raises `ValueError`, naming the node, where a layer needs the whole sequence.
+        """
+        found = model_stream.ratios(self)
+        named = {name: found[name] or Fraction(0) for name in self.outputs}
+        return named[self.outputs[0]] if len(named) == 1 else named
+
+    @property
+    def receptive_field(self) -> int | None:
+        """Input samples that an output sample spans, the most of all outputs; None for the whole length."""
+        fields = model_summary.receptive_fields(self) | dict.fromkeys(self.inputs, 1)
+        found = [fields[name] for name in self.outputs]
+        known = [field for field in found if field is not None]
+        return max(known) if len(known) == len(found) else None
 
     def output_shapes(self, input_shape: Any = None) -> dict[str, Shape]:
         """Each node's output shape for one example, by the node's name."""
@@ -178,7 +303,7 @@ class Model:
     def _shapes(self, input_shape: Any) -> dict[str, Any]:
         shapes = {name: tuple(shape) for name, shape in self.named_shapes(input_shape).items()}
         for node in self.nodes:
-            with _at(node):
+            with at(node.name):
                 shapes[node.name] = node.layer.output_shape(_read(node, shapes))
         return shapes
 
@@ -199,11 +324,6 @@ class Model:
         if set(x) != set(self.inputs):
             raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {_listed(x)}")
         return dict(x)
-
-    def _outputs(self, values: Mapping[str, Any], x: Any) -> Any:
-        values = {**self.named(x), **values}
-        named = {name: values[name] for name in self.outputs}
-        return named[self.outputs[0]] if len(self.outputs) == 1 else named
 
     def _check_keys(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
         known = {node.key for node in self.nodes}
@@ -291,14 +411,6 @@ def _check_shared(node: Node, shape: Any, first: str, first_shape: Any) -> None:
 def _read(node: Node, values: Mapping[str, Any]) -> Any:
     read = tuple(values[name] for name in node.inputs)
     return read if node.layer.merges else read[0]
-
-
-@contextmanager
-def _at(node: Node) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"node {node.name!r}: {error}") from None
 
 
 def _names(what: str, names: Any) -> tuple[str, ...]:

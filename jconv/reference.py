@@ -5,6 +5,8 @@ neither is fast. Complex arguments make derivatives known to the last digit with
 complex step of Squire and Trapp (SIAM Review 40(1), 1998): `imag(f(x + 1e-30j * v)) / 1e-30`. For that to hold
 nothing here conjugates, takes a modulus or compares imaginary parts.
 
+What `lengths` and `segment_ids` mean is `one_by_one`, for each function here.
+
 The adjoints are derived by hand from the definition, not from the forward code, and use no JAX.
 """
 
@@ -18,6 +20,8 @@ import numpy as np
 from . import checks
 from .activations_numpy import resolve as resolve_activation
 from .geometry import Geometry, Padding, make_geometry
+from .one_by_one import one_by_one as one_by_one
+from .one_by_one import runs as runs
 
 Array = np.ndarray[Any, Any]
 Params = Mapping[str, Any]

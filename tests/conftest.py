@@ -47,6 +47,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a quarter will do.
 LONG = (
+    "test_keras_activation.py::test_equals_keras",
     "test_keras_attention",
     "test_keras_multi_head_attention",
     "test_keras_networks",
@@ -55,7 +56,7 @@ LONG = (
     "test_keras_policies",
     "test_keras_recurrent",
     "test_keras_small",
-    "test_keras_two",
+    "test_keras_two.py::test_equals_keras",
     "test_keras_wiring",
     "test_keras_wrappers",
 )

@@ -25,7 +25,7 @@ def read(name: str, config: dict[str, Any]) -> tuple[Any, list[str]]:
 OLDER: list[tuple[str, dict[str, Any], jl.Layer]] = [
     ("LeakyReLU", {"alpha": 0.1}, jl.LeakyReLU(0.1)),
     ("LeakyReLU", {}, jl.LeakyReLU(0.3)),
-    ("ThresholdedReLU", {"theta": 0.5}, jl.ThresholdedReLU(0.5)),
+    ("ThresholdedReLU", {"theta": 0.5}, jl.ReLU(threshold=0.5)),
     ("ReLU", {"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}, jl.ReLU(6.0)),
     ("PReLU", {"shared_axes": [1]}, jl.PReLU((1,))),
     ("SpatialDropout1D", {"rate": 0.5, "noise_shape": None}, jl.SpatialDropout1D(0.5)),

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from keras import layers as kl
 from keras_cases.case import Case
-from keras_files import check, check_outputs, deviation, drawn, keras_function, model_of, randomize, save
+from keras_files import (
+    check,
+    check_outputs,
+    deviation,
+    drawn,
+    keras_function,
+    model_of,
+    randomize,
+    returned_outputs,
+    save,
+)
 from keras_networks import NETWORKS
 
 import jconv.keras
@@ -98,3 +108,16 @@ def test_whole_network_under_a_policy(tmp_path: Path) -> None:
     assert str(y.dtype) == str(want.dtype) == "bfloat16"
     assert deviation(y, want) < 2e-2
     assert all(a.dtype == np.float32 for a in jax.tree.leaves(params))
+
+
+def test_spectral_normalization_of_an_embedding_under_a_policy(tmp_path: Path) -> None:
+    dtype = "mixed_bfloat16"
+    inputs = keras.Input((6,))
+    wrapped = kl.SpectralNormalization(kl.Embedding(5, 3, dtype=dtype), dtype=dtype)
+    model = keras.Model(inputs, [wrapped(inputs), kl.SpectralNormalization(kl.Embedding(4, 2, dtype=dtype))(inputs)])
+    randomize(model)
+    x = [np.float32([[0, 1, 2, 3, 3, 2]])]
+    read = ours, params, state = jconv.keras.load(save(model, tmp_path / "model.keras"))
+    y, expected = ours.apply(params, state, x[0])[0], keras_function(model)(x)
+    for name, want, have in zip(ours.outputs, expected, returned_outputs(tmp_path, read, x), strict=True):
+        assert (np.float32(y[name]) == np.float32(want)).all() and (np.float32(have) == np.float32(want)).all()

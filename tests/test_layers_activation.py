@@ -24,7 +24,8 @@ LAYERS = [
     jl.ReLU(negative_slope=0.3),
     jl.ReLU(0.7, 0.3),
     jl.ReLU(1.0, 0.3, 0.4),
-    jl.ThresholdedReLU(0.3),
+    jl.ReLU(threshold=0.3),
+    jl.HardSigmoid(0.2),
     jl.LeakyReLU(),
     jl.LeakyReLU(0.7),
     jl.ELU(0.4),
@@ -66,12 +67,6 @@ def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
     assert layer.reference({}, {}, x).tolist() == [0, 0, 0.2]
 
 
-def test_thresholded_relu_is_a_relu_with_a_threshold() -> None:
-    x = drawn((6, 4))
-    ours, other = jl.ThresholdedReLU(0.3), jl.ReLU(threshold=0.3)
-    assert (ours.reference({}, {}, x) == other.reference({}, {}, x)).all()
-
-
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_half_types(layer: jl.Layer, dtype: str) -> None:
@@ -92,11 +87,32 @@ def test_shapes_with_unknown_lengths() -> None:
     assert jl.PReLU([]) == jl.PReLU() and jl.PReLU(1) == jl.PReLU((1,))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (jl.Dense(3, jl.PReLU()), (4,)),
+        (jl.EinsumDense("abc,cd->abd", (None, 3), jl.PReLU((1,)), "d"), (5, 4)),
+        (jl.Conv1D(3, 2, activation=jl.PReLU((1,))), (5, 4)),
+        (jl.Conv1DTranspose(3, 2, activation=jl.Softmax(1)), (5, 4)),
+        (jl.ChannelsFirst(jl.Conv1D(3, 2, activation="softmax")), (4, 5)),
+        (jl.ChannelsFirst(jl.Frozen(jl.Conv1D(3, 3, activation="glu"))), (4, 6)),
+        (jl.LSTM(3, jl.PReLU(), jl.Activation("sigmoid")), (3, 2)),
+        (jl.GRU(3, recurrent_activation=jl.PReLU(), reset_after=False), (3, 2)),
+        (jl.ConvLSTM1D(3, 2, activation=jl.PReLU((1,))), (3, 5, 2)),
+    ],
+    ids=str,
+)
+def test_a_layer_as_the_activation_of_another(layer: jl.Layer, shape: tuple[int, ...]) -> None:
+    check_against_reference(layer, shape)
+    params, _ = layer.init(jax.random.key(0), shape)
+    assert not any(array.any() for name, array in params.items() if name.endswith("alpha"))
+
+
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.ReLU(-1), "ReLU: max_value must be a number of at least 0, got -1"),
     (lambda: jl.ReLU(negative_slope=None), "ReLU: negative_slope must be a number of at least 0, got None"),
     (lambda: jl.ReLU(threshold=-0.5), "ReLU: threshold must be a number of at least 0, got -0.5"),
-    (lambda: jl.ThresholdedReLU(-1), "ThresholdedReLU: theta must be a number of at least 0, got -1"),
+    (lambda: jl.HardSigmoid("0.2"), "HardSigmoid: slope must be a number, got '0.2'"),
     (lambda: jl.LeakyReLU(-1), "LeakyReLU: negative_slope must be a number of at least 0, got -1"),
     (lambda: jl.ELU("1"), "ELU: alpha must be a number, got '1'"),
     (lambda: jl.PReLU((0,)), "PReLU: shared_axes must be None or integers of at least 1, got (0,)"),
@@ -107,6 +123,19 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: jl.PReLU().output_shape((None, 2)),
         "PReLU needs every size known beside shared_axes=(), got shape (None, 2)",
+    ),
+    (
+        lambda: jl.Dense(3, jl.Dropout(0.5)),
+        "Dense: activation must be a layer that is an activation, such as LeakyReLU(0.3), got Dropout(0.5)",
+    ),
+    (
+        lambda: jl.GRU(3, recurrent_activation=jl.Softmax(inputs=("x", "mask"))),
+        "GRU: recurrent_activation must be a layer that is an activation, such as LeakyReLU(0.3), got "
+        "Softmax(inputs=('x', 'mask'))",
+    ),
+    (
+        lambda: jl.ChannelsFirst(jl.Conv1D(3, 2, activation=jl.PReLU())),
+        "ChannelsFirst: the activation of a convolution must have no arrays, got PReLU()",
     ),
     (lambda: jl.Softmax(0), "Softmax: axis must be an integer other than 0, the batch, or several, got 0"),
     (lambda: jl.Softmax(()), "Softmax: axis must be an integer other than 0, the batch, or several, got ()"),

@@ -5,43 +5,84 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from jconv import Model
 from jconv.layers import ChannelsFirst, Frozen, InDtype, Softmax
 
 from . import losses, pretrained
 from .datasets import Dataset
 from .errors import UserError
-from .tasks import HORIZON, Task, classification, forecast
+from .tasks import HORIZON, Task, classification, forecast, with_loss
 
 FORECAST = (1, HORIZON)
 
 
-def task(path: str, data: Dataset, learning_rate: float | None, proved: bool) -> Task:
+def task(
+    path: str,
+    data: Dataset,
+    learning_rate: float | None,
+    proved: bool,
+    *,
+    optimizer: str | None = None,
+    loss: str | None = None,
+) -> Task:
     """Tell the classes apart with the network of a file, or forecast with it, as its output says.
 
-    `learning_rate` takes the place of its optimizer's where it is not None; `proved` says that the gradients are to be
-    proved. Raises `UserError` for a file that cannot be read and a network that does not fit the data.
+    What is minimized is the loss that the network was compiled with, else cross-entropy or a forecast's squared error;
+    `loss` names another, and `optimizer` one that begins afresh in place of the file's. `learning_rate` takes the place
+    of its optimizer's where it is not None; `proved` says that the gradients are to be proved. Raises `UserError` for a
+    file that cannot be read and a network or a loss that does not fit the data.
     """
-    model, start = pretrained.load(path, learning_rate)
+    model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
     output = _output_shape(model, name, data.x_train.shape[1:])
     found = forecast(data) if output == FORECAST else classification(data)
     _check_types(model, name, proved)
     if output == FORECAST:
         _output_shape(model, name, found.train.x.shape[1:])
-        return found._replace(model=model, start=start)
-    classes = len(found.classes)
-    if output != (classes,):
+    elif output != (len(found.classes),):
         raise UserError(
-            f"{name}: its output for one series is {output}; {data.name} has {classes} classes, so it must be "
-            f"{(classes,)}, or {FORECAST} for a forecast"
+            f"{name}: its output for one series is {output}; {data.name} has {len(found.classes)} classes, so it must "
+            f"be {(len(found.classes),)}, or {FORECAST} for a forecast"
         )
     found = found._replace(model=model, start=start)
-    if _gives_probabilities(model, name):
+    if loss is not None:
+        found = with_loss(found, loss)
+    elif start.training.loss is not None:
+        return _with_own_loss(found, name, output)
+    elif start.goes_on:
+        instead = "cross-entropy" if found.classes else "squared error"
+        words = f"{start.words}; {start.training.why_no_loss}, so {instead} is minimized"
+        found = found._replace(start=start._replace(words=words))
+    if found.classes and _gives_probabilities(model, name):
         return found._replace(
             loss=losses.probability_cross_entropy, loss_reference=losses.probability_cross_entropy_reference
         )
     return found
+
+
+def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
+    """The task with the file's own loss. Raises `UserError` where that does not fit the targets."""
+    assert task.start is not None and task.start.training.loss is not None
+    own, count = task.start.training.loss, len(task.classes)
+    # Class numbers, for the losses that take them; a number for each class for the others.
+    spread = count > 0 and not own.takes_classes[0]
+
+    def loss(y: jax.Array, target: jax.Array) -> jax.Array:
+        return own(y, jax.nn.one_hot(target, count, dtype=y.dtype) if spread else target)
+
+    def reference(y: Any, target: Any) -> Any:
+        return own.reference(y, np.eye(count)[target] if spread else target)
+
+    of_targets = jax.ShapeDtypeStruct((2,), np.int32) if count else jax.ShapeDtypeStruct((2, *output), np.float32)
+    try:
+        jax.eval_shape(loss, jax.ShapeDtypeStruct((2, *output), np.float32), of_targets)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name}: its loss does not fit the data: {error}; --loss names another") from None
+    words = f"{task.start.words}; its loss {own.name}"
+    return task._replace(loss=loss, loss_reference=reference, start=task.start._replace(words=words))
 
 
 def _output_shape(model: Model, name: str, shape: Any) -> Any:

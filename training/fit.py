@@ -14,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import jconv
-import jconv.keras
 
-from . import datasets, finetune, interrupt, loop, proof, report, run_folder
+from . import datasets, finetune, interrupt, loop, pretrained, proof, report, run_folder
 from .errors import UserError
 from .options import Options, parse
-from .tasks import TASKS, Examples, Task
+from .tasks import TASKS, Examples, Task, with_loss
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -52,8 +51,7 @@ def _run(options: Options) -> int:
     _check_extras()
     run_folder.check(options.out, options.overwrite)
     data = datasets.load(options.data)
-    named = TASKS.get(options.model)
-    task = named(data) if named else finetune.task(options.model, data, options.learning_rate, not options.skip_proof)
+    task = _task(options, data)
     plan = plan_for(options, task)
     learner = loop.start(task, plan, jnp.float64 if options.x64 else jnp.float32)
     print(report.opening(data, task, options.model, learner.params), flush=True)
@@ -90,6 +88,15 @@ def _run(options: Options) -> int:
     return DONE
 
 
+def _task(options: Options, data: datasets.Dataset) -> Task:
+    named = TASKS.get(options.model)
+    if named:
+        return with_loss(named(data), options.loss) if options.loss else named(data)
+    proved = not options.skip_proof
+    asked = {"optimizer": options.optimizer, "loss": options.loss}
+    return finetune.task(options.model, data, options.learning_rate, proved, **asked)
+
+
 def plan_for(options: Options, task: Task) -> loop.Plan:
     """The numbers of the run, with the model's defaults for those that were not given.
 
@@ -100,14 +107,16 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     epochs = options.epochs or epochs
-    start = task.start
-    rate = float(start.schedule(start.steps)) if start and start.schedule else options.learning_rate or 1e-3
+    training = task.start.training if task.start and task.start.goes_on else None
+    rate = training.learning_rate if training else options.learning_rate or 1e-3
+    assert rate is not None
     return loop.Plan(
         epochs=epochs,
         batch_size=min(options.batch_size or size, examples),
         learning_rate=rate,
         seed=options.seed,
         evaluate_every=-(-epochs // 50),
+        optimizer=training.name if training else options.optimizer or "adam",
     )
 
 
@@ -129,11 +138,12 @@ def _save(options: Options, task: Task, finished: Finished) -> dict[str, report.
     """Write all that training left, and return the loss and score of each part of the data."""
     from . import pictures
 
-    folder, (params, state, _) = options.out, finished.learner
+    folder, (params, state, slots) = options.out, finished.learner
     run_folder.write_metrics(folder, finished.rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:
-        jconv.keras.save(folder / run_folder.MODEL, task.model, params, state, input_shape=task.train.x.shape[1:])
+        shape = task.train.x.shape[1:]
+        pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
     parts = {"training": task.train} | ({"test": task.test} if task.test else {})
     results = {part: _evaluate(task, finished.learner, examples) for part, examples in parts.items()}
     # The pictures show the test set where there is one.

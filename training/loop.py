@@ -1,7 +1,7 @@
 """Training as pure functions: a whole epoch is one compiled call, and so is an evaluation.
 
 The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
-numbers. Adam's learning rate falls along half a cosine to zero over the whole run; the params that are kept are the
+numbers. The learning rate falls along half a cosine to zero over the whole run; the params that are kept are the
 last, which by then have stopped moving, and so have the moving averages of batch normalization. Neither the test set
 nor the training loss picks an epoch. A network from a file goes on with the optimizer that the file has, at its rate.
 """
@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from .optimizers import OPTIMIZERS
 from .tasks import Examples, Task
 
 Tree = dict[str, dict[str, Any]]
@@ -44,7 +45,7 @@ class Plan(NamedTuple):
     """The numbers of a run.
 
     `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
-    evaluated.
+    evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on.
     """
 
     epochs: int
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
     learning_rate: float
     seed: int
     evaluate_every: int
+    optimizer: str = "adam"
 
 
 def start(task: Task, plan: Plan, dtype: Any) -> Learner:
@@ -66,15 +68,17 @@ def start(task: Task, plan: Plan, dtype: Any) -> Learner:
     else:
         trees = task.start.params, task.start.state
     params, state = jax.tree.map(own, trees)
-    if task.start is not None and task.start.slots is not None:
-        return Learner(params, state, jax.tree.map(own, task.start.slots))
+    if task.start is not None and task.start.goes_on:
+        return Learner(params, state, jax.tree.map(own, task.start.training.state))
     return Learner(params, state, optimizer(task, plan).init(params))
 
 
 def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
-    """Adam, its learning rate falling to zero along half a cosine; or the one of the task's file."""
-    own = task.start.optimizer if task.start else None
-    return optax.adam(_schedule(task, plan)) if own is None else own
+    """The plan's, its learning rate falling to zero along half a cosine; or the one of the task's file."""
+    if task.start is not None and task.start.goes_on:
+        return task.start.training.optimizer
+    fresh = OPTIMIZERS[plan.optimizer](_schedule(task, plan))
+    return fresh if task.start is None else optax.chain(fresh, task.start.training.optimizer)
 
 
 def train(task: Task, plan: Plan, learner: Learner) -> Iterator[tuple[Learner, Row]]:
@@ -102,8 +106,8 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple
     steps, rule = steps_per_epoch(task, plan), optimizer(task, plan)
 
     def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
-        output, state = task.model.apply(params, state, x, training=True, key=key)
-        return task.objective(params, output, y), (state, task.score(output, y))
+        value, (state, output) = task.objective(params, state, x, y, key)
+        return value, (state, task.score(output, y))
 
     def step(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
@@ -150,9 +154,9 @@ def steps_per_epoch(task: Task, plan: Plan) -> int:
 
 
 def _schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
-    start = task.start
-    if start is not None and start.schedule is not None:
-        own, done = start.schedule, start.steps
+    training = task.start.training if task.start and task.start.goes_on else None
+    if training is not None and training.schedule is not None:
+        own, done = training.schedule, training.steps
         return lambda count: own(done + count)
     return optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps_per_epoch(task, plan))
 

@@ -1,74 +1,146 @@
 """What is minimized, and what is counted, each in JAX; the losses also in NumPy for the gradient proof.
 
+All are means over samples: the rows of (n, channels) or the positions of (n, length, channels). With `lengths` (n,) or
+`segment_ids` (n, length), as `jconv.conv1d` takes and returns them, only those that are samples count, whatever the
+padding holds in outputs and targets; a mean over none is 0.
+
 The NumPy ones take complex arrays whose imaginary part is the infinitesimal of a complex step: they choose by real
 parts and take no modulus.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jconv import ragged
+
 Array = np.ndarray[Any, Any]
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross-entropy of softmax(logits) (n, classes) against class numbers (n,); a scalar.
+def cross_entropy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
+    """Mean cross-entropy of softmax(logits) (..., classes) against class numbers (...,); a scalar.
 
     The softmax is in here and not in the network, so that small probabilities keep their logarithm.
 
     >>> round(float(cross_entropy(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))), 4)
     0.6931
     """
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1).mean()
+    places = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    logits, labels = _cleared(logits, places), _cleared(labels, places)
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)
+    return -_mean(chosen, places)
 
 
-def cross_entropy_reference(logits: Array, labels: Array) -> Any:
+def cross_entropy_reference(logits: Array, labels: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
     """`cross_entropy` in NumPy, float64 or complex128."""
+    logits, labels = (_samples(a, lengths, segment_ids) for a in (logits, labels))
     shifted = logits - logits.real.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1))
-    return (log_sum - np.take_along_axis(shifted, labels[:, None], axis=-1)[:, 0]).mean()
+    return (log_sum - np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]).mean()
 
 
 # Keras's: probabilities are kept this far from 0 and 1.
 EPSILON = 1e-7
 
 
-def probability_cross_entropy(output: jax.Array, labels: jax.Array) -> jax.Array:
-    """Mean cross-entropy of probabilities (n, classes) against class numbers (n,), as Keras has it; a scalar.
+def probability_cross_entropy(
+    output: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None
+) -> jax.Array:
+    """Mean cross-entropy of probabilities (..., classes) against class numbers (...,), as Keras has it; a scalar.
 
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
     """
+    places = ragged.of(output.shape[:-1], lengths, segment_ids)
+    # Ones, since zeros have no shares.
+    output, labels = _cleared(output, places, 1), _cleared(labels, places)
     shares = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
-    return -jnp.log(jnp.take_along_axis(shares, labels[:, None], axis=-1)).mean()
+    return -_mean(jnp.log(jnp.take_along_axis(shares, labels[..., None], axis=-1)), places)
 
 
-def probability_cross_entropy_reference(output: Array, labels: Array) -> Any:
+def probability_cross_entropy_reference(
+    output: Array, labels: Array, *, lengths: Any = None, segment_ids: Any = None
+) -> Any:
     """`probability_cross_entropy` in NumPy, float64 or complex128."""
-    shares: Any = np.take_along_axis(output / output.sum(axis=-1, keepdims=True), labels[:, None], axis=-1)
+    output, labels = (_samples(a, lengths, segment_ids) for a in (output, labels))
+    shares: Any = np.take_along_axis(output / output.sum(axis=-1, keepdims=True), labels[..., None], axis=-1)
     shares = np.where(shares.real < EPSILON, EPSILON, np.where(shares.real > 1 - EPSILON, 1 - EPSILON, shares))
     return -np.log(shares).mean()
 
 
-def squared_error(output: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean squared error over all axes; a scalar."""
-    return jnp.square(output - target).mean()
+def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
+    """Mean squared error over all axes; a scalar.
+
+    >>> float(squared_error(jnp.array([[[1.0], [3.0], [jnp.nan]]]), jnp.zeros((1, 3, 1)), lengths=[2]))
+    5.0
+    """
+    places = ragged.of(output.shape[:-1], lengths, segment_ids)
+    return _mean(jnp.square(_cleared(output, places) - _cleared(target, places)), places)
 
 
-def squared_error_reference(output: Array, target: Array) -> Any:
+def squared_error_reference(output: Array, target: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
     """`squared_error` in NumPy, float64 or complex128."""
+    output, target = (_samples(a, lengths, segment_ids) for a in (output, target))
     return ((output - target) ** 2).mean()
 
 
-def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """The share of rows whose largest logit is that of the label; a scalar."""
-    return (logits.argmax(axis=-1) == labels).mean(dtype=logits.dtype)
+def absolute_error_reference(output: Array, target: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
+    """`absolute_error` in NumPy, float64 or complex128."""
+    output, target = (_samples(a, lengths, segment_ids) for a in (output, target))
+    error: Any = output - target
+    return np.where(error.real < 0, -error, error).mean()
 
 
-def absolute_error(output: jax.Array, target: jax.Array) -> jax.Array:
+class Named(NamedTuple):
+    """A loss in JAX and in NumPy, and whether its targets are class numbers."""
+
+    loss: Callable[..., jax.Array]
+    reference: Callable[..., Any]
+    of_classes: bool
+
+
+def accuracy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
+    """The share of samples whose largest logit is that of the label; a scalar."""
+    places = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    hits = logits.argmax(axis=-1) == labels
+    return _mean(_cleared(hits, places).astype(logits.dtype)[..., None], places)
+
+
+def absolute_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
     """Mean absolute error over all axes; a scalar."""
-    return jnp.abs(output - target).mean()
+    places = ragged.of(output.shape[:-1], lengths, segment_ids)
+    return _mean(jnp.abs(_cleared(output, places) - _cleared(target, places)), places)
+
+
+def _cleared(array: jax.Array, places: ragged.Sequences | None, fill: int = 0) -> jax.Array:
+    """`array` with `fill` where no sample is: before anything is computed, so that no derivative meets a NaN."""
+    return array if places is None else places.only(array, fill)
+
+
+def _mean(values: jax.Array, places: ragged.Sequences | None) -> jax.Array:
+    """The mean of the values (..., length, channels) of all samples."""
+    if places is None:
+        return values.mean()
+    samples = places.valid(values.shape[-2]).sum()
+    return places.only(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
+
+
+def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
+    """The samples alone, one after the other; all of `array` where neither is given."""
+    if lengths is None and segment_ids is None:
+        return array
+    if lengths is None:
+        return array[np.asarray(segment_ids) >= 0]
+    return np.concatenate([row[:n] for row, n in zip(array, lengths, strict=True)])
+
+
+LOSSES: dict[str, Named] = {
+    "cross-entropy": Named(cross_entropy, cross_entropy_reference, True),
+    "squared-error": Named(squared_error, squared_error_reference, False),
+    "absolute-error": Named(absolute_error, absolute_error_reference, False),
+}

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .datasets import BUILT_IN
+from .losses import LOSSES
+from .optimizers import OPTIMIZERS
 from .pretrained import is_file
 from .tasks import TASKS
 
@@ -27,6 +29,7 @@ examples:
   python -m training.fit --data Trace_TRAIN.tsv
   python -m training.fit --seed 1 --overwrite --skip-proof
   python -m training.fit --model some.keras --data series.csv --epochs 20
+  python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
 
 data files:
   .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
@@ -39,14 +42,14 @@ models:
                normalization and relu; the mean over time; one dense layer.
   two-layer    forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel size
                12, stride 12. Labels are not used.
-  FILE         a network that Keras saved, .keras or .h5: trained on from its weights and, where it was compiled, with
-               its optimizer, that one's state and the layers' penalties. It reads series of the data's length and
-               channels, standardized, and its output is a number for each class, probabilities or logits, whose
-               cross-entropy is minimized, or 16 numbers (1, 16), a forecast.
+  FILE         a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties and
+               constraints and, where it was compiled, its optimizer with that one's state and its loss; --optimizer and
+               --loss take their places. It reads series of the data's length and channels, standardized, and its output
+               is a number for each class, or 16 numbers (1, 16), a forecast.
 
 the run folder:
   config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures; for a network from
-  a file model.keras, which Keras loads.
+  a file model.keras, with which Keras goes on.
   Ctrl-C stops after the epoch and saves what there is.
 
 exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, 130
@@ -61,6 +64,8 @@ class Options(NamedTuple):
     epochs: int | None
     batch_size: int | None
     learning_rate: float | None
+    optimizer: str | None
+    loss: str | None
     seed: int
     out: Path
     overwrite: bool
@@ -112,8 +117,10 @@ def _parser() -> argparse.ArgumentParser:
         "--learning-rate",
         type=_rate,
         metavar="R",
-        help="Adam's first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
+        help="the first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
     )
+    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
+    add("--loss", choices=LOSSES, help="default cross-entropy or, of a forecast, squared-error; or the file's")
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     add("--overwrite", action="store_true", help="replace an earlier run in that folder")

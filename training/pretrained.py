@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 import jconv.keras
 from jconv import Model
+from jconv.keras import Training
 
 from .errors import UserError
 
@@ -27,17 +26,14 @@ AMOUNTS = ("rate", "stddev", "dropout", "recurrent_dropout")
 class Pretrained(NamedTuple):
     """Where training begins: the params and the state of a network, and how Keras trained it.
 
-    `optimizer`, its state `slots` and its `schedule` of the count of steps, of which `steps` were done, are None where
-    the network was not compiled. `penalty` is that of its layers' regularizers, or None. `words` say all that.
+    `goes_on` says that the optimizer of `training` is the file's, with its state and its schedule; else an optimizer
+    that begins afresh stands before what it has, the constraints of weights. `words` say all that.
     """
 
     params: Tree
     state: Tree
-    optimizer: optax.GradientTransformation | None
-    slots: Any
-    schedule: Callable[[Any], Any] | None
-    steps: int
-    penalty: Any
+    training: Training
+    goes_on: bool
     words: str
 
 
@@ -50,23 +46,33 @@ def is_file(model: str) -> bool:
     return Path(model).suffix in SUFFIXES or Path(model).exists()
 
 
-def load(path: str, learning_rate: float | None) -> tuple[Model, Pretrained]:
+def load(path: str, learning_rate: float | None, fresh: str | None = None) -> tuple[Model, Pretrained]:
     """The network of a file, and where its training begins; `learning_rate` takes the place of its optimizer's.
 
-    Raises `UserError` for a file that cannot be read, and for a network that could not be saved again.
+    `fresh` names the optimizer that takes the place of the file's. Raises `UserError` for a file that cannot be read,
+    and for a network that could not be saved again.
     """
     try:
         # In the file's own types; training then brings them to its own.
         with jax.enable_x64(True):
             model, params, state = jconv.keras.load(path)
-            start = _start(path, learning_rate, params, state)
+            training, words = _training(path, learning_rate, fresh)
+        start = Pretrained(params, state, training, training.rule is not None, words)
         with tempfile.TemporaryDirectory() as folder:
-            jconv.keras.save(Path(folder) / "model.keras", model, params, state)
+            save(Path(folder) / "model.keras", model, start, params, state, training.state)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, ImportError) as error:
         raise UserError(f"{path}: {error}") from None
     return model, start
+
+
+def save(path: Path, model: Model, start: Pretrained, params: Tree, state: Tree, slots: Any, shape: Any = None) -> None:
+    """Write a `.keras` file of a network that was trained on, with the file's own optimizer where it has Keras's."""
+    training = start.training
+    kept = start.goes_on and training.compiled.optimizer is not None
+    written = replace(training, state=slots) if kept else None
+    jconv.keras.save(path, model, params, state, input_shape=shape, training=written)
 
 
 def still(value: Any) -> Any:
@@ -88,16 +94,25 @@ def still(value: Any) -> Any:
     return replace(value, **changes) if changes else value
 
 
-def _start(path: str, learning_rate: float | None, params: Tree, state: Tree) -> Pretrained:
-    try:
-        training = jconv.keras.load_training(path, learning_rate=learning_rate)
-    except jconv.keras.NotCompiledError:
-        return Pretrained(params, state, None, None, None, 0, None, "its weights; not compiled, so Adam begins afresh")
-    rate = jnp.asarray(training.learning_rate)
-    words = f"its weights; {training.name} after {training.steps:,} steps, learning rate {float(rate):.3g}"
-    terms = len(training.penalty.terms)
-    words += f"; penalties on {terms} array{'s' if terms > 1 else ''}" if terms else ""
-    penalty = training.penalty if terms else None
-    return Pretrained(
-        params, state, training.optimizer, training.state, training.schedule, training.steps, penalty, words
-    )
+def _training(path: str, learning_rate: float | None, fresh: str | None) -> tuple[Training, str]:
+    """How training goes on, and the words for it: with the file's optimizer, or for one that begins afresh."""
+    if fresh is None:
+        try:
+            training = jconv.keras.load_training(path, learning_rate=learning_rate)
+        except jconv.keras.NotCompiledError:
+            why = "not compiled, so adam begins afresh"
+        except jconv.keras.KerasFileError as error:
+            why = f"{error}; so adam begins afresh"
+        else:
+            words = f"{training.name} after {training.steps:,} steps, learning rate {training.learning_rate:.3g}"
+            return training, f"its weights; {words}{_penalties(training)}"
+    else:
+        why = f"{fresh} begins afresh"
+    training = jconv.keras.load_training(path, optimizer=optax.identity())
+    return training, f"its weights; {why}{_penalties(training)}"
+
+
+def _penalties(training: Training) -> str:
+    counts = {"array": len(training.penalty.terms), "output": len(training.activity.terms)}
+    words = [f"{count} {word}{'s' if count > 1 else ''}" for word, count in counts.items() if count]
+    return f"; penalties on {' and '.join(words)}" if words else ""

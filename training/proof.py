@@ -94,7 +94,7 @@ def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
         layers = prove_layers(task.model, exact_params, exact_state, x[:half], rng)
 
     def loss(trial: Tree) -> Any:
-        return task.objective_reference(trial, task.model.reference(trial, exact_state, x, training=True), y)
+        return task.objective_reference(trial, exact_state, x, y)
 
     reference = float(loss(exact_params))
     tensors = _prove_tensors(loss, exact_params, gradient, rng)
@@ -118,7 +118,7 @@ def _jax_gradient(task: Task, params: Tree, state: Tree, x: Array, y: Array) -> 
     @jax.jit
     def value_and_gradient(params: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Tree]:
         def loss(params: Tree) -> jax.Array:
-            return task.objective(params, task.model.apply(params, state, x, training=True)[0], y)
+            return task.objective(params, state, x, y)[0]
 
         return jax.value_and_grad(loss)(params)
 

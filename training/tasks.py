@@ -51,15 +51,25 @@ class Task(NamedTuple):
     scaling: tuple[Array, Array]
     start: Pretrained | None = None
 
-    def objective(self, params: Any, output: jax.Array, y: jax.Array) -> jax.Array:
-        """What is minimized: the loss, and the penalty that a network from a file has on its params."""
-        penalty = self.start.penalty if self.start else None
-        return self.loss(output, y) + (penalty(params) if penalty else 0)
+    def objective(
+        self, params: Any, state: Any, x: jax.Array, y: jax.Array, key: jax.Array | None = None
+    ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+        """`(value, (state, output))`: the loss, and the penalties of the layers of a network from a file."""
+        values, after = self.model.values(params, state, x, training=True, key=key)
+        output = self.model.outputs_of(values, x)
+        value = self.loss(output, y)
+        if self.start is not None:
+            training = self.start.training
+            value = value + training.penalty(params) + training.activity(values)
+        return value, (after, output)
 
-    def objective_reference(self, params: Any, output: Array, y: Array) -> Any:
-        """`objective` in NumPy."""
-        penalty = self.start.penalty if self.start else None
-        return self.loss_reference(output, y) + (penalty.reference(params) if penalty else 0)
+    def objective_reference(self, params: Any, state: Any, x: Array, y: Array) -> Any:
+        """The value of `objective` in NumPy."""
+        values = self.model.reference_values(params, state, x, training=True)
+        value = self.loss_reference(self.model.outputs_of(values, x), y)
+        if self.start is None:
+            return value
+        return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
 
 
 def classification(data: Dataset) -> Task:
@@ -113,6 +123,18 @@ def forecast(data: Dataset) -> Task:
 
 
 TASKS: dict[str, Callable[[Dataset], Task]] = {"fcn": classification, "two-layer": forecast}
+
+
+def with_loss(task: Task, name: str) -> Task:
+    """The task with the loss of a name in `losses.LOSSES`.
+
+    Raises `UserError` for a loss of numbers where classes are told apart, and the other way round.
+    """
+    loss = losses.LOSSES[name]
+    if loss.of_classes != bool(task.classes):
+        kind = "classes" if task.classes else "a forecast"
+        raise UserError(f"--loss {name} is not one for {kind}")
+    return task._replace(loss=loss.loss, loss_reference=loss.reference)
 
 
 def windows(x: Array) -> Examples:

@@ -101,16 +101,6 @@ def bound_as_saved(model: Model) -> float:
     return BOUNDS["bfloat16"] if any(_halves(node.layer) for node in model.nodes) else SINGLE
 
 
-def reference_values(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> dict[str, Any]:
-    """Every node's and input's value by the definition, in float64 all the way."""
-    values = dict(x)
-    for node in model.nodes:
-        read = tuple(values[name] for name in node.inputs)
-        own = params.get(node.key, {}), state.get(node.key, {})
-        values[node.name] = node.layer.reference(*own, read if node.layer.merges else read[0])
-    return values
-
-
 @partial(jax.jit, static_argnums=0)
 def _applied(layer: Layer, params: Any, state: Any, x: Any) -> Any:
     return layer.apply(params, state, x)[0]

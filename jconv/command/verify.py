@@ -20,7 +20,6 @@ from .deviations import (
     bound_as_saved,
     deviation,
     node_by_node,
-    reference_values,
     whole,
 )
 from .errors import UserError
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     model, params, state = found[:3]
     # A GPU would multiply in fewer bits than float32 has.
     with jax.default_matmul_precision("highest"):
-        expected = reference_values(model, params, state, x)
+        expected = {**x, **model.reference_values(params, state, x)}
         nodes = node_by_node(model, params, state, x)
         network = whole(model, params, state, x, expected)
     outputs, layers, note = [], {}, "" if options.keras is False else "Keras is not installed"

@@ -2,8 +2,9 @@
 
 from .errors import KerasFileError, NotCompiledError
 from .load import load, load_weights
+from .load_training import load_training
 from .save import save
-from .training import Training, load_training
+from .training import Training
 
 __all__ = [
     "KerasFileError",

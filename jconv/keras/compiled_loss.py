@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -24,11 +24,12 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Term:
-    """The loss of one output, by its name, and its weight in the sum."""
+    """The loss of one output, by its name, its weight in the sum, and what the file says of it."""
 
     output: str
     loss: Loss
     weight: float | None
+    value: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,23 @@ class CompiledLoss:
 
     def __call__(self, y: Any, target: Any) -> jax.Array:
         """The weighted sum of the outputs' losses."""
+        return self._sum(lambda loss: loss, y, target)
+
+    def reference(self, y: Any, target: Any) -> Any:
+        """The same in NumPy, in float64 or for `y` in complex128."""
+        return self._sum(lambda loss: loss.reference, y, target)
+
+    @property
+    def takes_classes(self) -> tuple[bool, ...]:
+        """Of each output that has a loss, whether its targets are class numbers and not a number for each."""
+        return tuple(term.loss.takes_classes for term in self.terms)
+
+    @property
+    def name(self) -> str:
+        """The names of the outputs' losses."""
+        return ", ".join(term.loss.name for term in self.terms)
+
+    def _sum(self, which: Callable[[Loss], Callable[[Any, Any], Any]], y: Any, target: Any) -> Any:
         if len(self.names) == 1:
             y, target = {self.names[0]: y}, {self.names[0]: target}
         elif isinstance(target, (tuple, list)) and len(target) == len(self.names):
@@ -51,7 +69,7 @@ class CompiledLoss:
             raise ValueError(f"target must be a dict with {', '.join(self.names)}, got {type(target).__name__}")
         values = []
         for term in self.terms:
-            value = term.loss(y[term.output], target[term.output])
+            value = which(term.loss)(y[term.output], target[term.output])
             values.append(value if term.weight is None else value * term.weight)
         return sum(values[1:], start=values[0])
 
@@ -64,7 +82,7 @@ def read_loss(value: Any, weights: Any, outputs: Outputs, place: str) -> Compile
     terms = []
     for output, loss, weight in _paired(value, weights, outputs, place):
         if loss is not None:
-            terms.append(Term(output, read_single_loss(loss, place), weight))
+            terms.append(Term(output, read_single_loss(loss, place), weight, loss))
     return CompiledLoss(outputs.names, tuple(terms)) if terms else None
 
 

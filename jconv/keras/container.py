@@ -45,12 +45,14 @@ class Arrays(Protocol):
 class Contents:
     """An open file's `config` (None for one of arrays alone), its `training` config, and its arrays.
 
-    `by_layer` is set, to the open HDF5 file, where the arrays are arranged layer by layer as in Keras 2.
+    `older` says that Keras 2 wrote it. `by_layer` is set, to the open HDF5 file, where the arrays are arranged layer by
+    layer as in Keras 2.
     """
 
     config: dict[str, Any] | None
     training: dict[str, Any] | None
     arrays: Arrays
+    older: bool = False
     by_layer: hdf5.Hdf5Arrays | None = None
 
 
@@ -104,15 +106,18 @@ def _read_file(path: Path, budget: Budget) -> bytes:
 
 def _of_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
     texts = {name: arrays.text(name) for name in ("model_config", "training_config")}
+    older = (arrays.text("keras_version") or b"").startswith(b"2.")
     config, training = (None if t is None else parse(t, f"{name} of {what}") for name, t in texts.items())
     layered = config is not None or arrays.has_attribute("layer_names")
-    return Contents(config, training, arrays, arrays if layered else None)
+    return Contents(config, training, arrays, older, arrays if layered else None)
 
 
 def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Contents:
     if CONFIG not in names:
         raise KerasFileError(f"{what} has no {CONFIG}; a .keras archive has one")
     config = parse(read(CONFIG, Budget(CONFIG_BYTES)), f"{CONFIG} of {what}")
+    about = parse(read(METADATA, Budget(CONFIG_BYTES)), f"{METADATA} of {what}") if METADATA in names else {}
+    older = str(about.get("keras_version")).startswith("2.")
     weights = [name for name in WEIGHTS if name in names]
     if not weights:
         raise KerasFileError(f"{what} has neither {' nor '.join(WEIGHTS)}")
@@ -122,5 +127,5 @@ def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Contents
     training = config.get("compile_config")
     training = training if isinstance(training, dict) else None
     if weights[0].endswith(".npz"):
-        return Contents(config, training, NpzArrays(data, name, budget))
-    return Contents(config, training, hdf5.opened(data, name, budget))
+        return Contents(config, training, NpzArrays(data, name, budget), older)
+    return Contents(config, training, hdf5.opened(data, name, budget), older)

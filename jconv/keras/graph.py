@@ -38,8 +38,8 @@ class Built:
     masked: tuple[int, ...] = ()
 
 
-def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
-    """The model of a whole config.
+def build(config: Mapping[str, Any], custom: Mapping[str, Layer], *, older: bool = False) -> Built:
+    """The model of a whole config; with `older` masks go on as in Keras 2.
 
     Raises `KerasFileError` for a config that is no model, or has something that jconv does not.
     """
@@ -51,7 +51,7 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer]) -> Built:
         )
     # Models and layers inside each other may be deeper than Python's stack.
     with spoken_at("config"):
-        graph = _Graph(custom, policy_of(inner), Tally())
+        graph = _Graph(custom, policy_of(inner), Values(Tally(), older))
         root = Part(name, "", "config")
         outputs = graph.model(class_name, inner, _Scope(root), None)
         return Built(graph.complete(outputs, root), root, graph.masked_outputs(outputs))
@@ -67,10 +67,10 @@ class _Scope:
 
 
 class _Graph:
-    def __init__(self, custom: Mapping[str, Layer], policy: str | None, tally: Tally) -> None:
-        self.values = Values(tally)
+    def __init__(self, custom: Mapping[str, Layer], policy: str | None, values: Values) -> None:
+        self.values = values
         self.inputs: dict[str, Any] = {}
-        self.tally = tally
+        self.tally = values.tally
         self._custom, self._policy = custom, policy
 
     def model(self, class_name: str, config: Config, scope: _Scope, given: list[str] | None) -> Any:
@@ -231,7 +231,7 @@ class _Graph:
 
     def _nested(self, value: Any, place: str) -> Layer:
         class_name, name, _, inner = entry_of(value, place)
-        graph = _Graph(self._custom, self._policy, self.tally)
+        graph = _Graph(self._custom, self._policy, Values(self.tally, self.values.older))
         root = Part(name, "", place)
         model = graph.complete(graph.model(class_name, inner, _Scope(root), None), root)
         return Nested(model, tuple((part.key, part.folder) for part in root.leaves()))

@@ -1,44 +1,73 @@
-"""Which values will have a mask in Keras behind the scenes, and which of them a layer must read without it."""
+"""Whether real Keras hands on the masks that a model reads: what is written is read again, and the two compared.
+
+Keras hands masks on behind the scenes, from `Masking` and `Embedding` on. A model that was built here may have the
+layers and not read the masks, or give a layer that merges other masks than Keras would.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from ..layers import Layer
-from ..layers.attending import Attending
+from ..layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multiply, NonzeroMask, Operation, Pick
 from ..layers.nesting import core
-from ..model import Model, Node
-from .kind import Kind
+from ..model import Model
+
+MERGING = (Maximum, Minimum, Multiply)
 
 
-def masked_values(model: Model, kinds: Mapping[type[Layer], Kind]) -> set[str]:
-    """The values, perhaps one too many, that have a mask where Keras runs the model."""
-    found: set[str] = set()
+def has_masks(model: Model) -> bool:
+    """Whether Keras hands on any mask in a model, or a layer that merges reads one."""
+    return any(_makes_mask(node.layer) or merges_masks(node.layer) for node in model.nodes)
+
+
+def merges_masks(layer: Layer) -> bool:
+    """Whether a layer merges by masks, which no argument of Keras's call gives it."""
+    return isinstance(core(layer), MERGING) and "mask" in core(layer).inputs
+
+
+def differing(model: Model, reread: Model, names: Mapping[str, str]) -> str | None:
+    """The first node of a model whose masks are not those of the same node as Keras reads it; None where all agree.
+
+    `names` are those of the model's nodes in the file.
+    """
+    table: dict[Any, int] = {}
+    ours, theirs = _told(model, names, table), _told(reread, {}, table)
+    for key, masks in theirs.items():
+        if key in ours and sorted(ours[key].values()) != sorted(masks.values()):
+            return next(iter(ours[key]))
+    return None
+
+
+def _makes_mask(layer: Layer) -> bool:
+    layer = core(layer)
+    return isinstance(layer, Masking) or (isinstance(layer, Embedding) and layer.mask_zero)
+
+
+def _told(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict[str, dict[str, tuple[Any, ...]]]:
+    """By each layer's name in the file, and then by its nodes, what masks it reads.
+
+    Where the layer merges, a mask is the number that `table` has for what it is made of. Elsewhere its role will do,
+    for every mask that such a layer reads is written as an argument of its call.
+    """
+    made: dict[str, int] = {}
+    found: dict[str, dict[str, tuple[Any, ...]]] = {}
+
+    def number(*what: Any) -> int:
+        return table.setdefault(what, len(table))
+
+    for name in model.inputs:
+        made[name] = number(names.get(name, name))
     for node in model.nodes:
-        layer = core(node.layer)
-        kind = kinds.get(type(layer))
-        roles = getattr(layer, "inputs", None) or ()
-        # Of those that read masks as inputs, Keras's layer has none, and operations are written for it.
-        if kind is None or (kind.reads_masks and roles):
+        layer, key = core(node.layer), names.get(node.key, node.key)
+        if isinstance(layer, (MaskOf, NonzeroMask, Operation, Pick)):
+            made[node.name] = number(layer, *(made[value] for value in node.inputs))
             continue
-        mask = kind.mask(layer) if callable(kind.mask) else kind.mask
-        if isinstance(mask, Layer) or (mask == "on" and ("mask" in roles or not found.isdisjoint(node.inputs))):
-            found.add(node.name)
+        roles = getattr(layer, "inputs", ())
+        masked = [i for i, role in enumerate(roles) if role.endswith("mask")]
+        read = [made[value] for i, value in enumerate(node.inputs) if i not in masked]
+        made[node.name] = number(key, *read)
+        numbers = [str(made[node.inputs[i]]) for i in masked]
+        told = numbers if merges_masks(layer) else sorted(roles[i] for i in masked)
+        found.setdefault(key, {})[node.name] = tuple(told)
     return found
-
-
-def read_unmasked(node: Node, kinds: Mapping[type[Layer], Kind], masked: set[str]) -> set[str]:
-    """The masked values whose masks Keras would give to the layer, which is to have none of them."""
-    layer = core(node.layer)
-    kind = kinds.get(type(layer))
-    if kind is None or masked.isdisjoint(node.inputs):
-        return set()
-    roles = getattr(layer, "inputs", None) or ()
-    if isinstance(layer, Attending) and "mask" not in kind.arguments(layer):
-        pairs = zip(roles, node.inputs, strict=True)
-        wanted = {value for role, value in pairs if f"{role}_mask" not in roles and not role.endswith("mask")}
-    elif (kind.takes_mask and "mask" not in roles) or (kind.reads_masks and not roles):
-        wanted = set(node.inputs)
-    else:
-        return set()
-    return wanted & masked

@@ -20,7 +20,7 @@ from ..layers.base import Layer
 from .config import Config
 from .errors import spoken_at
 
-ReadLayer = Callable[[Any, str], Layer]
+ReadLayer = Callable[..., Layer]
 WriteLayer = Callable[[Layer, str], dict[str, Any]]
 
 
@@ -61,7 +61,8 @@ class Key:
     """A key of Keras's config and the layer's field that it fills, read and written by two functions.
 
     A key that is missing from a config leaves the field at `missing`, by default the layer's own default, which must
-    then be Keras's. `older` are names that the key had in earlier versions of Keras: read, never written.
+    then be Keras's. `older` are names that the key had in earlier versions of Keras: read, never written. With
+    `layers` the value may be a layer instead.
     """
 
     name: str
@@ -70,10 +71,14 @@ class Key:
     write: Callable[[Any], Any] = same
     missing: Any = ...
     older: tuple[str, ...] = ()
+    layers: bool = False
 
     def name_in(self, config: Config) -> str:
         """The name under which a config has the key; the present name where it has none."""
         return next((name for name in (self.name, *self.older) if name in config.values), self.name)
+
+
+ACTIVATION = Key("activation", "activation", activation, layers=True)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,11 @@ class Kind:
     lacks: Callable[[Any], str] = lambda layer: ""
     own_name: str | None = None
 
+    def places(self, layer: Layer) -> dict[str, str]:
+        """`folders` of a layer, and those of the layers that are its activations, by the names of the options."""
+        options = [key.field for key in self.keys if key.layers and isinstance(getattr(layer, key.field), Layer)]
+        return {**{option: option for option in options}, **self.folders(layer)}
+
     def arguments(self, layer: Layer) -> Mapping[str, tuple[str, ...]]:
         """`call` for a layer of the kind."""
         return self.call(layer) if callable(self.call) else self.call
@@ -141,12 +151,15 @@ class Kind:
                 config.get(name, same, None)
             if self.read is not None:
                 return self.read(config, read_layer)
-            return self.layer(**self.options(config))
+            return self.layer(**self.options(config, read_layer))
 
-    def options(self, config: Config) -> dict[str, Any]:
+    def options(self, config: Config, read_layer: ReadLayer | None = None) -> dict[str, Any]:
         """The layer's fields from a config's keys."""
         present = [key for key in self.keys if key.name_in(config) in config.values]
-        options = {key.field: config.get(key.name_in(config), key.read) for key in present}
+        options = {
+            key.field: config.get(name := key.name_in(config), self._read(key, name, config, read_layer))
+            for key in present
+        }
         for key in self.keys:
             if key not in present:
                 if key.missing is not ...:
@@ -155,6 +168,12 @@ class Kind:
                     config.fail(f"{key.name} is missing")
         return options
 
+    def _read(self, key: Key, name: str, config: Config, read_layer: ReadLayer | None) -> Callable[[Any], Any]:
+        value = config.values[name]
+        if not key.layers or read_layer is None or not isinstance(value, dict) or value.get("class_name") == "function":
+            return key.read
+        return lambda value: read_layer(value, f"{config.place}, {name}", as_activation=True)
+
     def config(self, layer: Layer, write_layer: WriteLayer) -> dict[str, Any]:
         """Keras's config of a layer, without name, dtype and trainable.
 
@@ -162,8 +181,13 @@ class Kind:
         """
         if self.write is not None:
             return self.write(layer, write_layer)
-        config = {key.name: key.write(getattr(layer, key.field)) for key in self.keys}
+        config = {}
         for key in self.keys:
+            value = getattr(layer, key.field)
+            if key.layers and isinstance(value, Layer):
+                config[key.name] = write_layer(value, key.name)
+                continue
+            config[key.name] = key.write(value)
             try:
                 key.read(config[key.name])
             except ValueError as error:

@@ -12,6 +12,7 @@ from .container import Contents, opened
 from .errors import KerasFileError
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
+from .older import put_in_new_words
 from .parts import Part
 from .weights import place, read_by_folder, read_by_layer, wanted
 from .write_config import write_model
@@ -96,7 +97,9 @@ def read_graph(contents: Contents, what: str, custom_layers: Mapping[str, Layer]
     """The graph of an open file. Raises `KerasFileError`, naming `what`, for a file of arrays alone."""
     if contents.config is None:
         raise KerasFileError(f"{what} has arrays and no model; load_weights puts them into one")
-    return build(contents.config, custom_layers)
+    if contents.older:
+        put_in_new_words(contents.config)
+    return build(contents.config, custom_layers, older=contents.older)
 
 
 def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:

@@ -1,29 +1,66 @@
 """Keras's losses: each a function of target and output to a loss an example, and how those become one number.
 
-The formulas are Keras's to the letter, with its epsilon and its clipping, since their gradients are trained on.
+The formulas are Keras's to the letter, with its epsilon and its clipping, since their gradients are trained on. Each
+stands once, for JAX and for NumPy: `m` is where its arithmetic comes from, as in `operations.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ..operations import EXACT, TRACED
 from .config import Config, flag, integer, integers, number, one_of, optional
-from .named import check_all_read, one_of_table
+from .named import check_all_read, named_object, one_of_table, plain
 
 EPSILON = 1e-7
-# Of target and output, to the losses, and a mask of those that count or None.
-Formula = Callable[[jax.Array, jax.Array], jax.Array]
-Loss = Callable[[Any, Any], jax.Array]
-REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum")
+# Of a library, target and output, to the losses of single examples.
+Formula = Callable[[Any, Any, Any], Any]
+# "auto" is Keras 2's, which has each loss's function, `fn`, beside its options.
+REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "auto")
+SPARSE = "SparseCategoricalCrossentropy"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of one output, by Keras's `name`; `takes_classes` says that targets are class numbers."""
+
+    name: str
+    formula: Formula = field(repr=False)
+    reduction: str
+    ignored: int | None
+    takes_classes: bool
+
+    def __call__(self, y: Any, target: Any) -> jax.Array:
+        """The loss of a batch, a scalar."""
+        y = jnp.asarray(y)
+        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+        return self._value(TRACED, y, jnp.asarray(target, y.dtype))
+
+    def reference(self, y: Any, target: Any) -> Any:
+        """The same in NumPy, in float64 or for `y` in complex128."""
+        return self._value(EXACT, EXACT.asarray(y), np.asarray(target, float))
+
+    def _value(self, m: Any, y: Any, target: Any) -> Any:
+        target, y = _same_rank(target, y)
+        if self.ignored is None:
+            values = self.formula(m, target, y)
+            return m.sum(values) if self.reduction == "sum" else m.mean(values)
+        target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
+        counts = target != self.ignored
+        values = self.formula(m, m.where(counts, target, 0), m.where(counts[..., None], y, 0))
+        total, number = m.sum(m.where(counts, values, 0)), m.sum(counts)
+        return total if self.reduction == "sum" else m.where(number == 0, 0, total / m.maximum(number, 1))
 
 
 def read_single_loss(value: Any, place: str) -> Loss:
-    """The loss `(y, target) -> scalar` of one output, from its name or its serialized object.
+    """The loss of one output, from its name or its serialized object.
 
     Raises `KerasFileError` for one that is not Keras's own or that jconv does not have.
 
@@ -35,29 +72,14 @@ def read_single_loss(value: Any, place: str) -> Loss:
     reduction = config.get("reduction", one_of(*REDUCTIONS), "sum_over_batch_size")
     ignored = config.get("ignore_class", optional(integer), None)
     formula = read(config)
-    check_all_read(config)
-
-    def loss(y: Any, target: Any) -> jax.Array:
-        y = jnp.asarray(y)
-        y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-        target, y = _same_rank(jnp.asarray(target, y.dtype), y)
-        if ignored is None:
-            values = formula(target, y)
-            return jnp.sum(values) if reduction == "sum" else jnp.mean(values)
-        return _without_class(formula, target, y, ignored, reduction)
-
-    return loss
+    check_all_read(config, ("name", "fn"))
+    wanted = plain(named_object(value, place)[0])
+    name = next(name for name in LOSSES if plain(name) == wanted)
+    name = SHORT.get(name, name)
+    return Loss(name, formula, reduction, ignored, name == SPARSE)
 
 
-def _without_class(formula: Formula, target: Any, y: jax.Array, ignored: int, reduction: str) -> jax.Array:
-    target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
-    counts = target != ignored
-    values = formula(jnp.where(counts, target, 0), jnp.where(counts[..., None], y, 0))
-    total, number = jnp.sum(jnp.where(counts, values, 0)), jnp.sum(counts)
-    return total if reduction == "sum" else jnp.where(number == 0, 0, total / jnp.maximum(number, 1))
-
-
-def _same_rank(target: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _same_rank(target: Any, y: Any) -> tuple[Any, Any]:
     """Both with as many axes, where one has a last one of size 1 more; a row of numbers becomes a column."""
     if target.ndim == y.ndim + 1 and target.shape[-1] == 1:
         return (target, y[:, None]) if y.ndim == 1 else (target[..., 0], y)
@@ -68,74 +90,72 @@ def _same_rank(target: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _mean(formula: Formula) -> Callable[[Config], Formula]:
     """A formula of numbers, whose mean is taken over the last axis."""
-    return lambda config: lambda target, y: jnp.mean(formula(target, y), axis=-1)
+    return lambda config: lambda m, target, y: m.mean(formula(m, target, y), axis=-1)
 
 
-def _absolute_percentage(target: jax.Array, y: jax.Array) -> jax.Array:
-    return 100 * jnp.abs((target - y) / jnp.maximum(jnp.abs(target), EPSILON))
+def _absolute_percentage(m: Any, target: Any, y: Any) -> Any:
+    return 100 * m.abs((target - y) / m.maximum(m.abs(target), EPSILON))
 
 
-def _squared_logarithmic(target: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.square(jnp.log(jnp.maximum(y, EPSILON) + 1) - jnp.log(jnp.maximum(target, EPSILON) + 1))
+def _squared_logarithmic(m: Any, target: Any, y: Any) -> Any:
+    return m.square(m.log(m.maximum(y, EPSILON) + 1) - m.log(m.maximum(target, EPSILON) + 1))
 
 
-def _log_cosh(target: jax.Array, y: jax.Array) -> jax.Array:
+def _log_cosh(m: Any, target: Any, y: Any) -> Any:
     error = y - target
-    return error + jax.nn.softplus(-2 * error) - jnp.log(jnp.asarray(2, error.dtype))
+    return error + m.activation("softplus")(-2 * error) - m.log(m.asarray(2, error.dtype) if m is TRACED else 2.0)
 
 
-def _signs(target: jax.Array) -> jax.Array:
-    """Labels of 0 and 1 as -1 and 1."""
-    binary = jnp.all((target == 0) | (target == 1))
-    return jnp.where(binary, 2 * target - 1, target)
+def _hinge(m: Any, target: Any, y: Any) -> Any:
+    # Labels of 0 and 1 mean -1 and 1.
+    binary = m.all((target == 0) | (target == 1))
+    return m.maximum(1 - m.where(binary, 2 * target - 1, target) * y, 0)
 
 
-def _hinge(target: jax.Array, y: jax.Array) -> jax.Array:
-    return jnp.maximum(1 - _signs(target) * y, 0)
+def _categorical_hinge(m: Any, target: Any, y: Any) -> Any:
+    right = m.sum(target * y, axis=-1)
+    return m.maximum(m.max((1 - target) * y, axis=-1) - right + 1, 0)
 
 
-def _categorical_hinge(target: jax.Array, y: jax.Array) -> jax.Array:
-    right = jnp.sum(target * y, axis=-1)
-    return jnp.maximum(jnp.max((1 - target) * y, axis=-1) - right + 1, 0)
+def _kl_divergence(m: Any, target: Any, y: Any) -> Any:
+    target, y = _clip(m, target, 1), _clip(m, y, 1)
+    return m.sum(target * m.log(target / y), axis=-1)
 
 
-def _kl_divergence(target: jax.Array, y: jax.Array) -> jax.Array:
-    target, y = jnp.clip(target, EPSILON, 1), jnp.clip(y, EPSILON, 1)
-    return jnp.sum(target * jnp.log(target / y), axis=-1)
-
-
-def _poisson(target: jax.Array, y: jax.Array) -> jax.Array:
-    return y - target * jnp.log(y + EPSILON)
+def _poisson(m: Any, target: Any, y: Any) -> Any:
+    return y - target * m.log(y + EPSILON)
 
 
 def _cosine_similarity(config: Config) -> Formula:
-    def unit(x: jax.Array) -> jax.Array:
-        return x * jnp.minimum(jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True)), 1 / EPSILON)
+    config.get("axis", partial(_exactly, -1), -1)
 
-    return lambda target, y: -jnp.sum(unit(target) * unit(y), axis=-1)
+    def unit(m: Any, x: Any) -> Any:
+        return x * m.minimum(1 / m.sqrt(m.sum(m.square(x), axis=-1, keepdims=True)), 1 / EPSILON)
+
+    return lambda m, target, y: -m.sum(unit(m, target) * unit(m, y), axis=-1)
 
 
 def _huber(config: Config) -> Formula:
     delta = config.get("delta", number, 1.0)
 
-    def huber(target: jax.Array, y: jax.Array) -> jax.Array:
-        error = jnp.abs(y - target)
-        return jnp.where(error <= delta, 0.5 * jnp.square(y - target), delta * error - 0.5 * delta**2)
+    def huber(m: Any, target: Any, y: Any) -> Any:
+        error = m.abs(y - target)
+        return m.where(m.real(error) <= delta, 0.5 * m.square(y - target), delta * error - 0.5 * delta**2)
 
-    return lambda target, y: jnp.mean(huber(target, y), axis=-1)
-
-
-def _clipped(y: jax.Array) -> jax.Array:
-    return jnp.clip(y, EPSILON, 1 - EPSILON)
+    return _mean(huber)(config)
 
 
-def _binary(target: jax.Array, y: jax.Array, logits: bool = False) -> jax.Array:
+def _clip(m: Any, y: Any, most: float = 1 - EPSILON) -> Any:
+    return m.minimum(m.maximum(y, EPSILON), most)
+
+
+def _binary(m: Any, target: Any, y: Any, logits: bool = False) -> Any:
     if target.shape != y.shape:
         raise ValueError(f"target must have the shape of y, {y.shape}, got {target.shape}")
     if logits:
-        return -target * jax.nn.log_sigmoid(y) - (1 - target) * jax.nn.log_sigmoid(-y)
-    y = _clipped(y)
-    return -(target * jnp.log(y) + (1 - target) * jnp.log(1 - y))
+        return -target * m.activation("log_sigmoid")(y) - (1 - target) * m.activation("log_sigmoid")(-y)
+    y = _clip(m, y)
+    return -(target * m.log(y) + (1 - target) * m.log(1 - y))
 
 
 def _smoothed(config: Config) -> tuple[bool, float, int]:
@@ -149,8 +169,8 @@ def _smoothed(config: Config) -> tuple[bool, float, int]:
 def _binary_crossentropy(config: Config) -> Formula:
     logits, smoothing, axis = _smoothed(config)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
-        return jnp.mean(_binary(target * (1 - smoothing) + 0.5 * smoothing, y, logits), axis=axis)
+    def loss(m: Any, target: Any, y: Any) -> Any:
+        return m.mean(_binary(m, target * (1 - smoothing) + 0.5 * smoothing, y, logits), axis=axis)
 
     return loss
 
@@ -160,24 +180,29 @@ def _binary_focal(config: Config) -> Formula:
     alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
     balancing = config.get("apply_class_balancing", flag, False)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
+    def loss(m: Any, target: Any, y: Any) -> Any:
         target = target * (1 - smoothing) + 0.5 * smoothing
-        y = jax.nn.sigmoid(y) if logits else y
+        y = m.activation("sigmoid")(y) if logits else y
         right = target * y + (1 - target) * (1 - y)
-        focal = jnp.power(1 - right, gamma) * _binary(target, y)
+        focal = m.power(1 - right, gamma) * _binary(m, target, y)
         focal = (target * alpha + (1 - target) * (1 - alpha)) * focal if balancing else focal
-        return jnp.mean(focal, axis=axis)
+        return m.mean(focal, axis=axis)
 
     return loss
 
 
-def _log_probabilities(y: jax.Array, logits: bool, axis: int = -1) -> jax.Array:
+def _along(m: Any, name: str, y: Any, axis: int) -> Any:
+    """An activation along an axis."""
+    return m.moveaxis(m.activation(name)(m.moveaxis(y, axis, -1)), -1, axis)
+
+
+def _log_probabilities(m: Any, y: Any, logits: bool, axis: int = -1) -> Any:
     if logits:
-        return jax.nn.log_softmax(y, axis=axis)
-    return jnp.log(_clipped(y / jnp.sum(y, axis, keepdims=True)))
+        return _along(m, "log_softmax", y, axis)
+    return m.log(_clip(m, y / m.sum(y, axis=axis, keepdims=True)))
 
 
-def _spread(target: jax.Array, y: jax.Array, smoothing: float) -> jax.Array:
+def _spread(target: Any, y: Any, smoothing: float) -> Any:
     if target.shape != y.shape:
         raise ValueError(f"target must have a number for each class, {y.shape}, got {target.shape}")
     return target * (1 - smoothing) + smoothing / target.shape[-1] if smoothing else target
@@ -186,8 +211,8 @@ def _spread(target: jax.Array, y: jax.Array, smoothing: float) -> jax.Array:
 def _categorical(config: Config) -> Formula:
     logits, smoothing, axis = _smoothed(config)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
-        return -jnp.sum(_spread(target, y, smoothing) * _log_probabilities(y, logits, axis), axis=axis)
+    def loss(m: Any, target: Any, y: Any) -> Any:
+        return -m.sum(_spread(target, y, smoothing) * _log_probabilities(m, y, logits, axis), axis=axis)
 
     return loss
 
@@ -196,11 +221,11 @@ def _categorical_focal(config: Config) -> Formula:
     logits, smoothing, axis = _smoothed(config)
     alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
-        y = jax.nn.softmax(y, axis=axis) if logits else y
-        output = _clipped(y / jnp.sum(y, axis=axis, keepdims=True))
-        losses = -_spread(target, y, smoothing) * jnp.log(output)
-        return jnp.sum(alpha * jnp.power(1 - output, gamma) * losses, axis=axis)
+    def loss(m: Any, target: Any, y: Any) -> Any:
+        y = _along(m, "softmax", y, axis) if logits else y
+        output = _clip(m, y / m.sum(y, axis=axis, keepdims=True))
+        losses = -_spread(target, y, smoothing) * m.log(output)
+        return m.sum(alpha * m.power(1 - output, gamma) * losses, axis=axis)
 
     return loss
 
@@ -209,12 +234,12 @@ def _sparse_categorical(config: Config) -> Formula:
     logits = config.get("from_logits", flag, False)
     config.get("axis", partial(_exactly, -1), -1)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
+    def loss(m: Any, target: Any, y: Any) -> Any:
         target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
         if target.shape != y.shape[:-1]:
             raise ValueError(f"target must hold class numbers of shape {y.shape[:-1]}, got {target.shape}")
-        classes = jax.nn.one_hot(target.astype(jnp.int32), y.shape[-1], dtype=y.dtype)
-        return -jnp.sum(classes * _log_probabilities(y, logits), axis=-1)
+        classes = m.where(target[..., None].astype(int) == m.arange(y.shape[-1]), 1.0, 0.0)
+        return -m.sum(classes * _log_probabilities(m, y, logits), axis=-1)
 
     return loss
 
@@ -232,9 +257,9 @@ def _axes(config: Config) -> Any:
 def _dice(config: Config) -> Formula:
     axis = _axes(config)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
-        sums = jnp.sum(target, axis) + jnp.sum(y, axis)
-        return 1 - 2 * jnp.sum(target * y, axis) / (sums + EPSILON)
+    def loss(m: Any, target: Any, y: Any) -> Any:
+        sums = m.sum(target, axis=axis) + m.sum(y, axis=axis)
+        return 1 - 2 * m.sum(target * y, axis=axis) / (sums + EPSILON)
 
     return loss
 
@@ -242,24 +267,24 @@ def _dice(config: Config) -> Formula:
 def _tversky(config: Config) -> Formula:
     axis, alpha, beta = _axes(config), config.get("alpha", number, 0.5), config.get("beta", number, 0.5)
 
-    def loss(target: jax.Array, y: jax.Array) -> jax.Array:
-        both = jnp.sum(target * y, axis)
-        missed, wrong = jnp.sum((1 - y) * target, axis), jnp.sum(y * (1 - target), axis)
+    def loss(m: Any, target: Any, y: Any) -> Any:
+        both = m.sum(target * y, axis=axis)
+        missed, wrong = m.sum((1 - y) * target, axis=axis), m.sum(y * (1 - target), axis=axis)
         return 1 - both / (both + missed * alpha + wrong * beta + EPSILON)
 
     return loss
 
 
 LOSSES: dict[str, Callable[[Config], Formula]] = {
-    "MeanSquaredError": _mean(lambda target, y: jnp.square(target - y)),
-    "MeanAbsoluteError": _mean(lambda target, y: jnp.abs(target - y)),
+    "MeanSquaredError": _mean(lambda m, target, y: m.square(target - y)),
+    "MeanAbsoluteError": _mean(lambda m, target, y: m.abs(target - y)),
     "MeanAbsolutePercentageError": _mean(_absolute_percentage),
     "MeanSquaredLogarithmicError": _mean(_squared_logarithmic),
     "CosineSimilarity": _cosine_similarity,
     "Huber": _huber,
     "LogCosh": _mean(_log_cosh),
     "Hinge": _mean(_hinge),
-    "SquaredHinge": _mean(lambda target, y: jnp.square(_hinge(target, y))),
+    "SquaredHinge": _mean(lambda m, target, y: m.square(_hinge(m, target, y))),
     "CategoricalHinge": lambda config: _categorical_hinge,
     "KLDivergence": lambda config: _kl_divergence,
     "Poisson": _mean(_poisson),

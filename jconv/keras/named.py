@@ -50,6 +50,18 @@ def one_of_table(table: Mapping[str, Found], value: Any, place: str, what: str) 
     return found, config
 
 
+def serialized(
+    table: Mapping[str, Any], value: Any, place: str, module: str, short: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """An object as Keras 3 serializes it, under its class's name in the `table`, or that of which it is `short`."""
+    name, config = named_object(value, place)
+    name = (short or {}).get(name, name)
+    class_name = {plain(key): key for key in table}[plain(name)]
+    # Keras 2 writes names of null, which Keras 3 does not take.
+    options = {key: option for key, option in config.values.items() if key != "name" or option is not None}
+    return {"module": module, "class_name": class_name, "config": options, "registered_name": None}
+
+
 def plain(name: str) -> str:
     """A name in small letters and without underscores, under which `L1L2` and `l1_l2` are one."""
     return name.replace("_", "").lower()

@@ -19,23 +19,9 @@ from .config import Config, flag, integer, number, optional
 from .constraints import Constraint, constrain
 from .moving_average import moving_average
 from .named import check_all_read, one_of_table
+from .optimizer_age import Age, aged, decayed
+from .optimizer_cores import IDENTITY, OPTIMIZERS, Slots
 from .schedules import Schedule, read_schedule
-
-Slots = tuple[tuple[str, ...], ...]
-IDENTITY = optax.identity()
-
-
-@dataclass(frozen=True)
-class Core:
-    """An optimizer's own part: `before` the learning rate, what remembers its product `after`, and the slots of both.
-
-    The slots are those of the file, in its order: of each group, the arrays of every name for the first array of
-    params, then for the second.
-    """
-
-    before: optax.GradientTransformation
-    slots: Slots
-    after: optax.GradientTransformation = IDENTITY
 
 
 @dataclass(frozen=True)
@@ -44,7 +30,8 @@ class Rule:
 
     `learning_rate` is a number, or None where there is a `schedule` of the count of steps. `make` gives the
     transformation for the learning rate to use, which is a number or a function of the count of steps. `scales` says
-    whether Keras multiplies the loss by a factor, which the gradients are divided by again.
+    whether Keras multiplies the loss by a factor, which the gradients are divided by again. Keras 3 stores a learning
+    rate that has no schedule among the arrays, of which `stores_rate` says whether.
     """
 
     name: str
@@ -52,6 +39,7 @@ class Rule:
     schedule: Schedule | None
     accumulation: int
     scales: bool
+    stores_rate: bool
     slots: Slots
     make: Callable[[float | Schedule], optax.GradientTransformation]
 
@@ -59,22 +47,20 @@ class Rule:
 def read_optimizer(value: Any, place: str, constraints: dict[tuple[str, str], Constraint]) -> Rule:
     """The rule of a serialized optimizer.
 
-    Raises `KerasFileError` for an optimizer that jconv does not have and for options that it does not know, as those
-    of Keras 2 are.
+    Raises `KerasFileError` for an optimizer that jconv does not have and for options that it does not know.
     """
+    value, age = aged(value)
     (name, read), config = one_of_table(OPTIMIZERS, value, place, "the optimizer")
-    core = read(config)
-    given = config.get("learning_rate", lambda v: v)
-    schedule = read_schedule(given, f"{place}, learning_rate") if isinstance(given, (dict, str)) else None
-    rate = None if schedule else config.get("learning_rate", number)
+    core = read(config, age)
+    rate, schedule = _rate(config, age, place)
     clip = _clipping(config)
     decay = config.get("weight_decay", optional(number), None)
     steps = config.get("gradient_accumulation_steps", optional(integer), None) or 1
     if steps < 1:
         config.fail(f"gradient_accumulation_steps must be at least 2 or null, got {steps}")
-    average = _average(config)
+    average = _average(config, age)
     scales = config.get("loss_scale_factor", optional(number), None) is not None
-    check_all_read(config, ("name", "decay") if config.values.get("decay") in (None, 0, 0.0) else ("name",))
+    check_all_read(config, age.harmless)
 
     def make(rate: float | Schedule) -> optax.GradientTransformation:
         own = _at_real_steps(rate, steps)
@@ -87,34 +73,19 @@ def read_optimizer(value: Any, place: str, constraints: dict[tuple[str, str], Co
         return optax.chain(inner, *outer) if outer else inner
 
     slots = ((("ema",),) if average else ()) + ((("acc_grads",),) if steps > 1 else ()) + core.slots
-    return Rule(name, rate, schedule, steps, scales, slots, make)
+    stores_rate = age is Age.THREE and schedule is None
+    return Rule(name, rate, schedule, steps, scales, stores_rate, slots, make)
 
 
-def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool = False) -> optax.GradientTransformation:
-    """Adam as Keras has it: `eps` is added to the root of the second moment before that is corrected for its start.
-
-    The corrections are of the params' type, as in Keras: in float32 the first of them are off by 1e-5.
-    """
-
-    def init(params: Any) -> Any:
-        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(3 if amsgrad else 2)]
-        state = optax.ScaleByAmsgradState if amsgrad else optax.ScaleByAdamState
-        return state(jnp.zeros((), jnp.int32), *zeros)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        mu = jax.tree.map(lambda g, m: m + (g - m) * (1 - b1), updates, state.mu)
-        nu = jax.tree.map(lambda g, v: v + (jnp.square(g) - v) * (1 - b2), updates, state.nu)
-        largest = jax.tree.map(jnp.maximum, state.nu_max, nu) if amsgrad else nu
-
-        def scaled(m: jax.Array, v: jax.Array) -> jax.Array:
-            step = (state.count + 1).astype(m.dtype)
-            powers = [jnp.power(jnp.asarray(b, m.dtype), step) for b in (b1, b2)]
-            return m * (jnp.sqrt(1 - powers[1]) / (1 - powers[0])) / (jnp.sqrt(v) + eps)
-
-        after = state._replace(count=state.count + 1, mu=mu, nu=nu)
-        return jax.tree.map(scaled, mu, largest), after._replace(nu_max=largest) if amsgrad else after
-
-    return optax.GradientTransformation(init, update)
+def _rate(config: Config, age: Age, place: str) -> tuple[float | None, Schedule | None]:
+    """The learning rate, or the schedule that it has."""
+    given = config.get("learning_rate", lambda v: v)
+    schedule = read_schedule(given, f"{place}, learning_rate") if isinstance(given, (dict, str)) else None
+    rate = None if schedule else config.get("learning_rate", number)
+    decay = (config.get("decay", optional(number), None) or 0.0) if age is Age.LEGACY else 0.0
+    if decay <= 0:
+        return rate, schedule
+    return None, decayed(schedule or config.get("learning_rate", number), decay)
 
 
 def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
@@ -197,7 +168,7 @@ def _clip_all(limit: float) -> optax.GradientTransformation:
     return optax.stateless(clip)
 
 
-def _average(config: Config) -> Callable[[int], optax.GradientTransformation] | None:
+def _average(config: Config, age: Age) -> Callable[[int], optax.GradientTransformation] | None:
     momentum = config.get("ema_momentum", number, 0.99)
     every = config.get("ema_overwrite_frequency", optional(integer), None)
     if not config.get("use_ema", flag, False):
@@ -207,62 +178,4 @@ def _average(config: Config) -> Callable[[int], optax.GradientTransformation] | 
             "ema_momentum must be from 0 to 1 and ema_overwrite_frequency null or at least 1, got "
             f"{momentum} and {every}"
         )
-    return lambda steps: moving_average(momentum, every, steps)
-
-
-def _sgd(config: Config) -> Core:
-    momentum, nesterov = config.get("momentum", number, 0.0), config.get("nesterov", flag, False)
-    if not momentum:
-        return Core(IDENTITY, ())
-    # The trace is of the gradient times the rate, which may change from step to step.
-    return Core(IDENTITY, (("trace",),), optax.trace(momentum, nesterov))
-
-
-def _adam(config: Config) -> Core:
-    betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.999)
-    amsgrad = config.get("amsgrad", flag, False)
-    part = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
-    return Core(part, (("mu", "nu"), *([("nu_max",)] if amsgrad else [])))
-
-
-def _adamw(config: Config) -> Core:
-    config.get("weight_decay", number)
-    return _adam(config)
-
-
-def _rmsprop(config: Config) -> Core:
-    rho, momentum = config.get("rho", number, 0.9), config.get("momentum", number, 0.0)
-    eps, centered = config.get("epsilon", number, 1e-7), config.get("centered", flag, False)
-    part = optax.scale_by_stddev(rho, eps) if centered else optax.scale_by_rms(rho, eps)
-    slots = [("nu",), *([("trace",)] if momentum > 0 else []), *([("mu",)] if centered else [])]
-    return Core(part, tuple(slots), _descending_trace(momentum) if momentum > 0 else IDENTITY)
-
-
-def _descending_trace(momentum: float) -> optax.GradientTransformation:
-    """`optax.trace` with the sign of Keras's RMSprop, whose momentum is subtracted."""
-    trace = optax.trace(momentum)
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        moves, state = trace.update(jax.tree.map(jnp.negative, updates), state, params)
-        return jax.tree.map(jnp.negative, moves), state
-
-    return optax.GradientTransformation(trace.init, update)
-
-
-def _adagrad(config: Config) -> Core:
-    start = config.get("initial_accumulator_value", number, 0.1)
-    return Core(optax.scale_by_rss(start, config.get("epsilon", number, 1e-7)), (("sum_of_squares",),))
-
-
-def _lion(config: Config) -> Core:
-    return Core(optax.scale_by_lion(config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.99)), (("mu",),))
-
-
-OPTIMIZERS: dict[str, tuple[str, Callable[[Config], Core]]] = {
-    "SGD": ("SGD", _sgd),
-    "Adam": ("Adam", _adam),
-    "AdamW": ("AdamW", _adamw),
-    "RMSprop": ("RMSprop", _rmsprop),
-    "Adagrad": ("Adagrad", _adagrad),
-    "Lion": ("Lion", _lion),
-}
+    return lambda steps: moving_average(momentum, every, steps, of_first=age is not Age.THREE)

@@ -1,7 +1,7 @@
 """The optimizer's arrays in a file into the state of its optax counterpart.
 
-The file lists them without saying what they are: the count of steps, the learning rate unless there is a schedule,
-then the slots of each array of params, in the order in which Keras lists the trained arrays of the model.
+The file lists them without saying what they are: the count of steps, the learning rate where Keras stores it, then the
+slots of each array of params, in the order in which Keras lists the trained arrays of the model.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def read_counts(rule: Rule, listed: Listed) -> tuple[int, float | None]:
     steps = listed.read((), "count of steps").item()
     if steps != int(steps) or not 0 <= steps < MOST_STEPS:
         raise KerasFileError(f"the optimizer's count of steps must be a whole number below 2**31, got {steps}")
-    if rule.schedule is not None:
-        return int(steps), None
+    if not rule.stores_rate:
+        return int(steps), rule.learning_rate
     rate = float(listed.read((), "learning rate")) if listed.count else rule.learning_rate
     if rate is None or not np.isfinite(rate):
         raise KerasFileError(f"the optimizer's learning rate must be a finite number, got {rate}")
@@ -121,6 +121,16 @@ def filled(state: Any, slots: Mapping[str, Any], steps: int, accumulation: int) 
         inner = filled(state.inner_opt_state, slots, done, accumulation)
         changes |= {"mini_step": _count(rest), "gradient_step": _count(done), "inner_opt_state": inner}
     return state._replace(**changes)
+
+
+def counted(state: Any, accumulation: int) -> int:
+    """The count of steps that a state has, which may come with gradients on the way to a step; 0 for one without."""
+    fields = getattr(state, "_fields", ())
+    if "inner_opt_state" in fields:
+        return int(state.gradient_step) * accumulation + int(state.mini_step)
+    if "count" in fields:
+        return int(state.count)
+    return max((counted(part, accumulation) for part in state if isinstance(part, tuple)), default=0)
 
 
 def _count(steps: int) -> jax.Array:

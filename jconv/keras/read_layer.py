@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer
+from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, Layer, PReLU
 from .config import Config, as_dict, flag, one_of, optional, shortened, text
 from .errors import KerasFileError, spoken_at
 from .kind import Kind
 from .kinds import KINDS
+from .older import slope_of
 
 # Options of any layer that change neither outputs nor the gradients of a plain loss; regularizers are read elsewhere.
 HARMLESS = re.compile(
@@ -80,16 +81,33 @@ def read_layer(
         return Read(name, class_name, supplied, None, lambda layer: layer, config.place)
     kind = _kind(class_name, entry, config)
 
-    def inner(value: Any, place: str) -> Layer:
+    def inner(value: Any, place: str, as_activation: bool = False) -> Layer:
+        slope = slope_of(value) if as_activation else None
+        if slope is not None:
+            return HardSigmoid(slope)
         if isinstance(value, dict) and value.get("class_name") in MODELS:
             return read_model(value, place)
         found = read_layer(value, place, custom, read_model, policy)
-        return found.wrap(found.base)
+        return _activation(found, config) if as_activation else found.wrap(found.base)
 
     base = kind.make(config, inner)
     wrap = _common(kind, config, policy)
     _check_rest(config)
     return Read(name, class_name, base, kind, wrap, config.place)
+
+
+def _activation(found: Read, config: Config) -> Layer:
+    """A layer that is the activation of the one of `config`, without what the two have in common."""
+    dtype, trainable = dtype_of(config), config.get("trainable", flag, True)
+    wrapped = found.wrap(found.base)
+    while wrapped is not found.base:
+        if isinstance(wrapped, InDtype) and wrapped.dtype != dtype:
+            config.fail(f"its activation {found.name!a} computes in {wrapped.dtype}, and the layer in {dtype}")
+        if isinstance(wrapped, Frozen) and trainable and isinstance(found.base, PReLU):
+            config.fail(f"its activation {found.name!a} has trainable false, and the layer true")
+        assert isinstance(wrapped, (ChannelsFirst, Frozen, InDtype))
+        wrapped = wrapped.layer
+    return found.base
 
 
 def _kind(class_name: str, entry: Config, config: Config) -> Kind:

@@ -18,8 +18,10 @@ from .container import CONFIG, METADATA, WEIGHTS
 from .errors import KerasFileError
 from .kind import names_to_paths
 from .parts import Part
+from .training import Training
 from .weights import copies_of, folders_of
 from .write_config import write_model
+from .write_training import optimizer_name, write_training
 
 # Whose config the written one is.
 KERAS_VERSION = "3.15.1"
@@ -34,6 +36,7 @@ def save(
     state: Mapping[str, Any],
     *,
     input_shape: Any = None,
+    training: Training | None = None,
 ) -> None:
     """Write a `.keras` file, or for a path that ends in `.weights.h5` the arrays alone, that Keras 3 loads.
 
@@ -41,16 +44,33 @@ def save(
     given where the model has `input_shapes`, as one that `load` returned has. Equal models make equal bytes. The file
     is written beside its place and then renamed, so that there is never half of one.
 
-    Raises `KerasFileError` for a layer or an option that Keras does not have, `ValueError` for arrays that do not fit
-    the model, and `ImportError` where h5py is missing.
+    With `training`, from `load_training` and with the optimizer's state as it is now, a `.keras` file is that of a
+    compiled model, on which Keras trains as if it had never stopped::
+
+        training = dataclasses.replace(training, state=slots)
+        jconv.keras.save("model.keras", model, params, state, training=training)
+
+    It has the optimizer and its state, the losses, and the layers' regularizers and constraints; metrics are not kept,
+    nor is a loss that jconv does not have.
+
+    Raises `KerasFileError` for a layer, an option or an optimizer that Keras does not have, `ValueError` for arrays
+    that do not fit the model, and `ImportError` where h5py is missing.
     """
     path = Path(path)
-    written = write_model(model, model.named_shapes(input_shape), params)
+    whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
+    written = write_model(model, model.named_shapes(input_shape), whole)
     arrays = _arrays(written.parts, params, state)
-    if path.name.endswith(".weights.h5"):
-        data = _hdf5(arrays, written.parts)
+    # Keras writes each layer's own name beside its arrays.
+    names = {f"{part.folder}/vars": part.name for part in written.parts}
+    if training is not None and path.suffix == ".keras":
+        arrays |= write_training(written, training)
+        names |= [optimizer_name(training)]
+    if path.name.endswith(".weights.h5") and training is None:
+        data = _hdf5(arrays, names)
     elif path.suffix == ".keras":
-        data = _archive(written.config, _hdf5(arrays, written.parts))
+        data = _archive(written.config, _hdf5(arrays, names))
+    elif training is not None:
+        raise KerasFileError(f"the name of a file with training must end in .keras, got {path.name!r}")
     else:
         raise KerasFileError(f"the name of the file must end in .keras or .weights.h5, got {path.name!r}")
     _write(path, data)
@@ -76,16 +96,15 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
     return arrays
 
 
-def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], parts: list[Part]) -> bytes:
+def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], names: Mapping[str, str]) -> bytes:
     try:
         import h5py
     except ImportError:
         raise ImportError("writing Keras files needs h5py, which the extra jconv[keras] brings") from None
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
-        for part in parts:
-            # Keras writes each layer's own name beside its arrays.
-            file.create_group(f"{part.folder}/vars").attrs["name"] = part.name
+        for folder, name in names.items():
+            file.create_group(folder).attrs["name"] = name
         for path, array in arrays.items():
             half = array.dtype.name == "bfloat16"
             # Two bytes of no kind, which is how Keras reads it; whole numbers it would convert.

@@ -1,157 +1,101 @@
-"""What a compiled model's file says of its training, so that it goes on as if Keras had gone on."""
+"""How training goes on: an optimizer with its state, and what it minimizes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import optax
 
-from ..layers import InDtype, Layer
-from ..model import Model
-from .compiled_loss import CompiledLoss, read_loss, read_outputs
-from .constraints import read_constraints
-from .container import Contents, opened
-from .errors import KerasFileError, NotCompiledError
-from .graph import Built
-from .load import MAX_BYTES, read_arrays, read_graph
-from .optimizer import Rule, read_optimizer
-from .optimizer_state import Listed, filled, read_counts, read_slots, trained_arrays
-from .regularizers import Penalty, read_penalty
+from ..model import Model, Tree
+from .activity import Activity
+from .compiled import Compiled
+from .compiled_loss import CompiledLoss
+from .optimizer import Rule
+from .optimizer_state import counted
+from .regularizers import Penalty
 from .schedules import Schedule
-from .weight_options import check_activity
 
 
 @dataclass(frozen=True)
 class Training:
     """How to go on training; see `load_training`.
 
-    `optimizer` and its `state` are for the params that `load` returns. `loss(y, target)` is the mean over a batch of
-    what the model was compiled with, `y` as `model.apply` returns it and `target` likewise: class numbers, numbers, or
-    for several outputs a dict by name. It is None where jconv cannot have it, and `why_no_loss` then says why.
-    `penalty(params)` is the sum of the layers' regularizers, zero without any; `penalty.reference` is the same in
-    NumPy. `schedule` is the learning rate as a function of the count of steps done, of which there were `steps`.
-    `name` is that of Keras's optimizer.
+    `optimizer` and its `state` are for the params that `load` returns, as it returns `model`. `objective` is what is
+    minimized, the sum of three: `loss(y, target)` is the mean over a batch of what the model was compiled with, `y` as
+    `model.apply` returns it and `target` likewise: class numbers, numbers, or for several outputs a dict by name. It is
+    None where jconv cannot have it, and `why_no_loss` then says why. `penalty(params)` is the sum of the regularizers
+    of weights and `activity(values)` that of outputs, of what `model.values` gives; zero without any, and both have a
+    `reference`, the same in NumPy.
+
+    `schedule` is the learning rate as a function of the count of steps done, and `name` that of Keras's optimizer. With
+    an optimizer of the user's own, `schedule` and the `rule` that the file has are None.
+
+    `save(..., training=)` writes it for Keras to go on, from `dataclasses.replace(training, state=slots)` after some
+    steps; `compiled` is what it needs of the file.
     """
 
+    model: Model
     name: str
     optimizer: optax.GradientTransformation
     state: Any
     loss: CompiledLoss | None
     why_no_loss: str | None
     penalty: Penalty
-    schedule: Schedule
-    steps: int
+    activity: Activity
+    schedule: Schedule | None
+    rule: Rule | None
+    compiled: Compiled
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.schedule(self.steps))
+    def steps(self) -> int:
+        """The steps done, by the `state`; 0 for an optimizer of the user's own."""
+        return 0 if self.rule is None else counted(self.state, self.rule.accumulation)
 
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate of the next step; None for an optimizer of the user's own."""
+        return None if self.schedule is None else float(self.schedule(self.steps))
 
-def load_training(
-    path: str | os.PathLike[str],
-    *,
-    learning_rate: float | Callable[[Any], Any] | None = None,
-    custom_layers: Mapping[str, Layer] | None = None,
-    max_bytes: int = MAX_BYTES,
-) -> Training:
-    """The optimizer with its state, the loss and the penalty of a compiled model's file, `.keras` or `.h5` of Keras 3.
+    def objective(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        key: jax.Array | None = None,
+        loss: Callable[[Any, Any], jax.Array] | None = None,
+    ) -> tuple[jax.Array, tuple[Any, Tree]]:
+        """`(value, (y, state))`: what training minimizes, a scalar, of a batch; arguments as `Model.apply` has them.
 
-    Training goes on where Keras stopped, each step by Keras's own rule::
+        `loss` takes the place of the file's. Raises `ValueError` where there is neither, and what `apply` raises.
+        """
+        loss = loss or self.loss
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values, after = self.model.values(params, state, x, training=True, key=key)
+        y = self.model.outputs_of(values, x)
+        return loss(y, target) + self.penalty(params) + self.activity(values), (y, after)
 
-        import jax, optax
-        import jconv.keras
+    def objective_reference(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        target: Any,
+        *,
+        loss: Callable[[Any, Any], Any] | None = None,
+    ) -> Any:
+        """The value of `objective` in NumPy, in float64, or complex128 where an argument is complex.
 
-        model, params, state = jconv.keras.load("some.keras")
-        training = jconv.keras.load_training("some.keras")
-        slots = training.state
-
-        @jax.jit
-        def step(params, state, slots, x, y):
-            def objective(params):
-                output, after = model.apply(params, state, x, training=True)
-                return training.loss(output, y) + training.penalty(params), after
-
-            bars, state = jax.grad(objective, has_aux=True)(params)
-            updates, slots = training.optimizer.update(bars, slots, params)
-            return optax.apply_updates(params, updates), state, slots
-
-    A model with layers that draw, such as Dropout, needs `model.apply(..., key=key)`; its draws are not Keras's.
-
-    Optimizers are SGD, Adam, AdamW, RMSprop, Adagrad and Lion with all their options: clipping, weight decay, moving
-    averages, accumulated gradients, Keras's schedules. Constraints of weights are part of the optimizer. The state is
-    made of optax's own: `ScaleByAdamState`, `TraceState`, `EmaState`, ... `learning_rate` takes the place of the
-    file's: a number, or a function of the count of steps done.
-
-    Where Keras keeps a moving average of the params (`use_ema`), its `fit` puts that in their place when it ends; here
-    it stays in the state, `EmaState.ema`.
-
-    Three things a file does not say, and Keras forgets them too when it loads one: which weights were taken out of the
-    weight decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
-
-    Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
-    jconv does not have: other optimizers, those of Keras 2, penalties on outputs, a scaled loss in float16. A loss of
-    the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
-    """
-    what = os.fspath(path)
-    with opened(path, max_bytes) as contents:
-        built = read_graph(contents, what, custom_layers or {})
-        params, _ = read_arrays(built.root, contents)
-        optimizer, loss, weights = _compiled(contents, what)
-        check_activity(built.root)
-        rule = read_optimizer(optimizer, "optimizer", read_constraints(built.root))
-        _check_scaling(rule, built.model)
-        listed = Listed(contents)
-        steps, rate = read_counts(rule, listed)
-        slots = read_slots(rule, listed, trained_arrays(built.root), params)
-        penalty = read_penalty(built.root)
-    used = learning_rate if learning_rate is not None else rule.schedule or rate
-    assert used is not None
-    made = rule.make(used)
-    state = filled(made.init(params), slots, steps, rule.accumulation)
-    own, why = _loss(loss, weights, built, contents.config or {})
-    return Training(rule.name, made, state, own, why, penalty, _as_schedule(used), steps)
-
-
-def _compiled(contents: Contents, what: str) -> tuple[Any, Any, Any]:
-    """The optimizer, the loss and its weights, as the file has them."""
-    config = contents.training
-    key = "optimizer_config" if contents.by_layer is not None else "optimizer"
-    if not config or config.get(key) is None:
-        raise NotCompiledError(f"{what} was not compiled: it has no optimizer and no loss to go on with")
-    return config[key], config.get("loss"), config.get("loss_weights")
-
-
-def _check_scaling(rule: Rule, model: Model) -> None:
-    halves = [node.name for node in model.nodes if isinstance(node.layer, InDtype) and node.layer.dtype == "float16"]
-    if rule.scales and halves:
-        raise KerasFileError(
-            f"optimizer: loss_scale_factor scales the loss of layers in float16, {halves[0]!a} first, which jconv "
-            "does not do"
-        )
-
-
-def _loss(value: Any, weights: Any, built: Built, config: Mapping[str, Any]) -> tuple[CompiledLoss | None, str | None]:
-    """The loss, or None and why there is none."""
-    outputs = read_outputs(config, built.model.outputs)
-    try:
-        loss = read_loss(value, weights, outputs, "loss")
-    except KerasFileError as error:
-        return None, str(error)
-    if loss is None:
-        return None, "the model was compiled without a loss"
-    masked = [built.model.outputs[position] for position in built.masked]
-    found = next((term.output for term in loss.terms if term.output in masked), None)
-    if found is not None:
-        return None, f"Keras leaves out of the loss what the mask of the output {found!a} leaves out; jconv does not"
-    return loss, None
-
-
-def _as_schedule(rate: float | Callable[[Any], Any]) -> Schedule:
-    if callable(rate):
-        return rate
-    return lambda count: jnp.full(jnp.shape(count), rate)
+        `loss`, in NumPy too, takes the place of the file's. Raises as `objective` does.
+        """
+        loss = loss or (None if self.loss is None else self.loss.reference)
+        if loss is None:
+            raise ValueError(f"loss must be given: {self.why_no_loss}")
+        values = self.model.reference_values(params, state, x, training=True)
+        total = self.penalty.reference(params) + self.activity.reference(values)
+        return loss(self.model.outputs_of(values, x), target) + total

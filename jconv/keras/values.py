@@ -20,9 +20,14 @@ from .read_layer import Read
 
 
 class Values:
-    """Nodes by the names of their values; `shapes` has each value's, or a tuple of them for several outputs."""
+    """Nodes by the names of their values; `shapes` has each value's, or a tuple of them for several outputs.
 
-    def __init__(self, tally: Tally) -> None:
+    With `older`, masks go on as in Keras 2: what is merged counts where all that have a mask count, Maximum,
+    Minimum and Multiply heed no masks, and no layer takes them off.
+    """
+
+    def __init__(self, tally: Tally, older: bool = False) -> None:
+        self.older = older
         self.nodes: list[Node] = []
         self.shapes: dict[str, Any] = {}
         self.tally = tally
@@ -93,7 +98,7 @@ class Values:
         elif said == "on" and any(value in self._masks for value in inputs):
             values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
             self._hand_on(name, read, values)
-        if kind is not None and kind.takes_masks_off:
+        if kind is not None and kind.takes_masks_off and not self.older:
             for value in inputs:
                 self._masks.pop(value, None)
         return name
@@ -110,14 +115,14 @@ class Values:
                 self._masks[name] = self._beside(name, inputs, masks)
             return
         # One that has no mask counts whole, and then so does all of what they are joined to.
-        joined = masks[0]
-        for number, mask in enumerate(masks[1:]):
-            if joined is None or mask is None:
-                return
-            either = Operation("logical_or", (Input(0), Input(1)))
-            joined = self.add(f"{name}/mask{number}", either, (joined, mask))
-        if joined is not None:
-            self._masks[name] = joined
+        present = [mask for mask in masks if mask is not None]
+        if not self.older and len(present) < len(masks):
+            return
+        both = Operation("logical_and" if self.older else "logical_or", (Input(0), Input(1)))
+        joined = present[0]
+        for number, mask in enumerate(present[1:]):
+            joined = joined if mask == joined else self.add(f"{name}/mask{number}", both, (joined, mask))
+        self._masks[name] = joined
 
     def _beside(self, name: str, inputs: tuple[str, ...], masks: list[str | None]) -> str:
         """The mask of sequences that are put one after the other."""
@@ -134,6 +139,8 @@ class Values:
 
     def with_masks(self, values: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a layer reads that merges `values` by their masks: the roles, and the values, each before its mask."""
+        if self.older:
+            return (), values
         rank = max(len(self.shapes[value]) for value in values)
         # Keras loses the mask of a value to which it adds axes.
         pairs = [(v, self.mask_of(v) if len(self.shapes[v]) == rank else None) for v in values]

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .config import Config
 from .errors import KerasFileError, spoken_at
 from .parts import Part
 from .read_layer import MODELS
@@ -28,7 +27,17 @@ ARRAYS = {
     "embeddings": ("embeddings",),
 }
 # Keys under which a layer's config holds another layer, and what the names of that one's arrays then begin with.
-INNER = {"layer": "layer", "backward_layer": "backward", "cell": "cell"}
+INNER = {
+    "layer": "layer",
+    "backward_layer": "backward",
+    "cell": "cell",
+    "activation": "activation",
+    "recurrent_activation": "recurrent_activation",
+}
+
+
+# What is no option of an array.
+OF_OUTPUTS = ("activity_regularizer",)
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,16 @@ class Attached:
 def attached(root: Part, suffix: str) -> list[Attached]:
     """Every option whose key ends in `suffix`, by the trained arrays that it means; frozen arrays have none.
 
-    Raises `KerasFileError` for an option of arrays that jconv does not know, or of outputs.
+    Raises `KerasFileError` for an option of arrays that jconv does not know.
     """
     found = []
     for part in (leaf for leaf in root.leaves() if leaf.used):
         assert part.layer is not None
         with spoken_at(part.place):
             shapes = part.layer.param_shapes(part.input_shape)
-        for piece in _pieces(part.class_name, part.config, "", f"layer {part.name!a}"):
+        for piece in pieces_of(part):
             for option, value in piece.config.items():
-                if option.endswith(suffix) and value is not None:
+                if option.endswith(suffix) and value is not None and option not in OF_OUTPUTS:
                     place = f"{piece.place}: {option}"
                     if option.removesuffix(suffix) not in ARRAYS:
                         raise KerasFileError(f"{place} is not one that jconv has")
@@ -70,19 +79,8 @@ def attached(root: Part, suffix: str) -> list[Attached]:
     return found
 
 
-def check_activity(root: Part) -> None:
-    """Raise `KerasFileError` for a penalty on what a layer puts out, which is no function of the params."""
-    for part in root.leaves():
-        for piece in _pieces(part.class_name, part.config, "", f"layer {part.name!a}"):
-            sums = piece.class_name == "ActivityRegularization" and any(piece.config.get(k) for k in ("l1", "l2"))
-            if sums or piece.config.get("activity_regularizer") is not None:
-                Config(piece.config, piece.place).fail(
-                    "has an activity_regularizer, a penalty on outputs, which jconv does not have in training"
-                )
-
-
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """The config of a layer, or of one inside it, and what the names of its arrays begin with."""
 
     class_name: str
@@ -91,8 +89,18 @@ class _Piece:
     place: str
 
 
-def _pieces(class_name: str, config: Mapping[str, Any], prefix: str, place: str) -> Iterator[_Piece]:
-    yield _Piece(class_name, config, prefix, place)
+def pieces_of(part: Part) -> Iterator[Piece]:
+    """The config of a part's layer, then those of the layers inside it."""
+    return pieces_in(part.class_name, part.config, f"layer {part.name!a}")
+
+
+def pieces_in(class_name: str, config: Mapping[str, Any], place: str) -> Iterator[Piece]:
+    """The config of a layer of a class, then those of the layers inside it."""
+    return _pieces(class_name, config, "", place)
+
+
+def _pieces(class_name: str, config: Mapping[str, Any], prefix: str, place: str) -> Iterator[Piece]:
+    yield Piece(class_name, config, prefix, place)
     if class_name in MODELS:
         for entry in config.get("layers", []):
             yield from _below(entry, f"{prefix}{_name(entry)}", place)
@@ -103,13 +111,16 @@ def _pieces(class_name: str, config: Mapping[str, Any], prefix: str, place: str)
             if class_name == "Bidirectional" and key == "layer":
                 # One that has no layer for the way back takes this one for both ways.
                 begins = ["forward"] if config.get("backward_layer") else ["forward", "backward"]
+            # The layer in the place of an Activation's function has the arrays itself.
+            begins = [""] if class_name == "Activation" else begins
             for begin in begins:
                 yield from _below(value, f"{prefix}{begin}", f"{place}, {key}")
 
 
-def _below(entry: Any, prefix: str, place: str) -> Iterator[_Piece]:
+def _below(entry: Any, prefix: str, place: str) -> Iterator[Piece]:
     if isinstance(entry, dict) and isinstance(entry.get("config"), dict):
-        yield from _pieces(str(entry.get("class_name")), entry["config"], f"{prefix}/", place)
+        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
+        yield from _pieces(str(entry.get("class_name")), entry["config"], prefix, place)
 
 
 def _name(entry: Any) -> Any:

@@ -27,6 +27,7 @@ from .parts import Part
 
 # What a file has below a layer and jconv has no use for: the state of random generators.
 PASSED_OVER = ("seed_generator",)
+# What Keras 2.12 and 2.13 called the folder of all layers.
 OLD_LAYERS = "_layer_checkpoint_dependencies"
 
 
@@ -36,8 +37,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     Raises `KerasFileError` for an array that is missing, too many, or of another shape than its layer needs.
     """
     stored = set(arrays.paths())
-    # Keras 2.12 and 2.13 had another name for the folder of all layers.
-    renamed = {p.replace(OLD_LAYERS, "layers"): p for p in stored if OLD_LAYERS in p}
+    renamed = {_new_path(path): path for path in stored}
     used: set[str] = set()
     params: Tree = {}
     state: Tree = {}
@@ -51,14 +51,15 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
             copies = copies_of(part.layer, part.kind)
             paths = names_to_paths(list(shapes), folders_of(part.layer, part.kind), copies)
         for name, path in paths.items():
-            whole = f"{part.folder}/{path}"
+            # Those of GroupQueryAttention still begin as Keras 2 wrote the others.
+            whole = _new_path(f"{part.folder}/{path}")
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
         place(part, found, shapes, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
         used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = {part.folder for part in root.leaves() if part.kind is not None}
-    for path in sorted((set(renamed) | stored) - used):
+    for path in sorted(set(renamed) - used):
         if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
@@ -113,7 +114,7 @@ def bare(layer: Layer | None) -> Layer | None:
 
 def folders_of(layer: Layer | None, kind: Any) -> dict[str, str]:
     """Where a layer's prefixed arrays lie."""
-    return {} if kind is None else dict(kind.folders(bare(layer)))
+    return {} if kind is None else kind.places(bare(layer))
 
 
 def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
@@ -128,6 +129,11 @@ def wanted(part: Part) -> dict[str, tuple[int, ...]]:
     shape = part.input_shape
     with spoken_at(part.place):
         return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
+
+
+def _new_path(path: str) -> str:
+    """A path as Keras 3 has it, of one that Keras 2 wrote in an archive."""
+    return re.sub(r"/_(\w+_dense)/", r"/\1/", path.replace(OLD_LAYERS, "layers"))
 
 
 def _is_below(path: str, folders: set[str]) -> bool:

@@ -1,7 +1,6 @@
 """A model into the config of a Keras Functional model.
 
-Layers that share arrays are one Keras layer called several times; layers around layers become the options that they
-were read from; operations become nodes of `keras.ops`.
+Layers that share arrays are one Keras layer called several times; operations become nodes of `keras.ops`.
 """
 
 from __future__ import annotations
@@ -11,24 +10,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import jax.numpy as jnp
-
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation, Pick
+from ..layers import Activation, ChannelsFirst, Embedding, InDtype, Layer, Masking, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
+from ..layers.nesting import core, with_options
 from ..layers.operation import Input
+from ..layers.transparent import Transparent
 from ..model import Model, Node
 from .errors import KerasFileError
-from .implicit_masks import masked_values, read_unmasked
-from .kind import Kind
+from .graph import build
+from .implicit_masks import MERGING, differing, has_masks, merges_masks
 from .kinds import KINDS
-from .kinds.operations import FUNCTIONS, write_operation
+from .kinds.operations import write_operation
 from .nested import Nested
 from .order import keras_order
 from .parts import Part, folder_name
+from .query_masks import as_attention_masks
+from .unmasked import masked_values, read_unmasked
+from .write_layer import BY_LAYER, entry_of_class, write_layer, write_nested
 from .write_masked import write_masked
-
-# Of two kinds with one layer, the first is how it is written.
-BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 @dataclass
@@ -40,25 +39,50 @@ class Written:
 
 
 def write_model(
-    model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any], name: str = "functional"
+    model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any], name: str = "functional"
 ) -> Written:
-    """The config of a model whose inputs, by name, have `shapes`.
+    """The config of a model whose inputs, by name, have `shapes`, and whose nodes, by their keys, have `arrays`.
 
     Raises `KerasFileError` for a layer that Keras does not have.
     """
-    return _Writer(model, shapes, params).written(name)
+    all_shapes = {**shapes, **model.output_shapes(dict(shapes))}
+    if not has_masks(model):
+        model = as_attention_masks(model, all_shapes)
+        return _Writer(model, shapes, arrays).written(name)
+    # Layers as long as Keras hands on the masks that the model reads; else operations, of which it hands on none, and
+    # operations between a layer that has a mask and one that is not to have it.
+    differs = None
+    for operations in ((), MERGING, (*MERGING, Masking, Embedding)):
+        if Embedding in operations:
+            model = as_attention_masks(model, all_shapes)
+        writer = _Writer(model, shapes, arrays, operations)
+        written = writer.written(name)
+        differs = differing(model, build(written.config, {}).model, writer.names)
+        if differs is None:
+            return written
+    raise KerasFileError(f"node {differs!r}: Keras would hand other masks to it than it has here")
 
 
 class _Writer:
-    def __init__(self, model: Model, shapes: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        self._model, self._params = model, params
+    def __init__(
+        self,
+        model: Model,
+        shapes: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        operations: tuple[type[Layer], ...] = (),
+    ) -> None:
+        self._model, self._arrays, self._operations = model, arrays, operations
         self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
-        self._names: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        self._masked_values = masked_values(model, BY_LAYER)
+        self._masked_values = masked_values(model, BY_LAYER) if Embedding in operations else set()
+        # Whether Keras will have masks behind the scenes.
+        self._masking = any(getattr(core(n.layer), "mask_zero", False) for n in model.nodes) or any(
+            isinstance(core(n.layer), Masking) for n in model.nodes
+        )
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -102,9 +126,9 @@ class _Writer:
     def _input(self, value: str) -> None:
         name = self._name(value)
         readers = [node.layer for node in self._model.nodes if value in node.inputs]
-        dtype = "int32" if readers and all(isinstance(_bare(r), _integer_readers()) for r in readers) else "float32"
+        dtype = "int32" if readers and all(isinstance(core(r), _integer_readers()) for r in readers) else "float32"
         config = {"batch_shape": [None, *self._shapes[value]], "dtype": dtype, "sparse": False, "name": name}
-        self._entries[name] = _entry("keras.layers", "InputLayer", config, name)
+        self._entries[name] = entry_of_class("keras.layers", "InputLayer", config, name)
         self._histories[value] = [name, 0, 0]
 
     def _node(self, node: Node) -> None:
@@ -119,20 +143,29 @@ class _Writer:
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
             return
-        if "mask" in getattr(_bare(layer), "inputs", ()) and isinstance(_bare(layer), (Maximum, Minimum, Multiply)):
-            self._masked(node)
+        if self._is_in_operations(layer):
+            self._in_operations(node)
             return
         key = node.key
-        if key not in self._names:
+        if key not in self.names:
             self._layer(node)
-        name = self._names[key]
+        name = self.names[key]
         calls = self._entries[name]["inbound_nodes"]
         calls.append(self._call(node, name))
         self._histories[node.name] = [name, len(calls) - 1, 0]
 
+    def _is_in_operations(self, layer: Layer) -> bool:
+        if merges_masks(layer):
+            # No merging layer of Keras has a data_format.
+            return isinstance(core(layer), self._operations) or _is_channels_first(layer)
+        return isinstance(core(layer), Masking) and Masking in self._operations
+
     def _layer(self, node: Node) -> None:
         name = self._name(node.key)
-        entry, kind = write_layer(node.layer, name, self._params.get(node.key, {}))
+        layer = node.layer
+        if isinstance(core(layer), self._operations) and isinstance(core(layer), Embedding):
+            layer = with_options(layer, mask_zero=False)
+        entry, kind = write_layer(layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
         self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
@@ -141,19 +174,19 @@ class _Writer:
     def _call(self, node: Node, name: str) -> dict[str, Any]:
         unmasked = read_unmasked(node, BY_LAYER, self._masked_values)
         tensors = [self._tensor(self._unmasked(value) if value in unmasked else value) for value in node.inputs]
-        bare = _bare(node.layer)
+        bare = core(node.layer)
         kind = BY_LAYER.get(type(bare))
         roles = getattr(bare, "inputs", None)
+        if roles and merges_masks(bare):
+            # Keras hands these on by itself.
+            values = [tensor for tensor, role in zip(tensors, roles, strict=True) if role != "mask"]
+            return {"args": [values], "kwargs": {}}
         options = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
-        if "query_mask" in given and "query_mask" in kind.passed_over:
-            values = dict(zip(roles, node.inputs, strict=True))
-            if values["query"] not in self._masked_values:
-                given["attention_mask"] = self._tensor(self._attention_mask(node.name, values))
         wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
             "inputs": (next(r for r in roles if r != "mask"),)
         }
@@ -162,7 +195,7 @@ class _Writer:
         for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
             found = [given.get(part) for part in parts]
             # Without a list of masks Keras would take those of the inputs.
-            unmasked = argument == "mask" and len(parts) > 1 and not self._masked_values.isdisjoint(node.inputs)
+            unmasked = self._masking and argument == "mask" and len(parts) > 1
             if not any(found) and not unmasked:
                 continue
             # A list of masks must have one for each input, also where the last are null.
@@ -174,24 +207,6 @@ class _Writer:
             else:
                 kwargs[argument] = value
         return {"args": args, "kwargs": kwargs}
-
-    def _attention_mask(self, name: str, values: Mapping[str, str]) -> str:
-        """The attention mask with that of the queries, which Keras does not heed where a call says it."""
-        made = f"{name}/queries"
-        self._shapes[made] = (*self._shapes[values["query_mask"]], 1)
-        self._operation(made, Operation("expand_dims", options=(("axis", -1),)), (values["query_mask"],))
-        if "attention_mask" not in values:
-            return made
-        mask = values["attention_mask"]
-        if len(self._shapes[mask]) == 3:
-            heads = f"{made}/heads"
-            self._shapes[heads] = (1, *self._shapes[made])
-            self._operation(heads, Operation("expand_dims", options=(("axis", 1),)), (made,))
-            made = heads
-        both = f"{name}/attention_mask"
-        self._shapes[both] = self._shapes[mask]
-        self._operation(both, Operation("logical_and", (Input(0), Input(1))), (mask, made))
-        return both
 
     def _unmasked(self, value: str) -> str:
         """The same value without its mask: what comes from an operation has none."""
@@ -206,7 +221,7 @@ class _Writer:
         module, class_name, config, args, kwargs = write_operation(
             layer, lambda i: self._tensor(inputs[i.index]), ascii(value)
         )
-        entry = _entry(module, class_name, {"name": name, **config}, name)
+        entry = entry_of_class(module, class_name, {"name": name, **config}, name)
         entry["registered_name"] = class_name
         entry["inbound_nodes"] = [{"args": args, "kwargs": kwargs}]
         self._entries[name] = entry
@@ -223,10 +238,7 @@ class _Writer:
         self._operation(value, differs, node.inputs)
         self._operation(node.name, Operation("any", options=(("axis", -1), ("keepdims", False))), (value,))
 
-    def _masked(self, node: Node) -> None:
-        layer = node.layer.layer if isinstance(node.layer, Frozen) else node.layer
-        if not isinstance(layer, (Maximum, Minimum, Multiply)):
-            raise KerasFileError(f"node {node.name!r}: {type(layer).__name__} around a layer with masks is not written")
+    def _in_operations(self, node: Node) -> None:
         made: list[str] = []
 
         def add(operation: Operation, inputs: tuple[str, ...]) -> str:
@@ -236,7 +248,14 @@ class _Writer:
             self._operation(made[-1], operation, inputs)
             return made[-1]
 
-        self._histories[node.name] = self._histories[write_masked(layer, node.inputs, self._shapes, add)]
+        def cast(value: str, dtype: str) -> str:
+            made.append(f"{node.name}/step{len(made)}")
+            self._shapes[made[-1]] = self._shapes[value]
+            # An operation has no type of its own, a layer has.
+            self._node(Node(made[-1], InDtype(Activation("linear"), dtype), (value,)))
+            return made[-1]
+
+        self._histories[node.name] = self._histories[write_masked(node.layer, node.inputs, self._shapes, add, cast)]
 
     def _tensor(self, value: str) -> dict[str, Any]:
         shape = self._shapes[value]
@@ -251,56 +270,14 @@ class _Writer:
         while name in self._entries:
             number += 1
             name = f"{base}_{number}"
-        self._names[key] = name
+        self.names[key] = name
         return name
-
-
-def write_layer(layer: Layer, name: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], Kind | None]:
-    """`(entry, kind)` of a layer, in the form that Keras serializes it in.
-
-    Raises `KerasFileError` for a layer that Keras does not have and for an activation that has no name.
-    """
-    policy, trainable, first = "float32", True, False
-    bare = layer
-    while isinstance(bare, (InDtype, ChannelsFirst, Frozen)):
-        if isinstance(bare, InDtype):
-            policy = _policy(bare.dtype, params)
-        trainable = trainable and not isinstance(bare, Frozen)
-        first = first or isinstance(bare, ChannelsFirst)
-        bare = bare.layer
-    if isinstance(bare, Nested):
-        return _write_nested(bare, name).config, None
-    kind = BY_LAYER.get(type(bare))
-    if kind is None:
-        raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
-
-    def inner(layer: Layer, name: str) -> dict[str, Any]:
-        return write_layer(layer, name, params)[0]
-
-    common: dict[str, Any] = {"name": name, "dtype": policy}
-    # Not every layer of Keras takes the option; with those that have the name of an operation it tells the two apart.
-    if not trainable or kind.name in FUNCTIONS:
-        common["trainable"] = trainable
-    if first and not kind.channels_first:
-        raise KerasFileError(f"node {name!r}: Keras's {kind.name} has no data_format")
-    if kind.channels_first:
-        common["data_format"] = "channels_first" if first else "channels_last"
-    try:
-        config = {**common, **kind.config(bare, inner)}
-    except (ValueError, TypeError) as error:
-        raise KerasFileError(f"node {name!r}: {error}") from None
-    return _entry("keras.layers", kind.name, config, name), kind
-
-
-def _write_nested(layer: Nested, name: str) -> Written:
-    shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
-    return write_model(layer.model, shapes, {}, name)
 
 
 def _as_written(layer: Layer) -> Layer:
     """The layer, with the models in it saying in which folders they are written, which need not be those read."""
     if isinstance(layer, Nested):
-        parts = _write_nested(layer, "model").parts
+        parts = write_nested(layer, "model", {}).parts
         written = {part.key: part.layer for part in parts}
         nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
         return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
@@ -317,26 +294,9 @@ def _histories(tree: Any) -> list[Any]:
     return [history for part in tree for history in _histories(part)] if isinstance(tree, list) else []
 
 
-def _policy(dtype: str, params: Mapping[str, Any]) -> str:
-    floats = [a.dtype for a in map(jnp.asarray, params.values()) if jnp.issubdtype(a.dtype, jnp.floating)]
-    return f"mixed_{dtype}" if dtype in ("bfloat16", "float16") and all(d == jnp.float32 for d in floats) else dtype
-
-
-def _entry(module: str, class_name: str, config: dict[str, Any], name: str) -> dict[str, Any]:
-    return {
-        "module": module,
-        "class_name": class_name,
-        "config": config,
-        "registered_name": None,
-        "name": name,
-        "inbound_nodes": [],
-    }
-
-
-def _bare(layer: Layer) -> Layer:
-    while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):
-        layer = layer.layer
-    return layer
+def _is_channels_first(layer: Layer) -> bool:
+    """Whether a layer is channels first, maybe inside others."""
+    return isinstance(layer, Transparent) and (isinstance(layer, ChannelsFirst) or _is_channels_first(layer.layer))
 
 
 def _integer_readers() -> tuple[type, ...]:

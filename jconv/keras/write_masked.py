@@ -1,4 +1,7 @@
-"""Merging layers that read masks, as operations: Keras's layers have no argument for the masks of their inputs."""
+"""Layers that mask, and merging layers that read masks, as operations, of which Keras hands on no masks.
+
+Keras's merging layers have no argument for the masks of their inputs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-from ..layers import Maximum, Minimum, Multiply, Operation
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Masking, Maximum, Minimum, Multiply, Operation
+from ..layers.nesting import core
 from ..layers.operation import Input
 
 Add = Callable[[Operation, tuple[str, ...]], str]
@@ -15,9 +19,45 @@ FUNCTIONS = {Maximum: "maximum", Minimum: "minimum", Multiply: "multiply"}
 
 
 def write_masked(
-    layer: Maximum | Minimum | Multiply, inputs: tuple[str, ...], shapes: Mapping[str, Any], add: Add
+    layer: Layer,
+    inputs: tuple[str, ...],
+    shapes: Mapping[str, Any],
+    add: Add,
+    cast: Callable[[str, str], str],
 ) -> str:
-    """The value that a layer with masks among its `inputs` gives; `add` puts an operation on values into the config."""
+    """The value of a layer that masks, or merges by masks among its `inputs`, maybe inside others, in operations.
+
+    `add` puts an operation on values into the config, `cast` gives a value in another type.
+    """
+    if isinstance(layer, InDtype):
+        inner = tuple(value if _is_mask(layer, i) else cast(value, layer.dtype) for i, value in enumerate(inputs))
+        return cast(write_masked(layer.layer, inner, shapes, add, cast), layer.dtype)
+    if isinstance(layer, ChannelsFirst):
+        inner = tuple(_moved(value, 1, -1, shapes, add) for value in inputs)
+        return _moved(write_masked(layer.layer, inner, shapes, add, cast), -1, 1, shapes, add)
+    if isinstance(layer, Frozen):
+        return write_masked(layer.layer, inputs, shapes, add, cast)
+    if isinstance(layer, Masking):
+        differs = add(Operation("not_equal", (Input(0), layer.mask_value)), inputs)
+        counted = add(Operation("any", options=(("axis", -1), ("keepdims", True))), (differs,))
+        return add(Operation("where", (Input(0), Input(1), 0.0)), (counted, *inputs))
+    assert isinstance(layer, (Maximum, Minimum, Multiply))
+    return _merged(layer, inputs, shapes, add)
+
+
+def _is_mask(layer: Layer, position: int) -> bool:
+    roles = getattr(core(layer), "inputs", ())
+    return position < len(roles) and roles[position] == "mask"
+
+
+def _moved(value: str, source: int, destination: int, shapes: Mapping[str, Any], add: Add) -> str:
+    """A value with an axis elsewhere, where it has two beside the batch."""
+    move = Operation("moveaxis", options=(("destination", destination), ("source", source)))
+    return add(move, (value,)) if len(shapes[value]) > 1 else value
+
+
+def _merged(layer: Maximum | Minimum | Multiply, inputs: tuple[str, ...], shapes: Mapping[str, Any], add: Add) -> str:
+    """The value that a layer with masks among its `inputs` gives."""
 
     def expanded(value: str, axis: int) -> str:
         return add(Operation("expand_dims", options=(("axis", axis),)), (value,))

@@ -1,6 +1,6 @@
 """Layer descriptions: frozen dataclasses with `init`, `apply` and `reference`; names handed on, nothing defined."""
 
-from .activation import ELU, Activation, LeakyReLU, ReLU, Softmax, ThresholdedReLU
+from .activation import ELU, Activation, HardSigmoid, LeakyReLU, ReLU, Softmax
 from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
 from .attention import AdditiveAttention, Attention
 from .base import Layer
@@ -74,6 +74,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GroupNormalization",
     "GroupedQueryAttention",
+    "HardSigmoid",
     "InDtype",
     "Layer",
     "LayerNormalization",
@@ -102,7 +103,6 @@ __all__ = [
     "SpatialDropout1D",
     "SpectralNormalization",
     "Subtract",
-    "ThresholdedReLU",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

@@ -12,12 +12,13 @@ import numpy as np
 
 from .. import activations, activations_numpy
 from ..geometry import is_integer
-from .axes import spans_length
-from .base import Array, Layer, Shape, Window, activated, check_inputs, check_number, several, speaking_for
+from .axes import positions, spans_length
+from .base import ActivationLayer, Array, Shape, Window, activated, check_inputs, check_number, several, speaking_for
+from .ragged import greatest, refused, total
 
 
 @dataclass(frozen=True)
-class Activation(Layer):
+class Activation(ActivationLayer):
     """Keras's `Activation`: a name of Keras's, or a function that keeps the shape.
 
     A function is called with JAX arrays by `apply` and with NumPy arrays by `reference`. Raises `ValueError` for an
@@ -44,7 +45,7 @@ class Activation(Layer):
         return activations_numpy.resolve(self.activation)(x)
 
 
-class _Elementwise(Layer):
+class _Elementwise(ActivationLayer):
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
         return tuple(input_shape)
@@ -88,24 +89,27 @@ class ReLU(_Elementwise):
 
 
 @dataclass(frozen=True)
-class ThresholdedReLU(_Elementwise):
-    """Keras 2's `ThresholdedReLU`: `x` above `theta`, zero elsewhere. Raises `ValueError` for a negative `theta`.
+class HardSigmoid(_Elementwise):
+    """`clip(slope * x + 0.5, 0, 1)`: with a `slope` of 0.2 what Keras 2 meant by `"hard_sigmoid"`.
 
-    >>> ThresholdedReLU().apply({}, {}, jnp.array([0.5, 2.0]))[0].tolist()
-    [0.0, 2.0]
+    By that name the slope is 1/6, as in Keras 3. Raises `ValueError` for a slope that is no number.
+
+    >>> HardSigmoid(0.2).apply({}, {}, jnp.array([-3.0, 0.0, 1.0, 3.0]))[0].tolist()
+    [0.0, 0.5, 0.699999988079071, 1.0]
     """
 
-    theta: float = 1.0
+    slope: float
 
     def __post_init__(self) -> None:
         with speaking_for(self):
-            check_number("theta", self.theta, low=0)
+            check_number("slope", self.slope)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return jnp.where(jnp.asarray(x) > self.theta, x, 0)
+        return jnp.clip(self.slope * jnp.asarray(x) + 0.5, 0, 1)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return np.where(x.real > self.theta, x, 0)
+        y: Array = self.slope * x + 0.5
+        return np.where(y.real < 0, 0, np.where(y.real > 1, 1, y))
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class ELU(_Elementwise):
 
 
 @dataclass(frozen=True)
-class Softmax(Layer):
+class Softmax(ActivationLayer):
     """Keras's `Softmax` over `axis`, or over several axes at once; axes count the batch as 0, as in Keras.
 
     With `inputs=("x", "mask")` it reads a mask with as many axes as `x`, each of its size or 1. Where the mask is not
@@ -189,6 +193,28 @@ class Softmax(Layer):
         if not all(0 < (axis + rank if axis < 0 else axis) < rank for axis in self._axes):
             raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
         return shape
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None or self.merges or 1 not in positions(self, self._axes, x.shape[1:]):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if self._axes not in ((1,), (1 - x.ndim,)):
+            raise refused(self, "over the length and another axis at once")
+        self.check(params, state, x)
+        x = jnp.asarray(x)
+        wide = sequences.only(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+        powers = sequences.only(jnp.exp(wide - jax.lax.stop_gradient(greatest(wide, sequences))))
+        sums = total(powers, sequences)
+        return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
 
     def window(self) -> Window | None:
         """None over the length."""

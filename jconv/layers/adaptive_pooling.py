@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive
+from ..ragged import taken
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from .pooling import AveragePooling1D, MaxPooling1D
+from .ragged import refused
 
 
 def windows(length: int, output_size: int) -> tuple[Array, Array]:
@@ -33,6 +36,8 @@ def windows(length: int, output_size: int) -> tuple[Array, Array]:
 
 class _AdaptivePooling(Layer):
     output_size: int
+    fill: ClassVar[float]
+    _of_windows: ClassVar[Any]
 
     def __post_init__(self) -> None:
         with speaking_for(self):
@@ -42,6 +47,34 @@ class _AdaptivePooling(Layer):
         """`(output_size, channels)`, also for an unknown length."""
         _, channels = sequence_shape(self, input_shape)
         return self.output_size, channels
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if sequences.packed:
+            raise refused(self, "of segments, which may be shorter than output_size, neighbours would overlap")
+        self.check(params, state, x)
+        number, counts = jnp.arange(self.output_size), sequences.counts
+        first, end = number * counts // self.output_size, -(-(number + 1) * counts // self.output_size)
+        # The longest window of the longest row; neighbours may overlap by one.
+        most = x.shape[1] // self.output_size + 2
+        at = (first[..., None] + jnp.arange(most)).reshape(len(first), -1)
+        first, end = (jnp.repeat(bound, most, axis=-1) for bound in (first, end))
+        windows, counted = taken(jnp.asarray(x), at, first, end, fill=self.fill)
+        shape = len(first), self.output_size, most
+        y = self._of_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
+        out = sequences.after(lambda counts: jnp.full_like(counts, self.output_size))
+        return out.only(y), dict(state), out
 
     def window(self) -> Window | None:
         """None: what an output sample reads depends on the length."""
@@ -60,6 +93,9 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
     >>> AdaptiveMaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [3.0, 3.0]
     """
+
+    fill = MaxPooling1D.fill
+    _of_windows = MaxPooling1D._of_windows
 
     output_size: int
 
@@ -84,6 +120,9 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
     >>> AdaptiveAveragePooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [2.0, 2.5]
     """
+
+    fill = AveragePooling1D.fill
+    _of_windows = AveragePooling1D._of_windows
 
     output_size: int
 

@@ -5,6 +5,9 @@ two plain dicts that the caller keeps: `params`, which are trained, and `state`,
 `output_shape`, `param_shapes` where it has params, and the two private hooks `_jax` and `_numpy`; the checks and the
 rest are here.
 
+A layer that can be computed a chunk at a time says at which `pace`, and what it keeps between chunks: `stream_init`
+and `stream_step`. A layer that works sample by sample keeps nothing and need not say so.
+
 Shapes are those of one example, without the batch axis: `(length, channels)`. A length that is not known yet is
 `None`. Layers that merge take a tuple of such shapes.
 """
@@ -16,21 +19,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..conv import glorot_uniform
+from ..history import Form
+from ..pace import SAMPLE, Pace
+from ..ragged import of
 from ..reference import exact
+from .ragged import present, sample_by_sample
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
 Shapes = Shape | tuple[Shape, ...]
 Arrays = dict[str, jax.Array]
 Window = tuple[int | Fraction, int | Fraction]
-Activation = str | Callable[[Any], Any] | None
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,49 @@ class Layer:
         self.check(params, state, x)
         return self._jax(params, x), dict(state)
 
+    def apply_ragged(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        lengths: Any = None,
+        segment_ids: Any = None,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """`((y, extent), state)` of sequences of unlike length, as if each were a batch of its own.
+
+        Either `lengths` (batch,) says the samples of each row of `x`, or `segment_ids` (batch, length) has a run of one
+        id for each sequence and negative ones for padding; both are integers and belong to every input of a merging
+        layer. `extent` is the same of `y`, None where it has no length any more, and a tuple where `y` is one.
+        `docs/ragged.md` has what becomes of each. Raises `ValueError` where that has no meaning for the layer.
+        """
+        sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
+        y, state, out = self.on_sequences(params, state, x, sequences, training=training, key=key)
+        return (y, map_inputs(lambda one: None if one is None else one.extent, out)), state
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None for each input and output.
+
+        This is the one for layers that work sample by sample; the others have their own.
+        """
+        if not present(sequences):
+            y, state = self.apply(params, state, x, training=training, key=key)
+            return y, state, map_inputs(lambda _: None, y)
+        x, out = sample_by_sample(self, x, sequences)
+        y, state = self.apply(params, state, x, training=training, key=key)
+        return map_inputs(out.only, y), state, map_inputs(lambda _: out, y)
+
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
@@ -102,6 +151,52 @@ class Layer:
         more samples come out than go in: n output samples read over `(n - 1) * stride + reach`, rounded down.
         """
         return 1, 1
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """How the outputs of a stream follow its inputs: None for a layer that gives one value of all samples so far.
+
+        A tuple for a layer with several outputs. Raises `ValueError` for a layer that needs the whole sequence.
+        """
+        if self.window() != (1, 1):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+        return SAMPLE
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """What a stream keeps before its first sample: a pytree of arrays, None for nothing.
+
+        `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), of which the number of samples means nothing;
+        a tuple for a layer that merges. Raises `ValueError` for a layer that needs the whole sequence.
+        """
+        self.pace()
+        if not self.merges and len(x.shape) < 3 and not self.reads_numbers:
+            raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {len(x.shape)} axes")
+        shape = map_inputs(lambda a: (None, *a.shape[2:]), x)
+        try:
+            self.output_shape(shape)
+            self.param_shapes(shape)
+            self.state_shapes(shape)
+        except ValueError as error:
+            raise ValueError(f"{self} cannot be computed a chunk at a time, for any length: {error}") from None
+        return None
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """`(y, stream)` of a chunk, as outside training: the outputs that are whole with it.
+
+        `last` and `slots` are those of `jconv.streaming.step`.
+        """
+        return whole_chunk(lambda x: self.apply(params, state, x)[0], x), stream
+
+    reads_numbers: ClassVar[bool] = False
+    """Whether a sequence may have no channels: (batch, length)."""
 
     def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
         """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""
@@ -139,9 +234,29 @@ class Layer:
         return f"{type(self).__name__}({', '.join(words)})"
 
 
+class ActivationLayer(Layer):
+    """A layer that may be the activation of another: it reads one array, keeps no state and draws nothing."""
+
+
+Activation = str | Callable[[Any], Any] | Layer | None
+
+
 def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
+
+
+def whole_chunk(function: Callable[[Any], Any], x: Any) -> Any:
+    """`function` of chunks (batch, samples, ...), which need not take those of no samples.
+
+    >>> whole_chunk(lambda x: 1 / x.min(axis=1, keepdims=True), jnp.ones((2, 0, 3))).shape
+    (2, 0, 3)
+    """
+    if all(array.shape[1] for array in jax.tree.leaves(x)):
+        return function(x)
+    one = map_inputs(lambda a: jax.ShapeDtypeStruct((a.shape[0], 1, *a.shape[2:]), a.dtype), x)
+    y = jax.eval_shape(function, one)
+    return jax.tree.map(lambda a: jnp.zeros((a.shape[0], 0, *a.shape[2:]), a.dtype), y)
 
 
 def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
@@ -165,6 +280,15 @@ def speaking_for(layer: Layer) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{type(layer).__name__}: {error}") from None
+
+
+@contextmanager
+def at(name: str) -> Iterator[None]:
+    """Put the name of a node before the message of a `ValueError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"node {name!r}: {error}") from None
 
 
 def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:
@@ -216,6 +340,8 @@ def known_sizes(layer: Layer, input_shape: Any) -> None:
 
 def activated(layer: Layer, activation: Activation, shape: Shape) -> Shape:
     """The shape after the activation: `"glu"` halves the last axis, everything else, functions too, keeps it."""
+    if isinstance(activation, Layer):
+        return activation.output_shape(shape)
     *outer, size = shape
     if activation != "glu" or size is None:
         return shape

@@ -12,6 +12,7 @@ import numpy as np
 
 from .base import Arrays, Layer, Shape, Window
 from .nesting import core, prefixed, stripped, with_options
+from .ragged import backwards, present
 from .recurrent_base import Recurrent
 from .sequence_inputs import input_names, named_inputs, named_shapes
 
@@ -149,6 +150,41 @@ class Bidirectional(Layer):
             outputs.append(y)
             after |= prefixed(side, own_state)
         return self._merged(outputs, jnp), after
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        keys = (None, None) if key is None else jax.random.split(key)
+        places = named_inputs(self.inputs, sequences)
+        read = self._sides(named_inputs(self.inputs, x))
+        outputs, after, kept = [], {}, None
+        for (side, layer, own), (_, _, at), own_key in zip(read, self._sides(places), keys, strict=True):
+            arrays = stripped(side, params), stripped(side, state)
+            y, own_state, out = layer.on_sequences(*arrays, own, at, training=training, key=own_key)
+            kept = out[0] if isinstance(out, tuple) else out
+            if side == "backward" and self.returns_sequences:
+                # `_merged` turns the whole length back, but each sequence is to be turned within its own.
+                first, *states = self._with_states([y])[0]
+                turned = jnp.flip(backwards(first, places["sequence"]), 1)
+                y = (turned, *states) if self._cores[0].return_state else turned
+            outputs.append(y)
+            after |= prefixed(side, own_state)
+        y = self._merged(outputs, jnp)
+        if not isinstance(y, tuple):
+            return y, after, kept
+        first = 1 if self.merge_mode else 2
+        return y, after, (*[kept] * first, *[None] * (len(y) - first))
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""

@@ -11,15 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..activations_numpy import ALONG_LAST
+from ..history import Form
+from ..pace import Pace
 from .activation import Activation
 from .base import Arrays, Layer, Window, map_inputs, map_shapes
-from .convolution import _Convolution
+from .convolution import Convolution
 from .nesting import core, with_options
-from .transparent import _Transparent
+from .parametric_activation import PReLU
+from .ragged import present, refused
+from .transparent import Transparent
 
 
 @dataclass(frozen=True)
-class ChannelsFirst(_Transparent):
+class ChannelsFirst(Transparent):
     """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
 
     Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
@@ -33,6 +37,13 @@ class ChannelsFirst(_Transparent):
     >>> ChannelsFirst(Flatten()).apply({}, {}, jnp.array([[[1, 2], [3, 4]]]))[0].tolist()
     [[1, 3, 2, 4]]
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        after = self._apart[1]
+        if isinstance(after, PReLU):
+            # Its arrays would lie channels first as well.
+            raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {after}")
 
     def output_shape(self, input_shape: Any) -> Any:
         """The inner layer's, with the channels in front of the length."""
@@ -50,7 +61,7 @@ class ChannelsFirst(_Transparent):
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """The inner layer's for the channels last."""
-        return self.layer.init(key, map_shapes(_last, input_shape))
+        return self._apart[0].init(key, map_shapes(_last, input_shape))
 
     def apply(
         self,
@@ -68,6 +79,22 @@ class ChannelsFirst(_Transparent):
         y = map_inputs(lambda a: _moved(jnp, a, -1, 1), y)
         return y if after is None else after.apply({}, {}, y)[0], state
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's of what is no sequence; raises `ValueError` for a sequence, whose length must be axis 1."""
+        if present(sequences):
+            raise refused(self, "the length must be the first axis after the batch")
+        y, state = self.apply(params, state, x, training=training, key=key)
+        return y, state, map_inputs(lambda _: None, y)
+
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
         x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
@@ -84,6 +111,14 @@ class ChannelsFirst(_Transparent):
         """The inner layer's; None where an activation goes along the length."""
         return self.layer.window() if self._apart[1] is None else None
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """Raises `ValueError`: in a stream samples come one after the other, channels last."""
+        raise ValueError(f"{self} cannot be computed a chunk at a time: samples must come with the channels last")
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Raises `ValueError`."""
+        self.pace()
+
     def __str__(self) -> str:
         return f"{self.layer} channels first"
 
@@ -91,9 +126,12 @@ class ChannelsFirst(_Transparent):
     def _apart(self) -> tuple[Layer, Layer | None]:
         """The layer without an activation that needs the channels first, and what is done afterwards."""
         inner = core(self.layer)
-        if not isinstance(inner, _Convolution) or inner.activation not in ALONG_LAST:
+        activation = inner.activation if isinstance(inner, Convolution) else None
+        if isinstance(activation, Layer):
+            return with_options(self.layer, activation=None), activation
+        if activation not in ALONG_LAST:
             return self.layer, None
-        return with_options(self.layer, activation=None), Activation(inner.activation)
+        return with_options(self.layer, activation=None), Activation(activation)
 
 
 def _last(shape: Any) -> Any:

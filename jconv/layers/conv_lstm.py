@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy, conv, reference
+from .. import conv, reference
 from ..activations_numpy import ALONG_LAST
 from ..geometry import Padding, check_positive, make_geometry, pad_amounts
 from ..planner import check_algorithm
-from .base import Activation, Array, Arrays, Shape, known_sizes, speaking_for
+from .activating import in_jax, in_numpy
+from .base import Activation, Array, Arrays, Layer, Shape, known_sizes, speaking_for
 from .recurrence import States
 from .recurrent import lstm_step, numpy_lstm_step
 from .recurrent_base import Drops, Recurrent
@@ -73,9 +74,7 @@ class ConvLSTM1D(Recurrent):
             )
         super().__post_init__()
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and `recurrent_kernel` and, with `use_bias`, `bias`, the gates side by side."""
-        channels: Any = self._turned_shape(self._shapes(input_shape)["sequence"])[-1]
+    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         wide = 4 * self.filters
         shapes = {
             "kernel": (self.kernel_size, channels, wide),
@@ -129,7 +128,7 @@ class ConvLSTM1D(Recurrent):
         h, c = states
         of_h = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
         z = [a + b for a, b in zip(x, of_h, strict=True)]
-        return lstm_step(z, c, *self._functions(activations.resolve))
+        return lstm_step(z, c, *self._functions(in_jax, params))
 
     def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:
         """The convolution; each gate's share of the kernel sees `x` with its own drop."""
@@ -143,13 +142,13 @@ class ConvLSTM1D(Recurrent):
         bias = params.get("bias", np.zeros(4 * self.filters))
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
-        return numpy_lstm_step(z, c, *self._functions(activations_numpy.resolve))
+        return numpy_lstm_step(z, c, *self._functions(in_numpy, params))
 
-    def _functions(self, resolve: Callable[[Any], Callable[[Any], Any]]) -> tuple[Callable[[Any], Any], ...]:
-        """The activations; along the last axis Keras has the length where channels come first."""
-        given = (self.activation, self.recurrent_activation)
-        functions = tuple((resolve(activation), activation in ALONG_LAST) for activation in given)
-        return tuple(
-            (lambda x, act=function: self._turned(act(self._turned(x)))) if along else function
-            for function, along in functions
-        )
+    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+        """The activations; where channels come first Keras has the length along the last axis."""
+        functions = super()._functions(made, params)
+        along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
+        return [
+            (lambda x, act=function: self._turned(act(self._turned(x)))) if turned else function
+            for function, turned in zip(functions, along, strict=True)
+        ]

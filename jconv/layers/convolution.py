@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 
 import jax
 
-from .. import conv, reference
-from ..activations import resolve
+from .. import conv, reference, streaming
 from ..geometry import (
     PADDING_MODES,
     Geometry,
@@ -25,14 +24,18 @@ from ..geometry import (
     reach,
     transposed_geometry,
 )
+from ..history import Form
+from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
+from ..ragged import of
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all, without_activation
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
-OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode", "activation")
+OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")
 SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
 
 
-class _Convolution(Layer):
+class Convolution(Layer):
     """What the four share; `function` and `definition` are the convolution in JAX and in NumPy."""
 
     function: ClassVar[Callable[..., jax.Array]]
@@ -56,23 +59,42 @@ class _Convolution(Layer):
             mode = getattr(self, "padding_mode", "zeros")
             if mode not in PADDING_MODES:
                 raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
-            resolve(self.activation)
+            check_activation(self.activation)
             check_algorithm(self.algorithm)
             self._check_padding()
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(out_length, out_channels)`; an unknown length stays unknown."""
-        length, channels = sequence_shape(self, input_shape)
-        self._check_channels(channels)
-        with speaking_for(self):
-            out_length = None if length is None else self._out_length(length)
-        return activated(self, self.activation, (out_length, self._out_channels(channels)))
+        return activated(self, self.activation, self._linear_shape(input_shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The kernels in Keras's layout, then `"bias"` where the layer has one."""
+        """The kernels in Keras's layout, then `"bias"` where the layer has one; then the arrays of the activation."""
         channels = input_shape[-1]
         bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
-        return self._kernel_shapes(channels) | bias
+        shapes = self._kernel_shapes(channels) | bias
+        if isinstance(self.activation, Layer):
+            shapes |= activation_shapes(self.activation, self._linear_shape(input_shape))
+        return shapes
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        with speaking_for(self):
+            function: Any = type(self).function
+            how = {"activation": in_jax(self.activation, params), "algorithm": self.algorithm}
+            y, extent = function(without_activation(params), x, **self._options(), **how, **sequences.named)
+        return y, dict(state), of(y.shape[:2], **dict.fromkeys(sequences.named, extent))
 
     def flops(self, input_shape: Any) -> int:
         """2 for every tap of every output sample, taps that fall on padding included."""
@@ -83,17 +105,75 @@ class _Convolution(Layer):
         return sum(2 * positions * shape[0] * shape[1] * shape[2] for shape in shapes)
 
     def window(self) -> Window | None:
-        """`((kernel_size - 1) * dilation + 1, stride)`."""
-        return reach(self.kernel_size, self.dilation), self.stride
+        """`((kernel_size - 1) * dilation + 1, stride)`; None where the activation sees the whole length."""
+        return None if sees_all(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
+
+    def _linear_shape(self, input_shape: Any) -> Shape:
+        """The shape before the activation."""
+        length, channels = sequence_shape(self, input_shape)
+        self._check_channels(channels)
+        with speaking_for(self):
+            out_length = None if length is None else self._out_length(length)
+        return out_length, self._out_channels(channels)
+
+    def pace(self) -> Pace:
+        """The convolution's."""
+        self._check_chunks()
+        with speaking_for(self):
+            return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The state of `jconv.streaming.init`, nothing for a layer that works sample by sample."""
+        if self._sample_by_sample:
+            return super().stream_init(params, state, x, form)
+        kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
+        with speaking_for(self):
+            activation_shapes(self.activation, (None, self._out_channels(x.shape[-1])))
+            return streaming.init(
+                without_activation(params), x.shape[:-2], dtype=x.dtype, **kept, **self._streamed(params)
+            )
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """`jconv.streaming.step`."""
+        if self._sample_by_sample:
+            return super().stream_step(params, state, stream, x, last=last, slots=slots)
+        with speaking_for(self):
+            return streaming.step(
+                without_activation(params), stream, x, last=last, slots=slots, **self._streamed(params)
+            )
+
+    @property
+    def _sample_by_sample(self) -> bool:
+        # Each array that is kept costs a call about a microsecond, also one of no samples.
+        return self.window() == (1, 1) and self._out_length(5) == 5
+
+    def _check_chunks(self) -> None:
+        if sees_all(self.activation):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+
+    def _streamed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        options = {"activation": in_jax(self.activation, params), "algorithm": self.algorithm}
+        return {"convolution": type(self).function, **self._options(), **options}
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return type(self).function(params, x, **self._options(), algorithm=self.algorithm)
+        y = type(self).function(without_activation(params), x, **self._options(), algorithm=self.algorithm)
+        return in_jax(self.activation, params)(y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return type(self).definition(params, x, **self._options())
+        y = type(self).definition(without_activation(params), x, **self._options())
+        return in_numpy(self.activation, params)(y)
 
     def _check_padding(self) -> None:
         pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
@@ -118,11 +198,12 @@ class _Convolution(Layer):
 
 
 @dataclass(frozen=True)
-class Conv1D(_Convolution):
+class Conv1D(Convolution):
     """Keras's `Conv1D`: (length, channels) to (out_length, filters). Params `kernel` and `bias`.
 
     `stride`, `padding`, `dilation`, `groups`, `padding_mode`, `activation` and `algorithm` are those of
-    `jconv.conv1d`; `use_bias=False` leaves the bias out. Raises `ValueError` for options that mean nothing.
+    `jconv.conv1d`, `activation` also a layer as in `Dense`; `use_bias=False` leaves the bias out. Raises `ValueError`
+    for options that mean nothing.
 
     >>> Conv1D(16, 12, stride=12, padding="same").output_shape((100, 1))
     (9, 16)
@@ -159,7 +240,7 @@ class Conv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class DepthwiseConv1D(_Convolution):
+class DepthwiseConv1D(Convolution):
     """Keras's `DepthwiseConv1D`: each channel with `depth_multiplier` kernels of its own. Params `kernel`, `bias`.
 
     >>> DepthwiseConv1D(3, depth_multiplier=2).output_shape((10, 4))
@@ -187,7 +268,7 @@ class DepthwiseConv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class SeparableConv1D(_Convolution):
+class SeparableConv1D(Convolution):
     """Keras's `SeparableConv1D`: depthwise, then pointwise. Params `depthwise_kernel`, `pointwise_kernel`, `bias`.
 
     >>> SeparableConv1D(6, 3, padding="same").output_shape((None, 4))
@@ -219,7 +300,7 @@ class SeparableConv1D(_Convolution):
 
 
 @dataclass(frozen=True)
-class Conv1DTranspose(_Convolution):
+class Conv1DTranspose(Convolution):
     """Keras's `Conv1DTranspose`: `stride` samples come out for one that goes in. Params `kernel`, `bias`.
 
     The kernel is (kernel_size, filters, channels). `padding` is `"valid"` or `"same"`.
@@ -247,8 +328,22 @@ class Conv1DTranspose(_Convolution):
         Output samples t to t + n - 1 read the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`, which are
         at most `1 + (reach - 1 + n - 1) / stride`, rounded down.
         """
+        if sees_all(self.activation):
+            return None
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
+
+    def pace(self) -> Pace:
+        """The transposed convolution's."""
+        self._check_chunks()
+        with speaking_for(self):
+            return transposed_pace(
+                self.kernel_size,
+                stride=self.stride,
+                padding=self.padding,
+                output_padding=self.output_padding,
+                dilation=self.dilation,
+            )
 
     def _check_padding(self) -> None:
         # One sample may be too short for much cropping, so check the options on a length that never is.

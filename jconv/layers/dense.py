@@ -10,16 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .. import activations, activations_numpy
 from ..checks import check_dtype
 from ..geometry import check_positive
-from .base import Activation, Array, Layer, Shape, activated, known_sizes, speaking_for
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
+from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, speaking_for
 
 
 @dataclass(frozen=True)
 class Dense(Layer):
     """Keras's `Dense`: (..., features) to (..., units). Params `kernel` (features, units) and `bias` (units,).
 
+    `activation` is a name, a function, or a layer such as `LeakyReLU(0.3)`, whose arrays follow as `activation/...`.
     bfloat16 and float16 accumulate in float32. Raises `ValueError` for `units` below one and an unknown activation.
 
     >>> Dense(5).output_shape((10, 3))
@@ -33,7 +34,7 @@ class Dense(Layer):
     def __post_init__(self) -> None:
         with speaking_for(self):
             check_positive("units", self.units)
-            activations.resolve(self.activation)
+            check_activation(self.activation)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape with `units` for its last size, which must be known."""
@@ -42,8 +43,14 @@ class Dense(Layer):
         return activated(self, self.activation, (*input_shape[:-1], self.units))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and, with `use_bias`, `bias`."""
-        return {"kernel": (input_shape[-1], self.units)} | ({"bias": (self.units,)} if self.use_bias else {})
+        """`kernel` and, with `use_bias`, `bias`; then the arrays of the activation."""
+        bias = {"bias": (self.units,)} if self.use_bias else {}
+        shape = (*input_shape[:-1], self.units)
+        return {"kernel": (input_shape[-1], self.units)} | bias | activation_shapes(self.activation, shape)
+
+    def window(self) -> Window | None:
+        """None where the activation sees the whole length."""
+        return None if sees_all(self.activation) else (1, 1)
 
     def flops(self, input_shape: Any) -> int:
         """`2 * features * units` at every position."""
@@ -58,8 +65,8 @@ class Dense(Layer):
         wide = jnp.promote_types(dtype, jnp.float32)
         x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
         y = jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=wide).astype(dtype)
-        return activations.resolve(self.activation)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
+        return in_jax(self.activation, params)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = x @ params["kernel"]
-        return activations_numpy.resolve(self.activation)(y + params["bias"] if self.use_bias else y)
+        return in_numpy(self.activation, params)(y + params["bias"] if self.use_bias else y)

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy
 from ..checks import check_dtype
+from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
 from .base import Activation, Array, Arrays, Layer, Shape, activated, known_sizes, speaking_for
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
@@ -45,7 +45,7 @@ class EinsumDense(Layer):
         if not isinstance(self.out_shape, int):
             object.__setattr__(self, "out_shape", tuple(self.out_shape))
         with speaking_for(self):
-            activations.resolve(self.activation)
+            check_activation(self.activation)
             _letters(self.equation)
             _check_letters(self.equation, self.bias_axes)
 
@@ -54,8 +54,8 @@ class EinsumDense(Layer):
         return activated(self, self.activation, self._sizes(input_shape)[1])
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and, with `bias_axes`, `bias`."""
-        sizes, _ = self._sizes(input_shape)
+        """`kernel` and, with `bias_axes`, `bias`; then the arrays of the activation."""
+        sizes, linear = self._sizes(input_shape)
         _, kernel, output, _, right = _letters(self.equation)
         shapes = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
         if self.bias_axes is not None:
@@ -67,7 +67,8 @@ class EinsumDense(Layer):
                 f"EinsumDense: every axis of the kernel and the bias of {self.equation!r} must be known, got an input "
                 f"of shape {tuple(input_shape)} and out_shape={self.out_shape}"
             )
-        return {name: tuple(int(size or 0) for size in shape) for name, shape in shapes.items()}
+        own = {name: tuple(int(size or 0) for size in shape) for name, shape in shapes.items()}
+        return own | activation_shapes(self.activation, linear)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As Keras draws them: a Glorot-uniform kernel whose fans are the products of its axes, a bias of zeros."""
@@ -92,6 +93,8 @@ class EinsumDense(Layer):
     def window(self) -> tuple[int, int] | None:
         """`(1, 1)` where the input's first axis after the batch, or its only one, stays in place, else None."""
         read, _, output, left, right = _letters(self.equation)
+        if sees_all(self.activation):
+            return None
         if left:
             return (1, 1) if output.startswith(read[:-1]) else None
         return (1, 1) if read[1:2] == output[1:2] or (len(read) == 2 and not right) else None
@@ -142,11 +145,11 @@ class EinsumDense(Layer):
         wide = jnp.promote_types(dtype, jnp.float32)
         x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
         y = jnp.einsum(self.equation, x, kernel, preferred_element_type=wide).astype(dtype)
-        return activations.resolve(self.activation)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
+        return in_jax(self.activation, params)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = np.einsum(self.equation, x, params["kernel"])
-        return activations_numpy.resolve(self.activation)(y + params["bias"] if "bias" in params else y)
+        return in_numpy(self.activation, params)(y + params["bias"] if "bias" in params else y)
 
 
 def glorot(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_out: int) -> jax.Array:

@@ -29,6 +29,8 @@ class Embedding(Layer):
     (1, 3, 4)
     """
 
+    reads_numbers = True
+
     input_dim: int
     output_dim: int
     mask_zero: bool = False

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..history import Form, put_rows, take_rows
 from .base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
+from .ragged import greatest, present, summary, total
+
+
+class Total(NamedTuple):
+    """What a stream keeps for a mean: `sum` and the `error` of its rounding (batch, channels), `number` (batch,)."""
+
+    sum: jax.Array
+    error: jax.Array
+    number: jax.Array
 
 
 class _GlobalPooling(Layer):
@@ -23,6 +33,10 @@ class _GlobalPooling(Layer):
 
     def window(self) -> Window | None:
         """None: every sample is seen."""
+        return None
+
+    def pace(self) -> None:
+        """None: the value of the samples so far."""
         return None
 
 
@@ -51,6 +65,59 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
         return super().output_shape(masked_shape(self, input_shape) if self.merges else input_shape)
 
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """`Total` of nothing."""
+        sequence = x[0] if self.merges else x
+        sequence_shape(self, sequence.shape[1:])
+        zeros = jnp.zeros((sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32))
+        return Total(zeros, zeros, jnp.zeros(sequence.shape[0], jnp.int32))
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The mean of all samples so far, NaN before the first."""
+        total: Total = take_rows(stream, slots)
+        sequence, mask = x if self.merges else (x, jnp.ones(x.shape[:2], bool))
+        counts = (mask != 0)[..., None]
+        added = jnp.where(counts, sequence.astype(total.sum.dtype), 0).sum(axis=1) - total.error
+        # Kahan's sum: what rounding lost is added to the next chunk, so that a long stream loses no more than a short.
+        summed = total.sum + added
+        number = total.number + counts.sum(axis=(1, 2), dtype=jnp.int32)
+        total = Total(summed, (summed - total.sum) - added, number)
+        y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
+        return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        x, mask = x if self.merges else (x, None)
+        places = present(sequences)[0]
+        x = jnp.asarray(x)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        kept = places.valid(x.shape[1]) if mask is None else places.only(jnp.asarray(mask) != 0)
+        sums = total(jnp.where(kept[..., None], x.astype(wide), 0), places)
+        counts = total(kept[..., None].astype(wide), places)
+        y, out = summary((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
+        return y, dict(state), out
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         if not self.merges:
             return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
@@ -77,6 +144,43 @@ class GlobalMaxPooling1D(_GlobalPooling):
     """
 
     keepdims: bool = False
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The greatest of nothing."""
+        sequence_shape(self, x.shape[1:])
+        return jnp.full((x.shape[0], x.shape[2]), -jnp.inf, x.dtype)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The greatest of all samples so far, minus infinity before the first."""
+        before = take_rows(stream, slots)
+        y = jnp.maximum(before, x.max(axis=1)) if x.shape[1] else before
+        return y[:, None] if self.keepdims else y, put_rows(stream, y, slots)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        y, out = summary(greatest(jnp.asarray(x), sequences), sequences, self.keepdims)
+        return y, dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.max(jnp.asarray(x), axis=-2, keepdims=self.keepdims)

@@ -13,6 +13,7 @@ import numpy as np
 from .axes import along, as_axis, known, positions
 from .base import Array
 from .layer_normalization import Normalizing
+from .ragged import count, refused, total
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,36 @@ class GroupNormalization(Normalizing):
             )
         present = {"gamma": self.scale, "beta": self.center}
         return {name: (size,) for name, there in present.items() if there}
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        if x.ndim != 3 or positions(self, self.axis, x.shape[1:]) != (2,):
+            raise refused(self, "its groups must be of the channels of (length, channels)")
+        x = jnp.asarray(x)
+        dtype = jnp.result_type(x, *params.values())
+        wide = jnp.promote_types(dtype, jnp.float32)
+        grouped, _ = self._grouped(sequences.only(x).astype(wide))
+
+        def mean(a: jax.Array) -> jax.Array:
+            sums = total(sequences.only(a).sum(-1, keepdims=True), sequences)
+            return sums / (count(sequences, a) * a.shape[-1])
+
+        centered = grouped - mean(grouped)
+        y = centered * jax.lax.rsqrt(mean(jnp.square(centered)) + self.epsilon)
+        y = self._finished({name: jnp.asarray(a).astype(wide) for name, a in params.items()}, y.reshape(x.shape))
+        return sequences.only(y.astype(dtype)), dict(state), sequences
 
     def window(self) -> None:
         """None: a group spans the whole length."""

@@ -14,6 +14,7 @@ import numpy as np
 from ..checks import check_dtype
 from .axes import Axes, along, as_axes, known, positions, spans_length
 from .base import Array, Arrays, Layer, Shape, known_sizes
+from .ragged import total
 
 
 class Normalizing(Layer):
@@ -176,8 +177,30 @@ class UnitNormalization(Normalizing):
         """`(1, 1)`, or None over the length."""
         return None if spans_length(self.axis) else (1, 1)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None or 1 not in positions(self, self.axis, x.shape[1:]):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        x = sequences.only(jnp.asarray(x))
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        axes = tuple(axis for axis in positions(self, self.axis, x.shape[1:]) if axis != 1)
+        squares = total(jnp.square(wide).sum(axes, keepdims=True), sequences)
+        return sequences.only(self._divided(wide, squares).astype(x.dtype)), dict(state), sequences
+
     def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        squares = jnp.square(x).sum(positions(self, self.axis, x.shape[1:]), keepdims=True)
+        return self._divided(x, jnp.square(x).sum(positions(self, self.axis, x.shape[1:]), keepdims=True))
+
+    def _divided(self, x: jax.Array, squares: jax.Array) -> jax.Array:
         small = squares < 1e-24
         return x * jnp.where(small, 1e12, jax.lax.rsqrt(jnp.where(small, 1, squares)))
 

@@ -100,6 +100,8 @@ class NonzeroMask(Layer):
     [[True, True, False]]
     """
 
+    reads_numbers = True
+
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
         return tuple(input_shape)

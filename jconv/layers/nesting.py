@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .base import Layer
-from .transparent import _Transparent
+from .transparent import Transparent
 
 
 def prefixed(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,13 +31,13 @@ def stripped(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
 
 def core(layer: Any) -> Any:
     """The layer itself, or the one inside layers such as `Frozen` and `InDtype`."""
-    while isinstance(layer, _Transparent):
+    while isinstance(layer, Transparent):
         layer = layer.layer
     return layer
 
 
 def with_options(layer: Layer, **options: Any) -> Layer:
     """The layer with other values for some fields of its core."""
-    if isinstance(layer, _Transparent):
+    if isinstance(layer, Transparent):
         return replace(layer, layer=with_options(layer.layer, **options))
     return replace(layer, **options)

@@ -14,6 +14,7 @@ import numpy as np
 from ..reference import exact
 from .axes import along, as_axis, known, positions
 from .base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
+from .ragged import present, sample_by_sample
 
 # Keras's guard of a count of samples that may be zero.
 FUZZ = 1e-7
@@ -89,13 +90,50 @@ class BatchNormalization(Layer):
         """`(y, state)`; in training the new state holds the updated moving averages."""
         self.check(params, state, x)
         x, mask = self._parted(x)
+        mask = None if mask is None else jnp.asarray(mask) != 0
+        return self._applied(params, state, x, mask, FUZZ, training)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        cleared, places = sample_by_sample(self, x, sequences)
+        self.check(params, state, cleared)
+        cleared, mask = self._parted(cleared)
+        kept = places.valid(cleared.shape[1])
+        kept = kept.reshape(kept.shape + (1,) * (cleared.ndim - 1 - kept.ndim))
+        kept = jnp.broadcast_to(kept, cleared.shape[:-1])
+        fuzz = 0.0 if mask is None else FUZZ
+        kept = kept if mask is None else kept & (jnp.asarray(mask) != 0)
+        y, state = self._applied(params, state, cleared, kept, fuzz, training)
+        return places.only(y), state, places
+
+    def _applied(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        mask: jax.Array | None,
+        fuzz: float,
+        training: bool,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """`apply` with a mask of booleans or None, and what is added to the number of samples that it counts."""
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
         x = x.astype(wide)
         new_state = dict(state)
         if training:
-            mean, variance = self._moments(x, None if mask is None else jnp.asarray(mask) != 0)
+            mean, variance = self._moments(x, mask, fuzz)
             for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 moving = jnp.asarray(state[name])
                 new_state[name] = (moving * self.momentum + batch * (1 - self.momentum)).astype(moving.dtype)
@@ -146,12 +184,14 @@ class BatchNormalization(Layer):
         """An array of a number for each index of `axis`, in the shape in which it goes with `x`."""
         return a.reshape(along(a.shape, positions(self, self.axis, x.shape[1:]), x.ndim))
 
-    def _moments(self, x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    def _moments(self, x: jax.Array, mask: jax.Array | None, fuzz: float) -> tuple[jax.Array, jax.Array]:
         axes = self._others(x)
         if mask is None:
             mean = x.mean(axes)
             return mean, jnp.square(x - self._across(mean, x)).mean(axes)
         kept = jnp.broadcast_to(mask[..., None], x.shape)
-        count = kept.sum(axes).astype(x.dtype) + FUZZ
+        # Where nothing is added, a count of zero is one: then there is nothing to divide.
+        count = kept.sum(axes).astype(x.dtype)
+        count = count + fuzz if fuzz else jnp.maximum(count, 1)
         mean = jnp.where(kept, x, 0).sum(axes) / count
         return mean, jnp.where(kept, jnp.square(x - self._across(mean, x)), 0).sum(axes) / count

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..operations import EXACT, OPERATIONS, TRACED
+from ..pace import SAMPLE, Pace
 from .base import Array, Layer, Window, map_inputs, speaking_for
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
 from .operation_text import text
-from .operation_window import window
+from .operation_window import sample_by_sample, whole_length, window
+from .ragged import present, refused
 
 # Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
 # not known either. With many divisors, so that a reshape to known sizes goes through.
@@ -77,6 +79,27 @@ class Operation(Layer):
     def window(self) -> Window | None:
         """What is known of the function, its axes and slices; None where it may read anything."""
         return window(self.function, self.arguments, self.options)
+
+    def pace(self) -> Pace:
+        """A sample for each; raises `ValueError` for an operation that does not work sample by sample."""
+        if not sample_by_sample(self.function, self.arguments, self.options):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
+        return SAMPLE
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if present(sequences) and self.function == "get_item" and not whole_length(self.arguments[1]):
+            raise refused(self, "a slice of the length would be of the padding too; use Cropping1D")
+        return super().on_sequences(params, state, x, sequences, training=training, key=key)
 
     def __str__(self) -> str:
         return text(self.function, self.arguments, self.options)

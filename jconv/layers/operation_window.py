@@ -60,6 +60,32 @@ def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, 
     return None
 
 
+def sample_by_sample(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
+    """Whether output sample t is made of the samples t of the inputs, for any length.
+
+    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
+    True
+    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(1))), ())
+    False
+    """
+    if window(function, arguments, options) != SAMPLE:
+        return False
+    given = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options)).arguments
+    if function == "get_item":
+        return whole_length(given["key"])
+    return function != "pad"
+
+
+def whole_length(key: Any) -> bool:
+    """Whether the key of a `"get_item"` takes every sample of the length, in order.
+
+    >>> whole_length((Slice(), Slice(), 0)), whole_length((Slice(), Slice(2)))
+    (True, False)
+    """
+    _, *rest = key if isinstance(key, tuple) else (key,)
+    return not rest or rest[0] is ... or rest[0] == Slice()
+
+
 def _beside_length(axis: Any) -> bool:
     return axis is not None and not spans_length(axis) and axis != 0
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import is_integer
-from .base import Array, Layer, Shape
+from .base import ActivationLayer, Array, Shape
 
 
 @dataclass(frozen=True)
-class PReLU(Layer):
+class PReLU(ActivationLayer):
     """Keras's `PReLU`: `alpha * x` below zero, with an `alpha` that is trained. Param `alpha`, zeros at first.
 
     `alpha` has the shape of one example, but 1 along `shared_axes`, which count the batch as 0, as in Keras: on a

@@ -38,6 +38,20 @@ class Pick(Layer):
             raise ValueError(f"Pick: index={self.index} needs a layer with as many outputs, got shape {input_shape}")
         return tuple(input_shape[self.index])
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        y, state = self.apply(params, state, x)
+        return y, state, sequences[self.index]
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.asarray(x[self.index])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,11 @@ import numpy as np
 from .. import reference
 from ..algorithms.einsum import unfold
 from ..geometry import Geometry, check_positive, make_geometry
+from ..history import Form, advance, start
+from ..pace import Pace, convolution_pace
+from ..ragged import Window as Read
+from ..ragged import read
+from ..streaming import end_padding, taps_of
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
 
 # Up to here a comparison a tap is the fastest, forward and gradient.
@@ -30,6 +35,7 @@ class _Pooling(Layer):
     pool_size: int
     stride: int | None
     padding: str
+    fill: ClassVar[float]
 
     def __post_init__(self) -> None:
         with speaking_for(self):
@@ -45,13 +51,72 @@ class _Pooling(Layer):
         with speaking_for(self):
             return None if length is None else self._geometry(length).out_length, channels
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        window = Read(self.pool_size, self._stride, self.padding)
+        out = window.after(sequences)
+        y = self._of_windows(*read(jnp.asarray(x), sequences, window, self.fill))
+        return out.only(y), dict(state), out
+
     def window(self) -> Window | None:
         """`(pool_size, stride)`."""
         return self.pool_size, self._stride
 
+    def pace(self) -> Pace:
+        """That of a convolution of the same sizes."""
+        return convolution_pace(self.pool_size, stride=self._stride, padding=self.padding)
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """A history of what the pool reads: samples, and for a mean whether they count."""
+        sequence_shape(self, x.shape[1:])
+        taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
+        return start(taps, x.shape[:-2], x.shape[-1] + self._counts, x.dtype, form, self.fill)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The pools that are whole with the chunk."""
+        taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
+        with speaking_for(self):
+            end = end_padding(taps, self.padding, stream.wait, x.shape[-2]) if last else None
+        read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts else x
+        ready, stream = advance(stream, read, taps, fill=self.fill, end=end, slots=slots)
+        if ready is None:
+            return jnp.zeros((*x.shape[:-2], 0, x.shape[-1]), x.dtype), stream
+        return self._pooled(ready.samples, ready.stride), stream
+
+    _counts: ClassVar[bool] = False
+
+    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
+        """The pools of samples as they are kept, without padding."""
+        raise NotImplementedError
+
     @property
     def _stride(self) -> int:
         return self.pool_size if self.stride is None else self.stride
+
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        """What comes of windows (..., pool_size, channels), of which the samples `counts` (..., pool_size) count."""
+        raise NotImplementedError
 
     def _geometry(self, length: int) -> Geometry:
         return make_geometry(length, self.pool_size, stride=self._stride, padding=self.padding)
@@ -109,13 +174,20 @@ class MaxPooling1D(_Pooling):
     [3.0, 2.0]
     """
 
+    fill = -np.inf
+
     pool_size: int = 2
     stride: int | None = None
     padding: str = "valid"
 
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        return jnp.take_along_axis(windows, windows.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        x = self._padded(jnp.asarray(x), -jnp.inf)
-        return greatest(x, make_geometry(x.shape[-2], self.pool_size, stride=self._stride))
+        return self._pooled(self._padded(jnp.asarray(x), self.fill), self._stride)
+
+    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
+        return greatest(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         windows = self._numpy_windows(x, -np.inf)
@@ -130,9 +202,22 @@ class AveragePooling1D(_Pooling):
     [2.0, 2.0]
     """
 
+    _counts = True
+    fill = 0.0
+
     pool_size: int = 2
     stride: int | None = None
     padding: str = "valid"
+
+    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        sums = unfold(x.astype(wide), self.pool_size, stride=stride).sum(axis=-2)
+        return (sums[..., :-1] / sums[..., -1:]).astype(x.dtype)
+
+    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+        wide = jnp.promote_types(windows.dtype, jnp.float32)
+        counted = jnp.maximum(counts.sum(axis=-1), 1)[..., None].astype(wide)
+        return (windows.astype(wide).sum(axis=-2) / counted).astype(windows.dtype)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         x = jnp.asarray(x)

@@ -36,12 +36,18 @@ class Course:
 
 
 def scan(
-    step: Callable[[Any, States], States], xs: Any, states: States, mask: jax.Array | None, course: Course
+    step: Callable[[Any, States], States],
+    xs: Any,
+    states: States,
+    mask: jax.Array | None,
+    course: Course,
+    fresh: jax.Array | None = None,
 ) -> tuple[jax.Array, States]:
     """`(output, states)`: of all steps (time, batch, ...) in the order of computation, or of the last (batch, ...).
 
     `xs`, an array or several in tuples, has the time first, and so has `mask` (time, batch), of bool. The states that
-    the step returns must be of the shape and type of those it takes.
+    the step returns must be of the shape and type of those it takes. Before a step that is `fresh` (time, batch), the
+    states are again the first ones.
 
     >>> running_sum = lambda x, states: (states[0] + x,)
     >>> xs, start = jnp.array([[1.0], [2.0], [4.0]]), (jnp.zeros(1),)
@@ -51,14 +57,19 @@ def scan(
     [5.0]
     """
 
+    start = states
+
     def body(states: States, now: Any) -> tuple[States, Any]:
-        x, counts = now
+        x, counts, begins = now
+        if begins is not None:
+            pairs = zip(start, states, strict=True)
+            states = tuple(jnp.where(_beside(begins, old), first, old) for first, old in pairs)
         after = step(x, states)
         if counts is not None:
             after = tuple(jnp.where(_beside(counts, new), new, old) for new, old in zip(after, states, strict=True))
         return after, after[0] if course.return_sequences else None
 
-    states, outputs = jax.lax.scan(body, states, (xs, mask), reverse=course.go_backwards)
+    states, outputs = jax.lax.scan(body, states, (xs, mask, fresh), reverse=course.go_backwards)
     shown = _shown(mask, course)
     if not course.return_sequences:
         last = 0 if course.go_backwards else -1

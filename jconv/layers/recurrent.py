@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy
 from ..geometry import check_positive
+from .activating import in_jax, in_numpy
 from .base import Activation, Array, Arrays, Shape, known_sizes, sequence_shape, speaking_for
 from .recurrence import States
 from .recurrent_base import Drops, Recurrent
@@ -33,9 +33,7 @@ class _Dense(Recurrent):
             check_positive("units", self.units)
         super().__post_init__()
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and `recurrent_kernel` and, with `use_bias`, `bias`, the gates side by side."""
-        channels: Any = self._shapes(input_shape)["sequence"][1]
+    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         wide = self.gates * self.units
         shapes = {"kernel": (channels, wide), "recurrent_kernel": (self.units, wide)}
         return shapes | ({"bias": self._bias_shape()} if self.use_bias else {})
@@ -104,11 +102,11 @@ class SimpleRNN(_Dense):
 
     def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         (of_h,) = self._of_state(params, states[0], drops)
-        return (activations.resolve(self.activation)(x[0] + of_h),)
+        return (in_jax(self.activation, params)(x[0] + of_h),)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         z = x @ params["kernel"] + states[0] @ params["recurrent_kernel"] + params.get("bias", 0)
-        return (activations_numpy.resolve(self.activation)(z),)
+        return (in_numpy(self.activation, params)(z),)
 
 
 @dataclass(frozen=True)
@@ -118,9 +116,8 @@ class LSTM(_Dense):
     `c = forget * c + input * activation(candidate)` and `h = output * activation(c)`, where the gates are
     `recurrent_activation` of their share of `x @ kernel + bias + h @ recurrent_kernel`, and the candidate is its share
     itself. Params `kernel` (features, 4 * units), `recurrent_kernel` (units, 4 * units) and `bias` (4 * units,), the
-    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. `"hard_sigmoid"` is Keras
-    3's, `relu6(x + 3) / 6`, also in configs of Keras 2, which meant `clip(0.2 * x + 0.5, 0, 1)`: real Keras 3 reads
-    them so. The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
+    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. The other options are those
+    of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
     `ValueError` for options that mean nothing.
 
     >>> LSTM(3, return_state=True).output_shape((10, 2))
@@ -142,12 +139,12 @@ class LSTM(_Dense):
     def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
         h, c = states
         z = [of_x + of_h for of_x, of_h in zip(x, self._of_state(params, h, drops), strict=True)]
-        return lstm_step(z, c, activations.resolve(self.activation), activations.resolve(self.recurrent_activation))
+        return lstm_step(z, c, *self._functions(in_jax, params))
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
         z = x @ params["kernel"] + h @ params["recurrent_kernel"] + params.get("bias", 0)
-        return numpy_lstm_step(z, c, self.activation, self.recurrent_activation)
+        return numpy_lstm_step(z, c, *self._functions(in_numpy, params))
 
 
 def lstm_step(z: Sequence[jax.Array], c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
@@ -157,9 +154,8 @@ def lstm_step(z: Sequence[jax.Array], c: jax.Array, activation: Any, recurrent_a
     return recurrent_activation(out) * activation(c), c
 
 
-def numpy_lstm_step(z: Array, c: Array, activation: Activation, recurrent_activation: Activation) -> tuple[Array, ...]:
+def numpy_lstm_step(z: Array, c: Array, act: Any, gate: Any) -> tuple[Array, ...]:
     """The same in NumPy, from the shares in the last axis of `z`."""
-    act, gate = activations_numpy.resolve(activation), activations_numpy.resolve(recurrent_activation)
     into, forget, candidate, out = np.split(z, 4, axis=-1)
     c = gate(forget) * c + gate(into) * act(candidate)
     return gate(out) * act(c), c
@@ -194,7 +190,7 @@ class GRU(_Dense):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
-        act, gate = activations.resolve(self.activation), activations.resolve(self.recurrent_activation)
+        act, gate = self._functions(in_jax, params)
         (h,) = states
         if self.reset_after:
             of_h = self._of_state(params, h, drops)
@@ -212,7 +208,7 @@ class GRU(_Dense):
         return (update * h + (1 - update) * candidate,)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
-        act, gate = (activations_numpy.resolve(name) for name in (self.activation, self.recurrent_activation))
+        act, gate = self._functions(in_numpy, params)
         (h,) = states
         kernels, recurrent_kernels = (np.split(params[name], 3, axis=-1) for name in ("kernel", "recurrent_kernel"))
         zeros = np.zeros((2, 3 * self.units))

@@ -6,20 +6,23 @@ computed of the inputs without the states is computed for all times at once, bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations
 from ..checks import check_dtype
 from ..conv import glorot_uniform
+from ..history import Form, put_rows, take_rows
+from ..pace import SAMPLE, Pace
 from ..placement import vary_alike
 from ..reference import exact
-from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs
+from .activating import activation_shapes, check_activation
+from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
+from .ragged import backwards, moved, present, refused, summary
 from .recurrence import Course, States, scan, walk
 from .sequence_inputs import input_names, named_inputs, named_shapes
 
@@ -43,7 +46,8 @@ class Recurrent(Layer):
 
     `dropout` is for what the step reads of the sequence, `recurrent_dropout` for what it reads of the state `h`. Both
     are for training alone, and what is dropped stays so for all steps of a call. As in Keras, with a
-    `recurrent_dropout` each gate has its own draws. 1, to which Keras gives several meanings, is not taken.
+    `recurrent_dropout` each gate has its own draws. 1, at which some of Keras's layers drop all and others nothing, is
+    not taken in training.
 
     Raises `ValueError` for `stateful`: a layer keeps nothing from call to call; give it the last states as inputs.
     """
@@ -71,10 +75,10 @@ class Recurrent(Layer):
             )
         for name in ("dropout", "recurrent_dropout"):
             rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
-                raise ValueError(f"{kind}: {name} must be a number from 0 to below 1, got {rate!r}")
-        for name in ("activation", "recurrent_activation"):
-            self._check_activation(name, getattr(self, name, None))
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+                raise ValueError(f"{kind}: {name} must be a number from 0 to 1, got {rate!r}")
+        for name, activation in self._activations.items():
+            self._check_activation(name, activation)
 
     def output_shape(self, input_shape: Any) -> Any:
         """The shape of the output; with `return_state` a tuple of it and the states' shapes."""
@@ -84,8 +88,12 @@ class Recurrent(Layer):
         return (output, *(state for _ in self.states)) if self.return_state else output
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`."""
-        raise NotImplementedError
+        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the arrays of the activations."""
+        sequence = self._turned_shape(self._shapes(input_shape)["sequence"])
+        shapes = self._own_shapes(sequence[-1])
+        for option, activation in self._activations.items():
+            shapes |= activation_shapes(activation, self._turned_shape(self._state_shape(sequence)), option)
+        return shapes
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As Keras: a Glorot-uniform kernel, an orthogonal recurrent kernel, a bias of zeros.
@@ -103,7 +111,7 @@ class Recurrent(Layer):
             bias = jnp.zeros(shapes["bias"])
             size = bias.shape[-1] // self.gates
             params["bias"] = bias.at[size : 2 * size].set(1) if getattr(self, "unit_forget_bias", False) else bias
-        return params, {}
+        return {name: params.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}, {}
 
     def apply(
         self,
@@ -118,26 +126,146 @@ class Recurrent(Layer):
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
         mask = named.pop("mask", None)
-        arrays = {name: jnp.asarray(array) for name, array in params.items()}
-        for name, array in (named | arrays).items():
-            check_dtype("x" if name == "sequence" else name, array)
-        dtype = jnp.result_type(*named.values(), *arrays.values())
+        mask = None if mask is None else mask != 0
+        return self._run(params, named, mask, None, training=training, key=key), dict(state)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if not present(sequences):
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
+        places: Any = named_inputs(self.inputs, sequences)["sequence"]
+        if places is None:
+            raise refused(self, "its sequence has no length of its own")
+        if places.packed and (self.return_state or len(self.inputs) > 1):
+            raise refused(self, "of segments it neither reads states or a mask nor returns states")
+        kept = places.valid(named["sequence"].shape[1])
+        kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
+        named["sequence"] = places.only(named["sequence"])
+        layer = self
+        if self.go_backwards:
+            # From the last step to the first is forward along the sequence turned round within its own length.
+            named["sequence"], kept = (backwards(a, places) for a in (named["sequence"], kept))
+            layer = replace(self, go_backwards=False)
+        if not places.packed:
+            y = layer._run(params, named, kept, None, training=training, key=key)
+            if not self.return_sequences:
+                return y, dict(state), map_inputs(lambda _: None, y)
+            if not self.return_state:
+                return places.only(y), dict(state), places
+            return (places.only(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
+        fresh = places.begin == jnp.arange(kept.shape[1])
+        y = replace(layer, return_sequences=True)._run(params, named, kept, fresh, training=training, key=key)
+        if self.return_sequences:
+            return places.only(y), dict(state), places
+        y, out = summary(moved(y, places, places.counts - 1), places)
+        return y, dict(state), out
+
+    def _run(
+        self,
+        params: Mapping[str, Any],
+        named: dict[str, jax.Array],
+        mask: jax.Array | None,
+        fresh: jax.Array | None,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> Any:
+        """The output for the sequence and states in `named`, and for booleans (batch, time): see `recurrence.scan`."""
+        for name, array in (named | dict(params)).items():
+            check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
+        dtype = jnp.result_type(*named.values(), *params.values())
+        (y, *states), _ = self._along(params, named, mask, fresh, dtype, key if training else None, training)
+        return (y, *states) if self.return_state else y
+
+    def _along(
+        self,
+        params: Mapping[str, Any],
+        named: dict[str, jax.Array],
+        mask: jax.Array | None,
+        fresh: jax.Array | None,
+        dtype: Any,
+        key: jax.Array | None = None,
+        training: bool = False,
+    ) -> tuple[tuple[jax.Array, ...], States]:
+        """The output and the last states in `dtype`, and the states as the steps have them."""
         # Half types are summed in float32, and so are the states from step to step.
         wide = jnp.promote_types(dtype, jnp.float32)
-        sequence = self._turned(named.pop("sequence").astype(dtype))
+        sequence = self._turned(named["sequence"].astype(dtype))
         drops, recurrent_drops = self._drawn(key, sequence.shape, wide) if training else ((), ())
-        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+        arrays = {name: jnp.asarray(array).astype(dtype) for name, array in params.items()}
         # The time goes first while there are few channels, not when there are those of all gates.
         xs = self._ahead(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
         start = self._start(named, xs)
         # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
         start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
-        mask = None if mask is None else jnp.moveaxis(mask != 0, 1, 0)
-        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course)
+        mask, fresh = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, fresh))
+        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course, fresh)
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
-        returned = (y, *states) if self.return_state else y
-        return map_inputs(lambda a: self._turned(a).astype(dtype), returned), dict(state)
+        return tuple(self._turned(a).astype(dtype) for a in (y, *states)), states
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """A step for each sample, or the last output so far; the last states likewise."""
+        unrolled = self.unroll and "mask" in self.inputs
+        reasons = (
+            (self.go_backwards, "it begins with the last sample"),
+            ("h" in self.inputs, "its initial states are no sequence"),
+            (unrolled, "with unroll its output at a mask depends on all samples before"),
+        )
+        for holds, reason in reasons:
+            if holds:
+                raise ValueError(f"{self} cannot be computed a chunk at a time: {reason}")
+        pace = SAMPLE if self.return_sequences else None
+        return (pace, *(None for _ in self.states)) if self.return_state else pace
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The states, zeros, in float32 for half types."""
+        self.pace()
+        sequence = named_inputs(self.inputs, x)["sequence"]
+        size: Any = self._state_shape(self._turned_shape(tuple(sequence.shape[1:])))
+        dtype = jnp.promote_types(jnp.result_type(sequence.dtype, *params.values()), jnp.float32)
+        return tuple(jnp.zeros((sequence.shape[0], *size), dtype) for _ in self.states)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The steps of the chunk, from the states that were kept."""
+        named = named_inputs(self.inputs, x)
+        dtype = jnp.result_type(named["sequence"].dtype, *params.values())
+        states = take_rows(stream, slots)
+
+        def steps(x: Any) -> Any:
+            named = named_inputs(self.inputs, x)
+            start = dict(zip(self.states, map(self._turned, states), strict=True))
+            mask = named["mask"] != 0 if "mask" in named else None
+            return self._along(params, {"sequence": named["sequence"], **start}, mask, None, dtype)
+
+        if named["sequence"].shape[1]:
+            (y, *shown), states = steps(x)
+        else:
+            y = whole_chunk(lambda x: steps(x)[0][0], x) if self.return_sequences else states[0]
+            shown = [self._turned(array) for array in states]
+            y = y if self.return_sequences else self._turned(y)
+        shown = [array.astype(dtype) for array in (y, *shown)]
+        return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy, step by step; raises `ValueError` in training with dropout, which has no NumPy form."""
@@ -164,11 +292,20 @@ class Recurrent(Layer):
     def _check_activation(self, name: str, activation: Activation) -> None:
         kind = type(self).__name__
         try:
-            activations.resolve(activation)
+            check_activation(activation)
         except ValueError as error:
             raise ValueError(f"{kind}: {name}{str(error).removeprefix('activation')}") from None
         if activation == "glu":
             raise ValueError(f"{kind}: {name} must keep the number of channels, got 'glu'")
+
+    @property
+    def _activations(self) -> dict[str, Activation]:
+        options = ("activation", "recurrent_activation")
+        return {name: getattr(self, name) for name in options if hasattr(self, name)}
+
+    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+        """The activations, `made` by `in_jax` or `in_numpy`."""
+        return [made(activation, params, name) for name, activation in self._activations.items()]
 
     @property
     def _course(self) -> Course:
@@ -187,6 +324,9 @@ class Recurrent(Layer):
         """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
         if not self.dropout and not self.recurrent_dropout:
             return (), ()
+        for name in ("dropout", "recurrent_dropout"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"{type(self).__name__}: {name} must be below 1 in training, got 1")
         if key is None:
             raise ValueError(
                 f"{type(self).__name__}: training with dropout={self.dropout} and "
@@ -222,6 +362,10 @@ class Recurrent(Layer):
     def _turned_shape(self, shape: Shape) -> Shape:
         """The same of a shape."""
         return shape
+
+    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+        """The arrays of a layer on sequences of so many channels, without those of its activations."""
+        raise NotImplementedError
 
     def _state_shape(self, sequence: Shape) -> Shape:
         """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""

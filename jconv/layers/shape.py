@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +14,11 @@ import numpy as np
 
 from .. import reference
 from ..geometry import check_positive, is_integer
+from ..history import Form, Taps, advance, joined, start
+from ..pace import Pace
+from ..ragged import repeated, shifted
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from .ragged import refused
 
 
 def _ends(layer: Layer, name: str) -> None:
@@ -26,6 +30,14 @@ def _ends(layer: Layer, name: str) -> None:
     ends = value if isinstance(value, tuple) else (value,) * 2
     if len(ends) != 2 or not all(is_integer(end) and end >= 0 for end in ends):
         raise ValueError(f"{type(layer).__name__}: {name} must be an int or (low, high), not negative, got {value!r}")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Padded:
+    """What a stream of zero padding keeps: whether the zeros at the start have come."""
+
+    begun: bool = field(metadata={"static": True})
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,48 @@ class ZeroPadding1D(Layer):
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length + sum(self.ends), channels
 
+    def pace(self) -> Pace:
+        """`low` samples are there before any input."""
+        return Pace(lead=-self.ends[0])
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Whether the zeros at the start are still to come."""
+        sequence_shape(self, x.shape[1:])
+        return Padded(begun=False)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The chunk, with zeros before the first and after the last."""
+        ends = 0 if stream.begun else self.ends[0], self.ends[1] if last else 0
+        zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
+        return joined([next(zeros), x, next(zeros)]), Padded(begun=True)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if sequences.packed and sum(self.ends):
+            raise refused(self, "of segments, which would become longer, neighbours would overlap")
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, sequences.after(lambda counts: counts + sum(self.ends))
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
 
@@ -71,6 +125,22 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Any) -> Shape:
         """The product of the sizes, unknown if one is."""
         return (None if None in input_shape else math.prod(input_shape),)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is not None and sequences.one_sample:
+            # Each sequence has come to one sample, whose features it is flat in already.
+            return sequences.only(jnp.asarray(x)), dict(state), sequences
+        return super().on_sequences(params, state, x, sequences, training=training, key=key)
 
     def window(self) -> Window | None:
         """None: a dense layer that follows sees every sample."""
@@ -111,6 +181,56 @@ class Cropping1D(Layer):
             raise ValueError(f"Cropping1D: cropping={self.cropping} leaves nothing of a length of {length}")
         return None if length is None else length - sum(self.ends), channels
 
+    def pace(self) -> Pace:
+        """A sample is there when it is known not to be one of the last."""
+        return Pace(lead=sum(self.ends))
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """A history of `high` samples."""
+        sequence_shape(self, x.shape[1:])
+        # In order: what is read are samples, not windows.
+        return start(self._taps, x.shape[:-2], x.shape[-1], x.dtype, form._replace(name="shifted"))
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The samples `high` before those of the chunk."""
+        ready, stream = advance(stream, x, self._taps, end=0 if last else None, slots=slots)
+        if ready is None:
+            return jnp.zeros((x.shape[0], 0, x.shape[2]), x.dtype), stream
+        return ready.samples[:, : ready.samples.shape[1] - self.ends[1]], stream
+
+    @property
+    def _taps(self) -> Taps:
+        # Windows of which the first sample is read.
+        return Taps(self.ends[1] + 1, early=-self.ends[0])
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        out = sequences.after(lambda counts: counts - sum(self.ends))
+        y = shifted(jnp.asarray(x), sequences, self.ends[0])
+        y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
+        return out.only(y), dict(state), out
+
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         low, high = self.ends
         return jnp.asarray(x)[:, low : x.shape[1] - high]
@@ -139,9 +259,29 @@ class UpSampling1D(Layer):
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length * self.size, channels
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, repeated(sequences, self.size)
+
     def window(self) -> Window | None:
         """In fractions of an input sample: `2 - 1 / size` and `1 / size`."""
         return 2 - Fraction(1, self.size), Fraction(1, self.size)
+
+    def pace(self) -> Pace:
+        """`size` samples for each."""
+        return Pace(rate=self.size)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x), self.size, axis=1)

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive
+from ..history import Form
+from ..pace import Pace
 from ..reference import exact
-from .base import Array, Arrays, Layer, Window, speaking_for
+from .base import Array, Arrays, Layer, Window, map_inputs, speaking_for
 
 # Keras's greatest factor to normalize a vector by.
 MOST = 1e7
@@ -88,6 +90,20 @@ class SpectralNormalization(Layer):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; in training by the kernel divided, and the state holds the vector of the last step."""
+        y, state, _ = self.on_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
+        return y, state
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
         self.check(params, state, x)
         own, rest, vector = _inner(params), _inner(state), state["vector_u"]
         name = self._name({**own, **rest})
@@ -96,9 +112,10 @@ class SpectralNormalization(Layer):
         kernel = holder[name]
         if training:
             holder[name], vector = _divided(jnp.asarray(kernel), jnp.asarray(vector), self.power_iterations)
-        y, after = self.layer.apply(own, rest, x, training=training, key=key)
+        y, after, sequences = self.layer.on_sequences(own, rest, x, sequences, training=training, key=key)
         after |= {name: kernel} if name in after else {}
-        return y if self.merges else y.astype(jnp.asarray(x).dtype), {"vector_u": vector} | _outer(after)
+        y = y if self.merges else y.astype(jnp.asarray(x).dtype)
+        return y, {"vector_u": vector} | _outer(after), sequences
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
@@ -119,6 +136,28 @@ class SpectralNormalization(Layer):
     def window(self) -> Window | None:
         """The layer's."""
         return self.layer.window()
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The layer's."""
+        return self.layer.pace()
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The layer's."""
+        return self.layer.stream_init(_inner(params), _inner(state), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The layer's."""
+        y, stream = self.layer.stream_step(_inner(params), _inner(state), stream, x, last=last, slots=slots)
+        return y if self.merges else y.astype(jnp.asarray(x).dtype), stream
 
     def _kernel(self, input_shape: Any) -> str:
         return self._name(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))

@@ -13,6 +13,7 @@ import numpy as np
 from ..placement import vary_alike
 from .base import Arrays, Layer, map_inputs, map_shapes, several
 from .nesting import core, prefixed, stripped, with_options
+from .ragged import present, refused
 from .sequence_inputs import input_names
 
 
@@ -105,6 +106,21 @@ class TimeDistributed(Layer):
         varying = vary_alike(*rest.values(), *jax.tree.leaves(x))
         rest, y = jax.lax.scan(at_a_time, dict(zip(rest, varying, strict=False)), (x, keys))
         return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), prefixed("layer", rest)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if present(sequences) and training and state:
+            raise refused(self, "in training its layer has a state that goes from time to time of the whole batch")
+        return super().on_sequences(params, state, x, sequences, training=training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy, time by time."""

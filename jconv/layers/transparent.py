@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
+from ..history import Form
+from ..pace import Pace
 from .base import Arrays, Layer, Window, map_inputs
 from .normalization import BatchNormalization
 
 
 @dataclass(frozen=True)
-class _Transparent(Layer):
+class Transparent(Layer):
     """The inner layer in every respect; what differs, a subclass says."""
 
     layer: Layer
@@ -61,6 +63,19 @@ class _Transparent(Layer):
         """The inner layer's."""
         return self.layer.apply(params, state, x, training=training, key=key)
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's."""
+        return self.layer.on_sequences(params, state, x, sequences, training=training, key=key)
+
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The inner layer's."""
         return self.layer.reference(params, state, x, training=training)
@@ -73,9 +88,30 @@ class _Transparent(Layer):
         """The inner layer's."""
         return self.layer.window()
 
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The inner layer's."""
+        return self.layer.pace()
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(params, state, x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
+
 
 @dataclass(frozen=True)
-class Frozen(_Transparent):
+class Frozen(Transparent):
     """A layer that is not trained: Keras's `trainable=False`. All its arrays are in `state`, none in `params`.
 
     In training a `BatchNormalization`, also one inside the layer, computes as outside it and leaves its averages,
@@ -115,10 +151,42 @@ class Frozen(_Transparent):
         y, after = _at_rest(self.layer).apply(own, rest, x, training=training, key=key)
         return y, {**own, **after}
 
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's; see the class for training."""
+        own, rest = self._split(params, state, x)
+        y, after, sequences = _at_rest(self.layer).on_sequences(own, rest, x, sequences, training=training, key=key)
+        return y, {**own, **after}, sequences
+
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
         own, rest = self._split(params, state, x)
         return _at_rest(self.layer).reference(own, rest, x, training=training)
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's."""
+        return self.layer.stream_init(*self._named(state, x), x, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's."""
+        return self.layer.stream_step(*self._named(state, x), stream, x, last=last, slots=slots)
 
     def __str__(self) -> str:
         return f"{self.layer} frozen"
@@ -126,14 +194,17 @@ class Frozen(_Transparent):
     def _split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The inner layer's params and state."""
+        """The inner layer's params and state, of arrays that fit it."""
         self.check(params, state, x)
+        return self._named(state, x)
+
+    def _named(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
 
 @dataclass(frozen=True)
-class _AtRest(_Transparent):
+class _AtRest(Transparent):
     """A layer that never trains."""
 
     def apply(
@@ -146,6 +217,18 @@ class _AtRest(_Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         return self.layer.apply(params, state, x)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        return self.layer.on_sequences(params, state, x, sequences)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         return self.layer.reference(params, state, x)
@@ -169,7 +252,7 @@ KEPT = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "ren
 
 
 @dataclass(frozen=True)
-class InDtype(_Transparent):
+class InDtype(Transparent):
     """A layer that computes in a type of its own: what a mixed precision policy of Keras comes to.
 
     Floating inputs and arrays are cast to `dtype`, `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`, before the
@@ -203,14 +286,56 @@ class InDtype(_Transparent):
         """The inner layer's in the type, its state in the type that it came in."""
         own, rest = self._cast_named(params), self._cast_named(state)
         y, after = self.layer.apply(own, rest, map_inputs(self._cast, x), training=training, key=key)
-        return map_inputs(self._cast, y), {
-            # What was only cast there and back is not rounded by it.
-            name: state[name] if array is rest[name] else array.astype(jnp.asarray(state[name]).dtype)
-            for name, array in after.items()
-        }
+        return map_inputs(self._cast, y), self._cast_back(after, rest, state)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """The inner layer's in the type."""
+        own, rest = self._cast_named(params), self._cast_named(state)
+        x = map_inputs(self._cast, x)
+        y, after, sequences = self.layer.on_sequences(own, rest, x, sequences, training=training, key=key)
+        return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """The inner layer's in the type."""
+        own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
+        return self.layer.stream_init(own, rest, cast, form)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The inner layer's in the type."""
+        own, rest, x = self._cast_all(params, state, x)
+        y, stream = self.layer.stream_step(own, rest, stream, x, last=last, slots=slots)
+        return map_inputs(self._cast, y), stream
 
     def __str__(self) -> str:
         return f"{self.layer} in {self.dtype}"
+
+    def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
+        return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
+
+    def _cast_back(self, after: Mapping[str, Any], cast: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+        """The new state in its own type; what was only cast there and back is not rounded by it."""
+        return {
+            name: state[name] if array is cast[name] else array.astype(jnp.asarray(state[name]).dtype)
+            for name, array in after.items()
+        }
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}

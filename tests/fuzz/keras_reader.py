@@ -26,6 +26,7 @@ import atheris
 
 with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.operations", "zipfile", "json"]):
     import jconv.keras
+    from jconv.keras.activity import read_activity
     from jconv.keras.compiled_loss import read_loss, read_outputs
     from jconv.keras.constraints import read_constraints
     from jconv.keras.container import opened
@@ -131,6 +132,7 @@ def config_target(data: bytes) -> None:
         compiled = config.get("compile_config")
         if isinstance(compiled, dict):
             read_penalty(built.root)
+            read_activity(built.root, built.model)
             outputs = read_outputs(config, built.model.outputs)
             read_optimizer(compiled.get("optimizer"), "optimizer", read_constraints(built.root))
             read_loss(compiled.get("loss"), compiled.get("loss_weights"), outputs, "loss")

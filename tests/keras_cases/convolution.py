@@ -14,6 +14,9 @@ CASES = {
             "groups": lambda x: kl.Conv1D(6, 3, groups=2, activation="relu")(x),
             "first": lambda x: kl.Conv1D(22, 3, data_format="channels_first", groups=11)(x),
             "first_causal": lambda x: kl.Conv1D(6, 3, padding="same", strides=2, data_format="channels_first")(x),
+            # Along the length, for there the last axis is.
+            "first_softmax": lambda x: kl.Conv1D(6, 2, activation="softmax", data_format="channels_first")(x),
+            "first_glu": lambda x: kl.Conv1D(5, 3, activation="glu", data_format="channels_first")(x),
         },
     ),
     "DepthwiseConv1D": Case(
@@ -45,7 +48,9 @@ CASES = {
             "same": lambda x: kl.Conv1DTranspose(5, 3, strides=2, padding="same", use_bias=False)(x),
             "output_padding": lambda x: kl.Conv1DTranspose(5, 4, strides=3, padding="same", output_padding=2)(x),
             "dilated": lambda x: kl.Conv1DTranspose(5, 3, dilation_rate=2)(x),
-            "first": lambda x: kl.Conv1DTranspose(5, 3, strides=2, data_format="channels_first")(x),
+            "first": lambda x: kl.Conv1DTranspose(
+                5, 3, strides=2, activation="log_softmax", data_format="channels_first"
+            )(x),
         },
     ),
 }

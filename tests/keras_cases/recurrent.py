@@ -24,6 +24,7 @@ def plain(make):
         "default": lambda x: make(3)(x),
         "backwards": lambda x: make(3, go_backwards=True, **EVERYTHING)(x),
         "bare": lambda x: make(3, use_bias=False, activation="softmax", return_state=True)(x),
+        "dropped": lambda x: make(2, dropout=1.0, recurrent_dropout=1.0)(x),
         "linear": lambda x: make(2, activation=None, unroll=True, dropout=0.3, recurrent_dropout=0.2)(x),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...layers import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from ..config import flag, integer, one_of, optional, single
-from ..kind import Key, Kind, activation
+from ..kind import ACTIVATION, Key, Kind
 
 
 def listed(value: int) -> list[int]:
@@ -26,7 +26,7 @@ SHARED = (
     Key("strides", "stride", single, listed),
     Key("padding", "padding", one_of("valid", "same", "causal")),
     Key("dilation_rate", "dilation", single, listed),
-    Key("activation", "activation", activation),
+    ACTIVATION,
     Key("use_bias", "use_bias", flag),
 )
 MULTIPLIER = Key("depth_multiplier", "depth_multiplier", integer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...layers import Dense
 from ..config import flag, integer
-from ..kind import Key, Kind, activation
+from ..kind import ACTIVATION, Key, Kind
 
 KINDS = (
     Kind(
@@ -12,7 +12,7 @@ KINDS = (
         Dense,
         (
             Key("units", "units", integer),
-            Key("activation", "activation", activation),
+            ACTIVATION,
             Key("use_bias", "use_bias", flag),
         ),
         mask="on",

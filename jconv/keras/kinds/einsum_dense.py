@@ -6,7 +6,7 @@ from typing import Any
 
 from ...layers import EinsumDense
 from ..config import as_list, integer, optional, text
-from ..kind import Key, Kind, activation
+from ..kind import ACTIVATION, Key, Kind
 
 
 def _sizes(value: Any) -> int | tuple[int | None, ...]:
@@ -23,7 +23,7 @@ KINDS = (
         (
             Key("equation", "equation", text),
             Key("output_shape", "out_shape", _sizes, lambda value: list(value) if isinstance(value, tuple) else value),
-            Key("activation", "activation", activation),
+            ACTIVATION,
             Key("bias_axes", "bias_axes", optional(text)),
         ),
     ),

@@ -46,11 +46,11 @@ def _of(layer: Layer) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The folders and the copies of any layer, also of a model that is one."""
     # These have the table of kinds, of which this is a part.
     from ..nested import Nested
-    from ..write_config import BY_LAYER
+    from ..write_layer import BY_LAYER
 
     layer = core(layer)
     if isinstance(layer, Nested):
         inside = layer.inside()
         return folders_inside(inside), copies_inside(inside)
     kind = BY_LAYER.get(type(layer))
-    return ({}, {}) if kind is None else (kind.folders(layer), kind.copies(layer))
+    return ({}, {}) if kind is None else (kind.places(layer), kind.copies(layer))

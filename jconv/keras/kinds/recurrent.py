@@ -6,13 +6,13 @@ from typing import Any
 
 from ...layers import GRU, LSTM, SimpleRNN
 from ..config import flag, integer, number
-from ..kind import Key, Kind, activation
+from ..kind import ACTIVATION, Key, Kind, activation
 
 UNITS = Key("units", "units", integer)
-RECURRENT_ACTIVATION = Key("recurrent_activation", "recurrent_activation", activation)
+RECURRENT_ACTIVATION = Key("recurrent_activation", "recurrent_activation", activation, layers=True)
 UNIT_FORGET_BIAS = Key("unit_forget_bias", "unit_forget_bias", flag)
 SHARED = (
-    Key("activation", "activation", activation),
+    ACTIVATION,
     Key("use_bias", "use_bias", flag),
     Key("return_sequences", "return_sequences", flag),
     Key("return_state", "return_state", flag),
@@ -23,8 +23,8 @@ SHARED = (
     Key("dropout", "dropout", number),
     Key("recurrent_dropout", "recurrent_dropout", number),
 )
-# All that Keras calls a cell lies in the folder of one.
-FOLDERS = {"": "cell"}
+# All that Keras calls a cell lies in the folder of one; the activation is met before the cell.
+FOLDERS = {"": "cell", "recurrent_activation": "cell/recurrent_activation"}
 # Keras 2's: which axis is the time, and how it is computed.
 FIXED = (("time_major", False),)
 HARMLESS = ("implementation", "use_cudnn")

@@ -8,6 +8,7 @@ from ...layers import Embedding, Layer, SpectralNormalization
 from ...layers.nesting import core
 from ..config import Config, as_dict, integer
 from ..kind import Kind, ReadLayer, WriteLayer
+from .inside import folders_inside
 
 
 def _read(config: Config, read_layer: ReadLayer) -> Layer:
@@ -21,7 +22,7 @@ def _write(layer: SpectralNormalization, write_layer: WriteLayer) -> dict[str, A
 
 def _copies(layer: SpectralNormalization) -> dict[str, str]:
     # Keras's wrapper holds the kernel beside the layer that it wraps.
-    return {"vars/0": "layer/embeddings" if isinstance(layer.layer, Embedding) else "layer/kernel"}
+    return {"vars/0": "layer/embeddings" if isinstance(core(layer.layer), Embedding) else "layer/kernel"}
 
 
 def _mask(layer: SpectralNormalization) -> str:
@@ -37,7 +38,7 @@ KINDS = (
     Kind(
         "SpectralNormalization",
         SpectralNormalization,
-        folders=lambda layer: {"layer": "layer"},
+        folders=lambda layer: folders_inside([(layer.layer, "layer", "layer")]),
         read=_read,
         write=_write,
         copies=_copies,

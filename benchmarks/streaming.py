@@ -1,0 +1,224 @@
+"""Steps of streamed networks: jconv beside recomputing the window, sequence-layers and PyTorch.
+
+    python -m benchmarks.streaming            # the table, a few minutes on two cores
+
+A row is a network, a number of sessions that step together, and the samples of a step. Every side first streams a short
+sequence, which must be the NumPy reference's, then all take turns: a turn is several steps one after the other, as in a
+stream, and a side's number is the median over its turns of the time of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+
+from .allocator import keep_memory
+from .cores import cores
+from .machine import describe
+from .streaming_networks import Array, Network, networks
+from .streaming_sides import JCONV, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
+from .timing import Timing, medians, once
+
+TOLERANCE = 1e-5
+MISTAKE = 2
+
+EPILOG = """\
+examples:
+  python -m benchmarks.streaming
+  python -m benchmarks.streaming --sessions 1 --network TCN
+  python -m benchmarks.streaming --long 1000000
+  python -m benchmarks.streaming --json runs/streaming.json
+
+--long streams the first network sample by sample and compares the last thousand outputs with the window recomputed;
+memory must not grow meanwhile. Exit codes: 0 done, 1 a result that is not the reference's, 2 a mistake in an option."""
+
+
+class Row(NamedTuple):
+    """What is measured: so many sessions step together, by so many samples each."""
+
+    network: Network
+    sessions: int
+    chunk: int
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.network.name}; {self.sessions} x {self.chunk}"
+
+    @property
+    def steps(self) -> int:
+        """Steps of a turn."""
+        return 20 if self.sessions == 1 else 1
+
+
+def rows(sessions: int | None = None, network: str = "") -> list[Row]:
+    """One sample and 64 for one session, one sample for a thousand."""
+    kinds = [(1, 1), (1, 64), (1000, 1)]
+    chosen = [kind for kind in kinds if sessions in (None, kind[0])]
+    return [Row(net, *kind) for net in networks() if network in net.name for kind in chosen]
+
+
+def sides(row: Row) -> list[Side]:
+    """Those that are installed; a thousand windows of a thousand samples are left out."""
+    absent = missing(SIDES)
+    return [side for side in SIDES if side.needs not in absent and not (side.name == WINDOW and row.sessions > 1)]
+
+
+def check(row: Row, side: Side) -> None:
+    """Raise `ArithmeticError` unless a side streams the reference's numbers."""
+    # The window is right once it is full, so that much comes first.
+    lengths = [row.network.reach - 1, row.chunk, row.chunk]
+    x = np.random.default_rng(1).normal(size=(2, sum(lengths), row.network.channels)).astype("float32")
+    step = side.build(row.network, 2, row.chunk)
+    chunks = np.split(x, np.cumsum(lengths)[:-1], axis=1)
+    outputs = [np.asarray(step(np.ascontiguousarray(chunk))) for chunk in chunks]
+    y = np.concatenate(outputs[1:], axis=1)
+    wanted = truth(row.network, x)[:, lengths[0] :]
+    deviation = float(np.abs(y - wanted).max() / np.abs(wanted).max())
+    if not deviation < TOLERANCE:
+        raise ArithmeticError(f"{row.name}: {side.name} deviates from the reference by {deviation:.1e} of its scale")
+
+
+def measure(row: Row, turns: int, budget: float) -> dict[str, Timing]:
+    """Milliseconds of a step by side."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(row.sessions, row.chunk, row.network.channels)).astype("float32")
+    calls = {}
+    for side in sides(row):
+        check(row, side)
+        calls[side.name] = partial(_turn, side.build(row.network, row.sessions, row.chunk), x, row.steps)
+    for call in calls.values():
+        call()
+    first = {name: once(call)[1] for name, call in calls.items()}
+    found = medians(calls, first, most=turns, budget=budget)
+    return {name: Timing(timing.milliseconds / row.steps, timing.repeats) for name, timing in found.items()}
+
+
+def _turn(step: Step, x: Array, steps: int) -> None:
+    for _ in range(steps):
+        step(x)
+
+
+def long(network: Network, samples: int) -> tuple[float, float, int, int]:
+    """Stream so many samples, in scans of a thousand steps of one.
+
+    Returns the deviation of the last thousand outputs from the window recomputed, relative to their scale; the
+    microseconds of a step; and the bytes that JAX's arrays hold after the first tenth and at the end.
+    """
+    model, params = network.model(), jax.tree.map(jax.numpy.asarray, network.params())
+
+    @partial(jax.jit, donate_argnums=1)
+    def scanned(params: Any, kept: Any, x: Any) -> Any:
+        def step(kept: Any, sample: Any) -> Any:
+            y, kept = model.stream_step(params, {}, kept, sample[None, None])
+            return kept, y[0, 0]
+
+        return jax.lax.scan(step, kept, x)
+
+    kept, tail, block = model.stream_init(params, {}, (1,)), [], 1000
+    seconds, held, y = 0.0, [], None
+    blocks = max(2 + network.reach // block, samples // block)
+    for number in range(blocks):
+        x = np.random.default_rng(number).normal(size=(block, network.channels)).astype("float32")
+        (kept, y), took = once(lambda kept=kept, x=x: jax.block_until_ready(scanned(params, kept, x)))
+        seconds += took if number else 0.0
+        tail = [*tail, x][-(2 + network.reach // block) :]
+        if number in (max(1, blocks // 10), blocks - 1):
+            held.append(sum(array.nbytes for array in jax.live_arrays()))
+    whole = np.concatenate(tail)[-(network.reach - 1 + block) :]
+    wanted = np.asarray(model.apply(params, {}, whole[None])[0][0, -block:])
+    deviation = float(np.abs(np.asarray(y) - wanted).max() / np.abs(wanted).max())
+    return deviation, 1e6 * seconds / (block * (blocks - 1)), held[0], held[-1]
+
+
+def shown(results: dict[str, dict[str, Timing]]) -> str:
+    """The table in Markdown: milliseconds of a step, and how many times jconv's the others take."""
+    names = [side.name for side in SIDES if any(side.name in found for found in results.values())]
+    heads = ["a step of sessions x samples, ms", *names, "sequence-layers to jconv", "PyTorch to jconv"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row, found in results.items():
+        times = [f"{found[name].milliseconds:.3g}" if name in found else "" for name in names]
+        ratios = [
+            f"{found[peer].milliseconds / found[JCONV].milliseconds:.2f}" if peer in found else ""
+            for peer in (SEQUENCE_LAYERS, TORCH)
+        ]
+        lines.append(f"| {' | '.join([row, *times, *ratios])} |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.streaming --help`."""
+    options = _parse(arguments)
+    keep_memory()
+    for package in missing(SIDES):
+        print(f"left out: {package} is not installed", flush=True)
+    machine = describe(jax.devices()[0])
+    packages = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    print(f"{packages}; {cores()} threads, Python {platform.python_version()}\n", flush=True)
+    if options.long:
+        deviation, microseconds, early, late = long(networks()[0], options.long)
+        print(f"{options.long:,} steps of the WaveNet, {microseconds:.1f} us each in scans of 1,000")
+        print(f"arrays held: {early:,} bytes after a tenth, {late:,} at the end")
+        print(f"the last 1,000 outputs against the window recomputed: {deviation:.1e} of their scale")
+        return 0 if deviation < TOLERANCE and early == late else 1
+    results: dict[str, dict[str, Timing]] = {}
+    for row in options.rows:
+        try:
+            results[row.name] = measure(row, options.turns, options.budget)
+        except ArithmeticError as error:
+            print(f"streaming: {error}", file=sys.stderr)
+            return 1
+        print(row.name, {name: round(t.milliseconds, 4) for name, t in results[row.name].items()}, flush=True)
+    print("\n" + shown(results))
+    if options.json:
+        found = {row: {name: t._asdict() for name, t in times.items()} for row, times in results.items()}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n")
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"streaming: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(MISTAKE)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m benchmarks.streaming",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--network", default="", metavar="TEXT", help="only networks whose name holds this text")
+    add("--sessions", type=int, choices=[1, 1000], help="only rows of so many sessions")
+    add("--turns", type=_whole, default=31, metavar="N", help="turns of a side at most; default 31")
+    add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
+    add("--long", type=_whole, metavar="N", help="stream N samples through the WaveNet instead")
+    add("--json", type=Path, metavar="FILE", help="write every number")
+    options = parser.parse_args(arguments)
+    options.rows = rows(options.sessions, options.network)
+    if not options.rows:
+        parser.error(f"--network {options.network!r}: no network has that in its name")
+    return options
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

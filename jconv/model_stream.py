@@ -1,0 +1,286 @@
+"""A whole network a chunk at a time: each layer keeps what it needs, and branches wait for each other.
+
+Where branches meet, the one that is ahead waits: its samples are kept until those that go with them have come. How many
+that are is known from the layers' paces, so shapes never depend on numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .history import FORMS, Form, Ring, joined, named_slots, put_rows, take_rows
+from .layers.base import at
+from .layers.pick import Pick
+from .pace import SAMPLE, Pace
+
+if TYPE_CHECKING:
+    from .model import Model, Node
+
+Tree = Mapping[str, Any]
+Paces = dict[str, Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Stream:
+    """What a network keeps between chunks: arrays, and how they belong together.
+
+    One flat tuple, because a call of a compiled step pays for every Python object that its arguments and results are
+    made of, and for a small network that is a good part of a step.
+    """
+
+    arrays: tuple[jax.Array, ...]
+    structure: Any = field(metadata={"static": True})
+
+    @property
+    def parts(self) -> Parts:
+        """The same with names."""
+        return jax.tree.unflatten(self.structure, self.arrays)
+
+
+class Parts(NamedTuple):
+    """What a stream's arrays are.
+
+    `kept` has what each layer keeps, by its node's name; `waiting`, by the name of a node that reads several, the
+    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None. `heads`,
+    (..., number of rings), is where the rings in `kept` are written next, in their order.
+    """
+
+    kept: dict[str, Any]
+    waiting: dict[str, tuple[jax.Array | None, ...]]
+    heads: jax.Array | None
+
+
+def paces(model: Model) -> Paces:
+    """For each input and node, its layer's pace; None for a value so far, a tuple for several outputs.
+
+    Raises `ValueError`, naming the node, for one that cannot be computed a chunk at a time.
+    """
+    found: Paces = dict.fromkeys(model.inputs, SAMPLE)
+    for node in model.nodes:
+        with at(node.name):
+            found[node.name] = _pace(node, [found[name] for name in node.inputs])
+    return found
+
+
+def _pace(node: Node, read: list[Any]) -> Any:
+    if isinstance(node.layer, Pick):
+        return read[0][node.layer.index]
+    timed = [pace is not None for pace in read]
+    if not any(timed):
+        # Of values so far any layer gives one.
+        return None
+    if not all(timed):
+        raise ValueError(
+            f"{node.layer} cannot be computed a chunk at a time: it reads a sequence beside a value of all samples"
+        )
+    return node.layer.pace()
+
+
+def ratios(model: Model) -> dict[str, Fraction | None]:
+    """Samples of each node's output for each sample of the inputs; None for values so far.
+
+    Raises `ValueError` where a node reads sequences of different ratios.
+    """
+    known = paces(model)
+    found: dict[str, Fraction | None] = {name: Fraction(1) for name in model.inputs}
+    for node in model.nodes:
+        read = {ratio for ratio in (found[name] for name in node.inputs) if ratio is not None}
+        if len(read) > 1:
+            raise ValueError(
+                f"node {node.name!r}: its inputs have {', '.join(map(str, sorted(read)))} samples for one of the model"
+            )
+        pace = known[node.name]
+        first = pace[0] if isinstance(pace, tuple) else pace
+        own = 1 if isinstance(node.layer, Pick) or first is None else first.ratio
+        found[node.name] = None if not read or (first is None) else read.pop() * own
+    return found
+
+
+def latency(model: Model) -> Fraction:
+    """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
+    known, rates = paces(model), ratios(model)
+    own = [pace for pace in known.values() if isinstance(pace, Pace)]
+    period = math.lcm(*(pace.ratio.numerator for pace in own), *(r.numerator for r in rates.values() if r is not None))
+    found = []
+    for name in model.outputs:
+        # A value so far trails as what it is made of does.
+        ratio = rates[name] or Fraction(1)
+        found += [_needed(model, known, name, i) - i / ratio for i in range(period)]
+    return max(found)
+
+
+def _needed(model: Model, known: Paces, name: str, output: int) -> int:
+    """The number of the last input sample that sample `output` of a node needs."""
+    needed = {name: output}
+    for node in reversed(model.nodes):
+        if node.name not in needed:
+            continue
+        pace = known[node.name]
+        read = (
+            pace.needs(needed[node.name])
+            if isinstance(pace, Pace) and not isinstance(node.layer, Pick)
+            else needed[node.name]
+        )
+        needed |= {source: max(read, needed.get(source, read)) for source in node.inputs}
+    return max(needed[source] for source in model.inputs if source in needed)
+
+
+def begin(
+    model: Model,
+    params: Tree,
+    state: Tree,
+    batch_shape: Sequence[int],
+    *,
+    input_shape: Any = None,
+    dtype: Any = jnp.float32,
+    form: str = "auto",
+    chunk: int = 1,
+    slots: bool = False,
+) -> Stream:
+    """See `Model.stream_init`."""
+    batch_shape = tuple(batch_shape) if isinstance(batch_shape, Sequence) else (batch_shape,)
+    if len(batch_shape) != 1:
+        raise ValueError(f"batch_shape must be the one batch axis of the chunks, (batch,), got {batch_shape}")
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    rates = ratios(model)
+    values: dict[str, Any] = {}
+    dtypes = model.named(dtype, "dtype") if isinstance(dtype, Mapping) else dict.fromkeys(model.inputs, dtype)
+    for name, shape in model.named_shapes(input_shape).items():
+        if not shape:
+            raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
+        values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
+    kept: dict[str, Any] = {}
+    waiting: dict[str, tuple[jax.Array | None, ...]] = {}
+    for node in model.nodes:
+        arrays = params.get(node.key, {}), state.get(node.key, {})
+        read = tuple(values[name] for name in node.inputs)
+        x = read if node.layer.merges else read[0]
+        own = None
+        with at(node.name):
+            if _timed(node, rates):
+                ratio = next(r for r in (rates[name] for name in node.inputs) if r is not None)
+                own = node.layer.stream_init(*arrays, x, Form(form, max(1, math.ceil(chunk * ratio)), slots))
+            values[node.name] = jax.eval_shape(
+                lambda x, n=node, o=own, a=arrays: _step(n, rates, a, o, x, False, None)[0], x
+            )
+        if own is not None:
+            kept[node.name] = own
+        if len(node.inputs) > 1 and _timed(node, rates):
+            waiting[node.name] = (None,) * len(node.inputs)
+    return packed(kept, waiting)
+
+
+def _timed(node: Node, rates: Mapping[str, Any]) -> bool:
+    """Whether a node reads a sequence, and does more than to pick it."""
+    return not isinstance(node.layer, Pick) and any(rates[name] is not None for name in node.inputs)
+
+
+def _output(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any) -> Any:
+    return _step(node, rates, arrays, own, x, False, None)[0]
+
+
+def _step(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any, last: bool, slots: Any) -> tuple[Any, Any]:
+    if not _timed(node, rates):
+        return node.layer.apply(*arrays, x)[0], own
+    return node.layer.stream_step(*arrays, own, x, last=last, slots=slots)
+
+
+def step(
+    model: Model,
+    params: Tree,
+    state: Tree,
+    stream: Stream,
+    chunk: Any,
+    *,
+    last: bool = False,
+    slots: Any = None,
+) -> tuple[Any, Stream]:
+    """See `Model.stream_step`."""
+    values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
+    rates = ratios(model)
+    named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
+    kept, waiting = unpacked(stream)
+    for node in model.nodes:
+        arrays = params.get(node.key, {}), state.get(node.key, {})
+        read = tuple(values[name] for name in node.inputs)
+        with at(node.name):
+            if node.name in waiting:
+                read, waiting[node.name] = _met(read, waiting[node.name], last, named)
+            x = read if node.layer.merges else read[0]
+            values[node.name], own = _step(node, rates, arrays, kept.get(node.name), x, last, named)
+        if node.name in kept:
+            kept[node.name] = own
+    outputs = {name: values[name] for name in model.outputs}
+    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, packed(kept, waiting)
+
+
+def _met(
+    read: tuple[jax.Array, ...], waiting: tuple[Any, ...], last: bool, slots: jax.Array | None
+) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
+    """The samples that all inputs have, and those that wait."""
+    whole = [
+        new if old is None else joined([take_rows(old, slots), new], axis=1)
+        for old, new in zip(waiting, read, strict=True)
+    ]
+    length = min(array.shape[1] for array in whole)
+    if last and any(array.shape[1] != length for array in whole):
+        raise ValueError(
+            f"inputs end after different numbers of samples, {', '.join(str(a.shape[1]) for a in whole)} more"
+        )
+    left = [None if array.shape[1] == length else array[:, length:] for array in whole]
+    ready = tuple(array if rest is None else _front(array, length) for array, rest in zip(whole, left, strict=True))
+    if slots is None:
+        return ready, tuple(left)
+    return ready, tuple(_put(old, rest, slots) for old, rest in zip(waiting, left, strict=True))
+
+
+def _front(array: jax.Array, length: int) -> jax.Array:
+    # XLA's CPU compiler fails on slices of no samples in some programs.
+    return array[:, :length] if length else jnp.zeros((array.shape[0], 0, *array.shape[2:]), array.dtype)
+
+
+def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax.Array | None:
+    if (old is None) != (rest is None) or (old is not None and rest is not None and old.shape[1] != rest.shape[1]):
+        raise ValueError(
+            "with slots as many samples must wait before as after: begin a session by itself and put it in"
+        )
+    return None if old is None else put_rows(old, rest, slots)
+
+
+def packed(kept: dict[str, Any], waiting: dict[str, Any]) -> Stream:
+    """A stream, with the heads of all rings in one array."""
+    heads = [ring.head for ring in _rings(kept)]
+    without = jax.tree.map(
+        lambda one: replace(one, head=None) if isinstance(one, Ring) else one, kept, is_leaf=_is_ring
+    )
+    parts = Parts(without, waiting, jnp.stack(heads, axis=-1) if heads else None)
+    arrays, structure = jax.tree.flatten(parts)
+    return Stream(tuple(arrays), structure)
+
+
+def unpacked(stream: Stream) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the layers keep, each ring with its head, and what waits."""
+    parts = stream.parts
+    number = iter(range(len(_rings(parts.kept))))
+
+    def whole(one: Any) -> Any:
+        return replace(one, head=jnp.asarray(parts.heads)[..., next(number)]) if isinstance(one, Ring) else one
+
+    return jax.tree.map(whole, parts.kept, is_leaf=_is_ring), dict(parts.waiting)
+
+
+def _rings(kept: dict[str, Any]) -> list[Ring]:
+    return [one for one in jax.tree.leaves(kept, is_leaf=_is_ring) if isinstance(one, Ring)]
+
+
+def _is_ring(one: Any) -> bool:
+    return isinstance(one, Ring)

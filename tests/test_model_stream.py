@@ -1,0 +1,363 @@
+"""A network a chunk at a time is the network on the whole sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jconv import Model, Node, sequential
+from jconv import layers as jl
+from jconv.layers.operands import Input, Slice
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
+    """Params and state of random numbers in float64."""
+    rng = np.random.default_rng(seed)
+    params, state = model.init(jax.random.key(seed))
+    params = jax.tree.map(lambda a: rng.normal(size=a.shape) * 0.5, params)
+    return params, jax.tree.map(lambda a: np.abs(rng.normal(size=a.shape)) + 0.1, state)
+
+
+def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], **begun: Any) -> list[Any]:
+    """What each step gives: chunks of these lengths, and the rest of `x`, with which it ends."""
+    length = jax.tree.leaves(x)[0].shape[1]
+    dtype = jax.tree.map(lambda a: a.dtype, x)
+    stream = model.stream_init(params, state, (2,), dtype=dtype, **begun)
+    outputs, at = [], 0
+    for number in [*chunks, length - sum(chunks)]:
+        chunk = jax.tree.map(lambda a, begin=at, end=at + number: a[:, begin:end], x)
+        y, stream = model.stream_step(params, state, stream, chunk, last=at + number == length)
+        outputs.append(y)
+        at += number
+    return outputs
+
+
+def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
+    """Hold the stream to `apply`."""
+    with jax.enable_x64(True):
+        params, state = drawn(model)
+        whole, _ = model.apply(params, state, x)
+        outputs = streamed(model, params, state, x, chunks, **begun)
+        for name in model.outputs:
+            wanted = whole if len(model.outputs) == 1 else whole[name]
+            found = outputs if len(model.outputs) == 1 else [y[name] for y in outputs]
+            ratio = model.output_ratio if len(model.outputs) == 1 else model.output_ratio[name]  # type: ignore[index]
+            y = np.concatenate(found, axis=1) if ratio else found[-1]
+            assert y.shape == wanted.shape
+            np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-14 * max(1.0, float(np.abs(wanted).max())) * 10)
+
+
+def sequence(length: int = 24, channels: int = 4, seed: int = 1) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=(2, length, channels))
+
+
+STREAMED = {
+    "conv": jl.Conv1D(6, 3, padding="causal", dilation=2, activation="relu"),
+    "conv_ring": jl.Conv1D(6, 2, padding="causal", dilation=9),
+    "conv_valid": jl.Conv1D(6, 5),
+    "conv_same": jl.Conv1D(6, 5, padding="same", groups=2),
+    "conv_strided": jl.Conv1D(6, 5, stride=3, padding="same"),
+    "depthwise": jl.DepthwiseConv1D(4, depth_multiplier=2, padding="causal"),
+    "separable": jl.SeparableConv1D(3, 3, padding="same"),
+    "transposed": jl.Conv1DTranspose(3, 5, stride=2, padding="same"),
+    "transposed_apart": jl.Conv1DTranspose(3, 2, stride=3, padding="same", output_padding=0),
+    "max": jl.MaxPooling1D(3, 2, padding="same"),
+    "mean": jl.AveragePooling1D(4, 2, padding="same"),
+    "mean_valid": jl.AveragePooling1D(3),
+    "global_mean": jl.GlobalAveragePooling1D(keepdims=True),
+    "global_max": jl.GlobalMaxPooling1D(),
+    "padding": jl.ZeroPadding1D((3, 2)),
+    "cropping": jl.Cropping1D((1, 4)),
+    "upsampling": jl.UpSampling1D(3),
+    "batch_norm": jl.BatchNormalization(),
+    "layer_norm": jl.LayerNormalization(),
+    "dense": jl.Dense(5, activation="tanh"),
+    "einsum": jl.EinsumDense("abc,cd->abd", (None, 5), bias_axes="d"),
+    "prelu": jl.PReLU((1,)),
+    "softmax": jl.Softmax(),
+    "dropout": jl.Dropout(0.5),
+    "lstm": jl.LSTM(3, return_sequences=True),
+    "gru": jl.GRU(3),
+    "rnn": jl.SimpleRNN(3, return_sequences=True),
+    "frozen": jl.Frozen(jl.Conv1D(6, 3, padding="causal")),
+    "spectral": jl.SpectralNormalization(jl.Conv1D(6, 3, padding="causal")),
+    "in_dtype": jl.InDtype(jl.Conv1D(6, 3, padding="causal"), "float64"),
+    "operation": jl.Operation("add", (Input(0), 1.5)),
+    "channels": jl.Operation("get_item", (Input(0), (Slice(), Slice(), Slice(1, 3)))),
+}
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_layers(name: str) -> None:
+    model = sequential([STREAMED[name]], input_shape=(None, 4))
+    check(model, sequence(), [1, 5, 0, 1, 9])
+    assert model.latency >= 0 or name == "padding"
+
+
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+def test_every_form(form: str) -> None:
+    layers = [
+        jl.ZeroPadding1D((2, 1)),
+        jl.Conv1D(4, 2, dilation=3),
+        jl.Cropping1D((0, 3)),
+        jl.AveragePooling1D(3, 1, padding="same"),
+        jl.MaxPooling1D(2),
+        jl.Conv1D(4, 3, padding="same"),
+    ]
+    check(sequential(layers, input_shape=(None, 4)), sequence(), [2, 2, 2, 1, 7], form=form, chunk=2)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Model:
+    """A few layers in a chain, some with a way around them."""
+    nodes: list[Node] = []
+    at = "x"
+    for number in range(draw(st.integers(1, 5))):
+        padding = draw(st.sampled_from(["causal", "valid", "same"]))
+        conv = jl.Conv1D(
+            4, draw(st.sampled_from([1, 2, 3, 5])), padding=padding, dilation=draw(st.sampled_from([1, 3]))
+        )
+        others = [
+            jl.DepthwiseConv1D(3, padding=padding),
+            jl.MaxPooling1D(2, 1, padding="same"),
+            jl.AveragePooling1D(2),
+            jl.Conv1DTranspose(4, 3, stride=2, padding="same"),
+            jl.GRU(4, return_sequences=True),
+            jl.ZeroPadding1D((3, 2)),
+            jl.Cropping1D((1, 2)),
+            jl.BatchNormalization(),
+        ]
+        layer = draw(st.sampled_from([conv, conv, conv, *others]))
+        name = f"node{number}"
+        nodes.append(Node(name, layer, (at,)))
+        if isinstance(layer, jl.Conv1D) and padding != "valid" and draw(st.booleans()):
+            nodes.append(Node(f"{name}/sum", jl.Add(), (name, at)))
+            name = f"{name}/sum"
+        at = name
+    return Model(tuple(nodes), ("x",), (at,), ((None, 4),))
+
+
+@given(networks(), st.lists(st.sampled_from([0, 1, 1, 2, 5]), max_size=6), st.sampled_from(["auto", "ring", "shifted"]))
+def test_random_networks(model: Model, chunks: list[int], form: str) -> None:
+    try:
+        model.output_shapes((24, 4))
+    except ValueError:
+        return
+    check(model, sequence(), chunks, form=form)
+
+
+def wavenet(dilations: tuple[int, ...] = (1, 2, 4, 8), channels: int = 4) -> Model:
+    """Gated dilated convolutions with residual sums and skips (van den Oord et al., 2016)."""
+    nodes: list[Node] = [Node("in", jl.Conv1D(channels, 2, padding="causal"), ("x",))]
+    at, skips = "in", []
+    for d in dilations:
+        gated = jl.Conv1D(2 * channels, 2, padding="causal", dilation=d, activation="glu")
+        nodes += [
+            Node(f"gate{d}", gated, (at,)),
+            Node(f"skip{d}", jl.Conv1D(channels, 1), (f"gate{d}",)),
+            Node(f"out{d}", jl.Conv1D(channels, 1), (f"gate{d}",)),
+            Node(f"sum{d}", jl.Add(), (f"out{d}", at)),
+        ]
+        at = f"sum{d}"
+        skips.append(f"skip{d}")
+    nodes += [Node("skips", jl.Add(), tuple(skips)), Node("y", jl.Conv1D(2, 1), ("skips",))]
+    return Model(tuple(nodes), ("x",), ("y", at), ((None, 1),))
+
+
+def test_branches_meet_without_delay() -> None:
+    model = wavenet()
+    check(model, sequence(24, 1), [1, 1, 5])
+    assert (model.latency, model.receptive_field) == (0, 17)
+    assert model.output_ratio == {"y": 1, "sum8": 1}
+
+
+def test_branches_wait_for_each_other() -> None:
+    nodes = (
+        Node("near", jl.Conv1D(4, 3, padding="same"), ("x",)),
+        Node("far", jl.Conv1D(4, 3, padding="same", dilation=4), ("x",)),
+        Node("both", jl.Concatenate(), ("near", "far", "x")),
+    )
+    model = Model(nodes, ("x",), ("both",), ((None, 4),))
+    check(model, sequence(), [1, 0, 6, 1])
+    assert (model.latency, model.receptive_field) == (4, 9)
+    params, state = drawn(model)
+    stream = model.stream_init(params, state, (2,))
+    _, stream = model.stream_step(params, state, stream, jnp.ones((2, 6, 4)))
+    assert [None if a is None else a.shape[1] for a in stream.parts.waiting["both"]] == [3, None, 4]
+
+
+def test_a_u_net() -> None:
+    nodes = (
+        Node("down", jl.Conv1D(4, 4, stride=2, padding="same"), ("x",)),
+        Node("deep", jl.Conv1D(4, 3, padding="same", activation="relu"), ("down",)),
+        Node("up", jl.Conv1DTranspose(4, 4, stride=2, padding="same"), ("deep",)),
+        Node("skip", jl.Concatenate(), ("up", "x")),
+        Node("y", jl.Conv1D(1, 3, padding="same"), ("skip",)),
+    )
+    model = Model(nodes, ("x",), ("y",), ((None, 4),))
+    check(model, sequence(), [3, 3, 3, 8])
+    # Every input sample that an output waits for, counted one by one.
+    params, state = drawn(model)
+    stream, ready = model.stream_init(params, state, (2,)), 0
+    late = []
+    for at in range(40):
+        y, stream = model.stream_step(params, state, stream, jnp.ones((2, 1, 4)))
+        late += [at - (ready + i) for i in range(y.shape[1])]
+        ready += y.shape[1]
+    assert max(late) == model.latency and model.output_ratio == 1
+
+
+def test_several_inputs_and_the_states_of_an_lstm() -> None:
+    nodes = (
+        Node("late", jl.Conv1D(4, 3, padding="same"), ("a",)),
+        Node("sum", jl.Add(), ("late", "b")),
+        Node("lstm", jl.LSTM(3, return_sequences=True, return_state=True), ("sum",)),
+        Node("each", jl.Pick(0), ("lstm",)),
+        Node("cell", jl.Pick(2), ("lstm",)),
+        Node("y", jl.Dense(2), ("cell",)),
+    )
+    model = Model(nodes, ("a", "b"), ("each", "y"), ((None, 4), (None, 4)))
+    check(model, {"a": sequence(), "b": sequence(seed=2)}, [1, 4, 0, 6])
+    assert model.output_ratio == {"each": 1, "y": 0} and model.latency == 1
+
+
+def test_masks() -> None:
+    nodes = (
+        Node("masked", jl.Masking(), ("x",)),
+        Node("mask", jl.MaskOf(), ("x",)),
+        Node("lstm", jl.LSTM(3, return_sequences=True, inputs=("sequence", "mask")), ("masked", "mask")),
+        Node("mean", jl.GlobalAveragePooling1D(inputs=("sequence", "mask")), ("lstm", "mask")),
+    )
+    x = sequence()
+    x[0, 3:9] = 0
+    x[1, :2] = 0
+    check(Model(nodes, ("x",), ("lstm", "mean"), ((None, 4),)), x, [1, 4, 6])
+
+
+def test_an_embedding_reads_numbers() -> None:
+    model = sequential([jl.Embedding(10, 4), jl.Conv1D(3, 3, padding="causal")], input_shape=(None,))
+    check(model, np.random.default_rng(0).integers(0, 10, (2, 24)), [1, 4, 6])
+
+
+def test_gradients() -> None:
+    with jax.enable_x64(True):
+        model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
+        params, state = drawn(model)
+        x = sequence(10)
+        found = jax.grad(lambda p: (jnp.concatenate(streamed(model, p, state, x, [2, 1, 4]), 1) ** 2).sum())(params)
+        wanted = jax.grad(lambda p: (model.apply(p, state, x)[0] ** 2).sum())(params)
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(jnp.abs(b).max())))
+
+
+def test_a_scan_of_steps() -> None:
+    model = wavenet()
+    params, state = model.init(jax.random.key(0))
+    x = jnp.asarray(sequence(24, 1), jnp.float32)
+    stream = model.stream_init(params, state, (2,))
+
+    def step(stream: Any, sample: jax.Array) -> Any:
+        y, stream = model.stream_step(params, state, stream, sample[:, None])
+        return stream, y["y"][:, 0]
+
+    _, y = jax.lax.scan(step, stream, jnp.moveaxis(x, 1, 0))
+    whole = model.apply(params, state, x)[0]["y"]
+    np.testing.assert_allclose(jnp.moveaxis(y, 0, 1), whole, rtol=0, atol=1e-6 * float(jnp.abs(whole).max()))
+
+
+def test_half_types_keep_recurrent_states_in_float32() -> None:
+    model = sequential([jl.InDtype(jl.LSTM(3, return_sequences=True), "bfloat16")], input_shape=(None, 4))
+    params, state = model.init(jax.random.key(0))
+    x = jnp.asarray(sequence(), jnp.float32)
+    stream = model.stream_init(params, state, (2,))
+    assert {a.dtype for a in jax.tree.leaves(stream)} == {jnp.dtype("float32")}
+    y = jnp.concatenate(streamed(model, params, state, x, [1, 1, 9]), axis=1)
+    np.testing.assert_array_equal(y, model.apply(params, state, x)[0])
+
+
+def test_fractions_of_a_sample() -> None:
+    layers = [jl.UpSampling1D(2), jl.Conv1D(4, 3, stride=3, padding="same"), jl.Conv1DTranspose(4, 4, stride=3)]
+    model = sequential(layers, input_shape=(None, 4))
+    assert model.output_ratio == Fraction(2, 1)
+    check(model, sequence(), [1, 2, 3])
+    assert sequential([jl.MaxPooling1D(3)], input_shape=(None, 4)).output_ratio == Fraction(1, 3)
+
+
+REFUSED = {
+    "Bidirectional": jl.Bidirectional(jl.LSTM(3, return_sequences=True)),
+    "Flatten": jl.Flatten(),
+    "GroupNormalization": jl.GroupNormalization(2),
+    "AdaptiveMaxPooling1D": jl.AdaptiveMaxPooling1D(3),
+    "LayerNormalization": jl.LayerNormalization(axis=(1, 2)),
+    "BatchNormalization": jl.BatchNormalization(axis=1),
+    "PReLU": jl.PReLU(),
+    "Softmax": jl.Softmax(axis=1),
+    "Permute": jl.Permute((2, 1)),
+    "Reshape": jl.Reshape((-1, 2)),
+    "LSTM": jl.LSTM(3, go_backwards=True),
+    "Rescaling": jl.Rescaling(tuple((float(i),) for i in range(24))),
+    "x[:, 1:]": jl.Operation("get_item", (Input(0), (Slice(), Slice(1)))),
+    "Conv1D": jl.ChannelsFirst(jl.Conv1D(3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_layer_that_cannot_stream_says_so(name: str) -> None:
+    model = sequential([REFUSED[name]], names=["it"], input_shape=(24, 4))
+    params, state = model.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"node 'it': .*cannot be computed a chunk at a time") as error:
+        model.stream_init(params, state, (2,))
+    assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_sequence_beside_a_value_of_all_samples() -> None:
+    nodes = (Node("mean", jl.GlobalAveragePooling1D(), ("x",)), Node("scaled", jl.Multiply(), ("x", "mean")))
+    model = Model(nodes, ("x",), ("scaled",), ((None, 4),))
+    with pytest.raises(ValueError, match=r"node 'scaled': .* it reads a sequence beside a value of all samples"):
+        model.stream_init({}, {}, (2,))
+
+
+def small() -> tuple[Model, Any, Any]:
+    model = sequential([jl.Conv1D(3, 3, padding="causal")], input_shape=(None, 4))
+    return model, *model.init(jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, p, s: m.stream_init(p, s, (2, 3)), r"batch_shape must be the one batch axis"),
+        (lambda m, p, s: m.stream_init(p, s, (2,), form="round"), "form must be one of auto, shifted, ring"),
+        (lambda m, p, s: m.stream_init({"other": {}}, s, (2,)), "params has 'other'; the model's nodes are 'conv1d'"),
+        (
+            lambda m, p, s: m.stream_step(p, s, m.stream_init(p, s, (2,)), jnp.ones((2, 3, 5))),
+            r"node 'conv1d': Conv1D: chunk must be of shape \(2, samples, 4\), got \(2, 3, 5\)",
+        ),
+    ],
+)
+def test_what_is_refused(call: Callable[..., Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(*small())
+
+
+def test_inputs_that_end_apart() -> None:
+    model = Model((Node("sum", jl.Add(), ("a", "b")),), ("a", "b"), ("sum",), ((None, 4), (None, 4)))
+    stream = model.stream_init({}, {}, (2,))
+    with pytest.raises(ValueError, match="inputs end after different numbers of samples, 3, 2 more"):
+        model.stream_step({}, {}, stream, {"a": jnp.ones((2, 3, 4)), "b": jnp.ones((2, 2, 4))}, last=True)
+
+
+def test_inputs_of_different_ratios() -> None:
+    nodes = (Node("half", jl.MaxPooling1D(2), ("x",)), Node("sum", jl.Add(), ("half", "x")))
+    model = Model(nodes, ("x",), ("sum",), ((None, 4),))
+    with pytest.raises(ValueError, match="node 'sum': its inputs have 1/2, 1 samples"):
+        model.stream_init({}, {}, (2,))

@@ -1,0 +1,144 @@
+"""Sessions in slots: each as if it were alone, whatever lies in the slots beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv import Model, Node, sequential, slots, streaming
+from jconv import layers as jl
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def network() -> Model:
+    nodes = (
+        Node("conv", jl.Conv1D(4, 2, padding="causal", dilation=7, activation="relu"), ("x",)),
+        Node("near", jl.DepthwiseConv1D(3, padding="causal"), ("conv",)),
+        Node("sum", jl.Add(), ("conv", "near")),
+        Node("gru", jl.GRU(3, return_sequences=True), ("sum",)),
+        Node("pool", jl.MaxPooling1D(2, 2), ("gru",)),
+        Node("up", jl.Conv1DTranspose(2, 4, stride=2), ("pool",)),
+        Node("mean", jl.GlobalAveragePooling1D(), ("gru",)),
+    )
+    return Model(nodes, ("x",), ("gru", "mean", "up"), ((None, 2),))
+
+
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+def test_sessions_that_come_and_go(form: str) -> None:
+    model = network()
+    params, state = model.init(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    fresh = model.stream_init(params, state, (1,), form=form, chunk=2, slots=True)
+    pool = slots.pool(fresh, 4)
+    step = jax.jit(lambda pool, x, named: model.stream_step(params, state, pool, x, slots=named), donate_argnums=0)
+    sessions: dict[int, list[Any]] = {}
+    given: dict[int, list[Any]] = {}
+    ended: list[tuple[Any, Any]] = []
+    for _ in range(24):
+        live = rng.permutation(4)[: rng.integers(0, 3)].tolist()
+        for slot in live:
+            if slot in given and rng.random() < 0.2:
+                ended.append((given.pop(slot), sessions.pop(slot)))
+            if slot not in given:
+                pool = slots.put(pool, fresh, jnp.array([slot]))
+                given[slot], sessions[slot] = [], []
+        # Always three rows, of which some are nobody's, with numbers that must not be seen anywhere.
+        named = np.array([*live, -1, 99, -1][:3], np.int32)
+        x = rng.normal(size=(3, 2, 2)).astype("float32")
+        x[len(live) :] = np.nan
+        y, pool = step(pool, x, named)
+        for row, slot in enumerate(live):
+            given[slot].append(x[row])
+            sessions[slot].append({name: array[row] for name, array in y.items()})
+    ended += [(given[slot], sessions[slot]) for slot in given]
+    assert len(ended) > 4
+    for chunks, outputs in ended:
+        whole, _ = model.apply(params, state, np.concatenate(chunks)[None])
+        gru = np.concatenate([y["gru"] for y in outputs])
+        np.testing.assert_allclose(gru, whole["gru"][0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(outputs[-1]["mean"], whole["mean"][0], rtol=0, atol=1e-6)
+        up = np.concatenate([y["up"] for y in outputs])
+        np.testing.assert_allclose(up, whole["up"][0, : len(up)], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+def test_idle_slots_are_not_touched(form: str) -> None:
+    params = {"kernel": jnp.ones((2, 3, 1))}
+    options: dict[str, Any] = {"padding": "causal", "dilation": 4}
+    state = streaming.init(params, (5,), form=form, slots=True, **options)
+    dirty = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan) if a.dtype == jnp.float32 else a, state)
+    fresh = slots.take(state, jnp.array([0]))
+    pool = slots.put(dirty, fresh, jnp.array([1, 3]))
+    y, after = streaming.step(params, pool, jnp.ones((2, 1, 3)), slots=jnp.array([3, 1]), **options)
+    assert not jnp.isnan(y).any()
+    for slot in (0, 2, 4):
+        for a, b in zip(*(jax.tree.leaves(slots.take(tree, jnp.array([slot]))) for tree in (pool, after)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_session_moves_with_what_it_keeps() -> None:
+    model = sequential([jl.Conv1D(2, 3, padding="causal", dilation=3)], input_shape=(None, 1))
+    params, state = model.init(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
+    alone = model.stream_init(params, state, (1,), slots=True)
+    _, alone = model.stream_step(params, state, alone, x[:, :7])
+    # Saved as plain arrays, and elsewhere put into a slot.
+    leaves, structure = jax.tree.flatten(alone)
+    sent = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
+    pool = slots.pool(model.stream_init(params, state, (1,), slots=True), 3)
+    pool = slots.put(pool, sent, jnp.array([1]))
+    y, _ = model.stream_step(params, state, pool, x[:, 7:], slots=jnp.array([1]))
+    np.testing.assert_allclose(y, model.apply(params, state, x)[0][:, 7:], rtol=0, atol=1e-6)
+
+
+def test_a_network_with_latency_begins_by_itself() -> None:
+    model = sequential([jl.Conv1D(2, 5, padding="same")], input_shape=(None, 1))
+    params, state = model.init(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
+    begin = model.stream_init(params, state, (1,), slots=True)
+    y0, begun = model.stream_step(params, state, begin, x[:, : int(model.latency)])
+    assert y0.shape[1] == 0
+    pool = slots.put(slots.pool(begun, 2), begun, jnp.array([1]))
+    y, pool = model.stream_step(params, state, pool, x[:, 2:], slots=jnp.array([1]))
+    tail, _ = model.stream_step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
+    whole = model.apply(params, state, x)[0]
+    np.testing.assert_allclose(jnp.concatenate([y, tail], axis=1), whole, rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="stream must keep what the pool keeps"):
+        slots.put(pool, begin, jnp.array([0]))
+
+
+def test_the_pool_is_written_where_it_lies() -> None:
+    params = {"kernel": jnp.ones((2, 8, 8))}
+    options: dict[str, Any] = {"padding": "causal", "dilation": 500}
+    state = streaming.init(params, (64,), slots=True, **options)
+    step = jax.jit(lambda s, x, n: streaming.step(params, s, x, slots=n, **options), donate_argnums=0)
+    compiled = step.lower(state, jnp.ones((4, 1, 8)), jnp.arange(4)).compile()
+    memory = compiled.memory_analysis()
+    assert memory.temp_size_in_bytes < state.samples.nbytes / 8
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (np.zeros((2, 1), int), "slots must be an integer for each of the 2 rows"),
+        (np.zeros(3, int), "slots must be an integer for each of the 2 rows"),
+        (np.zeros(2), "slots must be an integer for each of the 2 rows of the chunk, got float"),
+    ],
+)
+def test_what_is_refused(named: Any, message: str) -> None:
+    params = {"kernel": jnp.ones((2, 3, 1))}
+    state = streaming.init(params, (5,), slots=True)
+    with pytest.raises(ValueError, match=message):
+        streaming.step(params, state, jnp.ones((2, 1, 3)), slots=named)
+
+
+def test_a_pool_needs_one_row() -> None:
+    state = streaming.init({"kernel": jnp.ones((2, 3, 1))}, (5,), slots=True)
+    with pytest.raises(ValueError, match="stream must have 1 row and be begun with slots=True"):
+        jconv.slots.pool(state, 4)
