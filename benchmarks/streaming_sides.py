@@ -140,7 +140,8 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     """PyTorch: for each convolution the last samples, kept by hand, in front of the chunk."""
     import torch as pt  # pyright: ignore[reportMissingImports]
 
-    pt.set_num_threads(cores())
+    # For one session a second thread costs PyTorch more than it gives.
+    threads = 1 if batch == 1 else cores()
     functional = pt.nn.functional
     after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
 
@@ -163,6 +164,8 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
 
     @pt.inference_mode()
     def call(x: Array) -> Any:
+        if pt.get_num_threads() != threads:
+            pt.set_num_threads(threads)
         y = pt.from_numpy(x).transpose(1, 2)
         for block in blocks:
             begin = y

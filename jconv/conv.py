@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import bilinear, checks, planner, ragged
+from . import bilinear, checks, planner, ragged, ragged_conv
 from .activations import resolve as resolve_activation
 from .geometry import Geometry, Padding, check_positive, is_symbolic
 from .options import Activation, Extended, Grouped, Padded, Params, Transposed
@@ -95,7 +95,7 @@ def conv1d(
     if sequences is None:
         return act(add_bias(bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, **how), bias))
     window = ragged.Window(kernel.shape[0], stride, padding, dilation, padding_mode)
-    y, sequences = ragged.forward(x, kernel, sequences, window, geometry.groups, **how)
+    y, sequences = ragged_conv.forward(x, kernel, sequences, window, geometry.groups, **how)
     return sequences.only(act(add_bias(y, bias))), sequences.extent
 
 
@@ -280,7 +280,7 @@ def conv1d_transpose(
     sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
     if sequences is None:
         return act(add_bias(bilinear.input_gradient(x, kernel, geometry, **how), bias))
-    y, sequences = ragged.transposed(x, kernel, sequences, geometry, **how)
+    y, sequences = ragged_conv.transposed(x, kernel, sequences, geometry, **how)
     return sequences.only(act(add_bias(y, bias))), sequences.extent
 
 

@@ -8,7 +8,7 @@ is never multiplied but replaced, so that a NaN there reaches neither values nor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import bilinear
 from .algorithms.einsum import unfold
-from .geometry import Geometry, Padding, pad_amounts
+from .geometry import Geometry, Padding, is_integer, pad_amounts
 from .packing import pack as pack
 from .packing import pad as pad
 from .packing import unpack as unpack
@@ -157,6 +156,15 @@ class Window(NamedTuple):
         low, high = pad_amounts(length, self.kernel_size, **options)
         return Geometry(length, self.kernel_size, self.stride, low, high, self.dilation)
 
+    @property
+    def low_differs(self) -> bool:
+        """Whether the padding in front depends on the length."""
+        return self.padding == "same" and self.stride > 1
+
+    def low(self, sequences: Sequences) -> Any:
+        """The padding in front of each sequence."""
+        return self.geometry(sequences.counts).low
+
     def after(self, sequences: Sequences) -> Sequences:
         """The sequences of the output. Raises `ValueError` for a packed array whose segments would grow."""
         if sequences.packed and self.geometry(1).out_length > 1:
@@ -167,71 +175,12 @@ class Window(NamedTuple):
         return sequences.after(lambda counts: self.geometry(counts).out_length)
 
 
-def forward(
-    x: jax.Array, kernel: jax.Array, sequences: Sequences, window: Window, groups: int, **how: Any
-) -> tuple[jax.Array, Sequences]:
-    """The convolution of each sequence by itself, and where the outputs are; those of no sequence are anything finite.
-
-    A ragged array is cleared of its padding and convolved as it is, or as it lies after each row was padded by its own
-    amount. A packed one becomes windows of which those samples are cleared that are another segment's, and one product.
-    """
-    x, out = sequences.only(x), window.after(sequences)
-    length = x.shape[-2]
-    if sequences.packed:
-        return _product(read(x, sequences, window)[0], kernel, groups, **how), out
-    geometry = window.geometry(length)
-    if window.mode == "zeros" and not _low_differs(window):
-        return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
-    padded_length = (geometry.out_length - 1) * window.stride + geometry.reach
-    at = jnp.arange(padded_length) - _low(window, sequences)
-    padded, _ = taken(x, at, sequences.begin, sequences.end, window.mode)
-    valid = Geometry(padded_length, window.kernel_size, window.stride, dilation=window.dilation, groups=groups)
-    return bilinear.forward(padded, kernel, valid, **how), out
-
-
-def transposed(
-    x: jax.Array, kernel: jax.Array, sequences: Sequences, geometry: Geometry, **how: Any
-) -> tuple[jax.Array, Sequences]:
-    """The transposed convolution of each sequence by itself, as `forward`; `geometry` is that of the whole length.
-
-    A segment of a packed array begins at `stride` times where it began. Raises `ValueError` where it would be longer
-    than `stride` times what it was.
-    """
-    length, stride = x.shape[-2], geometry.stride
-    more = geometry.length - length * stride
-    x, out = sequences.only(x), repeated(sequences, stride)
-    if not sequences.packed:
-        y = bilinear.input_gradient(x, kernel, geometry, **how)
-        return y, out.after(lambda counts: counts + more)
-    if more > 0:
-        raise ValueError(
-            f"this transposed convolution gives {more} samples more than {stride} for each, so neighbours of a packed "
-            "row would overlap; use same padding without output_padding"
-        )
-    zeros = [(0, 0)] * (x.ndim - 1) + [(0, stride - 1), (0, 0)]
-    spread = jnp.pad(x[..., None, :], zeros).reshape(*x.shape[:-2], length * stride, x.shape[-1])
-    low = geometry.reach - 1 - geometry.low
-    window = Window(geometry.kernel_size, padding=(low, geometry.low), dilation=geometry.dilation)
-    windows, _ = read(spread, out, window)
-    y = _product(windows, jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
-    return y, out.after(lambda counts: counts + more)
-
-
 def repeated(sequences: Sequences, size: int) -> Sequences:
     """The sequences where each sample has become `size` of them."""
     if not sequences.packed:
         return replace(sequences, end=sequences.end * size)
     wider = jax.tree.map(lambda a: jnp.repeat(a, size, axis=-1), sequences)
     return replace(wider, begin=wider.begin * size, end=wider.end * size)
-
-
-def _product(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> jax.Array:
-    """Windows (..., out_length, kernel_size, in) times the kernel, as a convolution of kernel size 1."""
-    kernel_size, per_group, out_channels = kernel.shape
-    grouped = windows.reshape(*windows.shape[:-1], groups, per_group)
-    columns = jnp.swapaxes(grouped, -3, -2).reshape(*windows.shape[:-2], groups * kernel_size * per_group)
-    kernel = kernel.reshape(1, kernel_size * per_group, out_channels)
-    return bilinear.forward(columns, kernel, Geometry(columns.shape[-2], 1, groups=groups), **how)
 
 
 def read(x: jax.Array, sequences: Sequences, window: Window, fill: Any = 0) -> tuple[jax.Array, jax.Array]:
@@ -244,25 +193,48 @@ def read(x: jax.Array, sequences: Sequences, window: Window, fill: Any = 0) -> t
     packed = sequences.packed
     out_length = length if packed else window.geometry(length).out_length
     step = np.arange(window.kernel_size) * dilation
-    position, low = jnp.arange(out_length), _low(window, sequences)
+    position, low = jnp.arange(out_length), window.low(sequences)
     begin, end = sequences.begin, sequences.end
     first = begin + (position - begin) * window.stride - low
     at = first[..., None] + step
-    still = not _low_differs(window) and (not packed or window.stride == 1)
-    if window.mode != "zeros" or not still:
+    if not is_still(sequences, window):
         windows, counts = taken(
             x, at.reshape(*at.shape[:-2], -1), _each(begin, window), _each(end, window), window.mode, fill
         )
         shape = out_length, window.kernel_size
         return windows.reshape(*x.shape[:-2], *shape, x.shape[-1]), counts.reshape(*x.shape[:-2], *shape)
     # No position depends on a length: slices do, and the gradient is not a scatter.
-    amount = window.geometry(length).low
-    wide = (out_length - 1) * window.stride + step[-1] + 1
-    widths = [(0, 0)] * (x.ndim - 2) + [(amount, max(wide - length - amount, 0)), (0, 0)]
-    padded = jnp.pad(x, widths)[..., :wide, :]
     counts = (begin[..., None] <= at) & (at < end[..., None])
+    padded = _padded(x, window, out_length)
     windows = unfold(padded, window.kernel_size, stride=window.stride, dilation=dilation)
     return jnp.where(counts[..., None], windows, jnp.asarray(fill, x.dtype)), counts
+
+
+def is_still(sequences: Sequences, window: Window) -> bool:
+    """Whether what an output reads lies at the same distance from it in each sequence, so that slices are enough."""
+    return window.mode == "zeros" and not window.low_differs and (not sequences.packed or window.stride == 1)
+
+
+def taps(x: jax.Array, sequences: Sequences, window: Window) -> Iterator[jax.Array]:
+    """The windows of a packed array tap by tap, each (..., length, channels), where `is_still` is true."""
+    length, low = x.shape[-2], window.geometry(x.shape[-2]).low
+    padded, position = _padded(x, window, length), jnp.arange(length)
+    for k in range(window.kernel_size):
+        at = position + k * window.dilation - low
+        counts = (sequences.begin <= at) & (at < sequences.end)
+        tap = jax.lax.slice_in_dim(padded, k * window.dilation, k * window.dilation + length, axis=x.ndim - 2)
+        yield jnp.where(counts[..., None], tap, 0)
+
+
+def _padded(x: jax.Array, window: Window, out_length: int) -> jax.Array:
+    """`x` with zeros before and after, just so long that `out_length` windows fit."""
+    geometry = window.geometry(x.shape[-2])
+    wide = (out_length - 1) * window.stride + geometry.reach
+    low, length = geometry.low, x.shape[-2]
+    high = wide - length - low
+    if is_integer(high) and high < 0:
+        x, high = x[..., : wide - low, :], 0
+    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)])
 
 
 def taken(
@@ -290,15 +262,6 @@ def shifted(x: jax.Array, sequences: Sequences, offset: Any) -> jax.Array:
 def _each(bound: jax.Array, window: Window) -> jax.Array:
     """A begin or end for each tap of each output position."""
     return bound if bound.shape[-1] == 1 else jnp.repeat(bound, window.kernel_size, axis=-1)
-
-
-def _low_differs(window: Window) -> bool:
-    """Whether the padding in front depends on the length."""
-    return window.padding == "same" and window.stride > 1
-
-
-def _low(window: Window, sequences: Sequences) -> Any:
-    return window.geometry(sequences.counts).low
 
 
 def _within(at: jax.Array, count: jax.Array, mode: str) -> jax.Array:

@@ -153,6 +153,24 @@ def test_another_learning_rate_is_written(tmp_path: Path) -> None:
     assert float(keras.models.load_model(tmp_path / "b.keras").optimizer.learning_rate) == 0.25
 
 
+class Own(R.Regularizer):
+    def __call__(self, x: Any) -> Any:
+        return keras.ops.sum(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+def test_what_a_frozen_layer_has_of_its_own_is_passed_over(tmp_path: Path) -> None:
+    x = keras.Input((5,))
+    model = keras.Model(x, kl.Dense(2)(kl.Dense(3, trainable=False, kernel_regularizer=Own())(x)))
+    model.compile("sgd", "MSE")
+    path = _saved(model, tmp_path / "a.keras")
+    jconv.keras.save(tmp_path / "b.keras", *jconv.keras.load(path), training=jconv.keras.load_training(path))
+    back = keras.models.load_model(tmp_path / "b.keras")
+    assert back.layers[1].kernel_regularizer is None and back.loss is not None
+
+
 def test_what_keras_does_not_have_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.keras"
 

@@ -307,3 +307,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 def test_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()
+
+
+def test_a_backward_layer_is_shown_where_it_is_another() -> None:
+    forward = jl.LSTM(3, return_sequences=True)
+    mirror = jl.LSTM(3, return_sequences=True, go_backwards=True)
+    assert str(jl.Bidirectional(forward, backward_layer=mirror)) == "Bidirectional(LSTM(3, return_sequences=True))"
+    other = jl.Bidirectional(jl.GRU(2), "sum", backward_layer=jl.GRU(3, go_backwards=True))
+    assert str(other) == "Bidirectional(GRU(2), merge_mode='sum', backward_layer=GRU(3, go_backwards=True))"

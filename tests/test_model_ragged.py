@@ -1,6 +1,7 @@
 """Whole networks on ragged and packed batches equal the network on each sequence by itself."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from sequences import drawn_ids, spoiled
 from settings import deviation, in_type, quick_jit
 
 import jconv
+import jconv.keras
 from jconv import Node, reference
 from jconv import layers as jl
 
@@ -125,6 +127,20 @@ def test_inputs_that_are_no_sequences_go_beside_those_that_are():
         alone = model.reference(params, state, {"x": x["x"][row : row + 1, :n], "facts": x["facts"][row : row + 1]})
         assert deviation(y["both"][row, :n], alone["both"][0]) < 1e-14
         assert deviation(y["pool"][row], alone["pool"][0]) < 1e-14
+
+
+def test_a_model_that_keras_saved():
+    model, params, state = jconv.keras.load(Path(__file__).parents[1] / "docs" / "gun_point.keras")
+    x = np.random.default_rng(0).standard_normal((2, 60, 1))
+    lengths = np.array([60, 31])
+
+    def logits(params, x):
+        # The logarithm of the last node's softmax, which would hide a difference.
+        return jnp.log(model.apply(params, state, x, lengths=lengths)[0][0])
+
+    found = in_type("float64", quick_jit(logits), params, spoiled(x, lengths=lengths))
+    y = [np.log(model.reference(params, state, x[row : row + 1, :n])[0]) for row, n in enumerate(lengths)]
+    assert deviation(found, y) < 1e-12
 
 
 def test_training_has_one_state_and_jits_with_lengths_traced():

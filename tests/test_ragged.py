@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sequences import drawn_ids, pieces, spoiled
 from settings import BOUNDS, deviation, in_type, quick_jit
@@ -68,7 +68,7 @@ def expected(params, x, options, extents):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 def test_equals_each_sequence_alone(packed, dtype):
-    cases = [case(seed, packed) for seed in range(14 if dtype == "float64" else 7)]
+    cases = [case(seed, packed) for seed in range(10 if dtype == "float64" else 6)]
     wanted = [expected(*one) for one in cases]
 
     def one(params, x, options, extents, y_bar):
@@ -161,6 +161,7 @@ def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
             assert deviation(a, b) <= 1e-14
 
 
+@settings(max_examples=6)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 4), st.integers(1, 3), st.booleans())
 def test_packed_rows_equal_ragged_ones(counts, kernel_size, stride, causal):
     rng = np.random.default_rng(sum(counts))
@@ -245,6 +246,17 @@ def test_lengths_are_traced_mapped_and_differentiated_twice():
     spoilt = spoiled(x, **extents)
     moved = quick_jit(lambda x: jax.jvp(jax.grad(energy, 1), (params, x), (params, jnp.ones_like(x))))(spoilt)
     assert all(np.isfinite(a).all() for a in moved)
+
+
+def test_more_taps_than_are_written_out():
+    rng = np.random.default_rng(0)
+    ids = np.repeat([0, 1, 2], [70, 3, 37])
+    params, x = {"kernel": rng.standard_normal((66, 2, 1))}, rng.standard_normal((110, 2))
+    y, out = reference.one_by_one(partial(reference.depthwise_conv1d, params, padding="causal"), x, segment_ids=ids)
+    run = quick_jit(partial(jconv.depthwise_conv1d, padding="causal", segment_ids=ids))
+    found, where = in_type("float64", run, params, x)
+    np.testing.assert_array_equal(where, out)
+    assert deviation(found, y) <= 1e-14
 
 
 def test_a_length_beyond_the_row_is_the_row():

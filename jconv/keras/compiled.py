@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from .constraints import CONSTRAINTS
+from .errors import KerasFileError
 from .losses import LOSSES, SHORT
 from .named import serialized
 from .optimizer_age import HOW, Age, aged
@@ -37,7 +39,10 @@ class Compiled:
 
 
 def options_of(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
-    """The regularizers and constraints of every layer, by its key and the prefix of the layer inside it."""
+    """The regularizers and constraints of every layer, by its key and the prefix of the layer inside it.
+
+    Those that jconv does not have are left out: they are of arrays that are not trained, or the file was refused.
+    """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for part in root.leaves():
         for piece in pieces_of(part):
@@ -45,8 +50,9 @@ def options_of(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
                 end = option[option.rfind("_") :]
                 if end in TABLES and value is not None:
                     table, module = TABLES[end]
-                    made = serialized(table, value, f"{piece.place}: {option}", module)
-                    found.setdefault(part.key, {}).setdefault(piece.prefix, {})[option] = made
+                    with suppress(KerasFileError):
+                        made = serialized(table, value, piece.place, module)
+                        found.setdefault(part.key, {}).setdefault(piece.prefix, {})[option] = made
     return found
 
 

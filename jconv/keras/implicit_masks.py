@@ -13,8 +13,6 @@ from ..layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multip
 from ..layers.nesting import core
 from ..model import Model
 
-MERGING = (Maximum, Minimum, Multiply)
-
 
 def has_masks(model: Model) -> bool:
     """Whether Keras hands on any mask in a model, or a layer that merges reads one."""
@@ -23,20 +21,18 @@ def has_masks(model: Model) -> bool:
 
 def merges_masks(layer: Layer) -> bool:
     """Whether a layer merges by masks, which no argument of Keras's call gives it."""
-    return isinstance(core(layer), MERGING) and "mask" in core(layer).inputs
+    return isinstance(core(layer), (Maximum, Minimum, Multiply)) and "mask" in core(layer).inputs
 
 
-def differing(model: Model, reread: Model, names: Mapping[str, str]) -> str | None:
-    """The first node of a model whose masks are not those of the same node as Keras reads it; None where all agree.
+def differing(model: Model, reread: Model, names: Mapping[str, str]) -> list[str]:
+    """The nodes of a model whose masks are not those of the same node as Keras reads it.
 
     `names` are those of the model's nodes in the file.
     """
     table: dict[Any, int] = {}
     ours, theirs = _told(model, names, table), _told(reread, {}, table)
-    for key, masks in theirs.items():
-        if key in ours and sorted(ours[key].values()) != sorted(masks.values()):
-            return next(iter(ours[key]))
-    return None
+    differ = [key for key in theirs if key in ours and sorted(ours[key].values()) != sorted(theirs[key].values())]
+    return [name for key in differ for name in ours[key]]
 
 
 def _makes_mask(layer: Layer) -> bool:
@@ -67,7 +63,6 @@ def _told(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict
         masked = [i for i, role in enumerate(roles) if role.endswith("mask")]
         read = [made[value] for i, value in enumerate(node.inputs) if i not in masked]
         made[node.name] = number(key, *read)
-        numbers = [str(made[node.inputs[i]]) for i in masked]
-        told = numbers if merges_masks(layer) else sorted(roles[i] for i in masked)
-        found.setdefault(key, {})[node.name] = tuple(told)
+        told = (str(made[node.inputs[i]]) if merges_masks(layer) else roles[i] for i in masked)
+        found.setdefault(key, {})[node.name] = tuple(told) if merges_masks(layer) else tuple(sorted(told))
     return found

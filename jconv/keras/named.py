@@ -53,13 +53,17 @@ def one_of_table(table: Mapping[str, Found], value: Any, place: str, what: str) 
 def serialized(
     table: Mapping[str, Any], value: Any, place: str, module: str, short: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """An object as Keras 3 serializes it, under its class's name in the `table`, or that of which it is `short`."""
+    """An object as Keras 3 serializes it, under its class's name in the `table`, or that of which it is `short`.
+
+    Raises `KerasFileError` for one that is not in the table.
+    """
     name, config = named_object(value, place)
-    name = (short or {}).get(name, name)
-    class_name = {plain(key): key for key in table}[plain(name)]
+    names = {plain(key): key for key in table} | {plain(key): whole for key, whole in (short or {}).items()}
+    if plain(name) not in names:
+        config.fail(f"is not one that jconv has: {', '.join(table)}")
     # Keras 2 writes names of null, which Keras 3 does not take.
     options = {key: option for key, option in config.values.items() if key != "name" or option is not None}
-    return {"module": module, "class_name": class_name, "config": options, "registered_name": None}
+    return {"module": module, "class_name": names[plain(name)], "config": options, "registered_name": None}
 
 
 def plain(name: str) -> str:

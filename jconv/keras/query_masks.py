@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,13 @@ from ..layers.operation import Input
 from ..model import Model, Node
 
 
-def as_attention_masks(model: Model, shapes: Mapping[str, Any]) -> Model:
-    """The model, on values of these `shapes`, with each mask of queries joined to an attention mask."""
+def as_attention_masks(model: Model, shapes: Mapping[str, Any], names: Collection[str]) -> Model:
+    """The model, on values of these `shapes`, with the masks of queries of the nodes `names` in attention masks."""
     nodes: list[Node] = []
     # Calls of one layer must read the same.
-    masked = {node.key for node in model.nodes if _masks_queries(node.layer)}
-    plain = {node.key for node in model.nodes if not _masks_queries(node.layer)}
+    others = {node.key for node in model.nodes if node.name not in names or not _masks_queries(node.layer)}
     for node in model.nodes:
-        nodes += _rewritten(node, shapes) if node.key in masked - plain else [node]
+        nodes += [node] if node.key in others else _rewritten(node, shapes)
     return replace(model, nodes=tuple(nodes))
 
 

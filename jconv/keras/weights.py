@@ -51,8 +51,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
             copies = copies_of(part.layer, part.kind)
             paths = names_to_paths(list(shapes), folders_of(part.layer, part.kind), copies)
         for name, path in paths.items():
-            # Those of GroupQueryAttention still begin as Keras 2 wrote the others.
-            whole = _new_path(f"{part.folder}/{path}")
+            whole = f"{part.folder}/{path}"
             used.add(whole)
             found[name] = arrays.read(renamed.get(whole, whole))
         place(part, found, shapes, params, state)
@@ -133,7 +132,8 @@ def wanted(part: Part) -> dict[str, tuple[int, ...]]:
 
 def _new_path(path: str) -> str:
     """A path as Keras 3 has it, of one that Keras 2 wrote in an archive."""
-    return re.sub(r"/_(\w+_dense)/", r"/\1/", path.replace(OLD_LAYERS, "layers"))
+    new = path.replace(OLD_LAYERS, "layers")
+    return re.sub(r"(/multi_head_attention(?:_\d+)?/)_(query|key|value|output)_dense/", r"\1\2_dense/", new)
 
 
 def _is_below(path: str, folders: set[str]) -> bool:

@@ -6,26 +6,25 @@ Layers that share arrays are one Keras layer called several times; operations be
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..layers import Activation, ChannelsFirst, Embedding, InDtype, Layer, Masking, Operation, Pick
+from ..layers import Activation, ChannelsFirst, InDtype, Layer, Masking, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
-from ..layers.nesting import core, with_options
+from ..layers.nesting import core
 from ..layers.operation import Input
 from ..layers.transparent import Transparent
 from ..model import Model, Node
 from .errors import KerasFileError
 from .graph import build
-from .implicit_masks import MERGING, differing, has_masks, merges_masks
+from .implicit_masks import differing, has_masks, merges_masks
 from .kinds import KINDS
 from .kinds.operations import write_operation
 from .nested import Nested
 from .order import keras_order
 from .parts import Part, folder_name
 from .query_masks import as_attention_masks
-from .unmasked import masked_values, read_unmasked
 from .write_layer import BY_LAYER, entry_of_class, write_layer, write_nested
 from .write_masked import write_masked
 
@@ -47,38 +46,34 @@ def write_model(
     """
     all_shapes = {**shapes, **model.output_shapes(dict(shapes))}
     if not has_masks(model):
-        model = as_attention_masks(model, all_shapes)
-        return _Writer(model, shapes, arrays).written(name)
-    # Layers as long as Keras hands on the masks that the model reads; else operations, of which it hands on none, and
-    # operations between a layer that has a mask and one that is not to have it.
-    differs = None
-    for operations in ((), MERGING, (*MERGING, Masking, Embedding)):
-        if Embedding in operations:
-            model = as_attention_masks(model, all_shapes)
-        writer = _Writer(model, shapes, arrays, operations)
+        every = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
+        return _Writer(every, shapes, arrays).written(name)
+    apart: list[str] = []
+    while True:
+        model = as_attention_masks(model, all_shapes, apart)
+        writer = _Writer(model, shapes, arrays, apart)
         written = writer.written(name)
-        differs = differing(model, build(written.config, {}).model, writer.names)
-        if differs is None:
+        differ = differing(model, build(written.config, {}).model, writer.names)
+        if not differ:
             return written
-    raise KerasFileError(f"node {differs!r}: Keras would hand other masks to it than it has here")
+        if set(differ) <= set(apart):
+            raise KerasFileError(f"node {differ[0]!r}: Keras has no way to give it the masks that it reads here")
+        apart += differ
 
 
 class _Writer:
+    """Writes a model; the nodes `apart` with none of the masks that Keras hands on behind the scenes."""
+
     def __init__(
-        self,
-        model: Model,
-        shapes: Mapping[str, Any],
-        arrays: Mapping[str, Any],
-        operations: tuple[type[Layer], ...] = (),
+        self, model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any], apart: Collection[str] = ()
     ) -> None:
-        self._model, self._arrays, self._operations = model, arrays, operations
+        self._model, self._arrays, self._apart = model, arrays, apart
         self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
         self.names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        self._masked_values = masked_values(model, BY_LAYER) if Embedding in operations else set()
         # Whether Keras will have masks behind the scenes.
         self._masking = any(getattr(core(n.layer), "mask_zero", False) for n in model.nodes) or any(
             isinstance(core(n.layer), Masking) for n in model.nodes
@@ -143,9 +138,12 @@ class _Writer:
         if isinstance(layer, Operation):
             self._operation(node.name, layer, node.inputs)
             return
-        if self._is_in_operations(layer):
+        # No merging layer of Keras has a data_format.
+        if merges_masks(layer) and (node.name in self._apart or _is_channels_first(layer)):
             self._in_operations(node)
             return
+        if node.name in self._apart:
+            node = self._unmasked(node)
         key = node.key
         if key not in self.names:
             self._layer(node)
@@ -154,26 +152,28 @@ class _Writer:
         calls.append(self._call(node, name))
         self._histories[node.name] = [name, len(calls) - 1, 0]
 
-    def _is_in_operations(self, layer: Layer) -> bool:
-        if merges_masks(layer):
-            # No merging layer of Keras has a data_format.
-            return isinstance(core(layer), self._operations) or _is_channels_first(layer)
-        return isinstance(core(layer), Masking) and Masking in self._operations
+    def _unmasked(self, node: Node) -> Node:
+        """The node on inputs that are operations' outputs, which have no mask."""
+        roles = getattr(core(node.layer), "inputs", ())
+        inputs = list(node.inputs)
+        for i, value in enumerate(node.inputs):
+            if not (i < len(roles) and roles[i].endswith("mask")):
+                inputs[i] = f"{value}/unmasked"
+                self._shapes[inputs[i]] = self._shapes[value]
+                if inputs[i] not in self._histories:
+                    self._operation(inputs[i], Operation("multiply", (Input(0), 1)), (value,))
+        return replace(node, inputs=tuple(inputs))
 
     def _layer(self, node: Node) -> None:
         name = self._name(node.key)
-        layer = node.layer
-        if isinstance(core(layer), self._operations) and isinstance(core(layer), Embedding):
-            layer = with_options(layer, mask_zero=False)
-        entry, kind = write_layer(layer, name, self._arrays.get(node.key, {}))
+        entry, kind = write_layer(node.layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
         self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
     def _call(self, node: Node, name: str) -> dict[str, Any]:
-        unmasked = read_unmasked(node, BY_LAYER, self._masked_values)
-        tensors = [self._tensor(self._unmasked(value) if value in unmasked else value) for value in node.inputs]
+        tensors = [self._tensor(value) for value in node.inputs]
         bare = core(node.layer)
         kind = BY_LAYER.get(type(bare))
         roles = getattr(bare, "inputs", None)
@@ -181,9 +181,13 @@ class _Writer:
             # Keras hands these on by itself.
             values = [tensor for tensor, role in zip(tensors, roles, strict=True) if role != "mask"]
             return {"args": [values], "kwargs": {}}
-        options = {}
+        options: dict[str, Any] = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
+            if self._masking and kind.takes_mask:
+                # A call without any options keeps the mask that Keras finds while it loads the file, whatever comes
+                # of it when the model runs.
+                options["mask"] = None
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
@@ -207,14 +211,6 @@ class _Writer:
             else:
                 kwargs[argument] = value
         return {"args": args, "kwargs": kwargs}
-
-    def _unmasked(self, value: str) -> str:
-        """The same value without its mask: what comes from an operation has none."""
-        name = f"{value}/unmasked"
-        if name not in self._histories:
-            self._shapes[name] = self._shapes[value]
-            self._operation(name, Operation("add", (Input(0), 0)), (value,))
-        return name
 
     def _operation(self, value: str, layer: Operation, inputs: tuple[str, ...]) -> None:
         name = self._name(value)

@@ -1,7 +1,4 @@
-"""Layers that mask, and merging layers that read masks, as operations, of which Keras hands on no masks.
-
-Keras's merging layers have no argument for the masks of their inputs.
-"""
+"""Merging layers that read masks, as operations: Keras's layers have no argument for the masks of their inputs."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Masking, Maximum, Minimum, Multiply, Operation
+from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation
 from ..layers.nesting import core
 from ..layers.operation import Input
 
@@ -25,7 +22,7 @@ def write_masked(
     add: Add,
     cast: Callable[[str, str], str],
 ) -> str:
-    """The value of a layer that masks, or merges by masks among its `inputs`, maybe inside others, in operations.
+    """The value of a layer that merges by masks among its `inputs`, maybe inside others, in operations.
 
     `add` puts an operation on values into the config, `cast` gives a value in another type.
     """
@@ -37,10 +34,6 @@ def write_masked(
         return _moved(write_masked(layer.layer, inner, shapes, add, cast), -1, 1, shapes, add)
     if isinstance(layer, Frozen):
         return write_masked(layer.layer, inputs, shapes, add, cast)
-    if isinstance(layer, Masking):
-        differs = add(Operation("not_equal", (Input(0), layer.mask_value)), inputs)
-        counted = add(Operation("any", options=(("axis", -1), ("keepdims", True))), (differs,))
-        return add(Operation("where", (Input(0), Input(1), 0.0)), (counted, *inputs))
     assert isinstance(layer, (Maximum, Minimum, Multiply))
     return _merged(layer, inputs, shapes, add)
 

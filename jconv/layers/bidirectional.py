@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import jax
@@ -202,6 +202,11 @@ class Bidirectional(Layer):
     def window(self) -> Window | None:
         """None: each output has seen the whole length."""
         return None
+
+    def __str__(self) -> str:
+        # A file of Keras has the backward layer in any case.
+        mirrored = self.backward_layer is not None and self.backward_layer == replace(self, backward_layer=None).both[1]
+        return super(Bidirectional, replace(self, backward_layer=None) if mirrored else self).__str__()
 
     @property
     def _cores(self) -> tuple[Recurrent, Recurrent]:

@@ -27,6 +27,7 @@ import atheris
 with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.operations", "zipfile", "json"]):
     import jconv.keras
     from jconv.keras.activity import read_activity
+    from jconv.keras.compiled import options_of, serialized_loss, serialized_optimizer
     from jconv.keras.compiled_loss import read_loss, read_outputs
     from jconv.keras.constraints import read_constraints
     from jconv.keras.container import opened
@@ -134,8 +135,11 @@ def config_target(data: bytes) -> None:
             read_penalty(built.root)
             read_activity(built.root, built.model)
             outputs = read_outputs(config, built.model.outputs)
+            options_of(built.root)
             read_optimizer(compiled.get("optimizer"), "optimizer", read_constraints(built.root))
-            read_loss(compiled.get("loss"), compiled.get("loss_weights"), outputs, "loss")
+            serialized_optimizer(compiled.get("optimizer"), "optimizer", None)
+            loss = read_loss(compiled.get("loss"), compiled.get("loss_weights"), outputs, "loss")
+            [serialized_loss(term.value, "loss") for term in (loss.terms if loss else ())]
     except jconv.keras.KerasFileError as error:
         check_line(error)
 

@@ -1,0 +1,96 @@
+"""A heartbeat detector on an ECG, sample by sample as a monitor gets it, and over the whole recording at once.
+
+`python docs/ecg_stream.py`, with PyWavelets and Matplotlib installed, prints how far the two are apart and draws
+`ecg_stream.png` beside this file. The signal is PyWavelets's: 1,024 samples at 360 Hz. The detector is that of Pan and
+Tompkins (IEEE Transactions on Biomedical Engineering 32(3), 1985): a band of 5 to 15 Hz, a derivative, a square and a
+moving mean; all of it is convolutions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv import Model, sequential
+from jconv.layers import Activation, Conv1D
+
+RATE = 360  # samples a second
+BAND = (5.0, 15.0)  # Hz
+TAPS = 121
+MEAN = 54  # samples, 150 ms
+
+
+def detector() -> tuple[Model, dict[str, dict[str, jax.Array]]]:
+    """The network and its arrays, all of which are known."""
+    names = ["band", "derivative", "square", "mean"]
+    layers = [
+        Conv1D(1, TAPS, padding="same", use_bias=False),
+        Conv1D(1, 5, padding="same", use_bias=False),
+        Activation(lambda x: x * x),
+        Conv1D(1, MEAN, padding="causal", use_bias=False),
+    ]
+    time = (np.arange(TAPS) - TAPS // 2) / RATE
+    low, high = (2 * edge / RATE * np.sinc(2 * edge * time) for edge in BAND)
+    taps = {"band": (high - low) * np.hamming(TAPS), "derivative": np.array([-1, -2, 0, 2, 1]) * RATE / 8}
+    taps["mean"] = np.full(MEAN, 1 / MEAN)
+    params = {name: {"kernel": jnp.asarray(values[:, None, None], jnp.float32)} for name, values in taps.items()}
+    return sequential(layers, names=names, input_shape=(None, 1)), params
+
+
+def streamed(model: Model, params: dict[str, dict[str, jax.Array]], signal: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The outputs of the signal (length,) a sample at a time, and the number of the sample that each came with."""
+    step = jax.jit(lambda stream, x: model.stream_step(params, {}, stream, x))
+    stream = model.stream_init(params, {}, (1,))
+    outputs, came = [], []
+    for number, sample in enumerate(signal):
+        y, stream = step(stream, sample.reshape(1, 1, 1))
+        outputs += y[0, :, 0].tolist()
+        came += [number] * y.shape[1]
+    left, _ = model.stream_step(params, {}, stream, jnp.zeros((1, 0, 1)), last=True)
+    outputs += left[0, :, 0].tolist()
+    came += [len(signal)] * left.shape[1]
+    return np.array(outputs), came
+
+
+def main() -> None:
+    import pywt
+
+    signal = pywt.data.ecg().astype("float32")
+    signal -= signal.mean()
+    model, params = detector()
+    whole = np.asarray(model.apply(params, {}, signal[None, :, None])[0])[0, :, 0]
+    outputs, came = streamed(model, params, signal)
+    deviation = np.abs(outputs - whole).max() / np.abs(whole).max()
+    late = max(now - number for number, now in enumerate(came))
+    print(f"latency {model.latency} samples, {1e3 * float(model.latency) / RATE:.0f} ms; the latest came {late} late")
+    print(f"streamed and whole differ by {deviation:.1e} of the largest value")
+    draw(signal, whole, outputs, Path(__file__).with_suffix(".png"))
+
+
+def draw(signal: np.ndarray, whole: np.ndarray, outputs: np.ndarray, path: Path) -> None:
+    """The ECG above, and under it the streamed outputs over those of the whole."""
+    import matplotlib.pyplot as plt
+
+    seconds = np.arange(len(signal)) / RATE
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")
+    above.plot(seconds, signal, color="0.2", linewidth=1)
+    above.set_ylabel("ECG")
+    below.plot(seconds, whole, color="tab:orange", linewidth=4, alpha=0.5, label="whole recording at once")
+    below.plot(seconds, outputs, color="tab:blue", linewidth=1, label="streamed, sample by sample")
+    below.set_ylabel("detector")
+    below.set_xlabel("seconds")
+    below.set_ylim(top=1.5 * whole.max())
+    below.legend(loc="upper right", ncols=2, frameon=False)
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_yticks([])
+        axes.margins(x=0)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
