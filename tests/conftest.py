@@ -57,6 +57,7 @@ LONG = (
     "test_keras_recurrent",
     "test_keras_small",
     "test_keras_two.py::test_equals_keras",
+    "test_keras_wiring",
     "test_keras_wrappers",
 )
 

@@ -96,6 +96,30 @@ def inner_masks() -> Any:
     return keras.Model(inputs, outputs)
 
 
+def masks_taken_off() -> Any:
+    """An attention takes the masks off what it reads: those see none that Keras calls after it."""
+    q = keras.Input((4,), dtype="int32", name="q")
+    two = inner(lambda x: [kl.MultiHeadAttention(1, 3)(x, x), kl.LSTM(2)(x)])
+    other = inner(lambda x: [kl.LSTM(2)(x), kl.Dense(2)(kl.MultiHeadAttention(1, 3)(x, x))])
+    x = embedded(q)
+    return keras.Model(q, [*two(embedded(q)), *other(embedded(q)), kl.LSTM(2)(x, mask=None), mean(two(x)[0])])
+
+
+def heads_without_masks() -> Any:
+    """Queries whose masks are not handed on in the way back, where a product of masked values is of operations."""
+    q, v, m, _ = inputs = integers()
+
+    def product() -> Any:
+        return kl.Multiply()([embedded(q), embedded(q)])
+
+    outputs = [
+        kl.MultiHeadAttention(2, 3)(product(), embedded(v)),
+        kl.MultiHeadAttention(2, 3, dropout=0.1)(product(), embedded(v, False)),
+        kl.MultiHeadAttention(2, 3)(product(), embedded(q), attention_mask=kl.RepeatVector(4)(m)),
+    ]
+    return keras.Model(inputs, outputs)
+
+
 def unread() -> Any:
     x, y, z = (keras.Input((4,), name=name) for name in "xyz")
     return keras.Model([x, y, z], kl.Dense(2)(y))
@@ -188,6 +212,8 @@ WIRING = {
         heads_masks,
         recurrent_masks,
         inner_masks,
+        masks_taken_off,
+        heads_without_masks,
         unread,
         unread_outputs,
         dicts,

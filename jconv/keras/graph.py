@@ -6,7 +6,7 @@ twice and share their arrays. What belongs to the file's arrays is kept in a tre
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from .kinds.operations import FUNCTIONS, read_operation
 from .layer_call import LayerCaller
 from .limits import Tally
 from .nested import Nested
+from .order import keras_calls, ready_calls
 from .parts import Folders, Part
 from .read_layer import MODELS, entry_of, policy_of, read_layer
 from .values import Values
@@ -186,22 +187,25 @@ class _Graph:
     def _run(
         self, members: dict[str, _Member], values: dict[tuple[str, int], Any], outputs: Any, config: Config
     ) -> None:
-        """Call every layer as soon as what it reads is there."""
+        """Make every call, in Keras's order: an attention takes the masks off what it reads for those after it."""
         for ref in _flat(outputs):
             if ref.layer not in members:
                 config.fail(f"the output {ref.layer!a} does not exist")
-        given = set(values)
-        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
-        readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
-        for member in members.values():
-            for number, call in enumerate(member.calls):
-                needs = {(ref.layer, members[ref.layer].called(ref)) for ref in call.refs()}
-                waiting[member.name, number] = needs - given
-                for need in needs:
-                    readers.setdefault(need, []).append((member.name, number))
-        ready = deque(this for this, needs in waiting.items() if not needs)
-        while ready:
-            name, number = this = ready.popleft()
+        needs = {
+            (member.name, number): [(ref.layer, members[ref.layer].called(ref)) for ref in call.refs()]
+            for member in members.values()
+            for number, call in enumerate(member.calls)
+        }
+        ready = ready_calls(needs, set(values))
+        if len(ready) < len(needs):
+            name = next(this for this in needs if this not in ready)[0]
+            config.fail(f"the layers read each other in a circle, or what does not exist, at {name!a}")
+        known = {**dict.fromkeys(values, ()), **needs}
+        last = [(ref.layer, members[ref.layer].called(ref, output=True)) for ref in _flat(outputs)]
+        order = keras_calls(known, [this for this in last if this in known])
+        # Those that no output needs come at the end: there may be some in files of Keras 2.
+        for this in (this for this in dict.fromkeys([*order, *ready]) if this in needs):
+            name, number = this
             member = members[name]
 
             def value(ref: Ref) -> str:
@@ -215,14 +219,6 @@ class _Graph:
                 values[this] = made if isinstance(made, str) else _flat(made)
             else:
                 member.config.fail("an InputLayer is not called")
-            for reader in readers.get(this, []):
-                waiting[reader].discard(this)
-                if not waiting[reader]:
-                    ready.append(reader)
-            waiting.pop(this)
-        if waiting:
-            name, _ = next(iter(waiting))
-            config.fail(f"the layers read each other in a circle, or what does not exist, at {name!a}")
 
     def _caller(self, entry: Any, part: Part, scope: _Scope) -> _ModelCaller | LayerCaller:
         class_name, name, _, inner = entry_of(entry, part.place)

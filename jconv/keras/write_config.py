@@ -24,6 +24,7 @@ from .kinds.operations import write_operation
 from .nested import Nested
 from .order import keras_order
 from .parts import Part, folder_name
+from .query_masks import as_attention_masks
 from .write_layer import BY_LAYER, entry_of_class, write_layer, write_nested
 from .write_masked import write_masked
 
@@ -43,10 +44,13 @@ def write_model(
 
     Raises `KerasFileError` for a layer that Keras does not have.
     """
+    all_shapes = {**shapes, **model.output_shapes(dict(shapes))}
     if not has_masks(model):
-        return _Writer(model, shapes, arrays).written(name)
+        every = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
+        return _Writer(every, shapes, arrays).written(name)
     apart: list[str] = []
     while True:
+        model = as_attention_masks(model, all_shapes, apart)
         writer = _Writer(model, shapes, arrays, apart)
         written = writer.written(name)
         differ = differing(model, build(written.config, {}).model, writer.names)
@@ -178,9 +182,13 @@ class _Writer:
             # Keras hands these on by itself.
             values = [tensor for tensor, role in zip(tensors, roles, strict=True) if role != "mask"]
             return {"args": [values], "kwargs": {}}
-        options = {}
+        options: dict[str, Any] = {}
         if kind is not None:
             options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
+            if self._masking and kind.takes_mask:
+                # A call without any options keeps the mask that Keras finds while it loads the file, whatever comes
+                # of it when the model runs.
+                options["mask"] = None
         if not roles or kind is None or not isinstance(roles, tuple):
             return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
         given = dict(zip(roles, tensors, strict=True))
