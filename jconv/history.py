@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .slots import put_rows, take_rows
+
 FORMS = ("auto", "shifted", "ring")
 ENDED = "the stream has ended: its last step was taken with last=True; begin another"
 
@@ -294,34 +296,3 @@ def joined(arrays: Sequence[jax.Array], axis: int = -2) -> jax.Array:
     """Arrays (..., length, channels) one after the other along an axis; those of no length are left out."""
     some = [array for array in arrays if array.shape[axis]] or [arrays[0]]
     return some[0] if len(some) == 1 else jnp.concatenate(some, axis=axis)
-
-
-def take_rows(tree: Any, slots: jax.Array | None) -> Any:
-    """The rows of every array that `slots` names, zeros for a slot that is nowhere; all of them for None."""
-    if slots is None:
-        return tree
-    return jax.tree.map(lambda array: array.at[slots].get(mode="fill", fill_value=0), tree)
-
-
-def put_rows(tree: Any, rows: Any, slots: jax.Array | None) -> Any:
-    """`tree` with `rows` where `slots` names them; a slot that is nowhere is passed over. All of them for None."""
-    if slots is None:
-        return rows
-    # The structure, which says how long outputs wait, is that of the rows.
-    leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(rows), strict=True)
-    put = [array.at[slots].set(new.astype(array.dtype), mode="drop") for array, new in leaves]
-    return jax.tree.unflatten(jax.tree.structure(rows), put)
-
-
-def named_slots(slots: Any, rows: int) -> jax.Array:
-    """`slots` (rows,) as int32, a negative one as one that is nowhere.
-
-    Raises `ValueError` for another shape and for numbers that are no integers.
-    """
-    slots = jnp.asarray(slots)
-    if slots.shape != (rows,) or not jnp.issubdtype(slots.dtype, jnp.integer):
-        raise ValueError(
-            f"slots must be an integer for each of the {rows} rows of the chunk, "
-            f"got {slots.dtype} of shape {slots.shape}"
-        )
-    return jnp.where(slots < 0, np.iinfo(np.int32).max, slots).astype(jnp.int32)

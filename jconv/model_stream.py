@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .history import FORMS, Form, Ring, joined, named_slots, put_rows, take_rows
+from .history import FORMS, Form, Ring, joined
 from .layers.base import at
 from .layers.pick import Pick
 from .pace import SAMPLE, Pace
+from .slots import named_slots, put_rows, take_rows
 
 if TYPE_CHECKING:
     from .model import Model, Node

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from .activations import resolve
 from .conv import add_bias, conv1d_transpose
 from .geometry import reach, transposed_geometry
-from .history import ENDED, joined, put_rows, take_rows
+from .history import ENDED, joined
+from .slots import put_rows, take_rows
 
 
 @jax.tree_util.register_dataclass

@@ -24,8 +24,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .history import named_slots, put_rows, take_rows
-
 
 def pool(stream: Any, slots: int) -> Any:
     """A stream of so many slots, each as the one row of `stream`, which was begun with a batch of 1 and `slots=True`.
@@ -68,3 +66,34 @@ def _check_rows(stream: Any, rows: int) -> None:
             raise ValueError(
                 f"stream must have {rows} row and be begun with slots=True, got an array of shape {array.shape}"
             )
+
+
+def take_rows(tree: Any, slots: jax.Array | None) -> Any:
+    """The rows of every array that `slots` names, zeros for a slot that is nowhere; all of them for None."""
+    if slots is None:
+        return tree
+    return jax.tree.map(lambda array: array.at[slots].get(mode="fill", fill_value=0), tree)
+
+
+def put_rows(tree: Any, rows: Any, slots: jax.Array | None) -> Any:
+    """`tree` with `rows` where `slots` names them; a slot that is nowhere is passed over. All of them for None."""
+    if slots is None:
+        return rows
+    # The structure, which says how long outputs wait, is that of the rows.
+    leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(rows), strict=True)
+    put = [array.at[slots].set(new.astype(array.dtype), mode="drop") for array, new in leaves]
+    return jax.tree.unflatten(jax.tree.structure(rows), put)
+
+
+def named_slots(slots: Any, rows: int) -> jax.Array:
+    """`slots` (rows,) as int32, a negative one as one that is nowhere.
+
+    Raises `ValueError` for another shape and for numbers that are no integers.
+    """
+    slots = jnp.asarray(slots)
+    if slots.shape != (rows,) or not jnp.issubdtype(slots.dtype, jnp.integer):
+        raise ValueError(
+            f"slots must be an integer for each of the {rows} rows of the chunk, "
+            f"got {slots.dtype} of shape {slots.shape}"
+        )
+    return jnp.where(slots < 0, np.iinfo(np.int32).max, slots).astype(jnp.int32)

@@ -27,9 +27,10 @@ from . import overlap
 from .checks import check_dtype
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from .geometry import check_positive, pad_amounts
-from .history import Form, Ring, Shifted, Taps, advance, due, named_slots, start
+from .history import Form, Ring, Shifted, Taps, advance, due, start
 from .overlap import Overlap, Tail
 from .pace import Pace, convolution_pace, transposed_pace
+from .slots import named_slots
 
 State = Shifted | Ring | Overlap
 Convolution = Callable[..., jax.Array]
@@ -67,7 +68,7 @@ def init(
     Raises:
       ValueError: for options that mean nothing or cannot be streamed: a `padding_mode` other than `"zeros"`.
 
-    >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal").samples.shape
+    >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal", form="shifted").samples.shape
     (2, 2, 1)
     """
     batch_shape = tuple(batch_shape)

@@ -12,6 +12,7 @@ from .dense import Dense
 from .dot import Dot
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
+from .ends import Cropping1D, UpSampling1D, ZeroPadding1D
 from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from .group_normalization import GroupNormalization
 from .layer_normalization import LayerNormalization, RMSNormalization, UnitNormalization
@@ -33,7 +34,7 @@ from .regularization import (
     SpatialDropout1D,
 )
 from .rescaling import Normalization, Rescaling
-from .shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from .shape import Flatten, Permute, RepeatVector, Reshape
 from .spectral_normalization import SpectralNormalization
 from .time_distributed import TimeDistributed
 from .transparent import Frozen, InDtype

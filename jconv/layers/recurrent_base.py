@@ -16,10 +16,11 @@ import numpy as np
 
 from ..checks import check_dtype
 from ..conv import glorot_uniform
-from ..history import Form, put_rows, take_rows
+from ..history import Form
 from ..pace import SAMPLE, Pace
 from ..placement import vary_alike
 from ..reference import exact
+from ..slots import put_rows, take_rows
 from .activating import activation_shapes, check_activation
 from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
 from .ragged import backwards, moved, present, refused, summary

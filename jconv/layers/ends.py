@@ -1,0 +1,249 @@
+"""Layers that make a sequence longer or shorter: zeros around it, samples off its ends, samples repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import reference
+from ..geometry import check_positive, is_integer
+from ..history import Form, Taps, advance, joined, start
+from ..pace import Pace
+from ..ragged import repeated, shifted
+from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from .ragged import refused
+
+
+def _ends(layer: Layer, name: str) -> None:
+    """Raise `ValueError` unless the layer's field is an int or (low, high), not negative; a list becomes a tuple."""
+    value = getattr(layer, name)
+    if isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(layer, name, value)
+    ends = value if isinstance(value, tuple) else (value,) * 2
+    if len(ends) != 2 or not all(is_integer(end) and end >= 0 for end in ends):
+        raise ValueError(f"{type(layer).__name__}: {name} must be an int or (low, high), not negative, got {value!r}")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Padded:
+    """What a stream of zero padding keeps: whether the zeros at the start have come."""
+
+    begun: bool = field(metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class ZeroPadding1D(Layer):
+    """Keras's `ZeroPadding1D`: zeros before and after; `padding` is a number for both ends, or `(low, high)`.
+
+    Raises `ValueError` for anything else.
+
+    >>> ZeroPadding1D((1, 2)).output_shape((10, 3))
+    (13, 3)
+    """
+
+    padding: int | tuple[int, int] = 1
+
+    def __post_init__(self) -> None:
+        _ends(self, "padding")
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """`(low, high)`."""
+        return self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(length + low + high, channels)`."""
+        length, channels = sequence_shape(self, input_shape)
+        return None if length is None else length + sum(self.ends), channels
+
+    def pace(self) -> Pace:
+        """`low` samples are there before any input."""
+        return Pace(lead=-self.ends[0])
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """Whether the zeros at the start are still to come."""
+        sequence_shape(self, x.shape[1:])
+        return Padded(begun=False)
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The chunk, with zeros before the first and after the last."""
+        ends = 0 if stream.begun else self.ends[0], self.ends[1] if last else 0
+        zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
+        return joined([next(zeros), x, next(zeros)]), Padded(begun=True)
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        if sequences.packed and sum(self.ends):
+            raise refused(self, "of segments, which would become longer, neighbours would overlap")
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, sequences.after(lambda counts: counts + sum(self.ends))
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return reference.pad(x, *self.ends)
+
+
+@dataclass(frozen=True)
+class Cropping1D(Layer):
+    """Keras's `Cropping1D`: samples cut off; `cropping` is a number for both ends, or `(low, high)`.
+
+    Raises `ValueError` for anything else, and for a length of which nothing is left.
+
+    >>> Cropping1D((1, 2)).output_shape((10, 3))
+    (7, 3)
+    """
+
+    cropping: int | tuple[int, int] = 1
+
+    def __post_init__(self) -> None:
+        _ends(self, "cropping")
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """`(low, high)`."""
+        return self.cropping if isinstance(self.cropping, tuple) else (self.cropping, self.cropping)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(length - low - high, channels)`."""
+        length, channels = sequence_shape(self, input_shape)
+        if length is not None and length <= sum(self.ends):
+            raise ValueError(f"Cropping1D: cropping={self.cropping} leaves nothing of a length of {length}")
+        return None if length is None else length - sum(self.ends), channels
+
+    def pace(self) -> Pace:
+        """A sample is there when it is known not to be one of the last."""
+        return Pace(lead=sum(self.ends))
+
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+        """A history of `high` samples."""
+        sequence_shape(self, x.shape[1:])
+        # In order: what is read are samples, not windows.
+        return start(self._taps, x.shape[:-2], x.shape[-1], x.dtype, form._replace(name="shifted"))
+
+    def stream_step(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        stream: Any,
+        x: Any,
+        *,
+        last: bool = False,
+        slots: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The samples `high` before those of the chunk."""
+        ready, stream = advance(stream, x, self._taps, end=0 if last else None, slots=slots)
+        if ready is None:
+            return jnp.zeros((x.shape[0], 0, x.shape[2]), x.dtype), stream
+        return ready.samples[:, : ready.samples.shape[1] - self.ends[1]], stream
+
+    @property
+    def _taps(self) -> Taps:
+        # Windows of which the first sample is read.
+        return Taps(self.ends[1] + 1, early=-self.ends[0])
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        self.check(params, state, x)
+        out = sequences.after(lambda counts: counts - sum(self.ends))
+        y = shifted(jnp.asarray(x), sequences, self.ends[0])
+        y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
+        return out.only(y), dict(state), out
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        low, high = self.ends
+        return jnp.asarray(x)[:, low : x.shape[1] - high]
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        low, high = self.ends
+        return x[:, low : x.shape[1] - high]
+
+
+@dataclass(frozen=True)
+class UpSampling1D(Layer):
+    """Keras's `UpSampling1D`: each sample `size` times. Raises `ValueError` for a `size` below one.
+
+    >>> UpSampling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0]]]))[0].ravel().tolist()
+    [1.0, 1.0, 3.0, 3.0]
+    """
+
+    size: int = 2
+
+    def __post_init__(self) -> None:
+        with speaking_for(self):
+            check_positive("size", self.size)
+
+    def output_shape(self, input_shape: Any) -> Shape:
+        """`(size * length, channels)`."""
+        length, channels = sequence_shape(self, input_shape)
+        return None if length is None else length * self.size, channels
+
+    def on_sequences(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        sequences: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_ragged` by positions; see `Layer`."""
+        if sequences is None:
+            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
+        return y, state, repeated(sequences, self.size)
+
+    def window(self) -> Window | None:
+        """In fractions of an input sample: `2 - 1 / size` and `1 / size`."""
+        return 2 - Fraction(1, self.size), Fraction(1, self.size)
+
+    def pace(self) -> Pace:
+        """`size` samples for each."""
+        return Pace(rate=self.size)
+
+    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+        return jnp.repeat(jnp.asarray(x), self.size, axis=1)
+
+    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+        return np.repeat(x, self.size, axis=1)
