@@ -130,6 +130,13 @@ def test_circles(name: str):
     refused(lambda: made(functional(*CIRCLES[name])), "in a circle, or what does not exist")
 
 
+def with_an_input_that_reads(name: str) -> dict[str, Any]:
+    """A model whose input is called on a layer that reads it."""
+    config = functional(conv())
+    config["config"]["layers"][0]["inbound_nodes"] = [{"args": [tensor(name)], "kwargs": {}}]
+    return config
+
+
 REFERENCES = {
     "unknown_layer": (functional(conv(reads=("x",))), "'x', which does not exist"),
     "unknown_output": (functional(conv(), outputs=[["x", 0, 0]]), "the output 'x' does not exist"),
@@ -151,6 +158,7 @@ REFERENCES = {
         functional(layer("InputLayer", "a", {"batch_shape": [None, 2]}), conv("b", ("a",))),
         "an InputLayer is not called",
     ),
+    "an_input_that_reads_what_is_made_of_it": (with_an_input_that_reads("conv1d"), "an InputLayer is not called"),
     "a_call_without_tensors": (functional(layer("Flatten", "f", reads=[()])), "is called on no tensor"),
     "options_of_keras_2": (
         functional({**conv("a"), "inbound_nodes": [[["in0", 0, 0, ["x"]]]]}),

@@ -191,6 +191,9 @@ class _Graph:
         for ref in _flat(outputs):
             if ref.layer not in members:
                 config.fail(f"the output {ref.layer!a} does not exist")
+        for member in members.values():
+            if member.class_name == "InputLayer" and member.calls:
+                member.config.fail("an InputLayer is not called")
         needs = {
             (member.name, number): [(ref.layer, members[ref.layer].called(ref)) for ref in call.refs()]
             for member in members.values()
@@ -214,11 +217,10 @@ class _Graph:
             call = member.calls[number]
             if member.is_operation:
                 values[this] = self._operation(member, call, value)
-            elif member.caller is not None:
+            else:
+                assert member.caller is not None
                 made = member.caller.call(call, value)
                 values[this] = made if isinstance(made, str) else _flat(made)
-            else:
-                member.config.fail("an InputLayer is not called")
 
     def _caller(self, entry: Any, part: Part, scope: _Scope) -> _ModelCaller | LayerCaller:
         class_name, name, _, inner = entry_of(entry, part.place)
