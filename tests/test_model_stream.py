@@ -54,7 +54,7 @@ def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
             ratio = model.output_ratio if len(model.outputs) == 1 else model.output_ratio[name]  # type: ignore[index]
             y = np.concatenate(found, axis=1) if ratio else found[-1]
             assert y.shape == wanted.shape
-            np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-14 * max(1.0, float(np.abs(wanted).max())) * 10)
+            np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-14 * max(1.0, float(np.abs(wanted).max())))
 
 
 def sequence(length: int = 24, channels: int = 4, seed: int = 1) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jconv
@@ -111,9 +111,37 @@ def test_random_chunks_of_random_geometries(case: dict[str, Any]) -> None:
             whole = convolution(params, x, **options)
         except ValueError:
             return
-        y = streamed(params, x, case["chunks"], flush=case["flush"], begun=case["begun"], **case["options"])
+        how = {"flush": case["flush"], "begun": case["begun"], **case["options"]}
+        y = streamed(params, x, case["chunks"], **how)
         assert y.shape == whole.shape
         np.testing.assert_allclose(y, whole, rtol=0, atol=1e-14 * max(1.0, float(jnp.abs(whole).max())))
+        narrow = jax.tree.map(lambda a: a.astype("float32"), (params, x))
+        y = streamed(*narrow, case["chunks"], **how)
+        np.testing.assert_allclose(
+            y, convolution(*narrow, **options), rtol=0, atol=1e-6 * max(1.0, float(jnp.abs(whole).max()))
+        )
+
+
+@settings(max_examples=4)
+@given(cases())
+def test_gradients_of_random_chunks(case: dict[str, Any]) -> None:
+    with jax.enable_x64(True):
+        convolution = case["options"]["convolution"]
+        params, x = params_of(convolution, case["kernel_size"], case["groups"]), drawn(9, 1, case["length"], 4)
+        options = {name: value for name, value in case["options"].items() if name != "convolution"}
+        try:
+            weights = drawn(6, *convolution(params, x, **options).shape)
+        except ValueError:
+            return
+        how = {"flush": case["flush"], "begun": case["begun"], **case["options"]}
+
+        def loss(params: Any, x: Any) -> jax.Array:
+            return (streamed(params, x, case["chunks"], **how) * weights).sum()
+
+        found = jax.jit(jax.grad(loss, (0, 1)))(params, x)
+        wanted = jax.grad(lambda p, x: (convolution(p, x, **options) * weights).sum(), (0, 1))(params, jnp.asarray(x))
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-14 * max(1.0, float(jnp.abs(b).max())))
 
 
 @pytest.mark.parametrize("form", ["shifted", "ring"])
