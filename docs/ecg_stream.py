@@ -41,11 +41,15 @@ def detector() -> tuple[Model, dict[str, dict[str, jax.Array]]]:
 
 
 def streamed(model: Model, params: dict[str, dict[str, jax.Array]], signal: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The outputs of the signal (length,) a sample at a time, and the number of the sample that each came with."""
+    """The outputs of the signal (length,) a sample at a time, and the number of the sample that each came with.
+
+    Nothing comes of the first `latency` samples, which are read as one chunk: then two programs are compiled in all.
+    """
     step = jax.jit(lambda stream, x: model.stream_step(params, {}, stream, x))
-    stream = model.stream_init(params, {}, (1,))
+    first = int(model.latency)
+    _, stream = step(model.stream_init(params, {}, (1,)), signal[None, :first, None])
     outputs, came = [], []
-    for number, sample in enumerate(signal):
+    for number, sample in enumerate(signal[first:], start=first):
         y, stream = step(stream, sample.reshape(1, 1, 1))
         outputs += y[0, :, 0].tolist()
         came += [number] * y.shape[1]

@@ -47,18 +47,34 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a quarter will do.
 LONG = (
+    "test_algorithms.py::test_random_settings_agree_with_the_reference",
+    "test_bilinear.py::test_transformation_is_that_of_lax",
+    "test_bilinear.py::test_vmap_is_that_of_lax",
+    "test_conv_general_dilated.py::test_random_calls",
+    "test_explain.py::test_every_padding",
     "test_keras_activation.py::test_equals_keras",
+    "test_keras_activity.py::test_the_objective_and_its_gradient",
     "test_keras_attention",
+    "test_keras_meaning.py::test_the_gradients_of_the_other_convolutions",
     "test_keras_multi_head_attention",
     "test_keras_networks",
     "test_keras_normalization",
     "test_keras_operations",
     "test_keras_policies",
     "test_keras_recurrent",
+    "test_keras_saved_training.py::test_keras_goes_on",
     "test_keras_small",
+    "test_keras_streaming",
+    "test_keras_training.py::test_goes_on_as_keras",
     "test_keras_two.py::test_equals_keras",
     "test_keras_wiring",
     "test_keras_wrappers",
+    "test_layers_ragged.py::test_packed_equals_each_alone",
+    "test_layers_ragged.py::test_ragged_equals_each_alone",
+    "test_model_ragged.py::test_equals_each_sequence_alone",
+    "test_model_stream.py::test_layers",
+    "test_ragged.py::test_equals_each_sequence_alone",
+    "test_sharding.py::test_every_layout",
 )
 
 
