@@ -172,9 +172,8 @@ def begin(
             if _timed(node, rates):
                 ratio = next(r for r in (rates[name] for name in node.inputs) if r is not None)
                 own = node.layer.stream_init(*arrays, x, Form(form, max(1, math.ceil(chunk * ratio)), slots))
-            values[node.name] = jax.eval_shape(
-                lambda x, n=node, o=own, a=arrays: _step(n, rates, a, o, x, False, None)[0], x
-            )
+            y = jax.eval_shape(lambda x, n=node, o=own, a=arrays: _step(n, rates, a, o, x, False, None)[0], x)
+        values[node.name] = y if rates[node.name] is None else _of_one_sample(y)
         if own is not None:
             kept[node.name] = own
         if len(node.inputs) > 1 and _timed(node, rates):
@@ -212,6 +211,13 @@ def _shared(model: Model, kept: dict[str, Any]) -> tuple[dict[str, Any], tuple[j
         kept[node.name] = replace(ring, samples=None, head=None, base=base, group=number)
     rings = tuple(joined(arrays) for _, _, arrays in groups)
     return kept, rings, jnp.stack(heads, axis=-1) if heads else None
+
+
+def _of_one_sample(y: Any) -> Any:
+    """The shape of a chunk, or of one beside values so far, with one sample: how many there are at first differs."""
+    if isinstance(y, tuple):
+        return _of_one_sample(y[0]), *y[1:]
+    return jax.ShapeDtypeStruct((y.shape[0], 1, *y.shape[2:]), y.dtype)
 
 
 def _timed(node: Node, rates: Mapping[str, Any]) -> bool:

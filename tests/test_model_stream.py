@@ -197,6 +197,15 @@ def test_branches_wait_for_each_other() -> None:
     assert [None if a is None else a.shape[1] for a in stream.parts.waiting["both"]] == [3, None, 4]
 
 
+def test_branches_that_begin_with_different_numbers_of_samples() -> None:
+    nodes = (
+        Node("padded", jl.ZeroPadding1D((2, 1)), ("x",)),
+        Node("late", jl.Conv1D(4, 3, padding="same"), ("padded",)),
+        Node("both", jl.Add(), ("late", "padded")),
+    )
+    check(Model(nodes, ("x",), ("both",), ((None, 4),)), sequence(), [1, 0, 6, 1])
+
+
 def test_a_u_net() -> None:
     nodes = (
         Node("down", jl.Conv1D(4, 4, stride=2, padding="same"), ("x",)),
