@@ -225,10 +225,6 @@ def _timed(node: Node, rates: Mapping[str, Any]) -> bool:
     return not isinstance(node.layer, Pick) and any(rates[name] is not None for name in node.inputs)
 
 
-def _output(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any) -> Any:
-    return _step(node, rates, arrays, own, x, False, None)[0]
-
-
 def _step(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any, last: bool, slots: Any) -> tuple[Any, Any]:
     if not _timed(node, rates):
         return node.layer.apply(*arrays, x)[0], own

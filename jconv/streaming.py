@@ -67,6 +67,7 @@ def init(
 
     Raises:
       ValueError: for options that mean nothing or cannot be streamed: a `padding_mode` other than `"zeros"`.
+      TypeError: for a `dtype` other than float32, float64, bfloat16 and float16.
 
     >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal", form="shifted").samples.shape
     (2, 2, 1)
@@ -111,6 +112,7 @@ def step(
     Raises:
       ValueError: for arrays that do not fit, for a step after the last, and at the end of a `"same"` convolution whose
         sequence does not fill up the stride, where Keras pads the start by an amount that could not be known.
+      TypeError: for a chunk of another type than those of `init`.
     """
     shape = np.shape(chunk)
     if len(shape) < 2:

@@ -262,9 +262,8 @@ class Recurrent(Layer):
         if named["sequence"].shape[1]:
             (y, *shown), states = steps(x)
         else:
-            y = whole_chunk(lambda x: steps(x)[0][0], x) if self.return_sequences else states[0]
             shown = [self._turned(array) for array in states]
-            y = y if self.return_sequences else self._turned(y)
+            y = whole_chunk(lambda x: steps(x)[0][0], x) if self.return_sequences else shown[0]
         shown = [array.astype(dtype) for array in (y, *shown)]
         return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
