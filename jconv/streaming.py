@@ -74,6 +74,7 @@ def init(
     """
     batch_shape = tuple(batch_shape)
     form_ = Form(form, chunk, slots)
+    check_dtype("dtype", np.empty(0, dtype))
     if convolution is conv1d_transpose:
         _check(convolution, options)
         tail = Tail.of(np.shape(params["kernel"])[0], **_some(options, WHERE_TRANSPOSED))
@@ -81,7 +82,6 @@ def init(
     taps = _taps(convolution, params, options)
     kernel = np.shape(params[KERNELS[convolution]])
     channels = kernel[1] * options.get("groups", 1)
-    check_dtype("dtype", np.empty(0, dtype))
     return start(taps, batch_shape, channels, dtype, form_)
 
 

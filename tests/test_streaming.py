@@ -330,6 +330,12 @@ def test_what_is_refused(call: Callable[[], Any], message: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.conv1d_transpose])
+def test_a_stream_of_integers_is_refused(convolution: Any) -> None:
+    with pytest.raises(TypeError, match="dtype must be float32"):
+        streaming.init(PARAMS, (2,), dtype=int, convolution=convolution)
+
+
 def test_integers_are_refused() -> None:
     with pytest.raises(TypeError, match="chunk must be float32"):
         streaming.step(PARAMS, streaming.init(PARAMS, (2,)), np.ones((2, 1, 4), int))
