@@ -118,16 +118,14 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
     return ys, bars
 
 
-def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True) -> None:
-    """Everything that a file owes, for all branches of a case at once; without the way back unless `back`."""
+def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
+    """Everything that a file owes, for all branches of a case at once."""
     model, labels = model_of(case)
     randomize(model)
-    check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol, back=back)
+    check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol)
 
 
-def check_model(
-    model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4, back: bool = True
-) -> None:
+def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
     """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
     x = drawn(model)
     shapes = [y.shape for y in jax.eval_shape(keras_function(model), x)]
@@ -144,7 +142,7 @@ def check_model(
         _, expected_bars, _ = jconv.keras.load(save(model, Path(folder, "bars.keras")))
         for variable, value in zip(model.trainable_variables, kept, strict=True):
             variable.assign(value)
-        returned = returned_outputs(Path(folder), (ours, params, state), x) if back else expected
+        returned = returned_outputs(Path(folder), (ours, params, state), x)
 
     named = dict(zip(ours.inputs, x, strict=True))
 

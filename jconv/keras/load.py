@@ -60,12 +60,11 @@ def load_weights(
 
     Raises `KerasFileError` for a layer that the file does not have, or has with other arrays.
     """
-    parts = write_model(model, model.named_shapes(input_shape), {}).parts
-    root = Part("", "", os.fspath(path), parts=parts)
+    root = write_model(model, model.named_shapes(input_shape), {}).root
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
-            stored = [part for part in parts if wanted(part)]
+            stored = [part for part in root.leaves() if wanted(part)]
             if set(folders) >= {part.key for part in stored}:
                 for part in stored:
                     part.folder = folders[part.key]
@@ -84,7 +83,7 @@ def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
     trees = read_arrays(built.root, contents)
     params: Tree = {}
     state: Tree = {}
-    for part in root.parts:
+    for part in root.leaves():
         shapes = wanted(part)
         found = {name: array for tree in trees for name, array in tree.get(part.key, {}).items()}
         if set(found) != set(shapes):

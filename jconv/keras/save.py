@@ -59,9 +59,10 @@ def save(
     path = Path(path)
     whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
     written = write_model(model, model.named_shapes(input_shape), whole)
-    arrays = _arrays(written.parts, params, state)
+    root = written.root
+    arrays = _arrays(root.leaves(), params, state)
     # Keras writes each layer's own name beside its arrays.
-    names = {f"{part.folder}/vars": part.name for part in written.parts}
+    names = {f"{part.folder}/vars": part.name for part in root.below()}
     if training is not None and path.suffix == ".keras":
         arrays |= write_training(written, training)
         names |= [optimizer_name(training)]

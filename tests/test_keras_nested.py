@@ -1,0 +1,141 @@
+"""Models in models on the way back: arrays alone fit the real model that the file was of, and the one written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import pytest
+from keras import layers as kl
+from keras_files import deviation, drawn, keras_function, randomize, same, save
+from keras_wiring import inner
+
+import jconv.keras
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+
+def dense(*widths: int, name: str | None = None) -> Any:
+    return keras.Sequential([keras.Input((4, 3)), *(kl.Dense(width) for width in widths)], name=name)
+
+
+def sequential_in_functional() -> Any:
+    x = keras.Input((4, 3), name="x")
+    block = keras.Sequential([keras.Input((4, 3)), kl.Conv1D(3, 2), kl.BatchNormalization(), kl.Dropout(0.5)])
+    # Each of these has a layer of the name that the other one has.
+    other = keras.Sequential([keras.Input((4, 3)), kl.Dense(3, name="same")])
+    another = keras.Sequential([keras.Input((3, 3)), kl.Dense(3, name="same")])
+    return keras.Model(x, kl.Dense(2)(another(block(other(x)))))
+
+
+def functional_in_functional() -> Any:
+    x = keras.Input((4, 3), name="x")
+    # Operations have no folder; the layers' order is by depth, not that in which they are made.
+    block = inner(lambda v: kl.Add()([kl.Dense(3)(v) * 2.0, kl.Dense(3)(kl.Dense(3)(v)) + v]))
+    return keras.Model(x, kl.Dense(2)(block(x)))
+
+
+def functional_in_sequential() -> Any:
+    block = inner(lambda v: kl.LayerNormalization()(kl.Dense(3)(v)) + v)
+    return keras.Sequential([keras.Input((4, 3), name="x"), kl.Dense(3), block, kl.Dense(3), dense(3, 2)])
+
+
+def two_levels() -> Any:
+    x = keras.Input((4, 3), name="x")
+    deepest = dense(3, 3, name="deepest")
+    middle = inner(lambda v: kl.Dense(3)(deepest(v)) + deepest(kl.Dense(3)(v)))
+    return keras.Model(x, kl.Dense(2)(keras.Sequential([keras.Input((4, 3)), middle, kl.Dense(3)])(x)))
+
+
+def called_twice() -> Any:
+    x = keras.Input((4, 3), name="x")
+    shared = kl.Dense(3)
+    block = inner(lambda v: shared(shared(v)) + kl.BatchNormalization()(v))
+    return keras.Model(x, kl.Dense(2)(block(kl.Dense(3)(block(x)))))
+
+
+def several_inputs_and_outputs() -> Any:
+    x, y = keras.Input((4, 3), name="x"), keras.Input((4, 3), name="y")
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    first, second = kl.Dense(2), kl.Dense(2)
+    # The outputs are not in the order in which the layers are made.
+    block = keras.Model([b, a], [second(b - a), first(a), kl.Dense(2)(b)])
+    one, two, three = block([x, y])
+    _, again, _ = block([y, y])
+    return keras.Model([x, y], [kl.Dense(2)(one), two, again, three])
+
+
+def the_outputs_of_models() -> Any:
+    """Of a Functional model Keras counts the call that made it among those of outputs, of a Sequential one not."""
+    x = keras.Input((4, 3), name="x")
+    first, second = inner(kl.Dense(3)), dense(3)
+    return keras.Model(x, [first(x), second(x), first(second(x)), second(first(x))])
+
+
+def recurrent() -> Any:
+    """A layer with several outputs in a model, one that is not read, and an output that is the input."""
+    x = keras.Input((4, 3), name="x")
+
+    def states(v: Any) -> list[Any]:
+        y, h, _ = kl.LSTM(3, return_sequences=True, return_state=True)(v)
+        return [y, h, v]
+
+    y, h, same = inner(states)(x)
+    return keras.Model(x, [kl.Bidirectional(kl.GRU(2))(y, mask=None), h, kl.Dense(1)(same)])
+
+
+def tokens() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
+
+
+MODELS = {
+    function.__name__: function
+    for function in (
+        sequential_in_functional,
+        functional_in_functional,
+        functional_in_sequential,
+        two_levels,
+        called_twice,
+        several_inputs_and_outputs,
+        the_outputs_of_models,
+        recurrent,
+        tokens,
+    )
+}
+
+
+def outputs(model: Any, x: list[Any]) -> list[Any]:
+    return jax.jit(keras_function(model))(x)
+
+
+def check_fits(model: Any, path: Path, x: list[Any], expected: list[Any]) -> None:
+    """Another draw of the model's weights gives what is expected once it has loaded the file."""
+    randomize(model, seed=7)
+    model.load_weights(path)
+    for have, want in zip(outputs(model, x), expected, strict=True):
+        assert deviation(have, want) < 1e-5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
+    keras.utils.clear_session()
+    model = MODELS[name]()
+    randomize(model)
+    x = drawn(model)
+    expected = outputs(model, x)
+    ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    jconv.keras.save(tmp_path / "b.weights.h5", *ours)
+    jconv.keras.save(tmp_path / "b.keras", *ours)
+    check_fits(model, tmp_path / "b.weights.h5", x, expected)
+    written = keras.models.load_model(tmp_path / "b.keras")
+    for have, want in zip(outputs(written, x), expected, strict=True):
+        assert deviation(have, want) < 1e-5
+    check_fits(written, tmp_path / "b.weights.h5", x, expected)
+    # And the written one is read as what it was written of.
+    assert same(jconv.keras.load(tmp_path / "b.keras")[1:], ours[1:])
+    assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
+    jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
+    assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
