@@ -207,5 +207,14 @@ def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
     return jax.jit(keras_function(keras.models.load_model(folder / "back.keras")))(x)
 
 
+def check_fits(model: Any, path: Path) -> None:
+    """A Keras model with other weights has those of before once it has loaded a file of arrays alone."""
+    kept = [np.asarray(weight) for weight in model.weights]
+    randomize(model, seed=7)
+    model.load_weights(path)
+    for weight, want in zip(model.weights, kept, strict=True):
+        np.testing.assert_array_equal(weight, want, err_msg=weight.path)
+
+
 def _listed(y: Any) -> list[Any]:
     return list(y) if isinstance(y, (list, tuple)) else [y]

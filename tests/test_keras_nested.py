@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import jax
 import keras
 import pytest
 from keras import layers as kl
-from keras_files import deviation, drawn, keras_function, randomize, same, save
-from keras_wiring import inner
+from keras_files import check_fits, deviation, drawn, keras_function, randomize, same, save, save_weights
+from keras_wiring import WIRING, inner
 
 import jconv.keras
 
@@ -111,14 +112,6 @@ def outputs(model: Any, x: list[Any]) -> list[Any]:
     return jax.jit(keras_function(model))(x)
 
 
-def check_fits(model: Any, path: Path, x: list[Any], expected: list[Any]) -> None:
-    """Another draw of the model's weights gives what is expected once it has loaded the file."""
-    randomize(model, seed=7)
-    model.load_weights(path)
-    for have, want in zip(outputs(model, x), expected, strict=True):
-        assert deviation(have, want) < 1e-5
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
@@ -129,13 +122,45 @@ def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
     jconv.keras.save(tmp_path / "b.weights.h5", *ours)
     jconv.keras.save(tmp_path / "b.keras", *ours)
-    check_fits(model, tmp_path / "b.weights.h5", x, expected)
+    check_fits(model, tmp_path / "b.weights.h5")
     written = keras.models.load_model(tmp_path / "b.keras")
     for have, want in zip(outputs(written, x), expected, strict=True):
         assert deviation(have, want) < 1e-5
-    check_fits(written, tmp_path / "b.weights.h5", x, expected)
+    check_fits(written, tmp_path / "b.weights.h5")
     # And the written one is read as what it was written of.
     assert same(jconv.keras.load(tmp_path / "b.keras")[1:], ours[1:])
     assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
     jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
     assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
+
+
+def test_layers_that_two_models_share(tmp_path: Path) -> None:
+    """Keras stores their arrays once; here each model has its own, which go back while they are equal."""
+    keras.utils.clear_session()
+    model = WIRING["shared"]()
+    randomize(model)
+    ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    path = save_weights(model, tmp_path / "a.weights.h5")
+    assert same(jconv.keras.load_weights(path, ours), (params, state))
+    jconv.keras.save(tmp_path / "b.weights.h5", ours, params, state)
+    check_fits(model, tmp_path / "b.weights.h5")
+    one, other = (key for key in params if key.endswith("/dense"))
+    assert same(params[one], params[other])
+    apart = {**params, other: {name: array + 1 for name, array in params[other].items()}}
+    with pytest.raises(jconv.keras.KerasFileError, match=f"^node '{other}': .* is that of '{one}' too.*must be equal"):
+        jconv.keras.save(tmp_path / "c.weights.h5", ours, apart, state)
+
+
+def test_a_model_that_is_not_what_was_loaded_is_written_flat(tmp_path: Path) -> None:
+    model = MODELS["called_twice"]()
+    ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    # The second call has a layer less.
+    last = next(node for node in ours.nodes if node.name == ours.outputs[0])
+    gone = next(node for node in ours.nodes if node.name == last.inputs[0])
+    nodes = tuple(replace(n, inputs=gone.inputs[:1]) if n is last else n for n in ours.nodes if n is not gone)
+    used = {value for node in nodes for value in node.inputs} | set(ours.outputs)
+    changed = replace(ours, nodes=tuple(node for node in nodes if node.name in used))
+    jconv.keras.save(tmp_path / "b.keras", changed, params, state)
+    x = drawn(model)
+    have = outputs(keras.models.load_model(tmp_path / "b.keras"), x)[0]
+    assert deviation(have, changed.apply(params, state, x[0])[0]) < 1e-5

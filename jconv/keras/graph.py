@@ -34,7 +34,7 @@ SEQUENTIAL = "Sequential"
 class Built:
     """A graph that is complete: the model, where its arrays lie, and the positions of its outputs that have a mask."""
 
-    model: Model
+    model: LoadedModel
     root: Part
     masked: tuple[int, ...] = ()
 
@@ -82,7 +82,7 @@ class _Graph:
             return self._sequential(config, scope, given)
         return self._functional(config, scope, given)
 
-    def complete(self, outputs: Any, root: Part) -> Model:
+    def complete(self, outputs: Any, root: Part) -> LoadedModel:
         """The model with these `outputs`. Raises `KerasFileError` where two layers are to have the same arrays."""
         names = self._named_outputs(outputs)
         keys = Counter(leaf.key for leaf in root.leaves())

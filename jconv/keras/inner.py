@@ -155,7 +155,11 @@ def _nested(
         for same in zip(*read, strict=True)
     )
     types = tuple((name, dtype) for name, (_, dtype) in zip(inputs, call.input_layers, strict=False))
-    return LoadedModel(nodes, tuple(inputs), outputs, common, inner, (), call.class_name, types)
+    try:
+        return LoadedModel(nodes, tuple(inputs), outputs, common, inner, (), call.class_name, types)
+    except ValueError:
+        # Some of it is read elsewhere alone.
+        return None
 
 
 def _below(key: str | None, call: InnerCall) -> str | None:

@@ -10,6 +10,7 @@ from ..layers import Layer
 from ..model import Model, Tree
 from .container import Contents, opened
 from .errors import KerasFileError
+from .folders import folders_in, put_in_folders, with_folders
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
 from .older import put_in_new_words
@@ -45,9 +46,11 @@ def load(
     with opened(path, max_bytes) as contents:
         built = read_graph(contents, os.fspath(path), custom_layers or {})
         if weights is None:
-            return built.model, *read_arrays(built.root, contents)
+            trees = read_arrays(built.root, contents)
+            return with_folders(built), *trees
     with opened(weights, max_bytes) as contents:
-        return built.model, *read_arrays(built.root, contents)
+        trees = read_arrays(built.root, contents)
+        return with_folders(built), *trees
 
 
 def load_weights(
@@ -64,10 +67,8 @@ def load_weights(
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
-            stored = [part for part in root.leaves() if wanted(part)]
-            if set(folders) >= {part.key for part in stored}:
-                for part in stored:
-                    part.folder = folders[part.key]
+            if not put_in_folders(root, folders):
+                put_in_folders(root, folders_in(model, contents.arrays.paths()))
         elif contents.config is not None:
             return _by_name(root, contents) or read_arrays(root, contents)
         return read_arrays(root, contents)

@@ -17,6 +17,7 @@ from .compiled_loss import CompiledLoss, read_loss, read_outputs
 from .constraints import Constraint, constrain, read_constraints
 from .container import Contents, opened
 from .errors import KerasFileError, NotCompiledError
+from .folders import with_folders
 from .graph import Built
 from .load import MAX_BYTES, read_arrays, read_graph
 from .optimizer import Rule, read_optimizer
@@ -88,7 +89,7 @@ def load_training(
     losses = {} if own is None else {term.output: serialized_loss(term.value, "loss") for term in own.terms}
     compiled = Compiled(made.serialized, made.why, losses, options_of(built.root))
     return Training(
-        built.model,
+        with_folders(built),
         made.name,
         made.optimizer,
         made.state,
