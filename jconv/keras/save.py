@@ -101,7 +101,7 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
             first = owners.setdefault(place, part.key)
             if place in arrays and arrays[place].tobytes() != array.tobytes():
                 raise KerasFileError(
-                    f"node {part.key!r}: its place in the file, {part.folder!r}, is that of {first!r} too, since they are "
+                    f"node {part.key!r}: its place in the file, {part.folder!r}, is that of {first!r} too, as they are "
                     f"one layer in Keras; their arrays must be equal, and {name} is not"
                 )
             arrays[place] = array
