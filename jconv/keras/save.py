@@ -141,6 +141,14 @@ def _archive(config: Mapping[str, Any], weights: bytes) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
+    try:
+        _replace(path, data)
+    except OSError as error:
+        # It is not the temporary file that the caller knows of.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

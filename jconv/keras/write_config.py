@@ -25,6 +25,7 @@ from .nested import Nested
 from .order import keras_order
 from .parts import Folders, Part
 from .query_masks import as_attention_masks
+from .text import is_unicode
 from .write_call import call_of
 from .write_layer import entry_of_class, write_layer, write_nested
 from .write_masked import write_masked
@@ -257,6 +258,8 @@ class _Writer:
         return {"class_name": "__keras_tensor__", "config": config}
 
     def _name(self, key: str) -> str:
+        if not is_unicode(key) or "\0" in key:
+            raise KerasFileError(f"node {key!a}: the name of a layer in a file must be Unicode without null characters")
         # Keras allows no slash in a name.
         base = name = key.replace("/", "_").replace(":", "_")
         number = 1
