@@ -15,7 +15,11 @@ from keras_wiring import WIRING, inner
 
 import jconv.keras
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = [
+    pytest.mark.usefixtures("quick_compile", "quick_weights"),
+    # Keras says so where a mask ends.
+    pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
+]
 
 
 def dense(*widths: int, name: str | None = None) -> Any:
@@ -92,6 +96,20 @@ def tokens() -> Any:
     return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
 
 
+def masks_within() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    layers = [kl.Embedding(5, 3, mask_zero=True), kl.LSTM(3, return_sequences=True), kl.GRU(2)]
+    return keras.Model(x, kl.Dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), *layers])(x)))
+
+
+def masks_that_lead_in_and_out() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    first = keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3, mask_zero=True), kl.Dense(3)])
+    block = inner(lambda v: kl.Add()([kl.GRU(3, return_sequences=True)(v), kl.Dense(3)(v)]))
+    y = block(block(first(x)))
+    return keras.Model(x, [kl.LSTM(2)(y, mask=None), kl.Dense(2)(inner(kl.GRU(2))(y))])
+
+
 MODELS = {
     function.__name__: function
     for function in (
@@ -104,6 +122,8 @@ MODELS = {
         the_outputs_of_models,
         recurrent,
         tokens,
+        masks_within,
+        masks_that_lead_in_and_out,
     )
 }
 
@@ -132,6 +152,23 @@ def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
     jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
     assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
+
+
+def test_a_mask_that_a_call_says_does_not_keep_other_models_from_being_written(tmp_path: Path) -> None:
+    keras.utils.clear_session()
+    x = keras.Input((4,), dtype="int32", name="x")
+    y = kl.Embedding(5, 3, mask_zero=True)(x)
+    model = keras.Model(x, dense(2, name="whole")(inner(kl.LSTM(3, return_sequences=True))(y, mask=x != 1)))
+    randomize(model)
+    drawn_x = drawn(model)
+    expected = outputs(model, drawn_x)
+    ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    jconv.keras.save(tmp_path / "b.keras", *ours)
+    written = keras.models.load_model(tmp_path / "b.keras")
+    assert isinstance(written.get_layer("whole"), keras.Sequential)
+    assert deviation(outputs(written, drawn_x)[0], expected[0]) < 1e-5
+    jconv.keras.save(tmp_path / "b.weights.h5", *ours)
+    check_fits(model, tmp_path / "b.weights.h5")
 
 
 def test_layers_that_two_models_share(tmp_path: Path) -> None:

@@ -70,12 +70,10 @@ def folded(model: Model, shapes: Mapping[str, Any]) -> Model:
     """
     calls = _outermost(getattr(model, "inner", ()))
     groups: dict[str, list[Node]] = {name: [] for name in calls}
-    owners: dict[str, str] = {}
+    owners = owners_of(model)
     for node in model.nodes:
-        owner = next((above for above in _above(node.name) if above in groups), "")
-        if owner:
-            groups[owner].append(node)
-            owners[node.name] = owner
+        if node.name in owners:
+            groups[owners[node.name]].append(node)
     # What is read of each from elsewhere.
     given = {value for n in model.nodes for value in n.inputs if owners.get(value) != owners.get(n.name)}
     given |= set(model.outputs)
@@ -98,6 +96,13 @@ def folded(model: Model, shapes: Mapping[str, Any]) -> Model:
     except ValueError:
         # The nodes between two of a model read the one and are read by the other.
         return model
+
+
+def owners_of(model: Model) -> dict[str, str]:
+    """By the name of each node that is in an inner model, the name of the outermost call that it is in."""
+    calls = _outermost(getattr(model, "inner", ()))
+    found = ((node.name, next((above for above in _above(node.name) if above in calls), None)) for node in model.nodes)
+    return {name: owner for name, owner in found if owner is not None}
 
 
 def _outermost(calls: Sequence[InnerCall]) -> dict[str, InnerCall]:

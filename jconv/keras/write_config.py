@@ -17,6 +17,7 @@ from ..layers.transparent import Transparent
 from ..model import Model, Node
 from .errors import KerasFileError
 from .graph import SEQUENTIAL, build
+from .handed_on import computes_the_same, without_handed_on
 from .implicit_masks import differing, has_masks, merges_masks
 from .inner import LoadedModel, folded
 from .integers import reads_integers
@@ -53,11 +54,12 @@ def write_model(
     if not has_masks(model):
         every = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
         return _Writer(folded(every, all_shapes), shapes, arrays).written(name)
-    whole = folded(model, all_shapes)
-    if whole is not model:
-        written = _Writer(whole, shapes, arrays, masking=_makes_masks(model)).written(name)
-        if not differing(model, build(written.config, {}).model, written.names):
-            return written
+    for flat in (without_handed_on(model), model):
+        whole = flat and folded(flat, all_shapes)
+        if whole and whole is not flat:
+            written = _Writer(whole, shapes, arrays, masking=True).written(name)
+            if computes_the_same(model, build(written.config, {}).model, written.names):
+                return written
     apart: list[str] = []
     while True:
         model = as_attention_masks(model, all_shapes, apart)
