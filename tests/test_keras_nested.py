@@ -91,6 +91,13 @@ def recurrent() -> Any:
     return keras.Model(x, [kl.Bidirectional(kl.GRU(2))(y, mask=None), h, kl.Dense(1)(same)])
 
 
+def an_input_that_nothing_reads() -> Any:
+    x = keras.Input((4, 3), name="x")
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    first, _ = keras.Model([a, b], [kl.Activation("tanh")(a), kl.Activation("relu")(b)])([x, kl.Activation("elu")(x)])
+    return keras.Model(x, kl.Dense(2)(first))
+
+
 def tokens() -> Any:
     x = keras.Input((4,), dtype="int32", name="x")
     return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
@@ -121,6 +128,7 @@ MODELS = {
         several_inputs_and_outputs,
         the_outputs_of_models,
         recurrent,
+        an_input_that_nothing_reads,
         tokens,
         masks_within,
         masks_that_lead_in_and_out,

@@ -81,6 +81,8 @@ def folded(model: Model, shapes: Mapping[str, Any]) -> Model:
     for call in calls.values():
         if groups[call.name]:
             by_key.setdefault(call.key, []).append(call)
+    # An input of which nothing is needed may be gone.
+    by_key = {key: called for key, called in by_key.items() if all(v in shapes for c in called for v in c.inputs)}
     made: dict[str, Nested] = {}
     for called in by_key.values():
         whole = max(called, key=lambda call: (len(groups[call.name]), len(set(call.inputs))))
