@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .history import FORMS, Form, Ring, joined
+from .history import FORMS, Form, Ring, joined, turned
 from .layers.base import at
 from .layers.pick import Pick
 from .pace import SAMPLE, Pace
@@ -248,6 +248,8 @@ def step(
     parts = stream.parts
     kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
     heads: list[jax.Array] = []
+    in_rings = [own for node in model.nodes if isinstance(own := kept.get(node.name), Ring)]
+    turns = [] if parts.heads is None else turned(in_rings, parts.heads, named)
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
@@ -256,13 +258,14 @@ def step(
                 read, waiting[node.name] = _met(read, waiting[node.name], last, named)
             x = read if node.layer.merges else read[0]
             own = kept.get(node.name)
-            if isinstance(own, Ring):
-                own = replace(own, samples=rings[own.group], head=jnp.asarray(parts.heads)[..., len(heads)])
+            if isinstance(own, Ring) and parts.heads is not None:
+                head, turn = parts.heads[..., len(heads)], turns[len(heads)]
+                own = replace(own, samples=rings[own.group], head=head, turn=turn)
             values[node.name], own = _step(node, rates, arrays, own, x, last, named)
         if isinstance(own, Ring):
             rings[own.group] = own.samples
             heads.append(own.head)
-            own = replace(own, samples=None, head=None)
+            own = replace(own, samples=None, head=None, turn=None)
         if node.name in kept:
             kept[node.name] = own
     outputs = {name: values[name] for name in model.outputs}

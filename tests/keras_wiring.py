@@ -105,6 +105,34 @@ def masks_taken_off() -> Any:
     return keras.Model(q, [*two(embedded(q)), *other(embedded(q)), kl.LSTM(2)(x, mask=None), mean(two(x)[0])])
 
 
+def masks_of_what_changes_nothing() -> Any:
+    """Where nothing is dropped, Dropout gives the array that it got: an attention on one takes both masks off."""
+    q = keras.Input((4,), dtype="int32", name="q")
+    kinds = [
+        kl.Dropout(0.5),
+        kl.SpatialDropout1D(0.5),
+        kl.GaussianDropout(0.5),
+        kl.GaussianNoise(0.5),
+        kl.AlphaDropout(0.5),
+        kl.ActivityRegularization(l2=0.1),
+        kl.Identity(),
+        kl.Activation("linear"),
+        kl.Activation("tanh"),
+    ]
+    outputs = []
+    for kind in kinds:
+        masked = embedded(q)
+        same = kind(masked)
+        outputs.append(kl.Dense(2)(kl.MultiHeadAttention(1, 3)(same, same)))
+        outputs += [mean(masked), mean(same), kl.LSTM(2)(masked, mask=None)]
+    # Of what has another type a layer gets a copy.
+    for kind in (kl.Identity(), kl.Dropout(0.5, dtype="bfloat16")):
+        masked = embedded(q)
+        attended = kl.MultiHeadAttention(1, 3, dtype="bfloat16")(kind(masked), kind(masked))
+        outputs += [kl.Rescaling(0.0)(kl.Dense(2)(attended)), mean(masked)]
+    return keras.Model(q, outputs)
+
+
 def heads_without_masks() -> Any:
     """Queries whose masks are not handed on in the way back, where a product of masked values is of operations."""
     q, v, m, _ = inputs = integers()
@@ -213,6 +241,7 @@ WIRING = {
         recurrent_masks,
         inner_masks,
         masks_taken_off,
+        masks_of_what_changes_nothing,
         heads_without_masks,
         unread,
         unread_outputs,

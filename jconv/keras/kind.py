@@ -98,12 +98,13 @@ class Kind:
 
     With `channels_first`, Keras's layer has a `data_format`; it is not among the `keys`: the layer is read as
     `ChannelsFirst(layer)`. `mask` says how a mask goes on from the layer to its output, `"on"` (Keras's
-    `supports_masking`) or not (`"stop"`), or is a function of the layer that says it, or gives the layer that makes
-    the mask, which as many of its outputs have as `masked_outputs(layer)` says; with `takes_mask` Keras's `call` has a
-    mask argument, and the layer a field `inputs` to which `"mask"` is added. With `takes_masks_off` the values that it
-    read have no mask afterwards. `call` says how the arguments of Keras's `call`, in their order, fill the layer's
-    `inputs`, by default the first argument all of them, or is a function of the layer that says it; `call_options` are
-    arguments that are no arrays, and the fields that they set. `passed_over` are arguments that Keras does not heed.
+    `supports_masking`), `"same"` (outside of training the output is the array that the layer got) or not (`"stop"`),
+    or is a function of the layer that says it, or gives the layer that makes the mask, which as many of its outputs
+    have as `masked_outputs(layer)` says; with `takes_mask` Keras's `call` has a mask argument, and the layer a field
+    `inputs` to which `"mask"` is added. With `takes_masks_off` the arrays that it read have no mask afterwards. `call`
+    says how the arguments of Keras's `call`, in their order, fill the layer's `inputs`, by default the first argument
+    all of them, or is a function of the layer that says it; `call_options` are arguments that are no arrays, and the
+    fields that they set. `passed_over` are arguments that Keras does not heed.
 
     `joins` says what the mask is behind a layer that merges: `"any"`, where all inputs have one, what any of them
     counts; or `"beside"`, along the layer's axis, an input that has none counting whole. With `reads_masks` such a

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..layers import Layer, Operation, Pick
+from ..layers import InDtype, Layer, Operation, Pick
 from ..layers.base import several
 from ..layers.operation import Input
 from ..model import Node
@@ -36,8 +36,11 @@ class Values:
         self._picked: dict[tuple[str, int], str] = {}
         # Of values that are several, how many have the mask.
         self._masked_outputs: dict[str, int] = {}
-        # By the value that it masks: the name of the mask's value, or the layer that makes it and what that reads.
+        # By the array that it masks: the name of the mask's value, or the layer that makes it and what that reads.
         self._masks: dict[str, str | tuple[Layer, str]] = {}
+        # Of values that are the array of an earlier value, that one; and the types in which layers computed values.
+        self._arrays: dict[str, str] = {}
+        self._dtypes: dict[str, str] = {}
         self._made_masks: dict[tuple[Layer, str], str] = {}
 
     def add(self, name: str, layer: Layer, inputs: tuple[str, ...], key: str | None = None, place: str = "") -> str:
@@ -66,6 +69,7 @@ class Values:
             name = self._picked[value, index] = self.add(f"{value}[{index}]", Pick(index), (value,))
             if value in self._masks and index < self._masked_outputs.get(value, 1):
                 self._masks[name] = self._masks[value]
+            self._dtypes[name] = self._dtypes.get(value, "float32")
         return self._picked[value, index]
 
     def add_layer(
@@ -90,24 +94,33 @@ class Values:
         if kind is not None:
             said = kind.mask(read.base) if callable(kind.mask) else kind.mask
             self._masked_outputs[name] = kind.masked_outputs(read.base)
+        dtype = self._dtypes[name] = layer.dtype if isinstance(layer, InDtype) else "float32"
+        # Of a value in another type a layer gets a copy.
+        as_they_are = [value for value in inputs if self._dtypes.get(value, dtype) == dtype]
         if isinstance(said, Layer):
             self._masks[name] = (said, inputs[0])
+        elif said == "same" and as_they_are and not self.older:
+            self._arrays[name] = self._array(inputs[0])
         elif said == "on" and masks:
             if masks[0] is not None:
                 self._masks[name] = masks[0]
-        elif said == "on" and any(value in self._masks for value in inputs):
+        elif said in ("on", "same") and any(self.is_masked(value) for value in inputs):
             values = tuple(v for v, role in zip(inputs, roles, strict=True) if role != "mask") if roles else inputs
             self._hand_on(name, read, values)
         if kind is not None and kind.takes_masks_off and not self.older:
-            for value in inputs:
-                self._masks.pop(value, None)
+            for value in as_they_are:
+                self._masks.pop(self._array(value), None)
         return name
+
+    def _array(self, value: str) -> str:
+        """The first value that is the array which this one is; the masks of the array are theirs."""
+        return self._arrays.get(value, value)
 
     def _hand_on(self, name: str, read: Read, inputs: tuple[str, ...]) -> None:
         joins = read.kind.joins if read.kind is not None else ""
         if not joins:
-            if inputs[0] in self._masks:
-                self._masks[name] = self._masks[inputs[0]]
+            if self.is_masked(inputs[0]):
+                self._masks[name] = self._masks[self._array(inputs[0])]
             return
         masks = [self.mask_of(value) for value in inputs]
         if joins == "beside" and getattr(read.base, "axis", None) in (1, -2):
@@ -151,11 +164,11 @@ class Values:
 
     def is_masked(self, value: str) -> bool:
         """Whether a value has a mask."""
-        return value in self._masks
+        return self._array(value) in self._masks
 
     def mask_of(self, value: str) -> str | None:
         """The value that masks another, put into the graph at its first use; None where there is none."""
-        found = self._masks.get(value)
+        found = self._masks.get(self._array(value))
         if found is None or isinstance(found, str):
             return found
         if found not in self._made_masks:
@@ -165,4 +178,4 @@ class Values:
 
     def set_mask(self, value: str, mask: str) -> None:
         """Let `mask` be the mask of a value."""
-        self._masks[value] = mask
+        self._masks[self._array(value)] = mask

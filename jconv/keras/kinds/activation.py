@@ -27,9 +27,9 @@ KINDS = (
         (Key("activation", "activation", activation),),
         read=_read,
         folders=lambda layer: {} if isinstance(layer, Activation) else {"": "activation"},
-        mask="on",
+        mask=lambda layer: "same" if layer == Activation("linear") else "on",
     ),
-    Kind("Identity", Activation, read=lambda config, read_layer: Activation("linear"), mask="on"),
+    Kind("Identity", Activation, read=lambda config, read_layer: Activation("linear"), mask="same"),
     Kind(
         "ReLU",
         ReLU,

@@ -18,13 +18,16 @@ RATE = Key("rate", "rate", number)
 NOISE_SHAPE = Key("noise_shape", "noise_shape", optional(_sizes), optional(list))
 
 KINDS = (
-    Kind("Dropout", Dropout, (RATE, NOISE_SHAPE), mask="on"),
+    Kind("Dropout", Dropout, (RATE, NOISE_SHAPE), mask="same"),
     # Keras 2 writes the noise_shape that this layer inherits and does not use.
-    Kind("SpatialDropout1D", SpatialDropout1D, (RATE,), mask="on", fixed=(("noise_shape", None),)),
-    Kind("GaussianDropout", GaussianDropout, (RATE,), mask="on"),
-    Kind("GaussianNoise", GaussianNoise, (Key("stddev", "stddev", number),), mask="on"),
-    Kind("AlphaDropout", AlphaDropout, (RATE, NOISE_SHAPE), mask="on"),
+    Kind("SpatialDropout1D", SpatialDropout1D, (RATE,), mask="same", fixed=(("noise_shape", None),)),
+    Kind("GaussianDropout", GaussianDropout, (RATE,), mask="same"),
+    Kind("GaussianNoise", GaussianNoise, (Key("stddev", "stddev", number),), mask="same"),
+    Kind("AlphaDropout", AlphaDropout, (RATE, NOISE_SHAPE), mask="same"),
     Kind(
-        "ActivityRegularization", ActivityRegularization, (Key("l1", "l1", number), Key("l2", "l2", number)), mask="on"
+        "ActivityRegularization",
+        ActivityRegularization,
+        (Key("l1", "l1", number), Key("l2", "l2", number)),
+        mask="same",
     ),
 )
