@@ -174,11 +174,9 @@ def advance(
     """
     length = chunk.shape[-2]
     outputs, wait = due(history.wait, length, taps.stride)
-    after = wait
     if end is not None:
         outputs, _ = due(history.wait, length + end, taps.stride)
-        # Of sessions in slots one ends and others go on.
-        after = wait if slots is not None else None
+    after = wait if end is None else None
     if not (length or outputs):
         return None, replace(history, wait=after)
     chunk = chunk.astype(history.samples.dtype)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .history import FORMS, Form, Ring, joined
+from .history import ENDED, FORMS, Form, Ring, joined
 from .layers.base import at
 from .layers.pick import Pick
 from .pace import SAMPLE, Pace
-from .slots import named_slots, put_rows, take_rows
+from .slots import named_slots, only_named, put_rows, take_rows, uneven
 
 if TYPE_CHECKING:
     from .model import Model, Node
@@ -39,6 +39,7 @@ class Stream:
 
     arrays: tuple[jax.Array, ...]
     structure: Any = field(metadata={"static": True})
+    ended: bool = field(default=False, metadata={"static": True})
 
     @property
     def parts(self) -> Parts:
@@ -110,12 +111,15 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
 def latency(model: Model) -> Fraction:
     """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
     known, rates = paces(model), ratios(model)
-    own = [pace for pace in known.values() if isinstance(pace, Pace)]
-    period = math.lcm(*(pace.ratio.numerator for pace in own), *(r.numerator for r in rates.values() if r is not None))
+    # A value so far trails as the sequences do that it is made of.
+    made_of = {name: {name: rate} for name, rate in rates.items() if rate is not None}
+    for node in model.nodes:
+        made_of.setdefault(node.name, dict(pair for name in node.inputs for pair in made_of[name].items()))
+    sequences = dict(pair for name in model.outputs for pair in made_of[name].items())
     found = []
-    for name in model.outputs:
-        # A value so far trails as what it is made of does.
-        ratio = rates[name] or Fraction(1)
+    for name, ratio in sequences.items():
+        # So many outputs later every layer is again as far between two samples as it was.
+        period = math.lcm(*((rate / ratio).denominator for rate in rates.values() if rate is not None))
         found += [_needed(model, known, name, i) - i / ratio for i in range(period)]
     return max(found)
 
@@ -242,9 +246,16 @@ def step(
     slots: Any = None,
 ) -> tuple[Any, Stream]:
     """See `Model.stream_step`."""
+    if stream.ended:
+        raise ValueError(ENDED)
     values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
     rates = ratios(model)
     named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
+    if named is not None:
+        values = {name: only_named(array, named, stream) for name, array in values.items()}
+    if named is not None and last:
+        # They end by themselves: for the sessions in other slots nothing has happened.
+        return step(model, params, state, take_rows(stream, named), values, last=True)[0], stream
     parts = stream.parts
     kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
     heads: list[jax.Array] = []
@@ -266,8 +277,10 @@ def step(
         if node.name in kept:
             kept[node.name] = own
     outputs = {name: values[name] for name in model.outputs}
-    after = Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None)
-    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, _packed(after)
+    after = _packed(Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
+    if named is not None and after.structure != stream.structure:
+        raise uneven(math.lcm(*(rate.denominator for rate in rates.values() if rate is not None)))
+    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, replace(after, ended=last)
 
 
 def _met(
@@ -297,7 +310,5 @@ def _front(array: jax.Array, length: int) -> jax.Array:
 
 def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax.Array | None:
     if (old is None) != (rest is None) or (old is not None and rest is not None and old.shape[1] != rest.shape[1]):
-        raise ValueError(
-            "with slots as many samples must wait before as after: begin a session by itself and put it in"
-        )
+        raise uneven()
     return None if old is None else put_rows(old, rest, slots)

@@ -259,6 +259,43 @@ def test_an_embedding_reads_numbers() -> None:
     check(model, np.random.default_rng(0).integers(0, 10, (2, 24)), [1, 4, 6])
 
 
+def up(kernel_size: int, stride: int) -> jl.Layer:
+    return jl.Conv1DTranspose(2, kernel_size, stride=stride, padding="same")
+
+
+@pytest.mark.parametrize(
+    ("layers", "latency"),
+    [
+        ([jl.UpSampling1D(3), jl.MaxPooling1D(2, 4), jl.UpSampling1D(2), up(5, 4)], Fraction(1, 3)),
+        ([jl.MaxPooling1D(2, 4), up(3, 3), jl.UpSampling1D(2), up(5, 2)], Fraction(4, 3)),
+        ([jl.MaxPooling1D(3), jl.UpSampling1D(2), jl.GlobalAveragePooling1D()], Fraction(2)),
+    ],
+)
+def test_the_latency_is_the_most_that_an_output_trails(layers: list[jl.Layer], latency: Fraction) -> None:
+    model = sequential(layers, input_shape=(None, 2))
+    assert model.latency == latency
+    # Counted sample by sample, for the sequence that the mean is of.
+    timed = sequential([layer for layer in layers if layer.pace() is not None], input_shape=(None, 2))
+    params, state = timed.init(jax.random.key(0))
+    stream, count, late = timed.stream_init(params, state, (1,)), 0, []
+    for at in range(60):
+        chunk = jax.ShapeDtypeStruct((1, 1, 2), jnp.float32)
+        y, stream = jax.eval_shape(lambda s, x: timed.stream_step(params, state, s, x), stream, chunk)
+        late += [at - (count + i) / timed.output_ratio for i in range(y.shape[1])]
+        count += y.shape[1]
+    assert max(late) == latency
+
+
+@pytest.mark.parametrize("layer", [jl.Conv1D(2, 3, padding="causal"), jl.Dense(2), jl.ZeroPadding1D(1), jl.GRU(2)])
+def test_no_step_follows_the_last(layer: jl.Layer) -> None:
+    model = sequential([layer], input_shape=(None, 4))
+    params, state = model.init(jax.random.key(0))
+    x = jnp.ones((2, 1, 4))
+    _, ended = model.stream_step(params, state, model.stream_init(params, state, (2,)), x, last=True)
+    with pytest.raises(ValueError, match="the stream has ended"):
+        model.stream_step(params, state, ended, x)
+
+
 def test_gradients() -> None:
     with jax.enable_x64(True):
         model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
