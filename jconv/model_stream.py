@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from .history import ENDED, FORMS, Form, Ring, joined
 from .layers.base import at
 from .layers.pick import Pick
+from .length_first import length_first, turned
 from .pace import SAMPLE, Pace
 from .slots import named_slots, only_named, put_rows, take_rows, uneven
 
@@ -93,6 +94,7 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
 
     Raises `ValueError` where a node reads sequences of different ratios.
     """
+    model = length_first(model).model
     known = paces(model)
     found: dict[str, Fraction | None] = {name: Fraction(1) for name in model.inputs}
     for node in model.nodes:
@@ -110,6 +112,7 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
 
 def latency(model: Model) -> Fraction:
     """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
+    model = length_first(model).model
     known, rates = paces(model), ratios(model)
     # A value so far trails as the sequences do that it is made of.
     made_of = {name: {name: rate} for name, rate in rates.items() if rate is not None}
@@ -158,10 +161,13 @@ def begin(
         raise ValueError(f"batch_shape must be the one batch axis of the chunks, (batch,), got {batch_shape}")
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    shapes = model.named_shapes(input_shape)
+    model, last = length_first(model)
     rates = ratios(model)
     values: dict[str, Any] = {}
     dtypes = model.named(dtype, "dtype") if isinstance(dtype, Mapping) else dict.fromkeys(model.inputs, dtype)
-    for name, shape in model.named_shapes(input_shape).items():
+    for name, shape in shapes.items():
+        shape = shape[::-1] if name in last else shape
         if not shape:
             raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
         values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
@@ -249,13 +255,41 @@ def step(
     if stream.ended:
         raise ValueError(ENDED)
     values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
-    rates = ratios(model)
-    named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
-    if named is not None:
+    model, lasts = length_first(model)
+    for name in lasts.intersection(values):
+        if values[name].ndim != 3:
+            raise ValueError(
+                f"input {name!r} takes chunks of shape (batch, channels, samples), got {values[name].shape}"
+            )
+    values = {name: turned(array) if name in lasts else array for name, array in values.items()}
+    if slots is None:
+        outputs, after = _stepped(model, params, state, stream, values, last, None)
+        after = replace(after, ended=last)
+    else:
+        named = named_slots(slots, next(iter(values.values())).shape[0])
         values = {name: only_named(array, named, stream) for name, array in values.items()}
-    if named is not None and last:
+        outputs, after = _stepped_slots(model, params, state, stream, values, last, named)
+    outputs = {name: turned(outputs[name]) if name in lasts else outputs[name] for name in model.outputs}
+    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, after
+
+
+def _stepped_slots(
+    model: Model, params: Tree, state: Tree, pool: Stream, values: Tree, last: bool, named: jax.Array
+) -> tuple[Tree, Stream]:
+    if last:
         # They end by themselves: for the sessions in other slots nothing has happened.
-        return step(model, params, state, take_rows(stream, named), values, last=True)[0], stream
+        return _stepped(model, params, state, take_rows(pool, named), values, True, None)[0], pool
+    outputs, after = _stepped(model, params, state, pool, values, False, named)
+    if after.structure != pool.structure:
+        raise uneven(math.lcm(*(rate.denominator for rate in ratios(model).values() if rate is not None)))
+    return outputs, after
+
+
+def _stepped(
+    model: Model, params: Tree, state: Tree, stream: Stream, given: Tree, last: bool, named: jax.Array | None
+) -> tuple[Tree, Stream]:
+    """The values of all nodes, and the stream with the chunk."""
+    rates, values = ratios(model), dict(given)
     parts = stream.parts
     kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
     heads: list[jax.Array] = []
@@ -276,11 +310,7 @@ def step(
             own = replace(own, samples=None, head=None)
         if node.name in kept:
             kept[node.name] = own
-    outputs = {name: values[name] for name in model.outputs}
-    after = _packed(Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
-    if named is not None and after.structure != stream.structure:
-        raise uneven(math.lcm(*(rate.denominator for rate in rates.values() if rate is not None)))
-    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, replace(after, ended=last)
+    return values, _packed(Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
 
 
 def _met(

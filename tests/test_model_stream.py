@@ -374,7 +374,7 @@ REFUSED = {
     "LSTM": jl.LSTM(3, go_backwards=True),
     "Rescaling": jl.Rescaling(tuple((float(i),) for i in range(24))),
     "x[:, 1:]": jl.Operation("get_item", (Input(0), (Slice(), Slice(1)))),
-    "Conv1D": jl.ChannelsFirst(jl.Conv1D(3, 3)),
+    "softmax": jl.ChannelsFirst(jl.Conv1D(3, 3, activation="softmax")),
 }
 
 
