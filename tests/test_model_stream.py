@@ -322,26 +322,6 @@ def test_a_scan_of_steps() -> None:
     np.testing.assert_allclose(jnp.moveaxis(y, 0, 1), whole, rtol=0, atol=1e-6 * float(jnp.abs(whole).max()))
 
 
-def test_a_stream_over_devices() -> None:
-    mesh = jax.make_mesh((2,), ("batch",), devices=jax.devices()[:2])
-    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
-    layers = [jl.DepthwiseConv1D(3, padding="causal", dilation=5), jl.Conv1D(3, 4, padding="causal"), jl.Conv1D(2, 1)]
-    model = sequential(layers, input_shape=(None, 4))
-    params, state = model.init(jax.random.key(0))
-    x = jnp.asarray(sequence(6), jnp.float32)
-    stream = jax.tree.map(
-        lambda a: jax.device_put(a, rows) if a.ndim > 1 else a, model.stream_init(params, state, (2,))
-    )
-    step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x))
-    outputs = []
-    for at in range(6):
-        y, stream = step(stream, jax.device_put(x[:, at : at + 1], rows))
-        outputs.append(y)
-    whole = model.apply(params, state, x)[0]
-    np.testing.assert_allclose(np.concatenate(outputs, axis=1), whole, rtol=0, atol=1e-6)
-    assert all(a.sharding.is_equivalent_to(rows, a.ndim) for a in stream.arrays if a.ndim > 1)
-
-
 def test_half_types_keep_recurrent_states_in_float32() -> None:
     model = sequential([jl.InDtype(jl.LSTM(3, return_sequences=True), "bfloat16")], input_shape=(None, 4))
     params, state = model.init(jax.random.key(0))
