@@ -45,7 +45,7 @@ def put(pool: Any, stream: Any, slots: Any) -> Any:
     if jax.tree.structure(pool) != jax.tree.structure(stream):
         raise ValueError(
             "stream must keep what the pool keeps and wait for its next outputs as long: begin it as the pool was, and "
-            "step it by itself until its first outputs come"
+            "step it by itself until steps leave its structure as it is"
         )
     shapes = [(a.shape[1:], b.shape[1:]) for a, b in zip(jax.tree.leaves(pool), jax.tree.leaves(stream), strict=True)]
     for wanted, got in shapes:
@@ -98,7 +98,7 @@ def uneven(samples: int = 1) -> ValueError:
     steps = f", and step by multiples of {samples} samples" if samples > 1 else ""
     return ValueError(
         "with slots the next outputs must wait for as many samples before a step as after it: begin a session by "
-        f"itself and put it in when its first outputs come{steps}"
+        f"itself, put it in when steps leave the structure of its stream as it is{steps}"
     )
 
 

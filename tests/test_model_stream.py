@@ -349,7 +349,6 @@ REFUSED = {
     "BatchNormalization": jl.BatchNormalization(axis=1),
     "PReLU": jl.PReLU(),
     "Softmax": jl.Softmax(axis=1),
-    "Permute": jl.Permute((2, 1)),
     "Reshape": jl.Reshape((-1, 2)),
     "LSTM": jl.LSTM(3, go_backwards=True),
     "Rescaling": jl.Rescaling(tuple((float(i),) for i in range(24))),

@@ -41,8 +41,10 @@ BEGIN = 4
 
 
 def drawn(batch: int = 8, length: int = 12) -> tuple[Any, Any, jax.Array]:
-    x = np.random.default_rng(0).normal(size=(batch, length, 3)).astype("float32")
-    return *MODEL.init(jax.random.key(0)), jnp.asarray(x)
+    rng = np.random.default_rng(0)
+    shapes, state = jax.eval_shape(MODEL.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype) * 0.5, shapes)
+    return params, state, jnp.asarray(rng.normal(size=(batch, length, 3)), jnp.float32)
 
 
 def begun(params: Any, state: Any, x: jax.Array, **how: Any) -> Any:
