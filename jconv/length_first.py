@@ -33,7 +33,7 @@ BY_VALUES = (
     jl.ActivityRegularization,
 )
 # These work along `axis`.
-ALONG = (jl.BatchNormalization, jl.LayerNormalization, jl.RMSNormalization, jl.UnitNormalization, jl.Softmax)
+ALONG = (jl.BatchNormalization, jl.LayerNormalization, jl.UnitNormalization, jl.Softmax)
 
 
 class Turned(NamedTuple):

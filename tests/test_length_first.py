@@ -97,6 +97,8 @@ REFUSED = {
     "BatchNormalization": jl.BatchNormalization(axis=2),
     "Concatenate": jl.Concatenate(),
     "LSTM": jl.LSTM(3),
+    # Its scale goes with the last axis whatever its axis is, as in Keras.
+    "RMSNormalization": jl.RMSNormalization(axis=1),
     "Softmax": jl.Softmax(),
     "Flatten": First(jl.Flatten()),
 }

@@ -307,6 +307,14 @@ def test_gradients() -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(jnp.abs(b).max())))
 
 
+def test_samples_that_tie_for_the_greatest_share_its_gradient() -> None:
+    with jax.enable_x64(True):
+        model = sequential([jl.GlobalMaxPooling1D()], input_shape=(None, 2))
+        x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (2, 9, 2)) * 1.5)
+        found = jax.grad(lambda x: streamed(model, {}, {}, x, [1, 2, 1])[-1].sum())(x)
+        np.testing.assert_allclose(found, jax.grad(lambda x: model.apply({}, {}, x)[0].sum())(x), rtol=1e-15)
+
+
 def test_a_scan_of_steps() -> None:
     model = wavenet()
     params, state = model.init(jax.random.key(0))
