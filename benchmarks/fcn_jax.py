@@ -43,14 +43,15 @@ class Loop:
         )
         losses = []
         for _ in range(2):
-            self.learner, (loss, _) = step(self.learner, self.key, *batch)
+            self.learner, (loss, _), _ = step(self.learner, self.key, *batch)
             losses.append(float(loss))
         return losses
 
     def run(self, epochs: int) -> None:
         """See `fcn.Training`."""
         for epoch in range(epochs):
-            self.learner, (loss, _) = self.one_epoch(self.learner, jax.random.fold_in(self.key, epoch), self.x, self.y)
+            key = jax.random.fold_in(self.key, epoch)
+            self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.x, self.y)
             float(loss)  # as the loop's own row does
         jax.block_until_ready(self.learner)
 

@@ -57,7 +57,14 @@ def test_a_network_with_its_optimizer(capsys):
     assert fit.main(["--model", _saved(model), "--data", _series(), "--epochs", "2", "--batch-size", "4"]) == 0
     folder = Path("runs/a-some-0")
     pictures = {"learning_curves.png", "confusion_matrix.png", "class_activation_map.png"}
-    assert _names(folder) == pictures | {"config.json", "metrics.csv", "params.npz", "model.keras", "gradients.json"}
+    assert _names(folder) == pictures | {
+        "checkpoints",
+        "config.json",
+        "metrics.csv",
+        "params.npz",
+        "model.keras",
+        "gradients.json",
+    }
     told = capsys.readouterr().out
     assert "model      some.keras, 44 parameters" in told
     words = "start      its weights; Adam after 3 steps, learning rate 0.01; penalties on 1 array; its loss "
@@ -85,7 +92,7 @@ def test_a_step_is_the_one_that_keras_would_take(name):
     model.train_on_batch(x, y)
     task = finetune.task(_saved(model, name), data, None, True)
     plan = loop.Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)
-    learner, row = next(loop.train(task, plan, loop.start(task, plan, np.float32)))
+    learner, (row,) = next(loop.train(task, plan, loop.Reached(loop.start(task, plan, np.float32), ())))
     loss = model.train_on_batch(x, y)
     _, params, state = jconv.keras.load(_saved(model, name))
     assert row.train_loss == pytest.approx(float(np.asarray(loss)), rel=1e-5)

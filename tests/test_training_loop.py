@@ -41,11 +41,10 @@ def _plan(**changes):
 
 
 def _run(task, plan, dtype=jnp.float32):
-    learner, rows = loop.start(task, plan, dtype), []
-    for epoch in loop.train(task, plan, learner):
-        learner, row = epoch
-        rows.append(row)
-    return learner, rows
+    reached = loop.Reached(loop.start(task, plan, dtype), ())
+    for after in loop.train(task, plan, reached):
+        reached = after
+    return reached
 
 
 def test_it_learns(task):

@@ -24,7 +24,8 @@ def test_a_new_or_empty_folder_is_free(tmp_path):
 def test_an_earlier_run_is_replaced_only_when_asked(tmp_path):
     run_folder.begin(tmp_path / "a", {"model": "fcn"})
     folder = tmp_path / "a"
-    assert _message(folder) == f"{folder} holds an earlier run; choose another --out, or --overwrite to replace it"
+    wanted = "choose another --out, --overwrite to replace it, or --resume to go on"
+    assert _message(folder) == f"{folder} holds an earlier run; {wanted}"
     run_folder.check(folder, overwrite=True)
 
 

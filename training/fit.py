@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -15,21 +15,24 @@ import numpy as np
 
 import jconv
 
-from . import datasets, finetune, interrupt, loop, pretrained, proof, report, run_folder
+from . import datasets, diverged, finetune, interrupt, loop, proof, report, resume, run_folder
 from .errors import UserError
 from .options import Options, parse
-from .tasks import TASKS, Examples, Task, with_loss
+from .tasks import TASKS, Task, with_loss
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-EXTRA = 'the training command needs tqdm and matplotlib; install them with: pip install "jconv[train]"'
+EXTRA = (
+    'the training command needs tqdm, matplotlib and orbax-checkpoint; install them with: pip install "jconv[train]"'
+)
 
 
 class Finished(NamedTuple):
-    """What training left: the last learner and a row an epoch."""
+    """Where training ended, the signal that stopped it, and what is to be said where it diverged."""
 
-    learner: loop.Learner
-    rows: list[loop.Row]
+    reached: loop.Reached
+    signal: signal.Signals | None = None
+    diverged: str | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,43 +52,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Options) -> int:
     began = time.perf_counter()
     _check_extras()
-    run_folder.check(options.out, options.overwrite)
+    begun = run_folder.begun(options.out) if options.resume else None
+    if not options.resume:
+        run_folder.check(options.out, options.overwrite)
     data = datasets.load(options.data)
     task = _task(options, data)
     plan = plan_for(options, task)
-    learner = loop.start(task, plan, jnp.float64 if options.x64 else jnp.float32)
+    learner = loop.start(task, plan, _dtype(options))
     print(report.opening(data, task, options.model, learner.params), flush=True)
-    run_folder.begin(options.out, _config(options, plan, data, task))
+    config = _config(options, plan, data, task)
+    if begun is not None:
+        resume.check(options.out, begun, config, options.allow_changed_data)
+    with run_folder.locked(options.out):
+        if begun is None:
+            run_folder.begin(options.out, config)
+        return _run_in_folder(options, task, plan, learner, began)
 
-    proved = None
+
+def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner, began: float) -> int:
+    from . import results
+
+    worst = None
     if not options.skip_proof:
-        proved = proof.prove(task, learner.params, learner.state, plan.seed)
-        run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
-        print(report.proof_line(proved), flush=True)
-        if proved.failures():
+        worst = _prove(options, task, plan, learner)
+        if worst is None:
             return FAILED
     after_proof = time.perf_counter()
-
-    finished = _train(task, plan, learner)
+    finished = _train(options, task, plan, learner)
     after_training = time.perf_counter()
-    if not math.isfinite(finished.rows[-1].train_loss):
-        run_folder.write_metrics(options.out, finished.rows, task.score_name)
-        epoch = len(finished.rows)
-        print(f"fit: the loss is not finite after epoch {epoch}; try a lower --learning-rate", file=sys.stderr)
-        return FAILED
-    results = _save(options, task, finished)
+    with run_folder.writable(options.out):
+        found = results.save(options.out, task, finished.reached)
     ended = time.perf_counter()
     seconds = {
         "start and proof": after_proof - began,
         "training": after_training - after_proof,
         "saving": ended - after_training,
     }
-    print(report.closing(task, results, proved, seconds, options.out))
-    done = len(finished.rows)
-    if done < plan.epochs:
-        print(f"fit: interrupted after epoch {done} of {plan.epochs}; what there is was saved", flush=True)
-        return INTERRUPTED
+    print(report.closing(task, found, worst, seconds, options.out), flush=True)
+    done = len(finished.reached.rows)
+    if finished.diverged:
+        print(f"fit: {finished.diverged}; try a lower --learning-rate", file=sys.stderr)
+        return FAILED
+    if done < plan.epochs and finished.signal:
+        saved = "what there is was saved, and --resume goes on"
+        print(f"fit: interrupted after epoch {done} of {plan.epochs}; {saved}", flush=True)
+        return interrupt.EXIT_CODES[finished.signal]
     return DONE
+
+
+def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner) -> tuple[str, float] | None:
+    """The worst deviation and what it is of; None, and all is told, where the gradients are not proved."""
+    before = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
+    if before and before.get("passed"):
+        worst = before["worst"]["of"], before["worst"]["deviation"]
+        print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
+        return worst
+    proved = proof.prove(task, learner.params, learner.state, plan.seed)
+    with run_folder.writable(options.out):
+        run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
+    print(report.proof_line(proved), flush=True)
+    return None if proved.failures() else proved.worst()
 
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
@@ -117,58 +143,48 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
         seed=options.seed,
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
+        keep=options.keep,
     )
 
 
-def _train(task: Task, plan: loop.Plan, learner: loop.Learner) -> Finished:
+def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -> Finished:
+    from . import checkpoints
     from .progress import progress
 
-    rows = []
-    with interrupt.noted() as interrupted, progress(plan.epochs, task.score_name) as show:
-        for epoch in loop.train(task, plan, learner):
-            learner, row = epoch
-            rows.append(row)
-            show(row)
-            if interrupted() or not math.isfinite(row.train_loss):
-                break
-    return Finished(learner, rows)
+    folder = options.out / run_folder.CHECKPOINTS
+    with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
+        reached = (kept.restore(start) if options.resume else None) or loop.Reached(start, ())
+        if options.resume:
+            print(f"resumed    after epoch {len(reached.rows)} of {plan.epochs}", flush=True)
+
+        def from_epoch(most: int) -> loop.Reached:
+            start = loop.start(task, plan, _dtype(options))
+            return kept.restore(start, most) or loop.Reached(start, ())
+
+        with progress(plan.epochs, task.score_name, len(reached.rows)) as show:
+            rows = reached.rows
+            try:
+                for after in loop.train(task, plan, reached):
+                    reached, rows = after, after.rows
+                    show(rows[-1])
+                    if interrupted():
+                        break
+                    kept.offer(reached)
+            except loop.Diverged as bad:
+                found = diverged.find(task, plan, bad, from_epoch)
+                return Finished(loop.Reached(found.learner, rows), diverged=found.words)
+        kept.save(reached, wait=True)
+        return Finished(reached, interrupted())
 
 
-def _save(options: Options, task: Task, finished: Finished) -> dict[str, report.Result]:
-    """Write all that training left, and return the loss and score of each part of the data."""
-    from . import pictures
-
-    folder, (params, state, slots) = options.out, finished.learner
-    run_folder.write_metrics(folder, finished.rows, task.score_name)
-    run_folder.write_params(folder, params, state)
-    if task.start:
-        shape = task.train.x.shape[1:]
-        pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
-    parts = {"training": task.train} | ({"test": task.test} if task.test else {})
-    results = {part: _evaluate(task, finished.learner, examples) for part, examples in parts.items()}
-    # The pictures show the test set where there is one.
-    part, examples = list(parts.items())[-1]
-    output = results[part].output
-    drawn = {"learning_curves.png": pictures.learning_curves(finished.rows, task)}
-    if task.classes:
-        drawn["confusion_matrix.png"] = pictures.confusion_matrix(examples.y, output.argmax(-1), task.classes, part)
-        if pictures.has_activation_maps(task):
-            drawn["class_activation_map.png"] = pictures.class_activation_map(task, params, state, examples)
-    else:
-        drawn["predictions.png"] = pictures.predictions(examples, output, part)
-    for name, content in drawn.items():
-        run_folder.write(folder, name, content)
-    return results
-
-
-def _evaluate(task: Task, learner: loop.Learner, examples: Examples) -> report.Result:
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, *loop.on_device(examples, learner))
-    return report.Result(float(loss), float(score), np.asarray(output))
+def _dtype(options: Options) -> Any:
+    return jnp.float64 if options.x64 else jnp.float32
 
 
 def _config(options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task) -> dict[str, Any]:
     mean, deviation = task.scaling
     return {
+        **resume.identity(options, plan, data),
         "data": options.data,
         "model": options.model,
         **({"start": task.start.words} if task.start else {}),
@@ -197,10 +213,11 @@ def _device(kind: str | None) -> Any:
 def _check_extras() -> None:
     try:
         import matplotlib
+        import orbax.checkpoint
         import tqdm
     except ImportError:
         raise UserError(EXTRA) from None
-    del matplotlib, tqdm
+    del matplotlib, orbax, tqdm
 
 
 if __name__ == "__main__":

@@ -1,39 +1,78 @@
-"""Ctrl-C as a question that the training loop asks between two epochs.
+"""Ctrl-C and SIGTERM as a question that the training loop asks between two epochs.
 
-An exception in the middle of a compiled call would lose the arrays that were given to it, and with them the run.
+An exception in the middle of a compiled call would lose the arrays that were given to it, and with them the run. And
+Python runs a handler only when such a call has returned, which may take minutes: so a thread hears the signals as they
+come, tells that the first was heard, and ends the process at the second Ctrl-C.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+# What the shell says of a process that the signal ended.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @contextmanager
-def noted() -> Iterator[Callable[[], bool]]:
-    """Within the block a first Ctrl-C only makes the yielded function return True; a second one raises as usual.
+def noted() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Within the block a first Ctrl-C, or SIGTERM, only shows in what the yielded function returns.
 
-    Outside the main thread, where Python delivers no signals, nothing changes.
+    That is the signal, or None. Another Ctrl-C ends the process at once with exit code 130. Outside the main thread,
+    where Python delivers no signals, nothing changes.
 
     >>> with noted() as interrupted:
     ...     signal.raise_signal(signal.SIGINT)
     ...     interrupted()
-    True
+    <Signals.SIGINT: 2>
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: None
         return
-    seen = []
+    seen: list[signal.Signals] = []
 
     def note(number: int, frame: Any) -> None:
-        seen.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        seen.append(signal.Signals(number))
 
-    before = signal.signal(signal.SIGINT, note)
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    thread = threading.Thread(target=_listen, args=(heard,), daemon=True)
+    before = {number: signal.signal(number, note) for number in EXIT_CODES}
+    former = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    thread.start()
     try:
-        yield lambda: bool(seen)
+        yield lambda: seen[0] if seen else None
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.set_wakeup_fd(former)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        # The thread reads to the end.
+        told.close()
+        thread.join()
+        heard.close()
+
+
+def _listen(heard: socket.socket) -> None:
+    """Read the numbers of the signals as they come, a byte each, until the writing end is closed."""
+    seen: list[int] = []
+    while numbers := heard.recv(64):
+        for number in numbers:
+            if number not in EXIT_CODES:
+                continue
+            seen.append(number)
+            if number == signal.SIGINT and len(seen) > 1:
+                os._exit(EXIT_CODES[signal.SIGINT])
+            if len(seen) == 1:
+                _tell(f"{signal.Signals(number).name}: stopping after this epoch; another Ctrl-C stops at once")
+
+
+def _tell(words: str) -> None:
+    # The terminal may be gone, which is often why the signal came.
+    with suppress(OSError, ValueError):
+        print(f"\nfit: {words}" if sys.stderr.isatty() else f"fit: {words}", file=sys.stderr, flush=True)

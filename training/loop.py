@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from .optimizers import OPTIMIZERS
@@ -22,12 +23,29 @@ from .tasks import Examples, Task
 Tree = dict[str, dict[str, Any]]
 
 
+# A loss is out of bounds above this many times the lowest epoch's, which counts as at least 1.
+EXPLODED = 1e6
+
+
+class Best(NamedTuple):
+    """The learner at the end of the epoch of the lowest mean training loss so far, and that loss."""
+
+    loss: jax.Array
+    params: Tree
+    state: Tree
+    optimizer: Any
+
+
 class Learner(NamedTuple):
-    """What training changes: the model's params and state, and the optimizer's state."""
+    """What training changes: the model's params and state, the optimizer's state, and the best where it is kept.
+
+    Whatever the next epoch depends on belongs in here, since this is what a checkpoint holds.
+    """
 
     params: Tree
     state: Tree
     optimizer: Any
+    best: Best | None = None
 
 
 class Row(NamedTuple):
@@ -41,11 +59,30 @@ class Row(NamedTuple):
     test_score: float | None
 
 
+class Reached(NamedTuple):
+    """Where a run stands after as many epochs as it has rows."""
+
+    learner: Learner
+    rows: tuple[Row, ...]
+
+
+class Diverged(Exception):
+    """A step (both count from 1, the step within its epoch) whose loss is not finite or out of bounds.
+
+    `step` is one more than an epoch has where all losses were good and the params after the last step are not finite.
+    """
+
+    def __init__(self, epoch: int, step: int, loss: float) -> None:
+        super().__init__(f"epoch {epoch}, step {step}: loss {loss}")
+        self.epoch, self.step, self.loss = epoch, step, loss
+
+
 class Plan(NamedTuple):
     """The numbers of a run.
 
     `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
-    evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on.
+    evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
+    "last" or "best", the params of the epoch of the lowest mean training loss.
     """
 
     epochs: int
@@ -54,6 +91,7 @@ class Plan(NamedTuple):
     seed: int
     evaluate_every: int
     optimizer: str = "adam"
+    keep: str = "last"
 
 
 def start(task: Task, plan: Plan, dtype: Any) -> Learner:
@@ -69,8 +107,18 @@ def start(task: Task, plan: Plan, dtype: Any) -> Learner:
         trees = task.start.params, task.start.state
     params, state = jax.tree.map(own, trees)
     if task.start is not None and task.start.goes_on:
-        return Learner(params, state, jax.tree.map(own, task.start.training.state))
-    return Learner(params, state, optimizer(task, plan).init(params))
+        slots = jax.tree.map(own, task.start.training.state)
+    else:
+        slots = optimizer(task, plan).init(params)
+    if plan.keep == "last":
+        return Learner(params, state, slots)
+    copy: Any = jax.tree.map(jnp.copy, (params, state, slots))
+    return Learner(params, state, slots, Best(jnp.array(jnp.inf, dtype), *copy))
+
+
+def kept(learner: Learner) -> Learner:
+    """The learner that the run is for: the best where that is kept, else the last."""
+    return learner if learner.best is None else Learner(*learner.best[1:])
 
 
 def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
@@ -81,29 +129,54 @@ def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
     return fresh if task.start is None else optax.chain(fresh, task.start.training.optimizer)
 
 
-def train(task: Task, plan: Plan, learner: Learner) -> Iterator[tuple[Learner, Row]]:
-    """Epoch after epoch: the learner and its row, the test set evaluated now and then.
+def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
+    """Epoch after epoch until the plan's last: where the run then stands, the test set evaluated now and then.
 
-    The buffers of a learner that was yielded are given back to the next epoch, so keep only the last one.
+    The buffers of a learner that was given or yielded are given back to the next epoch, so keep only the last one.
+    Raises `Diverged` in place of an epoch in which something is not finite or the loss explodes.
     """
+    learner, rows = reached
     x, y = on_device(task.train, learner)
     test = on_device(task.test, learner) if task.test else None
     one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
-    rate, key = _schedule(task, plan), _keys(plan)[1]
-    steps = steps_per_epoch(task, plan)
-    for epoch in range(plan.epochs):
-        learner, (loss, score) = one_epoch(learner, jax.random.fold_in(key, epoch), x, y)
+    rate, steps = _schedule(task, plan), steps_per_epoch(task, plan)
+    for epoch in range(len(rows), plan.epochs):
+        learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), x, y)
+        _check(rows, np.asarray(losses), bool(finite))
         due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
-        tested = evaluate(learner.params, learner.state, *test)[1:] if test and due else (None, None)
-        yield learner, Row(epoch + 1, float(rate(epoch * steps)), float(loss), float(score), *map(_number, tested))
+        params, state = kept(learner)[:2]
+        tested = evaluate(params, state, *test)[1:] if test and due else (None, None)
+        row = Row(epoch + 1, float(rate(epoch * steps)), float(loss), float(score), *map(_number, tested))
+        rows = (*rows, row)
+        yield Reached(learner, rows)
 
 
-def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
-    """`(learner, key, x, y) -> (learner, (loss, score))`, compiled: one pass over x (n, length, channels) in batches.
+def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, Any]]:
+    """`(learner, key, x, y) -> (learner, (loss, score), (losses, finite))`, compiled: a pass over x in batches.
 
-    Examples left over after the last full batch sit this epoch out; the next one draws another order.
+    x is (n, length, channels); loss and score are means over the steps, losses that of each step (steps,), and finite
+    says whether the params and the state of the learner are. Examples left over after the last full batch sit this
+    epoch out; the next one draws another order.
     """
-    steps, rule = steps_per_epoch(task, plan), optimizer(task, plan)
+    step = step_function(task, plan)
+
+    @partial(jax.jit, donate_argnums=0)
+    def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+        order = batches(task, plan, key)
+        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i[0]], y[i[0]], i[1])), learner, order)
+        loss, score = jax.tree.map(jnp.mean, values)
+        if learner.best is not None:
+            now = Best(loss, *learner[:3])
+            lower = loss < learner.best.loss
+            learner = learner._replace(best=jax.tree.map(partial(jnp.where, lower), now, learner.best))
+        return learner, (loss, score), (values[0], _is_finite((learner.params, learner.state)))
+
+    return one_epoch
+
+
+def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
+    """`(learner, (x, y, key)) -> (learner, (loss, score))`: one batch, not compiled."""
+    rule = optimizer(task, plan)
 
     def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         value, (state, output) = task.objective(params, state, x, y, key)
@@ -112,19 +185,24 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple
     def step(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
-        updates, optimizer_state = rule.update(bar, learner.optimizer, learner.params)
+        updates, slots = rule.update(bar, learner.optimizer, learner.params)
         params: Any = optax.apply_updates(learner.params, updates)
-        return Learner(params, state, optimizer_state), (value, score)
+        return learner._replace(params=params, state=state, optimizer=slots), (value, score)
 
-    @partial(jax.jit, donate_argnums=0)
-    def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
-        order = jax.random.permutation(key, len(x))[: steps * plan.batch_size].reshape(steps, -1)
-        # What layers such as dropout draw in each step is of another key than the order.
-        keys = jax.random.split(jax.random.fold_in(key, 0), steps)
-        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i[0]], y[i[0]], i[1])), learner, (order, keys))
-        return learner, jax.tree.map(jnp.mean, values)
+    return step
 
-    return one_epoch
+
+def batches(task: Task, plan: Plan, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The indices of the examples of each step of an epoch (steps, batch), and the steps' keys (steps,)."""
+    steps = steps_per_epoch(task, plan)
+    order = jax.random.permutation(key, len(task.train.x))[: steps * plan.batch_size].reshape(steps, -1)
+    # What layers such as dropout draw in each step is of another key than the order.
+    return order, jax.random.split(jax.random.fold_in(key, 0), steps)
+
+
+def epoch_key(plan: Plan, epoch: int) -> jax.Array:
+    """The key of an epoch, which counts from 0."""
+    return jax.random.fold_in(_keys(plan)[1], epoch)
 
 
 def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
@@ -165,6 +243,24 @@ def _keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
     """The key of the initial params and that of the order of examples."""
     key = jax.random.key(plan.seed)
     return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
+def _check(rows: tuple[Row, ...], losses: Any, finite: bool) -> None:
+    """Raise `Diverged` for the first bad step of the epoch after those of `rows`."""
+    if finite and (losses <= EXPLODED).all():
+        return
+    lowest = min((row.train_loss for row in rows), default=float(losses[0]))
+    bad = ~(losses <= EXPLODED * max(1.0, lowest))
+    if bad.any():
+        step = int(np.argmax(bad))
+        raise Diverged(len(rows) + 1, step + 1, float(losses[step]))
+    if not finite:
+        raise Diverged(len(rows) + 1, len(losses) + 1, float("nan"))
+
+
+def _is_finite(tree: Any) -> jax.Array:
+    arrays = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(a).all() for a in arrays]).all()
 
 
 def _number(value: jax.Array | None) -> float | None:

@@ -51,11 +51,23 @@ models:
 
 the run folder:
   config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures; for a network from
-  a file model.keras, with which Keras goes on.
-  Ctrl-C stops after the epoch and saves what there is.
+  a file model.keras, with which Keras goes on; checkpoints/, the last two and the best.
+  Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
+  --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
 
-exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, 130
-stopped by Ctrl-C."""
+exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, or a folder
+that cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""
+
+
+class Every(NamedTuple):
+    """How often: after this many epochs, or at the end of the epoch when this many seconds have gone by."""
+
+    epochs: int | None = None
+    seconds: float | None = None
+
+
+# Options that the numbers of a run do not depend on.
+FREE = ("out", "overwrite", "resume", "allow_changed_data", "checkpoint_every", "device", "skip_proof")
 
 
 class Options(NamedTuple):
@@ -69,8 +81,12 @@ class Options(NamedTuple):
     optimizer: str | None
     loss: str | None
     seed: int
+    keep: str
     out: Path
     overwrite: bool
+    resume: bool
+    allow_changed_data: bool
+    checkpoint_every: Every
     device: str | None
     x64: bool
     skip_proof: bool
@@ -124,8 +140,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
     add("--loss", choices=LOSSES, help="default cross-entropy or, of a forecast, squared-error; or the file's")
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
-    add("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
+    add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
+    add(
+        "--checkpoint-every",
+        type=_every,
+        default=Every(seconds=10.0),
+        metavar="N|Ns",
+        help="epochs, or seconds as in 60s; default 10s",
+    )
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
@@ -151,6 +178,19 @@ def _whole(least: int) -> Any:
         return value
 
     return convert
+
+
+def _every(text: str) -> Every:
+    try:
+        every = Every(seconds=float(text[:-1])) if text.endswith("s") else Every(epochs=int(text))
+    except ValueError:
+        every = Every(0)
+    number = every.epochs if every.seconds is None else every.seconds
+    if number is None or not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
+        )
+    return every
 
 
 def _rate(text: str) -> float:

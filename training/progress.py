@@ -14,8 +14,8 @@ LINES = 10
 
 
 @contextmanager
-def progress(epochs: int, score_name: str) -> Iterator[Callable[[Row], None]]:
-    """Within the block, the yielded function takes each epoch's row and shows it.
+def progress(epochs: int, score_name: str, done: int = 0) -> Iterator[Callable[[Row], None]]:
+    """Within the block, the yielded function takes the row of each epoch after the `done` ones and shows it.
 
     In a terminal it is a bar with the loss, the score and the time left; where standard error is a file or a pipe,
     a line each tenth of the run.
@@ -23,7 +23,7 @@ def progress(epochs: int, score_name: str) -> Iterator[Callable[[Row], None]]:
     if not sys.stderr.isatty():
         yield lambda row: _line(row, epochs, score_name)
         return
-    with tqdm(total=epochs, desc="training", unit=" epochs", file=sys.stderr, dynamic_ncols=True) as bar:
+    with tqdm(total=epochs, initial=done, desc="training", unit=" epochs", file=sys.stderr, dynamic_ncols=True) as bar:
 
         def show(row: Row) -> None:
             bar.set_postfix_str(_words(row, score_name), refresh=False)

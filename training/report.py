@@ -39,11 +39,11 @@ def proof_line(proof: Proof) -> str:
     if failures:
         lines = [f"gradients  NOT proved, these deviate by more than {THRESHOLD:.0e}:"]
         return "\n".join(lines + [f"           {value:.1e}  {what}" for what, value in failures.items()])
-    return f"gradients  {_worst(proof)}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
+    return f"gradients  {worst_line(proof.worst())}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
 
 
 def closing(
-    task: Task, results: dict[str, Result], proof: Proof | None, seconds: dict[str, float], folder: Path
+    task: Task, results: dict[str, Result], worst: tuple[str, float] | None, seconds: dict[str, float], folder: Path
 ) -> str:
     """The table at the end of a run."""
     score = task.score_name.replace("_", " ")
@@ -58,13 +58,14 @@ def closing(
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
     files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
     lines = [
-        f"gradients  {_worst(proof) if proof else 'not proved: --skip-proof'}",
+        f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}",
         f"seconds    {sum(seconds.values()):.1f} ({parts})",
         f"files      {folder}: {files}",
     ]
     return "\n".join(["", *table, "", *lines])
 
 
-def _worst(proof: Proof) -> str:
-    what, value = proof.worst()
+def worst_line(worst: tuple[str, float]) -> str:
+    """The words for the largest deviation and what it is of."""
+    what, value = worst
     return f"worst relative deviation {value:.1e} ({what})"

@@ -9,12 +9,19 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 from .errors import UserError
 from .loop import Row
@@ -24,6 +31,7 @@ GRADIENTS = "gradients.json"
 METRICS = "metrics.csv"
 PARAMS = "params.npz"
 MODEL = "model.keras"
+CHECKPOINTS = "checkpoints"
 PICTURES = ("learning_curves.png", "confusion_matrix.png", "class_activation_map.png", "predictions.png")
 FILES = (CONFIG, GRADIENTS, METRICS, PARAMS, MODEL, *PICTURES)
 
@@ -42,7 +50,47 @@ def check(folder: Path, overwrite: bool) -> None:
     if not (folder / CONFIG).is_file():
         raise UserError(f"{folder} is not empty and not a run folder, it has no {CONFIG}; choose another --out")
     if not overwrite:
-        raise UserError(f"{folder} holds an earlier run; choose another --out, or --overwrite to replace it")
+        raise UserError(
+            f"{folder} holds an earlier run; choose another --out, --overwrite to replace it, or --resume to go on"
+        )
+
+
+def begun(folder: Path) -> dict[str, Any] | None:
+    """The content of `config.json` of a run to go on with; None where none was begun.
+
+    Raises `UserError` for a folder of something else and for a file that is no JSON.
+    """
+    if not (folder / CONFIG).is_file():
+        check(folder, overwrite=False)
+        return None
+    content = read_json(folder, CONFIG)
+    if content is None:
+        raise UserError(f"{folder / CONFIG}: cannot be read, so the run cannot be resumed; --overwrite begins again")
+    return content
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, and raise `UserError` where another process is at the run in it.
+
+    Where the system has no such locks nothing is held.
+    """
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems cannot lock: any other OSError.
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{folder}: another process is at this run") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def begin(folder: Path, config: dict[str, Any]) -> None:
@@ -50,11 +98,22 @@ def begin(folder: Path, config: dict[str, Any]) -> None:
 
     Raises `UserError` where that is not allowed.
     """
-    try:
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / CHECKPOINTS).exists():
+            shutil.rmtree(folder / CHECKPOINTS)
+        # The one that says that this is a run folder is replaced last.
         for name in FILES:
-            (folder / name).unlink(missing_ok=True)
+            if name != CONFIG:
+                (folder / name).unlink(missing_ok=True)
         write_json(folder, CONFIG, config)
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Within the block, a file that the system does not let be written is a `UserError`."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to: {error.strerror or error}") from None
 
@@ -72,6 +131,14 @@ def write(folder: Path, name: str, content: bytes) -> None:
 def write_json(folder: Path, name: str, content: dict[str, Any]) -> None:
     """Write a JSON file. Numbers that are not finite become text, since JSON has none."""
     write(folder, name, (json.dumps(_plain(content), indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any] | None:
+    """The content of a JSON file, None where there is none or it cannot be read."""
+    try:
+        return json.loads((folder / name).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def write_metrics(folder: Path, rows: Sequence[Row], score_name: str) -> None:

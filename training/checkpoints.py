@@ -1,0 +1,181 @@
+"""Checkpoints of a run, written by Orbax: what it needs to go on bit for bit, in the run folder's `checkpoints`.
+
+A checkpoint is a folder named by the number of epochs done. Orbax writes it under another name, in a thread, and
+renames it, so that it is there whole or not at all; a digest of all it holds finds what was damaged later. The last two
+are kept, since the newest may be damaged, and the one of the lowest training loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from . import fingerprint
+from .errors import UserError
+from .loop import Learner, Reached, Row
+from .options import Every
+
+LAST = 2
+# A checkpoint is put off where they would take more than this share of the time.
+SHARE = 0.01
+
+
+class Checkpoints:
+    """The checkpoints of one run. Made by `opened`, which also closes it."""
+
+    def __init__(self, folder: Path, every: Every) -> None:
+        self.folder, self.every = folder.absolute(), every
+        self._checkpointer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        self._losses: dict[int, float] = {}
+        self._epoch, self._time, self._cost = 0, time.monotonic(), 0.0
+        self._failed = False
+        self._sweep()
+
+    def offer(self, reached: Reached) -> None:
+        """Write a checkpoint, in the background, if one is due."""
+        epochs, seconds = len(reached.rows) - self._epoch, time.monotonic() - self._time
+        if self.every.epochs is not None:
+            due = epochs >= self.every.epochs
+        else:
+            due = seconds >= max(self.every.seconds or 0.0, self._cost / SHARE)
+        if due:
+            self.save(reached)
+
+    def save(self, reached: Reached, wait: bool = False) -> None:
+        """Write a checkpoint, and `wait` until it is there. What goes wrong is told in one line: training goes on."""
+        began = time.monotonic()
+        self._epoch, self._time = len(reached.rows), began
+        try:
+            # First the one before: what went wrong with it in the background shows here.
+            self._checkpointer.wait_until_finished()
+            self._prune()
+            self._write(reached)
+            if wait:
+                self._checkpointer.wait_until_finished()
+                self._prune()
+        except Exception as error:
+            self._fail(error)
+        self._cost = time.monotonic() - began
+
+    def restore(self, start: Learner, most: int | None = None) -> Reached | None:
+        """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
+
+        A damaged checkpoint is named in one line and removed. None where there is none.
+        """
+        for epoch in reversed(self.epochs()):
+            if most is not None and epoch > most:
+                continue
+            try:
+                reached = self._read(epoch, start)
+            except PermissionError as error:
+                raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
+            except Exception as error:
+                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); going back to the one before")
+                shutil.rmtree(self.folder / str(epoch), ignore_errors=True)
+                continue
+            self._epoch = epoch
+            return reached
+        return None
+
+    def epochs(self) -> list[int]:
+        """The epochs of which there are checkpoints, in order."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        try:
+            self._checkpointer.wait_until_finished()
+            self._prune()
+        except Exception as error:
+            self._fail(error)
+        self._checkpointer.close()
+
+    def _write(self, reached: Reached) -> None:
+        # Copies: the next epoch gets the buffers of this learner.
+        learner = jax.tree.map(lambda array: np.array(array), reached.learner)
+        epoch, text = len(reached.rows), json.dumps(reached.rows)
+        path = self.folder / str(epoch)
+        if path.exists():
+            return
+        items: Any = {
+            "learner": ocp.args.StandardSave(learner),
+            "run": ocp.args.JsonSave({"rows": text, "digest": _digest(learner, text)}),
+        }
+        self._checkpointer.save(path, args=ocp.args.Composite(**items))
+        if epoch:
+            self._losses[epoch] = reached.rows[-1].train_loss
+
+    def _read(self, epoch: int, start: Learner) -> Reached:
+        template = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), start)
+        items: Any = {"learner": ocp.args.StandardRestore(template), "run": ocp.args.JsonRestore()}
+        found = self._checkpointer.restore(self.folder / str(epoch), args=ocp.args.Composite(**items))
+        text = found.run["rows"]
+        if found.run["digest"] != _digest(found.learner, text):
+            raise ValueError("its content has changed")
+        rows = tuple(Row(*row) for row in json.loads(text))
+        for row in rows:
+            self._losses[row.epoch] = row.train_loss
+        learner = jax.tree.map(
+            lambda array, like: jax.device_put(array, like.sharding, may_alias=False), found.learner, start
+        )
+        return Reached(learner, rows)
+
+    def _prune(self) -> None:
+        epochs = self.epochs()
+        best = min(epochs, key=lambda epoch: self._losses.get(epoch, np.inf), default=None)
+        for epoch in epochs[:-LAST]:
+            if epoch != best:
+                shutil.rmtree(self.folder / str(epoch))
+
+    def _fail(self, error: Exception) -> None:
+        self._sweep()
+        if not self._failed:
+            tell(f"{self.folder}: a checkpoint could not be written: {_line(error)}; training goes on")
+        self._failed = True
+
+    def _sweep(self) -> None:
+        """Remove what was begun and not finished, as by a process that was killed."""
+        for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
+    """The checkpoints in `folder`, which need not exist; at the end, what is being written is waited for."""
+    checkpoints = Checkpoints(folder, every)
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()
+
+
+def tell(words: str) -> None:
+    """A line on standard error."""
+    print(f"fit: {words}", file=sys.stderr, flush=True)
+
+
+def _digest(learner: Learner, text: str) -> str:
+    return hashlib.sha256((fingerprint.of(learner) + text).encode()).hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    """What went wrong, short: the words of the system where it was the system, as for a full disk."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -1,0 +1,59 @@
+"""Whether a run can be gone on with: the options and the data must be those that it was begun with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import fingerprint, run_folder
+from .datasets import Dataset
+from .errors import UserError
+from .loop import Plan
+from .options import FREE, Options
+
+
+def identity(options: Options, plan: Plan, data: Dataset) -> dict[str, Any]:
+    """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents."""
+    asked = {name: value for name, value in options._asdict().items() if name not in FREE}
+    asked |= {name: value for name, value in plan._asdict().items() if name in asked}
+    model = Path(options.model)
+    prints = {"data": fingerprint.of(data), "model": fingerprint.of_file(model) if model.is_file() else None}
+    return {"options": asked, "fingerprints": prints}
+
+
+def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_changed_data: bool) -> None:
+    """Raise `UserError` where a run begun with one configuration cannot go on with the other.
+
+    Other versions of the packages are only told of: they may round differently.
+    """
+    if not all(key in begun for key in ("options", "fingerprints", "platform", "versions")):
+        raise UserError(f"{folder / run_folder.CONFIG}: is of a run that wrote no checkpoints; --overwrite it")
+    then, now = (dict(side["options"], device=side["platform"]) for side in (begun, config))
+    same_data, same_model = (begun["fingerprints"][of] == config["fingerprints"][of] for of in ("data", "model"))
+    if same_data:
+        # The same content may lie elsewhere.
+        then["data"] = now["data"]
+    names = [name for name in now if then.get(name) != now[name]]
+    if names:
+        was, given = (" ".join(_said(name, side.get(name)) for name in names) for side in (then, now))
+        raise UserError(f"{folder} was begun with {was}, not {given}; --resume needs the same options")
+    if not same_model:
+        raise UserError(f"{now['model']}: the file has changed since {folder} was begun; --overwrite begins again")
+    if not same_data and not allow_changed_data:
+        raise UserError(
+            f"{now['data']}: the data have changed since {folder} was begun; --allow-changed-data goes on with them"
+        )
+    old = [
+        f"{name} {version}" for name, version in begun["versions"].items() if config["versions"].get(name) != version
+    ]
+    if old:
+        words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
+        print(f"fit: {words}", file=sys.stderr)
+
+
+def _said(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return option if value else f"no {option}"
+    return f"no {option}" if value is None else f"{option} {value}"
