@@ -33,7 +33,7 @@ class Trial(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: exit code 0 where every resumed run ended as the one that was never killed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
     parser.add_argument("training", nargs="*", help="options of training.fit after --; default: --epochs 30")

@@ -106,7 +106,11 @@ def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
 
 
 MISTAKES = {
-    ("--data", "gunpont"): "there is no file 'gunpont' and no built-in data set of that name; built in: gunpoint",
+    ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in "
+    "aeon's package: ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
+    "PickupGestureWiimoteZ",
+    ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
+    ("--data", "JapaneseVowels"): "JapaneseVowels: series of unequal length can be read, and not yet trained on",
     ("--data", "none.csv"): "none.csv: no such file",
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
     ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",

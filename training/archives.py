@@ -39,11 +39,11 @@ def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
     parts = {}
     for part in ("train", "test"):
         try:
-            x, y = load_classification(name, split=part, extract_path=folder and str(folder))
+            loaded: Any = load_classification(name, split=part, extract_path=folder and str(folder))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
-        parts[part] = behind(x), [str(label) for label in y]
+        parts[part] = behind(loaded[0]), [str(label) for label in loaded[1]]
     return parts
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +16,10 @@ import numpy as np
 
 import jconv
 
-from . import datasets, diverged, finetune, interrupt, loop, proof, report, resume, run_folder
+from . import datasets, diverged, finetune, interrupt, loop, proof, protocols, report, resume, run_folder
 from .errors import UserError
 from .options import Options, parse
-from .tasks import TASKS, Task, with_loss
+from .tasks import TASKS, Task, classification, with_loss
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -116,6 +117,9 @@ def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner)
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
     named = TASKS.get(options.model)
+    if options.protocol is not None:
+        protocols.numbers(options.protocol, options.model)
+        named = partial(classification, network=options.model, by_series=True)
     if named:
         return with_loss(named(data), options.loss) if options.loss else named(data)
     proved = not options.skip_proof
@@ -133,6 +137,8 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     epochs = options.epochs or epochs
+    if options.protocol is not None:
+        return published_plan(options, task)
     training = task.start.training if task.start and task.start.goes_on else None
     rate = training.learning_rate if training else options.learning_rate or 1e-3
     assert rate is not None
@@ -144,6 +150,23 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
         keep=options.keep,
+    )
+
+
+def published_plan(options: Options, task: Task) -> loop.Plan:
+    """That of the protocol, with the epochs, batch and rate that were given in place of its own."""
+    assert options.protocol is not None
+    own, examples = protocols.numbers(options.protocol, options.model), len(task.train.x)
+    epochs = options.epochs or own.epochs
+    return loop.Plan(
+        epochs=epochs,
+        batch_size=options.batch_size or protocols.batch_size(own, examples),
+        learning_rate=options.learning_rate or 1e-3,
+        seed=options.seed,
+        evaluate_every=-(-epochs // 50),
+        optimizer=options.optimizer or "adam",
+        keep="best",
+        schedule="plateau",
     )
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from optax.contrib import reduce_on_plateau
 
 from .optimizers import OPTIMIZERS
 from .tasks import Examples, Task
@@ -82,7 +83,8 @@ class Plan(NamedTuple):
 
     `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
     evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
-    "last" or "best", the params of the epoch of the lowest mean training loss.
+    "last" or "best", the params of the epoch of the lowest mean training loss. `schedule` is "cosine", half of one to
+    zero, or "plateau": the learning rate is halved after 50 epochs without a lower mean loss, to a tenth at least.
     """
 
     epochs: int
@@ -92,6 +94,7 @@ class Plan(NamedTuple):
     evaluate_every: int
     optimizer: str = "adam"
     keep: str = "last"
+    schedule: str = "cosine"
 
 
 def start(task: Task, plan: Plan, dtype: Any) -> Learner:
@@ -122,11 +125,22 @@ def kept(learner: Learner) -> Learner:
 
 
 def optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
-    """The plan's, its learning rate falling to zero along half a cosine; or the one of the task's file."""
+    """The plan's, its learning rate falling by its schedule; or the one of the task's file."""
     if task.start is not None and task.start.goes_on:
         return task.start.training.optimizer
-    fresh = OPTIMIZERS[plan.optimizer](_schedule(task, plan))
+    if plan.schedule == "plateau":
+        halving = reduce_on_plateau(
+            factor=0.5, patience=50, rtol=0.0, atol=1e-4, min_scale=0.1, accumulation_size=steps_per_epoch(task, plan)
+        )
+        fresh = optax.chain(OPTIMIZERS[plan.optimizer](plan.learning_rate), halving)
+    else:
+        fresh = OPTIMIZERS[plan.optimizer](_schedule(task, plan))
     return fresh if task.start is None else optax.chain(fresh, task.start.training.optimizer)
+
+
+def rate_of(plan: Plan, learner: Learner) -> jax.Array:
+    """The learning rate at which a plan that halves it has arrived."""
+    return plan.learning_rate * learner.optimizer[-1].scale
 
 
 def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
@@ -146,7 +160,8 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
         due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
         params, state = kept(learner)[:2]
         tested = evaluate(params, state, *test)[1:] if test and due else (None, None)
-        row = Row(epoch + 1, float(rate(epoch * steps)), float(loss), float(score), *map(_number, tested))
+        own = rate_of(plan, learner) if plan.schedule == "plateau" else rate(epoch * steps)
+        row = Row(epoch + 1, float(own), float(loss), float(score), *map(_number, tested))
         rows = (*rows, row)
         yield Reached(learner, rows)
 
@@ -176,7 +191,7 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, 
 
 def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
     """`(learner, (x, y, key)) -> (learner, (loss, score))`: one batch, not compiled."""
-    rule = optimizer(task, plan)
+    rule = optax.with_extra_args_support(optimizer(task, plan))
 
     def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
         value, (state, output) = task.objective(params, state, x, y, key)
@@ -185,7 +200,7 @@ def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[
     def step(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
-        updates, slots = rule.update(bar, learner.optimizer, learner.params)
+        updates, slots = rule.update(bar, learner.optimizer, learner.params, value=value)
         params: Any = optax.apply_updates(learner.params, updates)
         return learner._replace(params=params, state=state, optimizer=slots), (value, score)
 

@@ -14,6 +14,7 @@ from .losses import LOSSES
 from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
 from .pretrained import is_file
+from .protocols import PROTOCOLS
 from .tasks import TASKS
 
 DESCRIPTION = """\
@@ -82,6 +83,7 @@ class Options(NamedTuple):
     loss: str | None
     seed: int
     keep: str
+    protocol: str | None
     out: Path
     overwrite: bool
     resume: bool
@@ -141,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--loss", choices=LOSSES, help="default cross-entropy or, of a forecast, squared-error; or the file's")
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
+    add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")

@@ -12,7 +12,7 @@ import numpy as np
 from jconv import Model
 
 from . import losses
-from .datasets import Dataset, check_classes, standardize
+from .datasets import Dataset, check_classes, standardize, z_normalized
 from .errors import UserError
 from .networks import NETWORKS, two_layer
 from .pretrained import Pretrained
@@ -73,13 +73,16 @@ class Task(NamedTuple):
         return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
 
 
-def classification(data: Dataset, network: str = "fcn") -> Task:
+def classification(data: Dataset, network: str = "fcn", by_series: bool = False) -> Task:
     """Tell the classes apart with a network of `NETWORKS`.
 
-    Raises `UserError` for fewer than two classes, and for one that only the test set has.
+    Channels are standardized by the training set, or with `by_series` each series by itself before. Raises `UserError`
+    for fewer than two classes, one that only the test set has, and series of unequal length.
     """
     check_classes(data)
-    data, *scaling = standardize(data)
+    if data.lengths_train is not None or data.lengths_test is not None:
+        raise UserError(f"{data.name}: series of unequal length can be read, and not yet trained on")
+    data, *scaling = standardize(z_normalized(data) if by_series else data)
     _, length, channels = data.x_train.shape
     return Task(
         NETWORKS[network].build(len(data.classes), (length, channels)),
@@ -102,6 +105,8 @@ def forecast(data: Dataset) -> Task:
     Raises `UserError` for series shorter than 116 samples.
     """
     length = data.x_train.shape[1]
+    if data.lengths_train is not None or data.lengths_test is not None:
+        raise UserError(f"{data.name}: series of unequal length can be read, and not yet trained on")
     if length < WINDOW + HORIZON:
         raise UserError(
             f"{data.name}: the two-layer model forecasts {HORIZON} samples from {WINDOW}, so series need at least "

@@ -1,0 +1,88 @@
+"""The published protocol: its numbers, the halving of the learning rate, and the benchmark that runs it."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import ucr
+from training import fit, loop, networks, tasks
+from training.datasets import load, z_normalized
+from training.errors import UserError
+from training.options import parse
+from training.protocols import PROTOCOLS, numbers
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def plan_of(*arguments):
+    options = parse(["--protocol", "dl4tsc", *arguments])
+    return fit.plan_for(options, tasks.classification(load(options.data)))
+
+
+def test_numbers_of_the_review():
+    plan = plan_of()
+    assert (plan.epochs, plan.batch_size, plan.learning_rate) == (2000, 5, 1e-3)
+    assert (plan.keep, plan.schedule, plan.optimizer) == ("best", "plateau", "adam")
+    assert plan_of("--model", "resnet").epochs == 1500
+    assert plan_of("--data", "cbf").batch_size == 3
+    assert plan_of("--epochs", "7", "--batch-size", "2", "--learning-rate", "0.1")[:3] == (7, 2, 0.1)
+    with pytest.raises(UserError, match="one for fcn and resnet, not for tcn"):
+        numbers("dl4tsc", "tcn")
+    assert set(PROTOCOLS["dl4tsc"]) <= set(networks.NETWORKS)
+
+
+def test_the_rate_is_halved_as_keras_does_it():
+    """Keras's rule, written out: after 50 epochs in a row that are not lower by 1e-4, down to a tenth."""
+    plan = loop.Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
+    task = tasks.classification(load("gunpoint"))
+    steps = loop.steps_per_epoch(task, plan)
+    rule = loop.optimizer(task, plan)
+    params = {"a": jnp.zeros(())}
+    slots, rng = rule.init(params), np.random.default_rng(0)
+    best, waited, rate = np.inf, 0, 1e-3
+    for epoch in range(330):
+        losses = np.float32(2.0 ** (-epoch / 20) + 0.01 * rng.standard_normal(steps))
+        for loss in losses:
+            _, slots = rule.update({"a": jnp.ones(())}, slots, params, value=jnp.asarray(loss))
+        mean = losses.mean()
+        if mean < best - 1e-4:
+            best, waited = mean, 0
+        else:
+            waited += 1
+            if waited == 50:
+                rate, waited = max(rate / 2, 1e-4), 0
+        assert float(1e-3 * slots[-1].scale) == pytest.approx(rate, rel=1e-6), epoch
+    assert rate < 5e-4
+
+
+def test_each_series_by_itself():
+    data = load("BasicMotions")
+    x = z_normalized(data).x_test
+    np.testing.assert_allclose(x.mean(1), 0, atol=1e-12)
+    np.testing.assert_allclose(x.std(1), 1, atol=1e-12)
+    ragged = z_normalized(load("PickupGestureWiimoteZ"))
+    length = ragged.lengths_train[0]
+    assert abs(ragged.x_train[0, :length].mean()) < 1e-12 and not ragged.x_train[0, length:].any()
+
+
+def test_a_run_by_the_protocol_keeps_the_best(tmp_path, monkeypatch):
+    monkeypatch.setattr(fit.proof, "prove", lambda *_: None)
+    arguments = ["--data", "ItalyPowerDemand", "--protocol", "dl4tsc", "--epochs", "4", "--skip-proof"]
+    assert fit.main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["schedule"] == "plateau" and config["keep"] == "best" and config["batch_size"] == 6
+
+
+def test_the_benchmark(tmp_path, capsys):
+    command = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "2", "--json", str(tmp_path / "a" / "b.json")]
+    assert ucr.main(command) == 0
+    out = capsys.readouterr().out
+    assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out
+    cells = json.loads((tmp_path / "a" / "b.json").read_text())["cells"]
+    assert len(cells) == 1 and len(cells[0]["accuracies"]) == 2
+    assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
+    with pytest.raises(SystemExit):
+        ucr.main(["--seeds", "0"])
+    assert capsys.readouterr().err.startswith("ucr: --seeds and --epochs must be at least 1")
