@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import keras
 import pytest
 from keras import layers as kl
@@ -137,7 +136,7 @@ MODELS = {
 
 
 def outputs(model: Any, x: list[Any]) -> list[Any]:
-    return jax.jit(keras_function(model))(x)
+    return keras_function(model)(x)
 
 
 @pytest.mark.parametrize("name", MODELS)
