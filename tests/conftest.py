@@ -57,6 +57,7 @@ LONG = (
     "test_keras_attention",
     "test_keras_meaning.py::test_the_gradients_of_the_other_convolutions",
     "test_keras_multi_head_attention",
+    "test_keras_nested.py::test_arrays_alone_fit_both",
     "test_keras_networks",
     "test_keras_normalization",
     "test_keras_operations",

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import keras
 import pytest
 from keras import layers as kl
@@ -98,6 +97,14 @@ def an_input_that_nothing_reads() -> Any:
     return keras.Model(x, kl.Dense(2)(first))
 
 
+def an_output_that_only_the_model_itself_reads() -> Any:
+    x = keras.Input((4, 3), name="x")
+    v = keras.Input((4, 3))
+    y = kl.Dense(3)(v)
+    first, _ = keras.Model(v, [kl.Conv1D(3, 1)(y), y])(x)
+    return keras.Model(x, kl.Dense(2)(first))
+
+
 def tokens() -> Any:
     x = keras.Input((4,), dtype="int32", name="x")
     return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
@@ -129,6 +136,7 @@ MODELS = {
         the_outputs_of_models,
         recurrent,
         an_input_that_nothing_reads,
+        an_output_that_only_the_model_itself_reads,
         tokens,
         masks_within,
         masks_that_lead_in_and_out,
@@ -137,7 +145,7 @@ MODELS = {
 
 
 def outputs(model: Any, x: list[Any]) -> list[Any]:
-    return jax.jit(keras_function(model))(x)
+    return keras_function(model)(x)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -94,7 +94,7 @@ def folded(model: Model, shapes: Mapping[str, Any]) -> Model:
     if not made:
         return model
     try:
-        return replace(model, nodes=tuple(_nodes(model, calls, owners, made)))
+        return replace(model, nodes=tuple(_nodes(model, calls, owners, made, given)))
     except ValueError:
         # The nodes between two of a model read the one and are read by the other.
         return model
@@ -191,9 +191,13 @@ def _is_call(nested: LoadedModel, call: InnerCall, whole: InnerCall, nodes: list
 
 
 def _nodes(
-    model: Model, calls: Mapping[str, InnerCall], owners: Mapping[str, str], made: Mapping[str, Nested]
+    model: Model,
+    calls: Mapping[str, InnerCall],
+    owners: Mapping[str, str],
+    made: Mapping[str, Nested],
+    given: set[str],
 ) -> list[Node]:
-    """The model's nodes, with those of each call in `made` as one, and one that picks each of several outputs."""
+    """The model's nodes, with those of each call in `made` as one, and one for each of several outputs in `given`."""
     nodes: list[Node] = []
     done: set[str] = set()
     present = {node.name for node in model.nodes}
@@ -212,7 +216,7 @@ def _nodes(
             continue
         nodes.append(Node(call.name, layer, call.inputs, call.key))
         for name in dict.fromkeys(call.outputs):
-            if owners.get(name) == owner:
+            if owners.get(name) == owner and name in given:
                 index = layer.model.outputs.index(name.removeprefix(f"{call.name}/"))
                 nodes.append(Node(name, Pick(index), (call.name,)))
     return nodes

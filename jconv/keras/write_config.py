@@ -73,10 +73,7 @@ def write_model(
 
 
 class _Writer:
-    """Writes a model; the nodes `apart` with none of the masks that Keras hands on behind the scenes.
-
-    With `masking` it hands on some.
-    """
+    """Writes a model; with `masking` Keras hands on masks behind the scenes, of which the nodes `apart` get none."""
 
     def __init__(
         self,
