@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import model_ragged, model_stream, model_summary
+from . import model_pace, model_ragged, model_stream, model_summary
 from .layers.base import Layer, Shape, at
 
 Tree = dict[str, dict[str, Any]]
@@ -266,7 +266,7 @@ class Model:
 
         Raises `ValueError`, naming the node, where a layer needs the whole sequence.
         """
-        return model_stream.latency(self)
+        return model_pace.latency(self)
 
     @property
     def output_ratio(self) -> Fraction | dict[str, Fraction]:
@@ -274,7 +274,7 @@ class Model:
 
         Raises `ValueError`, naming the node, where a layer needs the whole sequence.
         """
-        found = model_stream.ratios(self)
+        found = model_pace.ratios(self)
         named = {name: found[name] or Fraction(0) for name in self.outputs}
         return named[self.outputs[0]] if len(named) == 1 else named
 

@@ -34,22 +34,25 @@ class Most(NamedTuple):
 @jax.custom_jvp
 def _greater(before: Most, new: Most) -> Most:
     """Of both together; of values that tie each sample has as much of the derivative as another."""
-    y = jnp.maximum(before.greatest, new.greatest)
-    ties = [jnp.where(most.greatest == y, most.ties, 0) for most in (before, new)]
-    return Most(y, ties[0] + ties[1])
+    ties = _chosen(before, new, before.ties, new.ties, before.ties + new.ties)
+    return Most(jnp.maximum(before.greatest, new.greatest), ties)
 
 
 @_greater.defjvp
 def _(primals: tuple[Most, Most], tangents: tuple[Most, Most]) -> tuple[Most, Most]:
-    y = _greater(*primals)
-    dtype = y.greatest.dtype
+    before, new = primals
+    dtype = before.greatest.dtype
     wide = jnp.promote_types(dtype, jnp.float32)
-    ties = jnp.maximum(y.ties, 1).astype(wide)
-    moved = jnp.zeros_like(y.greatest)
-    for most, tangent in zip(primals, tangents, strict=True):
-        share = jnp.where(most.greatest == y.greatest, most.ties.astype(wide) / ties, 0)
-        moved += share.astype(dtype) * tangent.greatest
-    return y, Most(moved, tangents[0].ties)
+    share = before.ties.astype(wide) / jnp.maximum(before.ties + new.ties, 1).astype(wide)
+    share = _chosen(before, new, 1, 0, share).astype(dtype)
+    moved = share * tangents[0].greatest + (1 - share) * tangents[1].greatest
+    return _greater(before, new), Most(moved, tangents[0].ties)
+
+
+def _chosen(before: Most, new: Most, of_before: Any, of_new: Any, of_both: Any) -> jax.Array:
+    # Two comparisons, none of them for equality: XLA may compute a value again, and round it another way.
+    later = jnp.where(new.greatest > before.greatest, of_new, of_both)
+    return jnp.where(before.greatest > new.greatest, of_before, later)
 
 
 class _GlobalPooling(Layer):
@@ -194,7 +197,8 @@ class GlobalMaxPooling1D(_GlobalPooling):
         most: Most = take_rows(stream, slots)
         if x.shape[1]:
             new = x.max(axis=1)
-            most = _greater(most, Most(new, (x == new[:, None]).sum(axis=1, dtype=jnp.int32)))
+            ties = (x == new[:, None]).sum(axis=1, dtype=jnp.int32)
+            most = _greater(most, Most(new, jnp.maximum(ties, 1)))
         y = most.greatest
         return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
