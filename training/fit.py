@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ import numpy as np
 import jconv
 
 from . import datasets, diverged, finetune, interrupt, loop, proof, report, resume, run_folder
-from .errors import UserError
+from .errors import UserError, tell
 from .options import Options, parse
 from .tasks import TASKS, Task, with_loss
 
@@ -42,10 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _device(options.device), jax.enable_x64(options.x64):
             return _run(options)
     except UserError as error:
-        print(f"fit: {error}", file=sys.stderr)
+        tell(str(error))
         return MISTAKE
     except KeyboardInterrupt:
-        print("fit: interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED
 
 
@@ -91,7 +90,7 @@ def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     done = len(finished.reached.rows)
     if finished.diverged:
-        print(f"fit: {finished.diverged}; try a lower --learning-rate", file=sys.stderr)
+        tell(f"{finished.diverged}; try a lower --learning-rate")
         return FAILED
     if done < plan.epochs and finished.signal:
         saved = "what there is was saved, and --resume goes on"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from . import fingerprint, run_folder
 from .datasets import Dataset
-from .errors import UserError
+from .errors import UserError, tell
 from .loop import Plan
 from .options import FREE, Options
 
@@ -49,7 +48,7 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
     ]
     if old:
         words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
-        print(f"fit: {words}", file=sys.stderr)
+        tell(words)
 
 
 def _said(name: str, value: Any) -> str:
