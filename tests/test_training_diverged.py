@@ -76,7 +76,7 @@ def _planned(step):
     raise AssertionError(step)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [1, 3])
 def test_a_series_too_large_for_the_network(task, step):
     x = task.train.x.copy()
     x[_planned(step)[1]] = 3e38

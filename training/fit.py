@@ -59,7 +59,7 @@ def _run(options: Options) -> int:
     plan = plan_for(options, task)
     learner = loop.start(task, plan, _dtype(options))
     print(report.opening(data, task, options.model, learner.params), flush=True)
-    config = _config(options, plan, data, task)
+    config = _config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, config, options.allow_changed_data)
     with run_folder.locked(options.out):
@@ -180,10 +180,12 @@ def _dtype(options: Options) -> Any:
     return jnp.float64 if options.x64 else jnp.float32
 
 
-def _config(options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task) -> dict[str, Any]:
+def _config(
+    options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task, learner: loop.Learner
+) -> dict[str, Any]:
     mean, deviation = task.scaling
     return {
-        **resume.identity(options, plan, data),
+        **resume.identity(options, plan, data, learner),
         "data": options.data,
         "model": options.model,
         **({"start": task.start.words} if task.start else {}),

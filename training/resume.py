@@ -5,19 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from . import fingerprint, run_folder
 from .datasets import Dataset
 from .errors import UserError, tell
-from .loop import Plan
+from .loop import Learner, Plan
 from .options import FREE, Options
 
 
-def identity(options: Options, plan: Plan, data: Dataset) -> dict[str, Any]:
+def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> dict[str, Any]:
     """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents."""
     asked = {name: value for name, value in options._asdict().items() if name not in FREE}
     asked |= {name: value for name, value in plan._asdict().items() if name in asked}
     model = Path(options.model)
-    prints = {"data": fingerprint.of(data), "model": fingerprint.of_file(model) if model.is_file() else None}
+    prints = {
+        "data": fingerprint.of(data._replace(name="")),
+        "model": fingerprint.of_file(model) if model.is_file() else None,
+        "shapes": fingerprint.of(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
+    }
     return {"options": asked, "fingerprints": prints}
 
 
@@ -39,6 +45,9 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
         raise UserError(f"{folder} was begun with {was}, not {given}; --resume needs the same options")
     if not same_model:
         raise UserError(f"{now['model']}: the file has changed since {folder} was begun; --overwrite begins again")
+    if begun["fingerprints"]["shapes"] != config["fingerprints"]["shapes"]:
+        words = f"the network for it is of other shapes than when {folder} was begun"
+        raise UserError(f"{now['data']}: {words}; --overwrite begins again")
     if not same_data and not allow_changed_data:
         raise UserError(
             f"{now['data']}: the data have changed since {folder} was begun; --allow-changed-data goes on with them"
