@@ -1,7 +1,7 @@
 """What every side of `python -m benchmarks.training` shares: the network's numbers, its initial params, the series.
 
 NumPy only, so that a side brings no library into its process but its own. The network is that of Wang, Yan and Oates
-(2017), as in `training/models.py`; the series have the shape of GunPoint's.
+(2017), as in `training/networks/fcn.py`; the series have the shape of GunPoint's.
 """
 
 from __future__ import annotations

@@ -1,36 +1,49 @@
-"""Exact 1-D convolution for JAX: equal to a NumPy definition and to Keras, differentiable in every mode."""
+"""Exact 1-D convolution for JAX: equal to a NumPy definition and to Keras, differentiable in every mode.
 
-from . import layers, ragged, reference, slots, streaming
-from .algorithms.einsum import unfold
-from .conv import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
-from .conv_general_dilated import conv_general_dilated
-from .cross_check import cross_check
-from .explain import Plan, explain
-from .geometry import output_length
-from .model import Model, Node, sequential
-from .tune import Tuning, tune
+What `public` has is imported at its first use, so that `jconv --help` need not wait for JAX.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__ as __version__
 
-__all__ = [
-    "Model",
-    "Node",
-    "Plan",
-    "Tuning",
-    "conv1d",
-    "conv1d_transpose",
-    "conv_general_dilated",
-    "cross_check",
-    "depthwise_conv1d",
-    "explain",
-    "init_conv1d",
-    "layers",
-    "output_length",
-    "ragged",
-    "reference",
-    "separable_conv1d",
-    "sequential",
-    "slots",
-    "streaming",
-    "tune",
-    "unfold",
-]
+if TYPE_CHECKING:
+    from .public import *  # noqa: F403
+
+# Functions of which each has the name of the module that it is in.
+FUNCTIONS = ("conv_general_dilated", "cross_check", "explain", "tune")
+
+
+class _Package(ModuleType):
+    """This package: the import of a module does not put it in the place of its function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in FUNCTIONS or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in (*FUNCTIONS, "__all__"):
+        try:
+            return importlib.import_module(f".{name}", __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+    public = importlib.import_module(".public", __name__)
+    if name != "__all__" and name not in public.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(public, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module(".public", __name__).__all__})

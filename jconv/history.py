@@ -192,11 +192,9 @@ def advance(
     if isinstance(history, Ring) and history.taps != taps:
         raise ValueError(f"the stream was begun for {history.taps}, got {taps}")
     outputs, wait = due(history.wait, length, taps.stride)
-    after = wait
     if end is not None:
         outputs, _ = due(history.wait, length + end, taps.stride)
-        # Of sessions in slots one ends and others go on.
-        after = wait if slots is not None else None
+    after = wait if end is None else None
     if not (length or outputs):
         return None, replace(history, wait=after)
     chunk = chunk.astype(history.samples.dtype)
@@ -244,7 +242,7 @@ def _gathered(taps: list[jax.Array], interleaved: bool) -> Ready:
     return Ready(joined(taps), 1, outputs)
 
 
-def turned(rings: Sequence[Ring], heads: jax.Array, slots: jax.Array | None) -> list[Turn]:
+def turns_of(rings: Sequence[Ring], heads: jax.Array, slots: jax.Array | None) -> list[Turn]:
     """The next step of several rings with these heads (..., number of rings), each by its own chunk.
 
     Found for all at once: as numbers of each ring they are dozens of computations of one number, which XLA hands to
@@ -273,7 +271,7 @@ def _round(
     """A step of a ring by its own chunk. It is written before it is read, so that it is written in place."""
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
-    (turn,) = (ring.turn,) if ring.turn is not None else turned([ring], ring.head[..., None], slots)
+    (turn,) = (ring.turn,) if ring.turn is not None else turns_of([ring], ring.head[..., None], slots)
     writes = 2 if ring.chunk > 1 else 1
     samples = ring.samples
     for number in range(writes):

@@ -252,8 +252,10 @@ class Model:
 
         `chunk` (batch, samples, ...), or a dict of them by input name, may have any number of samples; `last` says that
         the sequence ends with it, and all outputs come that are left. A layer that gives one value for a whole
-        sequence gives that of all samples so far. `slots` is that of `jconv.streaming.step`. Raises `ValueError` for
-        arrays that do not fit, naming the node, and for a step after the last.
+        sequence gives that of all samples so far. Where the network has the channels first, samples are along the last
+        axis of chunks and outputs. `slots` is that of `jconv.streaming.step`. Raises `ValueError` for arrays that do
+        not fit, naming the node, for a step after the last, and for one with `slots` after which outputs would wait
+        for another number of samples.
         """
         self._check_keys(params, state)
         return model_stream.step(self, params, state, stream, chunk, last=last, slots=slots)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .history import FORMS, Form, Ring, joined, turned
+from .history import ENDED, FORMS, Form, Ring, joined, turns_of
 from .layers.base import at
 from .layers.pick import Pick
+from .length_first import length_first, turned
 from .pace import SAMPLE, Pace
-from .slots import named_slots, put_rows, take_rows
+from .slots import named_slots, only_named, put_rows, take_rows, uneven
 
 if TYPE_CHECKING:
     from .model import Model, Node
@@ -39,6 +40,7 @@ class Stream:
 
     arrays: tuple[jax.Array, ...]
     structure: Any = field(metadata={"static": True})
+    ended: bool = field(default=False, metadata={"static": True})
 
     @property
     def parts(self) -> Parts:
@@ -92,6 +94,7 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
 
     Raises `ValueError` where a node reads sequences of different ratios.
     """
+    model = length_first(model).model
     known = paces(model)
     found: dict[str, Fraction | None] = {name: Fraction(1) for name in model.inputs}
     for node in model.nodes:
@@ -109,13 +112,17 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
 
 def latency(model: Model) -> Fraction:
     """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
+    model = length_first(model).model
     known, rates = paces(model), ratios(model)
-    own = [pace for pace in known.values() if isinstance(pace, Pace)]
-    period = math.lcm(*(pace.ratio.numerator for pace in own), *(r.numerator for r in rates.values() if r is not None))
+    # A value so far trails as the sequences do that it is made of.
+    made_of = {name: {name: rate} for name, rate in rates.items() if rate is not None}
+    for node in model.nodes:
+        made_of.setdefault(node.name, dict(pair for name in node.inputs for pair in made_of[name].items()))
+    sequences = dict(pair for name in model.outputs for pair in made_of[name].items())
     found = []
-    for name in model.outputs:
-        # A value so far trails as what it is made of does.
-        ratio = rates[name] or Fraction(1)
+    for name, ratio in sequences.items():
+        # So many outputs later every layer is again as far between two samples as it was.
+        period = math.lcm(*((rate / ratio).denominator for rate in rates.values() if rate is not None))
         found += [_needed(model, known, name, i) - i / ratio for i in range(period)]
     return max(found)
 
@@ -154,10 +161,13 @@ def begin(
         raise ValueError(f"batch_shape must be the one batch axis of the chunks, (batch,), got {batch_shape}")
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    shapes = model.named_shapes(input_shape)
+    model, last = length_first(model)
     rates = ratios(model)
     values: dict[str, Any] = {}
     dtypes = model.named(dtype, "dtype") if isinstance(dtype, Mapping) else dict.fromkeys(model.inputs, dtype)
-    for name, shape in model.named_shapes(input_shape).items():
+    for name, shape in shapes.items():
+        shape = shape[::-1] if name in last else shape
         if not shape:
             raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
         values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
@@ -242,14 +252,49 @@ def step(
     slots: Any = None,
 ) -> tuple[Any, Stream]:
     """See `Model.stream_step`."""
+    if stream.ended:
+        raise ValueError(ENDED)
     values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
-    rates = ratios(model)
-    named = None if slots is None else named_slots(slots, next(iter(values.values())).shape[0])
+    model, lasts = length_first(model)
+    for name in lasts.intersection(values):
+        if values[name].ndim != 3:
+            raise ValueError(
+                f"input {name!r} takes chunks of shape (batch, channels, samples), got {values[name].shape}"
+            )
+    values = {name: turned(array) if name in lasts else array for name, array in values.items()}
+    if slots is None:
+        outputs, after = _stepped(model, params, state, stream, values, last, None)
+        after = replace(after, ended=last)
+    else:
+        named = named_slots(slots, next(iter(values.values())).shape[0])
+        values = {name: only_named(array, named, stream) for name, array in values.items()}
+        outputs, after = _stepped_slots(model, params, state, stream, values, last, named)
+    outputs = {name: turned(outputs[name]) if name in lasts else outputs[name] for name in model.outputs}
+    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, after
+
+
+def _stepped_slots(
+    model: Model, params: Tree, state: Tree, pool: Stream, values: Tree, last: bool, named: jax.Array
+) -> tuple[Tree, Stream]:
+    if last:
+        # They end by themselves: for the sessions in other slots nothing has happened.
+        return _stepped(model, params, state, take_rows(pool, named), values, True, None)[0], pool
+    outputs, after = _stepped(model, params, state, pool, values, False, named)
+    if after.structure != pool.structure:
+        raise uneven(math.lcm(*(rate.denominator for rate in ratios(model).values() if rate is not None)))
+    return outputs, after
+
+
+def _stepped(
+    model: Model, params: Tree, state: Tree, stream: Stream, given: Tree, last: bool, named: jax.Array | None
+) -> tuple[Tree, Stream]:
+    """The values of all nodes, and the stream with the chunk."""
+    rates, values = ratios(model), dict(given)
     parts = stream.parts
     kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
     heads: list[jax.Array] = []
     in_rings = [own for node in model.nodes if isinstance(own := kept.get(node.name), Ring)]
-    turns = [] if parts.heads is None else turned(in_rings, parts.heads, named)
+    turns = [] if parts.heads is None else turns_of(in_rings, parts.heads, named)
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
@@ -268,9 +313,7 @@ def step(
             own = replace(own, samples=None, head=None, turn=None)
         if node.name in kept:
             kept[node.name] = own
-    outputs = {name: values[name] for name in model.outputs}
-    after = Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None)
-    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, _packed(after)
+    return values, _packed(Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
 
 
 def _met(
@@ -300,7 +343,5 @@ def _front(array: jax.Array, length: int) -> jax.Array:
 
 def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax.Array | None:
     if (old is None) != (rest is None) or (old is not None and rest is not None and old.shape[1] != rest.shape[1]):
-        raise ValueError(
-            "with slots as many samples must wait before as after: begin a session by itself and put it in"
-        )
+        raise uneven()
     return None if old is None else put_rows(old, rest, slots)

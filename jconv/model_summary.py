@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .chosen import chosen
 from .layers.base import map_shapes
+from .length_first import length_first
 from .text_table import table
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def receptive_fields(model: Model) -> dict[str, int | None]:
     >>> receptive_fields(sequential([Conv1D(1, 3, stride=2), Conv1D(1, 3), Conv1DTranspose(1, 4, stride=2)]))
     {'conv1d': 3, 'conv1d_1': 7, 'conv1d_transpose': 9}
     """
+    model = length_first(model).model
     return {node.name: _spanned(model, last) for last, node in enumerate(model.nodes)}
 
 

@@ -90,7 +90,7 @@ class _Exact:
         axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
         last = np.moveaxis(x, axes, range(-len(axes), 0))
         flat = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
-        y = np.take_along_axis(flat, pick(flat.real, axis=-1)[..., None], axis=-1)[..., 0]
+        y = np.take_along_axis(flat, pick(np.real(flat), axis=-1)[..., None], axis=-1)[..., 0]
         return np.expand_dims(y, axes) if keepdims else y
 
 

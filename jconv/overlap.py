@@ -106,8 +106,7 @@ def add(
     y = resolve(activation)(y) if y.shape[-2] else jnp.zeros(_activated(activation, y), y.dtype)
     # At the end there may be more zeros than there were sums.
     kept = _extended(sums, emitted + overlap.sums.shape[-2] - sums.shape[-2])[..., emitted:, :]
-    # Of sessions in slots one ends and others go on.
-    left = None if last and slots is None else overlap.drop - drop
+    left = None if last else overlap.drop - drop
     return y, put_rows(overlap, replace(overlap, sums=kept, drop=left), slots)
 
 

@@ -44,7 +44,8 @@ def put(pool: Any, stream: Any, slots: Any) -> Any:
     named = named_slots(slots, slots.shape[0] if slots.ndim else 1)
     if jax.tree.structure(pool) != jax.tree.structure(stream):
         raise ValueError(
-            f"stream must keep what the pool keeps, {jax.tree.structure(pool)}, got {jax.tree.structure(stream)}"
+            "stream must keep what the pool keeps and wait for its next outputs as long: begin it as the pool was, and "
+            "step it by itself until steps leave its structure as it is"
         )
     shapes = [(a.shape[1:], b.shape[1:]) for a, b in zip(jax.tree.leaves(pool), jax.tree.leaves(stream), strict=True)]
     for wanted, got in shapes:
@@ -83,6 +84,22 @@ def put_rows(tree: Any, rows: Any, slots: jax.Array | None) -> Any:
     leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(rows), strict=True)
     put = [array.at[slots].set(new.astype(array.dtype), mode="drop") for array, new in leaves]
     return jax.tree.unflatten(jax.tree.structure(rows), put)
+
+
+def only_named(chunk: jax.Array, slots: jax.Array, pool: Any) -> jax.Array:
+    """`chunk` (rows, ...) with zeros for a slot that is nowhere: what stands there reaches no derivative either."""
+    number = min((array.shape[0] for array in jax.tree.leaves(pool)), default=np.iinfo(np.int32).max)
+    somebody = (slots < number).reshape(-1, *(1,) * (chunk.ndim - 1))
+    return jnp.where(somebody, chunk, jnp.zeros((), chunk.dtype))
+
+
+def uneven(samples: int = 1) -> ValueError:
+    """The error for a step after which the sessions of a pool would wait for other numbers of samples."""
+    steps = f", and step by multiples of {samples} samples" if samples > 1 else ""
+    return ValueError(
+        "with slots the next outputs must wait for as many samples before a step as after it: begin a session by "
+        f"itself, put it in when steps leave the structure of its stream as it is{steps}"
+    )
 
 
 def named_slots(slots: Any, rows: int) -> jax.Array:

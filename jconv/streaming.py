@@ -30,7 +30,7 @@ from .geometry import check_positive, pad_amounts
 from .history import Form, Ring, Shifted, Taps, advance, due, start
 from .overlap import Overlap, Tail
 from .pace import Pace, convolution_pace, transposed_pace
-from .slots import named_slots
+from .slots import named_slots, only_named, take_rows, uneven
 
 State = Shifted | Ring | Overlap
 Convolution = Callable[..., jax.Array]
@@ -107,10 +107,12 @@ def step(
       last: whether the sequence ends with the chunk: then all outputs come that are left.
       slots: (rows,) of integers for a state with slots: row i of the chunk is the next of session `slots[i]`, and only
         those sessions change. A number that is negative or too large is nobody's: its outputs mean nothing. No number
-        may be there twice. With `last` the sessions end that are named; their slots must be begun anew.
+        may be there twice. With `last` the sessions end that are named; their slots must be begun anew. The sessions
+        of a state wait for their next outputs together: one begins by itself until its first come.
 
     Raises:
-      ValueError: for arrays that do not fit, for a step after the last, and at the end of a `"same"` convolution whose
+      ValueError: for arrays that do not fit, for a step after the last, for a step with `slots` after which the next
+        output has to wait for another number of samples than before, and at the end of a `"same"` convolution whose
         sequence does not fill up the stride, where Keras pads the start by an amount that could not be known.
       TypeError: for a chunk of another type than those of `init`.
     """
@@ -118,17 +120,41 @@ def step(
     if len(shape) < 2:
         raise ValueError(f"step takes a chunk of shape (..., samples, channels), got shape {shape}")
     chunk = jnp.asarray(chunk)
+    if slots is None:
+        return resume(params, state, chunk, convolution=convolution, last=last, **options)
+    named = named_slots(slots, shape[0])
+    chunk = only_named(chunk, named, state)
+    if last:
+        # They end by themselves: for the sessions in other slots nothing has happened.
+        rows = take_rows(state, named)
+        return resume(params, rows, chunk, convolution=convolution, last=True, **options)[0], state
+    y, after = resume(params, state, chunk, convolution=convolution, slots=named, **options)
+    if jax.tree.structure(after) != jax.tree.structure(state):
+        raise uneven(1 if convolution is conv1d_transpose else options.get("stride", 1))
+    return y, after
+
+
+def resume(
+    params: Mapping[str, Any],
+    state: State,
+    chunk: jax.Array,
+    *,
+    convolution: Convolution = conv1d,
+    last: bool = False,
+    slots: jax.Array | None = None,
+    **options: Any,
+) -> tuple[jax.Array, State]:
+    """`step` of a layer in a network, which has looked at `slots` and at what the whole network then waits for."""
     check_dtype("chunk", chunk)
-    named = None if slots is None else named_slots(slots, shape[0])
     _check_chunk(chunk, state, convolution, params, slots is not None)
     if isinstance(state, Overlap):
         tail = Tail.of(np.shape(params["kernel"])[0], **_some(options, WHERE_TRANSPOSED))
         rest = {name: value for name, value in options.items() if name not in ("padding", "output_padding")}
-        return overlap.add(state, params, chunk, tail, last=last, slots=named, **rest)
+        return overlap.add(state, params, chunk, tail, last=last, slots=slots, **rest)
     taps = _taps(convolution, params, options)
-    end = end_padding(taps, options.get("padding", "valid"), state.wait, shape[-2]) if last else None
+    end = end_padding(taps, options.get("padding", "valid"), state.wait, chunk.shape[-2]) if last else None
     ready, state = advance(
-        state, chunk, taps, end=end, slots=named, interleaved=convolution is conv1d and options.get("groups", 1) == 1
+        state, chunk, taps, end=end, slots=slots, interleaved=convolution is conv1d and options.get("groups", 1) == 1
     )
     rest = {name: value for name, value in options.items() if name not in WHERE}
     if ready is None:

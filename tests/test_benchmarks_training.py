@@ -9,7 +9,7 @@ import pytest
 from benchmarks import fcn, training
 from benchmarks.training import Result
 from benchmarks.workers import WorkerError
-from training import models
+from training import networks
 
 RESULTS = [Result("ours", "A 1", [2.0, 9.0, 4.0]), Result("theirs", "B 2, C 3", [10.0, 20.0, 1.0, 30.0])]
 
@@ -55,7 +55,7 @@ def test_the_series_are_those_of_gunpoint_in_shape_and_standardized():
 
 
 def test_the_params_are_those_of_the_model_that_is_trained():
-    params, _ = models.fcn(fcn.CLASSES).init(jax.random.key(0), (fcn.LENGTH, fcn.CHANNELS))
+    params, _ = networks.fcn(fcn.CLASSES).init(jax.random.key(0), (fcn.LENGTH, fcn.CHANNELS))
     theirs = {name: layer for name, layer in params.items() if layer}
     assert jax.tree.map(np.shape, fcn.initial_params()) == jax.tree.map(np.shape, theirs)
 

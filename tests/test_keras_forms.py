@@ -115,6 +115,29 @@ def test_what_keras_has_not_is_refused_in_writing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_names_that_no_file_can_have_are_refused_in_writing(tmp_path: Path) -> None:
+    for name in ("a\ud800", "a\0b"):
+        model = jconv.model.sequential([jl.Dense(2)], input_shape=(3,), names=[name])
+        with pytest.raises(
+            jconv.keras.KerasFileError, match=f"^node {name!a}: the name .*must be Unicode".replace("\\", r"\\")
+        ):
+            jconv.keras.save(tmp_path / "a.keras", model, *model.init(jax.random.key(0)))
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    model = jconv.model.sequential([jl.Dense(2)], input_shape=(3,))
+    arrays = model.init(jax.random.key(0))
+    (tmp_path / "folder.keras").mkdir()
+    for path, error in (
+        (tmp_path / "none" / "a.keras", FileNotFoundError),
+        (tmp_path / "folder.keras", IsADirectoryError),
+    ):
+        with pytest.raises(error) as found:
+            jconv.keras.save(path, model, *arrays)
+        assert found.value.filename == str(path) and found.value.filename2 is None
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.keras"]
+
+
 def test_custom_layers(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("mine")
     class Doubled(kl.Layer):

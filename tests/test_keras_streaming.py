@@ -51,6 +51,28 @@ def encoder() -> keras.Model:
     return keras.Model(signal, layers.Conv1DTranspose(3, 2, strides=2)(layers.GRU(5, return_sequences=True)(x)))
 
 
+def test_a_network_with_the_channels_first(tmp_path: Path) -> None:
+    first = {"data_format": "channels_first"}
+    x = signal = keras.Input((3, None))
+    for dilation in (1, 4):
+        y = layers.Conv1D(8, 3, padding="causal", dilation_rate=dilation, **first)(x)
+        y = layers.LeakyReLU()(layers.BatchNormalization(axis=1)(y))
+        x = layers.Concatenate(axis=1)([y, x])
+    each = layers.Conv1D(4, 1, **first)(layers.AveragePooling1D(2, **first)(x))
+    network = keras.Model(signal, [each, layers.Dense(2)(layers.GlobalAveragePooling1D(**first)(each))])
+    randomize(network)
+    save(network, tmp_path / "model.keras")
+    given = np.random.default_rng(0).normal(size=(2, 3, 24)).astype("float32")
+    wanted = keras_function(network)([given])
+    model, params, state = jconv.keras.load(tmp_path / "model.keras")
+    stream, steps = model.stream_init(params, state, (2,)), []
+    for begin in range(0, 24, 4):
+        y, stream = model.stream_step(params, state, stream, given[:, :, begin : begin + 4])
+        steps.append([y[name] for name in model.outputs])
+    for whole, found in zip(wanted, (np.concatenate([y[0] for y in steps], axis=2), steps[-1][1]), strict=True):
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("made", [temporal, gated, encoder])
 def test_a_causal_network_of_keras(made: object, suffix: str, tmp_path: Path) -> None:

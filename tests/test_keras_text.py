@@ -42,6 +42,8 @@ TEXTS = {
     "empty": (b"", "not a JSON text"),
     "other_encoding": ('{"a": 1}'.encode("utf-16"), "not a JSON text"),
     "not_text": (b'{"a": "\xff"}', "not a JSON text"),
+    "half_a_pair": (b'{"a": ["\\uDFFF"]}', "is no Unicode: half of a surrogate pair stands alone"),
+    "half_a_pair_as_a_key": (b'{"\\ud83d": "\\ud83d\\ude00"}', "is no Unicode"),
     "two": (b"{}{}", "not a JSON text"),
     "python": (b"{'a': __import__('os')}", "not a JSON text"),
 }
@@ -55,4 +57,5 @@ def test_texts_that_are_no_config(name: str):
 
 def test_numbers_of_64_bits_and_deep_texts_are_read():
     assert read('{"a": [18446744073709551615, -18446744073709551615, 1.7e308, "\\\\\\"[[["]}')["a"][3] == '\\"[[['
+    assert read('{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
     assert read('{"a":' * 199 + "{}" + "}" * 199)

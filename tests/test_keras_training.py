@@ -442,6 +442,15 @@ def test_another_learning_rate(tmp_path: Path) -> None:
     assert training.learning_rate == 0.5 and float(training.schedule(2)) == 0.25
 
 
+@pytest.mark.parametrize("rate", [1e39, 10**40, float("nan"), "fast"])
+def test_a_learning_rate_that_float32_does_not_have(rate: Any, tmp_path: Path) -> None:
+    model = _small()
+    model.compile(ko.SGD(0.1), "mse")
+    path = _saved(model, tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=r"^learning_rate must be a finite number of float32, got .*$"):
+        jconv.keras.load_training(path, learning_rate=rate)
+
+
 def test_another_optimizer(tmp_path: Path) -> None:
     model = _small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
     model.compile(ko.Adamax(), "mse")

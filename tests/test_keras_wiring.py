@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from keras_files import check_outputs, randomize, same, save, save_weights
+from keras_files import check_fits, check_outputs, randomize, same, save, save_weights
 from keras_wiring import WIRING
 
 import jconv.keras
@@ -27,6 +27,17 @@ def test_arrays_alone(tmp_path: Path) -> None:
     for path in (save_weights(model, tmp_path / "a.weights.h5"), save(model, tmp_path / "a.h5"), tmp_path / "a.keras"):
         assert same(jconv.keras.load_weights(path, ours), tuple(wanted)), path
         assert same(jconv.keras.load(tmp_path / "a.keras", weights=path)[1:], tuple(wanted)), path
+
+
+# That one has arrays in its file that no output needs, and which are not kept.
+@pytest.mark.parametrize("name", [name for name in WIRING if name != "unread_outputs"])
+def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
+    """Into the real model of the file, also where the way of the masks is written in other layers."""
+    keras.utils.clear_session()
+    model = WIRING[name]()
+    randomize(model)
+    jconv.keras.save(tmp_path / "b.weights.h5", *jconv.keras.load(save(model, tmp_path / "a.keras")))
+    check_fits(model, tmp_path / "b.weights.h5")
 
 
 @pytest.mark.parametrize("name", WIRING)

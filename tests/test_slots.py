@@ -113,6 +113,63 @@ def test_a_network_with_latency_begins_by_itself() -> None:
         slots.put(pool, begin, jnp.array([0]))
 
 
+def test_a_session_that_ends_leaves_the_others_as_they_are() -> None:
+    # Where one ends, its last samples come to the next layer, whose next output then waits for fewer.
+    nodes = (
+        Node("same", jl.Conv1D(3, 5, padding="same"), ("x",)),
+        Node("sum", jl.Add(), ("same", "x")),
+        Node("half", jl.Conv1D(2, 4, stride=2, padding="causal"), ("sum",)),
+    )
+    model = Model(nodes, ("x",), ("half",), ((None, 3),))
+    params, state = model.init(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 3)), jnp.float32)
+    _, begun = model.stream_step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
+    whole = model.apply(params, state, x)[0]
+    y0, pool = model.stream_step(params, state, begun, x[:, 2:6], slots=jnp.arange(2))
+    y1, pool = model.stream_step(params, state, pool, x[:1, 6:9], slots=jnp.array([0]), last=True)
+    np.testing.assert_allclose(
+        jnp.concatenate([y0[:1], y1], 1), model.apply(params, state, x[:1, :9])[0], rtol=0, atol=1e-6
+    )
+    y2, _ = model.stream_step(params, state, pool, x[1:, 6:], slots=jnp.array([1]), last=True)
+    np.testing.assert_allclose(jnp.concatenate([y0[1:], y2], 1), whole[1:], rtol=0, atol=1e-6)
+
+
+def test_a_step_that_would_move_only_some_sessions_is_refused() -> None:
+    params, named = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
+    state = streaming.init(params, (2,), slots=True, stride=2)
+    message = "with slots the next outputs must wait .*, and step by multiples of 2 samples"
+    with pytest.raises(ValueError, match=message):
+        streaming.step(params, state, jnp.ones((1, 1, 1)), slots=named, stride=2)
+    model = sequential([jl.ZeroPadding1D(2), jl.MaxPooling1D(2)], input_shape=(None, 1))
+    stream = model.stream_init({}, {}, (2,), slots=True)
+    with pytest.raises(ValueError, match=message):
+        model.stream_step({}, {}, stream, jnp.ones((1, 2, 1)), slots=named)
+
+
+@pytest.mark.parametrize("row", [-1, 99])
+def test_what_stands_in_a_row_of_nobody_is_in_no_derivative(row: int) -> None:
+    model = sequential([jl.Conv1D(4, 2, padding="causal"), jl.GRU(3, return_sequences=True)], input_shape=(None, 2))
+    params, state = model.init(jax.random.key(0))
+    fresh = model.stream_init(params, state, (1,), slots=True)
+    idle = jax.tree.map(lambda a: jnp.full_like(a, jnp.nan) if a.ndim > 1 else a, slots.pool(fresh, 3))
+    pool = slots.put(idle, fresh, jnp.array([1]))
+    x = jnp.array([[[jnp.nan, jnp.nan]], [[1.0, 2.0]]])
+
+    def loss(params: Any, pool: Any, x: Any, **named: Any) -> jax.Array:
+        y, pool = model.stream_step(params, state, pool, x, **named)
+        y, pool = model.stream_step(params, state, pool, x, **named)
+        return (y[-1] ** 2).sum()
+
+    found = jax.grad(loss)(params, pool, x, slots=jnp.array([row, 1]))
+    for a, b in zip(*map(jax.tree.leaves, (found, jax.grad(loss)(params, fresh, x[1:]))), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    layer = {"kernel": params["conv1d"]["kernel"]}
+    sessions = streaming.init(layer, (3,), slots=True, padding="causal")
+    named: dict[str, Any] = {"slots": jnp.array([row, 1]), "padding": "causal"}
+    kernel = jax.grad(lambda p: streaming.step(p, sessions, x, **named)[0][1].sum())(layer)["kernel"]
+    assert jnp.isfinite(kernel).all()
+
+
 def test_the_pool_is_written_where_it_lies() -> None:
     params = {"kernel": jnp.ones((2, 8, 8))}
     options: dict[str, Any] = {"padding": "causal", "dilation": 500}

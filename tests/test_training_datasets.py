@@ -6,12 +6,14 @@ import zipfile
 import numpy as np
 import pytest
 
+from training import cbf
 from training.datasets import check_classes, load, standardize
 from training.errors import UserError
 
 TABLE = "1\t0.5\t1.5\t2.5\n2\t3.5\t4.5\t5.5\n"
 X = np.arange(12.0).reshape(3, 4)
 Y = np.array([0, 1, 1])
+KINDS = ".npz, .npy, .tsv, .csv, .ts, .arff"
 
 
 @pytest.fixture
@@ -89,8 +91,6 @@ def test_npz_multivariate(save):
     np.testing.assert_allclose(scaled.x_test, (x[:1] - mean) / deviation, rtol=1e-6)
 
 
-UNEQUAL = "a: series of unequal length are not supported: training series 2 has no values from sample "
-
 TABLE_MISTAKES = {
     "": "a.csv: the file is empty",
     "\n\n": "a.csv: the file is empty",
@@ -99,9 +99,7 @@ TABLE_MISTAKES = {
     "1,2,3\n,5,6\n": "a.csv: row 2 has no label; the layout is label, value, value, ...",
     "1,2,3\n2,5,six\n": "a.csv: row 2, column 3 is not a number: 'six'",
     "1,2,x\n2,5,6\n": "a.csv: row 1, column 3 is not a number: 'x'",
-    "1,2,3\n\n2,5\n": "a.csv: series of unequal length are not supported: row 3 has length 1, row 1 has 2",
-    "1,2,3,4\n2,5,6,\n": UNEQUAL + "3 on",
-    "1,2,3,4\n2,5,NaN,NaN\n": UNEQUAL + "2 on",
+    "1,2,3,4\n2,,,\n": "a: training series 2 has no values",
     "1,2,3,4\n2,5,?,6\n": "a: training series 2 is missing (NaN) at sample 2",
     "1,2,3,4\n2,5,inf,6\n": "a: training series 2 is infinite at sample 2",
     "1,2,3\n1,5,6\n": "a: all training series have the label '1'; at least two classes are needed",
@@ -113,6 +111,91 @@ TABLE_MISTAKES = {
 @pytest.mark.parametrize("text", TABLE_MISTAKES)
 def test_mistakes_in_a_table(save, text):
     assert _message(save("a.csv", text)) == TABLE_MISTAKES[text]
+
+
+@pytest.mark.parametrize(
+    "text", ["1,2,3,4\n2,5,6\n", "1,2,3,4\n2,5,6,\n", "1,2,3,4\n2,5,6,NaN\n", "label,a,b,c\n1,2,3,4\n2,5,6,?\n"]
+)
+def test_series_of_unequal_length(save, text):
+    data = load(save("a.csv", text))
+    assert data.lengths_train.tolist() == [3, 2] and data.x_train[:, :, 0].tolist() == [[2, 3, 4], [5, 6, 0]]
+    scaled, mean, deviation = standardize(data)
+    own = np.array([2, 3, 4, 5, 6.0])
+    assert mean == own.mean() and deviation == own.std() and scaled.x_train[1, 2, 0] == 0
+
+
+def test_a_test_set_of_longer_series(save):
+    save("a_TEST.tsv", "2\t1\t2\t3\t4\n")
+    data = load(save("a_TRAIN.tsv", "1\t1\t2\t3\n2\t1\t2\n"))
+    assert data.x_train.shape == (2, 4, 1) and data.lengths_train.tolist() == [3, 2]
+    assert data.x_test.shape == (1, 4, 1) and data.lengths_test.tolist() == [4]
+
+
+def test_arrays_one_by_one(save, tmp_path):
+    for name, array in {"x_train": X, "y_train": Y, "x_test": X[:1], "y_test": Y[:1]}.items():
+        np.save(tmp_path / f"walk_{name}.npy", array)
+    data = load("walk_x_train.npy")
+    assert data.x_train.shape == (3, 4, 1) and data.y_test.tolist() == [0]
+    np.save(tmp_path / "b.npy", X)
+    assert _message("b.npy").startswith("b.npy: is an array without labels; name it ...x_train.npy")
+    (tmp_path / "walk_y_test.npy").unlink()
+    assert _message("walk_x_train.npy").endswith(
+        "there is walk_x_test.npy and no walk_y_test.npy; a test set needs both"
+    )
+    (tmp_path / "walk_y_train.npy").unlink()
+    assert _message("walk_x_train.npy").endswith("there is no walk_y_train.npy beside it, with the labels")
+
+
+TS = "@problemName a\n@univariate true\n@equalLength true\n@classLabel true up down\n@data\n1,2,3:up\n4,5,6:down\n"
+ARFF = "@relation a\n@attribute t0 numeric\n@attribute t1 numeric\n@attribute c {up,down}\n@data\n1,2,up\n4,5,down\n"
+
+
+def test_files_that_aeon_reads(save):
+    save("a_TEST.ts", TS)
+    data = load(save("a_TRAIN.ts", TS))
+    assert data.x_train[:, :, 0].tolist() == [[1, 2, 3], [4, 5, 6]] and data.classes == ("down", "up")
+    assert data.y_test.tolist() == [1, 0]
+    assert load(save("b.arff", ARFF)).x_train[:, :, 0].tolist() == [[1, 2], [4, 5]]
+    for name in ("c.ts", "c.arff"):
+        assert _message(save(name, "nonsense")).startswith(f"{name}: cannot be read as {name[1:]} by aeon: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test", "classes"),
+    [
+        ("ItalyPowerDemand", (67, 24, 1), (1029, 24, 1), 2),
+        ("BasicMotions", (40, 100, 6), (40, 100, 6), 4),
+        ("JapaneseVowels", (270, 29, 12), (370, 29, 12), 9),
+        ("PickupGestureWiimoteZ", (50, 361, 1), (50, 361, 1), 10),
+    ],
+)
+def test_sets_inside_aeon(name, train, test, classes):
+    data = load(name)
+    assert data.x_train.shape == train and data.x_test.shape == test and len(data.classes) == classes
+    assert (data.lengths_train is None) == (name in ("ItalyPowerDemand", "BasicMotions"))
+
+
+def test_a_set_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):
+    import aeon.datasets
+
+    def none(name, **options):
+        assert options["extract_path"] == str(tmp_path / "jconv" / "archives")
+        raise OSError("no network,\nnone at all")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(aeon.datasets, "load_classification", none)
+    assert _message("Adiac") == "Adiac: is not in aeon's package and could not be fetched: no network, none at all"
+
+
+def test_cylinder_bell_funnel():
+    x, kinds = cbf.draw(np.random.default_rng(1), 300)
+    means = [x[kinds == kind, 40:100].mean(0) for kind in range(3)]
+    # A bell rises and a funnel falls; a cylinder does neither until it ends.
+    rises = [np.polyfit(np.arange(20), mean[:20], 1)[0] for mean in means]
+    assert rises[1] > 0.02 and rises[2] < rises[0] < rises[1]
+    data = load("cbf")
+    assert data.x_train.shape == (30, 128, 1) and data.x_test.shape == (900, 128, 1)
+    assert np.bincount(data.y_train).tolist() == [10, 10, 10]
 
 
 def _without(name):
@@ -162,10 +245,13 @@ def test_mistakes_in_arrays(save, arrays, message):
 
 
 def test_mistakes_about_the_file(save, tmp_path):
-    assert _message("gunpont") == "there is no file 'gunpont' and no built-in data set of that name; built in: gunpoint"
+    assert _message("gunpont") == (
+        "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in aeon's package: ACSF1, "
+        "ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, PickupGestureWiimoteZ"
+    )
     assert _message("series.csv") == "series.csv: no such file"
-    assert _message(save("a.xlsx", TABLE)) == "a.xlsx: cannot read a file ending in .xlsx; use one of .npz, .tsv, .csv"
-    assert _message(save("plain", TABLE)) == "plain: cannot read a file without a suffix; use one of .npz, .tsv, .csv"
+    assert _message(save("a.xlsx", TABLE)) == f"a.xlsx: cannot read a file ending in .xlsx; use one of {KINDS}"
+    assert _message(save("plain", TABLE)) == f"plain: cannot read a file without a suffix; use one of {KINDS}"
     (tmp_path / "folder.csv").mkdir()
     assert _message("folder.csv") == "folder.csv is a folder; give a file in it"
     assert _message(save("b.csv", b"1,\xff\xfe,2")) == "b.csv: is not a text file in UTF-8"

@@ -148,8 +148,8 @@ def test_a_mistaken_option_is_one_line_and_exit_code_2(arguments, capsys):
 
 def test_an_unknown_model_is_told_the_known_ones(capsys):
     with pytest.raises(SystemExit):
-        fit.main(["--model", "resnet"])
-    assert re.match(r"fit: argument --model: invalid choice: 'resnet' .*fcn.*two-layer", capsys.readouterr().err)
+        fit.main(["--model", "resnet50"])
+    assert re.match(r"fit: argument --model: invalid choice: 'resnet50' .*fcn.*two-layer", capsys.readouterr().err)
 
 
 def test_no_gpu(capsys, monkeypatch):

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from training import datasets, losses, models, tasks
+from training import datasets, losses, networks, tasks
 from training.errors import UserError
 
 
 def test_fcn_is_the_network_of_the_paper():
-    shapes = models.fcn(3).output_shapes((150, 2))
+    shapes = networks.fcn(3).output_shapes((150, 2))
     assert shapes["conv1d"] == (150, 128) and shapes["conv1d_1"] == (150, 256) and shapes["conv1d_2"] == (150, 128)
-    params, state = models.fcn(2).init(jax.random.key(0), (150, 1))
+    params, state = networks.fcn(2).init(jax.random.key(0), (150, 1))
     assert [params[f"conv1d{i}"]["kernel"].shape[0] for i in ("", "_1", "_2")] == [8, 5, 3]
     # 128 * 9 + 256 * (5 * 128 + 1) + 128 * (3 * 256 + 1), 2 * 512 of batch normalization, 2 * 129 of the dense layer.
     assert sum(a.size for own in params.values() for a in own.values()) == 264_962
@@ -20,7 +20,7 @@ def test_fcn_is_the_network_of_the_paper():
 
 
 def test_two_layer_is_the_pair_of_the_design():
-    model = models.two_layer()
+    model = networks.two_layer()
     params, state = model.init(jax.random.key(0), (100, 1))
     y, _ = model.apply(params, state, jnp.ones((3, 100, 1)))
     assert model.output_shapes((100, 1)) == {"conv1d": (9, 16), "conv1d_1": (1, 16)} and y.shape == (3, 1, 16)

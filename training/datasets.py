@@ -1,30 +1,36 @@
-"""Series to train on: built-in sets by name, a user's by path, checked and with labels numbered.
+"""Series to train on: archive sets by name, a user's by path, checked and with labels numbered.
 
 Every mistake in a file is one `UserError`; positions in its message count from 1.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import archives, cbf
 from .errors import UserError
 from .readers import Part, read
 
 Array = np.ndarray[Any, Any]
 
-# The built-in sets: the file in `training/data`, and the words for the labels that the archive only numbers.
-BUILT_IN = {"gunpoint": ("gunpoint.npz", {"1": "gun-draw", "2": "point"})}
+# Sets that need no other package; gunpoint's archive only numbers its labels.
+BUILT_IN = ("gunpoint", "cbf")
+GUNPOINT_WORDS = {"1": "gun-draw", "2": "point"}
+CBF_SIZES = (30, 900)
 
 
 class Dataset(NamedTuple):
-    """Series of equal length with their labels.
+    """Series with their labels.
 
     `x_train` and `x_test` are (n, length, channels) float64; `y_train` and `y_test` (n,) int32 numbers of classes;
     `classes` their names, in the order of those numbers. `x_test` and `y_test` are None where there is no test set.
+    `lengths_train` and `lengths_test` (n,) int32 say how many samples are each series's own where not all are; behind
+    them are zeros.
     """
 
     name: str
@@ -33,26 +39,47 @@ class Dataset(NamedTuple):
     x_test: Array | None
     y_test: Array | None
     classes: tuple[str, ...]
+    lengths_train: Array | None = None
+    lengths_test: Array | None = None
 
 
 def load(source: str) -> Dataset:
-    """The data set with the built-in name, or in the file, `source`.
+    """The data set of that name, built in or of the archives, or in that file.
 
-    Raises `UserError` for an unknown name, what `readers.read` refuses, missing or infinite values, series of
-    unequal length, a channel that never changes, and a test set that does not fit the training set.
+    Raises `UserError` for an unknown name, what `readers.read` refuses, missing or infinite values, a channel that
+    never changes, and a test set that does not fit the training set.
 
     >>> data = load("gunpoint")
     >>> data.x_train.shape, data.x_test.shape, data.classes
     ((50, 150, 1), (150, 150, 1), ('gun-draw', 'point'))
     """
-    if source in BUILT_IN:
-        file, words = BUILT_IN[source]
-        with resources.as_file(resources.files("training") / "data" / file) as path:
-            return _dataset(source, *read(path), words)
+    if source == "gunpoint":
+        with resources.as_file(resources.files("training") / "data" / "gunpoint.npz") as path:
+            return _dataset(source, *read(path), GUNPOINT_WORDS)
+    if source == "cbf":
+        rng = np.random.default_rng(0)
+        train, test = (_cbf(rng, size) for size in CBF_SIZES)
+        return _dataset(source, train, test, {})
     path = Path(source)
-    if not path.suffix and not path.exists():
-        raise UserError(f"there is no file {source!r} and no built-in data set of that name; built in: {_names()}")
-    return _dataset(path.stem.removesuffix("_TRAIN"), *read(path), {})
+    if path.suffix or path.exists():
+        return _dataset(path.stem.removesuffix("_TRAIN"), *read(path), {})
+    if not archives.known(source):
+        raise UserError(
+            f"there is no file {source!r} and no data set of that name; built in: {', '.join(BUILT_IN)}; "
+            f"in aeon's package: {', '.join(archives.inside())}"
+        )
+    parts = archives.load(source, cache_folder())
+    return _dataset(source, Part(*parts["train"]), Part(*parts["test"]), {})
+
+
+def cache_folder() -> Path:
+    """Where sets that were fetched are kept: `jconv/archives` in `$XDG_CACHE_HOME`, by default `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "archives"
+
+
+def _cbf(rng: np.random.Generator, count: int) -> Part:
+    x, kinds = cbf.draw(rng, count)
+    return Part(x[:, :, None], [cbf.CLASSES[kind] for kind in kinds])
 
 
 def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
@@ -64,9 +91,19 @@ def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
     >>> bool(abs(scaled.x_train.mean()) < 1e-12), mean.shape
     (True, (1,))
     """
-    mean, deviation = data.x_train.mean((0, 1)), data.x_train.std((0, 1))
-    test = None if data.x_test is None else (data.x_test - mean) / deviation
-    return data._replace(x_train=(data.x_train - mean) / deviation, x_test=test), mean, deviation
+    within = _within(data.x_train, data.lengths_train)
+    mean, deviation = data.x_train[within].mean(0), data.x_train[within].std(0)
+
+    def scaled(x: Array, lengths: Array | None) -> Array:
+        return np.where(_within(x, lengths)[..., None], (x - mean) / deviation, 0)
+
+    test = None if data.x_test is None else scaled(data.x_test, data.lengths_test)
+    return data._replace(x_train=scaled(data.x_train, data.lengths_train), x_test=test), mean, deviation
+
+
+def _within(x: Array, lengths: Array | None) -> Array:
+    """Which samples (n, length) are of their series."""
+    return np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
 
 
 def check_classes(data: Dataset) -> None:
@@ -82,17 +119,21 @@ def check_classes(data: Dataset) -> None:
         raise UserError(f"{data.name}: all training series have the label {seen[0]!r}; at least two classes are needed")
 
 
-def _names() -> str:
-    return ", ".join(sorted(BUILT_IN))
-
-
 def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -> Dataset:
-    _check_values(name, "training", train.x)
-    _check_varies(name, train.x)
+    lengths = _lengths(name, "training", train.x)
+    tests = None if test is None else _lengths(name, "test", test.x)
+    _check_varies(name, train.x, lengths)
     if test is not None:
-        _check_values(name, "test", test.x)
-        if test.x.shape[1:] != train.x.shape[1:]:
+        if test.x.shape[2] != train.x.shape[2] or (
+            lengths is None and tests is None and test.x.shape[1] != train.x.shape[1]
+        ):
             raise UserError(f"{name}: test series are {_sizes(test.x)}, training series {_sizes(train.x)}")
+        longest = max(train.x.shape[1], test.x.shape[1])
+        if lengths is not None or tests is not None:
+            (x_train, lengths), (x_test, tests) = _whole(train.x, lengths, longest), _whole(test.x, tests, longest)
+            train, test = train._replace(x=x_train), test._replace(x=x_test)
+    elif lengths is not None:
+        train = train._replace(x=_whole(train.x, lengths, train.x.shape[1])[0])
     labels = _ordered({*train.labels, *(test.labels if test else [])})
     number = {label: index for index, label in enumerate(labels)}
 
@@ -106,31 +147,46 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
         None if test is None else test.x,
         None if test is None else numbered(test),
         tuple(words.get(label, label) for label in labels),
+        lengths,
+        tests,
     )
 
 
-def _check_values(name: str, part: str, x: Array) -> None:
-    bad = np.argwhere(~np.isfinite(x))
+def _lengths(name: str, part: str, x: Array) -> Array | None:
+    """How long each series is where NaN follows some; None where all are whole. Values are checked."""
+    missing = np.isnan(x).all(-1)
+    ends = np.where(missing.all(1), 0, x.shape[1] - np.argmin(missing[:, ::-1], axis=1))
+    _check_values(name, part, x, ends)
+    return None if (ends == x.shape[1]).all() else ends.astype(np.int32)
+
+
+def _whole(x: Array, lengths: Array | None, longest: int) -> tuple[Array, Array]:
+    """The series with zeros behind, `longest` samples each, and their lengths."""
+    own = np.full(len(x), x.shape[1], np.int32) if lengths is None else lengths
+    behind = np.zeros((len(x), longest - x.shape[1], x.shape[2]))
+    return np.concatenate([np.where(_within(x, own)[..., None], x, 0), behind], axis=1), own
+
+
+def _check_values(name: str, part: str, x: Array, lengths: Array) -> None:
+    if not lengths.all():
+        raise UserError(f"{name}: {part} series {int(np.argmin(lengths)) + 1} has no values")
+    bad = np.argwhere(~np.isfinite(x) & _within(x, lengths)[..., None])
     if not len(bad):
         return
     series, sample, channel = (int(index) for index in bad[0])
-    missing = np.isnan(x[series]).all(axis=-1)
-    if missing.any() and missing[np.argmax(missing) :].all():
-        raise UserError(
-            f"{name}: series of unequal length are not supported: {part} series {series + 1} has "
-            f"no values from sample {np.argmax(missing) + 1} on"
-        )
     where = f"sample {sample + 1}" + (f", channel {channel + 1}" if x.shape[-1] > 1 else "")
     value = "missing (NaN)" if np.isnan(x[series, sample, channel]) else "infinite"
     raise UserError(f"{name}: {part} series {series + 1} is {value} at {where}")
 
 
-def _check_varies(name: str, x: Array) -> None:
+def _check_varies(name: str, x: Array, lengths: Array | None) -> None:
+    own = x[_within(x, lengths)]
     for channel in range(x.shape[-1]):
-        if np.ptp(x[..., channel]) == 0:
+        if np.ptp(own[:, channel]) == 0:
             which = f"channel {channel + 1} of " if x.shape[-1] > 1 else ""
-            value = x[0, 0, channel]
-            raise UserError(f"{name}: {which}the training series is {value:g} everywhere; there is nothing to learn")
+            raise UserError(
+                f"{name}: {which}the training series is {own[0, channel]:g} everywhere; there is nothing to learn"
+            )
 
 
 def _sizes(x: Array) -> str:

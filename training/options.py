@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from .datasets import BUILT_IN
 from .losses import LOSSES
+from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
 from .pretrained import is_file
 from .tasks import TASKS
@@ -21,7 +22,9 @@ Train a 1-D convolutional network on a set of series, after proving its gradient
 Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
 a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
 
-EPILOG = """\
+NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items() if not kind.sequence)
+
+EPILOG = f"""\
 examples:
   python -m training.fit
   python -m training.fit --model two-layer
@@ -38,14 +41,13 @@ data files:
   Series have one length and no missing values. Each channel is standardized by the training set.
 
 models:
-  fcn          tells classes apart: convolutions of 128, 256, 128 filters and kernel sizes 8, 5, 3, each with batch
-               normalization and relu; the mean over time; one dense layer.
-  two-layer    forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel size
-               12, stride 12. Labels are not used.
-  FILE         a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties and
-               constraints and, where it was compiled, its optimizer with that one's state and its loss; --optimizer and
-               --loss take their places. It reads series of the data's length and channels, standardized, and its output
-               is a number for each class, or 16 numbers (1, 16), a forecast.
+  {NETWORK_WORDS}
+  two-layer      forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel
+                 size 12, stride 12. Labels are not used; all others tell classes apart.
+  FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
+                 and constraints and, where it was compiled, its optimizer with that one's state and its loss;
+                 --optimizer and --loss take their places. It reads series of the data's length and channels,
+                 standardized, and its output is a number for each class, or 16 numbers (1, 16), a forecast.
 
 the run folder:
   config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures; for a network from

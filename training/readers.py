@@ -1,13 +1,15 @@
 """Files of series to plain arrays: what each format looks like, and what can be wrong with one.
 
 Tables (`.tsv`, `.csv`) are in the layout of the UCR archive: a row a series, its label first. `.npz` files hold
-`x_train`, `y_train` and, if there is a test set, `x_test` and `y_test`. Whatever cannot be read is a `UserError`
-that names the file and the place. What the values must be is checked in `datasets.py`, once for all formats.
+`x_train`, `y_train` and, if there is a test set, `x_test` and `y_test`; `.npy` files are these arrays one by one.
+`.ts` and `.arff` files are read by aeon. Whatever cannot be read is a `UserError` that names the file and the place.
+What the values must be is checked in `datasets.py`, once for all formats.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import archives
 from .errors import UserError
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +28,7 @@ MISSING = ("", "?", "nan", "na")
 
 
 class Part(NamedTuple):
-    """Series as they lie in a file: `x` (n, length, channels) float64, and a label, as text, for each."""
+    """Series as they lie in a file: `x` (n, length, channels) float64, NaN behind shorter ones, and labels as text."""
 
     x: Array
     labels: list[str]
@@ -34,7 +37,7 @@ class Part(NamedTuple):
 def read(path: Path) -> tuple[Part, Part | None]:
     """The training part and, if there is one, the test part of a file.
 
-    A table named `..._TRAIN.tsv` has its test part in `..._TEST.tsv` beside it, if that exists.
+    A file named `..._TRAIN` has its test part in `..._TEST` beside it, if that exists.
 
     Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is no set of series.
     """
@@ -52,13 +55,15 @@ def read(path: Path) -> tuple[Part, Part | None]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read_tables(path: Path) -> tuple[Part, Part | None]:
-    train = _read_table(path)
-    stem = path.stem
-    if not stem.endswith("_TRAIN"):
-        return train, None
-    other = path.with_name(stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
-    return train, _read_table(other) if other.exists() else None
+def _with_test(read_one: Callable[[Path], Part]) -> Callable[[Path], tuple[Part, Part | None]]:
+    def read_both(path: Path) -> tuple[Part, Part | None]:
+        train = read_one(path)
+        if not path.stem.endswith("_TRAIN"):
+            return train, None
+        other = path.with_name(path.stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
+        return train, read_one(other) if other.exists() else None
+
+    return read_both
 
 
 def _read_table(path: Path) -> Part:
@@ -77,14 +82,9 @@ def _read_table(path: Path) -> Part:
             raise UserError(f"{path}: row {number} has no label; the layout is label, value, value, ...")
         labels.append(_plain(cells[0]))
         series.append(_values(path, number, cells))
-    first = len(series[0])
-    for (number, _), values in zip(rows, series, strict=True):
-        if len(values) != first:
-            raise UserError(
-                f"{path}: series of unequal length are not supported: row {number} has length {len(values)}, "
-                f"row {rows[0][0]} has {first}"
-            )
-    return Part(np.array(series)[:, :, None], labels)
+    longest = max(map(len, series))
+    behind = [values + [math.nan] * (longest - len(values)) for values in series]
+    return Part(np.array(behind)[:, :, None], labels)
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -165,27 +165,81 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
 
 
 def _npz_part(path: Path, arrays: dict[str, Array], part: str) -> Part:
-    x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    return _part(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], f"x_{part}", f"y_{part}")
+
+
+def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
     if x.ndim not in (2, 3):
-        raise UserError(f"{path}: x_{part} must be (n, length) or (n, length, channels), got shape {x.shape}")
+        raise UserError(f"{path}: {x_name} must be (n, length) or (n, length, channels), got shape {x.shape}")
     if x.dtype.kind not in "iuf":
-        raise UserError(f"{path}: x_{part} must hold real numbers, got {x.dtype}")
+        raise UserError(f"{path}: {x_name} must hold real numbers, got {x.dtype}")
     if x.size == 0:
-        raise UserError(f"{path}: x_{part} is empty, its shape is {x.shape}")
+        raise UserError(f"{path}: {x_name} is empty, its shape is {x.shape}")
     if y.ndim != 1:
-        raise UserError(f"{path}: y_{part} must be (n,), a label a series, got shape {y.shape}")
+        raise UserError(f"{path}: {y_name} must be (n,), a label a series, got shape {y.shape}")
     if len(x) != len(y):
-        raise UserError(f"{path}: x_{part} has {len(x)} series and y_{part} {len(y)} labels")
+        raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
     if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
-        raise UserError(f"{path}: y_{part} must hold whole numbers or text, got {y[~(y == np.round(y))][0]}")
+        raise UserError(f"{path}: {y_name} must hold whole numbers or text, got {y[~(y == np.round(y))][0]}")
     if y.dtype.kind not in "biufUS":
-        raise UserError(f"{path}: y_{part} must hold whole numbers or text, got {y.dtype}")
+        raise UserError(f"{path}: {y_name} must hold whole numbers or text, got {y.dtype}")
     texts = y.astype(str) if y.dtype.kind != "S" else np.char.decode(y, "utf-8", "replace")
     return Part(x.astype(np.float64).reshape(*x.shape[:2], -1), [_plain(text) for text in texts])
 
 
+def _read_npy(path: Path) -> tuple[Part, Part | None]:
+    if "x_train" not in path.name:
+        raise UserError(f"{path}: is an array without labels; name it ...x_train.npy, with ...y_train.npy beside it")
+    if not _beside(path, "y_train").exists():
+        raise UserError(f"{path}: there is no {_beside(path, 'y_train').name} beside it, with the labels")
+    tests = [_beside(path, name) for name in ("x_test", "y_test")]
+    if tests[0].exists() != tests[1].exists():
+        there, missing = tests if tests[0].exists() else tests[::-1]
+        raise UserError(f"{path}: there is {there.name} and no {missing.name}; a test set needs both")
+    train = _npy_part(path, "train")
+    return train, _npy_part(path, "test") if tests[0].exists() else None
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.with_name(path.name.replace("x_train", name))
+
+
+def _npy_part(path: Path, part: str) -> Part:
+    arrays = []
+    for name in (f"x_{part}", f"y_{part}"):
+        file = _beside(path, name)
+        try:
+            arrays.append(np.load(file, allow_pickle=False))
+        except (ValueError, EOFError):
+            raise UserError(f"{file}: is no NumPy .npy file of numbers or text") from None
+    return _part(str(path), arrays[0], arrays[1], f"x_{part}", f"y_{part}")
+
+
+def _by_aeon(function: str) -> Callable[[Path], Part]:
+    def read_one(path: Path) -> Part:
+        try:
+            import aeon.datasets
+        except ImportError:
+            raise UserError(f"{path}: {archives.EXTRA}") from None
+        try:
+            series, labels = getattr(aeon.datasets, function)(str(path))
+            x = archives.behind(series)
+        except OSError:
+            raise
+        except Exception as error:
+            # aeon's readers check little; a file that is none ends in one of many errors of Python's.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{path}: cannot be read as {path.suffix} by aeon: {reason}") from None
+        return Part(x, [_plain(label) for label in labels])
+
+    return read_one
+
+
 READERS: dict[str, Callable[[Path], tuple[Part, Part | None]]] = {
     ".npz": _read_npz,
-    ".tsv": _read_tables,
-    ".csv": _read_tables,
+    ".npy": _read_npy,
+    ".tsv": _with_test(_read_table),
+    ".csv": _with_test(_read_table),
+    ".ts": _with_test(_by_aeon("load_from_ts_file")),
+    ".arff": _with_test(_by_aeon("load_from_arff_file")),
 }

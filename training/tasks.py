@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jconv import Model
 from . import losses
 from .datasets import Dataset, check_classes, standardize
 from .errors import UserError
-from .models import fcn, two_layer
+from .networks import NETWORKS, two_layer
 from .pretrained import Pretrained
 
 Array = np.ndarray[Any, Any]
@@ -72,15 +73,16 @@ class Task(NamedTuple):
         return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
 
 
-def classification(data: Dataset) -> Task:
-    """Tell the classes apart with the fully convolutional network.
+def classification(data: Dataset, network: str = "fcn") -> Task:
+    """Tell the classes apart with a network of `NETWORKS`.
 
     Raises `UserError` for fewer than two classes, and for one that only the test set has.
     """
     check_classes(data)
     data, *scaling = standardize(data)
+    _, length, channels = data.x_train.shape
     return Task(
-        fcn(len(data.classes)),
+        NETWORKS[network].build(len(data.classes), (length, channels)),
         Examples(data.x_train, data.y_train),
         None if data.x_test is None or data.y_test is None else Examples(data.x_test, data.y_test),
         loss=losses.cross_entropy,
@@ -122,7 +124,10 @@ def forecast(data: Dataset) -> Task:
     )
 
 
-TASKS: dict[str, Callable[[Dataset], Task]] = {"fcn": classification, "two-layer": forecast}
+TASKS: dict[str, Callable[[Dataset], Task]] = {
+    **{name: partial(classification, network=name) for name, kind in NETWORKS.items() if not kind.sequence},
+    "two-layer": forecast,
+}
 
 
 def with_loss(task: Task, name: str) -> Task:

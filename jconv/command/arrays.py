@@ -92,7 +92,11 @@ def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A folder for parts of a file on the same disk, gone afterwards; an `os.replace` from it makes the file."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        # It is not the folder that the user knows of.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         yield folder
     finally:

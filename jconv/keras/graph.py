@@ -17,6 +17,7 @@ from ..model import Model, Node
 from .calls import Call, Ref, read_calls, read_refs, refs_in
 from .config import Config, as_list, optional, text
 from .errors import KerasFileError, spoken_at
+from .inner import InnerCall, LoadedModel, input_layers, input_type
 from .kinds.operations import FUNCTIONS, read_operation
 from .layer_call import LayerCaller
 from .limits import Tally
@@ -33,7 +34,7 @@ SEQUENTIAL = "Sequential"
 class Built:
     """A graph that is complete: the model, where its arrays lie, and the positions of its outputs that have a mask."""
 
-    model: Model
+    model: LoadedModel
     root: Part
     masked: tuple[int, ...] = ()
 
@@ -70,6 +71,8 @@ class _Graph:
     def __init__(self, custom: Mapping[str, Layer], policy: str | None, values: Values) -> None:
         self.values = values
         self.inputs: dict[str, Any] = {}
+        self.inner: list[InnerCall] = []
+        self.types: dict[str, str] = {}
         self.tally = values.tally
         self._custom, self._policy = custom, policy
 
@@ -79,7 +82,7 @@ class _Graph:
             return self._sequential(config, scope, given)
         return self._functional(config, scope, given)
 
-    def complete(self, outputs: Any, root: Part) -> Model:
+    def complete(self, outputs: Any, root: Part) -> LoadedModel:
         """The model with these `outputs`. Raises `KerasFileError` where two layers are to have the same arrays."""
         names = self._named_outputs(outputs)
         keys = Counter(leaf.key for leaf in root.leaves())
@@ -90,7 +93,8 @@ class _Graph:
         used = {node.key for node in nodes}
         for leaf in root.leaves():
             leaf.used = leaf.key in used
-        return Model(nodes, tuple(self.inputs), names, tuple(self.inputs.values()))
+        model = Model(nodes, tuple(self.inputs), names, tuple(self.inputs.values()))
+        return LoadedModel(**vars(model), inner=tuple(self.inner), input_types=tuple(self.types.items()))
 
     def _named_outputs(self, outputs: Any) -> tuple[str, ...]:
         """The outputs' names, each once: those of a dict by its keys, where these are free."""
@@ -171,7 +175,7 @@ class _Graph:
             nodes = outer.get("inbound_nodes", as_list, [])
             calls = read_calls(nodes, inner.place)
             old = any(isinstance(node, list) for node in nodes)
-            member = _Member(name, class_name, entry, inner, calls, old)
+            member = _Member(name, class_name, entry, inner, calls, old, f"{scope.node}{name}")
             # Operations of keras.ops are no layers: they have no arrays, and no folder is counted for them.
             if class_name != "InputLayer" and not member.is_operation:
                 member.part = Part(name, folders.of(class_name), place)
@@ -242,6 +246,7 @@ class _Graph:
         shape = config.get("batch_shape", optional(_shape), None) or config.get("batch_input_shape", _shape)
         if name in self.values.shapes:
             config.fail(f"the name {name!a} is used twice")
+        self.types[name] = input_type(config.values)
         self.inputs[name] = self.values.shapes[name] = shape[1:]
         return name
 
@@ -251,7 +256,7 @@ class _Graph:
         layer = read_operation(member.class_name, member.config, call, lambda ref: numbers[ref])
         if not refs:
             member.config.fail("an operation must read at least one tensor")
-        return self.values.add(member.name, layer, tuple(value(ref) for ref in refs), place=member.config.place)
+        return self.values.add(member.node, layer, tuple(value(ref) for ref in refs), place=member.config.place)
 
     def _picked(self, values: dict[tuple[str, int], Any], ref: Ref, config: Config) -> str:
         found = values.get((ref.layer, ref.call))
@@ -266,7 +271,7 @@ class _Graph:
 
 @dataclass
 class _Member:
-    """A layer of a Functional model, its calls, and which calls others refer to."""
+    """A layer of a Functional model, its calls, the name of its nodes, and which calls others refer to."""
 
     name: str
     class_name: str
@@ -274,6 +279,7 @@ class _Member:
     config: Config
     calls: list[Call]
     old: bool
+    node: str
     part: Part | None = None
     caller: Any = None
     referred: set[int] = field(default_factory=set)
@@ -312,7 +318,11 @@ class _ModelCaller:
                 self._graph.values.set_mask(inside, value(mask))
         # Only the first call's parts are the file's; the others have the same keys.
         part = self._part if self._calls == 1 else Part(self._part.name, self._part.folder, self._part.place)
-        return self._graph.model(self._class_name, self._config, _Scope(part, f"{self._key}/", f"{label}/"), given)
+        made = self._graph.model(self._class_name, self._config, _Scope(part, f"{self._key}/", f"{label}/"), given)
+        names = input_layers(self._config.values)
+        outputs = tuple(value for _, value in _in_order(made))
+        self._graph.inner.append(InnerCall(label, self._key, self._class_name, names, tuple(given), outputs))
+        return made
 
     def _given(self, call: Call) -> list[Ref]:
         """The tensors of a call in the order of the model's inputs, which a dict may give by name."""

@@ -10,6 +10,7 @@ from ..layers import Layer
 from ..model import Model, Tree
 from .container import Contents, opened
 from .errors import KerasFileError
+from .folders import folders_in, put_in_folders, with_folders
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
 from .older import put_in_new_words
@@ -45,9 +46,11 @@ def load(
     with opened(path, max_bytes) as contents:
         built = read_graph(contents, os.fspath(path), custom_layers or {})
         if weights is None:
-            return built.model, *read_arrays(built.root, contents)
+            trees = read_arrays(built.root, contents)
+            return with_folders(built), *trees
     with opened(weights, max_bytes) as contents:
-        return built.model, *read_arrays(built.root, contents)
+        trees = read_arrays(built.root, contents)
+        return with_folders(built), *trees
 
 
 def load_weights(
@@ -60,15 +63,12 @@ def load_weights(
 
     Raises `KerasFileError` for a layer that the file does not have, or has with other arrays.
     """
-    parts = write_model(model, model.named_shapes(input_shape), {}).parts
-    root = Part("", "", os.fspath(path), parts=parts)
+    root = write_model(model, model.named_shapes(input_shape), {}).root
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
-            stored = [part for part in parts if wanted(part)]
-            if set(folders) >= {part.key for part in stored}:
-                for part in stored:
-                    part.folder = folders[part.key]
+            if not put_in_folders(root, folders):
+                put_in_folders(root, folders_in(model, contents.arrays.paths()))
         elif contents.config is not None:
             return _by_name(root, contents) or read_arrays(root, contents)
         return read_arrays(root, contents)
@@ -84,7 +84,7 @@ def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
     trees = read_arrays(built.root, contents)
     params: Tree = {}
     state: Tree = {}
-    for part in root.parts:
+    for part in root.leaves():
         shapes = wanted(part)
         found = {name: array for tree in trees for name, array in tree.get(part.key, {}).items()}
         if set(found) != set(shapes):

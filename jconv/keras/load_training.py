@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,9 +15,11 @@ from ..model import Model, Tree
 from .activity import read_activity
 from .compiled import Compiled, options_of, serialized_loss, serialized_optimizer
 from .compiled_loss import CompiledLoss, read_loss, read_outputs
+from .config import shortened
 from .constraints import Constraint, constrain, read_constraints
 from .container import Contents, opened
 from .errors import KerasFileError, NotCompiledError
+from .folders import with_folders
 from .graph import Built
 from .load import MAX_BYTES, read_arrays, read_graph
 from .optimizer import Rule, read_optimizer
@@ -68,10 +71,13 @@ def load_training(
 
     Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
     jconv does not have: other optimizers, a scaled loss in float16. A loss of
-    the user's own, or over outputs with a mask, is no error: `loss` is then None. Else raises what `load` raises.
+    the user's own, or over outputs with a mask, is no error: `loss` is then None. A `learning_rate` that is no number
+    of float32 is a `ValueError`. Else raises what `load` raises.
     """
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate must not be given beside an optimizer, which has its own")
+    if learning_rate is not None and not callable(learning_rate):
+        learning_rate = _finite(learning_rate, "learning_rate", ValueError)
     what = os.fspath(path)
     with opened(path, max_bytes) as contents:
         built = read_graph(contents, what, custom_layers or {})
@@ -88,7 +94,7 @@ def load_training(
     losses = {} if own is None else {term.output: serialized_loss(term.value, "loss") for term in own.terms}
     compiled = Compiled(made.serialized, made.why, losses, options_of(built.root))
     return Training(
-        built.model,
+        with_folders(built),
         made.name,
         made.optimizer,
         made.state,
@@ -136,6 +142,7 @@ def _read(
     listed = Listed(contents)
     steps, rate = read_counts(rule, listed)
     slots = read_slots(rule, listed, trained_arrays(built.root), params)
+    rate = None if rate is None else _finite(rate, "optimizer: learning_rate", KerasFileError)
     used = learning_rate if learning_rate is not None else rule.schedule or rate
     assert used is not None
     schedule = _as_schedule(used)
@@ -178,6 +185,16 @@ def _loss(value: Any, weights: Any, built: Built, config: Mapping[str, Any]) -> 
     if found is not None:
         return None, f"Keras leaves out of the loss what the mask of the output {found!a} leaves out; jconv does not"
     return loss, None
+
+
+def _finite(rate: Any, what: str, error: type[ValueError]) -> float:
+    """The rate as a float. Raises an `error` for one that is no finite number in the type that JAX computes in."""
+    dtype = jnp.zeros(()).dtype
+    # Whole numbers may be greater than all floats.
+    with suppress(TypeError, ValueError, OverflowError):
+        if abs(float(rate)) <= float(jnp.finfo(dtype).max):
+            return float(rate)
+    raise error(f"{what} must be a finite number of {dtype.name}, got {shortened(rate)}")
 
 
 def _as_schedule(rate: float | Callable[[Any], Any]) -> Schedule:

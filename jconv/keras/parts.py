@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,12 @@ class Part:
         if self.layer is not None:
             return [self]
         return [leaf for part in self.parts for leaf in part.leaves()]
+
+    def below(self) -> Iterator[Part]:
+        """All parts of a model, and theirs."""
+        for part in self.parts:
+            yield part
+            yield from part.below()
 
 
 class Folders:

@@ -16,6 +16,7 @@ import numpy as np
 from ..model import Model
 from .container import CONFIG, METADATA, WEIGHTS
 from .errors import KerasFileError
+from .folders import named_as_read
 from .kind import names_to_paths
 from .parts import Part
 from .training import Training
@@ -42,7 +43,8 @@ def save(
 
     `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; it need not be
     given where the model has `input_shapes`, as one that `load` returned has. Equal models make equal bytes. The file
-    is written beside its place and then renamed, so that there is never half of one.
+    is written beside its place and then renamed, so that there is never half of one. Models inside a model that `load`
+    returned are written as such, and its `.weights.h5` fits the Keras model that it was loaded from.
 
     With `training`, from `load_training` and with the optimizer's state as it is now, a `.keras` file is that of a
     compiled model, on which Keras trains as if it had never stopped::
@@ -59,9 +61,12 @@ def save(
     path = Path(path)
     whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
     written = write_model(model, model.named_shapes(input_shape), whole)
-    arrays = _arrays(written.parts, params, state)
+    root = written.root
     # Keras writes each layer's own name beside its arrays.
-    names = {f"{part.folder}/vars": part.name for part in written.parts}
+    names = named_as_read(root, model) if path.name.endswith(".weights.h5") else None
+    names = names or {part.folder: part.name for part in root.below()}
+    names = {f"{folder}/vars": name for folder, name in names.items()}
+    arrays = _arrays(root.leaves(), params, state)
     if training is not None and path.suffix == ".keras":
         arrays |= write_training(written, training)
         names |= [optimizer_name(training)]
@@ -78,7 +83,8 @@ def save(
 
 def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Every array by its path in the file."""
-    arrays = {}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    owners: dict[str, str] = {}
     for part in parts:
         assert part.layer is not None
         own = {**params.get(part.key, {}), **state.get(part.key, {})}
@@ -91,7 +97,14 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
             array = np.asarray(own[name])
             if array.shape != tuple(shape):
                 raise KerasFileError(f"node {part.key!r} needs {name} of shape {tuple(shape)}, got {array.shape}")
-            arrays[f"{part.folder}/{paths[name]}"] = array
+            place = f"{part.folder}/{paths[name]}"
+            first = owners.setdefault(place, part.key)
+            if place in arrays and arrays[place].tobytes() != array.tobytes():
+                raise KerasFileError(
+                    f"node {part.key!r}: its place in the file, {part.folder!r}, is that of {first!r} too, as they are "
+                    f"one layer in Keras; their arrays must be equal, and {name} is not"
+                )
+            arrays[place] = array
         arrays |= {f"{part.folder}/{path}": np.asarray(own[name]) for path, name in copies.items()}
     return arrays
 
@@ -128,6 +141,14 @@ def _archive(config: Mapping[str, Any], weights: bytes) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
+    try:
+        _replace(path, data)
+    except OSError as error:
+        # It is not the temporary file that the caller knows of.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -13,6 +13,8 @@ from .limits import CONFIG_BYTES, CONFIG_DEPTH, CONFIG_VALUES
 # A whole string, or the rest of the text where it has no end. The possessive quantifiers take each byte once.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# What may be half of a surrogate pair.
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Seeds are the largest whole numbers in a config.
 LARGEST = 2**64
 
@@ -21,8 +23,8 @@ def parse(data: bytes, what: str) -> dict[str, Any]:
     """The dict that `data` describes.
 
     Raises `KerasFileError`, naming `what`, for anything but a JSON object in UTF-8, one larger or deeper than the
-    limits, one with a key twice, one with NaN or infinite numbers, which JSON does not have, and one with a whole
-    number of more than 64 bits.
+    limits, one with a key twice, one with half of a surrogate pair, one with NaN or infinite numbers, which JSON does
+    not have, and one with a whole number of more than 64 bits.
 
     >>> parse(b'{"layers": [1, 2]}', "config.json")
     {'layers': [1, 2]}
@@ -43,7 +45,18 @@ def parse(data: bytes, what: str) -> dict[str, Any]:
         raise KerasFileError(f"{what} is not a JSON text in UTF-8: {reason}") from None
     if not isinstance(value, dict):
         raise KerasFileError(f"{what} must hold an object, got {type(value).__name__}")
+    if SURROGATE.search(data) and not is_unicode(json.dumps(value, ensure_ascii=False)):
+        raise KerasFileError(f"{what} has a text that is no Unicode: half of a surrogate pair stands alone")
     return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written: Python's may also hold halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_size(data: bytes, what: str) -> None:

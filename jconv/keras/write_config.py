@@ -5,7 +5,6 @@ Layers that share arrays are one Keras layer called several times; operations be
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,24 +16,30 @@ from ..layers.operation import Input
 from ..layers.transparent import Transparent
 from ..model import Model, Node
 from .errors import KerasFileError
-from .graph import build
+from .graph import SEQUENTIAL, build
+from .handed_on import computes_the_same, without_handed_on
 from .implicit_masks import differing, has_masks, merges_masks
-from .kinds import KINDS
+from .inner import LoadedModel, folded
+from .integers import reads_integers
 from .kinds.operations import write_operation
 from .nested import Nested
 from .order import keras_order
-from .parts import Part, folder_name
+from .parts import Folders, Part
 from .query_masks import as_attention_masks
-from .write_layer import BY_LAYER, entry_of_class, write_layer, write_nested
+from .text import is_unicode
+from .write_call import call_of
+from .write_layer import entry_of_class, write_layer, write_nested
 from .write_masked import write_masked
+from .write_sequential import as_sequential
 
 
 @dataclass
 class Written:
-    """A config, and its layers with the folders of their arrays."""
+    """A config, its layers and models with the folders of their arrays, and their `names` by the model's keys."""
 
     config: dict[str, Any]
-    parts: list[Part]
+    root: Part
+    names: dict[str, str]
 
 
 def write_model(
@@ -42,18 +47,24 @@ def write_model(
 ) -> Written:
     """The config of a model whose inputs, by name, have `shapes`, and whose nodes, by their keys, have `arrays`.
 
-    Raises `KerasFileError` for a layer that Keras does not have.
+    Models inside it are written as such where it says that it was loaded with them, and else as their layers. Raises
+    `KerasFileError` for a layer that Keras does not have.
     """
     all_shapes = {**shapes, **model.output_shapes(dict(shapes))}
     if not has_masks(model):
         every = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
-        return _Writer(every, shapes, arrays).written(name)
+        return _Writer(folded(every, all_shapes), shapes, arrays).written(name)
+    for flat in (without_handed_on(model), model):
+        whole = flat and folded(flat, all_shapes)
+        if whole and whole is not flat:
+            written = _Writer(whole, shapes, arrays, masking=True).written(name)
+            if computes_the_same(model, build(written.config, {}).model, written.names):
+                return written
     apart: list[str] = []
     while True:
         model = as_attention_masks(model, all_shapes, apart)
-        writer = _Writer(model, shapes, arrays, apart)
-        written = writer.written(name)
-        differ = differing(model, build(written.config, {}).model, writer.names)
+        written = _Writer(model, shapes, arrays, apart, _makes_masks(model)).written(name)
+        differ = differing(model, build(written.config, {}).model, written.names)
         if not differ:
             return written
         if set(differ) <= set(apart):
@@ -62,12 +73,20 @@ def write_model(
 
 
 class _Writer:
-    """Writes a model; the nodes `apart` with none of the masks that Keras hands on behind the scenes."""
+    """Writes a model; the nodes `apart` with none of the masks that Keras hands on behind the scenes.
+
+    With `masking` it hands on some.
+    """
 
     def __init__(
-        self, model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any], apart: Collection[str] = ()
+        self,
+        model: Model,
+        shapes: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        apart: Collection[str] = (),
+        masking: bool = False,
     ) -> None:
-        self._model, self._arrays, self._apart = model, arrays, apart
+        self._model, self._arrays, self._apart, self._masking = model, arrays, apart, masking
         self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
@@ -75,10 +94,6 @@ class _Writer:
         self.names: dict[str, str] = {}
         # Each value's [layer, call, output].
         self._histories: dict[str, list[Any]] = {}
-        # Whether Keras will have masks behind the scenes.
-        self._masking = any(getattr(core(n.layer), "mask_zero", False) for n in model.nodes) or any(
-            isinstance(core(n.layer), Masking) for n in model.nodes
-        )
 
     def written(self, name: str) -> Written:
         """The whole config."""
@@ -92,14 +107,21 @@ class _Writer:
             "trainable": True,
             "layers": list(self._entries.values()),
             "input_layers": [self._histories[value] for value in self._model.inputs],
-            "output_layers": [self._histories[value] for value in self._model.outputs],
+            "output_layers": [self._output(value) for value in self._model.outputs],
         }
         if len(self._model.inputs) == 1:
             config["input_layers"] = config["input_layers"][0]
         if len(self._model.outputs) == 1:
             config["output_layers"] = config["output_layers"][0]
         entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
-        return Written({**entry, "config": config}, self._parts)
+        if getattr(self._model, "class_name", "") == SEQUENTIAL:
+            entry, config = as_sequential(config) or (entry, config)
+        return Written({**entry, "config": config}, Part(name, "", "config", parts=self._parts), self.names)
+
+    def _output(self, value: str) -> list[Any]:
+        """The history of an output, among which Keras counts the call that made a Functional model as one."""
+        name, call, output = self._histories[value]
+        return [name, call + (self._entries[name]["class_name"] == "Functional"), output]
 
     def _settle(self) -> None:
         """Bring the layers into Keras's order, by which it numbers their folders."""
@@ -111,18 +133,18 @@ class _Writer:
         order = keras_order(calls, [tuple(self._histories[value][:2]) for value in self._model.outputs])
         order += [name for name in self._entries if name not in order]
         self._entries = {name: self._entries[name] for name in order}
-        counts: Counter[str] = Counter()
         parts = {part.name: part for part in self._parts}
         self._parts = [parts[name] for name in order if name in parts]
+        folders = Folders("")
         for part in self._parts:
-            folder = folder_name(self._entries[part.name]["class_name"])
-            part.folder = f"layers/{folder}_{counts[folder]}" if counts[folder] else f"layers/{folder}"
-            counts[folder] += 1
+            part.folder = folders.of(self._entries[part.name]["class_name"])
+            for inner in part.below():
+                inner.folder = f"{part.folder}/{inner.folder}"
 
     def _input(self, value: str) -> None:
         name = self._name(value)
-        readers = [node.layer for node in self._model.nodes if value in node.inputs]
-        dtype = "int32" if readers and all(isinstance(core(r), _integer_readers()) for r in readers) else "float32"
+        said = dict(getattr(self._model, "input_types", ())).get(value)
+        dtype = said or ("int32" if reads_integers(self._model, value) else "float32")
         config = {"batch_shape": [None, *self._shapes[value]], "dtype": dtype, "sparse": False, "name": name}
         self._entries[name] = entry_of_class("keras.layers", "InputLayer", config, name)
         self._histories[value] = [name, 0, 0]
@@ -146,11 +168,12 @@ class _Writer:
         if node.name in self._apart:
             node = self._unmasked(node)
         key = node.key
+        inner = layer.model if isinstance(layer, Nested) and isinstance(layer.model, LoadedModel) else None
         if key not in self.names:
-            self._layer(node)
+            self._inner(node, inner) if inner is not None else self._layer(node)
         name = self.names[key]
         calls = self._entries[name]["inbound_nodes"]
-        calls.append(self._call(node, name))
+        calls.append(call_of(node, [self._tensor(value) for value in node.inputs], self._masking))
         self._histories[node.name] = [name, len(calls) - 1, 0]
 
     def _unmasked(self, node: Node) -> Node:
@@ -170,48 +193,24 @@ class _Writer:
         entry, kind = write_layer(node.layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
         shape = read if node.layer.merges else read[0]
-        self._parts.append(Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape))
+        part = Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape)
+        part.class_name, part.config = entry["class_name"], entry["config"]
+        self._parts.append(part)
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
 
-    def _call(self, node: Node, name: str) -> dict[str, Any]:
-        tensors = [self._tensor(value) for value in node.inputs]
-        bare = core(node.layer)
-        kind = BY_LAYER.get(type(bare))
-        roles = getattr(bare, "inputs", None)
-        if roles and merges_masks(bare):
-            # Keras hands these on by itself.
-            values = [tensor for tensor, role in zip(tensors, roles, strict=True) if role != "mask"]
-            return {"args": [values], "kwargs": {}}
-        options: dict[str, Any] = {}
-        if kind is not None:
-            options = {arg: getattr(bare, field) for arg, field in kind.call_options.items() if getattr(bare, field)}
-            if self._masking and kind.takes_mask:
-                # A call without any options keeps the mask that Keras finds while it loads the file, whatever comes
-                # of it when the model runs.
-                options["mask"] = None
-        if not roles or kind is None or not isinstance(roles, tuple):
-            return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
-        given = dict(zip(roles, tensors, strict=True))
-        wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {
-            "inputs": (next(r for r in roles if r != "mask"),)
-        }
-        args: list[Any] = []
-        kwargs: dict[str, Any] = dict(options)
-        for position, (argument, parts) in enumerate({**wanted, "mask": wanted.get("mask", ("mask",))}.items()):
-            found = [given.get(part) for part in parts]
-            # Without a list of masks Keras would take those of the inputs.
-            unmasked = self._masking and argument == "mask" and len(parts) > 1
-            if not any(found) and not unmasked:
-                continue
-            # A list of masks must have one for each input, also where the last are null.
-            while found[-1] is None and argument != "mask":
-                found.pop()
-            value = found if len(parts) > 1 else found[0]
-            if position == 0:
-                args.append(value)
-            else:
-                kwargs[argument] = value
-        return {"args": args, "kwargs": kwargs}
+    def _inner(self, node: Node, model: LoadedModel) -> None:
+        """A model, which is called as a layer is."""
+        name = self.names[node.key] = self._name(node.key)
+        arrays = {n.key: self._arrays.get(f"{node.key}/{n.key}", {}) for n in model.nodes}
+        shapes = model.named_shapes()
+        whole = folded(model, {**shapes, **model.output_shapes()})
+        written = _Writer(whole, shapes, arrays, masking=self._masking).written(name)
+        part = Part(name, "", node.name, node.key, parts=written.root.parts)
+        for inner in part.below():
+            inner.key = f"{node.key}/{inner.key}"
+        self.names |= {f"{node.key}/{key}": f"{name}/{own}" for key, own in written.names.items()}
+        self._parts.append(part)
+        self._entries[name] = {**written.config, "name": name, "inbound_nodes": []}
 
     def _operation(self, value: str, layer: Operation, inputs: tuple[str, ...]) -> None:
         name = self._name(value)
@@ -261,6 +260,8 @@ class _Writer:
         return {"class_name": "__keras_tensor__", "config": config}
 
     def _name(self, key: str) -> str:
+        if not is_unicode(key) or "\0" in key:
+            raise KerasFileError(f"node {key!a}: the name of a layer in a file must be Unicode without null characters")
         # Keras allows no slash in a name.
         base = name = key.replace("/", "_").replace(":", "_")
         number = 1
@@ -273,7 +274,7 @@ class _Writer:
 def _as_written(layer: Layer) -> Layer:
     """The layer, with the models in it saying in which folders they are written, which need not be those read."""
     if isinstance(layer, Nested):
-        parts = write_nested(layer, "model", {}).parts
+        parts = write_nested(layer, "model", {}).root.leaves()
         written = {part.key: part.layer for part in parts}
         nodes = tuple(replace(node, layer=written.get(node.key) or node.layer) for node in layer.model.nodes)
         return Nested(replace(layer.model, nodes=nodes), tuple((part.key, part.folder) for part in parts))
@@ -295,6 +296,7 @@ def _is_channels_first(layer: Layer) -> bool:
     return isinstance(layer, Transparent) and (isinstance(layer, ChannelsFirst) or _is_channels_first(layer.layer))
 
 
-def _integer_readers() -> tuple[type, ...]:
-    kinds = (KINDS.get("Embedding"),)
-    return (NonzeroMask, *(kind.layer for kind in kinds if kind is not None))
+def _makes_masks(model: Model) -> bool:
+    """Whether Keras will have masks behind the scenes."""
+    layers = [core(node.layer) for node in model.nodes]
+    return any(getattr(layer, "mask_zero", False) or isinstance(layer, Masking) for layer in layers)

@@ -14,7 +14,7 @@ from .optimizer import read_optimizer
 from .optimizer_state import FOLDER
 from .parts import Part, snake_case
 from .training import Training
-from .weight_options import pieces_in
+from .weight_options import pieces_of
 from .write_config import Written
 
 Array = np.ndarray[Any, Any]
@@ -42,7 +42,7 @@ def write_training(written: Written, training: Training) -> dict[str, Array]:
         "metrics": None,
         "weighted_metrics": None,
     }
-    return _arrays(written.parts, training, compiled.optimizer)
+    return _arrays(written.root.leaves(), training, compiled.optimizer)
 
 
 def optimizer_name(training: Training) -> tuple[str, str]:
@@ -51,14 +51,11 @@ def optimizer_name(training: Training) -> tuple[str, str]:
 
 
 def _write_options(written: Written, options: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-    entries = {entry["name"]: entry for entry in written.config["config"]["layers"]}
-    keys = {part.key: part.name for part in written.parts}
+    parts = {part.key: part for part in written.root.leaves()}
     for key, by_prefix in options.items():
         pieces: dict[str, list[Any]] = {}
-        if key in keys:
-            entry = entries[keys[key]]
-            for piece in pieces_in(entry["class_name"], entry["config"], f"layer {key!a}"):
-                pieces.setdefault(piece.prefix, []).append(piece.config)
+        for piece in pieces_of(parts[key]) if key in parts else ():
+            pieces.setdefault(piece.prefix, []).append(piece.config)
         for prefix, found in by_prefix.items():
             if prefix not in pieces:
                 raise KerasFileError(

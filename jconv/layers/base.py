@@ -191,7 +191,8 @@ class Layer:
     ) -> tuple[Any, Any]:
         """`(y, stream)` of a chunk, as outside training: the outputs that are whole with it.
 
-        `last` and `slots` are those of `jconv.streaming.step`.
+        `last` is that of `jconv.streaming.step`, and so is `slots`, as int32, with numbers too large for nobody's rows.
+        A network never gives both: a session in a slot ends by itself.
         """
         return whole_chunk(lambda x: self.apply(params, state, x)[0], x), stream
 

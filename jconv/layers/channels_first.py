@@ -112,8 +112,13 @@ class ChannelsFirst(Transparent):
         return self.layer.window() if self._apart[1] is None else None
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """Raises `ValueError`: in a stream samples come one after the other, channels last."""
-        raise ValueError(f"{self} cannot be computed a chunk at a time: samples must come with the channels last")
+        """Raises `ValueError`: it reads chunks (batch, samples, channels) along the channels.
+
+        In a network whose length is last the inner layer is streamed: see `jconv.length_first`.
+        """
+        raise ValueError(
+            f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"
+        )
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """Raises `ValueError`."""

@@ -147,7 +147,7 @@ class Convolution(Layer):
         if self._sample_by_sample:
             return super().stream_step(params, state, stream, x, last=last, slots=slots)
         with speaking_for(self):
-            return streaming.step(
+            return streaming.resume(
                 without_activation(params), stream, x, last=last, slots=slots, **self._streamed(params)
             )
 

@@ -24,6 +24,34 @@ class Total(NamedTuple):
     number: jax.Array
 
 
+class Most(NamedTuple):
+    """What a stream keeps for a maximum: the `greatest` so far (batch, channels), and how many samples are it."""
+
+    greatest: jax.Array
+    ties: jax.Array
+
+
+@jax.custom_jvp
+def _greater(before: Most, new: Most) -> Most:
+    """Of both together; of values that tie each sample has as much of the derivative as another."""
+    y = jnp.maximum(before.greatest, new.greatest)
+    ties = [jnp.where(most.greatest == y, most.ties, 0) for most in (before, new)]
+    return Most(y, ties[0] + ties[1])
+
+
+@_greater.defjvp
+def _(primals: tuple[Most, Most], tangents: tuple[Most, Most]) -> tuple[Most, Most]:
+    y = _greater(*primals)
+    dtype = y.greatest.dtype
+    wide = jnp.promote_types(dtype, jnp.float32)
+    ties = jnp.maximum(y.ties, 1).astype(wide)
+    moved = jnp.zeros_like(y.greatest)
+    for most, tangent in zip(primals, tangents, strict=True):
+        share = jnp.where(most.greatest == y.greatest, most.ties.astype(wide) / ties, 0)
+        moved += share.astype(dtype) * tangent.greatest
+    return y, Most(moved, tangents[0].ties)
+
+
 class _GlobalPooling(Layer):
     keepdims: bool
 
@@ -147,9 +175,10 @@ class GlobalMaxPooling1D(_GlobalPooling):
     keepdims: bool = False
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The greatest of nothing."""
+        """`Most` of nothing."""
         sequence_shape(self, x.shape[1:])
-        return jnp.full((x.shape[0], x.shape[2]), -jnp.inf, x.dtype)
+        shape = x.shape[0], x.shape[2]
+        return Most(jnp.full(shape, -jnp.inf, x.dtype), jnp.zeros(shape, jnp.int32))
 
     def stream_step(
         self,
@@ -162,9 +191,12 @@ class GlobalMaxPooling1D(_GlobalPooling):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The greatest of all samples so far, minus infinity before the first."""
-        before = take_rows(stream, slots)
-        y = jnp.maximum(before, x.max(axis=1)) if x.shape[1] else before
-        return y[:, None] if self.keepdims else y, put_rows(stream, y, slots)
+        most: Most = take_rows(stream, slots)
+        if x.shape[1]:
+            new = x.max(axis=1)
+            most = _greater(most, Most(new, (x == new[:, None]).sum(axis=1, dtype=jnp.int32)))
+        y = most.greatest
+        return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
     def on_sequences(
         self,

@@ -28,7 +28,7 @@ def _copies(layer: SpectralNormalization) -> dict[str, str]:
 def _mask(layer: SpectralNormalization) -> str:
     """Keras calls the layer inside as any other, so its output has the mask that it would have alone."""
     # This has the table of kinds, of which this is a part.
-    from ..write_config import BY_LAYER
+    from ..write_layer import BY_LAYER
 
     kind = BY_LAYER.get(type(core(layer.layer)))
     return "on" if kind is not None and kind.mask == "on" else "stop"

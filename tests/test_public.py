@@ -1,0 +1,46 @@
+"""The names of `jconv`: there at their first use, each what it is wherever its module was imported before."""
+
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import jconv
+
+MODULES = {"layers", "ragged", "reference", "slots", "streaming"}
+
+
+def test_every_name_is_there() -> None:
+    assert set(jconv.__all__) <= set(dir(jconv))
+    for name in jconv.__all__:
+        assert isinstance(getattr(jconv, name), ModuleType) == (name in MODULES), name
+    assert jconv.geometry.output_length is jconv.output_length
+    for name in ("no_such_thing", "_private"):
+        with pytest.raises(AttributeError, match=f"^module 'jconv' has no attribute '{name}'$"):
+            getattr(jconv, name)
+
+
+def test_a_module_does_not_take_the_place_of_its_function() -> None:
+    script = """
+import jconv.tune, jconv.explain
+from jconv.tune import Tuning
+assert callable(jconv.tune) and callable(jconv.explain) and jconv.Tuning is Tuning
+from jconv import *
+assert tune is jconv.tune and conv1d is jconv.conv1d
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["summary", "--help"], ["--version"], ["summary"]])
+def test_help_needs_no_jax(arguments: list[str]) -> None:
+    script = f"""
+import sys
+from jconv.command import main
+try:
+    main({arguments})
+finally:
+    assert not {{"jax", "numpy"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "AssertionError" not in done.stderr and done.returncode == (2 if arguments == ["summary"] else 0)

@@ -1,0 +1,68 @@
+"""The networks that the command trains: their sizes are the papers', and they take series of any usual length."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jconv import layers
+from training.networks import NETWORKS, inception_time, mlp, resnet, tcn, unet, wavenet
+
+
+def trained(model, shape):
+    """How many numbers are trained."""
+    params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
+    return sum(array.size for array in jax.tree.leaves(params))
+
+
+def test_sizes_of_the_papers():
+    # Convolutions with a bias, and two numbers of batch normalization for each filter.
+    first = 576 + 20_544 + 12_352 + 3 * 128 + 128 + 128
+    second = 65_664 + 82_048 + 49_280 + 3 * 256 + 8_320 + 256
+    third = 131_200 + 82_048 + 49_280 + 3 * 256 + 256
+    assert trained(resnet(2), (150, 1)) == first + second + third + 258 == 504_258
+    # 420,192 without the dense layer of 128 to 2.
+    assert trained(inception_time(2), (150, 1)) == 420_192 + 258
+    assert trained(mlp(2), (150, 1)) == 151 * 500 + 2 * 501 * 500 + 501 * 2
+
+
+def test_several_channels_are_made_few_first():
+    shapes = inception_time(4, (100, 6)).output_shapes((100, 6))
+    assert shapes["0.narrow"] == (100, 32) and shapes["0.max.1"] == (100, 32)
+    assert "0.narrow" not in inception_time(4, (100, 1)).output_shapes((100, 1))
+
+
+@pytest.mark.parametrize("build", [tcn, wavenet])
+@pytest.mark.parametrize("length", [1, 2, 24, 150, 1460])
+def test_the_last_sample_sees_the_first(build, length):
+    model = build(2, (length, 1))
+    reach = {node.name: node.layer for node in model.nodes if isinstance(node.layer, layers.Conv1D)}
+    # Of convolutions side by side, one counts.
+    sees = 1 + sum(
+        (layer.kernel_size - 1) * layer.dilation for name, layer in reach.items() if not name.endswith("tanh")
+    )
+    assert length <= sees < max(4 * length, 16)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("shape", [(8, 1), (24, 1), (150, 6)])
+def test_shapes(name, shape):
+    kind = NETWORKS[name]
+    model = kind.build(3, shape)
+    params, state = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
+    y, _ = jax.eval_shape(model.apply, params, state, jnp.zeros((2, *shape)))
+    assert y.shape == ((2, shape[0], 3) if kind.sequence else (2, 3))
+
+
+@pytest.mark.parametrize("length", range(8, 24))
+def test_unet_has_a_number_for_every_sample(length):
+    assert unet(2, (length, 1)).output_shapes((length, 1))["head"] == (length, 2)
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_unet_equals_the_reference():
+    model = unet(1, (13, 2))
+    params, state = model.init(jax.random.key(0), (13, 2))
+    x = np.random.default_rng(0).standard_normal((2, 13, 2))
+    y = jax.jit(model.apply)(params, state, x)[0]
+    np.testing.assert_allclose(y, model.reference(params, state, x), atol=1e-5)

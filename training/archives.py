@@ -1,0 +1,74 @@
+"""Sets of the UCR and UEA archives by name, read with aeon: those inside its package, others from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+
+Array = np.ndarray[Any, Any]
+
+EXTRA = 'data sets by name need aeon; install it with: pip install "jconv[train]"'
+
+
+def inside() -> list[str]:
+    """The names of the classification sets that aeon's package holds, which need no network."""
+    folder = _folder()
+    return sorted({path.parent.name for path in folder.glob("*/*_TRAIN.ts")} & _names())
+
+
+def known(name: str) -> bool:
+    """Whether aeon knows a classification set of this name."""
+    return name in _names()
+
+
+def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
+    """`"train"` and `"test"`: series (n, length, channels) float64 and their labels; NaN follows a shorter series.
+
+    A set that is not in aeon's package is fetched, once, into `cache`.
+
+    Raises `UserError` where it cannot be had.
+    """
+    from aeon.datasets import load_classification
+
+    folder = None if name in inside() else cache
+    parts = {}
+    for part in ("train", "test"):
+        try:
+            x, y = load_classification(name, split=part, extract_path=folder and str(folder))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
+        parts[part] = behind(x), [str(label) for label in y]
+    return parts
+
+
+def behind(series: Sequence[Array]) -> Array:
+    """aeon's series (channels, length) as (n, length, channels) float64, NaN behind those that are shorter.
+
+    >>> behind([np.ones((1, 3)), np.zeros((1, 2))])[:, :, 0].tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, nan]]
+    """
+    longest = max(one.shape[1] for one in series)
+    x = np.full((len(series), longest, series[0].shape[0]), np.nan)
+    for row, one in zip(x, series, strict=True):
+        row[: one.shape[1]] = one.T
+    return x
+
+
+def _names() -> set[str]:
+    try:
+        from aeon.datasets import tsc_datasets
+    except ImportError:
+        raise UserError(EXTRA) from None
+    return {*tsc_datasets.univariate, *tsc_datasets.multivariate}
+
+
+def _folder() -> Path:
+    import aeon.datasets
+
+    return Path(aeon.datasets.__file__).parent / "data"

@@ -1,0 +1,58 @@
+"""The networks that the command trains, by name: each a function of its outputs and of the shape of a series.
+
+A network that tells classes apart gives logits (n, outputs); the softmax is in the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jconv import Model
+
+from .convnext import convnext
+from .fcn import fcn
+from .inception_time import inception_time
+from .mlp import mlp
+from .resnet import resnet
+from .tcn import tcn
+from .two_layer import two_layer
+from .unet import unet
+from .wavenet import wavenet
+
+
+class Network(NamedTuple):
+    """`build(outputs, (length, channels))` makes the model.
+
+    With `sequence` the model has `outputs` numbers for each sample, (n, length, outputs), else (n, outputs) in all.
+    """
+
+    build: Callable[[int, tuple[int, int]], Model]
+    words: str
+    sequence: bool = False
+
+
+NETWORKS: dict[str, Network] = {
+    "fcn": Network(fcn, "three convolutions with batch normalization (Wang et al. 2017)"),
+    "resnet": Network(resnet, "three residual blocks of three convolutions (Wang et al. 2017)"),
+    "mlp": Network(mlp, "three dense layers of 500 with dropout (Wang et al. 2017)"),
+    "inception-time": Network(inception_time, "six Inception modules of kernel sizes 10, 20, 40 (Fawaz et al. 2020)"),
+    "tcn": Network(tcn, "residual blocks of dilated causal convolutions (Bai et al. 2018)"),
+    "wavenet": Network(wavenet, "gated dilated causal convolutions with skips (van den Oord et al. 2016)"),
+    "convnext": Network(convnext, "depthwise convolutions of 7 between pointwise ones (after Liu et al. 2022)"),
+    "unet": Network(unet, "down and up again with skips (Ronneberger et al. 2015)", sequence=True),
+}
+
+__all__ = [
+    "NETWORKS",
+    "Network",
+    "convnext",
+    "fcn",
+    "inception_time",
+    "mlp",
+    "resnet",
+    "tcn",
+    "two_layer",
+    "unet",
+    "wavenet",
+]
