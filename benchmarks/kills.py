@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+DESCRIPTION = "Kill runs at random moments, resume them, and compare what they leave with a run that was never killed."
 COMPARED = ("params.npz", "metrics.csv")
 
 
@@ -33,7 +34,7 @@ class Trial(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: exit code 0 where every resumed run ended as the one that was never killed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=DESCRIPTION)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
     parser.add_argument("training", nargs="*", help="options of training.fit after --; default: --epochs 30")

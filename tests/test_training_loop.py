@@ -4,36 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import waves
 
-from jconv import layers, sequential
-from training import datasets, loop, tasks
+from training import loop, tasks
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def _waves(rng, n):
-    """Noisy sines (n, 32, 1), slow ones of class 0 and fast ones of class 1."""
-    y = np.arange(n, dtype=np.int32) % 2
-    phase = rng.uniform(0, 6, (n, 1))
-    x = np.sin(np.arange(32) * np.where(y, 1.2, 0.4)[:, None] + phase)
-    return (x + 0.1 * rng.standard_normal(x.shape))[..., None], y
-
-
 @pytest.fixture(scope="module")
 def task():
-    """Slow and fast waves, with a network small enough to train in a second."""
-    rng = np.random.default_rng(0)
-    data = datasets.Dataset("waves", *_waves(rng, 50), *_waves(rng, 30), ("slow", "fast"))
-    model = sequential(
-        [
-            layers.Conv1D(6, 8, padding="same"),
-            layers.BatchNormalization(),
-            layers.Activation("relu"),
-            layers.GlobalAveragePooling1D(),
-            layers.Dense(2),
-        ]
-    )
-    return tasks.classification(data)._replace(model=model)
+    return waves.task()
 
 
 def _plan(**changes):

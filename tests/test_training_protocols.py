@@ -1,6 +1,7 @@
 """The published protocol: its numbers, the halving of the learning rate, and the benchmark that runs it."""
 
 import json
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,13 +39,13 @@ def test_the_rate_is_halved_as_keras_does_it():
     plan = loop.Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
     task = tasks.classification(load("gunpoint"))
     steps = loop.steps_per_epoch(task, plan)
-    rule = loop.optimizer(task, plan)
+    rule: Any = loop.optimizer(task, plan)
     params = {"a": jnp.zeros(())}
     slots, rng = rule.init(params), np.random.default_rng(0)
     best, waited, rate = np.inf, 0, 1e-3
     for epoch in range(330):
         losses = np.float32(2.0 ** (-epoch / 20) + 0.01 * rng.standard_normal(steps))
-        for loss in losses:
+        for loss in losses.tolist():
             _, slots = rule.update({"a": jnp.ones(())}, slots, params, value=jnp.asarray(loss))
         mean = losses.mean()
         if mean < best - 1e-4:
@@ -60,9 +61,11 @@ def test_the_rate_is_halved_as_keras_does_it():
 def test_each_series_by_itself():
     data = load("BasicMotions")
     x = z_normalized(data).x_test
+    assert x is not None
     np.testing.assert_allclose(x.mean(1), 0, atol=1e-12)
     np.testing.assert_allclose(x.std(1), 1, atol=1e-12)
     ragged = z_normalized(load("PickupGestureWiimoteZ"))
+    assert ragged.lengths_train is not None
     length = ragged.lengths_train[0]
     assert abs(ragged.x_train[0, :length].mean()) < 1e-12 and not ragged.x_train[0, length:].any()
 

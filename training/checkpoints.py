@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import re
 import shutil
 import sys
 import time
@@ -16,13 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 from . import fingerprint
-from .errors import UserError
+from .errors import UserError, tell
 from .loop import Learner, Reached, Row
 from .options import Every
 
@@ -111,7 +115,7 @@ class Checkpoints:
         if path.exists():
             return
         items: Any = {
-            "learner": ocp.args.StandardSave(learner),
+            "learner": ocp.args.StandardSave(_named(learner)),
             "run": ocp.args.JsonSave({"rows": text, "digest": _digest(learner, text)}),
         }
         self._checkpointer.save(path, args=ocp.args.Composite(**items))
@@ -120,18 +124,16 @@ class Checkpoints:
 
     def _read(self, epoch: int, start: Learner) -> Reached:
         template = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), start)
-        items: Any = {"learner": ocp.args.StandardRestore(template), "run": ocp.args.JsonRestore()}
+        items: Any = {"learner": ocp.args.StandardRestore(_named(template)), "run": ocp.args.JsonRestore()}
         found = self._checkpointer.restore(self.folder / str(epoch), args=ocp.args.Composite(**items))
         text = found.run["rows"]
-        if found.run["digest"] != _digest(found.learner, text):
+        learner = jax.tree.unflatten(jax.tree.structure(start), [found.learner[name] for name in _named(start)])
+        if found.run["digest"] != _digest(learner, text):
             raise ValueError("its content has changed")
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
-        learner = jax.tree.map(
-            lambda array, like: jax.device_put(array, like.sharding, may_alias=False), found.learner, start
-        )
-        return Reached(learner, rows)
+        return Reached(jax.tree.map(_placed, learner, start), rows)
 
     def _prune(self) -> None:
         epochs = self.epochs()
@@ -156,15 +158,44 @@ class Checkpoints:
 def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
     """The checkpoints in `folder`, which need not exist; at the end, what is being written is waited for."""
     checkpoints = Checkpoints(folder, every)
+    with _quiet():
+        try:
+            yield checkpoints
+        finally:
+            checkpoints.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong is told here in a line: Orbax's threads say nothing of it, nor do the writes that they leave."""
+    log, hook = logging.getLogger("absl"), sys.unraisablehook
+    level = log.level
+
+    def unraisable(found: Any) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    log.setLevel(logging.CRITICAL)
+    sys.unraisablehook = unraisable
     try:
-        yield checkpoints
+        yield
     finally:
-        checkpoints.close()
+        log.setLevel(level)
+        sys.unraisablehook = hook
 
 
-def tell(words: str) -> None:
-    """A line on standard error."""
-    print(f"fit: {words}", file=sys.stderr, flush=True)
+def _named(learner: Learner) -> dict[str, Any]:
+    """The arrays by names that Orbax can make paths of, whatever the layers are called."""
+    leaves = jax.tree_util.tree_leaves_with_path(learner)
+    names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
+    return {
+        f"{number:04}.{quote(name, safe='')}": array
+        for number, (name, (_, array)) in enumerate(zip(names, leaves, strict=True))
+    }
+
+
+def _placed(array: Any, like: jax.Array) -> jax.Array:
+    return jax.device_put(array, like.sharding, may_alias=False)
 
 
 def _digest(learner: Learner, text: str) -> str:
@@ -177,5 +208,7 @@ def _line(error: BaseException) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
+        if number := re.search(r"os_error_code='(\d+)'", str(cause)):
+            return os.strerror(int(number[1]))
         cause = cause.__cause__ or cause.__context__
     return (str(error).splitlines() or [type(error).__name__])[0][:120]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -17,7 +16,7 @@ import numpy as np
 import jconv
 
 from . import datasets, diverged, finetune, interrupt, loop, proof, protocols, report, resume, run_folder
-from .errors import UserError
+from .errors import UserError, tell
 from .options import Options, parse
 from .tasks import TASKS, Task, classification, with_loss
 
@@ -43,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _device(options.device), jax.enable_x64(options.x64):
             return _run(options)
     except UserError as error:
-        print(f"fit: {error}", file=sys.stderr)
+        tell(str(error))
         return MISTAKE
     except KeyboardInterrupt:
-        print("fit: interrupted", file=sys.stderr)
+        tell("interrupted")
         return INTERRUPTED
 
 
@@ -61,7 +60,7 @@ def _run(options: Options) -> int:
     plan = plan_for(options, task)
     learner = loop.start(task, plan, _dtype(options))
     print(report.opening(data, task, options.model, learner.params), flush=True)
-    config = _config(options, plan, data, task)
+    config = _config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, config, options.allow_changed_data)
     with run_folder.locked(options.out):
@@ -92,7 +91,7 @@ def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     done = len(finished.reached.rows)
     if finished.diverged:
-        print(f"fit: {finished.diverged}; try a lower --learning-rate", file=sys.stderr)
+        tell(f"{finished.diverged}; try a lower --learning-rate")
         return FAILED
     if done < plan.epochs and finished.signal:
         saved = "what there is was saved, and --resume goes on"
@@ -204,10 +203,12 @@ def _dtype(options: Options) -> Any:
     return jnp.float64 if options.x64 else jnp.float32
 
 
-def _config(options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task) -> dict[str, Any]:
+def _config(
+    options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task, learner: loop.Learner
+) -> dict[str, Any]:
     mean, deviation = task.scaling
     return {
-        **resume.identity(options, plan, data),
+        **resume.identity(options, plan, data, learner),
         "data": options.data,
         "model": options.model,
         **({"start": task.start.words} if task.start else {}),

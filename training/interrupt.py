@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
+
+from .errors import tell
 
 # What the shell says of a process that the signal ended.
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -69,10 +70,4 @@ def _listen(heard: socket.socket) -> None:
             if number == signal.SIGINT and len(seen) > 1:
                 os._exit(EXIT_CODES[signal.SIGINT])
             if len(seen) == 1:
-                _tell(f"{signal.Signals(number).name}: stopping after this epoch; another Ctrl-C stops at once")
-
-
-def _tell(words: str) -> None:
-    # The terminal may be gone, which is often why the signal came.
-    with suppress(OSError, ValueError):
-        print(f"\nfit: {words}" if sys.stderr.isatty() else f"fit: {words}", file=sys.stderr, flush=True)
+                tell(f"{signal.Signals(number).name}: stopping after this epoch; another Ctrl-C stops at once")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tqdm import tqdm
 
@@ -34,7 +34,9 @@ def progress(epochs: int, score_name: str, done: int = 0) -> Iterator[Callable[[
 
 def _line(row: Row, epochs: int, score_name: str) -> None:
     if row.epoch * LINES // epochs > (row.epoch - 1) * LINES // epochs:
-        print(f"epoch {row.epoch} of {epochs}: {_words(row, score_name)}", file=sys.stderr, flush=True)
+        # A log on a disk that is full must not end the run.
+        with suppress(OSError):
+            print(f"epoch {row.epoch} of {epochs}: {_words(row, score_name)}", file=sys.stderr, flush=True)
 
 
 def _words(row: Row, score_name: str) -> str:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from . import fingerprint, run_folder
 from .datasets import Dataset
-from .errors import UserError
-from .loop import Plan
+from .errors import UserError, tell
+from .loop import Learner, Plan
 from .options import FREE, Options
 
 
-def identity(options: Options, plan: Plan, data: Dataset) -> dict[str, Any]:
+def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> dict[str, Any]:
     """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents."""
     asked = {name: value for name, value in options._asdict().items() if name not in FREE}
     asked |= {name: value for name, value in plan._asdict().items() if name in asked}
     model = Path(options.model)
-    prints = {"data": fingerprint.of(data), "model": fingerprint.of_file(model) if model.is_file() else None}
+    prints = {
+        "data": fingerprint.of(data._replace(name="")),
+        "model": fingerprint.of_file(model) if model.is_file() else None,
+        "shapes": fingerprint.of(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
+    }
     return {"options": asked, "fingerprints": prints}
 
 
@@ -40,6 +45,9 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
         raise UserError(f"{folder} was begun with {was}, not {given}; --resume needs the same options")
     if not same_model:
         raise UserError(f"{now['model']}: the file has changed since {folder} was begun; --overwrite begins again")
+    if begun["fingerprints"]["shapes"] != config["fingerprints"]["shapes"]:
+        words = f"the network for it is of other shapes than when {folder} was begun"
+        raise UserError(f"{now['data']}: {words}; --overwrite begins again")
     if not same_data and not allow_changed_data:
         raise UserError(
             f"{now['data']}: the data have changed since {folder} was begun; --allow-changed-data goes on with them"
@@ -49,7 +57,7 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
     ]
     if old:
         words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
-        print(f"fit: {words}", file=sys.stderr)
+        tell(words)
 
 
 def _said(name: str, value: Any) -> str:
