@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from . import model_pace, model_ragged, model_stream, model_summary
 from .layers.base import Layer, Shape, at
+from .layers.nesting import uncalled
 
 Tree = dict[str, dict[str, Any]]
 
@@ -385,7 +386,7 @@ def _check_graph(model: Model) -> None:
                 raise ValueError(f"node {node.name!r} reads {name!r}, which {why}")
         if node.name in known:
             raise ValueError(f"the name {node.name!r} is used twice; names of nodes and inputs must differ")
-        if layers.setdefault(node.key, node.layer) != node.layer:
+        if uncalled(layers.setdefault(node.key, node.layer)) != uncalled(node.layer):
             raise ValueError(
                 f"node {node.name!r} shares params {node.key!r} with a different layer, {layers[node.key]}"
             )

@@ -133,6 +133,27 @@ def masks_of_what_changes_nothing() -> Any:
     return keras.Model(q, outputs)
 
 
+def called_differently() -> Any:
+    """Layers and models that are called on masked values and on others, and with other arguments."""
+    q = keras.Input((4,), dtype="int32", name="q")
+    shared: list[Any] = [
+        kl.BatchNormalization(),
+        kl.LSTM(2),
+        kl.GlobalAveragePooling1D(),
+        inner(lambda x: kl.GRU(2)(kl.BatchNormalization()(x))),
+    ]
+    outputs = [layer(x) for layer in shared for x in (embedded(q), embedded(q, False))]
+    heads, scored = kl.MultiHeadAttention(1, 2), kl.Attention()
+    for x in (embedded(q), embedded(q, False)):
+        outputs += [
+            heads(x, x),
+            heads(x, x, use_causal_mask=True),
+            scored([x, x]),
+            scored([x, x], use_causal_mask=True),
+        ]
+    return keras.Model(q, outputs)
+
+
 def heads_without_masks() -> Any:
     """Queries whose masks are not handed on in the way back, where a product of masked values is of operations."""
     q, v, m, _ = inputs = integers()
@@ -242,6 +263,7 @@ WIRING = {
         inner_masks,
         masks_taken_off,
         masks_of_what_changes_nothing,
+        called_differently,
         heads_without_masks,
         unread,
         unread_outputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import and_
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ class Attending(Layer):
     dropout: float
     return_attention_scores: bool
     inputs: tuple[str, ...]
+
+    CALLED: ClassVar[tuple[str, ...]] = ("inputs", "causal", "return_attention_scores")
 
     def apply(
         self,

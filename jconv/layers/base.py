@@ -43,6 +43,9 @@ Window = tuple[int | Fraction, int | Fraction]
 class Layer:
     """The description of a layer; see the module for what a new one fills in."""
 
+    CALLED: ClassVar[tuple[str, ...]] = ("inputs",)
+    """Fields that say how a layer is called, which may differ from call to call of one layer."""
+
     @property
     def merges(self) -> bool:
         """Whether the layer takes a tuple of arrays: always for some, else where its `inputs` name more than one."""

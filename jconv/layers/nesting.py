@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .base import Layer
@@ -34,6 +34,18 @@ def core(layer: Any) -> Any:
     while isinstance(layer, Transparent):
         layer = layer.layer
     return layer
+
+
+def uncalled(layer: Layer) -> Layer:
+    """The layer without what a call of it says: the same for all calls of one layer.
+
+    >>> from jconv.layers import BatchNormalization
+    >>> uncalled(BatchNormalization(inputs=("x", "mask"))) == BatchNormalization()
+    True
+    """
+    inner = core(layer)
+    called = {f.name: f.default for f in fields(inner) if f.name in inner.CALLED and f.default is not MISSING}
+    return with_options(layer, **called) if called else layer
 
 
 def with_options(layer: Layer, **options: Any) -> Layer:
