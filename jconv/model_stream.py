@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .history import ENDED, FORMS, Form, Ring, joined, turns_of
+from .history import ENDED, FORMS, Form
 from .layers.base import at
 from .layers.pick import Pick
 from .length_first import length_first, turned
 from .model_pace import ratios
+from .ring import Ring, turns_of
 from .slots import named_slots, only_named, put_rows, take_rows, uneven
+from .taps import joined
 
 if TYPE_CHECKING:
     from .model import Model, Node

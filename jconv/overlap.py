@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from .activations import resolve
 from .conv import add_bias, conv1d_transpose
 from .geometry import reach, transposed_geometry
-from .history import ENDED, joined
+from .history import ENDED
 from .slots import put_rows, take_rows
+from .taps import joined
 
 
 @jax.tree_util.register_dataclass

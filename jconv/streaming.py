@@ -27,10 +27,12 @@ from . import overlap
 from .checks import check_dtype
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from .geometry import check_positive, pad_amounts
-from .history import Form, Ring, Shifted, Taps, advance, due, start
+from .history import Form, Shifted, advance, due, start
 from .overlap import Overlap, Tail
 from .pace import Pace, convolution_pace, transposed_pace
+from .ring import Ring
 from .slots import named_slots, only_named, take_rows, uneven
+from .taps import Taps
 
 State = Shifted | Ring | Overlap
 Convolution = Callable[..., jax.Array]
@@ -63,7 +65,7 @@ def init(
       slots: whether the leading axis, then the only one, is sessions that are each at their own time; see `step`.
 
     Returns:
-      A pytree of arrays: `jconv.history.Shifted` or `Ring`, or `jconv.overlap.Overlap`.
+      A pytree of arrays: `jconv.history.Shifted`, `jconv.ring.Ring` or `jconv.overlap.Overlap`.
 
     Raises:
       ValueError: for options that mean nothing or cannot be streamed: a `padding_mode` other than `"zeros"`.

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import jconv
 from jconv import streaming
-from jconv.history import Ring, Shifted
+from jconv.history import Shifted
 from jconv.overlap import Overlap
 from jconv.pace import Pace
+from jconv.ring import Ring
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CAUSAL = {"padding": "causal", "dilation": 2}

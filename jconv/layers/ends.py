@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import reference
 from ..geometry import check_positive, is_integer
-from ..history import Form, Taps, advance, joined, start
+from ..history import Form, advance, start
 from ..pace import Pace
 from ..ragged import repeated, shifted
+from ..taps import Taps, joined
 from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
 from .ragged import refused
 
