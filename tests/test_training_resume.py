@@ -130,6 +130,9 @@ def test_changed_data_are_refused_unless_allowed(here, capsys):
     _write_data(here, scale=2.0)
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
+    # From now on they are the run's.
+    prints = [json.loads(Path(run, "config.json").read_text())["fingerprints"] for run in ("stopped", "moved")]
+    assert prints[0]["data"] != prints[1]["data"] and prints[0]["shapes"] == prints[1]["shapes"]
     assert fit.main([*RUN, "--data", "b.npz", "--out", "moved", "--resume"]) == 0
     _assert_as_whole("moved")
 
@@ -165,6 +168,16 @@ def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
     assert re.fullmatch(said + r"the last good params were kept; try a lower --learning-rate", line)
     params, _ = run_folder.read_params(Path("run"))
     assert np.abs(params["conv1d"]["kernel"]).max() < 1
+
+
+def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
+    def refuse(*arguments):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(run_folder.os, "replace", refuse)
+    assert _refused(capsys) == "stopped: cannot be written to: Read-only file system"
+    assert fit.main([*RUN, "--out", "new"]) == 2
+    assert capsys.readouterr().err == "fit: new: cannot be written to: Read-only file system\n"
 
 
 def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):

@@ -66,6 +66,10 @@ def _run(options: Options) -> int:
     with run_folder.locked(options.out):
         if begun is None:
             run_folder.begin(options.out, config)
+        else:
+            # So that a folder that is read-only shows now, and data that were allowed once are those of the run.
+            with run_folder.writable(options.out):
+                run_folder.write_json(options.out, run_folder.CONFIG, config)
         return _run_in_folder(options, task, plan, learner, began)
 
 
