@@ -99,13 +99,14 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
 
 def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_is_printed(capsys):
     arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof"]
-    assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run", "--json"]) == 0
+    assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run", "--json", "--tensorboard"]) == 0
     told = capsys.readouterr()
     assert "data       a: 8 training" in told.err and "epoch 1 of 1: loss" in told.err
     assert told.out == Path("run/results.json").read_text()
     results = json.loads(told.out)
     assert results["status"] == "done" and results["epochs"] == results["best_epoch"] == 1 and results["proof"] is None
     assert results["run"] == "run" and results["test"] is None and results["began_after_epoch"] == 0
+    assert len(list(Path("run/tensorboard/training").iterdir())) == 1
     assert set(results["training"]) == {"loss", "score"} and results["score_name"] == "absolute_error"
     params, _ = run_folder.read_params(Path("run"))
     assert params["conv1d"]["kernel"].dtype == np.float64
@@ -145,8 +146,8 @@ MISTAKES = {
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, capsys):
     Path("one.csv").write_text("1,2,3\n1,4,5\n")
-    assert fit.main([*arguments, "--json"]) == 2
-    assert capsys.readouterr() == ("", f"fit: {MISTAKES[arguments]}\n")
+    assert fit.main(list(arguments)) == 2
+    assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
     assert _names(".") == {"one.csv"}
 
 
@@ -206,7 +207,7 @@ def test_help_teaches(capsys):
 
 
 def test_the_command_refuses_in_a_process_of_its_own():
-    process = _command("--data", "none.csv")
+    process = _command("--data", "none.csv", "--json")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (2, "", "fit: none.csv: no such file\n")
 

@@ -42,6 +42,8 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     run_folder.begin(tmp_path, {})
     for name in run_folder.FILES:
         (tmp_path / name).write_text("old")
+    for name in (run_folder.CHECKPOINTS, run_folder.TENSORBOARD):
+        (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     run_folder.begin(tmp_path, {"seed": 1})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "notes.txt"]

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: Options) -> Ended:
     began = time.perf_counter()
-    _check_extras()
+    _check_extras(options)
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
@@ -196,7 +196,7 @@ def published_plan(options: Options, task: Task) -> loop.Plan:
 
 
 def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -> Finished:
-    from . import checkpoints
+    from . import checkpoints, tensorboard
     from .progress import progress
 
     folder = options.out / run_folder.CHECKPOINTS
@@ -210,12 +210,19 @@ def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -
             start = loop.start(task, plan, _dtype(options))
             return kept.restore(start, most) or loop.Reached(start, ())
 
-        with progress(plan.epochs, loop.steps_per_epoch(task, plan), task.score_name, began_after) as show:
+        steps, score, events = loop.steps_per_epoch(task, plan), task.score_name, None
+        if options.tensorboard:
+            events = options.out / run_folder.TENSORBOARD
+        with (
+            tensorboard.opened(events, score, began_after) as log,
+            progress(plan.epochs, steps, score, began_after) as show,
+        ):
             rows = reached.rows
             try:
                 for after in loop.train(task, plan, reached):
                     reached, rows = after, after.rows
                     show(rows[-1])
+                    log(rows[-1])
                     if interrupted():
                         break
                     kept.offer(reached)
@@ -261,7 +268,7 @@ def _device(kind: str | None) -> Any:
         raise UserError(f"--device {kind}: JAX finds no {kind} here") from None
 
 
-def _check_extras() -> None:
+def _check_extras(options: Options) -> None:
     try:
         import matplotlib
         import orbax.checkpoint
@@ -269,6 +276,10 @@ def _check_extras() -> None:
     except ImportError:
         raise UserError(EXTRA) from None
     del matplotlib, orbax, tqdm
+    if options.tensorboard:
+        from . import tensorboard
+
+        tensorboard.check()
 
 
 if __name__ == "__main__":

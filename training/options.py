@@ -69,7 +69,17 @@ class Every(NamedTuple):
 
 
 # Options that the numbers of a run do not depend on.
-FREE = ("out", "overwrite", "resume", "allow_changed_data", "checkpoint_every", "device", "skip_proof", "json")
+FREE = (
+    "out",
+    "overwrite",
+    "resume",
+    "allow_changed_data",
+    "checkpoint_every",
+    "device",
+    "skip_proof",
+    "json",
+    "tensorboard",
+)
 
 
 class Options(NamedTuple):
@@ -94,6 +104,7 @@ class Options(NamedTuple):
     x64: bool
     skip_proof: bool
     json: bool
+    tensorboard: bool
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -162,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
+    add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
     return parser
 
 

@@ -34,6 +34,7 @@ PARAMS = "params.npz"
 MODEL = "model.keras"
 REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
 PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS)
@@ -104,8 +105,9 @@ def begin(folder: Path, config: dict[str, Any]) -> None:
     """
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / CHECKPOINTS).exists():
-            shutil.rmtree(folder / CHECKPOINTS)
+        for name in (CHECKPOINTS, TENSORBOARD):
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
         # The one that says that this is a run folder is replaced last.
         for name in FILES:
             if name != CONFIG:

@@ -1,0 +1,95 @@
+"""The curves of a run as event files for TensorBoard, while it goes on: `tensorboard --logdir runs`.
+
+Written here and now, an event at a time: the writer that TensorBoard's libraries offer instead has a thread and a queue
+that waits for ever once a disk is full.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError, tell
+from .loop import Row
+
+
+def check() -> None:
+    """Raise `UserError` where tensorboardX is missing."""
+    try:
+        import tensorboardX
+    except ImportError:
+        raise UserError('--tensorboard needs tensorboardX; install it with: pip install "jconv[train]"') from None
+    del tensorboardX
+
+
+@contextmanager
+def opened(folder: Path | None, score_name: str, done: int) -> Iterator[Callable[[Row], None]]:
+    """Within the block, the yielded function writes the row of an epoch; for no folder it does nothing.
+
+    Training and test are runs of their own, in folders of these names, so that their curves lie over each other. What a
+    process that was killed wrote of epochs after the `done` ones is withdrawn. What cannot be written is told once, and
+    the run goes on without.
+    """
+    if folder is None:
+        yield lambda row: None
+        return
+    with ExitStack() as stack:
+        try:
+            write: Callable[[Row], None] | None = _writer(folder, score_name, done, stack)
+        except OSError as error:
+            write = _given_up(error)
+
+        def show(row: Row) -> None:
+            nonlocal write
+            try:
+                if write is not None:
+                    write(row)
+            except OSError as error:
+                write = _given_up(error)
+
+        yield show
+
+
+def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Callable[[Row], None]:
+    from tensorboardX import event_file_writer
+    from tensorboardX.proto import event_pb2, summary_pb2
+
+    # The classes that protobuf makes are unknown to type checkers.
+    protos: Any = event_pb2
+    summaries: Any = summary_pb2
+    files = {}
+    for part in ("training", "test"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        files[part] = event_file_writer.EventsWriter(str(folder / part / "events"))
+        stack.callback(_close, files[part])
+        if done:
+            begun = protos.SessionLog(status=protos.SessionLog.START)
+            files[part].write_event(protos.Event(wall_time=time.time(), step=done + 1, session_log=begun))
+
+    def write(row: Row) -> None:
+        found = {
+            "training": {"loss": row.train_loss, score_name: row.train_score, "learning_rate": row.learning_rate},
+            "test": {"loss": row.test_loss, score_name: row.test_score},
+        }
+        for part, numbers in found.items():
+            values = [summaries.Summary.Value(tag=tag, simple_value=v) for tag, v in numbers.items() if v is not None]
+            if values:
+                summary = summaries.Summary(value=values)
+                files[part].write_event(protos.Event(wall_time=time.time(), step=row.epoch, summary=summary))
+                files[part].flush()
+
+    return write
+
+
+def _given_up(error: OSError) -> None:
+    tell(f"no more events for TensorBoard: {error.strerror or error}; training goes on")
+
+
+def _close(file: Any) -> None:
+    try:
+        file.close()
+    except OSError as error:
+        _given_up(error)
