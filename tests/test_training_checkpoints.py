@@ -168,8 +168,11 @@ def test_what_a_killed_process_began_is_swept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_once_and_training_goes_on(run, tmp_path, capfd):
+@pytest.mark.parametrize("noticed", ["before", "by Orbax"])
+def test_a_full_disk_is_told_once_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
     """The limit on a file's size stands for the disk: the system refuses the write in the same way."""
+    if noticed == "by Orbax":
+        monkeypatch.setattr(checkpoints, "check_room", lambda *arguments: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     reached = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
