@@ -76,18 +76,20 @@ class Checkpoints:
     def restore(self, start: Learner, most: int | None = None) -> Reached | None:
         """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
 
-        A damaged checkpoint is named in one line and removed. None where there is none.
+        A damaged checkpoint is named in one line and set aside. None where there is none.
         """
-        for epoch in reversed(self.epochs()):
-            if most is not None and epoch > most:
-                continue
+        epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
+        for epoch in reversed(epochs):
             try:
                 reached = self._read(epoch, start)
             except PermissionError as error:
                 raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
             except Exception as error:
-                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); going back to the one before")
-                shutil.rmtree(self.folder / str(epoch), ignore_errors=True)
+                instead = "beginning again" if epoch == epochs[0] else "going back to the one before"
+                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); {instead}")
+                # It may be only this version of Orbax that cannot read it.
+                shutil.rmtree(self._aside(epoch), ignore_errors=True)
+                (self.folder / str(epoch)).rename(self._aside(epoch))
                 continue
             self._epoch = epoch
             return reached
@@ -142,6 +144,13 @@ class Checkpoints:
         for epoch in epochs[:-LAST]:
             if epoch != best:
                 shutil.rmtree(self.folder / str(epoch))
+        # Those that the run has gone past again.
+        for path in self.folder.glob(self._aside("*").name):
+            if len(epochs) >= LAST and int(path.stem) <= epochs[-LAST]:
+                shutil.rmtree(path)
+
+    def _aside(self, epoch: int | str) -> Path:
+        return self.folder / f"{epoch}.damaged"
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
