@@ -15,7 +15,15 @@ import pytest
 from training import datasets, fit, options, proof, run_folder, tasks
 
 ROOT = Path(__file__).parents[1]
-COMMON = {"checkpoints", "config.json", "metrics.csv", "params.npz", "learning_curves.png"}
+COMMON = {
+    "checkpoints",
+    "config.json",
+    "metrics.csv",
+    "results.json",
+    "params.npz",
+    "learning_curves.png",
+    "report.html",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +76,9 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     arguments = ["--data", _series(), "--epochs", "2", "--skip-proof"]
     assert fit.main(arguments) == 0
     folder = Path("runs/a-fcn-0")
-    assert _names(folder) == COMMON | {"confusion_matrix.png", "class_activation_map.png"}
+    drawn = {"confusion_matrix.png", "class_activation_map.png", "embeddings.png"}
+    assert _names(folder) - {"misclassified.png"} == COMMON | drawn
+    assert (folder / "report.html").read_text().count('src="data:image/png;base64,') == len(_names(folder) - COMMON) + 1
     config = json.loads((folder / "config.json").read_text())
     assert config["classes"] == ["fast", "slow"] and config["batch_size"] == 4 and config["series_shape"] == [24, 2]
     told = capsys.readouterr().out
@@ -87,9 +97,16 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_x64_trains_in_float64_and_is_left_off_afterwards():
+def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_is_printed(capsys):
     arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof"]
-    assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run"]) == 0
+    assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run", "--json"]) == 0
+    told = capsys.readouterr()
+    assert "data       a: 8 training" in told.err and "epoch 1 of 1: loss" in told.err
+    assert told.out == Path("run/results.json").read_text()
+    results = json.loads(told.out)
+    assert results["status"] == "done" and results["epochs"] == results["best_epoch"] == 1 and results["proof"] is None
+    assert results["run"] == "run" and results["test"] is None and results["began_after_epoch"] == 0
+    assert set(results["training"]) == {"loss", "score"} and results["score_name"] == "absolute_error"
     params, _ = run_folder.read_params(Path("run"))
     assert params["conv1d"]["kernel"].dtype == np.float64
     assert not fit.jax.config.jax_enable_x64
@@ -98,9 +115,12 @@ def test_x64_trains_in_float64_and_is_left_off_afterwards():
 def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
     tensor = proof.TensorResult("conv1d/kernel", (1,), 1.0, False, 1e-6, 2e-6)
     monkeypatch.setattr(proof, "prove", lambda *args: proof.Proof(1e-16, (tensor,), ()))
-    assert fit.main(["--model", "two-layer", "--out", "run"]) == 1
-    out = capsys.readouterr().out
-    assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in out
+    assert fit.main(["--model", "two-layer", "--out", "run", "--json"]) == 1
+    told = capsys.readouterr()
+    results = json.loads(told.out)
+    assert results["status"] == "not proved" and results["training"] is results["best_epoch"] is None
+    assert results["proof"] == {"of": "gradient of conv1d/kernel", "deviation": 2e-6}
+    assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in told.err
     assert _names("run") == {"config.json", "gradients.json"}
     assert json.loads(Path("run/gradients.json").read_text())["passed"] is False
 
@@ -125,8 +145,8 @@ MISTAKES = {
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, capsys):
     Path("one.csv").write_text("1,2,3\n1,4,5\n")
-    assert fit.main(list(arguments)) == 2
-    assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
+    assert fit.main([*arguments, "--json"]) == 2
+    assert capsys.readouterr() == ("", f"fit: {MISTAKES[arguments]}\n")
     assert _names(".") == {"one.csv"}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 import jconv
 
-from . import datasets, diverged, finetune, interrupt, loop, proof, protocols, report, resume, run_folder
+from . import datasets, diverged, finetune, interrupt, loop, outcome, proof, protocols, report, resume, run_folder
 from .errors import UserError, tell
 from .options import Options, parse
 from .tasks import TASKS, Task, classification, with_loss
@@ -28,28 +29,43 @@ EXTRA = (
 
 
 class Finished(NamedTuple):
-    """Where training ended, the signal that stopped it, and what is to be said where it diverged."""
+    """Where training ended, the signal that stopped it, and what is to be said where it diverged.
+
+    `began_after` is the number of epochs that an earlier process had done.
+    """
 
     reached: loop.Reached
     signal: signal.Signals | None = None
     diverged: str | None = None
+    began_after: int = 0
+
+
+class Ended(NamedTuple):
+    """The exit code of the command, and what `--json` prints."""
+
+    code: int
+    told: dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
+    words = redirect_stdout(sys.stderr) if options.json else nullcontext()
     try:
-        with _device(options.device), jax.enable_x64(options.x64):
-            return _run(options)
+        with words, _device(options.device), jax.enable_x64(options.x64):
+            code, told = _run(options)
     except UserError as error:
         tell(str(error))
         return MISTAKE
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
+    if options.json:
+        print(run_folder.as_json(told), end="", flush=True)
+    return code
 
 
-def _run(options: Options) -> int:
+def _run(options: Options) -> Ended:
     began = time.perf_counter()
     _check_extras()
     begun = run_folder.begun(options.out) if options.resume else None
@@ -73,14 +89,15 @@ def _run(options: Options) -> int:
         return _run_in_folder(options, task, plan, learner, began)
 
 
-def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner, began: float) -> int:
+def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner, began: float) -> Ended:
     from . import results
 
     worst = None
     if not options.skip_proof:
-        worst = _prove(options, task, plan, learner)
-        if worst is None:
-            return FAILED
+        worst, proved = _prove(options, task, plan, learner)
+        if not proved:
+            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, (), {}, worst, {}, 0)
+            return Ended(FAILED, told)
     after_proof = time.perf_counter()
     finished = _train(options, task, plan, learner)
     after_training = time.perf_counter()
@@ -92,30 +109,35 @@ def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.
         "training": after_training - after_proof,
         "saving": ended - after_training,
     }
+    rows = finished.reached.rows
+    stopped = len(rows) < plan.epochs and finished.signal
+    status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
+    told = outcome.outcome(options.out, status, task, rows, found, worst, seconds, finished.began_after)
+    with run_folder.writable(options.out):
+        results.tell(options.out, task, told)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
-    done = len(finished.reached.rows)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
-        return FAILED
-    if done < plan.epochs and finished.signal:
+        return Ended(FAILED, told)
+    if stopped:
         saved = "what there is was saved, and --resume goes on"
-        print(f"fit: interrupted after epoch {done} of {plan.epochs}; {saved}", flush=True)
-        return interrupt.EXIT_CODES[finished.signal]
-    return DONE
+        print(f"fit: interrupted after epoch {len(rows)} of {plan.epochs}; {saved}", flush=True)
+        return Ended(interrupt.EXIT_CODES[stopped], told)
+    return Ended(DONE, told)
 
 
-def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner) -> tuple[str, float] | None:
-    """The worst deviation and what it is of; None, and all is told, where the gradients are not proved."""
+def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner) -> tuple[tuple[str, float], bool]:
+    """The worst deviation and what it is of, and whether the gradients are proved; all is told."""
     before = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
     if before and before.get("passed"):
         worst = before["worst"]["of"], before["worst"]["deviation"]
         print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
-        return worst
+        return worst, True
     proved = proof.prove(task, learner.params, learner.state, plan.seed)
     with run_folder.writable(options.out):
         run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
     print(report.proof_line(proved), flush=True)
-    return None if proved.failures() else proved.worst()
+    return proved.worst(), not proved.failures()
 
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
@@ -180,14 +202,15 @@ def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -
     folder = options.out / run_folder.CHECKPOINTS
     with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
         reached = (kept.restore(start) if options.resume else None) or loop.Reached(start, ())
+        began_after = len(reached.rows)
         if options.resume:
-            print(f"resumed    after epoch {len(reached.rows)} of {plan.epochs}", flush=True)
+            print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
         def from_epoch(most: int) -> loop.Reached:
             start = loop.start(task, plan, _dtype(options))
             return kept.restore(start, most) or loop.Reached(start, ())
 
-        with progress(plan.epochs, task.score_name, len(reached.rows)) as show:
+        with progress(plan.epochs, loop.steps_per_epoch(task, plan), task.score_name, began_after) as show:
             rows = reached.rows
             try:
                 for after in loop.train(task, plan, reached):
@@ -198,9 +221,9 @@ def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -
                     kept.offer(reached)
             except loop.Diverged as bad:
                 found = diverged.find(task, plan, bad, from_epoch)
-                return Finished(loop.Reached(found.learner, rows), diverged=found.words)
+                return Finished(loop.Reached(found.learner, rows), diverged=found.words, began_after=began_after)
         kept.save(reached, wait=True)
-        return Finished(reached, interrupted())
+        return Finished(reached, interrupted(), began_after=began_after)
 
 
 def _dtype(options: Options) -> Any:

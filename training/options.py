@@ -51,8 +51,9 @@ models:
                  standardized, and its output is a number for each class, or 16 numbers (1, 16), a forecast.
 
 the run folder:
-  config.json, gradients.json (the proof), metrics.csv (a line an epoch), params.npz, and pictures; for a network from
-  a file model.keras, with which Keras goes on; checkpoints/, the last two and the best.
+  report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
+  results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
+  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side.
   Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
   --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
 
@@ -68,7 +69,7 @@ class Every(NamedTuple):
 
 
 # Options that the numbers of a run do not depend on.
-FREE = ("out", "overwrite", "resume", "allow_changed_data", "checkpoint_every", "device", "skip_proof")
+FREE = ("out", "overwrite", "resume", "allow_changed_data", "checkpoint_every", "device", "skip_proof", "json")
 
 
 class Options(NamedTuple):
@@ -92,6 +93,7 @@ class Options(NamedTuple):
     device: str | None
     x64: bool
     skip_proof: bool
+    json: bool
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -159,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
+    add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
     return parser
 
 

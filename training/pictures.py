@@ -49,7 +49,7 @@ def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
     else:
         right.set_ylim(-0.02, 1.02)
     left.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def confusion_matrix(labels: Array, predicted: Array, classes: Sequence[str], part: str) -> bytes:
@@ -65,12 +65,12 @@ def confusion_matrix(labels: Array, predicted: Array, classes: Sequence[str], pa
         for (row, column), count in np.ndenumerate(counts):
             color = "white" if share[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", color=color)
-    places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=0 if len(classes) <= 4 else 90)
-    axes.set_yticks(places, classes)
+    places, names = range(len(classes)), [short(name, 24) for name in classes]
+    axes.set_xticks(places, names, rotation=0 if len(classes) <= 4 and max(map(len, names)) <= 10 else 90)
+    axes.set_yticks(places, names)
     right = int(np.trace(counts))
     axes.set(xlabel="predicted", ylabel="true", title=f"{part} series: {right} of {len(labels)} right")
-    return _png(figure)
+    return png(figure)
 
 
 def class_activation_map(task: Task, params: Tree, state: Tree, examples: Examples) -> bytes:
@@ -97,15 +97,15 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
             map_, logit = next(found)
             _colored_line(axes, x[index, :, 0], map_[:, number], scale)
             guess = int(logit.argmax())
-            verdict = "" if guess == number else f", taken for {task.classes[guess]}"
-            axes.set_title(f"{task.classes[number]}, series {index + 1}{verdict}", fontsize=9)
+            verdict = "" if guess == number else f", taken for {short(task.classes[guess])}"
+            axes.set_title(f"{short(task.classes[number])}, series {index + 1}{verdict}", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("sample")
     for axes in grid[:, 0]:
         axes.set_ylabel("standardized value", fontsize=8)
     bar = figure.colorbar(ScalarMappable(scale, COLORS), ax=grid, shrink=0.8, pad=0.01, extend="both")
     bar.set_label("evidence for the series' own class")
-    return _png(figure)
+    return png(figure)
 
 
 def has_activation_maps(task: Task) -> bool:
@@ -150,7 +150,7 @@ def predictions(examples: Examples, output: Array, part: str) -> bytes:
     for axes in grid[:, 0]:
         axes.set_ylabel("standardized value", fontsize=8)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _colored_line(axes: Any, values: Array, colors: Array, scale: Normalize) -> None:
@@ -163,7 +163,18 @@ def _colored_line(axes: Any, values: Array, colors: Array, scale: Normalize) -> 
     axes.add_collection(line)
 
 
-def _png(figure: Figure) -> bytes:
+def short(name: str, most: int = 14) -> str:
+    """The name of a class for a picture: not too long, and as it is, since between two dollars would be mathematics.
+
+    >>> short("5$ or 10$ a day")
+    '5\\\\$ or 10\\\\$ a d…'
+    """
+    name = name if len(name) <= most else name[: most - 1] + "…"
+    return name.replace("$", r"\$")
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=120)
     return content.getvalue()

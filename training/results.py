@@ -1,12 +1,13 @@
-"""What a run leaves when it ends: the files of the trained network, the pictures, and how well it does."""
+"""What a run leaves when it ends: the trained network, how well it does, the pictures, and the report."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import loop, pictures, pretrained, report, run_folder
+from . import embeddings, loop, page_of_run, pictures, pictures_of_series, pretrained, report, run_folder
 from .tasks import Examples, Task
 
 
@@ -24,16 +25,32 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
     # The pictures show the test set where there is one.
     part, examples = list(parts.items())[-1]
     output = results[part].output
-    drawn = {"learning_curves.png": pictures.learning_curves(rows, task)} if rows else {}
+    drawn = {run_folder.CURVES: pictures.learning_curves(rows, task)} if rows else {}
     if task.classes:
-        drawn["confusion_matrix.png"] = pictures.confusion_matrix(examples.y, output.argmax(-1), task.classes, part)
+        guessed = output.argmax(-1)
+        drawn[run_folder.CONFUSION] = pictures.confusion_matrix(examples.y, guessed, task.classes, part)
         if pictures.has_activation_maps(task):
-            drawn["class_activation_map.png"] = pictures.class_activation_map(task, params, state, examples)
+            drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
+        if (guessed != examples.y).any():
+            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, output)
+        points = {part: embeddings.of(task, params, state, examples.x) for part, examples in parts.items()}
+        labels = {part: examples.y for part, examples in parts.items()}
+        drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
     else:
-        drawn["predictions.png"] = pictures.predictions(examples, output, part)
-    for name, content in drawn.items():
-        run_folder.write(folder, name, content)
+        drawn[run_folder.PREDICTIONS] = pictures.predictions(examples, output, part)
+    for name in run_folder.PICTURES:
+        # Where a run was stopped and went on there may be a picture that no longer is true.
+        if name in drawn:
+            run_folder.write(folder, name, drawn[name])
+        else:
+            (folder / name).unlink(missing_ok=True)
     return results
+
+
+def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
+    """Write the numbers, and the page that shows all that the folder has."""
+    run_folder.write_json(folder, run_folder.RESULTS, outcome)
+    run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
 
 def _evaluate(task: Task, learner: loop.Learner, examples: Examples) -> report.Result:

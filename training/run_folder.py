@@ -29,11 +29,15 @@ from .loop import Row
 CONFIG = "config.json"
 GRADIENTS = "gradients.json"
 METRICS = "metrics.csv"
+RESULTS = "results.json"
 PARAMS = "params.npz"
 MODEL = "model.keras"
+REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
-PICTURES = ("learning_curves.png", "confusion_matrix.png", "class_activation_map.png", "predictions.png")
-FILES = (CONFIG, GRADIENTS, METRICS, PARAMS, MODEL, *PICTURES)
+CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
+MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
+PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS)
+FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, *PICTURES)
 
 Tree = dict[str, dict[str, Any]]
 
@@ -130,7 +134,18 @@ def write(folder: Path, name: str, content: bytes) -> None:
 
 def write_json(folder: Path, name: str, content: dict[str, Any]) -> None:
     """Write a JSON file. Numbers that are not finite become text, since JSON has none."""
-    write(folder, name, (json.dumps(_plain(content), indent=2, allow_nan=False) + "\n").encode())
+    write(folder, name, as_json(content).encode())
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """The text of a JSON file.
+
+    >>> print(as_json({"loss": float("nan")}), end="")
+    {
+      "loss": "nan"
+    }
+    """
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any] | None:

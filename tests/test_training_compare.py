@@ -1,0 +1,117 @@
+"""`python -m training.compare`: the table, JSON and picture of runs, and what is refused."""
+
+import io
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from training import compare, run_folder
+from training.loop import Row
+
+ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.6, 0.6, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
+
+
+def _run(folder, model="fcn", score="accuracy", status="done", test=(0.25, 0.875), rows=ROWS):
+    run_folder.begin(folder, {"data": "gunpoint", "model": model})
+    results = {"status": status, "epochs": len(rows), "best_epoch": 3, "score_name": score}
+    results |= {"training": {"loss": 0.125, "score": 1.0}, "seconds": {"training": 2.0, "saving": 0.5}}
+    results["test"] = test and {"loss": test[0], "score": test[1]}
+    run_folder.write_json(folder, run_folder.RESULTS, results)
+    run_folder.write_metrics(folder, rows, score)
+    return folder.name
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_line_a_run(tmp_path, capsys):
+    names = [_run(tmp_path / "a"), _run(tmp_path / "long-name", model="two-layer", test=None)]
+    assert compare.main(names) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "run        data      model      epochs  seconds  training loss  training accuracy  test loss  test accuracy"
+        "  best epoch",
+        "-" * 119,
+        "a          gunpoint  fcn             3      2.5         0.1250             1.0000     0.2500         0.8750"
+        "           3",
+        "long-name  gunpoint  two-layer       3      2.5         0.1250             1.0000                          "
+        "           3",
+        "-" * 119,
+    ]
+
+
+def test_unlike_scores_and_runs_that_were_stopped_are_told(tmp_path, capsys):
+    names = [_run(tmp_path / "a", status="interrupted"), _run(tmp_path / "b", score="absolute_error")]
+    assert compare.main(names) == 0
+    head, _, first, second, _ = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["run", "status"] and "test score" in head
+    assert first.split()[1] == "interrupted" and " accuracy " in first and " absolute error " in second
+
+
+def test_json(tmp_path, capsys):
+    assert compare.main([_run(tmp_path / "a"), _run(tmp_path / "b", test=None), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["runs"]
+    assert first == {
+        "run": "a",
+        "status": "done",
+        "data": "gunpoint",
+        "model": "fcn",
+        "epochs": 3,
+        "seconds": 2.5,
+        "score": "accuracy",
+        "training_loss": 0.125,
+        "training_score": 1.0,
+        "test_loss": 0.25,
+        "test_score": 0.875,
+        "best_epoch": 3,
+    }
+    assert second["test_score"] is None
+
+
+def test_a_picture(tmp_path, capsys):
+    names = [_run(tmp_path / "a"), _run(tmp_path / "_$b$", score="absolute_error")]
+    assert compare.main([*names, "--picture", "curves.png"]) == 0
+    image = matplotlib.image.imread(io.BytesIO((tmp_path / "curves.png").read_bytes()))
+    assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
+    assert capsys.readouterr().out.count("\n") == 5
+
+
+def _refused(capsys, *arguments):
+    assert compare.main(list(arguments)) == 2
+    out, line = capsys.readouterr()
+    assert out == "" and line.count("\n") == 1 and line.startswith("compare: ")
+    return line[9:-1]
+
+
+def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
+    run = _run(tmp_path / "a")
+    assert _refused(capsys, run, "none") == "none: no such folder"
+    (tmp_path / "empty").mkdir()
+    assert _refused(capsys, "empty") == "empty: not a run folder, it has no config.json"
+    wrong = "a/none/x.png: cannot be written to: No such file or directory"
+    assert _refused(capsys, run, "--picture", "a/none/x.png") == wrong
+    _run(tmp_path / "short", rows=[])
+    words = "short: metrics.csv has no epochs to draw, or cannot be read"
+    assert _refused(capsys, "short", "--picture", "x.png") == words
+    (tmp_path / "a" / "results.json").write_text("[]")
+    assert _refused(capsys, run) == "a: results.json is not what this version writes"
+    (tmp_path / "a" / "results.json").unlink()
+    wrong = "a: results.json is missing or cannot be read; a run writes it when it ends"
+    assert _refused(capsys, run) == wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "the following arguments are required: RUN"),
+        (["a", "--picture", "x.txt"], "argument --picture: must end in .png, .svg, .pdf, got 'x.txt'"),
+    ],
+)
+def test_a_mistaken_option(arguments, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        compare.main(arguments)
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"compare: {words}; --help explains the options\n"

@@ -1,0 +1,79 @@
+"""Pictures of single series, and the embeddings that one of them shows."""
+
+import io
+
+import jax
+import matplotlib.image
+import numpy as np
+import pytest
+
+from jconv import sequential
+from jconv.layers import Activation, Conv1D, Dense, GlobalAveragePooling1D
+from training import datasets, embeddings, pictures_of_series, tasks
+
+
+def _check(png):
+    image = matplotlib.image.imread(io.BytesIO(png))
+    assert image.shape[0] > 150 and image.shape[1] > 300
+    assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
+    return image
+
+
+@pytest.fixture(scope="module")
+def task():
+    whole = tasks.classification(datasets.load("gunpoint"))
+    model = sequential([Conv1D(3, 5), GlobalAveragePooling1D(), Dense(2), Activation("softmax")])
+    return whole._replace(model=model, test=tasks.Examples(whole.test.x[:30], whole.test.y[:30]))
+
+
+@pytest.fixture(scope="module")
+def trees(task):
+    return task.model.init(jax.random.key(0), (150, 1))
+
+
+def test_misclassified(task):
+    right = np.eye(2)[task.test.y]
+    one, all_wrong = right.copy(), 1 - right
+    one[4] = 1 - right[4]
+    few = _check(pictures_of_series.misclassified(task, "test", one))
+    named = task._replace(classes=("_a", "$b$" * 9))
+    assert _check(pictures_of_series.misclassified(named, "test", all_wrong)).shape[0] > 2 * few.shape[0]
+
+
+def test_the_most_wrong_come_first(task):
+    output = np.eye(2)[task.test.y]
+    output[[3, 8, 20]] = (1 - output[[3, 8, 20]]) * np.array([[1.0], [3.0], [2.0]])
+    assert pictures_of_series.most_wrong(output, task.test.y).tolist() == [8, 20, 3]
+
+
+def test_embeddings_are_what_the_last_layer_with_params_reads(task, trees):
+    params, state = trees
+    found = embeddings.of(task, params, state, task.test.x)
+    values, _ = task.model.values(params, state, task.test.x.astype(np.float32))
+    np.testing.assert_allclose(found, values["global_average_pooling1d"], rtol=1e-5, atol=1e-6)
+
+
+def test_embeddings_with_a_length_are_means_and_a_layer_may_read_the_input(task):
+    alone = task._replace(model=sequential([Conv1D(2, 150)]))
+    found = embeddings.of(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test.x)
+    np.testing.assert_allclose(found, task.test.x.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 12, 25])
+def test_the_picture_of_embeddings(classes):
+    rng = np.random.default_rng(0)
+    points = {"training": rng.normal(size=(40, 5)), "test": rng.normal(size=(7, 5))}
+    labels = {part: np.arange(len(own)) % classes for part, own in points.items()}
+    names = [f"_class {number}" for number in range(classes)]
+    _check(pictures_of_series.embeddings(points, labels, names))
+    _check(pictures_of_series.embeddings({"training": np.ones((3, 1))}, {"training": np.arange(3) % 2}, names))
+
+
+def test_the_plane_is_the_one_of_the_largest_variance():
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(200, 4)) * [1e-2, 3.0, 1e-2, 2.0]
+    center, axes, shares = embeddings.plane(points)
+    np.testing.assert_allclose(center, points.mean(axis=0))
+    np.testing.assert_allclose(np.abs(axes), np.eye(4)[[1, 3]], atol=0.1)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-12)
+    assert shares[0] > shares[1] > 0.2 and shares.sum() == pytest.approx(1, abs=1e-4)

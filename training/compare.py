@@ -1,0 +1,174 @@
+"""`python -m training.compare RUN RUN ...`: runs side by side, as a table, as JSON, or their curves in one picture."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from . import run_folder
+from .errors import UserError
+
+DESCRIPTION = """\
+Set runs side by side: what was trained on what, how long, how well.
+
+Each RUN is a folder that python -m training.fit has left, for example runs/*. Losses and scores are of the params that
+the run kept; the best epoch is that of the lowest training loss."""
+
+ENDINGS = (".png", ".svg", ".pdf")
+MISTAKE = 2
+NOTHING = ""
+
+
+class Run(NamedTuple):
+    """What is compared of a run: its folder as it was named, and what its files hold."""
+
+    name: str
+    config: dict[str, Any]
+    results: dict[str, Any]
+    curves: dict[str, list[float | None]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code, 2 for a folder that is no run or a picture that cannot be written."""
+    options = _parser().parse_args(arguments)
+    try:
+        runs = [read(Path(name)) for name in options.runs]
+        if options.picture:
+            _draw(runs, options.picture)
+    except UserError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return MISTAKE
+    rows = [row(run) for run in runs]
+    print(run_folder.as_json({"runs": rows}) if options.json else text(rows), end="")
+    return 0
+
+
+def read(folder: Path) -> Run:
+    """A run that has ended, or was stopped and has saved what there was.
+
+    Raises `UserError` for a folder that is none, and for one that another version has written.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    if not (folder / run_folder.CONFIG).is_file():
+        raise UserError(f"{folder}: not a run folder, it has no {run_folder.CONFIG}")
+    config, results = (run_folder.read_json(folder, name) for name in (run_folder.CONFIG, run_folder.RESULTS))
+    if config is None or results is None:
+        broken = run_folder.CONFIG if config is None else run_folder.RESULTS
+        raise UserError(f"{folder}: {broken} is missing or cannot be read; a run writes it when it ends")
+    try:
+        run = Run(str(folder), config, results, _curves(folder, results["score_name"]))
+        row(run)
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{folder}: {run_folder.RESULTS} is not what this version writes") from None
+    return run
+
+
+def row(run: Run) -> dict[str, Any]:
+    """The line of a run, by column; None for the test set of a run that had none."""
+    results = run.results
+    found = {
+        "run": run.name,
+        "status": results["status"],
+        "data": run.config["data"],
+        "model": run.config["model"],
+        "epochs": results["epochs"],
+        "seconds": sum(results["seconds"].values()),
+        "score": results["score_name"],
+    }
+    for part in ("training", "test"):
+        numbers = results[part] or {}
+        found |= {f"{part}_{field}": numbers.get(field) for field in ("loss", "score")}
+    return found | {"best_epoch": results["best_epoch"]}
+
+
+def text(rows: Sequence[dict[str, Any]]) -> str:
+    """The table: a line a run. Where all have one score its name is in the heads, and where all are done that is not.
+
+    >>> print(text([{"run": "a", "status": "done", "score": "accuracy", "test_score": 0.5, "seconds": 2.0}]), end="")
+    run  test accuracy  seconds
+    ---------------------------
+    a           0.5000      2.0
+    ---------------------------
+    """
+    names = {row["score"] for row in rows}
+    left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
+    left |= {"score"} if len(names) == 1 else set[str]()
+    fields = [field for field in rows[0] if field not in left]
+    heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
+    heads = [head.replace("_", " ") for head in heads]
+    lines = [heads, *([_cell(field, row[field]) for field in fields] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    # Numbers to the right.
+    right = [all(isinstance(row[field], int | float | None) for row in rows) for field in fields]
+    sides = [str.rjust if number else str.ljust for number in right]
+    shown = [
+        "  ".join(side(cell, width) for cell, width, side in zip(line, widths, sides, strict=True)) for line in lines
+    ]
+    rule = "-" * max(map(len, shown))
+    return "\n".join([shown[0].rstrip(), rule, *(line.rstrip() for line in shown[1:]), rule]) + "\n"
+
+
+def _cell(field: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}" if field == "seconds" else f"{value:.4f}"
+    return NOTHING if value is None else str(value).replace("_", " ") if field == "score" else str(value)
+
+
+def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
+    """The columns of `metrics.csv`, the score's as `train_score` and `test_score`; none where it cannot be read."""
+    try:
+        with (folder / run_folder.METRICS).open(newline="") as file:
+            head, *lines = csv.reader(file)
+        columns = zip(*([float(cell) if cell else None for cell in line] for line in lines), strict=True)
+        return {name.replace(score, "score"): list(column) for name, column in zip(head, columns, strict=True)}
+    except (OSError, ValueError):
+        return {}
+
+
+def _draw(runs: Sequence[Run], path: Path) -> None:
+    from . import pictures_of_runs
+
+    for run in runs:
+        if not {"epoch", "train_loss", "train_score", "test_loss", "test_score"} <= run.curves.keys():
+            raise UserError(f"{run.name}: {run_folder.METRICS} has no epochs to draw, or cannot be read")
+    content = pictures_of_runs.curves(
+        {run.name: run.curves for run in runs}, {run.results["score_name"] for run in runs}, path.suffix[1:].lower()
+    )
+    try:
+        run_folder.write(path.parent, path.name, content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written to: {error.strerror or error}") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"compare: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(MISTAKE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m training.compare",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument("--picture", type=_picture, metavar="FILE", help="draw the curves: .png, .svg or .pdf")
+    parser.add_argument("--json", action="store_true", help='print {"runs": [...]} in place of the table')
+    return parser
+
+
+def _picture(name: str) -> Path:
+    if Path(name).suffix.lower() not in ENDINGS:
+        raise argparse.ArgumentTypeError(f"must end in {', '.join(ENDINGS)}, got {name!r}")
+    return Path(name)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

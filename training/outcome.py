@@ -1,0 +1,46 @@
+"""What came of a run, in numbers: the content of `results.json`, which `--json` prints too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .loop import Row
+from .report import Result
+from .tasks import Task
+
+DONE, STOPPED, DIVERGED, NOT_PROVED = "done", "interrupted", "diverged", "not proved"
+
+
+def outcome(
+    run: Path,
+    status: str,
+    task: Task,
+    rows: Sequence[Row],
+    results: dict[str, Result],
+    proof: tuple[str, float] | None,
+    seconds: dict[str, float],
+    began_after: int,
+) -> dict[str, Any]:
+    """The object: what was reached on each part of the data, by what epoch, in how many seconds.
+
+    `proof` is the worst deviation and what it is of, None where nothing was proved. `seconds` are of this process,
+    which began after `began_after` epochs. The best epoch is the one of the lowest mean training loss, None before any.
+    """
+    return {
+        "run": str(run),
+        "status": status,
+        "epochs": len(rows),
+        "began_after_epoch": began_after,
+        "best_epoch": min(rows, key=lambda row: row.train_loss).epoch if rows else None,
+        "score_name": task.score_name,
+        **{part: _numbers(results.get(part)) for part in ("training", "test")},
+        "last_sample_repeated_loss": list(task.baseline),
+        "proof": proof and {"of": proof[0], "deviation": proof[1]},
+        "seconds": seconds,
+    }
+
+
+def _numbers(result: Result | None) -> dict[str, float] | None:
+    return result and {"loss": result.loss, "score": result.score}
