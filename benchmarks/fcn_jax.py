@@ -31,19 +31,19 @@ class Loop:
         self.plan = loop.Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
         learner = loop.start(self.task, self.plan, jnp.float32)
         self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))
-        self.x, self.y = loop.on_device(self.task.train, self.learner)
+        self.train = loop.on_device(self.task.train, self.learner)
         self.one_epoch, self.key = loop.epoch_function(self.task, self.plan), jax.random.key(0)
 
     def losses(self) -> list[float]:
         """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
-        first = tasks.Examples(*(part[: self.plan.batch_size] for part in self.task.train))
+        first = self.task.train.at(slice(self.plan.batch_size))
         step, batch = (
             loop.epoch_function(self.task._replace(train=first), self.plan),
             loop.on_device(first, self.learner),
         )
         losses = []
         for _ in range(2):
-            self.learner, (loss, _), _ = step(self.learner, self.key, *batch)
+            self.learner, (loss, _), _ = step(self.learner, self.key, batch)
             losses.append(float(loss))
         return losses
 
@@ -51,7 +51,7 @@ class Loop:
         """See `fcn.Training`."""
         for epoch in range(epochs):
             key = jax.random.fold_in(self.key, epoch)
-            self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.x, self.y)
+            self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.train)
             float(loss)  # as the loop's own row does
         jax.block_until_ready(self.learner)
 

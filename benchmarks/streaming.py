@@ -35,6 +35,7 @@ EPILOG = """\
 examples:
   python -m benchmarks.streaming
   python -m benchmarks.streaming --sessions 1 --network TCN
+  python -m benchmarks.streaming --sessions 1 --inline
   python -m benchmarks.streaming --long 1000000
   python -m benchmarks.streaming --json runs/streaming.json
 
@@ -159,6 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.streaming --help`."""
     options = _parse(arguments)
     keep_memory()
+    if options.inline:
+        # By default JAX gives a program to another thread, and waits for it.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
     for package in missing(SIDES):
         print(f"left out: {package} is not installed", flush=True)
     machine = describe(jax.devices()[0])
@@ -205,6 +209,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sessions", type=int, choices=[1, 1000], help="only rows of so many sessions")
     add("--turns", type=_whole, default=31, metavar="N", help="turns of a side at most; default 31")
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
+    add("--inline", action="store_true", help="JAX computes in the calling thread, for all sides that are JAX's")
     add("--long", type=_whole, metavar="N", help="stream N samples through the WaveNet instead")
     add("--json", type=Path, metavar="FILE", help="write every number")
     options = parser.parse_args(arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fuzz.compiled import compiled_configs
 from fuzz.mutate import VALUES, Random, changed_config, paths
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from keras_crafted import archive, saved
 from keras_seeds import configs
@@ -95,6 +95,7 @@ def test_the_compiled_seeds_are_read(tmp_path_factory: pytest.TempPathFactory):
 
 
 @settings(max_examples=100)
+@example("Poisson", 5711)  # a learning rate of -1e308
 @given(st.sampled_from(sorted(COMPILED)), st.integers(0, 2**32))
 def test_any_part_of_a_compiled_config_may_be_anything(name: str, seed: int):
     config = changed_config(COMPILED[name], TRAINING_PLACES[name], Random(seed))

@@ -147,7 +147,20 @@ def test_a_damaged_newest_falls_back_to_the_one_before(task, run, tmp_path, dama
         line = capfd.readouterr().err
         assert line.startswith("fit: the checkpoint of epoch 6 is damaged (") and line.count("\n") == 1
         assert line.endswith("); going back to the one before\n")
-        assert kept.epochs()[-1] == 5
+        assert kept.epochs()[-1] == 5 and (folder / "6.damaged").is_dir()
+
+
+def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tmp_path):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    shutil.rmtree(folder / "6" / "run")
+    with checkpoints.opened(folder, ONE) as kept:
+        reached = kept.restore(_start(task))
+        for epoch in (6, 7):
+            assert (folder / "6.damaged").is_dir()
+            more = run[1][5].rows[-1:] * (epoch - 5)
+            kept.save(loop.Reached(reached.learner, (*reached.rows, *more)), wait=True)
+        assert not (folder / "6.damaged").exists() and kept.epochs()[-2:] == [6, 7]
 
 
 def test_all_damaged_begins_again(task, run, tmp_path, capfd):
@@ -158,7 +171,8 @@ def test_all_damaged_begins_again(task, run, tmp_path, capfd):
     with checkpoints.opened(folder, ONE) as kept:
         count = len(kept.epochs())
         assert kept.restore(_start(task)) is None
-    assert len(capfd.readouterr().err.splitlines()) == count and kept.epochs() == []
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == count and lines[-1].endswith("; beginning again") and kept.epochs() == []
 
 
 def test_what_a_killed_process_began_is_swept(tmp_path):
@@ -168,8 +182,11 @@ def test_what_a_killed_process_began_is_swept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_once_and_training_goes_on(run, tmp_path, capfd):
+@pytest.mark.parametrize("noticed", ["before", "by Orbax"])
+def test_a_full_disk_is_told_once_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
     """The limit on a file's size stands for the disk: the system refuses the write in the same way."""
+    if noticed == "by Orbax":
+        monkeypatch.setattr(checkpoints, "check_room", lambda *arguments: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     reached = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:

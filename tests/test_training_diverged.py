@@ -42,11 +42,11 @@ def _diverged(task, plan=PLAN):
 def _learner(task, steps, plan=PLAN):
     """The learner after some steps, one by one."""
     learner = waves.start(task, plan).learner
-    step, (x, y) = jax.jit(loop.step_function(task, plan)), loop.on_device(task.train, learner)
+    step, train = jax.jit(loop.step_function(task, plan)), loop.on_device(task.train, learner)
     for number in range(steps):
         epoch, within = divmod(number, STEPS)
         order, keys = loop.batches(task, plan, loop.epoch_key(plan, epoch))
-        learner, _ = step(learner, (x[order[within]], y[order[within]], keys[within]))
+        learner, _ = step(learner, (train.at(order[within]), keys[within]))
     return learner
 
 

@@ -141,6 +141,27 @@ def _two_outputs():
     return keras.Model(x, [kl.Flatten()(x), kl.GlobalAveragePooling1D()(x)])
 
 
+def test_series_of_unequal_length(capsys):
+    rows = (f"{i % 2}," + ",".join(f"{np.sin(t * (0.4 + i % 2)):.3f}" for t in range(12 + i)) for i in range(8))
+    Path("b.csv").write_text("\n".join(rows))
+    arguments = ["--data", "b.csv", "--epochs", "1", "--out", "run", "--model"]
+    head = kl.GlobalAveragePooling1D()
+    model = _network(head, kl.Dense(2, activation="softmax"), shape=(None, 1))
+    assert fit.main([*arguments, _saved(model)]) == 0
+    assert json.loads(Path("run/gradients.json").read_text())["passed"]
+    assert keras.models.load_model("run/model.keras").input_shape == (None, None, 1)
+    for name, other, words in (
+        ("penalty.keras", _network(head, kl.Dense(2, activity_regularizer="l2"), shape=(None, 1)), "has penalties on"),
+        ("flat.keras", _network(kl.Flatten(), kl.Dense(2), shape=(19, 1)), "Flatten takes no lengths"),
+        ("short.keras", _network(kl.Conv1D(2, 13), head, shape=(None, 1)), "the network cannot take: node 'conv1d"),
+    ):
+        keras.backend.clear_session()
+        capsys.readouterr()
+        assert fit.main([*arguments, _saved(other, name), "--overwrite"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("fit: ") and words in line
+
+
 MISTAKES = {
     "classes": (
         lambda: _network(kl.Flatten(), kl.Dense(3)),
@@ -237,7 +258,7 @@ def test_the_file_s_own_loss_is_proved_and_is_keras_s(loss):
     assert not proof.prove(task, learner.params, learner.state, 0).failures()
     x, y = np.float32(task.train.x), np.eye(2, dtype="float32")[data.y_train]
     want = float(np.asarray(model.train_on_batch(x, y)))
-    value, _ = task.objective(learner.params, learner.state, x, data.y_train)
+    value, _ = task.objective(learner.params, learner.state, task.train._replace(x=x))
     assert float(value) == pytest.approx(want, rel=1e-5)
 
 

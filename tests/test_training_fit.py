@@ -131,7 +131,8 @@ MISTAKES = {
     "aeon's package: ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
     "PickupGestureWiimoteZ",
     ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
-    ("--data", "JapaneseVowels"): "JapaneseVowels: series of unequal length can be read, and not yet trained on",
+    ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
+    "cannot take: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
     ("--data", "none.csv"): "none.csv: no such file",
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
     ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",

@@ -61,8 +61,8 @@ def test_the_test_set_does_not_change_the_training(task):
 def test_an_epoch_is_one_scan_over_every_full_batch(task):
     plan = _plan(batch_size=16)
     learner = loop.start(task, plan, jnp.float32)
-    x, y = loop.on_device(task.train, learner)
-    jaxpr = jax.make_jaxpr(loop.epoch_function(task, plan))(learner, jax.random.key(0), x, y)
+    train = loop.on_device(task.train, learner)
+    jaxpr = jax.make_jaxpr(loop.epoch_function(task, plan))(learner, jax.random.key(0), train)
     (call,) = jaxpr.eqns
     scans = [eqn for eqn in call.params["jaxpr"].eqns if eqn.primitive.name == "scan"]
     assert scans[-1].params["length"] == 3 == loop.steps_per_epoch(task, plan)
@@ -73,7 +73,7 @@ def test_a_step_is_adam_on_the_loss_of_the_batch(task):
     plan = _plan(epochs=1, batch_size=50)
     start = loop.start(task, plan, jnp.float32)
     before = jax.tree.map(np.asarray, start)
-    x, y = loop.on_device(task.train, start)
+    x, y, _ = loop.on_device(task.train, start)
 
     def loss(params):
         return task.loss(task.model.apply(params, before.state, x, training=True)[0], y)
@@ -89,8 +89,7 @@ def test_a_step_is_adam_on_the_loss_of_the_batch(task):
 def test_evaluation_in_chunks_equals_the_model(task):
     learner = loop.start(task, _plan(), jnp.float32)
     many = tasks.Examples(np.tile(task.train.x, (6, 1, 1)), np.tile(task.train.y, 6))
-    x, y = loop.on_device(many, learner)
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, x, y)
+    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(many, learner))
     expected = task.model.reference(learner.params, learner.state, many.x)
     np.testing.assert_allclose(output, expected, atol=1e-5)
     assert float(loss) == pytest.approx(float(task.loss_reference(expected, many.y)), rel=1e-5)

@@ -7,6 +7,7 @@ are kept, since the newest may be damaged, and the one of the lowest training lo
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -14,7 +15,9 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +43,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, every: Every) -> None:
         self.folder, self.every = folder.absolute(), every
-        self._checkpointer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+        self._checkpointer = _checkpointer()
         self._losses: dict[int, float] = {}
         self._epoch, self._time, self._cost = 0, time.monotonic(), 0.0
         self._failed = False
@@ -60,7 +63,7 @@ class Checkpoints:
         """Write a checkpoint, and `wait` until it is there. What goes wrong is told in one line: training goes on."""
         began = time.monotonic()
         self._epoch, self._time = len(reached.rows), began
-        try:
+        with self._failures():
             # First the one before: what went wrong with it in the background shows here.
             self._checkpointer.wait_until_finished()
             self._prune()
@@ -68,25 +71,25 @@ class Checkpoints:
             if wait:
                 self._checkpointer.wait_until_finished()
                 self._prune()
-        except Exception as error:
-            self._fail(error)
         self._cost = time.monotonic() - began
 
     def restore(self, start: Learner, most: int | None = None) -> Reached | None:
         """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
 
-        A damaged checkpoint is named in one line and removed. None where there is none.
+        A damaged checkpoint is named in one line and set aside. None where there is none.
         """
-        for epoch in reversed(self.epochs()):
-            if most is not None and epoch > most:
-                continue
+        epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
+        for epoch in reversed(epochs):
             try:
                 reached = self._read(epoch, start)
             except PermissionError as error:
                 raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
             except Exception as error:
-                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); going back to the one before")
-                shutil.rmtree(self.folder / str(epoch), ignore_errors=True)
+                instead = "beginning again" if epoch == epochs[0] else "going back to the one before"
+                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); {instead}")
+                # It may be only this version of Orbax that cannot read it.
+                shutil.rmtree(self._aside(epoch), ignore_errors=True)
+                (self.folder / str(epoch)).rename(self._aside(epoch))
                 continue
             self._epoch = epoch
             return reached
@@ -100,11 +103,9 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for what is being written."""
-        try:
+        with self._failures():
             self._checkpointer.wait_until_finished()
             self._prune()
-        except Exception as error:
-            self._fail(error)
         self._checkpointer.close()
 
     def _write(self, reached: Reached) -> None:
@@ -114,6 +115,8 @@ class Checkpoints:
         path = self.folder / str(epoch)
         if path.exists():
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_room(self.folder, len(text) + sum(array.nbytes for array in jax.tree.leaves(learner)))
         items: Any = {
             "learner": ocp.args.StandardSave(_named(learner)),
             "run": ocp.args.JsonSave({"rows": text, "digest": _digest(learner, text)}),
@@ -141,17 +144,43 @@ class Checkpoints:
         for epoch in epochs[:-LAST]:
             if epoch != best:
                 shutil.rmtree(self.folder / str(epoch))
+        # Those that the run has gone past again.
+        for path in self.folder.glob(self._aside("*").name):
+            if len(epochs) >= LAST and int(path.stem) <= epochs[-LAST]:
+                shutil.rmtree(path)
 
-    def _fail(self, error: Exception) -> None:
+    def _aside(self, epoch: int | str) -> Path:
+        return self.folder / f"{epoch}.damaged"
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What goes wrong in the block is told, the first time, and Orbax begins afresh."""
+        why = None
+        try:
+            yield
+        except Exception as error:
+            why = _line(error)
+        if why is None:
+            return
+        self._checkpointer = _checkpointer()
+        # What Orbax has left of the one that failed complains when it goes; here that is not heard, later it might be.
+        gc.collect()
         self._sweep()
         if not self._failed:
-            tell(f"{self.folder}: a checkpoint could not be written: {_line(error)}; training goes on")
+            tell(f"{self.folder}: a checkpoint could not be written: {why}; training goes on")
         self._failed = True
 
     def _sweep(self) -> None:
         """Remove what was begun and not finished, as by a process that was killed."""
         for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise `OSError` where so many bytes could not be written: Orbax says less clearly what is wrong."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 @contextmanager
@@ -178,10 +207,16 @@ def _quiet() -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     sys.unraisablehook = unraisable
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            yield
     finally:
         log.setLevel(level)
         sys.unraisablehook = hook
+
+
+def _checkpointer() -> ocp.AsyncCheckpointer:
+    return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
 
 
 def _named(learner: Learner) -> dict[str, Any]:

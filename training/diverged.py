@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from . import unequal
 from .loop import (
     EXPLODED,
     Diverged,
@@ -27,7 +28,7 @@ from .loop import (
     steps_per_epoch,
     train,
 )
-from .tasks import Task
+from .tasks import Examples, Task
 
 
 class Found(NamedTuple):
@@ -80,13 +81,13 @@ def _words(bad: Diverged, steps: int, found: str) -> str:
 
 def _steps(task: Task, plan: Plan, reached: Reached, last: int) -> Iterator[tuple[int, Learner, _Looked]]:
     """The number of each step up to `last`, the learner before it, and what it computes."""
-    look, (x, y) = _look(task, plan), on_device(task.train, reached.learner)
+    look, examples = _look(task, plan), on_device(task.train, reached.learner)
     learner, names = reached.learner, _names(task, reached.learner)
     steps = steps_per_epoch(task, plan)
     for epoch in range(len(reached.rows), -(-last // steps)):
         order, keys = batches(task, plan, epoch_key(plan, epoch))
         for within in range(min(steps, last - epoch * steps)):
-            after, sizes = look(learner, (x[order[within]], y[order[within]], keys[within]))
+            after, sizes = look(learner, (examples.at(order[within]), keys[within]))
             named = (dict(zip(*pair, strict=True)) for pair in zip(names, jax.device_get(sizes), strict=True))
             yield epoch * steps + within + 1, learner, _Looked(*named)
             learner = after
@@ -97,10 +98,11 @@ def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax
     step = step_function(task, plan)
 
     @jax.jit
-    def look(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> Any:
-        x, y, key = batch
-        values, _ = task.model.values(learner.params, learner.state, x, training=True, key=key)
-        gradient = jax.grad(lambda params: task.objective(params, learner.state, x, y, key)[0])(learner.params)
+    def look(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
+        examples, key = batch
+        x, _, lengths = examples
+        values, _ = unequal.values(task.model, learner.params, learner.state, x, lengths, training=True, key=key)
+        gradient = jax.grad(lambda params: task.objective(params, learner.state, examples, key)[0])(learner.params)
         after, (loss, _) = step(learner, batch)
         outputs = [values[node.name] for node in task.model.nodes]
         trees = [array for _, array in _backward(task, gradient)]

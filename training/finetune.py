@@ -14,7 +14,7 @@ from jconv.layers import ChannelsFirst, Frozen, InDtype, Softmax
 from . import losses, pretrained
 from .datasets import Dataset
 from .errors import UserError
-from .tasks import HORIZON, Task, classification, forecast, with_loss
+from .tasks import HORIZON, Task, check_lengths, classification, forecast, with_loss
 
 FORECAST = (1, HORIZON)
 
@@ -47,6 +47,12 @@ def task(
             f"{name}: its output for one series is {output}; {data.name} has {len(found.classes)} classes, so it must "
             f"be {(len(found.classes),)}, or {FORECAST} for a forecast"
         )
+    if found.train.lengths is not None:
+        check_lengths(data, model)
+        if start.training.activity.terms:
+            raise UserError(
+                f"{name}: has penalties on outputs, which are for series of one length; those of {data.name} differ"
+            )
     found = found._replace(model=model, start=start)
     if loss is not None:
         found = with_loss(found, loss)

@@ -251,6 +251,7 @@ def _config(
         "classes": list(task.classes),
         "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
         "series_shape": list(data.x_train.shape[1:]),
+        "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from optax.contrib import reduce_on_plateau
 
+from . import unequal
 from .optimizers import OPTIMIZERS
 from .tasks import Examples, Task
 
@@ -150,16 +151,16 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
     Raises `Diverged` in place of an epoch in which something is not finite or the loss explodes.
     """
     learner, rows = reached
-    x, y = on_device(task.train, learner)
+    train = on_device(task.train, learner)
     test = on_device(task.test, learner) if task.test else None
     one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
     rate, steps = _schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
-        learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), x, y)
+        learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), train)
         _check(rows, np.asarray(losses), bool(finite))
         due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
         params, state = kept(learner)[:2]
-        tested = evaluate(params, state, *test)[1:] if test and due else (None, None)
+        tested = evaluate(params, state, test)[1:] if test and due else (None, None)
         own = rate_of(plan, learner) if plan.schedule == "plateau" else rate(epoch * steps)
         row = Row(epoch + 1, float(own), float(loss), float(score), *map(_number, tested))
         rows = (*rows, row)
@@ -167,18 +168,18 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
 
 
 def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, Any]]:
-    """`(learner, key, x, y) -> (learner, (loss, score), (losses, finite))`, compiled: a pass over x in batches.
+    """`(learner, key, examples) -> (learner, (loss, score), (losses, finite))`, compiled: a pass over them in batches.
 
-    x is (n, length, channels); loss and score are means over the steps, losses that of each step (steps,), and finite
+    Loss and score are means over the steps, losses that of each step (steps,), and finite
     says whether the params and the state of the learner are. Examples left over after the last full batch sit this
     epoch out; the next one draws another order.
     """
     step = step_function(task, plan)
 
     @partial(jax.jit, donate_argnums=0)
-    def one_epoch(learner: Learner, key: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+    def one_epoch(learner: Learner, key: jax.Array, examples: Examples) -> Any:
         order = batches(task, plan, key)
-        learner, values = jax.lax.scan(lambda c, i: step(c, (x[i[0]], y[i[0]], i[1])), learner, order)
+        learner, values = jax.lax.scan(lambda c, i: step(c, (examples.at(i[0]), i[1])), learner, order)
         loss, score = jax.tree.map(jnp.mean, values)
         if learner.best is not None:
             now = Best(loss, *learner[:3])
@@ -190,14 +191,14 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, 
 
 
 def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
-    """`(learner, (x, y, key)) -> (learner, (loss, score))`: one batch, not compiled."""
+    """`(learner, (examples, key)) -> (learner, (loss, score))`: one batch, not compiled."""
     rule = optax.with_extra_args_support(optimizer(task, plan))
 
-    def loss(params: Tree, state: Tree, x: jax.Array, y: jax.Array, key: jax.Array) -> Any:
-        value, (state, output) = task.objective(params, state, x, y, key)
-        return value, (state, task.score(output, y))
+    def loss(params: Tree, state: Tree, examples: Examples, key: jax.Array) -> Any:
+        value, (state, output) = task.objective(params, state, examples, key)
+        return value, (state, task.score(output, examples.y))
 
-    def step(learner: Learner, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Learner, Any]:
+    def step(learner: Learner, batch: tuple[Examples, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
         (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
         updates, slots = rule.update(bar, learner.optimizer, learner.params, value=value)
@@ -221,24 +222,29 @@ def epoch_key(plan: Plan, epoch: int) -> jax.Array:
 
 
 def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """`(params, state, x, y) -> (output, loss, score)`, compiled, with the moving averages of batch normalization.
+    """`(params, state, examples) -> (output, loss, score)`, compiled, with batch normalization's moving averages.
 
-    It takes 256 examples of x (n, length, channels) at a time, so that memory does not grow with n.
+    It takes 256 examples at a time, so that memory does not grow with their number.
     """
 
     @jax.jit
-    def evaluate(params: Tree, state: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        output = jax.lax.map(lambda one: task.model.apply(params, state, one[None])[0][0], x, batch_size=256)
+    def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def one(series: Any) -> jax.Array:
+            return unequal.outputs(task.model, params, state, *jax.tree.map(lambda part: part[None], series))[0]
+
+        x, y, lengths = examples
+        output = jax.lax.map(one, (x, lengths), batch_size=256)
         return output, task.loss(output, y), task.score(output, y)
 
     return evaluate
 
 
-def on_device(examples: Examples, learner: Learner) -> tuple[jax.Array, jax.Array]:
-    """Inputs and targets as JAX arrays, of the params' type where they are not class numbers."""
+def on_device(examples: Examples, learner: Learner) -> Examples:
+    """Examples as JAX arrays, inputs of the params' type and so targets where they are not class numbers."""
     dtype = jax.tree.leaves(learner.params)[0].dtype
-    x, y = examples
-    return jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32)
+    x, y, lengths = examples
+    own = None if lengths is None else jnp.asarray(lengths, jnp.int32)
+    return Examples(jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32), own)
 
 
 def steps_per_epoch(task: Task, plan: Plan) -> int:

@@ -39,7 +39,11 @@ data files:
   .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
                set of X_TRAIN.tsv where it lies beside it.
   .npz         x_train (n, length) or (n, length, channels), y_train (n,); x_test and y_test, or neither.
-  Series have one length and no missing values. Each channel is standardized by the training set.
+  .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
+  .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
+  NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
+  Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
+  by the training set.
 
 models:
   {NETWORK_WORDS}

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jconv.layers import Dense, GlobalAveragePooling1D
 
+from . import unequal
 from .loop import Row
 from .tasks import HORIZON, WINDOW, Examples, Task
 
@@ -79,14 +80,18 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     The map of class c at sample t is the last feature map times the dense kernel's column c, whose mean over time,
     plus the bias, is the class's logit. Each series is drawn in the colors of its own class's map.
     """
-    x, y = examples
+    x, y, lengths = examples
     shown = [number for number in range(len(task.classes)) if (y == number).any()][:MOST_CLASSES]
     picked = [np.flatnonzero(y == number)[:SERIES_A_CLASS] for number in shown]
-    maps, logits = activation_maps(task, params, state, x[np.concatenate(picked)])
+    drawn = examples.at(np.concatenate(picked))
+    maps, logits = activation_maps(task, params, state, drawn.x, drawn.lengths)
     found = iter(zip(maps, logits, strict=True))
     own = np.concatenate([[number] * len(indices) for number, indices in zip(shown, picked, strict=True)])
     # Not the largest value: the ends of a series, next to the padding, would make all else pale.
-    limit = float(np.quantile(np.abs(maps[np.arange(len(own)), :, own]), 0.99)) or 1.0
+    evidence = np.abs(maps[np.arange(len(own)), :, own])
+    if drawn.lengths is not None:
+        evidence = evidence[np.arange(x.shape[1]) < drawn.lengths[:, None]]
+    limit = float(np.quantile(evidence, 0.99)) or 1.0
     scale = Normalize(-limit, limit)
     figure = Figure(figsize=(3.4 * SERIES_A_CLASS + 1, 2.1 * len(shown) + 0.5), layout="constrained")
     grid = figure.subplots(len(shown), SERIES_A_CLASS, squeeze=False, sharex=True, sharey=True)
@@ -95,7 +100,8 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
             axes.set_axis_off()
         for axes, index in zip(row, indices, strict=False):
             map_, logit = next(found)
-            _colored_line(axes, x[index, :, 0], map_[:, number], scale)
+            samples = slice(None if lengths is None else lengths[index])
+            _colored_line(axes, x[index, samples, 0], map_[samples, number], scale)
             guess = int(logit.argmax())
             verdict = "" if guess == number else f", taken for {short(task.classes[guess])}"
             axes.set_title(f"{short(task.classes[number])}, series {index + 1}{verdict}", fontsize=9)
@@ -122,19 +128,21 @@ def has_activation_maps(task: Task) -> bool:
     )
 
 
-def activation_maps(task: Task, params: Tree, state: Tree, x: Array) -> tuple[Array, Array]:
-    """`(maps, logits)`, (n, length, classes) and (n, classes), of x (n, length, channels)."""
+def activation_maps(
+    task: Task, params: Tree, state: Tree, x: Array, lengths: Array | None = None
+) -> tuple[Array, Array]:
+    """`(maps, logits)`, (n, length, classes) and (n, classes), of x (n, length, channels) and its `lengths` (n,)."""
     nodes = {node.name: node for node in task.model.nodes}
     dense = nodes[task.model.outputs[0]]
     pool = nodes[dense.inputs[0]]
     kernel = np.asarray(params[dense.key]["kernel"])
-    values, _ = task.model.values(params, state, x.astype(kernel.dtype))
+    values, _ = unequal.values(task.model, params, state, x.astype(kernel.dtype), lengths)
     return np.asarray(values[pool.inputs[0]]) @ kernel, np.asarray(values[dense.name])
 
 
 def predictions(examples: Examples, output: Array, part: str) -> bytes:
     """Six windows spread over the set, what followed each and what was forecast, `output` (n, 1, 16)."""
-    x, y = examples
+    x, y, _ = examples
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
     past, future = np.arange(WINDOW), np.arange(WINDOW, WINDOW + HORIZON)

@@ -12,6 +12,9 @@ subtracted, and what is left to compare there is rounding. Such tensors are mark
 
 A network from a file may draw at random in training, as dropout does: its proof is of the network that draws nothing.
 
+Of series of unequal length the definition takes each alone, but for batch normalization, whose statistics are of all
+samples of all of them; JAX gets them with NaN behind, which must not reach a number.
+
 Two more rooms of the same proof are in `proof_layers.py`: each convolution's adjoints, and second derivatives.
 """
 
@@ -26,7 +29,7 @@ import numpy as np
 
 from .pretrained import still
 from .proof_layers import LayerResult, prove_layers
-from .tasks import Task
+from .tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
@@ -85,16 +88,16 @@ def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
     """
     half = SERIES // 2
     task = task._replace(model=still(task.model))
-    x, y = (np.concatenate([a[:half], a[-half:]]) for a in task.train)
-    y = y if y.dtype.kind == "f" else y.astype(np.int64)
+    picked = task.train.at(np.r_[:half, -half:0])
+    examples = picked._replace(x=_spoiled(picked), y=picked.y if picked.y.dtype.kind == "f" else np.int64(picked.y))
     exact_params, exact_state = jax.tree.map(lambda a: np.asarray(a, np.float64), (params, state))
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
-        value, gradient = _jax_gradient(task, exact_params, exact_state, x, y)
-        layers = prove_layers(task.model, exact_params, exact_state, x[:half], rng)
+        value, gradient = _jax_gradient(task, exact_params, exact_state, examples)
+        layers = prove_layers(task.model, exact_params, exact_state, _whole(examples.at(slice(half))), rng)
 
     def loss(trial: Tree) -> Any:
-        return task.objective_reference(trial, exact_state, x, y)
+        return task.objective_reference(trial, exact_state, examples)
 
     reference = float(loss(exact_params))
     tensors = _prove_tensors(loss, exact_params, gradient, rng)
@@ -114,15 +117,26 @@ def as_json(proof: Proof) -> dict[str, Any]:
     }
 
 
-def _jax_gradient(task: Task, params: Tree, state: Tree, x: Array, y: Array) -> tuple[float, Tree]:
+def _spoiled(examples: Examples) -> Array:
+    """The inputs with NaN behind those that are shorter."""
+    x, _, lengths = examples
+    return x if lengths is None else np.where(np.arange(x.shape[1])[:, None] < lengths[:, None, None], x, np.nan)
+
+
+def _whole(examples: Examples) -> Array:
+    """The inputs, cut to the shortest."""
+    return examples.x if examples.lengths is None else examples.x[:, : examples.lengths.min()]
+
+
+def _jax_gradient(task: Task, params: Tree, state: Tree, examples: Examples) -> tuple[float, Tree]:
     @jax.jit
-    def value_and_gradient(params: Tree, x: jax.Array, y: jax.Array) -> tuple[jax.Array, Tree]:
+    def value_and_gradient(params: Tree, examples: Examples) -> tuple[jax.Array, Tree]:
         def loss(params: Tree) -> jax.Array:
-            return task.objective(params, state, x, y)[0]
+            return task.objective(params, state, examples)[0]
 
         return jax.value_and_grad(loss)(params)
 
-    value, gradient = value_and_gradient(params, jnp.asarray(x), jnp.asarray(y))
+    value, gradient = value_and_gradient(params, jax.tree.map(jnp.asarray, examples))
     return float(value), jax.tree.map(np.asarray, gradient)
 
 

@@ -1,6 +1,7 @@
 """The gradient proof of each convolution by itself: its adjoints, and its second derivatives.
 
-Each convolution of the model is taken at the values that the model feeds it for a real batch, in float64.
+Each convolution of the model is taken at the values that the model feeds it for a real batch, in float64; series of
+unequal length are cut to the shortest.
 
 - Adjoints: <y_bar, conv(x)> = <x_bar, x> = <kernel_bar, kernel> for a random y_bar, where the bars are what JAX's
   reverse mode makes of it. The entries of y_bar are normal, so the products are about |y| in size; the deviation is

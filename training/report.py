@@ -27,10 +27,19 @@ def opening(data: Dataset, task: Task, model: str, params: Tree) -> str:
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     size = sum(array.size for own in params.values() for array in own.values())
-    words = [f"{count} training and {test} of {length} samples", f"{channels} channel{'s' if channels > 1 else ''}"]
+    words = [
+        f"{count} training and {test} of {shortest(data)}{length} samples",
+        f"{channels} channel{'s' if channels > 1 else ''}",
+    ]
     words += [f"{len(task.classes)} classes"] if task.classes else [f"{len(task.train.x)} training windows"]
     lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}, {size:,} parameters"]
     return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
+
+
+def shortest(data: Dataset) -> str:
+    """The words before the length of the longest series where not all are as long: those of the shortest."""
+    lengths = [own.min() for own in (data.lengths_train, data.lengths_test) if own is not None]
+    return f"{min(lengths)} to " if lengths else ""
 
 
 def proof_line(proof: Proof) -> str:

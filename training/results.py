@@ -18,7 +18,8 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:
-        shape = task.train.x.shape[1:]
+        length, channels = task.train.x.shape[1:]
+        shape = length if task.train.lengths is None else None, channels
         pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
     parts = {"training": task.train} | ({"test": task.test} if task.test else {})
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
@@ -54,5 +55,5 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
 
 
 def _evaluate(task: Task, learner: loop.Learner, examples: Examples) -> report.Result:
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, *loop.on_device(examples, learner))
+    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
     return report.Result(float(loss), float(score), np.asarray(output))

@@ -11,7 +11,7 @@ import numpy as np
 
 from jconv import Model
 
-from . import losses
+from . import losses, unequal
 from .datasets import Dataset, check_classes, standardize, z_normalized
 from .errors import UserError
 from .networks import NETWORKS, two_layer
@@ -24,10 +24,23 @@ HORIZON = 16
 
 
 class Examples(NamedTuple):
-    """Inputs (n, length, channels) float64, standardized, and the n targets that the task's loss takes."""
+    """Inputs (n, length, channels), standardized, and the n targets that the task's loss takes.
 
-    x: Array
-    y: Array
+    `lengths` (n,) says how many samples of each input are its own, where not all are. NumPy's arrays, float64, or JAX's
+    on a device.
+    """
+
+    x: Any
+    y: Any
+    lengths: Any = None
+
+    def at(self, index: Any) -> Examples:
+        """Some of them.
+
+        >>> Examples(np.zeros((5, 3, 1)), np.arange(5)).at([4, 1]).y
+        array([4, 1])
+        """
+        return Examples(*(None if part is None else part[index] for part in self))
 
 
 class Task(NamedTuple):
@@ -53,10 +66,11 @@ class Task(NamedTuple):
     start: Pretrained | None = None
 
     def objective(
-        self, params: Any, state: Any, x: jax.Array, y: jax.Array, key: jax.Array | None = None
+        self, params: Any, state: Any, examples: Examples, key: jax.Array | None = None
     ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
         """`(value, (state, output))`: the loss, and the penalties of the layers of a network from a file."""
-        values, after = self.model.values(params, state, x, training=True, key=key)
+        x, y, lengths = examples
+        values, after = unequal.values(self.model, params, state, x, lengths, training=True, key=key)
         output = self.model.outputs_of(values, x)
         value = self.loss(output, y)
         if self.start is not None:
@@ -64,10 +78,16 @@ class Task(NamedTuple):
             value = value + training.penalty(params) + training.activity(values)
         return value, (after, output)
 
-    def objective_reference(self, params: Any, state: Any, x: Array, y: Array) -> Any:
+    def objective_reference(self, params: Any, state: Any, examples: Examples) -> Any:
         """The value of `objective` in NumPy."""
-        values = self.model.reference_values(params, state, x, training=True)
-        value = self.loss_reference(self.model.outputs_of(values, x), y)
+        x, y, lengths = examples
+        if lengths is None:
+            values = self.model.reference_values(params, state, x, training=True)
+            output = self.model.outputs_of(values, x)
+        else:
+            # Nothing reads the values of the other nodes: penalties on outputs are refused.
+            values, output = {}, unequal.reference(self.model, params, state, x, lengths)
+        value = self.loss_reference(output, y)
         if self.start is None:
             return value
         return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
@@ -77,17 +97,18 @@ def classification(data: Dataset, network: str = "fcn", by_series: bool = False)
     """Tell the classes apart with a network of `NETWORKS`.
 
     Channels are standardized by the training set, or with `by_series` each series by itself before. Raises `UserError`
-    for fewer than two classes, one that only the test set has, and series of unequal length.
+    for fewer than two classes, one that only the test set has, and series of unequal length where the network takes
+    none.
     """
     check_classes(data)
-    if data.lengths_train is not None or data.lengths_test is not None:
-        raise UserError(f"{data.name}: series of unequal length can be read, and not yet trained on")
     data, *scaling = standardize(z_normalized(data) if by_series else data)
     _, length, channels = data.x_train.shape
+    model = NETWORKS[network].build(len(data.classes), (length, channels))
+    check_lengths(data, model)
     return Task(
-        NETWORKS[network].build(len(data.classes), (length, channels)),
-        Examples(data.x_train, data.y_train),
-        None if data.x_test is None or data.y_test is None else Examples(data.x_test, data.y_test),
+        model,
+        Examples(data.x_train, data.y_train, data.lengths_train),
+        None if data.x_test is None else Examples(data.x_test, data.y_test, data.lengths_test),
         loss=losses.cross_entropy,
         loss_reference=losses.cross_entropy_reference,
         score=losses.accuracy,
@@ -98,23 +119,30 @@ def classification(data: Dataset, network: str = "fcn", by_series: bool = False)
     )
 
 
+def check_lengths(data: Dataset, model: Model) -> None:
+    """Raise `UserError` where series are of unequal length and the model takes none such."""
+    lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
+    if lengths:
+        _, length, channels = data.x_train.shape
+        unequal.check(data.name, model, (length, channels), int(np.concatenate(lengths).min()))
+
+
 def forecast(data: Dataset) -> Task:
     """Regress the next 16 samples of the first channel on the 100 before them, with the two-layer network.
 
     Every window of every series is an example: inputs (n, 100, channels), targets (n, 1, 16). Labels are not used.
-    Raises `UserError` for series shorter than 116 samples.
+    Raises `UserError` where the training set, or the test set, has no series of 116 samples.
     """
-    length = data.x_train.shape[1]
-    if data.lengths_train is not None or data.lengths_test is not None:
-        raise UserError(f"{data.name}: series of unequal length can be read, and not yet trained on")
-    if length < WINDOW + HORIZON:
-        raise UserError(
-            f"{data.name}: the two-layer model forecasts {HORIZON} samples from {WINDOW}, so series need at least "
-            f"{WINDOW + HORIZON} samples; these have {length}"
-        )
+    for x, lengths in ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test)):
+        longest = WINDOW + HORIZON if x is None else x.shape[1] if lengths is None else int(lengths.max())
+        if longest < WINDOW + HORIZON:
+            raise UserError(
+                f"{data.name}: the two-layer model forecasts {HORIZON} samples from {WINDOW}, so series need at least "
+                f"{WINDOW + HORIZON} samples; these have {'' if lengths is None else 'up to '}{longest}"
+            )
     data, *scaling = standardize(data)
-    train = windows(data.x_train)
-    test = None if data.x_test is None else windows(data.x_test)
+    train = windows(data.x_train, data.lengths_train)
+    test = None if data.x_test is None else windows(data.x_test, data.lengths_test)
     return Task(
         two_layer(),
         train,
@@ -147,15 +175,20 @@ def with_loss(task: Task, name: str) -> Task:
     return task._replace(loss=loss.loss, loss_reference=loss.reference)
 
 
-def windows(x: Array) -> Examples:
+def windows(x: Array, lengths: Array | None = None) -> Examples:
     """Series (n, length, channels) to windows (m, 100, channels) and what follows each, (m, 1, 16).
+
+    With `lengths` (n,), those of each series's own samples.
 
     >>> x, y = windows(np.arange(120.0).reshape(1, 120, 1))
     >>> x.shape, y.shape, x[1, -1, 0], y[1, 0, 0]
     ((5, 100, 1), (5, 1, 16), np.float64(100.0), np.float64(101.0))
     """
     both = np.lib.stride_tricks.sliding_window_view(x, WINDOW + HORIZON, axis=1)
-    both = both.reshape(-1, x.shape[-1], WINDOW + HORIZON)
+    if lengths is None:
+        both = both.reshape(-1, x.shape[-1], WINDOW + HORIZON)
+    else:
+        both = both[np.arange(both.shape[1]) + WINDOW + HORIZON <= lengths[:, None]]
     return Examples(both[:, :, :WINDOW].swapaxes(1, 2), both[:, :1, WINDOW:])
 
 

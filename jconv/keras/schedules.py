@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .config import Config, as_list, flag, number, optional
 from .named import check_all_read, one_of_table
@@ -28,7 +29,13 @@ def read_schedule(value: Any, place: str) -> Schedule:
     read, config = one_of_table(SCHEDULES, value, place, "the schedule")
     schedule = read(config)
     check_all_read(config)
-    return schedule
+
+    def rate(count: Any) -> jax.Array:
+        # A number of the file that the type cannot hold is infinite, as in Keras, and NumPy need not say so.
+        with np.errstate(over="ignore"):
+            return schedule(count)
+
+    return rate
 
 
 def _floating(count: Any) -> jax.Array:

@@ -40,7 +40,7 @@ def uncalled(layer: Layer) -> Layer:
     """The layer without what a call of it says: the same for all calls of one layer.
 
     >>> from jconv.layers import BatchNormalization
-    >>> uncalled(BatchNormalization(inputs=("x", "mask"))) == BatchNormalization()
+    >>> uncalled(BatchNormalization(inputs=("sequence", "mask"))) == BatchNormalization()
     True
     """
     inner = core(layer)
