@@ -213,9 +213,9 @@ NPZ_MISTAKES = [
     ({"x_train": X * 1j}, "a.npz: x_train must hold real numbers, got complex128"),
     ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
     ({"y_train": np.eye(3)}, "a.npz: y_train must be (n,), a label a series, got shape (3, 3)"),
-    ({"y_train": Y + 0.5}, "a.npz: y_train must hold whole numbers or text, got 0.5"),
-    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold whole numbers or text, got nan"),
-    ({"y_train": Y * 1j}, "a.npz: y_train must hold whole numbers or text, got complex128"),
+    ({"y_train": Y + 0.5}, "a: labels are numbers with fractions, not classes; --task regression learns them"),
+    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold finite numbers or text, got nan"),
+    ({"y_train": Y * 1j}, "a.npz: y_train must hold numbers or text, got complex128"),
     (
         {"y_train": np.array(["a", None, 1], object)},
         "a.npz: y_train is an array of Python objects or damaged; save numbers, or text as a str array",
@@ -247,7 +247,8 @@ def test_mistakes_in_arrays(save, arrays, message):
 def test_mistakes_about_the_file(save, tmp_path):
     assert _message("gunpont") == (
         "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in aeon's package: ACSF1, "
-        "ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, PickupGestureWiimoteZ"
+        "ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
+        "PickupGestureWiimoteZ"
     )
     assert _message("series.csv") == "series.csv: no such file"
     assert _message(save("a.xlsx", TABLE)) == f"a.xlsx: cannot read a file ending in .xlsx; use one of {KINDS}"

@@ -107,8 +107,8 @@ def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
 
 MISTAKES = {
     ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in "
-    "aeon's package: ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
-    "PickupGestureWiimoteZ",
+    "aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
+    "JapaneseVowels, OSULeaf, PickupGestureWiimoteZ",
     ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
     ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
     "cannot take: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",

@@ -30,7 +30,7 @@ class Dataset(NamedTuple):
     `x_train` and `x_test` are (n, length, channels) float64; `y_train` and `y_test` (n,) int32 numbers of classes;
     `classes` their names, in the order of those numbers. `x_test` and `y_test` are None where there is no test set.
     `lengths_train` and `lengths_test` (n,) int32 say how many samples are each series's own where not all are; behind
-    them are zeros.
+    them are zeros. `targets_train` and `targets_test` (n,) float64 are the labels where all of them are numbers.
     """
 
     name: str
@@ -41,6 +41,14 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     lengths_train: Array | None = None
     lengths_test: Array | None = None
+    targets_train: Array | None = None
+    targets_test: Array | None = None
+
+    @property
+    def fractional(self) -> bool:
+        """Whether the labels are numbers and not all whole: those of a regression."""
+        parts = [own for own in (self.targets_train, self.targets_test) if own is not None]
+        return any((own != np.round(own)).any() for own in parts)
 
 
 def load(source: str) -> Dataset:
@@ -125,6 +133,8 @@ def _within(x: Array, lengths: Array | None) -> Array:
 
 def check_classes(data: Dataset) -> None:
     """Raise `UserError` unless there is something to tell apart: two classes, and none in the test set alone."""
+    if data.fractional:
+        raise UserError(f"{data.name}: labels are numbers with fractions, not classes; --task regression learns them")
     seen = [data.classes[number] for number in np.unique(data.y_train)]
     if data.y_test is not None:
         for number in np.unique(data.y_test):
@@ -166,7 +176,19 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
         tuple(words.get(label, label) for label in labels),
         lengths,
         tests,
+        *_targets(train, test),
     )
+
+
+def _targets(train: Part, test: Part | None) -> tuple[Array | None, Array | None]:
+    """The labels of both parts as numbers, None where some are none."""
+    try:
+        parts = [None if part is None else np.array(part.labels, np.float64) for part in (train, test)]
+    except ValueError:
+        return None, None
+    if not all(part is None or np.isfinite(part).all() for part in parts):
+        return None, None
+    return parts[0], parts[1]
 
 
 def _lengths(name: str, part: str, x: Array) -> Array | None:

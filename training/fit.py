@@ -18,7 +18,7 @@ import jconv
 from . import datasets, diverged, finetune, interrupt, loop, proof, protocols, report, resume, run_folder
 from .errors import UserError, tell
 from .options import Options, parse
-from .tasks import TASKS, Task, classification, with_loss
+from .tasks import TASKS, Task, classification, forecast, regression, with_loss
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -120,13 +120,20 @@ def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner)
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
     named = TASKS.get(options.model)
+    regresses = options.task == "regression" or (options.task is None and data.fractional)
+    if options.task and named is forecast:
+        raise UserError(f"--task {options.task} is not one for two-layer, which forecasts")
     if options.protocol is not None:
         protocols.numbers(options.protocol, options.model)
+        if regresses:
+            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a regression")
         named = partial(classification, network=options.model, by_series=True)
+    elif regresses and named not in (None, forecast):
+        named = partial(regression, network=options.model)
     if named:
         return with_loss(named(data), options.loss) if options.loss else named(data)
     proved = not options.skip_proof
-    asked = {"optimizer": options.optimizer, "loss": options.loss}
+    asked = {"optimizer": options.optimizer, "loss": options.loss, "regresses": regresses}
     return finetune.task(options.model, data, options.learning_rate, proved, **asked)
 
 
@@ -136,7 +143,8 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     Raises `UserError` for a batch that the training set cannot fill.
     """
     examples = len(task.train.x)
-    epochs, size = (400, min(max(4, examples // 10), 16)) if task.classes else (60, 32)
+    forecasts = not task.classes and task.target is None
+    epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     epochs = options.epochs or epochs
@@ -224,6 +232,7 @@ def _config(
         "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
+        **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         "platform": next(iter(jnp.zeros(()).devices())).platform,
         "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},

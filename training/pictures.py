@@ -46,8 +46,8 @@ def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
         axes.grid(alpha=0.3)
     left.set_yscale("log")
     if task.baseline:
-        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label="last sample repeated")
-    else:
+        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label=task.baseline_name)
+    if task.classes:
         right.set_ylim(-0.02, 1.02)
     left.legend(frameon=False)
     return _png(figure)
@@ -158,6 +158,23 @@ def predictions(examples: Examples, output: Array, part: str) -> bytes:
     for axes in grid[:, 0]:
         axes.set_ylabel("standardized value", fontsize=8)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return _png(figure)
+
+
+def predicted_over_true(task: Task, examples: Examples, output: Array, part: str) -> bytes:
+    """What was predicted over what is true, in the target's own unit; `output` is (n, 1)."""
+    assert task.target is not None
+    true, predicted = (task.target.mean + task.target.deviation * a[:, 0] for a in (examples.y, output))
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    axes.plot(ends, ends, color=FAINT, lw=1, label="right")
+    axes.axhline(task.target.mean, color="black", lw=0.8, ls=":", label="training mean")
+    axes.plot(true, predicted, color=TRAIN, ls="", marker="o", ms=4, alpha=0.6, label="series")
+    error = np.abs(predicted - true).mean()
+    axes.set(xlabel="true", ylabel="predicted", title=f"{len(true)} {part} series: mean absolute error {error:.3g}")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     return _png(figure)
 
 

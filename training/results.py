@@ -30,6 +30,8 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
         drawn["confusion_matrix.png"] = pictures.confusion_matrix(examples.y, output.argmax(-1), task.classes, part)
         if pictures.has_activation_maps(task):
             drawn["class_activation_map.png"] = pictures.class_activation_map(task, params, state, examples)
+    elif task.target:
+        drawn["predictions.png"] = pictures.predicted_over_true(task, examples, output, part)
     else:
         drawn["predictions.png"] = pictures.predictions(examples, output, part)
     for name, content in drawn.items():
