@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training import cbf
-from training.datasets import check_classes, load, standardize
+from training.datasets import check_classes, load, split, standardize
 from training.errors import UserError
 
 TABLE = "1\t0.5\t1.5\t2.5\n2\t3.5\t4.5\t5.5\n"
@@ -270,3 +270,24 @@ def test_a_damaged_array_is_named(save):
         file.writestr("x_train.npy", b"\x93NUMPY garbage")
     expected = "a.npz: x_train is an array of Python objects or damaged; save numbers, or text as a str array"
     assert _message(save("a.npz", content.getvalue())) == expected
+
+
+def test_a_share_of_each_class_is_held_out(save):
+    y = np.repeat(["a", "b", "c"], [20, 9, 1])
+    x = np.arange(len(y))[:, None] + np.arange(4.0)
+    data = load(save("a.npz", x_train=x, y_train=y))
+    drawn = set()
+    for seed in range(9):
+        kept, held = split(data, 0.1, seed, stratified=True)
+        counts = np.bincount(held.y_test, minlength=3)
+        # Three in all, unless the only series of a class is among them.
+        assert counts[0] == 2 and counts[1] in (0, 1) and counts[2] == 0
+        rows = [*kept.x_train[:, 0, 0], *held.x_test[:, 0, 0]]
+        assert sorted(rows) == x[:, 0].tolist() and kept.x_train is held.x_train
+        assert (data.y_train[held.x_test[:, 0, 0].astype(int)] == held.y_test).all()
+        drawn.add(tuple(held.x_test[:, 0, 0]))
+    assert len(drawn) > 5
+    again = split(data, 0.1, 0, stratified=True)[1]
+    np.testing.assert_array_equal(again.x_test, split(data, 0.1, 0, stratified=True)[1].x_test)
+    with pytest.raises(UserError, match=r"--validation 0.001 of 30 training series is none of them"):
+        split(data, 0.001, 0, stratified=False)

@@ -138,6 +138,7 @@ OPTION_MISTAKES = {
     ("--seed", "-1"): "argument --seed: must be a whole number of at least 0, got '-1'",
     ("--learning-rate", "0"): "argument --learning-rate: must be a number above zero, got '0'",
     ("--learning-rate", "nan"): "argument --learning-rate: must be a number above zero, got 'nan'",
+    ("--validation", "1"): "argument --validation: must be a share between zero and one, got '1'",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3",
     ("--out",): "argument --out: expected one argument",
 }

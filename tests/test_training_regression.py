@@ -71,19 +71,23 @@ def test_labels_with_fractions_are_targets(labels, fractional):
 
 def test_the_command(capsys):
     arguments = ["--data", _file(), "--model", "convnext", "--epochs", "1", "--skip-proof", "--out", "run"]
-    assert fit.main(arguments) == 0
+    assert fit.main([*arguments, "--validation", "0.25"]) == 0
     told = capsys.readouterr().out
-    assert "8 training and 8 test series of 20 samples, 1 channel, targets from 0 to 233.333\n" in told
-    assert re.search(r"training mean, loss +1\.0000 +\d", told)
+    assert "6 training, 2 validation and 8 test series of 20 samples, 1 channel, targets from " in told
+    assert re.search(r"training mean, loss +1\.0000 +\d\S* +\d", told)
     config = json.loads(Path("run/config.json").read_text())
-    assert config["classes"] == [] and config["target_mean"] == pytest.approx(350 / 3)
+    assert config["classes"] == [] and config["validation"] == 0.25
+    metrics = np.genfromtxt("run/metrics.csv", delimiter=",", names=True)
+    assert metrics.dtype.names[-2:] == ("validation_loss", "validation_absolute_error")
+    assert np.isfinite(metrics["validation_loss"])
     assert {"predictions.png", "learning_curves.png"} < {path.name for path in Path("run").iterdir()}
     # The error that is told is that of what was saved, in the target's own unit.
     data = datasets.load("a.npz")
     params, state = run_folder.read_params(Path("run"))
-    task = tasks.regression(data, "convnext")
-    guess = config["target_mean"] + config["target_deviation"] * task.model.reference(params, state, task.test.x)[:, 0]
-    error = float(re.search(r"absolute error +\S+ +(\S+)", told)[1])
+    model = tasks.regression(data, "convnext").model
+    x = (data.x_test - config["channel_mean"]) / config["channel_deviation"]
+    guess = config["target_mean"] + config["target_deviation"] * model.reference(params, state, x)[:, 0]
+    error = float(re.search(r"absolute error +\S+ +\S+ +(\S+)", told)[1])
     assert error == pytest.approx(np.abs(guess - data.targets_test).mean(), abs=1e-3)
 
 

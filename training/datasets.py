@@ -180,6 +180,40 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
     )
 
 
+def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
+    """The data without a share of its training series, and the same with that share as its test set.
+
+    The share is drawn from the seed; `stratified`, it has its share of each class, within one series, and leaves one.
+    Raises `UserError` where the share is no series, and where what is left never changes.
+
+    >>> kept, held = split(load("gunpoint"), 0.2, 0, stratified=True)
+    >>> len(kept.x_train), np.bincount(held.y_test).tolist()
+    (40, [5, 5])
+    """
+    rng, count = np.random.default_rng(seed), len(data.x_train)
+    order = rng.permutation(count)
+    if stratified:
+        order = order[np.argsort(data.y_train[order], kind="stable")]
+    held = order[np.diff(np.floor(np.arange(count + 1) * share + rng.random())) > 0]
+    if stratified:
+        left = np.delete(data.y_train, held)
+        alone = np.isin(data.y_train[held], left, invert=True)
+        # One of each class that would be gone goes back.
+        back = [held[data.y_train[held] == number][0] for number in np.unique(data.y_train[held][alone])]
+        held = np.setdiff1d(held, back)
+    held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
+    if not len(held):
+        raise UserError(f"--validation {share:g} of {count} training series is none of them")
+
+    def taken(index: Array, part: str) -> dict[str, Any]:
+        arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}
+        return {f"{of}_{part}": None if array is None else array[index] for of, array in arrays.items()}
+
+    rest = data._replace(**taken(kept, "train"))
+    _check_varies(data.name, rest.x_train, rest.lengths_train)
+    return rest, rest._replace(**taken(held, "test"))
+
+
 def _targets(train: Part, test: Part | None) -> tuple[Array | None, Array | None]:
     """The labels of both parts as numbers, None where some are none."""
     try:

@@ -18,7 +18,7 @@ import jconv
 from . import datasets, diverged, finetune, interrupt, loop, proof, protocols, report, resume, run_folder
 from .errors import UserError, tell
 from .options import Options, parse
-from .tasks import TASKS, Task, classification, forecast, regression, with_loss
+from .tasks import TASKS, Task, classification, forecast, regression, with_loss, with_validation
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -56,10 +56,15 @@ def _run(options: Options) -> int:
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
     data = datasets.load(options.data)
+    held = None
+    if options.validation:
+        data, held = datasets.split(data, options.validation, options.seed, stratified=not _regresses(options, data))
     task = _task(options, data)
+    if held is not None:
+        task = with_validation(task, _task(options, held))
     plan = plan_for(options, task)
     learner = loop.start(task, plan, _dtype(options))
-    print(report.opening(data, task, options.model, learner.params), flush=True)
+    print(report.opening(data, task, options.model, learner.params, held), flush=True)
     config = _config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, config, options.allow_changed_data)
@@ -118,9 +123,13 @@ def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner)
     return None if proved.failures() else proved.worst()
 
 
+def _regresses(options: Options, data: datasets.Dataset) -> bool:
+    return options.task == "regression" or (options.task is None and data.fractional)
+
+
 def _task(options: Options, data: datasets.Dataset) -> Task:
     named = TASKS.get(options.model)
-    regresses = options.task == "regression" or (options.task is None and data.fractional)
+    regresses = _regresses(options, data)
     if options.task and named is forecast:
         raise UserError(f"--task {options.task} is not one for two-layer, which forecasts")
     if options.protocol is not None:
@@ -226,6 +235,7 @@ def _config(
         **({"start": task.start.words} if task.start else {}),
         **plan._asdict(),
         "x64": options.x64,
+        "validation": options.validation,
         "classes": list(task.classes),
         "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
         "series_shape": list(data.x_train.shape[1:]),

@@ -90,6 +90,7 @@ class Options(NamedTuple):
     optimizer: str | None
     loss: str | None
     task: str | None
+    validation: float | None
     seed: int
     keep: str
     protocol: str | None
@@ -151,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
     add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
     add("--task", choices=["classification", "regression"], help="default: regression where labels have fractions")
+    add(
+        "--validation",
+        type=_share,
+        metavar="SHARE",
+        help="of the training series, held out and evaluated; default none",
+    )
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
@@ -204,6 +211,16 @@ def _every(text: str) -> Every:
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
     return every
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
+    return value
 
 
 def _rate(text: str) -> float:

@@ -25,22 +25,24 @@ from .tasks import HORIZON, WINDOW, Examples, Task
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
 
-TRAIN, TEST, FAINT = "#1f5fa8", "#d1661f", "#999999"
+TRAIN, TEST, VALIDATION, FAINT = "#1f5fa8", "#d1661f", "#3a8f4d", "#999999"
 COLORS = "coolwarm"
 MOST_CLASSES = 6
 SERIES_A_CLASS = 3
 
 
 def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
-    """Loss and score over the epochs, training and test."""
+    """Loss and score over the epochs, of each set."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     for axes, field, word in ((left, "loss", "loss"), (right, "score", task.score_name.replace("_", " "))):
         axes.plot(epochs, [getattr(row, f"train_{field}") for row in rows], color=TRAIN, lw=1.2, label="training")
-        tested = [(row.epoch, getattr(row, f"test_{field}")) for row in rows if row.test_loss is not None]
-        if tested:
-            axes.plot(*zip(*tested, strict=True), color=TEST, lw=1.2, marker=".", ms=4, label="test")
+        for part, color in (("validation", VALIDATION), ("test", TEST)):
+            found = [(row.epoch, getattr(row, f"{part}_{field}")) for row in rows]
+            found = [(epoch, value) for epoch, value in found if value is not None]
+            if found:
+                axes.plot(*zip(*found, strict=True), color=color, lw=1.2, marker=".", ms=4, label=part)
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)

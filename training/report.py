@@ -22,13 +22,14 @@ class Result(NamedTuple):
     output: np.ndarray[Any, Any]
 
 
-def opening(data: Dataset, task: Task, model: str, params: Tree) -> str:
-    """What is about to be trained on what."""
+def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None) -> str:
+    """What is about to be trained on what; the test set of `held_out` is for validation."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     size = sum(array.size for own in params.values() for array in own.values())
+    held = f", {len(held_out.x_test)} validation" if held_out is not None and held_out.x_test is not None else ""
     words = [
-        f"{count} training and {test} of {shortest(data)}{length} samples",
+        f"{count} training{held} and {test} of {shortest(data)}{length} samples",
         f"{channels} channel{'s' if channels > 1 else ''}",
     ]
     words += [_learned(data, task)]

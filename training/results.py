@@ -20,7 +20,8 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
         length, channels = task.train.x.shape[1:]
         shape = length if task.train.lengths is None else None, channels
         pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
-    parts = {"training": task.train} | ({"test": task.test} if task.test else {})
+    every = {"training": task.train, "validation": task.validation, "test": task.test}
+    parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
     # The pictures show the test set where there is one.
     part, examples = list(parts.items())[-1]

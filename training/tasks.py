@@ -53,12 +53,12 @@ class Target(NamedTuple):
 class Task(NamedTuple):
     """All that training, the proof and the pictures need to know of what is learned.
 
-    `test` is None where there is no test set. `loss` and `score` map outputs and targets to a scalar, `loss_reference`
-    does it in NumPy; `score_name` is the score's word and the head of its column. `classes` is empty where
-    numbers are learned. `baseline` is empty for a classification and else the training and test loss of what
-    `baseline_name` says. `scaling` is the mean and deviation of each channel that were taken out, `target` that of a
-    regression's targets, None for all else. `start` is what a file has of a network that is already trained, None for
-    one that begins afresh.
+    `test` is None where there is no test set, `validation` where no training series are held out. `loss` and `score`
+    map outputs and targets to a scalar, `loss_reference` does it in NumPy; `score_name` is the score's word and the
+    head of its column. `classes` is empty where numbers are learned. `baseline` is empty for a classification and else
+    the loss, of each set that there is, of what `baseline_name` says. `scaling` is the mean and deviation of each
+    channel that were taken out, `target` that of a regression's targets, None for all else. `start` is what a file has
+    of a network that is already trained, None for one that begins afresh.
     """
 
     model: Model
@@ -74,6 +74,7 @@ class Task(NamedTuple):
     start: Pretrained | None = None
     baseline_name: str = "last sample repeated"
     target: Target | None = None
+    validation: Examples | None = None
 
     def objective(
         self, params: Any, state: Any, examples: Examples, key: jax.Array | None = None
@@ -210,6 +211,12 @@ TASKS: dict[str, Callable[[Dataset], Task]] = {
     **{name: partial(classification, network=name) for name, kind in NETWORKS.items() if not kind.sequence},
     "two-layer": forecast,
 }
+
+
+def with_validation(task: Task, other: Task) -> Task:
+    """The task with the test set of another as its validation set."""
+    baseline = (task.baseline[0], other.baseline[1], *task.baseline[1:]) if task.baseline else ()
+    return task._replace(validation=other.test, baseline=baseline)
 
 
 def with_loss(task: Task, name: str) -> Task:
