@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training import cbf
-from training.datasets import check_classes, load, standardize
+from training.datasets import check_classes, load, split, standardize
 from training.errors import UserError
 
 TABLE = "1\t0.5\t1.5\t2.5\n2\t3.5\t4.5\t5.5\n"
@@ -213,9 +213,9 @@ NPZ_MISTAKES = [
     ({"x_train": X * 1j}, "a.npz: x_train must hold real numbers, got complex128"),
     ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
     ({"y_train": np.eye(3)}, "a.npz: y_train must be (n,), a label a series, got shape (3, 3)"),
-    ({"y_train": Y + 0.5}, "a.npz: y_train must hold whole numbers or text, got 0.5"),
-    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold whole numbers or text, got nan"),
-    ({"y_train": Y * 1j}, "a.npz: y_train must hold whole numbers or text, got complex128"),
+    ({"y_train": Y + 0.5}, "a: labels are numbers with fractions, not classes; --task regression learns them"),
+    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold finite numbers or text, got nan"),
+    ({"y_train": Y * 1j}, "a.npz: y_train must hold numbers or text, got complex128"),
     (
         {"y_train": np.array(["a", None, 1], object)},
         "a.npz: y_train is an array of Python objects or damaged; save numbers, or text as a str array",
@@ -247,7 +247,8 @@ def test_mistakes_in_arrays(save, arrays, message):
 def test_mistakes_about_the_file(save, tmp_path):
     assert _message("gunpont") == (
         "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in aeon's package: ACSF1, "
-        "ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, PickupGestureWiimoteZ"
+        "ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
+        "PickupGestureWiimoteZ"
     )
     assert _message("series.csv") == "series.csv: no such file"
     assert _message(save("a.xlsx", TABLE)) == f"a.xlsx: cannot read a file ending in .xlsx; use one of {KINDS}"
@@ -269,3 +270,24 @@ def test_a_damaged_array_is_named(save):
         file.writestr("x_train.npy", b"\x93NUMPY garbage")
     expected = "a.npz: x_train is an array of Python objects or damaged; save numbers, or text as a str array"
     assert _message(save("a.npz", content.getvalue())) == expected
+
+
+def test_a_share_of_each_class_is_held_out(save):
+    y = np.repeat(["a", "b", "c"], [20, 9, 1])
+    x = np.arange(len(y))[:, None] + np.arange(4.0)
+    data = load(save("a.npz", x_train=x, y_train=y))
+    drawn = set()
+    for seed in range(9):
+        kept, held = split(data, 0.1, seed, stratified=True)
+        counts = np.bincount(held.y_test, minlength=3)
+        # Three in all, unless the only series of a class is among them.
+        assert counts[0] == 2 and counts[1] in (0, 1) and counts[2] == 0
+        rows = [*kept.x_train[:, 0, 0], *held.x_test[:, 0, 0]]
+        assert sorted(rows) == x[:, 0].tolist() and kept.x_train is held.x_train
+        assert (data.y_train[held.x_test[:, 0, 0].astype(int)] == held.y_test).all()
+        drawn.add(tuple(held.x_test[:, 0, 0]))
+    assert len(drawn) > 5
+    again = split(data, 0.1, 0, stratified=True)[1]
+    np.testing.assert_array_equal(again.x_test, split(data, 0.1, 0, stratified=True)[1].x_test)
+    with pytest.raises(UserError, match=r"--validation 0.001 of 30 training series is none of them"):
+        split(data, 0.001, 0, stratified=False)

@@ -128,8 +128,8 @@ def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
 
 MISTAKES = {
     ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in "
-    "aeon's package: ACSF1, ArrowHead, BasicMotions, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
-    "PickupGestureWiimoteZ",
+    "aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
+    "JapaneseVowels, OSULeaf, PickupGestureWiimoteZ",
     ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
     ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
     "cannot take: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
@@ -159,6 +159,7 @@ OPTION_MISTAKES = {
     ("--seed", "-1"): "argument --seed: must be a whole number of at least 0, got '-1'",
     ("--learning-rate", "0"): "argument --learning-rate: must be a number above zero, got '0'",
     ("--learning-rate", "nan"): "argument --learning-rate: must be a number above zero, got 'nan'",
+    ("--validation", "1"): "argument --validation: must be a share between zero and one, got '1'",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3",
     ("--out",): "argument --out: expected one argument",
 }

@@ -35,9 +35,9 @@ def test_misclassified(task):
     right = np.eye(2)[task.test.y]
     one, all_wrong = right.copy(), 1 - right
     one[4] = 1 - right[4]
-    few = _check(pictures_of_series.misclassified(task, "test", one))
+    few = _check(pictures_of_series.misclassified(task, task.test, "test", one))
     named = task._replace(classes=("_a", "$b$" * 9))
-    assert _check(pictures_of_series.misclassified(named, "test", all_wrong)).shape[0] > 2 * few.shape[0]
+    assert _check(pictures_of_series.misclassified(named, named.test, "test", all_wrong)).shape[0] > 2 * few.shape[0]
 
 
 def test_the_most_wrong_come_first(task):
@@ -48,14 +48,14 @@ def test_the_most_wrong_come_first(task):
 
 def test_embeddings_are_what_the_last_layer_with_params_reads(task, trees):
     params, state = trees
-    found = embeddings.of(task, params, state, task.test.x)
+    found = embeddings.of(task, params, state, task.test)
     values, _ = task.model.values(params, state, task.test.x.astype(np.float32))
     np.testing.assert_allclose(found, values["global_average_pooling1d"], rtol=1e-5, atol=1e-6)
 
 
 def test_embeddings_with_a_length_are_means_and_a_layer_may_read_the_input(task):
     alone = task._replace(model=sequential([Conv1D(2, 150)]))
-    found = embeddings.of(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test.x)
+    found = embeddings.of(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test)
     np.testing.assert_allclose(found, task.test.x.mean(axis=1), atol=1e-6)
 
 

@@ -16,30 +16,33 @@ EXTRA = 'data sets by name need aeon; install it with: pip install "jconv[train]
 
 
 def inside() -> list[str]:
-    """The names of the classification sets that aeon's package holds, which need no network."""
+    """The names of the sets that aeon's package holds, which need no network."""
     folder = _folder()
-    return sorted({path.parent.name for path in folder.glob("*/*_TRAIN.ts")} & _names())
+    return sorted({path.parent.name for path in folder.glob("*/*_TRAIN.ts")} & {*_classifications(), *_regressions()})
 
 
 def known(name: str) -> bool:
-    """Whether aeon knows a classification set of this name."""
-    return name in _names()
+    """Whether aeon knows a set of this name."""
+    return name in _classifications() or name in _regressions()
 
 
 def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
     """`"train"` and `"test"`: series (n, length, channels) float64 and their labels; NaN follows a shorter series.
 
+    The labels of a regression set are numbers.
+
     A set that is not in aeon's package is fetched, once, into `cache`.
 
     Raises `UserError` where it cannot be had.
     """
-    from aeon.datasets import load_classification
+    import aeon.datasets
 
+    load_one = aeon.datasets.load_classification if name in _classifications() else aeon.datasets.load_regression
     folder = None if name in inside() else cache
     parts = {}
     for part in ("train", "test"):
         try:
-            loaded: Any = load_classification(name, split=part, extract_path=folder and str(folder))
+            loaded: Any = load_one(name, split=part, extract_path=folder and str(folder))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
@@ -60,12 +63,18 @@ def behind(series: Sequence[Array]) -> Array:
     return x
 
 
-def _names() -> set[str]:
+def _classifications() -> set[str]:
     try:
         from aeon.datasets import tsc_datasets
     except ImportError:
         raise UserError(EXTRA) from None
     return {*tsc_datasets.univariate, *tsc_datasets.multivariate}
+
+
+def _regressions() -> set[str]:
+    from aeon.datasets import tser_datasets
+
+    return {*tser_datasets.tser_soton, *tser_datasets.tser_monash}
 
 
 def _folder() -> Path:

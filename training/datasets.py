@@ -30,7 +30,7 @@ class Dataset(NamedTuple):
     `x_train` and `x_test` are (n, length, channels) float64; `y_train` and `y_test` (n,) int32 numbers of classes;
     `classes` their names, in the order of those numbers. `x_test` and `y_test` are None where there is no test set.
     `lengths_train` and `lengths_test` (n,) int32 say how many samples are each series's own where not all are; behind
-    them are zeros.
+    them are zeros. `targets_train` and `targets_test` (n,) float64 are the labels where all of them are numbers.
     """
 
     name: str
@@ -41,6 +41,14 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...]
     lengths_train: Array | None = None
     lengths_test: Array | None = None
+    targets_train: Array | None = None
+    targets_test: Array | None = None
+
+    @property
+    def fractional(self) -> bool:
+        """Whether the labels are numbers and not all whole: those of a regression."""
+        parts = [own for own in (self.targets_train, self.targets_test) if own is not None]
+        return any((own != np.round(own)).any() for own in parts)
 
 
 def load(source: str) -> Dataset:
@@ -125,6 +133,8 @@ def _within(x: Array, lengths: Array | None) -> Array:
 
 def check_classes(data: Dataset) -> None:
     """Raise `UserError` unless there is something to tell apart: two classes, and none in the test set alone."""
+    if data.fractional:
+        raise UserError(f"{data.name}: labels are numbers with fractions, not classes; --task regression learns them")
     seen = [data.classes[number] for number in np.unique(data.y_train)]
     if data.y_test is not None:
         for number in np.unique(data.y_test):
@@ -166,7 +176,53 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
         tuple(words.get(label, label) for label in labels),
         lengths,
         tests,
+        *_targets(train, test),
     )
+
+
+def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
+    """The data without a share of its training series, and the same with that share as its test set.
+
+    The share is drawn from the seed; `stratified`, it has its share of each class, within one series, and leaves one.
+    Raises `UserError` where the share is no series, and where what is left never changes.
+
+    >>> kept, held = split(load("gunpoint"), 0.2, 0, stratified=True)
+    >>> len(kept.x_train), np.bincount(held.y_test).tolist()
+    (40, [5, 5])
+    """
+    rng, count = np.random.default_rng(seed), len(data.x_train)
+    order = rng.permutation(count)
+    if stratified:
+        order = order[np.argsort(data.y_train[order], kind="stable")]
+    held = order[np.diff(np.floor(np.arange(count + 1) * share + rng.random())) > 0]
+    if stratified:
+        left = np.delete(data.y_train, held)
+        alone = np.isin(data.y_train[held], left, invert=True)
+        # One of each class that would be gone goes back.
+        back = [held[data.y_train[held] == number][0] for number in np.unique(data.y_train[held][alone])]
+        held = np.setdiff1d(held, back)
+    held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
+    if not len(held):
+        raise UserError(f"--validation {share:g} of {count} training series is none of them")
+
+    def taken(index: Array, part: str) -> dict[str, Any]:
+        arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}
+        return {f"{of}_{part}": None if array is None else array[index] for of, array in arrays.items()}
+
+    rest = data._replace(**taken(kept, "train"))
+    _check_varies(data.name, rest.x_train, rest.lengths_train)
+    return rest, rest._replace(**taken(held, "test"))
+
+
+def _targets(train: Part, test: Part | None) -> tuple[Array | None, Array | None]:
+    """The labels of both parts as numbers, None where some are none."""
+    try:
+        parts = [None if part is None else np.array(part.labels, np.float64) for part in (train, test)]
+    except ValueError:
+        return None, None
+    if not all(part is None or np.isfinite(part).all() for part in parts):
+        return None, None
+    return parts[0], parts[1]
 
 
 def _lengths(name: str, part: str, x: Array) -> Array | None:

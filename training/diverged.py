@@ -57,7 +57,7 @@ def find(task: Task, plan: Plan, bad: Diverged, from_epoch: Callable[[int], Reac
     whole = max(0, bad.epoch - (1 if bad.step > 1 else 2))
     reached = from_epoch(whole)
     if len(reached.rows) < whole:
-        epochs = train(task._replace(test=None), plan, reached)
+        epochs = train(task._replace(test=None, validation=None), plan, reached)
         reached = next(after for after in epochs if len(after.rows) == whole)
     steps = steps_per_epoch(task, plan)
     last = (bad.epoch - 1) * steps + min(bad.step, steps)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .tasks import Task
+from . import unequal
+from .tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
@@ -26,8 +27,8 @@ def spread(count: int) -> Array:
     return np.linspace(0, count - 1, min(count, MOST)).round().astype(int)
 
 
-def of(task: Task, params: Tree, state: Tree, x: Array) -> Array:
-    """What the last layer with params reads, (n, features), of x (n, length, channels); means where it has a length."""
+def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
+    """What the last layer with params reads, (n, features), of each of the examples; means where it has a length."""
     nodes = {node.name: node for node in task.model.nodes}
     node = nodes[task.model.outputs[0]]
     while node.key not in params and len(node.inputs) == 1 and node.inputs[0] in nodes:
@@ -35,14 +36,16 @@ def of(task: Task, params: Tree, state: Tree, x: Array) -> Array:
     read = node.inputs[0]
 
     @jax.jit
-    def read_of(params: Tree, state: Tree, x: jax.Array) -> jax.Array:
-        def one(x: jax.Array) -> jax.Array:
-            value = task.model.values(params, state, x[None])[0][read][0] if read in nodes else x
+    def read_of(params: Tree, state: Tree, x: jax.Array, lengths: Any) -> jax.Array:
+        def one(series: tuple[jax.Array, Any]) -> jax.Array:
+            x, length = series[0][None], None if series[1] is None else series[1][None]
+            value = (unequal.values(task.model, params, state, x, length)[0][read] if read in nodes else x)[0]
             return value if value.ndim == 1 else value.mean(axis=tuple(range(value.ndim - 1)))
 
-        return jax.lax.map(one, x, batch_size=256)
+        return jax.lax.map(one, (x, lengths), batch_size=256)
 
-    return np.asarray(read_of(params, state, jnp.asarray(x, jax.tree.leaves(params)[0].dtype)), np.float64)
+    x = jnp.asarray(examples.x, jax.tree.leaves(params)[0].dtype)
+    return np.asarray(read_of(params, state, x, examples.lengths), np.float64)
 
 
 def plane(points: Array) -> tuple[Array, Array, Array]:

@@ -14,7 +14,7 @@ from jconv.layers import ChannelsFirst, Frozen, InDtype, Softmax
 from . import losses, pretrained
 from .datasets import Dataset
 from .errors import UserError
-from .tasks import HORIZON, Task, check_lengths, classification, forecast, with_loss
+from .tasks import HORIZON, Task, check_lengths, classification, forecast, regression, with_loss
 
 FORECAST = (1, HORIZON)
 
@@ -27,10 +27,11 @@ def task(
     *,
     optimizer: str | None = None,
     loss: str | None = None,
+    regresses: bool = False,
 ) -> Task:
-    """Tell the classes apart with the network of a file, or forecast with it, as its output says.
+    """Tell the classes apart with the network of a file, or forecast with it, as its output says, or learn numbers.
 
-    What is minimized is the loss that the network was compiled with, else cross-entropy or a forecast's squared error;
+    What is minimized is the loss that the network was compiled with, else cross-entropy or, of numbers, squared error;
     `loss` names another, and `optimizer` one that begins afresh in place of the file's. `learning_rate` takes the place
     of its optimizer's where it is not None; `proved` says that the gradients are to be proved. Raises `UserError` for a
     file that cannot be read and a network or a loss that does not fit the data.
@@ -38,11 +39,14 @@ def task(
     model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
     output = _output_shape(model, name, data.x_train.shape[1:])
-    found = forecast(data) if output == FORECAST else classification(data)
+    learn = forecast if output == FORECAST else regression if regresses else classification
+    found = learn(data)
     _check_types(model, name, proved)
     if output == FORECAST:
         _output_shape(model, name, found.train.x.shape[1:])
-    elif output != (len(found.classes),):
+    elif found.target and output != (1,):
+        raise UserError(f"{name}: its output for one series is {output}; it must be (1,), or {FORECAST} for a forecast")
+    elif found.classes and output != (len(found.classes),):
         raise UserError(
             f"{name}: its output for one series is {output}; {data.name} has {len(found.classes)} classes, so it must "
             f"be {(len(found.classes),)}, or {FORECAST} for a forecast"

@@ -19,7 +19,7 @@ import jconv
 from . import datasets, diverged, finetune, interrupt, loop, outcome, proof, protocols, report, resume, run_folder
 from .errors import UserError, tell
 from .options import Options, parse
-from .tasks import TASKS, Task, classification, with_loss
+from .tasks import TASKS, Task, classification, forecast, regression, with_loss, with_validation
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -72,10 +72,15 @@ def _run(options: Options) -> Ended:
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
     data = datasets.load(options.data)
+    held = None
+    if options.validation:
+        data, held = datasets.split(data, options.validation, options.seed, stratified=not _regresses(options, data))
     task = _task(options, data)
+    if held is not None:
+        task = with_validation(task, _task(options, held))
     plan = plan_for(options, task)
     learner = loop.start(task, plan, _dtype(options))
-    print(report.opening(data, task, options.model, learner.params), flush=True)
+    opening = report.opening(data, task, options.model, learner.params, held)
     config = _config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, config, options.allow_changed_data)
@@ -86,6 +91,7 @@ def _run(options: Options) -> Ended:
             # So that a folder that is read-only shows now, and data that were allowed once are those of the run.
             with run_folder.writable(options.out):
                 run_folder.write_json(options.out, run_folder.CONFIG, config)
+        print(opening, flush=True)
         return _run_in_folder(options, task, plan, learner, began)
 
 
@@ -140,15 +146,26 @@ def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner)
     return proved.worst(), not proved.failures()
 
 
+def _regresses(options: Options, data: datasets.Dataset) -> bool:
+    return options.task == "regression" or (options.task is None and data.fractional)
+
+
 def _task(options: Options, data: datasets.Dataset) -> Task:
     named = TASKS.get(options.model)
+    regresses = _regresses(options, data)
+    if options.task and named is forecast:
+        raise UserError(f"--task {options.task} is not one for two-layer, which forecasts")
     if options.protocol is not None:
         protocols.numbers(options.protocol, options.model)
+        if regresses:
+            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a regression")
         named = partial(classification, network=options.model, by_series=True)
+    elif regresses and named not in (None, forecast):
+        named = partial(regression, network=options.model)
     if named:
         return with_loss(named(data), options.loss) if options.loss else named(data)
     proved = not options.skip_proof
-    asked = {"optimizer": options.optimizer, "loss": options.loss}
+    asked = {"optimizer": options.optimizer, "loss": options.loss, "regresses": regresses}
     return finetune.task(options.model, data, options.learning_rate, proved, **asked)
 
 
@@ -158,7 +175,8 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     Raises `UserError` for a batch that the training set cannot fill.
     """
     examples = len(task.train.x)
-    epochs, size = (400, min(max(4, examples // 10), 16)) if task.classes else (60, 32)
+    forecasts = not task.classes and task.target is None
+    epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     epochs = options.epochs or epochs
@@ -248,12 +266,14 @@ def _config(
         **({"start": task.start.words} if task.start else {}),
         **plan._asdict(),
         "x64": options.x64,
+        "validation": options.validation,
         "classes": list(task.classes),
         "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
         "series_shape": list(data.x_train.shape[1:]),
         "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
+        **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         "platform": next(iter(jnp.zeros(()).devices())).platform,
         "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},

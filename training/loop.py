@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +52,7 @@ class Learner(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of `metrics.csv`. Training values are means over the epoch's steps; test values may be absent."""
+    """One line of `metrics.csv`. Training values are means over the epoch's steps; the others may be absent."""
 
     epoch: int
     learning_rate: float
@@ -59,6 +60,8 @@ class Row(NamedTuple):
     train_score: float
     test_loss: float | None
     test_score: float | None
+    validation_loss: float | None = None
+    validation_score: float | None = None
 
 
 class Reached(NamedTuple):
@@ -145,14 +148,14 @@ def rate_of(plan: Plan, learner: Learner) -> jax.Array:
 
 
 def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
-    """Epoch after epoch until the plan's last: where the run then stands, the test set evaluated now and then.
+    """Epoch after epoch until the plan's last: where the run then stands, test and validation sets evaluated at times.
 
     The buffers of a learner that was given or yielded are given back to the next epoch, so keep only the last one.
     Raises `Diverged` in place of an epoch in which something is not finite or the loss explodes.
     """
     learner, rows = reached
     train = on_device(task.train, learner)
-    test = on_device(task.test, learner) if task.test else None
+    others = [on_device(part, learner) if part else None for part in (task.test, task.validation)]
     one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
     rate, steps = _schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
@@ -160,9 +163,9 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
         _check(rows, np.asarray(losses), bool(finite))
         due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
         params, state = kept(learner)[:2]
-        tested = evaluate(params, state, test)[1:] if test and due else (None, None)
+        found = [evaluate(params, state, part)[1:] if part and due else (None, None) for part in others]
         own = rate_of(plan, learner) if plan.schedule == "plateau" else rate(epoch * steps)
-        row = Row(epoch + 1, float(own), float(loss), float(score), *map(_number, tested))
+        row = Row(epoch + 1, float(own), float(loss), float(score), *map(_number, chain(*found)))
         rows = (*rows, row)
         yield Reached(learner, rows)
 

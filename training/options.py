@@ -31,6 +31,7 @@ examples:
   python -m training.fit --model two-layer
   python -m training.fit --data series.csv --epochs 100 --out runs/first
   python -m training.fit --data Trace_TRAIN.tsv
+  python -m training.fit --data Covid3Month --model resnet --epochs 100
   python -m training.fit --seed 1 --overwrite --skip-proof
   python -m training.fit --model some.keras --data series.csv --epochs 20
   python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
@@ -42,6 +43,8 @@ data files:
   .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
   .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
   NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
+  Labels are text or whole numbers, classes; numbers with fractions are the targets of a regression, and so are all
+  numbers with --task regression. They are standardized by the training set.
   Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
   by the training set.
 
@@ -52,7 +55,8 @@ models:
   FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
                  and constraints and, where it was compiled, its optimizer with that one's state and its loss;
                  --optimizer and --loss take their places. It reads series of the data's length and channels,
-                 standardized, and its output is a number for each class, or 16 numbers (1, 16), a forecast.
+                 standardized, and its output is a number for each class, one number for a regression, or 16
+                 numbers (1, 16), a forecast.
 
 the run folder:
   report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
@@ -96,6 +100,8 @@ class Options(NamedTuple):
     learning_rate: float | None
     optimizer: str | None
     loss: str | None
+    task: str | None
+    validation: float | None
     seed: int
     keep: str
     protocol: str | None
@@ -157,7 +163,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
     )
     add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
-    add("--loss", choices=LOSSES, help="default cross-entropy or, of a forecast, squared-error; or the file's")
+    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
+    add("--task", choices=["classification", "regression"], help="default: regression where labels have fractions")
+    add(
+        "--validation",
+        type=_share,
+        metavar="SHARE",
+        help="of the training series, held out and evaluated; default none",
+    )
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
@@ -213,6 +226,16 @@ def _every(text: str) -> Every:
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
     return every
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
+    return value
 
 
 def _rate(text: str) -> float:

@@ -25,29 +25,31 @@ from .tasks import HORIZON, WINDOW, Examples, Task
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
 
-TRAIN, TEST, FAINT = "#1f5fa8", "#d1661f", "#999999"
+TRAIN, TEST, VALIDATION, FAINT = "#1f5fa8", "#d1661f", "#3a8f4d", "#999999"
 COLORS = "coolwarm"
 MOST_CLASSES = 6
 SERIES_A_CLASS = 3
 
 
 def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
-    """Loss and score over the epochs, training and test."""
+    """Loss and score over the epochs, of each set."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     for axes, field, word in ((left, "loss", "loss"), (right, "score", task.score_name.replace("_", " "))):
         axes.plot(epochs, [getattr(row, f"train_{field}") for row in rows], color=TRAIN, lw=1.2, label="training")
-        tested = [(row.epoch, getattr(row, f"test_{field}")) for row in rows if row.test_loss is not None]
-        if tested:
-            axes.plot(*zip(*tested, strict=True), color=TEST, lw=1.2, marker=".", ms=4, label="test")
+        for part, color in (("validation", VALIDATION), ("test", TEST)):
+            found = [(row.epoch, getattr(row, f"{part}_{field}")) for row in rows]
+            found = [(epoch, value) for epoch, value in found if value is not None]
+            if found:
+                axes.plot(*zip(*found, strict=True), color=color, lw=1.2, marker=".", ms=4, label=part)
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     left.set_yscale("log")
     if task.baseline:
-        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label="last sample repeated")
-    else:
+        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label=task.baseline_name)
+    if task.classes:
         right.set_ylim(-0.02, 1.02)
     left.legend(frameon=False)
     return png(figure)
@@ -158,6 +160,23 @@ def predictions(examples: Examples, output: Array, part: str) -> bytes:
     for axes in grid[:, 0]:
         axes.set_ylabel("standardized value", fontsize=8)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    return png(figure)
+
+
+def predicted_over_true(task: Task, examples: Examples, output: Array, part: str) -> bytes:
+    """What was predicted over what is true, in the target's own unit; `output` is (n, 1)."""
+    assert task.target is not None
+    true, predicted = (task.target.mean + task.target.deviation * a[:, 0] for a in (examples.y, output))
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    axes = figure.subplots()
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    axes.plot(ends, ends, color=FAINT, lw=1, label="right")
+    axes.axhline(task.target.mean, color="black", lw=0.8, ls=":", label="training mean")
+    axes.plot(true, predicted, color=TRAIN, ls="", marker="o", ms=4, alpha=0.6, label="series")
+    error = np.abs(predicted - true).mean()
+    axes.set(xlabel="true", ylabel="predicted", title=f"{len(true)} {part} series: mean absolute error {error:.3g}")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     return png(figure)
 
 

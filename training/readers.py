@@ -179,10 +179,10 @@ def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
         raise UserError(f"{path}: {y_name} must be (n,), a label a series, got shape {y.shape}")
     if len(x) != len(y):
         raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
-    if y.dtype.kind == "f" and not (np.isfinite(y) & (y == np.round(y))).all():
-        raise UserError(f"{path}: {y_name} must hold whole numbers or text, got {y[~(y == np.round(y))][0]}")
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {y[~np.isfinite(y)][0]}")
     if y.dtype.kind not in "biufUS":
-        raise UserError(f"{path}: {y_name} must hold whole numbers or text, got {y.dtype}")
+        raise UserError(f"{path}: {y_name} must hold numbers or text, got {y.dtype}")
     texts = y.astype(str) if y.dtype.kind != "S" else np.char.decode(y, "utf-8", "replace")
     return Part(x.astype(np.float64).reshape(*x.shape[:2], -1), [_plain(text) for text in texts])
 

@@ -22,18 +22,27 @@ class Result(NamedTuple):
     output: np.ndarray[Any, Any]
 
 
-def opening(data: Dataset, task: Task, model: str, params: Tree) -> str:
-    """What is about to be trained on what."""
+def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None) -> str:
+    """What is about to be trained on what; the test set of `held_out` is for validation."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     size = sum(array.size for own in params.values() for array in own.values())
+    held = f", {len(held_out.x_test)} validation" if held_out is not None and held_out.x_test is not None else ""
     words = [
-        f"{count} training and {test} of {shortest(data)}{length} samples",
+        f"{count} training{held} and {test} of {shortest(data)}{length} samples",
         f"{channels} channel{'s' if channels > 1 else ''}",
     ]
-    words += [f"{len(task.classes)} classes"] if task.classes else [f"{len(task.train.x)} training windows"]
+    words += [_learned(data, task)]
     lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}, {size:,} parameters"]
     return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
+
+
+def _learned(data: Dataset, task: Task) -> str:
+    if task.classes:
+        return f"{len(task.classes)} classes"
+    if task.target is None or data.targets_train is None:
+        return f"{len(task.train.x)} training windows"
+    return f"targets from {data.targets_train.min():g} to {data.targets_train.max():g}"
 
 
 def shortest(data: Dataset) -> str:
@@ -61,7 +70,7 @@ def closing(
     rows += [["loss", *(f"{result.loss:.{digits}f}" for result in results.values())]]
     rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
     if task.baseline:
-        rows += [["last sample repeated, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
+        rows += [[f"{task.baseline_name}, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
     width = max(len(row[0]) for row in rows)
     table = [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())

@@ -21,7 +21,8 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
         length, channels = task.train.x.shape[1:]
         shape = length if task.train.lengths is None else None, channels
         pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
-    parts = {"training": task.train} | ({"test": task.test} if task.test else {})
+    every = {"training": task.train, "validation": task.validation, "test": task.test}
+    parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
     # The pictures show the test set where there is one.
     part, examples = list(parts.items())[-1]
@@ -33,10 +34,12 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
         if pictures.has_activation_maps(task):
             drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
         if (guessed != examples.y).any():
-            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, output)
-        points = {part: embeddings.of(task, params, state, examples.x) for part, examples in parts.items()}
+            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, examples, part, output)
+        points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
         labels = {part: examples.y for part, examples in parts.items()}
         drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
+    elif task.target:
+        drawn[run_folder.PREDICTIONS] = pictures.predicted_over_true(task, examples, output, part)
     else:
         drawn[run_folder.PREDICTIONS] = pictures.predictions(examples, output, part)
     for name in run_folder.PICTURES:

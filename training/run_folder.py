@@ -159,11 +159,13 @@ def read_json(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def write_metrics(folder: Path, rows: Sequence[Row], score_name: str) -> None:
-    """Write `metrics.csv`: a head and a line an epoch, empty where the test set was not evaluated."""
+    """Write `metrics.csv`: a head and a line an epoch, empty where a set was not evaluated."""
+    # The last two are the validation set's.
+    fields = Row._fields[: None if any(row.validation_loss is not None for row in rows) else -2]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([field.replace("score", score_name) for field in Row._fields])
-    table.writerows(["" if value is None else repr(value) for value in row] for row in rows)
+    table.writerow([field.replace("score", score_name) for field in fields])
+    table.writerows(["" if value is None else repr(value) for value in row[: len(fields)]] for row in rows)
     write(folder, METRICS, text.getvalue().encode())
 
 

@@ -43,14 +43,22 @@ class Examples(NamedTuple):
         return Examples(*(None if part is None else part[index] for part in self))
 
 
+class Target(NamedTuple):
+    """The mean and deviation that were taken out of the numbers of a regression."""
+
+    mean: float
+    deviation: float
+
+
 class Task(NamedTuple):
     """All that training, the proof and the pictures need to know of what is learned.
 
-    `test` is None where there is no test set. `loss` and `score` map outputs and targets to a scalar, `loss_reference`
-    does it in NumPy; `score_name` is the score's word and the head of its column. `classes` is empty for a
-    regression, `baseline` empty for a classification and else the training and test loss of repeating the last
-    sample. `scaling` is the mean and deviation of each channel that were taken out. `start` is what a file has of a
-    network that is already trained, None for one that begins afresh.
+    `test` is None where there is no test set, `validation` where no training series are held out. `loss` and `score`
+    map outputs and targets to a scalar, `loss_reference` does it in NumPy; `score_name` is the score's word and the
+    head of its column. `classes` is empty where numbers are learned. `baseline` is empty for a classification and else
+    the loss, of each set that there is, of what `baseline_name` says. `scaling` is the mean and deviation of each
+    channel that were taken out, `target` that of a regression's targets, None for all else. `start` is what a file has
+    of a network that is already trained, None for one that begins afresh.
     """
 
     model: Model
@@ -64,6 +72,9 @@ class Task(NamedTuple):
     baseline: tuple[float, ...]
     scaling: tuple[Array, Array]
     start: Pretrained | None = None
+    baseline_name: str = "last sample repeated"
+    target: Target | None = None
+    validation: Examples | None = None
 
     def objective(
         self, params: Any, state: Any, examples: Examples, key: jax.Array | None = None
@@ -119,6 +130,45 @@ def classification(data: Dataset, network: str = "fcn", by_series: bool = False)
     )
 
 
+def regression(data: Dataset, network: str = "fcn") -> Task:
+    """Learn the number that is each series's label with a network of `NETWORKS`.
+
+    Channels and targets are standardized by the training set; the score is the mean absolute error in the target's own
+    unit, the baseline the mean of the training targets. Raises `UserError` for labels that are no numbers or all the
+    same, and series of unequal length where the network takes none.
+    """
+    own = data.targets_train
+    if own is None:
+        raise UserError(f"{data.name}: --task regression needs labels that are finite numbers")
+    if np.ptp(own) == 0:
+        raise UserError(f"{data.name}: all training targets are {own[0]:g}; there is nothing to learn")
+    target = Target(float(own.mean()), float(own.std()))
+    data, *scaling = standardize(data)
+    _, length, channels = data.x_train.shape
+    model = NETWORKS[network].build(1, (length, channels))
+    check_lengths(data, model)
+    both = ((data.x_train, own, data.lengths_train), (data.x_test, data.targets_test, data.lengths_test))
+    train, test = (
+        None if x is None or y is None else Examples(x, (y[:, None] - target.mean) / target.deviation, lengths)
+        for x, y, lengths in both
+    )
+    assert train is not None
+    return Task(
+        model,
+        train,
+        test,
+        loss=losses.squared_error,
+        loss_reference=losses.squared_error_reference,
+        score=lambda output, y: target.deviation * losses.absolute_error(output, y),
+        score_name="absolute_error",
+        classes=(),
+        baseline=tuple(float(np.mean(examples.y**2)) for examples in (train, test) if examples),
+        scaling=(scaling[0], scaling[1]),
+        baseline_name="training mean",
+        target=target,
+    )
+
+
 def check_lengths(data: Dataset, model: Model) -> None:
     """Raise `UserError` where series are of unequal length and the model takes none such."""
     lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
@@ -163,6 +213,12 @@ TASKS: dict[str, Callable[[Dataset], Task]] = {
 }
 
 
+def with_validation(task: Task, other: Task) -> Task:
+    """The task with the test set of another as its validation set."""
+    baseline = (task.baseline[0], other.baseline[1], *task.baseline[1:]) if task.baseline else ()
+    return task._replace(validation=other.test, baseline=baseline)
+
+
 def with_loss(task: Task, name: str) -> Task:
     """The task with the loss of a name in `losses.LOSSES`.
 
@@ -170,7 +226,7 @@ def with_loss(task: Task, name: str) -> Task:
     """
     loss = losses.LOSSES[name]
     if loss.of_classes != bool(task.classes):
-        kind = "classes" if task.classes else "a forecast"
+        kind = "classes" if task.classes else "numbers"
         raise UserError(f"--loss {name} is not one for {kind}")
     return task._replace(loss=loss.loss, loss_reference=loss.reference)
 
