@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from . import embeddings as vectors
 from .pictures import FAINT, TEST, TRAIN, png, short
-from .tasks import Task
+from .tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 
@@ -37,12 +37,13 @@ def misclassified(task: Task, part: str, output: Array) -> bytes:
     grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(picked) :]:
         axes.set_axis_off()
-    means = {number: task.train.x[task.train.y == number, :, 0].mean(axis=0) for number in range(len(task.classes))}
+    means = {number: _mean(task.train.at(task.train.y == number)) for number in {*y[picked], *guessed[picked]}}
     for axes, index in zip(grid.flat, picked, strict=False):
         true, guess = int(y[index]), int(guessed[index])
         axes.plot(means[true], color=TRAIN, lw=1.1, ls="--")
         axes.plot(means[guess], color=TEST, lw=1.1, ls=":")
-        axes.plot(x[index, :, 0], color="black", lw=1.3)
+        own = slice(None if examples.lengths is None else examples.lengths[index])
+        axes.plot(x[index, own, 0], color="black", lw=1.3)
         axes.set_title(f"{index + 1}: {short(task.classes[true])}, taken for {short(task.classes[guess])}", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
@@ -58,6 +59,15 @@ def misclassified(task: Task, part: str, output: Array) -> bytes:
     figure.suptitle(f"{len(wrong)} of the {len(y)} {part} series misclassified{shown}{channel}", fontsize=10)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return png(figure)
+
+
+def _mean(examples: Examples) -> Array:
+    """The mean of the first channel at each sample that one of the series has."""
+    values = examples.x[..., 0]
+    if examples.lengths is None:
+        return values.mean(axis=0)
+    kept = np.arange(max(examples.lengths)) < examples.lengths[:, None]
+    return values[:, : kept.shape[1]].mean(axis=0, where=kept)
 
 
 def most_wrong(output: Array, labels: Array) -> Array:
