@@ -25,9 +25,8 @@ COLUMNS = 3
 MOST_CLASSES = 20
 
 
-def misclassified(task: Task, part: str, output: Array) -> bytes:
+def misclassified(task: Task, part: str, examples: Examples, output: Array) -> bytes:
     """The series whose guess is most wrong, over the mean training series of both classes; `output` is (n, classes)."""
-    examples = task.test if part == "test" and task.test else task.train
     x, y = examples.x, examples.y
     guessed = output.argmax(-1)
     wrong = most_wrong(output, y)
