@@ -35,9 +35,9 @@ def test_misclassified(task):
     right = np.eye(2)[task.test.y]
     one, all_wrong = right.copy(), 1 - right
     one[4] = 1 - right[4]
-    few = _check(pictures_of_series.misclassified(task, task.test, "test", one))
+    few = _check(pictures_of_series.misclassified(task, "test", task.test, one))
     named = task._replace(classes=("_a", "$b$" * 9))
-    assert _check(pictures_of_series.misclassified(named, named.test, "test", all_wrong)).shape[0] > 2 * few.shape[0]
+    assert _check(pictures_of_series.misclassified(named, "test", named.test, all_wrong)).shape[0] > 2 * few.shape[0]
 
 
 def test_the_most_wrong_come_first(task):
@@ -57,6 +57,22 @@ def test_embeddings_with_a_length_are_means_and_a_layer_may_read_the_input(task)
     alone = task._replace(model=sequential([Conv1D(2, 150)]))
     found = embeddings.of(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test)
     np.testing.assert_allclose(found, task.test.x.mean(axis=1), atol=1e-6)
+
+
+def test_series_of_unequal_length_are_seen_without_their_padding(task, trees):
+    model = sequential([Conv1D(3, 5), Activation("relu"), Conv1D(2, 1), GlobalAveragePooling1D()])
+    for own in (task, task._replace(model=model)):
+        params, state = own.model.init(jax.random.key(0), (150, 1))
+        lengths = np.where(np.arange(30) % 2, 150, 90)
+        alone = embeddings.of(own, params, state, tasks.Examples(task.test.x[:, :90], task.test.y))
+        found = embeddings.of(own, params, state, task.test._replace(lengths=lengths))
+        np.testing.assert_allclose(found[::2], alone[::2], rtol=1e-4, atol=1e-5)
+    mean = pictures_of_series._mean(tasks.Examples(task.test.x, task.test.y, lengths))
+    np.testing.assert_allclose(mean[100:], task.test.x[1::2, 100:, 0].mean(axis=0))
+    ragged = task._replace(
+        train=task.train._replace(lengths=np.full(50, 120)), test=task.test._replace(lengths=lengths)
+    )
+    _check(pictures_of_series.misclassified(ragged, "test", ragged.test, np.eye(2)[1 - task.test.y]))
 
 
 @pytest.mark.parametrize("classes", [2, 12, 25])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import unequal
 from .tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
@@ -28,24 +28,32 @@ def spread(count: int) -> Array:
 
 
 def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
-    """What the last layer with params reads, (n, features), of each of the examples; means where it has a length."""
+    """What the last layer with params reads of each series, (n, features); means over samples where it has those."""
     nodes = {node.name: node for node in task.model.nodes}
     node = nodes[task.model.outputs[0]]
     while node.key not in params and len(node.inputs) == 1 and node.inputs[0] in nodes:
         node = nodes[node.inputs[0]]
     read = node.inputs[0]
+    whole = replace(task.model, outputs=tuple(nodes))
 
-    @jax.jit
-    def read_of(params: Tree, state: Tree, x: jax.Array, lengths: Any) -> jax.Array:
-        def one(series: tuple[jax.Array, Any]) -> jax.Array:
-            x, length = series[0][None], None if series[1] is None else series[1][None]
-            value = (unequal.values(task.model, params, state, x, length)[0][read] if read in nodes else x)[0]
-            return value if value.ndim == 1 else value.mean(axis=tuple(range(value.ndim - 1)))
+    def one(series: Any) -> jax.Array:
+        x, lengths = jax.tree.map(lambda part: part[None], series)
+        if read not in nodes:
+            value, own = x, lengths
+        elif lengths is None:
+            value, own = task.model.values(params, state, x)[0][read], None
+        else:
+            (values, owns), _ = whole.apply(params, state, x, lengths=lengths)
+            value, own = values[read], owns[read]
+        if value.ndim == 2:
+            return value[0]
+        kept = jnp.arange(value.shape[1]) < (value.shape[1] if own is None else own[0])
+        return jnp.mean(value[0], axis=tuple(range(value.ndim - 2)), where=kept.reshape(-1, *[1] * (value.ndim - 2)))
 
-        return jax.lax.map(one, (x, lengths), batch_size=256)
-
-    x = jnp.asarray(examples.x, jax.tree.leaves(params)[0].dtype)
-    return np.asarray(read_of(params, state, x, examples.lengths), np.float64)
+    dtype = jax.tree.leaves(params)[0].dtype
+    lengths = None if examples.lengths is None else jnp.asarray(examples.lengths, jnp.int32)
+    found = jax.jit(lambda *series: jax.lax.map(one, series, batch_size=256))(jnp.asarray(examples.x, dtype), lengths)
+    return np.asarray(found, np.float64)
 
 
 def plane(points: Array) -> tuple[Array, Array, Array]:

@@ -25,9 +25,9 @@ COLUMNS = 3
 MOST_CLASSES = 20
 
 
-def misclassified(task: Task, examples: Examples, part: str, output: Array) -> bytes:
+def misclassified(task: Task, part: str, examples: Examples, output: Array) -> bytes:
     """The series whose guess is most wrong, over the mean training series of both classes; `output` is (n, classes)."""
-    x, y = _first_channel(examples), examples.y
+    x, y = examples.x, examples.y
     guessed = output.argmax(-1)
     wrong = most_wrong(output, y)
     picked = wrong[:SHOWN]
@@ -36,12 +36,13 @@ def misclassified(task: Task, examples: Examples, part: str, output: Array) -> b
     grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(picked) :]:
         axes.set_axis_off()
-    means = {number: _mean(_first_channel(task.train)[task.train.y == number]) for number in range(len(task.classes))}
+    means = {number: _mean(task.train.at(task.train.y == number)) for number in {*y[picked], *guessed[picked]}}
     for axes, index in zip(grid.flat, picked, strict=False):
         true, guess = int(y[index]), int(guessed[index])
         axes.plot(means[true], color=TRAIN, lw=1.1, ls="--")
         axes.plot(means[guess], color=TEST, lw=1.1, ls=":")
-        axes.plot(x[index], color="black", lw=1.3)
+        own = slice(None if examples.lengths is None else examples.lengths[index])
+        axes.plot(x[index, own, 0], color="black", lw=1.3)
         axes.set_title(f"{index + 1}: {short(task.classes[true])}, taken for {short(task.classes[guess])}", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
@@ -53,22 +54,19 @@ def misclassified(task: Task, examples: Examples, part: str, output: Array) -> b
     styles = (("the series", "black", "-"), ("mean of its class", TRAIN, "--"), ("mean of the guess", TEST, ":"))
     handles = [Line2D([], [], color=color, ls=style, label=word) for word, color, style in styles]
     shown = f"; the {SHOWN} most wrong" if len(wrong) > SHOWN else ""
-    channel = "" if examples.x.shape[-1] == 1 else "; their first channel"
+    channel = "" if x.shape[-1] == 1 else "; their first channel"
     figure.suptitle(f"{len(wrong)} of the {len(y)} {part} series misclassified{shown}{channel}", fontsize=10)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return png(figure)
 
 
-def _first_channel(examples: Examples) -> Array:
-    """The first channel (n, length), NaN behind shorter series, which Matplotlib leaves out."""
-    x = examples.x[:, :, 0]
-    return x if examples.lengths is None else np.where(np.arange(x.shape[1]) < examples.lengths[:, None], x, np.nan)
-
-
-def _mean(series: Array) -> Array:
-    """Of the series that have a sample there."""
-    count = np.isfinite(series).sum(axis=0)
-    return np.where(count > 0, np.nansum(series, axis=0) / np.maximum(count, 1), np.nan)
+def _mean(examples: Examples) -> Array:
+    """The mean of the first channel at each sample that one of the series has."""
+    values = examples.x[..., 0]
+    if examples.lengths is None:
+        return values.mean(axis=0)
+    kept = np.arange(max(examples.lengths)) < examples.lengths[:, None]
+    return values[:, : kept.shape[1]].mean(axis=0, where=kept)
 
 
 def most_wrong(output: Array, labels: Array) -> Array:

@@ -34,7 +34,7 @@ def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Re
         if pictures.has_activation_maps(task):
             drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
         if (guessed != examples.y).any():
-            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, examples, part, output)
+            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
         points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
         labels = {part: examples.y for part, examples in parts.items()}
         drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
