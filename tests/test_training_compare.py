@@ -17,6 +17,7 @@ def _run(folder, model="fcn", score="accuracy", status="done", test=(0.25, 0.875
     run_folder.begin(folder, {"data": "gunpoint", "model": model})
     results = {"status": status, "epochs": len(rows), "best_epoch": 3, "score_name": score}
     results |= {"training": {"loss": 0.125, "score": 1.0}, "seconds": {"training": 2.0, "saving": 0.5}}
+    results["validation"] = None
     results["test"] = test and {"loss": test[0], "score": test[1]}
     run_folder.write_json(folder, run_folder.RESULTS, results)
     run_folder.write_metrics(folder, rows, score)
@@ -64,6 +65,8 @@ def test_json(tmp_path, capsys):
         "score": "accuracy",
         "training_loss": 0.125,
         "training_score": 1.0,
+        "validation_loss": None,
+        "validation_score": None,
         "test_loss": 0.25,
         "test_score": 0.875,
         "best_epoch": 3,

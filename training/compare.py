@@ -80,7 +80,7 @@ def row(run: Run) -> dict[str, Any]:
         "seconds": sum(results["seconds"].values()),
         "score": results["score_name"],
     }
-    for part in ("training", "test"):
+    for part in run_folder.PARTS:
         numbers = results[part] or {}
         found |= {f"{part}_{field}": numbers.get(field) for field in ("loss", "score")}
     return found | {"best_epoch": results["best_epoch"]}
@@ -98,6 +98,8 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
     names = {row["score"] for row in rows}
     left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
     left |= {"score"} if len(names) == 1 else set[str]()
+    # Few runs hold series out for validation.
+    left |= {field for field in rows[0] if field.startswith("validation") and all(row[field] is None for row in rows)}
     fields = [field for field in rows[0] if field not in left]
     heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
     heads = [head.replace("_", " ") for head in heads]

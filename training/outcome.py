@@ -8,6 +8,7 @@ from typing import Any
 
 from .loop import Row
 from .report import Result
+from .run_folder import PARTS
 from .tasks import Task
 
 DONE, STOPPED, DIVERGED, NOT_PROVED = "done", "interrupted", "diverged", "not proved"
@@ -35,8 +36,8 @@ def outcome(
         "began_after_epoch": began_after,
         "best_epoch": min(rows, key=lambda row: row.train_loss).epoch if rows else None,
         "score_name": task.score_name,
-        **{part: _numbers(results.get(part)) for part in ("training", "test")},
-        "last_sample_repeated_loss": list(task.baseline),
+        **{part: _numbers(results.get(part)) for part in PARTS},
+        "baseline": {"name": task.baseline_name, "losses": list(task.baseline)} if task.baseline else None,
         "proof": proof and {"of": proof[0], "deviation": proof[1]},
         "seconds": seconds,
     }

@@ -25,7 +25,10 @@ CAPTIONS = {
         "Embeddings",
         "What the last layer reads of each series, in the two directions in which the training series differ most.",
     ),
-    run_folder.PREDICTIONS: ("Forecasts", "What was read, what followed, and what was forecast."),
+    run_folder.PREDICTIONS: (
+        "Predictions",
+        "What was predicted: of a forecast after what was read, of a regression over what is true.",
+    ),
 }
 
 
@@ -77,10 +80,10 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
 
 
 def _results(results: dict[str, Any], task: Task) -> str:
-    parts = [part for part in ("training", "test") if results[part]]
+    parts = [part for part in run_folder.PARTS if results[part]]
     rows = [[what, *(_number(results[part][field]) for part in parts)] for what, field in _measures(results)]
     if task.baseline:
-        rows.append(["last sample repeated, loss", *map(_number, task.baseline)])
+        rows.append([f"{task.baseline_name}, loss", *map(_number, task.baseline)])
     return html_page.table(["", *parts], rows, numbers=parts)
 
 

@@ -37,6 +37,7 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
+PARTS = ("training", "validation", "test")
 PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS)
 FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, *PICTURES)
 
