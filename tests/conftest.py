@@ -72,10 +72,15 @@ LONG = (
     "test_keras_wrappers",
     "test_layers_ragged.py::test_packed_equals_each_alone",
     "test_layers_ragged.py::test_ragged_equals_each_alone",
+    "test_length_first",
     "test_model_ragged.py::test_equals_each_sequence_alone",
     "test_model_stream.py::test_layers",
     "test_ragged.py::test_equals_each_sequence_alone",
     "test_sharding.py::test_every_layout",
+    "test_training_diverged",
+    "test_training_finetune",
+    "test_training_networks",
+    "test_training_proof.py::test_the_trained_networks_pass",
 )
 
 

@@ -236,7 +236,7 @@ def windows(x: Array, lengths: Array | None = None) -> Examples:
 
     With `lengths` (n,), those of each series's own samples.
 
-    >>> x, y = windows(np.arange(120.0).reshape(1, 120, 1))
+    >>> x, y, _ = windows(np.arange(120.0).reshape(1, 120, 1))
     >>> x.shape, y.shape, x[1, -1, 0], y[1, 0, 0]
     ((5, 100, 1), (5, 1, 16), np.float64(100.0), np.float64(101.0))
     """
