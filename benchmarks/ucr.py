@@ -24,8 +24,6 @@ import numpy as np
 from training import loop, protocols
 from training.datasets import load
 from training.errors import UserError
-from training.fit import published_plan
-from training.options import parse
 from training.tasks import Task, classification
 
 from .allocator import keep_memory
@@ -103,15 +101,14 @@ def run(data: str, network: str, seeds: Sequence[int], epochs: int | None = None
     """Train a network on a set with each seed, for as many epochs as the protocol says or as are given."""
     task = classification(load(data), network, by_series=True)
     began = time.perf_counter()
-    accuracies = tuple(accuracy(task, data, network, seed, epochs) for seed in seeds)
+    accuracies = tuple(accuracy(task, network, seed, epochs) for seed in seeds)
     return Cell(data, network, accuracies, time.perf_counter() - began)
 
 
-def accuracy(task: Task, data: str, network: str, seed: int, epochs: int | None = None) -> float:
+def accuracy(task: Task, network: str, seed: int, epochs: int | None = None) -> float:
     """The test accuracy, in percent, of one run."""
     assert task.test is not None
-    said = ["--data", data, "--model", network, "--protocol", PROTOCOL, "--seed", str(seed)]
-    plan = published_plan(parse(said + (["--epochs", str(epochs)] if epochs else [])), task)
+    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs, seed=seed)
     learner = loop.start(task, plan, jnp.float32)
     train = loop.on_device(task.train, learner)
     one_epoch = loop.epoch_function(task, plan)

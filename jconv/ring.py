@@ -103,7 +103,7 @@ def step_round(
     """A step of a ring by its own chunk. It is written before it is read, so that it is written in place."""
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
-    (turn,) = (ring.turn,) if ring.turn is not None else turns_of([ring], ring.head[..., None], slots)
+    turn = ring.turn or turns_of([ring], ring.head[..., None], slots)[0]
     writes = 2 if ring.chunk > 1 else 1
     samples = ring.samples
     for number in range(writes):

@@ -179,9 +179,18 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
     epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
-    epochs = options.epochs or epochs
     if options.protocol is not None:
-        return published_plan(options, task)
+        return protocols.plan(
+            options.protocol,
+            options.model,
+            examples,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            optimizer=options.optimizer,
+            seed=options.seed,
+        )
+    epochs = options.epochs or epochs
     training = task.start.training if task.start and task.start.goes_on else None
     rate = training.learning_rate if training else options.learning_rate or 1e-3
     assert rate is not None
@@ -193,23 +202,6 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
         keep=options.keep,
-    )
-
-
-def published_plan(options: Options, task: Task) -> loop.Plan:
-    """That of the protocol, with the epochs, batch and rate that were given in place of its own."""
-    assert options.protocol is not None
-    own, examples = protocols.numbers(options.protocol, options.model), len(task.train.x)
-    epochs = options.epochs or own.epochs
-    return loop.Plan(
-        epochs=epochs,
-        batch_size=options.batch_size or protocols.batch_size(own, examples),
-        learning_rate=options.learning_rate or 1e-3,
-        seed=options.seed,
-        evaluate_every=-(-epochs // 50),
-        optimizer=options.optimizer or "adam",
-        keep="best",
-        schedule="plateau",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .errors import UserError
+from .loop import Plan
 
 
 class Numbers(NamedTuple):
@@ -34,10 +35,33 @@ def numbers(protocol: str, network: str) -> Numbers:
     return said[network]
 
 
-def batch_size(own: Numbers, examples: int) -> int:
-    """The examples of a step.
+def plan(
+    protocol: str,
+    network: str,
+    examples: int,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: str | None = None,
+    seed: int = 0,
+) -> Plan:
+    """The plan of a protocol for so many training examples, with what is given in place of its own.
 
-    >>> batch_size(Numbers(2000, 16), 50), batch_size(Numbers(2000, 16), 390), batch_size(Numbers(2000, 16), 7)
-    (5, 16, 1)
+    Raises `UserError` as `numbers` does.
+
+    >>> plan("dl4tsc", "fcn", 50)[:3], plan("dl4tsc", "fcn", 390).batch_size, plan("dl4tsc", "fcn", 7).batch_size
+    ((2000, 5, 0.001), 16, 1)
     """
-    return max(1, min(examples // 10, own.batch))
+    own = numbers(protocol, network)
+    epochs = epochs or own.epochs
+    return Plan(
+        epochs=epochs,
+        batch_size=batch_size or max(1, min(examples // 10, own.batch)),
+        learning_rate=learning_rate or 1e-3,
+        seed=seed,
+        evaluate_every=-(-epochs // 50),
+        optimizer=optimizer or "adam",
+        keep="best",
+        schedule="plateau",
+    )

@@ -16,8 +16,8 @@ from ..model import Model
 from .inner import NO_LAYERS, owners_of
 
 
-def without_handed_on(model: Model) -> Model | None:
-    """The model without the masks that the layers of inner models read, or other layers from them; None for no model.
+def without_handed_on(model: Model) -> Model:
+    """The model without the masks that the layers of inner models read, or other layers from them.
 
     The masks of which no layer is left are left out too.
     """
@@ -38,11 +38,7 @@ def without_handed_on(model: Model) -> Model | None:
         if node.name in needed or not isinstance(node.layer, NO_LAYERS):
             needed.update(node.inputs)
     nodes = [node for node in nodes if node.name in needed]
-    try:
-        return replace(model, nodes=tuple(nodes))
-    except ValueError:
-        # One layer is called with masks and without.
-        return None
+    return replace(model, nodes=tuple(nodes))
 
 
 def computes_the_same(model: Model, reread: Model, names: Mapping[str, str]) -> bool:

@@ -16,7 +16,12 @@ from ..model import Model
 
 def has_masks(model: Model) -> bool:
     """Whether Keras hands on any mask in a model, or a layer that merges reads one."""
-    return any(_makes_mask(node.layer) or merges_masks(node.layer) for node in model.nodes)
+    return makes_masks(model) or any(merges_masks(node.layer) for node in model.nodes)
+
+
+def makes_masks(model: Model) -> bool:
+    """Whether Keras makes any mask in a model, which it then hands on."""
+    return any(_makes_mask(node.layer) for node in model.nodes)
 
 
 def merges_masks(layer: Layer) -> bool:

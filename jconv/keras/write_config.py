@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..layers import Activation, ChannelsFirst, InDtype, Layer, Masking, Operation, Pick
+from ..layers import Activation, ChannelsFirst, InDtype, Layer, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.nesting import core
 from ..layers.operation import Input
@@ -18,7 +18,7 @@ from ..model import Model, Node
 from .errors import KerasFileError
 from .graph import SEQUENTIAL, build
 from .handed_on import computes_the_same, without_handed_on
-from .implicit_masks import differing, has_masks, merges_masks
+from .implicit_masks import differing, has_masks, makes_masks, merges_masks
 from .inner import LoadedModel, folded
 from .integers import reads_integers
 from .kinds.operations import write_operation
@@ -55,15 +55,15 @@ def write_model(
         every = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
         return _Writer(folded(every, all_shapes), shapes, arrays).written(name)
     for flat in (without_handed_on(model), model):
-        whole = flat and folded(flat, all_shapes)
-        if whole and whole is not flat:
+        whole = folded(flat, all_shapes)
+        if whole is not flat:
             written = _Writer(whole, shapes, arrays, masking=True).written(name)
             if computes_the_same(model, build(written.config, {}).model, written.names):
                 return written
     apart: list[str] = []
     while True:
         model = as_attention_masks(model, all_shapes, apart)
-        written = _Writer(model, shapes, arrays, apart, _makes_masks(model)).written(name)
+        written = _Writer(model, shapes, arrays, apart, makes_masks(model)).written(name)
         differ = differing(model, build(written.config, {}).model, written.names)
         if not differ:
             return written
@@ -291,9 +291,3 @@ def _histories(tree: Any) -> list[Any]:
 def _is_channels_first(layer: Layer) -> bool:
     """Whether a layer is channels first, maybe inside others."""
     return isinstance(layer, Transparent) and (isinstance(layer, ChannelsFirst) or _is_channels_first(layer.layer))
-
-
-def _makes_masks(model: Model) -> bool:
-    """Whether Keras will have masks behind the scenes."""
-    layers = [core(node.layer) for node in model.nodes]
-    return any(getattr(layer, "mask_zero", False) or isinstance(layer, Masking) for layer in layers)
