@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .version import __version__ as __version__
 
+# For those who read types alone, who do not call `__getattr__`.
 if TYPE_CHECKING:
     from .public import *  # noqa: F403
 

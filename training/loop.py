@@ -1,9 +1,10 @@
 """Training as pure functions: a whole epoch is one compiled call, and so is an evaluation.
 
 The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
-numbers. The learning rate falls along half a cosine to zero over the whole run; the params that are kept are the
-last, which by then have stopped moving, and so have the moving averages of batch normalization. Neither the test set
-nor the training loss picks an epoch. A network from a file goes on with the optimizer that the file has, at its rate.
+numbers. By default the learning rate falls along half a cosine to zero over the whole run, and the params that are kept
+are the last, which by then have stopped moving, and so have the moving averages of batch normalization; a plan may
+halve it on a plateau instead, and keep the params of the lowest training loss. The test set picks nothing. A network
+from a file goes on with the optimizer that the file has, at its rate.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def _loaded(path: Path) -> Any:
                 return {name: archive[name] for name in archive.files}
         if magic == b"\x93NUMPY":
             return np.load(path, mmap_mode="r", allow_pickle=False)
+    # The last for a compression that zipfile does not have.
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path.name} cannot be read: {str(error).partition(chr(10))[0]}") from None
     raise UserError(f"{path.name} is neither a .npy nor a .npz file")

@@ -86,6 +86,7 @@ def _export(found: Opened, wish: Wish, platforms: tuple[str, ...] | None) -> Any
     try:
         return jax.export.export(function, platforms=USUAL)(x)
     except NotImplementedError:
+        # Something in it has no program for one of them: then for this machine's alone.
         return jax.export.export(function)(x)
 
 
