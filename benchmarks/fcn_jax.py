@@ -12,7 +12,8 @@ import numpy as np
 import optax
 
 import jconv
-from training import datasets, loop, tasks
+from training import loop, tasks
+from training.data import datasets
 
 from . import fcn
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from training import loop, protocols
-from training.datasets import load
+from training.data.datasets import load
 from training.errors import UserError
 from training.tasks import Task, classification
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import waves
 
-from training import checkpoints, loop
+from training import loop
 from training.options import Every
+from training.run import checkpoints
 
 PLAN = loop.Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)
 ONE = Every(epochs=1)

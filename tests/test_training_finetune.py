@@ -10,7 +10,9 @@ import pytest
 from keras import layers as kl
 
 import jconv.keras
-from training import datasets, finetune, fit, loop, proof, run_folder
+from training import finetune, fit, loop, proof
+from training.data import datasets
+from training.run import run_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

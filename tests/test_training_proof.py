@@ -12,7 +12,8 @@ from settings import algorithms_for
 
 from jconv import bilinear, layers, sequential
 from jconv.algorithms import ALGORITHMS, FACES
-from training import datasets, loop, proof, tasks
+from training import loop, proof, tasks
+from training.data import datasets
 from training.proof_layers import prove_layers
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import ucr
 from training import fit, loop, networks, tasks
-from training.datasets import load, z_normalized
+from training.data.datasets import load, z_normalized
 from training.errors import UserError
 from training.options import parse
 from training.protocols import PROTOCOLS, numbers

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from jconv import layers, sequential
-from training import datasets, fit, loop, proof, run_folder, tasks
+from training import fit, loop, proof, tasks
+from training.data import datasets
 from training.errors import UserError
+from training.run import run_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -16,8 +16,10 @@ from sequences import spoiled
 from settings import quick_jit
 
 from jconv import layers, reference, sequential
-from training import datasets, diverged, fit, loop, networks, pictures, proof, tasks, unequal
+from training import diverged, fit, loop, networks, proof, tasks, unequal
+from training.data import datasets
 from training.errors import UserError
+from training.views import pictures
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

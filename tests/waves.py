@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv import layers, sequential
-from training import datasets, loop, tasks
+from training import loop, tasks
+from training.data import datasets
 
 
 def series(rng, n):

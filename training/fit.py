@@ -16,10 +16,13 @@ import numpy as np
 
 import jconv
 
-from . import datasets, diverged, finetune, interrupt, loop, outcome, proof, protocols, report, resume, run_folder
+from . import diverged, finetune, loop, proof, protocols
+from .data import datasets
 from .errors import UserError, tell
 from .options import Options, parse
+from .run import interrupt, outcome, resume, run_folder
 from .tasks import TASKS, Task, classification, forecast, regression, with_loss, with_validation
+from .views import report
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -96,7 +99,7 @@ def _run(options: Options) -> Ended:
 
 
 def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner, began: float) -> Ended:
-    from . import results
+    from .run import results
 
     worst = None
     if not options.skip_proof:
@@ -206,8 +209,9 @@ def plan_for(options: Options, task: Task) -> loop.Plan:
 
 
 def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -> Finished:
-    from . import checkpoints, tensorboard
-    from .progress import progress
+    from .run import checkpoints
+    from .views import tensorboard
+    from .views.progress import progress
 
     folder = options.out / run_folder.CHECKPOINTS
     with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
@@ -290,7 +294,7 @@ def _check_extras(options: Options) -> None:
         raise UserError(EXTRA) from None
     del matplotlib, orbax, tqdm
     if options.tensorboard:
-        from . import tensorboard
+        from .views import tensorboard
 
         tensorboard.check()
 

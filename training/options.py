@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .datasets import BUILT_IN
+from .data.datasets import BUILT_IN
 from .losses import LOSSES
 from .networks import NETWORKS
 from .optimizers import OPTIMIZERS

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import embeddings, loop, page_of_run, pictures, pictures_of_series, pretrained, report, run_folder
-from .tasks import Examples, Task
+from .. import loop, pretrained
+from ..tasks import Examples, Task
+from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
+from . import run_folder
 
 
 def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Result]:
