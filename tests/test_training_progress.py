@@ -4,7 +4,7 @@ import io
 import re
 import sys
 
-from training.loop import Row
+from training.learner import Row
 from training.views.progress import progress
 
 

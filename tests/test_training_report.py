@@ -10,7 +10,7 @@ from jconv import sequential
 from jconv.layers import Conv1D, Dense, GlobalAveragePooling1D
 from training import tasks
 from training.data import datasets
-from training.loop import Row
+from training.learner import Row
 from training.run import outcome, run_folder
 from training.views import html_page, page_of_run, pictures
 from training.views.report import Result

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.errors import UserError
-from training.loop import Row
+from training.learner import Row
 from training.run import run_folder
 
 

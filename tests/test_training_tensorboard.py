@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from training import fit
-from training.loop import Row
+from training.learner import Row
 from training.views import tensorboard
 
 event_file_writer = pytest.importorskip("tensorboardX.event_file_writer")

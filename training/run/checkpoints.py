@@ -29,7 +29,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from ..errors import UserError, tell
-from ..loop import Learner, Reached, Row
+from ..learner import Learner, Reached, Row
 from ..options import Every
 from . import fingerprint
 

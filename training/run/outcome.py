@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..loop import Row
+from ..learner import Row
 from ..tasks import Task
 from ..views.report import Result
 from .run_folder import PARTS

@@ -9,8 +9,9 @@ import jax
 
 from ..data.datasets import Dataset
 from ..errors import UserError, tell
-from ..loop import Learner, Plan
+from ..learner import Learner
 from ..options import FREE, Options
+from ..plan import Plan
 from . import fingerprint, run_folder
 
 

@@ -24,7 +24,7 @@ except ImportError:  # on Windows
     fcntl = None
 
 from ..errors import UserError
-from ..loop import Row
+from ..learner import Row
 
 CONFIG = "config.json"
 GRADIENTS = "gradients.json"

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from jconv.layers import Dense, GlobalAveragePooling1D
 
 from .. import unequal
-from ..loop import Row
+from ..learner import Row
 from ..tasks import HORIZON, WINDOW, Examples, Task
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, tell
-from ..loop import Row
+from ..learner import Row
 
 
 def check() -> None:
