@@ -23,6 +23,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
     mean, deviation = task.scaling
     return {
         **identity(options, plan, data, learner),
+        "task": task.kind,
         "data": options.data,
         "model": options.model,
         **({"start": task.start.words} if task.start else {}),

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from ..data.datasets import Dataset
-from ..networks import NETWORKS
+from .augmented import with_augment
 from .classification import classification
+from .denoise import NOISE, denoise
 from .forecast import HORIZON, WINDOW, forecast, windows
 from .regression import regression
-from .task import Examples, Target, Task, check_lengths, with_loss, with_validation
+from .segment import mean_overlap, segment
+from .task import Ahead, Examples, Target, Task, check_lengths, output_shape, with_loss, with_validation
 
-TASKS: dict[str, Callable[[Dataset], Task]] = {
-    **{name: partial(classification, network=name) for name, kind in NETWORKS.items() if not kind.sequence},
-    "two-layer": forecast,
+TASKS: dict[str, Callable[..., Task]] = {
+    "classification": classification,
+    "regression": regression,
+    "forecast": forecast,
+    "denoise": denoise,
+    "segment": segment,
 }
 
 __all__ = [
     "HORIZON",
+    "NOISE",
     "TASKS",
     "WINDOW",
+    "Ahead",
     "Examples",
     "Target",
     "Task",
     "check_lengths",
     "classification",
+    "denoise",
     "forecast",
+    "mean_overlap",
+    "output_shape",
     "regression",
+    "segment",
     "windows",
+    "with_augment",
     "with_loss",
     "with_validation",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from jconv import Model
+
 from .. import losses
 from ..data.datasets import Dataset, check_classes, standardize, z_normalized
-from ..networks import NETWORKS
-from .task import Examples, Task, check_lengths
+from .task import Examples, Task, built, check_lengths
 
 
-def classification(data: Dataset, network: str = "fcn", by_series: bool = False) -> Task:
-    """Tell the classes apart with a network of `NETWORKS`.
+def classification(data: Dataset, network: str | Model = "fcn", by_series: bool = False) -> Task:
+    """Tell the classes apart with a network of `NETWORKS`, or with one of a logit for each class.
 
     Channels are standardized by the training set, or with `by_series` each series by itself before. Raises `UserError`
     for fewer than two classes, one that only the test set has, and series of unequal length where the network takes
@@ -18,9 +19,10 @@ def classification(data: Dataset, network: str = "fcn", by_series: bool = False)
     check_classes(data)
     data, *scaling = standardize(z_normalized(data) if by_series else data)
     _, length, channels = data.x_train.shape
-    model = NETWORKS[network].build(len(data.classes), (length, channels))
+    model = built(network, data, len(data.classes), (length, channels))
     check_lengths(data, model)
     return Task(
+        "classification",
         model,
         Examples(data.x_train, data.y_train, data.lengths_train),
         None if data.x_test is None else Examples(data.x_test, data.y_test, data.lengths_test),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from jconv import Model
+
 from .. import losses
 from ..data.datasets import Dataset, standardize
 from ..errors import UserError
-from ..networks import NETWORKS
-from .task import Examples, Target, Task, check_lengths
+from .task import Examples, Target, Task, built, check_lengths
 
 
-def regression(data: Dataset, network: str = "fcn") -> Task:
-    """Learn the number that is each series's label with a network of `NETWORKS`.
+def regression(data: Dataset, network: str | Model = "fcn") -> Task:
+    """Learn the number that is each series's label with a network of `NETWORKS`, or with one of one output.
 
     Channels and targets are standardized by the training set; the score is the mean absolute error in the target's own
     unit, the baseline the mean of the training targets. Raises `UserError` for labels that are no numbers or all the
@@ -26,7 +27,7 @@ def regression(data: Dataset, network: str = "fcn") -> Task:
     target = Target(float(own.mean()), float(own.std()))
     data, *scaling = standardize(data)
     _, length, channels = data.x_train.shape
-    model = NETWORKS[network].build(1, (length, channels))
+    model = built(network, data, 1, (length, channels))
     check_lengths(data, model)
     both = ((data.x_train, own, data.lengths_train), (data.x_test, data.targets_test, data.lengths_test))
     train, test = (
@@ -35,6 +36,7 @@ def regression(data: Dataset, network: str = "fcn") -> Task:
     )
     assert train is not None
     return Task(
+        "regression",
         model,
         train,
         test,
