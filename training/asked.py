@@ -25,7 +25,7 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
     kind = _kind(options, data)
     for name, only in OWN.items():
         if getattr(options, name) is not None and kind is not None and kind != only:
-            raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for a {kind}")
+            raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for --task {kind}")
     if kind is not None:
         _check_fits(options, data, kind)
         task = TASKS[kind](data, options.model, **_own(options, kind))

@@ -164,12 +164,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help=f"{', '.join(NETWORKS)}, or a file; default fcn, to denoise or segment unet",
     )
-    add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
+    add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
     add(
         "--batch-size",
         type=_whole(1),
         metavar="N",
-        help="examples a step; default a tenth of the training set, from 4 to 16; two-layer 32",
+        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
     )
     add(
         "--learning-rate",

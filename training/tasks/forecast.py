@@ -37,7 +37,8 @@ def forecast(
     """
     channels = data.x_train.shape[-1]
     if channel is not None and channel >= channels:
-        raise UserError(f"--target-channel {channel + 1}: series of {data.name} have {channels} of them")
+        of = f"{channels} channel{'s' if channels > 1 else ''}"
+        raise UserError(f"--target-channel {channel + 1}: series of {data.name} have {of}")
     for x, lengths in ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test)):
         longest = window + horizon if x is None else x.shape[1] if lengths is None else int(lengths.max())
         if longest < window + horizon:
