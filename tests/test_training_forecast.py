@@ -62,7 +62,7 @@ def test_it_is_proved_and_learns():
 
 def test_a_network_of_other_outputs():
     with pytest.raises(UserError) as caught:
-        tasks.forecast(_data(1, 400), "two-layer", window=200)
+        tasks.forecast(_data(1, 400)._replace(x_test=None, y_test=None), "two-layer", window=200)
     words = "a forecast of 16 samples of 1 channel is 16 numbers"
     assert str(caught.value) == f"sines: the output of the network for 200 samples is (2, 16); {words}"
 
