@@ -73,5 +73,6 @@ def test_the_command(capsys):
     assert fit.main([*asked, "--target-channel", "all", "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
     assert "last sample repeated, loss" in capsys.readouterr().out
     config = json.loads(Path("run/config.json").read_text())
-    assert config["task"] == "forecast" and config["options"]["window"] == 24
+    assert config["task"] == "forecast"
+    assert (config["window"], config["horizon"], config["target_channels"]) == (24, 6, [1, 2])
     assert Path("run/predictions.png").is_file() and "<h2>Predictions</h2>" in Path("run/report.html").read_text()

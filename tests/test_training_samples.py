@@ -129,7 +129,7 @@ def test_noise_is_proved_and_taken_away(unequal):
 
 @pytest.mark.usefixtures("narrow")
 def test_the_unet_is_proved():
-    for task in (tasks.denoise(_bursts()), tasks.segment(_bursts())):
+    for task in (tasks.denoise(_bursts()), tasks.segment(_bursts(unequal=True))):
         params, state = task.model.init(jax.random.key(0), (24, 1))
         assert proof.prove(task, params, state, seed=0).failures() == {}
 
