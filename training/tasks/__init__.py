@@ -10,7 +10,7 @@ from .denoise import NOISE, denoise
 from .forecast import HORIZON, WINDOW, forecast, windows
 from .regression import regression
 from .segment import mean_overlap, segment
-from .task import Ahead, Examples, Target, Task, check_lengths, output_shape, with_loss, with_validation
+from .task import Ahead, Examples, Target, Task, check_lengths, labels_of, output_shape, with_loss, with_validation
 
 TASKS: dict[str, Callable[..., Task]] = {
     "classification": classification,
@@ -33,6 +33,7 @@ __all__ = [
     "classification",
     "denoise",
     "forecast",
+    "labels_of",
     "mean_overlap",
     "output_shape",
     "regression",

@@ -9,8 +9,8 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, check_classes, standardize, within
-from .task import Examples, Task, built, check_lengths
+from ..data.datasets import Dataset, check_classes, standardize
+from .task import Examples, Task, built, check_lengths, labels_of
 
 Array = np.ndarray[Any, Any]
 
@@ -31,7 +31,7 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
     test = None
     if data.x_test is not None and data.y_test is not None:
         test = Examples(data.x_test, data.y_test, data.lengths_test)
-    most = np.bincount(_labels(train)).argmax()
+    most = np.bincount(labels_of(train)).argmax()
     return Task(
         "segment",
         model,
@@ -42,7 +42,7 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
         score=losses.accuracy,
         score_name="accuracy",
         classes=data.classes,
-        baseline=tuple(float(np.mean(_labels(part) == most)) for part in (train, test) if part),
+        baseline=tuple(float(np.mean(labels_of(part) == most)) for part in (train, test) if part),
         baseline_name="most frequent class",
         baseline_of="score",
         scaling=(scaling[0], scaling[1]),
@@ -61,8 +61,3 @@ def mean_overlap(labels: Array, guessed: Array) -> float:
         own, taken = labels == number, guessed == number
         shares.append((own & taken).sum() / (own | taken).sum())
     return float(np.mean(shares))
-
-
-def _labels(examples: Examples) -> Array:
-    """The labels of all samples, one after the other."""
-    return examples.y[within(examples.x, examples.lengths)]

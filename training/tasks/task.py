@@ -11,7 +11,7 @@ import numpy as np
 from jconv import Model
 
 from .. import losses, unequal
-from ..data.datasets import Dataset
+from ..data.datasets import Dataset, within
 from ..errors import UserError
 from ..networks import NETWORKS
 from ..pretrained import Pretrained
@@ -126,6 +126,11 @@ class Task(NamedTuple):
         if self.start is None:
             return value
         return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
+
+
+def labels_of(examples: Examples) -> Array:
+    """The class numbers of all series or, one after the other, of all samples that are theirs."""
+    return examples.y if examples.y.ndim == 1 else examples.y[within(examples.x, examples.lengths)]
 
 
 def built(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, int]) -> Model:
