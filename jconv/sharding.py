@@ -95,11 +95,12 @@ def conv1d_transpose(
     """
     x, line, length = _checked("conv1d_transpose", x, axis_name, length, options)
     checks.check_params(params, {"kernel": 3}, "sharding.conv1d_transpose")
-    where = {name: options[name] for name in ("stride", "padding", "output_padding", "dilation") if name in options}
+    rest: dict[str, Any] = dict(options)
+    where = {name: rest[name] for name in ("stride", "dilation") if name in rest}
+    where |= {name: rest.pop(name) for name in ("padding", "output_padding") if name in rest}
     geometry = transposed_geometry(length, np.shape(params["kernel"])[0], **where)
     out_shard = max(x.shape[-2] * geometry.stride, -(-geometry.length // line.devices))
     around = halo("input_gradient", geometry, line.devices, out_shard, x.shape[-2])
-    rest = {name: value for name, value in options.items() if name not in ("padding", "output_padding")}
     y = conv.conv1d_transpose(params, read(x, around.window, line), **rest)
     y = cut(y, [around.geometry.low + drop for drop in around.drop], out_shard, line)
     return only_real(y, geometry.length, line)
@@ -121,6 +122,7 @@ def _of_windows(
         raise ValueError(f"sharding.{name} needs params[{kernel!r}]; params has {', '.join(params) or 'no key'}")
     where = {option: options.pop(option) for option in WHERE if option in options}
     mode = where.pop("padding_mode", "zeros")
+    checks.check_padding_mode(mode)
     geometry = make_geometry(length, np.shape(params[kernel])[0], **where)
     out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // line.devices))
     around = halo("forward", geometry, line.devices, x.shape[-2], out_shard)

@@ -156,6 +156,13 @@ def test_an_explicit_mesh_gathers_an_output_that_cannot_be_cut_evenly() -> None:
     assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_that_repeats_a_cut_length(kind: str) -> None:
+    """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
+    faces = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
+    right(faces, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
+
+
 # --- every algorithm, and awkward places --------------------------------------------------------------------------
 
 
