@@ -12,7 +12,10 @@ import numpy as np
 import optax
 
 import jconv
-from training import datasets, loop, tasks
+from training import loop, tasks
+from training.data import datasets
+from training.learner import first_learner
+from training.plan import Plan
 
 from . import fcn
 
@@ -28,8 +31,8 @@ class Loop:
         x, y = fcn.series(batch_size)
         self.task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
         # So many epochs that the learning rate stays what it is.
-        self.plan = loop.Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
-        learner = loop.start(self.task, self.plan, jnp.float32)
+        self.plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
+        learner = first_learner(self.task, self.plan, jnp.float32)
         self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))
         self.train = loop.on_device(self.task.train, self.learner)
         self.one_epoch, self.key = loop.epoch_function(self.task, self.plan), jax.random.key(0)

@@ -22,8 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from training import loop, protocols
-from training.datasets import load
+from training.data.datasets import load
 from training.errors import UserError
+from training.learner import best_or_last, first_learner
+from training.plan import epoch_key
 from training.tasks import Task, classification
 
 from .allocator import keep_memory
@@ -109,12 +111,12 @@ def accuracy(task: Task, network: str, seed: int, epochs: int | None = None) -> 
     """The test accuracy, in percent, of one run."""
     assert task.test is not None
     plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs, seed=seed)
-    learner = loop.start(task, plan, jnp.float32)
+    learner = first_learner(task, plan, jnp.float32)
     train = loop.on_device(task.train, learner)
     one_epoch = loop.epoch_function(task, plan)
     for epoch in range(plan.epochs):
-        learner = one_epoch(learner, loop.epoch_key(plan, epoch), train)[0]
-    best = loop.kept(learner)
+        learner = one_epoch(learner, epoch_key(plan, epoch), train)[0]
+    best = best_or_last(learner)
     return 100 * float(loop.evaluation(task)(best.params, best.state, loop.on_device(task.test, best))[2])
 
 

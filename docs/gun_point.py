@@ -13,7 +13,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 from keras import layers
 
-from training.datasets import load, standardize
+from training.data.datasets import load, standardize
 
 EPOCHS, BATCH = 200, 10
 

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import waves
 
-from training import checkpoints, loop
+from training import loop
+from training.learner import Reached, best_or_last, first_learner
 from training.options import Every
+from training.plan import Plan
+from training.run import checkpoints
 
-PLAN = loop.Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)
+PLAN = Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)
 ONE = Every(epochs=1)
 
 
@@ -22,7 +25,7 @@ def task():
 
 
 def _start(task, plan=PLAN):
-    return loop.start(task, plan, jnp.float32)
+    return first_learner(task, plan, jnp.float32)
 
 
 def _train(task, folder, plan=PLAN):
@@ -30,9 +33,9 @@ def _train(task, folder, plan=PLAN):
     states = []
     with pytest.MonkeyPatch.context() as patch, checkpoints.opened(folder, ONE) as kept:
         patch.setattr(checkpoints, "LAST", 9)
-        for reached in loop.train(task, plan, loop.Reached(_start(task, plan), ())):
+        for reached in loop.train(task, plan, Reached(_start(task, plan), ())):
             kept.save(reached, wait=True)
-            states.append(loop.Reached(jax.tree.map(np.array, reached.learner), reached.rows))
+            states.append(Reached(jax.tree.map(np.array, reached.learner), reached.rows))
     return states
 
 
@@ -55,7 +58,7 @@ def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
     assert end.rows == states[-1].rows
     if keep == "best":
         lowest = min(end.rows, key=lambda row: row.train_loss)
-        waves.assert_same_bits(loop.kept(end.learner).params, states[lowest.epoch - 1].learner.params)
+        waves.assert_same_bits(best_or_last(end.learner).params, states[lowest.epoch - 1].learner.params)
         assert float(end.learner.best.loss) == lowest.train_loss
 
 
@@ -65,13 +68,13 @@ def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
     rows = tuple(end.rows[0]._replace(epoch=i + 1, train_loss=loss) for i, loss in enumerate(losses))
     with checkpoints.opened(tmp_path, ONE) as kept:
         for epoch in range(1, 6):
-            kept.save(loop.Reached(end.learner, rows[:epoch]))
+            kept.save(Reached(end.learner, rows[:epoch]))
     assert kept.epochs() == [2, 4, 5]
     # What the best is comes back with the rows.
     with checkpoints.opened(tmp_path, ONE) as kept:
         assert len(kept.restore(_start(task)).rows) == 5
         for epoch in (6, 7):
-            kept.save(loop.Reached(end.learner, rows[:epoch]))
+            kept.save(Reached(end.learner, rows[:epoch]))
     assert kept.epochs() == [2, 6, 7]
 
 
@@ -88,7 +91,7 @@ def test_when_one_is_due(run, tmp_path, monkeypatch):
         monkeypatch.setattr(kept, "save", save)
         for epoch in range(1, epochs + 1):
             now[0] += 2.0
-            kept.offer(loop.Reached(end.learner, end.rows[:epoch]))
+            kept.offer(Reached(end.learner, end.rows[:epoch]))
         return list(saved)
 
     with checkpoints.opened(tmp_path, Every(epochs=2)) as kept:
@@ -159,7 +162,7 @@ def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tm
         for epoch in (6, 7):
             assert (folder / "6.damaged").is_dir()
             more = run[1][5].rows[-1:] * (epoch - 5)
-            kept.save(loop.Reached(reached.learner, (*reached.rows, *more)), wait=True)
+            kept.save(Reached(reached.learner, (*reached.rows, *more)), wait=True)
         assert not (folder / "6.damaged").exists() and kept.epochs()[-2:] == [6, 7]
 
 
@@ -190,18 +193,18 @@ def test_a_full_disk_is_told_once_and_training_goes_on(run, tmp_path, capfd, mon
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     reached = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
-        kept.save(loop.Reached(reached.learner, reached.rows[:1]), wait=True)
+        kept.save(Reached(reached.learner, reached.rows[:1]), wait=True)
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
             for epoch in (2, 3):
-                kept.save(loop.Reached(reached.learner, reached.rows[:epoch]), wait=True)
+                kept.save(Reached(reached.learner, reached.rows[:epoch]), wait=True)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         line = capfd.readouterr().err
         assert line.count("\n") == 1 and line.endswith("; training goes on\n")
         assert "a checkpoint could not be written: " in line and "File too large" in line
         assert [path.name for path in kept.folder.iterdir()] == ["1"]
-        kept.save(loop.Reached(reached.learner, reached.rows[:4]), wait=True)
+        kept.save(Reached(reached.learner, reached.rows[:4]), wait=True)
     assert kept.epochs() == [1, 4]
 
 
@@ -209,6 +212,6 @@ def test_a_folder_that_cannot_be_written_to_is_told_once(run, tmp_path, capfd):
     (tmp_path / "checkpoints").write_text("in the way")
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
         for epoch in (1, 2):
-            kept.save(loop.Reached(run[1][-1].learner, run[1][-1].rows[:epoch]))
+            kept.save(Reached(run[1][-1].learner, run[1][-1].rows[:epoch]))
     line = capfd.readouterr().err
     assert line.count("\n") == 1 and line.endswith("; training goes on\n")

@@ -7,10 +7,12 @@ import pytest
 import waves
 
 from training import diverged, loop
+from training.learner import best_or_last
+from training.plan import Plan, batches, epoch_key
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-PLAN = loop.Plan(epochs=6, batch_size=16, learning_rate=1e-2, seed=0, evaluate_every=3)
+PLAN = Plan(epochs=6, batch_size=16, learning_rate=1e-2, seed=0, evaluate_every=3)
 STEPS = 3
 
 
@@ -45,7 +47,7 @@ def _learner(task, steps, plan=PLAN):
     step, train = jax.jit(loop.step_function(task, plan)), loop.on_device(task.train, learner)
     for number in range(steps):
         epoch, within = divmod(number, STEPS)
-        order, keys = loop.batches(task, plan, loop.epoch_key(plan, epoch))
+        order, keys = batches(task, plan, epoch_key(plan, epoch))
         learner, _ = step(learner, (train.at(order[within]), keys[within]))
     return learner
 
@@ -59,7 +61,7 @@ def _first_steps(plan=PLAN):
     """The step, from 1, that first has each example."""
     first = {}
     for epoch in range(2):
-        order, _ = loop.batches(waves.task(), plan, loop.epoch_key(plan, epoch))
+        order, _ = batches(waves.task(), plan, epoch_key(plan, epoch))
         for within, batch in enumerate(np.asarray(order).tolist()):
             for example in batch:
                 first.setdefault(example, epoch * STEPS + within + 1)
@@ -137,4 +139,4 @@ def test_the_best_params_outlive_the_last(task):
     plan, poisoned = _poisoned(task, 6, lambda output, hit: jnp.where(hit, jnp.nan, 0.0))
     plan = plan._replace(keep="best")
     _, found = _diverged(poisoned, plan)
-    _assert_near(loop.kept(found.learner).params, _learner(task, STEPS, plan).params)
+    _assert_near(best_or_last(found.learner).params, _learner(task, STEPS, plan).params)

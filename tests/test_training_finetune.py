@@ -10,7 +10,11 @@ import pytest
 from keras import layers as kl
 
 import jconv.keras
-from training import datasets, finetune, fit, loop, proof, run_folder
+from training import finetune, fit, loop, proof
+from training.data import datasets
+from training.learner import Reached, first_learner
+from training.plan import Plan
+from training.run import run_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -94,8 +98,8 @@ def test_a_step_is_the_one_that_keras_would_take(name):
     x, y = np.float32(datasets.standardize(data)[0].x_train), data.y_train
     model.train_on_batch(x, y)
     task = finetune.task(_saved(model, name), data, None, True)
-    plan = loop.Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)
-    learner, (row,) = next(loop.train(task, plan, loop.Reached(loop.start(task, plan, np.float32), ())))
+    plan = Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)
+    learner, (row,) = next(loop.train(task, plan, Reached(first_learner(task, plan, np.float32), ())))
     loss = model.train_on_batch(x, y)
     _, params, state = jconv.keras.load(_saved(model, name))
     assert row.train_loss == pytest.approx(float(np.asarray(loss)), rel=1e-5)
@@ -256,8 +260,8 @@ def test_the_file_s_own_loss_is_proved_and_is_keras_s(loss):
     model = _network(kl.Flatten(), kl.Dense(2, activation="softmax", activity_regularizer="l1"))
     model.compile("sgd", loss)
     task = finetune.task(_saved(model), data, None, True)
-    plan = loop.Plan(epochs=1, batch_size=len(data.x_train), learning_rate=0.1, seed=0, evaluate_every=1)
-    learner = loop.start(task, plan, np.float32)
+    plan = Plan(epochs=1, batch_size=len(data.x_train), learning_rate=0.1, seed=0, evaluate_every=1)
+    learner = first_learner(task, plan, np.float32)
     assert not proof.prove(task, learner.params, learner.state, 0).failures()
     x, y = np.float32(task.train.x), np.eye(2, dtype="float32")[data.y_train]
     want = float(np.asarray(model.train_on_batch(x, y)))

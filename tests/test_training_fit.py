@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import datasets, fit, options, proof, run_folder, tasks
+from training import fit, options, proof, tasks
+from training.data import datasets
+from training.run import run_folder
 
 ROOT = Path(__file__).parents[1]
 COMMON = {

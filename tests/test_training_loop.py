@@ -7,6 +7,8 @@ import pytest
 import waves
 
 from training import loop, tasks
+from training.learner import Reached, first_learner
+from training.plan import Plan, steps_per_epoch
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -17,11 +19,11 @@ def task():
 
 
 def _plan(**changes):
-    return loop.Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)._replace(**changes)
+    return Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)._replace(**changes)
 
 
 def _run(task, plan, dtype=jnp.float32):
-    reached = loop.Reached(loop.start(task, plan, dtype), ())
+    reached = Reached(first_learner(task, plan, dtype), ())
     for after in loop.train(task, plan, reached):
         reached = after
     return reached
@@ -60,18 +62,18 @@ def test_the_test_set_does_not_change_the_training(task):
 
 def test_an_epoch_is_one_scan_over_every_full_batch(task):
     plan = _plan(batch_size=16)
-    learner = loop.start(task, plan, jnp.float32)
+    learner = first_learner(task, plan, jnp.float32)
     train = loop.on_device(task.train, learner)
     jaxpr = jax.make_jaxpr(loop.epoch_function(task, plan))(learner, jax.random.key(0), train)
     (call,) = jaxpr.eqns
     scans = [eqn for eqn in call.params["jaxpr"].eqns if eqn.primitive.name == "scan"]
-    assert scans[-1].params["length"] == 3 == loop.steps_per_epoch(task, plan)
+    assert scans[-1].params["length"] == 3 == steps_per_epoch(task, plan)
 
 
 def test_a_step_is_adam_on_the_loss_of_the_batch(task):
     """One batch of everything: the order is then no matter, and optax can be called by hand."""
     plan = _plan(epochs=1, batch_size=50)
-    start = loop.start(task, plan, jnp.float32)
+    start = first_learner(task, plan, jnp.float32)
     before = jax.tree.map(np.asarray, start)
     x, y, _ = loop.on_device(task.train, start)
 
@@ -87,7 +89,7 @@ def test_a_step_is_adam_on_the_loss_of_the_batch(task):
 
 
 def test_evaluation_in_chunks_equals_the_model(task):
-    learner = loop.start(task, _plan(), jnp.float32)
+    learner = first_learner(task, _plan(), jnp.float32)
     many = tasks.Examples(np.tile(task.train.x, (6, 1, 1)), np.tile(task.train.y, 6))
     output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(many, learner))
     expected = task.model.reference(learner.params, learner.state, many.x)

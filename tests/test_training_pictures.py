@@ -7,8 +7,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from training import datasets, pictures, tasks
-from training.loop import Row
+from training import tasks
+from training.data import datasets
+from training.learner import Row
+from training.views import pictures
 
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.6, 0.6, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
 

@@ -9,7 +9,9 @@ import pytest
 
 from jconv import sequential
 from jconv.layers import Activation, Conv1D, Dense, GlobalAveragePooling1D
-from training import datasets, embeddings, pictures_of_series, tasks
+from training import tasks
+from training.data import datasets
+from training.views import embeddings, pictures_of_series
 
 
 def _check(png):

@@ -4,8 +4,8 @@ import io
 import re
 import sys
 
-from training.loop import Row
-from training.progress import progress
+from training.learner import Row
+from training.views.progress import progress
 
 
 class _Terminal(io.StringIO):
@@ -43,7 +43,7 @@ def test_lines_in_a_file(capsys):
 def test_the_time_left_and_the_pace_leave_the_first_epoch_out(capsys, monkeypatch):
     # It takes 100 seconds, the others 4 each, of 2 steps.
     clock = iter([0.0, *(100.0 + 4 * epoch for epoch in range(20))])
-    monkeypatch.setattr("training.progress.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("training.views.progress.time.perf_counter", lambda: next(clock))
     with progress(20, 2, "accuracy") as show:
         for epoch in range(1, 21):
             show(_row(epoch))

@@ -12,7 +12,10 @@ from settings import algorithms_for
 
 from jconv import bilinear, layers, sequential
 from jconv.algorithms import ALGORITHMS, FACES
-from training import datasets, loop, proof, tasks
+from training import proof, tasks
+from training.data import datasets
+from training.learner import first_learner
+from training.plan import Plan
 from training.proof_layers import prove_layers
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,8 +37,8 @@ def _clear():
 
 
 def _start(task):
-    plan = loop.Plan(1, 4, 1e-3, seed=0, evaluate_every=1)
-    learner = loop.start(task, plan, jnp.float32)
+    plan = Plan(1, 4, 1e-3, seed=0, evaluate_every=1)
+    learner = first_learner(task, plan, jnp.float32)
     return learner.params, learner.state
 
 

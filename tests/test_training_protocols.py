@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from benchmarks import ucr
-from training import fit, loop, networks, tasks
-from training.datasets import load, z_normalized
+from training import asked, fit, networks, tasks
+from training.data.datasets import load, z_normalized
 from training.errors import UserError
+from training.learner import optimizer_for
 from training.options import parse
+from training.plan import Plan, steps_per_epoch
 from training.protocols import PROTOCOLS, numbers
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 def plan_of(*arguments):
     options = parse(["--protocol", "dl4tsc", *arguments])
-    return fit.plan_for(options, tasks.classification(load(options.data)))
+    return asked.plan_for(options, tasks.classification(load(options.data)))
 
 
 def test_numbers_of_the_review():
@@ -37,10 +39,10 @@ def test_numbers_of_the_review():
 
 def test_the_rate_is_halved_as_keras_does_it():
     """Keras's rule, written out: after 50 epochs in a row that are not lower by 1e-4, down to a tenth."""
-    plan = loop.Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
+    plan = Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
     task = tasks.classification(load("gunpoint"))
-    steps = loop.steps_per_epoch(task, plan)
-    rule: Any = loop.optimizer(task, plan)
+    steps = steps_per_epoch(task, plan)
+    rule: Any = optimizer_for(task, plan)
     params = {"a": jnp.zeros(())}
     update = jax.jit(lambda slots, loss: rule.update({"a": jnp.ones(())}, slots, params, value=loss)[1])
     slots, rng = rule.init(params), np.random.default_rng(0)

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from jconv import layers, sequential
-from training import datasets, fit, loop, proof, run_folder, tasks
+from training import fit, loop, proof, tasks
+from training.data import datasets
 from training.errors import UserError
+from training.learner import Reached, first_learner
+from training.plan import Plan
+from training.run import run_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -54,8 +58,8 @@ def test_it_is_proved_and_learns():
     task = tasks.regression(datasets.load(_file()))._replace(model=SMALL)
     params, state = SMALL.init(jax.random.key(0), (20, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
-    plan = loop.Plan(epochs=60, batch_size=4, learning_rate=2e-2, seed=0, evaluate_every=60)
-    *_, (_, rows) = loop.train(task, plan, loop.Reached(loop.start(task, plan, jnp.float32), ()))
+    plan = Plan(epochs=60, batch_size=4, learning_rate=2e-2, seed=0, evaluate_every=60)
+    *_, (_, rows) = loop.train(task, plan, Reached(first_learner(task, plan, jnp.float32), ()))
     assert rows[-1].test_loss < 0.2 * task.baseline[1]
 
 

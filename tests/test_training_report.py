@@ -8,9 +8,12 @@ import pytest
 
 from jconv import sequential
 from jconv.layers import Conv1D, Dense, GlobalAveragePooling1D
-from training import datasets, html_page, outcome, page_of_run, pictures, run_folder, tasks
-from training.loop import Row
-from training.report import Result
+from training import tasks
+from training.data import datasets
+from training.learner import Row
+from training.run import outcome, run_folder
+from training.views import html_page, page_of_run, pictures
+from training.views.report import Result
 
 BAD = "<script>alert('1')</script> & \"x\""
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.4, 0.75, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from training import fit, interrupt, loop, run_folder
+from training import fit, loop
 from training.errors import UserError
+from training.run import interrupt, run_folder
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 6
@@ -215,7 +216,7 @@ def test_a_second_ctrl_c_stops_at_once(first):
     """Also in the middle of a call that does not return: here one that would take an hour."""
     code = """
 import hashlib
-from training import interrupt
+from training.run import interrupt
 with interrupt.noted() as interrupted:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)

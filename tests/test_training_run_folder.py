@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from training import run_folder
 from training.errors import UserError
-from training.loop import Row
+from training.learner import Row
+from training.run import run_folder
 
 
 def _message(folder, overwrite=False):
@@ -63,7 +63,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     def fail(*paths):
         raise OSError("disk full")
 
-    monkeypatch.setattr("training.run_folder.os.replace", fail)
+    monkeypatch.setattr("training.run.run_folder.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         run_folder.write(tmp_path, "metrics.csv", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from training import datasets, losses, networks, tasks
+from training import losses, networks, tasks
+from training.data import datasets
 from training.errors import UserError
 
 

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from training import fit, tensorboard
-from training.loop import Row
+from training import fit
+from training.learner import Row
+from training.views import tensorboard
 
 event_file_writer = pytest.importorskip("tensorboardX.event_file_writer")
 

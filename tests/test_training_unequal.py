@@ -16,12 +16,16 @@ from sequences import spoiled
 from settings import quick_jit
 
 from jconv import layers, reference, sequential
-from training import datasets, diverged, fit, loop, networks, pictures, proof, tasks, unequal
+from training import diverged, fit, loop, networks, proof, tasks, unequal
+from training.data import datasets
 from training.errors import UserError
+from training.learner import first_learner
+from training.plan import Plan
+from training.views import pictures
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-PLAN = loop.Plan(epochs=2, batch_size=8, learning_rate=1e-2, seed=0, evaluate_every=1)
+PLAN = Plan(epochs=2, batch_size=8, learning_rate=1e-2, seed=0, evaluate_every=1)
 NORMALIZED = [
     layers.Conv1D(5, 4, padding="same"),
     layers.BatchNormalization(),
@@ -93,7 +97,7 @@ def test_what_is_behind_a_series_changes_nothing_that_the_fcn_does():
     task: Any = tasks.classification(data, "fcn")
     found = []
     for one in (task, _spoilt(task)):
-        learner = loop.start(one, PLAN, jnp.float32)
+        learner = first_learner(one, PLAN, jnp.float32)
         step = quick_jit(loop.step_function(one, PLAN))
         after, values = step(learner, (loop.on_device(one.train, learner).at(slice(4)), jax.random.key(0)))
         few = one.test.at(slice(3))
@@ -104,7 +108,7 @@ def test_what_is_behind_a_series_changes_nothing_that_the_fcn_does():
 
 def test_evaluation_is_that_of_each_series_alone():
     task = _task()
-    learner = loop.start(task, PLAN, jnp.float32)
+    learner = first_learner(task, PLAN, jnp.float32)
     output, loss, _ = loop.evaluation(task)(*learner[:2], loop.on_device(_spoilt(task).test, learner))
     x, y, lengths = task.test
     rows = [task.model.reference(*learner[:2], one[None, :n])[0] for one, n in zip(x, lengths, strict=True)]

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv import layers, sequential
-from training import datasets, loop, tasks
+from training import tasks
+from training.data import datasets
+from training.learner import Reached, first_learner
 
 
 def series(rng, n):
@@ -34,7 +36,7 @@ def task():
 
 def start(task, plan, dtype=jnp.float32):
     """Where a run begins."""
-    return loop.Reached(loop.start(task, plan, dtype), ())
+    return Reached(first_learner(task, plan, dtype), ())
 
 
 def assert_same_bits(one, other):

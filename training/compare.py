@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from . import run_folder
 from .errors import UserError
+from .run import run_folder
 
 DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
@@ -133,7 +133,7 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
 
 
 def _draw(runs: Sequence[Run], path: Path) -> None:
-    from . import pictures_of_runs
+    from .views import pictures_of_runs
 
     for run in runs:
         if not {"epoch", "train_loss", "train_score", "test_loss", "test_score"} <= run.curves.keys():

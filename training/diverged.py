@@ -15,19 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from . import unequal
-from .loop import (
-    EXPLODED,
-    Diverged,
-    Learner,
-    Plan,
-    Reached,
-    batches,
-    epoch_key,
-    on_device,
-    step_function,
-    steps_per_epoch,
-    train,
-)
+from .learner import Learner, Reached
+from .loop import EXPLODED, Diverged, on_device, step_function, train
+from .plan import Plan, batches, epoch_key, steps_per_epoch
 from .tasks import Examples, Task
 
 

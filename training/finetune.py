@@ -12,7 +12,7 @@ from jconv import Model
 from jconv.layers import ChannelsFirst, Frozen, InDtype, Softmax
 
 from . import losses, pretrained
-from .datasets import Dataset
+from .data.datasets import Dataset
 from .errors import UserError
 from .tasks import HORIZON, Task, check_lengths, classification, forecast, regression, with_loss
 

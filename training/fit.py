@@ -7,19 +7,21 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-import jconv
-
-from . import datasets, diverged, finetune, interrupt, loop, outcome, proof, protocols, report, resume, run_folder
+from . import diverged, loop, proof
+from .asked import dtype_for, plan_for, regresses, task_for
+from .data import datasets
 from .errors import UserError, tell
+from .learner import Learner, Reached, first_learner
 from .options import Options, parse
-from .tasks import TASKS, Task, classification, forecast, regression, with_loss, with_validation
+from .plan import Plan, steps_per_epoch
+from .run import interrupt, outcome, resume, run_folder
+from .run.config import config
+from .tasks import Task, with_validation
+from .views import report
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -34,7 +36,7 @@ class Finished(NamedTuple):
     `began_after` is the number of epochs that an earlier process had done.
     """
 
-    reached: loop.Reached
+    reached: Reached
     signal: signal.Signals | None = None
     diverged: str | None = None
     began_after: int = 0
@@ -74,29 +76,29 @@ def _run(options: Options) -> Ended:
     data = datasets.load(options.data)
     held = None
     if options.validation:
-        data, held = datasets.split(data, options.validation, options.seed, stratified=not _regresses(options, data))
-    task = _task(options, data)
+        data, held = datasets.split(data, options.validation, options.seed, stratified=not regresses(options, data))
+    task = task_for(options, data)
     if held is not None:
-        task = with_validation(task, _task(options, held))
+        task = with_validation(task, task_for(options, held))
     plan = plan_for(options, task)
-    learner = loop.start(task, plan, _dtype(options))
+    learner = first_learner(task, plan, dtype_for(options))
     opening = report.opening(data, task, options.model, learner.params, held)
-    config = _config(options, plan, data, task, learner)
+    configuration = config(options, plan, data, task, learner)
     if begun is not None:
-        resume.check(options.out, begun, config, options.allow_changed_data)
+        resume.check(options.out, begun, configuration, options.allow_changed_data)
     with run_folder.locked(options.out):
         if begun is None:
-            run_folder.begin(options.out, config)
+            run_folder.begin(options.out, configuration)
         else:
             # So that a folder that is read-only shows now, and data that were allowed once are those of the run.
             with run_folder.writable(options.out):
-                run_folder.write_json(options.out, run_folder.CONFIG, config)
+                run_folder.write_json(options.out, run_folder.CONFIG, configuration)
         print(opening, flush=True)
         return _run_in_folder(options, task, plan, learner, began)
 
 
-def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner, began: float) -> Ended:
-    from . import results
+def _run_in_folder(options: Options, task: Task, plan: Plan, learner: Learner, began: float) -> Ended:
+    from .run import results
 
     worst = None
     if not options.skip_proof:
@@ -132,7 +134,7 @@ def _run_in_folder(options: Options, task: Task, plan: loop.Plan, learner: loop.
     return Ended(DONE, told)
 
 
-def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner) -> tuple[tuple[str, float], bool]:
+def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
     """The worst deviation and what it is of, and whether the gradients are proved; all is told."""
     before = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
     if before and before.get("passed"):
@@ -146,81 +148,23 @@ def _prove(options: Options, task: Task, plan: loop.Plan, learner: loop.Learner)
     return proved.worst(), not proved.failures()
 
 
-def _regresses(options: Options, data: datasets.Dataset) -> bool:
-    return options.task == "regression" or (options.task is None and data.fractional)
-
-
-def _task(options: Options, data: datasets.Dataset) -> Task:
-    named = TASKS.get(options.model)
-    regresses = _regresses(options, data)
-    if options.task and named is forecast:
-        raise UserError(f"--task {options.task} is not one for two-layer, which forecasts")
-    if options.protocol is not None:
-        protocols.numbers(options.protocol, options.model)
-        if regresses:
-            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a regression")
-        named = partial(classification, network=options.model, by_series=True)
-    elif regresses and named not in (None, forecast):
-        named = partial(regression, network=options.model)
-    if named:
-        return with_loss(named(data), options.loss) if options.loss else named(data)
-    proved = not options.skip_proof
-    asked = {"optimizer": options.optimizer, "loss": options.loss, "regresses": regresses}
-    return finetune.task(options.model, data, options.learning_rate, proved, **asked)
-
-
-def plan_for(options: Options, task: Task) -> loop.Plan:
-    """The numbers of the run, with the model's defaults for those that were not given.
-
-    Raises `UserError` for a batch that the training set cannot fill.
-    """
-    examples = len(task.train.x)
-    forecasts = not task.classes and task.target is None
-    epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
-    if options.batch_size is not None and options.batch_size > examples:
-        raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
-    if options.protocol is not None:
-        return protocols.plan(
-            options.protocol,
-            options.model,
-            examples,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            optimizer=options.optimizer,
-            seed=options.seed,
-        )
-    epochs = options.epochs or epochs
-    training = task.start.training if task.start and task.start.goes_on else None
-    rate = training.learning_rate if training else options.learning_rate or 1e-3
-    assert rate is not None
-    return loop.Plan(
-        epochs=epochs,
-        batch_size=min(options.batch_size or size, examples),
-        learning_rate=rate,
-        seed=options.seed,
-        evaluate_every=-(-epochs // 50),
-        optimizer=training.name if training else options.optimizer or "adam",
-        keep=options.keep,
-    )
-
-
-def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -> Finished:
-    from . import checkpoints, tensorboard
-    from .progress import progress
+def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished:
+    from .run import checkpoints
+    from .views import tensorboard
+    from .views.progress import progress
 
     folder = options.out / run_folder.CHECKPOINTS
     with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
-        reached = (kept.restore(start) if options.resume else None) or loop.Reached(start, ())
+        reached = (kept.restore(start) if options.resume else None) or Reached(start, ())
         began_after = len(reached.rows)
         if options.resume:
             print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
-        def from_epoch(most: int) -> loop.Reached:
-            start = loop.start(task, plan, _dtype(options))
-            return kept.restore(start, most) or loop.Reached(start, ())
+        def from_epoch(most: int) -> Reached:
+            start = first_learner(task, plan, dtype_for(options))
+            return kept.restore(start, most) or Reached(start, ())
 
-        steps, score, events = loop.steps_per_epoch(task, plan), task.score_name, None
+        steps, score, events = steps_per_epoch(task, plan), task.score_name, None
         if options.tensorboard:
             events = options.out / run_folder.TENSORBOARD
         with (
@@ -238,38 +182,9 @@ def _train(options: Options, task: Task, plan: loop.Plan, start: loop.Learner) -
                     kept.offer(reached)
             except loop.Diverged as bad:
                 found = diverged.find(task, plan, bad, from_epoch)
-                return Finished(loop.Reached(found.learner, rows), diverged=found.words, began_after=began_after)
+                return Finished(Reached(found.learner, rows), diverged=found.words, began_after=began_after)
         kept.save(reached, wait=True)
         return Finished(reached, interrupted(), began_after=began_after)
-
-
-def _dtype(options: Options) -> Any:
-    return jnp.float64 if options.x64 else jnp.float32
-
-
-def _config(
-    options: Options, plan: loop.Plan, data: datasets.Dataset, task: Task, learner: loop.Learner
-) -> dict[str, Any]:
-    mean, deviation = task.scaling
-    return {
-        **resume.identity(options, plan, data, learner),
-        "data": options.data,
-        "model": options.model,
-        **({"start": task.start.words} if task.start else {}),
-        **plan._asdict(),
-        "x64": options.x64,
-        "validation": options.validation,
-        "classes": list(task.classes),
-        "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
-        "series_shape": list(data.x_train.shape[1:]),
-        "unequal_lengths": data.lengths_train is not None,
-        "channel_mean": mean.tolist(),
-        "channel_deviation": deviation.tolist(),
-        **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
-        "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
-        "platform": next(iter(jnp.zeros(()).devices())).platform,
-        "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},
-    }
 
 
 def _device(kind: str | None) -> Any:
@@ -290,7 +205,7 @@ def _check_extras(options: Options) -> None:
         raise UserError(EXTRA) from None
     del matplotlib, orbax, tqdm
     if options.tensorboard:
-        from . import tensorboard
+        from .views import tensorboard
 
         tensorboard.check()
 

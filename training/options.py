@@ -9,64 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .datasets import BUILT_IN
+from .data.datasets import BUILT_IN
+from .help import DESCRIPTION, EPILOG
 from .losses import LOSSES
-from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
 from .pretrained import is_file
 from .protocols import PROTOCOLS
 from .tasks import TASKS
-
-DESCRIPTION = """\
-Train a 1-D convolutional network on a set of series, after proving its gradients.
-
-Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
-a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
-
-NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items() if not kind.sequence)
-
-EPILOG = f"""\
-examples:
-  python -m training.fit
-  python -m training.fit --model two-layer
-  python -m training.fit --data series.csv --epochs 100 --out runs/first
-  python -m training.fit --data Trace_TRAIN.tsv
-  python -m training.fit --data Covid3Month --model resnet --epochs 100
-  python -m training.fit --seed 1 --overwrite --skip-proof
-  python -m training.fit --model some.keras --data series.csv --epochs 20
-  python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
-
-data files:
-  .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
-               set of X_TRAIN.tsv where it lies beside it.
-  .npz         x_train (n, length) or (n, length, channels), y_train (n,); x_test and y_test, or neither.
-  .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
-  .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
-  NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
-  Labels are text or whole numbers, classes; numbers with fractions are the targets of a regression, and so are all
-  numbers with --task regression. They are standardized by the training set.
-  Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
-  by the training set.
-
-models:
-  {NETWORK_WORDS}
-  two-layer      forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel
-                 size 12, stride 12. Labels are not used; all others tell classes apart.
-  FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
-                 and constraints and, where it was compiled, its optimizer with that one's state and its loss;
-                 --optimizer and --loss take their places. It reads series of the data's length and channels,
-                 standardized, and its output is a number for each class, one number for a regression, or 16
-                 numbers (1, 16), a forecast.
-
-the run folder:
-  report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
-  results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
-  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side.
-  Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
-  --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
-
-exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, or a folder
-that cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""
 
 
 class Every(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .errors import UserError
-from .loop import Plan
+from .plan import Plan
 
 
 class Numbers(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from jconv import Model
 
 from . import losses, unequal
-from .datasets import Dataset, check_classes, standardize, z_normalized
+from .data.datasets import Dataset, check_classes, standardize, z_normalized
 from .errors import UserError
 from .networks import NETWORKS, two_layer
 from .pretrained import Pretrained

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .errors import tell
+from ..errors import tell
 
 # What the shell says of a process that the signal ended.
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

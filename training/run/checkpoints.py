@@ -28,10 +28,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ..errors import UserError, tell
+from ..learner import Learner, Reached, Row
+from ..options import Every
 from . import fingerprint
-from .errors import UserError, tell
-from .loop import Learner, Reached, Row
-from .options import Every
 
 LAST = 2
 # A checkpoint is put off where they would take more than this share of the time.

@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from . import html_page, report, run_folder
-from .tasks import Task
+from ..run import run_folder
+from ..tasks import Task
+from . import html_page, report
 
 CAPTIONS = {
     run_folder.CURVES: ("Curves", "Loss and score after each epoch."),

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from . import embeddings, loop, page_of_run, pictures, pictures_of_series, pretrained, report, run_folder
-from .tasks import Examples, Task
+from .. import loop, pretrained
+from ..learner import Learner, Reached, best_or_last
+from ..tasks import Examples, Task
+from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
+from . import run_folder
 
 
-def save(folder: Path, task: Task, reached: loop.Reached) -> dict[str, report.Result]:
+def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
     """Write all that training left, and return the loss and score of each part of the data."""
-    learner, rows = loop.kept(reached.learner), reached.rows
+    learner, rows = best_or_last(reached.learner), reached.rows
     params, state, slots, _ = learner
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
@@ -57,6 +60,6 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
 
-def _evaluate(task: Task, learner: loop.Learner, examples: Examples) -> report.Result:
+def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
     output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
     return report.Result(float(loss), float(score), np.asarray(output))

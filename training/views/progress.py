@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from tqdm import tqdm
 
-from .loop import Row
+from ..learner import Row
 
 LINES = 10
 

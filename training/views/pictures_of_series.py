@@ -13,9 +13,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..tasks import Examples, Task
 from . import embeddings as vectors
 from .pictures import FAINT, TEST, TRAIN, png, short
-from .tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .datasets import Dataset
-from .proof import THRESHOLD, Proof
-from .tasks import Task
+from ..data.datasets import Dataset
+from ..proof import THRESHOLD, Proof
+from ..tasks import Task
 
 Tree = dict[str, dict[str, Any]]
 

@@ -23,8 +23,8 @@ try:
 except ImportError:  # on Windows
     fcntl = None
 
-from .errors import UserError
-from .loop import Row
+from ..errors import UserError
+from ..learner import Row
 
 CONFIG = "config.json"
 GRADIENTS = "gradients.json"

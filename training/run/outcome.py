@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .loop import Row
-from .report import Result
+from ..learner import Row
+from ..tasks import Task
+from ..views.report import Result
 from .run_folder import PARTS
-from .tasks import Task
 
 DONE, STOPPED, DIVERGED, NOT_PROVED = "done", "interrupted", "diverged", "not proved"
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import UserError
 from . import archives
-from .errors import UserError
 
 Array = np.ndarray[Any, Any]
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .tasks import Examples, Task
+from ..tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]

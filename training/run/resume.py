@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 
+from ..data.datasets import Dataset
+from ..errors import UserError, tell
+from ..learner import Learner
+from ..options import FREE, Options
+from ..plan import Plan
 from . import fingerprint, run_folder
-from .datasets import Dataset
-from .errors import UserError, tell
-from .loop import Learner, Plan
-from .options import FREE, Options
 
 
 def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from matplotlib.ticker import MaxNLocator
 
 from jconv.layers import Dense, GlobalAveragePooling1D
 
-from . import unequal
-from .loop import Row
-from .tasks import HORIZON, WINDOW, Examples, Task
+from .. import unequal
+from ..learner import Row
+from ..tasks import HORIZON, WINDOW, Examples, Task
 
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import UserError
 from . import archives, cbf
-from .errors import UserError
 from .readers import Part, read
 
 Array = np.ndarray[Any, Any]

@@ -1,0 +1,67 @@
+"""The numbers of a run, and what follows from them alone: the order of the examples, the keys, the learning rate.
+
+The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from .tasks import Task
+
+
+class Plan(NamedTuple):
+    """The numbers of a run.
+
+    `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
+    evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
+    "last" or "best", the params of the epoch of the lowest mean training loss. `schedule` is "cosine", half of one to
+    zero, or "plateau": the learning rate is halved after 50 epochs without a lower mean loss, to a tenth at least.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    evaluate_every: int
+    optimizer: str = "adam"
+    keep: str = "last"
+    schedule: str = "cosine"
+
+
+def keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
+    """The key of the initial params and that of the order of examples."""
+    key = jax.random.key(plan.seed)
+    return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+
+
+def epoch_key(plan: Plan, epoch: int) -> jax.Array:
+    """The key of an epoch, which counts from 0."""
+    return jax.random.fold_in(keys(plan)[1], epoch)
+
+
+def steps_per_epoch(task: Task, plan: Plan) -> int:
+    """Full batches in the training set."""
+    return len(task.train.x) // plan.batch_size
+
+
+def batches(task: Task, plan: Plan, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The indices of the examples of each step of an epoch (steps, batch), and the steps' keys (steps,)."""
+    steps = steps_per_epoch(task, plan)
+    order = jax.random.permutation(key, len(task.train.x))[: steps * plan.batch_size].reshape(steps, -1)
+    # What layers such as dropout draw in each step is of another key than the order.
+    return order, jax.random.split(jax.random.fold_in(key, 0), steps)
+
+
+def schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
+    """The learning rate over the count of steps: the plan's, or the one of the task's file."""
+    training = task.start.training if task.start and task.start.goes_on else None
+    if training is not None and training.schedule is not None:
+        own, done = training.schedule, training.steps
+        return lambda count: own(done + count)
+    return optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps_per_epoch(task, plan))

@@ -1,0 +1,42 @@
+"""What a run was asked for and on what: `config.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jconv
+
+from ..data import datasets
+from ..learner import Learner
+from ..options import Options
+from ..plan import Plan
+from ..tasks import Task
+from .resume import identity
+
+
+def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, learner: Learner) -> dict[str, Any]:
+    """What `config.json` holds: the options and what their defaults came to, the data, the layers, the versions."""
+    mean, deviation = task.scaling
+    return {
+        **identity(options, plan, data, learner),
+        "data": options.data,
+        "model": options.model,
+        **({"start": task.start.words} if task.start else {}),
+        **plan._asdict(),
+        "x64": options.x64,
+        "validation": options.validation,
+        "classes": list(task.classes),
+        "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
+        "series_shape": list(data.x_train.shape[1:]),
+        "unequal_lengths": data.lengths_train is not None,
+        "channel_mean": mean.tolist(),
+        "channel_deviation": deviation.tolist(),
+        **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
+        "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
+        "platform": next(iter(jnp.zeros(()).devices())).platform,
+        "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},
+    }
