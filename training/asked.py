@@ -38,8 +38,24 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
 def plan_for(options: Options, task: Task) -> Plan:
     """The numbers of the run, with the model's defaults for those that were not given.
 
-    Raises `UserError` for a batch that the training set cannot fill.
+    A default batch is made larger until the devices share it evenly. Raises `UserError` for a batch that the training
+    set cannot fill, and one that was asked for and the devices do not share evenly.
     """
+    plan, many = _plan_of_one(options, task), options.devices
+    shared = -(-plan.batch_size // many) * many
+    if shared == plan.batch_size:
+        return plan
+    if options.batch_size is not None:
+        raise UserError(f"--batch-size {plan.batch_size} is not a multiple of --devices {many}")
+    if options.protocol is not None:
+        words = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of --devices {many}"
+        raise UserError(f"{words}; --batch-size takes its place")
+    if shared > len(task.train.x):
+        raise UserError(f"--devices {many} is more than the {len(task.train.x)} training examples can share")
+    return plan._replace(batch_size=shared)
+
+
+def _plan_of_one(options: Options, task: Task) -> Plan:
     examples = len(task.train.x)
     forecasts = not task.classes and task.target is None
     epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))

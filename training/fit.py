@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import diverged, loop, proof
+from . import devices, diverged, loop, proof
 from .asked import dtype_for, plan_for, regresses, task_for
 from .data import datasets
 from .errors import UserError, tell
@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
     words = redirect_stdout(sys.stderr) if options.json else nullcontext()
+    devices.simulate(options.devices)
     try:
         with words, _device(options.device), jax.enable_x64(options.x64):
             code, told = _run(options)
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Options) -> Ended:
     began = time.perf_counter()
     _check_extras(options)
+    mesh = devices.mesh_for(options.devices, kind=options.device)
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
@@ -81,7 +83,7 @@ def _run(options: Options) -> Ended:
     if held is not None:
         task = with_validation(task, task_for(options, held))
     plan = plan_for(options, task)
-    learner = first_learner(task, plan, dtype_for(options))
+    learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
@@ -94,6 +96,8 @@ def _run(options: Options) -> Ended:
             with run_folder.writable(options.out):
                 run_folder.write_json(options.out, run_folder.CONFIG, configuration)
         print(opening, flush=True)
+        if mesh is not None:
+            print(f"devices    {devices.words(mesh)}, {plan.batch_size} examples a batch", flush=True)
         return _run_in_folder(options, task, plan, learner, began)
 
 
@@ -153,7 +157,7 @@ def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished
     from .views import tensorboard
     from .views.progress import progress
 
-    folder = options.out / run_folder.CHECKPOINTS
+    folder, mesh = options.out / run_folder.CHECKPOINTS, devices.mesh_of(start)
     with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
         reached = (kept.restore(start) if options.resume else None) or Reached(start, ())
         began_after = len(reached.rows)
@@ -161,8 +165,8 @@ def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished
             print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
         def from_epoch(most: int) -> Reached:
-            start = first_learner(task, plan, dtype_for(options))
-            return kept.restore(start, most) or Reached(start, ())
+            first = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
+            return kept.restore(first, most) or Reached(first, ())
 
         steps, score, events = steps_per_epoch(task, plan), task.score_name, None
         if options.tensorboard:

@@ -33,6 +33,7 @@ FREE = (
     "allow_changed_data",
     "checkpoint_every",
     "device",
+    "devices",
     "skip_proof",
     "json",
     "tensorboard",
@@ -60,6 +61,7 @@ class Options(NamedTuple):
     allow_changed_data: bool
     checkpoint_every: Every
     device: str | None
+    devices: int
     x64: bool
     skip_proof: bool
     json: bool
@@ -136,6 +138,13 @@ def _parser() -> argparse.ArgumentParser:
         help="epochs, or seconds as in 60s; default 10s",
     )
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add(
+        "--devices",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="each batch over so many, a CPU counts as N; default 1",
+    )
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")

@@ -28,6 +28,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from .. import devices
 from ..errors import UserError, tell
 from ..learner import Learner, Reached, Row
 from ..options import Every
@@ -136,7 +137,7 @@ class Checkpoints:
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
-        return Reached(jax.tree.map(_placed, learner, start), rows)
+        return Reached(devices.as_lies(learner, start), rows)
 
     def _prune(self) -> None:
         epochs = self.epochs()
@@ -227,10 +228,6 @@ def _named(learner: Learner) -> dict[str, Any]:
         f"{number:04}.{quote(name, safe='')}": array
         for number, (name, (_, array)) in enumerate(zip(names, leaves, strict=True))
     }
-
-
-def _placed(array: Any, like: jax.Array) -> jax.Array:
-    return jax.device_put(array, like.sharding, may_alias=False)
 
 
 def _digest(learner: Learner, text: str) -> str:

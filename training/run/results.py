@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
-from .. import loop, pretrained
+from .. import devices, loop, pretrained
 from ..learner import Learner, Reached, best_or_last
 from ..tasks import Examples, Task
 from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
@@ -17,7 +17,8 @@ from . import run_folder
 def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
     """Write all that training left, and return the loss and score of each part of the data."""
     learner, rows = best_or_last(reached.learner), reached.rows
-    params, state, slots, _ = learner
+    # From here on on one device.
+    params, state, slots, _ = jax.device_get(learner)
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:
@@ -61,5 +62,6 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
 
 
 def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
-    return report.Result(float(loss), float(score), np.asarray(output))
+    evaluate = loop.evaluation(task, devices.mesh_of(learner))
+    output, loss, score = evaluate(learner.params, learner.state, loop.on_device(examples, learner))
+    return report.Result(float(loss), float(score), devices.host(output))
