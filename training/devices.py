@@ -30,7 +30,7 @@ FORCED = "xla_force_host_platform_device_count"
 
 def simulate(count: int) -> None:
     """Let the CPU count as so many devices, where it is not too late and nobody has said otherwise."""
-    if count > 1 and jax.config.read("jax_num_cpu_devices") < 1 and FORCED not in os.environ.get("XLA_FLAGS", ""):
+    if count > 1 and jax.config.values["jax_num_cpu_devices"] < 1 and FORCED not in os.environ.get("XLA_FLAGS", ""):
         # Once JAX has begun there are as many as there are, and that they are too few is said where they are counted.
         with suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)
