@@ -9,7 +9,7 @@ import pytest
 import waves
 
 from tests.test_partitioned import moved
-from tests.test_training_resume import _stop
+from tests.test_training_resume import stop
 from training import devices, fit, loop
 from training.asked import plan_for
 from training.learner import Reached, first_learner
@@ -55,7 +55,8 @@ def test_gradients_and_statistics_are_all_that_moves(task):
     """Params and so gradients: 8 * 1 * 6 + 6 of the convolution, 6 + 6 of the normalization, 6 * 2 + 2 of the head."""
     learner = _start(task, 8)
     mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
-    program = loop.epoch_function(task, PLAN, mesh).lower(learner, epoch_key(PLAN, 0), examples).compile()
+    one_epoch: Any = loop.epoch_function(task, PLAN, mesh)
+    program = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
     # Of the normalization the mean, the mean of squares or their gradients: four times 6 at most; and loss and score.
     params = 8 * 6 + 6 + 6 + 6 + 6 * 2 + 2
     assert set(moved(program.as_text())) == {"all-reduce"}
@@ -77,7 +78,7 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
     # All 12 windows, which are fewer than the default of 32.
     assert "devices    2 of cpu, 12 examples a batch" in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        _stop(patch, signal.SIGTERM, 2)
+        stop(patch, signal.SIGTERM, 2)
         for run in ("two", "one"):
             assert fit.main([*RUN, "--out", run, "--devices", "2"]) == 143
     assert fit.main([*RUN, "--out", "two", "--devices", "2", "--resume"]) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from .. import devices, loop, pretrained
+from .. import devices, loop, pretrained, processes
 from ..learner import Learner, Reached, best_or_last
 from ..tasks import Examples, Task
 from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
@@ -28,6 +28,8 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
+    if not processes.leads():
+        return results
     # The pictures show the test set where there is one.
     part, examples = list(parts.items())[-1]
     output = results[part].output
@@ -57,6 +59,8 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
 
 def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     """Write the numbers, and the page that shows all that the folder has."""
+    if not processes.leads():
+        return
     run_folder.write_json(folder, run_folder.RESULTS, outcome)
     run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
