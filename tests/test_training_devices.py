@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +95,16 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
 
 MISTAKES = {
     ("--devices", "5", "--batch-size", "8"): "--batch-size 8 is not a multiple of --devices 5",
+    (
+        "--devices",
+        "6",
+        "--shard-length",
+        "2",
+        "--batch-size",
+        "8",
+    ): "--batch-size 8 is not a multiple of --devices 6, of which 2 share a series",
+    ("--devices", "5", "--shard-length", "2"): "--devices 5 is not a multiple of --shard-length 2",
+    ("--shard-length", "8"): "--shard-length 8 does not divide the 100 samples of a series",
     ("--devices", "9"): "--devices 9: JAX finds 8 here, and 9 are needed",
     ("--devices", "8"): "--devices 8 is more than the 12 training examples can share",
     ("--devices", "5", "--model", "fcn", "--protocol", "dl4tsc"): "--protocol dl4tsc has a batch of 1, no multiple of "

@@ -103,8 +103,9 @@ def settled(tree: Any, mesh: Mesh | None) -> Any:
 
 
 def words(mesh: Mesh) -> str:
-    """How many devices of which kind."""
-    return f"{mesh.size} of {mesh.devices.flat[0].device_kind}"
+    """How many devices of which kind, and how they share."""
+    apart = f", {size(mesh, LENGTH)} to a series" if size(mesh, LENGTH) > 1 else ""
+    return f"{mesh.size} of {mesh.devices.flat[0].device_kind}{apart}"
 
 
 def size(mesh: Mesh | None, axis: str = BATCH) -> int:

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Options, others: processes.Others) -> Ended:
     began = time.perf_counter()
     _check_extras(options)
-    mesh = devices.mesh_for(options.devices, kind=options.device)
+    mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)

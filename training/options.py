@@ -34,6 +34,7 @@ FREE = (
     "checkpoint_every",
     "device",
     "devices",
+    "shard_length",
     "processes",
     "process_id",
     "coordinator",
@@ -65,6 +66,7 @@ class Options(NamedTuple):
     checkpoint_every: Every
     device: str | None
     devices: int
+    shard_length: int
     processes: int | None
     process_id: int | None
     coordinator: str | None
@@ -87,7 +89,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         model = values["model"] if values["model"] in TASKS else Path(values["model"]).stem
         values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
     if values["devices"] is None:
-        values["devices"] = values["processes"] or 1
+        values["devices"] = max(values["processes"] or 1, values["shard_length"])
     return Options(**values)
 
 
@@ -147,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
     add("--devices", type=_whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
+    add(
+        "--shard-length",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="N of the devices share each series, a piece of its length each; default 1",
+    )
     add("--processes", type=_whole(1), metavar="N", help="one run by N processes, by default with a device each")
     add("--process-id", type=_whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
     add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")

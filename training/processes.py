@@ -109,6 +109,8 @@ def _meet(options: Options) -> None:
             initialization_timeout=COMING,
             shutdown_timeout_seconds=GOING,
         )
+        # Now, while all are here: what connects them gives up after 30 seconds, once connected it waits.
+        multihost_utils.sync_global_devices("joined")
     except (ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0][:200]
         raise UserError(f"--processes {options.processes}: they do not meet: {why}") from None

@@ -59,11 +59,13 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
     if old:
         words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
         tell(words)
-    before = begun.get("devices", 1)
-    if before != config["devices"]:
-        tell(
-            f"{folder} was begun with --devices {before}; with --devices {config['devices']} the last digits may differ"
-        )
+    then, now = (_devices(*side.get("devices", (1, 1))) for side in (begun, config))
+    if then != now:
+        tell(f"{folder} was begun with {then}; with {now} the last digits may differ")
+
+
+def _devices(count: int, shard_length: int) -> str:
+    return f"--devices {count}" + (f" --shard-length {shard_length}" if shard_length > 1 else "")
 
 
 def _said(name: str, value: Any) -> str:
