@@ -59,7 +59,7 @@ def test_the_curves_and_params_are_those_of_one_device(count, over_length, task,
 
 
 def test_halos_are_all_that_moves_besides_sums(task):
-    """Of 9 taps four samples each way, forward and in each gradient; pools, upsampling and skips move nothing."""
+    """Of 9 taps four samples each way, of what each face reads; pools, upsampling and skips move nothing."""
     learner = _start(task, 4, 4)
     mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
     assert examples.x.sharding.shard_shape(examples.x.shape) == (2, LENGTH // 4, 1)
@@ -67,9 +67,9 @@ def test_halos_are_all_that_moves_besides_sums(task):
     text = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile().as_text()
     # The channels that each convolution reads and makes, level by level down and up again.
     pairs = [(1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 4), (4, 4), (4, 2), (2, 2)]
-    forward = sum(read for read, _ in pairs)
+    forward = kernels = sum(read for read, _ in pairs)
     # The first layer's input has no gradient.
-    backward = sum(made for _, made in pairs[1:])
+    inputs = sum(made for _, made in pairs[1:])
     elements = moved(text)
     assert set(elements) == {"collective-permute", "all-reduce"}
-    assert elements["collective-permute"] == 2 * 2 * 4 * (forward + backward)
+    assert elements["collective-permute"] == 2 * 2 * 4 * (forward + kernels + inputs)
