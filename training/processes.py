@@ -112,8 +112,9 @@ def _meet(options: Options) -> None:
         # Now, while all are here: what connects them gives up after 30 seconds, once connected it waits.
         multihost_utils.sync_global_devices("joined")
     except (ValueError, RuntimeError) as error:
-        why = str(error).splitlines()[0][:200]
-        raise UserError(f"--processes {options.processes}: they do not meet: {why}") from None
+        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        needs = "" if options.coordinator else "; --process-id and --coordinator are needed where JAX knows no cluster"
+        raise UserError(f"--processes {options.processes}: they do not meet: {why}{needs}") from None
 
 
 def _for_this_one(options: Options, own: ExitStack) -> Options:
