@@ -196,10 +196,10 @@ def test_an_unknown_model_is_told_the_known_ones(capsys):
 
 
 def test_no_gpu(capsys, monkeypatch):
-    def none(kind):
+    def none(backend):
         raise RuntimeError("Unknown backend")
 
-    monkeypatch.setattr(fit.jax, "devices", none)
+    monkeypatch.setattr(fit.jax, "local_devices", none)
     assert fit.main(["--device", "gpu"]) == 2
     assert capsys.readouterr().err == "fit: --device gpu: JAX finds no gpu here\n"
 

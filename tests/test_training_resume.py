@@ -40,7 +40,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert fit.main([*RUN, "--out", "whole"]) == 0
-        _stop(patch, signal.SIGTERM, 3)
+        stop(patch, signal.SIGTERM, 3)
         assert fit.main([*RUN, "--out", "stopped"]) == 143
     return folder
 
@@ -53,7 +53,7 @@ def here(made, tmp_path, monkeypatch):
     return tmp_path / "here"
 
 
-def _stop(patch, number, epoch):
+def stop(patch, number, epoch):
     """Let a signal come at the end of an epoch."""
     train = loop.train
 
@@ -94,7 +94,7 @@ def test_a_stopped_run_has_saved_and_goes_on_to_the_same_bits(here, capsys):
 
 def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        _stop(patch, signal.SIGINT, 2)
+        stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
     told = capsys.readouterr()
     assert "fit: interrupted after epoch 2 of 6; what there is was saved, and --resume goes on" in told.out

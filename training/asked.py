@@ -56,8 +56,29 @@ def held_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset
 def plan_for(options: Options, task: Task) -> Plan:
     """The numbers of the run, with the model's defaults for those that were not given.
 
-    Raises `UserError` for a batch that the training set cannot fill.
+    A default batch is made larger until the devices share it evenly. Raises `UserError` for a batch that the training
+    set cannot fill, for one that was asked for and the devices do not share evenly, and for such a length.
     """
+    plan, many = _plan_of_one(options, task), options.devices // options.shard_length
+    length = task.train.x.shape[1]
+    if length % options.shard_length:
+        raise UserError(f"--shard-length {options.shard_length} does not divide the {length} samples of a series")
+    shared = -(-plan.batch_size // many) * many
+    if shared == plan.batch_size:
+        return plan
+    apart = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
+    asked = f"--devices {options.devices}{apart}"
+    if options.batch_size is not None:
+        raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {asked}")
+    if options.protocol is not None:
+        words = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of {asked}"
+        raise UserError(f"{words}; --batch-size takes its place")
+    if shared > len(task.train.x):
+        raise UserError(f"{asked} is more than the {len(task.train.x)} training examples can share")
+    return plan._replace(batch_size=shared)
+
+
+def _plan_of_one(options: Options, task: Task) -> Plan:
     examples = len(task.train.x)
     epochs, size = (60, 32) if task.kind == "forecast" else (400, min(max(4, examples // 10), 16))
     if options.batch_size is not None and options.batch_size > examples:

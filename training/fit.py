@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 
-from . import diverged, folds, loop, proof
+from . import devices, diverged, folds, loop, processes, proof
 from .asked import dtype_for, held_out, plan_for, task_for
 from .data import datasets
 from .errors import UserError, tell
@@ -46,24 +47,31 @@ class Finished(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
-    words = redirect_stdout(sys.stderr) if options.json else nullcontext()
+    devices.simulate(options.devices // (options.processes or 1))
     try:
-        with words, _device(options.device), jax.enable_x64(options.x64):
-            code, told = folds.run(options, _run) if options.folds else _run(options)
+        with (
+            processes.joined(options) as others,
+            redirect_stdout(sys.stderr) if options.json else nullcontext(),
+            _device(options.device),
+            jax.enable_x64(options.x64),
+        ):
+            run = partial(_run, others=others)
+            code, told = folds.run(others.options, run) if options.folds else run(others.options)
     except UserError as error:
         tell(str(error))
         return MISTAKE
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
-    if options.json:
+    if options.json and processes.leads():
         print(run_folder.as_json(told), end="", flush=True)
     return code
 
 
-def _run(options: Options) -> Ended:
+def _run(options: Options, others: processes.Others) -> Ended:
     began = time.perf_counter()
     _check_extras(options)
+    mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
@@ -72,7 +80,7 @@ def _run(options: Options) -> Ended:
     if held is not None:
         task = with_validation(task, task_for(options, held))
     plan = plan_for(options, task)
-    learner = first_learner(task, plan, dtype_for(options))
+    learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
@@ -85,10 +93,14 @@ def _run(options: Options) -> Ended:
             with run_folder.writable(options.out):
                 run_folder.write_json(options.out, run_folder.CONFIG, configuration)
         print(opening, flush=True)
-        return _run_in_folder(options, task, plan, learner, began)
+        if mesh is not None:
+            print(f"devices    {devices.words(mesh)}, {plan.batch_size} examples a batch", flush=True)
+        return _run_in_folder(options, others, task, plan, learner, began)
 
 
-def _run_in_folder(options: Options, task: Task, plan: Plan, learner: Learner, began: float) -> Ended:
+def _run_in_folder(
+    options: Options, others: processes.Others, task: Task, plan: Plan, learner: Learner, began: float
+) -> Ended:
     from .run import results
 
     worst = None
@@ -97,6 +109,7 @@ def _run_in_folder(options: Options, task: Task, plan: Plan, learner: Learner, b
         if not proved:
             told = outcome.outcome(options.out, outcome.NOT_PROVED, task, (), {}, worst, {}, 0)
             return Ended(FAILED, told)
+    others.begin()
     after_proof = time.perf_counter()
     finished = _train(options, task, plan, learner)
     after_training = time.perf_counter()
@@ -144,16 +157,17 @@ def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished
     from .views import tensorboard
     from .views.progress import progress
 
-    folder = options.out / run_folder.CHECKPOINTS
+    folder, mesh = options.out / run_folder.CHECKPOINTS, devices.mesh_of(start)
     with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
-        reached = (kept.restore(start) if options.resume else None) or Reached(start, ())
+        restored = processes.shared(kept.restore(start), start) if options.resume else None
+        reached = restored or Reached(start, ())
         began_after = len(reached.rows)
         if options.resume:
             print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
         def from_epoch(most: int) -> Reached:
-            start = first_learner(task, plan, dtype_for(options))
-            return kept.restore(start, most) or Reached(start, ())
+            first = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
+            return processes.shared(kept.restore(first, most), first) or Reached(first, ())
 
         steps, score, events = steps_per_epoch(task, plan), task.score_name, None
         if options.tensorboard:
@@ -162,27 +176,28 @@ def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished
             tensorboard.opened(events, score, began_after) as log,
             progress(plan.epochs, steps, score, began_after) as show,
         ):
-            rows = reached.rows
+            rows, stop = reached.rows, None
             try:
                 for after in loop.train(task, plan, reached):
                     reached, rows = after, after.rows
                     show(rows[-1])
                     log(rows[-1])
-                    if interrupted():
+                    stop = processes.heard(interrupted())
+                    if stop:
                         break
                     kept.offer(reached)
             except loop.Diverged as bad:
                 found = diverged.find(task, plan, bad, from_epoch)
                 return Finished(Reached(found.learner, rows), diverged=found.words, began_after=began_after)
         kept.save(reached, wait=True)
-        return Finished(reached, interrupted(), began_after=began_after)
+        return Finished(reached, signal.Signals(stop) if stop else None, began_after=began_after)
 
 
 def _device(kind: str | None) -> Any:
     if kind is None:
         return nullcontext()
     try:
-        return jax.default_device(jax.devices(kind)[0])
+        return jax.default_device(jax.local_devices(backend=kind)[0])
     except RuntimeError:
         raise UserError(f"--device {kind}: JAX finds no {kind} here") from None
 

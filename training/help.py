@@ -23,6 +23,8 @@ examples:
   python -m training.fit --task denoise --noise 0.5
   python -m training.fit --folds 5 --augment jitter=0.03,warp=0.2
   python -m training.fit --seed 1 --overwrite --skip-proof
+  python -m training.fit --devices 4 --batch-size 32
+  python -m training.fit --processes 2 --process-id 0 --coordinator 10.0.0.1:4321
   python -m training.fit --model some.keras --data series.csv --epochs 20
   python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
 

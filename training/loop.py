@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
-from . import unequal
+from . import devices, unequal
 from .learner import Best, Learner, Reached, Row, Tree, best_or_last, optimizer_for, rate_of
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
 from .tasks import Examples, Task
@@ -45,9 +46,10 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
     Raises `Diverged` in place of an epoch in which something is not finite or the loss explodes.
     """
     learner, rows = reached
+    mesh = devices.mesh_of(learner)
     train = on_device(task.train, learner)
     others = [on_device(part, learner) if part else None for part in (task.test, task.validation)]
-    one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
+    one_epoch, evaluate = epoch_function(task, plan, mesh), evaluation(task, mesh)
     rate, steps = schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
         learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), train)
@@ -61,24 +63,30 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
         yield Reached(learner, rows)
 
 
-def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, Any]]:
+def epoch_function(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[..., tuple[Learner, Any, Any]]:
     """`(learner, key, examples) -> (learner, (loss, score), (losses, finite))`, compiled: a pass over them in batches.
 
     Loss and score are means over the steps, losses that of each step (steps,), and finite
     says whether the params and the state of the learner are. Examples left over after the last full batch sit this
-    epoch out; the next one draws another order.
+    epoch out; the next one draws another order. On a mesh each batch is cut over it.
     """
     step = step_function(task, plan)
 
     @partial(jax.jit, donate_argnums=0)
     def one_epoch(learner: Learner, key: jax.Array, examples: Examples) -> Any:
         order = batches(task, plan, key)
-        learner, values = jax.lax.scan(lambda c, i: step(c, (examples.at(i[0]), i[1])), learner, order)
+
+        def one_step(learner: Learner, drawn: tuple[jax.Array, jax.Array]) -> Any:
+            index, key = drawn
+            return step(learner, (devices.shares(examples.at(index), mesh), key))
+
+        learner, values = jax.lax.scan(one_step, learner, order)
         loss, score = jax.tree.map(jnp.mean, values)
         if learner.best is not None:
             now = Best(loss, *learner[:3])
             lower = loss < learner.best.loss
             learner = learner._replace(best=jax.tree.map(partial(jnp.where, lower), now, learner.best))
+        learner = devices.settled(learner, mesh)
         return learner, (loss, score), (values[0], _is_finite((learner.params, learner.state)))
 
     return one_epoch
@@ -102,18 +110,24 @@ def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[
     return step
 
 
-def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+def evaluation(task: Task, mesh: Mesh | None = None) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """`(params, state, examples) -> (output, loss, score)`, compiled, with batch normalization's moving averages.
 
-    It takes 256 examples at a time, so that memory does not grow with their number.
+    It takes at most 256 examples a device at a time, so that memory does not grow with their number.
     """
 
     @jax.jit
     def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
-        def one(series: Any) -> jax.Array:
-            return unequal.outputs(task.model, params, state, *jax.tree.map(lambda part: part[None], series))[0]
+        def some(index: jax.Array) -> jax.Array:
+            x, _, lengths = devices.shares(examples.at(index), mesh)
+            return unequal.outputs(task.model, params, state, x, lengths)
 
-        output = jax.lax.map(one, (examples.x, examples.lengths), batch_size=256)
+        count, many = len(examples.x), devices.size(mesh)
+        turns = -(-count // (256 * many))
+        # As many in each turn, and on each device; what is computed twice for that is left out again.
+        rows = jnp.arange(turns * many * -(-count // (turns * many))) % count
+        output = jax.lax.map(some, rows.reshape(turns, -1))
+        output = output.reshape(-1, *output.shape[2:])[:count]
         loss, score = (task.measured(measure, output, examples) for measure in (task.loss, task.score))
         return output, loss, score
 
@@ -121,11 +135,12 @@ def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Arra
 
 
 def on_device(examples: Examples, learner: Learner) -> Examples:
-    """Examples as JAX arrays, inputs of the params' type and so targets where they are not class numbers."""
+    """Examples as JAX arrays where the learner lies, of its params' type, and so targets that are no class numbers."""
     dtype = jax.tree.leaves(learner.params)[0].dtype
     x, y, lengths = examples
-    own = None if lengths is None else jnp.asarray(lengths, jnp.int32)
-    return Examples(jnp.asarray(x, dtype), jnp.asarray(y, dtype if y.dtype.kind == "f" else jnp.int32), own)
+    own = None if lengths is None else np.asarray(lengths, np.int32)
+    typed = Examples(np.asarray(x, dtype), np.asarray(y, dtype if y.dtype.kind == "f" else np.int32), own)
+    return devices.recordings(typed, devices.mesh_of(learner))
 
 
 def _check(rows: tuple[Row, ...], losses: Any, finite: bool) -> None:

@@ -36,6 +36,11 @@ FREE = (
     "allow_changed_data",
     "checkpoint_every",
     "device",
+    "devices",
+    "shard_length",
+    "processes",
+    "process_id",
+    "coordinator",
     "skip_proof",
     "json",
     "tensorboard",
@@ -70,6 +75,11 @@ class Options(NamedTuple):
     allow_changed_data: bool
     checkpoint_every: Every
     device: str | None
+    devices: int
+    shard_length: int
+    processes: int | None
+    process_id: int | None
+    coordinator: str | None
     x64: bool
     skip_proof: bool
     json: bool
@@ -90,6 +100,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
     if values["out"] is None:
         model = values["model"] if values["model"] in NETWORKS else Path(values["model"]).stem
         values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
+    if values["devices"] is None:
+        values["devices"] = max(values["processes"] or 1, values["shard_length"])
     return Options(**values)
 
 
@@ -197,6 +209,17 @@ def _parser() -> argparse.ArgumentParser:
         help="epochs, or seconds as in 60s; default 10s",
     )
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--devices", type=_whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
+    add(
+        "--shard-length",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="N of the devices share each series, a piece of its length each; default 1",
+    )
+    add("--processes", type=_whole(1), metavar="N", help="one run by N processes, by default with a device each")
+    add("--process-id", type=_whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")

@@ -28,6 +28,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from .. import devices, processes
 from ..errors import UserError, tell
 from ..learner import Learner, Reached, Row
 from ..options import Every
@@ -61,6 +62,8 @@ class Checkpoints:
 
     def save(self, reached: Reached, wait: bool = False) -> None:
         """Write a checkpoint, and `wait` until it is there. What goes wrong is told in one line: training goes on."""
+        if not processes.leads():
+            return
         began = time.monotonic()
         self._epoch, self._time = len(reached.rows), began
         with self._failures():
@@ -136,7 +139,7 @@ class Checkpoints:
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
-        return Reached(jax.tree.map(_placed, learner, start), rows)
+        return Reached(devices.as_lies(learner, start), rows)
 
     def _prune(self) -> None:
         epochs = self.epochs()
@@ -216,7 +219,17 @@ def _quiet() -> Iterator[None]:
 
 
 def _checkpointer() -> ocp.AsyncCheckpointer:
-    return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+    if jax.process_count() == 1:
+        return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
+    # Of several processes one alone writes and reads.
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(index, active_processes={index}, barrier_sync_key_prefix=f"fit{index}")
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
+        learner=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        run=ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+    )
+    return ocp.AsyncCheckpointer(handler, multiprocessing_options=alone)
 
 
 def _named(learner: Learner) -> dict[str, Any]:
@@ -227,10 +240,6 @@ def _named(learner: Learner) -> dict[str, Any]:
         f"{number:04}.{quote(name, safe='')}": array
         for number, (name, (_, array)) in enumerate(zip(names, leaves, strict=True))
     }
-
-
-def _placed(array: Any, like: jax.Array) -> jax.Array:
-    return jax.device_put(array, like.sharding, may_alias=False)
 
 
 def _digest(learner: Learner, text: str) -> str:

@@ -38,6 +38,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "channel_deviation": deviation.tolist(),
         **_of_task(options, task),
         **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
+        "devices": [options.devices, options.shard_length],
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         "platform": next(iter(jnp.zeros(()).devices())).platform,
         "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},

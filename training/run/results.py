@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
-from .. import loop, pretrained
+from .. import devices, loop, pretrained, processes
 from ..data.datasets import within
 from ..learner import Learner, Reached, best_or_last
 from ..tasks import Examples, Task, mean_overlap
@@ -18,7 +18,8 @@ from . import run_folder
 def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
     """Write all that training left, and return the loss and score of each part of the data."""
     learner, rows = best_or_last(reached.learner), reached.rows
-    params, state, slots, _ = learner
+    # From here on on one device.
+    params, state, slots, _ = jax.device_get(learner)
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:
@@ -28,6 +29,8 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
+    if not processes.leads():
+        return results
     drawn = _pictures(task, learner, parts, {part: result.output for part, result in results.items()})
     if rows:
         drawn[run_folder.CURVES] = pictures.learning_curves(rows, task)
@@ -76,14 +79,16 @@ def _of_classes(task: Task, learner: Learner, parts: dict[str, Examples], output
 
 def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     """Write the numbers, and the page that shows all that the folder has."""
+    if not processes.leads():
+        return
     run_folder.write_json(folder, run_folder.RESULTS, outcome)
     run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
 
 def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
-    output = np.asarray(output)
-    overlap = None
+    evaluate = loop.evaluation(task, devices.mesh_of(learner))
+    output, loss, score = evaluate(learner.params, learner.state, loop.on_device(examples, learner))
+    output, overlap = devices.host(output), None
     if task.kind == "segment":
         own = within(examples.x, examples.lengths)
         overlap = mean_overlap(examples.y[own], output.argmax(-1)[own])

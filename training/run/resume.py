@@ -31,7 +31,7 @@ def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> d
 def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_changed_data: bool) -> None:
     """Raise `UserError` where a run begun with one configuration cannot go on with the other.
 
-    Other versions of the packages are only told of: they may round differently.
+    Other versions of the packages and another number of devices are only told of: they may round differently.
     """
     if not all(key in begun for key in ("options", "fingerprints", "platform", "versions")):
         raise UserError(f"{folder / run_folder.CONFIG}: is of a run that wrote no checkpoints; --overwrite it")
@@ -59,6 +59,13 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
     if old:
         words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
         tell(words)
+    then, now = (_devices(*side.get("devices", (1, 1))) for side in (begun, config))
+    if then != now:
+        tell(f"{folder} was begun with {then}; with {now} the last digits may differ")
+
+
+def _devices(count: int, shard_length: int) -> str:
+    return f"--devices {count}" + (f" --shard-length {shard_length}" if shard_length > 1 else "")
 
 
 def _said(name: str, value: Any) -> str:

@@ -1,0 +1,194 @@
+"""Weak scaling over simulated devices: what a training step of each counts and sends, and what cutting it up costs.
+
+    python -m benchmarks.devices            # 1, 2, 4 and 8 devices, both networks; some minutes
+
+The work of a device stays the same: the FCN with more series a batch, the U-Net with one recording that is longer. All
+simulated devices share the processors of this machine, so more devices take longer here; what can be measured is what
+the cutting costs, against one device that does the same work, and what each device computes and receives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from training import devices, loop, losses
+from training.learner import first_learner
+from training.networks import fcn, unet
+from training.plan import Plan, epoch_key
+from training.tasks import Examples, Task
+
+from . import machine
+from .timing import once
+
+COUNTS = (1, 2, 4, 8)
+SERIES, LENGTH = 8, 512
+SAMPLES = 16_384
+KINDS = ("all-reduce", "collective-permute", "all-gather", "all-to-all", "reduce-scatter")
+BYTES = {"f32": 4, "f64": 8, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
+
+
+class Measured(NamedTuple):
+    """A step on so many devices: of one of them FLOPs, bytes of memory and bytes received by each kind of collective.
+
+    `seconds` are of a step on all devices, `alone` of the same work on one; `temporary` the bytes that one device
+    needs beside arguments and results.
+    """
+
+    network: str
+    devices: int
+    flops: float
+    touched: float
+    temporary: int
+    received: dict[str, int]
+    seconds: float
+    alone: float
+
+
+def fcn_task(count: int) -> Task:
+    """The FCN of two classes on a batch of 8 series of 512 samples a device."""
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.standard_normal((SERIES * count, LENGTH, 1)), np.arange(SERIES * count) % 2)
+    loss, reference, score = losses.cross_entropy, losses.cross_entropy_reference, losses.accuracy
+    return _task(fcn(2, (LENGTH, 1)), examples, loss, reference, score)
+
+
+def unet_task(count: int) -> Task:
+    """The U-Net that takes the noise out of one recording of 16,384 samples a device."""
+    rng = np.random.default_rng(0)
+    clean = np.sin(np.arange(SAMPLES * count) / 9)[None, :, None]
+    examples = Examples(clean + 0.3 * rng.standard_normal(clean.shape), clean)
+    loss, reference, score = losses.squared_error, losses.squared_error_reference, losses.absolute_error
+    return _task(unet(1, (SAMPLES * count, 1)), examples, loss, reference, score)
+
+
+NETWORKS = {"FCN, batch": (fcn_task, False), "U-Net, length": (unet_task, True)}
+
+
+def measure(network: str, count: int, repeats: int) -> Measured:
+    """Compile and time one step, in this process, which must have so many devices."""
+    make, cuts_length = NETWORKS[network]
+    task = make(count)
+    plan = Plan(epochs=1, batch_size=len(task.train.x), learning_rate=1e-3, seed=0, evaluate_every=1)
+    mesh = devices.mesh_for(count, count if cuts_length else 1)
+    sides = [_compiled(task, plan, mesh)]
+    program = sides[0][0]
+    cost: Any = program.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) else cost
+    if mesh is not None:
+        sides.append(_compiled(task, plan, None))
+    times: list[list[float]] = [[] for _ in sides]
+    for turn in range(1 + repeats):
+        for side, taken in zip(sides, times, strict=True):
+            (side[1], *_), seconds = once(partial(_finished, *side))
+            if turn:
+                taken.append(seconds)
+    seconds = [float(np.median(taken)) for taken in times]
+    temporary = program.memory_analysis().temp_size_in_bytes
+    return Measured(
+        network,
+        count,
+        cost["flops"],
+        cost["bytes accessed"],
+        temporary,
+        received(program.as_text()),
+        seconds[0],
+        seconds[-1],
+    )
+
+
+def received(text: str) -> dict[str, int]:
+    """Bytes of the results of each kind of collective in a compiled program, of one device.
+
+    >>> received("  %a = f32[4,2]{1,0} all-reduce(%b), channel_id=1")
+    {'all-reduce': 32}
+    """
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        match = re.search(r" = (.*?) (" + "|".join(KINDS) + r")(-start)?\(", line)
+        if match:
+            shapes = re.findall(r"\b([a-z]+\d*)\[([\d,]*)\]", match[1])
+            size = sum(BYTES[kind] * math.prod(int(n) for n in dims.split(",") if n) for kind, dims in shapes)
+            found[match[2]] = found.get(match[2], 0) + size
+    return found
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """The rows in Markdown."""
+    head = ["network", "devices", "GFLOP", "MB touched", "MB needed", "KB summed", "KB from neighbours", "KB gathered"]
+    head += ["ms a step", "ms, one device", "ratio"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        kinds = [row.received.get(kind, 0) / 1e3 for kind in KINDS[:2]]
+        kinds += [sum(row.received.get(kind, 0) for kind in KINDS[2:]) / 1e3]
+        cells = [row.network, row.devices, f"{row.flops / 1e9:.3g}", f"{row.touched / 1e6:.0f}"]
+        cells += [f"{row.temporary / 1e6:.1f}", *(f"{kind:.1f}" for kind in kinds)]
+        cells += [f"{1e3 * row.seconds:.0f}", f"{1e3 * row.alone:.0f}", f"{row.seconds / row.alone:.2f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure each in a process of its own, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.devices", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="how many (default: 1 2 4 8)")
+    parser.add_argument("--repeats", type=int, default=9, help="steps that are timed (default: 9)")
+    parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.child:
+        print(json.dumps(measure(options.child, options.devices[0], options.repeats)))
+        return
+    rows = []
+    for network in NETWORKS:
+        for count in options.devices:
+            command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
+            environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
+            child = subprocess.run(
+                [*command, "--repeats", str(options.repeats)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+                env=environment,
+            )
+            rows.append(Measured(*json.loads(child.stdout.splitlines()[-1])))
+            print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
+    about = machine.describe(jax.devices("cpu")[0])
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "rows": [row._asdict() for row in rows]}, indent=2))
+    print(f"{about['date'][:10]}, {about['cores']} cores of {about['cpu']}, JAX {jax.__version__}, float32\n")
+    print(table(rows))
+
+
+def _compiled(task: Task, plan: Plan, mesh: Any) -> list[Any]:
+    """A step as an epoch of one batch: the program, and what it takes: learner, key, examples."""
+    start, key = devices.on_each(first_learner(task, plan, jnp.float32), mesh), epoch_key(plan, 0)
+    examples = loop.on_device(task.train, start)
+    one_epoch: Any = loop.epoch_function(task, plan, mesh)
+    return [one_epoch.lower(start, key, examples).compile(), start, key, examples]
+
+
+def _finished(program: Any, *given: Any) -> Any:
+    return jax.block_until_ready(program(*given))
+
+
+def _task(model: Any, examples: Examples, loss: Any, reference: Any, score: Any) -> Task:
+    scaling = (np.zeros(1), np.ones(1))
+    return Task(model, examples, None, loss, reference, score, "score", (), (), scaling)
+
+
+if __name__ == "__main__":
+    main()

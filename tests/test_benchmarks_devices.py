@@ -1,0 +1,26 @@
+"""`python -m benchmarks.devices`: what it reads from a program, and its table."""
+
+import pytest
+
+from benchmarks import devices
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def test_what_is_received_is_read_from_the_program():
+    text = """
+  %sums = (f32[4,2]{1,0}, f32[]) all-reduce(%a, %b), channel_id=1
+  %halo = bf16[3]{0} collective-permute(%c), channel_id=2
+  ROOT %other = f32[9]{0} add(%d, %e)
+"""
+    assert devices.received(text) == {"all-reduce": 36, "collective-permute": 6}
+
+
+def test_a_step_over_two_devices_is_measured(monkeypatch):
+    monkeypatch.setattr(devices, "SERIES", 1)
+    monkeypatch.setattr(devices, "LENGTH", 16)
+    found = devices.measure("FCN, batch", 2, 1)
+    # Gradients of 264,962 params and what is less than a hundredth of them.
+    assert 264_962 * 4 < found.received.pop("all-reduce") < 264_962 * 4 * 1.01 and not found.received
+    assert found.flops > 2 * 3 * 16 * (128 * 8 + 128 * 256 * 5 + 256 * 128 * 3) and min(found.seconds, found.alone) > 0
+    assert devices.table([found]).splitlines()[-1].startswith("| FCN, batch | 2 | ")
