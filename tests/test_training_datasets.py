@@ -213,7 +213,10 @@ NPZ_MISTAKES = [
     ({"x_train": X.astype(str)}, "a.npz: x_train must hold real numbers, got <U32"),
     ({"x_train": X * 1j}, "a.npz: x_train must hold real numbers, got complex128"),
     ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
-    ({"y_train": np.eye(3)}, "a.npz: y_train must be (n,), a label a series, got shape (3, 3)"),
+    (
+        {"y_train": np.eye(3)},
+        "a.npz: y_train must be (n,), a label a series, or (3, 4), a label a sample, got shape (3, 3)",
+    ),
     ({"y_train": Y + 0.5}, "a: labels are numbers with fractions, not classes; --task regression learns them"),
     ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold finite numbers or text, got nan"),
     ({"y_train": Y * 1j}, "a.npz: y_train must hold numbers or text, got complex128"),

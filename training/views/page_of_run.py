@@ -74,7 +74,7 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     length, channels = config["series_shape"]
     counts = " and ".join(f"{count:,} {part}" for part, count in config["series"].items() if count)
     found = {
-        "task": str(config["task"]),
+        "task": _learned(task),
         "data": str(config["data"]),
         "series": f"{counts}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
     }
@@ -87,6 +87,13 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     scaling = ", ".join(f"{mean:.4g} and {deviation:.4g}" for mean, deviation in shown)
     found["channel mean and deviation"] = scaling + (", …" if channels > 8 else "")
     return found
+
+
+def _learned(task: Task) -> str:
+    if task.ahead is None:
+        return task.kind
+    channels = ", ".join(str(channel + 1) for channel in task.ahead.channels)
+    return f"forecast of {task.ahead.horizon} samples of channel {channels} from {task.train.x.shape[1]}"
 
 
 def _results(results: dict[str, Any], task: Task) -> str:
