@@ -56,7 +56,7 @@ def mesh_for(count: int, over_length: int = 1, kind: str | None = None) -> Mesh 
         where = f"in one of the {processes} processes" if processes > 1 else "here"
         raise UserError(f"--devices {count}: JAX finds {fewest} {where}, and {each} are needed")
     first = [device for process in sorted(found) for device in found[process][:each]]
-    return Mesh(np.array(first).reshape(-1, over_length), (BATCH, LENGTH), (AxisType.Auto,) * 2)
+    return Mesh(np.array(first).reshape(-1, over_length), (BATCH, LENGTH), axis_types=(AxisType.Auto,) * 2)
 
 
 def on_each(tree: Any, mesh: Mesh | None) -> Any:
