@@ -30,6 +30,8 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
         named = partial(regression, network=options.model)
     if named:
         return with_loss(named(data), options.loss) if options.loss else named(data)
+    if options.members > 1:
+        raise UserError(f"--members {options.members} are of a network by name, not of {options.model}")
     proved = not options.skip_proof
     asked = {"optimizer": options.optimizer, "loss": options.loss, "regresses": of_numbers}
     return finetune.task(options.model, data, options.learning_rate, proved, **asked)
@@ -55,7 +57,7 @@ def plan_for(options: Options, task: Task) -> Plan:
             learning_rate=options.learning_rate,
             optimizer=options.optimizer,
             seed=options.seed,
-        )
+        )._replace(members=options.members)
     epochs = options.epochs or epochs
     training = task.start.training if task.start and task.start.goes_on else None
     rate = training.learning_rate if training else options.learning_rate or 1e-3
@@ -68,6 +70,7 @@ def plan_for(options: Options, task: Task) -> Plan:
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
         keep=options.keep,
+        members=options.members,
     )
 
 

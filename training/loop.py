@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from . import unequal
+from . import seeds, unequal
 from .learner import Best, Learner, Reached, Row, Tree, best_or_last, optimizer_for, rate_of
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
 from .tasks import Examples, Task
@@ -47,7 +47,7 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
     learner, rows = reached
     train = on_device(task.train, learner)
     others = [on_device(part, learner) if part else None for part in (task.test, task.validation)]
-    one_epoch, evaluate = epoch_function(task, plan), evaluation(task)
+    one_epoch, evaluate = epoch_function(task, plan), evaluation(task, plan.members)
     rate, steps = schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
         learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), train)
@@ -66,11 +66,10 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, 
 
     Loss and score are means over the steps, losses that of each step (steps,), and finite
     says whether the params and the state of the learner are. Examples left over after the last full batch sit this
-    epoch out; the next one draws another order.
+    epoch out; the next one draws another order. Of several members the learner and the key have a leading axis.
     """
     step = step_function(task, plan)
 
-    @partial(jax.jit, donate_argnums=0)
     def one_epoch(learner: Learner, key: jax.Array, examples: Examples) -> Any:
         order = batches(task, plan, key)
         learner, values = jax.lax.scan(lambda c, i: step(c, (examples.at(i[0]), i[1])), learner, order)
@@ -81,7 +80,7 @@ def epoch_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, Any, 
             learner = learner._replace(best=jax.tree.map(partial(jnp.where, lower), now, learner.best))
         return learner, (loss, score), (values[0], _is_finite((learner.params, learner.state)))
 
-    return one_epoch
+    return jax.jit(one_epoch if plan.members == 1 else seeds.epoch(one_epoch), donate_argnums=0)
 
 
 def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
@@ -102,13 +101,13 @@ def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[
     return step
 
 
-def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+def evaluation(task: Task, members: int = 1) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """`(params, state, examples) -> (output, loss, score)`, compiled, with batch normalization's moving averages.
 
-    It takes 256 examples at a time, so that memory does not grow with their number.
+    It takes 256 examples at a time, so that memory does not grow with their number. Of several members the output is
+    that of all together.
     """
 
-    @jax.jit
     def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
         def one(series: Any) -> jax.Array:
             return unequal.outputs(task.model, params, state, *jax.tree.map(lambda part: part[None], series))[0]
@@ -117,7 +116,7 @@ def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Arra
         output = jax.lax.map(one, (x, lengths), batch_size=256)
         return output, task.loss(output, y), task.score(output, y)
 
-    return evaluate
+    return jax.jit(evaluate if members == 1 else seeds.evaluation(task, evaluate))
 
 
 def on_device(examples: Examples, learner: Learner) -> Examples:

@@ -43,5 +43,8 @@ def outcome(
     }
 
 
-def _numbers(result: Result | None) -> dict[str, float] | None:
-    return result and {"loss": result.loss, "score": result.score}
+def _numbers(result: Result | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    members = [{"loss": loss, "score": score} for loss, score in result.members]
+    return {"loss": result.loss, "score": result.score, **({"members": members} if members else {})}

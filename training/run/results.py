@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import loop, pretrained
+from .. import loop, pretrained, seeds
 from ..learner import Learner, Reached, best_or_last
 from ..tasks import Examples, Task
 from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
 from . import run_folder
 
 
-def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
-    """Write all that training left, and return the loss and score of each part of the data."""
+def save(folder: Path, task: Task, reached: Reached, members: int = 1) -> dict[str, report.Result]:
+    """Write all that training left, and return the loss and score of each part of the data.
+
+    Pictures of what one network computes are not drawn of several members.
+    """
     learner, rows = best_or_last(reached.learner), reached.rows
     params, state, slots, _ = learner
     run_folder.write_metrics(folder, rows, task.score_name)
@@ -26,7 +29,7 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
         pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
-    results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
+    results = {part: _evaluate(task, learner, examples, members) for part, examples in parts.items()}
     # The pictures show the test set where there is one.
     part, examples = list(parts.items())[-1]
     output = results[part].output
@@ -34,13 +37,14 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
     if task.classes:
         guessed = output.argmax(-1)
         drawn[run_folder.CONFUSION] = pictures.confusion_matrix(examples.y, guessed, task.classes, part)
-        if pictures.has_activation_maps(task):
+        if members == 1 and pictures.has_activation_maps(task):
             drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
         if (guessed != examples.y).any():
             drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
-        points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
-        labels = {part: examples.y for part, examples in parts.items()}
-        drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
+        if members == 1:
+            points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
+            labels = {part: examples.y for part, examples in parts.items()}
+            drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
     elif task.target:
         drawn[run_folder.PREDICTIONS] = pictures.predicted_over_true(task, examples, output, part)
     else:
@@ -60,6 +64,9 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
 
-def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
-    return report.Result(float(loss), float(score), np.asarray(output))
+def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) -> report.Result:
+    given = learner.params, learner.state, loop.on_device(examples, learner)
+    output, loss, score = loop.evaluation(task, members)(*given)
+    each = seeds.of_each(loop.evaluation(task))(*given)[1:] if members > 1 else ()
+    pairs = tuple(zip(*(np.asarray(values).tolist() for values in each), strict=True))
+    return report.Result(float(loss), float(score), np.asarray(output), pairs)

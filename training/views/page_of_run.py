@@ -83,6 +83,9 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
 def _results(results: dict[str, Any], task: Task) -> str:
     parts = [part for part in run_folder.PARTS if results[part]]
     rows = [[what, *(_number(results[part][field]) for part in parts)] for what, field in _measures(results)]
+    score = _spaced(results["score_name"])
+    for number, each in enumerate(zip(*(results[part].get("members", ()) for part in parts), strict=True), 1):
+        rows.append([f"{score} of member {number}", *(_number(own["score"]) for own in each)])
     if task.baseline:
         rows.append([f"{task.baseline_name}, loss", *map(_number, task.baseline)])
     return html_page.table(["", *parts], rows, numbers=parts)

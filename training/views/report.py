@@ -15,14 +15,20 @@ Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):
-    """The trained model on one part of the data: loss, score, and outputs (n, ...)."""
+    """The trained model on one part of the data: loss, score, and outputs (n, ...).
+
+    `members` has loss and score of each where there are several.
+    """
 
     loss: float
     score: float
     output: np.ndarray[Any, Any]
+    members: tuple[tuple[float, float], ...] = ()
 
 
-def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None) -> str:
+def opening(
+    data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None, members: int = 1
+) -> str:
     """What is about to be trained on what; the test set of `held_out` is for validation."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
@@ -33,7 +39,8 @@ def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Datas
         f"{channels} channel{'s' if channels > 1 else ''}",
     ]
     words += [_learned(data, task)]
-    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}, {size:,} parameters"]
+    several = f", {members} members" if members > 1 else ""
+    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}{several}, {size:,} parameters"]
     return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
 
 
@@ -69,6 +76,8 @@ def closing(
     rows = [["", *results]]
     rows += [["loss", *(f"{result.loss:.{digits}f}" for result in results.values())]]
     rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
+    for number, each in enumerate(zip(*(result.members for result in results.values()), strict=True), 1):
+        rows += [[f"{score} of member {number}", *(f"{value:.{digits}f}" for _, value in each)]]
     if task.baseline:
         rows += [[f"{task.baseline_name}, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
     width = max(len(row[0]) for row in rows)
