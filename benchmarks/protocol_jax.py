@@ -55,9 +55,21 @@ def write(setup: dict[str, Any], folder: Any) -> None:
     """Write what the other sides need: `start.keras`, the network as seed 0 has it, and `series.npz`."""
     own = Protocol(setup)
     shape = own.task.train.x.shape[1:]
-    jconv.keras.save(folder / "start.keras", own.task.model, own.learner.params, own.learner.state, input_shape=shape)
+    model, *trees = _plainly_named(own.task.model, own.learner.params, own.learner.state)
+    jconv.keras.save(folder / "start.keras", model, *trees, input_shape=shape)
     x, y, _ = own.task.train
     np.savez(folder / "series.npz", x=x.astype(np.float32), y=y, batch_size=own.plan.batch_size)
+
+
+def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
+    """The same without dots in the nodes' names, which PyTorch does not have in a module's."""
+
+    def plain(name: str) -> str:
+        return name.replace(".", "_")
+
+    nodes = [jconv.Node(plain(node.name), node.layer, tuple(map(plain, node.inputs))) for node in model.nodes]
+    named = jconv.Model(tuple(nodes), model.inputs, tuple(map(plain, model.outputs)))
+    return named, *({plain(name): own for name, own in tree.items()} for tree in trees)
 
 
 SIDES: dict[str, Callable[[Any], fcn.Training]] = {"one": Protocol, "several": partial(Protocol, members=SEVERAL)}
