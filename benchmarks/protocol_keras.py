@@ -23,8 +23,9 @@ class Lowest(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Copy them where the loss is lower."""
+        model: Any = self.model
         if logs["loss"] < self.loss:
-            self.loss, self.weights = logs["loss"], self.model.get_weights()
+            self.loss, self.weights = logs["loss"], model.get_weights()
 
 
 class Protocol:
