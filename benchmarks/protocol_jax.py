@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -46,9 +47,8 @@ class Protocol:
         """See `fcn.Training`."""
         if self.epochs is None:
             self.epochs = loop.train(self.task, self.plan, Reached(self.learner, ()))
-        for _ in range(epochs):
-            reached = next(self.epochs)
-        jax.block_until_ready(reached.learner)
+        for reached in islice(self.epochs, epochs):
+            jax.block_until_ready(reached.learner)
 
 
 def write(setup: dict[str, Any], folder: Any) -> None:
