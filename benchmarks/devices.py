@@ -187,7 +187,7 @@ def _finished(program: Any, *given: Any) -> Any:
 
 def _task(model: Any, examples: Examples, loss: Any, reference: Any, score: Any) -> Task:
     scaling = (np.zeros(1), np.ones(1))
-    return Task(model, examples, None, loss, reference, score, "score", (), (), scaling)
+    return Task("denoise", model, examples, None, loss, reference, score, "score", (), (), scaling)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -21,11 +22,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from training import loop, protocols
+from training import loop, protocols, seeds
 from training.data.datasets import load
 from training.errors import UserError
 from training.learner import best_or_last, first_learner
-from training.plan import epoch_key
+from training.plan import Plan, alone, epoch_key
 from training.tasks import Task, classification
 
 from .allocator import keep_memory
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for data in options.sets:
             for network in options.models:
-                cells.append(run(data, network, range(options.seeds), options.epochs))
+                cells.append(run(data, network, options.seeds, options.epochs, options.together))
                 print(_line(cells[-1]), flush=True)
     except UserError as error:
         print(f"ucr: {error}", file=sys.stderr)
@@ -99,25 +100,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(data: str, network: str, seeds: Sequence[int], epochs: int | None = None) -> Cell:
-    """Train a network on a set with each seed, for as many epochs as the protocol says or as are given."""
+def run(data: str, network: str, count: int, epochs: int | None = None, together: bool = False) -> Cell:
+    """Train a network on a set with seeds from 0 on, for as many epochs as the protocol says or as are given.
+
+    One after the other, or `together`, which needs as many times the memory.
+    """
     task = classification(load(data), network, by_series=True)
+    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)._replace(members=count)
     began = time.perf_counter()
-    accuracies = tuple(accuracy(task, network, seed, epochs) for seed in seeds)
-    return Cell(data, network, accuracies, time.perf_counter() - began)
+    found = [accuracies(task, own) for own in ([plan] if together else alone(plan))]
+    return Cell(data, network, tuple(chain(*found)), time.perf_counter() - began)
 
 
-def accuracy(task: Task, network: str, seed: int, epochs: int | None = None) -> float:
-    """The test accuracy, in percent, of one run."""
+def accuracies(task: Task, plan: Plan) -> list[float]:
+    """The test accuracy, in percent, of each member of a run."""
     assert task.test is not None
-    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs, seed=seed)
     learner = first_learner(task, plan, jnp.float32)
     train = loop.on_device(task.train, learner)
     one_epoch = loop.epoch_function(task, plan)
     for epoch in range(plan.epochs):
         learner = one_epoch(learner, epoch_key(plan, epoch), train)[0]
-    best = best_or_last(learner)
-    return 100 * float(loop.evaluation(task)(best.params, best.state, loop.on_device(task.test, best))[2])
+    best, evaluate = best_or_last(learner), loop.evaluation(task)
+    each = evaluate if plan.members == 1 else seeds.of_each(evaluate)
+    scores = each(best.params, best.state, loop.on_device(task.test, best))[2]
+    return (100 * np.atleast_1d(scores)).tolist()
 
 
 def shown(cells: Sequence[Cell]) -> str:
@@ -155,6 +161,7 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")
     add("--models", nargs="+", choices=known, default=["fcn"], metavar="NAME", help=f"of {known}; default fcn")
     add("--seeds", type=int, default=3, metavar="N", help="runs of each cell; default 3")
+    add("--together", action="store_true", help="all seeds of a cell at once; on two cores that is no faster")
     add("--epochs", type=int, metavar="N", help="in place of the protocol's; what it says then is not the protocol's")
     add("--json", type=Path, metavar="FILE", help="write what was found")
     options = parser.parse_args(arguments)

@@ -34,11 +34,11 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """The process of a side, as the process that asks sees it."""
+    """The process of a side, as the process that asks sees it; `argument` is what the side is built with, as JSON."""
 
-    def __init__(self, side: Side, batch_size: int) -> None:
+    def __init__(self, side: Side, argument: Any) -> None:
         self.name = side.name
-        command = [sys.executable, "-m", "benchmarks.workers", side.module, side.key, str(batch_size)]
+        command = [sys.executable, "-m", "benchmarks.workers", side.module, side.key, json.dumps(argument)]
         environment = {**os.environ, "KERAS_BACKEND": side.backend, "OMP_NUM_THREADS": str(cores())}
         root = Path(__file__).resolve().parents[1]
         self.process = subprocess.Popen(
@@ -69,13 +69,13 @@ class Worker:
         self.process.wait()
 
 
-def serve(module: str, key: str, batch_size: int) -> None:
+def serve(module: str, key: str, argument: Any) -> None:
     """Be the process of a side: answer each line of standard input."""
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
     training = None
     for line in sys.stdin:
         try:
-            training = training or _build(module, key, batch_size)
+            training = training or _build(module, key, argument)
             answer = _answer(training, json.loads(line))
         except Exception as error:  # of any library; whoever asks is told
             first_line = (str(error).strip().splitlines() or [""])[0]
@@ -83,8 +83,8 @@ def serve(module: str, key: str, batch_size: int) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _build(module: str, key: str, batch_size: int) -> fcn.Training:
-    training = importlib.import_module(f"benchmarks.{module}").SIDES[key](batch_size)
+def _build(module: str, key: str, argument: Any) -> fcn.Training:
+    training = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
     if "torch" in sys.modules:  # its own, or Keras's backend
         sys.modules["torch"].set_num_threads(cores())
     return training
@@ -99,4 +99,4 @@ def _answer(training: fcn.Training, question: Mapping[str, Any]) -> dict[str, An
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    serve(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))

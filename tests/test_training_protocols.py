@@ -89,6 +89,8 @@ def test_the_benchmark(tmp_path, capsys):
     assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out
     cells = json.loads((tmp_path / "a" / "b.json").read_text())["cells"]
     assert len(cells) == 1 and len(cells[0]["accuracies"]) == 2
+    together = ucr.run("ItalyPowerDemand", "fcn", 2, 2, together=True).accuracies
+    np.testing.assert_allclose(together, cells[0]["accuracies"], atol=0.2)
     assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
     with pytest.raises(SystemExit):
         ucr.main(["--seeds", "0"])

@@ -30,6 +30,8 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
         _check_fits(options, data, kind)
         task = TASKS[kind](data, options.model, **_own(options, kind))
         return _augmented(options, with_loss(task, options.loss) if options.loss else task)
+    if options.members > 1:
+        raise UserError(f"--members {options.members} are of a network by name, not of {options.model}")
     task = finetune.task(
         options.model,
         data,
@@ -93,7 +95,7 @@ def _plan_of_one(options: Options, task: Task) -> Plan:
             learning_rate=options.learning_rate,
             optimizer=options.optimizer,
             seed=options.seed,
-        )
+        )._replace(members=options.members)
     epochs = options.epochs or epochs
     training = task.start.training if task.start and task.start.goes_on else None
     rate = training.learning_rate if training else options.learning_rate or 1e-3
@@ -106,6 +108,7 @@ def _plan_of_one(options: Options, task: Task) -> Plan:
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
         keep=options.keep,
+        members=options.members,
     )
 
 

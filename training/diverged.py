@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -75,7 +76,7 @@ def _steps(task: Task, plan: Plan, reached: Reached, last: int) -> Iterator[tupl
     learner, names = reached.learner, _names(task, reached.learner)
     steps = steps_per_epoch(task, plan)
     for epoch in range(len(reached.rows), -(-last // steps)):
-        order, keys = batches(task, plan, epoch_key(plan, epoch))
+        order, keys = _batches(task, plan, epoch)
         for within in range(min(steps, last - epoch * steps)):
             after, sizes = look(learner, (examples.at(order[within]), keys[within]))
             named = (dict(zip(*pair, strict=True)) for pair in zip(names, jax.device_get(sizes), strict=True))
@@ -87,7 +88,6 @@ def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax
     """`(learner, batch) -> (learner, sizes)`, compiled: a step, and the size of each thing that `_names` names."""
     step = step_function(task, plan)
 
-    @jax.jit
     def look(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
         examples, key = task.drawn(*batch)
         x, _, lengths = examples
@@ -99,7 +99,19 @@ def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax
         trees += [array for _, array in _forward(task, after)]
         return after, ([_size(value) for value in [*outputs, loss]], [_size(value) for value in trees])
 
-    return look
+    def of_all(learners: Learner, batches: Any) -> Any:
+        after, sizes = jax.vmap(look)(learners, batches)
+        return after, jax.tree.map(jnp.max, sizes)
+
+    return jax.jit(look if plan.members == 1 else of_all)
+
+
+def _batches(task: Task, plan: Plan, epoch: int) -> tuple[jax.Array, jax.Array]:
+    """The indices of the examples of each step of an epoch, and the steps' keys; of several members those of each."""
+    key = epoch_key(plan, epoch)
+    if plan.members == 1:
+        return batches(task, plan, key)
+    return jax.tree.map(lambda array: array.swapaxes(0, 1), jax.vmap(partial(batches, task, plan))(key))
 
 
 def _names(task: Task, learner: Learner) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import devices, diverged, folds, loop, processes, proof
+from . import devices, diverged, folds, loop, processes, proof, seeds
 from .asked import dtype_for, held_out, plan_for, task_for
 from .data import datasets
 from .errors import UserError, tell
@@ -81,7 +81,7 @@ def _run(options: Options, others: processes.Others) -> Ended:
         task = with_validation(task, task_for(options, held))
     plan = plan_for(options, task)
     learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
-    opening = report.opening(data, task, options.model, learner.params, held)
+    opening = report.opening(data, task, options.model, learner.params, held, plan.members)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, configuration, options.allow_changed_data)
@@ -114,7 +114,7 @@ def _run_in_folder(
     finished = _train(options, task, plan, learner)
     after_training = time.perf_counter()
     with run_folder.writable(options.out):
-        found = results.save(options.out, task, finished.reached)
+        found = results.save(options.out, task, finished.reached, plan.members)
     ended = time.perf_counter()
     seconds = {
         "start and proof": after_proof - began,
@@ -145,7 +145,9 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
         worst = before["worst"]["of"], before["worst"]["deviation"]
         print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
         return worst, True
-    proved = proof.prove(task, learner.params, learner.state, plan.seed)
+    # Of several members the first: another has other numbers in the same program.
+    one = learner if plan.members == 1 else seeds.member(learner, 0)
+    proved = proof.prove(task, one.params, one.state, plan.seed)
     with run_folder.writable(options.out):
         run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
     print(report.proof_line(proved), flush=True)

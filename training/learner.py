@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import reduce_on_plateau
 
+from . import seeds
 from .optimizers import OPTIMIZERS
-from .plan import Plan, keys, schedule, steps_per_epoch
+from .plan import Plan, alone, keys, schedule, steps_per_epoch
 from .tasks import Task
 
 Tree = dict[str, dict[str, Any]]
@@ -59,6 +60,8 @@ class Reached(NamedTuple):
 
 def first_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
     """Params in `dtype`, as Keras draws them from the seed or as the task's file has them, and an optimizer's state."""
+    if plan.members > 1:
+        return seeds.stacked([first_learner(task, own, dtype) for own in alone(plan)])
 
     def own(array: Any) -> jax.Array:
         # A copy: what a learner has is given to the first epoch.
@@ -99,5 +102,5 @@ def optimizer_for(task: Task, plan: Plan) -> optax.GradientTransformation:
 
 
 def rate_of(plan: Plan, learner: Learner) -> jax.Array:
-    """The learning rate at which a plan that halves it has arrived."""
-    return plan.learning_rate * learner.optimizer[-1].scale
+    """The learning rate at which a plan that halves it has arrived; of several members the mean."""
+    return plan.learning_rate * learner.optimizer[-1].scale.mean()

@@ -19,7 +19,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from . import devices, unequal
+from . import devices, seeds, unequal
 from .learner import Best, Learner, Reached, Row, Tree, best_or_last, optimizer_for, rate_of
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
 from .tasks import Examples, Task
@@ -49,7 +49,7 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
     mesh = devices.mesh_of(learner)
     train = on_device(task.train, learner)
     others = [on_device(part, learner) if part else None for part in (task.test, task.validation)]
-    one_epoch, evaluate = epoch_function(task, plan, mesh), evaluation(task, mesh)
+    one_epoch, evaluate = epoch_function(task, plan, mesh), evaluation(task, mesh, plan.members)
     rate, steps = schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
         learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), train)
@@ -68,11 +68,11 @@ def epoch_function(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable
 
     Loss and score are means over the steps, losses that of each step (steps,), and finite
     says whether the params and the state of the learner are. Examples left over after the last full batch sit this
-    epoch out; the next one draws another order. On a mesh each batch is cut over it.
+    epoch out; the next one draws another order. On a mesh each batch is cut over it. Of several members the learner and
+    the key have a leading axis.
     """
     step = step_function(task, plan)
 
-    @partial(jax.jit, donate_argnums=0)
     def one_epoch(learner: Learner, key: jax.Array, examples: Examples) -> Any:
         order = batches(task, plan, key)
 
@@ -89,7 +89,7 @@ def epoch_function(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable
         learner = devices.settled(learner, mesh)
         return learner, (loss, score), (values[0], _is_finite((learner.params, learner.state)))
 
-    return one_epoch
+    return jax.jit(one_epoch if plan.members == 1 else seeds.epoch(one_epoch), donate_argnums=0)
 
 
 def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
@@ -110,13 +110,15 @@ def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[
     return step
 
 
-def evaluation(task: Task, mesh: Mesh | None = None) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+def evaluation(
+    task: Task, mesh: Mesh | None = None, members: int = 1
+) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """`(params, state, examples) -> (output, loss, score)`, compiled, with batch normalization's moving averages.
 
-    It takes at most 256 examples a device at a time, so that memory does not grow with their number.
+    It takes at most 256 examples a device at a time, so that memory does not grow with their number. Of several members
+    the output is that of all together.
     """
 
-    @jax.jit
     def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
         def some(index: jax.Array) -> jax.Array:
             x, _, lengths = devices.shares(examples.at(index), mesh)
@@ -131,7 +133,7 @@ def evaluation(task: Task, mesh: Mesh | None = None) -> Callable[..., tuple[jax.
         loss, score = (task.measured(measure, output, examples) for measure in (task.loss, task.score))
         return output, loss, score
 
-    return evaluate
+    return jax.jit(evaluate if members == 1 else seeds.evaluation(task, evaluate))
 
 
 def on_device(examples: Examples, learner: Learner) -> Examples:

@@ -67,6 +67,7 @@ class Options(NamedTuple):
     fold: str | None
     folds: int | None
     seed: int
+    members: int
     keep: str
     protocol: str | None
     out: Path
@@ -194,6 +195,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_task(add)
     _add_held_out(parser)
     add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    add(
+        "--members",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="networks of other seeds; together they vote; default 1",
+    )
     add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")

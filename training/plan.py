@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from .tasks import Task
@@ -22,6 +23,7 @@ class Plan(NamedTuple):
     evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
     "last" or "best", the params of the epoch of the lowest mean training loss. `schedule` is "cosine", half of one to
     zero, or "plateau": the learning rate is halved after 50 epochs without a lower mean loss, to a tenth at least.
+    Of more than one of `members` all that training changes has a leading axis: as many networks are trained at once.
     """
 
     epochs: int
@@ -32,6 +34,17 @@ class Plan(NamedTuple):
     optimizer: str = "adam"
     keep: str = "last"
     schedule: str = "cosine"
+    members: int = 1
+
+
+def alone(plan: Plan) -> list[Plan]:
+    """The plans by which each member would be trained by itself: the members of another seed have other seeds.
+
+    >>> [own.seed for own in alone(Plan(9, 4, 1e-3, seed=2, evaluate_every=1, members=5))]
+    [10, 11, 12, 13, 14]
+    """
+    first = plan.seed * plan.members
+    return [plan._replace(seed=first + number, members=1) for number in range(plan.members)]
 
 
 def keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
@@ -41,7 +54,9 @@ def keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
 
 
 def epoch_key(plan: Plan, epoch: int) -> jax.Array:
-    """The key of an epoch, which counts from 0."""
+    """The key of an epoch, which counts from 0; of several members theirs (members,)."""
+    if plan.members > 1:
+        return jnp.stack([epoch_key(own, epoch) for own in alone(plan)])
     return jax.random.fold_in(keys(plan)[1], epoch)
 
 

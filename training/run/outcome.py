@@ -49,8 +49,10 @@ def _baseline(task: Task) -> dict[str, Any] | None:
     return {"name": task.baseline_name, field: list(task.baseline)} if task.baseline else None
 
 
-def _numbers(result: Result | None) -> dict[str, float] | None:
+def _numbers(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
-    more = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}
+    more: dict[str, Any] = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}
+    if result.members:
+        more["members"] = [{"loss": loss, "score": score} for loss, score in result.members]
     return {"loss": result.loss, "score": result.score, **more}

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from .. import devices, loop, pretrained, processes
+from .. import devices, loop, pretrained, processes, seeds
 from ..data.datasets import within
 from ..learner import Learner, Reached, best_or_last
 from ..tasks import Examples, Task, mean_overlap
@@ -15,8 +15,11 @@ from ..views import embeddings, page_of_run, pictures, pictures_of_samples, pict
 from . import run_folder
 
 
-def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
-    """Write all that training left, and return the loss and score of each part of the data."""
+def save(folder: Path, task: Task, reached: Reached, members: int = 1) -> dict[str, report.Result]:
+    """Write all that training left, and return the loss and score of each part of the data.
+
+    Pictures of what one network computes are not drawn of several members.
+    """
     learner, rows = best_or_last(reached.learner), reached.rows
     # From here on on one device.
     params, state, slots, _ = jax.device_get(learner)
@@ -28,10 +31,11 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
         pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
-    results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
+    results = {part: _evaluate(task, learner, examples, members) for part, examples in parts.items()}
     if not processes.leads():
         return results
-    drawn = _pictures(task, learner, parts, {part: result.output for part, result in results.items()})
+    outputs = {part: result.output for part, result in results.items()}
+    drawn = _pictures(task, learner, parts, outputs, alone=members == 1)
     if rows:
         drawn[run_folder.CURVES] = pictures.learning_curves(rows, task)
     for name in run_folder.PICTURES:
@@ -43,12 +47,17 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
     return results
 
 
-def _pictures(task: Task, learner: Learner, parts: dict[str, Examples], outputs: dict[str, Any]) -> dict[str, bytes]:
-    """The pictures of what the network does, by the names of their files: of the test set where there is one."""
+def _pictures(
+    task: Task, learner: Learner, parts: dict[str, Examples], outputs: dict[str, Any], alone: bool
+) -> dict[str, bytes]:
+    """The pictures of what the network does, by the names of their files: of the test set where there is one.
+
+    Those of what one network computes inside only where it is `alone`.
+    """
     part, examples = list(parts.items())[-1]
     output = outputs[part]
     if task.kind == "classification":
-        return _of_classes(task, learner, parts, output)
+        return _of_classes(task, learner, parts, output, alone)
     if task.kind == "regression":
         return {run_folder.PREDICTIONS: pictures.predicted_over_true(task, examples, output, part)}
     if task.kind == "forecast":
@@ -63,15 +72,17 @@ def _pictures(task: Task, learner: Learner, parts: dict[str, Examples], outputs:
     }
 
 
-def _of_classes(task: Task, learner: Learner, parts: dict[str, Examples], output: Any) -> dict[str, bytes]:
+def _of_classes(task: Task, learner: Learner, parts: dict[str, Examples], output: Any, alone: bool) -> dict[str, bytes]:
     params, state = learner.params, learner.state
     part, examples = list(parts.items())[-1]
     guessed = output.argmax(-1)
     drawn = {run_folder.CONFUSION: pictures.confusion_matrix(examples.y, guessed, task.classes, part)}
-    if pictures.has_activation_maps(task):
+    if alone and pictures.has_activation_maps(task):
         drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
     if (guessed != examples.y).any():
         drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
+    if not alone:
+        return drawn
     points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
     labels = {part: examples.y for part, examples in parts.items()}
     return drawn | {run_folder.EMBEDDINGS: pictures_of_series.embeddings(points, labels, task.classes)}
@@ -85,11 +96,13 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
 
 
-def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
-    evaluate = loop.evaluation(task, devices.mesh_of(learner))
-    output, loss, score = evaluate(learner.params, learner.state, loop.on_device(examples, learner))
+def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) -> report.Result:
+    mesh, given = devices.mesh_of(learner), (learner.params, learner.state, loop.on_device(examples, learner))
+    output, loss, score = loop.evaluation(task, mesh, members)(*given)
+    each = seeds.of_each(loop.evaluation(task, mesh))(*given)[1:] if members > 1 else ()
+    pairs = tuple(zip(*(devices.host(values).tolist() for values in each), strict=True))
     output, overlap = devices.host(output), None
     if task.kind == "segment":
         own = within(examples.x, examples.lengths)
         overlap = mean_overlap(examples.y[own], output.argmax(-1)[own])
-    return report.Result(float(loss), float(score), output, overlap)
+    return report.Result(float(loss), float(score), output, overlap, pairs)

@@ -99,6 +99,9 @@ def _learned(task: Task) -> str:
 def _results(results: dict[str, Any], task: Task) -> str:
     parts = [part for part in run_folder.PARTS if results[part]]
     rows = [[what, *(_number(results[part][field]) for part in parts)] for what, field in _measures(results)]
+    score = _spaced(results["score_name"])
+    for number, each in enumerate(zip(*(results[part].get("members", ()) for part in parts), strict=True), 1):
+        rows.append([f"{score} of member {number}", *(_number(own["score"]) for own in each)])
     if task.baseline:
         of = "loss" if task.baseline_of == "loss" else _spaced(results["score_name"])
         rows.append([f"{task.baseline_name}, {of}", *map(_number, task.baseline)])

@@ -15,15 +15,21 @@ Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):
-    """The trained model on one part of the data: loss, score, outputs (n, ...), and the mean overlap of segments."""
+    """The trained model on one part of the data: loss, score, outputs (n, ...), and the mean overlap of segments.
+
+    `members` has loss and score of each where there are several.
+    """
 
     loss: float
     score: float
     output: np.ndarray[Any, Any]
     mean_overlap: float | None = None
+    members: tuple[tuple[float, float], ...] = ()
 
 
-def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None) -> str:
+def opening(
+    data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None, members: int = 1
+) -> str:
     """What is about to be trained on what; the test set of `held_out` is for validation."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
@@ -34,7 +40,8 @@ def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Datas
         f"{channels} channel{'s' if channels > 1 else ''}",
     ]
     words += [_learned(data, task)]
-    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}, {size:,} parameters"]
+    several = f", {members} members" if members > 1 else ""
+    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}{several}, {size:,} parameters"]
     return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
 
 
@@ -74,6 +81,8 @@ def closing(
     rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
     if task.kind == "segment":
         rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.{digits}f}" for result in results.values())]]
+    for number, each in enumerate(zip(*(result.members for result in results.values()), strict=True), 1):
+        rows += [[f"{score} of member {number}", *(f"{value:.{digits}f}" for _, value in each)]]
     if task.baseline:
         of = "loss" if task.baseline_of == "loss" else score
         rows += [[f"{task.baseline_name}, {of}", *(f"{value:.{digits}f}" for value in task.baseline)]]

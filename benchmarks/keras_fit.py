@@ -1,0 +1,147 @@
+"""Milliseconds an epoch of the published protocol: `training.fit`'s loop beside Keras's `fit`, on the same cores.
+
+    python -m benchmarks.keras_fit           # GunPoint and OSULeaf, FCN and ResNet: about five minutes on two cores
+
+All sides begin with the same params and must have the same loss after a step. Each lives in a process of its own; in a
+round every side has one turn, the order rotated; a side's number is the median of its turns, and ratios are of medians.
+Not measured: the test set, which the review's code evaluates after every epoch, and the last batch where
+it is not full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from . import protocol_jax
+from .machine import describe
+from .training import disagreement, rotated
+from .workers import Side, Worker, WorkerError
+
+SECONDS = 1.5
+"""How long a turn is at least; an epoch may be longer."""
+
+ONE, SEVERAL = "jconv", f"jconv, {protocol_jax.SEVERAL} seeds at once, each"
+SIDES = (
+    Side(ONE, "protocol_jax", "one"),
+    Side(SEVERAL, "protocol_jax", "several"),
+    Side("Keras on JAX", "protocol_keras", "fit", ("keras",)),
+    Side("Keras on PyTorch", "protocol_keras", "fit", ("keras", "torch"), "torch"),
+    Side("Keras on JAX, best to a file", "protocol_keras", "file", ("keras",)),
+)
+RIVALS = ("Keras on JAX", "Keras on PyTorch")
+
+
+class Cell(NamedTuple):
+    """What was measured of a set and a network: of each side seconds of the first epoch, then milliseconds an epoch."""
+
+    data: str
+    network: str
+    first: dict[str, float]
+    milliseconds: dict[str, list[float]]
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Of the turns of each side."""
+        return {name: float(np.median(values)) for name, values in self.milliseconds.items()}
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Each side's median over that of the faster of Keras's backends; none where neither is installed."""
+        medians = self.medians
+        rivals = [medians[name] for name in RIVALS if name in medians]
+        return {name: value / min(rivals) for name, value in medians.items()} if rivals else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.keras_fit --help`."""
+    options = _parse(arguments)
+    machine, cells = describe(jax.devices()[0]), []
+    try:
+        for data in options.sets:
+            for network in options.models:
+                cells.append(measure(data, network, options.rounds))
+                print(table(cells[-1:]) + "\n", flush=True)
+    except WorkerError as error:
+        print(f"keras_fit: {error}", file=sys.stderr)
+        return 1
+    print(f"{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        found = [{**cell._asdict(), "medians": cell.medians, "ratios": cell.ratios} for cell in cells]
+        options.json.write_text(json.dumps({"machine": machine, "cells": found}, indent=1) + "\n")
+    return 0
+
+
+def measure(data: str, network: str, rounds: int) -> Cell:
+    """Take turns on one set with one network. Raises `WorkerError` where a side fails or computes something else."""
+    workers: dict[str, Worker] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        setup = {"data": data, "network": network, "folder": folder}
+        protocol_jax.write(setup, Path(folder))
+        try:
+            for side in SIDES:
+                if all(find_spec(package) for package in side.needs):
+                    workers[side.name] = Worker(side, setup)
+            return Cell(data, network, *_measured(workers, rounds))
+        finally:
+            for worker in workers.values():
+                worker.stop()
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """The cells in Markdown."""
+    heads = ["set, network", "side", "ms an epoch", "lowest to highest", "to Keras", "first epoch, s"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for cell in cells:
+        medians, ratios = cell.medians, cell.ratios
+        for name, values in cell.milliseconds.items():
+            turns, ratio = f"{min(values):.3g} to {max(values):.3g}", f"{ratios[name]:.2f}" if ratios else "–"
+            start = f"| {cell.data}, {cell.network} | {name} | {medians[name]:.3g}"
+            lines.append(f"{start} | {turns} | {ratio} | {cell.first[name]:.1f} |")
+    return "\n".join(lines)
+
+
+def _measured(workers: Mapping[str, Worker], rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    losses = {name: worker.ask()["losses"] for name, worker in workers.items()}
+    wrong = disagreement({name: values for name, values in losses.items() if name != SEVERAL})
+    if wrong:
+        raise WorkerError(wrong)
+    first = {name: worker.ask(epochs=1)["seconds"] for name, worker in workers.items()}
+    epochs = {name: max(1, round(SECONDS / worker.ask(epochs=1)["seconds"])) for name, worker in workers.items()}
+    measured: dict[str, list[float]] = {name: [] for name in workers}
+    for turn in range(rounds):
+        for name in rotated(list(workers), turn):
+            time.sleep(0.3)  # the threads of the side before it may spin a while
+            runs = protocol_jax.SEVERAL if name == SEVERAL else 1
+            measured[name].append(1e3 * workers[name].ask(epochs=epochs[name])["seconds"] / epochs[name] / runs)
+    return first, measured
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.keras_fit", description=__doc__, formatter_class=formatter)
+    add = parser.add_argument
+    add("--sets", nargs="+", default=["gunpoint", "OSULeaf"], metavar="NAME", help="of the archive; default both")
+    networks = list(protocol_jax.protocols.PROTOCOLS[protocol_jax.PROTOCOL])
+    add("--models", nargs="+", choices=networks, default=networks, help="default both")
+    add("--rounds", type=int, default=5, metavar="N", help="turns of each side; default 5")
+    add("--json", type=Path, metavar="FILE", help="also write every number to this file")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    return options
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
