@@ -281,3 +281,20 @@ def test_what_draws_at_random_is_proved_without_it():
     still = finetune.pretrained.still
     model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
     assert [str(node.layer).count("0.5") for node in still(model).nodes] == [0, 0]
+
+
+def test_something_for_each_sample():
+    data = datasets.load(_series())
+    path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
+    task = finetune.task(path, data, None, True, kind="denoise", own={"denoise": {"noise": 0.2}})
+    assert task.train.x.shape == task.train.y.shape == (12, 20, 2) and task.sequence and task.start
+    with pytest.raises(finetune.UserError) as caught:
+        finetune.task(_saved(_network(kl.Conv1D(3, 3, padding="same"))), data, None, True, kind="denoise")
+    assert str(caught.value) == "some.keras: its output for one series is (20, 3); to denoise it must be (20, 2)"
+
+
+def test_a_forecast_that_is_asked_for():
+    data = datasets.load(_series(length=30))
+    path, own = _saved(_network(kl.Flatten(), kl.Dense(3))), {"forecast": {"window": 20, "horizon": 3}}
+    task = finetune.task(path, data, None, True, kind="forecast", own=own)
+    assert task.train.x.shape[1:] == (20, 2) and task.train.y.shape[1:] == (3,)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import diverged, loop, proof, seeds
-from .asked import dtype_for, plan_for, regresses, task_for
+from . import diverged, folds, loop, proof, seeds
+from .asked import dtype_for, held_out, plan_for, task_for
 from .data import datasets
 from .errors import UserError, tell
 from .learner import Learner, Reached, first_learner
@@ -20,6 +20,7 @@ from .options import Options, parse
 from .plan import Plan, steps_per_epoch
 from .run import interrupt, outcome, resume, run_folder
 from .run.config import config
+from .run.ended import Ended
 from .tasks import Task, with_validation
 from .views import report
 
@@ -42,20 +43,13 @@ class Finished(NamedTuple):
     began_after: int = 0
 
 
-class Ended(NamedTuple):
-    """The exit code of the command, and what `--json` prints."""
-
-    code: int
-    told: dict[str, Any]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
     words = redirect_stdout(sys.stderr) if options.json else nullcontext()
     try:
         with words, _device(options.device), jax.enable_x64(options.x64):
-            code, told = _run(options)
+            code, told = folds.run(options, _run) if options.folds else _run(options)
     except UserError as error:
         tell(str(error))
         return MISTAKE
@@ -73,10 +67,7 @@ def _run(options: Options) -> Ended:
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
-    data = datasets.load(options.data)
-    held = None
-    if options.validation:
-        data, held = datasets.split(data, options.validation, options.seed, stratified=not regresses(options, data))
+    data, held = held_out(options, datasets.load(options.data))
     task = task_for(options, data)
     if held is not None:
         task = with_validation(task, task_for(options, held))

@@ -89,11 +89,11 @@ def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[
 
     def loss(params: Tree, state: Tree, examples: Examples, key: jax.Array) -> Any:
         value, (state, output) = task.objective(params, state, examples, key)
-        return value, (state, task.score(output, examples.y))
+        return value, (state, task.measured(task.score, output, examples))
 
     def step(learner: Learner, batch: tuple[Examples, jax.Array]) -> tuple[Learner, Any]:
         gradient = jax.value_and_grad(loss, has_aux=True)
-        (value, (state, score)), bar = gradient(learner.params, learner.state, *batch)
+        (value, (state, score)), bar = gradient(learner.params, learner.state, *task.drawn(*batch))
         updates, slots = rule.update(bar, learner.optimizer, learner.params, value=value)
         params: Any = optax.apply_updates(learner.params, updates)
         return learner._replace(params=params, state=state, optimizer=slots), (value, score)
@@ -112,9 +112,9 @@ def evaluation(task: Task, members: int = 1) -> Callable[..., tuple[jax.Array, j
         def one(series: Any) -> jax.Array:
             return unequal.outputs(task.model, params, state, *jax.tree.map(lambda part: part[None], series))[0]
 
-        x, y, lengths = examples
-        output = jax.lax.map(one, (x, lengths), batch_size=256)
-        return output, task.loss(output, y), task.score(output, y)
+        output = jax.lax.map(one, (examples.x, examples.lengths), batch_size=256)
+        loss, score = (task.measured(measure, output, examples) for measure in (task.loss, task.score))
+        return output, loss, score
 
     return jax.jit(evaluate if members == 1 else seeds.evaluation(task, evaluate))
 

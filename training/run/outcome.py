@@ -37,14 +37,22 @@ def outcome(
         "best_epoch": min(rows, key=lambda row: row.train_loss).epoch if rows else None,
         "score_name": task.score_name,
         **{part: _numbers(results.get(part)) for part in PARTS},
-        "baseline": {"name": task.baseline_name, "losses": list(task.baseline)} if task.baseline else None,
+        "baseline": _baseline(task),
         "proof": proof and {"of": proof[0], "deviation": proof[1]},
         "seconds": seconds,
     }
 
 
+def _baseline(task: Task) -> dict[str, Any] | None:
+    """What must be beaten, of each part that there is."""
+    field = "losses" if task.baseline_of == "loss" else "scores"
+    return {"name": task.baseline_name, field: list(task.baseline)} if task.baseline else None
+
+
 def _numbers(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
-    members = [{"loss": loss, "score": score} for loss, score in result.members]
-    return {"loss": result.loss, "score": result.score, **({"members": members} if members else {})}
+    more: dict[str, Any] = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}
+    if result.members:
+        more["members"] = [{"loss": loss, "score": score} for loss, score in result.members]
+    return {"loss": result.loss, "score": result.score, **more}

@@ -15,7 +15,7 @@ Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):
-    """The trained model on one part of the data: loss, score, and outputs (n, ...).
+    """The trained model on one part of the data: loss, score, outputs (n, ...), and the mean overlap of segments.
 
     `members` has loss and score of each where there are several.
     """
@@ -23,6 +23,7 @@ class Result(NamedTuple):
     loss: float
     score: float
     output: np.ndarray[Any, Any]
+    mean_overlap: float | None = None
     members: tuple[tuple[float, float], ...] = ()
 
 
@@ -47,8 +48,10 @@ def opening(
 def _learned(data: Dataset, task: Task) -> str:
     if task.classes:
         return f"{len(task.classes)} classes"
-    if task.target is None or data.targets_train is None:
+    if task.kind == "forecast":
         return f"{len(task.train.x)} training windows"
+    if task.target is None or data.targets_train is None:
+        return "to denoise"
     return f"targets from {data.targets_train.min():g} to {data.targets_train.max():g}"
 
 
@@ -78,8 +81,11 @@ def closing(
     rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
     for number, each in enumerate(zip(*(result.members for result in results.values()), strict=True), 1):
         rows += [[f"{score} of member {number}", *(f"{value:.{digits}f}" for _, value in each)]]
+    if task.kind == "segment":
+        rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.{digits}f}" for result in results.values())]]
     if task.baseline:
-        rows += [[f"{task.baseline_name}, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
+        of = "loss" if task.baseline_of == "loss" else score
+        rows += [[f"{task.baseline_name}, {of}", *(f"{value:.{digits}f}" for value in task.baseline)]]
     width = max(len(row[0]) for row in rows)
     table = [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
