@@ -7,16 +7,31 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jconv.layers import InDtype
+
 from . import finetune, protocols
 from .data import datasets
 from .errors import UserError
+from .optimizers import OPTIMIZERS
 from .options import Options
 from .plan import Plan
-from .tasks import TASKS, Task, classification, forecast, regression, with_loss
+from .precision import HALF
+from .tasks import TASKS, Task, balanced, classification, forecast, regression, with_cross_entropy, with_loss
+
+# What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
+OF_FRESH = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
 
 def task_for(options: Options, data: datasets.Dataset) -> Task:
     """What is learned of the data, with which network. Raises `UserError` for options that do not fit together."""
+    task = _task(options, data)
+    if not options.label_smoothing and options.class_weights is None:
+        return task
+    weights = balanced(task.train.y, len(task.classes)) if options.class_weights and task.classes else None
+    return with_cross_entropy(task, options.label_smoothing or 0.0, weights)
+
+
+def _task(options: Options, data: datasets.Dataset) -> Task:
     named = TASKS.get(options.model)
     of_numbers = regresses(options, data)
     if options.task and named is forecast:
@@ -38,13 +53,26 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
 def plan_for(options: Options, task: Task) -> Plan:
     """The numbers of the run, with the model's defaults for those that were not given.
 
-    Raises `UserError` for a batch that the training set cannot fill.
+    Raises `UserError` for a batch that the training set cannot fill, and for options that do not fit together.
     """
+    examples = len(task.train.x)
+    if options.batch_size is not None and options.batch_size > examples:
+        raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
+    plan = _with_methods(_plan(options, task), options, task)
+    each = plan.batch_size * plan.accumulate
+    if each > examples:
+        words = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {each} examples"
+        raise UserError(f"{words}, more than the {examples} training examples")
+    if plan.warm_up >= plan.epochs:
+        raise UserError(f"--warm-up {plan.warm_up} must be less than the {plan.epochs} epochs of the run")
+    return plan
+
+
+def _plan(options: Options, task: Task) -> Plan:
+    """How long, in which batches, at which rate, by which optimizer."""
     examples = len(task.train.x)
     forecasts = not task.classes and task.target is None
     epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
-    if options.batch_size is not None and options.batch_size > examples:
-        raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     if options.protocol is not None:
         return protocols.plan(
             options.protocol,
@@ -67,8 +95,45 @@ def plan_for(options: Options, task: Task) -> Plan:
         seed=options.seed,
         evaluate_every=-(-epochs // 50),
         optimizer=training.name if training else options.optimizer or "adam",
-        keep=options.keep,
+        keep=options.keep or "last",
     )
+
+
+def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
+    """The plan with the methods that were asked for."""
+    goes_on = task.start is not None and task.start.goes_on
+    for name in OF_FRESH if goes_on else ():
+        if getattr(options, name) is not None:
+            words = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
+            raise UserError(f"--{name.replace('_', '-')} {words}")
+    if not goes_on:
+        decay = options.weight_decay
+        plan = plan._replace(
+            schedule=options.schedule or plan.schedule,
+            warm_up=options.warm_up or 0,
+            clip=options.clip,
+            weight_decay=OPTIMIZERS[plan.optimizer].weight_decay if decay is None else decay,
+            ema=options.ema,
+        )
+    if options.early_stopping is not None:
+        if options.keep == "last":
+            raise UserError("--early-stopping keeps the best params; --keep last cannot go with it")
+        plan = plan._replace(keep="best", early_stopping=options.early_stopping)
+        if task.validation is not None:
+            plan = plan._replace(watch="validation", evaluate_every=1)
+    return plan._replace(accumulate=options.accumulate, precision=_precision(options, task))
+
+
+def _precision(options: Options, task: Task) -> str:
+    if options.x64:
+        if options.precision is not None:
+            raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
+        return "float64"
+    if options.precision in HALF:
+        typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
+        if typed is not None:
+            raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has a type of its own")
+    return options.precision or "float32"
 
 
 def regresses(options: Options, data: datasets.Dataset) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import diverged, loop, proof
+from . import diverged, loop, proof, stopping
 from .asked import dtype_for, plan_for, regresses, task_for
 from .data import datasets
 from .errors import UserError, tell
@@ -104,7 +104,7 @@ def _run_in_folder(options: Options, task: Task, plan: Plan, learner: Learner, b
     if not options.skip_proof:
         worst, proved = _prove(options, task, plan, learner)
         if not proved:
-            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, (), {}, worst, {}, 0)
+            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, plan, (), {}, worst, {}, 0)
             return Ended(FAILED, told)
     after_proof = time.perf_counter()
     finished = _train(options, task, plan, learner)
@@ -118,11 +118,14 @@ def _run_in_folder(options: Options, task: Task, plan: Plan, learner: Learner, b
         "saving": ended - after_training,
     }
     rows = finished.reached.rows
-    stopped = len(rows) < plan.epochs and finished.signal
+    early = len(rows) < plan.epochs and stopping.ends(plan, rows)
+    stopped = None if early else len(rows) < plan.epochs and finished.signal
     status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
-    told = outcome.outcome(options.out, status, task, rows, found, worst, seconds, finished.began_after)
+    told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
     with run_folder.writable(options.out):
         results.tell(options.out, task, told)
+    if early:
+        print(report.early_line(plan, rows), flush=True)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -13,8 +13,11 @@ from .data.datasets import BUILT_IN
 from .help import DESCRIPTION, EPILOG
 from .losses import LOSSES
 from .optimizers import OPTIMIZERS
+from .option_types import not_negative, positive, share, whole
+from .precision import PRECISIONS
 from .pretrained import is_file
 from .protocols import PROTOCOLS
+from .schedules import SCHEDULES
 from .tasks import TASKS
 
 
@@ -52,7 +55,7 @@ class Options(NamedTuple):
     task: str | None
     validation: float | None
     seed: int
-    keep: str
+    keep: str | None
     protocol: str | None
     out: Path
     overwrite: bool
@@ -64,6 +67,16 @@ class Options(NamedTuple):
     skip_proof: bool
     json: bool
     tensorboard: bool
+    schedule: str | None
+    warm_up: int | None
+    precision: str | None
+    accumulate: int
+    clip: float | None
+    weight_decay: float | None
+    label_smoothing: float | None
+    class_weights: str | None
+    early_stopping: int | None
+    ema: float | None
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -95,36 +108,81 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--data", default="gunpoint", metavar="NAME|FILE", help=f"{', '.join(BUILT_IN)} (the default), or a file")
+    for title, fill in GROUPS.items():
+        fill(parser.add_argument_group(title))
+    return parser
+
+
+def _what(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--data",
+        default="gunpoint",
+        metavar="NAME|FILE",
+        help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
+    )
     add("--model", default="fcn", type=_model, metavar="NAME|FILE", help=f"{', '.join(TASKS)} (default fcn), or a file")
-    add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
+    add("--task", choices=["classification", "regression"], help="default: regression where labels have fractions")
+    add("--validation", type=share, metavar="SHARE", help="of the training series, held out to be evaluated; default 0")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+
+
+def _steps(group: Any) -> None:
+    add = group.add_argument
+    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
     add(
         "--batch-size",
-        type=_whole(1),
+        type=whole(1),
         metavar="N",
         help="examples a step; default a tenth of the training set, from 4 to 16; two-layer 32",
     )
+    add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
+    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
     add(
         "--learning-rate",
-        type=_rate,
+        type=positive,
         metavar="R",
-        help="the first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
+        help="the highest; default 0.001; for a file's optimizer its rate from now on",
     )
-    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
-    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
-    add("--task", choices=["classification", "regression"], help="default: regression where labels have fractions")
-    add(
-        "--validation",
-        type=_share,
-        metavar="SHARE",
-        help="of the training series, held out and evaluated; default none",
-    )
-    add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
-    add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
+    add("--schedule", choices=SCHEDULES, help="of the learning rate; default cosine, to zero over all epochs")
+    add("--warm-up", type=whole(0), metavar="EPOCHS", help="in which the rate rises from zero; default 0")
+    add("--clip", type=positive, metavar="NORM", help="scale gradients of a larger norm down to it; default none")
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
+
+
+def _what_is_learned(group: Any) -> None:
+    add = group.add_argument
+    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
+    add("--label-smoothing", type=share, metavar="E", help="a label is 1 - E of its class and E of all; default 0")
+    add("--class-weights", choices=["balanced"], help="each class counts for as much as another in the loss")
+    add(
+        "--weight-decay",
+        type=not_negative,
+        metavar="RATE",
+        help="of kernels, at each step RATE times the learning rate; default adamw 0.0001, lion 0.001, else 0",
+    )
+    add("--keep", choices=["last", "best"], help="params: the last (default), or of the lowest training loss")
+    add(
+        "--early-stopping",
+        type=whole(1),
+        metavar="EPOCHS",
+        help="end after so many without a lower validation loss, without --validation training loss; keeps the best",
+    )
+    add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
+
+
+def _where(group: Any) -> None:
+    add = group.add_argument
+    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--precision", choices=PRECISIONS, help="what the network computes in, params staying float32; default float32")
+    add("--x64", action="store_true", help="train in float64; the proof always is")
+    add("--skip-proof", action="store_true", help="train without proving the gradients first")
+
+
+def _folder(group: Any) -> None:
+    add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
-    again = parser.add_mutually_exclusive_group()
+    again = group.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
     again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
     add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
@@ -135,12 +193,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N|Ns",
         help="epochs, or seconds as in 60s; default 10s",
     )
-    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
-    add("--x64", action="store_true", help="train in float64; the proof always is")
-    add("--skip-proof", action="store_true", help="train without proving the gradients first")
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
     add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
-    return parser
+
+
+GROUPS: dict[str, Callable[[Any], None]] = {
+    "what is trained on what": _what,
+    "steps": _steps,
+    "what is learned": _what_is_learned,
+    "computation": _where,
+    "the run folder": _folder,
+}
 
 
 def _model(text: str) -> str:
@@ -148,20 +211,6 @@ def _model(text: str) -> str:
         known = ", ".join(map(repr, TASKS))
         raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
     return text
-
-
-def _whole(least: int) -> Any:
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        # The seed and the counts are 32-bit numbers in JAX.
-        if not least <= value < 2**31:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
-        return value
-
-    return convert
 
 
 def _every(text: str) -> Every:
@@ -175,23 +224,3 @@ def _every(text: str) -> Every:
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
     return every
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
-    return value
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
-    return value

@@ -231,6 +231,31 @@ def with_loss(task: Task, name: str) -> Task:
     return task._replace(loss=loss.loss, loss_reference=loss.reference)
 
 
+def balanced(labels: Array, classes: int) -> Array:
+    """The weight of each class (classes,): n / (classes * its count), so that each counts for as much as another.
+
+    A class that is not there has weight 0.
+
+    >>> balanced(np.array([0, 0, 0, 1]), 2)
+    array([0.66666667, 2.        ])
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
+
+
+def with_cross_entropy(task: Task, smoothing: float = 0.0, weights: Array | None = None) -> Task:
+    """The task with its cross-entropy smoothed, and with weights (classes,) of the classes.
+
+    Raises `UserError` where something else is minimized.
+    """
+    if task.loss not in (losses.cross_entropy, losses.probability_cross_entropy):
+        option = "--label-smoothing" if smoothing else "--class-weights"
+        instead = "; --loss cross-entropy takes its place" if task.classes else ""
+        raise UserError(f"{option} is for cross-entropy, and another loss is minimized{instead}")
+    own: Any = {"smoothing": smoothing, "weights": weights}
+    return task._replace(loss=partial(task.loss, **own), loss_reference=partial(task.loss_reference, **own))
+
+
 def windows(x: Array, lengths: Array | None = None) -> Examples:
     """Series (n, length, channels) to windows (m, 100, channels) and what follows each, (m, 1, 16).
 

@@ -17,7 +17,7 @@ from . import run_folder
 def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]:
     """Write all that training left, and return the loss and score of each part of the data."""
     learner, rows = best_or_last(reached.learner), reached.rows
-    params, state, slots, _ = learner
+    params, state, slots = learner[:3]
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:
