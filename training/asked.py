@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -16,10 +17,40 @@ from .optimizers import OPTIMIZERS
 from .options import Options
 from .plan import Plan
 from .precision import HALF
-from .tasks import TASKS, Task, balanced, classification, forecast, regression, with_cross_entropy, with_loss
+from .tasks import (
+    TASKS,
+    Task,
+    balanced,
+    classification,
+    forecast,
+    regression,
+    with_cross_entropy,
+    with_loss,
+    with_validation,
+)
 
 # What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
 OF_FRESH = ("schedule", "warm_up", "clip", "weight_decay", "ema")
+
+
+class Asked(NamedTuple):
+    """The data, those of them that are held out for validation, what is learned, and the numbers of the run."""
+
+    data: datasets.Dataset
+    held: datasets.Dataset | None
+    task: Task
+    plan: Plan
+
+
+def asked(options: Options, load: Callable[[str], datasets.Dataset] = datasets.load) -> Asked:
+    """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
+    data, held = load(options.data), None
+    if options.validation:
+        data, held = datasets.split(data, options.validation, options.seed, stratified=not regresses(options, data))
+    task = task_for(options, data)
+    if held is not None:
+        task = with_validation(task, task_for(options, held))
+    return Asked(data, held, task, plan_for(options, task))
 
 
 def task_for(options: Options, data: datasets.Dataset) -> Task:

@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 import jax
 
 from . import diverged, loop, proof, stopping
-from .asked import dtype_for, plan_for, regresses, task_for
-from .data import datasets
+from .asked import asked, dtype_for
 from .errors import UserError, tell
 from .learner import Learner, Reached, first_learner
 from .options import Options, parse
 from .plan import Plan, steps_per_epoch
 from .run import interrupt, outcome, resume, run_folder
 from .run.config import config
-from .tasks import Task, with_validation
+from .tasks import Task
 from .views import report
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -73,14 +72,7 @@ def _run(options: Options) -> Ended:
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
-    data = datasets.load(options.data)
-    held = None
-    if options.validation:
-        data, held = datasets.split(data, options.validation, options.seed, stratified=not regresses(options, data))
-    task = task_for(options, data)
-    if held is not None:
-        task = with_validation(task, task_for(options, held))
-    plan = plan_for(options, task)
+    data, held, task, plan = asked(options)
     learner = first_learner(task, plan, dtype_for(options))
     opening = report.opening(data, task, options.model, learner.params, held)
     configuration = config(options, plan, data, task, learner)

@@ -156,7 +156,7 @@ def optimizer_for(task: Task, plan: Plan) -> optax.GradientTransformation:
 def plateau_scale(learner: Learner) -> jax.Array:
     """What a plan that halves the learning rate on a plateau has come to multiply it by."""
     found = jax.tree.leaves(learner.optimizer, is_leaf=_is_plateau)
-    return next(slots.scale for slots in found if _is_plateau(slots))
+    return next(slots.scale.mean() for slots in found if _is_plateau(slots))
 
 
 def _is_plateau(slots: Any) -> bool:

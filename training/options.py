@@ -79,30 +79,33 @@ class Options(NamedTuple):
     ema: float | None
 
 
-def parse(arguments: Sequence[str] | None) -> Options:
+def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     """The options in `arguments`, by default those of the process.
 
-    A mistake is one line on standard error and `SystemExit(2)`.
+    A mistake is one line on standard error, of that command, and `SystemExit(2)`.
 
     >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
     'runs/gunpoint-two-layer-3'
     """
-    values = vars(_parser().parse_args(arguments))
+    values = vars(_parser(command).parse_args(arguments))
     if values["out"] is None:
         model = values["model"] if values["model"] in TASKS else Path(values["model"]).stem
         values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
     return Options(**values)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """One whose errors are a line, of the last word of `prog`."""
+
     def error(self, message: str) -> NoReturn:
-        print(f"fit: {message}; --help explains the options", file=sys.stderr)
+        """Tell it and leave with exit code 2."""
+        print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)
         raise SystemExit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m training.fit",
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=f"python -m training.{command}",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
