@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from . import compare
 from .asked import asked
 from .data import datasets
@@ -58,15 +60,16 @@ class Cell(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.sweep --help`."""
     options, rest = _parser().parse_known_args(arguments)
+    # This process only looks at what is asked for; an accelerator's memory is for the cells.
+    jax.config.update("jax_platforms", "cpu")
     say = _say_to(sys.stderr if options.json else sys.stdout)
     try:
         grid = _grid(options.grid, rest)
         cells = _cells(options.out, grid, rest)
         _check(cells)
         failed, stopped = _run(options.out, cells, say)
-        runs = [
-            compare.read(cell.options.out) for cell in cells if _status(cell) is not None and cell.name not in failed
-        ]
+        ended = [cell.options.out for cell in cells if cell.name not in failed and _status(cell) is not None]
+        runs = [compare.read(folder) for folder in ended]
     except UserError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return MISTAKE
