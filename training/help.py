@@ -20,6 +20,7 @@ examples:
   python -m training.fit --data Trace_TRAIN.tsv
   python -m training.fit --data Covid3Month --model resnet --epochs 100
   python -m training.fit --seed 1 --overwrite --skip-proof
+  python -m training.fit --validation 0.2 --early-stopping 50 --label-smoothing 0.1 --optimizer adamw --ema 0.99
   python -m training.fit --model some.keras --data series.csv --epochs 20
   python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
 
@@ -48,7 +49,8 @@ models:
 the run folder:
   report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
   results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
-  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side.
+  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side;
+  python -m training.sweep trains one for each cell of a grid of options.
   Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
   --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
 
