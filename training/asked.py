@@ -155,16 +155,16 @@ def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
     return plan._replace(accumulate=options.accumulate, precision=_precision(options, task))
 
 
-def _precision(options: Options, task: Task) -> str:
-    if options.x64:
-        if options.precision is not None:
-            raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
-        return "float64"
-    if options.precision in HALF:
-        typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
-        if typed is not None:
-            raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has a type of its own")
-    return options.precision or "float32"
+def _precision(options: Options, task: Task) -> str | None:
+    """The half type that the network computes in, None for the type of the params."""
+    if options.x64 and options.precision is not None:
+        raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
+    if options.precision not in HALF:
+        return None
+    typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
+    if typed is not None:
+        raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has a type of its own")
+    return options.precision
 
 
 def regresses(options: Options, data: datasets.Dataset) -> bool:

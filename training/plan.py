@@ -27,8 +27,8 @@ class Plan(NamedTuple):
     `warm_up` epochs.
 
     A step is of the mean gradient of `accumulate` batches, computed one after the other, which then is scaled to the
-    norm `clip` where its own is larger; `weight_decay` is for kernels only. The network computes in `precision`, the
-    params being float32 with "bfloat16" and "float16". After `early_stopping` epochs without a lower loss of those
+    norm `clip` where its own is larger; `weight_decay` is for kernels only. The network computes in `precision`,
+    "bfloat16" or "float16", or None, the type of the params. After `early_stopping` epochs without a lower loss of those
     watched the run ends. With `ema` the params are averaged over the steps with that decay.
     """
 
@@ -41,7 +41,7 @@ class Plan(NamedTuple):
     keep: str = "last"
     schedule: str = "cosine"
     watch: str = "training"
-    precision: str = "float32"
+    precision: str | None = None
     accumulate: int = 1
     clip: float | None = None
     warm_up: int = 0

@@ -12,8 +12,8 @@ HALF = ("bfloat16", "float16")
 PRECISIONS = ("float32", *HALF)
 
 
-def computing(task: Task, precision: str) -> Task:
-    """The task as training computes it: each layer in `precision`, the last in float32, for the sake of the loss.
+def computing(task: Task, precision: str | None) -> Task:
+    """The task as training computes it: each layer in a half type, the last in float32, for the sake of the loss.
 
     Layers sum in float32, and those that normalize keep their arrays in it (`jconv.layers.InDtype`). What is saved and
     evaluated is the network without that.
