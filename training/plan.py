@@ -28,8 +28,8 @@ class Plan(NamedTuple):
 
     A step is of the mean gradient of `accumulate` batches, computed one after the other, which then is scaled to the
     norm `clip` where its own is larger; `weight_decay` is for kernels only. The network computes in `precision`,
-    "bfloat16" or "float16", or None, the type of the params. After `early_stopping` epochs without a lower loss of those
-    watched the run ends. With `ema` the params are averaged over the steps with that decay.
+    "bfloat16" or "float16", or None, the type of the params. After `early_stopping` epochs without a lower loss, of
+    those watched, the run ends. With `ema` the params are averaged over the steps with that decay.
     """
 
     epochs: int
