@@ -34,7 +34,6 @@ from .algorithms import ALGORITHMS
 from .apart import apart
 from .costs import Sizes
 from .geometry import Geometry
-from .halo import halo
 from .partitioned import split_over_devices
 from .placement import (
     for_custom_partitioning,
@@ -44,7 +43,6 @@ from .placement import (
     on_automatic_axes,
     valid_spec,
     vary_alike,
-    ways,
 )
 
 forward_p = Primitive("conv1d")
@@ -107,23 +105,20 @@ def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensem
     # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
     shape = _shape(primitive, a, b, geometry, ensemble)
     sharding = (b if a.sharding.mesh.empty else a).sharding
-    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble, sharding.mesh), shape, sharding.mesh)
+    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble), shape, sharding.mesh)
     return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
 
 
-def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int, mesh: Any) -> tuple[Any, ...]:
+def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[Any, ...]:
     """How the result lies on an explicit mesh: batch and length as the first operand's, channels as where they are."""
     of_a, of_b = full_spec(a), full_spec(b)
-    # Neighbours serve a length that is cut alike on both sides; any other result is whole.
-    cut = of_a[-2] is not None and halo(FACE[primitive], geometry, ways(of_a[-2], mesh))
-    length = of_a[-2] if cut else None
     dense = geometry.groups == 1
     # With groups the kernel's own in axis is one group's channels, and both sides' channels lie alike.
     grouped = of_a[-1] if of_b[-1] is None else of_b[-1]
     if primitive is forward_p:
-        return (*of_a[:-2], length, of_b[-1] if dense else grouped)
+        return (*of_a[:-1], of_b[-1] if dense else grouped)
     if primitive is input_gradient_p:
-        return (*of_a[:-2], length, of_b[-2] if dense else grouped)
+        return (*of_a[:-1], of_b[-2] if dense else grouped)
     return (*of_a[:ensemble], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
 
 

@@ -79,6 +79,12 @@ def check_dtype(name: str, array: Any) -> None:
         raise TypeError(f"{name} must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {array.dtype}; cast it first")
 
 
+def check_padding_mode(padding_mode: Any) -> None:
+    """Raise `ValueError` for a padding mode that there is not."""
+    if padding_mode not in PADDING_MODES:
+        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+
+
 def conv_geometry(
     x: Any,
     kernel: Any,
@@ -105,8 +111,7 @@ def conv_geometry(
         )
     if out_channels % groups:
         raise ValueError(f"groups={groups} does not divide the kernel's {out_channels} out channels")
-    if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+    check_padding_mode(padding_mode)
     length = x.shape[-2]
     options = {"stride": stride, "dilation": dilation}
     geometry = make_geometry(length, kernel_size, padding=padding, groups=groups, **options)

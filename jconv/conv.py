@@ -17,6 +17,7 @@ from . import bilinear, checks, planner, ragged, ragged_conv
 from .activations import resolve as resolve_activation
 from .geometry import Geometry, Padding, check_positive, is_symbolic
 from .options import Activation, Extended, Grouped, Padded, Params, Transposed
+from .placement import with_whole_length
 
 
 @overload
@@ -346,7 +347,8 @@ def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
 def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
     if (low, high) == (0, 0):
         return x
-    length = x.shape[-2]
+    # JAX has no slices of a cut length that are not cut themselves.
+    x, length = with_whole_length(x), x.shape[-2]
     if is_symbolic(length) or max(low, high) < length:
         padded = jnp.pad(_wide(x), [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:

@@ -8,8 +8,8 @@ that it decides on, the program of one device. Every axis is one of
     n0, n1, ...  batch: each device computes its examples
     i, o         channels; those that the result does not have are summed over devices
     g            with groups, the channels of both sides: each device computes whole groups
-    t            length: neighbours exchange the samples that windows share (`halo.py`)
-    -            lies on no mesh axis: the taps, and lengths that no exchange between neighbours serves
+    t            length: devices exchange the samples that windows share (`halo.py`)
+    -            lies on no mesh axis: the taps
 
 Sums over devices come from contracted axes only: channels, and for the kernel's gradient batch and length.
 """
@@ -28,7 +28,8 @@ from jax.experimental.custom_partitioning import ArrayMapping, CompoundFactor, S
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
 from .geometry import Geometry
-from .halo import halo, with_halo
+from .halo import cut, halo, only_real, read
+from .line import Line
 from .tiling import read_tilings
 
 Local = Callable[[jax.Array, jax.Array, Geometry], jax.Array]
@@ -76,9 +77,8 @@ def _labels(face: str, geometry: Geometry, ensemble: int, rank: int) -> tuple[La
     """What each axis of the two operands and of the result is."""
     members = tuple(f"e{d}" for d in range(ensemble))
     batch = tuple(f"n{d}" for d in range(rank - ensemble - 2))
-    time = "t" if halo(face, geometry, 1) else UNTILED
     i, o, per_group = ("i", "o", "i") if geometry.groups == 1 else ("g", "g", UNTILED)
-    x, y, kernel = (*members, *batch, time, i), (*members, *batch, time, o), (*members, UNTILED, per_group, o)
+    x, y, kernel = (*members, *batch, "t", i), (*members, *batch, "t", o), (*members, UNTILED, per_group, o)
     return {"forward": (x, kernel, y), "input_gradient": (y, kernel, x), "kernel_gradient": (x, y, kernel)}[face]
 
 
@@ -90,6 +90,10 @@ class _Plan(NamedTuple):
 
     def ways(self, label: str) -> int:
         return math.prod(self.mesh.shape[name] for name in self.axes.get(label, ()))
+
+    def line(self, label: str) -> Line:
+        names = self.axes.get(label, ())
+        return Line(names, tuple(self.mesh.shape[name] for name in names), self.mesh.axis_names)
 
     def sharding(self, labels: Labels) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*(self.axes.get(label) or None for label in labels)))
@@ -157,22 +161,18 @@ class _Rule:
     def divides(self, label: str, ways: int) -> bool:
         """Whether an axis can be cut that many ways, all alike: the partitioner's filler must not enter a sum."""
         if label == "t":
-            return halo(self.face, self.geometry, ways) is not None
+            return True  # each device knows which of its samples are filler
         return label != UNTILED and self.sizes[label] > 0 and self.sizes[label] % ways == 0
 
     def on_one_device(self, plan: _Plan) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        shards = plan.ways("t")
         geometry = replace(self.geometry, groups=self.geometry.groups // plan.ways("g"))
-        around = halo(self.face, geometry, shards) if shards > 1 else None
+        along = plan.line("t")
         over = tuple(name for label in self.summed for name in plan.axes.get(label, ()))
 
         def compute(a: jax.Array, b: jax.Array) -> jax.Array:
             with self.callers_settings():
-                if around is None:
-                    result = self.local(a, b, geometry)
-                else:
-                    a = with_halo(a, around.before, around.after, plan.axes["t"], shards)
-                    result = self.local(a, b, around.geometry)
+                alone = along.devices == 1
+                result = self.local(a, b, geometry) if alone else self.with_halo(a, b, geometry, along)
                 if not over:
                     return result
                 # The devices' shares of a half-precision result are added in float32, as everything is.
@@ -180,6 +180,16 @@ class _Rule:
                 return jax.lax.psum(wide, over).astype(result.dtype)
 
         return compute
+
+    def with_halo(self, a: jax.Array, b: jax.Array, geometry: Geometry, line: Line) -> jax.Array:
+        around = halo(self.face, geometry, line.devices)
+        a = read(a, around.window, line)
+        if self.face == "kernel_gradient":
+            b = only_real(b, geometry.out_length, line)
+        result = self.local(a, b, around.geometry)
+        if self.face == "input_gradient":
+            result = cut(result, around.drop, -(-geometry.length // line.devices), line)
+        return result
 
 
 def _shardy_rule(rule: _Rule, shapes: tuple[tuple[int, ...], ...]) -> SdyShardingRule:

@@ -37,7 +37,7 @@ def full_spec(aval: Any) -> tuple[Any, ...]:
     return spec + (None,) * (aval.ndim - len(spec))
 
 
-def ways(axes: Any, mesh: Any) -> int:
+def _ways(axes: Any, mesh: Any) -> int:
     """Over how many devices an axis lies that has this entry in a partition spec."""
     return math.prod(mesh.shape[name] for name in _names(axes))
 
@@ -52,10 +52,18 @@ def valid_spec(wish: tuple[Any, ...], shape: tuple[int, ...], mesh: Any) -> Part
     spec = []
     for axes, size in zip(wish, shape, strict=True):
         names = _names(axes)
-        fits = names and not used & set(names) and size % ways(axes, mesh) == 0
+        fits = names and not used & set(names) and size % _ways(axes, mesh) == 0
         used |= set(names) if fits else set()
         spec.append(axes if fits else None)
     return PartitionSpec(*spec)
+
+
+def with_whole_length(x: jax.Array) -> jax.Array:
+    """`x` (..., length, channels) with its length on every device, where an explicit mesh cuts it."""
+    spec = full_spec(jax.typeof(x))
+    if spec[-2] is None:
+        return x
+    return jax.sharding.reshard(x, jax.typeof(x).sharding.update(spec=PartitionSpec(*spec[:-2], None, spec[-1])))
 
 
 def lies_like(x: jax.Array, aval: Any) -> jax.Array:

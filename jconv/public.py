@@ -1,6 +1,6 @@
 """What `jconv` gives its users by name."""
 
-from . import layers, ragged, reference, slots, streaming
+from . import layers, ragged, reference, sharding, slots, streaming
 from .algorithms.einsum import unfold
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
 from .conv_general_dilated import conv_general_dilated
@@ -28,6 +28,7 @@ __all__ = [
     "reference",
     "separable_conv1d",
     "sequential",
+    "sharding",
     "slots",
     "streaming",
     "tune",

@@ -52,11 +52,15 @@ class Ring:
         """All its rows."""
         return self.room + (self.chunk if self.chunk > 1 else 0)
 
+    def reads(self) -> list[int]:
+        """For each tap how far from the chunk's first row, in rows, the first sample is that it reads."""
+        first = (self.wait or 0) - self.taps.reach
+        return [first + k * self.taps.dilation for k in range(self.taps.kernel_size)]
+
     def places(self) -> list[tuple[int, int]]:
         """How far from the head, going round, and from which row on: the writes of the next chunk, then its reads."""
-        # From the chunk's first row to the first tap of the first window that is new.
-        first = (self.wait or 0) - self.taps.reach
-        reads = [(first + k * self.taps.dilation, self.base) for k in range(self.taps.kernel_size)]
+        # What lies from the chunk's first row on is the chunk itself.
+        reads = [(begin, self.base) for begin in self.reads() if begin]
         # A row of the head is also the row behind the one before it: for row 0, the first behind the room.
         return [(0, self.base), *([(-1, self.base + 1)] if self.chunk > 1 else []), *reads]
 
@@ -112,8 +116,15 @@ def step_round(
     if outputs:
         taps = ring.taps
         reach = (outputs - 1) * taps.stride + 1
-        begins = [turn.rows[..., writes + k] for k in range(taps.kernel_size)]
-        ready = gathered([_cut(samples, b, reach, taps.stride, slots) for b in begins], interleaved)
+        rows = iter(range(writes, turn.rows.shape[-1]))
+        # Not looked up again: the last tap of a causal convolution, say.
+        parts = [
+            _cut(samples, turn.rows[..., next(rows)], reach, taps.stride, slots)
+            if begin
+            else chunk[..., : reach : taps.stride, :]
+            for begin in ring.reads()
+        ]
+        ready = gathered(parts, interleaved)
     return ready, replace(ring, samples=samples, head=turn.head, wait=wait, turn=None)
 
 

@@ -1,80 +1,131 @@
-"""A shard between the samples of its neighbours computes its part of the whole, in every face and geometry."""
+"""A window of samples around each shard computes its part of the whole, in every face and geometry."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
 from jconv import reference
 from jconv.geometry import Geometry
-from jconv.halo import halo, with_halo
+from jconv.halo import Window, halo, read
+from jconv.line import Line
 
 geometries = st.builds(
     Geometry,
-    length=st.sampled_from([8, 12, 24]),
-    kernel_size=st.integers(1, 5),
-    stride=st.integers(1, 4),
-    low=st.integers(0, 6),
-    high=st.integers(-2, 6),
-    dilation=st.integers(1, 3),
+    length=st.integers(1, 40),
+    kernel_size=st.integers(1, 7),
+    stride=st.integers(1, 6),
+    low=st.integers(0, 12),
+    high=st.integers(0, 12),
+    dilation=st.integers(1, 4),
 )
+more = st.sampled_from([0, 0, 1, 3])
+"""Samples that a shard has beyond what the sequence needs."""
 
 
-def parts_with_halo(whole: np.ndarray, shards: int, before: int, after: int) -> list[np.ndarray]:
-    padded = np.pad(whole, [(0, 0), (before, after), (0, 0)])
-    size = whole.shape[1] // shards
-    return [padded[:, n * size : n * size + before + size + after] for n in range(shards)]
+def shards_of(whole: np.ndarray, shards: int, size: int, filler: float = 1e9) -> list[np.ndarray]:
+    out = np.full((whole.shape[0], shards * size, whole.shape[2]), filler)
+    out[:, : whole.shape[1]] = whole
+    return np.split(out, shards, 1)
 
 
-@given(geometries, st.sampled_from([2, 4]), st.integers(0, 2**32 - 1))
-def test_shards_with_their_halos_make_the_whole(geometry: Geometry, shards: int, seed: int) -> None:
-    if geometry.out_length < 1:
-        return
+def windows_of(whole: np.ndarray, window: Window) -> list[np.ndarray]:
+    """What each device has read: what it is sent of what it needs, and zeros for what nobody sends."""
+    sent = {(n, hop.distance): range(hop.start, hop.stop) for hop in window.hops() for n in hop.receivers}
+    windows = []
+    for n, offset in enumerate(window.offsets):
+        first = n * window.shard + offset
+        samples = np.zeros((whole.shape[0], window.size, whole.shape[2]))
+        for t in range(max(first, 0), min(first + window.size, window.length)):
+            holder, at = divmod(t, window.shard)
+            if at in sent.get((n, holder - n), ()):
+                samples[:, t - first] = whole[:, t]
+        windows.append(samples)
+    return windows
+
+
+def input_gradient(y: np.ndarray, kernel: np.ndarray, g: Geometry) -> np.ndarray:
+    """As the definition says, also where the geometry ends before its padding does."""
+    x_bar = np.zeros((y.shape[0], g.length, kernel.shape[1]))
+    for t in range(y.shape[1]):
+        for k in range(g.kernel_size):
+            m = t * g.stride + k * g.dilation - g.low
+            if 0 <= m < g.length:
+                x_bar[:, m] += y[:, t] @ kernel[k].T
+    return x_bar
+
+
+@given(geometries, st.sampled_from([1, 2, 3, 4, 8]), more, more, st.integers(0, 2**32 - 1))
+def test_windows_make_the_whole(g: Geometry, shards: int, more: int, out_more: int, seed: int) -> None:
+    assume(g.length + g.low + g.high >= g.reach)
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((2, geometry.length, 3))
-    y = rng.standard_normal((2, geometry.out_length, 4))
-    kernel = rng.standard_normal((geometry.kernel_size, 3, 4))
-    if around := halo("forward", geometry, shards):
-        parts = [reference.forward(p, kernel, around.geometry) for p in parts_with_halo(x, shards, *around[:2])]
-        np.testing.assert_allclose(np.concatenate(parts, 1), reference.forward(x, kernel, geometry), atol=1e-12)
-    if around := halo("input_gradient", geometry, shards):
-        parts = [reference.input_gradient(p, kernel, around.geometry) for p in parts_with_halo(y, shards, *around[:2])]
-        np.testing.assert_allclose(np.concatenate(parts, 1), reference.input_gradient(y, kernel, geometry), atol=1e-12)
-    if around := halo("kernel_gradient", geometry, shards):
-        pairs = zip(parts_with_halo(x, shards, *around[:2]), np.split(y, shards, 1), strict=True)
-        total = sum(reference.kernel_gradient(part, y_part, around.geometry) for part, y_part in pairs)
-        np.testing.assert_allclose(total, reference.kernel_gradient(x, y, geometry), atol=1e-12)
+    x, y = rng.standard_normal((2, g.length, 3)), rng.standard_normal((2, g.out_length, 4))
+    kernel = rng.standard_normal((g.kernel_size, 3, 4))
+    shard, out_shard = -(-g.length // shards) + more, -(-g.out_length // shards) + out_more
+    around = halo("forward", g, shards, shard, out_shard)
+    windows = windows_of(x, around.window)
+    parts = [reference.forward(window, kernel, around.geometry) for window in windows]
+    assert [part.shape[1] for part in parts] == [out_shard] * shards
+    np.testing.assert_allclose(np.concatenate(parts, 1)[:, : g.out_length], reference.forward(x, kernel, g), atol=1e-12)
+    assert halo("kernel_gradient", g, shards, shard, out_shard) == around
+    pairs = zip(windows, shards_of(y, shards, out_shard, filler=0.0), strict=True)
+    total = sum(reference.kernel_gradient(window, part, around.geometry) for window, part in pairs)
+    np.testing.assert_allclose(total, reference.kernel_gradient(x, y, g), atol=1e-12)
+    around = halo("input_gradient", g, shards, shard, out_shard)
+    windows = windows_of(y, around.window)
+    parts = [
+        input_gradient(window, kernel, around.geometry)[:, drop : drop + shard]
+        for window, drop in zip(windows, around.drop, strict=True)
+    ]
+    assert [part.shape[1] for part in parts] == [shard] * shards
+    np.testing.assert_allclose(
+        np.concatenate(parts, 1)[:, : g.length], reference.input_gradient(y, kernel, g), atol=1e-12
+    )
 
 
-@pytest.mark.parametrize("face", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize(
-    ("geometry", "served"),
+    ("geometry", "of_x", "of_y"),
     [
-        (Geometry(32, 3, low=2), True),  # causal
-        (Geometry(32, 4, low=1, high=2, dilation=3, stride=1), False),  # pads less than it reaches
-        (Geometry(32, 3, low=1, high=1, stride=2), True),
-        (Geometry(32, 1, stride=4), True),
-        (Geometry(32, 3), False),  # valid: two lengths that are not cut alike
-        (Geometry(30, 3, low=2), False),  # uneven
-        (Geometry(32, 6, low=5), False),  # reaches past the neighbour
+        (Geometry(32, 3, low=2), 2, 2),  # causal
+        (Geometry(32, 3, low=1, high=1), 2, 2),
+        (Geometry(32, 3, low=1, high=1, stride=2), 1, 1),
+        (Geometry(32, 1, stride=4), 0, 0),
+        (Geometry(32, 1, stride=3), 8, 2),  # two outputs a device, of six samples where it has four
+        (Geometry(32, 3), 2, 2),  # valid: the last device has less
+        (Geometry(30, 3, low=2), 2, 2),  # uneven
+        (Geometry(32, 6, low=5), 5, 5),  # from the device before and the one before that
+        (Geometry(32, 33, low=32), 28, 28),  # from all of them
     ],
 )
-def test_which_geometries_neighbours_serve(geometry: Geometry, served: bool, face: str) -> None:
-    assert (halo(face, geometry, 8) is not None) == served
+def test_no_more_moves_than_windows_share(geometry: Geometry, of_x: int, of_y: int) -> None:
+    assert halo("forward", geometry, 8).window.moved == of_x
+    assert halo("input_gradient", geometry, 8).window.moved == of_y
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 0), (0, 1), (3, 4)])
-def test_neighbours_send_the_halo_and_the_ends_get_zeros(before: int, after: int) -> None:
-    x = jnp.arange(2.0 * 32 * 3).reshape(2, 32, 3) + 1
+WINDOWS: dict[str, Window] = {
+    "nothing": Window(32, 4, 4, (0,) * 8, tuple((4 * n, 4 * n + 4) for n in range(8))),
+    "two before, one after": Window(32, 4, 7, (-2,) * 8, tuple((4 * n - 2, 4 * n + 5) for n in range(8))),
+    "farther than a shard": Window(30, 4, 11, (-6,) * 8, tuple((4 * n - 6, 4 * n + 5) for n in range(8))),
+    "each elsewhere": Window(27, 4, 6, tuple(range(8)), tuple((5 * n, 5 * n + 6) for n in range(8))),
+    "only padding": Window(27, 4, 3, (-40,) * 8, ((-40, -37),) * 8),
+}
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_window_is_read(window: str, names: tuple[str, str]) -> None:
+    """Also along mesh axes in another order than the mesh has them in; filler is not read."""
+    wanted = WINDOWS[window]
+    whole = np.arange(2.0 * wanted.length * 3).reshape(2, wanted.length, 3) + 1
+    shards: Any = np.concatenate(shards_of(whole, 8, wanted.shard, filler=np.nan), 1).astype("float32")
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    along = P(None, ("a", "b"))
-    exchange = jax.shard_map(
-        lambda x: with_halo(x, before, after, ("a", "b"), 8), mesh=mesh, in_specs=along, out_specs=along
-    )
-    expected = parts_with_halo(np.asarray(x), 8, before, after)
-    np.testing.assert_array_equal(jax.jit(exchange)(x), np.concatenate(expected, 1))
+    line = Line(names, tuple(mesh.shape[name] for name in names), mesh.axis_names)
+    along = P(None, names)
+    windows = jax.shard_map(lambda x: read(x, wanted, line), mesh=mesh, in_specs=along, out_specs=along)
+    np.testing.assert_array_equal(jax.jit(windows)(shards), np.concatenate(windows_of(whole, wanted), 1))

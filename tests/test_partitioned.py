@@ -129,6 +129,40 @@ def test_a_length_moves_its_halo(name: str, kind: str) -> None:
     assert moved(text) == expected | ({"collective-permute": permuted} if permuted else {})
 
 
+FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
+    # padding, options, what is sent of x, and of y_bar
+    "valid": ("valid", {}, 2, 2),
+    "valid, strided": ("valid", {"stride": 2}, 1, 1),
+    "farther than a shard": ("causal", {"dilation": 3}, 6, 6),
+    # Seven devices with five of 34 outputs each: the last of them begins 3 samples before its shard.
+    "full": ("full", {}, 2 + 4 + 1, 1 + 5 + 2),
+    # Six devices with two of 11 outputs each: their windows begin 0, 2, ... 10 samples after their shards.
+    "a stride that does not divide a shard": ("causal", {"stride": 3}, 2 + 4 + 2, 2 + 2),
+}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_any_geometry_moves_what_its_windows_read(name: str) -> None:
+    """On an automatic mesh the devices' shares of y need not be equal; the loss is one number more to sum."""
+    padding, options, of_x, of_y = FAR[name]
+    loss = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(conv(padding, **options)(x, kernel))), (0, 1))
+    text = compiled(loss, sharding.make_mesh("8"), P(None, "a"), P())
+    assert moved(text) == {"all-reduce": KERNEL + 1, "collective-permute": (2 * of_x + of_y) * ROW}
+
+
+def test_an_explicit_mesh_gathers_an_output_that_cannot_be_cut_evenly() -> None:
+    """30 outputs over 8 devices have no type there: the halo of x, as ever, and the output."""
+    text = compiled(conv("valid"), sharding.make_mesh("8", AxisType.Explicit), P(None, "a"), P())
+    assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_that_repeats_a_cut_length(kind: str) -> None:
+    """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
+    faces = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
+    right(faces, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
+
+
 # --- every algorithm, and awkward places --------------------------------------------------------------------------
 
 
@@ -192,6 +226,14 @@ def test_parts_of_mesh_axes() -> None:
     grouped = sharding.value_and_gradients(lambda x, k: conv(groups=4)(x, k[:, :4]))
     for kernel_spec in (P(), P(None, None, "a")):
         right(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
+    for names in (("a", "b"), ("b", "a")):
+        faces = sharding.value_and_gradients(conv())
+        mesh = sharding.make_mesh("4x2", KINDS[kind])
+        right(faces, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])

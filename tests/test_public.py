@@ -8,7 +8,7 @@ import pytest
 
 import jconv
 
-MODULES = {"layers", "ragged", "reference", "slots", "streaming"}
+MODULES = {"layers", "ragged", "reference", "sharding", "slots", "streaming"}
 
 
 def test_every_name_is_there() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jconv import Model, Node, slots
+from jconv import Model, Node, sequential, slots
 from jconv import layers as jl
 
 SENT = re.compile("all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
@@ -124,6 +124,18 @@ def test_a_ring_that_is_donated_is_written_where_it_lies() -> None:
     for at in range(BEGIN, BEGIN + 3):
         _, stream = step(stream, x[:, at : at + 1])
         assert stream.parts.rings[0].unsafe_buffer_pointer() == place
+
+
+def test_a_step_of_a_few_samples_is_products() -> None:
+    """No convolution, which is slower for little; and the last tap is the chunk, not read again."""
+    convs = [jl.Conv1D(8, 3, padding="causal", dilation=d, activation="relu") for d in (1, 4)]
+    model, x = sequential(convs), jnp.ones((1, 16, 8))
+    params, state = model.init(jax.random.key(0), (16, 8))
+    stream = model.stream_init(params, state, (1,), input_shape=(None, 8), chunk=16)
+    program = str(jax.make_jaxpr(lambda stream, x: model.stream_step(params, state, stream, x))(stream, x))
+    assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 4
+    step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x))
+    assert "convolution(" not in step.lower(stream, x).compile().as_text()
 
 
 def rest(stream: Any, folder: Path) -> None:

@@ -4,20 +4,13 @@ import numpy as np
 import pytest
 
 from training import asked
-from training.data.datasets import load, split
+from training.data.datasets import load
 from training.errors import UserError
 from training.options import parse
-from training.tasks import with_validation
 
 
 def _plan(*arguments):
-    options = parse(arguments)
-    data = load(options.data)
-    task = asked.task_for(options, data)
-    if options.validation:
-        data, held = split(data, options.validation, options.seed, stratified=True)
-        task = with_validation(asked.task_for(options, data), asked.task_for(options, held))
-    return asked.plan_for(options, task)
+    return asked.asked(parse(arguments)).plan
 
 
 def test_defaults_are_those_of_before():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from training.data import cbf
-from training.data.datasets import check_classes, load, split, standardize
+from training.data.datasets import check_classes, load, standardize
+from training.data.splits import split
 from training.errors import UserError
 
 TABLE = "1\t0.5\t1.5\t2.5\n2\t3.5\t4.5\t5.5\n"

@@ -311,3 +311,20 @@ def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
     afresh = ["--optimizer", "lion", "--loss", "cross-entropy", "--label-smoothing", "0.1"]
     found = plan(*afresh, "--clip", "2", "--schedule", "plateau", "--ema", "0.9")
     assert (found.clip, found.schedule, found.ema, found.weight_decay) == (2, "plateau", 0.9, 1e-3)
+
+
+def test_something_for_each_sample():
+    data = datasets.load(_series())
+    path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
+    task = finetune.task(path, data, None, True, kind="denoise", own={"denoise": {"noise": 0.2}})
+    assert task.train.x.shape == task.train.y.shape == (12, 20, 2) and task.sequence and task.start
+    with pytest.raises(finetune.UserError) as caught:
+        finetune.task(_saved(_network(kl.Conv1D(3, 3, padding="same"))), data, None, True, kind="denoise")
+    assert str(caught.value) == "some.keras: its output for one series is (20, 3); to denoise it must be (20, 2)"
+
+
+def test_a_forecast_that_is_asked_for():
+    data = datasets.load(_series(length=30))
+    path, own = _saved(_network(kl.Flatten(), kl.Dense(3))), {"forecast": {"window": 20, "horizon": 3}}
+    task = finetune.task(path, data, None, True, kind="forecast", own=own)
+    assert task.train.x.shape[1:] == (20, 2) and task.train.y.shape[1:] == (3,)

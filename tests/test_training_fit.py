@@ -136,10 +136,20 @@ MISTAKES = {
     ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
     "cannot take: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
     ("--data", "none.csv"): "none.csv: no such file",
+    ("--window", "50"): "--window is one for --task forecast, not for --task classification",
+    ("--task", "segment"): "gunpoint: --task segment needs a label for each sample, arrays y_train and y_test of shape "
+    "(n, length)",
+    ("--task", "denoise", "--model", "fcn"): "--task denoise is not one for fcn; it is for unet",
+    ("--model", "unet", "--data", "one.csv"): "one: 2 samples are too few for unet: node '2.down': MaxPooling1D: x "
+    "has 1 samples, 1 with padding, but kernel_size=2 with dilation=1 reaches over 2; pad x or use a smaller kernel",
+    ("--model", "tcn", "--task", "forecast", "--target-channel", "2"): "--target-channel 2: series of gunpoint have 1 "
+    "channel",
+    ("--folds", "51"): "51 folds are more than the 50 training series of gunpoint",
+    ("--task", "forecast", "--augment", "warp=0.1"): "--augment warp is not one for --task forecast; it has jitter",
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
     ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",
-    ("--data", "one.csv", "--model", "two-layer"): "one: the two-layer model forecasts 16 samples from 100, so series "
-    "need at least 116 samples; these have 2",
+    ("--data", "one.csv", "--model", "two-layer"): "one: a forecast of 16 samples from 100 needs series of at "
+    "least 116 samples; these have 2; --window and --horizon name others",
     ("--out", "."): ". is not empty and not a run folder, it has no config.json; choose another --out",
     ("--out", "one.csv"): "one.csv is a file; --out must name a folder",
     ("--out", "one.csv/run"): "one.csv/run: cannot be written to: Not a directory",
@@ -163,6 +173,10 @@ OPTION_MISTAKES = {
     ("--learning-rate", "nan"): "argument --learning-rate: must be a number above zero, got 'nan'",
     ("--validation", "1"): "argument --validation: must be a share between zero and one, got '1'",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3",
+    ("--fold", "6/5"): "argument --fold: must be one of at least two folds, as 2/5, got '6/5'",
+    ("--folds", "3", "--validation", "0.2"): "argument --validation: not allowed with argument --folds",
+    ("--target-channel", "0"): "argument --target-channel: must be the number of a channel, from 1, or all, got '0'",
+    ("--augment", "slice=2"): "argument --augment: slice must be a share between zero and one, got '2'",
     ("--out",): "argument --out: expected one argument",
 }
 

@@ -51,7 +51,7 @@ def test_shapes(name, shape):
     model = kind.build(3, shape)
     params, state = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
     y, _ = jax.eval_shape(model.apply, params, state, jnp.zeros((2, *shape)))
-    assert y.shape == ((2, shape[0], 3) if kind.sequence else (2, 3))
+    assert y.shape == ((2, shape[0], 3) if kind.sequence else (2, 1, 3) if kind.forecasts else (2, 3))
 
 
 @pytest.mark.parametrize("length", range(8, 24))

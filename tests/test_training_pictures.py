@@ -64,6 +64,6 @@ def test_class_activation_map_of_a_class_with_fewer_series_than_columns(task, tr
 
 def test_predictions():
     task = tasks.forecast(datasets.load("gunpoint"))
-    _check(pictures.predictions(task.test, task.test.y + 0.1, "test"))
-    _check(pictures.predictions(tasks.Examples(task.train.x[:1], task.train.y[:1]), task.train.y[:1], "training"))
+    _check(pictures.predictions(task, task.test, task.test.y + 0.1, "test"))
+    _check(pictures.predictions(task, tasks.Examples(task.train.x[:1], task.train.y[:1]), task.train.y[:1], "training"))
     _check(pictures.learning_curves(ROWS, task))

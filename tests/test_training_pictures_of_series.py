@@ -83,7 +83,9 @@ def test_the_picture_of_embeddings(classes):
     points = {"training": rng.normal(size=(40, 5)), "test": rng.normal(size=(7, 5))}
     labels = {part: np.arange(len(own)) % classes for part, own in points.items()}
     names = [f"_class {number}" for number in range(classes)]
-    _check(pictures_of_series.embeddings(points, labels, names))
+    without = _check(pictures_of_series.embeddings(points, labels, names))
+    points["validation"], labels["validation"] = 3 + points["test"], labels["test"]
+    assert not np.array_equal(_check(pictures_of_series.embeddings(points, labels, names)), without)
     _check(pictures_of_series.embeddings({"training": np.ones((3, 1))}, {"training": np.arange(3) % 2}, names))
 
 

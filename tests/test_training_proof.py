@@ -68,7 +68,7 @@ def _scaled(function):
 
 @pytest.mark.parametrize("name", ["fcn", "two-layer"])
 def test_the_trained_networks_pass(name):
-    task = tasks.TASKS[name](datasets.load("gunpoint"))
+    task = tasks.TASKS["forecast" if name == "two-layer" else "classification"](datasets.load("gunpoint"), name)
     params, state = _start(task)
     found = proof.prove(task, params, state, seed=0)
     assert found.failures() == {}

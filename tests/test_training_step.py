@@ -27,6 +27,7 @@ def _task(normalized=False, scale=1.0):
     x, y = scale * rng.standard_normal((24, 5, 3)), rng.integers(0, 2, 24).astype(np.int32)
     middle = [layers.Conv1D(2, 3), layers.BatchNormalization()] if normalized else []
     return tasks.Task(
+        "classification",
         sequential([*middle, layers.GlobalAveragePooling1D(), layers.Dense(2)]),
         tasks.Examples(x, y),
         None,

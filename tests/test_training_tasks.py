@@ -84,5 +84,6 @@ def test_forecast_refuses_short_series(tmp_path):
     with pytest.raises(UserError) as caught:
         tasks.forecast(datasets.load(str(tmp_path / "a.npz")))
     assert str(caught.value) == (
-        "a: the two-layer model forecasts 16 samples from 100, so series need at least 116 samples; these have 115"
+        "a: a forecast of 16 samples from 100 needs series of at least 116 samples; these have 115; --window and "
+        "--horizon name others"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,24 +10,31 @@ import jax.numpy as jnp
 from jconv.layers import InDtype
 
 from . import finetune, protocols
-from .data import datasets
+from .data import augment, datasets, splits
 from .errors import UserError
+from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
 from .options import Options
 from .plan import Plan
 from .precision import HALF
 from .tasks import (
+    HORIZON,
+    NOISE,
     TASKS,
+    WINDOW,
     Task,
     balanced,
-    classification,
-    forecast,
-    regression,
+    labels_of,
+    with_augment,
     with_cross_entropy,
     with_loss,
     with_validation,
 )
 
+# Options that only one task has.
+OWN = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
+# Tasks whose networks give numbers for each sample.
+BY_SAMPLE = ("denoise", "segment")
 # What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
 OF_FRESH = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
@@ -44,9 +50,7 @@ class Asked(NamedTuple):
 
 def asked(options: Options, load: Callable[[str], datasets.Dataset] = datasets.load) -> Asked:
     """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
-    data, held = load(options.data), None
-    if options.validation:
-        data, held = datasets.split(data, options.validation, options.seed, stratified=not regresses(options, data))
+    data, held = held_out(options, load(options.data))
     task = task_for(options, data)
     if held is not None:
         task = with_validation(task, task_for(options, held))
@@ -56,29 +60,41 @@ def asked(options: Options, load: Callable[[str], datasets.Dataset] = datasets.l
 def task_for(options: Options, data: datasets.Dataset) -> Task:
     """What is learned of the data, with which network. Raises `UserError` for options that do not fit together."""
     task = _task(options, data)
-    if not options.label_smoothing and options.class_weights is None:
-        return task
-    weights = balanced(task.train.y, len(task.classes)) if options.class_weights and task.classes else None
-    return with_cross_entropy(task, options.label_smoothing or 0.0, weights)
+    if options.label_smoothing or options.class_weights:
+        weights = balanced(labels_of(task.train), len(task.classes)) if options.class_weights and task.classes else None
+        task = with_cross_entropy(task, options.label_smoothing or 0.0, weights)
+    return _augmented(options, task)
 
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
-    named = TASKS.get(options.model)
-    of_numbers = regresses(options, data)
-    if options.task and named is forecast:
-        raise UserError(f"--task {options.task} is not one for two-layer, which forecasts")
-    if options.protocol is not None:
-        protocols.numbers(options.protocol, options.model)
-        if of_numbers:
-            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a regression")
-        named = partial(classification, network=options.model, by_series=True)
-    elif of_numbers and named not in (None, forecast):
-        named = partial(regression, network=options.model)
-    if named:
-        return with_loss(named(data), options.loss) if options.loss else named(data)
-    proved = not options.skip_proof
-    asked = {"optimizer": options.optimizer, "loss": options.loss, "regresses": of_numbers}
-    return finetune.task(options.model, data, options.learning_rate, proved, **asked)
+    kind = _kind(options, data)
+    for name, only in OWN.items():
+        if getattr(options, name) is not None and kind is not None and kind != only:
+            raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for --task {kind}")
+    if kind is not None:
+        _check_fits(options, data, kind)
+        task = TASKS[kind](data, options.model, **_own(options, kind))
+        return with_loss(task, options.loss) if options.loss else task
+    return finetune.task(
+        options.model,
+        data,
+        options.learning_rate,
+        not options.skip_proof,
+        optimizer=options.optimizer,
+        loss=options.loss,
+        kind=options.task,
+        regresses=regresses(options, data),
+        own={name: _own(options, name) for name in TASKS},
+    )
+
+
+def held_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
+    """The data that are trained on, and the same with what is held out for validation as their test set, if any is."""
+    if options.fold:
+        return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
+    if options.validation:
+        return splits.split(data, options.validation, options.seed, _stratified(options, data))
+    return data, None
 
 
 def plan_for(options: Options, task: Task) -> Plan:
@@ -102,8 +118,7 @@ def plan_for(options: Options, task: Task) -> Plan:
 def _plan(options: Options, task: Task) -> Plan:
     """How long, in which batches, at which rate, by which optimizer."""
     examples = len(task.train.x)
-    forecasts = not task.classes and task.target is None
-    epochs, size = (60, 32) if forecasts else (400, min(max(4, examples // 10), 16))
+    epochs, size = (60, 32) if task.kind == "forecast" else (400, min(max(4, examples // 10), 16))
     if options.protocol is not None:
         return protocols.plan(
             options.protocol,
@@ -172,6 +187,54 @@ def regresses(options: Options, data: datasets.Dataset) -> bool:
     return options.task == "regression" or (options.task is None and data.fractional)
 
 
+def _stratified(options: Options, data: datasets.Dataset) -> bool:
+    """Whether labels are classes of series, of which each part of the data is to have its share."""
+    return not (data.fractional or data.by_sample or options.task == "regression")
+
+
 def dtype_for(options: Options) -> Any:
     """The type of params and of all that is computed in training."""
     return jnp.float64 if options.x64 else jnp.float32
+
+
+def _augmented(options: Options, task: Task) -> Task:
+    return with_augment(task, augment.parse(options.augment)) if options.augment else task
+
+
+def _kind(options: Options, data: datasets.Dataset) -> str | None:
+    """The name in `TASKS`: as asked, else as network and labels say. None for a network from a file, which says it."""
+    if options.model not in NETWORKS:
+        return None
+    network = NETWORKS[options.model]
+    if options.task is not None:
+        return options.task
+    if network.forecasts:
+        return "forecast"
+    if network.sequence:
+        return "segment" if data.by_sample else "denoise"
+    return "regression" if data.fractional else "classification"
+
+
+def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
+    """Raise `UserError` where the network, or the protocol, is not one for the task."""
+    network, by_sample = NETWORKS[options.model], kind in BY_SAMPLE
+    if network.forecasts and kind != "forecast":
+        raise UserError(f"--task {kind} is not one for {options.model}, which forecasts")
+    if network.sequence != by_sample:
+        fit = ", ".join(name for name, one in NETWORKS.items() if one.sequence == by_sample and not one.forecasts)
+        raise UserError(f"--task {kind} is not one for {options.model}; it is for {fit}")
+    if options.protocol is not None:
+        protocols.numbers(options.protocol, options.model)
+        if kind != "classification":
+            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a {kind}")
+
+
+def _own(options: Options, kind: str) -> dict[str, Any]:
+    """The options that only this task has, as its function takes them."""
+    if kind == "classification":
+        return {"by_series": options.protocol is not None}
+    if kind == "forecast":
+        channel = 1 if options.target_channel is None else options.target_channel
+        numbers = {"window": options.window or WINDOW, "horizon": options.horizon or HORIZON}
+        return numbers | {"channel": None if channel == "all" else int(channel) - 1}
+    return {"noise": NOISE if options.noise is None else options.noise} if kind == "denoise" else {}

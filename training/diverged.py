@@ -95,7 +95,7 @@ def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax
 
     @jax.jit
     def look(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
-        examples, key = batch
+        examples, key = task.drawn(*batch)
         x, _, lengths = examples
         values, _ = unequal.values(task.model, learner.params, learner.state, x, lengths, training=True, key=key)
         gradient = jax.grad(lambda params: task.objective(params, learner.state, examples, key)[0])(learner.params)

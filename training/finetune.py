@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from jconv.layers import ChannelsFirst, Frozen, InDtype, Softmax
 from . import losses, pretrained
 from .data.datasets import Dataset
 from .errors import UserError
-from .tasks import HORIZON, Task, check_lengths, classification, forecast, regression, with_loss
+from .tasks import HORIZON, TASKS, WINDOW, Task, output_shape, with_loss
 
 FORECAST = (1, HORIZON)
 
@@ -27,37 +28,33 @@ def task(
     *,
     optimizer: str | None = None,
     loss: str | None = None,
+    kind: str | None = None,
     regresses: bool = False,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Task:
-    """Tell the classes apart with the network of a file, or forecast with it, as its output says, or learn numbers.
+    """Learn with the network of a file what `kind` names of `TASKS`, with the options of its `own` by that name.
 
-    What is minimized is the loss that the network was compiled with, else cross-entropy or, of numbers, squared error;
-    `loss` names another, and `optimizer` one that begins afresh in place of the file's. `learning_rate` takes the place
-    of its optimizer's where it is not None; `proved` says that the gradients are to be proved. Raises `UserError` for a
-    file that cannot be read and a network or a loss that does not fit the data.
+    Without `kind` that is a forecast where its output says so, else a regression or a classification. What is minimized
+    is the loss that the network was compiled with, else cross-entropy or, of numbers, squared error; `loss` names
+    another, and `optimizer` one that begins afresh in place of the file's. `learning_rate` takes the place of its
+    optimizer's where it is not None; `proved` says that the gradients are to be proved. Raises `UserError` for a file
+    that cannot be read and a network or a loss that does not fit the data.
     """
     model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
-    output = _output_shape(model, name, data.x_train.shape[1:])
-    learn = forecast if output == FORECAST else regression if regresses else classification
-    found = learn(data)
+    if kind is None:
+        kind = "forecast" if _is_forecast(model) else "regression" if regresses else "classification"
+    options = dict((own or {}).get(kind, {}))
+    length, channels = data.x_train.shape[1:]
+    output = _output_shape(model, name, (options.get("window", WINDOW) if kind == "forecast" else length, channels))
+    found = TASKS[kind](data, model, **options)
     _check_types(model, name, proved)
-    if output == FORECAST:
-        _output_shape(model, name, found.train.x.shape[1:])
-    elif found.target and output != (1,):
-        raise UserError(f"{name}: its output for one series is {output}; it must be (1,), or {FORECAST} for a forecast")
-    elif found.classes and output != (len(found.classes),):
+    _check_output(found, name, data, output)
+    if found.train.lengths is not None and start.training.activity.terms:
         raise UserError(
-            f"{name}: its output for one series is {output}; {data.name} has {len(found.classes)} classes, so it must "
-            f"be {(len(found.classes),)}, or {FORECAST} for a forecast"
+            f"{name}: has penalties on outputs, which are for series of one length; those of {data.name} differ"
         )
-    if found.train.lengths is not None:
-        check_lengths(data, model)
-        if start.training.activity.terms:
-            raise UserError(
-                f"{name}: has penalties on outputs, which are for series of one length; those of {data.name} differ"
-            )
-    found = found._replace(model=model, start=start)
+    found = found._replace(start=start)
     if loss is not None:
         found = with_loss(found, loss)
     elif start.training.loss is not None:
@@ -71,6 +68,21 @@ def task(
             loss=losses.probability_cross_entropy, loss_reference=losses.probability_cross_entropy_reference
         )
     return found
+
+
+def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...]) -> None:
+    """Raise `UserError` unless the network's output is what the task learns."""
+    wanted = (len(task.classes),) if task.classes else task.train.y.shape[1:]
+    if task.sequence:
+        wanted = (*task.train.x.shape[1:2], *wanted[-1:])
+    if output == wanted:
+        return
+    must = f"it must be {wanted}, or {FORECAST} for a forecast"
+    if task.sequence:
+        must = f"to {task.kind} it must be {wanted}"
+    elif task.classes:
+        must = f"{data.name} has {len(task.classes)} classes, so {must}"
+    raise UserError(f"{name}: its output for one series is {output}; {must}")
 
 
 def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
@@ -101,12 +113,10 @@ def _output_shape(model: Model, name: str, shape: Any) -> Any:
         raise UserError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is read")
     series: tuple[Any, ...] = tuple(shape)
     wanted: tuple[Any, ...] = (model.input_shapes or (series,))[0]
-    # A forecast reads windows of the series.
-    given = (wanted[0], *series[1:]) if _is_forecast(model) else series
-    if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
+    if len(wanted) != len(series) or any(w not in (None, g) for w, g in zip(wanted, series, strict=True)):
         raise UserError(f"{name}: its input is {wanted}, samples and channels, and the series are {series}")
     try:
-        return tuple(model.output_shapes(given)[model.outputs[0]])
+        return output_shape(model, series)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from None
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import diverged, loop, proof, stopping
+from . import diverged, folds, loop, proof, stopping
 from .asked import asked, dtype_for
 from .errors import UserError, tell
 from .learner import Learner, Reached, first_learner
@@ -19,6 +19,7 @@ from .options import Options, parse
 from .plan import Plan, steps_per_epoch
 from .run import interrupt, outcome, resume, run_folder
 from .run.config import config
+from .run.ended import Ended
 from .tasks import Task
 from .views import report
 
@@ -41,20 +42,13 @@ class Finished(NamedTuple):
     began_after: int = 0
 
 
-class Ended(NamedTuple):
-    """The exit code of the command, and what `--json` prints."""
-
-    code: int
-    told: dict[str, Any]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
     words = redirect_stdout(sys.stderr) if options.json else nullcontext()
     try:
         with words, _device(options.device), jax.enable_x64(options.x64):
-            code, told = _run(options)
+            code, told = folds.run(options, _run) if options.folds else _run(options)
     except UserError as error:
         tell(str(error))
         return MISTAKE

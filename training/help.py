@@ -10,7 +10,7 @@ Train a 1-D convolutional network on a set of series, after proving its gradient
 Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
 a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
 
-NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items() if not kind.sequence)
+NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items())
 
 EPILOG = f"""\
 examples:
@@ -19,6 +19,9 @@ examples:
   python -m training.fit --data series.csv --epochs 100 --out runs/first
   python -m training.fit --data Trace_TRAIN.tsv
   python -m training.fit --data Covid3Month --model resnet --epochs 100
+  python -m training.fit --task forecast --model tcn --window 50 --horizon 10
+  python -m training.fit --task denoise --noise 0.5
+  python -m training.fit --folds 5 --augment jitter=0.03,warp=0.2
   python -m training.fit --seed 1 --overwrite --skip-proof
   python -m training.fit --validation 0.2 --early-stopping 50 --label-smoothing 0.1 --optimizer adamw --ema 0.99
   python -m training.fit --model some.keras --data series.csv --epochs 20
@@ -27,7 +30,8 @@ examples:
 data files:
   .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
                set of X_TRAIN.tsv where it lies beside it.
-  .npz         x_train (n, length) or (n, length, channels), y_train (n,); x_test and y_test, or neither.
+  .npz         x_train (n, length) or (n, length, channels), y_train (n,), or (n, length) with the class of each
+               sample; x_test and y_test, or neither.
   .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
   .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
   NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
@@ -36,15 +40,21 @@ data files:
   Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
   by the training set.
 
+tasks:
+  classification the class of each series
+  regression     the number of each series
+  forecast       the next --horizon samples of --target-channel from --window samples of all channels
+  denoise        each series from the series with --noise on it
+  segment        the class of each sample
+  Of a forecast and of denoising labels are not used. unet is for the last two, all others for the first three.
+
 models:
   {NETWORK_WORDS}
-  two-layer      forecasts the next 16 samples of the first channel from 100: two convolutions of 16 filters, kernel
-                 size 12, stride 12. Labels are not used; all others tell classes apart.
   FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
                  and constraints and, where it was compiled, its optimizer with that one's state and its loss;
                  --optimizer and --loss take their places. It reads series of the data's length and channels,
-                 standardized, and its output is a number for each class, one number for a regression, or 16
-                 numbers (1, 16), a forecast.
+                 standardized, and its output is a number for each class, one number for a regression, 16 numbers
+                 (1, 16), a forecast, or what --task asks for.
 
 the run folder:
   report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),

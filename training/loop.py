@@ -105,9 +105,9 @@ def evaluation(task: Task) -> Callable[..., tuple[jax.Array, jax.Array, jax.Arra
         def one(series: Any) -> jax.Array:
             return unequal.outputs(task.model, params, state, *jax.tree.map(lambda part: part[None], series))[0]
 
-        x, y, lengths = examples
-        output = jax.lax.map(one, (x, lengths), batch_size=256)
-        return output, task.loss(output, y), task.score(output, y)
+        output = jax.lax.map(one, (examples.x, examples.lengths), batch_size=256)
+        loss, score = (task.measured(measure, output, examples) for measure in (task.loss, task.score))
+        return output, loss, score
 
     return evaluate
 

@@ -9,16 +9,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from .data import augment
 from .data.datasets import BUILT_IN
+from .data.splits import fold_numbers
 from .help import DESCRIPTION, EPILOG
 from .losses import LOSSES
+from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
 from .option_types import not_negative, positive, share, whole
 from .precision import PRECISIONS
 from .pretrained import is_file
 from .protocols import PROTOCOLS
 from .schedules import SCHEDULES
-from .tasks import TASKS
+from .tasks import HORIZON, NOISE, TASKS, WINDOW
 
 
 class Every(NamedTuple):
@@ -53,7 +56,14 @@ class Options(NamedTuple):
     optimizer: str | None
     loss: str | None
     task: str | None
+    window: int | None
+    horizon: int | None
+    target_channel: str | None
+    noise: float | None
+    augment: str | None
     validation: float | None
+    fold: str | None
+    folds: int | None
     seed: int
     keep: str | None
     protocol: str | None
@@ -88,10 +98,28 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     'runs/gunpoint-two-layer-3'
     """
     values = vars(_parser(command).parse_args(arguments))
+    if values["model"] is None:
+        values["model"] = "unet" if values["task"] in ("denoise", "segment") else "fcn"
     if values["out"] is None:
-        model = values["model"] if values["model"] in TASKS else Path(values["model"]).stem
+        model = values["model"] if values["model"] in NETWORKS else Path(values["model"]).stem
         values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
     return Options(**values)
+
+
+def _augment(text: str) -> str:
+    try:
+        augment.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _fold(text: str) -> str:
+    try:
+        fold_numbers(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 class Parser(argparse.ArgumentParser):
@@ -124,20 +152,52 @@ def _what(group: Any) -> None:
         metavar="NAME|FILE",
         help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
     )
-    add("--model", default="fcn", type=_model, metavar="NAME|FILE", help=f"{', '.join(TASKS)} (default fcn), or a file")
-    add("--task", choices=["classification", "regression"], help="default: regression where labels have fractions")
-    add("--validation", type=share, metavar="SHARE", help="of the training series, held out to be evaluated; default 0")
+    add(
+        "--model",
+        type=_model,
+        metavar="NAME|FILE",
+        help=f"{', '.join(NETWORKS)}, or a file; default fcn, to denoise or segment unet",
+    )
+    held = group.add_mutually_exclusive_group().add_argument
+    held("--validation", type=share, metavar="SHARE", help="of the training series, held out and evaluated")
+    held("--fold", type=_fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
+    held("--folds", type=whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
     add("--seed", type=whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+
+
+def _task(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--task",
+        choices=TASKS,
+        help="default by labels and network: regression where labels have fractions, else classification; two-layer "
+        "forecasts, unet denoises or, where each sample has a label, segments",
+    )
+    add("--window", type=whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
+    add("--horizon", type=whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
+    add("--target-channel", type=_channel, metavar="N|all", help="what is forecast of several channels; default 1")
+    add(
+        "--noise",
+        type=positive,
+        metavar="R",
+        help=f"to denoise: the deviation of what is added, in deviations of the channel; default {NOISE}",
+    )
+    add(
+        "--augment",
+        type=_augment,
+        metavar="NAME=R,...",
+        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is left), warp=0.2",
+    )
 
 
 def _steps(group: Any) -> None:
     add = group.add_argument
-    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, two-layer 60")
+    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
     add(
         "--batch-size",
         type=whole(1),
         metavar="N",
-        help="examples a step; default a tenth of the training set, from 4 to 16; two-layer 32",
+        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
     )
     add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
     add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
@@ -153,7 +213,7 @@ def _steps(group: Any) -> None:
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
 
 
-def _what_is_learned(group: Any) -> None:
+def _minimized(group: Any) -> None:
     add = group.add_argument
     add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
     add("--label-smoothing", type=share, metavar="E", help="a label is 1 - E of its class and E of all; default 0")
@@ -202,17 +262,24 @@ def _folder(group: Any) -> None:
 
 GROUPS: dict[str, Callable[[Any], None]] = {
     "what is trained on what": _what,
+    "what is learned": _task,
     "steps": _steps,
-    "what is learned": _what_is_learned,
+    "what is minimized and kept": _minimized,
     "computation": _where,
     "the run folder": _folder,
 }
 
 
 def _model(text: str) -> str:
-    if text not in TASKS and not is_file(text):
-        known = ", ".join(map(repr, TASKS))
+    if text not in NETWORKS and not is_file(text):
+        known = ", ".join(map(repr, NETWORKS))
         raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
+    return text
+
+
+def _channel(text: str) -> str:
+    if text != "all" and not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be the number of a channel, from 1, or all, got {text!r}")
     return text
 
 

@@ -46,11 +46,16 @@ def _gradient(task: Task, plan: Plan) -> Callable[..., tuple[tuple[jax.Array, ja
     """`(learner, examples, key) -> ((loss, score), state, gradient)`, of all the step's batches."""
 
     def one(learner: Learner, state: Tree, examples: Examples, key: jax.Array) -> Any:
+        examples, key = task.drawn(examples, key)
         factor = None if learner.scale is None else learner.scale.factor
 
         def loss(params: Tree) -> Any:
             value, (after, output) = task.objective(params, state, examples, key)
-            return value if factor is None else value * factor, (value, task.score(output, examples.y), after)
+            return value if factor is None else value * factor, (
+                value,
+                task.measured(task.score, output, examples),
+                after,
+            )
 
         bar, (value, score, after) = jax.grad(loss, has_aux=True)(learner.params)
         return (value, score), after, bar if factor is None else jax.tree.map(lambda array: array / factor, bar)

@@ -116,7 +116,7 @@ def ranked(rows: Sequence[dict[str, Any]], varied: Sequence[str] = ()) -> tuple[
 
 def _grid(given: Sequence[tuple[str, list[str]]], rest: Sequence[str]) -> list[tuple[str, list[str]]]:
     """The names of options, as fields of `Options`, each with its values. Raises `UserError` for what is no grid."""
-    known = [name for name in Options._fields if name not in (*FREE, "x64")]
+    known = [name for name in Options._fields if name not in (*FREE, "x64", "folds")]
     found: list[tuple[str, list[str]]] = []
     for word, values in given:
         name = word.replace("-", "_")
@@ -138,7 +138,7 @@ def _cells(out: Path, grid: Sequence[tuple[str, list[str]]], rest: Sequence[str]
     cells: dict[str, Cell] = {}
     for values in itertools.product(*(values for _, values in grid)):
         pairs = [(name.replace("_", "-"), value) for (name, _), value in zip(grid, values, strict=True)]
-        name = ",".join(f"{word}={Path(value).name}" for word, value in pairs)
+        name = ",".join(f"{word}={_said(word, value)}" for word, value in pairs)
         arguments = (*rest, *(f"--{word}={value}" for word, value in pairs), "--out", str(out / name))
         if name in cells:
             raise UserError(f"{out / name}: the folder of two cells, whose files have one name")
@@ -151,6 +151,8 @@ def _check(cells: Sequence[Cell]) -> None:
     load = cache(datasets.load)
     for cell in cells:
         options = cell.options
+        if options.folds:
+            raise UserError("--folds trains several times; --grid fold=1/5,2/5,... has each as a cell")
         begun = run_folder.begun(options.out) if options.resume else None
         if not options.resume:
             run_folder.check(options.out, options.overwrite)
@@ -196,6 +198,11 @@ def _status(cell: Cell) -> str | None:
 def _last_line(log: Path) -> str | None:
     lines = log.read_text(errors="replace").splitlines()
     return next((line.removeprefix("fit: ") for line in reversed(lines) if line.strip()), None)
+
+
+def _said(word: str, value: str) -> str:
+    """A value in the name of a folder: a file by its name."""
+    return Path(value).name if word in ("data", "model") else value.replace("/", "-")
 
 
 def _say_to(stream: Any) -> Callable[[str], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -40,16 +40,17 @@ def values(
 
 
 def outputs(model: Model, params: Tree, state: Tree, x: Any, lengths: Any = None) -> Any:
-    """What the network gives for each series, (n, outputs), outside training."""
+    """What the network gives for each series, (n, outputs) or (n, length, outputs), outside training."""
     if lengths is None:
         return model.apply(params, state, x)[0]
     return model.apply(params, state, x, lengths=lengths)[0][0]
 
 
 def reference(model: Model, params: Tree, state: Tree, x: Array, lengths: Any) -> Array:
-    """The outputs (n, outputs) in training of a model of one input, in NumPy: each series is computed alone.
+    """The outputs in training of a model of one input, in NumPy: each series is computed alone.
 
-    Only batch normalization sees more than one: all samples of all series, as if they were one.
+    They are (n, outputs), or (n, length, outputs) with zeros behind those of shorter series. Only batch normalization
+    sees more than one: all samples of all series, as if they were one.
     """
     found = {model.inputs[0]: [row[None, :length] for row, length in zip(x, lengths, strict=True)]}
     for node in model.nodes:
@@ -59,13 +60,17 @@ def reference(model: Model, params: Tree, state: Tree, x: Array, lengths: Any) -
         else:
             read = zip(*(found[name] for name in node.inputs), strict=True)
             found[node.name] = [call(one if node.layer.merges else one[0]) for one in read]
-    return np.concatenate(found[model.outputs[0]])
+    rows = found[model.outputs[0]]
+    if rows[0].ndim == 3:
+        longest = max(row.shape[1] for row in rows)
+        rows = [np.pad(row, ((0, 0), (0, longest - row.shape[1]), (0, 0))) for row in rows]
+    return np.concatenate(rows)
 
 
-def check(name: str, model: Model, shape: tuple[int, int], shortest: int) -> None:
-    """Raise `UserError` unless the model takes series of unequal length, the shortest of so many samples.
+def check(name: str, model: Model, shape: tuple[int, int], lengths: Sequence[int]) -> None:
+    """Raise `UserError` unless the model takes series of unequal length, of so many samples.
 
-    `shape` is the length of the longest, and the channels.
+    `shape` is the length that all are padded to, and the channels.
     """
 
     def apply(x: jax.Array, lengths: jax.Array) -> Any:
@@ -73,11 +78,12 @@ def check(name: str, model: Model, shape: tuple[int, int], shortest: int) -> Non
 
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     try:
-        model.output_shapes((shortest, shape[1]))
+        for length in lengths:
+            model.output_shapes((length, shape[1]))
         jax.eval_shape(apply, x, jax.ShapeDtypeStruct((1,), jnp.int32))
     except ValueError as error:
-        lengths = f"{shortest} to {shape[0]} samples"
-        raise UserError(f"{name}: series are of {lengths}, which the network cannot take: {error}") from None
+        sizes = f"{min(lengths)} to {max(lengths)} samples"
+        raise UserError(f"{name}: series are of {sizes}, which the network cannot take: {error}") from None
 
 
 def _is_batch_normalization(node: Node) -> bool:

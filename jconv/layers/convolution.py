@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import jax
 
 from .. import conv, reference, streaming
+from ..checks import check_padding_mode
 from ..geometry import (
-    PADDING_MODES,
     Geometry,
     Padding,
     check_positive,
@@ -56,9 +56,7 @@ class Convolution(Layer):
             for name in SIZES:
                 if hasattr(self, name):
                     check_positive(name, getattr(self, name))
-            mode = getattr(self, "padding_mode", "zeros")
-            if mode not in PADDING_MODES:
-                raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
+            check_padding_mode(getattr(self, "padding_mode", "zeros"))
             check_activation(self.activation)
             check_algorithm(self.algorithm)
             self._check_padding()

@@ -27,10 +27,11 @@ CBF_SIZES = (30, 900)
 class Dataset(NamedTuple):
     """Series with their labels.
 
-    `x_train` and `x_test` are (n, length, channels) float64; `y_train` and `y_test` (n,) int32 numbers of classes;
-    `classes` their names, in the order of those numbers. `x_test` and `y_test` are None where there is no test set.
-    `lengths_train` and `lengths_test` (n,) int32 say how many samples are each series's own where not all are; behind
-    them are zeros. `targets_train` and `targets_test` (n,) float64 are the labels where all of them are numbers.
+    `x_train` and `x_test` are (n, length, channels) float64; `y_train` and `y_test` (n,) int32 numbers of classes, or
+    (n, length) where each sample has one, 0 behind shorter series; `classes` their names, in the order of those
+    numbers. `x_test` and `y_test` are None where there is no test set. `lengths_train` and `lengths_test` (n,) int32
+    say how many samples are each series's own where not all are; behind them are zeros. `targets_train` and
+    `targets_test` (n,) float64 are the labels where all of them are numbers.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Dataset(NamedTuple):
     lengths_test: Array | None = None
     targets_train: Array | None = None
     targets_test: Array | None = None
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether each sample has a label."""
+        return self.y_train.ndim == 2
 
     @property
     def fractional(self) -> bool:
@@ -99,11 +105,11 @@ def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
     >>> bool(abs(scaled.x_train.mean()) < 1e-12), mean.shape
     (True, (1,))
     """
-    within = _within(data.x_train, data.lengths_train)
-    mean, deviation = data.x_train[within].mean(0), data.x_train[within].std(0)
+    own = data.x_train[within(data.x_train, data.lengths_train)]
+    mean, deviation = own.mean(0), own.std(0)
 
     def scaled(x: Array, lengths: Array | None) -> Array:
-        return np.where(_within(x, lengths)[..., None], (x - mean) / deviation, 0)
+        return np.where(within(x, lengths)[..., None], (x - mean) / deviation, 0)
 
     test = None if data.x_test is None else scaled(data.x_test, data.lengths_test)
     return data._replace(x_train=scaled(data.x_train, data.lengths_train), x_test=test), mean, deviation
@@ -117,44 +123,62 @@ def z_normalized(data: Dataset) -> Dataset:
     """
 
     def normalized(x: Array, lengths: Array | None) -> Array:
-        within = _within(x, lengths)[..., None]
-        mean = x.mean(1, keepdims=True, where=within)
-        deviation = x.std(1, keepdims=True, where=within)
-        return np.where(within, (x - mean) / np.where(deviation > 0, deviation, 1), 0)
+        own = within(x, lengths)[..., None]
+        mean = x.mean(1, keepdims=True, where=own)
+        deviation = x.std(1, keepdims=True, where=own)
+        return np.where(own, (x - mean) / np.where(deviation > 0, deviation, 1), 0)
 
     test = None if data.x_test is None else normalized(data.x_test, data.lengths_test)
     return data._replace(x_train=normalized(data.x_train, data.lengths_train), x_test=test)
 
 
-def _within(x: Array, lengths: Array | None) -> Array:
-    """Which samples (n, length) are of their series."""
+def within(x: Array, lengths: Array | None) -> Array:
+    """Which samples (n, length) of x (n, length, channels) are of their series."""
     return np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
 
 
-def check_classes(data: Dataset) -> None:
-    """Raise `UserError` unless there is something to tell apart: two classes, and none in the test set alone."""
+def check_classes(data: Dataset, by_sample: bool = False) -> None:
+    """Raise `UserError` unless there is something to tell apart: two classes, and none in the test set alone.
+
+    `by_sample` says that each sample must have a label, else each series.
+    """
+    if data.by_sample and not by_sample:
+        raise UserError(f"{data.name}: each sample has a label; --task segment learns them")
+    if by_sample and not data.by_sample:
+        raise UserError(
+            f"{data.name}: --task segment needs a label for each sample, arrays y_train and y_test of shape (n, length)"
+        )
     if data.fractional:
         raise UserError(f"{data.name}: labels are numbers with fractions, not classes; --task regression learns them")
-    seen = [data.classes[number] for number in np.unique(data.y_train)]
-    if data.y_test is not None:
-        for number in np.unique(data.y_test):
+    seen = [data.classes[number] for number in _numbers(data.x_train, data.y_train, data.lengths_train)]
+    if data.x_test is not None and data.y_test is not None:
+        for number in _numbers(data.x_test, data.y_test, data.lengths_test):
             if data.classes[number] not in seen:
                 raise UserError(
                     f"{data.name}: the label {data.classes[number]!r} is in the test set and not in the training set"
                 )
     if len(seen) < 2:
-        raise UserError(f"{data.name}: all training series have the label {seen[0]!r}; at least two classes are needed")
+        what = "samples" if by_sample else "series"
+        raise UserError(f"{data.name}: all training {what} have the label {seen[0]!r}; at least two classes are needed")
+
+
+def _numbers(x: Array, y: Array, lengths: Array | None) -> Array:
+    """The numbers of the classes that there are."""
+    return np.unique(y[within(x, lengths)] if y.ndim == 2 else y)
 
 
 def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -> Dataset:
     lengths = _lengths(name, "training", train.x)
     tests = None if test is None else _lengths(name, "test", test.x)
-    _check_varies(name, train.x, lengths)
+    check_varies(name, train.x, lengths)
     if test is not None:
         if test.x.shape[2] != train.x.shape[2] or (
             lengths is None and tests is None and test.x.shape[1] != train.x.shape[1]
         ):
             raise UserError(f"{name}: test series are {_sizes(test.x)}, training series {_sizes(train.x)}")
+        if (train.of_samples is None) != (test.of_samples is None):
+            of_train, of_test = ("series" if part.of_samples is None else "sample" for part in (train, test))
+            raise UserError(f"{name}: y_train has a label a {of_train}, y_test a label a {of_test}")
         longest = max(train.x.shape[1], test.x.shape[1])
         if lengths is not None or tests is not None:
             (x_train, lengths), (x_test, tests) = _whole(train.x, lengths, longest), _whole(test.x, tests, longest)
@@ -165,7 +189,11 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
     number = {label: index for index, label in enumerate(labels)}
 
     def numbered(part: Part) -> Array:
-        return np.array([number[label] for label in part.labels], np.int32)
+        numbers = np.array([number[label] for label in part.labels], np.int32)
+        if part.of_samples is None:
+            return numbers
+        behind = part.x.shape[1] - part.of_samples.shape[1]
+        return np.pad(np.where(part.of_samples < 0, 0, numbers[part.of_samples]), ((0, 0), (0, behind)))
 
     return Dataset(
         name,
@@ -180,42 +208,10 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
     )
 
 
-def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
-    """The data without a share of its training series, and the same with that share as its test set.
-
-    The share is drawn from the seed; `stratified`, it has its share of each class, within one series, and leaves one.
-    Raises `UserError` where the share is no series, and where what is left never changes.
-
-    >>> kept, held = split(load("gunpoint"), 0.2, 0, stratified=True)
-    >>> len(kept.x_train), np.bincount(held.y_test).tolist()
-    (40, [5, 5])
-    """
-    rng, count = np.random.default_rng(seed), len(data.x_train)
-    order = rng.permutation(count)
-    if stratified:
-        order = order[np.argsort(data.y_train[order], kind="stable")]
-    held = order[np.diff(np.floor(np.arange(count + 1) * share + rng.random())) > 0]
-    if stratified:
-        left = np.delete(data.y_train, held)
-        alone = np.isin(data.y_train[held], left, invert=True)
-        # One of each class that would be gone goes back.
-        back = [held[data.y_train[held] == number][0] for number in np.unique(data.y_train[held][alone])]
-        held = np.setdiff1d(held, back)
-    held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
-    if not len(held):
-        raise UserError(f"--validation {share:g} of {count} training series is none of them")
-
-    def taken(index: Array, part: str) -> dict[str, Any]:
-        arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}
-        return {f"{of}_{part}": None if array is None else array[index] for of, array in arrays.items()}
-
-    rest = data._replace(**taken(kept, "train"))
-    _check_varies(data.name, rest.x_train, rest.lengths_train)
-    return rest, rest._replace(**taken(held, "test"))
-
-
 def _targets(train: Part, test: Part | None) -> tuple[Array | None, Array | None]:
-    """The labels of both parts as numbers, None where some are none."""
+    """The labels of both parts as numbers, None where some are none, and where they are those of samples."""
+    if train.of_samples is not None:
+        return None, None
     try:
         parts = [None if part is None else np.array(part.labels, np.float64) for part in (train, test)]
     except ValueError:
@@ -237,13 +233,13 @@ def _whole(x: Array, lengths: Array | None, longest: int) -> tuple[Array, Array]
     """The series with zeros behind, `longest` samples each, and their lengths."""
     own = np.full(len(x), x.shape[1], np.int32) if lengths is None else lengths
     behind = np.zeros((len(x), longest - x.shape[1], x.shape[2]))
-    return np.concatenate([np.where(_within(x, own)[..., None], x, 0), behind], axis=1), own
+    return np.concatenate([np.where(within(x, own)[..., None], x, 0), behind], axis=1), own
 
 
 def _check_values(name: str, part: str, x: Array, lengths: Array) -> None:
     if not lengths.all():
         raise UserError(f"{name}: {part} series {int(np.argmin(lengths)) + 1} has no values")
-    bad = np.argwhere(~np.isfinite(x) & _within(x, lengths)[..., None])
+    bad = np.argwhere(~np.isfinite(x) & within(x, lengths)[..., None])
     if not len(bad):
         return
     series, sample, channel = (int(index) for index in bad[0])
@@ -252,8 +248,9 @@ def _check_values(name: str, part: str, x: Array, lengths: Array) -> None:
     raise UserError(f"{name}: {part} series {series + 1} is {value} at {where}")
 
 
-def _check_varies(name: str, x: Array, lengths: Array | None) -> None:
-    own = x[_within(x, lengths)]
+def check_varies(name: str, x: Array, lengths: Array | None) -> None:
+    """Raise `UserError` for a channel that never changes."""
+    own = x[within(x, lengths)]
     for channel in range(x.shape[-1]):
         if np.ptp(own[:, channel]) == 0:
             which = f"channel {channel + 1} of " if x.shape[-1] > 1 else ""

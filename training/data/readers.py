@@ -28,10 +28,15 @@ MISSING = ("", "?", "nan", "na")
 
 
 class Part(NamedTuple):
-    """Series as they lie in a file: `x` (n, length, channels) float64, NaN behind shorter ones, and labels as text."""
+    """Series as they lie in a file: `x` (n, length, channels) float64, NaN behind shorter ones, and labels as text.
+
+    Where each sample has one, `labels` are all that there are, and `of_samples` (n, length) numbers in them, -1 behind
+    shorter series.
+    """
 
     x: Array
     labels: list[str]
+    of_samples: Array | None = None
 
 
 def read(path: Path) -> tuple[Part, Part | None]:
@@ -175,16 +180,32 @@ def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
         raise UserError(f"{path}: {x_name} must hold real numbers, got {x.dtype}")
     if x.size == 0:
         raise UserError(f"{path}: {x_name} is empty, its shape is {x.shape}")
-    if y.ndim != 1:
-        raise UserError(f"{path}: {y_name} must be (n,), a label a series, got shape {y.shape}")
-    if len(x) != len(y):
-        raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {y[~np.isfinite(y)][0]}")
+    if y.shape != x.shape[:1] and y.shape != x.shape[:2]:
+        if y.ndim == 1:
+            raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
+        raise UserError(
+            f"{path}: {y_name} must be (n,), a label a series, or {x.shape[:2]}, a label a sample, got shape {y.shape}"
+        )
     if y.dtype.kind not in "biufUS":
         raise UserError(f"{path}: {y_name} must hold numbers or text, got {y.dtype}")
-    texts = y.astype(str) if y.dtype.kind != "S" else np.char.decode(y, "utf-8", "replace")
-    return Part(x.astype(np.float64).reshape(*x.shape[:2], -1), [_plain(text) for text in texts])
+    series = x.astype(np.float64).reshape(*x.shape[:2], -1)
+    there = np.ones(len(x), bool) if y.ndim == 1 else ~np.isnan(series).all(-1)
+    labels = y[there]
+    if y.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {labels[~np.isfinite(labels)][0]}")
+    if y.ndim == 1:
+        return Part(series, _texts(labels))
+    if y.dtype.kind == "f" and (labels != np.round(labels)).any():
+        raise UserError(f"{path}: {y_name} has a label a sample, which must be a class: whole numbers or text")
+    found, numbers = np.unique(labels, return_inverse=True)
+    of_samples = np.full(y.shape, -1, np.int32)
+    of_samples[there] = numbers
+    return Part(series, _texts(found), of_samples)
+
+
+def _texts(labels: Array) -> list[str]:
+    texts = labels.astype(str) if labels.dtype.kind != "S" else np.char.decode(labels, "utf-8", "replace")
+    return [_plain(text) for text in texts]
 
 
 def _read_npy(path: Path) -> tuple[Part, Part | None]:

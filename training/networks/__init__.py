@@ -24,12 +24,14 @@ from .wavenet import wavenet
 class Network(NamedTuple):
     """`build(outputs, (length, channels))` makes the model.
 
-    With `sequence` the model has `outputs` numbers for each sample, (n, length, outputs), else (n, outputs) in all.
+    With `sequence` the model has `outputs` numbers for each sample, (n, length, outputs), else (n, outputs) in all, or
+    (n, 1, outputs) where all that it does is `forecasts`.
     """
 
     build: Callable[[int, tuple[int, int]], Model]
     words: str
     sequence: bool = False
+    forecasts: bool = False
 
 
 NETWORKS: dict[str, Network] = {
@@ -40,6 +42,11 @@ NETWORKS: dict[str, Network] = {
     "tcn": Network(tcn, "residual blocks of dilated causal convolutions (Bai et al. 2018)"),
     "wavenet": Network(wavenet, "gated dilated causal convolutions with skips (van den Oord et al. 2016)"),
     "convnext": Network(convnext, "depthwise convolutions of 7 between pointwise ones (after Liu et al. 2022)"),
+    "two-layer": Network(
+        two_layer,
+        "two convolutions of 12 taps and stride 12: a forecast from up to 144 samples",
+        forecasts=True,
+    ),
     "unet": Network(unet, "down and up again with skips (Ronneberger et al. 2015)", sequence=True),
 }
 

@@ -14,7 +14,7 @@ from ..data import datasets
 from ..learner import Learner
 from ..options import Options
 from ..plan import Plan
-from ..tasks import Task
+from ..tasks import NOISE, Task
 from .resume import identity
 
 
@@ -23,6 +23,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
     mean, deviation = task.scaling
     return {
         **identity(options, plan, data, learner),
+        "task": task.kind,
         "data": options.data,
         "model": options.model,
         **({"start": task.start.words} if task.start else {}),
@@ -35,8 +36,17 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
+        **_of_task(options, task),
         **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         "platform": next(iter(jnp.zeros(()).devices())).platform,
         "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},
     }
+
+
+def _of_task(options: Options, task: Task) -> dict[str, Any]:
+    """What the options that only this task has came to; channels count from 1."""
+    if task.ahead is not None:
+        channels = [channel + 1 for channel in task.ahead.channels]
+        return {"window": task.train.x.shape[1], "horizon": task.ahead.horizon, "target_channels": channels}
+    return {"noise": options.noise or NOISE} if task.kind == "denoise" else {}

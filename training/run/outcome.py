@@ -41,11 +41,20 @@ def outcome(
         "best_epoch": stopping.best_epoch(plan, rows),
         "score_name": task.score_name,
         **{part: _numbers(results.get(part)) for part in PARTS},
-        "baseline": {"name": task.baseline_name, "losses": list(task.baseline)} if task.baseline else None,
+        "baseline": _baseline(task),
         "proof": proof and {"of": proof[0], "deviation": proof[1]},
         "seconds": seconds,
     }
 
 
+def _baseline(task: Task) -> dict[str, Any] | None:
+    """What must be beaten, of each part that there is."""
+    field = "losses" if task.baseline_of == "loss" else "scores"
+    return {"name": task.baseline_name, field: list(task.baseline)} if task.baseline else None
+
+
 def _numbers(result: Result | None) -> dict[str, float] | None:
-    return result and {"loss": result.loss, "score": result.score}
+    if result is None:
+        return None
+    more = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}
+    return {"loss": result.loss, "score": result.score, **more}

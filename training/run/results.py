@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import loop, pretrained
+from ..data.datasets import within
 from ..learner import Learner, Reached, best_or_last
-from ..tasks import Examples, Task
-from ..views import embeddings, page_of_run, pictures, pictures_of_series, report
+from ..tasks import Examples, Task, mean_overlap
+from ..views import embeddings, page_of_run, pictures, pictures_of_samples, pictures_of_series, report
 from . import run_folder
 
 
@@ -27,24 +28,9 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples) for part, examples in parts.items()}
-    # The pictures show the test set where there is one.
-    part, examples = list(parts.items())[-1]
-    output = results[part].output
-    drawn = {run_folder.CURVES: pictures.learning_curves(rows, task)} if rows else {}
-    if task.classes:
-        guessed = output.argmax(-1)
-        drawn[run_folder.CONFUSION] = pictures.confusion_matrix(examples.y, guessed, task.classes, part)
-        if pictures.has_activation_maps(task):
-            drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
-        if (guessed != examples.y).any():
-            drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
-        points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
-        labels = {part: examples.y for part, examples in parts.items()}
-        drawn[run_folder.EMBEDDINGS] = pictures_of_series.embeddings(points, labels, task.classes)
-    elif task.target:
-        drawn[run_folder.PREDICTIONS] = pictures.predicted_over_true(task, examples, output, part)
-    else:
-        drawn[run_folder.PREDICTIONS] = pictures.predictions(examples, output, part)
+    drawn = _pictures(task, learner, parts, {part: result.output for part, result in results.items()})
+    if rows:
+        drawn[run_folder.CURVES] = pictures.learning_curves(rows, task)
     for name in run_folder.PICTURES:
         # Where a run was stopped and went on there may be a picture that no longer is true.
         if name in drawn:
@@ -52,6 +38,40 @@ def save(folder: Path, task: Task, reached: Reached) -> dict[str, report.Result]
         else:
             (folder / name).unlink(missing_ok=True)
     return results
+
+
+def _pictures(task: Task, learner: Learner, parts: dict[str, Examples], outputs: dict[str, Any]) -> dict[str, bytes]:
+    """The pictures of what the network does, by the names of their files: of the test set where there is one."""
+    part, examples = list(parts.items())[-1]
+    output = outputs[part]
+    if task.kind == "classification":
+        return _of_classes(task, learner, parts, output)
+    if task.kind == "regression":
+        return {run_folder.PREDICTIONS: pictures.predicted_over_true(task, examples, output, part)}
+    if task.kind == "forecast":
+        return {run_folder.PREDICTIONS: pictures.predictions(task, examples, output, part)}
+    if task.kind == "denoise":
+        return {run_folder.DENOISED: pictures_of_samples.denoised(examples, output, part)}
+    own = within(examples.x, examples.lengths)
+    labels, guessed = examples.y[own], output.argmax(-1)[own]
+    return {
+        run_folder.CONFUSION: pictures.confusion_matrix(labels, guessed, task.classes, part, "samples"),
+        run_folder.SEGMENTS: pictures_of_samples.segmented(task, examples, output, part),
+    }
+
+
+def _of_classes(task: Task, learner: Learner, parts: dict[str, Examples], output: Any) -> dict[str, bytes]:
+    params, state = learner.params, learner.state
+    part, examples = list(parts.items())[-1]
+    guessed = output.argmax(-1)
+    drawn = {run_folder.CONFUSION: pictures.confusion_matrix(examples.y, guessed, task.classes, part)}
+    if pictures.has_activation_maps(task):
+        drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
+    if (guessed != examples.y).any():
+        drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
+    points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
+    labels = {part: examples.y for part, examples in parts.items()}
+    return drawn | {run_folder.EMBEDDINGS: pictures_of_series.embeddings(points, labels, task.classes)}
 
 
 def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
@@ -62,4 +82,9 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
 
 def _evaluate(task: Task, learner: Learner, examples: Examples) -> report.Result:
     output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(examples, learner))
-    return report.Result(float(loss), float(score), np.asarray(output))
+    output = np.asarray(output)
+    overlap = None
+    if task.kind == "segment":
+        own = within(examples.x, examples.lengths)
+        overlap = mean_overlap(examples.y[own], output.argmax(-1)[own])
+    return report.Result(float(loss), float(score), output, overlap)

@@ -37,8 +37,9 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
+DENOISED, SEGMENTS = "denoised.png", "segments.png"
 PARTS = ("training", "validation", "test")
-PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS)
+PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS, DENOISED, SEGMENTS)
 FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, *PICTURES)
 
 Tree = dict[str, dict[str, Any]]

@@ -13,7 +13,7 @@ from . import html_page, report
 
 CAPTIONS = {
     run_folder.CURVES: ("Curves", "Loss and score after each epoch."),
-    run_folder.CONFUSION: ("Confusion matrix", "How many series of each class were taken for each class."),
+    run_folder.CONFUSION: ("Confusion matrix", "How many of each class were taken for each class."),
     run_folder.MAPS: (
         "Class activation maps",
         "Where in time the network sees the class of a series: red speaks for it, blue against.",
@@ -25,6 +25,14 @@ CAPTIONS = {
     run_folder.EMBEDDINGS: (
         "Embeddings",
         "What the last layer reads of each series, in the two directions in which the training series differ most.",
+    ),
+    run_folder.DENOISED: (
+        "Denoised series",
+        "Six series spread over the set: with noise, without, and what the network made of the noisy one.",
+    ),
+    run_folder.SEGMENTS: (
+        "Segments",
+        "Six series spread over the set, over the true class of each sample and the guess.",
     ),
     run_folder.PREDICTIONS: (
         "Predictions",
@@ -42,7 +50,7 @@ def page(folder: Path, task: Task) -> str:
     under = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds"
     pictures = {head: _picture(folder / name, caption) for name, (head, caption) in CAPTIONS.items()}
     mistaken = CAPTIONS[run_folder.MISTAKEN][0]
-    if task.classes and not pictures[mistaken]:
+    if task.kind == "classification" and not pictures[mistaken]:
         pictures[mistaken] = html_page.line("None.")
     options = {**config["options"], **{name: config[name] for name in ("evaluate_every", "schedule")}}
     versions = {**config["versions"], "platform": config["platform"]}
@@ -66,6 +74,7 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     length, channels = config["series_shape"]
     counts = " and ".join(f"{count:,} {part}" for part, count in config["series"].items() if count)
     found = {
+        "task": str(config["task"]),
         "data": str(config["data"]),
         "series": f"{counts}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
     }
@@ -84,12 +93,15 @@ def _results(results: dict[str, Any], task: Task) -> str:
     parts = [part for part in run_folder.PARTS if results[part]]
     rows = [[what, *(_number(results[part][field]) for part in parts)] for what, field in _measures(results)]
     if task.baseline:
-        rows.append([f"{task.baseline_name}, loss", *map(_number, task.baseline)])
+        of = "loss" if task.baseline_of == "loss" else _spaced(results["score_name"])
+        rows.append([f"{task.baseline_name}, {of}", *map(_number, task.baseline)])
     return html_page.table(["", *parts], rows, numbers=parts)
 
 
 def _measures(results: dict[str, Any]) -> list[tuple[str, str]]:
-    return [("loss", "loss"), (_spaced(results["score_name"]), "score")]
+    overlap = any("mean_overlap" in (results[part] or {}) for part in run_folder.PARTS)
+    more = [("mean overlap (intersection over union)", "mean_overlap")] if overlap else []
+    return [("loss", "loss"), (_spaced(results["score_name"]), "score"), *more]
 
 
 def _proof(results: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from jconv.layers import Dense, GlobalAveragePooling1D
 
 from .. import unequal
 from ..learner import Row
-from ..tasks import HORIZON, WINDOW, Examples, Task
+from ..tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
@@ -47,16 +47,20 @@ def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     left.set_yscale("log")
-    if task.baseline:
-        left.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label=task.baseline_name)
     if task.classes:
         right.set_ylim(-0.02, 1.02)
+    if task.baseline:
+        of = left if task.baseline_of == "loss" else right
+        of.axhline(task.baseline[-1], color=FAINT, ls="--", lw=1, label=task.baseline_name)
+        of.legend(frameon=False)
     left.legend(frameon=False)
     return png(figure)
 
 
-def confusion_matrix(labels: Array, predicted: Array, classes: Sequence[str], part: str) -> bytes:
-    """How many series of each class (row) were taken for each class (column); labels and predictions are (n,)."""
+def confusion_matrix(
+    labels: Array, predicted: Array, classes: Sequence[str], part: str, counted: str = "series"
+) -> bytes:
+    """How many of each class (row) were taken for each class (column); labels and predictions are (n,)."""
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, predicted), 1)
     side = min(3.2 + 0.45 * len(classes), 14)
@@ -72,7 +76,7 @@ def confusion_matrix(labels: Array, predicted: Array, classes: Sequence[str], pa
     axes.set_xticks(places, names, rotation=0 if len(classes) <= 4 and max(map(len, names)) <= 10 else 90)
     axes.set_yticks(places, names)
     right = int(np.trace(counts))
-    axes.set(xlabel="predicted", ylabel="true", title=f"{part} series: {right} of {len(labels)} right")
+    axes.set(xlabel="predicted", ylabel="true", title=f"{part} {counted}: {right} of {len(labels)} right")
     return png(figure)
 
 
@@ -142,17 +146,25 @@ def activation_maps(
     return np.asarray(values[pool.inputs[0]]) @ kernel, np.asarray(values[dense.name])
 
 
-def predictions(examples: Examples, output: Array, part: str) -> bytes:
-    """Six windows spread over the set, what followed each and what was forecast, `output` (n, 1, 16)."""
+def predictions(task: Task, examples: Examples, output: Array, part: str) -> bytes:
+    """Six windows spread over the set, what followed each and what was forecast, `output` as the targets are.
+
+    Of several channels the first that is forecast is shown.
+    """
+    assert task.ahead is not None
     x, y, _ = examples
+    horizon, (channel, *_) = task.ahead
+    window = x.shape[1]
+    y, output = (array.reshape(len(x), -1, horizon)[:, 0] for array in (y, output))
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
-    past, future = np.arange(WINDOW), np.arange(WINDOW, WINDOW + HORIZON)
+    past, future = np.arange(window), np.arange(window, window + horizon)
     for axes, index in zip(grid.flat, np.linspace(0, len(x) - 1, 6).astype(int), strict=True):
-        axes.plot(past, x[index, :, 0], color=FAINT, lw=1.2, label="input")
-        axes.plot(future, y[index, 0], color=TRAIN, lw=1.6, label="what followed")
-        axes.plot(future, output[index, 0], color=TEST, lw=1.6, ls="--", label="forecast")
-        axes.plot(future[[0, -1]], [x[index, -1, 0]] * 2, color="black", lw=0.8, ls=":", label="last sample repeated")
+        axes.plot(past, x[index, :, channel], color=FAINT, lw=1.2, label="input")
+        axes.plot(future, y[index], color=TRAIN, lw=1.6, label="what followed")
+        axes.plot(future, output[index], color=TEST, lw=1.6, ls="--", label="forecast")
+        last = [x[index, -1, channel]] * 2
+        axes.plot(future[[0, -1]], last, color="black", lw=0.8, ls=":", label=task.baseline_name)
         axes.set_title(f"{part} window {index + 1}", fontsize=9)
         axes.grid(alpha=0.3)
     for axes in grid[-1]:

@@ -23,6 +23,12 @@ SHOWN = 12
 COLUMNS = 3
 # More classes than this share colors that cannot be told apart, and get no legend.
 MOST_CLASSES = 20
+# Of the points of each part of the data.
+LOOKS: dict[str, dict[str, Any]] = {
+    "training": {"marker": "o", "facecolors": "none", "s": 30},
+    "validation": {"marker": "^", "facecolors": "none", "s": 30},
+    "test": {"marker": ".", "s": 56, "lw": 0},
+}
 
 
 def misclassified(task: Task, part: str, examples: Examples, output: Array) -> bytes:
@@ -91,19 +97,18 @@ def embeddings(points: dict[str, Array], labels: dict[str, Array], classes: Sequ
     center, axes, shares = vectors.plane(points["training"][vectors.spread(len(points["training"]))])
     figure = Figure(figsize=(5.6, 5), layout="constrained")
     place = figure.subplots()
-    colors = _colors(len(classes))
-    looks = {"training": {"marker": "o", "facecolors": "none", "s": 30}, "test": {"marker": ".", "s": 56, "lw": 0}}
-    for part, look in looks.items():
-        if part not in points:
-            continue
-        picked = vectors.spread(len(points[part]))
-        at = (points[part][picked] - center) @ axes.T
-        own = colors[labels[part][picked]]
-        place.scatter(*at.T, **look, **{"edgecolors" if part == "training" else "c": own})
+    colors = class_colors(len(classes))
+    for part, own in points.items():
+        picked = vectors.spread(len(own))
+        at = (own[picked] - center) @ axes.T
+        place.scatter(*at.T, **LOOKS[part], **{"c" if part == "test" else "edgecolors": colors[labels[part][picked]]})
     place.set(xlabel=f"{shares[0]:.0%} of the variance", ylabel=f"{shares[1]:.0%} of the variance")
     place.grid(alpha=0.3)
-    handles = [Line2D([], [], color=FAINT, marker="o", mfc="none", ls="", label="training")]
-    handles += [Line2D([], [], color=FAINT, marker=".", ls="", label="test")] if "test" in points else []
+    fills = {part: FAINT if part == "test" else "none" for part in points}
+    handles = [
+        Line2D([], [], color=FAINT, marker=LOOKS[part]["marker"], mfc=fill, ls="", label=part)
+        for part, fill in fills.items()
+    ]
     if len(classes) <= MOST_CLASSES:
         pairs = zip(colors, classes, strict=True)
         # The space, since Matplotlib leaves labels that begin with an underscore out of legends.
@@ -112,7 +117,8 @@ def embeddings(points: dict[str, Array], labels: dict[str, Array], classes: Sequ
     return png(figure)
 
 
-def _colors(count: int) -> Array:
+def class_colors(count: int) -> Array:
+    """A color for each of so many classes."""
     if count <= 10:
         return np.array(colormaps["tab10"].colors)[:count]  # pyright: ignore[reportAttributeAccessIssue]
     if count <= MOST_CLASSES:

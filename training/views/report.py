@@ -19,11 +19,12 @@ Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):
-    """The trained model on one part of the data: loss, score, and outputs (n, ...)."""
+    """The trained model on one part of the data: loss, score, outputs (n, ...), and the mean overlap of segments."""
 
     loss: float
     score: float
     output: np.ndarray[Any, Any]
+    mean_overlap: float | None = None
 
 
 def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None) -> str:
@@ -44,8 +45,10 @@ def opening(data: Dataset, task: Task, model: str, params: Tree, held_out: Datas
 def _learned(data: Dataset, task: Task) -> str:
     if task.classes:
         return f"{len(task.classes)} classes"
-    if task.target is None or data.targets_train is None:
+    if task.kind == "forecast":
         return f"{len(task.train.x)} training windows"
+    if task.target is None or data.targets_train is None:
+        return "to denoise"
     return f"targets from {data.targets_train.min():g} to {data.targets_train.max():g}"
 
 
@@ -80,8 +83,11 @@ def closing(
     rows = [["", *results]]
     rows += [["loss", *(f"{result.loss:.{digits}f}" for result in results.values())]]
     rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
+    if task.kind == "segment":
+        rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.{digits}f}" for result in results.values())]]
     if task.baseline:
-        rows += [[f"{task.baseline_name}, loss", *(f"{value:.{digits}f}" for value in task.baseline)]]
+        of = "loss" if task.baseline_of == "loss" else score
+        rows += [[f"{task.baseline_name}, {of}", *(f"{value:.{digits}f}" for value in task.baseline)]]
     width = max(len(row[0]) for row in rows)
     table = [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())

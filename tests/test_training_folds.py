@@ -1,0 +1,82 @@
+"""Folds: each series held out once, each class its share, and a run for each."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training import compare, fit
+from training.data import datasets
+from training.data.splits import fold
+from training.run import run_folder
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+RUN = ["--data", "a.npz", "--model", "mlp", "--epochs", "1", "--skip-proof"]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    y = np.arange(10) % 2
+    x = np.sin(np.arange(8) * np.where(y, 1.5, 0.5)[:, None] + np.arange(10)[:, None])
+    np.savez("a.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_each_series_is_held_out_once(stratified, count):
+    data = datasets.load("gunpoint")
+    parts = [fold(data, number, count, 3, stratified) for number in range(1, count + 1)]
+    held = np.concatenate([other.x_test for _, other in parts])
+    assert len(held) == 50 and len(np.unique(held, axis=0)) == 50
+    for kept, other in parts:
+        whole = np.concatenate([kept.x_train, other.x_test])
+        assert len(np.unique(whole, axis=0)) == 50 and kept.x_test is data.x_test
+        assert abs(len(other.x_test) - 50 / count) < 1
+        if stratified:
+            shares = np.bincount(other.y_test) - np.bincount(data.y_train) / count
+            assert (abs(shares) < 1).all()
+    again = fold(data, 1, count, 3, stratified)[1]
+    np.testing.assert_array_equal(again.x_test, parts[0][1].x_test)
+    assert not np.array_equal(fold(data, 1, count, 4, stratified)[1].x_test, again.x_test)
+
+
+def test_a_class_of_one_series_is_never_held_out():
+    data = datasets.load("a.npz")
+    alone = data._replace(y_train=np.array([0] * 5 + [1] * 4 + [2], np.int32), classes=("0", "1", "2"))
+    for number in (1, 2, 3):
+        kept, held = fold(alone, number, 3, 0, True)
+        assert (kept.y_train == 2).sum() == 1 and 2 not in held.y_test
+
+
+def test_the_command(capsys):
+    assert fit.main([*RUN, "--folds", "2", "--out", "run", "--json"]) == 0
+    told = capsys.readouterr()
+    results = json.loads(told.out)
+    assert told.out == Path("run/results.json").read_text() and results["status"] == "done"
+    own = [json.loads(Path(f"run/fold-{number}/results.json").read_text()) for number in (1, 2)]
+    assert results["folds"] == own
+    scores = [one["validation"]["loss"] for one in own]
+    assert results["validation"]["loss"] == pytest.approx(np.mean(scores))
+    assert results["deviation"]["validation"]["loss"] == pytest.approx(np.std(scores))
+    assert "5 training, 5 validation and 2 test series" in told.err and "deviation" in told.err
+
+    # One of them alone is the same run.
+    assert fit.main([*RUN, "--fold", "2/2", "--out", "alone"]) == 0
+    for name in ("metrics.csv", run_folder.PARAMS):
+        assert Path("alone", name).read_bytes() == Path("run/fold-2", name).read_bytes()
+    capsys.readouterr()
+    assert compare.main(["run", "alone"]) == 0
+    assert "validation accuracy" in capsys.readouterr().out
+
+    assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 2
+    assert capsys.readouterr().err.startswith("fit: run/fold-1 holds an earlier run; choose another --out")
+    # Those that are done stay as they are.
+    before = Path("run/fold-1/metrics.csv").read_bytes()
+    assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 0
+    assert Path("run/fold-1/metrics.csv").read_bytes() == before
+    assert json.loads(Path("run/results.json").read_text())["validation"] == results["validation"]
+    assert fit.main([*RUN, "--folds", "3", "--out", "run", "--resume"]) == 2
+    words = "run/fold-1 was begun with --fold 1/2, not --fold 1/3; --resume needs the same options"
+    assert capsys.readouterr().err == f"fit: {words}\n"

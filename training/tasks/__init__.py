@@ -1,0 +1,48 @@
+"""A data set and a kind of network, joined: what is learned, a file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .augmented import with_augment
+from .classification import classification
+from .denoise import NOISE, denoise
+from .forecast import HORIZON, WINDOW, forecast, windows
+from .regression import regression
+from .segment import mean_overlap, segment
+from .task import Ahead, Examples, Target, Task, check_lengths, labels_of, output_shape, with_loss, with_validation
+from .weighted import balanced, with_cross_entropy
+
+TASKS: dict[str, Callable[..., Task]] = {
+    "classification": classification,
+    "regression": regression,
+    "forecast": forecast,
+    "denoise": denoise,
+    "segment": segment,
+}
+
+__all__ = [
+    "HORIZON",
+    "NOISE",
+    "TASKS",
+    "WINDOW",
+    "Ahead",
+    "Examples",
+    "Target",
+    "Task",
+    "balanced",
+    "check_lengths",
+    "classification",
+    "denoise",
+    "forecast",
+    "labels_of",
+    "mean_overlap",
+    "output_shape",
+    "regression",
+    "segment",
+    "windows",
+    "with_augment",
+    "with_cross_entropy",
+    "with_loss",
+    "with_validation",
+]
