@@ -108,12 +108,14 @@ def advance(
     end: int | None = None,
     slots: jax.Array | None = None,
     interleaved: bool = True,
+    alone: int = 0,
 ) -> tuple[Ready | None, Shifted | Ring]:
     """What is ready to be read with `chunk` (..., n, channels) of samples more, and the history with them.
 
     Where no window is whole yet, None. `end` is how many samples of `fill` follow the last chunk, None for a chunk
     that is not the last. With `slots` (rows,), row i of `chunk` is of session `slots[i]`. `interleaved` is how taps lie
-    that were read alone: those of a window side by side, or a tap's samples side by side.
+    that were read alone: those of a window side by side, or a tap's samples side by side. Up to `alone` bytes they are
+    read alone also where they overlap.
     """
     length = chunk.shape[-2]
     if isinstance(history, Ring) and history.taps != taps:
@@ -138,7 +140,7 @@ def advance(
         padded = joined([whole, jnp.full((*whole.shape[:-2], end or 0, whole.shape[-1]), fill, whole.dtype)])
         # The first window that is new ends `wait` samples after the kept ones.
         first = taps.kept + _known(history.wait) - taps.reach
-        ready = _read(padded, first, outputs, taps, interleaved)
+        ready = _read(padded, first, outputs, taps, interleaved, alone)
     last = whole[..., length:, :]
     rows = replace(rows, samples=last, wait=after) if isinstance(rows, Shifted) else from_order(rows, last, after)
     rows = put_rows(own, rows, slots)
@@ -150,11 +152,11 @@ def _known(wait: int | None) -> int:
     return wait
 
 
-def _read(whole: jax.Array, first: int, outputs: int, taps: Taps, interleaved: bool) -> Ready:
+def _read(whole: jax.Array, first: int, outputs: int, taps: Taps, interleaved: bool, alone: int) -> Ready:
     """The windows of samples in order: as they lie, or where that is less, the taps alone."""
     span = (outputs - 1) * taps.stride + taps.reach
     read = outputs * taps.kernel_size
-    if read >= span and read * whole[..., 0, :].size * whole.dtype.itemsize > LITTLE:
+    if read >= span and read * whole[..., 0, :].size * whole.dtype.itemsize > alone:
         return Ready(whole[..., first : first + span, :], taps.stride, taps.dilation)
     reach = (outputs - 1) * taps.stride + 1
     begins = [first + k * taps.dilation for k in range(taps.kernel_size)]

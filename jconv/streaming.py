@@ -27,7 +27,7 @@ from . import overlap
 from .checks import check_dtype
 from .conv import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from .geometry import check_positive, pad_amounts
-from .history import Form, Shifted, advance, due, start
+from .history import LITTLE, Form, Shifted, advance, due, start
 from .overlap import Overlap, Tail
 from .pace import Pace, convolution_pace, transposed_pace
 from .ring import Ring
@@ -155,9 +155,8 @@ def resume(
         return overlap.add(state, params, chunk, tail, last=last, slots=slots, **rest)
     taps = _taps(convolution, params, options)
     end = end_padding(taps, options.get("padding", "valid"), state.wait, chunk.shape[-2]) if last else None
-    ready, state = advance(
-        state, chunk, taps, end=end, slots=slots, interleaved=convolution is conv1d and options.get("groups", 1) == 1
-    )
+    interleaved = convolution is conv1d and options.get("groups", 1) == 1
+    ready, state = advance(state, chunk, taps, end=end, slots=slots, interleaved=interleaved, alone=LITTLE)
     rest = {name: value for name, value in options.items() if name not in WHERE}
     if ready is None:
         return _nothing(params, chunk, convolution, taps, rest), state

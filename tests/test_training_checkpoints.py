@@ -11,7 +11,7 @@ import waves
 
 from training import loop
 from training.learner import Reached, best_or_last, first_learner
-from training.options import Every
+from training.option_types import Every
 from training.plan import Plan
 from training.run import checkpoints
 

@@ -10,9 +10,11 @@ import pytest
 from keras import layers as kl
 
 import jconv.keras
-from training import finetune, fit, loop, proof
+from training import asked, finetune, fit, loop, proof
 from training.data import datasets
+from training.errors import UserError
 from training.learner import Reached, first_learner
+from training.options import parse
 from training.plan import Plan
 from training.run import run_folder
 
@@ -281,6 +283,34 @@ def test_what_draws_at_random_is_proved_without_it():
     still = finetune.pretrained.still
     model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
     assert [str(node.layer).count("0.5") for node in still(model).nodes] == [0, 0]
+
+
+def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
+    model = _network()
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    arguments = ["--model", _saved(model), "--data", _series()]
+
+    def plan(*more):
+        options = parse([*arguments, *more])
+        return asked.plan_for(options, asked.task_for(options, datasets.load(options.data)))
+
+    for option, value in (
+        ("clip", "1"),
+        ("warm-up", "1"),
+        ("schedule", "linear"),
+        ("weight-decay", "0"),
+        ("ema", "0.9"),
+    ):
+        said = f"^--{option} is not for some.keras's own optimizer, which goes on; --optimizer begins one afresh$"
+        with pytest.raises(UserError, match=said):
+            plan(f"--{option}", value)
+    with pytest.raises(UserError, match=r"^--label-smoothing is .*; --loss cross-entropy takes its place$"):
+        plan("--label-smoothing", "0.1")
+    found = plan("--accumulate", "2", "--precision", "bfloat16", "--early-stopping", "3")
+    assert (found.accumulate, found.precision, found.early_stopping, found.keep) == (2, "bfloat16", 3, "best")
+    afresh = ["--optimizer", "lion", "--loss", "cross-entropy", "--label-smoothing", "0.1"]
+    found = plan(*afresh, "--clip", "2", "--schedule", "plateau", "--ema", "0.9")
+    assert (found.clip, found.schedule, found.ema, found.weight_decay) == (2, "plateau", 0.9, 1e-3)
 
 
 def test_something_for_each_sample():

@@ -1,7 +1,9 @@
 """Losses of ragged and packed batches are means over the samples alone, and padding never shows."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from settings import in_type, quick_jit
 
@@ -57,3 +59,31 @@ def test_nothing_at_all_is_zero(name):
 def test_one_output_a_sequence_takes_no_lengths():
     with pytest.raises(ValueError, match=r"lengths must be integers of shape \(\), got int32 of shape \(3,\)"):
         losses.cross_entropy(np.zeros((3, 4), np.float32), np.zeros(3, int), lengths=LENGTHS)
+
+
+def test_smoothing_and_weights_by_their_formulas():
+    rng = np.random.default_rng(2)
+    logits, labels, weights = rng.standard_normal((7, 3)), rng.integers(0, 3, 7), np.array([0.5, 2.0, 1.25])
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    by_hand = 0.0
+    for share, label in zip(shares, labels, strict=True):
+        targets = [0.8 * (label == one) + 0.2 / 3 for one in range(3)]
+        by_hand -= weights[label] * sum(t * np.log(s) for t, s in zip(targets, share, strict=True)) / 7
+    both = {"smoothing": 0.2, "weights": weights}
+    with jax.enable_x64(True):
+        for loss, reference, output in (
+            (losses.cross_entropy, losses.cross_entropy_reference, logits),
+            (losses.probability_cross_entropy, losses.probability_cross_entropy_reference, shares),
+        ):
+            assert float(loss(jnp.asarray(output), labels, **both)) == pytest.approx(by_hand, rel=1e-13)
+            assert float(reference(output, labels, **both)) == pytest.approx(by_hand, rel=1e-13)
+            # Positions of unequal length: those behind count for nothing.
+            rows = np.stack([output[:4], np.concatenate([output[4:], np.full((1, 3), np.nan)])])
+            own = np.stack([labels[:4], np.append(labels[4:], 99)])
+            found = loss(jnp.asarray(rows), jnp.asarray(own), lengths=np.array([4, 3]), **both)
+            assert float(found) == pytest.approx(by_hand, rel=1e-13)
+            assert reference(rows, own, lengths=[4, 3], **both) == pytest.approx(by_hand, rel=1e-13)
+    # Optax has smoothing too.
+    smoothed = optax.smooth_labels(jax.nn.one_hot(labels, 3), 0.2)
+    expected = optax.softmax_cross_entropy(jnp.float32(logits), smoothed).mean()
+    assert float(losses.cross_entropy(jnp.float32(logits), labels, smoothing=0.2)) == pytest.approx(float(expected))

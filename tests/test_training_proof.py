@@ -167,6 +167,17 @@ def test_an_error_in_the_loss_or_a_layer_is_caught():
     assert {"loss", "gradient of dense/kernel", "gradient of conv1d/kernel"} <= set(_failures(wrong_loss))
 
 
+def test_smoothing_and_weights_are_proved_with_the_loss():
+    task = _small()
+    weights = tasks.balanced(np.append(task.train.y, 0), 2)
+    assert weights[0] != weights[1]
+    both = tasks.with_cross_entropy(task, 0.1, weights)
+    assert not _failures(both)
+    for smoothing, own in ((0.1 + ERROR, weights), (0.1, weights * (1 + ERROR))):
+        wrong = tasks.with_cross_entropy(task, smoothing, own)
+        assert "loss" in _failures(both._replace(loss_reference=wrong.loss_reference))
+
+
 def test_a_nan_is_the_worst_and_a_failure():
     tensor = proof.TensorResult("conv1d/kernel", (1,), 1.0, False, float("nan"), 0.0)
     found = proof.Proof(1e-3, (tensor,), ())

@@ -11,11 +11,13 @@ from jconv.layers import Conv1D, Dense, GlobalAveragePooling1D
 from training import tasks
 from training.data import datasets
 from training.learner import Row
+from training.plan import Plan
 from training.run import outcome, run_folder
 from training.views import html_page, page_of_run, pictures
 from training.views.report import Result
 
 BAD = "<script>alert('1')</script> & \"x\""
+PLAN = Plan(epochs=4, batch_size=10, learning_rate=1e-3, seed=0, evaluate_every=1)
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.4, 0.75, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
 VOID = {"meta", "link", "img"}
 
@@ -59,7 +61,7 @@ def folder(tmp_path, task):
     run_folder.begin(tmp_path, config)
     run_folder.write_params(tmp_path, *task.model.init(jax.random.key(0), (150, 1)))
     found = {"training": Result(0.5, 0.75, np.zeros(1)), "test": Result(float("nan"), 0.625, np.zeros(1))}
-    told = outcome.outcome(tmp_path, "interrupted", task, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
+    told = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
     run_folder.write_json(tmp_path, run_folder.RESULTS, told)
     run_folder.write(tmp_path, run_folder.CURVES, pictures.learning_curves(ROWS, task))
     return tmp_path

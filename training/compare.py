@@ -16,7 +16,7 @@ DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
 
 Each RUN is a folder that python -m training.fit has left, for example runs/*. Losses and scores are of the params that
-the run kept; the best epoch is that of the lowest training loss."""
+the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 MISTAKE = 2

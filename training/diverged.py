@@ -17,8 +17,10 @@ import jax.numpy as jnp
 
 from . import unequal
 from .learner import Learner, Reached
-from .loop import EXPLODED, Diverged, on_device, step_function, train
+from .loop import EXPLODED, Diverged, on_device, train
 from .plan import Plan, batches, epoch_key, steps_per_epoch
+from .precision import computing
+from .step import step_function
 from .tasks import Examples, Task
 
 
@@ -48,7 +50,8 @@ def find(task: Task, plan: Plan, bad: Diverged, from_epoch: Callable[[int], Reac
     whole = max(0, bad.epoch - (1 if bad.step > 1 else 2))
     reached = from_epoch(whole)
     if len(reached.rows) < whole:
-        epochs = train(task._replace(test=None, validation=None), plan, reached)
+        validation = task.validation if plan.watch == "validation" else None
+        epochs = train(task._replace(test=None, validation=validation), plan, reached)
         reached = next(after for after in epochs if len(after.rows) == whole)
     steps = steps_per_epoch(task, plan)
     last = (bad.epoch - 1) * steps + min(bad.step, steps)
@@ -85,8 +88,11 @@ def _steps(task: Task, plan: Plan, reached: Reached, last: int) -> Iterator[tupl
 
 
 def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax.Array], list[jax.Array]]]]:
-    """`(learner, batch) -> (learner, sizes)`, compiled: a step, and the size of each thing that `_names` names."""
-    step = step_function(task, plan)
+    """`(learner, batch) -> (learner, sizes)`, compiled: a step, and the size of each thing that `_names` names.
+
+    The batches of one step are looked at as one.
+    """
+    step, task = step_function(task, plan), computing(task, plan.precision)
 
     def look(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
         examples, key = task.drawn(*batch)

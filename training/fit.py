@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import devices, diverged, folds, loop, processes, proof, seeds
-from .asked import dtype_for, held_out, plan_for, task_for
-from .data import datasets
+from . import devices, diverged, folds, loop, processes, proof, seeds, stopping
+from .asked import asked, dtype_for
 from .errors import UserError, tell
 from .learner import Learner, Reached, first_learner
 from .options import Options, parse
@@ -22,7 +21,7 @@ from .plan import Plan, steps_per_epoch
 from .run import interrupt, outcome, resume, run_folder
 from .run.config import config
 from .run.ended import Ended
-from .tasks import Task, with_validation
+from .tasks import Task
 from .views import report
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
@@ -75,11 +74,7 @@ def _run(options: Options, others: processes.Others) -> Ended:
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
-    data, held = held_out(options, datasets.load(options.data))
-    task = task_for(options, data)
-    if held is not None:
-        task = with_validation(task, task_for(options, held))
-    plan = plan_for(options, task)
+    data, held, task, plan = asked(options)
     learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held, plan.members)
     configuration = config(options, plan, data, task, learner)
@@ -107,7 +102,7 @@ def _run_in_folder(
     if not options.skip_proof:
         worst, proved = _prove(options, task, plan, learner)
         if not proved:
-            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, (), {}, worst, {}, 0)
+            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, plan, (), {}, worst, {}, 0)
             return Ended(FAILED, told)
     others.begin()
     after_proof = time.perf_counter()
@@ -122,11 +117,14 @@ def _run_in_folder(
         "saving": ended - after_training,
     }
     rows = finished.reached.rows
-    stopped = len(rows) < plan.epochs and finished.signal
+    early = len(rows) < plan.epochs and stopping.ends(plan, rows)
+    stopped = None if early else len(rows) < plan.epochs and finished.signal
     status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
-    told = outcome.outcome(options.out, status, task, rows, found, worst, seconds, finished.began_after)
+    told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
     with run_folder.writable(options.out):
         results.tell(options.out, task, told)
+    if early:
+        print(report.early_line(plan, rows), flush=True)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")

@@ -23,6 +23,7 @@ examples:
   python -m training.fit --task denoise --noise 0.5
   python -m training.fit --folds 5 --augment jitter=0.03,warp=0.2
   python -m training.fit --seed 1 --overwrite --skip-proof
+  python -m training.fit --validation 0.2 --early-stopping 50 --label-smoothing 0.1 --optimizer adamw --ema 0.99
   python -m training.fit --devices 4 --batch-size 32
   python -m training.fit --processes 2 --process-id 0 --coordinator 10.0.0.1:4321
   python -m training.fit --model some.keras --data series.csv --epochs 20
@@ -60,7 +61,8 @@ models:
 the run folder:
   report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
   results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
-  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side.
+  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side;
+  python -m training.sweep trains one for each cell of a grid of options.
   Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
   --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
 

@@ -2,26 +2,26 @@
 
 By default the learning rate falls along half a cosine to zero over the whole run, and the params that are kept
 are the last, which by then have stopped moving, and so have the moving averages of batch normalization; a plan may
-halve it on a plateau instead, and keep the params of the lowest training loss. The test set picks nothing. A network
-from a file goes on with the optimizer that the file has, at its rate.
+halve it on a plateau instead, and keep the params of the lowest training or validation loss. The test set picks
+nothing. A network from a file goes on with the optimizer that the file has, at its rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
-from . import devices, seeds, unequal
-from .learner import Best, Learner, Reached, Row, Tree, best_or_last, optimizer_for, rate_of
+from . import devices, seeds, stopping, unequal
+from .learner import Learner, Reached, Row, Tree, best_or_last, now, plateau_scale, with_best
+from .loss_scale import is_finite
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
+from .step import step_function
 from .tasks import Examples, Task
 
 # A loss is out of bounds above this many times the lowest epoch's, which counts as at least 1.
@@ -40,7 +40,7 @@ class Diverged(Exception):
 
 
 def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
-    """Epoch after epoch until the plan's last: where the run then stands, test and validation sets evaluated at times.
+    """Epoch after epoch until the run ends: where it then stands, test and validation sets evaluated at times.
 
     The buffers of a learner that was given or yielded are given back to the next epoch, so keep only the last one.
     Raises `Diverged` in place of an epoch in which something is not finite or the loss explodes.
@@ -50,17 +50,28 @@ def train(task: Task, plan: Plan, reached: Reached) -> Iterator[Reached]:
     train = on_device(task.train, learner)
     others = [on_device(part, learner) if part else None for part in (task.test, task.validation)]
     one_epoch, evaluate = epoch_function(task, plan, mesh), evaluation(task, mesh, plan.members)
+    with_watched = jax.jit(with_best, donate_argnums=0)
     rate, steps = schedule(task, plan), steps_per_epoch(task, plan)
     for epoch in range(len(rows), plan.epochs):
+        if stopping.ends(plan, rows):
+            return
         learner, (loss, score), (losses, finite) = one_epoch(learner, epoch_key(plan, epoch), train)
         _check(rows, np.asarray(losses), bool(finite))
-        due = (epoch + 1) % plan.evaluate_every == 0 or epoch + 1 == plan.epochs
-        params, state = best_or_last(learner)[:2]
+        own = rate(epoch * steps) * (plateau_scale(learner) if plan.schedule == "plateau" else 1)
+        row = Row(epoch + 1, float(own), float(loss), float(score), None, None)
+        last = epoch + 1 == plan.epochs or (plan.watch == "training" and stopping.ends(plan, (*rows, row)))
+        due = last or (epoch + 1) % plan.evaluate_every == 0
+        params, state = evaluated(plan, learner)[:2]
         found = [evaluate(params, state, part)[1:] if part and due else (None, None) for part in others]
-        own = rate_of(plan, learner) if plan.schedule == "plateau" else rate(epoch * steps)
-        row = Row(epoch + 1, float(own), float(loss), float(score), *map(_number, chain(*found)))
-        rows = (*rows, row)
+        if plan.watch == "validation":
+            learner = with_watched(learner, found[1][0])
+        rows = (*rows, Row(*row[:4], *map(_number, chain(*found))))
         yield Reached(learner, rows)
+
+
+def evaluated(plan: Plan, learner: Learner) -> Learner:
+    """The learner that an epoch's evaluation is of: the one that is kept so far, or that is to be chosen from."""
+    return now(learner) if plan.watch == "validation" else best_or_last(learner)
 
 
 def epoch_function(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[..., tuple[Learner, Any, Any]]:
@@ -82,32 +93,12 @@ def epoch_function(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable
 
         learner, values = jax.lax.scan(one_step, learner, order)
         loss, score = jax.tree.map(jnp.mean, values)
-        if learner.best is not None:
-            now = Best(loss, *learner[:3])
-            lower = loss < learner.best.loss
-            learner = learner._replace(best=jax.tree.map(partial(jnp.where, lower), now, learner.best))
+        if plan.watch == "training":
+            learner = with_best(learner, loss)
         learner = devices.settled(learner, mesh)
-        return learner, (loss, score), (values[0], _is_finite((learner.params, learner.state)))
+        return learner, (loss, score), (values[0], is_finite((learner.params, learner.state)))
 
     return jax.jit(one_epoch if plan.members == 1 else seeds.epoch(one_epoch), donate_argnums=0)
-
-
-def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
-    """`(learner, (examples, key)) -> (learner, (loss, score))`: one batch, not compiled."""
-    rule = optax.with_extra_args_support(optimizer_for(task, plan))
-
-    def loss(params: Tree, state: Tree, examples: Examples, key: jax.Array) -> Any:
-        value, (state, output) = task.objective(params, state, examples, key)
-        return value, (state, task.measured(task.score, output, examples))
-
-    def step(learner: Learner, batch: tuple[Examples, jax.Array]) -> tuple[Learner, Any]:
-        gradient = jax.value_and_grad(loss, has_aux=True)
-        (value, (state, score)), bar = gradient(learner.params, learner.state, *task.drawn(*batch))
-        updates, slots = rule.update(bar, learner.optimizer, learner.params, value=value)
-        params: Any = optax.apply_updates(learner.params, updates)
-        return learner._replace(params=params, state=state, optimizer=slots), (value, score)
-
-    return step
 
 
 def evaluation(
@@ -156,11 +147,6 @@ def _check(rows: tuple[Row, ...], losses: Any, finite: bool) -> None:
         raise Diverged(len(rows) + 1, step + 1, float(losses[step]))
     if not finite:
         raise Diverged(len(rows) + 1, len(losses) + 1, float("nan"))
-
-
-def _is_finite(tree: Any) -> jax.Array:
-    arrays = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    return jnp.array([jnp.isfinite(a).all() for a in arrays]).all()
 
 
 def _number(value: jax.Array | None) -> float | None:

@@ -22,26 +22,47 @@ from jconv import ragged
 Array = np.ndarray[Any, Any]
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    smoothing: float = 0.0,
+    weights: Array | None = None,
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> jax.Array:
     """Mean cross-entropy of softmax(logits) (..., classes) against class numbers (...,); a scalar.
 
-    The softmax is in here and not in the network, so that small probabilities keep their logarithm.
+    The softmax is in here and not in the network, so that small probabilities keep their logarithm. With `smoothing` e
+    a label is 1 - e of its class and e / classes of each (Szegedy et al., Rethinking the Inception Architecture for
+    Computer Vision, CVPR 2016). With `weights` (classes,) each sample's loss is multiplied by the weight of its
+    label's class before the mean is taken.
 
     >>> round(float(cross_entropy(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))), 4)
     0.6931
+    >>> y = jnp.array([[2.0, 0.0]])
+    >>> [round(float(cross_entropy(y, jnp.array([0]), smoothing=e)), 4) for e in (0.0, 0.1)]
+    [0.1269, 0.2269]
     """
     places = ragged.of(logits.shape[:-1], lengths, segment_ids)
     logits, labels = _cleared(logits, places), _cleared(labels, places)
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)
-    return -_mean(chosen, places)
+    return -_mean(_chosen(jax.nn.log_softmax(logits), labels, smoothing, weights), places)
 
 
-def cross_entropy_reference(logits: Array, labels: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
+def cross_entropy_reference(
+    logits: Array,
+    labels: Array,
+    *,
+    smoothing: float = 0.0,
+    weights: Array | None = None,
+    lengths: Any = None,
+    segment_ids: Any = None,
+) -> Any:
     """`cross_entropy` in NumPy, float64 or complex128."""
     logits, labels = (_samples(a, lengths, segment_ids) for a in (logits, labels))
     shifted = logits - logits.real.max(axis=-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=-1))
-    return (log_sum - np.take_along_axis(shifted, labels[..., None], axis=-1)[..., 0]).mean()
+    log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -_expected(shifted - log_sum, labels, smoothing, weights)
 
 
 # Keras's: probabilities are kept this far from 0 and 1.
@@ -49,9 +70,17 @@ EPSILON = 1e-7
 
 
 def probability_cross_entropy(
-    output: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None
+    output: jax.Array,
+    labels: jax.Array,
+    *,
+    smoothing: float = 0.0,
+    weights: Array | None = None,
+    lengths: Any = None,
+    segment_ids: Any = None,
 ) -> jax.Array:
     """Mean cross-entropy of probabilities (..., classes) against class numbers (...,), as Keras has it; a scalar.
+
+    `smoothing` and `weights` are those of `cross_entropy`.
 
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
@@ -60,17 +89,39 @@ def probability_cross_entropy(
     # Ones, since zeros have no shares.
     output, labels = _cleared(output, places, 1), _cleared(labels, places)
     shares = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
-    return -_mean(jnp.log(jnp.take_along_axis(shares, labels[..., None], axis=-1)), places)
+    return -_mean(_chosen(jnp.log(shares), labels, smoothing, weights), places)
 
 
 def probability_cross_entropy_reference(
-    output: Array, labels: Array, *, lengths: Any = None, segment_ids: Any = None
+    output: Array,
+    labels: Array,
+    *,
+    smoothing: float = 0.0,
+    weights: Array | None = None,
+    lengths: Any = None,
+    segment_ids: Any = None,
 ) -> Any:
     """`probability_cross_entropy` in NumPy, float64 or complex128."""
     output, labels = (_samples(a, lengths, segment_ids) for a in (output, labels))
-    shares: Any = np.take_along_axis(output / output.sum(axis=-1, keepdims=True), labels[..., None], axis=-1)
+    shares: Any = output / output.sum(axis=-1, keepdims=True)
     shares = np.where(shares.real < EPSILON, EPSILON, np.where(shares.real > 1 - EPSILON, 1 - EPSILON, shares))
-    return -np.log(shares).mean()
+    return -_expected(np.log(shares), labels, smoothing, weights)
+
+
+def _chosen(logs: jax.Array, labels: jax.Array, smoothing: float, weights: Array | None) -> jax.Array:
+    """Of logarithms (..., classes) those of the labels (...,), smoothed and weighted, (..., 1)."""
+    chosen = jnp.take_along_axis(logs, labels[..., None], axis=-1)
+    if smoothing:
+        chosen = (1 - smoothing) * chosen + smoothing * logs.mean(axis=-1, keepdims=True)
+    return chosen if weights is None else chosen * jnp.asarray(weights, logs.dtype)[labels][..., None]
+
+
+def _expected(logs: Array, labels: Array, smoothing: float, weights: Array | None) -> Any:
+    """The mean over samples of the logarithms (..., classes), each weighted by what the label says of its class."""
+    classes = logs.shape[-1]
+    targets = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
+    by_sample = np.ones(labels.shape) if weights is None else weights[labels]
+    return (by_sample * (targets * logs).sum(axis=-1)).mean()
 
 
 def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from .data import augment
 from .data.datasets import BUILT_IN
-from .data.splits import fold_numbers
 from .help import DESCRIPTION, EPILOG
 from .losses import LOSSES
 from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
+from .option_types import Every, augmentation, channel, every, fold, not_negative, positive, share, whole
+from .precision import PRECISIONS
 from .pretrained import is_file
 from .protocols import PROTOCOLS
+from .schedules import SCHEDULES
 from .tasks import HORIZON, NOISE, TASKS, WINDOW
-
-
-class Every(NamedTuple):
-    """How often: after this many epochs, or at the end of the epoch when this many seconds have gone by."""
-
-    epochs: int | None = None
-    seconds: float | None = None
-
 
 # Options that the numbers of a run do not depend on.
 FREE = (
@@ -68,7 +60,7 @@ class Options(NamedTuple):
     folds: int | None
     seed: int
     members: int
-    keep: str
+    keep: str | None
     protocol: str | None
     out: Path
     overwrite: bool
@@ -85,17 +77,27 @@ class Options(NamedTuple):
     skip_proof: bool
     json: bool
     tensorboard: bool
+    schedule: str | None
+    warm_up: int | None
+    precision: str | None
+    accumulate: int
+    clip: float | None
+    weight_decay: float | None
+    label_smoothing: float | None
+    class_weights: str | None
+    early_stopping: int | None
+    ema: float | None
 
 
-def parse(arguments: Sequence[str] | None) -> Options:
+def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     """The options in `arguments`, by default those of the process.
 
-    A mistake is one line on standard error and `SystemExit(2)`.
+    A mistake is one line on standard error, of that command, and `SystemExit(2)`.
 
     >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
     'runs/gunpoint-two-layer-3'
     """
-    values = vars(_parser().parse_args(arguments))
+    values = vars(_parser(command).parse_args(arguments))
     if values["model"] is None:
         values["model"] = "unet" if values["task"] in ("denoise", "segment") else "fcn"
     if values["out"] is None:
@@ -106,133 +108,164 @@ def parse(arguments: Sequence[str] | None) -> Options:
     return Options(**values)
 
 
-def _add_task(add: Any) -> None:
-    """The options that say what is learned."""
-    add(
-        "--task",
-        choices=TASKS,
-        help="default by labels and network: regression where labels have fractions, else classification; two-layer "
-        "forecasts, unet denoises or, where each sample has a label, segments",
-    )
-    add("--window", type=_whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
-    add("--horizon", type=_whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
-    add("--target-channel", type=_channel, metavar="N|all", help="what is forecast of several channels; default 1")
-    add(
-        "--noise",
-        type=_rate,
-        metavar="R",
-        help=f"to denoise: the deviation of what is added, in deviations of the channel; default {NOISE}",
-    )
-    add(
-        "--augment",
-        type=_augment,
-        metavar="NAME=R,...",
-        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is left), warp=0.2",
-    )
+class Parser(argparse.ArgumentParser):
+    """One whose errors are a line, of the last word of `prog`."""
 
-
-def _augment(text: str) -> str:
-    try:
-        augment.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _fold(text: str) -> str:
-    try:
-        fold_numbers(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def _add_held_out(parser: argparse.ArgumentParser) -> None:
-    """The options that hold training series out."""
-    add = parser.add_mutually_exclusive_group().add_argument
-    add("--validation", type=_share, metavar="SHARE", help="of the training series, held out and evaluated")
-    add("--fold", type=_fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
-    add("--folds", type=_whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
-
-
-class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        print(f"fit: {message}; --help explains the options", file=sys.stderr)
+        """Tell it and leave with exit code 2."""
+        print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)
         raise SystemExit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m training.fit",
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=f"python -m training.{command}",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--data", default="gunpoint", metavar="NAME|FILE", help=f"{', '.join(BUILT_IN)} (the default), or a file")
+    for title, fill in GROUPS.items():
+        fill(parser.add_argument_group(title))
+    return parser
+
+
+def _what(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--data",
+        default="gunpoint",
+        metavar="NAME|FILE",
+        help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
+    )
     add(
         "--model",
         type=_model,
         metavar="NAME|FILE",
         help=f"{', '.join(NETWORKS)}, or a file; default fcn, to denoise or segment unet",
     )
-    add("--epochs", type=_whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
-    add(
-        "--batch-size",
-        type=_whole(1),
-        metavar="N",
-        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
-    )
-    add(
-        "--learning-rate",
-        type=_rate,
-        metavar="R",
-        help="the first, falling to zero; default 0.001; for a file's optimizer its rate from now on",
-    )
-    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
-    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
-    _add_task(add)
-    _add_held_out(parser)
-    add("--seed", type=_whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    held = group.add_mutually_exclusive_group().add_argument
+    held("--validation", type=share, metavar="SHARE", help="of the training series, held out and evaluated")
+    held("--fold", type=fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
+    held("--folds", type=whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
     add(
         "--members",
-        type=_whole(1),
+        type=whole(1),
         default=1,
         metavar="N",
         help="networks of other seeds; together they vote; default 1",
     )
-    add("--keep", choices=["last", "best"], default="last", help="params: the last (default), or of the lowest loss")
+
+
+def _task(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--task",
+        choices=TASKS,
+        help="default by labels and network: regression where labels have fractions, else classification; two-layer "
+        "forecasts, unet denoises or, where each sample has a label, segments",
+    )
+    add("--window", type=whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
+    add("--horizon", type=whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
+    add("--target-channel", type=channel, metavar="N|all", help="what is forecast of several channels; default 1")
+    add(
+        "--noise",
+        type=positive,
+        metavar="R",
+        help=f"to denoise: the deviation of what is added, in deviations of the channel; default {NOISE}",
+    )
+    add(
+        "--augment",
+        type=augmentation,
+        metavar="NAME=R,...",
+        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is left), warp=0.2",
+    )
+
+
+def _steps(group: Any) -> None:
+    add = group.add_argument
+    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
+    add(
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
+    )
+    add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
+    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
+    add(
+        "--learning-rate",
+        type=positive,
+        metavar="R",
+        help="the highest; default 0.001; for a file's optimizer its rate from now on",
+    )
+    add("--schedule", choices=SCHEDULES, help="of the learning rate; default cosine, to zero over all epochs")
+    add("--warm-up", type=whole(0), metavar="EPOCHS", help="in which the rate rises from zero; default 0")
+    add("--clip", type=positive, metavar="NORM", help="scale gradients of a larger norm down to it; default none")
     add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
+
+
+def _minimized(group: Any) -> None:
+    add = group.add_argument
+    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
+    add("--label-smoothing", type=share, metavar="E", help="a label is 1 - E of its class and E of all; default 0")
+    add("--class-weights", choices=["balanced"], help="each class counts for as much as another in the loss")
+    add(
+        "--weight-decay",
+        type=not_negative,
+        metavar="RATE",
+        help="of kernels, at each step RATE times the learning rate; default adamw 0.0001, lion 0.001, else 0",
+    )
+    add("--keep", choices=["last", "best"], help="params: the last (default), or of the lowest training loss")
+    add(
+        "--early-stopping",
+        type=whole(1),
+        metavar="EPOCHS",
+        help="end after so many without a lower validation loss, without --validation training loss; keeps the best",
+    )
+    add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
+
+
+def _where(group: Any) -> None:
+    add = group.add_argument
+    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--devices", type=whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
+    add("--shard-length", type=whole(1), default=1, metavar="N", help="N of the devices share each series; default 1")
+    add("--processes", type=whole(1), metavar="N", help="one run by N processes, by default with a device each")
+    add("--process-id", type=whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
+    add("--precision", choices=PRECISIONS, help="what the network computes in, params staying float32; default float32")
+    add("--x64", action="store_true", help="train in float64; the proof always is")
+    add("--skip-proof", action="store_true", help="train without proving the gradients first")
+
+
+def _folder(group: Any) -> None:
+    add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
-    again = parser.add_mutually_exclusive_group()
+    again = group.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
     again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
     add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
     add(
         "--checkpoint-every",
-        type=_every,
+        type=every,
         default=Every(seconds=10.0),
         metavar="N|Ns",
         help="epochs, or seconds as in 60s; default 10s",
     )
-    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
-    add("--devices", type=_whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
-    add(
-        "--shard-length",
-        type=_whole(1),
-        default=1,
-        metavar="N",
-        help="N of the devices share each series, a piece of its length each; default 1",
-    )
-    add("--processes", type=_whole(1), metavar="N", help="one run by N processes, by default with a device each")
-    add("--process-id", type=_whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
-    add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
-    add("--x64", action="store_true", help="train in float64; the proof always is")
-    add("--skip-proof", action="store_true", help="train without proving the gradients first")
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
     add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
-    return parser
+
+
+GROUPS: dict[str, Callable[[Any], None]] = {
+    "what is trained on what": _what,
+    "what is learned": _task,
+    "steps": _steps,
+    "what is minimized and kept": _minimized,
+    "computation": _where,
+    "the run folder": _folder,
+}
 
 
 def _model(text: str) -> str:
@@ -240,56 +273,3 @@ def _model(text: str) -> str:
         known = ", ".join(map(repr, NETWORKS))
         raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
     return text
-
-
-def _whole(least: int) -> Any:
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        # The seed and the counts are 32-bit numbers in JAX.
-        if not least <= value < 2**31:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
-        return value
-
-    return convert
-
-
-def _channel(text: str) -> str:
-    if text != "all" and not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be the number of a channel, from 1, or all, got {text!r}")
-    return text
-
-
-def _every(text: str) -> Every:
-    try:
-        every = Every(seconds=float(text[:-1])) if text.endswith("s") else Every(epochs=int(text))
-    except ValueError:
-        every = Every(0)
-    number = every.epochs if every.seconds is None else every.seconds
-    if number is None or not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(
-            f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
-        )
-    return every
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
-    return value
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
-    return value

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from . import schedules
 from .tasks import Task
 
 
@@ -21,9 +21,17 @@ class Plan(NamedTuple):
 
     `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
     evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
-    "last" or "best", the params of the epoch of the lowest mean training loss. `schedule` is "cosine", half of one to
-    zero, or "plateau": the learning rate is halved after 50 epochs without a lower mean loss, to a tenth at least.
-    Of more than one of `members` all that training changes has a leading axis: as many networks are trained at once.
+    "last" or "best", the params of the epoch of the lowest loss; which loss, `watch` says: "training", its mean over
+    the epoch, or "validation", for which every epoch is evaluated. `schedule` is a name in `schedules.SCHEDULES`: the
+    learning rate falls to zero over the whole run ("cosine", half of one, or "linear"), or stays ("constant"), or is
+    halved after 50 epochs without a lower mean loss, to a tenth at least ("plateau"). Before that it rises for
+    `warm_up` epochs. Of more than one of `members` all that training changes has a leading axis: as many networks are
+    trained at once.
+
+    A step is of the mean gradient of `accumulate` batches, computed one after the other, which then is scaled to the
+    norm `clip` where its own is larger; `weight_decay` is for kernels only. The network computes in `precision`,
+    "bfloat16" or "float16", or None, the type of the params. After `early_stopping` epochs without a lower loss, of
+    those watched, the run ends. With `ema` the params are averaged over the steps with that decay.
     """
 
     epochs: int
@@ -34,6 +42,14 @@ class Plan(NamedTuple):
     optimizer: str = "adam"
     keep: str = "last"
     schedule: str = "cosine"
+    watch: str = "training"
+    precision: str | None = None
+    accumulate: int = 1
+    clip: float | None = None
+    warm_up: int = 0
+    weight_decay: float = 0.0
+    early_stopping: int | None = None
+    ema: float | None = None
     members: int = 1
 
 
@@ -61,14 +77,15 @@ def epoch_key(plan: Plan, epoch: int) -> jax.Array:
 
 
 def steps_per_epoch(task: Task, plan: Plan) -> int:
-    """Full batches in the training set."""
-    return len(task.train.x) // plan.batch_size
+    """Full steps in the training set, each of `plan.accumulate` batches."""
+    return len(task.train.x) // (plan.batch_size * plan.accumulate)
 
 
 def batches(task: Task, plan: Plan, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The indices of the examples of each step of an epoch (steps, batch), and the steps' keys (steps,)."""
+    """The indices of the examples of each step of an epoch (steps, examples), and the steps' keys (steps,)."""
     steps = steps_per_epoch(task, plan)
-    order = jax.random.permutation(key, len(task.train.x))[: steps * plan.batch_size].reshape(steps, -1)
+    each = plan.batch_size * plan.accumulate
+    order = jax.random.permutation(key, len(task.train.x))[: steps * each].reshape(steps, -1)
     # What layers such as dropout draw in each step is of another key than the order.
     return order, jax.random.split(jax.random.fold_in(key, 0), steps)
 
@@ -79,4 +96,5 @@ def schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
     if training is not None and training.schedule is not None:
         own, done = training.schedule, training.steps
         return lambda count: own(done + count)
-    return optax.cosine_decay_schedule(plan.learning_rate, plan.epochs * steps_per_epoch(task, plan))
+    steps = steps_per_epoch(task, plan)
+    return schedules.schedule(plan.schedule, plan.learning_rate, plan.epochs * steps, plan.warm_up * steps)

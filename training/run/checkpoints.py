@@ -31,7 +31,7 @@ import orbax.checkpoint as ocp
 from .. import devices, processes
 from ..errors import UserError, tell
 from ..learner import Learner, Reached, Row
-from ..options import Every
+from ..option_types import Every
 from . import fingerprint
 
 LAST = 2

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import stopping
 from ..learner import Row
+from ..plan import Plan
 from ..tasks import Task
 from ..views.report import Result
 from .run_folder import PARTS
@@ -18,6 +20,7 @@ def outcome(
     run: Path,
     status: str,
     task: Task,
+    plan: Plan,
     rows: Sequence[Row],
     results: dict[str, Result],
     proof: tuple[str, float] | None,
@@ -27,14 +30,15 @@ def outcome(
     """The object: what was reached on each part of the data, by what epoch, in how many seconds.
 
     `proof` is the worst deviation and what it is of, None where nothing was proved. `seconds` are of this process,
-    which began after `began_after` epochs. The best epoch is the one of the lowest mean training loss, None before any.
+    which began after `began_after` epochs. The best epoch is the one of the lowest loss that the plan watches.
     """
     return {
         "run": str(run),
         "status": status,
         "epochs": len(rows),
         "began_after_epoch": began_after,
-        "best_epoch": min(rows, key=lambda row: row.train_loss).epoch if rows else None,
+        "watched": plan.watch,
+        "best_epoch": stopping.best_epoch(plan, rows),
         "score_name": task.score_name,
         **{part: _numbers(results.get(part)) for part in PARTS},
         "baseline": _baseline(task),

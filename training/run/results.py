@@ -22,7 +22,7 @@ def save(folder: Path, task: Task, reached: Reached, members: int = 1) -> dict[s
     """
     learner, rows = best_or_last(reached.learner), reached.rows
     # From here on on one device.
-    params, state, slots, _ = jax.device_get(learner)
+    params, state, slots = jax.device_get(learner[:3])
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
     if task.start:

@@ -17,15 +17,19 @@ from . import fingerprint, run_folder
 
 def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> dict[str, Any]:
     """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents."""
-    asked = {name: value for name, value in options._asdict().items() if name not in FREE}
-    asked |= {name: value for name, value in plan._asdict().items() if name in asked}
     model = Path(options.model)
     prints = {
         "data": fingerprint.of(data._replace(name="")),
         "model": fingerprint.of_file(model) if model.is_file() else None,
         "shapes": fingerprint.of(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
     }
-    return {"options": asked, "fingerprints": prints}
+    return {"options": asked(options, plan), "fingerprints": prints}
+
+
+def asked(options: Options, plan: Plan) -> dict[str, Any]:
+    """The options that the numbers of a run depend on, with what defaults came to."""
+    found = {name: value for name, value in options._asdict().items() if name not in FREE}
+    return found | {name: value for name, value in plan._asdict().items() if name in found}
 
 
 def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_changed_data: bool) -> None:
@@ -40,10 +44,7 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
     if same_data:
         # The same content may lie elsewhere.
         then["data"] = now["data"]
-    names = [name for name in now if then.get(name) != now[name]]
-    if names:
-        was, given = (" ".join(_said(name, side.get(name)) for name in names) for side in (then, now))
-        raise UserError(f"{folder} was begun with {was}, not {given}; --resume needs the same options")
+    check_options(folder, then, now)
     if not same_model:
         raise UserError(f"{now['model']}: the file has changed since {folder} was begun; --overwrite begins again")
     if begun["fingerprints"]["shapes"] != config["fingerprints"]["shapes"]:
@@ -66,6 +67,14 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
 
 def _devices(count: int, shard_length: int) -> str:
     return f"--devices {count}" + (f" --shard-length {shard_length}" if shard_length > 1 else "")
+
+
+def check_options(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise `UserError` where the options that a run was begun with are not those of now."""
+    names = [name for name in now if then.get(name) != now[name]]
+    if names:
+        was, given = (" ".join(_said(name, side.get(name)) for name in names) for side in (then, now))
+        raise UserError(f"{folder} was begun with {was}, not {given}; --resume needs the same options")
 
 
 def _said(name: str, value: Any) -> str:

@@ -11,6 +11,7 @@ from .forecast import HORIZON, WINDOW, forecast, windows
 from .regression import regression
 from .segment import mean_overlap, segment
 from .task import Ahead, Examples, Target, Task, check_lengths, labels_of, output_shape, with_loss, with_validation
+from .weighted import balanced, with_cross_entropy
 
 TASKS: dict[str, Callable[..., Task]] = {
     "classification": classification,
@@ -29,6 +30,7 @@ __all__ = [
     "Examples",
     "Target",
     "Task",
+    "balanced",
     "check_lengths",
     "classification",
     "denoise",
@@ -40,6 +42,7 @@ __all__ = [
     "segment",
     "windows",
     "with_augment",
+    "with_cross_entropy",
     "with_loss",
     "with_validation",
 ]

@@ -127,7 +127,7 @@ def _went(results: dict[str, Any]) -> str:
     before = results["began_after_epoch"]
     resumed = f" This is what was done after epoch {before}, where it was resumed." if before else ""
     best = results["best_epoch"]
-    lowest = "" if best is None else f"The training loss was lowest in epoch {best}. "
+    lowest = "" if best is None else f"The {results['watched']} loss was lowest in epoch {best}. "
     return f"{lowest}Seconds: {seconds}.{resumed}"
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import stopping
 from ..data.datasets import Dataset
+from ..learner import Row
+from ..plan import Plan
 from ..proof import THRESHOLD, Proof
 from ..tasks import Task
 
@@ -68,6 +72,13 @@ def proof_line(proof: Proof) -> str:
         lines = [f"gradients  NOT proved, these deviate by more than {THRESHOLD:.0e}:"]
         return "\n".join(lines + [f"           {value:.1e}  {what}" for what, value in failures.items()])
     return f"gradients  {worst_line(proof.worst())}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
+
+
+def early_line(plan: Plan, rows: Sequence[Row]) -> str:
+    """What is said of a run that ended before its last epoch."""
+    best, epochs = stopping.best_epoch(plan, rows), plan.early_stopping
+    words = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
+    return f"stopped    after epoch {len(rows)} of {plan.epochs}: {words}; the params of epoch {best} were kept"
 
 
 def closing(

@@ -1,0 +1,60 @@
+"""Runs in processes of their own, one at a time, to which the signals that would end this process are passed on."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .interrupt import EXIT_CODES
+
+
+class Children:
+    """While entered, a Ctrl-C or SIGTERM goes to the process that runs, as often as it comes.
+
+    `signal` is the first of them, None before any; after it nothing more is run. Outside the main thread, where Python
+    delivers no signals, nothing is passed on.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._process: subprocess.Popen[Any] | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Children:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._pass_on) for number in EXIT_CODES}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(self, command: Sequence[str], log: Path) -> int | None:
+        """The exit code of a command, all of whose words go to a file; None where a signal came before it began."""
+        if self.signal is not None:
+            return None
+        # A session of its own: the terminal's Ctrl-C comes once, from here.
+        with (
+            log.open("wb") as file,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            ) as process,
+        ):
+            self._process = process
+            # One that came while it was begun.
+            if self.signal is not None:
+                process.send_signal(self.signal)
+            try:
+                return process.wait()
+            finally:
+                self._process = None
+
+    def _pass_on(self, number: int, frame: Any) -> None:
+        self.signal = self.signal or signal.Signals(number)
+        if self._process is not None:
+            self._process.send_signal(number)

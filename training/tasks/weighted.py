@@ -1,0 +1,37 @@
+"""Cross-entropy whose labels are smoothed, and whose classes have weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import losses
+from ..errors import UserError
+from .task import Array, Task
+
+
+def balanced(labels: Array, classes: int) -> Array:
+    """The weight of each class (classes,): n / (classes * its count), so that each counts for as much as another.
+
+    A class that is not there has weight 0.
+
+    >>> balanced(np.array([0, 0, 0, 1]), 2)
+    array([0.66666667, 2.        ])
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts, len(labels) / (classes * np.maximum(counts, 1)), 0.0)
+
+
+def with_cross_entropy(task: Task, smoothing: float = 0.0, weights: Array | None = None) -> Task:
+    """The task with its cross-entropy smoothed, and with weights (classes,) of the classes.
+
+    Raises `UserError` where something else is minimized.
+    """
+    if task.loss not in (losses.cross_entropy, losses.probability_cross_entropy):
+        option = "--label-smoothing" if smoothing else "--class-weights"
+        instead = "; --loss cross-entropy takes its place" if task.classes else ""
+        raise UserError(f"{option} is for cross-entropy, and another loss is minimized{instead}")
+    own: Any = {"smoothing": smoothing, "weights": weights}
+    return task._replace(loss=partial(task.loss, **own), loss_reference=partial(task.loss_reference, **own))
