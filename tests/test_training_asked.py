@@ -16,7 +16,7 @@ def _plan(*arguments):
 def test_defaults_are_those_of_before():
     plan = _plan()
     assert (plan.schedule, plan.keep, plan.watch, plan.precision) == ("cosine", "last", "training", None)
-    assert plan[10:] == (1, None, 0, 0.0, None, None) and plan.evaluate_every == 8
+    assert plan[10:] == (1, None, 0, 0.0, None, None, 1) and plan.evaluate_every == 8
     assert _plan("--precision", "float32") == _plan("--x64") == plan
     assert _plan("--optimizer", "adamw").weight_decay == 1e-4
     assert _plan("--optimizer", "adamw", "--weight-decay", "0").weight_decay == 0

@@ -31,7 +31,7 @@ def task():
         model = unet(1, (LENGTH, 1))
     loss, reference, score = losses.squared_error, losses.squared_error_reference, losses.absolute_error
     scaling = (np.zeros(1), np.ones(1))
-    return tasks.Task(model, examples, examples, loss, reference, score, "absolute_error", (), (), scaling)
+    return tasks.Task("denoise", model, examples, examples, loss, reference, score, "absolute_error", (), (), scaling)
 
 
 def _start(task, count, over_length):
