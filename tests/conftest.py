@@ -75,12 +75,21 @@ LONG = (
     "test_length_first",
     "test_model_ragged.py::test_equals_each_sequence_alone",
     "test_model_stream.py::test_layers",
+    "test_partitioned",
     "test_ragged.py::test_equals_each_sequence_alone",
     "test_sharding.py::test_every_layout",
+    "test_slots",
+    "test_streaming.py::test_gradients_flow_through_states",
+    "test_streaming.py::test_types",
+    "test_training_augment",
     "test_training_diverged",
     "test_training_finetune",
     "test_training_networks",
     "test_training_proof.py::test_the_trained_networks_pass",
+    "test_training_samples",
+    "test_training_seeds",
+    "test_training_step",
+    "test_training_unequal",
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from . import archives, cbf
-from .readers import Part, read
+from .readers import Part, array, read
 
 Array = np.ndarray[Any, Any]
 
@@ -84,6 +84,21 @@ def load(source: str) -> Dataset:
         )
     parts = archives.load(source, cache_folder())
     return _dataset(source, Part(*parts["train"]), Part(*parts["test"]), {})
+
+
+def series(source: str) -> tuple[Array, Array | None]:
+    """Series x (n, length, channels) whose labels are not asked for, and their lengths (n,) where not all are whole.
+
+    `source` is a `.npy` file of (n, length) or (n, length, channels), NaN behind shorter ones, or what `load` takes: of
+    that the test part, where there is one. Raises `UserError` as `load` does.
+    """
+    path = Path(source)
+    if path.suffix.lower() != ".npy":
+        data = load(source)
+        return (data.x_train, data.lengths_train) if data.x_test is None else (data.x_test, data.lengths_test)
+    x = array(path)
+    lengths = _lengths(path.name, "new", x)
+    return _whole(x, lengths, x.shape[1])[0], lengths
 
 
 def cache_folder() -> Path:

@@ -60,6 +60,17 @@ def read(path: Path) -> tuple[Part, Part | None]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def array(path: Path) -> Array:
+    """The series (n, length, channels) of a `.npy` file by themselves, float64, NaN behind shorter ones.
+
+    Raises `UserError` for a missing or unreadable file, and content that is no set of series.
+    """
+    try:
+        return _series(str(path), _loaded(path), "the array")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 def _with_test(read_one: Callable[[Path], Part]) -> Callable[[Path], tuple[Part, Part | None]]:
     def read_both(path: Path) -> tuple[Part, Part | None]:
         train = read_one(path)
@@ -174,12 +185,7 @@ def _npz_part(path: Path, arrays: dict[str, Array], part: str) -> Part:
 
 
 def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
-    if x.ndim not in (2, 3):
-        raise UserError(f"{path}: {x_name} must be (n, length) or (n, length, channels), got shape {x.shape}")
-    if x.dtype.kind not in "iuf":
-        raise UserError(f"{path}: {x_name} must hold real numbers, got {x.dtype}")
-    if x.size == 0:
-        raise UserError(f"{path}: {x_name} is empty, its shape is {x.shape}")
+    series = _series(path, x, x_name)
     if y.shape != x.shape[:1] and y.shape != x.shape[:2]:
         if y.ndim == 1:
             raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
@@ -188,7 +194,6 @@ def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
         )
     if y.dtype.kind not in "biufUS":
         raise UserError(f"{path}: {y_name} must hold numbers or text, got {y.dtype}")
-    series = x.astype(np.float64).reshape(*x.shape[:2], -1)
     there = np.ones(len(x), bool) if y.ndim == 1 else ~np.isnan(series).all(-1)
     labels = y[there]
     if y.dtype.kind == "f" and not np.isfinite(labels).all():
@@ -201,6 +206,16 @@ def _part(path: str, x: Array, y: Array, x_name: str, y_name: str) -> Part:
     of_samples = np.full(y.shape, -1, np.int32)
     of_samples[there] = numbers
     return Part(series, _texts(found), of_samples)
+
+
+def _series(path: str, x: Array, name: str) -> Array:
+    if x.ndim not in (2, 3):
+        raise UserError(f"{path}: {name} must be (n, length) or (n, length, channels), got shape {x.shape}")
+    if x.dtype.kind not in "iuf":
+        raise UserError(f"{path}: {name} must hold real numbers, got {x.dtype}")
+    if x.size == 0:
+        raise UserError(f"{path}: {name} is empty, its shape is {x.shape}")
+    return x.astype(np.float64).reshape(*x.shape[:2], -1)
 
 
 def _texts(labels: Array) -> list[str]:
@@ -226,14 +241,18 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _npy_part(path: Path, part: str) -> Part:
-    arrays = []
-    for name in (f"x_{part}", f"y_{part}"):
-        file = _beside(path, name)
-        try:
-            arrays.append(np.load(file, allow_pickle=False))
-        except (ValueError, EOFError):
-            raise UserError(f"{file}: is no NumPy .npy file of numbers or text") from None
-    return _part(str(path), arrays[0], arrays[1], f"x_{part}", f"y_{part}")
+    x, y = (_loaded(_beside(path, f"{name}_{part}")) for name in "xy")
+    return _part(str(path), x, y, f"x_{part}", f"y_{part}")
+
+
+def _loaded(file: Path) -> Array:
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError):
+        found = None
+    if not isinstance(found, np.ndarray):
+        raise UserError(f"{file}: is no NumPy .npy file of numbers or text")
+    return found
 
 
 def _by_aeon(function: str) -> Callable[[Path], Part]:

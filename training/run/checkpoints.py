@@ -18,10 +18,10 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import jax
@@ -200,22 +200,28 @@ def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What goes wrong is told here in a line: Orbax's threads say nothing of it, nor do the writes that they leave."""
-    log, hook = logging.getLogger("absl"), sys.unraisablehook
+    log = logging.getLogger("absl")
     level = log.level
-
-    def unraisable(found: Any) -> None:
-        if str(found.exc_value) != "Event loop is closed":
-            hook(found)
-
     log.setLevel(logging.CRITICAL)
-    sys.unraisablehook = unraisable
+    # For good: what a write that failed has left may end long after.
+    if not isinstance(sys.unraisablehook, _Unraisable):
+        sys.unraisablehook = _Unraisable(sys.unraisablehook)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             yield
     finally:
         log.setLevel(level)
-        sys.unraisablehook = hook
+
+
+class _Unraisable(NamedTuple):
+    """What Python calls for an exception that nobody can catch: all but one go on to the hook that was there."""
+
+    hook: Callable[[Any], object]
+
+    def __call__(self, found: Any) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            self.hook(found)
 
 
 def _checkpointer() -> ocp.AsyncCheckpointer:

@@ -1,0 +1,196 @@
+"""`python -m training.predict RUN`: what a trained network says of new series, or the network as one program."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+from .data import datasets
+from .errors import UserError
+from .run import run_folder, trained
+from .run.trained import Trained
+
+Array = np.ndarray[Any, Any]
+
+DESCRIPTION = """\
+Ask a network that python -m training.fit has trained.
+
+RUN is its run folder. Series are given in their own units, as for training: what scaled them then scales them now, and
+numbers come back in the units of the data."""
+
+EPILOG = """\
+examples:
+  python -m training.predict runs/first --data new.csv
+  python -m training.predict runs/first --data new.npy --out answers.npy
+  python -m training.predict runs/first --export network.bin
+
+--data: a .npy file of series (n, length) or (n, length, channels), NaN behind shorter ones; or whatever training reads,
+of which the test part is taken where there is one, and labels are not looked at. A forecast is of what follows the last
+samples of each series.
+
+a .csv, the default, on standard output, has a row a series: its number, from 1; the class and the probability of each,
+or the number, or the class or number of each sample (of several channels a row each). A .npy has the probabilities or
+numbers as one array.
+
+--export: a program for jax.export.deserialize(bytes).call(x), which needs JAX and nothing of jconv: series of the
+length that the network was trained on, as many as one likes, scaled inside.
+
+exit codes: 0 done, 2 a mistake in an option or a file."""
+
+BATCH = 256
+MISTAKE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; see `python -m training.predict --help`."""
+    options = _parser().parse_args(arguments)
+    try:
+        network = trained.read(options.run)
+        with jax.enable_x64(network.x64):
+            if options.export:
+                _write(options.export, exported(network))
+                length, channels = network.shape
+                print(f"{options.export}: a program of series (any number, {length}, {channels})")
+            else:
+                _tell(options.out, network, *datasets.series(options.data))
+    except UserError as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return MISTAKE
+    return 0
+
+
+def predict(network: Trained, x: Array, lengths: Array | None = None) -> Array:
+    """What a network says of series x (n, length, channels); see `trained.answers`, which is asked in batches.
+
+    Raises `UserError` for series that do not fit the network.
+    """
+    if x.shape[2] != network.shape[1]:
+        raise UserError(f"{network.name}: series have {x.shape[2]} channels, the network's {network.shape[1]}")
+    if network.kind == "forecast":
+        x, lengths = _windows(network, x, lengths), None
+    model = trained.model_for(network, x.shape[1], lengths)
+    ask = jax.jit(lambda x, lengths: trained.answers(network, model, x, lengths))
+    parts = [
+        ask(x[at : at + BATCH], None if lengths is None else lengths[at : at + BATCH]) for at in range(0, len(x), BATCH)
+    ]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def exported(network: Trained) -> bytes:
+    """A program of `jax.export`, for any number of series of the length that the network was trained on.
+
+    Raises `UserError` without the package flatbuffers, in which JAX writes it.
+    """
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise UserError("jax.export needs flatbuffers to write a program: pip install flatbuffers")
+    import jax.export
+
+    length, channels = network.shape
+    model = trained.model_for(network, length)
+    dtype = jax.tree.leaves(network.params)[0].dtype
+    x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"n, {length}, {channels}"), dtype)
+    ask = jax.jit(lambda x: trained.answers(network, model, x))
+    return bytes(jax.export.export(ask, platforms=("cpu", "cuda"))(x).serialize())
+
+
+def table(network: Trained, found: Array, lengths: Array | None = None) -> str:
+    """The answers as CSV.
+
+    Unequal `lengths` (n,) leave the cells behind a series empty.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(_rows(network, found, lengths))
+    return text.getvalue()
+
+
+def _rows(network: Trained, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
+    if network.kind == "classification":
+        yield ["series", "class", *network.classes]
+        for number, shares in enumerate(found, start=1):
+            yield [number, network.classes[shares.argmax()], *map(_text, shares)]
+        return
+    if network.kind == "regression":
+        yield ["series", "prediction"]
+        yield from ([number, _text(value)] for number, value in enumerate(found, start=1))
+        return
+    if network.kind == "segment":
+        found = np.array(network.classes, object)[found.argmax(-1)][..., None]
+    several = found.shape[2] > 1
+    yield ["series", *(["channel"] if several else []), *range(1, found.shape[1] + 1)]
+    own = np.full(len(found), found.shape[1]) if lengths is None or network.kind == "forecast" else lengths
+    for number, (values, length) in enumerate(zip(found, own, strict=True), start=1):
+        for channel, line in enumerate(values.T, start=1):
+            behind = [""] * (len(line) - int(length))
+            yield [number, *([channel] if several else []), *map(_text, line[:length]), *behind]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(float(value))
+
+
+def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
+    """The last samples of each series, as many as a forecast reads."""
+    window = network.shape[0]
+    ends = np.full(len(x), x.shape[1]) if lengths is None else lengths
+    if ends.min() < window:
+        short = int(ends.argmin())
+        raise UserError(f"{network.name}: a forecast reads {window} samples; series {short + 1} has {ends[short]}")
+    return np.stack([series[end - window : end] for series, end in zip(x, ends, strict=True)])
+
+
+def _tell(out: Path | None, network: Trained, x: Array, lengths: Array | None) -> None:
+    found = predict(network, x, lengths)
+    if out is None:
+        print(table(network, found, lengths), end="")
+    elif out.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, found)
+        _write(out, content.getvalue())
+    else:
+        _write(out, table(network, found, lengths).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with run_folder.writable(path.parent):
+        run_folder.write(path.parent, path.name, content)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"predict: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(MISTAKE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m training.predict",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of python -m training.fit")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", metavar="NAME|FILE", help="series to ask about")
+    what.add_argument("--export", type=Path, metavar="FILE", help="write the network as a program of jax.export")
+    parser.add_argument("--out", type=_out, metavar="FILE", help="a .csv or .npy; default standard output")
+    return parser
+
+
+def _out(text: str) -> Path:
+    if not text.endswith((".csv", ".npy")):
+        raise argparse.ArgumentTypeError(f"the name must end in .csv or .npy, got {text!r}")
+    return Path(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

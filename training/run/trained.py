@@ -1,0 +1,149 @@
+"""What a run has learned, read from its folder: a function of series in their own units, of answers in theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv import Model
+
+from .. import unequal
+from ..errors import UserError
+from ..networks import NETWORKS
+from . import run_folder
+
+Array = np.ndarray[Any, Any]
+
+
+class Trained(NamedTuple):
+    """A network by name, with all that is needed to ask it.
+
+    `kind` is a name in `tasks.TASKS`; `shape` (length, channels) of what it was trained on, of a forecast the window.
+    `scaling` is the mean and deviation of each channel, with `by_series` after each series was moved to mean 0 and
+    scaled to deviation 1 by itself; `target` those of a regression. `ahead` counts the samples of a forecast, of
+    `channels`, which count from 0. Arrays of more than one of `members` have a leading axis.
+    """
+
+    name: str
+    kind: str
+    network: str
+    outputs: int
+    shape: tuple[int, int]
+    classes: tuple[str, ...]
+    scaling: tuple[Array, Array]
+    by_series: bool
+    target: tuple[float, float]
+    ahead: int
+    channels: tuple[int, ...]
+    members: int
+    x64: bool
+    params: Any
+    state: Any
+
+
+def read(folder: Path) -> Trained:
+    """The network of a run of `training.fit`.
+
+    Raises `UserError` for a folder that is no run, one that has no params yet, one that another version has written,
+    and a network from a Keras file, which `jconv run` reads.
+    """
+    config = run_folder.read_json(folder, run_folder.CONFIG)
+    if config is None:
+        raise UserError(f"{folder}: no run folder, {run_folder.CONFIG} is missing or cannot be read")
+    if not (folder / run_folder.PARAMS).is_file():
+        raise UserError(
+            f"{folder}: has no {run_folder.PARAMS}; a run writes it when it ends, a fold of --folds its own"
+        )
+    if config.get("model") not in NETWORKS:
+        raise UserError(f"{folder}: its network is from a file; jconv run {folder / run_folder.MODEL} asks it")
+    try:
+        params, state = run_folder.read_params(folder)
+        return _trained(folder, config, params, state)
+    except (KeyError, TypeError, ValueError, OSError):
+        raise UserError(
+            f"{folder}: {run_folder.CONFIG} or {run_folder.PARAMS} is not what this version writes"
+        ) from None
+
+
+def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> Trained:
+    kind, (length, channels) = config["task"], config["series_shape"]
+    horizon, targets = config.get("horizon", 0), tuple(channel - 1 for channel in config.get("target_channels", ()))
+    outputs = {"regression": 1, "forecast": horizon * len(targets), "denoise": channels}
+    return Trained(
+        str(folder),
+        kind,
+        config["model"],
+        outputs.get(kind, len(config["classes"])),
+        (config.get("window", length), channels),
+        tuple(config["classes"]),
+        (np.array(config["channel_mean"]), np.array(config["channel_deviation"])),
+        config["options"]["protocol"] is not None,
+        (config.get("target_mean", 0.0), config.get("target_deviation", 1.0)),
+        horizon,
+        targets,
+        config["members"],
+        config["x64"],
+        params,
+        state,
+    )
+
+
+def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Model:
+    """The network for series of that length, or of unequal `lengths` (n,) with padding behind.
+
+    Raises `UserError` where its arrays are for another length, and where it takes none that are unequal.
+    """
+    shape = length, trained.shape[1]
+    try:
+        model = NETWORKS[trained.network].build(trained.outputs, shape)
+        wanted = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
+    except ValueError as error:
+        raise UserError(f"{trained.name}: {length} samples are too few for {trained.network}: {error}") from None
+    own = jax.tree.map(lambda a: a.shape[trained.members > 1 :], (trained.params, trained.state))
+    if own != jax.tree.map(lambda a: a.shape, wanted):
+        raise UserError(
+            f"{trained.name}: {trained.network} has arrays for series of {trained.shape[0]} samples, and these have "
+            f"{length}"
+        )
+    if lengths is not None:
+        unequal.check(trained.name, model, shape, np.unique(lengths).tolist())
+    return model
+
+
+def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
+    """What the network says of series x (n, length, channels), of which `lengths` (n,) samples are their own.
+
+    Of a classification the probabilities (n, classes), of segments (n, length, classes), of several members the mean
+    of theirs; of a regression the numbers (n,); of a forecast what follows, (n, horizon, its channels); and what
+    denoising leaves of the series, (n, length, channels).
+    """
+    dtype = jax.tree.leaves(trained.params)[0].dtype
+    mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)
+    own = jnp.ones(x.shape[:2], bool) if lengths is None else jnp.arange(x.shape[1]) < lengths[:, None]
+    x = jnp.where(own[..., None], jnp.asarray(x, dtype), 0)
+    if trained.by_series:
+        x = _normalized(x, own[..., None])
+    x = jnp.where(own[..., None], (x - mean) / deviation, 0)
+
+    def one(params: Any, state: Any) -> jax.Array:
+        y = unequal.outputs(model, params, state, x, lengths)
+        return jax.nn.softmax(y) if trained.classes else y
+
+    trees = jax.tree.map(jnp.asarray, (trained.params, trained.state))
+    y = jax.vmap(one)(*trees).mean(0) if trained.members > 1 else one(*trees)
+    if trained.kind == "regression":
+        return trained.target[0] + trained.target[1] * y[:, 0]
+    if trained.kind == "forecast":
+        ahead = y.reshape(len(x), len(trained.channels), trained.ahead).swapaxes(1, 2)
+        return ahead * deviation[jnp.array(trained.channels)] + mean[jnp.array(trained.channels)]
+    return y * deviation + mean if trained.kind == "denoise" else y
+
+
+def _normalized(x: jax.Array, own: jax.Array) -> jax.Array:
+    """`datasets.z_normalized` of arrays that may be traced."""
+    deviation = x.std(1, keepdims=True, where=own)
+    return (x - x.mean(1, keepdims=True, where=own)) / jnp.where(deviation > 0, deviation, 1)
