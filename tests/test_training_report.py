@@ -1,5 +1,7 @@
 """`report.html`: whole, without anything from elsewhere, and true to names that look like HTML."""
 
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import jax
@@ -20,6 +22,7 @@ BAD = "<script>alert('1')</script> & \"x\""
 PLAN = Plan(epochs=4, batch_size=10, learning_rate=1e-3, seed=0, evaluate_every=1)
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.4, 0.75, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
 VOID = {"meta", "link", "img"}
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class _Reader(HTMLParser):
@@ -99,6 +102,24 @@ def test_nothing_comes_from_elsewhere_and_no_name_becomes_html(folder, task):
     policy = [own["content"] for tag, own in read.seen if own.get("http-equiv") == "Content-Security-Policy"]
     assert policy == [html_page.POLICY] and "default-src 'none'" in policy[0]
     assert "http" not in html_page.STYLE and "url(" not in html_page.STYLE
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+def test_a_browser_has_nothing_to_complain_of(folder, task, tmp_path):
+    page = page_of_run.page(folder, task)
+
+    def console(name, content):
+        path = tmp_path / name
+        path.write_text(content)
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+        command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert "<h2>Curves</h2>" in ran.stdout
+        return [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
+
+    assert console("report.html", page) == []
+    # What its policy forbids would be told.
+    assert "Content Security Policy" in console("other.html", page.replace("</h2>", "</h2><script>1</script>", 1))[0]
 
 
 def test_a_picture_has_words_for_those_who_do_not_see_it(folder):
