@@ -7,9 +7,9 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from .errors import UserError
+from .errors import MISTAKE, Parser, UserError
 from .run import run_folder
 
 DESCRIPTION = """\
@@ -19,7 +19,6 @@ Each RUN is a folder that python -m training.fit has left, for example runs/*. L
 the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
-MISTAKE = 2
 NOTHING = ""
 
 
@@ -147,18 +146,10 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
         raise UserError(f"{path}: cannot be written to: {error.strerror or error}") from None
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"compare: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m training.compare",
         description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
     parser.add_argument("--picture", type=_picture, metavar="FILE", help="draw the curves: .png, .svg or .pdf")

@@ -14,7 +14,7 @@ import jax
 
 from . import devices, diverged, folds, loop, processes, proof, seeds, stopping
 from .asked import asked, dtype_for
-from .errors import UserError, tell
+from .errors import MISTAKE, UserError, tell
 from .learner import Learner, Reached, first_learner
 from .options import Options, parse
 from .plan import Plan, steps_per_epoch
@@ -24,7 +24,7 @@ from .run.ended import Ended
 from .tasks import Task
 from .views import report
 
-DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 EXTRA = (
     'the training command needs tqdm, matplotlib and orbax-checkpoint; install them with: pip install "jconv[train]"'

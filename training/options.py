@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from .data.datasets import BUILT_IN
+from .errors import Parser
 from .help import DESCRIPTION, EPILOG
 from .losses import LOSSES
 from .networks import NETWORKS
@@ -108,22 +108,11 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     return Options(**values)
 
 
-class Parser(argparse.ArgumentParser):
-    """One whose errors are a line, of the last word of `prog`."""
-
-    def error(self, message: str) -> NoReturn:
-        """Tell it and leave with exit code 2."""
-        print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(2)
-
-
 def _parser(command: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=f"python -m training.{command}",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     for title, fill in GROUPS.items():
         fill(parser.add_argument_group(title))

@@ -9,13 +9,13 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import numpy as np
 
 from .data import datasets
-from .errors import UserError
+from .errors import MISTAKE, Parser, UserError
 from .run import run_folder, trained
 from .run.trained import Trained
 
@@ -47,7 +47,6 @@ length that the network was trained on, as many as one likes, scaled inside.
 exit codes: 0 done, 2 a mistake in an option or a file."""
 
 BATCH = 256
-MISTAKE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,19 +163,11 @@ def _write(path: Path, content: bytes) -> None:
         run_folder.write(path.parent, path.name, content)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"predict: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m training.predict",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of python -m training.fit")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -17,8 +17,8 @@ import jax
 from . import compare
 from .asked import asked
 from .data import datasets
-from .errors import UserError
-from .options import FREE, Options, Parser, parse
+from .errors import MISTAKE, Parser, UserError
+from .options import FREE, Options, parse
 from .run import outcome, resume, run_folder
 from .run.child import Children
 from .run.interrupt import EXIT_CODES
@@ -42,7 +42,7 @@ examples:
 exit codes: 0 all cells done, 1 some failed or diverged, 2 a mistake in an option, 130 stopped by Ctrl-C, 143 by
 SIGTERM."""
 
-DONE, FAILED, MISTAKE = 0, 1, 2
+DONE, FAILED = 0, 1
 # A run in such a state has ended: the same options would come to the same.
 ENDED = (outcome.DONE, outcome.DIVERGED, outcome.NOT_PROVED)
 # Where the loss itself differs from cell to cell, a lower one is no better.
@@ -223,8 +223,6 @@ def _parser() -> argparse.ArgumentParser:
         usage="python -m training.sweep --out DIR --grid NAME=VALUE,VALUE [--grid ...] [--json] [options of fit]",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="where the folders of the cells go")
