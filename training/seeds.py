@@ -38,7 +38,7 @@ def evaluation(task: Task, one: Callable[..., Any]) -> Callable[..., Any]:
     """The evaluation of all members together, given that of one."""
 
     def of_all(params: Any, state: Any, examples: Examples) -> Any:
-        output = together(task, of_each(one)(params, state, examples)[0])
+        output = together(of_each(one)(params, state, examples)[0], bool(task.classes))
         return output, task.loss(output, examples.y), task.score(output, examples.y)
 
     return of_all
@@ -49,12 +49,12 @@ def of_each(one: Callable[..., Any]) -> Callable[..., Any]:
     return jax.vmap(one, in_axes=(0, 0, None))
 
 
-def together(task: Task, outputs: jax.Array) -> jax.Array:
+def together(outputs: jax.Array, of_classes: bool) -> jax.Array:
     """Outputs (members, n, ...) as one network's (n, ...): of numbers the mean, of classes that of the probabilities.
 
     What comes are logits, whose softmax that mean is. (Fawaz et al., InceptionTime: Finding AlexNet for time series
     classification, Data Mining and Knowledge Discovery 2020, equation 3.)
     """
-    if not task.classes:
+    if not of_classes:
         return outputs.mean(0)
     return jax.nn.logsumexp(jax.nn.log_softmax(outputs), axis=0) - jnp.log(len(outputs))

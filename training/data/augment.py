@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .datasets import within
+
 # Of the curve that a time warp's speed follows.
 COSINES = 4
 
@@ -146,5 +148,5 @@ def _only(new: jax.Array, x: jax.Array, lengths: Any) -> jax.Array:
     """`new` in the samples of each series, `x` behind them."""
     if lengths is None:
         return new
-    own = jnp.arange(x.shape[1]) < lengths[:, None]
+    own = within(x, lengths)
     return jnp.where(own.reshape(*own.shape, *[1] * (x.ndim - 2)), new, x)

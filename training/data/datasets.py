@@ -137,18 +137,28 @@ def z_normalized(data: Dataset) -> Dataset:
     True
     """
 
-    def normalized(x: Array, lengths: Array | None) -> Array:
+    def whole(x: Array, lengths: Array | None) -> Array:
         own = within(x, lengths)[..., None]
-        mean = x.mean(1, keepdims=True, where=own)
-        deviation = x.std(1, keepdims=True, where=own)
-        return np.where(own, (x - mean) / np.where(deviation > 0, deviation, 1), 0)
+        return np.where(own, normalized(x, own), 0)
 
-    test = None if data.x_test is None else normalized(data.x_test, data.lengths_test)
-    return data._replace(x_train=normalized(data.x_train, data.lengths_train), x_test=test)
+    test = None if data.x_test is None else whole(data.x_test, data.lengths_test)
+    return data._replace(x_train=whole(data.x_train, data.lengths_train), x_test=test)
 
 
-def within(x: Array, lengths: Array | None) -> Array:
-    """Which samples (n, length) of x (n, length, channels) are of their series."""
+def normalized(x: Any, own: Any) -> Any:
+    """`z_normalized` of series x (n, length, channels) by their `own` samples (n, length, 1), the others as they come.
+
+    NumPy's arrays or JAX's.
+    """
+    deviation = x.std(1, keepdims=True, where=own)
+    return (x - x.mean(1, keepdims=True, where=own)) / (deviation + (deviation == 0))
+
+
+def within(x: Any, lengths: Any) -> Any:
+    """Which samples (n, length) of x (n, length, channels) are of their series, of which None are all.
+
+    JAX's arrays where `lengths` are.
+    """
     return np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
 
 

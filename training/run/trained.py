@@ -11,7 +11,8 @@ import numpy as np
 
 from jconv import Model
 
-from .. import unequal
+from .. import seeds, unequal
+from ..data.datasets import normalized, within
 from ..errors import UserError
 from ..networks import NETWORKS
 from . import run_folder
@@ -123,27 +124,24 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     """
     dtype = jax.tree.leaves(trained.params)[0].dtype
     mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)
-    own = jnp.ones(x.shape[:2], bool) if lengths is None else jnp.arange(x.shape[1]) < lengths[:, None]
-    x = jnp.where(own[..., None], jnp.asarray(x, dtype), 0)
+    # The number of series may be a symbol.
+    own = (jnp.ones(x.shape[:2], bool) if lengths is None else within(x, lengths))[..., None]
+    x = jnp.where(own, jnp.asarray(x, dtype), 0)
     if trained.by_series:
-        x = _normalized(x, own[..., None])
-    x = jnp.where(own[..., None], (x - mean) / deviation, 0)
+        x = normalized(x, own)
+    x = jnp.where(own, (x - mean) / deviation, 0)
 
     def one(params: Any, state: Any) -> jax.Array:
-        y = unequal.outputs(model, params, state, x, lengths)
-        return jax.nn.softmax(y) if trained.classes else y
+        return unequal.outputs(model, params, state, x, lengths)
 
     trees = jax.tree.map(jnp.asarray, (trained.params, trained.state))
-    y = jax.vmap(one)(*trees).mean(0) if trained.members > 1 else one(*trees)
+    several = trained.members > 1
+    y = seeds.together(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
+    if trained.classes:
+        return jax.nn.softmax(y)
     if trained.kind == "regression":
         return trained.target[0] + trained.target[1] * y[:, 0]
     if trained.kind == "forecast":
         ahead = y.reshape(len(x), len(trained.channels), trained.ahead).swapaxes(1, 2)
         return ahead * deviation[jnp.array(trained.channels)] + mean[jnp.array(trained.channels)]
-    return y * deviation + mean if trained.kind == "denoise" else y
-
-
-def _normalized(x: jax.Array, own: jax.Array) -> jax.Array:
-    """`datasets.z_normalized` of arrays that may be traced."""
-    deviation = x.std(1, keepdims=True, where=own)
-    return (x - x.mean(1, keepdims=True, where=own)) / jnp.where(deviation > 0, deviation, 1)
+    return y * deviation + mean
