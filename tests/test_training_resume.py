@@ -15,8 +15,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import waves
 
-from training import fit, loop
+from training import fit
 from training.errors import UserError
 from training.run import interrupt, run_folder
 
@@ -40,7 +41,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert fit.main([*RUN, "--out", "whole"]) == 0
-        stop(patch, signal.SIGTERM, 3)
+        waves.stop(patch, signal.SIGTERM, 3)
         assert fit.main([*RUN, "--out", "stopped"]) == 143
     return folder
 
@@ -51,19 +52,6 @@ def here(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
-
-
-def stop(patch, number, epoch):
-    """Let a signal come at the end of an epoch."""
-    train = loop.train
-
-    def stopped(*arguments):
-        for reached in train(*arguments):
-            if len(reached.rows) == epoch:
-                signal.raise_signal(number)
-            yield reached
-
-    patch.setattr(loop, "train", stopped)
 
 
 def _assert_as_whole(run):
@@ -94,7 +82,7 @@ def test_a_stopped_run_has_saved_and_goes_on_to_the_same_bits(here, capsys):
 
 def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        stop(patch, signal.SIGINT, 2)
+        waves.stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
     told = capsys.readouterr()
     assert "fit: interrupted after epoch 2 of 6; what there is was saved, and --resume goes on" in told.out

@@ -77,10 +77,9 @@ def test_they_begin_as_the_runs_of_their_seeds_do(task):
 
 def test_together_they_are_the_mean():
     outputs = np.random.default_rng(0).standard_normal((3, 5, 2))
-    classes = waves.task()
-    found = jax.nn.softmax(seeds.together(classes, jnp.asarray(outputs)))
+    found = jax.nn.softmax(seeds.together(jnp.asarray(outputs), True))
     np.testing.assert_allclose(found, jax.nn.softmax(outputs).mean(0), rtol=1e-6)
-    found = seeds.together(classes._replace(classes=()), jnp.asarray(outputs))
+    found = seeds.together(jnp.asarray(outputs), False)
     np.testing.assert_allclose(found, outputs.mean(0), rtol=1e-6, atol=1e-6)
 
 
@@ -91,16 +90,8 @@ def test_a_run_of_several_goes_on_with_the_same_bits(tmp_path, monkeypatch, caps
     assert fit.main([*RUN, "--out", "whole"]) == 0
     out = capsys.readouterr().out
     assert "two-layer, 2 members" in out and "absolute error of member 2" in out
-    train = loop.train
-
-    def stopped(*arguments):
-        for reached in train(*arguments):
-            if len(reached.rows) == 2:
-                signal.raise_signal(signal.SIGTERM)
-            yield reached
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train", stopped)
+        waves.stop(patch, signal.SIGTERM, 2)
         assert fit.main([*RUN, "--out", "stopped"]) == 143
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     for name in ("params.npz", "metrics.csv"):

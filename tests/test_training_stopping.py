@@ -109,16 +109,8 @@ def test_the_command_stops_early_and_where_it_was_stopped_goes_on(tmp_path, monk
         "clip": 1.0,
         "early_stopping": 2,
     }
-    train = loop.train
-
-    def stopped(*arguments):
-        for reached in train(*arguments):
-            if len(reached.rows) == 2:
-                signal.raise_signal(signal.SIGTERM)
-            yield reached
-
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "train", stopped)
+        waves.stop(patch, signal.SIGTERM, 2)
         assert fit.main([*command, "--out", "run"]) == 143
     assert fit.main([*command, "--out", "run", "--resume"]) == 0
     for name in ("metrics.csv", "params.npz"):
