@@ -130,10 +130,6 @@ def _loss(params: Any, state: Any, x: jax.Array, y: jax.Array, convolution: Call
     return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), new_state
 
 
-def _moved(average: jax.Array, value: jax.Array) -> jax.Array:
-    return fcn.NORM_MOMENTUM * average + (1 - fcn.NORM_MOMENTUM) * value
-
-
 def _step(convolution: Callable[..., jax.Array], learner: Any, batch: Any) -> Any:
     params, state, optimizer = learner
     (loss, state), bar = jax.value_and_grad(_loss, has_aux=True)(params, state, *batch, convolution)

@@ -16,9 +16,11 @@ import jconv.keras
 from training import loop, protocols
 from training.data.datasets import load
 from training.learner import Reached, first_learner
+from training.plan import steps_per_epoch
 from training.tasks import classification
 
 from . import fcn
+from .fcn_jax import VERSION
 
 PROTOCOL = "dl4tsc"
 SEVERAL = 3
@@ -27,13 +29,13 @@ SEVERAL = 3
 class Protocol:
     """The loop that `training.fit` goes through, by the protocol's plan, on as many series as fill batches."""
 
-    version = f"jconv {jconv.__version__}, JAX {jax.__version__}"
+    version = VERSION
 
     def __init__(self, setup: Any, members: int = 1) -> None:
         task = classification(load(setup["data"]), setup["network"], by_series=True)
         plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))._replace(members=members)
-        steps = len(task.train.x) // plan.batch_size
-        self.task = task._replace(train=task.train.at(slice(steps * plan.batch_size)), test=None)
+        full = steps_per_epoch(task, plan) * plan.batch_size
+        self.task = task._replace(train=task.train.at(slice(full)), test=None)
         self.plan, self.learner = plan, first_learner(task, plan, jnp.float32)
         self.epochs: Any = None
 
