@@ -218,6 +218,7 @@ class Layer:
                         f"got {tuple(np.shape(array))}"
                     )
 
+    # Of layers without a state, which need no `apply` and no `reference` of their own.
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         raise NotImplementedError
 
