@@ -21,8 +21,9 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
+from training.run.cores import cores
+
 from .allocator import keep_memory
-from .cores import cores
 from .machine import describe
 from .streaming_networks import Array, Network, networks
 from .streaming_sides import JCONV, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth

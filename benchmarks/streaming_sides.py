@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cores import cores
+from training.run.cores import cores
+
 from .streaming_networks import Array, Conv, Network
 
 Step = Callable[[Array], Any]
