@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -193,13 +193,17 @@ def _run(
                 say(f"{head}: {_status(cell)} before")
             else:
                 running[pool.submit(_run_cell, out, cell, children, free)] = cell.name, head
+        left = set(running)
         try:
-            for ended in as_completed(running):
-                (name, head), (words, why) = running[ended], ended.result()
-                if why is not None:
-                    failed[name] = why
-                if words:
-                    say(f"{head}: {words}")
+            while left:
+                # A signal that was heard by another thread is passed on when this one wakes.
+                ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+                for one in (one for one in running if one in ended):
+                    (name, head), (words, why) = running[one], one.result()
+                    if why is not None:
+                        failed[name] = why
+                    if words:
+                        say(f"{head}: {words}")
         finally:
             pool.shutdown(cancel_futures=True)
     return failed, children.signal
