@@ -5,6 +5,10 @@ neighbouring outputs are computed as more channels of one output: their windows 
 kernel with a row of zeros between them costs little. (8, 1024, 128) with 9 taps in 8 groups: 4.8 ms by XLA, 3.1 a
 group at a time, 2.5 with two outputs at once; (8, 1024, 256) with 3 taps in 32 groups: 7.3, 5.6 and, with four, 2.5
 (two cores of an AMD EPYC, JAX 0.10.2).
+
+The groups are calls of one computation, each with its number, so that XLA compiles it once: the forward pass of those 8
+groups compiles in 52 ms for 195 written out, of 16 groups of 16 channels in 55 for 363, and takes as long (0.94 to
+1.01; the same, 2026-11-28).
 """
 
 from __future__ import annotations
