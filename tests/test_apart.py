@@ -1,6 +1,7 @@
 """Each face is a computation of its own on a CPU, wherever it stands."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,20 @@ def test_the_forward_pass_is_not_merged_with_what_reads_it(place):
 @pytest.mark.parametrize(("argnums", "faces"), [(0, 2), (1, 2), ((0, 1), 3)])
 def test_nor_are_the_gradients(argnums, faces):
     assert alone(jax.grad(loss, argnums), PARAMS, X) == faces
+
+
+def kinds(groups):
+    """How many computations that differ in more than names a program with this many groups has."""
+    kernel, x = jnp.ones((5, 16, 16 * groups)), jnp.ones((2, 96, 16 * groups))
+    convolve = partial(jconv.conv1d, groups=groups, padding="causal", algorithm="grouped")
+    text = jax.jit(convolve).lower({"kernel": kernel}, x).compile().as_text()
+    assert alone(convolve, {"kernel": kernel}, x) == groups + 1
+    nameless = re.sub(r"%[\w.-]+|[\w.]+: |, metadata={[^}]*}", "", text)
+    return len(set(re.findall(r"^ \(.*?^}", nameless, re.MULTILINE | re.DOTALL)))
+
+
+def test_each_group_is_the_same_to_the_compiler():
+    assert kinds(4) == kinds(16) < 8
 
 
 def test_what_is_shared_out_by_the_partitioner_is_written_out():

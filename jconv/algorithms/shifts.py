@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..geometry import Geometry
-from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide
+from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide, wide_type
 
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
 # 3.0 ms; one loop of 144 terms takes 39 ms where 24 take 1.3 (two cores of an AMD EPYC, JAX 0.10.2).
@@ -47,19 +48,25 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """
     g = geometry
     x = padded(x, g)
+    batch, in_per_group, out_per_group = x.shape[0], x.shape[-1] // g.groups, y_bar.shape[-1] // g.groups
     blocks, rest = divmod(g.out_length, ROWS)
 
     def block(start: Any, rows: int) -> jax.Array:
         span = (rows - 1) * g.stride + g.reach
-        xs = jax.lax.dynamic_slice_in_dim(x, start * g.stride, span, axis=1)
-        ys = jax.lax.dynamic_slice_in_dim(y_bar, start, rows, axis=1)
+        xs = jax.lax.dynamic_slice_in_dim(x, start * g.stride, span, axis=1, allow_negative_indices=False)
+        ys = jax.lax.dynamic_slice_in_dim(y_bar, start, rows, axis=1, allow_negative_indices=False)
         return _products_by_tap(wide(xs), wide(ys), rows, g)
 
-    first = block(blocks * ROWS, rest) if rest else block(0, ROWS)
-    sums = _added(first, lambda start: block(start, ROWS), range(0 if rest else ROWS, blocks * ROWS, ROWS))
-    in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
-    kernel_bar = sums.sum(0).reshape(g.kernel_size, g.groups, in_per_group, out_channels // g.groups)
-    return kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
+    if rest:
+        first = block(blocks * ROWS, rest)
+    else:  # Zeros like x, which inside jax.shard_map vary over the same mesh axes.
+        channels = (in_per_group, out_per_group) if in_per_group * out_per_group > 1 else ()
+        first = jax.lax.full_like(x, 0, wide_type(x), (batch, g.kernel_size, g.groups, *channels))
+    sums = _added(first, lambda start: block(start, ROWS), range(0, blocks * ROWS, ROWS)).sum(0).astype(x.dtype)
+    if in_per_group > 1:
+        sums = sums.reshape(g.kernel_size, g.groups, in_per_group, out_per_group).transpose(0, 2, 1, 3)
+    # Not transposed without need, or XLA compiles a loop that does nothing.
+    return sums.reshape(g.kernel_size, in_per_group, y_bar.shape[-1])
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
@@ -83,7 +90,7 @@ def _products_by_tap(x: jax.Array, y_bar: jax.Array, rows: int, g: Geometry) -> 
     for row in range(rows):
         first = row * g.stride
         taps = jax.lax.slice_in_dim(x, first, first + g.reach, g.dilation, axis=1)
-        products.append(taps * y_bar[:, row, None])
+        products.append(taps * jax.lax.slice_in_dim(y_bar, row, row + 1, axis=1))
     return total(products)
 
 
@@ -160,10 +167,12 @@ def _added(first: jax.Array, block: Callable[[Any], jax.Array], starts: range) -
     """`first` and the block at each of `starts`, added by a scan."""
     if not starts:  # the body would be traced all the same, for slices that do not fit
         return first
-    # Made here, and not a constant that is closed over: custom partitioning takes none.
-    steps = jax.lax.iota(jnp.int32, len(starts)) * starts.step + starts.start
-    # It begins with a block, not with zeros: inside jax.shard_map those would vary over no mesh axis.
-    return jax.lax.scan(lambda sums, start: (sums + block(start), None), first, steps)[0]
+
+    def step(carry: tuple[Any, jax.Array], _: None) -> tuple[tuple[Any, jax.Array], None]:
+        start, sums = carry
+        return (start + starts.step, sums + block(start)), None
+
+    return jax.lax.scan(step, (np.int32(starts.start), first), None, length=len(starts))[0][1]
 
 
 def _in_loops(terms: list[jax.Array]) -> jax.Array:
