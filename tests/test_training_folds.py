@@ -50,8 +50,27 @@ def test_a_class_of_one_series_is_never_held_out():
         assert (kept.y_train == 2).sum() == 1 and 2 not in held.y_test
 
 
+def _left_behind():
+    """A folder as runs of one network, and then of three folds, may have left it, with something else in it."""
+    for folder in ("run", "run/fold-1", "run/fold-3", "run/fold-4"):
+        run_folder.begin(Path(folder), {})
+        Path(folder, run_folder.PARAMS).write_bytes(b"")
+    Path("run/fold-4/notes.txt").write_text("mine")
+    Path("run/fold-old").mkdir()
+
+
 def test_the_command(capsys):
-    assert fit.main([*RUN, "--folds", "2", "--out", "run", "--json"]) == 0
+    _left_behind()
+    overwritten = [*RUN, "--folds", "2", "--out", "run", "--json", "--overwrite"]
+    # A mistake leaves all as it is; and params of one network would pass for those of the folds.
+    assert fit.main([*overwritten, "--batch-size", "9"]) == 2
+    assert Path("run/params.npz").is_file() and Path("run/fold-3/params.npz").is_file()
+    capsys.readouterr()
+    assert fit.main(overwritten) == 0
+    assert {str(path) for path in Path("run").iterdir()} == {
+        f"run/{name}" for name in (run_folder.CONFIG, run_folder.RESULTS, "fold-1", "fold-2", "fold-4", "fold-old")
+    }
+    assert [path.name for path in Path("run/fold-4").iterdir()] == ["notes.txt"]
     told = capsys.readouterr()
     results = json.loads(told.out)
     assert told.out == Path("run/results.json").read_text() and results["status"] == "done"
@@ -77,6 +96,12 @@ def test_the_command(capsys):
     assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 0
     assert Path("run/fold-1/metrics.csv").read_bytes() == before
     assert json.loads(Path("run/results.json").read_text())["validation"] == results["validation"]
+    with run_folder.locked(Path("run")):
+        assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 2
+    assert capsys.readouterr().err == "fit: run: another process is at this run\n"
     assert fit.main([*RUN, "--folds", "3", "--out", "run", "--resume"]) == 2
     words = "run/fold-1 was begun with --fold 1/2, not --fold 1/3; --resume needs the same options"
     assert capsys.readouterr().err == f"fit: {words}\n"
+    # One network in the place of the folds.
+    run_folder.begin(Path("run"), {})
+    assert not list(Path("run").glob("fold-[1-3]")) and not Path("run", run_folder.RESULTS).exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(options: Options, others: processes.Others) -> Ended:
+def _run(options: Options, before: Callable[[bool], None] | None = None, *, others: processes.Others) -> Ended:
+    """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will."""
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
@@ -80,6 +81,8 @@ def _run(options: Options, others: processes.Others) -> Ended:
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, configuration, options.allow_changed_data)
+    if before is not None:
+        before(begun is None)
     with run_folder.locked(options.out):
         if begun is None:
             run_folder.begin(options.out, configuration)

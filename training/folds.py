@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,30 +16,41 @@ from .run.ended import Ended
 FIELDS = ("loss", "score")
 
 
-def run(options: Options, run_one: Callable[[Options], Ended]) -> Ended:
+def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
     """Train once without each fold, in folders `fold-I` of the run folder, each as `--fold I/K` does alone.
 
     `results.json` beside them has the mean over the folds, and the deviation, of the loss and score of each part of the
-    data. A run that does not end well ends the folds. With `--resume` each goes on from where it stands.
+    data. A run that does not end well ends the folds. With `--resume` each goes on from where it stands. What an
+    earlier run has left in the folder, or other folds, goes when the first one begins.
     """
     assert options.folds is not None
     count, folder = options.folds, options.out
     # Each run looks after its own folder.
-    if not (folder / "fold-1").is_dir():
+    if not (folder / f"{run_folder.FOLD}1").is_dir():
         run_folder.check(folder, options.overwrite)
     told: list[dict[str, Any]] = []
     code = 0
-    for number in range(1, count + 1):
-        print(f"fold       {number} of {count}", flush=True)
-        own = options._replace(folds=None, fold=f"{number}/{count}", out=folder / f"fold-{number}")
-        code, results = run_one(own)
-        told.append(results)
-        _write(options, told)
-        print(flush=True)
-        if code:
-            break
+    with ExitStack() as held:
+        for number in range(1, count + 1):
+            print(f"fold       {number} of {count}", flush=True)
+            own = options._replace(folds=None, fold=f"{number}/{count}", out=folder / f"{run_folder.FOLD}{number}")
+            code, results = run_one(own, partial(_begin, options, held) if number == 1 else None)
+            told.append(results)
+            with run_folder.writable(folder):
+                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told))
+            print(flush=True)
+            if code:
+                break
     print(table(told), flush=True)
     return Ended(code, summary(str(folder), told))
+
+
+def _begin(options: Options, held: ExitStack, afresh: bool) -> None:
+    """Keep other processes from the folder, and `afresh` empty it of an earlier run."""
+    held.enter_context(run_folder.locked(options.out))
+    if afresh:
+        content = {"data": options.data, "model": options.model, "folds": options.folds, "seed": options.seed}
+        run_folder.begin(options.out, content)
 
 
 def summary(run: str, told: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -68,15 +81,6 @@ def table(told: Sequence[dict[str, Any]]) -> str:
     widths = [max(map(len, column)) for column in zip(["fold", *heads], *lines, strict=True)]
     shown = ["  ".join(map(str.rjust, line, widths)) for line in [["fold", *heads], *lines]]
     return "\n".join(shown)
-
-
-def _write(options: Options, told: Sequence[dict[str, Any]]) -> None:
-    """The folds so far, and what makes the folder one of a run."""
-    folder = options.out
-    content = {"data": options.data, "model": options.model, "folds": options.folds, "seed": options.seed}
-    with run_folder.writable(folder):
-        run_folder.write_json(folder, run_folder.CONFIG, content)
-        run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told))
 
 
 def _over(found: Sequence[dict[str, float]], mean: Callable[[Any], Any]) -> dict[str, float] | None:
