@@ -1,6 +1,7 @@
 """Folds: each series held out once, each class its share, and a run for each."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from training import compare, fit
 from training.data import datasets
 from training.data.splits import fold
-from training.run import run_folder
+from training.run import results, run_folder
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 RUN = ["--data", "a.npz", "--model", "mlp", "--epochs", "1", "--skip-proof"]
@@ -105,3 +106,20 @@ def test_the_command(capsys):
     # One network in the place of the folds.
     run_folder.begin(Path("run"), {})
     assert not list(Path("run").glob("fold-[1-3]")) and not Path("run", run_folder.RESULTS).exists()
+
+
+def test_a_signal_while_a_fold_is_saved(monkeypatch, capsys):
+    """It is saved whole, and no other one begins."""
+    save = results.save
+
+    def saved(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return save(*arguments)
+
+    monkeypatch.setattr(results, "save", saved)
+    assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 143
+    assert "fit: SIGTERM came when training had ended; all is saved" in capsys.readouterr().out
+    assert json.loads(Path("run/fold-1/results.json").read_text())["status"] == "done"
+    # Neither the one that is done says so of all, nor would a process that is killed in the next.
+    whole = json.loads(Path("run/results.json").read_text())
+    assert whole["status"] == "interrupted" and len(whole["folds"]) == 1 and not Path("run/fold-2").exists()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .options import Options
-from .run import run_folder
+from .run import outcome, run_folder
 from .run.ended import Ended
 
 FIELDS = ("loss", "score")
@@ -37,12 +37,12 @@ def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
             code, results = run_one(own, partial(_begin, options, held) if number == 1 else None)
             told.append(results)
             with run_folder.writable(folder):
-                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told))
+                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told, count))
             print(flush=True)
             if code:
                 break
     print(table(told), flush=True)
-    return Ended(code, summary(str(folder), told))
+    return Ended(code, summary(str(folder), told, count))
 
 
 def _begin(options: Options, held: ExitStack, afresh: bool) -> None:
@@ -53,13 +53,17 @@ def _begin(options: Options, held: ExitStack, afresh: bool) -> None:
         run_folder.begin(options.out, content)
 
 
-def summary(run: str, told: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the results of the folds come to: means in the place where a run has its numbers, and deviations."""
+def summary(run: str, told: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    """What the results of the folds come to: means in the place where a run has its numbers, and deviations.
+
+    `count` is of all folds: fewer that are done are a run that was interrupted, and so is one killed in the next.
+    """
     parts = {part: [one[part] for one in told if one[part]] for part in run_folder.PARTS}
     seconds = [one["seconds"] for one in told]
+    status = told[-1]["status"]
     return {
         "run": run,
-        "status": told[-1]["status"],
+        "status": outcome.STOPPED if status == outcome.DONE and len(told) < count else status,
         "epochs": max(one["epochs"] for one in told),
         "best_epoch": None,
         "score_name": told[0]["score_name"],
@@ -72,7 +76,7 @@ def summary(run: str, told: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def table(told: Sequence[dict[str, Any]]) -> str:
     """Losses and scores of each fold, their mean and deviation, as text."""
-    whole = summary("", told)
+    whole = summary("", told, len(told))
     parts = [part for part in ("validation", "test") if whole[part]]
     heads = [f"{part} {field}" for part in parts for field in ("loss", whole["score_name"].replace("_", " "))]
     rows = [(str(number), one) for number, one in enumerate(told, start=1)]
