@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from training import compare, fit
+from training.asked import asked
 from training.data import datasets
 from training.data.splits import fold
+from training.learner import first_learner
+from training.options import parse
 from training.run import results, run_folder
+from training.run.config import config
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 RUN = ["--data", "a.npz", "--model", "mlp", "--epochs", "1", "--skip-proof"]
@@ -49,6 +53,21 @@ def test_a_class_of_one_series_is_never_held_out():
     for number in (1, 2, 3):
         kept, held = fold(alone, number, 3, 0, True)
         assert (kept.y_train == 2).sum() == 1 and 2 not in held.y_test
+
+
+def test_series_held_out_that_have_changed_are_other_data():
+    with np.load("a.npz") as file:
+        arrays = dict(file)
+    held = fold(datasets.load("a.npz"), 1, 2, 0, True)[1].x_test[0, :, 0]
+    arrays["x_train"][(arrays["x_train"] == held).all(1)] *= 2
+    np.savez("b.npz", **arrays)
+    prints = []
+    for name in ("a.npz", "b.npz"):
+        options = parse([*RUN, "--data", name, "--fold", "1/2"])
+        data, _, task, plan = asked(options)
+        prints.append(config(options, plan, data, task, first_learner(task, plan, np.float32))["fingerprints"])
+        assert data.x_train.shape == (5, 8, 1)
+    assert prints[0].pop("data") != prints[1].pop("data") and prints[0] == prints[1]
 
 
 def _left_behind():
