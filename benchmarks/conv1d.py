@@ -15,8 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from training.run.cores import cores
+
 from . import allocator, machine, measure, options, peers, public_issues, results, tables
-from .cores import cores
 from .errors import UserError
 from .summary import Result, summary
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.keras_fit           # GunPoint and OSULeaf, FCN and ResNet: about five minutes on two cores
 
-All sides begin with the same params and must have the same loss after a step. Each lives in a process of its own; in a
-round every side has one turn, the order rotated; a side's number is the median of its turns, and ratios are of medians.
-Not measured: the test set, which the review's code evaluates after every epoch, and the last batch where
-it is not full.
+All sides begin with the same params and must have the same loss after a step. Each lives in a process of its own, which
+has all cores, and several seeds in as many as there are cores, each held to one, until the last is done: an epoch of a
+seed takes a share of that time. In a round every side has one turn, the order rotated; a side's number is the median of
+its turns, and ratios are of medians. Not measured: the test set, which the review's code evaluates after every epoch,
+and the last batch where it is not full.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from training.run.cores import cores
+
 from . import protocol_jax
 from .machine import describe
 from .training import disagreement, rotated
-from .workers import Side, Worker, WorkerError
+from .workers import Several, Side, Worker, WorkerError
 
 SECONDS = 1.5
 """How long a turn is at least; an epoch may be longer."""
 
-ONE, SEVERAL = "jconv", f"jconv, {protocol_jax.SEVERAL} seeds at once, each"
+ONE, SEVERAL = "jconv", "jconv, a seed a core, each"
 SIDES = (
-    Side(ONE, "protocol_jax", "one"),
-    Side(SEVERAL, "protocol_jax", "several"),
+    Side(ONE, "protocol_jax", "protocol"),
+    Side(SEVERAL, "protocol_jax", "protocol"),
     Side("Keras on JAX", "protocol_keras", "fit", ("keras",)),
     Side("Keras on PyTorch", "protocol_keras", "fit", ("keras", "torch"), "torch"),
     Side("Keras on JAX, best to a file", "protocol_keras", "file", ("keras",)),
@@ -75,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WorkerError as error:
         print(f"keras_fit: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("keras_fit: interrupted", file=sys.stderr)
+        return 130
     print(f"{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(data: str, network: str, rounds: int) -> Cell:
     """Take turns on one set with one network. Raises `WorkerError` where a side fails or computes something else."""
-    workers: dict[str, Worker] = {}
+    workers: dict[str, Worker | Several] = {}
     with tempfile.TemporaryDirectory() as folder:
         setup = {"data": data, "network": network, "folder": folder}
         protocol_jax.write(setup, Path(folder))
         try:
             for side in SIDES:
                 if all(find_spec(package) for package in side.needs):
-                    workers[side.name] = Worker(side, setup)
+                    workers[side.name] = (Several if side.name == SEVERAL else Worker)(side, setup)
             return Cell(data, network, *_measured(workers, rounds))
         finally:
             for worker in workers.values():
@@ -112,9 +118,8 @@ def table(cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
-def _measured(workers: Mapping[str, Worker], rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
-    losses = {name: worker.ask()["losses"] for name, worker in workers.items()}
-    wrong = disagreement({name: values for name, values in losses.items() if name != SEVERAL})
+def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+    wrong = disagreement({name: worker.ask()["losses"] for name, worker in workers.items()})
     if wrong:
         raise WorkerError(wrong)
     first = {name: worker.ask(epochs=1)["seconds"] for name, worker in workers.items()}
@@ -123,7 +128,7 @@ def _measured(workers: Mapping[str, Worker], rounds: int) -> tuple[dict[str, flo
     for turn in range(rounds):
         for name in rotated(list(workers), turn):
             time.sleep(0.3)  # the threads of the side before it may spin a while
-            runs = protocol_jax.SEVERAL if name == SEVERAL else 1
+            runs = cores() if name == SEVERAL else 1
             measured[name].append(1e3 * workers[name].ask(epochs=epochs[name])["seconds"] / epochs[name] / runs)
     return first, measured
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jconv import tuned
+from training.run.cores import cores
 
-from .cores import cores
 from .errors import UserError
 from .rows import Row
 from .timing import once

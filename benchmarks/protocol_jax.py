@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -23,7 +22,6 @@ from . import fcn
 from .fcn_jax import VERSION
 
 PROTOCOL = "dl4tsc"
-SEVERAL = 3
 
 
 class Protocol:
@@ -31,16 +29,16 @@ class Protocol:
 
     version = VERSION
 
-    def __init__(self, setup: Any, members: int = 1) -> None:
+    def __init__(self, setup: Any) -> None:
         task = classification(load(setup["data"]), setup["network"], by_series=True)
-        plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))._replace(members=members)
+        plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))
         full = steps_per_epoch(task, plan) * plan.batch_size
         self.task = task._replace(train=task.train.at(slice(full)), test=None)
         self.plan, self.learner = plan, first_learner(task, plan, jnp.float32)
         self.epochs: Any = None
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`: two epochs of the first batch alone, each of one step; of several members the means."""
+        """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
         first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
         epochs = loop.train(first, self.plan, Reached(jax.tree.map(jnp.copy, self.learner), ()))
         return [next(epochs).rows[-1].train_loss for _ in range(2)]
@@ -74,4 +72,4 @@ def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
     return named, *({plain(name): own for name, own in tree.items()} for tree in trees)
 
 
-SIDES: dict[str, Callable[[Any], fcn.Training]] = {"one": Protocol, "several": partial(Protocol, members=SEVERAL)}
+SIDES: dict[str, Callable[[Any], fcn.Training]] = {"protocol": Protocol}

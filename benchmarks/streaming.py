@@ -21,11 +21,12 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
+from training.run.cores import cores
+
 from .allocator import keep_memory
-from .cores import cores
 from .machine import describe
 from .streaming_networks import Array, Network, networks
-from .streaming_sides import JCONV, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
+from .streaming_sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
 from .timing import Timing, medians, once
 
 TOLERANCE = 1e-5
@@ -69,13 +70,17 @@ def rows(sessions: int | None = None, network: str = "") -> list[Row]:
 
 
 def sides(row: Row) -> list[Side]:
-    """Those that are installed; a thousand windows of a thousand samples are left out."""
-    absent = missing(SIDES)
-    return [side for side in SIDES if side.needs not in absent and not (side.name == WINDOW and row.sessions > 1)]
+    """Those that are installed, but for a thousand windows of a thousand samples, and products where there are none."""
+    absent = {side.name for side in SIDES if side.needs in missing(SIDES)}
+    absent |= {WINDOW} if row.sessions > 1 else set()
+    absent |= {PRODUCTS} if any(conv.depthwise for block in row.network.blocks for conv in block) else set()
+    return [side for side in SIDES if side.name not in absent]
 
 
 def check(row: Row, side: Side) -> None:
-    """Raise `ArithmeticError` unless a side streams the reference's numbers."""
+    """Raise `ArithmeticError` unless a side streams the reference's numbers, if it streams."""
+    if not side.streams:
+        return
     # The window is right once it is full, so that much comes first.
     lengths = [row.network.reach - 1, row.chunk, row.chunk]
     x = np.random.default_rng(1).normal(size=(2, sum(lengths), row.network.channels)).astype("float32")

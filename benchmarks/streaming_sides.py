@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .cores import cores
+from training.run.cores import cores
+
 from .streaming_networks import Array, Conv, Network
 
 Step = Callable[[Array], Any]
@@ -19,11 +20,15 @@ Step = Callable[[Array], Any]
 
 
 class Side(NamedTuple):
-    """A side's name, how a step is made of a network, a batch and a chunk's length, and the package that it needs."""
+    """A side's name, how a step is made of a network, a batch and a chunk's length, and the package that it needs.
+
+    One that does not stream is a bound.
+    """
 
     name: str
     build: Callable[[Network, int, int], Step]
     needs: str | None = None
+    streams: bool = True
 
 
 def missing(sides: list[Side]) -> list[str]:
@@ -180,14 +185,35 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     return call
 
 
+def products(network: Network, batch: int, chunk: int) -> Step:
+    """The matrix products of a step alone, one after the other, each of a row a window: nothing is kept or laid out.
+
+    Not a stream, but what a stream takes at least that leaves its products to XLA.
+    """
+    kernels = [jnp.asarray(conv.kernel.reshape(-1, conv.kernel.shape[2])) for b in network.blocks for conv in b]
+
+    @jax.jit
+    def chained(kernels: Any, windows: Any) -> Any:
+        y = jnp.zeros((1, 1))
+        for kernel in kernels:
+            # One number from the product before, without which XLA would compute several at once.
+            windows = {**windows, len(kernel): windows[len(kernel)].at[:1, :1].set(y[:1, :1])}
+            y = windows[len(kernel)] @ kernel
+        return y
+
+    windows = {len(kernel): jnp.ones((batch * chunk, len(kernel))) for kernel in kernels}
+    return lambda _: jax.block_until_ready(chained(kernels, windows))
+
+
 JCONV, SLOTS, WINDOW = "jconv", "jconv, slots", "window recomputed"
-SEQUENCE_LAYERS, TORCH = "sequence-layers", "PyTorch"
+SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "its products alone"
 SIDES = [
     Side(JCONV, stream),
     Side(SLOTS, slotted),
     Side(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
     Side(TORCH, torch, "torch"),
     Side(WINDOW, window),
+    Side(PRODUCTS, products, streams=False),
 ]
 
 

@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from training.run.cores import cores
+
 from . import fcn
-from .cores import cores
 from .workers import Side, Worker, WorkerError
 
 TOLERANCE = 1e-4

@@ -1,10 +1,13 @@
 """The published table of the UCR archive, run again: networks trained by the protocol of Fawaz et al. (2019).
 
-    python -m benchmarks.ucr                       # three sets of the FCN, three seeds: about 20 minutes on two cores
-    python -m benchmarks.ucr --sets all --seeds 5 --models fcn resnet   # all of it: days
+    python -m benchmarks.ucr                       # three sets of the FCN, three seeds
+    python -m benchmarks.ucr --sets all --seeds 5 --models fcn resnet --json runs/ucr.json   # all of it: days
 
 A cell is a set and a network: several seeds trained by `--protocol dl4tsc` of `training.fit`, the accuracy on the test
 set of the params of the lowest training loss, and its mean beside the published mean of five.
+
+Each core trains a seed, in a process of its own. With --json each run is kept as it ends, and the same command goes on
+where it was cut off.
 """
 
 from __future__ import annotations
@@ -12,27 +15,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from training import loop, protocols, seeds
+from training import protocols
 from training.data.datasets import load
 from training.errors import UserError
-from training.learner import best_or_last, first_learner
-from training.plan import Plan, alone, epoch_key
-from training.tasks import Task, classification
+from training.option_types import whole
+from training.run import run_folder
+from training.run.cores import cores
 
-from .allocator import keep_memory
 from .machine import describe
-
-PROTOCOL = "dl4tsc"
+from .ucr_run import PROTOCOL, SIDE, Run
+from .workers import WorkerError, answers
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for the sets that came into
 # the archive in 2018, the results that its authors publish beside it.
@@ -54,11 +54,12 @@ PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
 }
 SETS = tuple(dict.fromkeys(name for name, _ in PUBLISHED))
 SHORT = ("ItalyPowerDemand", "cbf", "gunpoint")
-MISTAKE = 2
+Asked = tuple[str, str, int, int]
+MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 class Cell(NamedTuple):
-    """A set, a network, the test accuracy of each seed in percent, and the seconds that they took."""
+    """A set, a network, the test accuracy of each seed in percent, and the mean seconds of a run."""
 
     data: str
     network: str
@@ -80,50 +81,59 @@ class Cell(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.ucr --help`."""
     options = _parse(arguments)
-    keep_memory()
-    machine = describe(jax.devices()[0])
-    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
-    cells = []
     try:
-        for data in options.sets:
-            for network in options.models:
-                cells.append(run(data, network, options.seeds, options.epochs, options.together))
-                print(_line(cells[-1]), flush=True)
+        found = run(options)
     except UserError as error:
         print(f"ucr: {error}", file=sys.stderr)
         return MISTAKE
-    print("\n" + shown(cells))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        found = {"machine": machine, "epochs": options.epochs, "cells": [cell._asdict() for cell in cells]}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    except WorkerError as error:
+        print(f"ucr: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("ucr: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    print("\n" + shown(found))
     return 0
 
 
-def run(data: str, network: str, count: int, epochs: int | None = None, together: bool = False) -> Cell:
-    """Train a network on a set with seeds from 0 on, for as many epochs as the protocol says or as are given.
+def run(options: argparse.Namespace) -> list[Cell]:
+    """Train what is asked for and not in the file yet, and write each run to it as it ends; the cells.
 
-    One after the other, or `together`, which needs as many times the memory.
+    Raises `UserError`, and `WorkerError` where a run fails.
     """
-    task = classification(load(data), network, by_series=True)
-    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)._replace(members=count)
-    began = time.perf_counter()
-    found = [accuracies(task, own) for own in ([plan] if together else alone(plan))]
-    return Cell(data, network, tuple(chain(*found)), time.perf_counter() - began)
+    machine = describe(jax.devices()[0])
+    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
+    runs = {run.asked: run for run in _read(options.json)}
+    wanted = [
+        (data, network, seed, options.epochs or protocols.numbers(PROTOCOL, network).epochs)
+        for data in options.sets
+        for network in options.models
+        for seed in range(options.seeds)
+    ]
+    missing = [asked for asked in wanted if asked not in runs]
+    # So that a set that cannot be had is told of now, and none is fetched by two processes.
+    for data in dict.fromkeys(data for data, *_ in missing):
+        load(data)
+    _write(options.json, machine, runs.values(), cells(runs, wanted))
+    questions = [dict(zip(Run._fields, asked, strict=False)) for asked in missing]
+    with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
+        for own in (Run(**answer) for answer in coming):
+            runs[own.asked] = own
+            print(_line(own), flush=True)
+            _write(options.json, machine, runs.values(), cells(runs, wanted))
+    return cells(runs, wanted)
 
 
-def accuracies(task: Task, plan: Plan) -> list[float]:
-    """The test accuracy, in percent, of each member of a run."""
-    assert task.test is not None
-    learner = first_learner(task, plan, jnp.float32)
-    train = loop.on_device(task.train, learner)
-    one_epoch = loop.epoch_function(task, plan)
-    for epoch in range(plan.epochs):
-        learner = one_epoch(learner, epoch_key(plan, epoch), train)[0]
-    best, evaluate = best_or_last(learner), loop.evaluation(task)
-    each = evaluate if plan.members == 1 else seeds.of_each(evaluate)
-    scores = each(best.params, best.state, loop.on_device(task.test, best))[2]
-    return (100 * np.atleast_1d(scores)).tolist()
+def cells(runs: Mapping[Asked, Run], wanted: Sequence[Asked]) -> list[Cell]:
+    """The runs that are there of those that are wanted, put together by set and network."""
+    found: dict[tuple[str, str], list[Run]] = {}
+    for asked in wanted:
+        if asked in runs:
+            found.setdefault(asked[:2], []).append(runs[asked])
+    return [
+        Cell(*names, tuple(run.accuracy for run in own), float(np.mean([run.seconds for run in own])))
+        for names, own in found.items()
+    ]
 
 
 def shown(cells: Sequence[Cell]) -> str:
@@ -133,14 +143,33 @@ def shown(cells: Sequence[Cell]) -> str:
         mean, deviation = PUBLISHED[cell.data, cell.network]
         own = f"{cell.mean:.1f} ({np.std(cell.accuracies):.1f}) of {len(cell.accuracies)}"
         verdict = "holds" if cell.holds else "below"
-        seconds = cell.seconds / len(cell.accuracies)
-        lines.append(f"| {cell.data} | {cell.network} | {own} | {mean} ({deviation}) | {verdict} | {seconds:,.0f} |")
+        lines.append(
+            f"| {cell.data} | {cell.network} | {own} | {mean} ({deviation}) | {verdict} | {cell.seconds:,.0f} |"
+        )
     return "\n".join(lines)
 
 
-def _line(cell: Cell) -> str:
-    runs = ", ".join(f"{accuracy:.1f}" for accuracy in cell.accuracies)
-    return f"{cell.data} {cell.network}: {runs} ({cell.seconds:,.0f} s)"
+def _line(run: Run) -> str:
+    return f"{run.data} {run.network}, seed {run.seed}: {run.accuracy:.1f} ({run.seconds:,.0f} s)"
+
+
+def _read(file: Path | None) -> list[Run]:
+    """The runs of a file that `--json` wrote; none where there is no file."""
+    if file is None or not file.exists():
+        return []
+    try:
+        return [Run(**run) for run in json.loads(file.read_text())["runs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"--json {file}: must be a file that this command wrote, or none") from None
+
+
+def _write(file: Path | None, machine: dict[str, Any], runs: Iterable[Run], found: Sequence[Cell]) -> None:
+    if file is None:
+        return
+    content = {"machine": machine, "cells": [cell._asdict() for cell in found], "runs": [run._asdict() for run in runs]}
+    with run_folder.writable(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(file.parent, file.name, content)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -160,15 +189,19 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     add = parser.add_argument
     add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")
     add("--models", nargs="+", choices=known, default=["fcn"], metavar="NAME", help=f"of {known}; default fcn")
-    add("--seeds", type=int, default=3, metavar="N", help="runs of each cell; default 3")
-    add("--together", action="store_true", help="all seeds of a cell at once; on two cores that is no faster")
-    add("--epochs", type=int, metavar="N", help="in place of the protocol's; what it says then is not the protocol's")
-    add("--json", type=Path, metavar="FILE", help="write what was found")
+    add("--seeds", type=whole(1), default=3, metavar="N", help="runs of each cell; default 3")
+    words = "seeds at once, each in a process held to its share of the cores; default a core each"
+    add("--processes", type=whole(1), metavar="N", help=words)
+    add(
+        "--epochs",
+        type=whole(1),
+        metavar="N",
+        help="in place of the protocol's; what it says then is not the protocol's",
+    )
+    add("--json", type=Path, metavar="FILE", help="keep each run as it ends; runs that are there are not run again")
     options = parser.parse_args(arguments)
     if "all" in options.sets:
         options.sets = list(SETS)
-    if min(options.seeds, options.epochs or 1) < 1:
-        parser.error("--seeds and --epochs must be at least 1")
     return options
 
 

@@ -1,6 +1,10 @@
-"""Sides of a comparison, each in a process of its own that waits for questions: lines of JSON on its standard input.
+"""Processes that wait for questions, lines of JSON on their standard input: sides of a comparison, or runs at once.
 
-`{}` asks for the library's versions and the losses around one step, `{"epochs": n}` for the seconds that n epochs take.
+`{}` asks a side for the library's versions and the losses around one step, `{"epochs": n}` for the seconds that n
+epochs take. What has a method `answer` hears other questions.
+
+A process ends with the one that asks it, at once, whatever it does and however that ended, and Ctrl-C is heard by that
+one alone.
 """
 
 from __future__ import annotations
@@ -8,15 +12,20 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import queue
+import selectors
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from training.run.cores import cores, held_to, shares
+
 from . import fcn
-from .cores import cores
 
 
 class Side(NamedTuple):
@@ -42,17 +51,31 @@ class Worker:
         environment = {**os.environ, "KERAS_BACKEND": side.backend, "OMP_NUM_THREADS": str(cores())}
         root = Path(__file__).resolve().parents[1]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=environment,
+            start_new_session=True,
         )
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """The answer to a question. Raises `WorkerError` where there is none."""
+        self.tell(**question)
+        return self.answer()
+
+    def tell(self, **question: Any) -> None:
+        """Put a question, whose answer is to be taken. Raises `WorkerError` where nobody hears it."""
         assert self.process.stdin
-        assert self.process.stdout
         try:
             print(json.dumps(question), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise WorkerError(f"{self.name}: its process ended") from None
+
+    def answer(self) -> dict[str, Any]:
+        """The answer to the question that was put. Raises `WorkerError` where there is none."""
+        assert self.process.stdout
         line = self.process.stdout.readline()
         answer = json.loads(line) if line else {"error": "its process ended"}
         if "error" in answer:
@@ -66,28 +89,98 @@ class Worker:
     def stop(self) -> None:
         """End the process."""
         self.process.kill()
-        self.process.wait()
+        with self.process:  # waits, and closes both pipes
+            pass
+
+
+class Several:
+    """A process a core of one side, each held to its core, that are asked together."""
+
+    def __init__(self, side: Side, argument: Any) -> None:
+        self.workers = side_by_side(side, argument, cores())
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """The answer of the first, with the seconds until all had answered."""
+        began = time.perf_counter()
+        for worker in self.workers:
+            worker.tell(**question)
+        first, *_ = [worker.answer() for worker in self.workers]
+        return {**first, "seconds": time.perf_counter() - began}
+
+    def stop(self) -> None:
+        """End the processes."""
+        for worker in self.workers:
+            worker.stop()
+
+
+def side_by_side(side: Side, argument: Any, count: int) -> list[Worker]:
+    """So many processes, each held to its own share of the cores."""
+    workers = []
+    for share in shares(count):
+        with held_to(share):
+            workers.append(Worker(side, argument))
+    return workers
+
+
+def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Generator[dict[str, Any]]:
+    """The answers to questions as they come, of `count` processes side by side, each of which has one after the other.
+
+    Raises `WorkerError` where one of them fails. However it ends, all processes have.
+    """
+    waiting, workers = list(reversed(questions)), side_by_side(side, None, count)
+    try:
+        with selectors.DefaultSelector() as busy:
+            for worker in workers[: len(questions)]:
+                worker.tell(**waiting.pop())
+                assert worker.process.stdout
+                busy.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            while busy.get_map():
+                for key, _ in busy.select():
+                    worker: Worker = key.data
+                    answer = worker.answer()
+                    if waiting:
+                        worker.tell(**waiting.pop())
+                    else:
+                        busy.unregister(key.fileobj)
+                    yield answer
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 def serve(module: str, key: str, argument: Any) -> None:
     """Be the process of a side: answer each line of standard input."""
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
-    training = None
-    for line in sys.stdin:
+    side: Any = None
+    for line in _lines():
         try:
-            training = training or _build(module, key, argument)
-            answer = _answer(training, json.loads(line))
+            side = side or _build(module, key, argument)
+            answer = (getattr(side, "answer", None) or partial(_answer, side))(json.loads(line))
         except Exception as error:  # of any library; whoever asks is told
             first_line = (str(error).strip().splitlines() or [""])[0]
             answer = {"error": f"{type(error).__name__}: {first_line}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _build(module: str, key: str, argument: Any) -> fcn.Training:
-    training = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
+def _lines() -> Iterator[str]:
+    """The lines of standard input; where they end, so does the process."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        yield lines.get()
+
+
+def _build(module: str, key: str, argument: Any) -> Any:
+    side = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
     if "torch" in sys.modules:  # its own, or Keras's backend
         sys.modules["torch"].set_num_threads(cores())
-    return training
+    return side
 
 
 def _answer(training: fcn.Training, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,13 +23,13 @@ class Turn(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Ring:
-    """The last samples where they were written: `samples` (..., room + chunk, channels).
+    """The last samples where they were written: `samples` (..., rows, channels).
 
     The next chunk goes to rows `head` to `head + chunk - 1`, where `head`, below `room`, is a multiple of `chunk`; in
-    front of it, going round, are the samples before. For a chunk of several the first rows are there once more behind
-    the room, so that no read goes round. `head` is () or (rows,) of int32, `wait` as in `Shifted`. In a network several
-    rings lie one after the other in one array: this one from row `base` on, in array number `group`; `samples` and
-    `head` are then None between steps, and in a step `turn` is what was found for all rings at once.
+    front of it, going round, are the samples before. Where a read could go round, the first rows are there once more
+    behind the room. `head` is () or (sessions,) of int32, `wait` as in `Shifted`. In a network several rings lie one
+    after the other in one array: this one from row `base` on, in array number `group`; `samples` and `head` are then
+    None between steps, and in a step `turn` is what was found for all rings at once.
     """
 
     samples: Any
@@ -48,9 +48,14 @@ class Ring:
         return (-(-self.taps.kept // self.chunk) + 1) * self.chunk
 
     @property
+    def whole(self) -> bool:
+        """Whether what a tap reads in a step always lies in one chunk's rows, so that no read goes round."""
+        return self.chunk == 1 or (self.taps.stride == 1 and self.taps.dilation % self.chunk == 0)
+
+    @property
     def rows(self) -> int:
         """All its rows."""
-        return self.room + (self.chunk if self.chunk > 1 else 0)
+        return self.room + (0 if self.whole else self.chunk)
 
     def reads(self) -> list[int]:
         """For each tap how far from the chunk's first row, in rows, the first sample is that it reads."""
@@ -62,7 +67,7 @@ class Ring:
         # What lies from the chunk's first row on is the chunk itself.
         reads = [(begin, self.base) for begin in self.reads() if begin]
         # A row of the head is also the row behind the one before it: for row 0, the first behind the room.
-        return [(0, self.base), *([(-1, self.base + 1)] if self.chunk > 1 else []), *reads]
+        return [(0, self.base), *([] if self.whole else [(-1, self.base + 1)]), *reads]
 
     def alone(self) -> Ring:
         """The same in an array of its own."""
@@ -92,9 +97,10 @@ def turns_of(rings: Sequence[Ring], heads: jax.Array, slots: jax.Array | None) -
     which = np.repeat(np.arange(len(rings)), [len(of_ring) for of_ring in places])
     rooms = np.array([ring.room for ring in rings], np.int32)
     steps, bases = np.array([place for of_ring in places for place in of_ring], np.int32).T
-    # A remainder is at least zero.
-    rows = bases + jnp.remainder(own[..., which] + steps, rooms[which])
-    following = jnp.remainder(own + np.array([ring.chunk for ring in rings], np.int32), rooms)
+    # No place is more than a room in front of the head. Of numbers that are not negative `fmod` is the remainder, and
+    # one operation where `remainder` is six.
+    rows = bases + jnp.fmod(own[..., which] + (steps + rooms[which]), rooms[which])
+    following = jnp.fmod(own + np.array([ring.chunk for ring in rings], np.int32), rooms)
     after = following if slots is None else heads.at[slots].set(following, mode="drop")
     ends = np.cumsum([len(of_ring) for of_ring in places]).tolist()
     begins = [0, *ends[:-1]]
@@ -108,7 +114,7 @@ def step_round(
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
     turn = ring.turn or turns_of([ring], ring.head[..., None], slots)[0]
-    writes = 2 if ring.chunk > 1 else 1
+    writes = 1 if ring.whole else 2
     samples = ring.samples
     for number in range(writes):
         samples = _written(samples, chunk, turn.rows[..., number], slots)
@@ -159,6 +165,6 @@ def from_order(ring: Ring, kept: jax.Array, wait: int | None) -> Ring:
     front = head - ring.taps.kept
     before = jnp.zeros_like(kept, shape=(*kept.shape[:-2], front, kept.shape[-1]))
     whole = joined([before, kept, padding])
-    if ring.chunk > 1:
+    if not ring.whole:
         whole = joined([whole[..., : ring.room, :], whole[..., : ring.chunk, :]])
     return replace(ring, samples=whole, head=jnp.full_like(ring.head, head), wait=wait)

@@ -21,13 +21,8 @@ class FakeWorker:
         self.side, self.setup = side, setup
 
     def ask(self, epochs=None):
-        several = self.side.name == SEVERAL
         seconds = {ONE: 0.5, SEVERAL: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
-        return (
-            {"losses": [0.1, 0.2] if several else list(self.losses)}
-            if epochs is None
-            else {"seconds": seconds * epochs}
-        )
+        return {"losses": list(self.losses)} if epochs is None else {"seconds": seconds * epochs}
 
     def stop(self):
         pass
@@ -36,6 +31,8 @@ class FakeWorker:
 @pytest.fixture
 def faked(monkeypatch):
     monkeypatch.setattr(keras_fit, "Worker", FakeWorker)
+    monkeypatch.setattr(keras_fit, "Several", FakeWorker)
+    monkeypatch.setattr(keras_fit, "cores", lambda: 3)
     monkeypatch.setattr(keras_fit, "find_spec", lambda package: None if package == "torch" else True)
     monkeypatch.setattr(keras_fit.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(keras_fit.protocol_jax, "write", lambda setup, folder: None)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import streaming
 from benchmarks.streaming_networks import Conv, Network, networks
-from benchmarks.streaming_sides import JCONV, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, truth
+from benchmarks.streaming_sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, truth
 from benchmarks.timing import Timing
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -52,8 +52,8 @@ def test_a_wrong_side_is_found() -> None:
 
 def test_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "SIDES", OURS)
-    row = streaming.Row(tiny("depthwise"), 1, 1)
-    found = streaming.measure(row, 2, 0.1)
+    assert PRODUCTS not in {side.name for side in streaming.sides(streaming.Row(tiny("depthwise"), 1, 1))}
+    found = streaming.measure(streaming.Row(tiny("gated"), 1, 1), 2, 0.1)
     assert set(found) == {side.name for side in OURS} and all(t.milliseconds > 0 for t in found.values())
     made_up = {JCONV: Timing(2.0, 3), TORCH: Timing(5.0, 3), SEQUENCE_LAYERS: Timing(3.0, 3), WINDOW: Timing(9.0, 1)}
     monkeypatch.setattr(streaming, "SIDES", SIDES)

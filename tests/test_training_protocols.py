@@ -1,4 +1,4 @@
-"""The published protocol: its numbers, the halving of the learning rate, and the benchmark that runs it."""
+"""The published protocol: its numbers, and the halving of the learning rate."""
 
 import json
 from typing import Any
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import ucr
 from training import asked, fit, networks, tasks
 from training.data.datasets import load, z_normalized
 from training.errors import UserError
@@ -80,18 +79,3 @@ def test_a_run_by_the_protocol_keeps_the_best(tmp_path, monkeypatch):
     assert fit.main([*arguments, "--out", str(tmp_path / "run")]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["schedule"] == "plateau" and config["keep"] == "best" and config["batch_size"] == 6
-
-
-def test_the_benchmark(tmp_path, capsys):
-    command = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "2", "--json", str(tmp_path / "a" / "b.json")]
-    assert ucr.main(command) == 0
-    out = capsys.readouterr().out
-    assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out
-    cells = json.loads((tmp_path / "a" / "b.json").read_text())["cells"]
-    assert len(cells) == 1 and len(cells[0]["accuracies"]) == 2
-    together = ucr.run("ItalyPowerDemand", "fcn", 2, 2, together=True).accuracies
-    np.testing.assert_allclose(together, cells[0]["accuracies"], atol=0.2)
-    assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
-    with pytest.raises(SystemExit):
-        ucr.main(["--seeds", "0"])
-    assert capsys.readouterr().err.startswith("ucr: --seeds and --epochs must be at least 1")

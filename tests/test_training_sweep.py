@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from training import fit, sweep
 from training.run import run_folder
 from training.run.child import Children
+from training.run.cores import held_to, shares
 
 ROOT = Path(__file__).parents[1]
 SERIES = ["--data", "a.npz", "--model", "two-layer", "--epochs", "2", "--batch-size", "4", "--skip-proof"]
@@ -123,6 +125,8 @@ REFUSED = {
     "which trains in float64",
     ("--grid", "seed=0,0"): "--grid seed: a value is given twice in 0,0",
     ("--grid", "seed=0", "--grid", "seed=1"): "--grid seed is given twice",
+    ("--grid", "seed=0", "--jobs", "0"): "argument --jobs: must be a whole number of at least 1, got '0'; --help "
+    "explains the options",
     ("--grid", "epochs=1,2"): "--epochs is given by itself and in --grid",
     ("--grid", "seed"): "argument --grid: must be name=value,value,... got 'seed'; --help explains the options",
     ("--grid", "seed=0", "--epoch", "2"): "unrecognized arguments: --epoch 2; --help explains the options",
@@ -155,11 +159,45 @@ def test_what_cannot_vary_and_what_is_there_already(monkeypatch, capsys):
     assert f"s/{NAMES[0]} was begun with --batch-size 4, not --batch-size 3; " in capsys.readouterr().err
 
 
-def test_a_cell_is_a_run_of_fit(monkeypatch, capsys):
+def test_cells_at_once_have_a_core_each(monkeypatch):
+    both, held = threading.Barrier(2, timeout=30), []
+
+    def run(children, command, log):
+        held.append(os.sched_getaffinity(0))
+        both.wait()
+        log.touch()
+        return 2
+
+    monkeypatch.setattr(Children, "run", run)
+    before = os.sched_getaffinity(0)
+    assert sweep.main([*GRID, "--jobs", "2"]) == 1
+    assert len(held) == 4 and os.sched_getaffinity(0) == before
+    assert set(map(frozenset, held)) == set(map(frozenset, shares(2)))
+
+
+def test_shares_of_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 5, 8})
+    assert shares(1) == [{1, 2, 3, 5, 8}] and shares(2) == [{1, 2}, {3, 5, 8}]
+    assert shares(7) == [{1}, {1}, {2}, {3}, {3}, {5}, {8}]
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert shares(2) == [set(), set()]
+    with held_to(set()):
+        pass
+
+
+def test_cells_are_runs_of_fit(monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert sweep.main(["--out", "s", "--grid", "seed=3", *SERIES, "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)["runs"]
-    assert (row["run"], row["status"], row["epochs"]) == ("s/seed=3", "done", 2)
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    assert sweep.main(["--out", "s", "--grid", "seed=3,4", *SERIES, "--jobs", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    assert sorted((row["run"], row["status"], row["epochs"]) for row in rows) == [
+        ("s/seed=3", "done", 2),
+        ("s/seed=4", "done", 2),
+    ]
+    assert fit.main([*SERIES, "--seed", "4", "--out", "alone"]) == 0
+    at_once, alone = (np.load(f"{folder}/params.npz") for folder in ("s/seed=4", "alone"))
+    for name in alone.files:
+        np.testing.assert_allclose(at_once[name], alone[name], rtol=1e-5, atol=1e-7)
     assert fit.main([*SERIES, "--seed", "3", "--out", "s/seed=3", "--resume"]) == 0
     assert "resumed    after epoch 2 of 2" in capsys.readouterr().out
     assert "files      s/seed=3" in Path("s/seed=3.log").read_text()
@@ -173,20 +211,24 @@ time.sleep(60)
 """
 
 
-def test_a_signal_is_passed_on(tmp_path):
-    log, before = tmp_path / "log", signal.getsignal(signal.SIGTERM)
+def test_a_signal_is_passed_on_to_all(tmp_path):
+    logs, before = [tmp_path / "a", tmp_path / "b"], signal.getsignal(signal.SIGTERM)
 
     def stop():
-        while not log.exists() or not log.read_bytes():
+        while not all(log.exists() and log.read_bytes() for log in logs):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with Children() as children:
-        assert children.run([sys.executable, "-c", "print('one'); raise SystemExit(3)"], log) == 3
-        assert log.read_text() == "one\n" and children.signal is None
-        log.unlink()
+    with Children() as children, ThreadPoolExecutor(2) as pool:
+
+        def run(code, log):
+            return pool.submit(children.run, [sys.executable, "-c", code], log)
+
+        assert run("print('one'); raise SystemExit(3)", tmp_path / "c").result() == 3
+        assert (tmp_path / "c").read_text() == "one\n" and children.signal is None
+        running = [run(TOLD, log) for log in logs]
         threading.Thread(target=stop).start()
-        assert children.run([sys.executable, "-c", TOLD], log) == 143
+        assert [one.result() for one in running] == [143, 143]
         assert children.signal is signal.SIGTERM
-        assert children.run([sys.executable, "-c", "1"], log) is None
+        assert run("1", tmp_path / "d").result() is None
     assert signal.getsignal(signal.SIGTERM) is before

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import jax
@@ -18,26 +21,28 @@ from . import compare
 from .asked import asked
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
+from .option_types import whole
 from .options import FREE, Options, parse
 from .run import outcome, resume, run_folder
 from .run.child import Children
+from .run.cores import held_to, shares
 from .run.interrupt import EXIT_CODES
 
 DESCRIPTION = """\
 Train a network for each cell of a grid: python -m training.fit with each choice of the values given, one after the
-other, each in a process and a folder of its own, DIR/name=value,name=value. Whatever else is given is an option of fit
-and goes to every cell.
+other or --jobs at once, each in a process and a folder of its own, DIR/name=value,name=value. Whatever else is given is
+an option of fit and goes to every cell.
 
 At the end the runs are set side by side, as training.compare has them, the best first: by the score on the validation
 set, with --validation, else by the training loss. The test set picks nothing.
 
-A cell that fails or diverges is told of and the next one begins. Ctrl-C or SIGTERM lets the cell finish its epoch and
-save; the same command with --resume goes on: cells that have ended stay as they are, one that was stopped goes on."""
+A cell that fails or diverges is told of and the next one begins. Ctrl-C or SIGTERM lets the cells that run finish their
+epoch and save; the same command with --resume goes on: cells that have ended stay as they are, others go on."""
 
 EPILOG = """\
 examples:
   python -m training.sweep --out runs/rates --grid learning-rate=0.01,0.001 --grid model=fcn,resnet --validation 0.2
-  python -m training.sweep --out runs/seeds --grid seed=0,1,2 --epochs 100 --skip-proof --resume
+  python -m training.sweep --out runs/seeds --grid seed=0,1,2,3 --jobs 2 --epochs 100 --skip-proof --resume
 
 exit codes: 0 all cells done, 1 some failed or diverged, 2 a mistake in an option, 130 stopped by Ctrl-C, 143 by
 SIGTERM."""
@@ -67,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         grid = _grid(options.grid, rest)
         cells = _cells(options.out, grid, rest)
         _check(cells)
-        failed, stopped = _run(options.out, cells, say)
+        failed, stopped = _run(options.out, cells, options.jobs, say)
         ended = [cell.options.out for cell in cells if cell.name not in failed and _status(cell) is not None]
         runs = [compare.read(folder) for folder in ended]
     except UserError as error:
@@ -166,28 +171,61 @@ def _check(cells: Sequence[Cell]) -> None:
             resume.check_options(options.out, begun.get("options", {}), now)
 
 
-def _run(out: Path, cells: Sequence[Cell], say: Callable[[str], None]) -> tuple[dict[str, str], Any]:
-    """Run each cell that has not ended: why those failed that did, and the signal that stopped the sweep, or None."""
+def _run(
+    out: Path, cells: Sequence[Cell], jobs: int, say: Callable[[str], None]
+) -> tuple[dict[str, str], signal.Signals | None]:
+    """Run each cell that has not ended, `jobs` at once, each held to its share of the cores.
+
+    Returns why those failed that did, and the signal that stopped the sweep, or None.
+    """
     failed: dict[str, str] = {}
     with run_folder.writable(out):
         out.mkdir(parents=True, exist_ok=True)
-    with Children() as children:
+    # As many as there are jobs, not cells that are left: with other cores a run would go on to other bits.
+    free: SimpleQueue[set[int]] = SimpleQueue()
+    for share in shares(jobs):
+        free.put(share)
+    with Children() as children, ThreadPoolExecutor(jobs) as pool:
+        running = {}
         for number, cell in enumerate(cells, 1):
             head = f"{number}/{len(cells)} {cell.name}"
             if cell.options.resume and _status(cell) in ENDED:
                 say(f"{head}: {_status(cell)} before")
-                continue
-            began, log = time.perf_counter(), out / f"{cell.name}.log"
-            with run_folder.writable(out):
-                code = children.run([sys.executable, "-m", "training.fit", *cell.arguments], log)
-            if children.signal is not None:
-                say(f"{head}: interrupted")
-                break
-            if code not in (DONE, FAILED) or _status(cell) not in ENDED:
-                failed[cell.name] = _last_line(log) or f"exit code {code}"
-            ended = f"failed: {failed[cell.name]}" if cell.name in failed else _status(cell)
-            say(f"{head}: {ended}, {time.perf_counter() - began:.1f} s")
+            else:
+                running[pool.submit(_run_cell, out, cell, children, free)] = cell.name, head
+        left = set(running)
+        try:
+            while left:
+                # A signal that was heard by another thread is passed on when this one wakes.
+                ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+                for one in (one for one in running if one in ended):
+                    (name, head), (words, why) = running[one], one.result()
+                    if why is not None:
+                        failed[name] = why
+                    if words:
+                        say(f"{head}: {words}")
+        finally:
+            pool.shutdown(cancel_futures=True)
     return failed, children.signal
+
+
+def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[int]]) -> tuple[str, str | None]:
+    """Run a cell on free cores: the words for how it ended, empty where it did not begin, and why it failed."""
+    if children.signal is not None:
+        return "", None
+    share, began, log = free.get(), time.perf_counter(), out / f"{cell.name}.log"
+    try:
+        with run_folder.writable(out), held_to(share):
+            code = children.run([sys.executable, "-m", "training.fit", *cell.arguments], log)
+    finally:
+        free.put(share)
+    status = _status(cell)
+    if code in (DONE, FAILED) and status in ENDED:
+        return f"{status}, {time.perf_counter() - began:.1f} s", None
+    if children.signal is not None:
+        return "interrupted" * (code is not None), None
+    why = _last_line(log) or f"exit code {code}"
+    return f"failed: {why}, {time.perf_counter() - began:.1f} s", why
 
 
 def _status(cell: Cell) -> str | None:
@@ -220,7 +258,8 @@ def _values(text: str) -> tuple[str, list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m training.sweep",
-        usage="python -m training.sweep --out DIR --grid NAME=VALUE,VALUE [--grid ...] [--json] [options of fit]",
+        usage="python -m training.sweep --out DIR --grid NAME=VALUE,VALUE [--grid ...] [--jobs N] [--json] "
+        "[options of fit]",
         description=DESCRIPTION,
         epilog=EPILOG,
     )
@@ -228,6 +267,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="where the folders of the cells go")
     words = "an option of fit and its values; each further one multiplies the cells"
     add("--grid", type=_values, action="append", required=True, metavar="NAME=VALUE,VALUE", help=words)
+    words = (
+        "cells that run at once, each held to its share of the cores; with one a core all are done soonest; default 1"
+    )
+    add("--jobs", type=whole(1), default=1, metavar="N", help=words)
     add("--json", action="store_true", help="print one object at the end; all words on standard error")
     return parser
 

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, one at a time, to which the signals that would end this process are passed on."""
+"""Runs in processes of their own, to which the signals that would end this process are passed on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from .interrupt import EXIT_CODES
 
 
 class Children:
-    """While entered, a Ctrl-C or SIGTERM goes to the process that runs, as often as it comes.
+    """While entered, a Ctrl-C or SIGTERM goes to every process that runs, as often as it comes.
 
-    `signal` is the first of them, None before any; after it nothing more is run. Outside the main thread, where Python
-    delivers no signals, nothing is passed on.
+    `signal` is the first of them, None before any; after it nothing more is run. The main thread, in which Python
+    delivers signals, enters it; each process is run by another thread. Where another one enters it, nothing is passed
+    on.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._process: subprocess.Popen[Any] | None = None
+        self._running: set[subprocess.Popen[Any]] = set()
+        self._lock = threading.Lock()
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Children:
@@ -36,25 +38,24 @@ class Children:
 
     def run(self, command: Sequence[str], log: Path) -> int | None:
         """The exit code of a command, all of whose words go to a file; None where a signal came before it began."""
-        if self.signal is not None:
-            return None
-        # A session of its own: the terminal's Ctrl-C comes once, from here.
-        with (
-            log.open("wb") as file,
-            subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-            ) as process,
-        ):
-            self._process = process
-            # One that came while it was begun.
-            if self.signal is not None:
-                process.send_signal(self.signal)
+        with log.open("wb") as file:
+            # A signal that comes meanwhile waits, and then finds the process.
+            with self._lock:
+                if self.signal is not None:
+                    return None
+                # A session of its own: the terminal's Ctrl-C comes once, from here.
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                )
+                self._running.add(process)
             try:
                 return process.wait()
             finally:
-                self._process = None
+                with self._lock:
+                    self._running.remove(process)
 
     def _pass_on(self, number: int, frame: Any) -> None:
-        self.signal = self.signal or signal.Signals(number)
-        if self._process is not None:
-            self._process.send_signal(number)
+        with self._lock:
+            self.signal = self.signal or signal.Signals(number)
+            for process in self._running:
+                process.send_signal(number)

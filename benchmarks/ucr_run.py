@@ -1,0 +1,80 @@
+"""One run of the published protocol, a set, a network and a seed, as a worker process of `python -m benchmarks.ucr`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from training import loop, protocols
+from training.data.datasets import load
+from training.learner import best_or_last, first_learner
+from training.plan import Plan, epoch_key
+from training.run.cores import cores
+from training.tasks import Task, classification
+
+from .allocator import keep_memory
+from .workers import Side
+
+PROTOCOL = "dl4tsc"
+SIDE = Side("a run", "ucr_run", "run")
+
+
+class Run(NamedTuple):
+    """What was asked for, and the accuracy on the test set in percent, the lowest training loss, seconds, cores."""
+
+    data: str
+    network: str
+    seed: int
+    epochs: int
+    accuracy: float
+    loss: float
+    seconds: float
+    cores: int
+
+    @property
+    def asked(self) -> tuple[str, str, int, int]:
+        """Set, network, seed and epochs, from which the rest follows."""
+        return self[:4]
+
+
+class Trainer:
+    """What a worker process has: it trains whichever run it is asked for."""
+
+    def __init__(self, _: Any) -> None:
+        keep_memory()
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """The fields of `Run`, given those of what is asked."""
+        return train(**question)._asdict()
+
+
+def train(data: str, network: str, seed: int, epochs: int) -> Run:
+    """Train a network on a set with a seed, by the protocol but for the epochs."""
+    began = time.perf_counter()
+    task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
+    assert task.test is not None
+    plan = plan._replace(seed=seed)
+    learner = first_learner(task, plan, jnp.float32)
+    series = loop.on_device(task.train, learner)
+    losses = []
+    for epoch in range(epochs):
+        learner, (loss, _), _ = one_epoch(learner, epoch_key(plan, epoch), series)
+        losses.append(float(loss))
+    best = best_or_last(learner)
+    score = evaluate(best.params, best.state, loop.on_device(task.test, best))[2]
+    return Run(data, network, seed, epochs, 100 * float(score), min(losses), time.perf_counter() - began, cores())
+
+
+@lru_cache(1)
+def _compiled(data: str, network: str, epochs: int) -> tuple[Task, Plan, Callable[..., Any], Callable[..., Any]]:
+    """What the seeds of a cell share, the compiled programs too."""
+    task = classification(load(data), network, by_series=True)
+    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)
+    return task, plan, loop.epoch_function(task, plan), loop.evaluation(task)
+
+
+SIDES = {"run": Trainer}
