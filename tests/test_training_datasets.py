@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.data import cbf
-from training.data.datasets import check_classes, load, standardize
+from training.data.datasets import check_classes, load, series, standardize
 from training.data.splits import split
 from training.errors import UserError
 
@@ -68,6 +68,32 @@ def test_csv_with_and_without_a_header(save, head):
     data = load(save("a.csv", head + 'up, 1,2,3\n"down",4,5e0,6\n'))
     assert data.classes == ("down", "up") and data.y_train.tolist() == [1, 0]
     assert data.x_train[:, :, 0].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_new_series_need_not_change(save):
+    """To be asked about one, a network needs nothing to learn from it."""
+    flat = save("a.csv", "1,3,3,3\n")
+    assert _message(flat) == "a: the training series is 3 everywhere; there is nothing to learn"
+    assert series(flat)[0].tolist() == [[[3], [3], [3]]]
+
+
+@pytest.mark.parametrize(("scale", "deviation"), [(1e-200, "0"), (1e200, "inf")])
+def test_values_that_have_no_deviation(save, scale, deviation):
+    """Squares of them are no numbers, and what is divided by that is none to train on."""
+    data = load(save("a.npz", x_train=np.stack([X, X * scale], -1), y_train=Y))
+    with pytest.raises(UserError) as caught:
+        standardize(data)
+    said = f"a: the deviation of channel 2 of the training series is {deviation}, which scales nothing; write it in"
+    assert str(caught.value) == f"{said} another unit"
+
+
+@pytest.mark.parametrize("head", ["who,0,1,2\n", ",1,2,3\n"])
+def test_a_header_that_counts(save, head):
+    rows = "up,1,2,3\nup,2,2,3\ndown,4,5,6\n"
+    assert len(load(save("a.csv", head + rows)).x_train) == 3
+    # A series may count, and a label be the first of its kind.
+    assert len(load(save("a.csv", rows)).x_train) == 3
+    assert len(load(save("a.csv", "who,1,2,3\nup,2,2,3\n")).x_train) == 2
 
 
 def test_labels_are_ordered_by_value_and_written_as_whole_numbers(save):
@@ -159,6 +185,8 @@ def test_files_that_aeon_reads(save):
     assert load(save("b.arff", ARFF)).x_train[:, :, 0].tolist() == [[1, 2], [4, 5]]
     for name in ("c.ts", "c.arff"):
         assert _message(save(name, "nonsense")).startswith(f"{name}: cannot be read as {name[1:]} by aeon: ")
+    bare = TS.replace("true up down", "false").replace(":up", "").replace(":down", "")
+    assert _message(save("d.ts", bare)) == "d.ts: has 2 series and 0 labels"
 
 
 @pytest.mark.parametrize(
@@ -295,3 +323,5 @@ def test_a_share_of_each_class_is_held_out(save):
     np.testing.assert_array_equal(again.x_test, split(data, 0.1, 0, stratified=True)[1].x_test)
     with pytest.raises(UserError, match=r"--validation 0.001 of 30 training series is none of them"):
         split(data, 0.001, 0, stratified=False)
+    with pytest.raises(UserError, match=r"--validation 0.999 of 30 training series is all of them"):
+        split(data, 0.999, 0, stratified=False)

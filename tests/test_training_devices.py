@@ -10,7 +10,6 @@ import pytest
 import waves
 
 from tests.test_partitioned import moved
-from tests.test_training_resume import stop
 from training import devices, fit, loop
 from training.asked import plan_for
 from training.learner import Reached, first_learner
@@ -79,7 +78,7 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
     # All 12 windows, which are fewer than the default of 32.
     assert "devices    2 of cpu, 12 examples a batch" in capsys.readouterr().out
     with monkeypatch.context() as patch:
-        stop(patch, signal.SIGTERM, 2)
+        waves.stop(patch, signal.SIGTERM, 2)
         for run in ("two", "one"):
             assert fit.main([*RUN, "--out", run, "--devices", "2"]) == 143
     assert fit.main([*RUN, "--out", "two", "--devices", "2", "--resume"]) == 0

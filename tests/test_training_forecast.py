@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from training import fit, loop, proof, tasks
+from training import asked as training_asked
+from training import fit, loop, options, proof, tasks
 from training.data import datasets
 from training.errors import UserError
 from training.learner import Reached, first_learner
@@ -76,3 +77,25 @@ def test_the_command(capsys):
     assert config["task"] == "forecast"
     assert (config["window"], config["horizon"], config["target_channels"]) == (24, 6, [1, 2])
     assert Path("run/predictions.png").is_file() and "<h2>Predictions</h2>" in Path("run/report.html").read_text()
+
+
+def test_the_end_of_the_only_series_is_held_out(capsys):
+    """The rest trains and scales, and each part has the windows of its own samples."""
+    series = np.cumsum(np.random.default_rng(0).standard_normal((1, 60, 1)), 1)
+    np.savez("one.npz", x_train=series, y_train=[0])
+    asked = ["--data", "one.npz", "--task", "forecast", "--model", "mlp", "--window", "8", "--horizon", "4"]
+    asked += ["--validation", "0.25", "--epochs", "1", "--skip-proof", "--out", "run"]
+    _, _, task, _ = training_asked.asked(options.parse(asked))
+    scaled = (series - series[:, :45].mean()) / series[:, :45].std()
+    assert len(task.train.x) == 45 - 11 and len(task.validation.x) == 15 - 11 and task.test is None
+    np.testing.assert_allclose(task.train.y[-1], scaled[0, 41:45, 0])
+    np.testing.assert_allclose(task.validation.x[0], scaled[0, 45:53])
+    np.testing.assert_allclose(task.validation.y[-1], scaled[0, -4:, 0])
+    assert fit.main(asked) == 0
+    said = "1 training, 1 validation (the 15 samples behind it) and no test series of 45 samples, 1 channel"
+    assert said in capsys.readouterr().out and "validation_loss" in Path("run/metrics.csv").read_text()
+    assert fit.main([*asked, "--overwrite", "--validation", "0.1"]) == 2
+    said = (
+        "fit: one, --validation 0.1: a forecast of 4 samples from 8 needs series of at least 12 samples; these have 6"
+    )
+    assert capsys.readouterr().err == f"{said}; --window and --horizon name others\n"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import waves
 
-from tests.test_training_resume import stop
 from training import fit
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def _metrics(run):
 def test_two_processes_go_on_with_a_run_and_end_it_as_one_would(monkeypatch):
     run = [*RUN, "--epochs", "4"]
     with monkeypatch.context() as patch:
-        stop(patch, signal.SIGTERM, 2)
+        waves.stop(patch, signal.SIGTERM, 2)
         assert fit.main([*run, "--out", "two", "--devices", "2"]) == 143
     first, second = _two("--epochs", "4", "--out", "two", "--resume", "--json")
     assert fit.main([*run, "--out", "one"]) == 0

@@ -107,6 +107,8 @@ MISTAKES = {
     ("--loss", "cross-entropy"): "--loss cross-entropy is not one for numbers",
     ("--data", "words.csv", "--task", "regression"): "words: --task regression needs labels that are finite numbers",
     ("--data", "same.csv", "--task", "regression"): "same: all training targets are 2; there is nothing to learn",
+    ("--data", "far.csv"): "far: the deviation of the training targets is inf, which scales nothing; write it in "
+    "another unit",
 }
 
 
@@ -114,6 +116,7 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, capsys):
     _file()
     Path("words.csv").write_text("up,1,2\ndown,3,4\n")
+    Path("far.csv").write_text("1e300,1,2\n0.5,3,4\n")
     Path("same.csv").write_text("2,1,2\n2,3,4\n")
     assert fit.main(["--data", "a.npz", *arguments]) == 2
     assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"

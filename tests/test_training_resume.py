@@ -24,7 +24,8 @@ from training.run import interrupt, run_folder
 ROOT = Path(__file__).parents[1]
 EPOCHS = 6
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1"]
-RUN += ["--epochs", str(EPOCHS), "--batch-size", "4"]
+# With noise that each step draws: what is drawn after a stop is what would have been.
+RUN += ["--epochs", str(EPOCHS), "--batch-size", "4", "--augment", "jitter=0.1"]
 COMPARED = ("params.npz", "metrics.csv")
 
 

@@ -22,13 +22,17 @@ LENGTH, FILTERS = 64, (2, 4)
 
 @pytest.fixture(scope="module")
 def task():
+    return _task(LENGTH)
+
+
+def _task(length):
     """Two noisy recordings and what they are of, for a U-Net of two levels."""
     rng = np.random.default_rng(0)
-    clean = np.sin(np.arange(LENGTH) * np.array([0.2, 0.3])[:, None])[..., None]
+    clean = np.sin(np.arange(length) * np.array([0.2, 0.3])[:, None])[..., None]
     examples = tasks.Examples(clean + 0.3 * rng.standard_normal(clean.shape), clean)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[unet.__module__], "FILTERS", FILTERS)
-        model = unet(1, (LENGTH, 1))
+        model = unet(1, (length, 1))
     loss, reference, score = losses.squared_error, losses.squared_error_reference, losses.absolute_error
     scaling = (np.zeros(1), np.ones(1))
     return tasks.Task("denoise", model, examples, examples, loss, reference, score, "absolute_error", (), (), scaling)
@@ -73,3 +77,22 @@ def test_halos_are_all_that_moves_besides_sums(task):
     elements = moved(text)
     assert set(elements) == {"collective-permute", "all-reduce"}
     assert elements["collective-permute"] == 2 * 2 * 4 * (forward + kernels + inputs)
+
+
+def test_levels_that_do_not_cut_evenly():
+    """Of 60 samples each of four devices has 15; of the 30 a level down three have 8 and the last 6."""
+    task = _task(60)
+    found, programs = [], []
+    for count in (1, 4):
+        learner, curve = _start(task, count, count), []
+        examples = loop.on_device(task.train, learner)
+        one_epoch: Any = loop.epoch_function(task, PLAN, devices.mesh_of(learner))
+        one_epoch = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
+        for epoch in range(PLAN.epochs):
+            learner, (loss, _), _ = one_epoch(learner, epoch_key(PLAN, epoch), examples)
+            curve.append(loss)
+        found.append(jax.tree.leaves((learner, curve)))
+        programs.append(one_epoch.as_text())
+    for one, four in zip(*found, strict=True):
+        np.testing.assert_allclose(four, one, atol=1e-5, rtol=0)
+    assert set(moved(programs[1])) == {"collective-permute", "all-reduce"}

@@ -94,6 +94,9 @@ def held_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset
     """The data that are trained on, and the same with what is held out for validation as their test set, if any is."""
     if options.fold:
         return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
+    if options.validation and len(data.x_train) == 1 and _kind(options, data) in ("forecast", None):
+        # From one series nothing else can be learned; windows of what is held out are of its samples alone.
+        return splits.end(data, options.validation)
     if options.validation:
         return splits.split(data, options.validation, options.seed, _stratified(options, data))
     return data, None

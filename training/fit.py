@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(options: Options, others: processes.Others) -> Ended:
+def _run(options: Options, before: Callable[[bool], None] | None = None, *, others: processes.Others) -> Ended:
+    """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will."""
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
@@ -80,6 +81,8 @@ def _run(options: Options, others: processes.Others) -> Ended:
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, configuration, options.allow_changed_data)
+    if before is not None:
+        before(begun is None)
     with run_folder.locked(options.out):
         if begun is None:
             run_folder.begin(options.out, configuration)
@@ -106,34 +109,36 @@ def _run_in_folder(
             return Ended(FAILED, told)
     others.begin()
     after_proof = time.perf_counter()
-    finished = _train(options, task, plan, learner)
-    after_training = time.perf_counter()
-    with run_folder.writable(options.out):
-        found = results.save(options.out, task, finished.reached, plan.members)
-    ended = time.perf_counter()
-    seconds = {
-        "start and proof": after_proof - began,
-        "training": after_training - after_proof,
-        "saving": ended - after_training,
-    }
-    rows = finished.reached.rows
-    early = len(rows) < plan.epochs and stopping.ends(plan, rows)
-    stopped = None if early else len(rows) < plan.epochs and finished.signal
-    status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
-    told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
-    with run_folder.writable(options.out):
-        results.tell(options.out, task, told)
+    with interrupt.noted() as interrupted:
+        finished = _train(options, task, plan, learner, interrupted)
+        after_training = time.perf_counter()
+        with run_folder.writable(options.out):
+            found = results.save(options.out, task, finished.reached, plan.members)
+        seconds = {
+            "start and proof": after_proof - began,
+            "training": after_training - after_proof,
+            "saving": time.perf_counter() - after_training,
+        }
+        rows = finished.reached.rows
+        early = len(rows) < plan.epochs and stopping.ends(plan, rows)
+        stopped = not early and len(rows) < plan.epochs and finished.signal is not None
+        status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
+        told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
+        with run_folder.writable(options.out):
+            results.tell(options.out, task, told)
+        heard = processes.heard(interrupted())
     if early:
         print(report.early_line(plan, rows), flush=True)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
-        return Ended(FAILED, told)
     if stopped:
         saved = "what there is was saved, and --resume goes on"
         print(f"fit: interrupted after epoch {len(rows)} of {plan.epochs}; {saved}", flush=True)
-        return Ended(interrupt.EXIT_CODES[stopped], told)
-    return Ended(DONE, told)
+    elif heard:
+        print(f"fit: {signal.Signals(heard).name} came when training had ended; all is saved", flush=True)
+    code = interrupt.EXIT_CODES[signal.Signals(heard)] if heard else DONE
+    return Ended(FAILED if finished.diverged else code, told)
 
 
 def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
@@ -152,13 +157,15 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
     return proved.worst(), not proved.failures()
 
 
-def _train(options: Options, task: Task, plan: Plan, start: Learner) -> Finished:
+def _train(
+    options: Options, task: Task, plan: Plan, start: Learner, interrupted: Callable[[], signal.Signals | None]
+) -> Finished:
     from .run import checkpoints
     from .views import tensorboard
     from .views.progress import progress
 
     folder, mesh = options.out / run_folder.CHECKPOINTS, devices.mesh_of(start)
-    with interrupt.noted() as interrupted, checkpoints.opened(folder, options.checkpoint_every) as kept:
+    with checkpoints.opened(folder, options.checkpoint_every) as kept:
         restored = processes.shared(kept.restore(start), start) if options.resume else None
         reached = restored or Reached(start, ())
         began_after = len(reached.rows)

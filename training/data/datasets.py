@@ -67,6 +67,13 @@ def load(source: str) -> Dataset:
     >>> data.x_train.shape, data.x_test.shape, data.classes
     ((50, 150, 1), (150, 150, 1), ('gun-draw', 'point'))
     """
+    data = _read(source)
+    check_varies(data.name, data.x_train, data.lengths_train)
+    return data
+
+
+def _read(source: str) -> Dataset:
+    """As `load`, also where nothing changes."""
     if source == "gunpoint":
         with resources.as_file(resources.files("training") / "data" / "gunpoint.npz") as path:
             return _dataset(source, *read(path), GUNPOINT_WORDS)
@@ -90,11 +97,11 @@ def series(source: str) -> tuple[Array, Array | None]:
     """Series x (n, length, channels) whose labels are not asked for, and their lengths (n,) where not all are whole.
 
     `source` is a `.npy` file of (n, length) or (n, length, channels), NaN behind shorter ones, or what `load` takes: of
-    that the test part, where there is one. Raises `UserError` as `load` does.
+    that the test part, where there is one. Raises `UserError` as `load` does, but not for what never changes.
     """
     path = Path(source)
     if path.suffix.lower() != ".npy":
-        data = load(source)
+        data = _read(source)
         return (data.x_train, data.lengths_train) if data.x_test is None else (data.x_test, data.lengths_test)
     x = array(path)
     lengths = _lengths(path.name, "new", x)
@@ -114,20 +121,34 @@ def _cbf(rng: np.random.Generator, count: int) -> Part:
 def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
     """`data` with each channel's training mean at 0 and its standard deviation at 1, and those two, (channels,).
 
-    The test set is moved and scaled by the training set's numbers.
+    The test set is moved and scaled by the training set's numbers. Raises `UserError` as `moments` does.
 
     >>> scaled, mean, deviation = standardize(load("gunpoint"))
     >>> bool(abs(scaled.x_train.mean()) < 1e-12), mean.shape
     (True, (1,))
     """
     own = data.x_train[within(data.x_train, data.lengths_train)]
-    mean, deviation = own.mean(0), own.std(0)
+    mean, deviation = moments(data.name, own, "the training series")
 
     def scaled(x: Array, lengths: Array | None) -> Array:
         return np.where(within(x, lengths)[..., None], (x - mean) / deviation, 0)
 
     test = None if data.x_test is None else scaled(data.x_test, data.lengths_test)
     return data._replace(x_train=scaled(data.x_train, data.lengths_train), x_test=test), mean, deviation
+
+
+def moments(name: str, values: Array, of: str) -> tuple[Array, Array]:
+    """The mean and the deviation of each channel of values (n, channels), by which they are standardized.
+
+    Raises `UserError` where the values are so large, or so small, that their squares are no numbers.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = values.mean(0), values.std(0)
+    for channel in np.flatnonzero(~((deviation > 0) & (deviation < np.inf))):
+        which = f"channel {channel + 1} of {of}" if len(deviation) > 1 else of
+        words = f"the deviation of {which} is {deviation[channel]:g}, which scales nothing; write it in another unit"
+        raise UserError(f"{name}: {words}")
+    return mean, deviation
 
 
 def z_normalized(data: Dataset) -> Dataset:
@@ -195,7 +216,6 @@ def _numbers(x: Array, y: Array, lengths: Array | None) -> Array:
 def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -> Dataset:
     lengths = _lengths(name, "training", train.x)
     tests = None if test is None else _lengths(name, "test", test.x)
-    check_varies(name, train.x, lengths)
     if test is not None:
         if test.x.shape[2] != train.x.shape[2] or (
             lengths is None and tests is None and test.x.shape[1] != train.x.shape[1]

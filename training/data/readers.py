@@ -86,7 +86,7 @@ def _read_table(path: Path) -> Part:
     rows = _rows(path)
     if not rows:
         raise UserError(f"{path}: the file is empty")
-    if _is_header(rows[0][1]):
+    if _is_header(rows[0][1], [cells[0] for _, cells in rows[1:]]):
         del rows[0]
         if not rows:
             raise UserError(f"{path}: there is a header row and no series")
@@ -116,13 +116,20 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     return [(number, cells) for number, cells in rows if any(cells)]
 
 
-def _is_header(cells: list[str]) -> bool:
-    return cells[0].lower() in HEADER_WORDS or (len(cells) > 1 and not any(_is_value(cell) for cell in cells[1:]))
+def _is_header(cells: list[str], labels: list[str]) -> bool:
+    """Whether a first row has names, before rows with labels."""
+    if cells[0].lower() in HEADER_WORDS or (len(cells) > 1 and not any(_is_value(cell) for cell in cells[1:])):
+        return True
+    # Samples that are only counted, over a word that is nobody's label where others have theirs in common.
+    counted = cells[1:] in (list(map(str, range(first, first + len(cells) - 1))) for first in (0, 1))
+    return counted and not _is_number(cells[0]) and cells[0] not in labels and len(set(labels)) < len(labels)
 
 
 def _is_value(cell: str) -> bool:
-    if cell.lower() in MISSING:
-        return True
+    return cell.lower() in MISSING or _is_number(cell)
+
+
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -270,6 +277,8 @@ def _by_aeon(function: str) -> Callable[[Path], Part]:
             # aeon's readers check little; a file that is none ends in one of many errors of Python's.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path}: cannot be read as {path.suffix} by aeon: {reason}") from None
+        if len(labels) != len(x):
+            raise UserError(f"{path}: has {len(x)} series and {len(labels)} labels")
         return Part(x, [_plain(label) for label in labels])
 
     return read_one

@@ -1,4 +1,4 @@
-"""Training series held out: a share of them, or one fold of several."""
+"""Training series held out: a share of them, one fold of several, or the end of the only one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,28 @@ def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dat
     order = _order(data, rng, stratified)
     held = order[np.diff(np.floor(np.arange(count + 1) * share + rng.random())) > 0]
     return _parted(data, held, stratified, f"--validation {share:g}")
+
+
+def end(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    """Of data of one training series: without its last share of samples, and the same with those as the test set.
+
+    Raises `UserError` where the share is no sample or all of them, and where what is left never changes.
+
+    >>> from .datasets import load
+    >>> one = load("gunpoint")
+    >>> one = one._replace(**{name: getattr(one, name)[:1] for name in ("x_train", "y_train", "targets_train")})
+    >>> kept, held = end(one, 0.2)
+    >>> kept.x_train.shape, held.x_test.shape
+    ((1, 120, 1), (1, 30, 1))
+    """
+    length = data.x_train.shape[1] if data.lengths_train is None else int(data.lengths_train[0])
+    kept = length - round(length * share)
+    if not 0 < kept < length:
+        raise UserError(f"--validation {share:g} of {length} samples is {'none' if kept else 'all'} of them")
+    rest = data._replace(x_train=data.x_train[:, :kept], lengths_train=None)
+    check_varies(data.name, rest.x_train, None)
+    held = rest._replace(name=f"{data.name}, --validation {share:g}", x_test=data.x_train[:, kept:length])
+    return rest, held._replace(y_test=data.y_train, lengths_test=None, targets_test=data.targets_train)
 
 
 def fold(data: Dataset, number: int, count: int, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
@@ -76,8 +98,8 @@ def _parted(data: Dataset, held: Array, stratified: bool, asked: str) -> tuple[D
         back = [held[data.y_train[held] == number][0] for number in np.unique(data.y_train[held][alone])]
         held = np.setdiff1d(held, back)
     held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
-    if not len(held):
-        raise UserError(f"{asked} of {count} training series is none of them")
+    if not (len(held) and len(kept)):
+        raise UserError(f"{asked} of {count} training series is {'all' if len(held) else 'none'} of them")
 
     def taken(index: Array, part: str) -> dict[str, Any]:
         arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}

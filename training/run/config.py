@@ -22,7 +22,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
     """What `config.json` holds: the options and what their defaults came to, the data, the layers, the versions."""
     mean, deviation = task.scaling
     return {
-        **identity(options, plan, data, learner),
+        **identity(options, plan, data, task.validation, learner),
         "task": task.kind,
         "data": options.data,
         "model": options.model,

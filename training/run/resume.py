@@ -15,11 +15,15 @@ from ..plan import Plan
 from . import fingerprint, run_folder
 
 
-def identity(options: Options, plan: Plan, data: Dataset, learner: Learner) -> dict[str, Any]:
-    """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents."""
+def identity(options: Options, plan: Plan, data: Dataset, held: Any, learner: Learner) -> dict[str, Any]:
+    """What the numbers of a run depend on, for its `config.json`: options, with what defaults came to, and contents.
+
+    `held` are the examples that are held out for validation, None where none are.
+    """
     model = Path(options.model)
+    data = data._replace(name="")
     prints = {
-        "data": fingerprint.of(data._replace(name="")),
+        "data": fingerprint.of(data if held is None else (data, held)),
         "model": fingerprint.of_file(model) if model.is_file() else None,
         "shapes": fingerprint.of(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
     }

@@ -35,6 +35,8 @@ MODEL = "model.keras"
 REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+# Before the number of a fold.
+FOLD = "fold-"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
 DENOISED, SEGMENTS = "denoised.png", "segments.png"
@@ -107,14 +109,25 @@ def begin(folder: Path, config: dict[str, Any]) -> None:
     """
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (CHECKPOINTS, TENSORBOARD):
-            if (folder / name).exists():
-                shutil.rmtree(folder / name)
-        # The one that says that this is a run folder is replaced last.
-        for name in FILES:
-            if name != CONFIG:
-                (folder / name).unlink(missing_ok=True)
+        for own in folder.glob(f"{FOLD}*"):
+            if own.name.removeprefix(FOLD).isdecimal() and (own / CONFIG).is_file():
+                _empty(own)
+                (own / CONFIG).unlink()
+                # It stays where somebody has put something else there.
+                with suppress(OSError):
+                    own.rmdir()
+        _empty(folder)
         write_json(folder, CONFIG, config)
+
+
+def _empty(folder: Path) -> None:
+    """Remove a run's files but the one that says that this is a run folder, which is replaced last."""
+    for name in (CHECKPOINTS, TENSORBOARD):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+    for name in FILES:
+        if name != CONFIG:
+            (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager

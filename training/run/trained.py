@@ -142,6 +142,6 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     if trained.kind == "regression":
         return trained.target[0] + trained.target[1] * y[:, 0]
     if trained.kind == "forecast":
-        ahead = y.reshape(len(x), len(trained.channels), trained.ahead).swapaxes(1, 2)
+        ahead = y.reshape(x.shape[0], len(trained.channels), trained.ahead).swapaxes(1, 2)
         return ahead * deviation[jnp.array(trained.channels)] + mean[jnp.array(trained.channels)]
     return y * deviation + mean

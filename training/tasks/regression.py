@@ -7,7 +7,7 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, standardize
+from ..data.datasets import Dataset, moments, standardize
 from ..errors import UserError
 from .task import Examples, Target, Task, built, check_lengths
 
@@ -24,7 +24,7 @@ def regression(data: Dataset, network: str | Model = "fcn") -> Task:
         raise UserError(f"{data.name}: --task regression needs labels that are finite numbers")
     if np.ptp(own) == 0:
         raise UserError(f"{data.name}: all training targets are {own[0]:g}; there is nothing to learn")
-    target = Target(float(own.mean()), float(own.std()))
+    target = Target(*(float(value[0]) for value in moments(data.name, own[:, None], "the training targets")))
     data, *scaling = standardize(data)
     _, length, channels = data.x_train.shape
     model = built(network, data, 1, (length, channels))

@@ -38,7 +38,12 @@ def opening(
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     size = sum(array.size for own in params.values() for array in own.values())
-    held = f", {len(held_out.x_test)} validation" if held_out is not None and held_out.x_test is not None else ""
+    held = ""
+    if held_out is not None and held_out.x_test is not None:
+        behind = held_out.x_test.shape[1]
+        held = f", {len(held_out.x_test)} validation"
+        # The end of the only series.
+        held += f" (the {behind} samples behind it)" if behind != length and data.lengths_train is None else ""
     words = [
         f"{count} training{held} and {test} of {shortest(data)}{length} samples",
         f"{channels} channel{'s' if channels > 1 else ''}",
