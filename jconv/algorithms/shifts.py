@@ -58,7 +58,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     first = block(blocks * ROWS, rest) if rest else block(0, ROWS)
     sums = _added(first, lambda start: block(start, ROWS), range(0 if rest else ROWS, blocks * ROWS, ROWS))
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
-    kernel_bar = sums.sum(0).reshape(g.kernel_size, g.groups, in_per_group, out_channels // g.groups)
+    kernel_bar = _over_batch(sums).reshape(g.kernel_size, g.groups, in_per_group, out_channels // g.groups)
     return kernel_bar.transpose(0, 2, 1, 3).reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
 
 
@@ -85,6 +85,16 @@ def _products_by_tap(x: jax.Array, y_bar: jax.Array, rows: int, g: Geometry) -> 
         taps = jax.lax.slice_in_dim(x, first, first + g.reach, g.dilation, axis=1)
         products.append(taps * y_bar[:, row, None])
     return total(products)
+
+
+def _over_batch(sums: jax.Array) -> jax.Array:
+    """The sum over the first axis.
+
+    XLA's own reads one number at a time: of 16 examples' (40, 32, 32) it takes 3.6 ms, the kernel gradient of all of
+    (16, 152, 32) before it 1.5 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-28).
+    """
+    batch = sums.shape[0]
+    return _in_loops([sums[i] for i in range(batch)]) if 0 < batch <= MOST_LOOPS * TERMS else sums.sum(0)
 
 
 def _ends(g: Geometry) -> list[tuple[int, int]]:
