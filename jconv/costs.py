@@ -207,6 +207,8 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
     taps = -(-g.kernel_size // phases)
     one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
     inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
+    if face == INPUT_GRADIENT and polyphase.at_once(g, s.in_per_group):
+        return _lax(face, inner._replace(in_channels=g.stride * s.in_channels), m) + s.elements * m.number
     computed_by = polyphase.inner_algorithm(g, s.in_per_group)
     model = next(_MODELS[name] for name, module in ALGORITHMS.items() if module is computed_by)
     return m.call + phases * model(face, inner, m) + s.elements * m.number

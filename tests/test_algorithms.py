@@ -24,7 +24,7 @@ from settings import (
 import jconv
 from jconv import reference
 from jconv.activations import ACTIVATIONS
-from jconv.algorithms import ALGORITHMS, shifts
+from jconv.algorithms import ALGORITHMS, polyphase, shifts
 from jconv.geometry import make_geometry
 
 
@@ -148,3 +148,19 @@ def test_kernel_gradients_of_few_examples_and_many(batch, options):
         face = ALGORITHMS[algorithm].kernel_gradient
         kernel_bar = quick_jit(lambda x, y_bar, face=face: face(x, y_bar, geometry))(x, y_bar)
         assert deviation(kernel_bar, expected) <= BOUNDS["float32"], algorithm
+
+
+@pytest.mark.parametrize("options", [{"padding": (0, 0)}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
+@pytest.mark.parametrize("kernel_size, stride, channels", [(4, 2, 3), (6, 3, 5), (5, 5, 3), (16, 8, 4), (4, 2, 130)])
+def test_all_phases_of_an_input_gradient_at_once(kernel_size, stride, channels, options):
+    rng = np.random.default_rng(kernel_size)
+    geometry = make_geometry(31, kernel_size, stride=stride, **options)
+    assert polyphase.at_once(geometry, channels) == (channels < 130)
+    y_bar = rng.standard_normal((2, geometry.out_length, 7)).astype(np.float32)
+    kernel = rng.standard_normal((kernel_size, channels, 7)).astype(np.float32)
+    expected = np.zeros((2, geometry.low + 31 + geometry.high, channels))
+    for k, tap in enumerate(kernel.astype(float)):
+        expected[:, k : k + (geometry.out_length - 1) * stride + 1 : stride] += y_bar.astype(float) @ tap.T
+    expected = expected[:, geometry.low : geometry.low + 31]
+    x_bar = quick_jit(lambda y_bar, kernel: polyphase.input_gradient(y_bar, kernel, geometry))(y_bar, kernel)
+    assert deviation(x_bar, expected) <= BOUNDS["float32"]
