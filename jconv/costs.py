@@ -71,6 +71,9 @@ class Machine(NamedTuple):
     strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
     taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
     few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
+    few_examples: float = 2.0  # XLA's kernel gradient of this many examples or fewer gathers windows number by number
+    few_row: float = 600.0  # a row of those; the price of more examples goes down with their number
+    few_number: float = 0.5  # each sample of it
     pair: float = 0.75  # two convolutions side by side, for two in turn
     several: float = 1.3  # a dense convolution that computes several outputs as one
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
@@ -80,6 +83,8 @@ class Machine(NamedTuple):
     share: float = 1.5  # putting a row of a tap's share of the input gradient where it belongs
     between: float = 3.0  # the same of an array that is spread out by a stride
     unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
+    written: float = 20.0  # a window of one example written out as a row of a matrix
+    written_number: float = 0.65  # each number of it
     fused: float = 0.022  # a product in a fused loop over memory, vectorized, of at most `most_fused` terms
     few: float = 0.012  # the same of at most `most_few` terms
     most_few: int = 16
@@ -134,8 +139,11 @@ def _lax(face: str, s: Sizes, m: Machine) -> float:
     if face == INPUT_GRADIENT and g.stride > 1:
         each *= m.strided_column if s.in_per_group == 1 else 1 + m.strided_input * math.log2(g.stride)
     if face == KERNEL_GRADIENT:
-        each *= 1 if s.batch == g.stride == 1 else m.taps  # with one example it is padded before: algorithms/lax.py
-        each *= (1 + m.strided_taps * (g.stride > 1)) * (1 + m.few_taps / _sides(face, s)[0])
+        rows = _sides(face, s)[0]
+        each *= (1 + m.strided_taps * (g.stride > 1)) * (1 + m.few_taps / rows)
+        each *= 1 if s.batch == g.groups == 1 else m.taps
+        if g.groups == 1:  # the examples are the features of this convolution, and few
+            each += rows * (m.few_row + g.out_length * m.few_number) * min(1, m.few_examples / s.batch)
         moved *= 2
         if g.groups > 1:
             each += s.batch * g.out_length * (m.grouped_taps_row + s.out_per_group * m.grouped_taps_number)
@@ -163,6 +171,9 @@ def _einsum(face: str, s: Sizes, m: Machine) -> float:
     if g.groups > 1:
         return g.groups * (2 * m.call + s.products / g.groups * m.scalar)
     rows, contraction, columns = _sides(face, s)
+    if face == KERNEL_GRADIENT and s.batch == g.dilation == 1:
+        windows = g.out_length * (m.written + rows * m.written_number)
+        return 2 * m.call + windows + _gemm(rows, contraction, columns, m) + s.elements * m.number
     product = _gemm(rows, contraction, columns, m) * (m.turned if face == KERNEL_GRADIENT else 1)
     spread = g.stride**2 if face == INPUT_GRADIENT else 1  # zeros are put between the samples, and unfolded too
     windows = rows * contraction * m.unfolded * g.kernel_size * spread
@@ -196,6 +207,8 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
     taps = -(-g.kernel_size // phases)
     one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
     inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
+    if face == INPUT_GRADIENT and polyphase.at_once(g, s.in_per_group):
+        return _lax(face, inner._replace(in_channels=g.stride * s.in_channels), m) + s.elements * m.number
     computed_by = polyphase.inner_algorithm(g, s.in_per_group)
     model = next(_MODELS[name] for name, module in ALGORITHMS.items() if module is computed_by)
     return m.call + phases * model(face, inner, m) + s.elements * m.number
@@ -223,6 +236,7 @@ def _fft(face: str, s: Sizes, m: Machine) -> float:
     size, _, blocks = block_sizes(g)
     numbers = s.batch * blocks * size
     transforms = numbers * (s.in_channels + s.out_channels) * size.bit_length() * m.transform / 2
+    transforms += size * s.in_per_group * s.out_channels * size.bit_length() * m.transform / 2  # of the kernel
     return 5 * m.call + transforms + numbers * s.in_per_group * s.out_channels * m.spectrum
 
 

@@ -5,6 +5,7 @@ first of the same settings, each by one.
 """
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from settings import (
     BOUNDS,
@@ -16,13 +17,15 @@ from settings import (
     deviation,
     expected_faces,
     jax_faces,
+    quick_jit,
     random_settings,
 )
 
 import jconv
 from jconv import reference
 from jconv.activations import ACTIVATIONS
-from jconv.algorithms import ALGORITHMS
+from jconv.algorithms import ALGORITHMS, polyphase, shifts
+from jconv.geometry import make_geometry
 
 
 def assert_equal_to_the_reference(settings, *, gradients=True):
@@ -128,3 +131,36 @@ CROPPED = [
 def test_padding_wider_than_the_reach_agrees_with_the_reference(settings):
     # XLA's convolution on a CPU reads past the end of its operand where padding is negative (JAX 0.10.2).
     assert_equal_to_the_reference(settings)
+
+
+# One product of all windows; sums written out, in one loop and in two; more than are written out.
+@pytest.mark.parametrize("batch", [1, 2, shifts.TERMS + 1, shifts.MOST_LOOPS * shifts.TERMS + 1])
+@pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
+def test_kernel_gradients_of_few_examples_and_many(batch, options):
+    rng = np.random.default_rng(batch)
+    geometry = make_geometry(40, 4, **options)
+    x = rng.standard_normal((batch, 40, 3)).astype(np.float32)
+    y_bar = rng.standard_normal((batch, geometry.out_length, 5)).astype(np.float32)
+    padded = np.pad(x.astype(float), ((0, 0), (geometry.low, geometry.high), (0, 0)))
+    windows = reference.unfold(padded, 4, stride=geometry.stride, dilation=geometry.dilation)
+    expected = np.einsum("ntki,nto->kio", windows, y_bar)
+    for algorithm in ("einsum", "shifts"):
+        face = ALGORITHMS[algorithm].kernel_gradient
+        kernel_bar = quick_jit(lambda x, y_bar, face=face: face(x, y_bar, geometry))(x, y_bar)
+        assert deviation(kernel_bar, expected) <= BOUNDS["float32"], algorithm
+
+
+@pytest.mark.parametrize("options", [{"padding": (0, 0)}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
+@pytest.mark.parametrize("kernel_size, stride, channels", [(4, 2, 3), (6, 3, 5), (5, 5, 3), (16, 8, 4), (4, 2, 130)])
+def test_all_phases_of_an_input_gradient_at_once(kernel_size, stride, channels, options):
+    rng = np.random.default_rng(kernel_size)
+    geometry = make_geometry(31, kernel_size, stride=stride, **options)
+    assert polyphase.at_once(geometry, channels) == (channels < 130)
+    y_bar = rng.standard_normal((2, geometry.out_length, 7)).astype(np.float32)
+    kernel = rng.standard_normal((kernel_size, channels, 7)).astype(np.float32)
+    expected = np.zeros((2, geometry.low + 31 + geometry.high, channels))
+    for k, tap in enumerate(kernel.astype(float)):
+        expected[:, k : k + (geometry.out_length - 1) * stride + 1 : stride] += y_bar.astype(float) @ tap.T
+    expected = expected[:, geometry.low : geometry.low + 31]
+    x_bar = quick_jit(lambda y_bar, kernel: polyphase.input_gradient(y_bar, kernel, geometry))(y_bar, kernel)
+    assert deviation(x_bar, expected) <= BOUNDS["float32"]

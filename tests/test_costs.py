@@ -21,7 +21,6 @@ from jconv.geometry import Geometry, make_geometry
 # Where the model is wrong about lax by more than a tenth and 0.1 ms: chosen, and its time for that of lax.
 SLOWER_THAN_LAX = {
     ((1, 16, 512, 64, 1, 8, 1, 1, 1, 7, 0), "forward"): ("grouped", 1.15),
-    ((2, 1, 3199, 512, 512, 3, 2, 1, 1, 0, 0), "kernel_gradient"): ("polyphase", 1.12),
 }
 # Geometric mean and largest of the time of what is chosen for that of the fastest; 1.028 and 1.76 when written.
 MEAN, WORST = 1.05, 1.8

@@ -143,10 +143,20 @@ def test_the_first_layer_of_a_network():
     assert chosen(8, 16000, 1, 1, 16)[0] == "shifts"
 
 
+@pytest.mark.parametrize("args", [(1, 150, 64, 128, 5), (1, 152, 32, 32, 40), (1, 200, 16, 32, 8)], ids=str)
+def test_the_kernel_gradient_of_one_example_is_no_convolution(args):
+    # Its one feature is what XLA's convolution is slow at, and so is a copy of x a tap for many at once.
+    for members in (1, 64):
+        assert choose("auto", "kernel_gradient", sizes(*args), members=members).algorithm in ("einsum", "shifts")
+    assert choose("auto", "kernel_gradient", sizes(16, *args[1:])).algorithm == "lax"
+    assert "matmul" not in planner.candidates("kernel_gradient", sizes(*args), members=2)
+
+
 @pytest.mark.parametrize("face", FACES)
 def test_so_many_groups_are_never_compiled_one_by_one(face):
     most = planner.MOST_GROUPS
     assert "grouped" in planner.candidates(face, sizes(4, 100, most, most, 64, groups=most))
+    assert ("grouped" in planner.candidates(face, DENSE)) == (face != "kernel_gradient")
     assert "grouped" not in planner.candidates(face, sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
     # nor as the phases of a stride, whose groups of more than two channels are convolutions too
     for per_group, offered in ((1, True), (4, False)):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..geometry import Geometry, make_geometry
+from ..geometry import Geometry, is_symbolic, make_geometry
 from .operands import by_group, padded, spread, swap_channels, wide_einsum
 
 # Windows of few taps are strided slices, which XLA fuses into the contraction's operand; a slice a tap takes long to
@@ -70,11 +70,28 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Windows of `x` against `y_bar`, summed over batch and time."""
     g = geometry
+    if g.groups == g.dilation == 1 and not is_symbolic(x.shape[0]) and x.shape[0] == 1:
+        # A product over one axis alone: over two XLA turns the windows round first. 64 times (1, 150, 64) to 128
+        # channels with 5 taps: 6.0 ms so, 10.9 over two axes, 15.6 by lax (median of 15, two cores of an AMD EPYC,
+        # JAX 0.10.2, 2026-11-28).
+        kernel_bar = wide_einsum("ta,to->ao", _rows(padded(x, g)[0], g), y_bar[0], precision)
+        return kernel_bar.reshape(g.kernel_size, x.shape[-1], y_bar.shape[-1]).astype(x.dtype)
     windows = unfold(padded(x, g), g.kernel_size, stride=g.stride, dilation=g.dilation)
     if g.groups == 1:
         return wide_einsum("ntki,nto->kio", windows, y_bar, precision).astype(x.dtype)
     kernel_bar = wide_einsum("ntkgi,ntgo->kigo", by_group(windows, g.groups), by_group(y_bar, g.groups), precision)
     return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1]).astype(x.dtype)
+
+
+def _rows(x: jax.Array, g: Geometry) -> jax.Array:
+    """The windows of one padded example, (length, channels), as rows (out_length, kernel_size * channels).
+
+    Taps side by side would be one loop that asks of each number which tap it is: of the 40 taps of (1, 152, 32) four
+    times as slow.
+    """
+    starts = jax.lax.iota(np.int32, g.out_length) * g.stride
+    rows = jax.vmap(lambda start: jax.lax.dynamic_slice_in_dim(x, start, g.kernel_size))(starts)
+    return rows.reshape(g.out_length, g.kernel_size * x.shape[-1])
 
 
 def _contract(windows: jax.Array, kernel: jax.Array, groups: int, precision: Any) -> jax.Array:
