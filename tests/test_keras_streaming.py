@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -65,9 +66,9 @@ def test_a_network_with_the_channels_first(tmp_path: Path) -> None:
     given = np.random.default_rng(0).normal(size=(2, 3, 24)).astype("float32")
     wanted = keras_function(network)([given])
     model, params, state = jconv.keras.load(tmp_path / "model.keras")
-    stream, steps = model.stream_init(params, state, (2,)), []
+    stream, steps, step = model.stream_init(params, state, (2,)), [], jax.jit(model.stream_step)
     for begin in range(0, 24, 4):
-        y, stream = model.stream_step(params, state, stream, given[:, :, begin : begin + 4])
+        y, stream = step(params, state, stream, given[:, :, begin : begin + 4])
         steps.append([y[name] for name in model.outputs])
     for whole, found in zip(wanted, (np.concatenate([y[0] for y in steps], axis=2), steps[-1][1]), strict=True):
         np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
@@ -85,9 +86,10 @@ def test_a_causal_network_of_keras(made: object, suffix: str, tmp_path: Path) ->
     model, params, state = jconv.keras.load(tmp_path / f"model{suffix}")
     assert model.latency == 0 or made is encoder
     stream = model.stream_init(params, state, (2,))
+    step = jax.jit(model.stream_step, static_argnames="last")
     steps, at = [], 0
     for length in (4, 1, 3, 0, 8, 4, 4, 24):
-        y, stream = model.stream_step(params, state, stream, x[:, at : at + length], last=at + length == 48)
+        y, stream = step(params, state, stream, x[:, at : at + length], last=at + length == 48)
         steps.append(y if isinstance(y, dict) else {model.outputs[0]: y})
         at += length
     for name, whole in zip(model.outputs, wanted, strict=True):

@@ -33,10 +33,12 @@ def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], *
     length = jax.tree.leaves(x)[0].shape[1]
     dtype = jax.tree.map(lambda a: a.dtype, x)
     stream = model.stream_init(params, state, (2,), dtype=dtype, **begun)
+    # Compiled for each length of a chunk: one operation at a time takes longer.
+    step = jax.jit(model.stream_step, static_argnames="last")
     outputs, at = [], 0
     for number in [*chunks, length - sum(chunks)]:
         chunk = jax.tree.map(lambda a, begin=at, end=at + number: a[:, begin:end], x)
-        y, stream = model.stream_step(params, state, stream, chunk, last=at + number == length)
+        y, stream = step(params, state, stream, chunk, last=at + number == length)
         outputs.append(y)
         at += number
     return outputs
@@ -301,8 +303,12 @@ def test_gradients() -> None:
         model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
         params, state = drawn(model)
         x = sequence(10)
-        found = jax.grad(lambda p: (jnp.concatenate(streamed(model, p, state, x, [2, 1, 4]), 1) ** 2).sum())(params)
-        wanted = jax.grad(lambda p: (model.apply(p, state, x)[0] ** 2).sum())(params)
+
+        def loss(params: Any) -> jax.Array:
+            return (jnp.concatenate(streamed(model, params, state, x, [2, 1, 4]), 1) ** 2).sum()
+
+        found = jax.jit(jax.grad(loss))(params)
+        wanted = jax.jit(jax.grad(lambda p: (model.apply(p, state, x)[0] ** 2).sum()))(params)
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(jnp.abs(b).max())))
 

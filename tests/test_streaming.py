@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
@@ -57,10 +58,11 @@ def streamed(
 ) -> Any:
     """The outputs of `x` in chunks, and what is left over at the end in one."""
     state = streaming.init(params, x.shape[:-2], dtype=x.dtype, **(begun or {}), **options)
+    step = jax.jit(partial(streaming.step, **options), static_argnames="last")
     outputs, at = [], 0
     for length in [*chunks, x.shape[-2] - sum(chunks)]:
         last = not flush and at + length == x.shape[-2]
-        y, state = streaming.step(params, state, x[..., at : at + length, :], last=last, **options)
+        y, state = step(params, state, x[..., at : at + length, :], last=last)
         outputs.append(y)
         at += length
     return jnp.concatenate([*outputs, *([streaming.flush(params, state, **options)] if flush else [])], axis=-2)
