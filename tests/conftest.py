@@ -47,12 +47,17 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a quarter will do.
 LONG = (
+    "test_activations.py::",
+    "test_algorithms.py::test_half_types",
     "test_algorithms.py::test_random_settings_agree_with_the_reference",
     "test_algorithms.py::test_the_faces_compiled",
     "test_algorithms.py::test_the_table_of_the_design",
+    "test_bilinear.py::test_export",
     "test_bilinear.py::test_transformation_is_that_of_lax",
     "test_bilinear.py::test_vmap_is_that_of_lax",
     "test_conv.py::test_a_long_sum",
+    "test_conv.py::test_the_gradient_of_the_bias",
+    "test_conv.py::test_windows_in_jax",
     "test_conv_general_dilated.py::test_flax",
     "test_conv_general_dilated.py::test_random_calls",
     "test_cross_check",
@@ -60,6 +65,7 @@ LONG = (
     "test_keras_activation.py::test_equals_keras",
     "test_keras_activity.py::test_the_objective_and_its_gradient",
     "test_keras_attention",
+    "test_keras_config_attacks",
     "test_keras_meaning",
     "test_keras_multi_head_attention",
     "test_keras_nested.py::test_arrays_alone_fit_both",
@@ -93,6 +99,7 @@ LONG = (
     "test_ragged.py::test_equals_each_sequence_alone",
     "test_ragged.py::test_the_other_convolutions",
     "test_sharding.py::test_every_layout",
+    "test_sharding.py::test_gradients_of_shard_map",
     "test_slots",
     "test_stream_programs",
     "test_streaming.py::test_gradients_flow_through_states",
@@ -107,6 +114,7 @@ LONG = (
     "test_training_seeds",
     "test_training_step",
     "test_training_unequal",
+    "test_tune.py::test_later_calls",
 )
 
 
