@@ -48,17 +48,9 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Each phase of the samples from its own taps, then the phases in turn."""
     g = geometry
-    if at_once(g, kernel.shape[1]):
-        return _all_phases(y_bar, kernel, g, precision)
-    inner = inner_algorithm(g, kernel.shape[1])
-    in_channels = kernel.shape[1] * g.groups
-    parts = {
-        p.number: inner.input_gradient(y_bar, kernel[p.first_tap :: p.tap_step], p.geometry, precision)
-        for p in _each(g)
-    }
-    none = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], _phase_length(g), in_channels))
-    joined = jnp.stack([parts.get(phase, none) for phase in range(g.stride)], axis=2)
-    joined = joined.reshape(y_bar.shape[0], _phase_length(g) * g.stride, in_channels)
+    phases = _all_phases if at_once(g, kernel.shape[1]) else _phase_by_phase
+    joined = phases(y_bar, kernel, g, precision)
+    joined = joined.reshape(y_bar.shape[0], _phase_length(g) * g.stride, kernel.shape[1] * g.groups)
     return pad(joined, -g.low, g.length + g.low - joined.shape[1])
 
 
@@ -93,13 +85,22 @@ def at_once(g: Geometry, in_per_group: int) -> bool:
     return g.groups == g.dilation == 1 and g.kernel_size % g.stride == 0 and NARROW < in_per_group <= WIDE
 
 
+def _phase_by_phase(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """(batch, phase length, stride, in channels): the samples of each phase from a convolution of its own."""
+    inner = inner_algorithm(g, kernel.shape[1])
+    parts = {
+        p.number: inner.input_gradient(y_bar, kernel[p.first_tap :: p.tap_step], p.geometry, precision)
+        for p in _each(g)
+    }
+    none = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], _phase_length(g), kernel.shape[1] * g.groups))
+    return jnp.stack([parts.get(phase, none) for phase in range(g.stride)], axis=2)
+
+
 def _all_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
-    taps, in_channels = g.kernel_size // g.stride, kernel.shape[1]
-    deep = kernel.reshape(taps, g.stride * in_channels, kernel.shape[2])
-    one = Geometry(_phase_length(g), taps, 1, 0, 0, 1, 1)
-    joined = lax.input_gradient(y_bar, deep, one, precision)
-    joined = joined.reshape(y_bar.shape[0], _phase_length(g) * g.stride, in_channels)
-    return pad(joined, -g.low, g.length + g.low - joined.shape[1])
+    """(batch, phase length, stride * in channels): the same from one convolution."""
+    taps = g.kernel_size // g.stride
+    deep = kernel.reshape(taps, g.stride * kernel.shape[1], kernel.shape[2])
+    return lax.input_gradient(y_bar, deep, Geometry(_phase_length(g), taps, 1, 0, 0, 1, 1), precision)
 
 
 def _phase_length(g: Geometry) -> int:
