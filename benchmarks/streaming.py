@@ -71,7 +71,8 @@ def rows(sessions: int | None = None, network: str = "") -> list[Row]:
 
 def sides(row: Row) -> list[Side]:
     """Those that are installed, but for a thousand windows of a thousand samples, and products where there are none."""
-    absent = {side.name for side in SIDES if side.needs in missing(SIDES)}
+    lacking = missing(SIDES)
+    absent = {side.name for side in SIDES if side.needs in lacking}
     absent |= {WINDOW} if row.sessions > 1 else set()
     absent |= {PRODUCTS} if any(conv.depthwise for block in row.network.blocks for conv in block) else set()
     return [side for side in SIDES if side.name not in absent]

@@ -18,14 +18,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from training import protocols
 from training.data.datasets import load
-from training.errors import UserError
+from training.errors import MISTAKE, Parser, UserError
 from training.option_types import whole
 from training.run import run_folder
 from training.run.cores import cores
@@ -55,7 +55,7 @@ PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
 SETS = tuple(dict.fromkeys(name for name, _ in PUBLISHED))
 SHORT = ("ItalyPowerDemand", "cbf", "gunpoint")
 Asked = tuple[str, str, int, int]
-MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 class Cell(NamedTuple):
@@ -172,19 +172,8 @@ def _write(file: Path | None, machine: dict[str, Any], runs: Iterable[Run], foun
         run_folder.write_json(file.parent, file.name, content)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"ucr: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parse(arguments: Sequence[str] | None) -> Any:
-    parser = _Parser(
-        prog="python -m benchmarks.ucr",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="python -m benchmarks.ucr", description=__doc__)
     known = tuple(protocols.PROTOCOLS[PROTOCOL])
     add = parser.add_argument
     add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")
@@ -192,12 +181,8 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     add("--seeds", type=whole(1), default=3, metavar="N", help="runs of each cell; default 3")
     words = "seeds at once, each in a process held to its share of the cores; default a core each"
     add("--processes", type=whole(1), metavar="N", help=words)
-    add(
-        "--epochs",
-        type=whole(1),
-        metavar="N",
-        help="in place of the protocol's; what it says then is not the protocol's",
-    )
+    words = "in place of the protocol's; what it says then is not the protocol's"
+    add("--epochs", type=whole(1), metavar="N", help=words)
     add("--json", type=Path, metavar="FILE", help="keep each run as it ends; runs that are there are not run again")
     options = parser.parse_args(arguments)
     if "all" in options.sets:

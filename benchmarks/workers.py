@@ -97,7 +97,7 @@ class Several:
     """A process a core of one side, each held to its core, that are asked together."""
 
     def __init__(self, side: Side, argument: Any) -> None:
-        self.workers = side_by_side(side, argument, cores())
+        self.workers = side_by_side(side, argument, shares(cores()))
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """The answer of the first, with the seconds until all had answered."""
@@ -113,10 +113,10 @@ class Several:
             worker.stop()
 
 
-def side_by_side(side: Side, argument: Any, count: int) -> list[Worker]:
-    """So many processes, each held to its own share of the cores."""
+def side_by_side(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[Worker]:
+    """A process for each share of the cores, held to it."""
     workers = []
-    for share in shares(count):
+    for share in parts:
         with held_to(share):
             workers.append(Worker(side, argument))
     return workers
@@ -127,10 +127,10 @@ def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Gene
 
     Raises `WorkerError` where one of them fails. However it ends, all processes have.
     """
-    waiting, workers = list(reversed(questions)), side_by_side(side, None, count)
+    waiting, workers = list(reversed(questions)), side_by_side(side, None, shares(count)[: len(questions)])
     try:
         with selectors.DefaultSelector() as busy:
-            for worker in workers[: len(questions)]:
+            for worker in workers:
                 worker.tell(**waiting.pop())
                 assert worker.process.stdout
                 busy.register(worker.process.stdout, selectors.EVENT_READ, worker)
