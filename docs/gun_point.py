@@ -13,7 +13,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import keras
 from keras import layers
 
-from training.data.datasets import load, standardize
+from training.data.datasets import load
+from training.data.scaling import standardize
 
 EPOCHS, BATCH = 200, 10
 

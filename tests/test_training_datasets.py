@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from training.data import cbf
-from training.data.datasets import check_classes, load, series, standardize
+from training.data.datasets import check_classes, load, series
+from training.data.scaling import standardize
 from training.data.splits import split
 from training.errors import UserError
 

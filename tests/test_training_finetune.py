@@ -11,7 +11,7 @@ from keras import layers as kl
 
 import jconv.keras
 from training import asked, finetune, fit, loop, proof
-from training.data import datasets
+from training.data import datasets, scaling
 from training.errors import UserError
 from training.learner import Reached, first_learner
 from training.options import parse
@@ -97,7 +97,7 @@ def test_a_step_is_the_one_that_keras_would_take(name):
     data = datasets.load(_series())
     model = _network()
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
-    x, y = np.float32(datasets.standardize(data)[0].x_train), data.y_train
+    x, y = np.float32(scaling.standardize(data)[0].x_train), data.y_train
     model.train_on_batch(x, y)
     task = finetune.task(_saved(model, name), data, None, True)
     plan = Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)

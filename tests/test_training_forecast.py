@@ -10,7 +10,7 @@ import pytest
 
 from training import asked as training_asked
 from training import fit, loop, options, proof, tasks
-from training.data import datasets
+from training.data import datasets, scaling
 from training.errors import UserError
 from training.learner import Reached, first_learner
 from training.networks import NETWORKS
@@ -43,7 +43,7 @@ def test_every_network_has_a_number_for_each_sample(name):
 def test_windows_targets_and_baseline_of_each_channel():
     data = _data()
     last, all_of_them = tasks.forecast(data, "fcn", 16, 5, 1), tasks.forecast(data, "fcn", 16, 5, None)
-    scaled = datasets.standardize(data)[0].x_train
+    scaled = scaling.standardize(data)[0].x_train
     np.testing.assert_array_equal(last.train.y[1], scaled[0, 17:22, 1])
     np.testing.assert_array_equal(all_of_them.train.y[1].reshape(2, 5), scaled[0, 17:22].T)
     np.testing.assert_array_equal(last.train.x[1], scaled[0, 1:17])

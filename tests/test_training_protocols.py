@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from training import asked, fit, networks, tasks
-from training.data.datasets import load, z_normalized
+from training.data.datasets import load
+from training.data.scaling import z_normalized
 from training.errors import UserError
 from training.learner import optimizer_for
 from training.options import parse

@@ -12,7 +12,8 @@ import numpy as np
 from jconv import Model
 
 from .. import seeds, unequal
-from ..data.datasets import normalized, within
+from ..data.datasets import within
+from ..data.scaling import normalized
 from ..errors import UserError
 from ..networks import NETWORKS
 from . import run_folder

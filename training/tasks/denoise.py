@@ -10,7 +10,8 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, standardize, within
+from ..data.datasets import Dataset, within
+from ..data.scaling import standardize
 from .task import Examples, Task, built, check_lengths
 
 Array = np.ndarray[Any, Any]

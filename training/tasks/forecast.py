@@ -11,7 +11,8 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, standardize
+from ..data.datasets import Dataset
+from ..data.scaling import standardize
 from ..errors import UserError
 from .task import Ahead, Examples, Task, built, output_shape
 

@@ -7,7 +7,8 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, moments, standardize
+from ..data.datasets import Dataset
+from ..data.scaling import moments, standardize
 from ..errors import UserError
 from .task import Examples, Target, Task, built, check_lengths
 

@@ -9,7 +9,8 @@ import numpy as np
 from jconv import Model
 
 from .. import losses
-from ..data.datasets import Dataset, check_classes, standardize
+from ..data.datasets import Dataset, check_classes
+from ..data.scaling import standardize
 from .task import Examples, Task, built, check_lengths, labels_of
 
 Array = np.ndarray[Any, Any]
