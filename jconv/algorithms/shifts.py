@@ -52,10 +52,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     blocks, rest = divmod(g.out_length, ROWS)
 
     def block(start: Any, rows: int) -> jax.Array:
-        span = (rows - 1) * g.stride + g.reach
-        xs = jax.lax.dynamic_slice_in_dim(x, start * g.stride, span, axis=1, allow_negative_indices=False)
-        ys = jax.lax.dynamic_slice_in_dim(y_bar, start, rows, axis=1, allow_negative_indices=False)
-        return _products_by_tap(wide(xs), wide(ys), rows, g)
+        return total([_products_by_tap(x, y_bar, start + row, g) for row in range(rows)])
 
     if rest:
         first = block(blocks * ROWS, rest)
@@ -83,16 +80,17 @@ def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
     return y.reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
 
 
-def _products_by_tap(x: jax.Array, y_bar: jax.Array, rows: int, g: Geometry) -> jax.Array:
-    """(batch, kernel_size, groups, in a group, out a group): products of some rows, summed over them."""
+def _products_by_tap(x: jax.Array, y_bar: jax.Array, row: Any, g: Geometry) -> jax.Array:
+    """(batch, kernel_size, groups, in a group, out a group): the products of one row, of a padded `x`.
+
+    Each row is cut from the whole arrays, so that the loop that adds the products reads them where they are.
+    """
+    taps = jax.lax.dynamic_slice_in_dim(x, row * g.stride, g.reach, axis=1, allow_negative_indices=False)
+    taps = wide(jax.lax.slice_in_dim(taps, 0, g.reach, g.dilation, axis=1))
+    own = wide(jax.lax.dynamic_slice_in_dim(y_bar, row, 1, axis=1, allow_negative_indices=False))
     if x.shape[-1] > g.groups or y_bar.shape[-1] > g.groups:
-        x, y_bar = by_group(x, g.groups)[..., :, None], by_group(y_bar, g.groups)[..., None, :]
-    products = []
-    for row in range(rows):
-        first = row * g.stride
-        taps = jax.lax.slice_in_dim(x, first, first + g.reach, g.dilation, axis=1)
-        products.append(taps * jax.lax.slice_in_dim(y_bar, row, row + 1, axis=1))
-    return total(products)
+        taps, own = by_group(taps, g.groups)[..., :, None], by_group(own, g.groups)[..., None, :]
+    return taps * own
 
 
 def _over_batch(sums: jax.Array) -> jax.Array:
