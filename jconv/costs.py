@@ -218,7 +218,8 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     if face == KERNEL_GRADIENT:
         steps = g.out_length / shifts.ROWS
-        return 2 * m.call + steps * m.step + s.products * m.fused_taps + 2 * s.elements * m.number
+        copied = 0 if shifts.few_outside(g) else s.batch * g.length * s.in_channels
+        return 2 * m.call + steps * m.step + s.products * m.fused_taps + (s.elements + copied) * m.number
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     terms = g.kernel_size * summed
     vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)

@@ -49,9 +49,9 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """
     g = geometry
     batch, in_per_group, out_per_group = x.shape[0], x.shape[-1] // g.groups, y_bar.shape[-1] // g.groups
+    if not few_outside(g):
+        x, g = padded(x, g), replace(g, length=g.low + g.length + g.high, low=0, high=0)
     first, last = _inside(g)
-    if not 0 <= first <= last or first + g.out_length - last > ROWS:
-        x, g, first, last = padded(x, g), replace(g, length=g.low + g.length + g.high, low=0, high=0), 0, g.out_length
     stop = last - (last - first) % ROWS
 
     def rows(x: jax.Array, start: Any, count: int, sample: Any) -> list[jax.Array]:
@@ -122,6 +122,15 @@ def _ends(g: Geometry) -> list[tuple[int, int]]:
     if first < 0 or not first < last:
         return [(0, g.out_length)]
     return [(a, b) for a, b in ((0, first), (first, last), (last, g.out_length)) if a < b]
+
+
+def few_outside(g: Geometry) -> bool:
+    """Whether a kernel gradient multiplies the rows whose windows reach into the padding by themselves.
+
+    Of many a padded copy of `x` is less to compile.
+    """
+    first, last = _inside(g)
+    return 0 <= first <= last and first + g.out_length - last <= ROWS
 
 
 def _inside(g: Geometry) -> tuple[int, int]:
