@@ -23,8 +23,9 @@ TERMS = 32
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
 MOST_LOOPS = 2
-# Rows of `x` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 256) with 31 taps: 84, 48, 34 and
-# 4 ms with 2, 4, 8 and 16 rows; with 4 taps and 512 channels 14, 9.8, 6.7 and 11.8 with 4, 8, 16 and 32.
+# Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 2.8, 2.8, 1.7
+# and 2.5 ms with 4, 8, 16 and 32 rows; with 256 channels and 31 taps 3.0, 3.2, 3.0 and 3.7 (medians of 9, two cores of
+# an AMD EPYC, JAX 0.10.2, 2026-11-28).
 ROWS = 16
 
 
@@ -42,10 +43,11 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """Rows of `x` and `y_bar` walked in blocks: each adds its products to one row of sums a tap.
+    """Rows of `y_bar` and their windows walked in blocks: each adds its products to one row of sums a tap.
 
-    As one sum over batch and time XLA reads both operands once for each tap, one number at a time: 29 ms where this
-    takes 6 for a depthwise (4, 2048, 512) and 4 taps.
+    For a depthwise (4, 2048, 512) and 4 taps 1.9 ms; rows cut from blocks that are cut from a padded `x` first, 4.4
+    (2026-11-28). As one sum over batch and time XLA reads both operands once for each tap, one number at a time: 29 ms
+    on faster cores.
     """
     g = geometry
     batch, in_per_group, out_per_group = x.shape[0], x.shape[-1] // g.groups, y_bar.shape[-1] // g.groups
