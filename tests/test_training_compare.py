@@ -75,6 +75,15 @@ def test_json(tmp_path, capsys):
     assert second["test_score"] is None
 
 
+def test_the_folder_of_a_sweep_is_its_runs(tmp_path, capsys):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "seed=0.log").touch()
+    for name in ("a", "s/seed=1", "s/seed=0"):
+        _run(tmp_path / name)
+    assert compare.main(["a", "s", "--json"]) == 0
+    assert [row["run"] for row in json.loads(capsys.readouterr().out)["runs"]] == ["a", "s/seed=0", "s/seed=1"]
+
+
 def test_a_picture(tmp_path, capsys):
     names = [_run(tmp_path / "a"), _run(tmp_path / "_$b$", score="absolute_error")]
     assert compare.main([*names, "--picture", "curves.png"]) == 0

@@ -15,7 +15,8 @@ from .run import run_folder
 DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
 
-Each RUN is a folder that python -m training.fit has left, for example runs/*. Losses and scores are of the params that
+Each RUN is a folder that python -m training.fit has left, for example runs/*, or one of python -m training.sweep,
+which stands for the runs of its cells. Losses and scores are of the params that
 the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, 2 for a folder that is no run or a picture that cannot be written."""
     options = _parser().parse_args(arguments)
     try:
-        runs = [read(Path(name)) for name in options.runs]
+        runs = [read(folder) for name in options.runs for folder in _folders(Path(name))]
         if options.picture:
             _draw(runs, options.picture)
     except UserError as error:
@@ -131,6 +132,12 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
         return {}
 
 
+def _folders(folder: Path) -> list[Path]:
+    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone."""
+    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
+    return [folder] if (folder / run_folder.CONFIG).exists() or not inside else inside
+
+
 def _draw(runs: Sequence[Run], path: Path) -> None:
     from .views import pictures_of_runs
 
@@ -151,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training.compare",
         description=DESCRIPTION,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or a sweep's")
     parser.add_argument("--picture", type=_picture, metavar="FILE", help="draw the curves: .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help='print {"runs": [...]} in place of the table')
     return parser
