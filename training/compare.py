@@ -16,7 +16,7 @@ DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
 
 Each RUN is a folder that python -m training.fit has left, for example runs/*, or one of python -m training.sweep,
-which stands for the runs of its cells. Losses and scores are of the params that
+which stands for those of its runs that have ended. Losses and scores are of the params that
 the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
@@ -53,7 +53,7 @@ def read(folder: Path) -> Run:
     Raises `UserError` for a folder that is none, and for one that another version has written.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: {'a file, not a run folder' if folder.exists() else 'no such folder'}")
     if not (folder / run_folder.CONFIG).is_file():
         raise UserError(f"{folder}: not a run folder, it has no {run_folder.CONFIG}")
     config, results = (run_folder.read_json(folder, name) for name in (run_folder.CONFIG, run_folder.RESULTS))
@@ -76,6 +76,7 @@ def row(run: Run) -> dict[str, Any]:
         "status": results["status"],
         "data": run.config["data"],
         "model": run.config["model"],
+        "task": run.config.get("task"),
         "epochs": results["epochs"],
         "seconds": sum(results["seconds"].values()),
         "score": results["score_name"],
@@ -87,7 +88,7 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
-    """The table: a line a run. Where all have one score its name is in the heads, and where all are done that is not.
+    """The table: a line a run. Where all have one score its name is in the heads; what says nothing is left out.
 
     >>> print(text([{"run": "a", "status": "done", "score": "accuracy", "test_score": 0.5, "seconds": 2.0}]), end="")
     run  test accuracy  seconds
@@ -98,6 +99,8 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
     names = {row["score"] for row in rows}
     left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
     left |= {"score"} if len(names) == 1 else set[str]()
+    # Losses and scores of different tasks are not of the same unit, whatever their names.
+    left |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
     # Few runs hold series out for validation.
     left |= {field for field in rows[0] if field.startswith("validation") and all(row[field] is None for row in rows)}
     fields = [field for field in rows[0] if field not in left]
@@ -133,8 +136,8 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone."""
-    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
+    """The runs that have ended within a folder that is no run, as a sweep has them; else the folder alone."""
+    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.RESULTS}"))
     return [folder] if (folder / run_folder.CONFIG).exists() or not inside else inside
 
 
