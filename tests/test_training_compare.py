@@ -54,6 +54,14 @@ def test_unlike_scores_and_runs_that_were_stopped_are_told(tmp_path, capsys):
     assert first.split()[1] == "interrupted" and " accuracy " in first and " absolute error " in second
 
 
+def test_a_run_that_has_not_ended_is_left_out(tmp_path, capsys):
+    run_folder.begin(tmp_path / "b", {"data": "gunpoint", "model": "fcn"})
+    assert compare.main([_run(tmp_path / "a"), "b", "--json"]) == 0
+    out, line = capsys.readouterr()
+    assert [row["run"] for row in json.loads(out)["runs"]] == ["a"]
+    assert line == "compare: b is left out: it has no results.json, a run writes it when it ends\n"
+
+
 def test_runs_of_different_tasks_say_which(tmp_path, capsys):
     names = [_run(tmp_path / task, task=task, score="absolute_error") for task in ("denoise", "forecast")]
     assert compare.main(names) == 0

@@ -16,8 +16,8 @@ DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
 
 Each RUN is a folder that python -m training.fit has left, for example runs/*, or one of python -m training.sweep,
-which stands for those of its runs that have ended. Losses and scores are of the params that
-the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
+which stands for its runs; those that have not ended are left out. Losses and scores are of the params that the run
+kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 NOTHING = ""
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, 2 for a folder that is no run or a picture that cannot be written."""
     options = _parser().parse_args(arguments)
     try:
-        runs = [read(folder) for name in options.runs for folder in _folders(Path(name))]
+        runs = [read(folder) for folder in _ended([Path(name) for name in options.runs])]
         if options.picture:
             _draw(runs, options.picture)
     except UserError as error:
@@ -135,9 +135,26 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
         return {}
 
 
+def _ended(named: Sequence[Path]) -> list[Path]:
+    """The folders that were named, but for runs that have not ended where others have: each is told of."""
+    folders = [folder for name in named for folder in _folders(name)]
+    ended = [
+        folder
+        for folder in folders
+        if (folder / run_folder.RESULTS).exists() or not (folder / run_folder.CONFIG).is_file()
+    ]
+    if not ended:
+        return folders
+    for folder in folders:
+        if folder not in ended:
+            words = f"it has no {run_folder.RESULTS}, a run writes it when it ends"
+            print(f"compare: {folder} is left out: {words}", file=sys.stderr)
+    return ended
+
+
 def _folders(folder: Path) -> list[Path]:
-    """The runs that have ended within a folder that is no run, as a sweep has them; else the folder alone."""
-    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.RESULTS}"))
+    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone."""
+    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
     return [folder] if (folder / run_folder.CONFIG).exists() or not inside else inside
 
 
