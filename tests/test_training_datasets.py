@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.data import cbf
-from training.data.datasets import check_classes, load, series
+from training.data.datasets import check_classes, load, series, within
 from training.data.scaling import standardize
 from training.data.splits import split
 from training.errors import UserError
@@ -203,6 +203,14 @@ def test_sets_inside_aeon(name, train, test, classes):
     data = load(name)
     assert data.x_train.shape == train and data.x_test.shape == test and len(data.classes) == classes
     assert (data.lengths_train is None) == (name in ("ItalyPowerDemand", "BasicMotions"))
+
+
+def test_series_brought_to_one_length_by_aeon():
+    own, equal = load("PickupGestureWiimoteZ"), load("PickupGestureWiimoteZ_eq")
+    assert equal.lengths_train is equal.lengths_test is None
+    there = within(own.x_train, own.lengths_train)
+    np.testing.assert_array_equal(equal.x_train[there], own.x_train[there])
+    assert np.all(equal.x_train[~there] > 0)
 
 
 def test_a_set_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):

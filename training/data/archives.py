@@ -12,6 +12,12 @@ from ..errors import UserError
 
 Array = np.ndarray[Any, Any]
 
+EQUAL = "_eq"
+"""Behind a set's name: its series brought to one length by aeon, the ends of shorter ones filled with noise.
+
+The results that are published for sets of unequal length were had on series that were filled up with noise.
+"""
+
 EXTRA = 'data sets by name need aeon; install it with: pip install "jconv[train]"'
 
 
@@ -22,14 +28,14 @@ def inside() -> list[str]:
 
 
 def known(name: str) -> bool:
-    """Whether aeon knows a set of this name."""
-    return name in _classifications() or name in _regressions()
+    """Whether aeon knows a set of this name, which may end in `EQUAL`."""
+    return name.removesuffix(EQUAL) in {*_classifications(), *_regressions()}
 
 
 def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
     """`"train"` and `"test"`: series (n, length, channels) float64 and their labels; NaN follows a shorter series.
 
-    The labels of a regression set are numbers.
+    The labels of a regression set are numbers. `name` may end in `EQUAL`.
 
     A set that is not in aeon's package is fetched, once, into `cache`.
 
@@ -37,12 +43,13 @@ def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
     """
     import aeon.datasets
 
-    load_one = aeon.datasets.load_classification if name in _classifications() else aeon.datasets.load_regression
-    folder = None if name in inside() else cache
+    own = name.removesuffix(EQUAL)
+    load_one = aeon.datasets.load_classification if own in _classifications() else aeon.datasets.load_regression
+    folder = None if own in inside() else cache
     parts = {}
     for part in ("train", "test"):
         try:
-            loaded: Any = load_one(name, split=part, extract_path=folder and str(folder))
+            loaded: Any = load_one(own, split=part, extract_path=folder and str(folder), load_equal_length=own != name)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
