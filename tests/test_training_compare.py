@@ -14,8 +14,8 @@ from training.run import run_folder
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.6, 0.6, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
 
 
-def _run(folder, model="fcn", score="accuracy", status="done", test=(0.25, 0.875), rows=ROWS):
-    run_folder.begin(folder, {"data": "gunpoint", "model": model})
+def _run(folder, model="fcn", score="accuracy", status="done", test=(0.25, 0.875), rows=ROWS, task=None):
+    run_folder.begin(folder, {"data": "gunpoint", "model": model} | ({"task": task} if task else {}))
     results = {"status": status, "epochs": len(rows), "best_epoch": 3, "score_name": score}
     results |= {"training": {"loss": 0.125, "score": 1.0}, "seconds": {"training": 2.0, "saving": 0.5}}
     results["validation"] = None
@@ -49,8 +49,25 @@ def test_unlike_scores_and_runs_that_were_stopped_are_told(tmp_path, capsys):
     names = [_run(tmp_path / "a", status="interrupted"), _run(tmp_path / "b", score="absolute_error")]
     assert compare.main(names) == 0
     head, _, first, second, _ = capsys.readouterr().out.splitlines()
+    assert "task" not in head
     assert head.split()[:2] == ["run", "status"] and "test score" in head
     assert first.split()[1] == "interrupted" and " accuracy " in first and " absolute error " in second
+
+
+def test_a_run_that_has_not_ended_is_left_out(tmp_path, capsys):
+    run_folder.begin(tmp_path / "b", {"data": "gunpoint", "model": "fcn"})
+    assert compare.main([_run(tmp_path / "a"), "b", "--json"]) == 0
+    out, line = capsys.readouterr()
+    assert [row["run"] for row in json.loads(out)["runs"]] == ["a"]
+    assert line == "compare: b is left out: it has no results.json, a run writes it when it ends\n"
+
+
+def test_runs_of_different_tasks_say_which(tmp_path, capsys):
+    names = [_run(tmp_path / task, task=task, score="absolute_error") for task in ("denoise", "forecast")]
+    assert compare.main(names) == 0
+    head, _, *lines, _ = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["run", "data", "model", "task"]
+    assert [line.split()[3] for line in lines] == ["denoise", "forecast"]
 
 
 def test_json(tmp_path, capsys):
@@ -61,6 +78,7 @@ def test_json(tmp_path, capsys):
         "status": "done",
         "data": "gunpoint",
         "model": "fcn",
+        "task": None,
         "epochs": 3,
         "seconds": 2.5,
         "score": "accuracy",
@@ -73,6 +91,15 @@ def test_json(tmp_path, capsys):
         "best_epoch": 3,
     }
     assert second["test_score"] is None
+
+
+def test_the_folder_of_a_sweep_is_its_runs(tmp_path, capsys):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "seed=0.log").touch()
+    for name in ("a", "s/seed=1", "s/seed=0"):
+        _run(tmp_path / name)
+    assert compare.main(["a", "s", "--json"]) == 0
+    assert [row["run"] for row in json.loads(capsys.readouterr().out)["runs"]] == ["a", "s/seed=0", "s/seed=1"]
 
 
 def test_a_picture(tmp_path, capsys):
@@ -93,6 +120,8 @@ def _refused(capsys, *arguments):
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
     run = _run(tmp_path / "a")
     assert _refused(capsys, run, "none") == "none: no such folder"
+    (tmp_path / "seed=0.log").touch()
+    assert _refused(capsys, run, "seed=0.log") == "seed=0.log: a file, not a run folder"
     (tmp_path / "empty").mkdir()
     assert _refused(capsys, "empty") == "empty: not a run folder, it has no config.json"
     wrong = "a/none/x.png: cannot be written to: No such file or directory"

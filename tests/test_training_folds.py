@@ -107,7 +107,8 @@ def test_the_command(capsys):
         assert Path("alone", name).read_bytes() == Path("run/fold-2", name).read_bytes()
     capsys.readouterr()
     assert compare.main(["run", "alone"]) == 0
-    assert "validation accuracy" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "validation accuracy" in table and " task " not in table
 
     assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 2
     assert capsys.readouterr().err.startswith("fit: run/fold-1 holds an earlier run; choose another --out")

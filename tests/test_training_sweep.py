@@ -2,11 +2,14 @@
 
 import json
 import os
+import select
 import signal
+import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 
 from training import fit, sweep
 from training.run import run_folder
-from training.run.child import Children
+from training.run.child import FIT, Children
 from training.run.cores import held_to, shares
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +37,7 @@ def _losses(monkeypatch, found):
 
     def run(children, command, log):
         folder = Path(command[command.index("--out") + 1])
+        assert tuple(command[:3]) == FIT
         ran.append(folder.name)
         value = found[folder.name]
         if isinstance(value, str):
@@ -201,6 +205,36 @@ def test_cells_are_runs_of_fit(monkeypatch, capsys):
     assert fit.main([*SERIES, "--seed", "3", "--out", "s/seed=3", "--resume"]) == 0
     assert "resumed    after epoch 2 of 2" in capsys.readouterr().out
     assert "files      s/seed=3" in Path("s/seed=3.log").read_text()
+
+
+SWEEP = """
+import sys, threading, time
+from pathlib import Path
+from training.run.child import FIT, Children
+children = Children()
+threading.Thread(target=children.run, args=([*FIT, *sys.argv[1:]], Path("log"))).start()
+while not (running := list(children._running)):
+    time.sleep(0.01)
+print(running[0].pid, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux has a way to wait for the process of another")
+def test_a_run_ends_with_the_process_that_began_it(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-c", SWEEP, *SERIES, "--epochs", "1000000", "--out", "s"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        run = os.pidfd_open(pid)
+        process.kill()
+    try:
+        assert select.select([run], [], [], 20)[0], "it goes on"
+    finally:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(run, signal.SIGKILL)
+        os.close(run)
+    assert Path("log").read_text().startswith("fit: the process that started this one has ended, ")
 
 
 TOLD = """

@@ -15,8 +15,9 @@ from .run import run_folder
 DESCRIPTION = """\
 Set runs side by side: what was trained on what, how long, how well.
 
-Each RUN is a folder that python -m training.fit has left, for example runs/*. Losses and scores are of the params that
-the run kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
+Each RUN is a folder that python -m training.fit has left, for example runs/*, or one of python -m training.sweep,
+which stands for its runs; those that have not ended are left out. Losses and scores are of the params that the run
+kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 NOTHING = ""
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, 2 for a folder that is no run or a picture that cannot be written."""
     options = _parser().parse_args(arguments)
     try:
-        runs = [read(Path(name)) for name in options.runs]
+        runs = [read(folder) for folder in _ended([Path(name) for name in options.runs])]
         if options.picture:
             _draw(runs, options.picture)
     except UserError as error:
@@ -52,7 +53,7 @@ def read(folder: Path) -> Run:
     Raises `UserError` for a folder that is none, and for one that another version has written.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+        raise UserError(f"{folder}: {'a file, not a run folder' if folder.exists() else 'no such folder'}")
     if not (folder / run_folder.CONFIG).is_file():
         raise UserError(f"{folder}: not a run folder, it has no {run_folder.CONFIG}")
     config, results = (run_folder.read_json(folder, name) for name in (run_folder.CONFIG, run_folder.RESULTS))
@@ -75,6 +76,7 @@ def row(run: Run) -> dict[str, Any]:
         "status": results["status"],
         "data": run.config["data"],
         "model": run.config["model"],
+        "task": run.config.get("task"),
         "epochs": results["epochs"],
         "seconds": sum(results["seconds"].values()),
         "score": results["score_name"],
@@ -86,7 +88,7 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
-    """The table: a line a run. Where all have one score its name is in the heads, and where all are done that is not.
+    """The table: a line a run. Where all have one score its name is in the heads; what says nothing is left out.
 
     >>> print(text([{"run": "a", "status": "done", "score": "accuracy", "test_score": 0.5, "seconds": 2.0}]), end="")
     run  test accuracy  seconds
@@ -97,6 +99,8 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
     names = {row["score"] for row in rows}
     left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
     left |= {"score"} if len(names) == 1 else set[str]()
+    # Losses and scores of different tasks are not of the same unit, whatever their names.
+    left |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
     # Few runs hold series out for validation.
     left |= {field for field in rows[0] if field.startswith("validation") and all(row[field] is None for row in rows)}
     fields = [field for field in rows[0] if field not in left]
@@ -131,6 +135,29 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
         return {}
 
 
+def _ended(named: Sequence[Path]) -> list[Path]:
+    """The folders that were named, but for runs that have not ended where others have: each is told of."""
+    folders = [folder for name in named for folder in _folders(name)]
+    ended = [
+        folder
+        for folder in folders
+        if (folder / run_folder.RESULTS).exists() or not (folder / run_folder.CONFIG).is_file()
+    ]
+    if not ended:
+        return folders
+    for folder in folders:
+        if folder not in ended:
+            words = f"it has no {run_folder.RESULTS}, a run writes it when it ends"
+            print(f"compare: {folder} is left out: {words}", file=sys.stderr)
+    return ended
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone."""
+    inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
+    return [folder] if (folder / run_folder.CONFIG).exists() or not inside else inside
+
+
 def _draw(runs: Sequence[Run], path: Path) -> None:
     from .views import pictures_of_runs
 
@@ -151,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m training.compare",
         description=DESCRIPTION,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or a sweep's")
     parser.add_argument("--picture", type=_picture, metavar="FILE", help="draw the curves: .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help='print {"runs": [...]} in place of the table')
     return parser

@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run(options: Options, before: Callable[[bool], None] | None = None, *, others: processes.Others) -> Ended:
-    """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will."""
+def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, others: processes.Others) -> Ended:
+    """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will, and the task."""
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
@@ -82,7 +82,7 @@ def _run(options: Options, before: Callable[[bool], None] | None = None, *, othe
     if begun is not None:
         resume.check(options.out, begun, configuration, options.allow_changed_data)
     if before is not None:
-        before(begun is None)
+        before(begun is None, task.kind)
     with run_folder.locked(options.out):
         if begun is None:
             run_folder.begin(options.out, configuration)

@@ -45,12 +45,12 @@ def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
     return Ended(code, summary(str(folder), told, count))
 
 
-def _begin(options: Options, held: ExitStack, afresh: bool) -> None:
-    """Keep other processes from the folder, and `afresh` empty it of an earlier run."""
+def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
+    """Keep other processes from the folder, and `afresh` empty it of an earlier run and say what this one is."""
     held.enter_context(run_folder.locked(options.out))
     if afresh:
-        content = {"data": options.data, "model": options.model, "folds": options.folds, "seed": options.seed}
-        run_folder.begin(options.out, content)
+        names = ("data", "model", "folds", "seed")
+        run_folder.begin(options.out, {"task": task, **{name: getattr(options, name) for name in names}})
 
 
 def summary(run: str, told: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:

@@ -97,7 +97,8 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
     'runs/gunpoint-two-layer-3'
     """
-    values = vars(_parser(command).parse_args(arguments))
+    parser = _parser(command)
+    values = vars(parser.parse_args(arguments))
     if values["model"] is None:
         values["model"] = "unet" if values["task"] in ("denoise", "segment") else "fcn"
     if values["out"] is None:
@@ -105,7 +106,17 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
         values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
     if values["devices"] is None:
         values["devices"] = max(values["processes"] or 1, values["shard_length"])
+    _check_processes(parser, values["processes"], values["process_id"], values["coordinator"])
     return Options(**values)
+
+
+def _check_processes(parser: argparse.ArgumentParser, count: int | None, number: int | None, at: str | None) -> None:
+    """Refuse what says which of several processes this is, where they are not several or not so many."""
+    for name, value in (("--process-id", number), ("--coordinator", at)):
+        if count is None and value is not None:
+            parser.error(f"argument {name}: is of one of several processes, and needs --processes N")
+    if count is not None and number is not None and number >= count:
+        parser.error(f"argument --process-id: must be less than the {count} of --processes, got {number}")
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

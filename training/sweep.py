@@ -24,7 +24,7 @@ from .errors import MISTAKE, Parser, UserError
 from .option_types import whole
 from .options import FREE, Options, parse
 from .run import outcome, resume, run_folder
-from .run.child import Children
+from .run.child import FIT, Children
 from .run.cores import held_to, shares
 from .run.interrupt import EXIT_CODES
 
@@ -216,7 +216,7 @@ def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[i
     share, began, log = free.get(), time.perf_counter(), out / f"{cell.name}.log"
     try:
         with run_folder.writable(out), held_to(share):
-            code = children.run([sys.executable, "-m", "training.fit", *cell.arguments], log)
+            code = children.run([*FIT, *cell.arguments], log)
     finally:
         free.put(share)
     status = _status(cell)

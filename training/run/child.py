@@ -1,16 +1,28 @@
-"""Runs in processes of their own, to which the signals that would end this process are passed on."""
+"""Runs in processes of their own, to which the signals that would end this process are passed on.
+
+    python -m training.run.child OPTIONS
+
+is `training.fit` with these options in a process that ends with the one that started it, however that ended: by SIGKILL
+too, which cannot be passed on.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..errors import tell
 from .interrupt import EXIT_CODES
+
+FIT = (sys.executable, "-m", "training.run.child")
+"""The command of a child that is a run of `training.fit`, whose options follow."""
 
 
 class Children:
@@ -44,18 +56,40 @@ class Children:
                 if self.signal is not None:
                     return None
                 # A session of its own: the terminal's Ctrl-C comes once, from here.
+                # Its standard input ends when this process does, which alone has the other end.
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+                    command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
                 self._running.add(process)
-            try:
-                return process.wait()
-            finally:
-                with self._lock:
-                    self._running.remove(process)
+            assert process.stdin
+            with process.stdin:
+                try:
+                    return process.wait()
+                finally:
+                    with self._lock:
+                        self._running.remove(process)
 
     def _pass_on(self, number: int, frame: Any) -> None:
         with self._lock:
             self.signal = self.signal or signal.Signals(number)
             for process in self._running:
                 process.send_signal(number)
+
+
+def end_with_parent() -> None:
+    """From now on end this process when its standard input does, which says that the one that started it has ended."""
+
+    def listen() -> None:
+        # Not by sys.stdin, whose lock a thread that reads would keep from the end of the process.
+        os.read(0, 1)
+        tell("the process that started this one has ended, and so does this; --resume goes on")
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    from training import fit
+
+    raise SystemExit(fit.main())
