@@ -1,7 +1,9 @@
 """`python -m benchmarks.ucr`: seeds side by side, what is kept of one that is cut off, and that no process is left."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import ucr, workers
@@ -104,3 +106,16 @@ def test_no_process_is_left(monkeypatch):
         assert process.stdin and process.stdout
         process.stdin.close()
         assert process.wait(30) == 0 and not process.stdout.read()
+
+
+def test_the_table_of_the_docs_is_of_the_runs_that_are_kept():
+    docs = Path(ucr.__file__).parents[1] / "docs"
+    lines = [line.replace("`", "").lower() for line in (docs / "training.md").read_text().splitlines()]
+    runs = {run.asked: run for run in ucr._read(docs / "ucr.json")}
+    found = ucr.cells(runs, list(runs))
+    assert len(found) >= 7
+    for cell in found:
+        numbers = f"| {cell.network} | {cell.mean:.1f} ({np.std(cell.accuracies):.1f}) | "
+        numbers += "{} ({}) |".format(*ucr.PUBLISHED[cell.data, cell.network])
+        name = "with its own lengths" if cell.data == "PickupGestureWiimoteZ" else cell.data.split("_")[-1].lower()
+        assert sum(line.endswith(numbers) and name in line for line in lines) == 1, cell
