@@ -20,7 +20,7 @@ atexit.register(shutil.rmtree, os.environ["JCONV_CACHE_DIR"], ignore_errors=True
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
-examples = 15 if "JCONV_TEST_HALF" not in os.environ else 6
+examples = 15 if "JCONV_TEST_HALF" not in os.environ else 5
 settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=examples)
 settings.load_profile("jconv")
 
