@@ -35,8 +35,8 @@ from .ucr_run import PROTOCOL, SIDE, Run
 from .workers import WorkerError, answers
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for the sets that came into
-# the archive in 2018, the results that its authors publish beside it. Those of a set of unequal length were had on
-# series that noise fills up to one length, which is its `_eq`: by itself it is trained with the lengths that it has.
+# the archive in 2018, the results that its authors publish beside it. Those of a set of unequal length are of
+# padded series (hfawaz/dl-4-tsc 49), as its `_eq` has them: by itself it is trained with the lengths that it has.
 PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
     ("ACSF1", "fcn"): (89.8, 1.6),
     ("ACSF1", "resnet"): (91.6, 2.6),
