@@ -47,5 +47,5 @@ def spoken_at(place: str, prefix: str = "") -> Iterator[None]:
         raise
     except ValueError as error:
         raise KerasFileError(f"{place}: {str(error).removeprefix(prefix)}") from None
-    except Exception as error:
+    except Exception as error:  # of any class, as the file may hold anything
         raise KerasFileError(f"{place}: {type(error).__name__}: {error}") from None

@@ -23,8 +23,8 @@ DAMAGED = (
     struct.error,
     OSError,
     EOFError,
-    NotImplementedError,
-    RuntimeError,
+    NotImplementedError,  # a compression or a version that it does not have
+    RuntimeError,  # an encrypted member
     OverflowError,
     ValueError,
 )

@@ -83,13 +83,13 @@ class Attending(Layer):
         drop: Callable[[jax.Array], jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
         """The output and the weights, of arrays of one type and masks of booleans."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of attention has its own
 
     def _reference(
         self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
     ) -> tuple[Array, Array]:
         """`_attend` in NumPy."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of attention has its own
 
     def _check_options(self, known: tuple[str, ...]) -> None:
         """Raise `ValueError` for inputs that are not known, lack one that is needed or repeat one, and a wrong rate."""

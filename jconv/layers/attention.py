@@ -63,7 +63,7 @@ class _Scored(Attending):
 
     def _scores(self, library: Any, params: Mapping[str, Any], query: Any, key: Any) -> Any:
         """The score of each query and key, with JAX's functions or NumPy's."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of attention has its own
 
     def _attend(
         self,

@@ -53,7 +53,7 @@ class Layer:
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape of one example's output. Raises `ValueError` for a shape that the layer cannot take."""
-        raise NotImplementedError
+        raise NotImplementedError  # each layer has its own
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """Name to shape of every array in `params`."""
