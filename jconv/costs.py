@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts
+from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, winograd
 from .algorithms.fft import block_sizes
 from .geometry import Geometry
 
@@ -94,6 +94,13 @@ class Machine(NamedTuple):
     scalar: float = 0.25  # the same where too few channels lie side by side
     fused_taps: float = 0.023  # a product of the kernel gradient that walks rows
     step: float = 400.0  # a step of a loop
+    tiled: float = 0.03  # a term of a number that is read from or written to the points of tiles
+    tiled_far: float = 0.06  # the same where there are more of them than `near`, out of the cache
+    near: int = 1 << 20
+    kernel_point: float = 0.25  # a number of the kernel's points, written and read
+    turned_points: float = 1.3  # the products of a kernel gradient, for those of the forward pass
+    few_points: float = 4096.0  # a kernel tap of this many numbers or fewer: about as long again
+    pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
     transform: float = 0.39  # a number of a real transform, for each doubling of its length
     spectrum: float = 0.135  # a product of two numbers of spectra
 
@@ -232,6 +239,31 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     return m.call + products * price + s.elements * loops * m.number
 
 
+def _winograd(face: str, s: Sizes, m: Machine) -> float:
+    g = s.geometry
+    if g.stride > 1 and (g.groups > 1 or g.dilation > 1):
+        return _polyphase(face, s, m)
+    if g.groups > 1:
+        return _einsum(face, s, m)
+    moved = s.elements * m.number
+    if g.stride > 1:
+        folded = s._replace(geometry=winograd.folded(g), in_channels=s.in_channels * g.stride)
+        return _winograd(face, folded, m) + 2 * m.call + 2 * moved
+    x, y, outputs = s.in_channels, s.out_channels, g.out_length
+    if face == INPUT_GRADIENT:
+        x, y, outputs = y, x, g.length
+    t = winograd.tiles(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation))
+    rows, read = s.batch * t.count * g.dilation, s.batch * t.read * g.dilation
+    tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
+    ends = t.points * read * (x + m.narrow) * t.points + rows * (y + m.narrow) * t.points * t.outputs
+    kernel = t.points * t.pieces * x * y * (t.taps * tiled + m.kernel_point)
+    products = t.points * t.pieces * _gemm(rows, x, y, m)
+    if face == KERNEL_GRADIENT:
+        products *= m.turned_points + min(1, m.few_points / (x * y))
+    copied = t.points * t.pieces * rows * x if t.pieces > 1 else 0
+    return 4 * m.call + products + ends * tiled + kernel + copied * m.pieces + moved
+
+
 def _fft(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     size, _, blocks = block_sizes(g)
@@ -249,4 +281,5 @@ _MODELS: dict[str, Callable[[str, Sizes, Machine], float]] = {
     "matmul": _matmul,
     "polyphase": _polyphase,
     "shifts": _shifts,
+    "winograd": _winograd,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import Sizes, milliseconds
+from .costs import CPU, Sizes, milliseconds
 from .geometry import is_symbolic
 
 AUTO = "auto"
@@ -107,7 +107,8 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
     foreseen = foresee(face, sizes, members)
     best = min(foreseen, key=lambda name: foreseen[name])
-    margin = MARGIN if members == 1 else MARGIN_OF_MEMBERS
+    # The members of `winograd` are one product a point, in which they gain what one of them does.
+    margin = MARGIN if members == 1 or best == "winograd" else MARGIN_OF_MEMBERS
     if foreseen[best] > margin * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
@@ -124,6 +125,9 @@ def candidates(face: str, sizes: Sizes, members: int = 1) -> list[str]:
     more_columns = g.stride == 1 and face != "kernel_gradient"
     names += ["grouped"] if few_groups and (more_columns or g.groups > 1) else []
     names += ["polyphase"] if g.stride > 1 and (few_groups or sizes.in_per_group <= polyphase.NARROW) else []
+    # A single tap is a plain product; groups and a stride with dilation are not tiles of one kind.
+    tiled = g.groups == 1 and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
+    names += ["winograd"] if tiled else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
@@ -140,7 +144,12 @@ def foresee(face: str, sizes: Sizes, members: int = 1) -> dict[str, float]:
     >>> min(times, key=times.get)
     'shifts'
     """
-    return {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members)}
+    times = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members)}
+    if "winograd" in times and not is_symbolic(members):
+        # It has one product of all members for each point: forward, 16 of (8, 128, 32, 32, 5) take 2.0 ms and by lax
+        # 2.7, 64 of (1, 150, 64, 128, 5) 12.0 and 14.0 (two busy cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+        times["winograd"] = milliseconds("winograd", face, sizes, CPU._replace(call=CPU.call / members))
+    return times
 
 
 def _has_symbols(sizes: Sizes) -> bool:

@@ -224,16 +224,16 @@ def test_the_vjp_of_the_reference_refuses_the_same(mistake):
 # Mistakes that only one side can make.
 ONLY_JAX = {
     "algorithm unknown": (
-        (jconv.conv1d, PARAMS, X, {"algorithm": "winograd"}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, got 'winograd'",
+        (jconv.conv1d, PARAMS, X, {"algorithm": "strassen"}),
+        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got 'strassen'",
     ),
     "algorithm a list": (
         (jconv.conv1d, PARAMS, X, {"algorithm": ["lax"]}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, got ['lax']",
+        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got ['lax']",
     ),
     "algorithm unknown, transposed": (
         (jconv.conv1d_transpose, TRANSPOSED, X, {"algorithm": None}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, got None",
+        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got None",
     ),
     "integers": (
         (jconv.conv1d, PARAMS, X.astype(int), {}),

@@ -38,7 +38,7 @@ def test_a_named_algorithm_is_taken(algorithm, face):
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError) as error:
         planner.check_algorithm(name)
-    names = "auto, einsum, fft, grouped, lax, matmul, polyphase, shifts"
+    names = "auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd"
     assert str(error.value) == f"algorithm must be one of {names}, got {name!r}"
 
 
@@ -115,8 +115,10 @@ def test_only_convolutions_go_one_by_one(algorithm):
 @pytest.mark.parametrize(
     ("args", "options", "expected"),
     [
-        pytest.param((16, 512, 128, 256, 5), {}, ["lax"] * 3, id="dense"),
-        pytest.param((16, 512, 256, 128, 3), {}, ["lax"] * 3, id="dense, fewer out"),
+        pytest.param((16, 512, 128, 256, 5), {}, ["winograd"] * 3, id="dense"),
+        pytest.param((16, 512, 256, 128, 3), {}, ["winograd"] * 3, id="dense, fewer out"),
+        pytest.param((2, 4096, 64, 128, 2), {}, ["lax"] * 3, id="dense of two taps"),
+        pytest.param((32, 250, 128, 196, 17), {"stride": 4}, ["winograd"] * 3, id="dense, strided"),
         pytest.param((64, 152, 32, 32, 10), {}, ["lax"] * 3, id="dense of ten taps"),
         pytest.param((4, 2048, 256, 256, 4), {"groups": 256}, ["shifts"] * 3, id="depthwise"),
         pytest.param((4, 2048, 256, 256, 31), {"groups": 256}, ["shifts"] * 3, id="depthwise, 31 taps"),
@@ -128,7 +130,7 @@ def test_only_convolutions_go_one_by_one(algorithm):
         pytest.param((8, 1024, 128, 128, 9), {"groups": 8}, ["grouped"] * 3, id="grouped"),
         pytest.param((8, 1024, 256, 256, 3), {"groups": 32}, ["shifts"] * 3, id="many groups"),
         pytest.param((1, 3199, 512, 512, 2), {"stride": 2}, ["lax", "matmul", "matmul"], id="side by side"),
-        pytest.param((4, 2000, 128, 256, 16), {"stride": 8}, ["lax", "polyphase", "polyphase"], id="strided"),
+        pytest.param((4, 2000, 128, 256, 16), {"stride": 8}, ["winograd"] * 3, id="strided"),
         pytest.param((16, 512, 128, 256, 1), {}, ["lax", "lax", "matmul"], id="pointwise"),
     ],
 )
@@ -143,12 +145,15 @@ def test_the_first_layer_of_a_network():
     assert chosen(8, 16000, 1, 1, 16)[0] == "shifts"
 
 
+NO_CONVOLUTIONS = ("einsum", "shifts", "winograd")
+
+
 @pytest.mark.parametrize("args", [(1, 150, 64, 128, 5), (1, 152, 32, 32, 40), (1, 200, 16, 32, 8)], ids=str)
 def test_the_kernel_gradient_of_one_example_is_no_convolution(args):
     # Its one feature is what XLA's convolution is slow at, and so is a copy of x a tap for many at once.
     for members in (1, 64):
-        assert choose("auto", "kernel_gradient", sizes(*args), members=members).algorithm in ("einsum", "shifts")
-    assert choose("auto", "kernel_gradient", sizes(16, *args[1:])).algorithm == "lax"
+        assert choose("auto", "kernel_gradient", sizes(*args), members=members).algorithm in NO_CONVOLUTIONS
+    assert choose("auto", "kernel_gradient", sizes(16, *args[1:])).algorithm in ("lax", "winograd")
     assert "matmul" not in planner.candidates("kernel_gradient", sizes(*args), members=2)
 
 
@@ -168,13 +173,14 @@ def test_the_reason_says_what_was_foreseen():
     ms = {name: milliseconds(name, "forward", DEPTHWISE) for name in ("shifts", "lax")}
     reason = choose("auto", "forward", DEPTHWISE).reason
     assert reason == f"{ms['shifts']:.3g} ms foreseen, {ms['lax']:.3g} by lax"
-    foreseen = milliseconds("lax", "forward", DENSE)
-    assert choose("auto", "forward", DENSE).reason == f"{foreseen:.3g} ms foreseen; none by much less"
+    pairs = sizes(2, 4096, 64, 128, 2)
+    foreseen = milliseconds("lax", "forward", pairs)
+    assert choose("auto", "forward", pairs).reason == f"{foreseen:.3g} ms foreseen; none by much less"
 
 
 def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
     times = {"lax": 1.0, "shifts": planner.MARGIN + 0.01}
-    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes: times.get(name, 2.0))
+    monkeypatch.setattr(planner, "milliseconds", lambda name, *_: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "lax"
     times["shifts"] = planner.MARGIN - 0.01
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
@@ -182,9 +188,19 @@ def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
 
 def test_members_want_a_wider_margin(monkeypatch):
     times = {"lax": 1.0, "shifts": (planner.MARGIN + planner.MARGIN_OF_MEMBERS) / 2}
-    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes: times.get(name, 2.0))
+    monkeypatch.setattr(planner, "milliseconds", lambda name, *_: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
+    times["winograd"] = times.pop("shifts")
+    assert choose("auto", "forward", DENSE, members=8).algorithm == "winograd"
+
+
+def test_members_of_winograd_share_its_calls():
+    of = sizes(8, 128, 32, 32, 5)
+    alone, together = (planner.foresee("forward", of, members)["winograd"] for members in (1, 16))
+    assert 0 < together < 0.7 * alone
+    (members,) = jax.export.symbolic_shape("m")
+    assert planner.foresee("forward", of, members)["winograd"] == alone
 
 
 @st.composite

@@ -16,7 +16,7 @@ Each serves every geometry; what each is fast at, the planner knows.
 
 from types import ModuleType
 
-from . import einsum, fft, grouped, lax, matmul, polyphase, shifts
+from . import einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd
 
 ALGORITHMS: dict[str, ModuleType] = {
     "einsum": einsum,
@@ -26,7 +26,8 @@ ALGORITHMS: dict[str, ModuleType] = {
     "matmul": matmul,
     "polyphase": polyphase,
     "shifts": shifts,
+    "winograd": winograd,
 }
 FACES = ("forward", "input_gradient", "kernel_gradient")
 
-__all__ = ["ALGORITHMS", "FACES", "einsum", "fft", "grouped", "lax", "matmul", "polyphase", "shifts"]
+__all__ = ["ALGORITHMS", "FACES", "einsum", "fft", "grouped", "lax", "matmul", "polyphase", "shifts", "winograd"]

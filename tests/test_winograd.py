@@ -1,0 +1,117 @@
+"""Tiles of few multiplications: their matrices, their geometries, what they cost in digits and what they spoil."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from settings import BOUNDS, deviation, quick_jit
+
+from jconv import reference
+from jconv.algorithms import FACES, toom_cook, winograd
+from jconv.algorithms import lax as plain
+from jconv.geometry import make_geometry
+
+
+def operands(face, batch, length, in_channels, out_channels, kernel_size, geometry, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch, length, in_channels)).astype(np.float32)
+    kernel = rng.standard_normal((kernel_size, in_channels // geometry.groups, out_channels)).astype(np.float32)
+    y_bar = rng.standard_normal((batch, geometry.out_length, out_channels)).astype(np.float32)
+    return {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[face]
+
+
+def by_the_reference(face, a, b, in_channels, kernel_size, length, **options):
+    groups = options.get("groups", 1)
+    if face == "forward":
+        return reference.conv1d({"kernel": b}, a, **options)
+    x = a if face == "kernel_gradient" else np.zeros((a.shape[0], length, in_channels))
+    kernel = b if face == "input_gradient" else np.zeros((kernel_size, in_channels // groups, b.shape[-1]))
+    y_bar = a if face == "input_gradient" else b
+    params_bar, x_bar = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, **options)
+    return x_bar if face == "input_gradient" else params_bar["kernel"]
+
+
+TILES = [(m, k) for m in range(1, 8) for k in range(1, 8) if m + k - 1 <= toom_cook.MOST_POINTS]
+
+
+@pytest.mark.parametrize(("outputs", "taps"), TILES)
+def test_the_matrices_are_a_correlation(outputs, taps):
+    samples, kernel, result = (np.array(matrix) for matrix in toom_cook.matrices(outputs, taps))
+    count = outputs + taps - 1
+    assert samples.shape == (count, count) and kernel.shape == (count, taps) and result.shape == (count, outputs)
+    # Bilinear, so equal for each pair of unit vectors is equal for all.
+    for i in range(count):
+        for k in range(taps):
+            y = result.T @ (samples[:, i] * kernel[:, k])
+            np.testing.assert_allclose(y, [float(i == j + k) for j in range(outputs)], atol=1e-13)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("length", "kernel_size", "options"),
+    [
+        (30, 1, {}),
+        (31, 2, {"padding": "causal"}),
+        (17, 5, {"padding": (7, 1)}),
+        (40, 13, {"padding": "same"}),  # pieces
+        (40, 9, {"dilation": 3, "padding": "full"}),
+        (41, 3, {"dilation": 7, "padding": "causal"}),
+        (37, 7, {"stride": 3, "padding": "same"}),  # folded, taps left over
+        (36, 4, {"stride": 2, "padding": (0, 5)}),
+        (12, 2, {"stride": 5}),  # windows with gaps
+        (40, 5, {"stride": 2, "dilation": 3}),  # phases
+        (40, 5, {"groups": 2, "padding": "same"}),
+        (40, 6, {"groups": 2, "stride": 2}),
+        (3, 3, {}),
+    ],
+    ids=str,
+)
+def test_every_kind_of_geometry(face, length, kernel_size, options):
+    geometry = make_geometry(length, kernel_size, **options)
+    a, b = operands(face, 2, length, 4, 6, kernel_size, geometry)
+    expected = by_the_reference(face, a, b, 4, kernel_size, length, **options)
+    found = quick_jit(lambda a, b: getattr(winograd, face)(a, b, geometry))(a, b)
+    assert found.shape == expected.shape and found.dtype == np.float32
+    assert deviation(found, expected) <= BOUNDS["float32"]
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 12])
+def test_rounding_is_at_most_five_times_that_of_a_plain_sum(face, kernel_size):
+    geometry = make_geometry(120, kernel_size, padding="same")
+    a, b = operands(face, 4, 120, 128, 64, kernel_size, geometry)
+    expected = by_the_reference(face, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
+    errors = [
+        np.sqrt(np.mean((np.asarray(quick_jit(lambda a, b: run(a, b, geometry))(a, b)) - expected) ** 2))  # noqa: B023
+        for run in (getattr(winograd, face), getattr(plain, face))
+    ]
+    assert errors[0] <= 5 * errors[1]
+    assert errors[0] <= 2e-6 * np.sqrt(np.mean(expected**2))
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_what_is_not_finite_spoils_its_tile_and_no_more(dilation):
+    geometry = make_geometry(60, 3, padding="causal", dilation=dilation)
+    x, kernel = operands("forward", 1, 60, 4, 4, 3, geometry)
+    x[0, 30] = np.nan
+    y = np.asarray(quick_jit(lambda x, kernel: winograd.forward(x, kernel, geometry))(x, kernel))
+    spoiled = np.flatnonzero(np.isnan(y).any(axis=(0, 2)))
+    readers = {30 + k * dilation for k in range(3)}
+    most = winograd.OUTPUTS[3] - 1
+    assert readers <= set(spoiled)
+    assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
+
+
+def test_members_are_one_product():
+    # Nothing loops over the members of a vmap, and no convolution is left.
+    geometry = make_geometry(32, 3, padding="same")
+    shapes = (jax.ShapeDtypeStruct((5, 2, 32, 8), jnp.float32), jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32))
+    program = jax.jit(jax.vmap(lambda x, kernel: winograd.forward(x, kernel, geometry))).lower(*shapes).as_text()
+    assert program.count("dot_general") == 1 and "while" not in program and "convolution" not in program
+
+
+def test_tiles_are_counted():
+    assert winograd.tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
+    assert winograd.tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
+    assert winograd.tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
+    assert winograd.folded(make_geometry(100, 5, stride=2)).kernel_size == 3
