@@ -12,9 +12,16 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+
+# One folder, removed by the process that starts pytest's workers; they have its environment.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    here = tempfile.mkdtemp(prefix="jconv-tests-")
+    atexit.register(shutil.rmtree, here, ignore_errors=True)
+    # Many commands run the same programs, each in a process of its own: what takes long to compile is compiled once.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(here, "jax")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 # What jconv.tune measured on this machine must not choose for the tests.
-os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(prefix="jconv-tests-")
-atexit.register(shutil.rmtree, os.environ["JCONV_CACHE_DIR"], ignore_errors=True)
+os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.path.dirname(os.environ["JAX_COMPILATION_CACHE_DIR"]))
 
 # Simulated ones, for the sharding tests; everything else runs on the first.
 jax.config.update("jax_num_cpu_devices", 8)
