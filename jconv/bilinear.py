@@ -235,7 +235,23 @@ def planned(
         measured=None if platform is None else tuned.lookup(face, sizes, a.dtype, precision, platform),
         platform=platform or "several platforms",
         partitioned=partitioned,
+        highest=wants_highest(precision),
     )
+
+
+def wants_highest(precision: Any) -> bool:
+    """Whether the caller, or `jax.default_matmul_precision` where the caller is silent, asks for the highest precision.
+
+    >>> wants_highest("highest"), wants_highest(None)
+    (True, False)
+    """
+    if precision is None:
+        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    both = precision if isinstance(precision, tuple) else (precision,)
+    return any(one in HIGHEST for one in both)
+
+
+HIGHEST = (jax.lax.Precision.HIGHEST, "highest", "float32")
 
 
 def _compute(

@@ -63,7 +63,8 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     plans = []
     for face in FACES:
         measured = tuned.lookup(face, sizes, dtype, p.precision, platform)
-        choice = planner.choose(p.algorithm, face, sizes, measured=measured, platform=platform)
+        highest = bilinear.wants_highest(p.precision)
+        choice = planner.choose(p.algorithm, face, sizes, measured=measured, platform=platform, highest=highest)
         run = partial(getattr(bilinear, face), geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
         compiled = jax.jit(run).lower(*shapes[face]).compile()
         operands = [*shapes[face], jax.eval_shape(run, *shapes[face])]

@@ -20,6 +20,8 @@ AUTO = "auto"
 OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
+# Those that lose digits to cancelling sums: not for a caller who asks for the highest precision.
+OF_FEWER_DIGITS = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
 MOST_GROUPS = 32
@@ -60,6 +62,7 @@ def choose(
     measured: str | None = None,
     platform: str = "cpu",
     partitioned: bool = False,
+    highest: bool = False,
 ) -> Choice:
     """The algorithm for one face.
 
@@ -67,7 +70,7 @@ def choose(
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
     `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
     XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's
-    share, and asks about the sizes of that.
+    share, and asks about the sizes of that. `highest` is the caller's wish for the highest precision: plain sums.
 
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
@@ -82,14 +85,16 @@ def choose(
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
+    if highest and measured in OF_FEWER_DIGITS:
+        measured = None
     if algorithm == AUTO and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
-    choice = _of_one(algorithm, face, sizes, members, platform)
+    choice = _of_one(algorithm, face, sizes, members, platform, highest)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
     return choice._replace(one_by_one=one_by_one)
 
 
-def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str) -> Choice:
+def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, highest: bool) -> Choice:
     if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
         return Choice("lax", f"{algorithm} needs sizes that are numbers")
     if algorithm != AUTO:
@@ -105,7 +110,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
-    foreseen = foresee(face, sizes, members)
+    foreseen = foresee(face, sizes, members, highest)
     best = min(foreseen, key=lambda name: foreseen[name])
     # The members of `winograd` are one product a point, in which they gain what one of them does.
     margin = MARGIN if members == 1 or best == "winograd" else MARGIN_OF_MEMBERS
@@ -114,7 +119,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
 
 
-def candidates(face: str, sizes: Sizes, members: int = 1) -> list[str]:
+def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False) -> list[str]:
     """The algorithms worth a thought for one face: not those that do the same with more work."""
     g = sizes.geometry
     if matmul.side_by_side(g):
@@ -133,10 +138,10 @@ def candidates(face: str, sizes: Sizes, members: int = 1) -> list[str]:
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
         names += ["matmul"] if members == 1 or face != "kernel_gradient" else []
         names += ["einsum"] if face == "kernel_gradient" else []
-    return names
+    return [name for name in names if not (highest and name in OF_FEWER_DIGITS)]
 
 
-def foresee(face: str, sizes: Sizes, members: int = 1) -> dict[str, float]:
+def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False) -> dict[str, float]:
     """Milliseconds of one face by each candidate, as the model has them for a CPU.
 
     >>> from jconv.geometry import Geometry
@@ -144,7 +149,7 @@ def foresee(face: str, sizes: Sizes, members: int = 1) -> dict[str, float]:
     >>> min(times, key=times.get)
     'shifts'
     """
-    times = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members)}
+    times = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members, highest)}
     if "winograd" in times and not is_symbolic(members):
         # It has one product of all members for each point: forward, 16 of (8, 128, 32, 32, 5) take 2.0 ms and by lax
         # 2.7, 64 of (1, 150, 64, 128, 5) 12.0 and 14.0 (two busy cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).

@@ -1,10 +1,12 @@
 """Which algorithm is chosen for what, and why."""
 
 import jax
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import jconv
 from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
 from jconv.costs import Sizes, milliseconds
@@ -193,6 +195,30 @@ def test_members_want_a_wider_margin(monkeypatch):
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
     times["winograd"] = times.pop("shifts")
     assert choose("auto", "forward", DENSE, members=8).algorithm == "winograd"
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_highest_precision_is_that_of_plain_sums(face):
+    assert choose("auto", face, DENSE).algorithm == "winograd"
+    for members in (1, 8):
+        assert choose("auto", face, DENSE, members=members, highest=True).algorithm != "winograd"
+    assert choose("auto", face, DENSE, measured="winograd", highest=True).algorithm == "lax"
+    assert choose("auto", face, DENSE, measured="matmul", highest=True).algorithm == "matmul"
+    assert choose("winograd", face, DENSE, highest=True).algorithm == "winograd"
+
+
+def test_who_asks_for_the_highest_precision_gets_no_tiles():
+    params, x = {"kernel": np.zeros((5, 128, 256), np.float32)}, np.zeros((16, 512, 128), np.float32)
+
+    def algorithms(**options):
+        return {plan.algorithm for plan in jconv.explain(params, x, **options)}
+
+    assert algorithms() == {"winograd"}
+    for highest in ("highest", "float32", jax.lax.Precision.HIGHEST, ("default", "highest")):
+        assert "winograd" not in algorithms(precision=highest)
+    with jax.default_matmul_precision("highest"):
+        assert "winograd" not in algorithms()
+        assert algorithms(precision="default") == {"winograd"}
 
 
 def test_members_of_winograd_share_its_calls():

@@ -32,12 +32,12 @@ PIECE = 4
 
 
 class Tiles(NamedTuple):
-    """How a convolution of stride 1 is cut: `count` tiles of `outputs` samples for each of `dilation` phases."""
+    """How a convolution of stride 1 is cut: `number` tiles of `outputs` samples for each of `dilation` phases."""
 
     outputs: int
     taps: int
     pieces: int
-    count: int
+    number: int
 
     @property
     def points(self) -> int:
@@ -47,7 +47,7 @@ class Tiles(NamedTuple):
     @property
     def read(self) -> int:
         """Tiles of samples that are transformed: a later piece reads later ones."""
-        return self.count + self.pieces - 1
+        return self.number + self.pieces - 1
 
 
 def tiles(g: Geometry) -> Tiles:
@@ -152,8 +152,8 @@ def _points_of_samples(x: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
         tile, sample = divmod(i, t.outputs)
         terms.append(_column(samples, i, 5) * x[None, :, tile : tile + t.read, sample])
     read = total(terms)
-    pieces = [read[:, :, piece : piece + t.count] for piece in range(t.pieces)]
-    return jnp.concatenate(pieces, axis=4).reshape(t.points, batch * t.count * g.dilation, t.pieces * channels)
+    pieces = [read[:, :, piece : piece + t.number] for piece in range(t.pieces)]
+    return jnp.concatenate(pieces, axis=4).reshape(t.points, batch * t.number * g.dilation, t.pieces * channels)
 
 
 def _points_of_kernel(kernel: jax.Array, t: Tiles) -> jax.Array:
@@ -170,10 +170,10 @@ def _points_of_cotangents(y_bar: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
     """(points, rows, out channels)."""
     _, _, result = matrices(t.outputs, t.taps)
     batch, channels = y_bar.shape[0], y_bar.shape[2]
-    y_bar = wide(pad(y_bar, 0, t.count * t.outputs * g.dilation - g.out_length))
-    y_bar = y_bar.reshape(1, batch, t.count, t.outputs, g.dilation, channels)
+    y_bar = wide(pad(y_bar, 0, t.number * t.outputs * g.dilation - g.out_length))
+    y_bar = y_bar.reshape(1, batch, t.number, t.outputs, g.dilation, channels)
     points = total([_column(result, j, 5) * y_bar[:, :, :, j] for j in range(t.outputs)])
-    return points.reshape(t.points, batch * t.count * g.dilation, channels)
+    return points.reshape(t.points, batch * t.number * g.dilation, channels)
 
 
 def _result(products: jax.Array, x: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
@@ -181,9 +181,9 @@ def _result(products: jax.Array, x: jax.Array, g: Geometry, t: Tiles) -> jax.Arr
     _, _, result = matrices(t.outputs, t.taps)
     batch = x.shape[0]
     channels = math.prod(products.shape[2:])
-    products = products.reshape(t.points, batch, t.count, 1, g.dilation, channels)
+    products = products.reshape(t.points, batch, t.number, 1, g.dilation, channels)
     y = total([_row(result[p])[:, None, None] * products[p] for p in range(t.points)])
-    y = y.reshape(batch, t.count * t.outputs * g.dilation, channels)
+    y = y.reshape(batch, t.number * t.outputs * g.dilation, channels)
     return y[:, : g.out_length].astype(x.dtype)
 
 
