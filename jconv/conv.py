@@ -58,7 +58,7 @@ def conv1d(
       activation: `None`, one of Keras's names, or a function.
       algorithm: `"auto"`, or the name of one of `jconv.algorithms.ALGORITHMS` for all three faces.
       precision: as in `jax.lax.conv_general_dilated`; `"highest"`, here or by `jax.default_matmul_precision`, also
-        keeps `"auto"` from what is faster and less exact than a plain sum (`algorithms/winograd.py`).
+        keeps `"auto"` from what is faster and rounds more than a plain sum (`algorithms/winograd.py`).
       lengths: integers of the leading axes of `x`: the samples of each row, behind which is padding of any values.
         Each row is convolved as if it were alone, its padding being that of its own length.
       segment_ids: integers (..., length): a run of one id is a sequence by itself, a negative id is padding. The

@@ -255,7 +255,7 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     t = winograd.tiles(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation))
     rows, read = s.batch * t.number * g.dilation, s.batch * t.read * g.dilation
     tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
-    ends = t.points * read * (x + m.narrow) * t.points + rows * (y + m.narrow) * t.points * t.outputs
+    ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs
     kernel = t.points * t.pieces * x * y * (t.taps * tiled + m.kernel_point)
     products = t.points * t.pieces * _gemm(rows, x, y, m)
     if face == KERNEL_GRADIENT:

@@ -20,8 +20,8 @@ AUTO = "auto"
 OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
-# Those that lose digits to cancelling sums: not for a caller who asks for the highest precision.
-OF_FEWER_DIGITS = frozenset({"winograd"})
+# Those whose sums cancel and mix the samples of a tile: not for a caller who asks for the highest precision.
+OF_TILES = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
 MOST_GROUPS = 32
@@ -85,7 +85,7 @@ def choose(
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
-    if highest and measured in OF_FEWER_DIGITS:
+    if highest and measured in OF_TILES:
         measured = None
     if algorithm == AUTO and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
@@ -138,7 +138,7 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
         names += ["matmul"] if members == 1 or face != "kernel_gradient" else []
         names += ["einsum"] if face == "kernel_gradient" else []
-    return [name for name in names if not (highest and name in OF_FEWER_DIGITS)]
+    return [name for name in names if not (highest and name in OF_TILES)]
 
 
 def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False) -> dict[str, float]:

@@ -7,7 +7,7 @@ import pytest
 from settings import BOUNDS, deviation, quick_jit
 
 from jconv import reference
-from jconv.algorithms import FACES, toom_cook, winograd
+from jconv.algorithms import FACES, short_correlation, winograd
 from jconv.algorithms import lax as plain
 from jconv.geometry import make_geometry
 
@@ -31,14 +31,15 @@ def by_the_reference(face, a, b, in_channels, kernel_size, length, **options):
     return x_bar if face == "input_gradient" else params_bar["kernel"]
 
 
-TILES = [(m, k) for m in range(1, 8) for k in range(1, 8) if m + k - 1 <= toom_cook.MOST_POINTS]
+TILES = [(m, k) for m in range(1, 9) for k in range(1, 9) if m + k <= 11]
 
 
 @pytest.mark.parametrize(("outputs", "taps"), TILES)
 def test_the_matrices_are_a_correlation(outputs, taps):
-    samples, kernel, result = (np.array(matrix) for matrix in toom_cook.matrices(outputs, taps))
+    samples, kernel, result = (np.array(matrix) for matrix in short_correlation.matrices(outputs, taps))
     count = outputs + taps - 1
-    assert samples.shape == (count, count) and kernel.shape == (count, taps) and result.shape == (count, outputs)
+    assert samples.shape[1] == count and kernel.shape[1] == taps and result.shape[1] == outputs
+    assert len(samples) == len(kernel) == len(result) < 1.5 * count
     # Bilinear, so equal for each pair of unit vectors is equal for all.
     for i in range(count):
         for k in range(taps):
@@ -76,8 +77,8 @@ def test_every_kind_of_geometry(face, length, kernel_size, options):
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 12])
-def test_rounding_is_at_most_five_times_that_of_a_plain_sum(face, kernel_size):
+@pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 6, 12])
+def test_rounding_is_at_most_twice_that_of_a_plain_sum(face, kernel_size):
     geometry = make_geometry(120, kernel_size, padding="same")
     a, b = operands(face, 4, 120, 128, 64, kernel_size, geometry)
     expected = by_the_reference(face, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
@@ -85,8 +86,8 @@ def test_rounding_is_at_most_five_times_that_of_a_plain_sum(face, kernel_size):
         np.sqrt(np.mean((np.asarray(quick_jit(lambda a, b: run(a, b, geometry))(a, b)) - expected) ** 2))  # noqa: B023
         for run in (getattr(winograd, face), getattr(plain, face))
     ]
-    assert errors[0] <= 5 * errors[1]
-    assert errors[0] <= 2e-6 * np.sqrt(np.mean(expected**2))
+    assert errors[0] <= 2 * errors[1]
+    assert errors[0] <= 6e-7 * np.sqrt(np.mean(expected**2))
 
 
 @pytest.mark.parametrize("dilation", [1, 3])
