@@ -97,8 +97,12 @@ class Machine(NamedTuple):
     tiled: float = 0.03  # a term of a number that is read from or written to the points of tiles
     tiled_far: float = 0.06  # the same where there are more of them than `near`, out of the cache
     near: int = 1 << 20
-    kernel_point: float = 0.25  # a number of the kernel's points, written and read
-    turned_points: float = 1.3  # the products of a kernel gradient, for those of the forward pass
+    kernel_point: float = 0.12  # a number of the kernel's points, written and read
+    points_product: float = 1.2  # the products of all points, for one as large
+    one_core: float = 16e6  # with fewer multiplications a product of a batch is one core's, and takes so much longer:
+    alone: float = 2.0
+    alone_turned: float = 1.3  # the same in a kernel gradient
+    turned_points: float = 1.15  # the products of a kernel gradient, for those of the forward pass
     few_points: float = 4096.0  # a kernel tap of this many numbers or fewer: about as long again
     pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
     transform: float = 0.39  # a number of a real transform, for each doubling of its length
@@ -257,9 +261,12 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
     ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs
     kernel = t.points * t.pieces * x * y * (t.taps * tiled + m.kernel_point)
-    products = t.points * t.pieces * _gemm(rows, x, y, m)
+    # XLA computes them one after the other, and a small one on one core.
+    products = t.points * t.pieces * _gemm(rows, x, y, m) * m.points_product
     if face == KERNEL_GRADIENT:
         products *= m.turned_points + min(1, m.few_points / (x * y))
+    if rows * x * y < m.one_core:
+        products *= m.alone_turned if face == KERNEL_GRADIENT else m.alone
     copied = t.points * t.pieces * rows * x if t.pieces > 1 else 0
     return 4 * m.call + products + ends * tiled + kernel + copied * m.pieces + moved
 

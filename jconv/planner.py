@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import CPU, Sizes, milliseconds
+from .costs import Sizes, milliseconds
 from .geometry import is_symbolic
 
 AUTO = "auto"
@@ -112,8 +112,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
     foreseen = foresee(face, sizes, members, highest)
     best = min(foreseen, key=lambda name: foreseen[name])
-    # The members of `winograd` are one product a point, in which they gain what one of them does.
-    margin = MARGIN if members == 1 or best == "winograd" else MARGIN_OF_MEMBERS
+    margin = MARGIN if members == 1 else MARGIN_OF_MEMBERS
     if foreseen[best] > margin * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
@@ -130,9 +129,11 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
     more_columns = g.stride == 1 and face != "kernel_gradient"
     names += ["grouped"] if few_groups and (more_columns or g.groups > 1) else []
     names += ["polyphase"] if g.stride > 1 and (few_groups or sizes.in_per_group <= polyphase.NARROW) else []
-    # A single tap is a plain product; groups and a stride with dilation are not tiles of one kind.
+    # A single tap is a plain product; groups and a stride with dilation are not tiles of one kind. Of several members
+    # the points are too many for the cache: 16 of (8, 128, 32, 32, 5) take 2.4 ms forward and by lax 2.1, 64 of
+    # (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
     tiled = g.groups == 1 and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
-    names += ["winograd"] if tiled else []
+    names += ["winograd"] if tiled and members == 1 else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
@@ -149,12 +150,7 @@ def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False) ->
     >>> min(times, key=times.get)
     'shifts'
     """
-    times = {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members, highest)}
-    if "winograd" in times and not is_symbolic(members):
-        # It has one product of all members for each point: forward, 16 of (8, 128, 32, 32, 5) take 2.0 ms and by lax
-        # 2.7, 64 of (1, 150, 64, 128, 5) 12.0 and 14.0 (two busy cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-        times["winograd"] = milliseconds("winograd", face, sizes, CPU._replace(call=CPU.call / members))
-    return times
+    return {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members, highest)}
 
 
 def _has_symbols(sizes: Sizes) -> bool:

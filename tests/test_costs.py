@@ -4,8 +4,8 @@
 float32, 2026-11-24, on two machines, each two cores of an AMD EPYC. The second multiplies half as fast again as the
 first and moves memory alike, and there each face was a computation of its own, as conv1d has it. Of the first
 machine it is every second row of what was measured, and each row that the model is worst at; of the second all rows
-of the benchmark. A third machine, two cores of an AMD EPYC that others shared (2026-11-29, half as fast as the first),
-has the rows where `winograd` is chosen or nearly so, and the first two have none where it is chosen.
+of the benchmark. A third machine like the first
+(2026-11-29) has the rows where `winograd` is chosen or nearly so, and the first two have none where it is chosen.
 """
 
 import csv
@@ -22,7 +22,6 @@ from jconv.geometry import Geometry, make_geometry
 # Where the model is wrong about lax by more than a tenth and 0.1 ms: chosen, and its time for that of lax.
 SLOWER_THAN_LAX = {
     ((1, 16, 512, 64, 1, 8, 1, 1, 1, 7, 0), "forward"): ("grouped", 1.15),
-    ((3, 5, 150, 256, 128, 3, 1, 1, 1, 2, 0), "kernel_gradient"): ("winograd", 1.35),
 }
 # Geometric mean and largest of the time of what is chosen for that of the fastest; 1.028 and 1.76 when written.
 MEAN, WORST = 1.05, 1.8

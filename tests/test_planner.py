@@ -118,9 +118,9 @@ def test_only_convolutions_go_one_by_one(algorithm):
     ("args", "options", "expected"),
     [
         pytest.param((16, 512, 128, 256, 5), {}, ["winograd"] * 3, id="dense"),
-        pytest.param((16, 512, 256, 128, 3), {}, ["winograd"] * 3, id="dense, fewer out"),
+        pytest.param((16, 512, 256, 128, 3), {}, ["lax"] * 3, id="dense, three taps"),
         pytest.param((2, 4096, 64, 128, 2), {}, ["lax"] * 3, id="dense of two taps"),
-        pytest.param((32, 250, 128, 196, 17), {"stride": 4}, ["winograd"] * 3, id="dense, strided"),
+        pytest.param((32, 250, 128, 196, 17), {"stride": 4}, ["lax", "winograd", "winograd"], id="dense, strided"),
         pytest.param((64, 152, 32, 32, 10), {}, ["lax"] * 3, id="dense of ten taps"),
         pytest.param((4, 2048, 256, 256, 4), {"groups": 256}, ["shifts"] * 3, id="depthwise"),
         pytest.param((4, 2048, 256, 256, 31), {"groups": 256}, ["shifts"] * 3, id="depthwise, 31 taps"),
@@ -132,7 +132,7 @@ def test_only_convolutions_go_one_by_one(algorithm):
         pytest.param((8, 1024, 128, 128, 9), {"groups": 8}, ["grouped"] * 3, id="grouped"),
         pytest.param((8, 1024, 256, 256, 3), {"groups": 32}, ["shifts"] * 3, id="many groups"),
         pytest.param((1, 3199, 512, 512, 2), {"stride": 2}, ["lax", "matmul", "matmul"], id="side by side"),
-        pytest.param((4, 2000, 128, 256, 16), {"stride": 8}, ["winograd"] * 3, id="strided"),
+        pytest.param((4, 2000, 128, 256, 16), {"stride": 8}, ["lax", "winograd", "winograd"], id="strided"),
         pytest.param((16, 512, 128, 256, 1), {}, ["lax", "lax", "matmul"], id="pointwise"),
     ],
 )
@@ -193,8 +193,6 @@ def test_members_want_a_wider_margin(monkeypatch):
     monkeypatch.setattr(planner, "milliseconds", lambda name, *_: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
-    times["winograd"] = times.pop("shifts")
-    assert choose("auto", "forward", DENSE, members=8).algorithm == "winograd"
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -219,14 +217,6 @@ def test_who_asks_for_the_highest_precision_gets_no_tiles():
     with jax.default_matmul_precision("highest"):
         assert "winograd" not in algorithms()
         assert algorithms(precision="default") == {"winograd"}
-
-
-def test_members_of_winograd_share_its_calls():
-    of = sizes(8, 128, 32, 32, 5)
-    alone, together = (planner.foresee("forward", of, members)["winograd"] for members in (1, 16))
-    assert 0 < together < 0.7 * alone
-    (members,) = jax.export.symbolic_shape("m")
-    assert planner.foresee("forward", of, members)["winograd"] == alone
 
 
 @st.composite
