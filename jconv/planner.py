@@ -75,6 +75,8 @@ def choose(
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
     >>> choose("auto", "forward", dense).algorithm
+    'winograd'
+    >>> choose("auto", "forward", dense, highest=True).algorithm
     'lax'
     >>> depthwise = Sizes(Geometry(length=512, kernel_size=5, groups=256), 16, in_channels=256, out_channels=256)
     >>> choose("auto", "forward", depthwise).algorithm
