@@ -239,6 +239,9 @@ def planned(
     )
 
 
+HIGHEST = (jax.lax.Precision.HIGHEST, "highest", "float32")
+
+
 def wants_highest(precision: Any) -> bool:
     """Whether the caller, or `jax.default_matmul_precision` where the caller is silent, asks for the highest precision.
 
@@ -249,9 +252,6 @@ def wants_highest(precision: Any) -> bool:
         precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     both = precision if isinstance(precision, tuple) else (precision,)
     return any(one in HIGHEST for one in both)
-
-
-HIGHEST = (jax.lax.Precision.HIGHEST, "highest", "float32")
 
 
 def _compute(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, winograd
 from .algorithms.fft import block_sizes
+from .algorithms.operands import folded
 from .geometry import Geometry
 
 FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
@@ -251,8 +252,8 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
         return _einsum(face, s, m)
     moved = s.elements * m.number
     if g.stride > 1:
-        folded = s._replace(geometry=winograd.folded(g), in_channels=s.in_channels * g.stride)
-        return _winograd(face, folded, m) + 2 * m.call + 2 * moved
+        side_by_side = s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride)
+        return _winograd(face, side_by_side, m) + 2 * m.call + 2 * moved
     x, y, outputs = s.in_channels, s.out_channels, g.out_length
     if face == INPUT_GRADIENT:
         x, y, outputs = y, x, g.length

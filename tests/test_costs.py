@@ -4,8 +4,8 @@
 float32, 2026-11-24, on two machines, each two cores of an AMD EPYC. The second multiplies half as fast again as the
 first and moves memory alike, and there each face was a computation of its own, as conv1d has it. Of the first
 machine it is every second row of what was measured, and each row that the model is worst at; of the second all rows
-of the benchmark. A third machine like the first
-(2026-11-29) has the rows where `winograd` is chosen or nearly so, and the first two have none where it is chosen.
+of the benchmark. A third machine like the first (2026-11-29) has the rows where `winograd` is chosen or nearly so, and
+the first two have none where it is chosen.
 """
 
 import csv

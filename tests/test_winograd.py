@@ -9,6 +9,7 @@ from settings import BOUNDS, deviation, quick_jit
 from jconv import reference
 from jconv.algorithms import FACES, short_correlation, winograd
 from jconv.algorithms import lax as plain
+from jconv.algorithms.operands import folded
 from jconv.geometry import make_geometry
 
 
@@ -115,4 +116,4 @@ def test_tiles_are_counted():
     assert winograd.tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
     assert winograd.tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
     assert winograd.tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
-    assert winograd.folded(make_geometry(100, 5, stride=2)).kernel_size == 3
+    assert folded(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side

@@ -68,6 +68,40 @@ def swap_channels(kernel: jax.Array, geometry: Geometry) -> jax.Array:
     return grouped.transpose(0, 3, 2, 1).reshape(kernel_size, out_channels // groups, groups * in_per_group)
 
 
+def folded(geometry: Geometry) -> Geometry:
+    """The geometry of stride 1 where `stride` samples lie side by side as channels, and as many taps do."""
+    g = geometry
+    taps = -(-g.kernel_size // g.stride)
+    return Geometry(folded_length(g), taps, groups=g.groups)
+
+
+def folded_length(geometry: Geometry) -> int:
+    """How many times `stride` samples any window meets."""
+    return geometry.out_length + (geometry.reach - 1) // geometry.stride
+
+
+def fold(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """The padded samples that any window meets: (batch, folded length, stride * in_channels)."""
+    g = geometry
+    length = folded_length(g)
+    return pad(x, g.low, length * g.stride - g.low - g.length).reshape(x.shape[0], length, g.stride * x.shape[2])
+
+
+def unfold(x: jax.Array, geometry: Geometry) -> jax.Array:
+    """The adjoint of `fold`: (batch, length, in_channels)."""
+    g = geometry
+    samples = x.shape[1] * g.stride
+    return pad(x.reshape(x.shape[0], samples, x.shape[2] // g.stride), -g.low, g.length + g.low - samples)
+
+
+def fold_kernel(kernel: jax.Array, geometry: Geometry) -> jax.Array:
+    """(folded taps, stride * in_channels, out_channels), zeros in place of the taps that are missing."""
+    g = geometry
+    taps = folded(g).kernel_size
+    kernel = jnp.pad(kernel, [(0, taps * g.stride - g.kernel_size), (0, 0), (0, 0)])
+    return kernel.reshape(taps, g.stride * kernel.shape[1], kernel.shape[2])
+
+
 def by_group(x: jax.Array, groups: int) -> jax.Array:
     """(..., channels) to (..., groups, channels // groups)."""
     # Not -1 for the last size, which an empty batch leaves open.

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import grouped, lax, shifts
-from .operands import pad, total, wide
+from .operands import fold, fold_kernel, folded, folded_length, total, unfold, wide
 
 # In channels a group up to which a sum of shifts is the better convolution of stride 1.
 NARROW = 2
@@ -50,8 +50,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     g = geometry
     phases = _all_phases if at_once(g, kernel.shape[1]) else _phase_by_phase
     joined = phases(y_bar, kernel, g, precision)
-    joined = joined.reshape(y_bar.shape[0], _phase_length(g) * g.stride, kernel.shape[1] * g.groups)
-    return pad(joined, -g.low, g.length + g.low - joined.shape[1])
+    return unfold(joined.reshape(y_bar.shape[0], folded_length(g), g.stride * kernel.shape[1] * g.groups), g)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -92,27 +91,18 @@ def _phase_by_phase(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision:
         p.number: inner.input_gradient(y_bar, kernel[p.first_tap :: p.tap_step], p.geometry, precision)
         for p in _each(g)
     }
-    none = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], _phase_length(g), kernel.shape[1] * g.groups))
+    none = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], folded_length(g), kernel.shape[1] * g.groups))
     return jnp.stack([parts.get(phase, none) for phase in range(g.stride)], axis=2)
 
 
 def _all_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
     """(batch, phase length, stride * in channels): the same from one convolution."""
-    taps = g.kernel_size // g.stride
-    deep = kernel.reshape(taps, g.stride * kernel.shape[1], kernel.shape[2])
-    return lax.input_gradient(y_bar, deep, Geometry(_phase_length(g), taps, 1, 0, 0, 1, 1), precision)
-
-
-def _phase_length(g: Geometry) -> int:
-    """Samples of a phase that any window meets."""
-    return g.out_length + (g.reach - 1) // g.stride
+    return lax.input_gradient(y_bar, fold_kernel(kernel, g), folded(g), precision)
 
 
 def _phases(x: jax.Array, g: Geometry) -> list[jax.Array]:
     """`stride` arrays (batch, phase length, channels): the padded samples of each phase."""
-    samples = _phase_length(g) * g.stride
-    cut = pad(x, g.low, samples - g.low - g.length)
-    apart = cut.reshape(x.shape[0], _phase_length(g), g.stride, x.shape[-1])
+    apart = fold(x, g).reshape(x.shape[0], folded_length(g), g.stride, x.shape[-1])
     return [apart[:, :, phase] for phase in range(g.stride)]
 
 
@@ -123,7 +113,7 @@ def _each(g: Geometry) -> Iterator[Phase]:
     for first_tap in range(min(tap_step, g.kernel_size)):
         samples_late, number = divmod(first_tap * g.dilation, g.stride)
         taps = -(-(g.kernel_size - first_tap) // tap_step)
-        length = _phase_length(g)
+        length = folded_length(g)
         # Windows start `samples_late` samples in: a crop in front, which is what a negative padding is.
         high = g.out_length + (taps - 1) * dilation + samples_late - length
         yield Phase(number, first_tap, tap_step, Geometry(length, taps, 1, -samples_late, high, dilation, g.groups))

@@ -25,9 +25,9 @@ Row = np.ndarray[Any, Any]
 
 
 class Matrices(NamedTuple):
-    """Each a row a product: with them, for `j < outputs`,
+    """Each has a row a product.
 
-    `sum_k x[j + k] * w[k] = sum_p result[p][j] * (sum_i samples[p][i] * x[i]) * (sum_k kernel[p][k] * w[k])`.
+    `sum_p result[p][j] * (sum_i samples[p][i] * x[i]) * (sum_k kernel[p][k] * w[k])` is `sum_k x[j + k] * w[k]`.
     """
 
     samples: Matrix

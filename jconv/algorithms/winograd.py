@@ -21,7 +21,19 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import polyphase
-from .operands import as_forward, by_group, pad, swap_channels, total, wide, wide_einsum
+from .operands import (
+    as_forward,
+    by_group,
+    fold,
+    fold_kernel,
+    folded,
+    pad,
+    swap_channels,
+    total,
+    unfold,
+    wide,
+    wide_einsum,
+)
 from .short_correlation import Matrix, matrices
 
 # Outputs of a tile, by the taps.
@@ -61,19 +73,13 @@ def tiles(g: Geometry) -> Tiles:
     return Tiles(outputs, taps, -(-g.kernel_size // taps), -(-g.out_length // (outputs * g.dilation)))
 
 
-def folded(g: Geometry) -> Geometry:
-    """The geometry of stride 1 where `stride` samples lie side by side as channels, and as many taps do."""
-    taps = -(-g.kernel_size // g.stride)
-    return Geometry(g.out_length + taps - 1, taps, groups=g.groups)
-
-
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Transform samples and kernel, multiply, transform back."""
     g = geometry
     if g.stride > 1:
         if not _folds(g):
             return polyphase.forward(x, kernel, g, precision)
-        return forward(_fold(x, g), _fold_kernel(kernel, g), folded(g), precision)
+        return forward(fold(x, g), fold_kernel(kernel, g), folded(g), precision)
     t = tiles(g)
     points, taps = _points_of_samples(x, g, t), _points_of_kernel(kernel, t)
     if g.groups == 1:
@@ -88,7 +94,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     if g.stride > 1:
         if not _folds(g):
             return polyphase.input_gradient(y_bar, kernel, g, precision)
-        return _unfold(input_gradient(y_bar, _fold_kernel(kernel, g), folded(g), precision), g)
+        return unfold(input_gradient(y_bar, fold_kernel(kernel, g), folded(g), precision), g)
     operand, g = as_forward(y_bar, g)
     t = tiles(g)
     if g.groups > 1 or t.pieces > 1:
@@ -104,7 +110,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     if g.stride > 1:
         if not _folds(g):
             return polyphase.kernel_gradient(x, y_bar, g, precision)
-        rows = kernel_gradient(_fold(x, g), y_bar, folded(g), precision)
+        rows = kernel_gradient(fold(x, g), y_bar, folded(g), precision)
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     t = tiles(g)
     points, cotangents = _points_of_samples(x, g, t), _points_of_cotangents(y_bar, g, t)
@@ -122,25 +128,6 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 def _folds(g: Geometry) -> bool:
     """Whether a stride can be folded into the channels: with dilation or groups the phases are computed apart."""
     return g.dilation == g.groups == 1
-
-
-def _fold(x: jax.Array, g: Geometry) -> jax.Array:
-    """(batch, folded length, stride * in channels)."""
-    length = folded(g).length
-    return pad(x, g.low, length * g.stride - g.low - g.length).reshape(x.shape[0], length, g.stride * x.shape[2])
-
-
-def _unfold(x: jax.Array, g: Geometry) -> jax.Array:
-    """The adjoint of `_fold`: (batch, length, in channels)."""
-    samples = x.shape[1] * g.stride
-    return pad(x.reshape(x.shape[0], samples, x.shape[2] // g.stride), -g.low, g.length + g.low - samples)
-
-
-def _fold_kernel(kernel: jax.Array, g: Geometry) -> jax.Array:
-    """(folded taps, stride * in channels, out channels)."""
-    taps = folded(g).kernel_size
-    kernel = jnp.pad(kernel, [(0, taps * g.stride - g.kernel_size), (0, 0), (0, 0)])
-    return kernel.reshape(taps, g.stride * kernel.shape[1], kernel.shape[2])
 
 
 def _points_of_samples(x: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
