@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv import tuned
-from training.run.cores import cores
+from jconv.cores import cores
 
 from .errors import UserError
 from .rows import Row

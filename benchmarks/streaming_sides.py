@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from training.run.cores import cores
+from jconv.cores import cores
 
 from .streaming_networks import Array, Conv, Network
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.run.cores import cores
+from jconv.cores import cores
 
 from . import fcn
 from .workers import Side, Worker, WorkerError

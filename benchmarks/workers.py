@@ -23,7 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training.run.cores import cores, held_to, shares
+from jconv.cores import cores
+from training.run.cores import held_to, shares
 
 from . import fcn
 

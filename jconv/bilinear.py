@@ -32,6 +32,7 @@ from jax.interpreters import ad, batching, mlir
 from . import planner, tuned
 from .algorithms import ALGORITHMS
 from .apart import apart
+from .cores import cores
 from .costs import Sizes
 from .geometry import Geometry
 from .partitioned import split_over_devices
@@ -236,6 +237,7 @@ def planned(
         platform=platform or "several platforms",
         partitioned=partitioned,
         highest=wants_highest(precision),
+        cores=cores(),
     )
 
 

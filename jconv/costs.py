@@ -60,6 +60,7 @@ class Machine(NamedTuple):
     faster machine too.
     """
 
+    slower: float = 1.0  # all of it takes so many times as long
     call: float = 10_000.0  # a fused loop or a matrix product, beyond its arithmetic
     convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
     product: float = 0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
@@ -111,6 +112,25 @@ class Machine(NamedTuple):
 
 
 CPU = Machine()
+# One of these cores (2026-11-29): products take twice as long, a call half of its start, most loops over memory and
+# all transforms what they take with two; and the small products of a batch leave no other core idle.
+ONE_CORE = CPU._replace(
+    slower=2.0,
+    call=5_000.0,
+    convolution=12_500.0,
+    share=0.75,
+    between=1.5,
+    fused=0.015,
+    few=0.008,
+    tiled=0.015,
+    tiled_far=0.025,
+    points_product=1.0,
+    alone=1.0,
+    alone_turned=1.0,
+    few_points=1024.0,
+    transform=0.195,
+    spectrum=0.0675,
+)
 
 
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
@@ -120,7 +140,7 @@ def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU
     >>> milliseconds("shifts", "forward", depthwise) < milliseconds("lax", "forward", depthwise)
     True
     """
-    return 1e-6 * _MODELS[algorithm](face, sizes, machine)
+    return 1e-6 * machine.slower * _MODELS[algorithm](face, sizes, machine)
 
 
 def _gemm(rows: float, contraction: float, columns: float, m: Machine) -> float:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from . import bilinear, planner, tuned
 from .algorithms import FACES
 from .conv import Problem, problem
+from .cores import cores
 from .costs import Sizes
 
 
@@ -64,7 +65,9 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     for face in FACES:
         measured = tuned.lookup(face, sizes, dtype, p.precision, platform)
         highest = bilinear.wants_highest(p.precision)
-        choice = planner.choose(p.algorithm, face, sizes, measured=measured, platform=platform, highest=highest)
+        choice = planner.choose(
+            p.algorithm, face, sizes, measured=measured, platform=platform, highest=highest, cores=cores()
+        )
         run = partial(getattr(bilinear, face), geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
         compiled = jax.jit(run).lower(*shapes[face]).compile()
         operands = [*shapes[face], jax.eval_shape(run, *shapes[face])]

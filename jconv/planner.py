@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import Sizes, milliseconds
+from .costs import CPU, ONE_CORE, Sizes, milliseconds
 from .geometry import is_symbolic
 
 AUTO = "auto"
@@ -63,6 +63,7 @@ def choose(
     platform: str = "cpu",
     partitioned: bool = False,
     highest: bool = False,
+    cores: int = 2,
 ) -> Choice:
     """The algorithm for one face.
 
@@ -91,12 +92,12 @@ def choose(
         measured = None
     if algorithm == AUTO and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
-    choice = _of_one(algorithm, face, sizes, members, platform, highest)
+    choice = _of_one(algorithm, face, sizes, members, platform, highest, cores)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
     return choice._replace(one_by_one=one_by_one)
 
 
-def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, highest: bool) -> Choice:
+def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, highest: bool, cores: int) -> Choice:
     if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
         return Choice("lax", f"{algorithm} needs sizes that are numbers")
     if algorithm != AUTO:
@@ -112,7 +113,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
-    foreseen = foresee(face, sizes, members, highest)
+    foreseen = foresee(face, sizes, members, highest, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
     margin = MARGIN if members == 1 else MARGIN_OF_MEMBERS
     if foreseen[best] > margin * foreseen["lax"]:
@@ -144,15 +145,16 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
     return [name for name in names if not (highest and name in OF_TILES)]
 
 
-def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False) -> dict[str, float]:
-    """Milliseconds of one face by each candidate, as the model has them for a CPU.
+def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False, cores: int = 2) -> dict[str, float]:
+    """Milliseconds of one face by each candidate, as the model has them for a CPU of so many cores.
 
     >>> from jconv.geometry import Geometry
     >>> times = foresee("forward", Sizes(Geometry(512, 4, low=3, groups=64), 4, in_channels=64, out_channels=64))
     >>> min(times, key=times.get)
     'shifts'
     """
-    return {name: milliseconds(name, face, sizes) for name in candidates(face, sizes, members, highest)}
+    machine = ONE_CORE if cores == 1 else CPU
+    return {name: milliseconds(name, face, sizes, machine) for name in candidates(face, sizes, members, highest)}
 
 
 def _has_symbols(sizes: Sizes) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from . import bilinear, planner, tuned
 from .algorithms import FACES
 from .conv import problem
+from .cores import cores
 from .explain import face_shapes, problem_sizes
 from .geometry import check_positive
 
@@ -62,8 +63,8 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     measured, fastest = {}, {}
     for face, shapes in face_shapes(p).items():
         highest = bilinear.wants_highest(p.precision)
-        own = planner.choose(planner.AUTO, face, sizes, platform=platform, highest=highest).algorithm
-        foreseen = planner.foresee(face, sizes, highest=highest)
+        own = planner.choose(planner.AUTO, face, sizes, platform=platform, highest=highest, cores=cores()).algorithm
+        foreseen = planner.foresee(face, sizes, highest=highest, cores=cores())
         worth = [name for name, ms in foreseen.items() if ms <= ABSURD * min(foreseen.values())]
         names = dict.fromkeys([own, *(worth if platform == "cpu" else foreseen)])
         run = partial(getattr(bilinear, face), geometry=p.geometry, precision=p.precision)

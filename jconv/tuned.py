@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from .algorithms import ALGORITHMS
+from .cores import cores
 from .costs import Sizes
 from .version import __version__
 
@@ -34,7 +35,7 @@ def cache_file() -> Path:
 
 def key(face: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str:
     """One line that says what was measured and where."""
-    machine = f"{processor()} x{os.cpu_count()}" if platform == "cpu" else jax.devices(platform)[0].device_kind
+    machine = f"{processor()} x{cores()}" if platform == "cpu" else jax.devices(platform)[0].device_kind
     shape = f"batch={sizes.batch} in={sizes.in_channels} out={sizes.out_channels}"
     versions = f"jax {jax.__version__} | jconv {__version__}"
     return f"{machine} | {versions} | {face} {dtype} precision={precision} {shape} {sizes.geometry}"

@@ -179,7 +179,7 @@ def test_the_reason_says_what_was_foreseen():
 
 def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
     times = {"lax": 1.0, "shifts": planner.MARGIN + 0.01}
-    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes: times.get(name, 2.0))
+    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes, machine: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "lax"
     times["shifts"] = planner.MARGIN - 0.01
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
@@ -187,9 +187,19 @@ def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
 
 def test_members_want_a_wider_margin(monkeypatch):
     times = {"lax": 1.0, "shifts": (planner.MARGIN + planner.MARGIN_OF_MEMBERS) / 2}
-    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes: times.get(name, 2.0))
+    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes, machine: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_one_core_multiplies_less_where_two_do_not(face):
+    # A product of a batch of so few rows leaves the second core idle.
+    small = sizes(16, 96, 64, 64, 5)
+    assert choose("auto", face, small, cores=1).algorithm == "winograd"
+    for many in (2, 16):
+        assert choose("auto", face, small, cores=many) == choose("auto", face, small)
+        assert choose("auto", face, small, cores=many).algorithm == "lax"
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 from settings import BOUNDS, deviation, quick_jit
 
-from jconv import reference
+from jconv import conv1d, reference
 from jconv.algorithms import FACES, short_correlation, winograd
 from jconv.algorithms import lax as plain
 from jconv.algorithms.operands import folded
@@ -75,6 +77,67 @@ def test_every_kind_of_geometry(face, length, kernel_size, options):
     found = quick_jit(lambda a, b: getattr(winograd, face)(a, b, geometry))(a, b)
     assert found.shape == expected.shape and found.dtype == np.float32
     assert deviation(found, expected) <= BOUNDS["float32"]
+
+
+def in_blocks(monkeypatch):
+    """Let each example be a block."""
+    monkeypatch.setattr(winograd, "BLOCK", 1)
+    monkeypatch.setattr(winograd, "AT_ONCE", 1)
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("kernel_size", "options"), [(9, {"dilation": 2}), (5, {"stride": 3}), (4, {"groups": 2})], ids=str
+)
+def test_blocks_of_a_batch(face, kernel_size, options, monkeypatch):
+    geometry = make_geometry(30, kernel_size, **options)
+    a, b = operands(face, 3, 30, 4, 6, kernel_size, geometry)
+    expected = by_the_reference(face, a, b, 4, kernel_size, 30, **options)
+
+    def program():
+        return quick_jit(lambda a, b: getattr(winograd, face)(a, b, geometry)).lower(a, b)
+
+    assert "while" not in program().as_text()
+    in_blocks(monkeypatch)
+    assert "while" in program().as_text()
+    found = program().compile()(a, b)
+    assert found.shape == expected.shape and found.dtype == np.float32
+    assert deviation(found, expected) <= BOUNDS["float32"]
+
+
+def test_blocks_in_every_mode(monkeypatch):
+    # Both gradients: theirs under a vmap, and of the shards of a batch with the checks of shard_map.
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, 4, 12, 3), np.float32), rng.standard_normal((3, 3, 2), np.float32)
+
+    def loss(kernel, x):
+        return jnp.sum(jnp.sin(conv1d({"kernel": kernel}, x, algorithm="winograd")))
+
+    def second(kernel, x):
+        return jnp.sum(jax.grad(loss)(kernel, x) ** 2)
+
+    members = jax.vmap(jax.grad(second, (0, 1)), (None, 0))
+    shard = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
+    specs = (P(), P("batch"))
+    shards = jax.shard_map(jax.grad(loss, (0, 1)), mesh=shard, in_specs=specs, out_specs=specs)
+    expected = [*jax.jit(members)(kernel, x), *jax.jit(jax.grad(loss, (0, 1)))(kernel, x[0])]
+    in_blocks(monkeypatch)
+    traced_anew = jax.jit(lambda kernel, x: members(kernel, x)).lower(kernel, x)
+    assert "while" in traced_anew.as_text()
+    found = [*traced_anew.compile()(kernel, x), *jax.jit(shards)(kernel, x[0])]
+    for one, other in zip(found, expected, strict=True):
+        assert deviation(one, other) <= BOUNDS["float32"]
+
+
+def test_a_batch_is_cut_into_equal_blocks(monkeypatch):
+    g = make_geometry(1460, 5, padding="same")
+    t = winograd.tiles(g)
+    most = 13 * 244 * 384 * 5  # of numbers in the points of five examples
+    monkeypatch.setattr(winograd, "BLOCK", most)
+    assert [winograd.blocks(t, g, batch, 384, most) for batch in (1, 5, 6, 7, 10, 12, 30)] == [1, 1, 2, 7, 2, 3, 6]
+    assert winograd.blocks(t, g, 12, 384, 12 * most // 5) == 1
+    monkeypatch.setattr(winograd, "BLOCK", 1)
+    assert winograd.blocks(t, g, 12, 384, 1) == 12
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -13,12 +13,13 @@ outputs to either side that do not read it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from ..cores import cores
 from ..geometry import Geometry
 from . import polyphase
 from .operands import (
@@ -38,6 +39,14 @@ from .short_correlation import Matrix, matrices
 
 # Outputs of a tile, by the taps.
 OUTPUTS = {1: 1, 2: 3, 3: 4, 4: 5, 5: 6, 6: 5}
+# The most numbers of the points of both operands at once: a batch of more is blocks of examples, which stay in the
+# cache. Forward (10, 1460, 128) to 256 channels with 5 taps, 12 million numbers: by one core 60 ms at once and 37 in 5
+# blocks, by two 28 and 17. The kernel gradient of (20, 427, 128), 7.2 million: by one core 19.4 ms at once and 17.3 in
+# 4 blocks, by two 13.5 and 10.4. (AMD EPYC with 32 MiB of cache, JAX 0.10.2, 2026-11-29)
+BLOCK = 2_500_000
+# The same of samples and result, by several cores: one alone writes a block of the result. Forward the second: by one
+# core 18.3 and 17.4 in 4 blocks, by two 10.5 and 15.2.
+AT_ONCE = 7_500_000
 # Taps of a piece of a longer kernel, and the outputs of its tiles: as many, so that the pieces share the tiles of `x`.
 PIECE = 4
 
@@ -73,6 +82,18 @@ def tiles(g: Geometry) -> Tiles:
     return Tiles(outputs, taps, -(-g.kernel_size // taps), -(-g.out_length // (outputs * g.dilation)))
 
 
+def blocks(t: Tiles, g: Geometry, batch: int, channels: int, most: int) -> int:
+    """How many blocks a batch is cut into: the fewest with at most `BLOCK` numbers, or one example, each.
+
+    `channels` are those of all points, `most` what is left in one block.
+    """
+    numbers = t.points * batch * t.number * g.dilation * channels
+    if numbers <= most:
+        return 1
+    fitting = (count for count in range(1, batch + 1) if batch % count == 0 and numbers <= BLOCK * count)
+    return next(fitting, batch)
+
+
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Transform samples and kernel, multiply, transform back."""
     g = geometry
@@ -81,11 +102,18 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
             return polyphase.forward(x, kernel, g, precision)
         return forward(fold(x, g), fold_kernel(kernel, g), folded(g), precision)
     t = tiles(g)
-    points, taps = _points_of_samples(x, g, t), _points_of_kernel(kernel, t)
-    if g.groups == 1:
-        return _result(wide_einsum("pri,pio->pro", points, taps, precision), x, g, t)
-    points, taps = by_group(_by_piece(points, t), g.groups), by_group(_by_piece(taps, t, 1), g.groups)
-    return _result(wide_einsum("prlgi,pligo->prgo", points, taps, precision), x, g, t)
+    taps = _points_of_kernel(kernel, t)
+    if g.groups > 1:
+        taps = by_group(_by_piece(taps, t, 1), g.groups)
+
+    def block(x: jax.Array) -> jax.Array:
+        points = _points_of_samples(x, g, t)
+        if g.groups == 1:
+            return _result(wide_einsum("pri,pio->pro", points, taps, precision), x, g, t)
+        points = by_group(_by_piece(points, t), g.groups)
+        return _result(wide_einsum("prlgi,pligo->prgo", points, taps, precision), x, g, t)
+
+    return _in_blocks(block, x, g, t, kernel.shape[2])
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -100,8 +128,13 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     if g.groups > 1 or t.pieces > 1:
         return forward(operand, swap_channels(kernel, g), g, precision)
     # The product reads the kernel as it lies: turning it first takes longer than all of its sums.
-    points, taps = _points_of_samples(operand, g, t), _points_of_kernel(jnp.flip(kernel, 0), t)
-    return _result(wide_einsum("pro,pio->pri", points, taps, precision), operand, g, t)
+    taps = _points_of_kernel(jnp.flip(kernel, 0), t)
+
+    def block(y_bar: jax.Array) -> jax.Array:
+        points = _points_of_samples(y_bar, g, t)
+        return _result(wide_einsum("pro,pio->pri", points, taps, precision), y_bar, g, t)
+
+    return _in_blocks(block, operand, g, t, kernel.shape[1])
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -113,16 +146,47 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         rows = kernel_gradient(fold(x, g), y_bar, folded(g), precision)
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     t = tiles(g)
-    points, cotangents = _points_of_samples(x, g, t), _points_of_cotangents(y_bar, g, t)
-    if g.groups == 1:
-        products = wide_einsum("pri,pro->pio", points, cotangents, precision)
-    else:
+
+    def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
+        points, cotangents = _points_of_samples(x, g, t), _points_of_cotangents(y_bar, g, t)
+        if g.groups == 1:
+            return wide_einsum("pri,pro->pio", points, cotangents, precision)
         points, cotangents = by_group(_by_piece(points, t), g.groups), by_group(cotangents, g.groups)
-        products = wide_einsum("prlgi,prgo->pligo", points, cotangents, precision)
+        return wide_einsum("prlgi,prgo->pligo", points, cotangents, precision)
+
+    count = blocks(t, g, x.shape[0], t.pieces * x.shape[2] + y_bar.shape[2], BLOCK)
+    products = _sum_of_blocks(block, x, y_bar, count)
     _, taps, _ = matrices(t.outputs, t.taps)
     products = products.reshape(t.points, t.pieces, 1, x.shape[-1] // g.groups, y_bar.shape[-1])
     kernel_bar = total([_row(taps[p])[:, None, None] * products[p] for p in range(t.points)])
     return kernel_bar.reshape(t.pieces * t.taps, *kernel_bar.shape[2:])[: g.kernel_size].astype(x.dtype)
+
+
+def _in_blocks(
+    block: Callable[[jax.Array], jax.Array], x: jax.Array, g: Geometry, t: Tiles, out_channels: int
+) -> jax.Array:
+    """The result of each block of examples, one block after the other."""
+    count = blocks(t, g, x.shape[0], t.pieces * x.shape[2] + out_channels, BLOCK if cores() == 1 else AT_ONCE)
+    if count == 1:
+        return block(x)
+    y = jax.lax.map(block, _cut(x, count))
+    return y.reshape(x.shape[0], *y.shape[2:])
+
+
+def _sum_of_blocks(
+    block: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, y_bar: jax.Array, count: int
+) -> jax.Array:
+    """The sum of what each block of examples gives."""
+    if count == 1:
+        return block(x, y_bar)
+    parts = _cut(x, count), _cut(y_bar, count)
+    zeros = jnp.zeros_like(block(parts[0][0], parts[1][0]))  # of the same kind inside a shard_map too
+    return jax.lax.scan(lambda sums, operands: (sums + block(*operands), None), zeros, parts)[0]
+
+
+def _cut(x: jax.Array, count: int) -> jax.Array:
+    """The batch as so many blocks."""
+    return x.reshape(count, x.shape[0] // count, *x.shape[1:])
 
 
 def _folds(g: Geometry) -> bool:

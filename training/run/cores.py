@@ -1,4 +1,4 @@
-"""The cores that this process may use, and their shares for processes side by side. It imports nothing of JAX's."""
+"""Shares of the cores that this process may use, for processes side by side."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-
-
-def cores() -> int:
-    """The cores this process may use, which is how many threads JAX has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shares(count: int) -> list[set[int]]:
