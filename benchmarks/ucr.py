@@ -6,14 +6,15 @@
 A cell is a set and a network: several seeds trained by `--protocol dl4tsc` of `training.fit`, the accuracy on the test
 set of the params of the lowest training loss, and its mean beside the published mean of five.
 
-Each core trains a seed, in a process of its own. With --json each run is kept as it ends, and the same command goes on
-where it was cut off.
+Each core trains a seed, in a process of its own. With --json each run is kept as it ends, with checkpoints of those
+that have not ended beside it, and the same command goes on where it was cut off.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -23,13 +24,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jconv.cores import cores
 from training import protocols
 from training.data.archives import EQUAL
 from training.data.datasets import load
 from training.errors import MISTAKE, Parser, UserError
 from training.option_types import whole
 from training.run import run_folder
-from training.run.cores import cores
 
 from .machine import describe
 from .ucr_run import PROTOCOL, SIDE, Run
@@ -119,12 +120,17 @@ def run(options: argparse.Namespace) -> list[Cell]:
     for data in dict.fromkeys(data for data, *_ in missing):
         load(data)
     _write(options.json, machine, runs.values(), cells(runs, wanted))
-    questions = [dict(zip(Run._fields, asked, strict=False)) for asked in missing]
+    questions = [
+        {**dict(zip(Run._fields, asked, strict=False)), "unfinished": _unfinished(options.json, asked)}
+        for asked in missing
+    ]
     with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
         for own in (Run(**answer) for answer in coming):
             runs[own.asked] = own
             print(_line(own), flush=True)
             _write(options.json, machine, runs.values(), cells(runs, wanted))
+            if folder := _unfinished(options.json, own.asked):
+                shutil.rmtree(folder, ignore_errors=True)
     return cells(runs, wanted)
 
 
@@ -155,6 +161,11 @@ def shown(cells: Sequence[Cell]) -> str:
 
 def _line(run: Run) -> str:
     return f"{run.data} {run.network}, seed {run.seed}: {run.accuracy:.1f} ({run.seconds:,.0f} s)"
+
+
+def _unfinished(file: Path | None, asked: Asked) -> str | None:
+    """The folder of a run's checkpoints."""
+    return file and str(file.absolute().with_suffix(".unfinished") / "-".join(map(str, asked)))
 
 
 def _read(file: Path | None) -> list[Run]:

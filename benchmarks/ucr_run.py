@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from jconv.cores import cores
 from training import loop, protocols
 from training.data.datasets import load
-from training.learner import best_or_last, first_learner
+from training.learner import Reached, Row, best_or_last, first_learner
+from training.option_types import Every
 from training.plan import Plan, epoch_key
-from training.run.cores import cores
+from training.run.checkpoints import opened
 from training.tasks import Task, classification
 
 from .allocator import keep_memory
 from .workers import Side
 
 PROTOCOL = "dl4tsc"
+EVERY = Every(seconds=60.0)
 SIDE = Side("a run", "ucr_run", "run")
 
 
@@ -52,21 +57,33 @@ class Trainer:
         return train(**question)._asdict()
 
 
-def train(data: str, network: str, seed: int, epochs: int) -> Run:
-    """Train a network on a set with a seed, by the protocol but for the epochs."""
+def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> Run:
+    """Train a network on a set with a seed, by the protocol but for the epochs.
+
+    `unfinished` is a folder of checkpoints, from which a run that was cut off goes on. The seconds are then those of
+    what is left, for all epochs.
+    """
     began = time.perf_counter()
     task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
     assert task.test is not None
     plan = plan._replace(seed=seed)
-    learner = first_learner(task, plan, jnp.float32)
-    series = loop.on_device(task.train, learner)
-    losses = []
-    for epoch in range(epochs):
-        learner, (loss, _), _ = one_epoch(learner, epoch_key(plan, epoch), series)
-        losses.append(float(loss))
-    best = best_or_last(learner)
+    reached = Reached(first_learner(task, plan, jnp.float32), ())
+    series = loop.on_device(task.train, reached.learner)
+    with opened(Path(unfinished), EVERY) if unfinished else nullcontext() as checkpoints:
+        if checkpoints:
+            reached = checkpoints.restore(reached.learner) or reached
+        first = len(reached.rows)
+        for epoch in range(first, epochs):
+            learner, (loss, score), _ = one_epoch(reached.learner, epoch_key(plan, epoch), series)
+            row = Row(epoch + 1, plan.learning_rate, float(loss), float(score), None, None)
+            reached = Reached(learner, (*reached.rows, row))
+            if checkpoints and epoch + 1 < epochs:
+                checkpoints.offer(reached)
+    best = best_or_last(reached.learner)
     score = evaluate(best.params, best.state, loop.on_device(task.test, best))[2]
-    return Run(data, network, seed, epochs, 100 * float(score), min(losses), time.perf_counter() - began, cores())
+    loss = min(row.train_loss for row in reached.rows)
+    seconds = (time.perf_counter() - began) * epochs / (epochs - first)
+    return Run(data, network, seed, epochs, 100 * float(score), loss, seconds, cores())
 
 
 @lru_cache(1)

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import ucr, workers
+from benchmarks import ucr, ucr_run, workers
 from benchmarks.ucr_run import SIDE, Run
 from benchmarks.workers import Worker, WorkerError
-from training.run.cores import cores
+from jconv.cores import cores
+from training import plan as plan_module
+from training.option_types import Every
 
 ASKED = {"data": "ItalyPowerDemand", "network": "fcn", "epochs": 1}
 COMMAND = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "1"]
@@ -27,6 +29,7 @@ def _faked(monkeypatch, end=None):
     def answers(side, questions, count):
         for question in questions:
             seeds.append(question["seed"])
+            Path(question.pop("unfinished")).mkdir(parents=True, exist_ok=True)
             if end is not None and question["seed"] == 1:
                 raise end
             yield Run(**question, accuracy=96.0 + question["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
@@ -74,6 +77,27 @@ def test_a_run_that_is_cut_off_goes_on(end, code, said, monkeypatch, tmp_path, c
     # Other epochs are other runs, and what the file has stays.
     assert ucr.main([*COMMAND[:4], "--epochs", "2", "--json", str(file)]) == 0 and seeds == [1, 0, 1]
     assert len(json.loads(file.read_text())["runs"]) == 4
+    # The checkpoints of a run go when the file has it.
+    assert not list((tmp_path / "ucr.unfinished").iterdir())
+
+
+def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
+    asked = {**ASKED, "seed": 0, "epochs": 3}
+    whole = ucr_run.train(**asked)
+    monkeypatch.setattr(ucr_run, "EVERY", Every(epochs=1))
+    keys = []
+
+    def epoch_key(plan, epoch):
+        keys.append(epoch)
+        if keys == [0, 1]:
+            raise KeyboardInterrupt
+        return plan_module.epoch_key(plan, epoch)
+
+    monkeypatch.setattr(ucr_run, "epoch_key", epoch_key)
+    with pytest.raises(KeyboardInterrupt):
+        ucr_run.train(**asked, unfinished=str(tmp_path))
+    again = ucr_run.train(**asked, unfinished=str(tmp_path))
+    assert keys == [0, 1, 1, 2] and again == whole._replace(seconds=again.seconds)
 
 
 def test_mistakes_end_with_2(tmp_path, capsys):
