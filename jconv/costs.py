@@ -12,9 +12,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, winograd
+from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, winograd_groups
 from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
+from .algorithms.tiles import tiles
 from .geometry import Geometry
 
 FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
@@ -94,10 +95,14 @@ class Machine(NamedTuple):
     most_fused: int = 64
     spilled: float = 0.05  # the same beyond `most_fused` terms
     scalar: float = 0.25  # the same where too few channels lie side by side
+    first_cache: float = 4096.0  # numbers of a window, with as many weights; of more a product takes longer by as much
     fused_taps: float = 0.023  # a product of the kernel gradient that walks rows
+    many_taps: float = 1.5  # the same of more taps than a loop has terms
+    scanned: float = 1.4  # fused loops that are walked by a scan, for some written out
     step: float = 400.0  # a step of a loop
     tiled: float = 0.03  # a term of a number that is read from or written to the points of tiles
     tiled_far: float = 0.06  # the same where there are more of them than `near`, out of the cache
+    tiled_split: float = 0.05  # the same of groups, whose channels are split first
     near: int = 1 << 20
     kernel_point: float = 0.12  # a number of the kernel's points, written and read
     points_product: float = 1.2  # the products of all points, for one as large
@@ -107,8 +112,8 @@ class Machine(NamedTuple):
     turned_points: float = 1.15  # the products of a kernel gradient, for those of the forward pass
     few_points: float = 4096.0  # a kernel tap of this many numbers or fewer: about as long again
     pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
-    transform: float = 0.39  # a number of a real transform, for each doubling of its length
-    spectrum: float = 0.135  # a product of two numbers of spectra
+    transform: float = 0.5  # a number of a real transform, for each doubling of its length
+    spectrum: float = 0.09  # a product of two numbers of spectra
 
 
 CPU = Machine()
@@ -120,16 +125,18 @@ ONE_CORE = CPU._replace(
     convolution=12_500.0,
     share=0.75,
     between=1.5,
-    fused=0.015,
-    few=0.008,
+    fused=0.018,
+    narrow=4.0,
+    many_taps=1.2,
     tiled=0.015,
     tiled_far=0.025,
+    tiled_split=0.03,
     points_product=1.0,
     alone=1.0,
     alone_turned=1.0,
     few_points=1024.0,
-    transform=0.195,
-    spectrum=0.0675,
+    transform=0.28,
+    spectrum=0.05,
 )
 
 
@@ -251,7 +258,8 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     if face == KERNEL_GRADIENT:
         steps = g.out_length / shifts.ROWS
         copied = 0 if shifts.few_outside(g) else s.batch * g.length * s.in_channels
-        return 2 * m.call + steps * m.step + s.products * m.fused_taps + (s.elements + copied) * m.number
+        price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
+        return 2 * m.call + steps * m.step + s.products * price + (s.elements + copied) * m.number
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     terms = g.kernel_size * summed
     vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)
@@ -259,6 +267,10 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     price = price if vectorized else m.scalar
     price *= 1 if summed == 1 else 1 + m.narrow / kept
     products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
+    if terms > shifts.MOST_LOOPS * shifts.TERMS:
+        price *= m.scanned
+    if summed == 1:  # a window of x and as many weights, which the next row of outputs reads again
+        price *= max(1, min(g.kernel_size, shifts.TERMS) * s.out_channels / m.first_cache)
     loops = max(terms / shifts.TERMS, 1)
     loops += g.stride if face == INPUT_GRADIENT and g.stride > 1 else 0  # a stride spreads y_bar first
     return m.call + products * price + s.elements * loops * m.number
@@ -268,8 +280,6 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     if g.stride > 1 and (g.groups > 1 or g.dilation > 1):
         return _polyphase(face, s, m)
-    if g.groups > 1:
-        return _einsum(face, s, m)
     moved = s.elements * m.number
     if g.stride > 1:
         side_by_side = s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride)
@@ -277,10 +287,15 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     x, y, outputs = s.in_channels, s.out_channels, g.out_length
     if face == INPUT_GRADIENT:
         x, y, outputs = y, x, g.length
-    t = winograd.tiles(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation))
+    t = tiles(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation, groups=g.groups))
     rows, read = s.batch * t.number * g.dilation, s.batch * t.read * g.dilation
     tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
     ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs
+    if g.groups > 1:
+        apart = winograd_groups.parts(g, x, face == KERNEL_GRADIENT)
+        inner = Geometry(t.read * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups // apart)
+        sums = Sizes(inner, t.points * s.batch * apart, s.in_channels // apart, s.out_channels // apart)
+        return 4 * m.call + ends * m.tiled_split + moved + _shifts(face, sums, m)
     kernel = t.points * t.pieces * x * y * (t.taps * tiled + m.kernel_point)
     # XLA computes them one after the other, and a small one on one core.
     products = t.points * t.pieces * _gemm(rows, x, y, m) * m.points_product

@@ -132,10 +132,11 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
     more_columns = g.stride == 1 and face != "kernel_gradient"
     names += ["grouped"] if few_groups and (more_columns or g.groups > 1) else []
     names += ["polyphase"] if g.stride > 1 and (few_groups or sizes.in_per_group <= polyphase.NARROW) else []
-    # A single tap is a plain product; groups and a stride with dilation are not tiles of one kind. Of several members
-    # the points are too many for the cache: 16 of (8, 128, 32, 32, 5) take 2.4 ms forward and by lax 2.1, 64 of
-    # (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-    tiled = g.groups == 1 and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
+    # A single tap is a plain product; a stride with dilation or groups is not tiles of one kind, and wide groups would
+    # be sums of shifts. Of several members the points are too many for the cache: 16 of (8, 128, 32, 32, 5) take 2.4 ms
+    # forward and by lax 2.1, 64 of (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+    depthwise = g.stride == 1 and sizes.in_per_group == sizes.out_per_group == 1
+    tiled = (depthwise or g.groups == 1) and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
     names += ["winograd"] if tiled and members == 1 else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times

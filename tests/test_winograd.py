@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 from settings import BOUNDS, deviation, quick_jit
 
 from jconv import conv1d, reference
-from jconv.algorithms import FACES, short_correlation, winograd
+from jconv.algorithms import FACES, blocks, short_correlation, tiles, winograd
 from jconv.algorithms import lax as plain
 from jconv.algorithms.operands import folded
 from jconv.geometry import make_geometry
@@ -66,6 +66,7 @@ def test_the_matrices_are_a_correlation(outputs, taps):
         (40, 5, {"stride": 2, "dilation": 3}),  # phases
         (40, 5, {"groups": 2, "padding": "same"}),
         (40, 6, {"groups": 2, "stride": 2}),
+        (50, 15, {"groups": 2, "dilation": 2, "padding": "causal"}),  # a convolution a point
         (3, 3, {}),
     ],
     ids=str,
@@ -81,14 +82,12 @@ def test_every_kind_of_geometry(face, length, kernel_size, options):
 
 def in_blocks(monkeypatch):
     """Let each example be a block."""
-    monkeypatch.setattr(winograd, "BLOCK", 1)
-    monkeypatch.setattr(winograd, "AT_ONCE", 1)
+    monkeypatch.setattr(blocks, "BLOCK", 1)
+    monkeypatch.setattr(blocks, "AT_ONCE", 1)
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize(
-    ("kernel_size", "options"), [(9, {"dilation": 2}), (5, {"stride": 3}), (4, {"groups": 2})], ids=str
-)
+@pytest.mark.parametrize(("kernel_size", "options"), [(9, {"dilation": 2}), (5, {"stride": 3})], ids=str)
 def test_blocks_of_a_batch(face, kernel_size, options, monkeypatch):
     geometry = make_geometry(30, kernel_size, **options)
     a, b = operands(face, 3, 30, 4, 6, kernel_size, geometry)
@@ -129,15 +128,13 @@ def test_blocks_in_every_mode(monkeypatch):
         assert deviation(one, other) <= BOUNDS["float32"]
 
 
-def test_a_batch_is_cut_into_equal_blocks(monkeypatch):
-    g = make_geometry(1460, 5, padding="same")
-    t = winograd.tiles(g)
-    most = 13 * 244 * 384 * 5  # of numbers in the points of five examples
-    monkeypatch.setattr(winograd, "BLOCK", most)
-    assert [winograd.blocks(t, g, batch, 384, most) for batch in (1, 5, 6, 7, 10, 12, 30)] == [1, 1, 2, 7, 2, 3, 6]
-    assert winograd.blocks(t, g, 12, 384, 12 * most // 5) == 1
-    monkeypatch.setattr(winograd, "BLOCK", 1)
-    assert winograd.blocks(t, g, 12, 384, 1) == 12
+@pytest.mark.parametrize(("batch", "count"), [(1, 1), (5, 1), (6, 2), (7, 7), (10, 2), (12, 3), (30, 6)])
+def test_a_batch_is_cut_into_equal_blocks(batch, count):
+    geometry = make_geometry(1460, 5, padding="same")
+    own, of_five = (tiles.numbers(tiles.tiles(geometry), geometry, examples, 384) for examples in (batch, 5))
+    assert of_five == 5 * 13 * 244 * 384
+    assert blocks.blocks(own, batch, block=of_five) == count
+    assert blocks.blocks(own, batch, own, of_five) == 1 and blocks.blocks(own, batch, 1, 1) == batch
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -162,7 +159,7 @@ def test_what_is_not_finite_spoils_its_tile_and_no_more(dilation):
     y = np.asarray(quick_jit(lambda x, kernel: winograd.forward(x, kernel, geometry))(x, kernel))
     spoiled = np.flatnonzero(np.isnan(y).any(axis=(0, 2)))
     readers = {30 + k * dilation for k in range(3)}
-    most = winograd.OUTPUTS[3] - 1
+    most = tiles.OUTPUTS[3] - 1
     assert readers <= set(spoiled)
     assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
 
@@ -176,7 +173,7 @@ def test_members_are_one_product():
 
 
 def test_tiles_are_counted():
-    assert winograd.tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
-    assert winograd.tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
-    assert winograd.tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
+    assert tiles.tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
+    assert tiles.tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
+    assert tiles.tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
     assert folded(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side
