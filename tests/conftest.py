@@ -84,7 +84,7 @@ LONG = (
     "test_keras_small",
     "test_keras_streaming",
     "test_keras_training.py::test_goes_on_as_keras",
-    "test_keras_training.py::test_losses",
+    "test_keras_losses.py::test_losses",
     "test_keras_two.py::test_equals_keras",
     "test_keras_wiring",
     "test_keras_wrappers",

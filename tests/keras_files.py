@@ -218,3 +218,17 @@ def check_fits(model: Any, path: Path) -> None:
 
 def _listed(y: Any) -> list[Any]:
     return list(y) if isinstance(y, (list, tuple)) else [y]
+
+
+def saved(model: Any, path: Path) -> Path:
+    """Save a Keras model, whatever it warns of; the path."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(path)
+    return path
+
+
+def small(layer: Any = None, shape: tuple[int, ...] = (5,)) -> Any:
+    """A Keras model of one layer, a dense one if none is given."""
+    x = keras.Input(shape)
+    return keras.Model(x, (layer or keras.layers.Dense(2))(x))
