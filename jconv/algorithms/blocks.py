@@ -31,13 +31,12 @@ def at_once() -> int:
 def blocks(numbers: int, batch: int, most: int | None = None, block: int | None = None) -> int:
     """How many blocks a batch is cut into: the fewest with at most `block` of the numbers, or one example, each.
 
-    Up to `most` numbers stay one block. Both are `BLOCK` if not given.
-
-    >>> blocks(12_000_000, 10), blocks(12_000_000, 7), blocks(2_000_000, 7)
-    (5, 7, 1)
+    Up to `most` numbers stay one block. Both are `BLOCK` if not given, and those of two cores: of more, which have more
+    cache and want as much work each, in proportion.
     """
-    block = block or BLOCK
-    if numbers <= (most or block):
+    pairs = max(1, cores() // 2)
+    block = pairs * (block or BLOCK)
+    if numbers <= (pairs * most if most else block):
         return 1
     return next((count for count in range(1, batch + 1) if batch % count == 0 and numbers <= block * count), batch)
 
