@@ -17,6 +17,7 @@ from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
 from .algorithms.tiles import tiles
 from .geometry import Geometry
+from .machine import CPU, Machine
 
 FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
 
@@ -51,93 +52,6 @@ class Sizes(NamedTuple):
         g = self.geometry
         x, y = self.batch * g.length * self.in_channels, self.batch * g.out_length * self.out_channels
         return x + y + g.kernel_size * self.in_per_group * self.out_channels
-
-
-class Machine(NamedTuple):
-    """The constants of the model. Times are in nanoseconds.
-
-    Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24, each algorithm's face alone in
-    a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`, which holds what is chosen to a second,
-    faster machine too.
-    """
-
-    slower: float = 1.0  # all of it takes so many times as long
-    call: float = 10_000.0  # a fused loop or a matrix product, beyond its arithmetic
-    convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
-    product: float = 0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
-    columns: float = 3.0  # a product of this many columns runs at half speed
-    row: float = 9.0  # gathering a window for XLA's convolution
-    element: float = 0.03  # each number of a window
-    grouped_row: float = 32.0  # gathering a window of one group in XLA's convolution with groups
-    grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
-    grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
-    strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
-    taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
-    few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
-    few_examples: float = 2.0  # XLA's kernel gradient of this many examples or fewer gathers windows number by number
-    few_row: float = 600.0  # a row of those; the price of more examples goes down with their number
-    few_number: float = 0.5  # each sample of it
-    pair: float = 0.75  # two convolutions side by side, for two in turn
-    several: float = 1.3  # a dense convolution that computes several outputs as one
-    turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
-    strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
-    strided_column: float = 0.5  # the same of one column
-    number: float = 0.06  # reading and writing a number of a large array once
-    share: float = 1.5  # putting a row of a tap's share of the input gradient where it belongs
-    between: float = 3.0  # the same of an array that is spread out by a stride
-    unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
-    written: float = 20.0  # a window of one example written out as a row of a matrix
-    written_number: float = 0.65  # each number of it
-    fused: float = 0.022  # a product in a fused loop over memory, vectorized, of at most `most_fused` terms
-    few: float = 0.012  # the same of at most `most_few` terms
-    most_few: int = 16
-    narrow: float = 8.0  # with this many channels that share a sample, twice as much
-    most_fused: int = 64
-    spilled: float = 0.05  # the same beyond `most_fused` terms
-    scalar: float = 0.25  # the same where too few channels lie side by side
-    first_cache: float = 4096.0  # numbers of a window, with as many weights; of more a product takes longer by as much
-    fused_taps: float = 0.023  # a product of the kernel gradient that walks rows
-    many_taps: float = 1.5  # the same of more taps than a loop has terms
-    scanned: float = 1.4  # fused loops that are walked by a scan, for some written out
-    step: float = 400.0  # a step of a loop
-    tiled: float = 0.03  # a term of a number that is read from or written to the points of tiles
-    tiled_far: float = 0.06  # the same where there are more of them than `near`, out of the cache
-    tiled_split: float = 0.05  # the same of groups, whose channels are split first
-    near: int = 1 << 20
-    kernel_point: float = 0.12  # a number of the kernel's points, written and read
-    points_product: float = 1.2  # the products of all points, for one as large
-    one_core: float = 16e6  # with fewer multiplications a product of a batch is one core's, and takes so much longer:
-    alone: float = 2.0
-    alone_turned: float = 1.3  # the same in a kernel gradient
-    turned_points: float = 1.15  # the products of a kernel gradient, for those of the forward pass
-    few_points: float = 4096.0  # a kernel tap of this many numbers or fewer: about as long again
-    pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
-    transform: float = 0.5  # a number of a real transform, for each doubling of its length
-    spectrum: float = 0.09  # a product of two numbers of spectra
-
-
-CPU = Machine()
-# One of these cores (2026-11-29): products take twice as long, a call half of its start, most loops over memory and
-# all transforms what they take with two; and the small products of a batch leave no other core idle.
-ONE_CORE = CPU._replace(
-    slower=2.0,
-    call=5_000.0,
-    convolution=12_500.0,
-    share=0.75,
-    between=1.5,
-    fused=0.018,
-    narrow=4.0,
-    many_taps=1.2,
-    tiled=0.015,
-    tiled_far=0.025,
-    tiled_split=0.03,
-    points_product=1.0,
-    alone=1.0,
-    alone_turned=1.0,
-    few_points=1024.0,
-    transform=0.28,
-    spectrum=0.05,
-)
 
 
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:

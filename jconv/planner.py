@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import CPU, ONE_CORE, Sizes, milliseconds
+from .costs import Sizes, milliseconds
 from .geometry import is_symbolic
+from .machine import CPU, ONE_CORE
 
 AUTO = "auto"
 

@@ -16,8 +16,9 @@ import pytest
 
 from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
-from jconv.costs import CPU, Sizes, milliseconds
+from jconv.costs import Sizes, milliseconds
 from jconv.geometry import Geometry, make_geometry
+from jconv.machine import CPU
 
 # Where the model is wrong about lax by more than a tenth and 0.1 ms: chosen, and its time for that of lax.
 SLOWER_THAN_LAX = {
