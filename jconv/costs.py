@@ -12,10 +12,9 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, winograd_groups
+from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, tiles, winograd_groups
 from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
-from .algorithms.tiles import tiles
 from .geometry import Geometry
 from .machine import CPU, Machine
 
@@ -201,7 +200,7 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     x, y, outputs = s.in_channels, s.out_channels, g.out_length
     if face == INPUT_GRADIENT:
         x, y, outputs = y, x, g.length
-    t = tiles(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation, groups=g.groups))
+    t = tiles.of(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation, groups=g.groups))
     rows, read = s.batch * t.number * g.dilation, s.batch * t.read * g.dilation
     tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
     ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs

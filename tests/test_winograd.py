@@ -133,7 +133,7 @@ def test_blocks_in_every_mode(monkeypatch):
 def test_a_batch_is_cut_into_equal_blocks(batch, count, monkeypatch):
     monkeypatch.setattr(blocks, "cores", lambda: 2)
     geometry = make_geometry(1460, 5, padding="same")
-    own, of_five = (tiles.numbers(tiles.tiles(geometry), geometry, examples, 384) for examples in (batch, 5))
+    own, of_five = (tiles.numbers(tiles.of(geometry), geometry, examples, 384) for examples in (batch, 5))
     assert of_five == 5 * 13 * 244 * 384
     assert blocks.blocks(own, batch, block=of_five) == count
     assert blocks.blocks(own, batch, own, of_five) == 1 and blocks.blocks(own, batch, 1, 1) == batch
@@ -180,7 +180,7 @@ def test_members_are_one_product():
 
 
 def test_tiles_are_counted():
-    assert tiles.tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
-    assert tiles.tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
-    assert tiles.tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
+    assert tiles.of(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
+    assert tiles.of(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
+    assert tiles.of(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
     assert folded(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side

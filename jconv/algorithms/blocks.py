@@ -23,11 +23,6 @@ BLOCK = 2_500_000
 AT_ONCE = 7_500_000
 
 
-def at_once() -> int:
-    """The most numbers of samples and result in one block."""
-    return BLOCK if cores() == 1 else AT_ONCE
-
-
 def blocks(numbers: int, batch: int, most: int | None = None, block: int | None = None) -> int:
     """How many blocks a batch is cut into: the fewest with at most `block` of the numbers, or one example, each.
 
@@ -41,23 +36,36 @@ def blocks(numbers: int, batch: int, most: int | None = None, block: int | None 
     return next((count for count in range(1, batch + 1) if batch % count == 0 and numbers <= block * count), batch)
 
 
-def in_blocks(block: Callable[[jax.Array], jax.Array], x: jax.Array, count: int) -> jax.Array:
-    """The result of each block."""
+def in_blocks(
+    function: Callable[[jax.Array], jax.Array],
+    x: jax.Array,
+    numbers: int,
+    most: int | None = None,
+    block: int | None = None,
+) -> jax.Array:
+    """`function` of the examples of `x`, in `blocks` of the numbers of samples and result, by default `AT_ONCE`."""
+    count = blocks(numbers, x.shape[0], most or (BLOCK if cores() == 1 else AT_ONCE), block)
     if count == 1:
-        return block(x)
-    y = jax.lax.map(block, _cut(x, count))
+        return function(x)
+    y = jax.lax.map(function, _cut(x, count))
     return y.reshape(x.shape[0], *y.shape[2:])
 
 
 def sum_of_blocks(
-    block: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, y_bar: jax.Array, count: int
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+    x: jax.Array,
+    y_bar: jax.Array,
+    numbers: int,
+    most: int | None = None,
+    block: int | None = None,
 ) -> jax.Array:
-    """The sum of what each block gives."""
+    """`function` of the examples of both, which sums over them, in `blocks` of the numbers of both."""
+    count = blocks(numbers, x.shape[0], most, block)
     if count == 1:
-        return block(x, y_bar)
+        return function(x, y_bar)
     parts = _cut(x, count), _cut(y_bar, count)
-    zeros = jnp.zeros_like(block(parts[0][0], parts[1][0]))  # of the same kind inside a shard_map too
-    return jax.lax.scan(lambda sums, operands: (sums + block(*operands), None), zeros, parts)[0]
+    zeros = jnp.zeros_like(function(parts[0][0], parts[1][0]))  # of the same kind inside a shard_map too
+    return jax.lax.scan(lambda sums, operands: (sums + function(*operands), None), zeros, parts)[0]
 
 
 def _cut(x: jax.Array, count: int) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .blocks import blocks, in_blocks, sum_of_blocks
+from .blocks import in_blocks, sum_of_blocks
 from .operands import as_forward, by_group, padded, swap_channels, wide
 
 # A block is at least this many times the reach: longer ones waste less on the overlap, shorter ones stay in the cache.
@@ -54,9 +54,8 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
             return (spectra[:, :, 0, None] * cotangents).sum((0, 3))[:, None]
         return jnp.einsum("ngibf,ngobf->giof", spectra, cotangents, precision=_highest(precision))
 
-    count = blocks(_numbers(x, y_bar.shape[2], g), x.shape[0], MOST_OF_GRADIENT, EXAMPLES)
-    # (groups, in a group, out a group, taps)
-    lags = jnp.fft.irfft(sum_of_blocks(products, x, y_bar, count), size)[..., : g.reach : g.dilation]
+    sums = sum_of_blocks(products, x, y_bar, _numbers(x, y_bar.shape[2], g), MOST_OF_GRADIENT, EXAMPLES)
+    lags = jnp.fft.irfft(sums, size)[..., : g.reach : g.dilation]  # (groups, in a group, out a group, taps)
     return lags.transpose(3, 1, 0, 2).reshape(g.kernel_size, lags.shape[1], y_bar.shape[-1]).astype(x.dtype)
 
 
@@ -75,7 +74,7 @@ def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> 
         y = y.reshape(x.shape[0], kernel.shape[2], hops * hop)[..., : (g.out_length - 1) * g.stride + 1 : g.stride]
         return y.transpose(0, 2, 1).astype(x.dtype)
 
-    return in_blocks(result, x, blocks(_numbers(x, kernel.shape[2], g), x.shape[0], MOST, EXAMPLES))
+    return in_blocks(result, x, _numbers(x, kernel.shape[2], g), MOST, EXAMPLES)
 
 
 def _numbers(x: jax.Array, out_channels: int, g: Geometry) -> int:

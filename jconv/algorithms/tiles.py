@@ -50,7 +50,7 @@ class Tiles(NamedTuple):
         return self.number + self.pieces - 1
 
 
-def tiles(g: Geometry) -> Tiles:
+def of(g: Geometry) -> Tiles:
     """The tiles of a geometry of stride 1."""
     piece = PIECE if g.groups == 1 else PIECE_OF_GROUPS
     taps = g.kernel_size if g.kernel_size in OUTPUTS else piece

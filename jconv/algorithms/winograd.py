@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from . import polyphase, winograd_groups
-from .blocks import at_once, blocks, in_blocks, sum_of_blocks
+from . import polyphase, tiles, winograd_groups
+from .blocks import in_blocks, sum_of_blocks
 from .operands import (
     as_forward,
     fold,
@@ -27,16 +27,7 @@ from .operands import (
     unfold,
     wide_einsum,
 )
-from .tiles import (
-    Tiles,
-    kernel_of_points,
-    numbers,
-    points_of_cotangents,
-    points_of_kernel,
-    points_of_samples,
-    result_of,
-    tiles,
-)
+from .tiles import Tiles
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -48,15 +39,14 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
         return forward(fold(x, g), fold_kernel(kernel, g), folded(g), precision)
     if g.groups > 1:
         return winograd_groups.forward(x, kernel, g)
-    t = tiles(g)
-    taps = _joined(points_of_kernel(kernel, t))
+    t = tiles.of(g)
+    taps = _joined(tiles.points_of_kernel(kernel, t))
 
     def block(x: jax.Array) -> jax.Array:
-        points = _met_by_pieces(points_of_samples(x, g, t), g, t)
-        return result_of(wide_einsum("pri,pio->pro", points, taps, precision), x, g, t)
+        points = _met_by_pieces(tiles.points_of_samples(x, g, t), g, t)
+        return tiles.result_of(wide_einsum("pri,pio->pro", points, taps, precision), x, g, t)
 
-    own = numbers(t, g, x.shape[0], t.pieces * x.shape[2] + kernel.shape[2])
-    return in_blocks(block, x, blocks(own, x.shape[0], at_once()))
+    return in_blocks(block, x, tiles.numbers(t, g, x.shape[0], t.pieces * x.shape[2] + kernel.shape[2]))
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -67,18 +57,17 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
             return polyphase.input_gradient(y_bar, kernel, g, precision)
         return unfold(input_gradient(y_bar, fold_kernel(kernel, g), folded(g), precision), g)
     operand, g = as_forward(y_bar, g)
-    t = tiles(g)
+    t = tiles.of(g)
     if g.groups > 1 or t.pieces > 1:
         return forward(operand, swap_channels(kernel, g), g, precision)
     # The product reads the kernel as it lies: turning it first takes longer than all of its sums.
-    taps = _joined(points_of_kernel(jnp.flip(kernel, 0), t))
+    taps = _joined(tiles.points_of_kernel(jnp.flip(kernel, 0), t))
 
     def block(y_bar: jax.Array) -> jax.Array:
-        points = _met_by_pieces(points_of_samples(y_bar, g, t), g, t)
-        return result_of(wide_einsum("pro,pio->pri", points, taps, precision), y_bar, g, t)
+        points = _met_by_pieces(tiles.points_of_samples(y_bar, g, t), g, t)
+        return tiles.result_of(wide_einsum("pro,pio->pri", points, taps, precision), y_bar, g, t)
 
-    own = numbers(t, g, operand.shape[0], kernel.shape[1] + kernel.shape[2])
-    return in_blocks(block, operand, blocks(own, operand.shape[0], at_once()))
+    return in_blocks(block, operand, tiles.numbers(t, g, operand.shape[0], kernel.shape[1] + kernel.shape[2]))
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -91,16 +80,15 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     if g.groups > 1:
         return winograd_groups.kernel_gradient(x, y_bar, g)
-    t = tiles(g)
+    t = tiles.of(g)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
-        points, cotangents = points_of_samples(x, g, t), points_of_cotangents(y_bar, g, t)
+        points, cotangents = tiles.points_of_samples(x, g, t), tiles.points_of_cotangents(y_bar, g, t)
         return wide_einsum("pri,pro->pio", _met_by_pieces(points, g, t), _joined(cotangents), precision)
 
-    own = numbers(t, g, x.shape[0], t.pieces * x.shape[2] + y_bar.shape[2])
-    products = sum_of_blocks(block, x, y_bar, blocks(own, x.shape[0]))
+    products = sum_of_blocks(block, x, y_bar, tiles.numbers(t, g, x.shape[0], t.pieces * x.shape[2] + y_bar.shape[2]))
     products = products.reshape(t.points, t.pieces, x.shape[2], y_bar.shape[2])
-    return kernel_of_points(products, g, t).astype(x.dtype)
+    return tiles.kernel_of_points(products, g, t).astype(x.dtype)
 
 
 def _folds(g: Geometry) -> bool:

@@ -17,18 +17,9 @@ import jax.numpy as jnp
 
 from ..apart import part
 from ..geometry import Geometry
-from . import shifts
-from .blocks import at_once, blocks, in_blocks, sum_of_blocks
-from .tiles import (
-    Tiles,
-    kernel_of_points,
-    numbers,
-    points_of_cotangents,
-    points_of_kernel,
-    points_of_samples,
-    result_of,
-    tiles,
-)
+from . import shifts, tiles
+from .blocks import in_blocks, sum_of_blocks
+from .tiles import Tiles
 
 # Channels that lie side by side in the points. The more, the farther the samples of a window are from one another, and
 # where that is a power of two, in the same few lines of the first cache: the sums of 43 taps of (15, 4, 352, 256) take
@@ -42,33 +33,31 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The sum of the points' forward passes; stride 1."""
     apart = parts(geometry, x.shape[2])
     g = replace(geometry, groups=geometry.groups // apart)
-    t = tiles(geometry)
+    t = tiles.of(geometry)
     # Each a call of its own, or XLA would compute the points anew for each product that reads them.
-    taps = part(lambda kernel: _each(points_of_kernel, t=t)(_split(kernel, apart)))(kernel)
+    taps = part(lambda kernel: _each(tiles.points_of_kernel, t=t)(_split(kernel, apart)))(kernel)
 
     def block(x: jax.Array) -> jax.Array:
-        points = part(lambda x: _each(points_of_samples, g=g, t=t)(_split(x, apart)))(x)
+        points = part(lambda x: _each(tiles.points_of_samples, g=g, t=t)(_split(x, apart)))(x)
         products = part(_each(_each(shifts.forward, geometry=_inner(g, t))))(points, taps)
-        return part(lambda products: _merge(_each(result_of, x=x, g=g, t=t)(products)))(products)
+        return part(lambda products: _merge(_each(tiles.result_of, x=x, g=g, t=t)(products)))(products)
 
-    own = numbers(t, g, x.shape[0], x.shape[2] + kernel.shape[2])
-    return in_blocks(block, x, blocks(own, x.shape[0], at_once()))
+    return in_blocks(block, x, tiles.numbers(t, g, x.shape[0], x.shape[2] + kernel.shape[2]))
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry) -> jax.Array:
     """The kernel of the points' kernel gradients; stride 1."""
     apart = parts(geometry, x.shape[2], kernel_gradient=True)
     g = replace(geometry, groups=geometry.groups // apart)
-    t = tiles(geometry)
+    t = tiles.of(geometry)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
-        points = part(lambda x: _each(points_of_samples, g=g, t=t)(_split(x, apart)))(x)
-        cotangents = part(lambda y_bar: _each(points_of_cotangents, g=g, t=t)(_split(y_bar, apart)))(y_bar)
+        points = part(lambda x: _each(tiles.points_of_samples, g=g, t=t)(_split(x, apart)))(x)
+        cotangents = part(lambda y_bar: _each(tiles.points_of_cotangents, g=g, t=t)(_split(y_bar, apart)))(y_bar)
         return part(_each(_each(shifts.kernel_gradient, geometry=_inner(g, t))))(points, cotangents)
 
-    own = numbers(t, g, x.shape[0], x.shape[2] + y_bar.shape[2])
-    products = sum_of_blocks(block, x, y_bar, blocks(own, x.shape[0]))
-    return _merge(_each(kernel_of_points, g=g, t=t)(products)).astype(x.dtype)
+    products = sum_of_blocks(block, x, y_bar, tiles.numbers(t, g, x.shape[0], x.shape[2] + y_bar.shape[2]))
+    return _merge(_each(tiles.kernel_of_points, g=g, t=t)(products)).astype(x.dtype)
 
 
 def parts(g: Geometry, in_channels: int, kernel_gradient: bool = False) -> int:
