@@ -46,6 +46,11 @@ class Sizes(NamedTuple):
         return self.batch * g.out_length * g.kernel_size * self.in_per_group * self.out_channels
 
     @property
+    def windows(self) -> int:
+        """Numbers in all windows of x: batch * out_length * kernel_size * in_channels."""
+        return self.batch * self.geometry.out_length * self.geometry.kernel_size * self.in_channels
+
+    @property
     def elements(self) -> int:
         """Numbers in x, the kernel and y together."""
         g = self.geometry

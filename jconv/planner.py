@@ -26,6 +26,11 @@ OF_TILES = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
 MOST_GROUPS = 32
+# Kernel gradients by matmul and einsum hold the numbers of all windows at once: at most so many times all operands.
+# Of (1, 16384, 16) to 16 channels with 9 taps they are 9.4 MB, lax takes 1.1 and shifts none and less time; and what
+# depends on x alone XLA may compute, and then hold, long before y_bar is there: of a U-Net's training step on several
+# devices they were 160 MB for 51 (JAX 0.10.2, 2026-11-29).
+MOST_OF_WINDOWS = 4
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side: the input gradient of (1, 150, 64) from
@@ -142,8 +147,9 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
-        names += ["matmul"] if members == 1 or face != "kernel_gradient" else []
-        names += ["einsum"] if face == "kernel_gradient" else []
+        gradient, held = face == "kernel_gradient", sizes.windows <= MOST_OF_WINDOWS * sizes.elements
+        names += ["matmul"] if not gradient or (members == 1 and held) else []
+        names += ["einsum"] if gradient and held else []
     return [name for name in names if not (highest and name in OF_TILES)]
 
 

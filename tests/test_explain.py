@@ -128,6 +128,18 @@ def test_large_windows_show_in_temporary_memory():
     assert plan.forward.temporary >= 4 * 2000 * 100
 
 
+# A copy of x a tap is more: 9.4 MB of the first, whose operands are 2.1 MB.
+@pytest.mark.parametrize("size", [(1, 16384, 16, 16, 9, 1), (2, 1024, 128, 32, 7, 1), (2, 512, 256, 64, 9, 16)])
+def test_a_kernel_gradient_holds_at_most_twice_lax_or_four_times_the_operands(size):
+    batch, length, in_channels, out_channels, kernel_size, dilation = size
+    params, x = _params(kernel_size, in_channels, out_channels), f32((batch, length, in_channels))
+    plan, lax = (
+        jconv.explain(params, x, padding="same", dilation=dilation, algorithm=name).kernel_gradient
+        for name in ("auto", "lax")
+    )
+    assert plan.temporary <= max(2 * lax.temporary, 4 * plan.bytes)
+
+
 def test_arrays_and_their_shapes_are_the_same():
     arrays = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), (PARAMS, X))
     assert jconv.explain(*arrays) == _plan()
