@@ -2,6 +2,8 @@
 
     python -m benchmarks.devices            # 1, 2, 4 and 8 devices, both networks; some minutes
 
+Two more rows are of one device that computes by XLA's convolutions alone, as an accelerator does.
+
 The work of a device stays the same: the FCN with more series a batch, the U-Net with one recording that is longer. All
 simulated devices share the processors of this machine, so more devices take longer here; what can be measured is what
 the cutting costs, against one device that does the same work, and what each device computes and receives.
@@ -17,6 +19,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jconv import Model
 from training import devices, loop, losses
 from training.learner import first_learner
 from training.networks import fcn, unet
@@ -75,7 +79,22 @@ def unet_task(count: int) -> Task:
     return _task(unet(1, (SAMPLES * count, 1)), examples, loss, reference, score)
 
 
-NETWORKS = {"FCN, batch": (fcn_task, False), "U-Net, length": (unet_task, True)}
+def by_lax(task: Task) -> Task:
+    """The same with every convolution by XLA's own."""
+    nodes = task.model.nodes
+    return task._replace(model=replace(task.model, nodes=tuple(replace(n, layer=_by_lax(n.layer)) for n in nodes)))
+
+
+def _by_lax(layer: Any) -> Any:
+    return replace(layer, algorithm="lax") if hasattr(layer, "algorithm") else layer
+
+
+NETWORKS = {
+    "FCN, batch": (fcn_task, False),
+    "FCN, by lax": (lambda count: by_lax(fcn_task(count)), False),
+    "U-Net, length": (unet_task, True),
+    "U-Net, by lax": (lambda count: by_lax(unet_task(count)), True),
+}
 
 
 def measure(network: str, count: int, repeats: int) -> Measured:
@@ -154,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     for network in NETWORKS:
-        for count in options.devices:
+        for count in options.devices[: 1 if network.endswith("by lax") else None]:
             command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
             environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
             child = subprocess.run(
@@ -185,7 +204,7 @@ def _finished(program: Any, *given: Any) -> Any:
     return jax.block_until_ready(program(*given))
 
 
-def _task(model: Any, examples: Examples, loss: Any, reference: Any, score: Any) -> Task:
+def _task(model: Model, examples: Examples, loss: Any, reference: Any, score: Any) -> Task:
     scaling = (np.zeros(1), np.ones(1))
     return Task("denoise", model, examples, None, loss, reference, score, "score", (), (), scaling)
 

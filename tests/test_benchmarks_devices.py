@@ -24,3 +24,10 @@ def test_a_step_over_two_devices_is_measured(monkeypatch):
     assert 264_962 * 4 < found.received.pop("all-reduce") < 264_962 * 4 * 1.01 and not found.received
     assert found.flops > 2 * 3 * 16 * (128 * 8 + 128 * 256 * 5 + 256 * 128 * 3) and min(found.seconds, found.alone) > 0
     assert devices.table([found]).splitlines()[-1].startswith("| FCN, batch | 2 | ")
+
+
+def test_a_network_by_lax_has_every_convolution_by_lax():
+    task = devices.by_lax(devices.unet_task(1))
+    names = [layer.algorithm for layer in (node.layer for node in task.model.nodes) if hasattr(layer, "algorithm")]
+    assert len(names) == 18 and set(names) == {"lax"}
+    assert [node.name for node in task.model.nodes] == [node.name for node in devices.unet_task(1).model.nodes]
