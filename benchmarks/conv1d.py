@@ -20,6 +20,7 @@ from jconv.cores import cores
 from . import allocator, machine, measure, options, peers, public_issues, results, tables
 from .errors import UserError
 from .summary import Result, summary
+from .timing import compute_inline
 
 DONE, WRONG, MISTAKE, INTERRUPTED = 0, 1, options.MISTAKE, 130
 QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
@@ -50,12 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(asked: options.Options) -> dict[str, Any]:
     rows = asked.chosen()
     keeps_memory = allocator.keep_memory()
+    if asked.inline:
+        compute_inline()
     device = machine.use_device(asked.device)
     settings = measure.Settings(asked.repeats, patience=asked.patience)
     if asked.quick:
         settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
     found, missing = peers.find(asked.device, cores())
-    where = machine.describe(device) | {"keeps_memory": keeps_memory}
+    where = machine.describe(device) | {"keeps_memory": keeps_memory, "inline": asked.inline}
     record: dict[str, Any] = {"where": where, "settings": settings._asdict(), "missing": missing}
     if asked.issues:
         _print_opening(record)
@@ -86,6 +89,7 @@ def _print_opening(record: dict[str, Any]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     print(f"{where['date']}, on {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
     kept = "; freed memory is kept" if where.get("keeps_memory") else ""
+    kept += "; JAX in the calling thread" if where.get("inline") else ""
     print(f"Python {where['python']}, {versions}; float32{kept}")
     for line in record["missing"]:
         print(line)

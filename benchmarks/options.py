@@ -24,7 +24,7 @@ one process, and ratios are ratios of medians. A peer that is not installed is l
 EPILOG = """\
 examples:
   python -m benchmarks.conv1d --quick
-  python -m benchmarks.conv1d --rows FCN
+  python -m benchmarks.conv1d --rows FCN --inline
   python -m benchmarks.conv1d --json run.json --picture run.png
   python -m benchmarks.conv1d --from-json run.json --picture run.png
   python -m benchmarks.conv1d --issues
@@ -41,6 +41,7 @@ class Options(NamedTuple):
     repeats: int
     patience: float
     device: str
+    inline: bool
     issues: bool
     json: Path | None
     picture: Path | None
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         help="leave out a program whose call is foreseen to take longer than this many seconds; default 60",
     )
     add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
+    add("--inline", action="store_true", help="JAX computes in the calling thread, as the peers do")
     add("--issues", action="store_true", help="run the public issues' programs and not the rows")
     add("--json", type=Path, metavar="FILE", help="write every number, again after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")

@@ -27,7 +27,7 @@ from .allocator import keep_memory
 from .machine import describe
 from .streaming_networks import Array, Network, networks
 from .streaming_sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
-from .timing import Timing, medians, once
+from .timing import Timing, compute_inline, medians, once
 
 TOLERANCE = 1e-5
 MISTAKE = 2
@@ -167,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     keep_memory()
     if options.inline:
-        # By default JAX gives a program to another thread, and waits for it.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        compute_inline()
     for package in missing(SIDES):
         print(f"left out: {package} is not installed", flush=True)
     machine = describe(jax.devices()[0])

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 Call = Callable[[], Any]
@@ -37,6 +38,11 @@ class Timing(NamedTuple):
 
     milliseconds: float
     repeats: int
+
+
+def compute_inline() -> None:
+    """From now on, before anything is computed: JAX in the calling thread. By default it asks another and waits."""
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def once(call: Call, watch: Watch = REAL) -> tuple[Any, float]:

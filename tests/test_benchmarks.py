@@ -263,6 +263,15 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
+def test_jax_computes_in_the_calling_thread_where_asked(alone, monkeypatch, tmp_path, capsys):
+    file, updates = tmp_path / "run.json", []
+    monkeypatch.setattr(conv1d, "compute_inline", lambda: updates.append("inline"))
+    assert conv1d.main(["--json", str(file)]) == conv1d.DONE and not updates
+    assert conv1d.main(["--inline", "--json", str(file)]) == conv1d.DONE and updates == ["inline"]
+    assert "; freed memory is kept; JAX in the calling thread\n" in capsys.readouterr().out
+    assert json.loads(file.read_text())["where"]["inline"]
+
+
 def test_freed_memory_is_kept_where_that_can_be_asked_for(monkeypatch):
     asked = []
 
