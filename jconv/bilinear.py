@@ -37,6 +37,7 @@ from .costs import Sizes
 from .geometry import Geometry
 from .partitioned import split_over_devices
 from .placement import (
+    device_count,
     for_custom_partitioning,
     full_spec,
     is_partitioned,
@@ -225,8 +226,12 @@ def planned(
     precision: Any,
     platform: str | None,
     partitioned: bool = False,
+    devices: int = 1,
 ) -> planner.Choice:
-    """What computes an equation, whose operands need no more than shape and type; None stands for several platforms."""
+    """What computes an equation, whose operands need no more than shape and type; None stands for several platforms.
+
+    `devices` is how many the program has, which on a CPU share its cores.
+    """
     face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
     return planner.choose(
         algorithm,
@@ -236,7 +241,7 @@ def planned(
         measured=None if platform is None else tuned.lookup(face, sizes, a.dtype, precision, platform),
         platform=platform or "several platforms",
         partitioned=partitioned,
-        highest=wants_highest(precision),
+        tiles=devices == 1 and not wants_highest(precision),
         cores=cores(),
     )
 
@@ -318,6 +323,7 @@ def _lower(
             precision=precision,
             platform=None if others else platform,
             partitioned=partitioned and split is None,
+            devices=device_count(ctx.module_context.axis_context),
         )
         compute = _compute(primitive, choice, geometry, ensemble, precision)
         return (apart(compute) if separate else compute)(a, b)

@@ -64,9 +64,9 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     plans = []
     for face in FACES:
         measured = tuned.lookup(face, sizes, dtype, p.precision, platform)
-        highest = bilinear.wants_highest(p.precision)
+        tiles = not bilinear.wants_highest(p.precision)
         choice = planner.choose(
-            p.algorithm, face, sizes, measured=measured, platform=platform, highest=highest, cores=cores()
+            p.algorithm, face, sizes, measured=measured, platform=platform, tiles=tiles, cores=cores()
         )
         run = partial(getattr(bilinear, face), geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
         compiled = jax.jit(run).lower(*shapes[face]).compile()

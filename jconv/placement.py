@@ -97,6 +97,13 @@ def is_partitioned(axis_context: Any) -> bool:
     return getattr(axis_context, "num_devices", 1) > 1
 
 
+def device_count(axis_context: Any) -> int:
+    """How many devices the program of an equation has."""
+    if hasattr(axis_context, "manual_axes"):
+        return axis_context.mesh.size
+    return getattr(axis_context, "num_devices", 1) or 1
+
+
 def for_custom_partitioning(ctx: Any) -> Any:
     """A lowering context in which `custom_partitioning` works, and its devices; None where there is no such thing."""
     # A lowering knows the program's devices only if JAX met custom_partitioning when it traced the program, and ours

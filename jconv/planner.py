@@ -21,7 +21,10 @@ AUTO = "auto"
 OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
-# Those whose sums cancel and mix the samples of a tile: not for a caller who asks for the highest precision.
+# Those whose sums cancel and mix the samples of a tile, not for a caller who asks for the highest precision; and whose
+# points want the cache that devices on the same cores share. A training step of the FCN on 8 series of 512 samples for
+# each of two such devices: 124 ms with them and 84 without, where one device takes 77 and 88 for all 16 (two cores of
+# an AMD EPYC, JAX 0.10.2, 2026-11-29).
 OF_TILES = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
@@ -68,7 +71,7 @@ def choose(
     measured: str | None = None,
     platform: str = "cpu",
     partitioned: bool = False,
-    highest: bool = False,
+    tiles: bool = True,
     cores: int = 2,
 ) -> Choice:
     """The algorithm for one face.
@@ -77,13 +80,13 @@ def choose(
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
     `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
     XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's
-    share, and asks about the sizes of that. `highest` is the caller's wish for the highest precision: plain sums.
+    share, and asks about the sizes of that. `tiles` is whether algorithms of tiles may be chosen.
 
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
     >>> choose("auto", "forward", dense).algorithm
     'winograd'
-    >>> choose("auto", "forward", dense, highest=True).algorithm
+    >>> choose("auto", "forward", dense, tiles=False).algorithm
     'lax'
     >>> depthwise = Sizes(Geometry(length=512, kernel_size=5, groups=256), 16, in_channels=256, out_channels=256)
     >>> choose("auto", "forward", depthwise).algorithm
@@ -94,16 +97,16 @@ def choose(
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
-    if highest and measured in OF_TILES:
+    if not tiles and measured in OF_TILES:
         measured = None
     if algorithm == AUTO and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
-    choice = _of_one(algorithm, face, sizes, members, platform, highest, cores)
+    choice = _of_one(algorithm, face, sizes, members, platform, tiles, cores)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
     return choice._replace(one_by_one=one_by_one)
 
 
-def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, highest: bool, cores: int) -> Choice:
+def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, tiles: bool, cores: int) -> Choice:
     if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
         return Choice("lax", f"{algorithm} needs sizes that are numbers")
     if algorithm != AUTO:
@@ -119,7 +122,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
-    foreseen = foresee(face, sizes, members, highest, cores)
+    foreseen = foresee(face, sizes, members, tiles, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
     margin = MARGIN if members == 1 else MARGIN_OF_MEMBERS
     if foreseen[best] > margin * foreseen["lax"]:
@@ -127,7 +130,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
 
 
-def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False) -> list[str]:
+def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) -> list[str]:
     """The algorithms worth a thought for one face: not those that do the same with more work."""
     g = sizes.geometry
     if matmul.side_by_side(g):
@@ -150,10 +153,10 @@ def candidates(face: str, sizes: Sizes, members: int = 1, highest: bool = False)
         gradient, held = face == "kernel_gradient", sizes.windows <= MOST_OF_WINDOWS * sizes.elements
         names += ["matmul"] if not gradient or (members == 1 and held) else []
         names += ["einsum"] if gradient and held else []
-    return [name for name in names if not (highest and name in OF_TILES)]
+    return [name for name in names if tiles or name not in OF_TILES]
 
 
-def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False, cores: int = 2) -> dict[str, float]:
+def foresee(face: str, sizes: Sizes, members: int = 1, tiles: bool = True, cores: int = 2) -> dict[str, float]:
     """Milliseconds of one face by each candidate, as the model has them for a CPU of so many cores.
 
     >>> from jconv.geometry import Geometry
@@ -162,7 +165,7 @@ def foresee(face: str, sizes: Sizes, members: int = 1, highest: bool = False, co
     'shifts'
     """
     machine = ONE_CORE if cores == 1 else CPU
-    return {name: milliseconds(name, face, sizes, machine) for name in candidates(face, sizes, members, highest)}
+    return {name: milliseconds(name, face, sizes, machine) for name in candidates(face, sizes, members, tiles)}
 
 
 def _has_symbols(sizes: Sizes) -> bool:

@@ -62,9 +62,9 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     sizes, dtype, platform = problem_sizes(p), jnp.dtype(p.kernel.dtype), jax.default_backend()
     measured, fastest = {}, {}
     for face, shapes in face_shapes(p).items():
-        highest = bilinear.wants_highest(p.precision)
-        own = planner.choose(planner.AUTO, face, sizes, platform=platform, highest=highest, cores=cores()).algorithm
-        foreseen = planner.foresee(face, sizes, highest=highest, cores=cores())
+        tiles = not bilinear.wants_highest(p.precision)
+        own = planner.choose(planner.AUTO, face, sizes, platform=platform, tiles=tiles, cores=cores()).algorithm
+        foreseen = planner.foresee(face, sizes, tiles=tiles, cores=cores())
         worth = [name for name, ms in foreseen.items() if ms <= ABSURD * min(foreseen.values())]
         names = dict.fromkeys([own, *(worth if platform == "cpu" else foreseen)])
         run = partial(getattr(bilinear, face), geometry=p.geometry, precision=p.precision)

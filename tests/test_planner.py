@@ -203,13 +203,13 @@ def test_one_core_multiplies_less_where_two_do_not(face):
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_the_highest_precision_is_that_of_plain_sums(face):
+def test_tiles_can_be_left_out(face):
     assert choose("auto", face, DENSE).algorithm == "winograd"
     for members in (1, 8):
-        assert choose("auto", face, DENSE, members=members, highest=True).algorithm != "winograd"
-    assert choose("auto", face, DENSE, measured="winograd", highest=True).algorithm == "lax"
-    assert choose("auto", face, DENSE, measured="matmul", highest=True).algorithm == "matmul"
-    assert choose("winograd", face, DENSE, highest=True).algorithm == "winograd"
+        assert choose("auto", face, DENSE, members=members, tiles=False).algorithm != "winograd"
+    assert choose("auto", face, DENSE, measured="winograd", tiles=False).algorithm == "lax"
+    assert choose("auto", face, DENSE, measured="matmul", tiles=False).algorithm == "matmul"
+    assert choose("winograd", face, DENSE, tiles=False).algorithm == "winograd"
 
 
 def test_who_asks_for_the_highest_precision_gets_no_tiles():
