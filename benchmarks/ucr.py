@@ -1,7 +1,7 @@
 """The published table of the UCR archive, run again: networks trained by the protocol of Fawaz et al. (2019).
 
     python -m benchmarks.ucr                       # three sets of the FCN, three seeds: 15 minutes on two cores
-    python -m benchmarks.ucr --sets all --seeds 5 --models fcn resnet --json runs/ucr.json   # all of it: days
+    python -m benchmarks.ucr --sets all --seeds 5 --models fcn resnet --json runs/ucr.json   # all: some 17 hours
 
 A cell is a set and a network: several seeds trained by `--protocol dl4tsc` of `training.fit`, the accuracy on the test
 set of the params of the lowest training loss, and its mean beside the published mean of five.
