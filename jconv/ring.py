@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -26,10 +26,10 @@ class Ring:
     """The last samples where they were written: `samples` (..., rows, channels).
 
     The next chunk goes to rows `head` to `head + chunk - 1`, where `head`, below `room`, is a multiple of `chunk`; in
-    front of it, going round, are the samples before. Where a read could go round, the first rows are there once more
-    behind the room. `head` is () or (sessions,) of int32, `wait` as in `Shifted`. In a network several rings lie one
-    after the other in one array: this one from row `base` on, in array number `group`; `samples` and `head` are then
-    None between steps, and in a step `turn` is what was found for all rings at once.
+    front of it, going round, are the samples before. Where a read could go round within a chunk, the first rows are
+    there once more behind the room. `head` is () or (sessions,) of int32, `wait` as in `Shifted`. In a network several
+    rings lie one after the other in one array: this one from row `base` on, in array number `group`; `samples` and
+    `head` are then None between steps, and in a step `turn` is what was found for all rings at once.
     """
 
     samples: Any
@@ -53,9 +53,19 @@ class Ring:
         return self.chunk == 1 or (self.taps.stride == 1 and self.taps.dilation % self.chunk == 0)
 
     @property
+    def short(self) -> bool:
+        """Whether all that is kept came with the chunk before: a read is rows of that one, then of the chunk itself."""
+        return not self.whole and self.taps.kept <= self.chunk
+
+    @property
+    def twice(self) -> bool:
+        """Whether each chunk is written twice, so that every read is one piece: a step is mostly such small loops."""
+        return not (self.whole or self.short)
+
+    @property
     def rows(self) -> int:
         """All its rows."""
-        return self.room + (0 if self.whole else self.chunk)
+        return self.room + (self.chunk if self.twice else 0)
 
     def reads(self) -> list[int]:
         """For each tap how far from the chunk's first row, in rows, the first sample is that it reads."""
@@ -65,9 +75,9 @@ class Ring:
     def places(self) -> list[tuple[int, int]]:
         """How far from the head, going round, and from which row on: the writes of the next chunk, then its reads."""
         # What lies from the chunk's first row on is the chunk itself.
-        reads = [(begin, self.base) for begin in self.reads() if begin]
+        reads = [(begin, self.base) for begin in self.reads() if (begin < 0 if self.short else begin)]
         # A row of the head is also the row behind the one before it: for row 0, the first behind the room.
-        return [(0, self.base), *([] if self.whole else [(-1, self.base + 1)]), *reads]
+        return [(0, self.base), *([(-1, self.base + 1)] if self.twice else []), *reads]
 
     def alone(self) -> Ring:
         """The same in an array of its own."""
@@ -114,7 +124,7 @@ def step_round(
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
     turn = ring.turn or turns_of([ring], ring.head[..., None], slots)[0]
-    writes = 1 if ring.whole else 2
+    writes = 2 if ring.twice else 1
     samples = ring.samples
     for number in range(writes):
         samples = _written(samples, chunk, turn.rows[..., number], slots)
@@ -122,16 +132,32 @@ def step_round(
     if outputs:
         taps = ring.taps
         reach = (outputs - 1) * taps.stride + 1
-        rows = iter(range(writes, turn.rows.shape[-1]))
-        # Not looked up again: the last tap of a causal convolution, say.
-        parts = [
-            _cut(samples, turn.rows[..., next(rows)], reach, taps.stride, slots)
-            if begin
-            else chunk[..., : reach : taps.stride, :]
-            for begin in ring.reads()
-        ]
+        rows = iter([turn.rows[..., number] for number in range(writes, turn.rows.shape[-1])])
+        parts = [_read(ring, samples, chunk, begin, reach, rows, slots) for begin in ring.reads()]
         ready = gathered(parts, interleaved)
     return ready, replace(ring, samples=samples, head=turn.head, wait=wait, turn=None)
+
+
+def _read(
+    ring: Ring,
+    samples: jax.Array,
+    chunk: jax.Array,
+    begin: int,
+    reach: int,
+    rows: Iterator[jax.Array],
+    slots: jax.Array | None,
+) -> jax.Array:
+    """What a tap reads in a step: `reach` samples from `begin` on, counted from the chunk's first, by the stride."""
+    stride = ring.taps.stride
+    if ring.short:
+        before = min(reach, max(0, -begin))
+        of_chunk = chunk[..., max(0, begin) : max(0, begin + reach), :]
+        pieces = [_cut(samples, next(rows), before, 1, slots), of_chunk] if before else [of_chunk]
+        return joined(pieces)[..., ::stride, :]
+    if begin:
+        return _cut(samples, next(rows), reach, stride, slots)
+    # Not looked up again: the last tap of a causal convolution, say.
+    return chunk[..., :reach:stride, :]
 
 
 def _written(samples: jax.Array, chunk: jax.Array, head: jax.Array, slots: jax.Array | None) -> jax.Array:
@@ -165,6 +191,6 @@ def from_order(ring: Ring, kept: jax.Array, wait: int | None) -> Ring:
     front = head - ring.taps.kept
     before = jnp.zeros_like(kept, shape=(*kept.shape[:-2], front, kept.shape[-1]))
     whole = joined([before, kept, padding])
-    if not ring.whole:
+    if ring.twice:
         whole = joined([whole[..., : ring.room, :], whole[..., : ring.chunk, :]])
     return replace(ring, samples=whole, head=jnp.full_like(ring.head, head), wait=wait)

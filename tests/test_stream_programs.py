@@ -133,7 +133,8 @@ def test_a_step_of_a_few_samples_is_products() -> None:
     params, state = model.init(jax.random.key(0), (16, 8))
     stream = model.stream_init(params, state, (1,), input_shape=(None, 8), chunk=16)
     program = str(jax.make_jaxpr(lambda stream, x: model.stream_step(params, state, stream, x))(stream, x))
-    assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 4
+    # What the chunk before brought is read in one piece, so that each chunk is written once.
+    assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 2
     step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x))
     assert "convolution(" not in step.lower(stream, x).compile().as_text()
 
