@@ -18,7 +18,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,17 +89,25 @@ def _by_lax(layer: Any) -> Any:
     return replace(layer, algorithm="lax") if hasattr(layer, "algorithm") else layer
 
 
+class Network(NamedTuple):
+    """A task for so many devices, whether they share its length and not its batch, and whether only one is measured."""
+
+    task: Callable[[int], Task]
+    cuts_length: bool = False
+    alone: bool = False
+
+
 NETWORKS = {
-    "FCN, batch": (fcn_task, False),
-    "FCN, by lax": (lambda count: by_lax(fcn_task(count)), False),
-    "U-Net, length": (unet_task, True),
-    "U-Net, by lax": (lambda count: by_lax(unet_task(count)), True),
+    "FCN, batch": Network(fcn_task),
+    "FCN, by lax": Network(lambda count: by_lax(fcn_task(count)), alone=True),
+    "U-Net, length": Network(unet_task, cuts_length=True),
+    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), cuts_length=True, alone=True),
 }
 
 
 def measure(network: str, count: int, repeats: int) -> Measured:
     """Compile and time one step, in this process, which must have so many devices."""
-    make, cuts_length = NETWORKS[network]
+    make, cuts_length, _ = NETWORKS[network]
     task = make(count)
     plan = Plan(epochs=1, batch_size=len(task.train.x), learning_rate=1e-3, seed=0, evaluate_every=1)
     mesh = devices.mesh_for(count, count if cuts_length else 1)
@@ -173,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     for network in NETWORKS:
-        for count in options.devices[: 1 if network.endswith("by lax") else None]:
+        for count in (1,) if NETWORKS[network].alone else options.devices:
             command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
             environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
             child = subprocess.run(

@@ -230,7 +230,7 @@ def planned(
 ) -> planner.Choice:
     """What computes an equation, whose operands need no more than shape and type; None stands for several platforms.
 
-    `devices` is how many the program has, which on a CPU share its cores.
+    `devices` is how many the program has, which on a CPU are taken to share its cores.
     """
     face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
     return planner.choose(

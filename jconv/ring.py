@@ -59,7 +59,7 @@ class Ring:
 
     @property
     def twice(self) -> bool:
-        """Whether each chunk is written twice, so that every read is one piece: a step is mostly such small loops."""
+        """Whether each chunk is written twice, so that every read is one piece, also one that goes round."""
         return not (self.whole or self.short)
 
     @property
