@@ -201,7 +201,7 @@ def jax_faces(settings: Sequence[Setting], *, gradients: bool = True) -> list[di
 def in_type(dtype: str, function: Callable[..., Any], *args: Any) -> Any:
     """`function(*args)` with NumPy arrays in and out, in JAX's 64-bit mode if `dtype` asks for it."""
     with jax.enable_x64(dtype == "float64"):
-        return jax.tree.map(np.asarray, function(*jax.tree.map(jnp.asarray, args)))
+        return jax.tree.map(np.asarray, function(*jax.device_put(args)))
 
 
 def deviation(actual: Any, expected: Any) -> float:

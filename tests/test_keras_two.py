@@ -72,10 +72,10 @@ def test_hard_sigmoid_was_another_function(tmp_path: Path) -> None:
     for theirs, own in zip(meant.weights, model.weights, strict=True):
         theirs.assign(own.value)
     x = drawn(model)
-    (expected,) = keras_function(meant)(x)
+    (expected,) = jax.jit(keras_function(meant))(x)
     as_keras_two(save(model, tmp_path / "new.h5"), tmp_path / "old.h5")
     read = ours, params, state = jconv.keras.load(tmp_path / "old.h5")
-    assert deviation(ours.apply(params, state, x[0])[0], expected) < 1e-5
+    assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
     assert deviation(ours.reference(params, state, x[0]), expected) < 1e-5
     # What is written for Keras 3 means the same there, and here once more, also after Keras has saved it.
     (returned,) = returned_outputs(tmp_path, read, x)
@@ -84,7 +84,7 @@ def test_hard_sigmoid_was_another_function(tmp_path: Path) -> None:
     again = keras.models.load_model(tmp_path / "again.keras")
     for path in (tmp_path / "again.keras", save(again, tmp_path / "once_more.keras")):
         ours, params, state = jconv.keras.load(path)
-        assert deviation(ours.apply(params, state, x[0])[0], expected) < 1e-5
+        assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
 
 
 @pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.0.0", 1 / 6)])
@@ -139,7 +139,7 @@ def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
     read = ours, params, state = jconv.keras.load(tmp_path / name)
     x = [stored[name] for name in ours.inputs]
-    y = ours.apply(params, state, dict(zip(ours.inputs, x, strict=True)))[0]
+    y = jax.jit(ours.apply)(params, state, dict(zip(ours.inputs, x, strict=True)))[0]
     assert {name: deviation(y[name], stored[name]) < 1e-5 for name in ours.outputs} == dict.fromkeys(ours.outputs, True)
     counts = (stored["first"] != 0).any(-1)
     for name, have in zip(ours.outputs, returned_outputs(tmp_path, read, x), strict=True):

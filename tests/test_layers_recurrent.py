@@ -272,8 +272,9 @@ def test_options_in_words() -> None:
 def test_over_devices() -> None:
     layer = jl.LSTM(3, return_sequences=True)
     params, x = single(arrays_of(layer, SHAPE)[0]), single(drawn(SHAPE, batch=8))
-    expected, _ = layer.apply(params, {}, x)
-    bars = jax.grad(lambda p: jnp.sum(layer.apply(p, {}, x)[0] ** 2))(params)
+    run = jax.jit(lambda p, x: layer.apply(p, {}, x)[0])
+    expected = run(params, x)
+    bars = jax.jit(jax.grad(lambda p: jnp.sum(run(p, x) ** 2)))(params)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
     batch, whole = PartitionSpec("data"), PartitionSpec()
 
@@ -282,10 +283,9 @@ def test_over_devices() -> None:
 
     with jax.set_mesh(mesh):
         placed = jax.device_put(x, NamedSharding(mesh, batch))
-        y = jax.jit(lambda p, x: layer.apply(p, {}, x)[0])(params, placed)
-        assert deviation(y, expected) < 1e-6
-        run = jax.shard_map(jax.grad(loss), in_specs=(whole, batch), out_specs=whole)
-        assert all(deviation(bar, bars[name]) < 1e-5 for name, bar in run(params, placed).items())
+        assert deviation(run(params, placed), expected) < 1e-6
+        gradient = jax.jit(jax.shard_map(jax.grad(loss), in_specs=(whole, batch), out_specs=whole))
+        assert all(deviation(bar, bars[name]) < 1e-5 for name, bar in gradient(params, placed).items())
 
 
 REFUSED: list[tuple[Callable[[], Any], str]] = [

@@ -51,7 +51,7 @@ def test_chunks_come_along_the_last_axis(form: str) -> None:
     x = np.random.default_rng(0).normal(size=(2, 4, LENGTH))
     with jax.enable_x64(True):
         params, state = drawn(model)
-        whole, _ = model.apply(params, state, x)
+        whole, _ = jax.jit(model.apply)(params, state, x)
         stream, at, steps = model.stream_init(params, state, (2,), dtype="float64", form=form, chunk=3), 0, []
         step = jax.jit(model.stream_step, static_argnames="last")
         for number in (1, 3, 0, 5, 3, 12):

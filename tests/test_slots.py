@@ -58,8 +58,9 @@ def test_sessions_that_come_and_go(form: str) -> None:
             sessions[slot].append({name: array[row] for name, array in y.items()})
     ended += [(given[slot], sessions[slot]) for slot in given]
     assert len(ended) > 4
+    apply = jax.jit(model.apply)
     for chunks, outputs in ended:
-        whole, _ = model.apply(params, state, np.concatenate(chunks)[None])
+        whole, _ = apply(params, state, np.concatenate(chunks)[None])
         gru = np.concatenate([y["gru"] for y in outputs])
         np.testing.assert_allclose(gru, whole["gru"][0], rtol=0, atol=1e-6)
         np.testing.assert_allclose(outputs[-1]["mean"], whole["mean"][0], rtol=0, atol=1e-6)

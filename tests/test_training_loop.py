@@ -80,7 +80,7 @@ def test_a_step_is_adam_on_the_loss_of_the_batch(task):
     def loss(params):
         return task.loss(task.model.apply(params, before.state, x, training=True)[0], y)
 
-    gradient = jax.grad(loss)(before.params)
+    gradient = jax.jit(jax.grad(loss))(before.params)
     after, _ = _run(task, plan)
     for a, b, g in zip(*map(jax.tree.leaves, (after.params, before.params, gradient)), strict=True):
         # Adam's first step is the rate times the sign, wherever the gradient is more than rounding.
