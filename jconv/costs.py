@@ -180,6 +180,11 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
         return 2 * m.call + steps * m.step + s.products * price + (s.elements + copied) * m.number
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     terms = g.kernel_size * summed
+    if g.groups > 1 and summed > 1:
+        price = m.group_term * (1 + m.group_narrow / kept) * (m.group_spilled if summed > shifts.TERMS else 1)
+        products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
+        loops = g.kernel_size / max(shifts.terms_in_a_loop(g.groups, summed, kept) // summed, 1)
+        return m.call + products * price + s.elements * (max(loops, 1) + (g.stride > 1)) * m.number
     vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)
     price = m.few if terms <= m.most_few else m.fused if terms <= m.most_fused or summed == 1 else m.spilled
     price = price if vectorized else m.scalar

@@ -6,7 +6,8 @@ first and moves memory alike, and there each face was a computation of its own, 
 machine it is every second row of what was measured, and each row that the model is worst at; of the second all rows
 of the benchmark. A third machine like the first (2026-11-29) has the rows where `winograd` is chosen or nearly so, and
 the first two have none where it is chosen. A fourth is one core of the third, the other busy. Kernel gradients by
-matmul are as they were until then, when it turned x for each tap: they take 0.7 to 1 times as long since.
+matmul are as they were until then, when it turned x for each tap: they take 0.7 to 1 times as long since. What groups
+of several channels take by `shifts` was measured on the last two alone, after it learned to.
 """
 
 import csv

@@ -6,6 +6,7 @@ memory, which is all that a depthwise convolution is. A product is a `term`: one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..apart import for_each_number
 from ..geometry import Geometry
 from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide, wide_type
 
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
 # 3.0 ms; one loop of 144 terms takes 39 ms where 24 take 1.3 (two cores of an AMD EPYC, JAX 0.10.2).
 TERMS = 32
+# Sums side by side in a loop of as many terms or more, or each number would wait for all its additions one after the
+# other. (8, 1024, 256) with 3 taps in 32 groups takes 1.43, 1.16 and 1.17 ms with 1, 2 and 4 sums, one channel of 16000
+# samples with 64 taps 0.32, 0.28 and 0.31 (the same, 2026-11-29).
+CHAINS, LEAST_IN_CHAINS = 2, 8
+# The same of groups whose samples each stand in a register, for more out channels than one vector holds: (8, 700, 256)
+# with 3 taps in 16 groups takes 2.4 ms with one tap to a loop and 4.8 with two, (4, 1024, 256) to 512 channels with 5
+# taps in 32 groups 3.6 with three and 5.5 with four; of groups of 4 channels, 15 taps, 1.5 with eight and 2.8 with six
+# (the same, 2026-11-29).
+TERMS_OF_WIDE_GROUPS = 24
+VECTOR = 8
+# The samples of a depthwise window lie a row of channels apart, and where that is a power of two in few sets of the
+# first cache, which has 64 of 8 lines: with `CROWD` bytes or more of taps times what the rows and `PAGE`, all its sets,
+# have in common, the channels are cut into parts of so many numbers of a window as it holds, with their weights. 31
+# taps of (4, 1024, 512) take 6.6 ms at once and 2.4 as 4 parts, of (4, 512, 1024) 14.4 and 2.5, the kernel gradients
+# 4.4 and 3.2, 15.8 and 5.3; 640 and 384 channels are no quicker in parts, nor 31 taps of 256 (the same, 2026-11-29).
+PAGE, CROWD, OF_PART = 4096, 8 * 4096, 4000
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
 MOST_LOOPS = 2
@@ -31,7 +49,7 @@ ROWS = 16
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y[n, t] = sum_k x[n, t * stride + k * dilation - low] * kernel[k]`, a product a tap and in channel."""
-    return _correlate(x, kernel, geometry)
+    return _in_parts(_correlate, x, kernel, geometry, min(geometry.kernel_size, TERMS))
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -39,7 +57,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     # Turned round first, or every product of the fused loop would look for its weight anew: 15 ms for 3.
     turned = jax.lax.optimization_barrier(swap_channels(kernel, geometry))
     operand, forward_geometry = as_forward(y_bar, geometry)
-    return _correlate(operand, turned, forward_geometry)
+    return _in_parts(_correlate, operand, turned, forward_geometry, min(geometry.kernel_size, TERMS))
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -49,7 +67,11 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     (2026-11-28). As one sum over batch and time XLA reads both operands once for each tap, one number at a time: 29 ms
     on faster cores.
     """
-    g = geometry
+    return _in_parts(_kernel_gradient, x, y_bar, geometry, geometry.kernel_size)
+
+
+def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
+    """Of all channels, or a part of them."""
     batch, in_per_group, out_per_group = x.shape[0], x.shape[-1] // g.groups, y_bar.shape[-1] // g.groups
     if not few_outside(g):
         x, g = padded(x, g), replace(g, length=g.low + g.length + g.high, low=0, high=0)
@@ -76,6 +98,25 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         sums = sums.reshape(g.kernel_size, g.groups, in_per_group, out_per_group).transpose(0, 2, 1, 3)
     # Not transposed without need, or XLA compiles a loop that does nothing.
     return sums.reshape(g.kernel_size, in_per_group, y_bar.shape[-1])
+
+
+def _in_parts(
+    face: Callable[[jax.Array, jax.Array, Geometry], jax.Array], a: jax.Array, b: jax.Array, g: Geometry, taps: int
+) -> jax.Array:
+    """`face` of each part of the channels, side by side, where it reads so many taps of long depthwise windows."""
+    channels = a.shape[-1]
+    depthwise = channels == b.shape[-1] == g.groups
+    if not depthwise or taps * math.gcd(channels * a.dtype.itemsize, PAGE) < CROWD:
+        return face(a, b, g)
+    counts = [count for count in range(1, channels // VECTOR + 1) if channels % (count * VECTOR) == 0]
+    parts = next((count for count in counts if taps * channels <= count * OF_PART), counts[-1])
+
+    def one(a: jax.Array, b: jax.Array, part: jax.Array) -> jax.Array:
+        size = channels // parts
+        own = [jax.lax.dynamic_slice_in_dim(x, part * size, size, -1, allow_negative_indices=False) for x in (a, b)]
+        return face(*own, replace(g, groups=size))
+
+    return jnp.concatenate(for_each_number(one, parts, a, b), axis=-1)
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
@@ -135,6 +176,15 @@ def few_outside(g: Geometry) -> bool:
     return 0 <= first <= last and first + g.out_length - last <= ROWS
 
 
+def terms_in_a_loop(groups: int, in_per_group: int, out_per_group: int) -> int:
+    """The most terms of one fused loop.
+
+    >>> terms_in_a_loop(256, 1, 1), terms_in_a_loop(16, 16, 16)
+    (32, 24)
+    """
+    return TERMS_OF_WIDE_GROUPS if groups > 1 and in_per_group > 1 and out_per_group > VECTOR else TERMS
+
+
 def _inside(g: Geometry) -> tuple[int, int]:
     """The outputs that read no padding, from the first to before the last."""
     first = min(-(-g.low // g.stride), g.out_length)
@@ -157,44 +207,51 @@ def _kernel_rows(kernel: jax.Array, groups: int) -> jax.Array:
     return by_group(kernel, groups)
 
 
-def _terms(x: jax.Array, row: jax.Array, g: Geometry) -> list[jax.Array]:
-    """For one tap, the products of its samples with its weights, one for each in channel of a group.
-
-    XLA makes slower loops of arrays with axes of one element, so those are left out where there are any: 0.08 ms for
-    0.03 in a depthwise (1, 300, 64).
-    """
-    if x.shape[-1] == g.groups and row.ndim == 2 and row.shape[-1] == g.groups:  # depthwise
-        return [x * row[0]]
-    if g.groups == 1:
-        return [x[..., i : i + 1] * row[i] for i in range(row.shape[0])]
-    x = by_group(x, g.groups)
-    return [x[..., i, None] * row[i] for i in range(row.shape[0])]
-
-
 def _sum_of_terms(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> jax.Array:
     """The terms of a padded `x`, in loops of `TERMS`."""
     kernel_size, in_per_group = rows.shape[:2]
-    span = (windows - 1) * g.stride + 1
-
-    def terms(x: jax.Array, rows: jax.Array) -> list[jax.Array]:
-        found = []
-        for tap, row in enumerate(rows):
-            found += _terms(
-                jax.lax.slice_in_dim(x, tap * g.dilation, tap * g.dilation + span, g.stride, axis=1), row, g
-            )
-        return found
-
-    taps = max(TERMS // in_per_group, 1)
+    most = terms_in_a_loop(g.groups, in_per_group, rows.shape[-1])
+    taps = max(most // in_per_group, 1)
     blocks, rest = divmod(kernel_size, taps)
-    if blocks <= MOST_LOOPS:
-        return _in_loops(terms(x, rows))
+    samples = _samples(x, rows, windows, g)
+
+    def terms(first: int, last: int) -> list[jax.Array]:
+        return [samples(tap, i) * rows[tap, i] for tap in range(first, last) for i in range(in_per_group)]
+
+    if kernel_size <= taps or (blocks <= MOST_LOOPS and most == TERMS):
+        return _in_loops(terms(0, kernel_size))
 
     def block(first: Any) -> jax.Array:
-        xs = jax.lax.dynamic_slice_in_dim(x, first * g.dilation, (taps - 1) * g.dilation + span, axis=1)
-        return _in_loops(terms(xs, jax.lax.dynamic_slice_in_dim(rows, first, taps, axis=0)))
+        own = jax.lax.dynamic_slice_in_dim(rows, first, taps, axis=0)
+        return _in_loops([samples(first + tap, i) * own[tap, i] for tap in range(taps) for i in range(in_per_group)])
 
-    first = _in_loops(terms(x[:, blocks * taps * g.dilation :], rows[blocks * taps :])) if rest else block(0)
+    first = _in_loops(terms(blocks * taps, kernel_size)) if rest else block(0)
     return _added(first, block, range(0 if rest else taps, blocks * taps, taps))
+
+
+def _samples(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> Callable[[Any, int], jax.Array]:
+    """What a term multiplies its weights with: of a tap, a number or not, and an in channel of each group.
+
+    Each is cut from all of x: XLA would copy what many terms are cut from. XLA makes slower loops of arrays with axes
+    of one element, so those are left out where there are any: 0.08 ms for 0.03 in a depthwise (1, 300, 64).
+    """
+    depthwise = x.shape[-1] == g.groups and rows.ndim == 3 and rows.shape[-1] == g.groups
+    if g.groups > 1 and not depthwise:
+        x = by_group(x, g.groups)
+    span = (windows - 1) * g.stride + 1
+
+    def samples(tap: Any, i: int) -> jax.Array:
+        start = tap * g.dilation
+        if isinstance(tap, int):
+            own = jax.lax.slice_in_dim(x, start, start + span, g.stride, axis=1)
+            return own if depthwise else own[..., i : i + 1]
+        starts = [0, start, *[0] * (x.ndim - 3), 0 if depthwise else i]
+        own = jax.lax.dynamic_slice(
+            x, starts, (x.shape[0], span, *x.shape[2:-1], x.shape[-1] if depthwise else 1), allow_negative_indices=False
+        )
+        return jax.lax.slice_in_dim(own, 0, span, g.stride, axis=1)
+
+    return samples
 
 
 def _added(first: jax.Array, block: Callable[[Any], jax.Array], starts: range) -> jax.Array:
@@ -211,7 +268,14 @@ def _added(first: jax.Array, block: Callable[[Any], jax.Array], starts: range) -
 
 def _in_loops(terms: list[jax.Array]) -> jax.Array:
     """Their sum, `TERMS` to a fused loop."""
-    sums = total(terms[:TERMS])
+    sums = _in_chains(terms[:TERMS])
     for first in range(TERMS, len(terms), TERMS):
-        sums = jax.lax.optimization_barrier(sums) + total(terms[first : first + TERMS])
+        sums = jax.lax.optimization_barrier(sums) + _in_chains(terms[first : first + TERMS])
     return sums
+
+
+def _in_chains(terms: list[jax.Array]) -> jax.Array:
+    if len(terms) < LEAST_IN_CHAINS:
+        return total(terms)
+    each = -(-len(terms) // CHAINS)
+    return total([total(terms[first : first + each]) for first in range(0, len(terms), each)])
