@@ -113,8 +113,8 @@ def _in_parts(
 
     def one(a: jax.Array, b: jax.Array, part: jax.Array) -> jax.Array:
         size = channels // parts
-        own = [jax.lax.dynamic_slice_in_dim(x, part * size, size, -1, allow_negative_indices=False) for x in (a, b)]
-        return face(*own, replace(g, groups=size))
+        a, b = (jax.lax.dynamic_slice_in_dim(x, part * size, size, -1, allow_negative_indices=False) for x in (a, b))
+        return face(a, b, replace(g, groups=size))
 
     return jnp.concatenate(for_each_number(one, parts, a, b), axis=-1)
 
