@@ -69,7 +69,7 @@ def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU
 
 
 def _gemm(rows: float, contraction: float, columns: float, m: Machine) -> float:
-    return rows * contraction * columns * m.product * (1 + m.columns / columns)
+    return rows * contraction * columns * m.product * (1 + m.columns / columns) * (1 + m.depth / contraction)
 
 
 def _sides(face: str, s: Sizes) -> tuple[float, float, float]:
@@ -179,24 +179,33 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
         price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
         return 2 * m.call + steps * m.step + s.products * price + (s.elements + copied) * m.number
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
-    terms = g.kernel_size * summed
+    # A stride spreads y_bar first.
+    spread = g.stride if face == INPUT_GRADIENT else 1
+    loops = max(g.kernel_size / max(shifts.terms_in_a_loop(g.groups, summed, kept) // summed, 1), 1)
+    if g.groups > 1:
+        moved = s.elements * (loops + (spread if spread > 1 else 0))
+    else:
+        x, y = s.batch * g.length * s.in_channels, s.batch * g.out_length * s.out_channels
+        read, written = (x, y) if face == FORWARD else (y * spread, x)
+        moved = (read + written) / 2 + (loops - 1 + (spread > 1)) * (read / 2 + written)
+    return m.call + s.products * spread * _term(s, summed, kept, m) + moved * m.number
+
+
+def _term(s: Sizes, summed: int, kept: int, m: Machine) -> float:
+    """A product in a fused loop over terms, of groups of so many channels that are summed for so many that are kept."""
+    g = s.geometry
+    if kept < 4 and g.groups < 8 and summed * kept > 1:
+        return m.scalar
     if g.groups > 1 and summed > 1:
-        price = m.group_term * (1 + m.group_narrow / kept) * (m.group_spilled if summed > shifts.TERMS else 1)
-        products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
-        loops = g.kernel_size / max(shifts.terms_in_a_loop(g.groups, summed, kept) // summed, 1)
-        return m.call + products * price + s.elements * (max(loops, 1) + (g.stride > 1)) * m.number
-    vectorized = kept >= 4 or g.groups >= 8 or (summed == 1 and kept == 1)
-    price = m.few if terms <= m.most_few else m.fused if terms <= m.most_fused or summed == 1 else m.spilled
-    price = price if vectorized else m.scalar
-    price *= 1 if summed == 1 else 1 + m.narrow / kept
-    products = s.products * (g.stride if face == INPUT_GRADIENT else 1)
-    if terms > shifts.MOST_LOOPS * shifts.TERMS:
-        price *= m.scanned
-    if summed == 1:  # a window of x and as many weights, which the next row of outputs reads again
-        price *= max(1, min(g.kernel_size, shifts.TERMS) * s.out_channels / m.first_cache)
-    loops = max(terms / shifts.TERMS, 1)
-    loops += g.stride if face == INPUT_GRADIENT and g.stride > 1 else 0  # a stride spreads y_bar first
-    return m.call + products * price + s.elements * loops * m.number
+        return m.group_term * (1 + m.group_narrow / kept) * (m.spilled if summed > shifts.TERMS else 1)
+    terms = g.kernel_size * summed
+    price = m.few if terms <= m.most_few else m.fused if g.groups > 1 else m.dense_term
+    if summed > 1:
+        most = m.most_summed if kept > shifts.VECTOR else shifts.TERMS
+        return price * (m.spilled if summed > most else 1)
+    price *= m.scanned if terms > shifts.MOST_LOOPS * shifts.TERMS else 1
+    # A window of x and as many weights, which the next row of outputs reads again; of large ones part of the channels.
+    return price * min(max(1, min(terms, shifts.TERMS) * s.out_channels / m.first_cache), m.out_of_cache)
 
 
 def _winograd(face: str, s: Sizes, m: Machine) -> float:
