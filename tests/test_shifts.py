@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from settings import BOUNDS, deviation, quick_jit
+from settings import BOUNDS, deviation, in_type, quick_jit
 
 from jconv import reference
 from jconv.algorithms import FACES, shifts
@@ -27,24 +27,25 @@ FORMS = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_equals_the_reference(form, face):
+def test_every_form_equals_the_reference(form, face, dtype):
     length, in_channels, out_channels, kernel_size, options = FORMS[form]
     geometry = make_geometry(length, kernel_size, **options)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((2, length, in_channels)).astype(np.float32)
-    kernel = rng.standard_normal((kernel_size, in_channels // geometry.groups, out_channels)).astype(np.float32)
-    y_bar = rng.standard_normal((2, geometry.out_length, out_channels)).astype(np.float32)
+    x = rng.standard_normal((2, length, in_channels)).astype(dtype)
+    kernel = rng.standard_normal((kernel_size, in_channels // geometry.groups, out_channels)).astype(dtype)
+    y_bar = rng.standard_normal((2, geometry.out_length, out_channels)).astype(dtype)
     operands = {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[face]
     if face == "forward":
         expected = reference.conv1d({"kernel": kernel}, x, **options)
     else:
         params_bar, x_bar = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, **options)
         expected = x_bar if face == "input_gradient" else params_bar["kernel"]
-    found = quick_jit(lambda a, b: getattr(shifts, face)(a, b, geometry))(*operands)
-    assert found.shape == expected.shape and found.dtype == np.float32
-    assert deviation(found, expected) <= BOUNDS["float32"]
+    found = in_type(dtype, quick_jit(lambda a, b: getattr(shifts, face)(a, b, geometry)), *operands)
+    assert found.shape == expected.shape and found.dtype == dtype
+    assert deviation(found, expected) <= BOUNDS[dtype]
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -245,7 +245,9 @@ def _samples(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> Callab
         if isinstance(tap, int):
             own = jax.lax.slice_in_dim(x, start, start + span, g.stride, axis=1)
             return own if depthwise else own[..., i : i + 1]
-        starts = [0, start, *[0] * (x.ndim - 3), 0 if depthwise else i]
+        # Of one type, also in JAX's 64-bit mode.
+        starts: list[Any] = [np.int32(0)] * x.ndim
+        starts[1], starts[-1] = start, np.int32(0 if depthwise else i)
         own = jax.lax.dynamic_slice(
             x, starts, (x.shape[0], span, *x.shape[2:-1], x.shape[-1] if depthwise else 1), allow_negative_indices=False
         )
