@@ -123,8 +123,9 @@ def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
     """The forward pass, which the input gradient is too, over other operands."""
     rows = _kernel_rows(wide(kernel), g.groups)
     pieces = []
-    # Where y is much the larger, a padded copy of x is nothing and one loop is best.
-    whole = 4 * x.shape[-1] <= kernel.shape[-1]
+    # Where y is much the larger, a padded copy of x is nothing and one loop is best. And what a scan adds up has to be
+    # put side by side in a pass of its own, with twice as many loops to compile.
+    whole = 4 * x.shape[-1] <= kernel.shape[-1] or _taps_of_loops(rows, g)[1]
     for start, stop in [(0, g.out_length)] if whole else _ends(g):
         first, last = start * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach
         pieces.append(_sum_of_terms(wide(_cut(x, first, last)), rows, stop - start, g))
@@ -210,15 +211,14 @@ def _kernel_rows(kernel: jax.Array, groups: int) -> jax.Array:
 def _sum_of_terms(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> jax.Array:
     """The terms of a padded `x`, in loops of `TERMS`."""
     kernel_size, in_per_group = rows.shape[:2]
-    most = terms_in_a_loop(g.groups, in_per_group, rows.shape[-1])
-    taps = max(most // in_per_group, 1)
+    taps, scanned = _taps_of_loops(rows, g)
     blocks, rest = divmod(kernel_size, taps)
     samples = _samples(x, rows, windows, g)
 
     def terms(first: int, last: int) -> list[jax.Array]:
         return [samples(tap, i) * rows[tap, i] for tap in range(first, last) for i in range(in_per_group)]
 
-    if kernel_size <= taps or (blocks <= MOST_LOOPS and most == TERMS):
+    if not scanned:
         return _in_loops(terms(0, kernel_size))
 
     def block(first: Any) -> jax.Array:
@@ -227,6 +227,14 @@ def _sum_of_terms(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> j
 
     first = _in_loops(terms(blocks * taps, kernel_size)) if rest else block(0)
     return _added(first, block, range(0 if rest else taps, blocks * taps, taps))
+
+
+def _taps_of_loops(rows: jax.Array, g: Geometry) -> tuple[int, bool]:
+    """The taps of one loop, and whether a scan walks the loops."""
+    kernel_size, in_per_group = rows.shape[:2]
+    most = terms_in_a_loop(g.groups, in_per_group, rows.shape[-1])
+    taps = max(most // in_per_group, 1)
+    return taps, kernel_size > taps and kernel_size // taps > (MOST_LOOPS if most == TERMS else 0)
 
 
 def _samples(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> Callable[[Any, int], jax.Array]:
