@@ -23,6 +23,7 @@ FORMS = {
     "more in a group than terms": (12, 80, 24, 2, {"groups": 2}),
     "parts of the channels": (20, 1024, 1024, 9, {"groups": 1024, "padding": "same"}),
     "parts, a stride": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
+    "one channel, many taps": (8200, 1, 1, 8192, {}),
     "few channels in": (30, 4, 32, 9, {"padding": "same"}),
 }
 

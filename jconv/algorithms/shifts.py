@@ -33,10 +33,11 @@ CHAINS, LEAST_IN_CHAINS = 2, 8
 TERMS_OF_WIDE_GROUPS = 24
 VECTOR = 8
 # The samples of a depthwise window lie a row of channels apart, and where that is a power of two in few sets of the
-# first cache, which has 64 of 8 lines: with `CROWD` bytes or more of taps times what the rows and `PAGE`, all its sets,
-# have in common, the channels are cut into parts of so many numbers of a window as it holds, with their weights. 31
-# taps of (4, 1024, 512) take 6.6 ms at once and 2.4 as 4 parts, of (4, 512, 1024) 14.4 and 2.5, the kernel gradients
-# 4.4 and 3.2, 15.8 and 5.3; 640 and 384 channels are no quicker in parts, nor 31 taps of 256 (the same, 2026-11-29).
+# first cache, which has 64 of 8 lines: with `CROWD` bytes or more of a loop's taps times what the rows and `PAGE`, all
+# its sets, have in common, the channels are cut into parts of so many numbers of a window as it holds, with their
+# weights. 31 taps of (4, 1024, 512) take 6.6 ms at once and 2.4 as 4 parts, of (4, 512, 1024) 14.4 and 2.5, the kernel
+# gradients 4.4 and 3.2, 15.8 and 5.3; 640 and 384 channels are no quicker in parts, nor 31 taps of 256 (the same,
+# 2026-11-29).
 PAGE, CROWD, OF_PART = 4096, 8 * 4096, 4000
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
@@ -106,9 +107,9 @@ def _in_parts(
     """`face` of each part of the channels, side by side, where it reads so many taps of long depthwise windows."""
     channels = a.shape[-1]
     depthwise = channels == b.shape[-1] == g.groups
-    if not depthwise or taps * math.gcd(channels * a.dtype.itemsize, PAGE) < CROWD:
+    counts = [count for count in range(2, channels // VECTOR + 1) if channels % (count * VECTOR) == 0]
+    if not depthwise or not counts or min(taps, TERMS) * math.gcd(channels * a.dtype.itemsize, PAGE) < CROWD:
         return face(a, b, g)
-    counts = [count for count in range(1, channels // VECTOR + 1) if channels % (count * VECTOR) == 0]
     parts = next((count for count in counts if taps * channels <= count * OF_PART), counts[-1])
 
     def one(a: jax.Array, b: jax.Array, part: jax.Array) -> jax.Array:
