@@ -309,11 +309,8 @@ def _lower(
     partitioned = is_partitioned(ctx.module_context.axis_context)
     split = for_custom_partitioning(ctx) if partitioned else None
     (platform, *others) = ctx.module_context.platforms
-    # Where XLA's partitioner is left to split the face, it sees no further than a call; and a plain product is never
-    # merged with what stands around it, nor costs a call then: a training step of the WaveNet takes 28.1 ms for 30.0
-    # (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-    product = geometry.kernel_size == geometry.stride == geometry.groups == 1
-    separate = [platform, *others] == ["cpu"] and not product and not (partitioned and split is None)
+    # Where XLA's partitioner is left to split the face, it sees no further than a call.
+    separate = [platform, *others] == ["cpu"] and not (partitioned and split is None)
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         choice = planned(
@@ -329,7 +326,10 @@ def _lower(
             devices=device_count(ctx.module_context.axis_context),
         )
         compute = _compute(primitive, choice, geometry, ensemble, precision)
-        return (apart(compute) if separate else compute)(a, b)
+        # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
+        # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+        product = geometry.pointwise and choice.algorithm in planner.OF_PRODUCTS
+        return (apart(compute) if separate and not product else compute)(a, b)
 
     compute = partial(local, geometry=geometry)
     if split is not None:

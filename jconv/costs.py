@@ -88,7 +88,7 @@ def _convolution(rows: float, contraction: float, columns: float, m: Machine, ro
 
 def _lax(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
-    if g.kernel_size == g.stride == g.groups == 1 and face != KERNEL_GRADIENT:
+    if g.pointwise and face != KERNEL_GRADIENT:
         each = _gemm(*_sides(face, s), m)  # XLA makes a matrix product of it, and gathers nothing
     else:
         each = _convolution(*_sides(face, s), m, m.row if g.groups == 1 else m.grouped_row)
@@ -181,7 +181,7 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     # A stride spreads y_bar first.
     spread = g.stride if face == INPUT_GRADIENT else 1
-    loops = max(g.kernel_size / max(shifts.terms_in_a_loop(g.groups, summed, kept) // summed, 1), 1)
+    loops = max(g.kernel_size / shifts.taps_in_a_loop(g.groups, summed, kept), 1)
     if g.groups > 1:
         moved = s.elements * (loops + (spread if spread > 1 else 0))
     else:

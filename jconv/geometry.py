@@ -47,6 +47,11 @@ class Geometry:
         """Samples of output: `(length + low + high - reach) // stride + 1`."""
         return (self.length + self.low + self.high - self.reach) // self.stride + 1
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output sample is one input sample by a matrix: kernel size 1, stride 1, one group."""
+        return self.kernel_size == self.stride == self.groups == 1
+
     def __repr__(self) -> str:
         # What a reader of a jaxpr wants first, without the defaults.
         words = [f"length={self.length}", f"kernel_size={self.kernel_size}"]

@@ -21,6 +21,8 @@ AUTO = "auto"
 OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
+# Those that make a plain product of a pointwise convolution.
+OF_PRODUCTS = frozenset({"einsum", "lax", "matmul"})
 # Those whose sums cancel and mix the samples of a tile, not for a caller who asks for the highest precision; and whose
 # points want the cache that devices on the same cores share. A training step of the FCN on 8 series of 512 samples for
 # each of two such devices: 124 ms with them and 84 without, where one device takes 77 and 88 for all 16 (two cores of
@@ -117,7 +119,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice("lax", "sizes are symbolic, so nothing can be foreseen")
     if not sizes.products:
         return Choice("lax", "nothing to compute")
-    if sizes.geometry.kernel_size == sizes.geometry.stride == sizes.geometry.groups == 1:
+    if sizes.geometry.pointwise:
         # Of these two faces XLA's convolution is a product too, and a little faster: forward (64, 152, 32, 128) takes
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"

@@ -50,6 +50,12 @@ def test_nor_are_the_gradients(argnums, faces):
     assert alone(jax.grad(loss, argnums), PARAMS, X) == faces
 
 
+@pytest.mark.parametrize(("algorithm", "calls"), [("auto", 0), ("lax", 0), ("matmul", 0), ("shifts", 1), ("fft", 1)])
+def test_a_plain_product_stands_where_it_is_and_a_loop_of_one_tap_does_not(algorithm, calls):
+    params = {"kernel": jnp.ones((1, 64, 32))}
+    assert alone(lambda p, x: jnp.mean(jconv.conv1d(p, x, algorithm=algorithm) ** 2), params, X) == calls
+
+
 def kinds(groups):
     """How many computations that differ in more than names a program with this many groups has."""
     kernel, x = jnp.ones((5, 16, 16 * groups)), jnp.ones((2, 96, 16 * groups))

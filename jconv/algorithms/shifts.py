@@ -187,6 +187,15 @@ def terms_in_a_loop(groups: int, in_per_group: int, out_per_group: int) -> int:
     return TERMS_OF_WIDE_GROUPS if groups > 1 and in_per_group > 1 and out_per_group > VECTOR else TERMS
 
 
+def taps_in_a_loop(groups: int, in_per_group: int, out_per_group: int) -> int:
+    """The taps whose terms are those of one loop, one at least.
+
+    >>> taps_in_a_loop(256, 1, 1), taps_in_a_loop(16, 16, 16)
+    (32, 1)
+    """
+    return max(terms_in_a_loop(groups, in_per_group, out_per_group) // in_per_group, 1)
+
+
 def _inside(g: Geometry) -> tuple[int, int]:
     """The outputs that read no padding, from the first to before the last."""
     first = min(-(-g.low // g.stride), g.out_length)
@@ -233,9 +242,9 @@ def _sum_of_terms(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> j
 def _taps_of_loops(rows: jax.Array, g: Geometry) -> tuple[int, bool]:
     """The taps of one loop, and whether a scan walks the loops."""
     kernel_size, in_per_group = rows.shape[:2]
-    most = terms_in_a_loop(g.groups, in_per_group, rows.shape[-1])
-    taps = max(most // in_per_group, 1)
-    return taps, kernel_size > taps and kernel_size // taps > (MOST_LOOPS if most == TERMS else 0)
+    channels = (g.groups, in_per_group, rows.shape[-1])
+    taps, written_out = taps_in_a_loop(*channels), MOST_LOOPS if terms_in_a_loop(*channels) == TERMS else 0
+    return taps, kernel_size > taps and kernel_size // taps > written_out
 
 
 def _samples(x: jax.Array, rows: jax.Array, windows: int, g: Geometry) -> Callable[[Any, int], jax.Array]:
