@@ -69,7 +69,8 @@ def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU
 
 
 def _gemm(rows: float, contraction: float, columns: float, m: Machine) -> float:
-    return rows * contraction * columns * m.product * (1 + m.columns / columns) * (1 + m.depth / contraction)
+    slower = 1 + m.columns / columns if columns > 1 else m.one_column
+    return rows * contraction * columns * m.product * slower * (1 + m.depth / contraction)
 
 
 def _sides(face: str, s: Sizes) -> tuple[float, float, float]:
@@ -86,6 +87,10 @@ def _convolution(rows: float, contraction: float, columns: float, m: Machine, ro
     return rows * row + rows * contraction * m.element + _gemm(rows, contraction, columns, m)
 
 
+def _taps(rows: float, m: Machine) -> float:
+    return m.taps * (m.narrow_taps if rows < m.narrow_rows else 1)
+
+
 def _lax(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     if g.pointwise and face != KERNEL_GRADIENT:
@@ -98,7 +103,7 @@ def _lax(face: str, s: Sizes, m: Machine) -> float:
     if face == KERNEL_GRADIENT:
         rows = _sides(face, s)[0]
         each *= (1 + m.strided_taps * (g.stride > 1)) * (1 + m.few_taps / rows)
-        each *= 1 if s.batch == g.groups == 1 else m.taps
+        each *= 1 if s.batch == g.groups == 1 else _taps(rows, m)
         if g.groups == 1:  # the examples are the features of this convolution, and few
             each += rows * (m.few_row + g.out_length * m.few_number) * min(1, m.few_examples / s.batch)
         moved *= 2
@@ -113,13 +118,15 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
     rows, contraction, columns = _sides(face, s)
     if face == KERNEL_GRADIENT:
         each = _convolution(rows, contraction, columns, m, m.row)
-        each *= m.taps * (1 + m.strided_taps * (g.stride > 1))
-        each = (each + contraction * m.grouped_taps_row) * (m.pair if g.groups > 1 else 1)
+        each *= _taps(rows, m) * (1 + m.strided_taps * (g.stride > 1))
+        each += contraction * m.grouped_taps_row
     else:
         at_once = grouped.outputs_at_once(g, int(columns))
         rows, columns = rows / at_once, columns * at_once
         contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
-        each = _convolution(rows, contraction, columns, m, m.row) * (m.several if at_once > g.groups else 1)
+        each = _convolution(rows, contraction, columns, m, m.row)
+        if at_once > 1:
+            each *= (m.several if columns == grouped.COLUMNS else m.several_few) * (m.of_group if g.groups > 1 else 1)
     return m.convolution + g.groups * (m.call + each) + s.elements * m.number * 2
 
 
@@ -174,15 +181,12 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
 def _shifts(face: str, s: Sizes, m: Machine) -> float:
     g = s.geometry
     if face == KERNEL_GRADIENT:
-        steps = g.out_length / shifts.ROWS
-        copied = 0 if shifts.few_outside(g) else s.batch * g.length * s.in_channels
-        price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
-        return 2 * m.call + steps * m.step + s.products * price + (s.elements + copied) * m.number
+        return _shifts_taps(s, m)
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     # A stride spreads y_bar first.
     spread = g.stride if face == INPUT_GRADIENT else 1
     loops = max(g.kernel_size / shifts.taps_in_a_loop(g.groups, summed, kept), 1)
-    if g.groups > 1:
+    if summed == 1 < g.groups:
         moved = s.elements * (loops + (spread if spread > 1 else 0))
     else:
         x, y = s.batch * g.length * s.in_channels, s.batch * g.out_length * s.out_channels
@@ -191,18 +195,38 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     return m.call + s.products * spread * _term(s, summed, kept, m) + moved * m.number
 
 
+def _shifts_taps(s: Sizes, m: Machine) -> float:
+    """A kernel gradient that walks rows, and adds products to one row of sums a tap."""
+    g = s.geometry
+    filled = shifts.filled(s.in_per_group, s.out_per_group)
+    step, number = m.step, m.number
+    price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
+    if s.in_per_group >= shifts.VECTOR or s.in_per_group * s.out_per_group > 1 < g.groups:
+        step = m.channel_step
+        price = m.channel_taps * (1 if s.out_per_group % shifts.VECTOR == 0 else m.channel_taps_narrow)
+        if g.groups > 1:
+            number = m.group_taps_number
+        else:
+            price *= 1 + min(g.kernel_size * filled * s.out_channels / m.far_sums, 1)
+    copied = 0 if shifts.few_outside(g) and filled == s.in_per_group else s.batch * g.length * g.groups * filled
+    price *= m.strided_rows if g.stride > 1 else 1
+    walked = g.out_length / shifts.ROWS * step
+    products = s.products * filled / s.in_per_group
+    return 2 * m.call + walked + products * price + s.elements * number + copied * m.number
+
+
 def _term(s: Sizes, summed: int, kept: int, m: Machine) -> float:
     """A product in a fused loop over terms, of groups of so many channels that are summed for so many that are kept."""
     g = s.geometry
     if kept < 4 and g.groups < 8 and summed * kept > 1:
         return m.scalar
     if g.groups > 1 and summed > 1:
-        return m.group_term * (1 + m.group_narrow / kept) * (m.spilled if summed > shifts.TERMS else 1)
+        return m.group_term * (1 + m.group_narrow / kept) * (m.group_spilled if summed > shifts.TERMS else 1)
     terms = g.kernel_size * summed
     price = m.few if terms <= m.most_few else m.fused if g.groups > 1 else m.dense_term
     if summed > 1:
         most = m.most_summed if kept > shifts.VECTOR else shifts.TERMS
-        return price * (m.spilled if summed > most else 1)
+        return price * (m.spilled * max(1, summed / (2 * shifts.TERMS)) if summed > most else 1)
     price *= m.scanned if terms > shifts.MOST_LOOPS * shifts.TERMS else 1
     # A window of x and as many weights, which the next row of outputs reads again; of large ones part of the channels.
     return price * min(max(1, min(terms, shifts.TERMS) * s.out_channels / m.first_cache), m.out_of_cache)
@@ -221,22 +245,21 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
         x, y, outputs = y, x, g.length
     t = tiles.of(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation, groups=g.groups))
     rows, read = s.batch * t.number * g.dilation, s.batch * t.read * g.dilation
-    tiled = m.tiled if t.points * rows * (x + y) <= m.near else m.tiled_far
     ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs
     if g.groups > 1:
         apart = winograd_groups.parts(g, x, face == KERNEL_GRADIENT)
         inner = Geometry(t.read * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups // apart)
         sums = Sizes(inner, t.points * s.batch * apart, s.in_channels // apart, s.out_channels // apart)
         return 4 * m.call + ends * m.tiled_split + moved + _shifts(face, sums, m)
-    kernel = t.points * t.pieces * x * y * (t.taps * tiled + m.kernel_point)
+    kernel = t.points * t.pieces * x * y * (t.taps * m.tiled + m.kernel_point)
     # XLA computes them one after the other, and a small one on one core.
     products = t.points * t.pieces * _gemm(rows, x, y, m) * m.points_product
     if face == KERNEL_GRADIENT:
-        products *= m.turned_points + min(1, m.few_points / (x * y))
+        products *= (m.turned_points + min(1, m.few_points / (x * y))) * (m.turned_pieces if t.pieces > 1 else 1)
     if rows * x * y < m.one_core:
         products *= m.alone_turned if face == KERNEL_GRADIENT else m.alone
     copied = t.points * t.pieces * rows * x if t.pieces > 1 else 0
-    return 4 * m.call + products + ends * tiled + kernel + copied * m.pieces + moved
+    return 4 * m.call + products + ends * m.tiled + kernel + copied * m.pieces + moved
 
 
 def _fft(face: str, s: Sizes, m: Machine) -> float:

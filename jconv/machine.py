@@ -8,16 +8,17 @@ from typing import NamedTuple
 class Machine(NamedTuple):
     """The constants of the model. Times are in nanoseconds.
 
-    Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24, each algorithm's face alone in
-    a jit, median of 5 to 9, over the convolutions of `tests/test_costs.py`, which holds what is chosen to a second,
-    faster machine too.
+    Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24 to 29, each algorithm's face
+    alone in a jit, medians of 5 to 41, over the convolutions of `tests/test_costs.py`, which holds what is chosen to a
+    second, faster machine too.
     """
 
     slower: float = 1.0  # all of it takes so many times as long
     call: float = 10_000.0  # a fused loop or a matrix product, beyond its arithmetic
     convolution: float = 25_000.0  # one of XLA's convolutions, beyond its arithmetic
     product: float = 0.0095  # a multiplication and addition of a wide matrix product: 210 GFLOP a second
-    columns: float = 3.0  # a product of this many columns runs at half speed
+    columns: float = 4.0  # a product of this many columns runs at half speed
+    one_column: float = 4.0  # of one it takes so many times as long
     depth: float = 4.0  # one that sums this many products takes twice as long
     row: float = 9.0  # gathering a window for XLA's convolution
     element: float = 0.03  # each number of a window
@@ -25,13 +26,16 @@ class Machine(NamedTuple):
     grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
     grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
     strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
-    taps: float = 1.2  # XLA's kernel gradient for a forward pass of as many products
+    taps: float = 1.07  # XLA's kernel gradient for a forward pass of as many products
+    narrow_taps: float = 1.4  # one of fewer rows than this, taps times in channels, for another
+    narrow_rows: int = 512
     few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
     few_examples: float = 2.0  # XLA's kernel gradient of this many examples or fewer gathers windows number by number
     few_row: float = 600.0  # a row of those; the price of more examples goes down with their number
     few_number: float = 0.5  # each sample of it
-    pair: float = 0.75  # two convolutions side by side, for two in turn
-    several: float = 1.3  # a dense convolution that computes several outputs as one
+    several: float = 0.83  # a dense convolution that computes several outputs as one, as many as the product wants
+    several_few: float = 1.25  # the same of fewer columns
+    of_group: float = 1.45  # the same of a group
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
     strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
     strided_column: float = 0.5  # the same of one column
@@ -44,30 +48,36 @@ class Machine(NamedTuple):
     fused: float = 0.022  # a product in a fused loop over memory, vectorized, of more than `most_few` terms
     few: float = 0.012  # the same of so few
     most_few: int = 16
-    dense_term: float = 0.018  # the same of one group, also of several channels
+    dense_term: float = 0.0175  # the same of one group, also of several channels
     most_summed: int = 12  # with more of them, for more out than one vector holds, it takes `spilled` times as long
-    group_term: float = 0.0095  # the same of groups of several channels
-    group_narrow: float = 13.0  # with this many out channels in one, twice as much
-    spilled: float = 2.0  # terms whose samples are more than the registers hold
+    spilled: float = 1.25  # terms whose samples are more than the registers hold
+    group_term: float = 0.0115  # the same of groups of several channels
+    group_narrow: float = 12.0  # with this many out channels in one, twice as much
+    group_spilled: float = 1.5  # with more in channels than a loop has terms
     scalar: float = 0.25  # a product where too few channels lie side by side
     first_cache: float = 4096.0  # numbers of a window, with as many weights; of more a product takes longer by as much
     out_of_cache: float = 2.0  # at most
     fused_taps: float = 0.023  # a product of the kernel gradient that walks rows
     many_taps: float = 1.5  # the same of more taps than a loop has terms
+    channel_taps: float = 0.0155  # the same of several channels in a group
+    channel_taps_narrow: float = 2.0  # of out channels that are no whole vectors, for those that are
+    channel_step: float = 800.0  # a step of its loop, which the cores share
+    far_sums: float = 131072.0  # a kernel of one group, of this many numbers: twice as much, which is the most
+    group_taps_number: float = 0.2  # and each number of x, the kernel and y, where there are groups
+    strided_rows: float = 1.25  # a kernel gradient that walks rows with a stride, for one without
     scanned: float = 1.4  # fused loops that are walked by a scan, for some written out
     step: float = 400.0  # a step of a loop
     narrow: float = 8.0  # channels of x or y that a tile costs as much as, beyond its own
-    tiled: float = 0.03  # a term of a number that is read from or written to the points of tiles
-    tiled_far: float = 0.06  # the same where there are more of them than `near`, out of the cache
+    tiled: float = 0.038  # a term of a number that is read from or written to the points of tiles
     tiled_split: float = 0.05  # the same of groups, whose channels are split first
-    near: int = 1 << 20
-    kernel_point: float = 0.12  # a number of the kernel's points, written and read
+    kernel_point: float = 0.06  # a number of the kernel's points, written and read
     points_product: float = 1.2  # the products of all points, for one as large
     one_core: float = 16e6  # with fewer multiplications a product of a batch is one core's, and takes so much longer:
-    alone: float = 2.0
-    alone_turned: float = 1.3  # the same in a kernel gradient
-    turned_points: float = 1.15  # the products of a kernel gradient, for those of the forward pass
-    few_points: float = 4096.0  # a kernel tap of this many numbers or fewer: about as long again
+    alone: float = 1.25
+    alone_turned: float = 0.85  # the same in a kernel gradient
+    turned_points: float = 1.1  # the products of a kernel gradient, for those of the forward pass
+    turned_pieces: float = 1.2  # and of more pieces than one
+    few_points: float = 1024.0  # a kernel tap of this many numbers or fewer: about as long again
     pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
     transform: float = 0.5  # a number of a real transform, for each doubling of its length
     spectrum: float = 0.09  # a product of two numbers of spectra
@@ -79,23 +89,26 @@ CPU = Machine()
 ONE_CORE = CPU._replace(
     slower=2.0,
     call=5_000.0,
+    columns=3.0,
+    narrow_taps=1.0,
     convolution=12_500.0,
+    several=0.75,
+    several_few=1.4,
     share=0.75,
     between=1.5,
     fused=0.018,
+    channel_step=100.0,
     narrow=4.0,
     few=0.009,
-    dense_term=0.014,
-    group_term=0.0045,
-    group_narrow=24.0,
+    dense_term=0.012,
+    group_term=0.0072,
     many_taps=1.2,
     tiled=0.015,
-    tiled_far=0.025,
     tiled_split=0.03,
     points_product=1.0,
+    turned_pieces=1.4,
     alone=1.0,
     alone_turned=1.0,
-    few_points=1024.0,
     transform=0.28,
     spectrum=0.05,
 )

@@ -25,6 +25,10 @@ FORMS = {
     "parts, a stride": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
     "one channel, many taps": (8200, 1, 1, 8192, {}),
     "few channels in": (30, 4, 32, 9, {"padding": "same"}),
+    "groups filled up to 4": (37, 6, 4, 3, {"groups": 2, "padding": "same"}),
+    "groups filled up to 8, dilated": (40, 15, 18, 4, {"groups": 3, "dilation": 2, "padding": "causal"}),
+    "groups filled up to 16, a stride": (41, 24, 8, 5, {"groups": 2, "stride": 2, "padding": (9, 2)}),
+    "one group filled up": (33, 10, 3, 3, {"padding": "same"}),
 }
 
 
@@ -58,6 +62,17 @@ def test_channels_are_cut_where_their_rows_crowd_the_cache(face, channels, taps,
     operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[face]
     text = quick_jit(apart(lambda a, b: getattr(shifts, face)(a, b, geometry))).lower(*operands).as_text()
     assert text.count("call @one") == (parts if parts > 1 else 0)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(("in_per_group", "out_per_group", "lanes"), [(3, 3, 4), (6, 2, 8), (12, 6, 16), (12, 7, 12)])
+def test_in_channels_are_filled_up_for_few_out(groups, in_per_group, out_per_group, lanes):
+    assert shifts.filled(in_per_group, out_per_group) == lanes
+    geometry = make_geometry(40, 3, groups=groups)
+    x = np.zeros((2, 40, groups * in_per_group), np.float32)
+    y_bar = np.zeros((2, geometry.out_length, groups * out_per_group), np.float32)
+    text = quick_jit(lambda a, b: shifts.kernel_gradient(a, b, geometry)).lower(x, y_bar).as_text()
+    assert ("stablehlo.pad" in text) == (lanes > in_per_group)
 
 
 @pytest.mark.parametrize(
