@@ -40,6 +40,7 @@ MOST_OF_WINDOWS = 4
 MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side: the input gradient of (1, 150, 64) from
 # 128 channels with 5 taps takes 0.13 ms by lax and 0.09 by matmul, but of 64 such 3.6 and 5.4 (JAX 0.10.2, 2026-11-24).
+# Not with groups: 4 of (8, 1024, 128) with 9 taps in 8 groups take 18.5 ms by lax and 11.3 grouped (2026-11-29).
 MARGIN_OF_MEMBERS = 0.7
 
 
@@ -126,7 +127,7 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
     foreseen = foresee(face, sizes, members, tiles, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
-    margin = MARGIN if members == 1 else MARGIN_OF_MEMBERS
+    margin = MARGIN if members == 1 or sizes.geometry.groups > 1 else MARGIN_OF_MEMBERS
     if foreseen[best] > margin * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")

@@ -192,6 +192,8 @@ def test_members_want_a_wider_margin(monkeypatch):
     monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes, machine: times.get(name, 2.0))
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
+    of_groups = sizes(8, 1024, 128, 128, 9, groups=8)
+    assert choose("auto", "forward", of_groups, members=8).algorithm == "shifts"
 
 
 @pytest.mark.parametrize("face", ["forward", "input_gradient"])
