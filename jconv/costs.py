@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, tiles, winograd_groups
+from .algorithms.blocks import BLOCK
 from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
 from .geometry import Geometry
@@ -56,6 +57,20 @@ class Sizes(NamedTuple):
         g = self.geometry
         x, y = self.batch * g.length * self.in_channels, self.batch * g.out_length * self.out_channels
         return x + y + g.kernel_size * self.in_per_group * self.out_channels
+
+
+def held_by_tiles(sizes: Sizes) -> int:
+    """Numbers that a kernel gradient of one group holds at once as `winograd`: the points of both operands and its own.
+
+    >>> held_by_tiles(Sizes(Geometry(150, 5, low=4), batch=5, in_channels=128, out_channels=256))
+    1049984
+    """
+    s, g = sizes, sizes.geometry
+    if g.stride > 1:
+        return held_by_tiles(s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride))
+    t = tiles.of(g)
+    points = tiles.numbers(t, g, s.batch, t.pieces * s.in_channels + s.out_channels)
+    return min(points, BLOCK) + t.points * t.pieces * s.in_channels * s.out_channels
 
 
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
@@ -171,11 +186,13 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
     taps = -(-g.kernel_size // phases)
     one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
     inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
+    slower = m.phases if face == INPUT_GRADIENT else 1
     if face == INPUT_GRADIENT and polyphase.at_once(g, s.in_per_group):
-        return _lax(face, inner._replace(in_channels=g.stride * s.in_channels), m) + s.elements * m.number
+        at_once = inner._replace(in_channels=g.stride * s.in_channels)
+        return slower * _lax(face, at_once, m) + s.elements * m.number
     computed_by = polyphase.inner_algorithm(g, s.in_per_group)
     model = next(_MODELS[name] for name, module in ALGORITHMS.items() if module is computed_by)
-    return m.call + phases * model(face, inner, m) + s.elements * m.number
+    return m.call + slower * phases * model(face, inner, m) + s.elements * m.number
 
 
 def _shifts(face: str, s: Sizes, m: Machine) -> float:
@@ -239,7 +256,8 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     moved = s.elements * m.number
     if g.stride > 1:
         side_by_side = s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride)
-        return _winograd(face, side_by_side, m) + 2 * m.call + 2 * moved
+        passes = m.unfolded_stride if face == INPUT_GRADIENT else 2
+        return _winograd(face, side_by_side, m) + 2 * m.call + passes * moved
     x, y, outputs = s.in_channels, s.out_channels, g.out_length
     if face == INPUT_GRADIENT:
         x, y, outputs = y, x, g.length

@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     grouped_taps_row: float = 15.0  # a row of y_bar of one group in a kernel gradient
     grouped_taps_number: float = 2.0  # a number of y_bar in the kernel gradient of XLA's convolution with groups
     strided_taps: float = 0.38  # added to XLA's kernel gradient for a stride
-    taps: float = 1.07  # XLA's kernel gradient for a forward pass of as many products
+    taps: float = 1.15  # XLA's kernel gradient for a forward pass of as many products
     narrow_taps: float = 1.4  # one of fewer rows than this, taps times in channels, for another
     narrow_rows: int = 512
     few_taps: float = 2.0  # a kernel gradient of this many rows takes twice as long
@@ -37,9 +37,11 @@ class Machine(NamedTuple):
     several_few: float = 1.25  # the same of fewer columns
     of_group: float = 1.45  # the same of a group
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
-    strided_input: float = 0.35  # added to XLA's input gradient for each doubling of the stride
+    strided_input: float = 0.47  # added to XLA's input gradient for each doubling of the stride
     strided_column: float = 0.5  # the same of one column
     number: float = 0.06  # reading and writing a number of a large array once
+    phases: float = 1.12  # the convolutions of an input gradient's phases, for others
+    unfolded_stride: float = 6.0  # passes over x, y and the kernel to lay a stride's samples in a row again
     share: float = 1.5  # putting a row of a tap's share of the input gradient where it belongs
     between: float = 3.0  # the same of an array that is spread out by a stride
     unfolded: float = 0.07  # a number of the windows written out, for each tap that it is put together from
@@ -62,7 +64,7 @@ class Machine(NamedTuple):
     channel_taps: float = 0.0155  # the same of several channels in a group
     channel_taps_narrow: float = 2.0  # of out channels that are no whole vectors, for those that are
     channel_step: float = 800.0  # a step of its loop, which the cores share
-    far_sums: float = 131072.0  # a kernel of one group, of this many numbers: twice as much, which is the most
+    far_sums: float = 50000.0  # a kernel of one group, of this many numbers: twice as much, which is the most
     group_taps_number: float = 0.2  # and each number of x, the kernel and y, where there are groups
     strided_rows: float = 1.25  # a kernel gradient that walks rows with a stride, for one without
     scanned: float = 1.4  # fused loops that are walked by a scan, for some written out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import Sizes, milliseconds
+from .costs import Sizes, held_by_tiles, milliseconds
 from .geometry import is_symbolic
 from .machine import CPU, ONE_CORE
 
@@ -31,11 +31,15 @@ OF_TILES = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
 MOST_GROUPS = 32
-# Kernel gradients by matmul and einsum hold the numbers of all windows at once: at most so many times all operands.
-# Of (1, 16384, 16) to 16 channels with 9 taps they are 9.4 MB, lax takes 1.1 and shifts none and less time; and what
-# depends on x alone XLA may compute, and then hold, long before y_bar is there: of a U-Net's training step on several
-# devices they were 160 MB for 51 (JAX 0.10.2, 2026-11-29).
-MOST_OF_WINDOWS = 4
+# Kernel gradients by matmul and einsum hold the numbers of all windows at once, by winograd the points of tiles: at
+# most so many times all operands. Of (1, 16384, 16) to 16 channels with 9 taps the windows are 9.4 MB, lax takes 1.1
+# and shifts none and less time; and what depends on x alone XLA may compute, and then hold, long before y_bar is there:
+# of a U-Net's training step on several devices they were 160 MB for 51 (JAX 0.10.2, 2026-11-29).
+MOST_HELD = 4
+# Multiplications up to which the forward pass of windows that do not overlap is a product, before which XLA has less to
+# do than before a convolution. (16, 224, 3) to 64 channels in windows of 7 takes 0.03 ms and 0.16 by lax, (1, 99, 512)
+# in windows of 2 0.49 and 0.62, (1, 3199, 512) 10.2 and 9.6 (the same).
+MOST_SIDE_BY_SIDE = 60_000_000
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side: the input gradient of (1, 150, 64) from
@@ -125,6 +129,9 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
+    few = members == 1 and sizes.products <= MOST_SIDE_BY_SIDE
+    if few and face == "forward" and matmul.side_by_side(sizes.geometry):
+        return Choice("matmul", "windows that do not overlap, and not very many: a matrix product")
     foreseen = foresee(face, sizes, members, tiles, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
     margin = MARGIN if members == 1 or sizes.geometry.groups > 1 else MARGIN_OF_MEMBERS
@@ -138,7 +145,7 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     g = sizes.geometry
     if matmul.side_by_side(g):
         return ["lax", "matmul"]
-    names = ["lax", "shifts", "fft"]
+    names, most = ["lax", "shifts", "fft"], MOST_HELD * sizes.elements
     few_groups = g.groups <= MOST_GROUPS
     # Of one group only the forward pass and the input gradient, several outputs at once, are something else than lax's.
     more_columns = g.stride == 1 and face != "kernel_gradient"
@@ -149,11 +156,12 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     # forward and by lax 2.1, 64 of (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
     depthwise = g.stride == 1 and sizes.in_per_group == sizes.out_per_group == 1
     tiled = (depthwise or g.groups == 1) and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
+    tiled = tiled and (g.groups > 1 or face != "kernel_gradient" or held_by_tiles(sizes) <= most)
     names += ["winograd"] if tiled and members == 1 else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
-        gradient, held = face == "kernel_gradient", sizes.windows <= MOST_OF_WINDOWS * sizes.elements
+        gradient, held = face == "kernel_gradient", sizes.windows <= most
         names += ["matmul"] if not gradient or (members == 1 and held) else []
         names += ["einsum"] if gradient and held else []
     return [name for name in names if tiles or name not in OF_TILES]
