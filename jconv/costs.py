@@ -69,7 +69,8 @@ def held_by_tiles(sizes: Sizes) -> int:
     if g.stride > 1:
         return held_by_tiles(s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride))
     t = tiles.of(g)
-    points = tiles.numbers(t, g, s.batch, t.pieces * s.in_channels + s.out_channels)
+    copies = t.pieces if t.pieces == 1 else t.pieces + 1
+    points = tiles.numbers(t, g, s.batch, copies * s.in_channels + s.out_channels)
     return min(points, BLOCK) + t.points * t.pieces * s.in_channels * s.out_channels
 
 
