@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, tiles, winograd_groups
-from .algorithms.blocks import BLOCK
 from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
 from .geometry import Geometry
@@ -60,7 +59,9 @@ class Sizes(NamedTuple):
 
 
 def held_by_tiles(sizes: Sizes) -> int:
-    """Numbers that a kernel gradient of one group holds at once as `winograd`: the points of both operands and its own.
+    """Numbers that a kernel gradient of one group holds as `winograd`: the points of both operands and its own.
+
+    All at once, as they are where there are cores enough; with two, a large batch is blocks.
 
     >>> held_by_tiles(Sizes(Geometry(150, 5, low=4), batch=5, in_channels=128, out_channels=256))
     1049984
@@ -71,7 +72,7 @@ def held_by_tiles(sizes: Sizes) -> int:
     t = tiles.of(g)
     copies = t.pieces if t.pieces == 1 else t.pieces + 1
     points = tiles.numbers(t, g, s.batch, copies * s.in_channels + s.out_channels)
-    return min(points, BLOCK) + t.points * t.pieces * s.in_channels * s.out_channels
+    return points + t.points * t.pieces * s.in_channels * s.out_channels
 
 
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
@@ -104,6 +105,7 @@ def _convolution(rows: float, contraction: float, columns: float, m: Machine, ro
 
 
 def _taps(rows: float, m: Machine) -> float:
+    """How many times as long a kernel gradient of so many rows takes as XLA's convolution of as many products."""
     return m.taps * (m.narrow_taps if rows < m.narrow_rows else 1)
 
 

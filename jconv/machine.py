@@ -76,7 +76,7 @@ class Machine(NamedTuple):
     points_product: float = 1.2  # the products of all points, for one as large
     one_core: float = 16e6  # with fewer multiplications a product of a batch is one core's, and takes so much longer:
     alone: float = 1.25
-    alone_turned: float = 0.85  # the same in a kernel gradient
+    alone_turned: float = 0.85  # the same in a kernel gradient, which then takes no longer
     turned_points: float = 1.1  # the products of a kernel gradient, for those of the forward pass
     turned_pieces: float = 1.2  # and of more pieces than one
     few_points: float = 1024.0  # a kernel tap of this many numbers or fewer: about as long again

@@ -38,7 +38,7 @@ MOST_GROUPS = 32
 MOST_HELD = 4
 # Multiplications up to which the forward pass of windows that do not overlap is a product, before which XLA has less to
 # do than before a convolution. (16, 224, 3) to 64 channels in windows of 7 takes 0.03 ms and 0.16 by lax, (1, 99, 512)
-# in windows of 2 0.49 and 0.62, (1, 3199, 512) 10.2 and 9.6 (the same).
+# in windows of 2 0.49 and 0.62, (1, 3199, 512) 10.2 and 9.6 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
 MOST_SIDE_BY_SIDE = 60_000_000
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
@@ -145,7 +145,8 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     g = sizes.geometry
     if matmul.side_by_side(g):
         return ["lax", "matmul"]
-    names, most = ["lax", "shifts", "fft"], MOST_HELD * sizes.elements
+    names = ["lax", "shifts", "fft"]
+    most_held = MOST_HELD * sizes.elements
     few_groups = g.groups <= MOST_GROUPS
     # Of one group only the forward pass and the input gradient, several outputs at once, are something else than lax's.
     more_columns = g.stride == 1 and face != "kernel_gradient"
@@ -156,12 +157,12 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     # forward and by lax 2.1, 64 of (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
     depthwise = g.stride == 1 and sizes.in_per_group == sizes.out_per_group == 1
     tiled = (depthwise or g.groups == 1) and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
-    tiled = tiled and (g.groups > 1 or face != "kernel_gradient" or held_by_tiles(sizes) <= most)
+    tiled = tiled and (g.groups > 1 or face != "kernel_gradient" or held_by_tiles(sizes) <= most_held)
     names += ["winograd"] if tiled and members == 1 else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
-        gradient, held = face == "kernel_gradient", sizes.windows <= most
+        gradient, held = face == "kernel_gradient", sizes.windows <= most_held
         names += ["matmul"] if not gradient or (members == 1 and held) else []
         names += ["einsum"] if gradient and held else []
     return [name for name in names if tiles or name not in OF_TILES]

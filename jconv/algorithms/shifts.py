@@ -50,7 +50,7 @@ ROWS = 16
 # are one, four or a multiple of eight: they are filled up with zeros. With 7 taps, about 128 channels and (8, 1024)
 # samples, groups of 3 channels take 6.5 ms and, filled up to 4, 2.8; of 6, as 8, 6.8 and 3.5; of 12 to 4 out, as 16,
 # 4.4 and 2.8; of 2, as 4, 4.1 and 2.8; by one core 8.2 and 4.1, 12.3 and 5.2, 7.8 and 3.5, 5.4 and 4.4 (the same,
-# 2026-11-29).
+# 2026-11-29). Not in float64, of which four channels are a vector: of 12 to 4 3.9 and, filled up, 5.9.
 NARROW = range(2, 7)
 
 
@@ -76,7 +76,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """
     in_per_group = x.shape[-1] // geometry.groups
     added = filled(in_per_group, y_bar.shape[-1] // geometry.groups) - in_per_group
-    if added:
+    if added and wide_type(x) == jnp.float32:
         x = jnp.pad(by_group(x, geometry.groups), [(0, 0), (0, 0), (0, 0), (0, added)])
         x = x.reshape(*x.shape[:2], geometry.groups * (in_per_group + added))
         return _kernel_gradient(x, y_bar, geometry)[:, :in_per_group]
@@ -191,7 +191,7 @@ def few_outside(g: Geometry) -> bool:
 
 
 def filled(in_per_group: int, out_per_group: int) -> int:
-    """The in channels of a group that a kernel gradient multiplies, those that are only zeros with them.
+    """The in channels of a group that a kernel gradient multiplies in float32, those that are only zeros with them.
 
     >>> filled(3, 3), filled(6, 6), filled(16, 4), filled(3, 8)
     (4, 8, 16, 3)

@@ -220,10 +220,10 @@ class Layer:
 
     # Of layers without a state, which need no `apply` and no `reference` of their own.
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        raise NotImplementedError
+        raise NotImplementedError  # each layer without a state has its own
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError  # each layer without a state has its own
 
     def __str__(self) -> str:
         words = []
