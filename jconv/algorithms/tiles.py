@@ -8,10 +8,11 @@ A tile of 6 outputs and 5 taps takes 13 products in place of 30, one of 4 and 3 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..geometry import Geometry
 from .operands import pad, total, wide
@@ -74,7 +75,7 @@ def points_of_samples(x: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
     terms = []
     for i in range(t.length):
         tile, sample = divmod(i, t.outputs)
-        terms.append(_column(samples, i, 5) * x[None, :, tile : tile + t.read, sample])
+        terms.append(_column(samples, i, 5, x.dtype) * x[None, :, tile : tile + t.read, sample])
     return total(terms).reshape(t.points, batch, t.read * g.dilation, channels)
 
 
@@ -83,7 +84,7 @@ def points_of_kernel(kernel: jax.Array, t: Tiles) -> jax.Array:
     _, taps, _ = matrices(t.outputs, t.taps)
     kernel = jnp.pad(wide(kernel), [(0, t.pieces * t.taps - kernel.shape[0]), (0, 0), (0, 0)])
     kernel = kernel.reshape(1, t.pieces, t.taps, *kernel.shape[1:])
-    return total([_column(taps, k, 4) * kernel[:, :, k] for k in range(t.taps)])
+    return total([_column(taps, k, 4, kernel.dtype) * kernel[:, :, k] for k in range(t.taps)])
 
 
 def points_of_cotangents(y_bar: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
@@ -92,7 +93,7 @@ def points_of_cotangents(y_bar: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
     batch, channels = y_bar.shape[0], y_bar.shape[2]
     y_bar = wide(pad(y_bar, 0, t.number * t.outputs * g.dilation - g.out_length))
     y_bar = y_bar.reshape(1, batch, t.number, t.outputs, g.dilation, channels)
-    points = total([_column(result, j, 5) * y_bar[:, :, :, j] for j in range(t.outputs)])
+    points = total([_column(result, j, 5, y_bar.dtype) * y_bar[:, :, :, j] for j in range(t.outputs)])
     return points.reshape(t.points, batch, t.number * g.dilation, channels)
 
 
@@ -101,7 +102,7 @@ def result_of(products: jax.Array, x: jax.Array, g: Geometry, t: Tiles) -> jax.A
     _, _, result = matrices(t.outputs, t.taps)
     batch, channels = x.shape[0], products.shape[-1]
     products = products.reshape(t.points, batch, t.number, 1, g.dilation, channels)
-    y = total([_row(result[p])[:, None, None] * products[p] for p in range(t.points)])
+    y = total([_row(result[p], 3, products.dtype) * products[p] for p in range(t.points)])
     y = y.reshape(batch, t.number * t.outputs * g.dilation, channels)
     return y[:, : g.out_length].astype(x.dtype)
 
@@ -109,15 +110,15 @@ def result_of(products: jax.Array, x: jax.Array, g: Geometry, t: Tiles) -> jax.A
 def kernel_of_points(products: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
     """(kernel_size, in channels a group, out channels): the adjoint of `points_of_kernel`."""
     _, taps, _ = matrices(t.outputs, t.taps)
-    kernel_bar = total([_row(taps[p])[:, None, None] * products[p][:, None] for p in range(t.points)])
+    kernel_bar = total([_row(taps[p], 3, products.dtype) * products[p][:, None] for p in range(t.points)])
     return kernel_bar.reshape(t.pieces * t.taps, *kernel_bar.shape[2:])[: g.kernel_size]
 
 
-def _column(matrix: Matrix, index: int, rank: int) -> jax.Array:
+def _column(matrix: Matrix, index: int, rank: int, dtype: Any) -> np.ndarray[Any, Any]:
     """A column of a matrix along the first of `rank` axes."""
-    return _row([row[index] for row in matrix]).reshape(-1, *[1] * (rank - 1))
+    return _row([row[index] for row in matrix], rank, dtype)
 
 
-def _row(values: Sequence[float]) -> jax.Array:
-    """Some numbers as an array; of weak type, so that what they multiply keeps its own."""
-    return jnp.stack([jnp.asarray(value) for value in values])
+def _row(values: Sequence[float], rank: int, dtype: Any) -> np.ndarray[Any, Any]:
+    """Some numbers along the first of `rank` axes."""
+    return np.array(values, dtype).reshape(-1, *[1] * (rank - 1))
