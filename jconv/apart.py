@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.experimental.xla_metadata import set_xla_metadata
 
 _calls_stay: ContextVar[bool] = ContextVar("calls_stay", default=False)
@@ -40,11 +41,16 @@ def apart(function: Callable[..., jax.Array]) -> Callable[..., Any]:
     def traced(*operands: jax.Array) -> jax.Array:
         token = _calls_stay.set(True)
         try:
-            return function(*operands)
+            return _row_major(function(*operands))
         finally:
             _calls_stay.reset(token)
 
     return _called(traced)
+
+
+def _row_major(y: jax.Array) -> jax.Array:
+    """The order that all the rest has: of axes of one element XLA picks another across a call, and copies the result."""
+    return with_layout_constraint(y, Layout(tuple(range(y.ndim)))) if 1 in y.shape else y
 
 
 def for_each_number(function: Callable[..., jax.Array], count: int, *operands: jax.Array) -> list[jax.Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -52,6 +53,10 @@ ROWS = 16
 # 4.4 and 2.8; of 2, as 4, 4.1 and 2.8; by one core 8.2 and 4.1, 12.3 and 5.2, 7.8 and 3.5, 5.4 and 4.4 (the same,
 # 2026-11-29). Not in float64, of which four channels are a vector: of 12 to 4 3.9 and, filled up, 5.9.
 NARROW = range(2, 7)
+# Numbers of a batch of kernels that XLA sums as fast, by a library, as a loop that has to be compiled first, 12 ms. More
+# of them it reads one at a time: (16, 40, 32, 32) take 3.9 ms and 0.11, (4, 64, 64) 0.013 and 0.009 (the same,
+# 2026-11-29; with JAX 0.12 0.06 and 0.10).
+FEW = 16384
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -91,15 +96,18 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     first, last = _inside(g)
     stop = last - (last - first) % ROWS
 
+    # Traced once for all rows.
+    products = jax.jit(partial(_products_by_tap, g=g))
+
     def rows(x: jax.Array, start: Any, count: int, sample: Any) -> list[jax.Array]:
         """Products of so many rows of `y_bar`, the first of whose windows begins at this sample of x."""
-        return [_products_by_tap(x, y_bar, sample + row * g.stride, start + row, g) for row in range(count)]
+        return [products(x, y_bar, sample + np.int32(row * g.stride), start + np.int32(row)) for row in range(count)]
 
     outside = []
-    for begin, end in ((0, first), (stop, g.out_length)):
+    for begin, end in ((0, first), (stop, last), (last, g.out_length)):
         sample = begin * g.stride - g.low
         if begin < end:
-            outside += rows(_cut(x, sample, sample + (end - 1 - begin) * g.stride + g.reach), begin, end - begin, 0)
+            outside += rows(_cut(x, sample, sample + (end - 1 - begin) * g.stride + g.reach), np.int32(begin), end - begin, np.int32(0))
     if outside:
         sums = total(outside)
     else:  # Zeros like x, which inside jax.shard_map vary over the same mesh axes.
@@ -160,13 +168,9 @@ def _products_by_tap(x: jax.Array, y_bar: jax.Array, sample: Any, row: Any, g: G
 
 
 def _over_batch(sums: jax.Array) -> jax.Array:
-    """The sum over the first axis.
-
-    XLA's own reads one number at a time: of 16 examples' (40, 32, 32) it takes 3.6 ms, the kernel gradient of all of
-    (16, 152, 32) before it 1.5 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-28).
-    """
+    """The sum over the first axis."""
     batch = sums.shape[0]
-    return _in_loops([sums[i] for i in range(batch)]) if 0 < batch <= MOST_LOOPS * TERMS else sums.sum(0)
+    return sums.sum(0) if sums.size <= FEW or batch > MOST_LOOPS * TERMS else _in_loops([sums[i] for i in range(batch)])
 
 
 def _ends(g: Geometry) -> list[tuple[int, int]]:
@@ -302,11 +306,13 @@ def _added(first: jax.Array, block: Callable[[Any], jax.Array], starts: range) -
     if not starts:  # the body would be traced all the same, for slices that do not fit
         return first
 
-    def step(carry: tuple[Any, jax.Array], _: None) -> tuple[tuple[Any, jax.Array], None]:
+    def step(carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         start, sums = carry
-        return (start + starts.step, sums + block(start)), None
+        return start + np.int32(starts.step), sums + block(start)
 
-    return jax.lax.scan(step, (np.int32(starts.start), first), None, length=len(starts))[0][1]
+    # Not a scan, which counts for itself too: another loop to compile.
+    end = np.int32(starts[-1] + starts.step)
+    return jax.lax.while_loop(lambda carry: carry[0] < end, step, (np.int32(starts.start), first))[1]
 
 
 def _in_loops(terms: list[jax.Array]) -> jax.Array:
