@@ -1,4 +1,4 @@
-"""Matrix products over shifted views of `x`, one a tap; where windows do not overlap, one for all.
+"""Matrix products over shifted views of `x`, one a tap; where windows do not overlap, and for the input gradient, one.
 
 Kernel size 1 is the plainest case. A strided convolution never multiplies by an inserted zero here: a tap's share of
 the input gradient is a product of `y_bar`, put where it belongs.
@@ -37,22 +37,30 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """`x_bar[k * dilation :: stride] += y_bar @ kernel[k].T` for every tap."""
+    """`x_bar[k * dilation :: stride] += y_bar @ kernel[k].T` for every tap, from one product.
+
+    A product a tap: ms of (16, 512, 1) from 128 channels with 8 taps 0.34 for 0.14, of (16, 512, 64) from 128 with 5
+    and stride 2 2.1 for 1.8, of (1, 3199, 512) from 512 with 3 and stride 2 as long; 0.16 s to compile for 0.05 (two
+    cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+    """
     g = geometry
     if side_by_side(g):
         windows = wide_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
         return _from_windows(windows.astype(y_bar.dtype), g)
+    batch, windows, _ = y_bar.shape
+    if g.groups == 1:  # (batch, windows, kernel_size * in channels)
+        products = wide_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
+    else:
+        kernels = by_group(kernel, g.groups)
+        products = wide_einsum("ntgo,kigo->ntkgi", by_group(y_bar, g.groups), kernels, precision)
     in_channels = kernel.shape[1] * g.groups
+    products = products.reshape(batch, windows, g.kernel_size * in_channels)
     shares = []
-    for k, w in enumerate(kernel):
-        if g.groups == 1:
-            product = wide_einsum("nto,io->nti", y_bar, w, precision)
-        else:
-            product = wide_einsum("ntgo,igo->ntgi", by_group(y_bar, g.groups), by_group(w, g.groups), precision)
-            product = product.reshape(*y_bar.shape[:2], in_channels)
+    for k in range(g.kernel_size):
         first = k * g.dilation - g.low
-        last = first + (g.out_length - 1) * g.stride + 1
-        shares.append(pad(product, first, g.length - last, g.stride - 1))
+        last = first + (windows - 1) * g.stride + 1
+        share = jax.lax.slice_in_dim(products, k * in_channels, (k + 1) * in_channels, axis=2)
+        shares.append(pad(share, first, g.length - last, g.stride - 1))
     return total(shares).astype(y_bar.dtype)
 
 

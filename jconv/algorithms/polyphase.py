@@ -58,11 +58,11 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     g = geometry
     inner = inner_algorithm(g, x.shape[-1] // g.groups)
     samples = _phases(x, g)
-    taps: dict[int, jax.Array] = {}
-    for p in _each(g):
-        rows = inner.kernel_gradient(samples[p.number], y_bar, p.geometry, precision)
-        taps |= {p.first_tap + i * p.tap_step: rows[i] for i in range(p.geometry.kernel_size)}
-    return jnp.stack([taps[k] for k in range(g.kernel_size)])
+    parts = [inner.kernel_gradient(samples[p.number], y_bar, p.geometry, precision) for p in _each(g)]
+    # Tap `k` is tap `k // tap_step` of part `k % tap_step`, and later parts may have one less.
+    most = parts[0].shape[0]
+    parts = [jnp.pad(part, [(0, most - part.shape[0]), (0, 0), (0, 0)]) for part in parts]
+    return jnp.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])[: g.kernel_size]
 
 
 def inner_algorithm(g: Geometry, in_per_group: int) -> ModuleType:
