@@ -31,7 +31,7 @@ from jax.interpreters import ad, batching, mlir
 
 from . import planner, tuned
 from .algorithms import ALGORITHMS
-from .apart import apart
+from .apart import apart, in_one_line
 from .cores import cores
 from .costs import Sizes
 from .geometry import Geometry
@@ -329,7 +329,12 @@ def _lower(
         # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
         # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
         product = geometry.pointwise and choice.algorithm in planner.OF_PRODUCTS
-        return (apart(compute) if separate and not product else compute)(a, b)
+        if not separate or product:
+            return compute(a, b)
+        if primitive is kernel_gradient_p:
+            shape = _shape(primitive, a, b, geometry, ensemble)
+            return apart(lambda a, b: in_one_line(compute(a, b)))(a, b).reshape(shape)
+        return apart(compute)(a, b)
 
     compute = partial(local, geometry=geometry)
     if split is not None:

@@ -75,6 +75,19 @@ def held_by_tiles(sizes: Sizes) -> int:
     return points + t.points * t.pieces * s.in_channels * s.out_channels
 
 
+def cut_from_one_product(face: str, s: Sizes) -> int:
+    """Numbers that `matmul` holds of the product that it cuts the taps' shares from, forward or input gradient.
+
+    >>> cut_from_one_product("forward", Sizes(Geometry(512, 7, low=6), batch=16, in_channels=64, out_channels=2))
+    114688
+    """
+    g = s.geometry
+    if matmul.side_by_side(g) or (face == FORWARD and g.stride > 1):
+        return 0
+    of_a_tap = g.out_length * s.in_channels if face == INPUT_GRADIENT else g.length * s.out_channels
+    return s.batch * g.kernel_size * of_a_tap
+
+
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
     """The model's estimate of one face by one algorithm.
 
@@ -101,7 +114,11 @@ def _sides(face: str, s: Sizes) -> tuple[float, float, float]:
 
 
 def _convolution(rows: float, contraction: float, columns: float, m: Machine, row: float) -> float:
-    return rows * row + rows * contraction * m.element + _gemm(rows, contraction, columns, m)
+    product = _gemm(rows, contraction, columns, m)
+    if columns > 1:
+        product = max(product, rows * contraction * m.least_columns * m.product)
+        product *= 1 + max(0, m.shallow * (1 / contraction - 1 / m.deep))
+    return rows * row + rows * contraction * m.element + product
 
 
 def _taps(rows: float, m: Machine) -> float:
@@ -168,19 +185,29 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
         return _einsum(face, s, m)
     if face == FORWARD and s.in_channels == 1 and g.kernel_size > g.stride:
         return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
-    dots = 1 if matmul.side_by_side(g) else g.kernel_size
+    apart = matmul.side_by_side(g)
+    if not apart and (face == INPUT_GRADIENT or (face == FORWARD and g.stride == 1)):
+        return _cut_products(face, s, m)
+    dots = 1 if apart else g.kernel_size
     rows, columns = s.batch * g.out_length, s.in_channels if face == INPUT_GRADIENT else s.out_channels
-    each = rows * m.share if face == INPUT_GRADIENT else m.call
-    each += _gemm(rows, s.products / rows / columns / dots, columns, m)
+    each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
     each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
     x, y = s.batch * g.length * s.in_channels, rows * s.out_channels
-    between = 1 if g.stride == 1 or matmul.side_by_side(g) else m.between
-    moved = {
-        FORWARD: (x + 2 * y) * dots,
-        INPUT_GRADIENT: y + x * (1 + dots * between),
-        KERNEL_GRADIENT: y + 3 * x * dots,
-    }
+    moved = {FORWARD: (x + 2 * y) * dots, INPUT_GRADIENT: y + 2 * x, KERNEL_GRADIENT: y + 3 * x * dots}
     return m.call + dots * each + moved[face] * m.number
+
+
+def _cut_products(face: str, s: Sizes, m: Machine) -> float:
+    """One product for all taps, from which each tap's columns are cut."""
+    g = s.geometry
+    products = cut_from_one_product(face, s)
+    rows, summed = s.batch * g.length, s.in_channels
+    if face == INPUT_GRADIENT:
+        rows, summed = s.batch * g.out_length, s.out_channels
+    far = min(max(products / m.near - 1, 0), 1)
+    cut = m.cut * (1 + m.cut_far * far) * (1 + m.between * (g.stride - 1))
+    product = _gemm(rows, summed, products / rows, m)
+    return m.call + product + 1.5 * rows * summed * m.number + rows * g.kernel_size * m.share + products * cut
 
 
 def _polyphase(face: str, s: Sizes, m: Machine) -> float:

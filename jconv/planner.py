@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import Sizes, held_by_tiles, milliseconds
+from .costs import Sizes, cut_from_one_product, held_by_tiles, milliseconds
 from .geometry import is_symbolic
 from .machine import CPU, ONE_CORE
 
@@ -42,8 +42,7 @@ MOST_HELD = 4
 MOST_SIDE_BY_SIDE = 60_000_000
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
-# And by this much for several members, which lax computes four side by side: the input gradient of (1, 150, 64) from
-# 128 channels with 5 taps takes 0.13 ms by lax and 0.09 by matmul, but of 64 such 3.6 and 5.4 (JAX 0.10.2, 2026-11-24).
+# And by this much for several members, which lax computes four side by side, where the other's time is of one alone.
 # Not with groups: 4 of (8, 1024, 128) with 9 taps in 8 groups take 18.5 ms by lax and 11.3 grouped (2026-11-29).
 MARGIN_OF_MEMBERS = 0.7
 
@@ -134,7 +133,8 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice("matmul", "windows that do not overlap, and not very many: a matrix product")
     foreseen = foresee(face, sizes, members, tiles, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
-    margin = MARGIN if members == 1 or sizes.geometry.groups > 1 else MARGIN_OF_MEMBERS
+    of_members = members > 1 and sizes.geometry.groups == 1 and best != "matmul"
+    margin = MARGIN_OF_MEMBERS if of_members else MARGIN
     if foreseen[best] > margin * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
@@ -163,13 +163,14 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
         gradient, held = face == "kernel_gradient", sizes.windows <= most_held
-        names += ["matmul"] if not gradient or (members == 1 and held) else []
+        one_product = cut_from_one_product(face, sizes) <= most_held
+        names += ["matmul"] if (one_product if not gradient else members == 1 and held) else []
         names += ["einsum"] if gradient and held else []
     return [name for name in names if tiles or name not in OF_TILES]
 
 
 def foresee(face: str, sizes: Sizes, members: int = 1, tiles: bool = True, cores: int = 2) -> dict[str, float]:
-    """Milliseconds of one face by each candidate, as the model has them for a CPU of so many cores.
+    """Milliseconds of one face of a member by each candidate, as the model has them for a CPU of so many cores.
 
     >>> from jconv.geometry import Geometry
     >>> times = foresee("forward", Sizes(Geometry(512, 4, low=3, groups=64), 4, in_channels=64, out_channels=64))
@@ -177,7 +178,14 @@ def foresee(face: str, sizes: Sizes, members: int = 1, tiles: bool = True, cores
     'shifts'
     """
     machine = ONE_CORE if cores == 1 else CPU
-    return {name: milliseconds(name, face, sizes, machine) for name in candidates(face, sizes, members, tiles)}
+
+    def one(name: str) -> float:
+        if name != "matmul" or face == "kernel_gradient":
+            return milliseconds(name, face, sizes, machine)
+        # One product of a batch for all members, which is as one of so many more rows.
+        return milliseconds(name, face, sizes._replace(batch=members * sizes.batch), machine) / members
+
+    return {name: one(name) for name in candidates(face, sizes, members, tiles)}
 
 
 def _has_symbols(sizes: Sizes) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import jconv
 from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
-from jconv.costs import Sizes, milliseconds
+from jconv.costs import Sizes, cut_from_one_product, milliseconds
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import Choice, choose
 
@@ -189,11 +189,31 @@ def test_what_is_foreseen_must_beat_lax_by_a_margin(monkeypatch):
 
 def test_members_want_a_wider_margin(monkeypatch):
     times = {"lax": 1.0, "shifts": (planner.MARGIN + planner.MARGIN_OF_MEMBERS) / 2}
-    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes, machine: times.get(name, 2.0))
+    # What is of all members at once is asked about as one of so many more rows.
+    monkeypatch.setattr(planner, "milliseconds", lambda name, face, sizes, machine: times.get(name, 2 * sizes.batch))
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     assert choose("auto", "forward", DENSE, members=8).algorithm == "lax"
+    times["matmul"] = 7.9 * times["shifts"]
+    assert choose("auto", "forward", DENSE, members=8).algorithm == "matmul"
+    del times["matmul"]
     of_groups = sizes(8, 1024, 128, 128, 9, groups=8)
     assert choose("auto", "forward", of_groups, members=8).algorithm == "shifts"
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_few_channels_are_cut_from_one_product(cores):
+    few_out, few_in = sizes(16, 512, 64, 2, 7), sizes(16, 512, 2, 64, 7)
+    assert choose("auto", "forward", few_out, cores=cores).algorithm == "matmul"
+    assert choose("auto", "input_gradient", few_in, cores=cores).algorithm == "matmul"
+    assert choose("auto", "forward", few_in, cores=cores).algorithm == "shifts"
+
+
+def test_one_product_is_no_candidate_where_it_would_hold_too_much():
+    many_taps = sizes(2, 4096, 16, 16, 33)
+    for face in ("forward", "input_gradient"):
+        assert cut_from_one_product(face, many_taps) > planner.MOST_HELD * many_taps.elements
+        assert "matmul" not in planner.candidates(face, many_taps)
+        assert "matmul" in planner.candidates(face, many_taps._replace(geometry=Geometry(4096, 3)))
 
 
 @pytest.mark.parametrize("face", ["forward", "input_gradient"])

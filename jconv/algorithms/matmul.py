@@ -26,6 +26,8 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
     if side_by_side(g):
         windows = _windows(x, g)
         return wide_einsum("nta,ao->nto", windows, kernel.reshape(-1, kernel.shape[-1]), precision).astype(x.dtype)
+    if g.groups == 1 and g.stride == 1 and x.shape[2] > 1:
+        return _shifted_products(x, kernel, g, precision)
     if g.groups == 1:
         products = [wide_einsum("nti,io->nto", tap, w, precision) for tap, w in zip(_taps(x, g), kernel, strict=True)]
         return total(products).astype(x.dtype)
@@ -81,6 +83,18 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
             [wide_einsum("ntgi,ntgo->igo", by_group(tap, g.groups), y_bar, precision) for tap in _taps(x, g)]
         )
     return kernel_bar.reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
+
+
+def _shifted_products(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The samples times all taps in one product, of which a tap's columns are cut where they are to be added."""
+    products = wide_einsum("nti,kio->ntko", x, kernel, precision)
+    products = products.reshape(*x.shape[:2], g.kernel_size * kernel.shape[2])
+    parts = []
+    for k in range(g.kernel_size):
+        part = jax.lax.slice_in_dim(products, k * kernel.shape[2], (k + 1) * kernel.shape[2], axis=2)
+        first = k * g.dilation - g.low
+        parts.append(pad(part, -first, first + g.out_length - g.length))
+    return total(parts).astype(x.dtype)
 
 
 def _taps(x: jax.Array, g: Geometry) -> list[jax.Array]:

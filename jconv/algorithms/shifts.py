@@ -53,8 +53,8 @@ ROWS = 16
 # 4.4 and 2.8; of 2, as 4, 4.1 and 2.8; by one core 8.2 and 4.1, 12.3 and 5.2, 7.8 and 3.5, 5.4 and 4.4 (the same,
 # 2026-11-29). Not in float64, of which four channels are a vector: of 12 to 4 3.9 and, filled up, 5.9.
 NARROW = range(2, 7)
-# Numbers of a batch of kernels that XLA sums as fast, by a library, as a loop that has to be compiled first, 12 ms. More
-# of them it reads one at a time: (16, 40, 32, 32) take 3.9 ms and 0.11, (4, 64, 64) 0.013 and 0.009 (the same,
+# Numbers of a batch of kernels that XLA sums as fast, by a library, as by a loop that has to be compiled first, 12 ms.
+# More of them it reads one at a time: (16, 40, 32, 32) take 3.9 ms and 0.11, (4, 64, 64) 0.013 and 0.009 (the same,
 # 2026-11-29; with JAX 0.12 0.06 and 0.10).
 FEW = 16384
 
@@ -107,7 +107,8 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     for begin, end in ((0, first), (stop, last), (last, g.out_length)):
         sample = begin * g.stride - g.low
         if begin < end:
-            outside += rows(_cut(x, sample, sample + (end - 1 - begin) * g.stride + g.reach), np.int32(begin), end - begin, np.int32(0))
+            own = _cut(x, sample, sample + (end - 1 - begin) * g.stride + g.reach)
+            outside += rows(own, np.int32(begin), end - begin, np.int32(0))
     if outside:
         sums = total(outside)
     else:  # Zeros like x, which inside jax.shard_map vary over the same mesh axes.
