@@ -45,6 +45,10 @@ MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side, where the other's time is of one alone.
 # Not with groups: 4 of (8, 1024, 128) with 9 taps in 8 groups take 18.5 ms by lax and 11.3 grouped (2026-11-29).
 MARGIN_OF_MEMBERS = 0.7
+# And by this much where all members are one product of a batch, which is half as long to compile as lax's four: 16 of
+# (8, 128, 32) to 32 channels with 5 taps take 1.2 to 1.6 ms by it and 1.6 to 1.8 by lax; but 64 of (1, 150, 64) from
+# 128, whose rows are fewer than `ROWS_OF_A_MEMBER`, 9.8 and 7.6 (the same).
+MARGIN_AT_ONCE, ROWS_OF_A_MEMBER = 0.9, 512
 
 
 class Choice(NamedTuple):
@@ -133,11 +137,15 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         return Choice("matmul", "windows that do not overlap, and not very many: a matrix product")
     foreseen = foresee(face, sizes, members, tiles, cores)
     best = min(foreseen, key=lambda name: foreseen[name])
-    of_members = members > 1 and sizes.geometry.groups == 1 and best != "matmul"
-    margin = MARGIN_OF_MEMBERS if of_members else MARGIN
-    if foreseen[best] > margin * foreseen["lax"]:
+    if foreseen[best] > _margin(best, sizes, members) * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
+
+
+def _margin(algorithm: str, sizes: Sizes, members: int) -> float:
+    if members == 1 or sizes.geometry.groups > 1:
+        return MARGIN
+    return MARGIN_AT_ONCE if algorithm == "matmul" else MARGIN_OF_MEMBERS
 
 
 def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) -> list[str]:
@@ -163,7 +171,8 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
         gradient, held = face == "kernel_gradient", sizes.windows <= most_held
-        one_product = cut_from_one_product(face, sizes) <= most_held
+        enough = members == 1 or sizes.batch * g.out_length >= ROWS_OF_A_MEMBER
+        one_product = enough and cut_from_one_product(face, sizes) <= most_held
         names += ["matmul"] if (one_product if not gradient else members == 1 and held) else []
         names += ["einsum"] if gradient and held else []
     return [name for name in names if tiles or name not in OF_TILES]

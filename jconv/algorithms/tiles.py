@@ -114,11 +114,12 @@ def kernel_of_points(products: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
     return kernel_bar.reshape(t.pieces * t.taps, *kernel_bar.shape[2:])[: g.kernel_size]
 
 
-def _column(matrix: Matrix, index: int, rank: int, dtype: Any) -> np.ndarray[Any, Any]:
+def _column(matrix: Matrix, index: int, rank: int, dtype: Any) -> jax.Array:
     """A column of a matrix along the first of `rank` axes."""
     return _row([row[index] for row in matrix], rank, dtype)
 
 
-def _row(values: Sequence[float], rank: int, dtype: Any) -> np.ndarray[Any, Any]:
+def _row(values: Sequence[float], rank: int, dtype: Any) -> jax.Array:
     """Some numbers along the first of `rank` axes."""
-    return np.array(values, dtype).reshape(-1, *[1] * (rank - 1))
+    # One constant, where an array for each number would be traced and folded first.
+    return jnp.asarray(np.array(values, dtype).reshape(-1, *[1] * (rank - 1)))
