@@ -75,17 +75,18 @@ def held_by_tiles(sizes: Sizes) -> int:
     return points + t.points * t.pieces * s.in_channels * s.out_channels
 
 
-def cut_from_one_product(face: str, s: Sizes) -> int:
-    """Numbers that `matmul` holds of the product that it cuts the taps' shares from, forward or input gradient.
+def held_by_matmul(face: str, sizes: Sizes) -> int:
+    """Numbers that `matmul` holds of a product that it cuts the taps' shares from, or of windows.
 
-    >>> cut_from_one_product("forward", Sizes(Geometry(512, 7, low=6), batch=16, in_channels=64, out_channels=2))
+    >>> held_by_matmul("forward", Sizes(Geometry(512, 7, low=6), batch=16, in_channels=64, out_channels=2))
     114688
     """
-    g = s.geometry
-    if matmul.side_by_side(g) or (face == FORWARD and g.stride > 1):
-        return 0
-    of_a_tap = g.out_length * s.in_channels if face == INPUT_GRADIENT else g.length * s.out_channels
-    return s.batch * g.kernel_size * of_a_tap
+    s, g = sizes, sizes.geometry
+    if face == INPUT_GRADIENT:
+        return s.windows
+    if face == KERNEL_GRADIENT and not matmul.few_out(g, s.in_channels, s.out_channels):
+        return s.windows
+    return s.batch * (g.length if g.stride == 1 else g.out_length) * g.kernel_size * s.out_channels
 
 
 def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
@@ -185,6 +186,11 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
         return _einsum(face, s, m)
     if face == FORWARD and s.in_channels == 1 and g.kernel_size > g.stride:
         return _shifts(face, s, m) * 1.1  # XLA makes the same loop of it
+    if face == KERNEL_GRADIENT and matmul.few_out(g, s.in_channels, s.out_channels):
+        rows, contraction = g.kernel_size * s.out_channels, s.batch * g.length
+        windows = held_by_matmul(face, s) * m.unfolded * g.kernel_size
+        product = _gemm(rows, contraction, s.in_channels, m) * m.turned
+        return 2 * m.call + windows + product + s.elements * m.number
     apart = matmul.side_by_side(g)
     if not apart and (face == INPUT_GRADIENT or (face == FORWARD and g.stride == 1)):
         return _cut_products(face, s, m)
@@ -200,7 +206,7 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
 def _cut_products(face: str, s: Sizes, m: Machine) -> float:
     """One product for all taps, from which each tap's columns are cut."""
     g = s.geometry
-    products = cut_from_one_product(face, s)
+    products = held_by_matmul(face, s)
     rows, summed = s.batch * g.length, s.in_channels
     if face == INPUT_GRADIENT:
         rows, summed = s.batch * g.out_length, s.out_channels
@@ -249,8 +255,10 @@ def _shifts_taps(s: Sizes, m: Machine) -> float:
     step, number = m.step, m.number
     price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
     if s.in_per_group >= shifts.VECTOR or s.in_per_group * s.out_per_group > 1 < g.groups:
-        step = m.channel_step
-        price = m.channel_taps * (1 if s.out_per_group % shifts.VECTOR == 0 else m.channel_taps_narrow)
+        one_out = s.out_channels == 1  # the in channels are what lies side by side
+        step = m.step if one_out else m.channel_step
+        whole = one_out or s.out_per_group % shifts.VECTOR == 0
+        price = m.channel_taps * (1 if whole else m.channel_taps_narrow)
         if g.groups > 1:
             number = m.group_taps_number
         else:

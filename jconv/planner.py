@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .algorithms import ALGORITHMS, matmul, polyphase
-from .costs import Sizes, cut_from_one_product, held_by_tiles, milliseconds
+from .costs import Sizes, held_by_matmul, held_by_tiles, milliseconds
 from .geometry import is_symbolic
 from .machine import CPU, ONE_CORE
 
@@ -31,15 +31,17 @@ OF_TILES = frozenset({"winograd"})
 # The most groups for which a convolution each is considered: the model was measured up to there. Compiling is no limit:
 # 64 groups of 4 channels with 9 taps took 66 s written out and 2 s as calls (grouped.py; two busy cores, 2026-11-28).
 MOST_GROUPS = 32
-# Kernel gradients by matmul and einsum hold the numbers of all windows at once, by winograd the points of tiles: at
-# most so many times all operands. Of (1, 16384, 16) to 16 channels with 9 taps the windows are 9.4 MB, lax takes 1.1
-# and shifts none and less time; and what depends on x alone XLA may compute, and then hold, long before y_bar is there:
-# of a U-Net's training step on several devices they were 160 MB for 51 (JAX 0.10.2, 2026-11-29).
+# Kernel gradients by matmul and einsum hold the numbers of all windows at once, by winograd the points of tiles, other
+# faces by matmul the products of all taps: at most so many times all operands. Of (1, 16384, 16) to 16 channels with 9
+# taps the windows are 9.4 MB, lax takes 1.1 and shifts none and less time; and what depends on x alone XLA may compute,
+# and then hold, long before y_bar is there: of a U-Net's training step on several devices they were 160 MB for 51 (JAX
+# 0.10.2, 2026-11-29).
 MOST_HELD = 4
 # Multiplications up to which the forward pass of windows that do not overlap is a product, before which XLA has less to
 # do than before a convolution. (16, 224, 3) to 64 channels in windows of 7 takes 0.03 ms and 0.16 by lax, (1, 99, 512)
-# in windows of 2 0.49 and 0.62, (1, 3199, 512) 10.2 and 9.6 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-MOST_SIDE_BY_SIDE = 60_000_000
+# in windows of 2 0.49 and 0.62, (32, 2048, 8) to 128 in windows of 16 0.74 and 0.82, of which the arithmetic is 0.65,
+# (1, 3199, 512) 10.2 and 9.6 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+MOST_SIDE_BY_SIDE = 100_000_000
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side, where the other's time is of one alone.
@@ -163,18 +165,22 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     # A single tap is a plain product; a stride with dilation or groups is not tiles of one kind, and wide groups would
     # be sums of shifts. Of several members the points are too many for the cache: 16 of (8, 128, 32, 32, 5) take 2.4 ms
     # forward and by lax 2.1, 64 of (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+    # Nor the kernel gradient of few out channels, whose windows of y_bar are a tenth of the points or less: of
+    # (8, 512, 256) to 16 with 3 taps 3.9 ms by tiles and 1.4 by matmul on one core.
     depthwise = g.stride == 1 and sizes.in_per_group == sizes.out_per_group == 1
     tiled = (depthwise or g.groups == 1) and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
-    tiled = tiled and (g.groups > 1 or face != "kernel_gradient" or held_by_tiles(sizes) <= most_held)
+    if face == "kernel_gradient" and g.groups == 1:
+        few_out = matmul.few_out(g, sizes.in_channels, sizes.out_channels)
+        tiled = tiled and not few_out and held_by_tiles(sizes) <= most_held
     names += ["winograd"] if tiled and members == 1 else []
     if g.groups == 1:
         # A copy of x a tap for all members together is far out of the cache: for the kernel gradients of 64 times
         # (1, 150, 64) to 128 channels with 5 taps 11 ms, where einsum and shifts take 6 (JAX 0.10.2, 2026-11-28).
-        gradient, held = face == "kernel_gradient", sizes.windows <= most_held
-        enough = members == 1 or sizes.batch * g.out_length >= ROWS_OF_A_MEMBER
-        one_product = enough and cut_from_one_product(face, sizes) <= most_held
-        names += ["matmul"] if (one_product if not gradient else members == 1 and held) else []
-        names += ["einsum"] if gradient and held else []
+        gradient = face == "kernel_gradient"
+        rows = 0 if gradient else sizes.batch * g.out_length
+        together = members == 1 or rows >= ROWS_OF_A_MEMBER
+        names += ["matmul"] if together and held_by_matmul(face, sizes) <= most_held else []
+        names += ["einsum"] if gradient and sizes.windows <= most_held else []
     return [name for name in names if tiles or name not in OF_TILES]
 
 

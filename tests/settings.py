@@ -177,8 +177,10 @@ def expected_faces(setting: Setting) -> Faces:
     return {"y": reference.conv1d(params, x, **setting.options), "x_bar": x_bar, **bars}
 
 
-def jax_faces(settings: Sequence[Setting], *, gradients: bool = True) -> list[dict[str, Faces]]:
-    """The same in JAX for each one's algorithms: one compiled program for all the settings, which share a type."""
+def jax_faces(
+    settings: Sequence[Setting], *, gradients: bool = True, algorithms: Sequence[str] = ()
+) -> list[dict[str, Faces]]:
+    """The same in JAX for each one's algorithms, or these: one compiled program for the settings, which share a type."""
 
     def one(setting: Setting, params: Any, x: Any, cotangent: Any, algorithm: str) -> dict[str, jax.Array]:
         conv = partial(jconv.conv1d, algorithm=algorithm)
@@ -191,7 +193,7 @@ def jax_faces(settings: Sequence[Setting], *, gradients: bool = True) -> list[di
 
     def program(inputs: Any) -> list[dict[str, dict[str, jax.Array]]]:
         return [
-            {name: one(setting, *arrays, name) for name in algorithms_for(setting)}
+            {name: one(setting, *arrays, name) for name in algorithms or algorithms_for(setting)}
             for setting, arrays in zip(settings, inputs, strict=True)
         ]
 

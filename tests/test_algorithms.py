@@ -28,11 +28,11 @@ from jconv.algorithms import ALGORITHMS, polyphase, shifts
 from jconv.geometry import make_geometry
 
 
-def assert_equal_to_the_reference(settings, *, gradients=True):
-    for setting, algorithms in zip(settings, jax_faces(settings, gradients=gradients), strict=True):
+def assert_equal_to_the_reference(settings, *, gradients=True, by=()):
+    for setting, algorithms in zip(settings, jax_faces(settings, gradients=gradients, algorithms=by), strict=True):
         expected = expected_faces(setting)
         expected = expected if gradients else {"y": expected["y"]}
-        assert list(algorithms) == algorithms_for(setting)
+        assert list(algorithms) == list(by or algorithms_for(setting))
         for algorithm, faces in algorithms.items():
             assert set(faces) == set(expected)
             for name, array in faces.items():
@@ -131,6 +131,21 @@ CROPPED = [
 def test_padding_wider_than_the_reach_agrees_with_the_reference(settings):
     # XLA's convolution on a CPU reads past the end of its operand where padding is negative (JAX 0.10.2).
     assert_equal_to_the_reference(settings)
+
+
+# A few channels on one side of many: one product for all taps, and windows of y_bar in place of those of x.
+FEW_CHANNELS = [
+    Setting((3,), length, *channels, kernel_size, bias=False, options={"padding": padding, "dilation": dilation})
+    for length, kernel_size, dilation in ((1, 2, 1), (19, 3, 1), (25, 4, 3), (30, 5, 2))
+    for channels in ((8, 2), (12, 1), (2, 8), (9, 9))
+    for padding in ((0, 0), "causal", "full", (40, 0), (3, 17))
+    if not (padding == (0, 0) and length == 1)
+]
+
+
+@pytest.mark.parametrize("settings", chunks(FEW_CHANNELS))
+def test_few_channels_agree_with_the_reference(settings):
+    assert_equal_to_the_reference(settings, by=["matmul"])
 
 
 # One product of all windows; sums written out, in one loop and in two; more than are written out.

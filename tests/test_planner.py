@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import jconv
 from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
-from jconv.costs import Sizes, cut_from_one_product, milliseconds
+from jconv.costs import Sizes, held_by_matmul, milliseconds
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import Choice, choose
 
@@ -201,7 +201,7 @@ def test_members_want_a_wider_margin(monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_few_channels_are_cut_from_one_product(cores):
+def test_few_channels_are_held_by_matmul(cores):
     few_out, few_in = sizes(16, 512, 64, 2, 7), sizes(16, 512, 2, 64, 7)
     assert choose("auto", "forward", few_out, cores=cores).algorithm == "matmul"
     assert choose("auto", "input_gradient", few_in, cores=cores).algorithm == "matmul"
@@ -211,7 +211,7 @@ def test_few_channels_are_cut_from_one_product(cores):
 def test_one_product_is_no_candidate_where_it_would_hold_too_much():
     many_taps = sizes(2, 4096, 16, 16, 33)
     for face in ("forward", "input_gradient"):
-        assert cut_from_one_product(face, many_taps) > planner.MOST_HELD * many_taps.elements
+        assert held_by_matmul(face, many_taps) > planner.MOST_HELD * many_taps.elements
         assert "matmul" not in planner.candidates(face, many_taps)
         assert "matmul" in planner.candidates(face, many_taps._replace(geometry=Geometry(4096, 3)))
 

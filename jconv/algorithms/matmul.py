@@ -70,6 +70,8 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, summed over batch and time."""
     g = geometry
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
+    if few_out(g, in_per_group, out_channels):
+        return _from_windows_of_y_bar(x, y_bar, g, precision).astype(x.dtype)
     if side_by_side(g):
         kernel_bar = wide_einsum("nta,nto->ao", _windows(x, g), y_bar, precision)
     elif g.groups == 1 and out_channels < MOST_TURNED * in_per_group:
@@ -83,6 +85,21 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
             [wide_einsum("ntgi,ntgo->igo", by_group(tap, g.groups), y_bar, precision) for tap in _taps(x, g)]
         )
     return kernel_bar.reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
+
+
+def few_out(g: Geometry, in_channels: int, out_channels: int) -> bool:
+    """Whether the kernel gradient is one product of `x` with the windows of `y_bar`, which has fewer channels."""
+    return g.groups == g.stride == 1 and MOST_TURNED * out_channels <= in_channels and g.kernel_size > 1
+
+
+def _from_windows_of_y_bar(x: jax.Array, y_bar: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """`kernel_bar[k] = sum_s x[s] * y_bar[s + low - k * dilation]`, the taps side by side as channels of `y_bar`."""
+    last = g.reach - 1
+    met = pad(y_bar, last - g.low, g.length - g.out_length + g.low)
+    starts = range(last, -1, -g.dilation)
+    windows = jnp.concatenate([jax.lax.slice_in_dim(met, s, s + g.length, axis=1) for s in starts], axis=2)
+    kernel_bar = wide_einsum("nta,nti->ai", windows, x, precision)
+    return kernel_bar.reshape(g.kernel_size, y_bar.shape[2], x.shape[2]).swapaxes(1, 2)
 
 
 def _shifted_products(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
