@@ -180,7 +180,7 @@ def expected_faces(setting: Setting) -> Faces:
 def jax_faces(
     settings: Sequence[Setting], *, gradients: bool = True, algorithms: Sequence[str] = ()
 ) -> list[dict[str, Faces]]:
-    """The same in JAX for each one's algorithms, or these: one compiled program for the settings, which share a type."""
+    """The same in JAX for each one's algorithms, or these: one compiled program for all, which share a type."""
 
     def one(setting: Setting, params: Any, x: Any, cotangent: Any, algorithm: str) -> dict[str, jax.Array]:
         conv = partial(jconv.conv1d, algorithm=algorithm)
