@@ -6,10 +6,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jconv
+from jconv import planner
+from jconv.algorithms import FACES
+from jconv.cores import cores
+from jconv.costs import KERNEL_GRADIENT, Sizes
+from jconv.geometry import make_geometry
 
 from . import jax_sides, timing, truth
 from .machine import Ceilings
@@ -174,13 +180,25 @@ def _under_vmap(bench: Bench) -> None:
 
 
 def algorithms(row: Row, o: Operands) -> dict[str, str] | None:
-    """What jconv computes each face of one member with; None for a transposed row."""
+    """What jconv computes each face of all members with; None for a transposed row."""
     if row.transposed:
         return None
-    x, kernel = (a[0] if row.ensemble > 1 else a for a in (o.x, o.kernel))
-    kernel = o.kernel if row.shared_kernel else kernel
-    found = jconv.explain({"kernel": jnp.asarray(kernel)}, jnp.asarray(x), **jax_sides.jconv_options(row))
-    return {face: getattr(found, face).algorithm for face in ("forward", "input_gradient", "kernel_gradient")}
+    if row.ensemble == 1:
+        found = jconv.explain({"kernel": jnp.asarray(o.kernel)}, jnp.asarray(o.x), **jax_sides.jconv_options(row))
+        return {face: getattr(found, face).algorithm for face in FACES}
+    geometry = make_geometry(
+        row.length, row.kernel_size, padding=row.amounts, groups=row.groups, stride=row.stride, dilation=row.dilation
+    )
+    one = Sizes(geometry, row.batch, row.in_channels, row.out_channels)
+    together = one._replace(batch=row.ensemble * row.batch), 1  # a vmap of x alone is a larger batch
+    apart = one, row.ensemble
+    of_face = {face: together if row.shared_kernel and face != KERNEL_GRADIENT else apart for face in FACES}
+    return {
+        face: planner.choose(
+            "auto", face, sizes, members=members, platform=jax.default_backend(), cores=cores()
+        ).algorithm
+        for face, (sizes, members) in of_face.items()
+    }
 
 
 def warm_up() -> None:

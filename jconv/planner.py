@@ -165,7 +165,7 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     # A single tap is a plain product; a stride with dilation or groups is not tiles of one kind, and wide groups would
     # be sums of shifts. Of several members the points are too many for the cache: 16 of (8, 128, 32, 32, 5) take 2.4 ms
     # forward and by lax 2.1, 64 of (1, 150, 64, 128, 5) 8.5 and 6.4 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-    # Nor the kernel gradient of few out channels, whose windows of y_bar are a tenth of the points or less: of
+    # Nor the kernel gradient of few out channels, whose windows of y_bar are fewer numbers than the points: of
     # (8, 512, 256) to 16 with 3 taps 3.9 ms by tiles and 1.4 by matmul on one core.
     depthwise = g.stride == 1 and sizes.in_per_group == sizes.out_per_group == 1
     tiled = (depthwise or g.groups == 1) and g.kernel_size > g.stride and 1 in (g.stride, g.dilation)

@@ -1,7 +1,9 @@
-"""Matrix products over shifted views of `x`, one a tap; where windows do not overlap, and for the input gradient, one.
+"""Matrix products: one for all taps, from which each tap's share is cut, or one a tap over shifted views of `x`.
 
-Kernel size 1 is the plainest case. A strided convolution never multiplies by an inserted zero here: a tap's share of
-the input gradient is a product of `y_bar`, put where it belongs.
+Of many channels to few (the last layer of a decoder, the input gradient of a first one) a product a tap has few
+columns, and all taps side by side have enough. Kernel size 1 is the plainest case, and windows that do not overlap are
+the rows of one product. A strided convolution never multiplies by an inserted zero here: a tap's share of the input
+gradient is put where it belongs.
 """
 
 from __future__ import annotations
@@ -21,7 +23,12 @@ MOST_TURNED = 4
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """`y = sum_k x[k * dilation :: stride] @ kernel[k]`."""
+    """`y = sum_k x[k * dilation :: stride] @ kernel[k]`.
+
+    Of stride 1 from one product: ms of (16, 512, 64) to 1 channel with 7 taps 0.15 where lax takes 0.35 and sums of
+    shifts 0.61, of (8, 1000, 256) to 2 with 3 0.48 for 1.9 and 3.4, of (4, 2048, 128) to 8 with 3 0.43 for 0.98 and
+    0.63 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
+    """
     g = geometry
     if side_by_side(g):
         windows = _windows(x, g)
@@ -67,7 +74,11 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, summed over batch and time."""
+    """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, summed over batch and time.
+
+    Of few out channels by windows of `y_bar` instead: ms of (1, 4000, 512) to 1 channel with 7 taps 0.30 where lax
+    takes 9.8 and sums of shifts 0.87, of (8, 1000, 256) to 2 with 3 0.46 for 3.5 and 0.87 (the same).
+    """
     g = geometry
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
     if few_out(g, in_per_group, out_channels):
