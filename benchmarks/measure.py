@@ -7,14 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-import jconv
-from jconv import planner
-from jconv.algorithms import FACES
-from jconv.cores import cores
-from jconv.costs import KERNEL_GRADIENT, Sizes
+from jconv.bilinear import FACE, forward_p, input_gradient_p, kernel_gradient_p, planned
 from jconv.geometry import make_geometry
 
 from . import jax_sides, timing, truth
@@ -183,22 +178,15 @@ def algorithms(row: Row, o: Operands) -> dict[str, str] | None:
     """What jconv computes each face of all members with; None for a transposed row."""
     if row.transposed:
         return None
-    if row.ensemble == 1:
-        found = jconv.explain({"kernel": jnp.asarray(o.kernel)}, jnp.asarray(o.x), **jax_sides.jconv_options(row))
-        return {face: getattr(found, face).algorithm for face in FACES}
-    geometry = make_geometry(
-        row.length, row.kernel_size, padding=row.amounts, groups=row.groups, stride=row.stride, dilation=row.dilation
-    )
-    one = Sizes(geometry, row.batch, row.in_channels, row.out_channels)
-    together = one._replace(batch=row.ensemble * row.batch), 1  # a vmap of x alone is a larger batch
-    apart = one, row.ensemble
-    of_face = {face: together if row.shared_kernel and face != KERNEL_GRADIENT else apart for face in FACES}
-    return {
-        face: planner.choose(
-            "auto", face, sizes, members=members, platform=jax.default_backend(), cores=cores()
-        ).algorithm
-        for face, (sizes, members) in of_face.items()
-    }
+    geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
+    operands = {forward_p: (o.x, o.kernel), input_gradient_p: (o.y_bar, o.kernel), kernel_gradient_p: (o.x, o.y_bar)}
+    found = {}
+    for face, pair in operands.items():
+        # Members with one kernel are a larger batch, but for the gradient of it that each of them wants.
+        apart = row.ensemble > 1 and (face is kernel_gradient_p or not row.shared_kernel)
+        options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": "auto", "precision": None}
+        found[FACE[face]] = planned(face, *pair, **options, platform=jax.default_backend()).algorithm
+    return found
 
 
 def warm_up() -> None:

@@ -82,9 +82,8 @@ def held_by_matmul(face: str, sizes: Sizes) -> int:
     114688
     """
     s, g = sizes, sizes.geometry
-    if face == INPUT_GRADIENT:
-        return s.windows
-    if face == KERNEL_GRADIENT and not matmul.few_out(g, s.in_channels, s.out_channels):
+    few_out = matmul.few_out(g, s.in_channels, s.out_channels)
+    if face == INPUT_GRADIENT or (face == KERNEL_GRADIENT and not few_out):
         return s.windows
     return s.batch * (g.length if g.stride == 1 else g.out_length) * g.kernel_size * s.out_channels
 

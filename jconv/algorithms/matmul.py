@@ -8,6 +8,7 @@ gradient is put where it belongs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -65,15 +66,12 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     else:
         kernels = by_group(kernel, g.groups)
         products = wide_einsum("ntgo,kigo->ntkgi", by_group(y_bar, g.groups), kernels, precision)
-    in_channels = kernel.shape[1] * g.groups
-    products = products.reshape(batch, windows, g.kernel_size * in_channels)
-    shares = []
-    for k in range(g.kernel_size):
-        first = k * g.dilation - g.low
-        last = first + (windows - 1) * g.stride + 1
-        share = jax.lax.slice_in_dim(products, k * in_channels, (k + 1) * in_channels, axis=2)
-        shares.append(pad(share, first, g.length - last, g.stride - 1))
-    return total(shares).astype(y_bar.dtype)
+    span = (windows - 1) * g.stride + 1
+
+    def share(own: jax.Array, first: int) -> jax.Array:
+        return pad(own, first, g.length - first - span, g.stride - 1)
+
+    return _sum_of_shares(products.reshape(batch, windows, -1), g, share).astype(y_bar.dtype)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -119,13 +117,21 @@ def _from_windows_of_y_bar(x: jax.Array, y_bar: jax.Array, g: Geometry, precisio
 def _shifted_products(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
     """The samples times all taps in one product, of which a tap's columns are cut where they are to be added."""
     products = wide_einsum("nti,kio->ntko", x, kernel, precision)
-    products = products.reshape(*x.shape[:2], g.kernel_size * kernel.shape[2])
-    parts = []
-    for k in range(g.kernel_size):
-        part = jax.lax.slice_in_dim(products, k * kernel.shape[2], (k + 1) * kernel.shape[2], axis=2)
-        first = k * g.dilation - g.low
-        parts.append(pad(part, -first, first + g.out_length - g.length))
-    return total(parts).astype(x.dtype)
+
+    def share(own: jax.Array, first: int) -> jax.Array:
+        return pad(own, -first, first + g.out_length - g.length)
+
+    return _sum_of_shares(products.reshape(*x.shape[:2], -1), g, share).astype(x.dtype)
+
+
+def _sum_of_shares(products: jax.Array, g: Geometry, share: Callable[[jax.Array, int], jax.Array]) -> jax.Array:
+    """Each tap's columns of a product, put by `share` where they belong, and added.
+
+    `share` is told the sample that the first window reads by the tap, negative in the padding.
+    """
+    size = products.shape[2] // g.kernel_size
+    columns = [jax.lax.slice_in_dim(products, k * size, (k + 1) * size, axis=2) for k in range(g.kernel_size)]
+    return total([share(own, k * g.dilation - g.low) for k, own in enumerate(columns)])
 
 
 def _taps(x: jax.Array, g: Geometry) -> list[jax.Array]:
