@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jconv import tuned
 from jconv.cores import cores
+from jconv.processor import processor
 
 from .errors import UserError
 from .rows import Row
@@ -65,7 +65,7 @@ def describe(device: Any) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "platform": device.platform,
         "device": device.device_kind,
-        "cpu": tuned.processor(),
+        "cpu": processor(),
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -32,9 +32,9 @@ from jax.interpreters import ad, batching, mlir
 from . import planner, tuned
 from .algorithms import ALGORITHMS
 from .apart import apart, in_one_line
-from .cores import cores
 from .costs import Sizes
 from .geometry import Geometry
+from .machine import here
 from .partitioned import split_over_devices
 from .placement import (
     device_count,
@@ -242,7 +242,7 @@ def planned(
         platform=platform or "several platforms",
         partitioned=partitioned,
         tiles=devices == 1 and not wants_highest(precision),
-        cores=cores(),
+        machine=here(),
     )
 
 

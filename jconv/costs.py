@@ -16,7 +16,7 @@ from .algorithms import ALGORITHMS, FACES, grouped, matmul, polyphase, shifts, t
 from .algorithms.fft import block_sizes
 from .algorithms.operands import folded
 from .geometry import Geometry
-from .machine import CPU, Machine
+from .machine import EPYC, Machine
 
 FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
 
@@ -88,7 +88,7 @@ def held_by_matmul(face: str, sizes: Sizes) -> int:
     return s.batch * (g.length if g.stride == 1 else g.out_length) * g.kernel_size * s.out_channels
 
 
-def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = CPU) -> float:
+def milliseconds(algorithm: str, face: str, sizes: Sizes, machine: Machine = EPYC) -> float:
     """The model's estimate of one face by one algorithm.
 
     >>> depthwise = Sizes(Geometry(512, 4, low=3, groups=64), batch=4, in_channels=64, out_channels=64)
@@ -196,7 +196,7 @@ def _matmul(face: str, s: Sizes, m: Machine) -> float:
     dots = 1 if apart else g.kernel_size
     rows, columns = s.batch * g.out_length, s.in_channels if face == INPUT_GRADIENT else s.out_channels
     each = m.call + _gemm(rows, s.products / rows / columns / dots, columns, m)
-    each *= m.turned if face == KERNEL_GRADIENT and dots > 1 else 1
+    each *= (m.turned_apart if apart else m.turned) if face == KERNEL_GRADIENT else 1
     x, y = s.batch * g.length * s.in_channels, rows * s.out_channels
     moved = {FORWARD: (x + 2 * y) * dots, INPUT_GRADIENT: y + 2 * x, KERNEL_GRADIENT: y + 3 * x * dots}
     return m.call + dots * each + moved[face] * m.number

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from . import bilinear, planner, tuned
 from .algorithms import FACES
 from .conv import Problem, problem
-from .cores import cores
 from .costs import Sizes
+from .machine import here
 
 
 class FacePlan(NamedTuple):
@@ -66,7 +66,7 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
         measured = tuned.lookup(face, sizes, dtype, p.precision, platform)
         tiles = not bilinear.wants_highest(p.precision)
         choice = planner.choose(
-            p.algorithm, face, sizes, measured=measured, platform=platform, tiles=tiles, cores=cores()
+            p.algorithm, face, sizes, measured=measured, platform=platform, tiles=tiles, machine=here()
         )
         run = partial(getattr(bilinear, face), geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
         compiled = jax.jit(run).lower(*shapes[face]).compile()

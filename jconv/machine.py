@@ -1,16 +1,22 @@
-"""What the steps of each algorithm take on a machine: the measured constants of the model in `costs.py`."""
+"""What the steps of each algorithm take on a machine: the measured constants of the model in `costs.py`.
+
+Of two kinds of processors, each by two cores and by one. They differ in what a number moved costs for a product made:
+1.2 to 1.5 times as much on one as on the other, which decides about tiles and kernel gradients.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from .cores import cores
+from .processor import processor
+
 
 class Machine(NamedTuple):
-    """The constants of the model. Times are in nanoseconds.
+    """The constants of the model, those of `EPYC` by default. Times are in nanoseconds.
 
-    Measured on two cores of an AMD EPYC with AVX-512, JAX 0.10.2, float32, 2026-11-24 to 29, each algorithm's face
-    alone in a jit, medians of 5 to 41, over the convolutions of `tests/test_costs.py`, which holds what is chosen to a
-    second, faster machine too.
+    Each algorithm's face was measured alone in a jit, medians of 5 to 41, over the convolutions of
+    `tests/test_costs.py`, JAX 0.10.2, float32.
     """
 
     slower: float = 1.0  # all of it takes so many times as long
@@ -40,6 +46,7 @@ class Machine(NamedTuple):
     several_few: float = 1.25  # the same of fewer columns
     of_group: float = 1.45  # the same of a group
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
+    turned_apart: float = 1.0  # the same of windows that do not overlap
     strided_input: float = 0.47  # added to XLA's input gradient for each doubling of the stride
     strided_column: float = 0.5  # the same of one column
     number: float = 0.06  # reading and writing a number of a large array once
@@ -89,12 +96,18 @@ class Machine(NamedTuple):
     pieces: float = 0.4  # a number of those, copied for each piece of a long kernel
     transform: float = 0.5  # a number of a real transform, for each doubling of its length
     spectrum: float = 0.09  # a product of two numbers of spectra
+    # Multiplications up to which the forward pass of windows that do not overlap is a product, before which XLA has
+    # less to do than before a convolution. (16, 224, 3) to 64 channels in windows of 7 takes 0.03 ms and 0.16 by lax,
+    # (1, 99, 512) in windows of 2 0.49 and 0.62, (32, 2048, 8) to 128 in windows of 16 0.74 and 0.82, of which the
+    # arithmetic is 0.65, (1, 3199, 512) 10.2 and 9.6 (2026-11-29).
+    side_by_side: float = 100e6
 
 
-CPU = Machine()
+# Two cores of an AMD EPYC with AVX-512 (2026-11-24 to 29), one machine of them; the model was held to a faster one too.
+EPYC = Machine()
 # One of these cores (2026-11-29): products take twice as long, a call half of its start, most loops over memory and
 # all transforms what they take with two; and the small products of a batch leave no other core idle.
-ONE_CORE = CPU._replace(
+EPYC_CORE = EPYC._replace(
     slower=2.0,
     call=5_000.0,
     columns=3.0,
@@ -123,3 +136,69 @@ ONE_CORE = CPU._replace(
     transform=0.28,
     spectrum=0.05,
 )
+
+# Two cores of an Intel Xeon with AVX-512 and 2 MiB of second cache each (2026-11-29): products are a third faster and
+# loops over memory slower, so tiles gain less, and XLA's kernel gradients take less for it.
+XEON = EPYC._replace(
+    slower=1.75,
+    product=0.007,
+    shallow=45.0,
+    taps=0.85,
+    strided_taps=0.24,
+    few_taps=2.7,
+    few_examples=2.7,
+    of_group=2.0,
+    turned_apart=1.4,
+    number=0.08,
+    share=0.4,
+    fused=0.016,
+    spilled=0.93,
+    out_of_cache=1.0,
+    channel_taps=0.0135,
+    step=300.0,
+    points_product=1.4,
+    turned_points=1.25,
+    side_by_side=60e6,
+)
+# One of these: what differs between two and one of the EPYC, and what was measured here.
+XEON_CORE = XEON._replace(
+    call=EPYC_CORE.call,
+    shallow=EPYC_CORE.shallow,
+    convolution=EPYC_CORE.convolution,
+    several_few=EPYC_CORE.several_few,
+    share=EPYC_CORE.share,
+    cut=EPYC_CORE.cut,
+    cut_far=EPYC_CORE.cut_far,
+    between=EPYC_CORE.between,
+    channel_step=EPYC_CORE.channel_step,
+    narrow=EPYC_CORE.narrow,
+    few=EPYC_CORE.few,
+    dense_term=EPYC_CORE.dense_term,
+    tiled_split=EPYC_CORE.tiled_split,
+    turned_pieces=EPYC_CORE.turned_pieces,
+    alone=EPYC_CORE.alone,
+    alone_turned=EPYC_CORE.alone_turned,
+    transform=EPYC_CORE.transform,
+    spectrum=EPYC_CORE.spectrum,
+    slower=2.3,
+    narrow_taps=1.2,
+    several=0.6,
+    fused=0.01,
+    group_term=0.011,
+    many_taps=0.9,
+    tiled=0.023,
+    points_product=1.35,
+    side_by_side=0.0,
+)
+
+
+def here() -> Machine:
+    """The constants of the cores that this process may use.
+
+    Of a processor that was not measured they are the Xeon's, by which fewer algorithms are foreseen to beat lax.
+
+    >>> here() in (EPYC, EPYC_CORE, XEON, XEON_CORE)
+    True
+    """
+    several, one = (EPYC, EPYC_CORE) if "AMD" in processor() else (XEON, XEON_CORE)
+    return one if cores() == 1 else several

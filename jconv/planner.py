@@ -1,4 +1,4 @@
-"""Sizes, platform and context in; for one face the algorithm and the reason out.
+"""Sizes, platform, machine and context in; for one face the algorithm and the reason out.
 
 A pure function: nothing is measured, allocated or remembered here. `bilinear.py` asks it once for each equation it
 lowers, when it knows for which platform and for how many devices the program is. The prices are in `costs.py`.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .algorithms import ALGORITHMS, matmul, polyphase
 from .costs import Sizes, held_by_matmul, held_by_tiles, milliseconds
 from .geometry import is_symbolic
-from .machine import CPU, ONE_CORE
+from .machine import EPYC, Machine
 
 AUTO = "auto"
 
@@ -37,11 +37,6 @@ MOST_GROUPS = 32
 # and then hold, long before y_bar is there: of a U-Net's training step on several devices they were 160 MB for 51 (JAX
 # 0.10.2, 2026-11-29).
 MOST_HELD = 4
-# Multiplications up to which the forward pass of windows that do not overlap is a product, before which XLA has less to
-# do than before a convolution. (16, 224, 3) to 64 channels in windows of 7 takes 0.03 ms and 0.16 by lax, (1, 99, 512)
-# in windows of 2 0.49 and 0.62, (32, 2048, 8) to 128 in windows of 16 0.74 and 0.82, of which the arithmetic is 0.65,
-# (1, 3199, 512) 10.2 and 9.6 (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-MOST_SIDE_BY_SIDE = 100_000_000
 # What is foreseen to beat lax must do so by this much: a model is not a measurement.
 MARGIN = 0.87
 # And by this much for several members, which lax computes four side by side, where the other's time is of one alone.
@@ -84,7 +79,7 @@ def choose(
     platform: str = "cpu",
     partitioned: bool = False,
     tiles: bool = True,
-    cores: int = 2,
+    machine: Machine = EPYC,
 ) -> Choice:
     """The algorithm for one face.
 
@@ -92,7 +87,8 @@ def choose(
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
     `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
     XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's
-    share, and asks about the sizes of that. `tiles` is whether algorithms of tiles may be chosen.
+    share, and asks about the sizes of that. `tiles` is whether algorithms of tiles may be chosen, `machine` what the
+    cores of this process take for what (`machine.here`).
 
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
@@ -113,12 +109,14 @@ def choose(
         measured = None
     if algorithm == AUTO and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
-    choice = _of_one(algorithm, face, sizes, members, platform, tiles, cores)
+    choice = _of_one(algorithm, face, sizes, members, platform, tiles, machine)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
     return choice._replace(one_by_one=one_by_one)
 
 
-def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str, tiles: bool, cores: int) -> Choice:
+def _of_one(
+    algorithm: str, face: str, sizes: Sizes, members: int, platform: str, tiles: bool, machine: Machine
+) -> Choice:
     if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
         return Choice("lax", f"{algorithm} needs sizes that are numbers")
     if algorithm != AUTO:
@@ -134,10 +132,10 @@ def _of_one(algorithm: str, face: str, sizes: Sizes, members: int, platform: str
         # 0.31 ms by lax and 0.41 by matmul. Its kernel gradient is none: 0.86 and 0.44 (JAX 0.10.2, 2026-11-24).
         name = "lax" if members == 1 and face != "kernel_gradient" else "matmul"
         return Choice(name, "kernel size 1 and stride 1: a matrix product")
-    few = members == 1 and sizes.products <= MOST_SIDE_BY_SIDE
+    few = members == 1 and sizes.products <= machine.side_by_side
     if few and face == "forward" and matmul.side_by_side(sizes.geometry):
         return Choice("matmul", "windows that do not overlap, and not very many: a matrix product")
-    foreseen = foresee(face, sizes, members, tiles, cores)
+    foreseen = foresee(face, sizes, members, tiles, machine)
     best = min(foreseen, key=lambda name: foreseen[name])
     if foreseen[best] > _margin(best, sizes, members) * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
@@ -184,15 +182,14 @@ def candidates(face: str, sizes: Sizes, members: int = 1, tiles: bool = True) ->
     return [name for name in names if tiles or name not in OF_TILES]
 
 
-def foresee(face: str, sizes: Sizes, members: int = 1, tiles: bool = True, cores: int = 2) -> dict[str, float]:
-    """Milliseconds of one face of a member by each candidate, as the model has them for a CPU of so many cores.
+def foresee(face: str, sizes: Sizes, members: int = 1, tiles: bool = True, machine: Machine = EPYC) -> dict[str, float]:
+    """Milliseconds of one face of a member by each candidate, as the model has them for a machine.
 
     >>> from jconv.geometry import Geometry
     >>> times = foresee("forward", Sizes(Geometry(512, 4, low=3, groups=64), 4, in_channels=64, out_channels=64))
     >>> min(times, key=times.get)
     'shifts'
     """
-    machine = ONE_CORE if cores == 1 else CPU
 
     def one(name: str) -> float:
         if name != "matmul" or face == "kernel_gradient":

@@ -15,9 +15,9 @@ import numpy as np
 from . import bilinear, planner, tuned
 from .algorithms import FACES
 from .conv import problem
-from .cores import cores
 from .explain import face_shapes, problem_sizes
 from .geometry import check_positive
+from .machine import here
 
 # Another algorithm must be this much faster than the planner's own choice to be remembered instead: noise is not news.
 BETTER = 0.95
@@ -63,8 +63,8 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     measured, fastest = {}, {}
     for face, shapes in face_shapes(p).items():
         tiles = not bilinear.wants_highest(p.precision)
-        own = planner.choose(planner.AUTO, face, sizes, platform=platform, tiles=tiles, cores=cores()).algorithm
-        foreseen = planner.foresee(face, sizes, tiles=tiles, cores=cores())
+        own = planner.choose(planner.AUTO, face, sizes, platform=platform, tiles=tiles, machine=here()).algorithm
+        foreseen = planner.foresee(face, sizes, tiles=tiles, machine=here())
         worth = [name for name, ms in foreseen.items() if ms <= ABSURD * min(foreseen.values())]
         names = dict.fromkeys([own, *(worth if platform == "cpu" else foreseen)])
         run = partial(getattr(bilinear, face), geometry=p.geometry, precision=p.precision)

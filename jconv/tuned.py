@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform as system
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -21,6 +20,7 @@ import jax
 from .algorithms import ALGORITHMS
 from .cores import cores
 from .costs import Sizes
+from .processor import processor
 from .version import __version__
 
 FORMAT = "jconv tuned algorithms, 1"
@@ -39,16 +39,6 @@ def key(face: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> s
     shape = f"batch={sizes.batch} in={sizes.in_channels} out={sizes.out_channels}"
     versions = f"jax {jax.__version__} | jconv {__version__}"
     return f"{machine} | {versions} | {face} {dtype} precision={precision} {shape} {sizes.geometry}"
-
-
-@lru_cache(maxsize=1)
-def processor() -> str:
-    """The processor's name, from /proc/cpuinfo where there is one."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, UnicodeDecodeError):
-        return system.processor() or system.machine()
 
 
 def lookup(face: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str | None:

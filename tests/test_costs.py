@@ -1,17 +1,19 @@
 """The cost model is held to measurements: what the planner chooses takes little more than the fastest.
 
 `measured_costs.csv` holds milliseconds of each algorithm that was measured for one face of one convolution, JAX 0.10.2,
-float32, 2026-11-24, on two machines, each two cores of an AMD EPYC. The second multiplies half as fast again as the
-first and moves memory alike, and there each face was a computation of its own, as conv1d has it. Of the first
-machine it is every second row of what was measured, and each row that the model is worst at; of the second all rows
-of the benchmark. A third machine like the first (2026-11-29) has the rows where `winograd` is chosen or nearly so, and
-the first two have none where it is chosen. A fourth is one core of the third, the other busy. Kernel gradients by
-matmul are as they were until then, when it turned x for each tap: they take 0.7 to 1 times as long since. Its forward
-passes of stride 1 and its input gradients were measured on the last two alone, as the one product that they are. What
-groups
-of several channels take by `shifts` was measured on the last two alone, and so were few channels in, both with its two
-sums side by side, and kernel gradients of several channels; depthwise it takes as long as before or less. Rows of the
-last two that were measured more than once are geometric means of two to seven runs.
+float32, 2026-11-24 to 29. Machines 1 to 4 are an AMD EPYC. The second multiplies half as fast again as the first and
+moves memory alike, and there each face was a computation of its own, as conv1d has it. Of the first machine it is every
+second row of what was measured, and each row that the model is worst at; of the second all rows of the benchmark. The
+third has the rows where `winograd` is chosen or nearly so, and the first two have none where it is chosen. The fourth
+is one core of the third, the other busy. Kernel gradients by matmul are as they were until then, when it turned x for
+each tap: they take 0.7 to 1 times as long since. Its forward passes of stride 1 and its input gradients were measured
+on the third and fourth alone, as the one product that they are. What groups of several channels take by `shifts` was
+measured on those two alone, and so were few channels in, both with its two sums side by side, and kernel gradients of
+several channels; depthwise it takes as long as before or less. Rows of those two that were measured more than once are
+geometric means of two to seven runs.
+
+Machine 5 is two cores of an Intel Xeon, machine 6 one of them, the other busy: all convolutions of the others, by
+`python -m benchmarks.costs` but for its pauses, geometric means of two runs.
 """
 
 import csv
@@ -24,7 +26,7 @@ from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
 from jconv.costs import Sizes, milliseconds
 from jconv.geometry import Geometry, make_geometry
-from jconv.machine import CPU
+from jconv.machine import EPYC, EPYC_CORE, XEON, XEON_CORE
 
 # Where the model is wrong about lax by more than a tenth and 0.1 ms: chosen, and its time for that of lax.
 SLOWER_THAN_LAX = {
@@ -32,6 +34,22 @@ SLOWER_THAN_LAX = {
     ((4, 8, 1000, 8, 64, 8, 4, 1, 1, 7, 0), "input_gradient"): ("matmul", 1.14),
     ((4, 32, 250, 128, 196, 17, 4, 1, 1, 16, 0), "kernel_gradient"): ("winograd", 1.18),
     ((3, 16, 512, 16, 16, 3, 1, 1, 1, 2, 0), "kernel_gradient"): ("shifts", 1.23),
+    ((5, 4, 256, 64, 64, 3, 1, 1, 1, 1, 1), "kernel_gradient"): ("einsum", 1.21),
+    ((5, 4, 1024, 16, 32, 5, 1, 1, 1, 2, 2), "input_gradient"): ("matmul", 1.14),
+    ((5, 16, 512, 4, 4, 8, 1, 1, 1, 7, 0), "kernel_gradient"): ("shifts", 1.23),
+    ((5, 16, 512, 8, 8, 5, 1, 1, 1, 4, 0), "kernel_gradient"): ("shifts", 1.15),
+    ((5, 16, 512, 8, 16, 5, 1, 1, 1, 4, 0), "kernel_gradient"): ("shifts", 1.25),
+    ((5, 16, 512, 16, 16, 3, 1, 1, 1, 2, 0), "kernel_gradient"): ("shifts", 1.2),
+    ((5, 16, 512, 32, 8, 5, 1, 1, 1, 4, 0), "input_gradient"): ("shifts", 1.42),
+    ((5, 16, 512, 64, 16, 7, 1, 1, 1, 6, 0), "forward"): ("grouped", 1.29),
+    ((6, 1, 99, 512, 512, 2, 2, 1, 1, 0, 0), "forward"): ("matmul", 1.13),
+    ((6, 1, 16000, 1, 512, 10, 5, 1, 1, 0, 0), "forward"): ("shifts", 1.15),
+    ((6, 4, 1000, 8, 64, 3, 1, 1, 1, 2, 0), "forward"): ("shifts", 1.16),
+    ((6, 8, 128, 32, 32, 5, 1, 1, 1, 2, 2), "kernel_gradient"): ("shifts", 1.37),
+    ((6, 8, 1000, 8, 64, 8, 4, 1, 1, 7, 0), "input_gradient"): ("matmul", 1.35),
+    ((6, 16, 512, 16, 16, 5, 1, 1, 1, 4, 0), "kernel_gradient"): ("shifts", 1.15),
+    ((6, 16, 512, 32, 8, 5, 1, 1, 1, 4, 0), "input_gradient"): ("shifts", 1.35),
+    ((6, 16, 512, 128, 256, 1, 1, 1, 1, 0, 0), "kernel_gradient"): ("matmul", 1.12),
 }
 # Geometric mean and largest of the time of what is chosen for that of the fastest; 1.024 and 1.5 when written.
 MEAN, WORST = 1.05, 1.8
@@ -55,8 +73,8 @@ def _read() -> list[Row]:
 
 
 ROWS = _read()
-CORES = {1: 2, 2: 2, 3: 2, 4: 1}  # of each machine
-CHOSEN = [(*row, planner.choose("auto", row[1], row[2], cores=CORES[row[0][0]]).algorithm) for row in ROWS]
+MACHINES = {1: EPYC, 2: EPYC, 3: EPYC, 4: EPYC_CORE, 5: XEON, 6: XEON_CORE}
+CHOSEN = [(*row, planner.choose("auto", row[1], row[2], machine=MACHINES[row[0][0]]).algorithm) for row in ROWS]
 # An algorithm that was not measured for a row says nothing about it.
 KNOWN = [(numbers, face, times, pick) for numbers, face, _, times, pick in CHOSEN if pick in times]
 
@@ -97,7 +115,7 @@ def test_more_work_never_costs_less(algorithm, face):
 
 def test_a_slower_machine_costs_more():
     sizes = Sizes(Geometry(512, 5), 8, 64, 64)
-    slow = CPU._replace(product=10 * CPU.product)
+    slow = EPYC._replace(product=10 * EPYC.product)
     assert milliseconds("lax", "forward", sizes, slow) > 3 * milliseconds("lax", "forward", sizes)
 
 

@@ -203,17 +203,6 @@ def test_the_key_says_all_that_a_time_depends_on():
     assert (_lookup(face="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
 
 
-def test_aprocessor_without_a_name_has_a_key(monkeypatch):
-    def fail(*args, **options):
-        raise OSError
-
-    tuned.processor.cache_clear()
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_text", fail)
-        assert tuned.processor()
-    tuned.processor.cache_clear()
-
-
 def test_what_was_tuned_is_what_is_lowered():
     assert "stablehlo.fft" not in _lowered()
     _write_entries({KEY: "fft"})
