@@ -264,7 +264,7 @@ def _shifts_taps(s: Sizes, m: Machine) -> float:
             price *= 1 + min(g.kernel_size * filled * s.out_channels / m.far_sums, 1)
     copied = 0 if shifts.few_outside(g) and filled == s.in_per_group else s.batch * g.length * g.groups * filled
     price *= m.strided_rows if g.stride > 1 else 1
-    walked = g.out_length / shifts.ROWS * step
+    walked = g.out_length / shifts.rows_at_once(g, s.in_channels, m) * step
     products = s.products * filled / s.in_per_group
     return 2 * m.call + walked + products * price + s.elements * number + copied * m.number
 

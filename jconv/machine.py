@@ -77,6 +77,10 @@ class Machine(NamedTuple):
     channel_taps: float = 0.0155  # the same of several channels in a group
     channel_taps_narrow: float = 2.0  # of out channels that are no whole vectors, for those that are
     channel_step: float = 800.0  # a step of its loop, which the cores share
+    # Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 2.8, 2.8,
+    # 1.7 and 2.5 ms with 4, 8, 16 and 32 rows; with 256 channels and 31 taps 3.0, 3.2, 3.0 and 3.7 (2026-11-28).
+    rows: int = 16
+    rows_of_long: int = 16  # the same of more than four depthwise taps
     far_sums: float = 50000.0  # a kernel of one group, of this many numbers: twice as much, which is the most
     group_taps_number: float = 0.2  # and each number of x, the kernel and y, where there are groups
     strided_rows: float = 1.25  # a kernel gradient that walks rows with a stride, for one without
@@ -154,14 +158,19 @@ XEON = EPYC._replace(
     fused=0.016,
     spilled=0.93,
     out_of_cache=1.0,
-    channel_taps=0.0135,
-    step=300.0,
+    channel_taps=0.017,
+    group_taps_number=0.13,
+    # Depthwise (4, 2048, 256) with 5 taps 1.4 ms with 8 rows and 1.8 with 16, (4, 512, 256) with 7 0.53 and 0.69, (4,
+    # 8192, 64) with 64 8.8 and 11.3; but Mamba's 2.4 and 2.1, dense (4, 4096, 16) to 16 with 5 taps 2.4 and 1.6.
+    rows_of_long=8,
+    step=110.0,
     points_product=1.4,
     turned_points=1.25,
     side_by_side=60e6,
 )
 # One of these: what differs between two and one of the EPYC, and what was measured here.
 XEON_CORE = XEON._replace(
+    rows=8,  # Mamba's 2.0 ms and 2.5 with 16, in 8 groups of 16 channels with 9 taps 6.5 and 10
     call=EPYC_CORE.call,
     shallow=EPYC_CORE.shallow,
     convolution=EPYC_CORE.convolution,
@@ -184,6 +193,9 @@ XEON_CORE = XEON._replace(
     narrow_taps=1.2,
     several=0.6,
     fused=0.01,
+    step=50.0,
+    channel_taps=0.0108,
+    channel_taps_narrow=1.25,
     group_term=0.011,
     many_taps=0.9,
     tiled=0.023,

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..apart import for_each_number
 from ..geometry import Geometry
+from ..machine import Machine, here
 from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide, wide_type
 
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
@@ -43,10 +44,8 @@ PAGE, CROWD, OF_PART = 4096, 8 * 4096, 4000
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
 MOST_LOOPS = 2
-# Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 2.8, 2.8, 1.7
-# and 2.5 ms with 4, 8, 16 and 32 rows; with 256 channels and 31 taps 3.0, 3.2, 3.0 and 3.7 (medians of 9, two cores of
-# an AMD EPYC, JAX 0.10.2, 2026-11-28).
-ROWS = 16
+# The most rows of `y_bar` that the kernel gradient multiplies by themselves since their windows reach into the padding.
+MOST_OUTSIDE = 16
 # With so many out channels in a group XLA computes a kernel gradient's products one at a time, unless the in channels
 # are one, four or a multiple of eight: they are filled up with zeros. With 7 taps, about 128 channels and (8, 1024)
 # samples, groups of 3 channels take 6.5 ms and, filled up to 4, 2.8; of 6, as 8, 6.8 and 3.5; of 12 to 4 out, as 16,
@@ -94,7 +93,8 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     if not few_outside(g):
         x, g = padded(x, g), replace(g, length=g.low + g.length + g.high, low=0, high=0)
     first, last = _inside(g)
-    stop = last - (last - first) % ROWS
+    at_once = rows_at_once(g, x.shape[-1], here())
+    stop = last - (last - first) % at_once
 
     # Traced once for all rows.
     products = jax.jit(partial(_products_by_tap, g=g))
@@ -114,7 +114,7 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     else:  # Zeros like x, which inside jax.shard_map vary over the same mesh axes.
         channels = (in_per_group, out_per_group) if in_per_group * out_per_group > 1 else ()
         sums = jax.lax.full_like(x, 0, wide_type(x), (batch, g.kernel_size, g.groups, *channels))
-    sums = _added(sums, lambda row: total(rows(x, row, ROWS, row * g.stride - g.low)), range(first, stop, ROWS))
+    sums = _added(sums, lambda row: total(rows(x, row, at_once, row * g.stride - g.low)), range(first, stop, at_once))
     sums = _over_batch(sums).astype(x.dtype)
     if in_per_group > 1:
         sums = sums.reshape(g.kernel_size, g.groups, in_per_group, out_per_group).transpose(0, 2, 1, 3)
@@ -186,13 +186,24 @@ def _ends(g: Geometry) -> list[tuple[int, int]]:
     return [(a, b) for a, b in ((0, first), (first, last), (last, g.out_length)) if a < b]
 
 
+def rows_at_once(g: Geometry, in_channels: int, machine: Machine) -> int:
+    """The rows of `y_bar` that a kernel gradient multiplies in one step.
+
+    >>> from jconv.machine import EPYC, XEON
+    >>> long = Geometry(512, 7, groups=64)
+    >>> rows_at_once(long, 64, EPYC), rows_at_once(long, 64, XEON), rows_at_once(long, 128, XEON)
+    (16, 8, 16)
+    """
+    return machine.rows_of_long if 1 < g.groups == in_channels and g.kernel_size > 4 else machine.rows
+
+
 def few_outside(g: Geometry) -> bool:
     """Whether a kernel gradient multiplies the rows whose windows reach into the padding by themselves.
 
     Of many a padded copy of `x` is less to compile.
     """
     first, last = _inside(g)
-    return 0 <= first <= last and first + g.out_length - last <= ROWS
+    return 0 <= first <= last and first + g.out_length - last <= MOST_OUTSIDE
 
 
 def filled(in_per_group: int, out_per_group: int) -> int:
