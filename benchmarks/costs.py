@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> list[Face]:
     rows = worth_timing(read(TABLE))[:: options.every]
     found = []
     try:
-        file = options.csv.open("w", newline="", encoding="utf-8")
+        file = options.csv.open("x", newline="", encoding="utf-8")  # Not over the lines of another run.
     except OSError as error:
         raise UserError(f"--csv {options.csv}: {error.strerror or error}") from None
     with file:
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--csv", type=Path, help="measure, and write the times to this file")
+    which.add_argument("--csv", type=Path, help="measure, and write the times to this new file")
     which.add_argument("--from-csv", type=Path, help="measure nothing: the summary of such a file")
     parser.add_argument("--every", type=_positive, default=1, help="only each so manyth face (default: 1)")
     parser.add_argument("--repeats", type=_positive, default=9, help="timed calls of an algorithm (default: 9)")

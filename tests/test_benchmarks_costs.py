@@ -68,6 +68,7 @@ def test_the_summary_names_what_loses(monkeypatch):
     [
         (["--from-csv", "{}/none.csv"], "not a table of measured costs"),
         (["--csv", "{}/no/folder.csv"], "No such file or directory"),
+        (["--csv", "{}/table.csv"], "File exists"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, said, table, tmp_path, capsys):
