@@ -46,8 +46,9 @@ HOPELESS = 4.0
 
 
 class Face(NamedTuple):
-    """One face of one convolution, and milliseconds by algorithm."""
+    """One face of one convolution, and milliseconds by algorithm, on a machine of that number."""
 
+    machine: int
     numbers: tuple[int, ...]
     face: str
     times: dict[str, float]
@@ -73,6 +74,7 @@ def read(path: Path) -> list[Face]:
         with path.open(newline="", encoding="utf-8") as file:
             return [
                 Face(
+                    int(line["machine"]),
                     tuple(int(line[name]) for name in NUMBERS),
                     line["face"],
                     {name: float(line[name]) for name in ALGORITHMS if line[name]},
@@ -89,7 +91,7 @@ def worth_timing(table: Iterable[Face]) -> list[Face]:
     for row in table:
         worth = {name for name, ms in row.times.items() if ms <= WORTH * min(row.times.values())}
         names.setdefault((row.numbers, row.face), {"lax", row.chosen}).update(worth)
-    return [Face(*key, dict.fromkeys(sorted(own), math.nan)) for key, own in names.items()]
+    return [Face(0, *key, dict.fromkeys(sorted(own), math.nan)) for key, own in names.items()]
 
 
 def measured(row: Face, repeats: int) -> Face:

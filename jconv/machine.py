@@ -6,7 +6,7 @@ Of two kinds of processors, each by two cores and by one. They differ in what a 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .cores import cores
 from .processor import processor
@@ -109,36 +109,39 @@ class Machine(NamedTuple):
 
 # Two cores of an AMD EPYC with AVX-512 (2026-11-24 to 29), one machine of them; the model was held to a faster one too.
 EPYC = Machine()
-# One of these cores (2026-11-29): products take twice as long, a call half of its start, most loops over memory and
-# all transforms what they take with two; and the small products of a batch leave no other core idle.
+# One core for two, of both kinds (2026-11-29): products take twice as long, a call half of its start, most loops over
+# memory and all transforms what they take with two; and the small products of a batch leave no other core idle.
+ONE_CORE: dict[str, Any] = {
+    "call": 5_000.0,
+    "shallow": 0.0,
+    "convolution": 12_500.0,
+    "several_few": 1.4,
+    "share": 0.2,
+    "cut": 0.05,
+    "cut_far": 5.0,
+    "between": 1.35,
+    "channel_step": 100.0,
+    "narrow": 4.0,
+    "few": 0.009,
+    "dense_term": 0.012,
+    "tiled_split": 0.03,
+    "turned_pieces": 1.4,
+    "alone": 1.0,
+    "alone_turned": 1.0,
+    "transform": 0.28,
+    "spectrum": 0.05,
+}
 EPYC_CORE = EPYC._replace(
+    **ONE_CORE,
     slower=2.0,
-    call=5_000.0,
     columns=3.0,
-    shallow=0.0,
     narrow_taps=1.0,
-    convolution=12_500.0,
     several=0.75,
-    several_few=1.4,
-    share=0.2,
-    cut=0.05,
-    cut_far=5.0,
-    between=1.35,
     fused=0.018,
-    channel_step=100.0,
-    narrow=4.0,
-    few=0.009,
-    dense_term=0.012,
     group_term=0.0072,
     many_taps=1.2,
     tiled=0.015,
-    tiled_split=0.03,
     points_product=1.0,
-    turned_pieces=1.4,
-    alone=1.0,
-    alone_turned=1.0,
-    transform=0.28,
-    spectrum=0.05,
 )
 
 # Two cores of an Intel Xeon with AVX-512 and 2 MiB of second cache each (2026-11-29): products are a third faster and
@@ -168,27 +171,9 @@ XEON = EPYC._replace(
     turned_points=1.25,
     side_by_side=60e6,
 )
-# One of these: what differs between two and one of the EPYC, and what was measured here.
 XEON_CORE = XEON._replace(
+    **ONE_CORE,
     rows=8,  # Mamba's 2.0 ms and 2.5 with 16, in 8 groups of 16 channels with 9 taps 6.5 and 10
-    call=EPYC_CORE.call,
-    shallow=EPYC_CORE.shallow,
-    convolution=EPYC_CORE.convolution,
-    several_few=EPYC_CORE.several_few,
-    share=EPYC_CORE.share,
-    cut=EPYC_CORE.cut,
-    cut_far=EPYC_CORE.cut_far,
-    between=EPYC_CORE.between,
-    channel_step=EPYC_CORE.channel_step,
-    narrow=EPYC_CORE.narrow,
-    few=EPYC_CORE.few,
-    dense_term=EPYC_CORE.dense_term,
-    tiled_split=EPYC_CORE.tiled_split,
-    turned_pieces=EPYC_CORE.turned_pieces,
-    alone=EPYC_CORE.alone,
-    alone_turned=EPYC_CORE.alone_turned,
-    transform=EPYC_CORE.transform,
-    spectrum=EPYC_CORE.spectrum,
     slower=2.3,
     narrow_taps=1.2,
     several=0.6,

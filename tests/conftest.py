@@ -52,7 +52,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
-# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a tenth will do.
+# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, an eighth will do.
 LONG = (
     "test_activations.py::",
     "test_algorithms.py::test_half_types",
@@ -137,7 +137,7 @@ LONG = (
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `JCONV_TEST_HALF=0` or `1`, half of the suite: of each file half its tests, of each test half its cases.
 
-    Of the long tables each half has a twentieth, and one at least of five.
+    Of the long tables each half has a sixteenth, and one at least of five.
     """
     half = os.environ.get("JCONV_TEST_HALF")
     if half is None:
@@ -151,7 +151,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         number = seen[counted]
         seen[counted] += 1
         # By the parity of the number's bits: every other case would be one and the same value of an option of two.
-        share = {0: 0, 4: 1}.get(number % 20) if any(name in test for name in LONG) else number.bit_count() % 2
+        share = {0: 0, 4: 1}.get(number % 16) if any(name in test for name in LONG) else number.bit_count() % 2
         (kept if share == int(half) else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)

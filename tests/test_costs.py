@@ -13,19 +13,19 @@ several channels; depthwise it takes as long as before or less. Rows of those tw
 geometric means of two to seven runs.
 
 Machine 5 is two cores of an Intel Xeon, machine 6 one of them, the other busy: all convolutions of the others, by
-`python -m benchmarks.costs` but for its pauses, geometric means of two runs.
+`python -m benchmarks.costs` but for its pauses, geometric means of two runs. Kernel gradients by `shifts` were measured
+once more where they multiply 8 rows at a time since, and are those times by lax's of the two runs for lax's of the one.
 """
 
-import csv
 import math
-from pathlib import Path
 
 import pytest
 
+from benchmarks.costs import TABLE, read
 from jconv import planner
 from jconv.algorithms import ALGORITHMS, FACES
 from jconv.costs import Sizes, milliseconds
-from jconv.geometry import Geometry, make_geometry
+from jconv.geometry import Geometry
 from jconv.machine import EPYC, EPYC_CORE, XEON, XEON_CORE
 
 # Where the model is wrong about lax by more than a tenth and 0.1 ms: chosen, and its time for that of lax.
@@ -53,22 +53,7 @@ MEAN, WORST = 1.05, 1.8
 Row = tuple[tuple[int, ...], str, Sizes, dict[str, float]]
 
 
-def _read() -> list[Row]:
-    with (Path(__file__).parent / "measured_costs.csv").open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    rows = []
-    for line in lines:
-        numbers = tuple(int(value) for value in list(line.values())[:11])
-        _, batch, length, in_channels, out_channels, kernel_size, stride, dilation, groups, *padding = numbers
-        geometry = make_geometry(
-            length, kernel_size, stride=stride, padding=tuple(padding), dilation=dilation, groups=groups
-        )
-        times = {name: float(line[name]) for name in ALGORITHMS if line[name]}
-        rows.append((numbers, line["face"], Sizes(geometry, batch, in_channels, out_channels), times))
-    return rows
-
-
-ROWS = _read()
+ROWS: list[Row] = [((row.machine, *row.numbers), row.face, row.sizes, row.times) for row in read(TABLE)]
 MACHINES = {1: EPYC, 2: EPYC, 3: EPYC, 4: EPYC_CORE, 5: XEON, 6: XEON_CORE}
 CHOSEN = [(*row, planner.choose("auto", row[1], row[2], machine=MACHINES[row[0][0]]).algorithm) for row in ROWS]
 # An algorithm that was not measured for a row says nothing about it.
