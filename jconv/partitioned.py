@@ -36,6 +36,11 @@ Local = Callable[[jax.Array, jax.Array, Geometry], jax.Array]
 Labels = tuple[str, ...]
 UNTILED = "-"
 
+# NumPy measures a type when first asked about it. XLA asks for the program of one device on threads that flush
+# subnormal numbers to zero: measured there, float32 has none, and NumPy warns of it and remembers it.
+for _measured in (jnp.float32, jnp.float64):
+    jnp.finfo(_measured)
+
 
 def split_over_devices(
     face: str,

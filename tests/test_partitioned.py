@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -174,6 +177,20 @@ def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
     if algorithm != "auto":
         assert convolutions(text) == (3 if algorithm in OF_CONVOLUTIONS else 0)
         assert (" fft(" in text) == (algorithm == "fft")
+
+
+def test_a_first_call_over_devices_warns_of_nothing() -> None:
+    """XLA may ask what one device computes on a thread that has no subnormal numbers, and NumPy would say so."""
+    program = """
+import jax, jconv
+from benchmarks import sharding
+jax.config.update("jax_num_cpu_devices", 8)
+x, kernel = sharding.operands({"kernel_size": 3})
+faces = sharding.value_and_gradients(lambda x, kernel: jconv.conv1d({"kernel": kernel}, x))
+x = jax.device_put(x, jax.NamedSharding(sharding.make_mesh("8"), jax.P("a")))
+jax.jit(faces).lower(x, kernel).compile()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=Path(__file__).parent.parent)
 
 
 def test_a_dense_call_keeps_the_convolution_of_one_device() -> None:
