@@ -19,6 +19,8 @@ from .geometry import Geometry
 from .machine import EPYC, Machine
 
 FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT = FACES
+# Columns with which XLA's convolution of several outputs as one is as fast as it gets.
+WIDE = 32
 
 
 class Sizes(NamedTuple):
@@ -156,12 +158,15 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
         each *= _taps(rows, m) * (1 + m.strided_taps * (g.stride > 1))
         each += contraction * m.grouped_taps_row
     else:
-        at_once = grouped.outputs_at_once(g, int(columns))
+        at_once = grouped.outputs_at_once(g, int(columns), m)
         rows, columns = rows / at_once, columns * at_once
+        one_channel = contraction == g.kernel_size
         contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
         each = _convolution(rows, contraction, columns, m, m.row)
         if at_once > 1:
-            each *= (m.several if columns == grouped.COLUMNS else m.several_few) * (m.of_group if g.groups > 1 else 1)
+            each *= m.several if columns >= WIDE else m.several_few
+            if g.groups > 1:
+                each *= m.of_one if one_channel else m.of_group
     return m.convolution + g.groups * (m.call + each) + s.elements * m.number * 2
 
 

@@ -42,9 +42,11 @@ class Machine(NamedTuple):
     few_examples: float = 2.0  # XLA's kernel gradient of this many examples or fewer gathers windows number by number
     few_row: float = 600.0  # a row of those; the price of more examples goes down with their number
     few_number: float = 0.5  # each sample of it
-    several: float = 0.83  # a dense convolution that computes several outputs as one, as many as the product wants
-    several_few: float = 1.25  # the same of fewer columns
+    most_columns: int = 32  # a dense convolution computes several outputs as one while they have no more
+    several: float = 0.83  # one that does, of 32 columns or more
+    several_few: float = 1.25  # of fewer
     of_group: float = 1.45  # the same of a group
+    of_one: float = 1.45  # of one channel
     turned: float = 1.4  # a matrix product that sums over the rows of both operands, for one that does not
     turned_apart: float = 1.0  # the same of windows that do not overlap
     strided_input: float = 0.47  # added to XLA's input gradient for each doubling of the stride
@@ -154,7 +156,12 @@ XEON = EPYC._replace(
     strided_taps=0.24,
     few_taps=2.7,
     few_examples=2.7,
-    of_group=2.0,
+    # Groups of 24 channels: (4, 1020, 48) with 9 taps 1.5 ms by one output at a time and 1.1 by two, of 12: (4, 1020,
+    # 24) with 15 1.1 by two and 0.62 by four; by one core 2.1 and 1.5, 0.85 and 0.68. More gain nothing.
+    most_columns=48,
+    several=0.75,
+    of_group=1.4,
+    of_one=2.8,
     turned_apart=1.4,
     number=0.08,
     share=0.4,
@@ -177,6 +184,7 @@ XEON_CORE = XEON._replace(
     slower=2.3,
     narrow_taps=1.2,
     several=0.6,
+    of_group=1.7,
     fused=0.01,
     step=50.0,
     channel_taps=0.0108,

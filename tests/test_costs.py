@@ -35,7 +35,6 @@ SLOWER_THAN_LAX = {
     ((4, 32, 250, 128, 196, 17, 4, 1, 1, 16, 0), "kernel_gradient"): ("winograd", 1.18),
     ((3, 16, 512, 16, 16, 3, 1, 1, 1, 2, 0), "kernel_gradient"): ("shifts", 1.23),
     ((5, 4, 256, 64, 64, 3, 1, 1, 1, 1, 1), "kernel_gradient"): ("einsum", 1.21),
-    ((5, 4, 1024, 16, 32, 5, 1, 1, 1, 2, 2), "input_gradient"): ("matmul", 1.14),
     ((5, 16, 512, 4, 4, 8, 1, 1, 1, 7, 0), "kernel_gradient"): ("shifts", 1.23),
     ((5, 16, 512, 8, 8, 5, 1, 1, 1, 4, 0), "kernel_gradient"): ("shifts", 1.15),
     ((5, 16, 512, 32, 8, 5, 1, 1, 1, 4, 0), "input_gradient"): ("shifts", 1.42),

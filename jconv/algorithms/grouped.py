@@ -1,10 +1,10 @@
 """A dense convolution for each group: XLA's CPU compiler has a fast kernel for those and a slow one for groups.
 
-The matrix products in that kernel want some thirty columns, and a group often has fewer out channels. So several
-neighbouring outputs are computed as more channels of one output: their windows overlap in all but a sample, and a
-kernel with a row of zeros between them costs little. (8, 1024, 128) with 9 taps in 8 groups: 4.8 ms by XLA, 3.1 a
-group at a time, 2.5 with two outputs at once; (8, 1024, 256) with 3 taps in 32 groups: 7.3, 5.6 and, with four, 2.5
-(two cores of an AMD EPYC, JAX 0.10.2).
+The matrix products in that kernel want some thirty columns (on a Xeon up to 48, `jconv/machine.py`), and a group often
+has fewer out channels. So several neighbouring outputs are computed as more channels of one output: their windows
+overlap in all but a sample, and a kernel with a row of zeros between them costs little. (8, 1024, 128) with 9 taps in 8
+groups: 4.8 ms by XLA, 3.1 a group at a time, 2.5 with two outputs at once; (8, 1024, 256) with 3 taps in 32 groups:
+7.3, 5.6 and, with four, 2.5 (two cores of an AMD EPYC, JAX 0.10.2).
 
 The groups are calls of one computation, each with its number, so that XLA compiles it once: the forward pass of those 8
 groups compiles in 52 ms for 195 written out, of 16 groups of 16 channels in 55 for 363, and takes as long (0.94 to
@@ -22,11 +22,9 @@ import jax.numpy as jnp
 
 from ..apart import for_each_number
 from ..geometry import Geometry
+from ..machine import Machine, here
 from . import lax
 from .operands import as_forward, by_group, pad, swap_channels
-
-# Columns that the product of a group should have.
-COLUMNS = 32
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -64,16 +62,21 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
     """The forward pass, which the input gradient is too, over other operands."""
-    at_once = outputs_at_once(g, kernel.shape[2] // g.groups)
+    at_once = outputs_at_once(g, kernel.shape[2] // g.groups, here())
     return _each(g, lambda x, w, g: _forward_of_one(x, w, g, at_once, precision), x, kernel)
 
 
-def outputs_at_once(g: Geometry, out_per_group: int) -> int:
-    """How many neighbouring outputs are computed as one: a power of two, at most one more than there are taps."""
+def outputs_at_once(g: Geometry, out_per_group: int, machine: Machine) -> int:
+    """How many neighbouring outputs are computed as one: a power of two, at most one more than there are taps.
+
+    >>> from jconv.machine import EPYC, XEON
+    >>> [outputs_at_once(Geometry(512, 9), columns, machine) for machine in (EPYC, XEON) for columns in (16, 24, 32)]
+    [2, 1, 1, 2, 2, 1]
+    """
     if g.stride > 1 or g.dilation > 1:  # neighbours then share no sample, or few
         return 1
     at_once = 1
-    while 2 * at_once * out_per_group <= COLUMNS and 2 * at_once <= min(g.kernel_size + 1, g.out_length):
+    while 2 * at_once * out_per_group <= machine.most_columns and 2 * at_once <= min(g.kernel_size + 1, g.out_length):
         at_once *= 2
     return at_once
 
