@@ -19,7 +19,9 @@ from .operands import by_group, pad, padded, total, wide_einsum
 
 # A product over the rows of both operands turns the first round: y_bar once, unless it has so many times the channels,
 # or each tap of x. Ms of one core and of two (JAX 0.10.2, 2026-11-29): (16, 512, 64) to 128 channels with 5 taps and
-# stride 2, 4.0 and 2.5 for 5.6 and 3.2; (4, 4096, 4) to 32 with 31 and stride 4, 0.92 and 0.89 for 0.81 and 0.77.
+# stride 2, 4.0 and 2.5 for 5.6 and 3.2; (4, 4096, 4) to 32 with 31 and stride 4, 0.92 and 0.89 for 0.81 and 0.77. Of
+# one tap the smaller: (16, 512, 128) to 256 channels 5.8 and 4.6 ms, to 128 from 256 5.2 and 6.4 (two cores of an Intel
+# Xeon, the same day).
 MOST_TURNED = 4
 # With so many times as many in channels as out, windows of y_bar: two cores take of (4, 2048, 128) to 8 channels with 3
 # taps 0.44 and, a product a tap, 1.1, of (5, 150, 256) to 128 with 3 1.04 and 0.96 (the same).
@@ -86,7 +88,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         return _from_windows_of_y_bar(x, y_bar, g, precision).astype(x.dtype)
     if side_by_side(g):
         kernel_bar = wide_einsum("nta,nto->ao", _windows(x, g), y_bar, precision)
-    elif g.groups == 1 and out_channels < MOST_TURNED * in_per_group:
+    elif g.groups == 1 and out_channels < (MOST_TURNED if g.kernel_size > 1 else 1) * in_per_group:
         kernel_bar = jnp.stack([wide_einsum("nto,nti->oi", y_bar, tap, precision) for tap in _taps(x, g)])
         kernel_bar = kernel_bar.swapaxes(1, 2)
     elif g.groups == 1:
