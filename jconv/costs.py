@@ -137,6 +137,8 @@ def _lax(face: str, s: Sizes, m: Machine) -> float:
     moved = s.elements * m.number
     if face == INPUT_GRADIENT and g.stride > 1:
         each *= m.strided_column if s.in_per_group == 1 else 1 + m.strided_input * math.log2(g.stride)
+    elif face == INPUT_GRADIENT and not g.pointwise:
+        moved += g.kernel_size * s.in_per_group * s.out_channels * m.turned_kernel
     if face == KERNEL_GRADIENT:
         rows = _sides(face, s)[0]
         each *= (1 + m.strided_taps * (g.stride > 1)) * (1 + m.few_taps / rows)
