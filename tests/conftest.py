@@ -55,7 +55,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
-# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, an eighth will do.
+# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a few of each do.
 LONG = (
     "test_activations.py::",
     "test_algorithms.py::test_half_types",
@@ -145,12 +145,13 @@ LONG = (
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `JCONV_TEST_HALF=0` or `1`, half of the suite: of each file half its tests, of each test half its cases.
 
-    Of the long tables each half has a sixteenth, and one at least of five.
+    Of the long tables one half has the first of sixteen cases and the other the ninth, turn and turn about.
     """
     half = os.environ.get("JCONV_TEST_HALF")
     if half is None:
         return
     seen: Counter[str] = Counter()
+    long: dict[str, int] = {}
     kept, left = [], []
     for item in items:
         test, _, case = item.nodeid.partition("[")
@@ -158,8 +159,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         counted = test if case else test.partition("::")[0]
         number = seen[counted]
         seen[counted] += 1
-        # By the parity of the number's bits: every other case would be one and the same value of an option of two.
-        share = {0: 0, 4: 1}.get(number % 16) if any(name in test for name in LONG) else number.bit_count() % 2
+        if any(name in test for name in LONG):
+            turn = long.setdefault(counted, len(long)) % 2
+            share = {0: turn, 8: 1 - turn}.get(number % 16)
+        else:
+            # By the parity of the number's bits: every other case would be one and the same value of an option of two.
+            share = number.bit_count() % 2
         (kept if share == int(half) else left).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=left)
