@@ -43,7 +43,7 @@ class Machine(NamedTuple):
     few_row: float = 600.0  # a row of those; the price of more examples goes down with their number
     few_number: float = 0.5  # each sample of it
     most_columns: int = 32  # a dense convolution computes several outputs as one while they have no more
-    several: float = 0.83  # one that does, of 32 columns or more
+    several: float = 0.83  # one that does, of `costs.WIDE` columns or more
     several_few: float = 1.25  # of fewer
     of_group: float = 1.45  # the same of a group
     of_one: float = 1.45  # of one channel

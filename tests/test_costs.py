@@ -15,6 +15,8 @@ geometric means of two to seven runs.
 Machine 5 is two cores of an Intel Xeon, machine 6 one of them, the other busy: all convolutions of the others, by
 `python -m benchmarks.costs` but for its pauses, geometric means of two runs. Kernel gradients by `shifts` were measured
 once more where they multiply 8 rows at a time since, and are those times by lax's of the two runs for lax's of the one.
+So are dense convolutions a group of up to 48 columns and kernel gradients of one tap. The last 23 rows of each, those
+groups and input gradients of large kernels, were measured later, two runs of machine 5 and one of machine 6.
 """
 
 import math
