@@ -13,7 +13,7 @@ from .costs import Sizes, held_by_matmul, held_by_tiles, milliseconds
 from .geometry import is_symbolic
 from .machine import EPYC, Machine
 
-AUTO = "auto"
+AUTO, FASTEST = "auto", "fastest"
 
 # Algorithms made of XLA's convolutions. Many members of those at once become one convolution with groups, which is slow
 # on a CPU. Forward and both gradients of 16 members of (8, 128, 32, 32, 5): 6.6 ms at once, 4.9 one by one; of 64 of
@@ -60,12 +60,12 @@ class Choice(NamedTuple):
 
 
 def check_algorithm(algorithm: str) -> None:
-    """Raise `ValueError` unless `algorithm` is `"auto"` or the name of one.
+    """Raise `ValueError` unless `algorithm` is `"auto"`, `"fastest"` or the name of one.
 
     >>> check_algorithm("lax")
     """
-    if not isinstance(algorithm, str) or (algorithm != AUTO and algorithm not in ALGORITHMS):
-        names = ", ".join([AUTO, *sorted(ALGORITHMS)])
+    if not isinstance(algorithm, str) or algorithm not in (AUTO, FASTEST, *ALGORITHMS):
+        names = ", ".join([AUTO, FASTEST, *sorted(ALGORITHMS)])
         raise ValueError(f"algorithm must be one of {names}, got {algorithm!r}")
 
 
@@ -83,7 +83,7 @@ def choose(
 ) -> Choice:
     """The algorithm for one face.
 
-    `algorithm` is the caller's wish, `face` one of `algorithms.FACES`, `members` how many independent convolutions of
+    `algorithm` is the caller's wish (`"auto"` chooses among the local algorithms, `"fastest"` among all), `face` one of `algorithms.FACES`, `members` how many independent convolutions of
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
     `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
     XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's
@@ -93,9 +93,9 @@ def choose(
     >>> from jconv.geometry import Geometry
     >>> dense = Sizes(Geometry(length=512, kernel_size=5), batch=16, in_channels=128, out_channels=256)
     >>> choose("auto", "forward", dense).algorithm
-    'winograd'
-    >>> choose("auto", "forward", dense, tiles=False).algorithm
     'lax'
+    >>> choose("fastest", "forward", dense).algorithm
+    'winograd'
     >>> depthwise = Sizes(Geometry(length=512, kernel_size=5, groups=256), 16, in_channels=256, out_channels=256)
     >>> choose("auto", "forward", depthwise).algorithm
     'shifts'
@@ -105,9 +105,9 @@ def choose(
     if partitioned:
         # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
-    if not tiles and measured in OF_TILES:
+    if measured is not None and not _allowed(measured, algorithm, tiles):
         measured = None
-    if algorithm == AUTO and measured is not None and members == 1:
+    if algorithm in (AUTO, FASTEST) and measured is not None and members == 1:
         return Choice(measured, "the fastest that jconv.tune measured here")
     choice = _of_one(algorithm, face, sizes, members, platform, tiles, machine)
     one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
@@ -117,9 +117,9 @@ def choose(
 def _of_one(
     algorithm: str, face: str, sizes: Sizes, members: int, platform: str, tiles: bool, machine: Machine
 ) -> Choice:
-    if _has_symbols(sizes) and algorithm not in (AUTO, *OF_ANY_SIZE):
+    if _has_symbols(sizes) and algorithm not in (AUTO, FASTEST, *OF_ANY_SIZE):
         return Choice("lax", f"{algorithm} needs sizes that are numbers")
-    if algorithm != AUTO:
+    if algorithm not in (AUTO, FASTEST):
         return Choice(algorithm, "asked for by name")
     if platform != "cpu":
         return Choice("lax", f"nothing was measured for {platform}: XLA's convolution in its canonical form")
@@ -136,10 +136,16 @@ def _of_one(
     if few and face == "forward" and matmul.side_by_side(sizes.geometry):
         return Choice("matmul", "windows that do not overlap, and not very many: a matrix product")
     foreseen = foresee(face, sizes, members, tiles, machine)
+    foreseen = {name: ms for name, ms in foreseen.items() if _allowed(name, algorithm, tiles)}
     best = min(foreseen, key=lambda name: foreseen[name])
     if foreseen[best] > _margin(best, sizes, members) * foreseen["lax"]:
         return Choice("lax", f"{foreseen['lax']:.3g} ms foreseen; none by much less")
     return Choice(best, f"{foreseen[best]:.3g} ms foreseen, {foreseen['lax']:.3g} by lax")
+
+
+def _allowed(name: str, algorithm: str, tiles: bool) -> bool:
+    """Whether the caller's wish, `"auto"` or `"fastest"`, allows an algorithm."""
+    return (algorithm == FASTEST or ALGORITHMS[name].LOCAL) and (tiles or name not in OF_TILES)
 
 
 def _margin(algorithm: str, sizes: Sizes, members: int) -> float:

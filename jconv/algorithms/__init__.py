@@ -11,7 +11,8 @@ or the `vjp` of another inside a lowering gets a second sum over the mesh in `ja
 loop starts from a value that is made of the operands, not from zeros. No array may be closed over: custom partitioning
 takes operands only.
 
-Each serves every geometry; what each is fast at, the planner knows.
+Each serves every geometry; what each is fast at, the planner knows. `LOCAL` says whether each output depends on the
+samples and weights of its own sum alone: its error is bounded by that sum, and a NaN outside it changes nothing.
 """
 
 from types import ModuleType

@@ -18,6 +18,8 @@ from .. import checks
 from ..geometry import Geometry, is_symbolic, make_geometry
 from .operands import by_group, padded, spread, swap_channels, wide_einsum
 
+LOCAL = True
+
 # Windows of few taps are strided slices, which XLA fuses into the contraction's operand; a slice a tap takes long to
 # compile for long kernels, so those are one gather.
 MOST_SLICES = 64

@@ -17,6 +17,8 @@ from ..geometry import Geometry
 from .blocks import in_blocks, sum_of_blocks
 from .operands import as_forward, by_group, padded, swap_channels, wide
 
+LOCAL = False
+
 # A block is at least this many times the reach: longer ones waste less on the overlap, shorter ones stay in the cache.
 # Depthwise (4, 8192, 64) with 1024 taps: 10.8 ms in blocks of 4096, 14.7 as one block; with 256 taps 8.2 ms in blocks
 # of 1024 (two cores of an AMD EPYC, JAX 0.10.2).

@@ -16,6 +16,8 @@ import jax
 from ..geometry import Geometry, is_symbolic
 from .operands import pad, padded, spread_padding, swap_channels, wide_type
 
+LOCAL = True
+
 LAYOUT = ("NWC", "WIO", "NWC")
 
 

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from ..geometry import Geometry
 from .operands import by_group, pad, padded, total, wide_einsum
 
+LOCAL = True
+
 # A product over the rows of both operands turns the first round: y_bar once, unless it has so many times the channels,
 # or each tap of x. Ms of one core and of two (JAX 0.10.2, 2026-11-29): (16, 512, 64) to 128 channels with 5 taps and
 # stride 2, 4.0 and 2.5 for 5.6 and 3.2; (4, 4096, 4) to 32 with 31 and stride 4, 0.92 and 0.89 for 0.81 and 0.77. Of

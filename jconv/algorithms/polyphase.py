@@ -20,6 +20,8 @@ from ..geometry import Geometry
 from . import grouped, lax, shifts
 from .operands import fold, fold_kernel, folded, folded_length, total, unfold, wide
 
+LOCAL = True
+
 # In channels a group up to which a sum of shifts is the better convolution of stride 1.
 NARROW = 2
 # In channels up to which a phase's product gains by the columns of the other phases more than turning them all costs.

@@ -21,6 +21,8 @@ from ..geometry import Geometry
 from ..machine import Machine, here
 from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide, wide_type
 
+LOCAL = True
+
 # Terms in one fused loop. Depthwise (4, 8192, 64) with 64 taps in a scan of loops of 8, 16 and 32 terms: 25, 3.9 and
 # 3.0 ms; one loop of 144 terms takes 39 ms where 24 take 1.3 (two cores of an AMD EPYC, JAX 0.10.2).
 TERMS = 32

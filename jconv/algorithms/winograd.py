@@ -29,6 +29,8 @@ from .operands import (
 )
 from .tiles import Tiles
 
+LOCAL = False
+
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Transform samples and kernel, multiply, transform back."""
