@@ -30,7 +30,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import planner, tuned
-from .algorithms import ALGORITHMS
+from .algorithms import ALGORITHMS, lax_autodiff
 from .apart import apart, in_one_line
 from .costs import Sizes
 from .geometry import Geometry
@@ -262,10 +262,11 @@ def wants_highest(precision: Any) -> bool:
 
 
 def _compute(
-    primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any
+    primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any, on_cpu: bool
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function of both operands that a lowering becomes: an algorithm's face, given its (batch, ., .) shapes."""
-    face = getattr(ALGORITHMS[choice.algorithm], FACE[primitive])
+    """The function of both operands that an equation is lowered to: an algorithm, given its (batch, ., .) shapes."""
+    algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
+    face = getattr(algorithm, FACE[primitive])
 
     def one(a: jax.Array, b: jax.Array) -> jax.Array:
         shape = _shape(primitive, a, b, geometry, 0)
@@ -297,6 +298,7 @@ def _flat(x: jax.Array) -> jax.Array:
 
 def _lower(
     primitive: Primitive,
+    on_cpu: bool,
     ctx: Any,
     a: Any,
     b: Any,
@@ -308,9 +310,10 @@ def _lower(
 ) -> Any:
     partitioned = is_partitioned(ctx.module_context.axis_context)
     split = for_custom_partitioning(ctx) if partitioned else None
-    (platform, *others) = ctx.module_context.platforms
-    # Where XLA's partitioner is left to split the face, it sees no further than a call.
-    separate = [platform, *others] == ["cpu"] and not (partitioned and split is None)
+    # In a program for several platforms JAX asks for a CPU's form, and once for that of all others.
+    (platform, *others) = ["cpu"] if on_cpu else ctx.platforms or ctx.module_context.platforms
+    # Where XLA's partitioner splits the operation, it does not look into a call.
+    separate = on_cpu and not (partitioned and split is None)
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         choice = planned(
@@ -325,7 +328,7 @@ def _lower(
             partitioned=partitioned and split is None,
             devices=device_count(ctx.module_context.axis_context),
         )
-        compute = _compute(primitive, choice, geometry, ensemble, precision)
+        compute = _compute(primitive, choice, geometry, ensemble, precision, on_cpu)
         # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
         # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
         product = geometry.pointwise and choice.algorithm in planner.OF_PRODUCTS
@@ -372,7 +375,8 @@ def _register(primitive: Primitive) -> None:
     primitive.def_abstract_eval(partial(_abstract, primitive))
     ad.defbilinear(primitive, partial(_transpose, in_first, True), partial(_transpose, in_second, False))
     batching.primitive_batchers[primitive] = partial(_batch, primitive)
-    mlir.register_lowering(primitive, partial(_lower, primitive))
+    mlir.register_lowering(primitive, partial(_lower, primitive, True), platform="cpu")
+    mlir.register_lowering(primitive, partial(_lower, primitive, False))
 
 
 for _primitive in FACE:

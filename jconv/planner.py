@@ -122,7 +122,7 @@ def _of_one(
     if algorithm not in (AUTO, FASTEST):
         return Choice(algorithm, "asked for by name")
     if platform != "cpu":
-        return Choice("lax", f"nothing was measured for {platform}: XLA's convolution in its canonical form")
+        return Choice("lax", f"nothing was measured for {platform}: what lax's own differentiation writes")
     if _has_symbols(sizes):
         return Choice("lax", "sizes are symbolic, so nothing can be foreseen")
     if not sizes.products:

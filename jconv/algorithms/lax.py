@@ -1,4 +1,6 @@
-"""XLA's own convolution, every face written in the one form that its CPU compiler is fast at.
+"""XLA's own convolution, each operation written in the one form that its CPU compiler is fast at.
+
+Other platforms get what lax itself writes: `lax_autodiff.py`.
 
 The three faces are `lax.conv_general_dilated` with NWC, WIO, NWC layouts and the transposes spelled out. XLA's pass
 that brings other layouts into that form walks the entry computation only, so the gradients that automatic
@@ -14,7 +16,7 @@ from typing import Any
 import jax
 
 from ..geometry import Geometry, is_symbolic
-from .operands import pad, padded, spread_padding, swap_channels, wide_type
+from .operands import kernel_gradient_padding, pad, padded, spread_padding, swap_channels, wide_type
 
 LOCAL = True
 
@@ -67,12 +69,10 @@ def taps(rows: jax.Array, columns: jax.Array, geometry: Geometry, precision: Any
         # so, 0.13 padded before; with a batch of 5 it is the same (JAX 0.10.2).
         rows = padded(rows, g)
         g = replace(g, length=rows.shape[1], low=0, high=0)
-    # Just as many output samples as the kernel has taps.
-    high = (g.kernel_size - 1) * g.dilation + (g.out_length - 1) * g.stride + 1 - g.length - g.low
     return _conv(
         rows,
         columns,
-        (g.low, high),
+        kernel_gradient_padding(g),
         stride=g.dilation,
         dilation=g.stride,
         groups=g.groups,

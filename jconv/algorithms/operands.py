@@ -46,6 +46,12 @@ def spread_padding(geometry: Geometry) -> tuple[int, int]:
     return g.reach - 1 - g.low, g.length - 1 - (g.out_length - 1) * g.stride + g.low
 
 
+def kernel_gradient_padding(geometry: Geometry) -> tuple[int, int]:
+    """Zeros before and after `x`, of which `y_bar` is the kernel: as many output samples as there are taps."""
+    g = geometry
+    return g.low, (g.kernel_size - 1) * g.dilation + (g.out_length - 1) * g.stride + 1 - g.length - g.low
+
+
 def as_forward(y_bar: jax.Array, geometry: Geometry) -> tuple[jax.Array, Geometry]:
     """The operand and the geometry of stride 1 whose forward pass with `swap_channels`' kernel is the input gradient.
 
