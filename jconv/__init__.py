@@ -1,6 +1,6 @@
 """Exact 1-D convolution for JAX: equal to a NumPy definition and to Keras, differentiable in every mode.
 
-What `public` has is imported at its first use, so that `jconv --help` need not wait for JAX.
+The names of `public` are imported at their first use, so that `jconv --help` need not wait for JAX.
 """
 
 from __future__ import annotations
@@ -48,3 +48,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *importlib.import_module(".public", __name__).__all__})
+
+
+if "jax" in sys.modules:
+    # This makes settings that are part of the keys of JAX's caches. Made at a first use inside a traced function, they
+    # would let JAX trace that function twice.
+    importlib.import_module(".conv", __name__)

@@ -17,7 +17,9 @@ import numpy as np
 from . import bilinear
 from .algorithms.operands import pad, swap_channels
 from .checks import DTYPES
+from .defaults import resolved
 from .geometry import Geometry, is_integer, is_symbolic, reach
+from .planner import AUTO
 
 
 def conv_general_dilated(
@@ -33,6 +35,8 @@ def conv_general_dilated(
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
+    *,
+    algorithm: str = AUTO,
 ) -> jax.Array:
     """`jax.lax.conv_general_dilated`: its arguments, its meaning, its errors; 1-D convolutions are computed by jconv.
 
@@ -54,25 +58,28 @@ def conv_general_dilated(
       rhs: (out_channels, in_channels // feature_group_count, kernel_size), likewise.
       window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count, batch_group_count,
         precision, preferred_element_type, out_sharding: as in `jax.lax.conv_general_dilated`.
+      algorithm: as in `jconv.conv1d`, with the same guarantee; calls that are lax's do not depend on it.
 
     Returns:
       (batch, out_channels, out_length), likewise, of the type that lax gives it.
 
     Raises:
-      What lax raises.
+      What lax raises, and ValueError for an unknown `algorithm`.
 
     >>> x, kernel = jnp.arange(4.0).reshape(1, 4, 1), jnp.ones((2, 1, 1))
     >>> y = conv_general_dilated(x, kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"))
     >>> y[0, :, 0].tolist()
     [1.0, 3.0, 5.0, 3.0]
     """
+    algorithm = resolved(algorithm)
     plain = batch_group_count == 1 and out_sharding is None
     if plain and _types_are_ours(lhs, rhs, preferred_element_type):
         axes = jax.lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
         sizes = window_strides, padding, lhs_dilation, rhs_dilation, feature_group_count
         case, asked = _case(lhs.shape, rhs.shape, axes, *sizes), _precision(precision)
         if case and asked:
-            return _compute(jnp.asarray(lhs), jnp.asarray(rhs), axes, case, *asked)
+            how = {"algorithm": algorithm, "precision": asked[0]}
+            return _compute(jnp.asarray(lhs), jnp.asarray(rhs), axes, case, how)
     return jax.lax.conv_general_dilated(
         lhs,
         rhs,
@@ -97,15 +104,15 @@ class _Case(NamedTuple):
     transposed: bool = False
 
 
-def _compute(lhs: jax.Array, rhs: jax.Array, axes: Any, case: _Case, precision: Any) -> jax.Array:
+def _compute(lhs: jax.Array, rhs: jax.Array, axes: Any, case: _Case, how: dict[str, Any]) -> jax.Array:
     batch, channels, time = axes.lhs_spec
     x, kernel = jnp.transpose(lhs, (batch, time, channels)), jnp.transpose(rhs, axes.rhs_spec[::-1])
     if case.transposed:
         # Our input gradient reverses the kernel and swaps its channels; doing it first as well undoes that.
-        y = bilinear.input_gradient(x, swap_channels(kernel, case.geometry), case.geometry, precision=precision)
+        y = bilinear.input_gradient(x, swap_channels(kernel, case.geometry), case.geometry, **how)
     else:
         x = pad(x, *case.crop) if any(case.crop) else x
-        y = bilinear.forward(x, kernel, case.geometry, precision=precision)
+        y = bilinear.forward(x, kernel, case.geometry, **how)
     return jnp.moveaxis(y, (0, 2, 1), axes.out_spec)
 
 

@@ -231,9 +231,11 @@ def test_errors_are_those_of_lax(operands, options):
     assert str(ours.value) == str(theirs.value)
 
 
-def test_the_signature_is_that_of_lax():
+def test_the_signature_is_that_of_lax_and_an_algorithm():
     ours, theirs = (inspect.signature(function).parameters.values() for function in (OURS, LAX))
-    assert [(p.name, p.kind, p.default) for p in ours] == [(p.name, p.kind, p.default) for p in theirs]
+    *shared, last = [(p.name, p.kind, p.default) for p in ours]
+    assert shared == [(p.name, p.kind, p.default) for p in theirs]
+    assert last == ("algorithm", inspect.Parameter.KEYWORD_ONLY, "auto")
 
 
 # --- under the transformations ---------------------------------------------------------------------------------------

@@ -1,0 +1,191 @@
+"""`algorithm="fastest"` of a call, and `default_algorithm`, which changes what `"auto"` means while it is entered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv import default_algorithm
+from jconv.bilinear import FACE
+from jconv.chosen import _equations
+
+PARAMS = {"kernel": jnp.ones((3, 4, 6))}
+X = jnp.ones((2, 10, 4))
+LENGTHS, SEGMENTS = jnp.array([10, 4]), jnp.array([[0] * 6 + [1] * 4, [2] * 3 + [-1] * 7])
+SEPARABLE = {"depthwise_kernel": jnp.ones((3, 4, 1)), "pointwise_kernel": jnp.ones((1, 4, 5))}
+NWC: dict[str, Any] = {"dimension_numbers": ("NWC", "WIO", "NWC")}
+# Each as a function of `algorithm=`, or of nothing.
+CALLS: dict[str, Callable[..., Any]] = {
+    "conv1d": lambda **how: jconv.conv1d(PARAMS, X, **how),
+    "lengths": lambda **how: jconv.conv1d(PARAMS, X, lengths=LENGTHS, **how),
+    "strided same lengths": lambda **how: jconv.conv1d(PARAMS, X, lengths=LENGTHS, stride=2, padding="same", **how),
+    "segment_ids": lambda **how: jconv.conv1d(PARAMS, X, segment_ids=SEGMENTS, **how),
+    "depthwise": lambda **how: jconv.depthwise_conv1d({"kernel": jnp.ones((3, 4, 1))}, X, **how),
+    "separable": lambda **how: jconv.separable_conv1d(SEPARABLE, X, **how),
+    "transposed": lambda **how: jconv.conv1d_transpose({"kernel": jnp.ones((3, 6, 4))}, X, stride=2, **how),
+    "transposed lengths": lambda **how: jconv.conv1d_transpose(
+        {"kernel": jnp.ones((3, 6, 4))}, X, lengths=LENGTHS, **how
+    ),
+    "transposed segment_ids": lambda **how: jconv.conv1d_transpose(
+        {"kernel": jnp.ones((3, 6, 4))}, X, padding="same", segment_ids=SEGMENTS, **how
+    ),
+    "lax": lambda **how: jconv.conv_general_dilated(X, PARAMS["kernel"], (1,), "SAME", **NWC, **how),
+    "lax transposed": lambda **how: jconv.conv_general_dilated(X, PARAMS["kernel"], (1,), [(2, 2)], (2,), **NWC, **how),
+    "stream": lambda **how: jconv.streaming.step(PARAMS, jconv.streaming.init(PARAMS, (2,), **how), X, **how)[0],
+    "transposed stream": lambda **how: _transposed_stream(**how),
+}
+
+
+def _transposed_stream(**how: Any) -> jax.Array:
+    params, how = {"kernel": jnp.ones((3, 6, 4))}, {"convolution": jconv.conv1d_transpose, **how}
+    return jconv.streaming.step(params, jconv.streaming.init(params, (2,), **how), X, **how)[0]
+
+
+def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
+    """The wishes of the convolutions that a function is traced to."""
+    equations = _equations(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return [equation.params["algorithm"] for equation in equations if equation.primitive in FACE]
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_every_call_takes_it(call: Callable[..., Any]) -> None:
+    assert set(algorithms(call)) == {"auto"}
+    assert set(algorithms(lambda: call(algorithm="fastest"))) == {"fastest"}
+    with default_algorithm("fastest"):
+        assert set(algorithms(call)) == set(algorithms(lambda: call(algorithm="auto"))) == {"fastest"}
+        assert set(algorithms(lambda: call(algorithm="lax"))) == {"lax"}
+    np.testing.assert_allclose(
+        *(jax.tree.leaves(call(algorithm=name))[0] for name in ("auto", "fastest")), rtol=1e-5, atol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
+        call(algorithm="fast")
+
+
+def test_it_nests_and_ends() -> None:
+    with default_algorithm("fastest"):
+        with default_algorithm("auto"):
+            assert algorithms(CALLS["conv1d"]) == ["auto"]
+            with pytest.raises(KeyError), default_algorithm("lax"):
+                assert algorithms(CALLS["conv1d"]) == ["lax"]
+                raise KeyError
+            assert algorithms(CALLS["conv1d"]) == ["auto"]
+        assert algorithms(CALLS["conv1d"]) == ["fastest"]
+    assert algorithms(CALLS["conv1d"]) == ["auto"]
+
+
+def test_it_is_a_decorator() -> None:
+    assert algorithms(default_algorithm("fastest")(CALLS["conv1d"])) == ["fastest"]
+
+
+@pytest.mark.parametrize("wrong", ["fast", None, 3])
+def test_what_it_refuses(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, "), default_algorithm(wrong):
+        pass
+
+
+def test_a_compiled_function_is_traced_again() -> None:
+    traced: list[list[str]] = []
+
+    @jax.jit
+    def function(x: jax.Array) -> jax.Array:
+        traced.append(algorithms(jconv.conv1d, PARAMS, x))
+        return jconv.conv1d(PARAMS, x)
+
+    for _ in range(2):
+        function(X)
+        with default_algorithm("fastest"):
+            function(X)
+            # Where it is called by another compiled function, too.
+            jax.jit(lambda x: function(x) + 1)(X)
+    assert traced == [["auto"], ["fastest"]]
+
+
+TRANSFORMED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "jit": jax.jit,
+    "grad": lambda f: jax.grad(lambda p, x: f(p, x).sum(), argnums=(0, 1)),
+    "jit of grad": lambda f: jax.jit(jax.grad(lambda p, x: f(p, x).sum(), argnums=(0, 1))),
+    "vmap": lambda f: jax.vmap(f, (None, 0)),
+    "vmap over both": lambda f: lambda p, x: jax.vmap(f)({"kernel": jnp.stack([p["kernel"]] * 2)}, x),
+    "scan": lambda f: lambda p, x: jax.lax.scan(lambda carry, row: (carry, f(p, row)), 0, x)[1],
+    "while": lambda f: lambda p, x: jax.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, f(p, x)), (0, f(p, x))),
+    "checkpoint": lambda f: jax.grad(lambda p, x: jax.checkpoint(f)(p, x).sum(), argnums=(0, 1)),
+    "jvp": lambda f: lambda p, x: jax.jvp(lambda x: f(p, x), (x,), (x,)),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_under_the_transformations(transform: Callable[..., Any]) -> None:
+    function = transform(jconv.conv1d)
+    assert set(algorithms(function, PARAMS, X)) == {"auto"}
+    with default_algorithm("fastest"):
+        assert set(algorithms(function, PARAMS, X)) == {"fastest"}
+    assert set(algorithms(function, PARAMS, X)) == {"auto"}
+
+
+def test_gradients_are_computed_as_the_call_was() -> None:
+    with default_algorithm("fastest"):
+        _, pullback = jax.vjp(jconv.conv1d, PARAMS, X)
+    assert algorithms(pullback, jnp.ones((2, 8, 6))) == ["fastest"] * 2
+
+
+def test_each_thread_has_its_own() -> None:
+    found: dict[str, list[str]] = {}
+    entered, looked = threading.Event(), threading.Event()
+
+    def inside() -> None:
+        with default_algorithm("fastest"):
+            entered.set()
+            looked.wait(60)
+            found["inside"] = algorithms(CALLS["conv1d"])
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    assert entered.wait(60)
+    found["outside"] = algorithms(CALLS["conv1d"])
+    looked.set()
+    thread.join()
+    assert found == {"inside": ["fastest"], "outside": ["auto"]}
+
+
+def test_explain_knows_it() -> None:
+    params, x = {"kernel": jnp.ones((1024, 1, 16))}, jnp.ones((1, 8192, 16))
+    asked = [face.algorithm for face in jconv.explain(params, x, groups=16, algorithm="fastest")]
+    assert asked != [face.algorithm for face in jconv.explain(params, x, groups=16)]
+    with default_algorithm("fastest"):
+        assert [face.algorithm for face in jconv.explain(params, x, groups=16)] == asked
+
+
+def test_the_outputs_inside_are_those_of_the_call() -> None:
+    rng = np.random.default_rng(0)
+    params, x = {"kernel": rng.standard_normal((1024, 16, 1))}, rng.standard_normal((1, 8192, 16))
+    compiled = jax.jit(jconv.depthwise_conv1d)
+    outside = compiled(params, x)
+    with default_algorithm("fastest"):
+        inside = compiled(params, x)
+    np.testing.assert_array_equal(inside, jconv.depthwise_conv1d(params, x, algorithm="fastest"))
+    np.testing.assert_array_equal(outside, jconv.depthwise_conv1d(params, x))
+    assert np.any(inside != outside)
+
+
+def test_a_first_use_in_a_traced_function_is_traced_once() -> None:
+    script = """
+import jax, jconv
+traced = []
+@jax.jit
+def function(params, x):
+    traced.append(1)
+    return jconv.conv1d(params, x)
+for _ in range(3):
+    function({"kernel": jax.numpy.ones((3, 1, 1))}, jax.numpy.ones((9, 1)))
+assert len(traced) == 1, traced
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
