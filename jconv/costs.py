@@ -160,7 +160,7 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
         each *= _taps(rows, m) * (1 + m.strided_taps * (g.stride > 1))
         each += contraction * m.grouped_taps_row
     else:
-        at_once = grouped.outputs_at_once(g, int(columns), m)
+        at_once = grouped.outputs_at_once(g, int(columns))
         rows, columns = rows / at_once, columns * at_once
         one_channel = contraction == g.kernel_size
         contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
@@ -271,7 +271,7 @@ def _shifts_taps(s: Sizes, m: Machine) -> float:
             price *= 1 + min(g.kernel_size * filled * s.out_channels / m.far_sums, 1)
     copied = 0 if shifts.few_outside(g) and filled == s.in_per_group else s.batch * g.length * g.groups * filled
     price *= m.strided_rows if g.stride > 1 else 1
-    walked = g.out_length / shifts.rows_at_once(g, s.in_channels, m) * step
+    walked = g.out_length / shifts.ROWS * step
     products = s.products * filled / s.in_per_group
     return 2 * m.call + walked + products * price + s.elements * number + copied * m.number
 

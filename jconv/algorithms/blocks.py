@@ -11,8 +11,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ..cores import cores
-
 # The most numbers of the points of both operands at once: a batch of more is blocks of examples, which stay in the
 # cache. Forward (10, 1460, 128) to 256 channels with 5 taps, 12 million numbers: by one core 60 ms at once and 37 in 5
 # blocks, by two 28 and 17. The kernel gradient of (20, 427, 128), 7.2 million: by one core 19.4 ms at once and 17.3 in
@@ -26,12 +24,10 @@ AT_ONCE = 7_500_000
 def blocks(numbers: int, batch: int, most: int | None = None, block: int | None = None) -> int:
     """How many blocks a batch is cut into: the fewest with at most `block` of the numbers, or one example, each.
 
-    Up to `most` numbers stay one block. Both are `BLOCK` if not given, and those of two cores: of more, which have more
-    cache and want as much work each, in proportion.
+    Up to `most` numbers stay one block. Both are `BLOCK` if not given.
     """
-    pairs = max(1, cores() // 2)
-    block = pairs * (block or BLOCK)
-    if numbers <= (pairs * most if most else block):
+    block = block or BLOCK
+    if numbers <= (most or block):
         return 1
     return next((count for count in range(1, batch + 1) if batch % count == 0 and numbers <= block * count), batch)
 
@@ -44,7 +40,7 @@ def in_blocks(
     block: int | None = None,
 ) -> jax.Array:
     """`function` of the examples of `x`, in `blocks` of the numbers of samples and result, by default `AT_ONCE`."""
-    count = blocks(numbers, x.shape[0], most or (BLOCK if cores() == 1 else AT_ONCE), block)
+    count = blocks(numbers, x.shape[0], most or AT_ONCE, block)
     if count == 1:
         return function(x)
     y = jax.lax.map(function, _cut(x, count))

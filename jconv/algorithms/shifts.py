@@ -18,7 +18,6 @@ import numpy as np
 
 from ..apart import for_each_number
 from ..geometry import Geometry
-from ..machine import Machine, here
 from .operands import as_forward, by_group, pad, padded, swap_channels, total, wide, wide_type
 
 LOCAL = True
@@ -46,6 +45,9 @@ PAGE, CROWD, OF_PART = 4096, 8 * 4096, 4000
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
 MOST_LOOPS = 2
+# Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 4.2, 3.6, 2.3 and
+# 2.2 ms with 4, 8, 12 and 16 rows, most others alike from 8 on (two cores of an AMD EPYC, 2026-11-30).
+ROWS = 16
 # The most rows of `y_bar` that the kernel gradient multiplies by themselves since their windows reach into the padding.
 MOST_OUTSIDE = 16
 # With so many out channels in a group XLA computes a kernel gradient's products one at a time, unless the in channels
@@ -95,8 +97,7 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     if not few_outside(g):
         x, g = padded(x, g), replace(g, length=g.low + g.length + g.high, low=0, high=0)
     first, last = _inside(g)
-    at_once = rows_at_once(g, x.shape[-1], here())
-    stop = last - (last - first) % at_once
+    stop = last - (last - first) % ROWS
 
     def rows(x: jax.Array, start: Any, count: int, sample: Any) -> list[jax.Array]:
         """Products of so many rows of `y_bar`, the first of whose windows begins at this sample of x."""
@@ -116,7 +117,7 @@ def _kernel_gradient(x: jax.Array, y_bar: jax.Array, g: Geometry) -> jax.Array:
     else:  # Zeros like x, which inside jax.shard_map vary over the same mesh axes.
         channels = (in_per_group, out_per_group) if in_per_group * out_per_group > 1 else ()
         sums = jax.lax.full_like(x, 0, wide_type(x), (batch, g.kernel_size, g.groups, *channels))
-    sums = _added(sums, lambda row: total(rows(x, row, at_once, row * g.stride - g.low)), range(first, stop, at_once))
+    sums = _added(sums, lambda row: total(rows(x, row, ROWS, row * g.stride - g.low)), range(first, stop, ROWS))
     sums = _over_batch(sums).astype(x.dtype)
     if in_per_group > 1:
         sums = sums.reshape(g.kernel_size, g.groups, in_per_group, out_per_group).transpose(0, 2, 1, 3)
@@ -188,17 +189,6 @@ def _ends(g: Geometry) -> list[tuple[int, int]]:
     if first < 0 or not first < last:
         return [(0, g.out_length)]
     return [(a, b) for a, b in ((0, first), (first, last), (last, g.out_length)) if a < b]
-
-
-def rows_at_once(g: Geometry, in_channels: int, machine: Machine) -> int:
-    """The rows of `y_bar` that a kernel gradient multiplies in one step.
-
-    >>> from jconv.machine import EPYC, XEON
-    >>> long = Geometry(512, 7, groups=64)
-    >>> rows_at_once(long, 64, EPYC), rows_at_once(long, 64, XEON), rows_at_once(long, 128, XEON)
-    (16, 8, 16)
-    """
-    return machine.rows_of_long if 1 < g.groups == in_channels and g.kernel_size > 4 else machine.rows
 
 
 def few_outside(g: Geometry) -> bool:
