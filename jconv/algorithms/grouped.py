@@ -82,7 +82,11 @@ def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> 
 
 
 def _from_finite_samples(
-    compute: Callable[[jax.Array, jax.Array, int], jax.Array], x: jax.Array, kernel: jax.Array, g: Geometry, at_once: int
+    compute: Callable[[jax.Array, jax.Array, int], jax.Array],
+    x: jax.Array,
+    kernel: jax.Array,
+    g: Geometry,
+    at_once: int,
 ) -> jax.Array:
     """Outputs of finite windows as if all of `x` were finite, to the last bit; the others one at a time."""
     finite = jnp.isfinite(x)
