@@ -45,8 +45,8 @@ PAGE, CROWD, OF_PART = 4096, 8 * 4096, 4000
 # With more loops than this they become one loop body, walked by a scan: (4, 8192, 64) with 128 taps takes 46 ms as four
 # loops written out.
 MOST_LOOPS = 2
-# Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 4.2, 3.6, 2.3 and
-# 2.2 ms with 4, 8, 12 and 16 rows, most others alike from 8 on (two cores of an AMD EPYC, 2026-11-30).
+# Rows of `y_bar` that the kernel gradient multiplies in one step. Depthwise (4, 2048, 512) with 4 taps: 4.2, 3.6, 2.3
+# and 2.2 ms with 4, 8, 12 and 16 rows; most others are alike from 8 on (two cores of an AMD EPYC, 2026-11-30).
 ROWS = 16
 # The most rows of `y_bar` that the kernel gradient multiplies by themselves since their windows reach into the padding.
 MOST_OUTSIDE = 16
