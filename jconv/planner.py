@@ -18,7 +18,7 @@ AUTO, FASTEST = "auto", "fastest"
 # Algorithms made of XLA's convolutions. Many members of those at once become one convolution with groups, which is slow
 # on a CPU. Forward and both gradients of 16 members of (8, 128, 32, 32, 5): 6.6 ms at once, 4.9 one by one; of 64 of
 # (1, 150, 64, 128, 5): 33 and 25 ms (median of 7, two cores of an AMD EPYC, JAX 0.10.2, 2026-11-24).
-OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase"})
+OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase", "toeplitz"})
 # Those that take any sizes, also the symbolic ones of jax.export.
 OF_ANY_SIZE = frozenset({"einsum", "lax"})
 # Those that make a plain product of a pointwise convolution.
@@ -83,7 +83,8 @@ def choose(
 ) -> Choice:
     """The algorithm for one face.
 
-    `algorithm` is the caller's wish (`"auto"` chooses among the local algorithms, `"fastest"` among all), `face` one of `algorithms.FACES`, `members` how many independent convolutions of
+    `algorithm` is the caller's wish (`"auto"` chooses among the local algorithms, `"fastest"` among all), `face` one of
+    `algorithms.FACES`, `members` how many independent convolutions of
     these sizes the equation holds (more than one under a vmap over kernels, or for per-example gradients),
     `measured` what `jconv.tune` found to be fastest for one such convolution here, if it did, `partitioned` whether
     XLA's partitioner will split what is chosen over devices. It will not where `partitioned.py` computes one device's

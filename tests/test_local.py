@@ -51,6 +51,7 @@ FOUND = [
     (make_geometry(112, 31, padding="same"), 2, 1, 2),
     (make_geometry(120, 9, stride=2, padding="same", groups=4), 2, 16, 32),
     (make_geometry(100, 4, padding=(7, 9)), 1, 3, 5),
+    (make_geometry(500, 200, stride=3, padding="same", groups=2), 1, 4, 6),
     (make_geometry(80, 5, padding="causal"), 2, 32, 64),
 ]
 

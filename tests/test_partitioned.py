@@ -175,7 +175,7 @@ def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
     text = compiled(faces, sharding.make_mesh("8"), P("a"), P())
     assert moved(text) == {"all-reduce": KERNEL}
     if algorithm != "auto":
-        assert convolutions(text) == (3 if algorithm in OF_CONVOLUTIONS else 0)
+        assert (convolutions(text) > 0) == (algorithm in OF_CONVOLUTIONS)
         assert (" fft(" in text) == (algorithm == "fft")
 
 

@@ -17,7 +17,7 @@ samples and weights of its own sum alone: its error is bounded by that sum, and 
 
 from types import ModuleType
 
-from . import einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd
+from . import einsum, fft, grouped, lax, matmul, polyphase, shifts, toeplitz, winograd
 
 ALGORITHMS: dict[str, ModuleType] = {
     "einsum": einsum,
@@ -27,8 +27,21 @@ ALGORITHMS: dict[str, ModuleType] = {
     "matmul": matmul,
     "polyphase": polyphase,
     "shifts": shifts,
+    "toeplitz": toeplitz,
     "winograd": winograd,
 }
 FACES = ("forward", "input_gradient", "kernel_gradient")
 
-__all__ = ["ALGORITHMS", "FACES", "einsum", "fft", "grouped", "lax", "matmul", "polyphase", "shifts", "winograd"]
+__all__ = [
+    "ALGORITHMS",
+    "FACES",
+    "einsum",
+    "fft",
+    "grouped",
+    "lax",
+    "matmul",
+    "polyphase",
+    "shifts",
+    "toeplitz",
+    "winograd",
+]
