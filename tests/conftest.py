@@ -4,7 +4,6 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections import Counter
 
 import jax
 import numpy as np
@@ -13,26 +12,34 @@ from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# One folder, removed by the process that starts pytest's workers; they have its environment.
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    here = tempfile.mkdtemp(prefix="jconv-tests-")
-    atexit.register(shutil.rmtree, here, ignore_errors=True)
-    # Many commands run the same programs, each in a process of its own: what takes long to compile is compiled once.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(here, "jax")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-    # XLA's own passes are all there, LLVM tries less hard: a sixth of the time of a whole run, measured.
-    if "JCONV_TEST_HALF" in os.environ:
-        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
-# What jconv.tune measured on this machine must not choose for the tests.
-os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.path.dirname(os.environ["JAX_COMPILATION_CACHE_DIR"]))
+# XLA's own passes are all there, LLVM tries less hard: nothing here is about speed. Subprocesses have it from here.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # Simulated ones, for the sharding tests; everything else runs on the first.
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
-examples = 15 if "JCONV_TEST_HALF" not in os.environ else 5
-settings.register_profile("jconv", deadline=None, derandomize=True, max_examples=examples)
-settings.load_profile("jconv")
+for profile, examples in (("default", 5), ("complete", 15)):
+    settings.register_profile(f"jconv-{profile}", deadline=None, derandomize=True, max_examples=examples)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test file is imported: how many examples a property test draws, and what the processes share."""
+    settings.load_profile("jconv-default" if "not complete" in config.option.markexpr else "jconv-complete")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # Removed by the process that starts pytest's workers; they have its environment.
+        own = tempfile.mkdtemp(prefix="jconv-tests-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        os.environ["JCONV_TEST_FOLDER"] = own
+        # What takes long to compile is compiled once for all processes, and, where pytest has a cache, for later runs.
+        cache = getattr(config, "cache", None)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache.mkdir("jax") if cache else os.path.join(own, "jax"))
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    # JAX read its environment when it was imported, above.
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # What jconv.tune measured on this machine must not choose for the tests.
+    os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["JCONV_TEST_FOLDER"])
 
 
 @pytest.fixture
@@ -55,116 +62,21 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
 
 
-# Tables that compile for minutes, recurrent layers and attentions above all: where time is short, a few of each do.
-LONG = (
-    "test_activations.py::",
-    "test_algorithms.py::test_half_types",
-    "test_algorithms.py::test_random_settings_agree_with_the_reference",
-    "test_algorithms.py::test_the_faces_compiled",
-    "test_algorithms.py::test_the_table_of_the_design",
-    "test_benchmarks_ucr",
-    "test_bilinear",
-    "test_command_verify",
-    "test_conv.py::test_a_long_sum",
-    "test_conv.py::test_the_gradient_of_the_bias",
-    "test_conv.py::test_windows_in_jax",
-    "test_conv_general_dilated.py::test_flax",
-    "test_conv_general_dilated.py::test_random_calls",
-    "test_cross_check",
-    "test_explain.py::test_every_padding",
-    "test_keras_activation.py::test_equals_keras",
-    "test_keras_activity.py::test_the_objective_and_its_gradient",
-    "test_keras_attention",
-    "test_keras_config_attacks",
-    "test_keras_losses.py::test_losses",
-    "test_keras_meaning",
-    "test_keras_multi_head_attention",
-    "test_keras_nested.py::test_arrays_alone_fit_both",
-    "test_keras_networks",
-    "test_keras_normalization",
-    "test_keras_operations",
-    "test_keras_policies",
-    "test_keras_recurrent",
-    "test_keras_saved_training.py::test_keras_goes_on",
-    "test_keras_small",
-    "test_keras_streaming",
-    "test_keras_training.py::test_goes_on_as_keras",
-    "test_keras_two.py::test_equals_keras",
-    "test_keras_two.py::test_hard_sigmoid",
-    "test_keras_two.py::test_what_real",
-    "test_keras_two_training",
-    "test_keras_wiring",
-    "test_keras_wrappers",
-    "test_layers.py::test_values",
-    "test_layers_activation.py::test_a_layer_as",
-    "test_layers_activation.py::test_half_types",
-    "test_layers_attention.py::test_masked_values",
-    "test_layers_attention.py::test_values",
-    "test_layers_merging.py::test_dot_equals",
-    "test_layers_normalization.py::test_values",
-    "test_layers_ragged.py::test_packed_equals_each_alone",
-    "test_layers_ragged.py::test_ragged_equals_each_alone",
-    "test_layers_recurrent.py::test_over_devices",
-    "test_layers_recurrent.py::test_values",
-    "test_layers_transparent.py::test_channels_first",
-    "test_layers_wrappers.py::test_both_ways",
-    "test_length_first",
-    "test_model_ragged.py::test_equals_each_sequence_alone",
-    "test_model_stream",
-    "test_partitioned",
-    "test_ragged.py::test_equals_each_sequence_alone",
-    "test_ragged.py::test_the_other_convolutions",
-    "test_sharding",
-    "test_shifts.py::test_every_form",
-    "test_slots",
-    "test_stream_programs",
-    "test_streaming",
-    "test_training_augment",
-    "test_training_checkpoints",
-    "test_training_devices",
-    "test_training_diverged",
-    "test_training_finetune",
-    "test_training_folds",
-    "test_training_networks",
-    "test_training_predict.py::test_answers",
-    "test_training_processes",
-    "test_training_proof",
-    "test_training_protocols",
-    "test_training_resume",
-    "test_training_samples",
-    "test_training_seeds",
-    "test_training_shard_length",
-    "test_training_step",
-    "test_training_sweep",
-    "test_training_unequal",
-    "test_tune.py::test_later_calls",
-    "test_winograd.py::test_every_kind",
-)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as `complete` the cases that a function with `default_cases(n)` leaves out by default.
 
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `JCONV_TEST_HALF=0` or `1`, half of the suite: of each file half its tests, of each test half its cases.
-
-    Of the long tables one half has the first of sixteen cases and the other the ninth, turn and turn about.
+    The n that stay are spread evenly over the cases of that function, beginning with the first.
     """
-    half = os.environ.get("JCONV_TEST_HALF")
-    if half is None:
-        return
-    seen: Counter[str] = Counter()
-    long: dict[str, int] = {}
-    kept, left = [], []
+    tables: dict[str, list[pytest.Item]] = {}
     for item in items:
-        test, _, case = item.nodeid.partition("[")
-        # The cases of a test are counted by themselves, and so are, in a file, the tests without cases.
-        counted = test if case else test.partition("::")[0]
-        number = seen[counted]
-        seen[counted] += 1
-        if any(name in test for name in LONG):
-            turn = long.setdefault(counted, len(long)) % 2
-            share = {0: turn, 8: 1 - turn}.get(number % 16)
-        else:
-            # By the parity of the number's bits: every other case would be one and the same value of an option of two.
-            share = number.bit_count() % 2
-        (kept if share == int(half) else left).append(item)
-    items[:] = kept
-    config.hook.pytest_deselected(items=left)
+        if item.get_closest_marker("default_cases") is not None:
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in tables.values():
+        marker = cases[0].get_closest_marker("default_cases")
+        assert marker is not None
+        (count,) = marker.args
+        kept = {index * len(cases) // count for index in range(count)}
+        for index, item in enumerate(cases):
+            if index not in kept:
+                item.add_marker("complete")

@@ -20,7 +20,7 @@ from benchmarks import sharding
 from tests.test_partitioned import moved
 
 BOUNDS = {"float32": 1e-6, "float64": 1e-13}
-EXAMPLES = settings.get_profile("jconv").max_examples // 2  # a program each, of several devices
+EXAMPLES = settings.default.max_examples // 2  # a program each, of several devices
 
 
 class Case(NamedTuple):
