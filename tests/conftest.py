@@ -66,7 +66,8 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as `complete` the cases that a function with `default_cases(n)` leaves out by default.
 
-    The n that stay are spread evenly over the cases of that function, beginning with the first.
+    The first case stays. The steps from one that stays to the next vary, for with a single step all of them could have
+    the same value of a parameter.
     """
     tables: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -76,7 +77,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marker = cases[0].get_closest_marker("default_cases")
         assert marker is not None
         (count,) = marker.args
-        kept = {index * len(cases) // count for index in range(count)}
-        for index, item in enumerate(cases):
-            if index not in kept:
-                item.add_marker("complete")
+        for index in sorted(range(len(cases)), key=lambda index: index * 0.618034 % 1)[count:]:
+            cases[index].add_marker("complete")

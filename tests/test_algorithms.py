@@ -40,16 +40,19 @@ def assert_equal_to_the_reference(settings, *, gradients=True, by=()):
                 assert deviation(array, expected[name]) <= BOUNDS[setting.dtype], (algorithm, name, setting)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("settings", chunks(random_settings(COUNT)))
 def test_random_settings_agree_with_the_reference(settings):
     assert_equal_to_the_reference(settings)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("settings", chunks(DESIGN_TABLE))
 def test_the_table_of_the_design_agrees_with_the_reference(settings):
     assert_equal_to_the_reference(settings)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in DESIGN_TABLE]))
 def test_the_table_of_the_design_agrees_with_the_reference_in_float64(settings):
     assert_equal_to_the_reference(settings, gradients=False)
@@ -94,6 +97,7 @@ def test_random_settings_reach_every_corner():
         assert sum(map(corner, settings)) >= 3
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
 def test_the_faces_compiled_as_a_user_compiles_them(setting):
     # The sweeps above leave LLVM's optimizations out.
@@ -109,6 +113,7 @@ HALVES = [
 ]
 
 
+@pytest.mark.default_cases(10)
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_half_types_are_summed_in_float32(algorithm, seed):

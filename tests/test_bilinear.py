@@ -160,6 +160,7 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
         assert np.abs(np.asarray(a) - np.asarray(e)).max(initial=0) <= tolerance * scale
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("face", FACES)
@@ -196,6 +197,7 @@ def mapped(function: Face, axes: list[tuple[int | None, int | None]]) -> Face:
     return function
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("face", FACES)

@@ -75,6 +75,7 @@ def operands(face, dtype, a, b):
     return [jnp.asarray(array, dtype) for array in arrays]
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -92,6 +93,7 @@ def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, half * ulp**2))
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -134,6 +136,7 @@ def equations(jaxpr):
                 yield from equations(inner.jaxpr)
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -222,6 +225,7 @@ def test_the_same_key_draws_the_same_numbers_and_another_key_others():
 # --- unfold ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, 70])

@@ -81,6 +81,7 @@ def _faces(function, calls, cotangents):
     return program(arrays, cotangents)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("transposed", [False, True], ids=["convolution", "transposed"])
 @pytest.mark.parametrize("seed", range(max(2, COUNT // 50)))
@@ -241,6 +242,7 @@ def test_the_signature_is_that_of_lax_and_an_algorithm():
 # --- under the transformations ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("in_axes", [(0, None), (None, 0), (0, 0), (1, 2)])
 @pytest.mark.parametrize(
     "options", [{"window_strides": (2,)}, {"lhs_dilation": (2,), "padding": [(2, 3)]}], ids=["strided", "transposed"]
@@ -301,6 +303,7 @@ def _output_and_gradients(function, *args):
     return quick_jit(jax.value_and_grad(energy, (0, 1), has_aux=True))(*args)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize(
     ("lead", "options"),
     [((2,), options) for options in FLAX.values()] + [((), FLAX["strided"]), ((2, 3), FLAX["strided"])],
@@ -323,6 +326,7 @@ def test_flax_nnx_is_the_same_with_ours(options, lead):
     _assert_close(faces(ours), faces(layer()))
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("options", FLAX.values(), ids=FLAX)
 def test_flax_linen_is_the_same_with_ours(options):
     from flax import linen

@@ -29,6 +29,7 @@ def test_the_table_prints_a_row_an_algorithm():
     assert all(len(row) == len(title) for row in rows)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_each_type_is_checked_in_itself(dtype):
     params = {name: p.astype(jnp.dtype(dtype)) for name, p in PARAMS.items()}

@@ -154,6 +154,7 @@ def test_a_named_algorithm_is_explained(algorithm, called):
     assert called[0] == ("forward", algorithm)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("mode", ["zeros", "reflect", "edge", "wrap"])
 @pytest.mark.parametrize("padding", ["valid", "same", "causal", "full", 2, (1, 3)])
 def test_every_padding_is_explained(padding, mode):

@@ -14,6 +14,7 @@ from jconv.keras.kinds import KINDS
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CASES)
 def test_equals_keras(name: str) -> None:
     check(CASES[name])

@@ -58,6 +58,7 @@ def _targets(kind: str) -> Any:
     return drawn[kind]
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name: str) -> None:
     given, kind = LOSSES[name]

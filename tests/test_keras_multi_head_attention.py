@@ -8,6 +8,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 # Keras's grouped attention warns of the masks that it uses itself.
+@pytest.mark.default_cases(1)
 @pytest.mark.filterwarnings("ignore:(.|\n)*does not support masking")
 @pytest.mark.parametrize("name", CASES)
 def test_equals_keras(name: str) -> None:
