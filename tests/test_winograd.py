@@ -82,7 +82,6 @@ def test_every_kind_of_geometry(face, length, kernel_size, options):
 
 def in_blocks(monkeypatch):
     """Let each example be a block."""
-    monkeypatch.setattr(blocks, "cores", lambda: 2)
     monkeypatch.setattr(blocks, "BLOCK", 1)
     monkeypatch.setattr(blocks, "AT_ONCE", 1)
 
@@ -130,18 +129,12 @@ def test_blocks_in_every_mode(monkeypatch):
 
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 1), (5, 1), (6, 2), (7, 7), (10, 2), (12, 3), (30, 6)])
-def test_a_batch_is_cut_into_equal_blocks(batch, count, monkeypatch):
-    monkeypatch.setattr(blocks, "cores", lambda: 2)
+def test_a_batch_is_cut_into_equal_blocks(batch, count):
     geometry = make_geometry(1460, 5, padding="same")
     own, of_five = (tiles.numbers(tiles.of(geometry), geometry, examples, 384) for examples in (batch, 5))
     assert of_five == 5 * 13 * 244 * 384
     assert blocks.blocks(own, batch, block=of_five) == count
     assert blocks.blocks(own, batch, own, of_five) == 1 and blocks.blocks(own, batch, 1, 1) == batch
-    # As much for each of twelve cores, and for one alone as much as for two.
-    monkeypatch.setattr(blocks, "cores", lambda: 12)
-    assert blocks.blocks(6 * own, batch, block=of_five) == count
-    monkeypatch.setattr(blocks, "cores", lambda: 1)
-    assert blocks.blocks(own, batch, block=of_five) == count
 
 
 @pytest.mark.parametrize("face", FACES)
