@@ -13,7 +13,7 @@ from .errors import KerasFileError
 from .folders import folders_in, put_in_folders, with_folders
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
-from .older import put_in_new_words
+from .older import put_in_new_words, put_lists_in_objects
 from .parts import Part
 from .weights import place, read_by_folder, read_by_layer, wanted
 from .write_config import write_model
@@ -77,7 +77,7 @@ def load_weights(
 def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
     """What the model of a whole file has under the names of the parts of `root`; None where it has not all of them."""
     try:
-        built = build(contents.config or {}, {})
+        built = read_graph(contents, "the file", {})
     except KerasFileError:
         # Its arrays may fit all the same, as where a layer of the user's is in it.
         return None
@@ -97,9 +97,10 @@ def read_graph(contents: Contents, what: str, custom_layers: Mapping[str, Layer]
     """The graph of an open file. Raises `KerasFileError`, naming `what`, for a file of arrays alone."""
     if contents.config is None:
         raise KerasFileError(f"{what} has arrays and no model; load_weights puts them into one")
-    if contents.older:
+    older = put_lists_in_objects(contents.config) or contents.older
+    if older:
         put_in_new_words(contents.config)
-    return build(contents.config, custom_layers, older=contents.older)
+    return build(contents.config, custom_layers, older=older)
 
 
 def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:

@@ -14,6 +14,32 @@ SLOPE = 0.2
 CUT = {"max_value": 1.0, "negative_slope": 0.0, "threshold": 0.0}
 
 
+def put_lists_in_objects(config: dict[str, Any]) -> bool:
+    """Give the Sequential models of a config, whose config Keras 2.0 to 2.2.2 wrote as a list, an object in its place.
+
+    Returns whether there was any, so that the file is of Keras 2 also where it does not say so.
+
+    >>> config = {"class_name": "Sequential", "config": [{"class_name": "Sequential", "config": []}]}
+    >>> put_lists_in_objects(config), config["config"]["layers"][0]["config"]
+    (True, {'name': 'sequential_1', 'layers': []})
+    """
+    waiting: list[Any] = [config]
+    count = 0
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += reversed(value)
+        elif isinstance(value, dict):
+            layers = value.get("config")
+            if value.get("class_name") == "Sequential" and isinstance(layers, list):
+                # Inside a Functional model the entry has the name; elsewhere the file has none.
+                name = value.get("name", f"sequential_{count}" if count else "sequential")
+                value["config"] = {"name": name, "layers": layers}
+                count += 1
+            waiting += reversed(value.values())
+    return count > 0
+
+
 def put_in_new_words(config: dict[str, Any]) -> None:
     """Change a config of Keras 2, in place, into one that means the same in Keras 3.
 
