@@ -41,7 +41,8 @@ def with_lists(entry: Any) -> Any:
 
 def changed(path: Path, change: Any, **attributes: Any) -> Path:
     """The file with another config and other attributes; None removes one."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+") as opened:
+        file: Any = opened
         config = change(json.loads(file.attrs["model_config"]))
         file.attrs["model_config"] = json.dumps(config).encode()
         for name, value in attributes.items():

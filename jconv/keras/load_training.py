@@ -137,11 +137,12 @@ def _read(
     learning_rate: float | Callable[[Any], Any] | None,
 ) -> _Made:
     """The file's optimizer with its state."""
-    rule = read_optimizer(value, "optimizer", constraints)
+    rule = read_optimizer(value, "optimizer", constraints, older=contents.older)
     _check_scaling(rule, built.model)
     listed = Listed(contents)
-    steps, rate = read_counts(rule, listed)
-    slots = read_slots(rule, listed, trained_arrays(built.root), params)
+    trained = trained_arrays(built.root)
+    steps, rate = read_counts(rule, listed, len(trained))
+    slots = read_slots(rule, listed, trained, params)
     rate = None if rate is None else _finite(rate, "optimizer: learning_rate", KerasFileError)
     used = learning_rate if learning_rate is not None else rule.schedule or rate
     assert used is not None

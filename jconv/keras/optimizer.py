@@ -20,7 +20,7 @@ from .constraints import Constraint, constrain
 from .moving_average import moving_average
 from .named import check_all_read, one_of_table
 from .optimizer_age import Age, aged, decayed
-from .optimizer_cores import IDENTITY, OPTIMIZERS, Slots
+from .optimizer_cores import DEFAULTS, IDENTITY, LEARNING_RATE, OPTIMIZERS, Slots
 from .schedules import Schedule, read_schedule
 
 
@@ -31,7 +31,8 @@ class Rule:
     `learning_rate` is a number, or None where there is a `schedule` of the count of steps. `make` gives the
     transformation for the learning rate to use, which is a number or a function of the count of steps. `scales` says
     whether Keras multiplies the loss by a factor, which the gradients are divided by again. Keras 3 stores a learning
-    rate that has no schedule among the arrays, of which `stores_rate` says whether.
+    rate that has no schedule among the arrays, of which `stores_rate` says whether. `unused` is that of `Core`; with
+    `may_be_uncounted` a file may have no count of steps, and Keras then counts from 0.
     """
 
     name: str
@@ -42,15 +43,21 @@ class Rule:
     stores_rate: bool
     slots: Slots
     make: Callable[[float | Schedule], optax.GradientTransformation]
+    unused: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
+    may_be_uncounted: bool = False
 
 
-def read_optimizer(value: Any, place: str, constraints: dict[tuple[str, str], Constraint]) -> Rule:
-    """The rule of a serialized optimizer.
+def read_optimizer(
+    value: Any, place: str, constraints: dict[tuple[str, str], Constraint], *, older: bool = False
+) -> Rule:
+    """The rule of a serialized optimizer; with `older` one of a file that Keras 2 wrote.
 
     Raises `KerasFileError` for an optimizer that jconv does not have and for options that it does not know.
     """
-    value, age = aged(value)
+    value, age = aged(value, older)
     (name, read), config = one_of_table(OPTIMIZERS, value, place, "the optimizer")
+    defaults = {"learning_rate": LEARNING_RATE, **DEFAULTS.get(name, {})}
+    config = Config({**defaults, **config.values}, config.place)
     core = read(config, age)
     rate, schedule = _rate(config, age, place)
     clip = _clipping(config)
@@ -74,7 +81,8 @@ def read_optimizer(value: Any, place: str, constraints: dict[tuple[str, str], Co
 
     slots = ((("ema",),) if average else ()) + ((("acc_grads",),) if steps > 1 else ()) + core.slots
     stores_rate = age is Age.THREE and schedule is None
-    return Rule(name, rate, schedule, steps, scales, stores_rate, slots, make)
+    uncounted = age is Age.LEGACY and name in ("RMSprop", "Adagrad")
+    return Rule(name, rate, schedule, steps, scales, stores_rate, slots, make, core.unused, uncounted)
 
 
 def _rate(config: Config, age: Age, place: str) -> tuple[float | None, Schedule | None]:

@@ -30,13 +30,20 @@ class Age(Enum):
         return ("name", *self.value)
 
 
-def aged(value: Any) -> tuple[Any, Age]:
+def aged(value: Any, older: bool = False) -> tuple[Any, Age]:
     """A serialized optimizer under the names that Keras 3 has for its class and its learning rate, and its age.
+
+    One that is only named has all of Keras's defaults; `older` says that the file is of Keras 2.
 
     >>> value, age = aged({"class_name": "Custom>Adam", "config": {"jit_compile": False, "lr": 0.1}})
     >>> value["class_name"], value["config"]["learning_rate"], age.name
     ('Adam', 0.1, 'TWO')
+    >>> aged("adam", older=True)[1].name
+    'TWO'
     """
+    if isinstance(value, str):
+        # An archive has what `compile` was given, and Keras 2 writes archives since 2.12.
+        return value, Age.TWO if older else Age.THREE
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
         return value, Age.THREE
     config = dict(value["config"])

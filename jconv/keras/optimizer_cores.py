@@ -22,12 +22,14 @@ class Core:
     """An optimizer's own part: `before` the learning rate, what remembers its product `after`, and the slots of both.
 
     The slots are those of the file, in its order: of each group, the arrays of every name for the first array of
-    params, then for the second.
+    params, then for the second. Behind them there may be one array more for each array of params that the rule does not
+    use, of the shape that `unused` gives for that array's.
     """
 
     before: optax.GradientTransformation
     slots: Slots
     after: optax.GradientTransformation = IDENTITY
+    unused: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
 
 
 def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool = False) -> optax.GradientTransformation:
@@ -71,7 +73,9 @@ def _sgd(config: Config, age: Age) -> Core:
     momentum, nesterov = config.get("momentum", number, 0.0), config.get("nesterov", flag, False)
     if not momentum:
         # Keras 2 has the arrays also where it has no use for them.
-        return Core(IDENTITY, (("trace",),) if age is Age.TWO else ())
+        if age is Age.TWO:
+            return Core(IDENTITY, (("trace",),))
+        return Core(IDENTITY, (), unused=(lambda shape: shape) if age is Age.LEGACY else None)
     # The trace is of the gradient times the rate, which may change from step to step.
     return Core(IDENTITY, (("trace",),), optax.trace(momentum, nesterov))
 
@@ -81,7 +85,9 @@ def _adam(config: Config, age: Age) -> Core:
     amsgrad = config.get("amsgrad", flag, False)
     part = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
     moments = (("mu",), ("nu",)) if age is Age.LEGACY else (("mu", "nu"),)
-    return Core(part, (*moments, *([("nu_max",)] if amsgrad else [])))
+    # Keras 2.1 to 2.3 without TensorFlow's tf.keras: where the greatest moments would be, one number each.
+    unused = (lambda shape: (1,)) if age is Age.LEGACY and not amsgrad else None
+    return Core(part, (*moments, *([("nu_max",)] if amsgrad else [])), unused=unused)
 
 
 def _adamw(config: Config, age: Age) -> Core:
@@ -119,6 +125,10 @@ def _adagrad(config: Config, age: Age) -> Core:
 def _lion(config: Config, age: Age) -> Core:
     return Core(optax.scale_by_lion(config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.99)), (("mu",),))
 
+
+# What Keras takes where a config does not say it, as for an optimizer that was given by its name; elsewhere 0.001.
+DEFAULTS: dict[str, dict[str, float]] = {"SGD": {"learning_rate": 0.01}, "AdamW": {"weight_decay": 0.004}}
+LEARNING_RATE = 0.001
 
 OPTIMIZERS: dict[str, tuple[str, Callable[[Config, Age], Core]]] = {
     "SGD": ("SGD", _sgd),

@@ -69,9 +69,14 @@ def trained_arrays(root: Part) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(key, name, tuple(shape)) for key, own in shapes.items() for name, shape in own.items()]
 
 
-def read_counts(rule: Rule, listed: Listed) -> tuple[int, float | None]:
-    """The count of steps and, where the rule has no schedule, the learning rate; 0 and the rule's for no arrays."""
-    if not listed.count:
+def read_counts(rule: Rule, listed: Listed, arrays: int) -> tuple[int, float | None]:
+    """The count of steps and, where the rule has no schedule, the learning rate; 0 and the rule's for no arrays.
+
+    `arrays` is the number of arrays of params.
+    """
+    # Keras 2.0 to 2.2 stored no count for RMSprop and Adagrad.
+    missing = rule.may_be_uncounted and listed.count == sum(map(len, rule.slots)) * arrays
+    if not listed.count or missing:
         return 0, rule.learning_rate
     steps = listed.read((), "count of steps").item()
     if steps != int(steps) or not 0 <= steps < MOST_STEPS:
@@ -92,7 +97,8 @@ def read_slots(
     Raises `KerasFileError` for another number of arrays than the optimizer has for the model, and for other shapes.
     """
     wanted = sum(len(group) for group in rule.slots) * len(order)
-    if listed.count != wanted and listed.count:
+    spare = rule.unused if listed.count == wanted + len(order) else None
+    if listed.count not in (0, wanted) and spare is None:
         raise KerasFileError(
             f"the optimizer has {listed.count} arrays beside its counts, and {rule.name} has {wanted} for the "
             f"model's {len(order)} trained arrays: were layers frozen after it began?"
@@ -106,6 +112,9 @@ def read_slots(
                 array = listed.read(shape, f"{slot} of {key} {name}")
                 if key in params:
                     slots.setdefault(slot, {}).setdefault(key, {})[name] = jnp.asarray(array, params[key][name].dtype)
+    if spare is not None:
+        for key, name, shape in order:
+            listed.read(spare(shape), f"array beside {key} {name}, which is not used,")
     return slots
 
 

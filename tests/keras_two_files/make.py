@@ -38,6 +38,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
             losses.Huber(0.7),
         ),
         "adam.keras": (o.Adam(0.01, amsgrad=True, global_clipnorm=0.3), losses.MeanAbsoluteError()),
+        "adam_by_name.keras": ("adam", "mse"),
         "adam.h5": (o.Adam(s.CosineDecay(0.02, 8, 0.1)), losses.CosineSimilarity()),
         "adamw.h5": (o.AdamW(0.01, use_ema=True, ema_momentum=0.7, ema_overwrite_frequency=4), "log_cosh"),
         "rmsprop.h5": (o.RMSprop(0.005, momentum=0.7, centered=True, clipvalue=0.1), losses.MeanSquaredError()),
