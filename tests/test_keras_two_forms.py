@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import jax
 import keras
+import numpy as np
 import pytest
 from keras import layers as kl
 from keras_files import deviation, drawn, keras_function, randomize, save
@@ -28,7 +29,7 @@ def with_lists(entry: Any) -> Any:
         return [with_lists(part) for part in entry]
     if not isinstance(entry, dict):
         return entry
-    made = {key: with_lists(value) for key, value in entry.items()}
+    made: dict[str, Any] = {key: with_lists(value) for key, value in entry.items()}
     if made.get("class_name") == "Sequential":
         first, *made["config"] = made["config"]["layers"]
         assert first["class_name"] == "InputLayer"
@@ -79,3 +80,70 @@ def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_pat
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
     params, state = jconv.keras.load_weights(path, ours)
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
+
+
+def modes() -> Any:
+    """A network with a model inside it, and the modes that its calls are given in Keras 2 below."""
+    inner_x = keras.Input((6, 3))
+    inner_y = kl.Dropout(0.5, name="own")(kl.BatchNormalization(name="inside")(inner_x))
+    inner = keras.Model(inner_x, inner_y, name="inner")
+    x = keras.Input((6, 3), name="x")
+    outputs = [
+        kl.Dropout(0.5, name="always")(x),
+        kl.Dropout(0.5, name="usual")(x),
+        kl.BatchNormalization(name="never")(x),
+        inner(x),
+        kl.Conv1D(2, 3, name="conv")(x),
+    ]
+    return keras.Model(x, outputs)
+
+
+def with_modes(config: Any) -> Any:
+    said = {"always": True, "never": False, "inner": True, "conv": True}
+    for entry in config["config"]["layers"]:
+        if entry["name"] in said:
+            entry["inbound_nodes"][0][0][3] = {"training": said[entry["name"]]}
+        if entry["name"] == "inner":
+            (own,) = (part for part in entry["config"]["layers"] if part["name"] == "own")
+            own["inbound_nodes"][0][0][3] = {"training": False}
+    return config
+
+
+def test_what_a_call_of_keras_2_says_of_training(tmp_path: Path) -> None:
+    """Monte-Carlo dropout: `Dropout(0.5)(x, training=True)` always draws, and needs a key to."""
+    model = modes()
+    randomize(model)
+    path = tmp_path / "old.h5"
+    as_keras_two(save(model, tmp_path / "new.h5"), path)
+    read = ours, params, state = jconv.keras.load(changed(path, with_modes))
+    x = np.float32(np.random.default_rng(0).standard_normal((50, 6, 3)))
+    with pytest.raises(ValueError, match="^.*Dropout: training with rate.* needs a key, got None$"):
+        ours.apply(params, state, x)
+    y, after = ours.apply(params, state, x, key=jax.random.key(0))
+    dropped = np.asarray(y["always"]) == 0
+    assert 0.4 < dropped.mean() < 0.6 and deviation(np.where(dropped, 0, 2 * x), y["always"]) < 1e-6
+    assert np.array_equal(y["usual"], x)
+    # The model in the model always trains: its normalization is by the batch, its dropout says otherwise itself.
+    normal = (x - x.mean((0, 1))) / np.sqrt(x.var((0, 1)) + 1e-3)
+    gamma, beta = (np.asarray(params["inner/inside"][name]) for name in ("gamma", "beta"))
+    assert deviation(y["inner/own"], normal * gamma + beta) < 1e-5
+    assert not np.array_equal(after["inner/inside"]["moving_mean"], state["inner/inside"]["moving_mean"])
+    # And what never trains does not do so in training either.
+    trained, after = ours.apply(params, state, x, training=True, key=jax.random.key(1))
+    assert np.array_equal(trained["never"], y["never"]) and not np.array_equal(trained["usual"], x)
+    assert np.array_equal(after["never"]["moving_mean"], state["never"]["moving_mean"])
+    with pytest.raises(ValueError, match="always in training cannot be computed a chunk at a time"):
+        ours.stream_init(params, state, (2,))
+    with pytest.raises(jconv.keras.KerasFileError, match="a layer of Keras 3 is not always in training"):
+        jconv.keras.save(tmp_path / "again.keras", *read)
+
+
+def test_a_mode_that_is_no_mode_is_refused(tmp_path: Path) -> None:
+    def change(config: Any) -> Any:
+        config["config"]["layers"][1]["inbound_nodes"][0][0][3] = {"training": "often"}
+        return config
+
+    path = tmp_path / "old.h5"
+    as_keras_two(save(modes(), tmp_path / "new.h5"), path)
+    with pytest.raises(jconv.keras.KerasFileError, match="training must be true, false or null, got 'often'"):
+        jconv.keras.load(changed(path, change))

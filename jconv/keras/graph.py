@@ -19,7 +19,7 @@ from .config import Config, as_list, optional, text
 from .errors import KerasFileError, spoken_at
 from .inner import InnerCall, LoadedModel, input_layers, input_type
 from .kinds.operations import FUNCTIONS, read_operation
-from .layer_call import LayerCaller
+from .layer_call import LayerCaller, mode_of
 from .limits import Tally
 from .nested import Nested
 from .order import keras_calls, ready_calls
@@ -60,11 +60,15 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer], *, older: bool
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where in the file a model stands (`part`), and what its layers' keys and its nodes' names begin with."""
+    """Where in the file a model stands (`part`), and what its layers' keys and its nodes' names begin with.
+
+    `mode` says whether the model is always in training, or never; None where its call does not say so.
+    """
 
     part: Part
     key: str = ""
     node: str = ""
+    mode: bool | None = None
 
 
 class _Graph:
@@ -230,10 +234,10 @@ class _Graph:
         class_name, name, _, inner = entry_of(entry, part.place)
         key = f"{scope.key}{name}"
         if class_name in MODELS:
-            return _ModelCaller(self, class_name, inner, part, key, f"{scope.node}{name}")
+            return _ModelCaller(self, class_name, inner, part, key, f"{scope.node}{name}", scope.mode)
         read = read_layer(entry, part.place, self._custom, self._nested, self._policy)
         part.kind, part.key, part.class_name, part.config = read.kind, key, class_name, inner.values
-        return LayerCaller(self.values, read, part, f"{scope.node}{name}")
+        return LayerCaller(self.values, read, part, f"{scope.node}{name}", scope.mode)
 
     def _nested(self, value: Any, place: str) -> Layer:
         class_name, name, _, inner = entry_of(value, place)
@@ -302,9 +306,11 @@ class _Member:
 class _ModelCaller:
     """A model inside a model: written out again at each call."""
 
-    def __init__(self, graph: _Graph, class_name: str, config: Config, part: Part, key: str, node: str) -> None:
+    def __init__(
+        self, graph: _Graph, class_name: str, config: Config, part: Part, key: str, node: str, mode: bool | None
+    ) -> None:
         self._graph, self._class_name, self._config, self._part = graph, class_name, config, part
-        self._key, self._node, self._calls = key, node, 0
+        self._key, self._node, self._mode, self._calls = key, node, mode, 0
 
     def call(self, call: Call, value: Callable[[Ref], str]) -> Any:
         """The value, or tree of values, of a call whose tensors `value` names."""
@@ -318,7 +324,9 @@ class _ModelCaller:
                 self._graph.values.set_mask(inside, value(mask))
         # Only the first call's parts are the file's; the others have the same keys.
         part = self._part if self._calls == 1 else Part(self._part.name, self._part.folder, self._part.place)
-        made = self._graph.model(self._class_name, self._config, _Scope(part, f"{self._key}/", f"{label}/"), given)
+        mode = mode_of(call, self._mode, self._graph.values, self._config.place)
+        scope = _Scope(part, f"{self._key}/", f"{label}/", mode)
+        made = self._graph.model(self._class_name, self._config, scope, given)
         names = input_layers(self._config.values)
         outputs = tuple(value for _, value in _in_order(made))
         self._graph.inner.append(InnerCall(label, self._key, self._class_name, names, tuple(given), outputs))

@@ -6,27 +6,42 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from .calls import Call, Ref, refs_in
+from .config import shortened
 from .errors import KerasFileError
 from .parts import Part
 from .read_layer import Read, with_inputs
 from .values import Values
 
-# Arguments of a call that mean nothing to a graph: whether to train is said where the model is applied.
+# What a call of Keras 3 says of it has no effect in `fit` and `predict`; see `mode_of` for Keras 2.
 PASSED_OVER = ("training",)
 
 Names = tuple[str, ...]
 
 
-class LayerCaller:
-    """A layer: one node a call."""
+def mode_of(call: Call, given: bool | None, values: Values, place: str) -> bool | None:
+    """Whether a call is always in training (True), or never, as in Keras 2 the call itself may say; else `given`.
 
-    def __init__(self, values: Values, read: Read, part: Part, node: str) -> None:
-        self._values, self._read, self._part, self._node = values, read, part, node
+    Raises `KerasFileError` for anything but true or false.
+    """
+    said = call.kwargs.get("training") if values.older else None
+    if said is None:
+        return given
+    if said not in (0, 1) or not isinstance(said, int):
+        raise KerasFileError(f"{place}: training must be true, false or null, got {shortened(said)}")
+    return bool(said)
+
+
+class LayerCaller:
+    """A layer: one node a call; `mode` is that of the model it is in, as `mode_of` gives it."""
+
+    def __init__(self, values: Values, read: Read, part: Part, node: str, mode: bool | None = None) -> None:
+        self._values, self._read, self._part, self._node, self._mode = values, read, part, node, mode
 
     def call(self, call: Call, value: Callable[[Ref], str]) -> str:
         """The value of a call whose tensors `value` names."""
         roles, inputs, options = self._arranged(call, value)
-        layer = with_inputs(self._read, roles, options)
+        mode = mode_of(call, self._mode, self._values, self._read.place)
+        layer = with_inputs(self._read, roles, options, mode)
         # A mask that stands among the positional arguments does not go on.
         said = call.kwargs.get("mask")
         masks = tuple(value(m) if isinstance(m, Ref) else None for m in (said if isinstance(said, tuple) else (said,)))

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, Layer, PReLU
+from ..layers import (
+    BatchNormalization,
+    ChannelsFirst,
+    Frozen,
+    HardSigmoid,
+    InDtype,
+    InMode,
+    Layer,
+    PReLU,
+    SpectralNormalization,
+)
 from .config import Config, as_dict, flag, one_of, optional, shortened, text
 from .errors import KerasFileError, spoken_at
 from .kind import Kind
 from .kinds import KINDS
+from .nested import Nested
 from .older import slope_of
 
 # Options of any layer that change neither outputs nor the gradients of a plain loss; regularizers are read elsewhere.
@@ -26,6 +37,8 @@ HARMLESS = re.compile(
 # Of these, what must have no value, since the arrays of the file are then not the layer's own.
 ABSENT = ("lora_rank", "quantization_config")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+# Options by which a layer draws in training, unless they are zero.
+DRAWING = ("rate", "stddev", "dropout", "recurrent_dropout")
 MODELS = ("Functional", "Model", "Sequential")
 
 
@@ -187,10 +200,26 @@ def _check_rest(config: Config) -> None:
             config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
 
 
-def with_inputs(read: Read, inputs: tuple[str, ...], options: Mapping[str, Any]) -> Layer:
-    """The layer as it is called: with the names of its `inputs` and the options of the call."""
+def with_inputs(read: Read, inputs: tuple[str, ...], options: Mapping[str, Any], training: bool | None = None) -> Layer:
+    """The layer as it is called: with the names of its `inputs` and the options of the call.
+
+    `training` says whether it is always in training, or never; None where that is said elsewhere.
+    """
     changes: dict[str, Any] = dict(options)
     if inputs and inputs != getattr(read.base, "inputs", inputs):
         changes["inputs"] = inputs
     with spoken_at(read.place):
-        return read.wrap(replace(read.base, **changes) if changes else read.base)
+        layer = replace(read.base, **changes) if changes else read.base
+        return read.wrap(layer if training is None or not heeds_training(layer) else InMode(layer, training))
+
+
+def heeds_training(value: Any) -> bool:
+    """Whether a layer, or one in it, computes something else in training."""
+    if isinstance(value, Nested):
+        return any(heeds_training(node.layer) for node in value.model.nodes)
+    if not isinstance(value, Layer):
+        return False
+    if isinstance(value, (BatchNormalization, SpectralNormalization)):
+        return True
+    own = {option.name: getattr(value, option.name) for option in fields(value)}
+    return any(own.get(name) for name in DRAWING) or any(heeds_training(inner) for inner in own.values())

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..layers import ChannelsFirst, Frozen, InDtype, Layer
+from ..layers import ChannelsFirst, Frozen, InDtype, InMode, Layer
 from ..model import Tree
 from .config import shortened
 from .container import Arrays
@@ -106,7 +106,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
 
 def bare(layer: Layer | None) -> Layer | None:
     """The layer inside what every layer of Keras has in common."""
-    while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):
+    while isinstance(layer, (ChannelsFirst, Frozen, InDtype, InMode)):
         layer = layer.layer
     return layer
 

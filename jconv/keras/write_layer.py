@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, Layer
+from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, InMode, Layer
 from ..layers.base import ActivationLayer
 from ..layers.nesting import stripped
 from .errors import KerasFileError
@@ -28,7 +28,9 @@ def write_layer(layer: Layer, name: str, arrays: Mapping[str, Any]) -> tuple[dic
     """
     policy, trainable, first = "float32", True, False
     bare = layer
-    while isinstance(bare, (InDtype, ChannelsFirst, Frozen)):
+    while isinstance(bare, (InDtype, ChannelsFirst, Frozen, InMode)):
+        if isinstance(bare, InMode) and bare.training:
+            raise KerasFileError(f"node {name!r}: a layer of Keras 3 is not always in training, got {bare}")
         if isinstance(bare, InDtype):
             policy = _policy(bare.dtype, arrays)
         trainable = trainable and not isinstance(bare, Frozen)

@@ -37,7 +37,7 @@ from .rescaling import Normalization, Rescaling
 from .shape import Flatten, Permute, RepeatVector, Reshape
 from .spectral_normalization import SpectralNormalization
 from .time_distributed import TimeDistributed
-from .transparent import Frozen, InDtype
+from .transparent import Frozen, InDtype, InMode
 
 __all__ = [
     "ELU",
@@ -77,6 +77,7 @@ __all__ = [
     "GroupedQueryAttention",
     "HardSigmoid",
     "InDtype",
+    "InMode",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",

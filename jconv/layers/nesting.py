@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .base import Layer
-from .transparent import Transparent
+from .transparent import InMode, Transparent
 
 
 def prefixed(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,9 +43,16 @@ def uncalled(layer: Layer) -> Layer:
     >>> uncalled(BatchNormalization(inputs=("sequence", "mask"))) == BatchNormalization()
     True
     """
+    layer = _without_mode(layer)
     inner = core(layer)
     called = {f.name: f.default for f in fields(inner) if f.name in inner.CALLED and f.default is not MISSING}
     return with_options(layer, **called) if called else layer
+
+
+def _without_mode(layer: Layer) -> Layer:
+    if isinstance(layer, InMode):
+        return _without_mode(layer.layer)
+    return replace(layer, layer=_without_mode(layer.layer)) if isinstance(layer, Transparent) else layer
 
 
 def with_options(layer: Layer, **options: Any) -> Layer:

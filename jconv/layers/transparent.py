@@ -204,8 +204,19 @@ class Frozen(Transparent):
 
 
 @dataclass(frozen=True)
-class _AtRest(Transparent):
-    """A layer that never trains."""
+class InMode(Transparent):
+    """A layer that always computes as in training, or never does: what `training=` in a call means in Keras 2.
+
+    With `training=True` a dropout also drops where the model is applied outside of training, which then needs a key
+    (Monte-Carlo dropout). Raises `ValueError` for something that is no layer.
+
+    >>> from jconv.layers import Dropout
+    >>> y, _ = InMode(Dropout(0.5), True).apply({}, {}, jnp.ones((1, 50)), key=jax.random.key(0))
+    >>> sorted(set(y.ravel().tolist()))
+    [0.0, 2.0]
+    """
+
+    training: bool
 
     def apply(
         self,
@@ -216,7 +227,8 @@ class _AtRest(Transparent):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        return self.layer.apply(params, state, x)
+        """The inner layer's in its mode."""
+        return self.layer.apply(params, state, x, training=self.training, key=key)
 
     def on_sequences(
         self,
@@ -228,10 +240,21 @@ class _AtRest(Transparent):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        return self.layer.on_sequences(params, state, x, sequences)
+        """The inner layer's in its mode."""
+        return self.layer.on_sequences(params, state, x, sequences, training=self.training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        return self.layer.reference(params, state, x)
+        """The inner layer's in its mode."""
+        return self.layer.reference(params, state, x, training=self.training)
+
+    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+        """The inner layer's; raises `ValueError` for a layer that always trains."""
+        if self.training:
+            raise ValueError(f"{self} cannot be computed a chunk at a time")
+        return self.layer.pace()
+
+    def __str__(self) -> str:
+        return f"{self.layer} {'always' if self.training else 'never'} in training"
 
 
 def _at_rest(value: Any) -> Any:
@@ -239,7 +262,7 @@ def _at_rest(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_at_rest(v) for v in value)
     if isinstance(value, BatchNormalization):
-        return _AtRest(value)
+        return InMode(value, False)
     if not isinstance(value, Layer):
         return value
     inner = {field.name: getattr(value, field.name) for field in fields(value)}
