@@ -34,6 +34,23 @@ def whole() -> bytes:
         return done()
 
 
+def newer() -> bytes:
+    """The same with `libver="latest"`: many links and attributes, which then lie in heaps, and arrays in pieces."""
+    with made(libver="latest") as (file, done):
+        file.attrs["model_config"] = json.dumps(CONFIG)
+        group = file.create_group("model_weights")
+        others = [f"none{number}" for number in range(12)]
+        group.attrs["layer_names"] = ["in0", *others, "conv1d"]
+        for name in ("in0", *others):
+            group.create_group(name).attrs["weight_names"] = []
+            group.attrs[f"about_{name}"] = name
+        group.create_group("conv1d").attrs["weight_names"] = ["conv1d/kernel", "conv1d/bias"]
+        for name, array in zip(("kernel", "bias"), ARRAYS.values(), strict=True):
+            options = {"chunks": (1,) * array.ndim, "compression": "gzip"}
+            group.create_dataset(f"conv1d/conv1d/{name}", data=array, **options)
+        return done()
+
+
 def packed() -> bytes:
     """Arrays in packed pieces."""
     with made() as (file, done):
@@ -46,6 +63,7 @@ def packed() -> bytes:
 FORMS = {
     "model.keras": lambda: archive(CONFIG),
     "model.h5": whole,
+    "newer.h5": newer,
     "model.weights.h5": hdf5,
     "packed.weights.h5": packed,
 }
@@ -65,7 +83,7 @@ def read(path: Path) -> None:
 
 
 def test_the_forms_are_honest(tmp_path: Path):
-    for name in ("model.keras", "model.h5"):
+    for name in ("model.keras", "model.h5", "newer.h5"):
         _, params, _ = jconv.keras.load(saved(tmp_path, FORMS[name](), name))
         assert params["conv1d"]["kernel"].tolist() == KERNEL.tolist()
     model, _, _ = jconv.keras.load(tmp_path / "model.keras")

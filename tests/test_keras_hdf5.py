@@ -93,12 +93,56 @@ def test_hundreds_of_groups():
     assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
 
 
-@pytest.mark.parametrize("options", [{"libver": "latest"}, {"userblock_size": 512}, {"track_order": True}])
-def test_formats_that_keras_does_not_write(options: Any):
-    with made(**options) as (file, done):
+# The arrays whose size may grow, which Keras does not write: newer versions have an index of its own for them.
+GROWING = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
+
+
+@pytest.mark.parametrize("version", GROWING)
+def test_newer_versions_of_the_format(version: str):
+    """What `h5py.File(..., libver=...)` and h5repack write: also many members and attributes, which lie in heaps."""
+    with made(libver=version if version == "latest" else (version, version)) as (file, done):
+        for name, (array, options) in HONEST.items():
+            file.create_dataset(f"a/{name}", data=array, **options)
+        for options in ({}, {"compression": "gzip"}):
+            file.create_dataset(f"pages{len(options)}", data=np.arange(9000.0), chunks=(3,), **options)
+        for number in range(700):
+            file[f"layers/layer_{number}/vars/0"] = np.float32([number])
+        for number in range(40):
+            file.attrs[f"names{number}_"] = [f"n{number}", "\u00e4"]
+            file["layers"].attrs[f"long{number}_"] = "a" * number
+        file.attrs["whole"] = "a" * 100_000
+        data = done()
+    assert data[8] == {"v108": 2}.get(version, 3)
+    arrays = opened(data)
+    for name, (array, _) in HONEST.items():
+        if name in GROWING[version]:
+            refused(lambda name=name: arrays.read(f"a/{name}"), "is stored so that it can grow")
+            continue
+        found = arrays.read(f"a/{name}")
+        assert found.dtype == array.dtype.newbyteorder("=") and found.dtype.isnative, name
+        np.testing.assert_array_equal(found, array)
+    for path in ("pages0", "pages1"):
+        np.testing.assert_array_equal(arrays.read(path), np.arange(9000.0))
+    assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
+    for number in range(40):
+        assert arrays.texts(f"names{number}_") == [f"n{number}", "\u00e4"]
+        assert arrays.text(f"long{number}_", "layers") == b"a" * number
+    assert arrays.text("whole") == b"a" * 100_000
+
+
+def test_members_in_the_order_in_which_they_were_made():
+    with made(track_order=True) as (file, done):
         for number in range(12):
             file.attrs[f"a{number}"] = "a"
             file[f"b{number}"] = np.ones(3)
+        data = done()
+    arrays = opened(data)
+    assert len(arrays.paths()) == 12 and arrays.text("a11") == b"a"
+
+
+def test_a_file_behind_a_block_of_the_users_is_refused():
+    with made(userblock_size=512) as (file, done):
+        file["a"] = np.ones(3)
         data = done()
     refused(lambda: opened(data), "x.h5")
 

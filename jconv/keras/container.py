@@ -67,7 +67,7 @@ def opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
     budget = Budget(max_bytes)
     if path.is_dir():
         names = {entry.name for entry in os.scandir(path) if entry.is_file(follow_symlinks=False)}
-        yield _contents(names, lambda name, budget: _read_file(path / name, budget), path.name, budget)
+        yield _contents(names, lambda name, *rest: _read_file(path / name, *rest), path.name, budget)
         return
     with _opened_file(path, follow=True) as file:
         magic = file.read(len(HDF5_MAGIC))
@@ -77,8 +77,8 @@ def opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
             with zipped.opened(file, path.name) as archive:
                 found = zipped.members(archive, path.name)
 
-                def read(name: str, budget: Budget) -> bytes:
-                    return zipped.read_member(archive, found[name], f"{name} of {path.name}", budget)
+                def read(name: str, *rest: Any) -> bytes:
+                    return zipped.read_member(archive, found[name], f"{name} of {path.name}", *rest)
 
                 yield _contents(set(found), read, path.name, budget)
         else:
@@ -97,19 +97,23 @@ def _opened_file(path: Path, *, follow: bool) -> BinaryIO:
     return file
 
 
-def _read_file(path: Path, budget: Budget) -> bytes:
+def _read_file(path: Path, budget: Budget, extent: zipped.Extent = lambda head: None) -> bytes:
     with _opened_file(path, follow=False) as file:
         size = os.fstat(file.fileno()).st_size
+        head = file.read(min(size, zipped.FIRST_BYTES))
+        said = extent(head)
+        size = size if said is None else min(size, said)
         budget.spend(size, path.name)
-        return file.read(size)
+        return (head + file.read(max(size - len(head), 0)))[:size]
 
 
 def _of_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
     texts = {name: arrays.text(name) for name in ("model_config", "training_config")}
     older = (arrays.text("keras_version") or b"").startswith(b"2.")
     config, training = (None if t is None else parse(t, f"{name} of {what}") for name, t in texts.items())
-    layered = config is not None or arrays.has_attribute("layer_names")
-    return Contents(config, training, arrays, older, arrays if layered else None)
+    if config is not None or arrays.has_attribute("layer_names"):
+        return Contents(config, training, arrays, older, arrays)
+    return Contents(config, training, arrays.with_slashes(), older)
 
 
 def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Contents:
@@ -122,10 +126,11 @@ def _contents(names: set[str], read: Any, what: str, budget: Budget) -> Contents
     if not weights:
         raise KerasFileError(f"{what} has neither {' nor '.join(WEIGHTS)}")
     # The packed bytes are held beside the arrays, so both count; the first as their own.
-    data = read(weights[0], Budget(budget.limit))
+    packed = weights[0].endswith(".npz")
+    data = read(weights[0], Budget(budget.limit), *(() if packed else (hdf5.extent,)))
     name = f"{weights[0]} of {what}"
     training = config.get("compile_config")
     training = training if isinstance(training, dict) else None
-    if weights[0].endswith(".npz"):
+    if packed:
         return Contents(config, training, NpzArrays(data, name, budget), older)
-    return Contents(config, training, hdf5.opened(data, name, budget), older)
+    return Contents(config, training, hdf5.opened(data, name, budget).with_slashes(), older)

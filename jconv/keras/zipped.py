@@ -7,12 +7,15 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from .errors import KerasFileError
 from .limits import MEBIBYTE, MOST_PARTS, Budget, check_expansion
 
 READ_AT_ONCE = MEBIBYTE
+# Of a member, before it is known how much of it there is to read.
+FIRST_BYTES = 64
 LONGEST_NAME = 1024
 # Of the list of members, which takes ten times its size in memory.
 DIRECTORY_BYTES = 4 * MEBIBYTE
@@ -28,6 +31,9 @@ DAMAGED = (
     OverflowError,
     ValueError,
 )
+
+
+Extent = Callable[[bytes], int | None]
 
 
 class _Bounded:
@@ -87,24 +93,29 @@ def members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
     return {name: info for name, info in found.items() if not info.is_dir()}
 
 
-def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, budget: Budget) -> bytes:
+def read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, what: str, budget: Budget, extent: Extent = lambda head: None
+) -> bytes:
     """The bytes of a member, which must be as many as it declares.
 
+    `extent` of its first bytes may say how many it is made of: then no more are read, and what follows is ignored.
     Raises `KerasFileError`, naming `what`, for one that declares more than the limits allow, or holds another number
     of bytes, or is damaged.
     """
-    budget.spend(info.file_size, what)
     check_expansion(info.file_size, info.compress_size, what)
-    pieces, left = io.BytesIO(), info.file_size
+    pieces = io.BytesIO()
     try:
         with archive.open(info) as stream:
-            while piece := stream.read(READ_AT_ONCE):
-                left -= len(piece)
-                if left < 0:
-                    break
+            pieces.write(stream.read(min(FIRST_BYTES, info.file_size)))
+            said = extent(pieces.getvalue())
+            size = info.file_size if said is None else min(said, info.file_size)
+            budget.spend(size, what)
+            while (left := size - pieces.tell()) > 0 and (piece := stream.read(min(READ_AT_ONCE, left))):
                 pieces.write(piece)
+            # The checksum is compared where a member ends.
+            ends = not stream.read(1)
     except DAMAGED as error:
         raise KerasFileError(f"{what} is damaged: {error or type(error).__name__}") from None
-    if left:
+    if left > 0 or ends != (size == info.file_size):
         raise KerasFileError(f"{what} declares {info.file_size:,} bytes and holds another number")
-    return pieces.getvalue()
+    return pieces.getvalue()[:size]

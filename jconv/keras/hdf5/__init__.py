@@ -7,5 +7,6 @@ The names are those of the HDF5 File Format Specification, version 3.
 """
 
 from .arrays import Hdf5Arrays, opened
+from .objects import extent
 
-__all__ = ["Hdf5Arrays", "opened"]
+__all__ = ["Hdf5Arrays", "extent", "opened"]

@@ -33,6 +33,16 @@ class Hdf5Arrays:
         self._read_texts: dict[tuple[str, str], list[bytes]] = {}
         self._walk()
 
+    def with_slashes(self) -> Hdf5Arrays:
+        """The same with slashes for the backslashes in paths: on Windows Keras names one group `layers\\conv1d`.
+
+        Raises `KerasFileError` where two paths become one.
+        """
+        for found in (self._arrays, self._groups):
+            for path in [path for path in found if "\\" in path]:
+                self._add(found, path.replace("\\", "/"), found.pop(path))
+        return self
+
     def paths(self) -> list[str]:
         """The paths of all arrays."""
         return list(self._arrays)
@@ -139,9 +149,8 @@ class Hdf5Arrays:
 
     def _attributes(self, found: list[Message]) -> dict[str, Message]:
         attributes: dict[str, Message] = {}
-        for message in found:
-            if message.kind == objects.ATTRIBUTE:
-                self._add(attributes, attribute(message, self._source)[0], message)
+        for message in objects.attributes(self._source, found):
+            self._add(attributes, attribute(message, self._source)[0], message)
         return attributes
 
     def _attribute(self, name: str, group: str) -> list[bytes] | None:
@@ -157,10 +166,11 @@ class Hdf5Arrays:
 
     def _values(self, parts: dict[int, Message], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
         fields = Fields(parts[objects.LAYOUT].data, self._source)
-        fields.expect("version of an array's place", 3, 4)
+        newer = fields.expect("version of an array's place", 3, 4, 5) > 3
         layout = fields.integer(1)
         if layout == CHUNKED:
-            return read_chunks(self._source, fields, parts.get(objects.FILTERS), dtype, shape, self._budget, where)
+            filters = parts.get(objects.FILTERS)
+            return read_chunks(self._source, fields, newer, filters, dtype, shape, self._budget, where)
         if layout not in (COMPACT, CONTIGUOUS):
             what = "is put together from others" if layout == VIRTUAL else "is stored in no way that Keras has"
             self._source.fail(f"{where} {what}; what a file points to is not read")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..limits import MOST_PARTS, Budget, check_expansion
 from ..raw import native
+from .chunk_index import Piece, indexed_pieces
 from .objects import Message, tree_node
 from .source import UNDEFINED, Fields, Source
 
@@ -25,26 +26,33 @@ NAMES = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER: "fletcher32"}
 def read_chunks(
     source: Source,
     layout: Fields,
+    newer: bool,
     pipeline: Message | None,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     budget: Budget,
     where: str,
 ) -> Array:
-    """The array whose pieces `layout` tells of, packed by the filters of `pipeline`.
+    """The array whose pieces `layout` tells of, in its `newer` version or not, packed by the filters of `pipeline`.
 
     Raises `KerasFileError`, naming `where`, for pieces that are missing, damaged, or not what they declare.
     """
+    options = layout.integer(1) if newer else 0
     if layout.integer(1) != len(shape) + 1:
         source.fail(f"{where} has pieces of another number of axes")
-    tree = layout.integer(8)
-    *sizes, item = layout.integers(len(shape) + 1, 4)
+    tree = UNDEFINED if newer else layout.integer(8)
+    *sizes, item = layout.integers(len(shape) + 1, layout.integer(1) if newer else 4)
     if item != dtype.itemsize or 0 in sizes:
         source.fail(f"{where} has pieces of {sizes} values of {item} bytes")
     filters = [] if pipeline is None else _filters(pipeline, source, where)
     counts = [-(-size // chunk) for size, chunk in zip(shape, sizes, strict=True)]
     wanted, piece = math.prod(counts), math.prod(sizes) * item
-    found = _pieces(source, tree, len(shape), where) if tree != UNDEFINED else []
+    if wanted > MOST_PARTS:
+        source.fail(f"{where} is stored in more than {MOST_PARTS:,} pieces")
+    if newer:
+        found = indexed_pieces(source, layout, options, counts, sizes, piece, bool(filters), where)
+    else:
+        found = _pieces(source, tree, len(shape), where) if tree != UNDEFINED else []
     stored = sum(size for _, size, _, _ in found)
     declared = math.prod(shape) * item
     if len(found) != wanted or stored > source.size or (not filters and stored < declared):
@@ -70,9 +78,8 @@ def read_chunks(
     return native(array)
 
 
-def _pieces(source: Source, tree: int, rank: int, where: str) -> list[tuple[tuple[int, ...], int, int, int]]:
-    """`(offset, size, filters skipped, address)` of each piece."""
-    found = []
+def _pieces(source: Source, tree: int, rank: int, where: str) -> list[Piece]:
+    found: list[Piece] = []
     waiting: list[tuple[int, int | None]] = [(tree, None)]
     while waiting:
         address, level = waiting.pop()

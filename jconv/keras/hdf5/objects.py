@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
+from . import heaps
 from .source import UNDEFINED, Fields, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -15,8 +16,11 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SPACE, LINK_INFO, TYPE, LINK, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08, 0x0B
 ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0C, 0x10, 0x11, 0x15
 
-# A message's kind, size and flags.
-MESSAGE = Struct("<HHB3x")
+# A message's kind, size and flags, in the first version of objects; in the second, maybe with a number.
+MESSAGE, NEWER_MESSAGE, ORDERED_MESSAGE = Struct("<HHB3x"), Struct("<BHB"), Struct("<BHB2x")
+NEWER = b"OHDR"
+# Of any version, with the size of the file in it.
+HEAD_BYTES = 52
 
 SOFT_ENTRY = 2
 HARD, SOFT, OUTSIDE = 0, 1, 64
@@ -37,24 +41,32 @@ class Message:
         return bool(self.flags & 2)
 
 
+def extent(head: bytes) -> int | None:
+    """How many bytes the file has that begins with `head`; None for a beginning that does not say."""
+    version = head[8] if head.startswith(SIGNATURE) and len(head) >= HEAD_BYTES else None
+    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(-1 if version is None else version)
+    return None if at is None else int.from_bytes(head[at : at + 8], "little")
+
+
 def root(source: Source) -> int:
     """The address of the root group. Raises `KerasFileError` for a file that is not whole, or of a newer format."""
     head = source.fields(0, 9)
     if bytes(head.take(8)) != SIGNATURE:
         source.fail("it does not begin as one")
-    version = head.integer(1)
-    if version > 1:
-        source.fail("it has the format of libver='latest', which Keras does not use; write it again without")
-    head = source.fields(9, 63 + 4 * version)
-    head.take(4)
+    version = head.expect("version of the file", 0, 1, 2, 3)
+    newer = version >= 2
+    head = source.fields(9, 39 if newer else 63 + 4 * version)
+    head.take(0 if newer else 4)
     head.expect("size of addresses", 8)
     head.expect("size of lengths", 8)
-    head.take(9 + 4 * version)
+    head.take(1 if newer else 9 + 4 * version)
     head.expect("address of the first block", 0, size=8)
     head.take(8)
     end = head.integer(8)
     if end > source.size:
         source.fail(f"it is cut off: it had {end:,} bytes and has {source.size:,}")
+    if newer:
+        return head.integer(8)
     head.expect("address of a driver", UNDEFINED, size=8)
     head.take(8)
     return head.integer(8)
@@ -62,30 +74,67 @@ def root(source: Source) -> int:
 
 def messages(source: Source, address: int) -> list[Message]:
     """The messages of the object at an address, from its first block and those that go on from it."""
+    if bytes(source.read(address, 4)) == NEWER:
+        return _newer_messages(source, address)
     head = source.fields(address, 16)
     head.expect("version of an object", 1)
     head.take(7)
+    return _messages_in(source, (address + 16, head.integer(4)), MESSAGE)
+
+
+def _newer_messages(source: Source, address: int) -> list[Message]:
+    head = source.fields(address, 6)
+    head.signature(NEWER)
+    head.expect("version of an object", 2)
+    flags = head.integer(1)
+    # Times, and how many attributes it keeps in one place.
+    more = 16 * bool(flags & 32) + 4 * bool(flags & 16)
+    size = 1 << (flags & 3)
+    head = source.fields(address + 6, more + size)
+    head.take(more)
+    first = address + 6 + more + size, head.integer(size)
+    return _messages_in(source, first, ORDERED_MESSAGE if flags & 4 else NEWER_MESSAGE, newer=True)
+
+
+def _messages_in(source: Source, first: tuple[int, int], form: Struct, newer: bool = False) -> list[Message]:
     found: list[Message] = []
-    blocks = deque([(address + 16, head.integer(4))])
+    blocks = deque([first])
     while blocks:
         block = source.structure(*blocks.popleft())
         at = 0
         # Without `Fields`, since there may be millions.
-        while at + MESSAGE.size <= len(block):
-            kind, size, flags = MESSAGE.unpack_from(block, at)
-            at += MESSAGE.size
+        while at + form.size <= len(block):
+            kind, size, flags = form.unpack_from(block, at)
+            at += form.size
             data = block[at : at + size]
             at += size
             if at > len(block):
                 source.fail("a message is longer than its block")
             if kind == CONTINUATION:
                 where = Fields(data, source)
-                blocks.append((where.integer(8), where.integer(8)))
-            elif kind == ATTRIBUTE_INFO:
-                source.fail("an object has more attributes than Keras's files keep in one place")
+                start, length = where.integer(8), where.integer(8)
+                if newer:
+                    # Between a signature and a checksum.
+                    source.fields(start, 4).signature(b"OCHK")
+                    start, length = start + 4, max(length - 8, 0)
+                blocks.append((start, length))
             elif kind:
                 found.append(Message(kind, flags, data))
     return found
+
+
+def attributes(source: Source, found: list[Message]) -> Iterator[Message]:
+    """The attributes of an object, those that it keeps in a heap too."""
+    for message in found:
+        if message.kind == ATTRIBUTE:
+            yield message
+        elif message.kind == ATTRIBUTE_INFO:
+            fields = Fields(message.data, source)
+            fields.expect("version of an object's attributes", 0)
+            fields.take(2 if fields.integer(1) & 1 else 0)
+            heap, tree = fields.integers(2, 8)
+            for data in heaps.objects(source, heap, tree, heaps.ATTRIBUTES):
+                yield Message(ATTRIBUTE, 0, data)
 
 
 def members(source: Source, found: list[Message]) -> Iterator[tuple[str, int]]:
@@ -99,7 +148,9 @@ def members(source: Source, found: list[Message]) -> Iterator[tuple[str, int]]:
         elif message.kind == LINK_INFO:
             fields.expect("version of a group's links", 0)
             fields.take(8 if fields.integer(1) & 1 else 0)
-            fields.expect("address of a heap of links", UNDEFINED, size=8)
+            heap, tree = fields.integers(2, 8)
+            for data in heaps.objects(source, heap, tree, heaps.LINKS):
+                yield _link(source, Fields(data, source))
 
 
 def _symbols(source: Source, tree: int, heap: int) -> Iterator[tuple[str, int]]:

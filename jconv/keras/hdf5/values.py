@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
@@ -47,6 +48,10 @@ def _numbers() -> Iterator[tuple[bytes, str]]:
 NUMBERS = {encoded: np.dtype(name) for encoded, name in _numbers()}
 # h5py's enumeration of FALSE and TRUE.
 BOOL = bytes.fromhex("02000001000000 1008000001000000 00000800 46414c5345000000 5452554500000000 0001")
+# The same where names are not filled up, and with the version of the type of its numbers.
+NEWER_BOOL = re.compile(
+    bytes.fromhex("02000001000000") + b"." + bytes.fromhex("08000001000000 00000800") + b"FALSE\0TRUE\0\0\1", re.DOTALL
+)
 
 
 def type_of(message: Message, source: Source) -> np.dtype[Any] | Text:
@@ -65,7 +70,7 @@ def type_of(message: Message, source: Source) -> np.dtype[Any] | Text:
         if found is not None and found.kind in ("f" if kind == "float" else "iu"):
             return found
     size = int.from_bytes(rest[3:7], "little")
-    if kind == "enumeration" and rest.startswith(BOOL):
+    if kind == "enumeration" and (rest.startswith(BOOL) or NEWER_BOOL.match(rest)):
         return np.dtype(bool)
     if kind == "opaque" and size == 2:
         return np.dtype("V2")
