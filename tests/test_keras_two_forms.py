@@ -117,7 +117,7 @@ def test_what_a_call_of_keras_2_says_of_training(tmp_path: Path) -> None:
     as_keras_two(save(model, tmp_path / "new.h5"), path)
     read = ours, params, state = jconv.keras.load(changed(path, with_modes))
     x = np.float32(np.random.default_rng(0).standard_normal((50, 6, 3)))
-    with pytest.raises(ValueError, match="^.*Dropout: training with rate.* needs a key, got None$"):
+    with pytest.raises(ValueError, match="needs a key, got None"):
         ours.apply(params, state, x)
     y, after = ours.apply(params, state, x, key=jax.random.key(0))
     dropped = np.asarray(y["always"]) == 0
