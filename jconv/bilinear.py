@@ -26,26 +26,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
 from . import planner, tuned
 from .algorithms import ALGORITHMS, lax_autodiff
 from .apart import apart, in_one_line
 from .costs import Sizes
 from .geometry import Geometry
-from .machine import here
-from .partitioned import split_over_devices
-from .placement import (
+from .jax_context import (
+    Primitive,
     device_count,
     for_custom_partitioning,
-    full_spec,
     is_partitioned,
-    lies_like,
-    on_automatic_axes,
-    valid_spec,
-    vary_alike,
+    lower_function,
+    platforms,
+    register,
 )
+from .machine import here
+from .partitioned import split_over_devices
+from .placement import full_spec, lies_like, on_automatic_axes, valid_spec, vary_alike
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -226,11 +224,11 @@ def planned(
     precision: Any,
     platform: str | None,
     partitioned: bool = False,
-    devices: int = 1,
+    devices: int | None = 1,
 ) -> planner.Choice:
     """What computes an equation, whose operands need no more than shape and type; None stands for several platforms.
 
-    `devices` is how many the program has, which on a CPU are taken to share its cores.
+    `devices` is how many the program has, which on a CPU are taken to share its cores; None if that is unknown.
     """
     face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
     return planner.choose(
@@ -308,10 +306,10 @@ def _lower(
     algorithm: str,
     precision: Any,
 ) -> Any:
-    partitioned = is_partitioned(ctx.module_context.axis_context)
+    partitioned = is_partitioned(ctx)
     split = for_custom_partitioning(ctx) if partitioned else None
     # In a program for several platforms JAX asks for a CPU's form, and once for that of all others.
-    (platform, *others) = ["cpu"] if on_cpu else ctx.platforms or ctx.module_context.platforms
+    names = ("cpu",) if on_cpu else platforms(ctx)
     # Where XLA's partitioner splits the operation, it does not look into a call.
     separate = on_cpu and not (partitioned and split is None)
 
@@ -324,9 +322,9 @@ def _lower(
             ensemble=ensemble,
             algorithm=algorithm,
             precision=precision,
-            platform=None if others else platform,
+            platform=names[0] if len(names) == 1 else None,
             partitioned=partitioned and split is None,
-            devices=device_count(ctx.module_context.axis_context),
+            devices=device_count(ctx),
         )
         compute = _compute(primitive, choice, geometry, ensemble, precision, on_cpu)
         # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
@@ -349,7 +347,7 @@ def _lower(
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
         # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
         compute = on_automatic_axes(compute, out)
-    return mlir.lower_fun(compute, multiple_results=False)(ctx, a, b)
+    return lower_function(compute, ctx, a, b)
 
 
 @lru_cache(maxsize=4096)
@@ -369,15 +367,14 @@ def forget() -> None:
     _compiled.cache_clear()
 
 
-def _register(primitive: Primitive) -> None:
-    in_first, in_second = _TRANSPOSE[primitive]
-    primitive.def_impl(partial(_evaluate, primitive))
-    primitive.def_abstract_eval(partial(_abstract, primitive))
-    ad.defbilinear(primitive, partial(_transpose, in_first, True), partial(_transpose, in_second, False))
-    batching.primitive_batchers[primitive] = partial(_batch, primitive)
-    mlir.register_lowering(primitive, partial(_lower, primitive, True), platform="cpu")
-    mlir.register_lowering(primitive, partial(_lower, primitive, False))
-
-
 for _primitive in FACE:
-    _register(_primitive)
+    _in_first, _in_second = _TRANSPOSE[_primitive]
+    register(
+        _primitive,
+        evaluate=partial(_evaluate, _primitive),
+        abstract=partial(_abstract, _primitive),
+        transpose=(partial(_transpose, _in_first, True), partial(_transpose, _in_second, False)),
+        batch=partial(_batch, _primitive),
+        lower=partial(_lower, _primitive, False),
+        lower_on_cpu=partial(_lower, _primitive, True),
+    )

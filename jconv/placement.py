@@ -1,11 +1,10 @@
-"""Where values lie: over the devices of `jax.shard_map`, of an explicit mesh, and of a partitioned program.
+"""Where values lie: over the devices of `jax.shard_map` and of an explicit mesh.
 
 JAX's own primitives know these things from private tables; ours ask here.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,21 +12,19 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-
-def _varying(x: Any) -> frozenset[Any]:
-    return frozenset(jax.typeof(x).manual_axis_type.varying)
+from .jax_context import varying_axes
 
 
 def vary_alike(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     """The arrays cast to vary over the mesh axes of `jax.shard_map` that any of them varies over."""
     # The transpose of pcast is the sum over the mesh axis that a replicated operand's cotangent needs; without it
     # the gradient inside jax.shard_map is that of one device's share, and nothing says so.
-    axes = frozenset[Any]().union(*(_varying(array) for array in arrays))
+    axes = frozenset[Any]().union(*(varying_axes(array) for array in arrays))
     return tuple(_vary_over(array, axes) for array in arrays)
 
 
 def _vary_over(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
-    missing = tuple(sorted(axes - _varying(x), key=str))
+    missing = tuple(sorted(axes - varying_axes(x), key=str))
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
@@ -86,41 +83,3 @@ def on_automatic_axes(compute: Callable[..., jax.Array], out_sharding: Any) -> C
             return inside(a, b)
 
     return function
-
-
-def is_partitioned(axis_context: Any) -> bool:
-    """Whether XLA's partitioner decides where this equation's operands lie: several devices, not all axes manual."""
-    if hasattr(axis_context, "manual_axes"):  # inside jax.shard_map
-        mesh = axis_context.mesh
-        left = [name for name in mesh.axis_names if name not in axis_context.manual_axes]
-        return math.prod(mesh.shape[name] for name in left) > 1
-    return getattr(axis_context, "num_devices", 1) > 1
-
-
-def device_count(axis_context: Any) -> int:
-    """How many devices the program of an equation has."""
-    if hasattr(axis_context, "manual_axes"):
-        return axis_context.mesh.size
-    return getattr(axis_context, "num_devices", 1) or 1
-
-
-def for_custom_partitioning(ctx: Any) -> Any:
-    """A lowering context in which `custom_partitioning` works, and its devices; None where there is no such thing."""
-    # A lowering knows the program's devices only if JAX met custom_partitioning when it traced the program, and ours
-    # comes into being here. (Where JAX meets it, it refuses programs with two meshes, or a mesh without devices.) But
-    # nothing that custom_partitioning makes of the devices depends on more than their number: any as many serve.
-    # These attributes of a context have no public names. Where one is gone, the partitioner gets a contraction.
-    module = ctx.module_context
-    axis_context = module.axis_context
-    if getattr(module.lowering_parameters, "for_export", True) or len(module.platforms) > 1:
-        return None  # a callback cannot be serialized
-    if not hasattr(axis_context, "device_assignment"):
-        return None  # inside jax.shard_map, with some axes left to the partitioner
-    try:
-        devices = tuple(jax.devices(module.platforms[0])[: axis_context.num_devices])
-    except RuntimeError:
-        return None  # lowered for a platform that is not here
-    if len(devices) < axis_context.num_devices:
-        return None
-    axis_context = dataclasses.replace(axis_context, device_assignment=devices)
-    return ctx.replace(module_context=module.replace(axis_context=axis_context)), devices

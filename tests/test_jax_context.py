@@ -1,0 +1,172 @@
+"""What jconv reads of JAX's internals: this version has each attribute, and without one nothing is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from jconv import jax_context
+from jconv.geometry import is_symbolic
+
+ROOT = Path(jconv.__file__).parent
+X, KERNEL = jnp.ones((8, 16, 4)), jnp.ones((3, 4, 4))
+
+
+def mesh(*names: str) -> jax.sharding.Mesh:
+    shape = (8,) if len(names) == 1 else (4, 2)
+    return jax.make_mesh(shape, names, (AxisType.Auto,) * len(names))
+
+
+def seen(function: Callable[..., Any], *arguments: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The context that JAX lowers the convolution of a function in."""
+    found = []
+    monkeypatch.setattr("jconv.bilinear.is_partitioned", lambda ctx: bool(found.append(ctx)))
+    jax.jit(lambda *operands: function(*operands)).lower(*arguments)  # a function that JAX has not seen
+    return found[0]
+
+
+def convolve(x: Any) -> Any:
+    return jconv.conv1d({"kernel": KERNEL}, x, padding="same")
+
+
+def placed() -> jax.Array:
+    return jax.device_put(X, NamedSharding(mesh("a"), P("a")))
+
+
+def inside(names: tuple[str, ...], manual: tuple[str, ...]) -> Callable[[Any], Any]:
+    """The convolution in a `jax.shard_map` over some axes of a mesh."""
+    return jax.shard_map(convolve, mesh=mesh(*names), in_specs=P("a"), out_specs=P("a"), axis_names=set(manual))
+
+
+ATTRIBUTES = (
+    "replace",
+    "platforms",
+    "avals_in",
+    "avals_out",
+    "module_context.platforms",
+    "module_context.replace",
+    "module_context.lowering_parameters.for_export",
+)
+PROGRAMS = ("module_context.axis_context.num_devices", "module_context.axis_context.device_assignment")
+INSIDE = ("module_context.axis_context.mesh.shape", "module_context.axis_context.manual_axes")
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES + PROGRAMS)
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_lowering_has(attribute, devices, monkeypatch):
+    ctx = seen(convolve, X if devices == 1 else placed(), monkeypatch=monkeypatch)
+    attrgetter(attribute)(ctx)
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES + INSIDE)
+def test_a_lowering_inside_shard_map_has(attribute, monkeypatch):
+    ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
+    attrgetter(attribute)(ctx)
+
+
+def test_values_and_their_types_have_what_is_read():
+    aval = jax.typeof(X)
+    for attribute in ("manual_axis_type.varying", "sharding.spec", "sharding.mesh", "sharding.update", "update"):
+        attrgetter(attribute)(aval)
+    assert hasattr(jax.config, "jax_default_matmul_precision")
+    (batch,) = jax.export.symbolic_shape("b")
+    assert is_symbolic(batch) and is_symbolic(batch * 2 + 1)
+
+
+# What the attributes mean.
+def test_a_program_of_one_device(monkeypatch):
+    ctx = seen(convolve, X, monkeypatch=monkeypatch)
+    assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (False, 1)
+    assert jax_context.platforms(ctx) == ("cpu",)
+
+
+def test_a_program_of_eight_devices(monkeypatch):
+    ctx = seen(convolve, placed(), monkeypatch=monkeypatch)
+    assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (True, 8)
+    split, devices = jax_context.for_custom_partitioning(ctx)
+    assert split.module_context.axis_context.device_assignment == devices == tuple(jax.devices()[:8])
+
+
+@pytest.mark.parametrize(
+    ("names", "manual", "partitioned"), [("a", "a", False), (("a", "b"), ("a", "b"), False), (("a", "b"), ("a",), True)]
+)
+def test_a_program_inside_shard_map(names, manual, partitioned, monkeypatch):
+    ctx = seen(inside(tuple(names), tuple(manual)), X, monkeypatch=monkeypatch)
+    assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (partitioned, 8)
+    assert jax_context.for_custom_partitioning(ctx) is None
+
+
+# Another JAX.
+OTHERS = {
+    "no context": object(),
+    "no program": SimpleNamespace(module_context=object()),
+    "no devices": SimpleNamespace(module_context=SimpleNamespace(axis_context=SimpleNamespace(count=1))),
+    "no number": SimpleNamespace(module_context=SimpleNamespace(axis_context=SimpleNamespace(num_devices=None))),
+    "no manual axes": SimpleNamespace(module_context=SimpleNamespace(axis_context=SimpleNamespace(mesh=1, manual=()))),
+    "another mesh": SimpleNamespace(
+        module_context=SimpleNamespace(axis_context=SimpleNamespace(mesh=SimpleNamespace(), manual_axes=frozenset()))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_unknown_is_partitioned(name):
+    ctx = OTHERS[name]
+    assert jax_context.is_partitioned(ctx)
+    assert jax_context.device_count(ctx) is None
+    assert jax_context.platforms(ctx) == ()
+    assert jax_context.for_custom_partitioning(ctx) is None
+
+
+class Renamed:
+    """A lowering context, or a part of one, of which an attribute has another name."""
+
+    def __init__(self, original: Any, path: str) -> None:
+        self.original, (self.name, *self.rest) = original, path.split(".")
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self.name:
+            return getattr(self.original, name)
+        if not self.rest:
+            raise AttributeError(name)
+        return Renamed(getattr(self.original, name), ".".join(self.rest))
+
+
+@pytest.mark.parametrize("path", ["module_context", "module_context.axis_context", *PROGRAMS[:1]])
+def test_a_renamed_attribute_makes_a_contraction(path, monkeypatch):
+    """One that any partitioner splits rightly."""
+    of_jax = jax_context.is_partitioned
+    monkeypatch.setattr("jconv.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
+    monkeypatch.setattr("jconv.bilinear.for_custom_partitioning", lambda ctx: None)
+    lowered = jax.jit(lambda x: convolve(x)).lower(X)
+    assert "stablehlo.convolution" not in lowered.as_text() and "dot_general" in lowered.as_text()
+    np.testing.assert_allclose(lowered.compile()(X), jconv.reference.conv1d({"kernel": KERNEL}, X, padding="same"))
+
+
+@pytest.mark.parametrize("path", ["manual_axes", "mesh"])
+def test_a_renamed_attribute_inside_shard_map_is_partitioned(path, monkeypatch):
+    ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
+    assert jax_context.is_partitioned(Renamed(ctx, f"module_context.axis_context.{path}"))
+
+
+INTERNALS = re.compile(
+    r"jax\._src|jax\.interpreters|jax\.extend|axis_context|module_context|manual_axis_type|lowering_parameters"
+)
+
+
+def test_one_module_reads_them():
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
+    assert [name for name, text in texts.items() if INTERNALS.search(text)] == ["jax_context.py"]
