@@ -44,6 +44,7 @@ from .jax_context import (
 from .machine import here
 from .partitioned import split_over_devices
 from .placement import full_spec, lies_like, on_automatic_axes, valid_spec, vary_alike
+from .version import __version__
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -313,8 +314,8 @@ def _lower(
     # Where XLA's partitioner splits the operation, it does not look into a call.
     separate = on_cpu and not (partitioned and split is None)
 
-    def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
-        choice = planned(
+    def choose(a: Any, b: Any, geometry: Geometry) -> planner.Choice:
+        return planned(
             primitive,
             a,
             b,
@@ -326,6 +327,9 @@ def _lower(
             partitioned=partitioned and split is None,
             devices=device_count(ctx),
         )
+
+    def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+        choice = choose(a, b, geometry)
         compute = _compute(primitive, choice, geometry, ensemble, precision, on_cpu)
         # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
         # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
@@ -341,7 +345,9 @@ def _lower(
     if split is not None:
         ctx, devices = split
         shapes = tuple(aval.shape for aval in (*ctx.avals_in, *ctx.avals_out))
-        name = f"conv1d_{FACE[primitive]}_{algorithm}_{precision}"
+        of_a, of_b = ctx.avals_in
+        chosen = choose(of_a, of_b, geometry).algorithm
+        name = f"jconv_{__version__}_{FACE[primitive]}_{algorithm}_{chosen}_{precision}"
         compute = split_over_devices(FACE[primitive], geometry, shapes, ensemble, local, name=name, devices=devices)
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):

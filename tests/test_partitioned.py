@@ -21,6 +21,7 @@ from settings import algorithms_for
 
 import jconv
 from benchmarks import sharding
+from jconv import planner
 from jconv.algorithms import ALGORITHMS
 from jconv.planner import OF_CONVOLUTIONS
 from tests.test_sharding import close
@@ -410,3 +411,27 @@ def test_programs_of_the_same_shapes_differ_in_their_text() -> None:
     meanings = {re.sub(r'backend_config = "\d+"', "", text) for text in texts}
     assert all("CustomSPMDPartitioning" in text for text in texts)
     assert len(meanings) == len(texts)
+
+
+def partitioned_text(**options: Any) -> str:
+    """The program of a convolution over eight devices, without the addresses of its callbacks."""
+    x = jax.device_put(random(16, 32, 16), NamedSharding(sharding.make_mesh("8"), P("a")))
+    text = jax.jit(conv(**options)).lower(x, random(3, 16, 16)).as_text()
+    assert "CustomSPMDPartitioning" in text
+    return re.sub(r'backend_config = "\d+"', "", text)
+
+
+def test_another_version_of_jconv_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an upgrade would reuse what the version before it has left in the persistent compilation cache."""
+    before = partitioned_text()
+    assert before == partitioned_text()
+    monkeypatch.setattr("jconv.bilinear.__version__", "99.0")
+    assert before != partitioned_text()
+
+
+def test_another_choice_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the planner chooses depends on the processor, and on what was measured."""
+    before = partitioned_text()
+    choose = planner.choose
+    monkeypatch.setattr(planner, "choose", lambda *_, **options: choose("einsum", *_[1:], **options))
+    assert before != partitioned_text()
