@@ -44,6 +44,7 @@ from .jax_context import (
 from .machine import here
 from .partitioned import split_over_devices
 from .placement import full_spec, lies_like, on_automatic_axes, valid_spec, vary_alike
+from .precision import wants_highest
 from .version import __version__
 
 forward_p = Primitive("conv1d")
@@ -245,26 +246,13 @@ def planned(
     )
 
 
-HIGHEST = (jax.lax.Precision.HIGHEST, "highest", "float32")
-
-
-def wants_highest(precision: Any) -> bool:
-    """Whether the caller, or `jax.default_matmul_precision` where the caller is silent, asks for the highest precision.
-
-    >>> wants_highest("highest"), wants_highest(None)
-    (True, False)
-    """
-    if precision is None:
-        precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    both = precision if isinstance(precision, tuple) else (precision,)
-    return any(one in HIGHEST for one in both)
-
-
 def _compute(
     primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any, on_cpu: bool
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The function of both operands that an equation is lowered to: an algorithm, given its (batch, ., .) shapes."""
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
+    # The caller's context is in it since the call; that of the lowering may be another.
+    precision = jax.lax.Precision.DEFAULT if precision is None else precision
     face = getattr(algorithm, FACE[primitive])
 
     def one(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ from .defaults import resolved
 from .geometry import Geometry, Padding, check_positive, is_symbolic
 from .options import Activation, Extended, Grouped, Padded, Params, Transposed
 from .placement import with_whole_length
+from .precision import canonical_precision
 
 
 @overload
@@ -106,7 +107,7 @@ def conv1d(
         padding_mode=padding_mode,
     )
     checks.check_bias(params, kernel.shape[2])
-    how = {"algorithm": algorithm, "precision": precision}
+    how = {"algorithm": algorithm, "precision": canonical_precision(precision)}
     sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
     if sequences is None:
         return act(add_bias(bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, **how), bias))
@@ -292,7 +293,7 @@ def conv1d_transpose(
         x, kernel, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
     checks.check_bias(params, kernel.shape[1])
-    how = {"algorithm": algorithm, "precision": precision}
+    how = {"algorithm": algorithm, "precision": canonical_precision(precision)}
     sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
     if sequences is None:
         return act(add_bias(bilinear.input_gradient(x, kernel, geometry, **how), bias))

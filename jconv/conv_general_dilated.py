@@ -20,6 +20,7 @@ from .checks import DTYPES
 from .defaults import resolved
 from .geometry import Geometry, is_integer, is_symbolic, reach
 from .planner import AUTO
+from .precision import Canonical, canonical_precision
 
 
 def conv_general_dilated(
@@ -127,13 +128,10 @@ def _types_are_ours(lhs: Any, rhs: Any, preferred_element_type: Any) -> bool:
     return same and x.dtype.name in DTYPES and x.ndim == kernel.ndim == 3
 
 
-def _precision(precision: Any) -> tuple[Any] | None:
-    """`(precision,)` if it is one of the usual ones or a pair of them, as a hashable value; else None."""
+def _precision(precision: Any) -> tuple[Canonical] | None:
+    """The canonical precision, in a tuple; None for what lax refuses."""
     try:
-        if isinstance(precision, (list, tuple)):
-            (_, _), both = precision, tuple(jax.lax.Precision(p) for p in precision)
-            return (both,)
-        return (precision if precision is None else jax.lax.Precision(precision),)
+        return (canonical_precision(precision),)
     except ValueError:
         return None
 

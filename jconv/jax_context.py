@@ -18,6 +18,7 @@ from jax.interpreters import ad, batching, mlir
 
 __all__ = [
     "Primitive",
+    "default_matmul_precision",
     "device_count",
     "for_custom_partitioning",
     "is_partitioned",
@@ -50,6 +51,11 @@ def register(
 def lower_function(function: Callable[..., Any], ctx: Any, *operands: Any) -> Any:
     """Lower an equation to a function of one result."""
     return mlir.lower_fun(function, multiple_results=False)(ctx, *operands)
+
+
+def default_matmul_precision() -> str | None:
+    """What `jax.default_matmul_precision` is set to."""
+    return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def varying_axes(x: Any) -> frozenset[Any]:

@@ -74,7 +74,7 @@ def split_over_devices(
 
     # The text of a program holds no more of the program of one device than the address of a callback, and the
     # persistent compilation cache goes by the text: nameless, one geometry is taken for another of the same shapes.
-    function.__name__ = f"{name}_{rule.precision}_{geometry}"
+    function.__name__ = f"{name}_{geometry}"
     return jax.jit(function)
 
 
@@ -114,11 +114,8 @@ class _Rule:
     sizes: dict[str, int]
     local: Local
     devices: Sequence[Any]
-    # The caller's settings: XLA may ask from another thread, which does not have them.
+    # The caller's setting: XLA may ask from another thread, which does not have it.
     x64: bool = field(default_factory=lambda: jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
-    precision: Any = field(
-        default_factory=lambda: jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    )
 
     @property
     def summed(self) -> Labels:
@@ -126,11 +123,10 @@ class _Rule:
         return tuple(sorted({*self.labels[0], *self.labels[1]} - {*self.labels[2], UNTILED}))
 
     @contextmanager
-    def callers_settings(self) -> Iterator[None]:
+    def callers_setting(self) -> Iterator[None]:
         # Nor is the program's mesh, where XLA asks from the caller's own thread, any of one device's business.
         with (
             jax.enable_x64(self.x64),
-            jax.default_matmul_precision(self.precision),
             use_abstract_mesh(AbstractMesh((), ())),
         ):
             yield
@@ -175,7 +171,7 @@ class _Rule:
         over = tuple(name for label in self.summed for name in plan.axes.get(label, ()))
 
         def compute(a: jax.Array, b: jax.Array) -> jax.Array:
-            with self.callers_settings():
+            with self.callers_setting():
                 alone = along.devices == 1
                 result = self.local(a, b, geometry) if alone else self.with_halo(a, b, geometry, along)
                 if not over:
