@@ -68,6 +68,7 @@ def test_the_derivative_in_jax_is_the_complex_step_of_numpy(name):
     assert np.abs(back - there).max() <= 1e-12 * np.abs(there).max()
 
 
+@pytest.mark.default_cases(16)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("name", NAMES)
 def test_half_types_stay_and_are_right_within_their_own_rounding(name, dtype):
@@ -85,6 +86,7 @@ EXTREMES = np.array(
 )
 
 
+@pytest.mark.default_cases(16)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
 def test_extreme_values_stay_finite_where_they_do_in_keras(name, dtype):

@@ -167,6 +167,7 @@ def test_long_kernels_are_checked_on_groups_spread_over_all():
 # One tiny row, by lax and jconv alone
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("row", [TINY, Row("turned", "transposed", 2, 5, 4, 3, 4, 2, padding="valid", transposed=True)])
 def test_a_row_end_to_end(row):
     found = measure.measure(row, {}, FAST, machine.Ceilings(1, 1))
@@ -179,6 +180,7 @@ def test_a_row_end_to_end(row):
     assert found["roofline_share"] > 0
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("shared", [False, True])
 def test_an_ensemble_end_to_end(shared):
     row = Row("several", "ensemble", 1, 8, 2, 3, 3, ensemble=2, shared_kernel=shared)

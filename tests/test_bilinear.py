@@ -160,7 +160,7 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
         assert np.abs(np.asarray(a) - np.asarray(e)).max(initial=0) <= tolerance * scale
 
 
-@pytest.mark.default_cases(12)
+@pytest.mark.default_cases(8)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("face", FACES)
@@ -197,7 +197,7 @@ def mapped(function: Face, axes: list[tuple[int | None, int | None]]) -> Face:
     return function
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(4)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("face", FACES)
@@ -217,6 +217,7 @@ def test_vmap_is_that_of_lax(geometry: str, face: str, mapping: str) -> None:
         close(got(*operands), want, 5e-6)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
@@ -228,6 +229,7 @@ def test_second_derivatives_in_every_geometry(geometry: str, face: str) -> None:
         close(jax.jit(hvp(jconv_faces(g, algorithm)[face]))(*operands), expected, 5e-6)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
 def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
@@ -305,6 +307,7 @@ def test_donated_buffers_are_used() -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-6)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", "shifts"])  # shifts as one that wants numbers
 def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
     params = jconv.init_conv1d(jax.random.key(0), 3, 6, 5, groups=3)
@@ -327,6 +330,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
         close(loaded.call(params, x), faces(params, x), 2e-6)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("options", [("valid", 1, 4), ("same", 3, 2), ("causal", 2, 1), ("full", 1, 4), (3, 2, 2)])
 def test_export_with_a_free_length(options: Any, algorithm: str) -> None:

@@ -30,6 +30,7 @@ def run(model: Path, folder: Path, *more: str, x: str = "x.npy", y: str = "y.npy
     return main(["run", str(model), "--input", str(folder / x), "--output", str(folder / y), *more])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float64", "int16"])
 def test_one_input_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: Any) -> None:
     x = (10 * RNG.standard_normal((7, 20, 4))).astype(dtype)

@@ -46,6 +46,7 @@ def test_the_result_has_the_type_that_x_and_params_promote_to(x_type, kernel_typ
             assert y.dtype == jnp.dtype(expected)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_gradients_have_the_types_of_what_they_are_gradients_of(algorithm):
@@ -75,7 +76,7 @@ def operands(face, dtype, a, b):
     return [jnp.asarray(array, dtype) for array in arrays]
 
 
-@pytest.mark.default_cases(12)
+@pytest.mark.default_cases(8)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -93,7 +94,7 @@ def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, half * ulp**2))
 
 
-@pytest.mark.default_cases(12)
+@pytest.mark.default_cases(6)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -136,7 +137,7 @@ def equations(jaxpr):
                 yield from equations(inner.jaxpr)
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(4)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
@@ -225,7 +226,7 @@ def test_the_same_key_draws_the_same_numbers_and_another_key_others():
 # --- unfold ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, 70])

@@ -12,6 +12,7 @@ from jconv.geometry import make_geometry
 FORMS = [(48, 48, 2, 9, 1), (24, 24, 2, 7, 2), (10, 12, 2, 8, 4), (12, 40, 2, 5, 1), (32, 32, 2, 3, 2)]
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("padding", ["causal", "same", "valid"])
 @pytest.mark.parametrize("face", FACES[:2])
 @pytest.mark.parametrize(("in_channels", "out_channels", "groups", "taps", "expected_at_once"), FORMS)

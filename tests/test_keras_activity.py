@@ -67,6 +67,7 @@ def _saved(model: Any, path: Path) -> Path:
     return path
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)

@@ -92,6 +92,7 @@ def test_the_forms_are_honest(tmp_path: Path):
         assert params["conv1d"]["kernel"].tolist() == KERNEL.tolist()
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FORMS)
 def test_damaged_files_are_read_or_refused(name: str, tmp_path: Path):
     """Nothing else comes out, in bounded time; under the HDF5 library one in 300 of these never ends."""

@@ -58,7 +58,7 @@ def _targets(kind: str) -> Any:
     return drawn[kind]
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name: str) -> None:
     given, kind = LOSSES[name]
@@ -102,6 +102,7 @@ SEVERAL: dict[str, tuple[bool, Any, Any]] = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", SEVERAL)
 def test_losses_of_several_outputs(name: str, tmp_path: Path) -> None:
     as_dict, loss, weights = SEVERAL[name]

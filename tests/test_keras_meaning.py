@@ -80,6 +80,7 @@ def both(settings):
     return zip(in_type(dtype, quick_jit(ours), inputs), in_type(dtype, quick_jit(theirs), inputs), strict=True)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("settings", chunks(DESIGN_TABLE, 50))
 def test_the_table_of_the_design_is_keras(settings):
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
@@ -167,6 +168,7 @@ LENGTH = 13
 KINDS = ("depthwise_conv1d", "separable_conv1d", "conv1d_transpose")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_other_convolutions_are_keras(kind, dtype):
@@ -198,6 +200,7 @@ def test_the_other_convolutions_are_keras(kind, dtype):
             assert deviation(y, truth) <= BOUNDS[dtype], (size, options)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradients_of_the_other_convolutions_are_the_complex_steps_of_the_reference(kind, algorithm):

@@ -148,6 +148,7 @@ def outputs(model: Any, x: list[Any]) -> list[Any]:
     return keras_function(model)(x)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", MODELS)
 def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()

@@ -8,6 +8,7 @@ from keras_networks import NETWORKS
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equals_keras(name: str) -> None:
     keras.utils.clear_session()

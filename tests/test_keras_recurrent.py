@@ -7,6 +7,7 @@ from keras_files import check
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CASES)
 def test_equals_keras(name: str) -> None:
     check(CASES[name])

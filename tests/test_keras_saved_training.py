@@ -97,6 +97,7 @@ def _parts(data: Any) -> list[Any]:
     return [[a[i * STEPS : (i + 1) * STEPS] for a in data] for i in range(3)]
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_keras_goes_on_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> None:
     first, second, third = _parts(_data(3 * STEPS))

@@ -74,6 +74,7 @@ def test_a_network_with_the_channels_first(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("made", [temporal, gated, encoder])
 def test_a_causal_network_of_keras(made: object, suffix: str, tmp_path: Path) -> None:

@@ -182,12 +182,14 @@ def _goes_on(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> f
     return _furthest(after, _ours(before, x[BEFORE:], y[BEFORE:]))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", RULES)
 def test_goes_on_as_keras_in_float64(name: str, tmp_path: Path) -> None:
     with _float64():
         assert _goes_on(RULES[name](), tmp_path, "float64") < 1e-10
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     "name", ["sgd momentum", "adam", "adam amsgrad", "adamw", "rmsprop centered", "adagrad", "lion", "averaged"]
 )
@@ -195,6 +197,7 @@ def test_goes_on_as_keras_in_float32(name: str, tmp_path: Path) -> None:
     assert _goes_on(RULES[name](), tmp_path, "float32", "h5" if "a" in name else "keras") < 1e-5
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_constraints(name: str, tmp_path: Path) -> None:
     with _float64():

@@ -37,6 +37,7 @@ NAMES = (
 )
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_keras(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
@@ -131,6 +132,7 @@ def test_masks_of_what_is_merged(tmp_path: Path) -> None:
     assert (y["Maximum"] == np.maximum(np.maximum(masked, other), x)).all()
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["network.h5", "network.keras"])
 def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
     """Outputs of Keras 2.15, also after the way back into Keras 3; `keras_two_files/make_network.py` made the files."""

@@ -35,6 +35,7 @@ def _after() -> dict[str, Any]:
         return dict(file)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_training_goes_on_as_in_keras_two(name: str, tmp_path: Path) -> None:
     path = unpacked(name, tmp_path)

@@ -30,6 +30,7 @@ def test_arrays_alone(tmp_path: Path) -> None:
 
 
 # That one has arrays in its file that no output needs, and which are not kept.
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", [name for name in WIRING if name != "unread_outputs"])
 def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
     """Into the real model of the file, also where the way of the masks is written in other layers."""
@@ -40,6 +41,7 @@ def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
     check_fits(model, tmp_path / "b.weights.h5")
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", WIRING)
 def test_equals_keras(name: str) -> None:
     keras.utils.clear_session()

@@ -74,6 +74,7 @@ OURS: dict[str, tuple[jl.Layer, Any]] = {
 ALL = LAYERS | OURS
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("name", ALL)
 def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*ALL[name])

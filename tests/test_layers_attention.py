@@ -91,11 +91,13 @@ HELD: dict[str, tuple[Any, dict[str, Any], Any]] = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", PLAIN)
 def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*PLAIN[name])
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", HELD)
 def test_masked_values_and_derivatives_equal_the_reference(name: str) -> None:
     layer, held, shape = HELD[name]

@@ -48,6 +48,7 @@ LAYERS: dict[str, tuple[jl.Layer, Any]] = {
 }
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*LAYERS[name])
@@ -101,6 +102,7 @@ SPECTRAL = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", SPECTRAL)
 def test_spectral_normalization_trains_as_keras_on_jax(name: str) -> None:
     layer, make = SPECTRAL[name]

@@ -100,11 +100,13 @@ def check(layer, extents, scale):
     assert (x_bar[padding] == 0).all()
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", BOTH)
 def test_ragged_equals_each_alone(name):
     check(BOTH[name][0], {"lengths": LENGTHS}, 1)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", BOTH)
 def test_packed_equals_each_alone(name):
     check(BOTH[name][0], {"segment_ids": IDS}, BOTH[name][1])

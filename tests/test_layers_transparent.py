@@ -105,6 +105,7 @@ FIRST: dict[str, tuple[jl.Layer, Callable[[], Any], Any]] = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", FIRST)
 def test_channels_first_equals_keras(name: str) -> None:
     inner, make, shape = FIRST[name]
@@ -204,6 +205,7 @@ def test_frozen_dropout_drops() -> None:
     assert (kl.Dropout(0.5, trainable=False)(np.ones((50, 50)), training=True) == 0).any()
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize(
     ("inner", "make"),

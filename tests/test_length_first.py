@@ -45,6 +45,7 @@ def drawn(model: Model) -> tuple[Any, Any]:
     return params, jax.tree.map(lambda a: rng.uniform(0.5, 1, a.shape), state)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_chunks_come_along_the_last_axis(form: str) -> None:
     model = network()

@@ -80,6 +80,7 @@ def test_graph_equals_keras() -> None:
     assert count == theirs.count_params()
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("training", [False, True])
 def test_gradients_equal_complex_steps_of_the_reference(training: bool) -> None:
     # Without Dropout, whose training has no reference.
@@ -257,6 +258,7 @@ STACKS: list[tuple[list[jl.Layer], int]] = [
 ]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layers", "expected"), STACKS)
 def test_receptive_field_is_what_an_output_depends_on(layers: list[jl.Layer], expected: int) -> None:
     model = sequential(layers)

@@ -99,6 +99,7 @@ STREAMED = {
 }
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", STREAMED)
 def test_layers(name: str) -> None:
     model = sequential([STREAMED[name]], input_shape=(None, 4))
@@ -106,6 +107,7 @@ def test_layers(name: str) -> None:
     assert model.latency >= 0 or name == "padding"
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_every_form(form: str) -> None:
     layers = [

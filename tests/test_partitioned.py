@@ -80,6 +80,7 @@ LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
 }
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -117,6 +118,7 @@ HALOS: dict[str, tuple[Any, dict[str, int], int, int]] = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", HALOS)
 def test_a_length_moves_its_halo(name: str, kind: str) -> None:
@@ -145,6 +147,7 @@ FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FAR)
 def test_any_geometry_moves_what_its_windows_read(name: str) -> None:
     """On an automatic mesh the devices' shares of y need not be equal; the loss is one number more to sum."""
@@ -170,6 +173,7 @@ def test_padding_that_repeats_a_cut_length(kind: str) -> None:
 # --- every algorithm, and awkward places --------------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
 def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
     faces = sharding.value_and_gradients(conv(algorithm=algorithm))
@@ -216,6 +220,7 @@ def right(
     return actual
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operands_or_result", ["operands", "result"])
 def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
     """XLA fills uneven shards up, and its filler must not enter a sum."""
@@ -254,6 +259,7 @@ def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> No
         right(faces, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])
 def test_meshes_whose_sizes_are_no_powers_of_two(shape: tuple[int, int]) -> None:
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:6]).reshape(shape), ("a", "b"))
@@ -272,6 +278,7 @@ def test_devices_in_any_order_and_two_meshes() -> None:
     close(jax.jit(faces)(*placed), jax.jit(faces)(x, kernel))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("spec", [P("a"), P(None, "a"), P("b", None, "a"), P("b", "a")], ids=str)
 def test_loops_branches_and_rematerialization(spec: P) -> None:
     def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -292,12 +299,14 @@ def test_second_order_and_forward_mode() -> None:
     right(curved, sharding.make_mesh("4x2"), (P("b", "a"), P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("specs", [(P("a"), P("a")), (P("b", None, "a"), P()), (P(None, "a"), P("b"))], ids=str)
 def test_ensembles(specs: tuple[P, P]) -> None:
     members = jax.vmap(sharding.value_and_gradients(conv()))
     right(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
     x, kernel = jnp.asarray(random(16, 32, 16), dtype), jnp.asarray(random(3, 16, 16), dtype)
