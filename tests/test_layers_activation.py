@@ -38,6 +38,7 @@ LAYERS = [
 ]
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_equals_the_reference(layer: jl.Layer) -> None:
     check_against_reference(layer, (6, 4))
@@ -67,6 +68,7 @@ def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
     assert layer.reference({}, {}, x).tolist() == [0, 0, 0.2]
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_half_types(layer: jl.Layer, dtype: str) -> None:
@@ -87,6 +89,7 @@ def test_shapes_with_unknown_lengths() -> None:
     assert jl.PReLU([]) == jl.PReLU() and jl.PReLU(1) == jl.PReLU((1,))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [

@@ -41,6 +41,7 @@ DOTS: list[tuple[jl.Dot, Any, Any]] = [
 ]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("layer", "shape", "expected"), DOTS, ids=[str(layer) for layer, *_ in DOTS])
 def test_dot_equals_the_reference(layer: jl.Dot, shape: Any, expected: Any, normalize: bool) -> None:

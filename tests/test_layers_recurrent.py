@@ -77,6 +77,7 @@ CONVOLUTIONAL: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     layer = LAYERS[name]

@@ -51,6 +51,7 @@ AT_TIMES: dict[str, tuple[jl.Layer, Any]] = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", BOTH)
 def test_both_ways_equal_the_reference(name: str) -> None:
     layer = BOTH[name]
@@ -60,6 +61,7 @@ def test_both_ways_equal_the_reference(name: str) -> None:
     check_against_reference(layer, shape, x)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", AT_TIMES)
 def test_at_every_time_equals_the_reference(name: str) -> None:
     check_against_reference(*AT_TIMES[name])

@@ -69,6 +69,7 @@ def arrays(model):
     return draw(params), jax.tree.map(np.abs, draw(state))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 @pytest.mark.parametrize("name", MODELS)
 def test_equals_each_sequence_alone(name, packed):

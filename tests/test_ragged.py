@@ -65,6 +65,7 @@ def expected(params, x, options, extents):
     return y, out, bars, x_bar, y_bar
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 def test_equals_each_sequence_alone(packed, dtype):
@@ -118,6 +119,7 @@ OTHER_OPTIONS = {
 }
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 @pytest.mark.parametrize("kind", OTHERS)
 def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):

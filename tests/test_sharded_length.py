@@ -172,6 +172,7 @@ HALOS: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", HALOS)
 def test_the_halo_moves_and_nothing_more(name: str) -> None:

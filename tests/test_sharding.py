@@ -34,6 +34,7 @@ def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> 
         assert np.abs(np.asarray(a) - np.asarray(e)).max() <= tolerance * np.abs(np.asarray(e)).max()
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("geometry", sharding.GEOMETRIES)
 @pytest.mark.parametrize("mesh", sharding.MESHES)
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,6 +89,7 @@ CASES_BY_HAND = [
 ]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
 def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> None:
@@ -102,6 +104,7 @@ def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> No
         close(faces, sharding.expected_faces(tuple(g.items())))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
 def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
     """With the checks on, JAX sums a replicated operand's cotangent over the devices, and so must the primitives."""
@@ -136,6 +139,7 @@ def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Ope
     return (lambda x, kernel: jax.lax.psum(operation(x, kernel), axis)) if axis else operation
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("geometry", ["dense", "4 groups", "depthwise strided"])
 def test_shard_map_over_one_axis_leaves_the_other_to_a_partitioner_that_is_right(geometry: str, kind: str) -> None:

@@ -32,6 +32,7 @@ FORMS = {
 }
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("form", FORMS)

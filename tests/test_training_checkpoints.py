@@ -46,6 +46,7 @@ def run(task, tmp_path_factory):
     return folder, _train(task, folder)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
     plan = PLAN._replace(keep=keep)

@@ -78,6 +78,7 @@ def _planned(step):
     raise AssertionError(step)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_series_too_large_for_the_network(task, step):
     x = task.train.x.copy()
@@ -116,6 +117,7 @@ def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
 
 
 # 4 is the first step of the second epoch.
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("step", [4, 6])
 def test_a_loss_that_explodes(task, step):
     plan, poisoned = _poisoned(task, step, lambda output, hit: jnp.where(hit, 1e9, 0.0))

@@ -32,6 +32,7 @@ def _data(channels=2, length=40):
     return datasets.Dataset("sines", x, y, x[:2, :30], y[:2], ("0",))
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", [name for name, kind in NETWORKS.items() if not kind.sequence])
 def test_every_network_has_a_number_for_each_sample(name):
     task = tasks.forecast(_data(), name, window=16, horizon=5)

@@ -32,6 +32,7 @@ def test_several_channels_are_made_few_first():
     assert "0.narrow" not in inception_time(4, (100, 1)).output_shapes((100, 1))
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("build", [tcn, wavenet])
 @pytest.mark.parametrize("length", [1, 2, 24, 150, 1460])
 def test_the_last_sample_sees_the_first(build, length):
@@ -44,6 +45,7 @@ def test_the_last_sample_sees_the_first(build, length):
     assert length <= sees < max(4 * length, 16)
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(8, 1), (24, 1), (150, 6)])
 def test_shapes(name, shape):
@@ -56,6 +58,7 @@ def test_shapes(name, shape):
     assert y.shape == (2, *samples, 3)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("length", range(8, 24))
 def test_unet_has_a_number_for_every_sample(length):
     assert unet(2, (length, 1)).output_shapes((length, 1))["head"] == (length, 2)

@@ -53,6 +53,7 @@ def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
     return data, task, learner
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_those_of_the_task_in_the_data_s_units(tmp_path: Path, kind: str) -> None:
     data, task, learner = _run(tmp_path, kind)

@@ -69,6 +69,7 @@ def _scaled(function):
     return lambda *args, **kwargs: jax.tree.map(lambda a: a * (1 + ERROR), function(*args, **kwargs))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["fcn", "two-layer"])
 def test_the_trained_networks_pass(name):
     task = tasks.TASKS["forecast" if name == "two-layer" else "classification"](datasets.load("gunpoint"), name)
@@ -97,6 +98,7 @@ def test_small_network_passes_and_is_told_in_json():
         assert len(told["tensors"]) == 10 and len(told["layers"]) == 2
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("face", FACES)
 def test_an_error_in_a_face_is_caught_by_the_whole_network(monkeypatch, face):
     module = ALGORITHMS["lax"]
@@ -126,6 +128,7 @@ def test_a_single_convolution_passes():
     assert _layer_failures() == set()
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
 def test_an_error_in_a_face_is_caught_by_a_single_convolution(monkeypatch, algorithm, face):
@@ -140,6 +143,7 @@ def test_an_error_in_a_face_is_caught_by_a_single_convolution(monkeypatch, algor
     assert expected[face] <= caught
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("primitive", list(bilinear.FACE), ids=str)
 @pytest.mark.parametrize("operand", [0, 1])
 def test_an_error_in_a_transpose_rule_is_caught(primitive, operand):

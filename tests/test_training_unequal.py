@@ -145,6 +145,7 @@ def test_activation_maps_add_up_over_a_series_s_own_samples():
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", [name for name, kind in networks.NETWORKS.items() if not kind.sequence])
 def test_networks(name):
     data = _data()

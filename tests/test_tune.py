@@ -64,6 +64,7 @@ def test_what_is_foreseen_to_be_absurd_is_not_tried(fastest):
     assert "shifts" in times and "lax" not in times
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("algorithm", ["fft", "matmul", "shifts"])
 def test_later_calls_use_it_and_stay_right(algorithm, fastest):
     before = jconv.conv1d(PARAMS, X, padding="causal")  # compiled with the planner's own choice

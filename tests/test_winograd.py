@@ -50,6 +50,7 @@ def test_the_matrices_are_a_correlation(outputs, taps):
             np.testing.assert_allclose(y, [float(i == j + k) for j in range(outputs)], atol=1e-13)
 
 
+@pytest.mark.default_cases(8)
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(
     ("length", "kernel_size", "options"),
@@ -137,6 +138,7 @@ def test_a_batch_is_cut_into_equal_blocks(batch, count):
     assert blocks.blocks(own, batch, own, of_five) == 1 and blocks.blocks(own, batch, 1, 1) == batch
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 6, 12])
 def test_rounding_is_at_most_twice_that_of_a_plain_sum(face, kernel_size):
