@@ -18,8 +18,8 @@ from . import layers as jl
 from .activations_numpy import ALONG_LAST
 from .layers.base import Layer, Window
 from .layers.nesting import core
-from .layers.operands import Constant
-from .layers.operation_window import BY_VALUE
+from .layers.operations.operands import Constant
+from .layers.operations.operation_window import BY_VALUE
 from .layers.transparent import Transparent
 from .pace import Pace
 

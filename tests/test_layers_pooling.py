@@ -13,7 +13,7 @@ import pytest
 from layer_checks import check_against_reference, deviation, drawn, single
 
 from jconv import layers as jl
-from jconv.layers.adaptive_pooling import windows
+from jconv.layers.pooling.adaptive_pooling import windows
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

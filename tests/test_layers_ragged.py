@@ -11,7 +11,7 @@ from settings import deviation, in_type, quick_jit
 
 from jconv import layers as jl
 from jconv import reference
-from jconv.layers.operands import Input, Slice
+from jconv.layers.operations.operands import Input, Slice
 
 LENGTH, CHANNELS = 9, 4
 LENGTHS = np.array([5, 0, LENGTH, 1])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jconv import Model, Node, sequential
 from jconv import layers as jl
-from jconv.layers.operands import Input, Slice
+from jconv.layers.operations.operands import Input, Slice
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

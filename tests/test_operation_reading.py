@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jconv.layers import Concatenate, Operation, Softmax
-from jconv.layers.operands import Constant, Input, Slice
+from jconv.layers.operations.operands import Constant, Input, Slice
 
 X, Y, ALL = Input(0), Input(1), Slice()
 CASES: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [

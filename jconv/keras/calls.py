@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..layers.operation import Constant, Slice
+from ..layers.operations.operation import Constant, Slice
 from .config import Config, as_dict, as_list, integer, shortened, text
 from .errors import KerasFileError
 from .limits import MOST_PARTS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..layers import Activation, Layer
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 from ..model import Model, Node
 from .calls import Call, Ref, read_calls, read_refs, refs_in
 from .config import Config, as_list, optional, text

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..layers import MaskOf, NonzeroMask, Operation
 from ..layers.nesting import core, with_options
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 from ..model import Model
 from .inner import NO_LAYERS, owners_of
 

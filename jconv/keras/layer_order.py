@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..layers import ConvLSTM1D, Frozen, Layer
-from ..layers.heads import MultiHead
+from ..layers.attention.heads import MultiHead
 from ..layers.nesting import core
 from .nested import Nested
 from .parts import Part

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..layers import Layer, MultiHeadAttention, Operation
 from ..layers.nesting import core, with_options
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 from ..model import Model, Node
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..layers import InDtype, Layer, Operation, Pick
 from ..layers.base import several
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 from ..model import Node
 from .errors import KerasFileError, spoken_at
 from .limits import Tally

@@ -12,7 +12,7 @@ from typing import Any
 from ..layers import Activation, ChannelsFirst, InDtype, Layer, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
 from ..layers.nesting import core
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 from ..layers.transparent import Transparent
 from ..model import Model, Node
 from .errors import KerasFileError

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation
 from ..layers.nesting import core
-from ..layers.operation import Input
+from ..layers.operations.operation import Input
 
 Add = Callable[[Operation, tuple[str, ...]], str]
 

@@ -1,30 +1,38 @@
-"""Layer descriptions: frozen dataclasses with `init`, `apply` and `reference`; names handed on, nothing defined."""
+"""Layer descriptions: frozen dataclasses with `init`, `apply` and `reference`."""
 
-from .activation import ELU, Activation, HardSigmoid, LeakyReLU, ReLU, Softmax
-from .adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
-from .attention import AdditiveAttention, Attention
+from .activations import ELU, Activation, HardSigmoid, LeakyReLU, PReLU, ReLU, Softmax
+from .attention import AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention
 from .base import Layer
-from .bidirectional import Bidirectional
 from .channels_first import ChannelsFirst
-from .conv_lstm import ConvLSTM1D
 from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
 from .dense import Dense
 from .dot import Dot
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
 from .ends import Cropping1D, UpSampling1D, ZeroPadding1D
-from .global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
-from .group_normalization import GroupNormalization
-from .layer_normalization import LayerNormalization, RMSNormalization, UnitNormalization
 from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from .multi_head_attention import GroupedQueryAttention, MultiHeadAttention
-from .normalization import BatchNormalization
-from .operation import Operation
-from .parametric_activation import PReLU
+from .normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+    SpectralNormalization,
+    UnitNormalization,
+)
+from .operations import Operation
 from .pick import Pick
-from .pooling import AveragePooling1D, MaxPooling1D
-from .recurrent import GRU, LSTM, SimpleRNN
+from .pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveMaxPooling1D,
+    AveragePooling1D,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    MaxPooling1D,
+)
+from .recurrent import GRU, LSTM, Bidirectional, ConvLSTM1D, SimpleRNN, TimeDistributed
 from .regularization import (
     ActivityRegularization,
     AlphaDropout,
@@ -33,10 +41,7 @@ from .regularization import (
     GaussianNoise,
     SpatialDropout1D,
 )
-from .rescaling import Normalization, Rescaling
 from .shape import Flatten, Permute, RepeatVector, Reshape
-from .spectral_normalization import SpectralNormalization
-from .time_distributed import TimeDistributed
 from .transparent import Frozen, InDtype, InMode
 
 __all__ = [

@@ -13,11 +13,11 @@ import numpy as np
 from ..activations_numpy import ALONG_LAST
 from ..history import Form
 from ..pace import Pace
-from .activation import Activation
+from .activations.activation import Activation
+from .activations.parametric_activation import PReLU
 from .base import Arrays, Layer, Window, map_inputs, map_shapes
 from .convolution import Convolution
 from .nesting import core, with_options
-from .parametric_activation import PReLU
 from .ragged import present, refused
 from .transparent import Transparent
 

@@ -28,7 +28,7 @@ from ..history import Form
 from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
 from ..ragged import of
-from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all, without_activation
+from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all, without_activation
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
 
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ..checks import check_dtype
 from ..geometry import check_positive
-from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
+from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
 from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, speaking_for
 
 

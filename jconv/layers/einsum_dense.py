@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import check_dtype
-from .activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
+from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
 from .base import Activation, Array, Arrays, Layer, Shape, activated, known_sizes, speaking_for
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")

@@ -17,7 +17,7 @@ from ..checks import DTYPES
 from ..history import Form
 from ..pace import Pace
 from .base import Arrays, Layer, Window, map_inputs
-from .normalization import BatchNormalization
+from .normalization.normalization import BatchNormalization
 
 
 @dataclass(frozen=True)

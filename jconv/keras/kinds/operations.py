@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...layers.operation import Constant, Input, Operation, Slice
+from ...layers.operations.operation import Constant, Input, Operation, Slice
 from ...operations import OPERATIONS
 from ..calls import Call, Ref, refs_in, tree_of
 from ..config import Config

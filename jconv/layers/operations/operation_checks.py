@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..geometry import is_integer
+from ...geometry import is_integer
 from .operands import Constant, Input, Slice
 
 MOST_AXES = 64

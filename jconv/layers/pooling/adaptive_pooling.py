@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..geometry import check_positive
-from ..ragged import taken
-from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from ...geometry import check_positive
+from ...ragged import taken
+from ..base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from ..ragged import refused
 from .pooling import AveragePooling1D, MaxPooling1D
-from .ragged import refused
 
 
 def windows(length: int, output_size: int) -> tuple[Array, Array]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import activations, activations_numpy
-from .base import Activation, ActivationLayer, Layer
-from .nesting import prefixed, stripped
+from ... import activations, activations_numpy
+from ..base import Activation, ActivationLayer, Layer
+from ..nesting import prefixed, stripped
 
 
 def check_activation(activation: Any) -> None:

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..geometry import check_positive
-from ..history import Form
-from ..pace import Pace
-from ..reference import exact
-from .base import Array, Arrays, Layer, Window, map_inputs, speaking_for
+from ...geometry import check_positive
+from ...history import Form
+from ...pace import Pace
+from ...reference import exact
+from ..base import Array, Arrays, Layer, Window, map_inputs, speaking_for
 
 # Keras's greatest factor to normalize a vector by.
 MOST = 1e7

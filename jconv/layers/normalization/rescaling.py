@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..reference import exact
-from .axes import along, as_axes, known, positions
-from .base import Array, Arrays, Layer, Shape, known_sizes
+from ...reference import exact
+from ..axes import along, as_axes, known, positions
+from ..base import Array, Arrays, Layer, Shape, known_sizes
 
 # Keras's least deviation to divide by.
 FUZZ = 1e-7

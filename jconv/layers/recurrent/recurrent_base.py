@@ -14,18 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype
-from ..conv import glorot_uniform
-from ..history import Form
-from ..pace import SAMPLE, Pace
-from ..placement import vary_alike
-from ..reference import exact
-from ..slots import put_rows, take_rows
-from .activating import activation_shapes, check_activation
-from .base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
-from .ragged import backwards, moved, present, refused, summary
+from ...checks import check_dtype
+from ...conv import glorot_uniform
+from ...history import Form
+from ...pace import SAMPLE, Pace
+from ...placement import vary_alike
+from ...reference import exact
+from ...slots import put_rows, take_rows
+from ..activations.activating import activation_shapes, check_activation
+from ..base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
+from ..ragged import backwards, moved, present, refused, summary
+from ..sequence_inputs import input_names, named_inputs, named_shapes
 from .recurrence import Course, States, scan, walk
-from .sequence_inputs import input_names, named_inputs, named_shapes
 
 Drops = tuple[jax.Array, ...]
 """What is multiplied for dropout: nothing, one array, or one for each gate."""

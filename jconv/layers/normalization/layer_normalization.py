@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype
-from .axes import Axes, along, as_axes, known, positions, spans_length
-from .base import Array, Arrays, Layer, Shape, known_sizes
-from .ragged import total
+from ...checks import check_dtype
+from ..axes import Axes, along, as_axes, known, positions, spans_length
+from ..base import Array, Arrays, Layer, Shape, known_sizes
+from ..ragged import total
 
 
 class Normalizing(Layer):

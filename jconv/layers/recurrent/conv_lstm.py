@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import conv, reference
-from ..activations_numpy import ALONG_LAST
-from ..geometry import Padding, check_positive, make_geometry, pad_amounts
-from ..planner import check_algorithm
-from .activating import in_jax, in_numpy
-from .base import Activation, Array, Arrays, Layer, Shape, known_sizes, speaking_for
+from ... import conv, reference
+from ...activations_numpy import ALONG_LAST
+from ...geometry import Padding, check_positive, make_geometry, pad_amounts
+from ...planner import check_algorithm
+from ..activations.activating import in_jax, in_numpy
+from ..base import Activation, Array, Arrays, Layer, Shape, known_sizes, speaking_for
 from .recurrence import States
 from .recurrent import lstm_step, numpy_lstm_step
 from .recurrent_base import Drops, Recurrent

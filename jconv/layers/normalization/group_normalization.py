@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .axes import along, as_axis, known, positions
-from .base import Array
+from ..axes import along, as_axis, known, positions
+from ..base import Array
+from ..ragged import count, refused, total
 from .layer_normalization import Normalizing
-from .ragged import count, refused, total
 
 
 @dataclass(frozen=True)

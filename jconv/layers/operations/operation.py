@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..operations import EXACT, OPERATIONS, TRACED
-from ..pace import SAMPLE, Pace
-from .base import Array, Layer, Window, map_inputs, speaking_for
+from ...operations import EXACT, OPERATIONS, TRACED
+from ...pace import SAMPLE, Pace
+from ..base import Array, Layer, Window, map_inputs, speaking_for
+from ..ragged import present, refused
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
 from .operation_text import text
 from .operation_window import sample_by_sample, whole_length, window
-from .ragged import present, refused
 
 # Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
 # not known either. With many divisors, so that a reshape to known sizes goes through.

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..conv import glorot_uniform
+from ...conv import glorot_uniform
+from ..base import Array, Arrays, known_sizes
 from .attending import Attending, joint_mask, softmax_numpy
-from .base import Array, Arrays, known_sizes
 
 # What Keras takes off a score that a mask hides.
 HIDDEN = np.float32(1e9)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..geometry import check_positive
-from .axes import as_axes
-from .base import speaking_for
+from ...geometry import check_positive
+from ..axes import as_axes
+from ..base import speaking_for
 from .heads import Heads, MultiHead
 
 

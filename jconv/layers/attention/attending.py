@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype
-from ..reference import exact
-from .base import Array, Layer, several
-from .regularization import Dropout
+from ...checks import check_dtype
+from ...reference import exact
+from ..base import Array, Layer, several
+from ..regularization import Dropout
 
 MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..geometry import is_integer
-from .base import ActivationLayer, Array, Shape
+from ...geometry import is_integer
+from ..base import ActivationLayer, Array, Shape
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Array
+from ..base import Array
 
 States = tuple[Any, ...]
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..history import Form
-from ..slots import put_rows, take_rows
-from .base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
-from .ragged import greatest, present, summary, total
+from ...history import Form
+from ...slots import put_rows, take_rows
+from ..base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
+from ..ragged import greatest, present, summary, total
 
 
 class Total(NamedTuple):

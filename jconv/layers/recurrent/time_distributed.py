@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..placement import vary_alike
-from .base import Arrays, Layer, map_inputs, map_shapes, several
-from .nesting import core, prefixed, stripped, with_options
-from .ragged import present, refused
-from .sequence_inputs import input_names
+from ...placement import vary_alike
+from ..base import Arrays, Layer, map_inputs, map_shapes, several
+from ..nesting import core, prefixed, stripped, with_options
+from ..ragged import present, refused
+from ..sequence_inputs import input_names
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .base import Arrays, Layer, Shape, Window
-from .nesting import core, prefixed, stripped, with_options
-from .ragged import backwards, present
+from ..base import Arrays, Layer, Shape, Window
+from ..nesting import core, prefixed, stripped, with_options
+from ..ragged import backwards, present
+from ..sequence_inputs import input_names, named_inputs, named_shapes
 from .recurrent_base import Recurrent
-from .sequence_inputs import input_names, named_inputs, named_shapes
 
 MERGE_MODES = ("concat", "sum", "ave", "mul", None)
 SIDES = ("forward", "backward")

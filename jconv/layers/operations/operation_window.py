@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..operations import OPERATIONS
-from .axes import spans_length
-from .base import Window
+from ...operations import OPERATIONS
+from ..axes import spans_length
+from ..base import Window
 from .operands import Constant, Input, Slice
 
 SAMPLE: Window = (1, 1)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy
-from ..geometry import is_integer
-from .axes import positions, spans_length
-from .base import ActivationLayer, Array, Shape, Window, activated, check_inputs, check_number, several, speaking_for
-from .ragged import greatest, refused, total
+from ... import activations, activations_numpy
+from ...geometry import is_integer
+from ..axes import positions, spans_length
+from ..base import ActivationLayer, Array, Shape, Window, activated, check_inputs, check_number, several, speaking_for
+from ..ragged import greatest, refused, total
 
 
 @dataclass(frozen=True)

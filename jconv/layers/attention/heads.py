@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, activations_numpy
-from ..geometry import check_positive
+from ... import activations, activations_numpy
+from ...geometry import check_positive
+from ..base import Array, Arrays, known_sizes, speaking_for
+from ..einsum_dense import glorot
 from .attending import MASKS, Attending, fits, joint_mask, softmax_numpy
-from .base import Array, Arrays, known_sizes, speaking_for
-from .einsum_dense import glorot
 
 INPUTS = ("query", "value", "key", *MASKS)
 # A score that is masked, as in JAX's attention, so that a row that is masked everywhere is uniform.

@@ -15,15 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import reference
-from ..algorithms.einsum import unfold
-from ..geometry import Geometry, check_positive, make_geometry
-from ..history import Form, advance, start
-from ..pace import Pace, convolution_pace
-from ..ragged import Window as Read
-from ..ragged import read
-from ..streaming import end_padding, taps_of
-from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from ... import reference
+from ...algorithms.einsum import unfold
+from ...geometry import Geometry, check_positive, make_geometry
+from ...history import Form, advance, start
+from ...pace import Pace, convolution_pace
+from ...ragged import Window as Read
+from ...ragged import read
+from ...streaming import end_padding, taps_of
+from ..base import Array, Layer, Shape, Window, sequence_shape, speaking_for
 
 # Up to here a comparison a tap is the fastest, forward and gradient.
 MOST_TAPS = 8

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..reference import exact
-from .axes import along, as_axis, known, positions
-from .base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
-from .ragged import present, sample_by_sample
+from ...reference import exact
+from ..axes import along, as_axis, known, positions
+from ..base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
+from ..ragged import present, sample_by_sample
 
 # Keras's guard of a count of samples that may be zero.
 FUZZ = 1e-7

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..geometry import check_positive
-from .activating import in_jax, in_numpy
-from .base import Activation, Array, Arrays, Shape, known_sizes, sequence_shape, speaking_for
+from ...geometry import check_positive
+from ..activations.activating import in_jax, in_numpy
+from ..base import Activation, Array, Arrays, Shape, known_sizes, sequence_shape, speaking_for
 from .recurrence import States
 from .recurrent_base import Drops, Recurrent
 

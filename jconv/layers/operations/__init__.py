@@ -1,0 +1,7 @@
+"""Keras operations as layers."""
+
+from .operation import Operation
+
+__all__ = [
+    "Operation",
+]
