@@ -1,9 +1,10 @@
-"""The two sides that are JAX: plain `jax.lax` with automatic differentiation, and jconv by its own choice."""
+"""The sides that are JAX: plain `jax.lax` with automatic differentiation, and jconv by its own choice."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 
 import jconv
 
-from .programs import JCONV, LAX, Program
+from .programs import FASTEST, JCONV, LAX, Program
 from .rows import Operands, Row
 from .truth import Faces
 
@@ -52,13 +53,17 @@ def jconv_options(row: Row) -> dict[str, Any]:
     return {**row.geometry, "groups": row.groups, "padding": row.amounts}
 
 
-def jconv_convolution(row: Row) -> Convolution:
-    """One member of the row as jconv has it."""
+def jconv_convolution(row: Row, algorithm: str = "auto") -> Convolution:
+    """One convolution of the row as jconv computes it."""
     public = jconv.conv1d_transpose if row.transposed else jconv.conv1d
-    return lambda x, kernel: public({"kernel": kernel}, x, **jconv_options(row))
+    return lambda x, kernel: public({"kernel": kernel}, x, algorithm=algorithm, **jconv_options(row))
 
 
-CONVOLUTIONS: dict[str, Callable[[Row], Convolution]] = {LAX: lax_convolution, JCONV: jconv_convolution}
+CONVOLUTIONS: dict[str, Callable[[Row], Convolution]] = {
+    LAX: lax_convolution,
+    JCONV: jconv_convolution,
+    FASTEST: partial(jconv_convolution, algorithm="fastest"),
+}
 
 
 def forward(row: Row, convolution: Convolution) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from . import jax_sides, timing, truth
 from .machine import Ceilings
 from .peers import Peer
 from .programs import (
+    FASTEST,
     FORWARD,
     GRADIENTS,
     JCONV,
@@ -114,6 +115,7 @@ def measure(row: Row, peers: Mapping[str, Peer], settings: Settings, ceilings: C
         "repeats": bench.repeats,
         "scan_steps": steps,
         "algorithms": algorithms(row, bench.operands),
+        "fastest_algorithms": algorithms(row, bench.operands, "fastest"),
         "compile_seconds": {side: program.compile_seconds for side, program in bench.programs.items()},
         "temporary_bytes": {side: program.temporary_bytes for side, program in bench.programs.items()},
         "roofline_share": forward and ceilings.attainable(row) / forward,
@@ -123,10 +125,11 @@ def measure(row: Row, peers: Mapping[str, Peer], settings: Settings, ceilings: C
 
 def _plain(bench: Bench) -> None:
     row, o, want, peers = bench.row, bench.operands, bench.expected, bench.peers
-    forward = {side: partial(jax_sides.forward_program, row, side, o) for side in (LAX, JCONV)}
+    sides = (LAX, JCONV, FASTEST) if algorithms(row, o) != algorithms(row, o, "fastest") else (LAX, JCONV)
+    forward = {side: partial(jax_sides.forward_program, row, side, o) for side in sides}
     forward |= {side: partial(peer.forward, row, o) for side, peer in peers.items()}
     bench.run(FORWARD, forward, (want.y,))
-    both = {side: partial(jax_sides.gradient_program, row, side, o) for side in (LAX, JCONV)}
+    both = {side: partial(jax_sides.gradient_program, row, side, o) for side in sides}
     both |= {side: partial(peer.gradients, row, o) for side, peer in peers.items() if peer.gradients}
     bench.run(GRADIENTS, both, tuple(want), lambda side: 3 * bench.seconds(FORWARD, side))
 
@@ -174,8 +177,8 @@ def _under_vmap(bench: Bench) -> None:
     bench.repeats |= several.repeats
 
 
-def algorithms(row: Row, o: Operands) -> dict[str, str] | None:
-    """What jconv computes each face of all members with; None for a transposed row."""
+def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str] | None:
+    """What jconv computes each operation with; None for a transposed row."""
     if row.transposed:
         return None
     geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
@@ -184,7 +187,7 @@ def algorithms(row: Row, o: Operands) -> dict[str, str] | None:
     for face, pair in operands.items():
         # Members with one kernel are a larger batch, but for the gradient of it that each of them wants.
         apart = row.ensemble > 1 and (face is kernel_gradient_p or not row.shared_kernel)
-        options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": "auto", "precision": None}
+        options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": algorithm, "precision": None}
         found[FACE[face]] = planned(face, *pair, **options, platform=jax.default_backend()).algorithm
     return found
 

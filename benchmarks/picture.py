@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .programs import FORWARD, GRADIENTS, LAX, SCAN_GRADIENTS
-from .summary import BEST_PEER, Result, geometric_mean, ratio
+from .summary import BEST_OTHER, Result, geometric_mean, ratio
 
-COLORS = {LAX: "#1f5fa8", BEST_PEER: "#d1661f"}
-NAMES = {LAX: "plain lax / jconv", BEST_PEER: "best of PyTorch and ONNX Runtime / jconv"}
+COLORS = {LAX: "#1f5fa8", BEST_OTHER: "#d1661f"}
+NAMES = {LAX: "plain lax / jconv", BEST_OTHER: "best of PyTorch and ONNX Runtime / jconv"}
 PANELS = {FORWARD: "forward", GRADIENTS: "with both gradients", SCAN_GRADIENTS: "gradients in a scan"}
 CROWDED = 300
 """The range of an axis from which only powers of ten are labelled."""
@@ -51,7 +51,7 @@ def speedups(record: dict[str, Any]) -> bytes:
 
 def _panel(axes: Axes, results: list[Result], program: str) -> None:
     means = []
-    for other, offset in ((LAX, -0.16), (BEST_PEER, 0.16)):
+    for other, offset in ((LAX, -0.16), (BEST_OTHER, 0.16)):
         known = [(value, y) for y, result in enumerate(results) if (value := ratio(result, program, other)) is not None]
         if not known and other != LAX:
             continue

@@ -14,7 +14,9 @@ VMAP_FORWARD, VMAP_GRADIENTS = "forward under vmap", "gradients under vmap"
 PROGRAMS = (FORWARD, GRADIENTS, SCAN_FORWARD, SCAN_GRADIENTS, VMAP_FORWARD, VMAP_GRADIENTS)
 """Forward; forward with both gradients; each as the step of a scan; each over four members with their own kernels."""
 
-LAX, JCONV, TORCH, ONNX = "lax", "jconv", "PyTorch", "ONNX Runtime"
+LAX, TORCH, ONNX = "lax", "PyTorch", "ONNX Runtime"
+JCONV, FASTEST = "jconv", "jconv, fastest"
+"""With `algorithm="auto"`, and with `algorithm="fastest"` where that chooses otherwise."""
 PEERS = (TORCH, ONNX)
 
 

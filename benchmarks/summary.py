@@ -6,28 +6,31 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .programs import FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS, SCAN_FORWARD
+from .programs import FASTEST, FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS, SCAN_FORWARD
 
 Result = dict[str, Any]
 
-BEST_PEER = "best peer"
-LOST = {LAX: 0.95, BEST_PEER: 0.6}
+BEST_OTHER = "best other library"
+LOST = {LAX: 0.9, BEST_OTHER: 0.6}
 """A row is lost where the ratio of the other's time to jconv's is lower."""
 WORST = 5
 
 
-def ratio(result: Result, program: str, other: str) -> float | None:
-    """How many times as long the other takes as jconv; None where either was not run."""
+def ratio(result: Result, program: str, other: str, own: str = JCONV) -> float | None:
+    """How many times as long the other takes as jconv; None where either was not run.
+
+    `own` is `JCONV` or `FASTEST`, which is jconv's default where both choose the same algorithms.
+    """
     times = result["milliseconds"].get(program, {})
-    others = [times.get(side) for side in (PEERS if other == BEST_PEER else [other])]
+    others = [times.get(side) for side in (PEERS if other == BEST_OTHER else [other])]
     known = [time for time in others if time]
-    own = times.get(JCONV)
-    return min(known) / own if known and own else None
+    time = times.get(own, times.get(JCONV))
+    return min(known) / time if known and time else None
 
 
-def ratios(results: Iterable[Result], program: str, other: str) -> dict[str, float]:
+def ratios(results: Iterable[Result], program: str, other: str, own: str = JCONV) -> dict[str, float]:
     """The known ratios by the row's name."""
-    every = {result["row"]["name"]: ratio(result, program, other) for result in results}
+    every = {result["row"]["name"]: ratio(result, program, other, own) for result in results}
     return {name: value for name, value in every.items() if value is not None}
 
 
@@ -44,10 +47,12 @@ def summary(results: list[Result]) -> list[str]:
     """The lines below the tables: means, the worst rows and those lost, a program and a rival each."""
     lines = []
     for program in PROGRAMS:
-        for other in (LAX, BEST_PEER) if program in (FORWARD, GRADIENTS) else (LAX,):
-            known = ratios(results, program, other)
-            if known:
-                lines += _lines(known, f"{program}, {other} / jconv", LOST[other])
+        plain = program in (FORWARD, GRADIENTS)
+        for other in (BEST_OTHER, LAX) if plain else (LAX,):
+            for own in (JCONV, FASTEST) if plain else (JCONV,):
+                known = ratios(results, program, other, own)
+                if known:
+                    lines += _lines(known, f"{program}, {other} / {own}", LOST[other])
     steps = in_a_loop(results)
     if steps:
         ranked = sorted(steps.items(), key=lambda item: -item[1])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .programs import (
+    FASTEST,
     FORWARD,
     GRADIENTS,
     JCONV,
@@ -18,16 +19,17 @@ from .programs import (
     VMAP_GRADIENTS,
 )
 from .rows import Row
-from .summary import BEST_PEER, Result, ratio
+from .summary import BEST_OTHER, Result, ratio
 
 NOTHING = "–"
 
 FIRST = (
     "convolution (batch, length, in, out, kernel size, stride, dilation, groups)",
-    "forward, ms: lax / jconv / PyTorch / ONNX Runtime",
-    "with both gradients, ms: lax / jconv / PyTorch",
+    "best other library / jconv: forward, gradients",
+    "best other library / fastest, where it differs",
     "lax / jconv: forward, gradients",
-    "best peer / jconv: forward, gradients",
+    "forward, ms: lax / jconv / fastest / PyTorch / ONNX Runtime",
+    "with both gradients, ms: lax / jconv / fastest / PyTorch",
     "in a scan, lax / jconv: forward, gradients",
     "under vmap, lax / jconv: forward, gradients",
     "algorithm: forward, gradient of x, of the kernel",
@@ -59,13 +61,15 @@ def second_columns(gpu: bool) -> tuple[str, ...]:
 def first_line(result: Result) -> str:
     """A row of the first table."""
     row = Row(**result["row"])
-    members = f", {row.ensemble} members" if row.ensemble > 1 else ""
+    members = f", {row.ensemble} kernels" if row.ensemble > 1 else ""
+    differs = FASTEST in result["milliseconds"][FORWARD]
     return _line(
         f"{row.name} ({row.sizes}{members})",
-        _times(result, FORWARD, LAX, JCONV, TORCH, ONNX),
-        _times(result, GRADIENTS, LAX, JCONV, TORCH),
+        _ratios(result, BEST_OTHER, FORWARD, GRADIENTS),
+        _ratios(result, BEST_OTHER, FORWARD, GRADIENTS, own=FASTEST) if differs else NOTHING,
         _ratios(result, LAX, FORWARD, GRADIENTS),
-        _ratios(result, BEST_PEER, FORWARD, GRADIENTS),
+        _times(result, FORWARD, LAX, JCONV, FASTEST, TORCH, ONNX),
+        _times(result, GRADIENTS, LAX, JCONV, FASTEST, TORCH),
         _ratios(result, LAX, SCAN_FORWARD, SCAN_GRADIENTS),
         _ratios(result, LAX, VMAP_FORWARD, VMAP_GRADIENTS),
         _algorithms(result),
@@ -119,8 +123,8 @@ def _times(result: Result, program: str, *sides: str) -> str:
     return " / ".join(number(times.get(side)) for side in sides) if times else NOTHING
 
 
-def _ratios(result: Result, other: str, *programs: str) -> str:
-    values = [ratio(result, program, other) for program in programs]
+def _ratios(result: Result, other: str, *programs: str, own: str = JCONV) -> str:
+    values = [ratio(result, program, other, own) for program in programs]
     return ", ".join(map(times_as_large, values)) if any(values) else NOTHING
 
 

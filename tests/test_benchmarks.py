@@ -26,7 +26,18 @@ from benchmarks import (
     tables,
     timing,
 )
-from benchmarks.programs import FORWARD, GRADIENTS, JCONV, LAX, ONNX, PROGRAMS, SCAN_FORWARD, SCAN_GRADIENTS, TORCH
+from benchmarks.programs import (
+    FASTEST,
+    FORWARD,
+    GRADIENTS,
+    JCONV,
+    LAX,
+    ONNX,
+    PROGRAMS,
+    SCAN_FORWARD,
+    SCAN_GRADIENTS,
+    TORCH,
+)
 from benchmarks.rows import QUICK, ROWS, Row, operands
 from benchmarks.truth import check, checked_groups, expected, part
 
@@ -199,13 +210,13 @@ def test_what_would_take_too_long_is_left_out():
 
 def test_the_summary_of_a_made_up_run():
     results = [result("quick", 4.0, 1.0, 0.5, 0.8), result("even", 1.0, 1.0, 2.0), result("lost", 0.5, 1.0)]
-    assert summary.ratio(results[0], FORWARD, summary.BEST_PEER) == 0.5
-    assert summary.ratio(results[2], FORWARD, summary.BEST_PEER) is None
+    assert summary.ratio(results[0], FORWARD, summary.BEST_OTHER) == 0.5
+    assert summary.ratio(results[2], FORWARD, summary.BEST_OTHER) is None
     assert summary.ratio(results[0], SCAN_GRADIENTS, LAX) is None
     text = "\n".join(summary.summary(results))
     assert "forward, lax / jconv: 1.26x over 3 rows; lowest lost 0.50x, even 1.00x, quick 4.00x" in text
-    assert "lost, below 0.95x: 1: lost" in text
-    assert "forward, best peer / jconv: 1.00x over 2 rows" in text
+    assert "lost, below 0.9x: 1: lost" in text
+    assert "forward, best other library / jconv: 1.00x over 2 rows" in text
     assert "lost, below 0.6x: 1: quick" in text
     assert "step in a scan" not in text
     for found, step in zip(results, (1.5, 0.75), strict=False):
@@ -216,8 +227,15 @@ def test_the_summary_of_a_made_up_run():
 
 def test_the_lines_of_the_tables():
     assert tables.first_line(result("a", 4.0, 1.0, 0.5)) == (
-        "| a (2, 9, 4, 6, 3, 2, 1, 2) | 4 / 1 / 0.5 / – | 40 / 10 / – | 4.00x, 4.00x | 0.50x, – | – | – | – |"
+        "| a (2, 9, 4, 6, 3, 2, 1, 2) | 0.50x, – | – | 4.00x, 4.00x | 4 / 1 / – / 0.5 / – | 40 / 10 / – / – "
+        "| – | – | – |"
     )
+    both = result("a", 4.0, 1.0, 2.0)
+    both["milliseconds"][FORWARD][FASTEST] = 0.8
+    assert tables.first_line(both).startswith(
+        "| a (2, 9, 4, 6, 3, 2, 1, 2) | 2.00x, – | 2.50x, – | 4.00x, 4.00x | 4 / 1 / 0.8 / 2 / – |"
+    )
+    assert "forward, best other library / jconv, fastest: 2.50x" in "\n".join(summary.summary([both]))
     assert tables.second_line(result("a", 4.0, 1.0)) == ("| a | – | – / 1 | – | – | 0.50 / 0.25 | 1.0 / – | 50% |")
     for columns, line in (
         (tables.FIRST, tables.first_line(result("a", 1, 1))),
@@ -253,7 +271,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     measured = capsys.readouterr().out
     assert "PyTorch is left out: a test" in measured
     assert "; float32; freed memory is kept\n" in measured
-    assert "| tiny (2, 9, 4, 6, 3, 2, 1, 2) | 2 / 1 / 3 / – |" in measured
+    assert "| tiny (2, 9, 4, 6, 3, 2, 1, 2) | 3.00x, – | – | 2.00x, 2.00x | 2 / 1 / – / 3 / – |" in measured
     record = json.loads(file.read_text())
     assert record["rows"][0]["milliseconds"][FORWARD][LAX] == 2.0
     assert record["where"]["versions"]["jax"] == jax.__version__
