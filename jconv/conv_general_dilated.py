@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import bilinear
-from .algorithms.operands import pad, swap_channels
+from .algorithms.operands import pad, transpose_kernel
 from .checks import DTYPES
 from .defaults import resolved
 from .geometry import Geometry, is_integer, is_symbolic, reach
@@ -110,7 +110,7 @@ def _compute(lhs: jax.Array, rhs: jax.Array, axes: Any, case: _Case, how: dict[s
     x, kernel = jnp.transpose(lhs, (batch, time, channels)), jnp.transpose(rhs, axes.rhs_spec[::-1])
     if case.transposed:
         # Our input gradient reverses the kernel and swaps its channels; doing it first as well undoes that.
-        y = bilinear.input_gradient(x, swap_channels(kernel, case.geometry), case.geometry, **how)
+        y = bilinear.input_gradient(x, transpose_kernel(kernel, case.geometry), case.geometry, **how)
     else:
         x = pad(x, *case.crop) if any(case.crop) else x
         y = bilinear.forward(x, kernel, case.geometry, **how)

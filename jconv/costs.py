@@ -73,7 +73,7 @@ def held_by_tiles(sizes: Sizes) -> int:
         return held_by_tiles(s._replace(geometry=folded(g), in_channels=s.in_channels * g.stride))
     t = tiles.of(g)
     copies = t.pieces if t.pieces == 1 else t.pieces + 1
-    points = tiles.numbers(t, g, s.batch, copies * s.in_channels + s.out_channels)
+    points = tiles.count_elements(t, g, s.batch, copies * s.in_channels + s.out_channels)
     return points + t.points * t.pieces * s.in_channels * s.out_channels
 
 
@@ -160,7 +160,7 @@ def _grouped(face: str, s: Sizes, m: Machine) -> float:
         each *= _taps(rows, m) * (1 + m.strided_taps * (g.stride > 1))
         each += contraction * m.grouped_taps_row
     else:
-        at_once = grouped.outputs_at_once(g, int(columns))
+        at_once = grouped.outputs_per_window(g, int(columns))
         rows, columns = rows / at_once, columns * at_once
         one_channel = contraction == g.kernel_size
         contraction *= (g.kernel_size + at_once - 1) / g.kernel_size
@@ -229,10 +229,10 @@ def _polyphase(face: str, s: Sizes, m: Machine) -> float:
     one = Geometry(g.out_length + taps - 1, taps, 1, 0, 0, 1, g.groups)
     inner = Sizes(one, s.batch, s.in_channels, s.out_channels)
     slower = m.phases if face == INPUT_GRADIENT else 1
-    if face == INPUT_GRADIENT and polyphase.at_once(g, s.in_per_group):
+    if face == INPUT_GRADIENT and polyphase.merges_phases(g, s.in_per_group):
         at_once = inner._replace(in_channels=g.stride * s.in_channels)
         return slower * _lax(face, at_once, m) + s.elements * m.number
-    computed_by = polyphase.inner_algorithm(g, s.in_per_group)
+    computed_by = polyphase.phase_algorithm(g, s.in_per_group)
     model = next(_MODELS[name] for name, module in ALGORITHMS.items() if module is computed_by)
     return m.call + slower * phases * model(face, inner, m) + s.elements * m.number
 
@@ -244,7 +244,7 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
     summed, kept = (s.in_per_group, s.out_per_group)[:: 1 if face == FORWARD else -1]
     # A stride spreads y_bar first.
     spread = g.stride if face == INPUT_GRADIENT else 1
-    loops = max(g.kernel_size / shifts.taps_in_a_loop(g.groups, summed, kept), 1)
+    loops = max(g.kernel_size / shifts.taps_per_loop(g.groups, summed, kept), 1)
     if summed == 1 < g.groups:
         moved = s.elements * (loops + (spread if spread > 1 else 0))
     else:
@@ -257,21 +257,23 @@ def _shifts(face: str, s: Sizes, m: Machine) -> float:
 def _shifts_taps(s: Sizes, m: Machine) -> float:
     """A kernel gradient that walks rows, and adds products to one row of sums a tap."""
     g = s.geometry
-    filled = shifts.filled(s.in_per_group, s.out_per_group)
+    filled = shifts.padded_in_channels(s.in_per_group, s.out_per_group)
     step, number = m.step, m.number
-    price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.TERMS else 1)
-    if s.in_per_group >= shifts.VECTOR or s.in_per_group * s.out_per_group > 1 < g.groups:
+    price = m.fused_taps * (m.many_taps if g.kernel_size > shifts.MAX_TERMS else 1)
+    if s.in_per_group >= shifts.VECTOR_SIZE or s.in_per_group * s.out_per_group > 1 < g.groups:
         one_out = s.out_channels == 1  # the in channels are what lies side by side
         step = m.step if one_out else m.channel_step
-        whole = one_out or s.out_per_group % shifts.VECTOR == 0
+        whole = one_out or s.out_per_group % shifts.VECTOR_SIZE == 0
         price = m.channel_taps * (1 if whole else m.channel_taps_narrow)
         if g.groups > 1:
             number = m.group_taps_number
         else:
             price *= 1 + min(g.kernel_size * filled * s.out_channels / m.far_sums, 1)
-    copied = 0 if shifts.few_outside(g) and filled == s.in_per_group else s.batch * g.length * g.groups * filled
+    copied = (
+        0 if shifts.has_few_boundary_rows(g) and filled == s.in_per_group else s.batch * g.length * g.groups * filled
+    )
     price *= m.strided_rows if g.stride > 1 else 1
-    walked = g.out_length / shifts.ROWS * step
+    walked = g.out_length / shifts.ROWS_PER_STEP * step
     products = s.products * filled / s.in_per_group
     return 2 * m.call + walked + products * price + s.elements * number + copied * m.number
 
@@ -282,15 +284,15 @@ def _term(s: Sizes, summed: int, kept: int, m: Machine) -> float:
     if kept < 4 and g.groups < 8 and summed * kept > 1:
         return m.scalar
     if g.groups > 1 and summed > 1:
-        return m.group_term * (1 + m.group_narrow / kept) * (m.group_spilled if summed > shifts.TERMS else 1)
+        return m.group_term * (1 + m.group_narrow / kept) * (m.group_spilled if summed > shifts.MAX_TERMS else 1)
     terms = g.kernel_size * summed
     price = m.few if terms <= m.most_few else m.fused if g.groups > 1 else m.dense_term
     if summed > 1:
-        most = m.most_summed if kept > shifts.VECTOR else shifts.TERMS
-        return price * (m.spilled * max(1, summed / (2 * shifts.TERMS)) if summed > most else 1)
-    price *= m.scanned if terms > shifts.MOST_LOOPS * shifts.TERMS else 1
+        most = m.most_summed if kept > shifts.VECTOR_SIZE else shifts.MAX_TERMS
+        return price * (m.spilled * max(1, summed / (2 * shifts.MAX_TERMS)) if summed > most else 1)
+    price *= m.scanned if terms > shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS else 1
     # A window of x and as many weights, which the next row of outputs reads again; of large ones part of the channels.
-    return price * min(max(1, min(terms, shifts.TERMS) * s.out_channels / m.first_cache), m.out_of_cache)
+    return price * min(max(1, min(terms, shifts.MAX_TERMS) * s.out_channels / m.first_cache), m.out_of_cache)
 
 
 def _winograd(face: str, s: Sizes, m: Machine) -> float:
@@ -306,11 +308,11 @@ def _winograd(face: str, s: Sizes, m: Machine) -> float:
     if face == INPUT_GRADIENT:
         x, y, outputs = y, x, g.length
     t = tiles.of(Geometry(outputs, g.kernel_size, low=g.reach - 1, dilation=g.dilation, groups=g.groups))
-    rows, read = s.batch * t.number * g.dilation, s.batch * t.read * g.dilation
-    ends = t.points * read * (x + m.narrow) * t.length + rows * (y + m.narrow) * t.points * t.outputs
+    rows, read = s.batch * t.tiles_per_phase * g.dilation, s.batch * t.input_tiles * g.dilation
+    ends = t.points * read * (x + m.narrow) * t.input_length + rows * (y + m.narrow) * t.points * t.outputs
     if g.groups > 1:
-        apart = winograd_groups.parts(g, x, face == KERNEL_GRADIENT)
-        inner = Geometry(t.read * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups // apart)
+        apart = winograd_groups.count_parts(g, x, face == KERNEL_GRADIENT)
+        inner = Geometry(t.input_tiles * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups // apart)
         sums = Sizes(inner, t.points * s.batch * apart, s.in_channels // apart, s.out_channels // apart)
         return 4 * m.call + ends * m.tiled_split + moved + _shifts(face, sums, m)
     kernel = t.points * t.pieces * x * y * (t.taps * m.tiled + m.kernel_point)

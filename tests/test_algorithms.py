@@ -156,7 +156,7 @@ def test_few_channels_agree_with_the_reference(settings):
 
 
 # One product of all windows; sums written out, in one loop and in two; more than are written out.
-@pytest.mark.parametrize("batch", [1, 2, shifts.TERMS + 1, shifts.MOST_LOOPS * shifts.TERMS + 1])
+@pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
 @pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
 def test_kernel_gradients_of_few_examples_and_many(batch, options):
     rng = np.random.default_rng(batch)
@@ -175,7 +175,7 @@ def test_kernel_gradients_of_few_examples_and_many(batch, options):
 def test_all_phases_of_an_input_gradient_at_once(kernel_size, stride, channels, options):
     rng = np.random.default_rng(kernel_size)
     geometry = make_geometry(31, kernel_size, stride=stride, **options)
-    assert polyphase.at_once(geometry, channels) == (channels < 130)
+    assert polyphase.merges_phases(geometry, channels) == (channels < 130)
     y_bar = rng.standard_normal((2, geometry.out_length, 7)).astype(np.float32)
     kernel = rng.standard_normal((kernel_size, channels, 7)).astype(np.float32)
     x = np.zeros((2, 31, channels))

@@ -8,17 +8,17 @@ from jconv import reference
 from jconv.algorithms import FACES, grouped
 from jconv.geometry import make_geometry
 
-# Channels in and out, groups, taps; outputs at once of the forward pass.
+# Channels in and out, groups, taps; outputs per window of the forward pass.
 FORMS = [(48, 48, 2, 9, 1), (24, 24, 2, 7, 2), (10, 12, 2, 8, 4), (12, 40, 2, 5, 1), (32, 32, 2, 3, 2)]
 
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("padding", ["causal", "same", "valid"])
 @pytest.mark.parametrize("face", FACES[:2])
-@pytest.mark.parametrize(("in_channels", "out_channels", "groups", "taps", "expected_at_once"), FORMS)
-def test_outputs_at_once(in_channels, out_channels, groups, taps, expected_at_once, face, padding):
+@pytest.mark.parametrize(("in_channels", "out_channels", "groups", "taps", "expected_outputs"), FORMS)
+def test_several_outputs_per_window(in_channels, out_channels, groups, taps, expected_outputs, face, padding):
     geometry = make_geometry(45, taps, groups=groups, padding=padding)
-    assert grouped.outputs_at_once(geometry, out_channels // groups) == expected_at_once
+    assert grouped.outputs_per_window(geometry, out_channels // groups) == expected_outputs
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 45, in_channels)).astype(np.float32)
     kernel = random.standard_normal((taps, in_channels // groups, out_channels)).astype(np.float32)

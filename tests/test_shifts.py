@@ -68,7 +68,7 @@ def test_channels_are_cut_where_their_rows_crowd_the_cache(face, channels, taps,
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(("in_per_group", "out_per_group", "lanes"), [(3, 3, 4), (6, 2, 8), (12, 6, 16), (12, 7, 12)])
 def test_in_channels_are_filled_up_for_few_out(groups, in_per_group, out_per_group, lanes):
-    assert shifts.filled(in_per_group, out_per_group) == lanes
+    assert shifts.padded_in_channels(in_per_group, out_per_group) == lanes
     geometry = make_geometry(40, 3, groups=groups)
     x = np.zeros((2, 40, groups * in_per_group), np.float32)
     y_bar = np.zeros((2, geometry.out_length, groups * out_per_group), np.float32)
@@ -79,5 +79,5 @@ def test_in_channels_are_filled_up_for_few_out(groups, in_per_group, out_per_gro
 @pytest.mark.parametrize(
     ("groups", "in_per_group", "out_per_group", "terms"), [(1, 4, 64, 32), (8, 1, 64, 32), (8, 4, 8, 32), (8, 4, 9, 24)]
 )
-def test_terms_in_a_loop(groups, in_per_group, out_per_group, terms):
-    assert shifts.terms_in_a_loop(groups, in_per_group, out_per_group) == terms
+def test_max_terms_per_loop(groups, in_per_group, out_per_group, terms):
+    assert shifts.max_terms_per_loop(groups, in_per_group, out_per_group) == terms

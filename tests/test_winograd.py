@@ -83,8 +83,8 @@ def test_every_kind_of_geometry(face, length, kernel_size, options):
 
 def in_blocks(monkeypatch):
     """Let each example be a block."""
-    monkeypatch.setattr(blocks, "BLOCK", 1)
-    monkeypatch.setattr(blocks, "AT_ONCE", 1)
+    monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr(blocks, "MAX_UNSPLIT_ELEMENTS", 1)
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -132,10 +132,10 @@ def test_blocks_in_every_mode(monkeypatch):
 @pytest.mark.parametrize(("batch", "count"), [(1, 1), (5, 1), (6, 2), (7, 7), (10, 2), (12, 3), (30, 6)])
 def test_a_batch_is_cut_into_equal_blocks(batch, count):
     geometry = make_geometry(1460, 5, padding="same")
-    own, of_five = (tiles.numbers(tiles.of(geometry), geometry, examples, 384) for examples in (batch, 5))
+    own, of_five = (tiles.count_elements(tiles.of(geometry), geometry, examples, 384) for examples in (batch, 5))
     assert of_five == 5 * 13 * 244 * 384
-    assert blocks.blocks(own, batch, block=of_five) == count
-    assert blocks.blocks(own, batch, own, of_five) == 1 and blocks.blocks(own, batch, 1, 1) == batch
+    assert blocks.count_blocks(own, batch, block_elements=of_five) == count
+    assert blocks.count_blocks(own, batch, own, of_five) == 1 and blocks.count_blocks(own, batch, 1, 1) == batch
 
 
 @pytest.mark.default_cases(6)
@@ -161,7 +161,7 @@ def test_what_is_not_finite_spoils_its_tile_and_no_more(dilation):
     y = np.asarray(quick_jit(lambda x, kernel: winograd.forward(x, kernel, geometry))(x, kernel))
     spoiled = np.flatnonzero(np.isnan(y).any(axis=(0, 2)))
     readers = {30 + k * dilation for k in range(3)}
-    most = tiles.OUTPUTS[3] - 1
+    most = tiles.OUTPUTS_BY_TAPS[3] - 1
     assert readers <= set(spoiled)
     assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
 

@@ -1,18 +1,24 @@
-"""The ways to compute a convolution in JAX, one file each, all with the same three functions.
+"""The algorithms for a 1-D convolution in JAX, one module each, all with the same three functions.
 
     forward(x, kernel, geometry, precision) -> y
     input_gradient(y_bar, kernel, geometry, precision) -> x_bar
     kernel_gradient(x, y_bar, geometry, precision) -> kernel_bar
 
-`x` and `x_bar` are (batch, length, in_channels), `kernel` and `kernel_bar` (kernel_size, in_channels // groups,
-out_channels), `y_bar` and `y` (batch, out_length, out_channels). Both operands have one dtype and so has the result;
-half types accumulate in float32. The three are written out, each on its own: a face that is the `linear_transpose`
-or the `vjp` of another inside a lowering gets a second sum over the mesh in `jax.shard_map`. For the same reason a
-loop starts from a value that is made of the operands, not from zeros. No array may be closed over: custom partitioning
-takes operands only.
+Shapes: `x` and `x_bar` are (batch, length, in_channels), `kernel` and `kernel_bar` are (kernel_size, in_channels //
+groups, out_channels), `y` and `y_bar` are (batch, out_length, out_channels). The two operands have the same dtype, and
+the result has it too; 16-bit floats accumulate in float32.
 
-Each serves every geometry; what each is fast at, the planner knows. `LOCAL` says whether each output depends on the
-samples and weights of its own sum alone: its error is bounded by that sum, and a NaN outside it changes nothing.
+Rules for a new algorithm:
+
+- Every function supports every geometry. The planner knows which algorithm is fast for which geometry.
+- Write the three functions out. Do not derive one from another with `jax.linear_transpose` or `jax.vjp`: inside a
+  lowering rule under `jax.shard_map`, these sum over the mesh a second time.
+- Initialize a loop's carry from the operands, not from zeros. Inside `jax.shard_map` it must vary over the same mesh
+  axes as the operands.
+- Do not close over arrays: custom partitioning accepts operands only.
+
+`LOCAL` in each module says whether each output depends only on the samples and weights in its own sum. Then the sum
+bounds the output's error, and a NaN outside the window has no effect on it.
 """
 
 from types import ModuleType

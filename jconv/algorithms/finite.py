@@ -1,7 +1,7 @@
-"""Zero weights that keep foreign samples out of a sum, also where those samples are infinite or NaN.
+"""Makes an algorithm local although it multiplies samples outside an output's window by zero weights.
 
-An algorithm that computes several outputs at once multiplies samples that one of them does not read by zero. That
-changes no bit of a sum while the samples are finite. So they are checked, which is one pass over them.
+This is needed where several outputs are computed as the channels of one wider window. A zero weight does not change a
+sum as long as the sample is finite, but 0 * inf and 0 * NaN are NaN. So the samples are checked first, in one pass.
 """
 
 from __future__ import annotations
@@ -12,30 +12,37 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import by_group, padded
+from .operands import pad_input, split_groups
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def local(compute: Convolution, one_by_one: Convolution, x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:
-    """`compute(x, kernel)`, a forward pass with zero weights for foreign samples, made local.
+def make_local(
+    compute: Convolution, compute_exactly: Convolution, x: jax.Array, kernel: jax.Array, g: Geometry
+) -> jax.Array:
+    """Returns `compute(x, kernel)`, with NaN and infinity confined to the outputs whose windows read them.
 
-    Where a sample is not finite, `one_by_one` computes the outputs that read it, and the others are those of `compute`
-    with finite samples in its place: the same bits as without it.
+    Args:
+        compute: A forward convolution that may multiply samples outside an output's window by zero.
+        compute_exactly: The same convolution without such zeros. It computes the outputs that read a sample that is
+            not finite. The other outputs are bitwise those of `compute` with finite samples.
+        x: The input.
+        kernel: The kernel.
+        g: The geometry.
     """
 
     def from_finite_samples(x: jax.Array, kernel: jax.Array) -> jax.Array:
         finite = jnp.isfinite(x)
         y = compute(jnp.where(finite, x, 0), kernel)
-        return jnp.where(_reads(~finite, g, y.shape[2]), one_by_one(x, kernel), y)
+        return jnp.where(_windows_with(~finite, g, y.shape[2]), compute_exactly(x, kernel), y)
 
     all_finite = (x * 0).sum() == 0
     return jax.lax.cond(all_finite, compute, from_finite_samples, x, kernel)
 
 
-def _reads(samples: jax.Array, g: Geometry, out_channels: int) -> jax.Array:
-    """Whether the window of each output has any of these samples, given as booleans of the shape of `x`."""
-    any_in_group = padded(by_group(samples, g.groups).any(-1), g)
+def _windows_with(samples: jax.Array, g: Geometry, out_channels: int) -> jax.Array:
+    """Returns whether each output's window reads a sample that is true in `samples`, a boolean array like `x`."""
+    any_in_group = pad_input(split_groups(samples, g.groups).any(-1), g)
     reads = jax.lax.reduce_window(
         any_in_group,
         False,

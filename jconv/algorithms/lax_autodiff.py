@@ -18,7 +18,7 @@ import jax
 
 from ..geometry import Geometry, is_symbolic
 from . import lax as canonical
-from .operands import kernel_gradient_padding, spread_padding
+from .operands import input_gradient_padding, kernel_gradient_padding
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -41,7 +41,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """lax's transpose in its left operand: the channels of the kernel change places by dimension numbers."""
     g = geometry
-    padding = spread_padding(g)
+    padding = input_gradient_padding(g)
     if any(is_symbolic(amount) for amount in padding):
         return canonical.input_gradient(y_bar, kernel, g, precision)
     if g.groups > 1:  # The group moves from the out channels to the in channels.

@@ -1,14 +1,15 @@
-"""Short correlations with few multiplications: three matrices, from points on the unit circle.
+"""Short correlations with few multiplications (Toom-Cook, Winograd), with interpolation points on the unit circle.
 
-`outputs` samples of a correlation with `taps` taps are two polynomials multiplied, transposed: evaluate both operands
-at `outputs + taps - 1` points, multiply point by point, interpolate. (Toom and Cook; Winograd, Arithmetic Complexity of
-Computations, 1980; Blahut, Fast Algorithms for Signal Processing, 2010, chapter 5.)
+A correlation with `taps` taps and `outputs` outputs is the transpose of a product of two polynomials. It is computed
+by evaluating both operands at `outputs + taps - 1` points, multiplying the values at each point, and interpolating.
+Each of these three linear maps is a matrix. (Winograd, Arithmetic Complexity of Computations, 1980; Blahut, Fast
+Algorithms for Signal Processing, 2010, chapter 5.)
 
-The points are 1, -1, other roots of unity in conjugate pairs, infinity and, where one is missing, zero. Small integers
-and halves, the usual points, take a product each, but their powers differ in size: of 128 channels in float32 they make
-the error of a plain sum (root mean square) 2.8 times as large with 6 points and 4.5 with 8. Roots of unity make it 1.3
-to 1.5 times as large with 4 to 10. A pair takes three real products (Gauss): 4 outputs of 3 taps take 7 in place of 12,
-6 of 5 taps 13 in place of 30.
+The points are 1, -1, further roots of unity in conjugate pairs, infinity and, if the total number is even, zero.
+The powers of these points all have the same size, so the rounding error is only 1.3 to 1.5 times that of a plain sum.
+The usual points, small integers and halves, take one multiplication each, but their powers differ in size, and the
+error is up to 4.5 times that of a plain sum. A conjugate pair takes three real multiplications (Gauss). So 4 outputs
+with 3 taps take 7 multiplications instead of 12, and 6 outputs with 5 taps take 13 instead of 30.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ Row = np.ndarray[Any, Any]
 
 
 class Matrices(NamedTuple):
-    """Each has a row a product.
+    """Matrices with one row per multiplication `p`, such that
 
-    `sum_p result[p][j] * (sum_i samples[p][i] * x[i]) * (sum_k kernel[p][k] * w[k])` is `sum_k x[j + k] * w[k]`.
+    `sum_k x[j + k] * w[k] = sum_p result[p][j] * (sum_i samples[p][i] * x[i]) * (sum_k kernel[p][k] * w[k])`.
     """
 
     samples: Matrix
@@ -37,7 +38,7 @@ class Matrices(NamedTuple):
 
 @cache
 def matrices(outputs: int, taps: int) -> Matrices:
-    """The matrices for so many outputs and taps.
+    """Returns the matrices for a number of outputs and taps.
 
     >>> samples, kernel, result = matrices(2, 2)
     >>> samples
@@ -51,37 +52,37 @@ def matrices(outputs: int, taps: int) -> Matrices:
     rows: list[tuple[Row, Row, Row]] = []
     for number, point in enumerate(points):
         if point.imag < 0:
-            continue  # its conjugate has it
+            continue  # The conjugate point adds the rows for both.
         others = points[:number] + points[number + 1 :]
-        # The polynomial that is zero at every other point; what it is at this one, the kernel is divided by.
-        samples = np.append(_with_roots(others), 0)
+        # A Lagrange polynomial: zero at all other points. The kernel is divided by its value at this point.
+        samples = np.append(_polynomial_with_roots(others), 0)
         kernel = point ** np.arange(taps) / np.prod(point - np.array(others))
-        rows += _products(samples, kernel, point ** np.arange(outputs), pair=point.imag > 0)
-    # At infinity a polynomial is its highest coefficient.
-    rows.append((_with_roots(points).real, np.eye(taps)[-1], np.eye(outputs)[-1]))
+        rows += _matrix_rows(samples, kernel, point ** np.arange(outputs), pair=point.imag > 0)
+    # The value of a polynomial at infinity is its leading coefficient.
+    rows.append((_polynomial_with_roots(points).real, np.eye(taps)[-1], np.eye(outputs)[-1]))
     samples, kernel, result = (tuple(tuple(map(float, row)) for row in matrix) for matrix in zip(*rows, strict=True))
     return Matrices(samples, kernel, result)
 
 
 def _points(count: int) -> list[complex]:
-    """So many but one, which is infinity: roots of unity of an even order, and zero if one is missing."""
+    """Returns all points but infinity: the roots of unity of an even order, and zero if `count` is even."""
     order = (count - 1) // 2 * 2
-    above = [cmath.exp(2j * math.pi * i / order) for i in range(1, order // 2)]
+    upper = [cmath.exp(2j * math.pi * i / order) for i in range(1, order // 2)]
     real = [1.0 + 0j, -1.0 + 0j] if order else []
     zero = [0j] if count - 1 > order else []
-    return [*zero, *real, *above, *(root.conjugate() for root in above)]
+    return [*zero, *real, *upper, *(root.conjugate() for root in upper)]
 
 
-def _with_roots(roots: list[complex]) -> Row:
-    """Coefficients, the constant first, of the product of all `t - root`."""
+def _polynomial_with_roots(roots: list[complex]) -> Row:
+    """Returns the coefficients of the product of all `t - root`, the constant first."""
     return np.atleast_1d(np.poly(roots))[::-1]
 
 
-def _products(samples: Row, kernel: Row, result: Row, *, pair: bool) -> list[tuple[Row, Row, Row]]:
-    """The rows of a real point; of a complex one three, which are its product and its conjugate's."""
+def _matrix_rows(samples: Row, kernel: Row, result: Row, *, pair: bool) -> list[tuple[Row, Row, Row]]:
+    """Returns the row for a real point, or the three rows for a complex point and its conjugate (`pair`)."""
     if not pair:
         return [(samples.real, kernel.real, result.real)]
-    # 2 Re(r k s) for numbers r, k, s of the result, the kernel and the samples.
+    # The two points add 2 Re(r k s), where r, k and s are the values of the result, the kernel and the samples.
     kernel = 2 * kernel
     return [
         (samples.real - samples.imag, kernel.real, result.real + result.imag),

@@ -1,11 +1,12 @@
-"""Convolutions of few multiplications: tiles of outputs (`tiles.py`), and a matrix product for each point of a tile.
+"""Winograd convolution: tiles of outputs (`tiles.py`), and one matrix product per point of the transformed tiles.
 
-Over many channels a product of a point is a matrix product, and what comes before and after is a few additions a
-number. (Winograd 1980; Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016.) A stride lays as many
-samples side by side, as channels, and as many taps. Of groups each point is a convolution (`winograd_groups.py`).
+It needs fewer multiply-adds than the definition. With many channels they are matrix products, and the transforms before
+and after them take a few additions per element. (Winograd 1980; Lavin and Gray, Fast Algorithms for Convolutional
+Neural Networks, 2016.) A stride is moved into the channels with `space_to_depth`. With groups, each point is a grouped
+convolution over the tiles (`winograd_groups.py`).
 
-In float32 the error is up to 1.5 times that of a plain sum. An infinite or NaN sample spoils its whole tile, up to 5
-outputs to either side that do not read it.
+In float32 the error is up to 1.5 times that of a plain sum. A NaN or infinite sample affects its complete tiles: up to
+5 outputs on each side that do not read it.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import polyphase, tiles, winograd_groups
-from .blocks import in_blocks, sum_of_blocks
+from .blocks import map_blocks, sum_over_blocks
 from .operands import (
-    as_forward,
-    fold,
-    fold_kernel,
+    accumulating_einsum,
+    depth_to_space,
     folded,
-    swap_channels,
-    unfold,
-    wide_einsum,
+    input_gradient_as_forward,
+    space_to_depth,
+    space_to_depth_kernel,
+    transpose_kernel,
 )
 from .tiles import Tiles
 
@@ -33,78 +34,87 @@ LOCAL = False
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """Transform samples and kernel, multiply, transform back."""
+    """Transforms samples and kernel, multiplies each point, and transforms back."""
     g = geometry
     if g.stride > 1:
-        if not _folds(g):
+        if not _moves_stride_to_channels(g):
             return polyphase.forward(x, kernel, g, precision)
-        return forward(fold(x, g), fold_kernel(kernel, g), folded(g), precision)
+        return forward(space_to_depth(x, g), space_to_depth_kernel(kernel, g), folded(g), precision)
     if g.groups > 1:
         return winograd_groups.forward(x, kernel, g)
     t = tiles.of(g)
-    taps = _joined(tiles.points_of_kernel(kernel, t))
+    kernel_points = _merge_middle_axes(tiles.transform_kernel(kernel, t))
 
     def block(x: jax.Array) -> jax.Array:
-        points = _met_by_pieces(tiles.points_of_samples(x, g, t), g, t)
-        return tiles.result_of(wide_einsum("pri,pio->pro", points, taps, precision), x, g, t)
+        points = _gather_pieces(tiles.transform_samples(x, g, t), g, t)
+        return tiles.inverse_transform(accumulating_einsum("pri,pio->pro", points, kernel_points, precision), x, g, t)
 
-    return in_blocks(block, x, tiles.numbers(t, g, x.shape[0], t.pieces * x.shape[2] + kernel.shape[2]))
+    return map_blocks(block, x, tiles.count_elements(t, g, x.shape[0], t.pieces * x.shape[2] + kernel.shape[2]))
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """The same over `y_bar`, the kernel reversed in time."""
+    """The forward pass of the dilated `y_bar` with the transposed kernel."""
     g = geometry
     if g.stride > 1:
-        if not _folds(g):
+        if not _moves_stride_to_channels(g):
             return polyphase.input_gradient(y_bar, kernel, g, precision)
-        return unfold(input_gradient(y_bar, fold_kernel(kernel, g), folded(g), precision), g)
-    operand, g = as_forward(y_bar, g)
+        return depth_to_space(input_gradient(y_bar, space_to_depth_kernel(kernel, g), folded(g), precision), g)
+    operand, g = input_gradient_as_forward(y_bar, g)
     t = tiles.of(g)
     if g.groups > 1 or t.pieces > 1:
-        return forward(operand, swap_channels(kernel, g), g, precision)
-    # The product reads the kernel as it lies: turning it first takes longer than all of its sums.
-    taps = _joined(tiles.points_of_kernel(jnp.flip(kernel, 0), t))
+        return forward(operand, transpose_kernel(kernel, g), g, precision)
+    # The einsum contracts the out channels of the original kernel: transposing it takes longer than its transform.
+    kernel_points = _merge_middle_axes(tiles.transform_kernel(jnp.flip(kernel, 0), t))
 
     def block(y_bar: jax.Array) -> jax.Array:
-        points = _met_by_pieces(tiles.points_of_samples(y_bar, g, t), g, t)
-        return tiles.result_of(wide_einsum("pro,pio->pri", points, taps, precision), y_bar, g, t)
+        points = _gather_pieces(tiles.transform_samples(y_bar, g, t), g, t)
+        return tiles.inverse_transform(
+            accumulating_einsum("pro,pio->pri", points, kernel_points, precision), y_bar, g, t
+        )
 
-    return in_blocks(block, operand, tiles.numbers(t, g, operand.shape[0], kernel.shape[1] + kernel.shape[2]))
+    return map_blocks(block, operand, tiles.count_elements(t, g, operand.shape[0], kernel.shape[1] + kernel.shape[2]))
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """The adjoint in the kernel: `y_bar` takes the place of the result, and a product sums over batch and tiles."""
+    """The adjoint with respect to the kernel: each point's matrix product sums over batch and tiles."""
     g = geometry
     if g.stride > 1:
-        if not _folds(g):
+        if not _moves_stride_to_channels(g):
             return polyphase.kernel_gradient(x, y_bar, g, precision)
-        rows = kernel_gradient(fold(x, g), y_bar, folded(g), precision)
+        rows = kernel_gradient(space_to_depth(x, g), y_bar, folded(g), precision)
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     if g.groups > 1:
         return winograd_groups.kernel_gradient(x, y_bar, g)
     t = tiles.of(g)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
-        points, cotangents = tiles.points_of_samples(x, g, t), tiles.points_of_cotangents(y_bar, g, t)
-        return wide_einsum("pri,pro->pio", _met_by_pieces(points, g, t), _joined(cotangents), precision)
+        points, cotangents = tiles.transform_samples(x, g, t), tiles.transform_cotangents(y_bar, g, t)
+        return accumulating_einsum(
+            "pri,pro->pio", _gather_pieces(points, g, t), _merge_middle_axes(cotangents), precision
+        )
 
-    products = sum_of_blocks(block, x, y_bar, tiles.numbers(t, g, x.shape[0], t.pieces * x.shape[2] + y_bar.shape[2]))
+    products = sum_over_blocks(
+        block, x, y_bar, tiles.count_elements(t, g, x.shape[0], t.pieces * x.shape[2] + y_bar.shape[2])
+    )
     products = products.reshape(t.points, t.pieces, x.shape[2], y_bar.shape[2])
-    return tiles.kernel_of_points(products, g, t).astype(x.dtype)
+    return tiles.inverse_transform_kernel(products, g, t).astype(x.dtype)
 
 
-def _folds(g: Geometry) -> bool:
-    """Whether a stride can be folded into the channels: with dilation or groups the phases are computed apart."""
+def _moves_stride_to_channels(g: Geometry) -> bool:
+    """Returns whether the stride is moved into the channels. With dilation or groups, `polyphase` handles it."""
     return g.dilation == g.groups == 1
 
 
-def _met_by_pieces(points: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
-    """(points, rows, pieces * in channels): for each tile of outputs, the tiles of samples that the pieces meet."""
+def _gather_pieces(points: jax.Array, g: Geometry, t: Tiles) -> jax.Array:
+    """Returns, for each tile of outputs, the tiles of samples that the pieces of the kernel read.
+
+    The shape is (points, rows, pieces * in channels).
+    """
     starts = range(0, t.pieces * g.dilation, g.dilation)
-    pieces = [points[:, :, start : start + t.number * g.dilation] for start in starts]
-    return _joined(jnp.concatenate(pieces, axis=3))
+    pieces = [points[:, :, start : start + t.tiles_per_phase * g.dilation] for start in starts]
+    return _merge_middle_axes(jnp.concatenate(pieces, axis=3))
 
 
-def _joined(points: jax.Array) -> jax.Array:
-    """The two axes in the middle as one."""
+def _merge_middle_axes(points: jax.Array) -> jax.Array:
+    """Reshapes (a, b, c, d) to (a, b * c, d)."""
     return points.reshape(points.shape[0], points.shape[1] * points.shape[2], points.shape[3])

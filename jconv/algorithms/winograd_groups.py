@@ -1,8 +1,8 @@
-"""Tiles of convolutions with groups: each point is one too, along the tiles, of a tap a piece.
+"""Winograd convolution with groups: each point is a grouped convolution over the tiles, with one tap per piece.
 
-Depthwise with 256 taps this is 15 convolutions of 43 taps over a sixth of the samples: 0.42 of the products, and the
-points, twice and a half as many numbers as there are samples. So it is for kernels that are longer than those of
-`shifts`, which computes the points, and shorter than those of `fft`.
+A depthwise kernel of 256 taps becomes 15 convolutions with 43 taps over a sixth of the samples. They take 0.42 of the
+multiply-adds, and the transformed samples have 2.5 times as many elements as the samples. So this is for kernels longer
+than those of `shifts`, which computes the convolutions, and shorter than those of `fft`.
 """
 
 from __future__ import annotations
@@ -18,67 +18,69 @@ import jax.numpy as jnp
 from ..apart import part
 from ..geometry import Geometry
 from . import shifts, tiles
-from .blocks import in_blocks, sum_of_blocks
+from .blocks import map_blocks, sum_over_blocks
 from .tiles import Tiles
 
-# Channels that lie side by side in the points. The more, the farther the samples of a window are from one another, and
-# where that is a power of two, in the same few lines of the first cache: the sums of 43 taps of (15, 4, 352, 256) take
-# 12.4 ms, with 272 channels 9.2, and as 64, 32 and 16 side by side 5.5, 5.1 and 5.2. All of it, depthwise (4, 8192, 64)
-# with 256 taps, takes 10.0, 12.3 and 12.5 ms forward with 64, 32 and 16, the kernel gradient 13.5, 11.3 and 10.4 (two
-# cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-LANES, LANES_OF_GRADIENT = 64, 16
+# The channels are split into parts with at least this many channels each: twice as fast. Otherwise the samples of a
+# window would be so far apart that they fall into few sets of the first-level cache.
+MIN_CHANNELS_FORWARD, MIN_CHANNELS_KERNEL_GRADIENT = 64, 16
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-    """The sum of the points' forward passes; stride 1."""
-    apart = parts(geometry, x.shape[2])
-    g = replace(geometry, groups=geometry.groups // apart)
+    """The forward pass at stride 1: one grouped convolution per point."""
+    parts = count_parts(geometry, x.shape[2])
+    g = replace(geometry, groups=geometry.groups // parts)
     t = tiles.of(geometry)
-    # Each a call of its own, or XLA would compute the points anew for each product that reads them.
-    taps = part(lambda kernel: _each(tiles.points_of_kernel, t=t)(_split(kernel, apart)))(kernel)
+    # `part` keeps each stage a separate call. Otherwise XLA would compute the transforms again for each product that
+    # reads them.
+    kernel_points = part(lambda kernel: _vmap(tiles.transform_kernel, t=t)(_split(kernel, parts)))(kernel)
 
     def block(x: jax.Array) -> jax.Array:
-        points = part(lambda x: _each(tiles.points_of_samples, g=g, t=t)(_split(x, apart)))(x)
-        products = part(_each(_each(shifts.forward, geometry=_inner(g, t))))(points, taps)
-        return part(lambda products: _merge(_each(tiles.result_of, x=x, g=g, t=t)(products)))(products)
+        points = part(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
+        products = part(_vmap(_vmap(shifts.forward, geometry=_point_geometry(g, t))))(points, kernel_points)
+        return part(lambda products: _merge(_vmap(tiles.inverse_transform, x=x, g=g, t=t)(products)))(products)
 
-    return in_blocks(block, x, tiles.numbers(t, g, x.shape[0], x.shape[2] + kernel.shape[2]))
+    return map_blocks(block, x, tiles.count_elements(t, g, x.shape[0], x.shape[2] + kernel.shape[2]))
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry) -> jax.Array:
-    """The kernel of the points' kernel gradients; stride 1."""
-    apart = parts(geometry, x.shape[2], kernel_gradient=True)
-    g = replace(geometry, groups=geometry.groups // apart)
+    """The kernel gradient at stride 1: one grouped kernel gradient per point."""
+    parts = count_parts(geometry, x.shape[2], kernel_gradient=True)
+    g = replace(geometry, groups=geometry.groups // parts)
     t = tiles.of(geometry)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
-        points = part(lambda x: _each(tiles.points_of_samples, g=g, t=t)(_split(x, apart)))(x)
-        cotangents = part(lambda y_bar: _each(tiles.points_of_cotangents, g=g, t=t)(_split(y_bar, apart)))(y_bar)
-        return part(_each(_each(shifts.kernel_gradient, geometry=_inner(g, t))))(points, cotangents)
+        points = part(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
+        cotangents = part(lambda y_bar: _vmap(tiles.transform_cotangents, g=g, t=t)(_split(y_bar, parts)))(y_bar)
+        return part(_vmap(_vmap(shifts.kernel_gradient, geometry=_point_geometry(g, t))))(points, cotangents)
 
-    products = sum_of_blocks(block, x, y_bar, tiles.numbers(t, g, x.shape[0], x.shape[2] + y_bar.shape[2]))
-    return _merge(_each(tiles.kernel_of_points, g=g, t=t)(products)).astype(x.dtype)
-
-
-def parts(g: Geometry, in_channels: int, kernel_gradient: bool = False) -> int:
-    """How many parts the groups are cut into, which lie one after the other: the most with as many `LANES` or more."""
-    lanes = LANES_OF_GRADIENT if kernel_gradient else LANES
-    return next((count for count in range(in_channels // lanes, 1, -1) if g.groups % count == 0), 1)
+    products = sum_over_blocks(block, x, y_bar, tiles.count_elements(t, g, x.shape[0], x.shape[2] + y_bar.shape[2]))
+    return _merge(_vmap(tiles.inverse_transform_kernel, g=g, t=t)(products)).astype(x.dtype)
 
 
-def _inner(g: Geometry, t: Tiles) -> Geometry:
-    """Of the convolution of a point: along the tiles, of a tap a piece."""
-    return Geometry(t.read * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups)
+def count_parts(g: Geometry, in_channels: int, kernel_gradient: bool = False) -> int:
+    """Returns the number of parts that the groups are split into.
+
+    It is the largest number for which each part has at least `MIN_CHANNELS_FORWARD` channels, or
+    `MIN_CHANNELS_KERNEL_GRADIENT`.
+    """
+    min_channels = MIN_CHANNELS_KERNEL_GRADIENT if kernel_gradient else MIN_CHANNELS_FORWARD
+    return next((count for count in range(in_channels // min_channels, 1, -1) if g.groups % count == 0), 1)
 
 
-def _each(function: Callable[..., jax.Array], **settings: Any) -> Callable[..., jax.Array]:
-    """The function of each part, or of each point of one."""
+def _point_geometry(g: Geometry, t: Tiles) -> Geometry:
+    """Returns the geometry of the convolution of a point: over the tiles, with one tap per piece."""
+    return Geometry(t.input_tiles * g.dilation, t.pieces, dilation=g.dilation, groups=g.groups)
+
+
+def _vmap(function: Callable[..., jax.Array], **settings: Any) -> Callable[..., jax.Array]:
+    """Maps a function over the parts, or over the points of a part."""
     return jax.vmap(partial(function, **settings))
 
 
-def _split(x: jax.Array, apart: int) -> jax.Array:
-    """(., ., channels) to (parts, ., ., channels of one)."""
-    return jnp.moveaxis(x.reshape(*x.shape[:2], apart, x.shape[2] // apart), 2, 0)
+def _split(x: jax.Array, parts: int) -> jax.Array:
+    """Reshapes (a, b, channels) to (parts, a, b, channels // parts)."""
+    return jnp.moveaxis(x.reshape(*x.shape[:2], parts, x.shape[2] // parts), 2, 0)
 
 
 def _merge(x: jax.Array) -> jax.Array:
