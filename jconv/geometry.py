@@ -21,6 +21,10 @@ PADDINGS = ("valid", "same", "causal", "full")
 PADDING_MODES = ("zeros", "reflect", "edge", "wrap")
 
 
+class ShortInput(ValueError):
+    """An input that is shorter than the window of one output, or than what is cropped: nothing comes out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """The integers of one convolution: what `x`, `kernel` and `y` have to do with each other in time.
@@ -116,7 +120,7 @@ def make_geometry(
 ) -> Geometry:
     """Check the integers of a convolution and put them together.
 
-    Raises `ValueError` that names the argument for a size below one and for an input shorter than the reach.
+    Raises `ValueError` that names the argument for a size below one, `ShortInput` for an input shorter than the reach.
     """
     length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
@@ -124,7 +128,7 @@ def make_geometry(
     low, high = pad_amounts(length, kernel_size, stride=stride, padding=padding, dilation=dilation)
     geometry = Geometry(length, kernel_size, stride, low, high, dilation, groups)
     if is_integer(length) and length + low + high < geometry.reach:
-        raise ValueError(
+        raise ShortInput(
             f"x has {length} samples, {length + low + high} with padding, but kernel_size={kernel_size} with "
             f"dilation={dilation} reaches over {geometry.reach}; pad x or use a smaller kernel"
         )
@@ -174,7 +178,7 @@ def transposed_geometry(
         return Geometry(out, kernel_size, stride, 0, 0, dilation)
     out = length * stride if output_padding is None else unpadded - 2 * (span // 2) + output_padding
     if is_integer(out) and out < 1:
-        raise ValueError(
+        raise ShortInput(
             f"a transposed convolution of {length} samples with kernel_size={kernel_size}, stride={stride}, "
             f"dilation={dilation}, output_padding={output_padding} and same padding would return {out} samples"
         )

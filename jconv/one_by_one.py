@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .geometry import ShortInput
+
 Array = np.ndarray[Any, Any]
 
 
@@ -19,14 +21,16 @@ def one_by_one(
 ) -> tuple[Array, Array]:
     """`function` of each sequence of `x` alone, and where its samples are.
 
-    `x` is (..., length, channels) and `function` maps (n, channels) to (m, out_channels); it may raise `ValueError` for
-    an n of which nothing comes out. Either `lengths`, integers (...,), says the samples of each row; the result is then
-    (..., out_length, out_channels) and the lengths (...,) that came out, where out_length is what comes out of the
-    whole length. Or `segment_ids`, integers (..., length), has a run of one id for each sequence, negative where there
-    is none; the result is then (..., scale * length, out_channels) and its ids (..., scale * length). The output of a
-    segment begins at `scale` times where it begins. What is no output is 0, and its id -1.
+    `x` is (..., length, channels) and `function` maps (n, channels) to (m, out_channels); it raises `ShortInput`, as
+    the functions of `reference` do, for an n of which nothing comes out. Either `lengths`, integers (...,), says the
+    samples of each row; the result is then (..., out_length, out_channels) and the lengths (...,) that came out, where
+    out_length is what comes out of the complete length. Or `segment_ids`, integers (..., length), has a run of one id
+    for each sequence, negative where there is none; the result is then (..., scale * length, out_channels) and its ids
+    (..., scale * length). The output of a segment begins at `scale` times where it begins. What is no output is 0, and
+    its id -1.
 
-    Raises `ValueError` unless one of the two is given, and where an output of a segment reaches into the next.
+    Raises `ValueError` unless one of the two is given, and where an output of a segment reaches into the next; and any
+    other error of `function`.
 
     >>> twice = lambda x: np.repeat(x[::2], 1, axis=0)
     >>> y, lengths = one_by_one(twice, np.ones((2, 4, 1)), lengths=[3, 1])
@@ -77,8 +81,8 @@ def runs(segment_ids: Array) -> Iterator[tuple[int, int, int]]:
 
 
 def _of(function: Callable[[Array], Any], sequence: Array) -> Array | None:
-    """The output, None where the sequence is empty or too short."""
+    """The output, None where the sequence is empty or shorter than the window of one output."""
     try:
         return np.asarray(function(sequence)) if len(sequence) else None
-    except ValueError:
+    except ShortInput:
         return None

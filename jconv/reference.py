@@ -20,6 +20,7 @@ import numpy as np
 from . import checks
 from .activations_numpy import resolve as resolve_activation
 from .geometry import Geometry, Padding, make_geometry
+from .geometry import ShortInput as ShortInput
 from .one_by_one import one_by_one as one_by_one
 from .one_by_one import runs as runs
 

@@ -299,3 +299,36 @@ def test_the_definition_needs_one_of_the_two():
         reference.one_by_one(np.asarray, np.ones((2, 3, 1)))
     with pytest.raises(ValueError, match="3 samples of output do not fit where 2"):
         reference.one_by_one(lambda x: np.pad(x, ((0, 1), (0, 0))), np.ones((2, 1)), segment_ids=[1, 1])
+
+
+@pytest.mark.parametrize("extents", [{"lengths": [4, 2]}, {"segment_ids": [[0, 0, 0, 0], [1, 1, 2, 2]]}], ids=str)
+def test_the_definition_hides_no_error_of_a_row(extents):
+    """Only a row of which nothing comes out is zero."""
+
+    def fails_for_short(x):
+        if len(x) < 3:
+            raise ValueError("another mistake")
+        return x
+
+    with pytest.raises(ValueError, match="another mistake"):
+        reference.one_by_one(fails_for_short, np.ones((2, 4, 1)), **extents)
+
+    def too_short(x):
+        return reference.conv1d({"kernel": np.ones((3, 1, 1))}, x)
+
+    y, out = reference.one_by_one(too_short, np.ones((2, 4, 1)), **extents)
+    assert y[0, :2, 0].tolist() == [3.0, 3.0] and not y[1].any()
+    assert np.max(out[1]) <= 0
+
+
+@pytest.mark.parametrize(
+    "alone",
+    [
+        lambda x: jconv.layers.Cropping1D(2).reference({}, {}, x[None])[0][0],
+        lambda x: jconv.layers.MaxPooling1D(4).reference({}, {}, x[None])[0][0],
+        lambda x: jconv.sequential([jconv.layers.MaxPooling1D(4)]).reference({}, {}, x[None])[0][0],
+    ],
+)
+def test_a_layer_too_has_nothing_of_a_short_row(alone):
+    y, out = reference.one_by_one(alone, np.ones((2, 8, 1)), lengths=[8, 3])
+    assert out.tolist() == [len(y[0]), 0] and not y[1].any()

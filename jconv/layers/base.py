@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..conv import glorot_uniform
+from ..geometry import ShortInput
 from ..history import Form
 from ..pace import SAMPLE, Pace
 from ..ragged import of
@@ -284,7 +285,7 @@ def speaking_for(layer: Layer) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{type(layer).__name__}: {error}") from None
+        raise _kind(error)(f"{type(layer).__name__}: {error}") from None
 
 
 @contextmanager
@@ -293,7 +294,12 @@ def at(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"node {name!r}: {error}") from None
+        raise _kind(error)(f"node {name!r}: {error}") from None
+
+
+def _kind(error: ValueError) -> type[ValueError]:
+    """The class of an error with more words: an input that is too short remains one."""
+    return ShortInput if isinstance(error, ShortInput) else ValueError
 
 
 def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:

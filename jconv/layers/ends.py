@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import reference
-from ..geometry import check_positive, is_integer
+from ..geometry import ShortInput, check_positive, is_integer
 from ..history import Form, advance, start
 from ..pace import Pace
 from ..ragged import repeated, shifted
@@ -138,7 +138,7 @@ class Cropping1D(Layer):
         """`(length - low - high, channels)`."""
         length, channels = sequence_shape(self, input_shape)
         if length is not None and length <= sum(self.ends):
-            raise ValueError(f"Cropping1D: cropping={self.cropping} leaves nothing of a length of {length}")
+            raise ShortInput(f"Cropping1D: cropping={self.cropping} leaves nothing of a length of {length}")
         return None if length is None else length - sum(self.ends), channels
 
     def pace(self) -> Pace:
