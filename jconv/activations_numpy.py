@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .hints import did_you_mean, meant, shown
+
 Array = np.ndarray[Any, Any]
 
 # Klambauer et al., Self-Normalizing Neural Networks (2017), the fixed point of mean 0 and variance 1.
@@ -145,9 +147,10 @@ def look_up(table: Mapping[str, Callable[[Any], Any]], activation: Any) -> Calla
     if callable(activation):
         return activation
     if not isinstance(activation, str) or activation not in table:
-        raise ValueError(
-            f"activation must be None, a function, or one of {', '.join(sorted(table))}, got {activation!r}"
-        )
+        hint = meant(activation, table)
+        hint = did_you_mean(None if hint is None else repr(hint))
+        names = ", ".join(sorted(table))
+        raise ValueError(f"activation must be None, a function, or one of {names}, got {shown(activation)}{hint}")
     return table[activation]
 
 

@@ -1,6 +1,6 @@
 """What a convolution's arguments must be, checked before anything is computed.
 
-One room for the NumPy reference and for JAX, so that both refuse the same mistakes in the same words. Only shapes
+One module for the NumPy reference and for JAX, so that both refuse the same mistakes in the same words. Only shapes
 and dtype names are looked at: arrays of any library pass through.
 """
 
@@ -16,12 +16,15 @@ from .geometry import (
     Geometry,
     Padding,
     check_positive,
+    is_integer,
     is_symbolic,
     make_geometry,
     pad_amounts,
     transposed_geometry,
 )
+from .hints import MODES, did_you_mean, meant, shown
 
+WEIGHT = "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
@@ -34,21 +37,38 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
         raise TypeError(f"{caller} takes params as a dict with {_listed(names)}, got {type(params).__name__}")
     for name in names:
         if name not in params:
-            raise ValueError(f"{caller} needs params[{name!r}]; params has {_listed(params) or 'no key'}")
+            hint = WEIGHT if name == "kernel" and "weight" in params else ""
+            raise ValueError(f"{caller} needs params[{name!r}]; params has {_listed(params) or 'no key'}{hint}")
     for name in params:
         if name not in names and name != "bias":
             raise ValueError(f"{caller} does not know params[{name!r}]; the keys are {_listed([*names, 'bias'])}")
     for name, rank in names.items():
-        shape = np.shape(params[name])
+        shape = _shape(f"params[{name!r}]", params[name])
         if len(shape) != rank:
             raise ValueError(f"params[{name!r}] must have {rank} axes, got shape {shape}")
         if any(not is_symbolic(size) and size < 1 for size in shape):
             raise ValueError(f"params[{name!r}] must not be empty, got shape {shape}")
+    if "bias" in params:
+        _shape("params['bias']", params["bias"], hint="leave the key out for no bias")
+
+
+def _shape(name: str, value: Any, hint: str = "") -> tuple[Any, ...]:
+    """The shape of an array, or of numbers in lists; raises `ValueError` for anything else."""
+    if hasattr(value, "shape"):
+        return tuple(value.shape)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = None
+    if array is None or array.dtype.kind not in "biufc" or value is True or value is False:
+        hint = f"; {hint}" if hint and not value else ""
+        raise ValueError(f"{name} must be an array, got {shown(value)}{hint}")
+    return array.shape
 
 
 def check_input(x: Any, caller: str) -> None:
     """Raise `ValueError` unless `x` has the axes (..., length, channels), neither of the last two empty."""
-    shape = np.shape(x)
+    shape = _shape(f"x of {caller}", x)
     if len(shape) < 2:
         raise ValueError(f"{caller} takes x of shape (..., length, channels), got shape {shape}")
     for name, size in (("length", shape[-2]), ("channel count", shape[-1])):
@@ -60,6 +80,13 @@ def check_bias(params: Mapping[str, Any], out_channels: int) -> None:
     """Raise `ValueError` unless the bias, where there is one, has shape `(out_channels,)`."""
     if "bias" in params and np.shape(params["bias"]) != (out_channels,):
         raise ValueError(f"params['bias'] must have shape {(out_channels,)}, got {np.shape(params['bias'])}")
+
+
+def check_key(key: Any) -> None:
+    """Raise `ValueError` unless `key` may be one of `jax.random`'s."""
+    if not hasattr(key, "dtype") or isinstance(key, np.integer):
+        hint = did_you_mean(f"jax.random.key({int(key)})" if is_integer(key) else None)
+        raise ValueError(f"key must be one of jax.random.key, got {shown(key)}{hint}")
 
 
 def check_pointwise(params: Mapping[str, Any]) -> None:
@@ -82,7 +109,9 @@ def check_dtype(name: str, array: Any) -> None:
 def check_padding_mode(padding_mode: Any) -> None:
     """Raise `ValueError` for a padding mode that there is not."""
     if padding_mode not in PADDING_MODES:
-        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}")
+        hint = meant(padding_mode, PADDING_MODES, MODES)
+        hint = did_you_mean(None if hint is None else repr(hint))
+        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}{hint}")
 
 
 def conv_geometry(

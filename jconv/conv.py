@@ -17,6 +17,7 @@ from . import bilinear, checks, ragged, ragged_conv
 from .activations import resolve as resolve_activation
 from .defaults import resolved
 from .geometry import Geometry, Padding, check_positive, is_symbolic
+from .hints import known_arguments
 from .options import Activation, Extended, Grouped, Padded, Params, Transposed
 from .placement import with_whole_length
 from .precision import canonical_precision
@@ -28,6 +29,7 @@ def conv1d(params: Params, x: Any, **options: Unpack[Grouped]) -> jax.Array: ...
 def conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Grouped]) -> Extended: ...
 @overload
 def conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Grouped]) -> Extended: ...
+@known_arguments
 def conv1d(
     params: Params,
     x: Any,
@@ -145,6 +147,7 @@ def depthwise_conv1d(params: Params, x: Any, **options: Unpack[Padded]) -> jax.A
 def depthwise_conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Padded]) -> Extended: ...
 @overload
 def depthwise_conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Padded]) -> Extended: ...
+@known_arguments
 def depthwise_conv1d(
     params: Params,
     x: Any,
@@ -194,6 +197,7 @@ def separable_conv1d(params: Params, x: Any, **options: Unpack[Padded]) -> jax.A
 def separable_conv1d(params: Params, x: Any, *, lengths: Any, **options: Unpack[Padded]) -> Extended: ...
 @overload
 def separable_conv1d(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Padded]) -> Extended: ...
+@known_arguments
 def separable_conv1d(
     params: Params,
     x: Any,
@@ -247,6 +251,7 @@ def conv1d_transpose(params: Params, x: Any, **options: Unpack[Transposed]) -> j
 def conv1d_transpose(params: Params, x: Any, *, lengths: Any, **options: Unpack[Transposed]) -> Extended: ...
 @overload
 def conv1d_transpose(params: Params, x: Any, *, segment_ids: Any, **options: Unpack[Transposed]) -> Extended: ...
+@known_arguments
 def conv1d_transpose(
     params: Params,
     x: Any,
@@ -301,6 +306,7 @@ def conv1d_transpose(
     return sequences.only(act(add_bias(y, bias))), sequences.extent
 
 
+@known_arguments
 def init_conv1d(
     key: jax.Array,
     in_channels: int,
@@ -322,6 +328,7 @@ def init_conv1d(
     >>> {name: p.shape for name, p in init_conv1d(jax.random.key(0), 4, 6, 3, groups=2).items()}
     {'kernel': (3, 2, 6), 'bias': (6,)}
     """
+    checks.check_key(key)
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size, "groups": groups}
     for name, size in sizes.items():
         check_positive(name, size)

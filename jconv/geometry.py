@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+from .hints import MODES, did_you_mean, known_arguments, meant
+
 Padding = str | int | tuple[int, int]
 """`"valid"`, `"same"`, `"causal"`, `"full"`, one number for both ends, or `(low, high)`."""
 
@@ -99,14 +101,25 @@ def pad_amounts(
             windows = -(-length // stride)
             total = _at_least_zero((windows - 1) * stride + overhang + 1 - length)
             return total // 2, total - total // 2
-        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, an int or (low, high), got {padding!r}")
+        raise _unknown_padding(padding)
     ends = (padding, padding) if is_integer(padding) else padding
     if isinstance(ends, (tuple, list)) and len(ends) == 2 and all(is_integer(end) for end in ends):
         low, high = (int(end) for end in ends)  # pyright: ignore[reportArgumentType]
         if low < 0 or high < 0:
             raise ValueError(f"padding must not be negative, got {(low, high)}; crop x by slicing it instead")
         return low, high
-    raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, an int or (low, high), got {padding!r}")
+    raise _unknown_padding(padding)
+
+
+def _unknown_padding(padding: Any) -> ValueError:
+    hint = meant(padding, PADDINGS)
+    hint = None if hint is None else repr(hint)
+    if hint is None and (mode := meant(padding, PADDING_MODES, MODES)):
+        hint = f"padding_mode={mode!r}"
+    if isinstance(padding, (list, tuple)) and len(padding) == 1:  # lax's and Keras's, one for each spatial axis
+        hint = str(padding[0])
+    names = ", ".join(PADDINGS)
+    return ValueError(f"padding must be one of {names}, an int or (low, high), got {padding!r}{did_you_mean(hint)}")
 
 
 def make_geometry(
@@ -135,6 +148,7 @@ def make_geometry(
     return geometry
 
 
+@known_arguments
 def output_length(
     length: int, kernel_size: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> int:
@@ -167,7 +181,9 @@ def transposed_geometry(
     length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
     if padding not in ("valid", "same"):
-        raise ValueError(f"padding of a transposed convolution must be valid or same, got {padding!r}")
+        hint = meant(padding, ("valid", "same"))
+        hint = did_you_mean(None if hint is None else repr(hint))
+        raise ValueError(f"padding of a transposed convolution must be valid or same, got {padding!r}{hint}")
     if output_padding is not None and not (is_integer(output_padding) and 0 <= output_padding < stride):
         raise ValueError(f"output_padding must be None or at least 0 and below stride={stride}, got {output_padding!r}")
     output_padding = None if output_padding is None else int(output_padding)
@@ -201,7 +217,9 @@ def check_positive(name: str, value: Any) -> Any:
     if is_symbolic(value):
         return value
     if not (is_integer(value) and value > 0):
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        alone = isinstance(value, (list, tuple)) and len(value) == 1 and is_integer(value[0]) and value[0] > 0
+        hint = str(value[0]) if alone else None
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{did_you_mean(hint)}")
     return int(value)
 
 

@@ -18,6 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from . import model_pace, model_ragged, model_stream, model_summary
+from .activations_numpy import ACTIVATIONS
+from .checks import check_key
+from .hints import did_you_mean, meant, shown
 from .layers.base import Layer, Shape, at
 from .layers.nesting import uncalled
 
@@ -41,6 +44,7 @@ class Node:
     params: str | None = None
 
     def __post_init__(self) -> None:
+        _check_layer(f"node {self.name!r}", self.layer)
         object.__setattr__(self, "inputs", _names(f"inputs of node {self.name!r}", self.inputs))
         if not self.inputs:
             raise ValueError(f"node {self.name!r} must read at least one input, got none")
@@ -97,6 +101,7 @@ class Model:
         the model's own `input_shapes`. The draw of a node depends on `key` and the node's position alone. Raises
         `ValueError` for a shape that a node cannot take, naming the node.
         """
+        check_key(key)
         shapes = self._shapes(input_shape)
         params: Tree = {}
         state: Tree = {}
@@ -304,7 +309,11 @@ class Model:
         return model_summary.summary(self, input_shape, batch=batch, width=width)
 
     def _shapes(self, input_shape: Any) -> dict[str, Any]:
-        shapes = {name: tuple(shape) for name, shape in self.named_shapes(input_shape).items()}
+        shapes = self.named_shapes(input_shape)
+        for shape in shapes.values():
+            if not isinstance(shape, (tuple, list)):
+                raise ValueError(f"input_shape must be a tuple, such as (length, channels), got {shown(shape)}")
+        shapes = {name: tuple(shape) for name, shape in shapes.items()}
         for node in self.nodes:
             with at(node.name):
                 shapes[node.name] = node.layer.output_shape(_read(node, shapes))
@@ -350,7 +359,12 @@ def sequential(
     >>> model.output_shapes((100, 1))
     {'conv1d': (9, 16), 'conv1d_1': (1, 16)}
     """
+    if not isinstance(layers, Iterable) or isinstance(layers, str):
+        hint = did_you_mean("sequential([...])" if isinstance(layers, Layer) else None)
+        raise ValueError(f"sequential takes a list of layers, got {shown(layers)}{hint}")
     layers = tuple(layers)
+    for position, layer in enumerate(layers):
+        _check_layer(f"layer {position} of sequential", layer)
     if not layers:
         raise ValueError("sequential needs at least one layer, got none")
     if names is None:
@@ -360,6 +374,18 @@ def sequential(
     reads = ("input", *names)
     nodes = tuple(Node(name, layer, (read,)) for name, layer, read in zip(names, layers, reads, strict=False))
     return Model(nodes, ("input",), (names[-1],), None if input_shape is None else (input_shape,))
+
+
+def _check_layer(name: str, layer: Any) -> None:
+    """Raise `ValueError` for what is no layer, and say which one may be meant."""
+    if isinstance(layer, Layer):
+        return
+    if isinstance(layer, type):
+        hint = f"{layer.__name__}(...)" if issubclass(layer, Layer) else None
+    else:
+        activation = meant(layer if isinstance(layer, str) else getattr(layer, "__name__", None), ACTIVATIONS)
+        hint = None if activation is None else f"Activation({activation!r})"
+    raise ValueError(f"{name} must be a layer of jconv.layers, got {shown(layer)}{did_you_mean(hint)}")
 
 
 def _keras_names(layers: Sequence[Layer]) -> list[str]:

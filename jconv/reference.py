@@ -21,6 +21,7 @@ from . import checks
 from .activations_numpy import resolve as resolve_activation
 from .geometry import Geometry, Padding, make_geometry
 from .geometry import ShortInput as ShortInput
+from .hints import known_arguments
 from .one_by_one import one_by_one as one_by_one
 from .one_by_one import runs as runs
 
@@ -68,6 +69,7 @@ def pad_adjoint(padded_bar: Any, length: int, low: int, high: int, mode: str = "
     return x_bar
 
 
+@known_arguments
 def conv1d(
     params: Params,
     x: Any,
@@ -108,6 +110,7 @@ def conv1d(
     return act(y + exact(params["bias"]) if "bias" in params else y)
 
 
+@known_arguments
 def conv1d_vjp(
     params: Params,
     x: Any,
@@ -150,6 +153,7 @@ def conv1d_vjp(
     return params_bar, pad_adjoint(input_gradient(y_bar, kernel, geometry), x.shape[-2], *amounts, padding_mode)
 
 
+@known_arguments
 def depthwise_conv1d(
     params: Params,
     x: Any,
@@ -176,6 +180,7 @@ def depthwise_conv1d(
     )
 
 
+@known_arguments
 def separable_conv1d(
     params: Params,
     x: Any,
@@ -202,6 +207,7 @@ def separable_conv1d(
     return conv1d(outer, inner, activation=activation)
 
 
+@known_arguments
 def conv1d_transpose(
     params: Params,
     x: Any,

@@ -3,6 +3,8 @@
 Odd but legal input works.
 """
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 import jconv
 from jconv.activations import ACTIVATIONS
+from jconv.algorithms import ALGORITHMS
 
 X = np.ones((2, 10, 4), np.float32)
 KERNEL = np.ones((3, 4, 6), np.float32)
@@ -19,6 +22,7 @@ SEPARABLE = {"depthwise_kernel": np.ones((3, 4, 2), np.float32), "pointwise_kern
 TRANSPOSED = {"kernel": np.ones((3, 6, 4), np.float32)}
 
 NAMES = ", ".join(sorted(ACTIVATIONS))
+ALGORITHM_NAMES = ", ".join(["auto", "fastest", *sorted(ALGORITHMS)])
 
 # (function, params, x, options): the whole message. TypeError where the first word says so, else ValueError.
 MISTAKES = {
@@ -60,7 +64,10 @@ MISTAKES = {
     "stride negative": (("conv1d", PARAMS, X, {"stride": -2}), "stride must be an integer of at least 1, got -2"),
     "stride a float": (("conv1d", PARAMS, X, {"stride": 2.0}), "stride must be an integer of at least 1, got 2.0"),
     "stride a bool": (("conv1d", PARAMS, X, {"stride": True}), "stride must be an integer of at least 1, got True"),
-    "stride a tuple": (("conv1d", PARAMS, X, {"stride": (2,)}), "stride must be an integer of at least 1, got (2,)"),
+    "stride a tuple": (
+        ("conv1d", PARAMS, X, {"stride": (2,)}),
+        "stride must be an integer of at least 1, got (2,); did you mean 2?",
+    ),
     "stride None": (("conv1d", PARAMS, X, {"stride": None}), "stride must be an integer of at least 1, got None"),
     "dilation zero": (("conv1d", PARAMS, X, {"dilation": 0}), "dilation must be an integer of at least 1, got 0"),
     "dilation a float": (
@@ -77,7 +84,7 @@ MISTAKES = {
     ),
     "padding unknown": (
         ("conv1d", PARAMS, X, {"padding": "SAME"}),
-        "padding must be one of valid, same, causal, full, an int or (low, high), got 'SAME'",
+        "padding must be one of valid, same, causal, full, an int or (low, high), got 'SAME'; did you mean 'same'?",
     ),
     "padding a float": (
         ("conv1d", PARAMS, X, {"padding": 1.0}),
@@ -93,7 +100,7 @@ MISTAKES = {
     ),
     "activation unknown": (
         ("conv1d", PARAMS, X, {"activation": "ReLU"}),
-        f"activation must be None, a function, or one of {NAMES}, got 'ReLU'",
+        f"activation must be None, a function, or one of {NAMES}, got 'ReLU'; did you mean 'relu'?",
     ),
     "activation a number": (
         ("conv1d_transpose", TRANSPOSED, X, {"activation": 3}),
@@ -190,6 +197,68 @@ MISTAKES = {
         "x has 10 samples, 10 with padding, but kernel_size=11 with dilation=1 reaches over 11; "
         "pad x or use a smaller kernel",
     ),
+    "x None": (("conv1d", PARAMS, None, {}), "x of conv1d must be an array, got None"),
+    "x a text": (("conv1d", PARAMS, "text", {}), "x of conv1d must be an array, got 'text'"),
+    "x a list of texts": (("conv1d", PARAMS, [["a"]], {}), "x of conv1d must be an array, got [['a']]"),
+    "x of unequal lists": (
+        ("conv1d", PARAMS, [[1.0], [1.0, 2]], {}),
+        "x of conv1d must be an array, got [[1.0], [1.0, 2]]",
+    ),
+    "kernel None": (("conv1d", {"kernel": None}, X, {}), "params['kernel'] must be an array, got None"),
+    "bias None": (
+        ("conv1d", {"kernel": KERNEL, "bias": None}, X, {}),
+        "params['bias'] must be an array, got None; leave the key out for no bias",
+    ),
+    "bias False": (
+        ("conv1d_transpose", {**TRANSPOSED, "bias": False}, X, {}),
+        "params['bias'] must be an array, got False; leave the key out for no bias",
+    ),
+    "PyTorch's params": (
+        ("conv1d", {"weight": KERNEL}, X, {}),
+        "conv1d needs params['kernel']; params has 'weight'; a PyTorch weight (out_channels, in_channels, kernel_size) "
+        "is the kernel with its axes reversed",
+    ),
+    "Keras's stride": (
+        ("conv1d", PARAMS, X, {"strides": 2}),
+        "TypeError: conv1d has no argument strides; did you mean stride=2?",
+    ),
+    "Keras's dilation": (
+        ("depthwise_conv1d", DEPTHWISE, X, {"dilation_rate": 2}),
+        "TypeError: depthwise_conv1d has no argument dilation_rate; did you mean dilation=2?",
+    ),
+    "lax's stride": (
+        ("separable_conv1d", SEPARABLE, X, {"window_strides": (2,)}),
+        "TypeError: separable_conv1d has no argument window_strides; did you mean stride=2?",
+    ),
+    "lax's dilation": (
+        ("conv1d_transpose", TRANSPOSED, X, {"rhs_dilation": [2]}),
+        "TypeError: conv1d_transpose has no argument rhs_dilation; did you mean dilation?",
+    ),
+    "lax's groups": (
+        ("conv1d", PARAMS, X, {"feature_group_count": 2}),
+        "TypeError: conv1d has no argument feature_group_count; did you mean groups=2?",
+    ),
+    "lax's padding": (
+        ("conv1d", PARAMS, X, {"padding": [(1, 2)]}),
+        "padding must be one of valid, same, causal, full, an int or (low, high), got [(1, 2)]; did you mean (1, 2)?",
+    ),
+    "a mode as the padding": (
+        ("conv1d", PARAMS, X, {"padding": "circular"}),
+        "padding must be one of valid, same, causal, full, an int or (low, high), got 'circular'; did you mean "
+        "padding_mode='wrap'?",
+    ),
+    "PyTorch's circular": (
+        ("conv1d", PARAMS, X, {"padding_mode": "circular"}),
+        "padding_mode must be one of zeros, reflect, edge, wrap, got 'circular'; did you mean 'wrap'?",
+    ),
+    "PyTorch's replicate": (
+        ("conv1d", PARAMS, X, {"padding_mode": "replicate"}),
+        "padding_mode must be one of zeros, reflect, edge, wrap, got 'replicate'; did you mean 'edge'?",
+    ),
+    "lax's padding, transposed": (
+        ("conv1d_transpose", TRANSPOSED, X, {"padding": "SAME"}),
+        "padding of a transposed convolution must be valid or same, got 'SAME'; did you mean 'same'?",
+    ),
     "windows of rank 1": (
         ("unfold", X[0, 0], 1, {}),
         "unfold takes x of shape (..., length, channels), got shape (4,)",
@@ -217,7 +286,7 @@ def test_a_mistake_is_refused_in_one_exact_line(mistake, module):
 )
 def test_the_vjp_of_the_reference_refuses_the_same(mistake):
     (_, params, x, options), message = MISTAKES[mistake]
-    message = message.replace("conv1d takes x", "conv1d_vjp takes x")
+    message = re.sub(r"conv1d(?= takes x| must be an array| has no argument)", "conv1d_vjp", message)
     assert refusal(jconv.reference.conv1d_vjp, params, x, np.ones((2, 8, 6)), **options) == message
 
 
@@ -225,15 +294,15 @@ def test_the_vjp_of_the_reference_refuses_the_same(mistake):
 ONLY_JAX = {
     "algorithm unknown": (
         (jconv.conv1d, PARAMS, X, {"algorithm": "strassen"}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got 'strassen'",
+        f"algorithm must be one of {ALGORITHM_NAMES}, got 'strassen'",
     ),
     "algorithm a list": (
         (jconv.conv1d, PARAMS, X, {"algorithm": ["lax"]}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got ['lax']",
+        f"algorithm must be one of {ALGORITHM_NAMES}, got ['lax']",
     ),
     "algorithm unknown, transposed": (
         (jconv.conv1d_transpose, TRANSPOSED, X, {"algorithm": None}),
-        "algorithm must be one of auto, einsum, fft, grouped, lax, matmul, polyphase, shifts, winograd, got None",
+        f"algorithm must be one of {ALGORITHM_NAMES}, got None",
     ),
     "integers": (
         (jconv.conv1d, PARAMS, X.astype(int), {}),
@@ -294,6 +363,53 @@ SIZES = {
 def test_init_refuses_sizes_that_no_kernel_has(mistake):
     sizes, options, message = SIZES[mistake]
     assert refusal(jconv.init_conv1d, jax.random.key(0), *sizes, **options) == message
+
+
+def test_init_refuses_what_is_no_key():
+    message = "key must be one of jax.random.key, got 0; did you mean jax.random.key(0)?"
+    layer = jconv.layers.Conv1D(4, 3)
+    assert refusal(jconv.init_conv1d, 0, 4, 4, 3) == message
+    assert refusal(layer.init, 0, (8, 4)) == refusal(jconv.sequential([layer]).init, 0, (8, 4)) == message
+    assert refusal(jconv.init_conv1d, None, 4, 4, 3) == "key must be one of jax.random.key, got None"
+    assert jconv.init_conv1d(jax.random.PRNGKey(0), 4, 4, 3)["kernel"].shape == (3, 4, 4)
+
+
+CHAINS = {
+    "a function": (
+        [jax.nn.relu],
+        "layer 0 of sequential must be a layer of jconv.layers, got the function relu; did "
+        "you mean Activation('relu')?",
+    ),
+    "a name": (
+        [jconv.layers.Dense(2), "tanh"],
+        "layer 1 of sequential must be a layer of jconv.layers, got 'tanh'; did you mean Activation('tanh')?",
+    ),
+    "a class": (
+        [jconv.layers.Flatten],
+        "layer 0 of sequential must be a layer of jconv.layers, got the class Flatten; did you mean Flatten(...)?",
+    ),
+    "nothing": ([None], "layer 0 of sequential must be a layer of jconv.layers, got None"),
+    "a layer": (
+        jconv.layers.Flatten(),
+        "sequential takes a list of layers, got Flatten(); did you mean sequential([...])?",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", CHAINS)
+def test_a_chain_of_what_is_no_layer_is_refused(mistake):
+    layers, message = CHAINS[mistake]
+    assert refusal(jconv.sequential, layers) == message
+
+
+def test_options_that_a_layer_does_not_have_are_refused():
+    message = "TypeError: Conv1D has no argument strides; did you mean stride=2?"
+    assert refusal(jconv.layers.Conv1D, 4, 3, strides=2) == message
+    assert refusal(jconv.layers.Flatten, data_format=1).startswith("TypeError: Flatten has no argument data_format")
+    message = "TypeError: output_length has no argument strides; did you mean stride=2?"
+    assert refusal(jconv.output_length, 10, 3, strides=2) == message
+    for function in (jconv.explain, jconv.tune):
+        assert "did you mean stride=2?" in refusal(function, PARAMS, X, strides=2)
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..checks import check_key
 from ..conv import glorot_uniform
 from ..geometry import ShortInput
+from ..hints import check_names
 from ..history import Form
 from ..pace import SAMPLE, Pace
 from ..ragged import of
@@ -46,6 +48,11 @@ class Layer:
 
     CALLED: ClassVar[tuple[str, ...]] = ("inputs",)
     """Fields that say how a layer is called, which may differ from call to call of one layer."""
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        """Names the option that was meant where there is none of that name."""
+        check_names(cls.__name__, options, (field.name for field in fields(cls) if field.init))
+        return super().__new__(cls)
 
     @property
     def merges(self) -> bool:
@@ -69,6 +76,7 @@ class Layer:
 
         Raises `ValueError` for a shape that the layer cannot take.
         """
+        check_key(key)
         self.output_shape(input_shape)
         shapes = self.param_shapes(input_shape)
         kernels = [name for name in shapes if name.endswith("kernel")]
