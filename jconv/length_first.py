@@ -16,11 +16,11 @@ import jax.numpy as jnp
 
 from . import layers as jl
 from .activations_numpy import ALONG_LAST
-from .layers.base import Layer, Window
-from .layers.nesting import core
+from .layers.base import Layer, ReceptiveField
+from .layers.nesting import unwrap
 from .layers.operations.operands import Constant
-from .layers.operations.operation_window import BY_VALUE
-from .layers.transparent import Transparent
+from .layers.operations.operation_window import ELEMENTWISE
+from .layers.wrapper import Wrapper
 from .pace import Pace
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Turned(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LengthLast(Transparent):
+class LengthLast(Wrapper):
     """A layer that does not work sample by sample along a length that is last, as it is for the inputs in `last`."""
 
     last: tuple[bool, ...]
@@ -59,11 +59,13 @@ class LengthLast(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The inner layer's of the inputs as they were: of values so far, which are no sequences, it may be."""
-        several = x if self.merges else (x,)
+        several = x if self.has_several_inputs else (x,)
         moved = tuple(turned(a) if last else a for a, last in zip(several, self.last, strict=True))
-        return self.layer.apply(params, state, moved if self.merges else moved[0], training=training, key=key)
+        return self.layer.apply(
+            params, state, moved if self.has_several_inputs else moved[0], training=training, key=key
+        )
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: it may read every sample."""
         return None
 
@@ -119,7 +121,7 @@ def _begins_last(model: Model, name: str, shape: Any) -> bool:
 
 
 def _is_channels_first(layer: Layer) -> bool:
-    while not isinstance(layer, jl.ChannelsFirst) and isinstance(layer, (Transparent, jl.SpectralNormalization)):
+    while not isinstance(layer, jl.ChannelsFirst) and isinstance(layer, (Wrapper, jl.SpectralNormalization)):
         layer = layer.layer
     return isinstance(layer, jl.ChannelsFirst)
 
@@ -137,10 +139,10 @@ def _turned(layer: Layer, read: Sequence[bool]) -> tuple[Layer, bool]:
         if layer.window() is None and layer.layer.window() is not None:
             # Its activation goes along the length.
             return mixing
-        kept = core(layer.layer)
+        kept = unwrap(layer.layer)
         one_value = isinstance(kept, (jl.GlobalAveragePooling1D, jl.GlobalMaxPooling1D)) and not kept.keepdims
         return layer.layer, not one_value
-    if isinstance(layer, (Transparent, jl.SpectralNormalization)):
+    if isinstance(layer, (Wrapper, jl.SpectralNormalization)):
         inner, last = _turned(layer.layer, read)
         return mixing if isinstance(inner, LengthLast) else (replace(layer, layer=inner), last)
     if isinstance(layer, (*ALONG, jl.Concatenate)) and layer.axis in (1, -2, (1,), (-2,)):
@@ -154,7 +156,7 @@ def _by_value(layer: Layer) -> bool:
         return not callable(layer.activation) and layer.activation not in ALONG_LAST
     if isinstance(layer, jl.Operation):
         operands = (*layer.arguments, *(value for _, value in layer.options))
-        return layer.function in BY_VALUE and not any(isinstance(value, Constant) for value in operands)
+        return layer.function in ELEMENTWISE and not any(isinstance(value, Constant) for value in operands)
     if isinstance(layer, jl.PReLU):
         return set(layer.shared_axes or ()) == {1, 2}
     if isinstance(layer, jl.Rescaling):

@@ -21,8 +21,8 @@ from . import model_pace, model_ragged, model_stream, model_summary
 from .activations_numpy import ACTIVATIONS
 from .checks import check_key
 from .hints import did_you_mean, meant, shown
-from .layers.base import Layer, Shape, at
-from .layers.nesting import uncalled
+from .layers.base import Layer, Shape, name_node_in_errors
+from .layers.nesting import remove_call_options
 
 Tree = dict[str, dict[str, Any]]
 
@@ -48,7 +48,7 @@ class Node:
         object.__setattr__(self, "inputs", _names(f"inputs of node {self.name!r}", self.inputs))
         if not self.inputs:
             raise ValueError(f"node {self.name!r} must read at least one input, got none")
-        if len(self.inputs) > 1 and not self.layer.merges:
+        if len(self.inputs) > 1 and not self.layer.has_several_inputs:
             kind = type(self.layer).__name__
             raise ValueError(f"node {self.name!r}: {kind} reads one input, got {len(self.inputs)}: {self.inputs}")
 
@@ -149,7 +149,7 @@ class Model:
 
         def call(node: Node, own: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
             read: tuple[Any, Any] = _read(node, values), _read(node, sequences)
-            y, after, sequences[node.name] = node.layer.on_sequences(*own, *read, training=training, key=own_key)
+            y, after, sequences[node.name] = node.layer.apply_sequences(*own, *read, training=training, key=own_key)
             return y, after
 
         values, state = self._walk(params, state, x, key, call)
@@ -181,7 +181,7 @@ class Model:
         for position, node in enumerate(self.nodes):
             own_key = None if key is None else jax.random.fold_in(key, position)
             own = params.get(node.key, {}), new_state.get(node.key, {})
-            with at(node.name):
+            with name_node_in_errors(node.name):
                 values[node.name], after = call(node, own, values, own_key)
             new_state |= {node.key: after} if after else {}
         return {node.name: values[node.name] for node in self.nodes}, new_state
@@ -198,7 +198,7 @@ class Model:
         values = self.named(x)
         for node in self.nodes:
             own = params.get(node.key, {}), state.get(node.key, {})
-            with at(node.name):
+            with name_node_in_errors(node.name):
                 values[node.name] = node.layer.reference(*own, _read(node, values), training=training)
         return {node.name: values[node.name] for node in self.nodes}
 
@@ -315,7 +315,7 @@ class Model:
                 raise ValueError(f"input_shape must be a tuple, such as (length, channels), got {shown(shape)}")
         shapes = {name: tuple(shape) for name, shape in shapes.items()}
         for node in self.nodes:
-            with at(node.name):
+            with name_node_in_errors(node.name):
                 shapes[node.name] = node.layer.output_shape(_read(node, shapes))
         return shapes
 
@@ -412,7 +412,7 @@ def _check_graph(model: Model) -> None:
                 raise ValueError(f"node {node.name!r} reads {name!r}, which {why}")
         if node.name in known:
             raise ValueError(f"the name {node.name!r} is used twice; names of nodes and inputs must differ")
-        if uncalled(layers.setdefault(node.key, node.layer)) != uncalled(node.layer):
+        if remove_call_options(layers.setdefault(node.key, node.layer)) != remove_call_options(node.layer):
             raise ValueError(
                 f"node {node.name!r} shares params {node.key!r} with a different layer, {layers[node.key]}"
             )
@@ -439,7 +439,7 @@ def _check_shared(node: Node, shape: Any, first: str, first_shape: Any) -> None:
 
 def _read(node: Node, values: Mapping[str, Any]) -> Any:
     read = tuple(values[name] for name in node.inputs)
-    return read if node.layer.merges else read[0]
+    return read if node.layer.has_several_inputs else read[0]
 
 
 def _names(what: str, names: Any) -> tuple[str, ...]:

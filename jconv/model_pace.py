@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from .layers.base import at
+from .layers.base import name_node_in_errors
 from .layers.pick import Pick
 from .length_first import length_first
 from .pace import SAMPLE, Pace
@@ -24,7 +24,7 @@ def paces(model: Model) -> Paces:
     """
     found: Paces = dict.fromkeys(model.inputs, SAMPLE)
     for node in model.nodes:
-        with at(node.name):
+        with name_node_in_errors(node.name):
             found[node.name] = _pace(node, [found[name] for name in node.inputs])
     return found
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from .history import ENDED, FORMS, Form
-from .layers.base import at
+from .layers.base import name_node_in_errors
 from .layers.pick import Pick
 from .length_first import length_first, turned
 from .model_pace import ratios
@@ -96,9 +96,9 @@ def begin(
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
-        x = read if node.layer.merges else read[0]
+        x = read if node.layer.has_several_inputs else read[0]
         own = None
-        with at(node.name):
+        with name_node_in_errors(node.name):
             if _timed(node, rates):
                 ratio = next(r for r in (rates[name] for name in node.inputs) if r is not None)
                 own = node.layer.stream_init(*arrays, x, Form(form, max(1, math.ceil(chunk * ratio)), slots))
@@ -218,10 +218,10 @@ def _stepped(
     for node in model.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
-        with at(node.name):
+        with name_node_in_errors(node.name):
             if node.name in waiting:
                 read, waiting[node.name] = _met(read, waiting[node.name], last, named)
-            x = read if node.layer.merges else read[0]
+            x = read if node.layer.has_several_inputs else read[0]
             own = kept.get(node.name)
             if isinstance(own, Ring) and parts.heads is not None:
                 head, turn = parts.heads[..., len(heads)], turns[len(heads)]

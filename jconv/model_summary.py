@@ -67,7 +67,7 @@ def counted(model: Model, input_shape: Any = None, batch: int | None = None) -> 
             shapes[node.name],
             _count(own) if first else None,
             fields[node.name],
-            None if _open(read) else node.layer.flops(read if node.layer.merges else read[0]),
+            None if _open(read) else node.layer.flops(read if node.layer.has_several_inputs else read[0]),
             None if batch is None else _algorithms(node, own, read, batch),
         )
         rows.append(row)
@@ -137,7 +137,7 @@ def _spanned(model: Model, last: int) -> int | None:
 
 def _algorithms(node: Node, own: Any, read: tuple[Any, ...], batch: int) -> tuple[str, ...]:
     arrays = tuple(map_shapes(lambda shape: _array(batch, shape), shape) for shape in read)
-    x = arrays if node.layer.merges else arrays[0]
+    x = arrays if node.layer.has_several_inputs else arrays[0]
     try:
         choices = chosen(lambda params, state, x: node.layer.apply(params, state, x)[0], *own, x)
     except ValueError:

@@ -20,7 +20,7 @@ class Held(jl.Layer):
     held: Mapping[str, Any]
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         return len(self.layer.inputs) - len(self.held) > 1
 
     def output_shape(self, input_shape: Any) -> Any:
@@ -41,11 +41,11 @@ class Held(jl.Layer):
         return self._joined(np, self.layer.reference(params, state, self._with(x), training=training))
 
     def _with(self, x: Any) -> Any:
-        batch = np.shape(x[0] if self.merges else x)[0]
+        batch = np.shape(x[0] if self.has_several_inputs else x)[0]
         return self._whole(x, lambda name: np.broadcast_to(self.held[name], (batch, *np.shape(self.held[name]))))
 
     def _whole(self, given: Any, held: Any) -> Any:
-        rest = iter(given if self.merges else (given,))
+        rest = iter(given if self.has_several_inputs else (given,))
         return tuple(held(name) if name in self.held else next(rest) for name in self.layer.inputs)
 
     def _joined(self, library: Any, y: Any) -> Any:

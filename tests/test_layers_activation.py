@@ -51,7 +51,7 @@ def test_equals_the_reference(layer: jl.Layer) -> None:
 def test_softmax_with_a_mask_equals_the_reference(axis: Any, mask_shape: tuple[int, int]) -> None:
     x = drawn(((6, 4), mask_shape))
     layer = jl.Softmax(axis, ("x", "mask"))
-    assert layer.merges
+    assert layer.has_several_inputs
     check_against_reference(layer, ((6, 4), mask_shape), (x[0], np.float64(x[1] > 0)))
 
 

@@ -13,7 +13,7 @@ import pytest
 from layer_checks import check_against_reference, deviation, drawn, single
 
 from jconv import layers as jl
-from jconv.layers.pooling.adaptive_pooling import windows
+from jconv.layers.pooling.adaptive_pooling import window_indices
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -27,7 +27,7 @@ def test_adaptive_pooling_equals_the_reference(kind: Any, size: int) -> None:
 def test_windows_are_the_samples_between_the_two_fractions() -> None:
     for length in range(1, 14):
         for size in range(1, 16):
-            at, counts = windows(length, size)
+            at, counts = window_indices(length, size)
             for i in range(size):
                 wanted = [t for t in range(length) if t >= i * length // size and t * size < (i + 1) * length]
                 assert at[i][counts[i]].tolist() == wanted

@@ -129,14 +129,14 @@ def test_wrappers_hand_on_what_they_do_not_change() -> None:
     ):
         assert layer.flops(shape) == conv.flops((9, 4))
         assert layer.window() == (3, 2)
-        assert not layer.merges
+        assert not layer.has_several_inputs
         expected = conv.init(jax.random.key(0), (9, 4))[0]
         params, state = layer.init(jax.random.key(0), shape)
         assert list(params | state) == ["kernel", "bias"]
         assert all(((params | state)[name] == expected[name]).all() for name in expected)
     assert str(jl.Frozen(jl.InDtype(conv, "float16"))) == "Conv1D(6, 3, stride=2) in float16 frozen"
     assert jl.ChannelsFirst(conv).output_shape((4, None)) == (6, None)
-    assert jl.Frozen(jl.Add()).merges and jl.ChannelsFirst(Both()).merges
+    assert jl.Frozen(jl.Add()).has_several_inputs and jl.ChannelsFirst(Both()).has_several_inputs
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

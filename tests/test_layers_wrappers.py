@@ -16,7 +16,7 @@ from layer_checks import arrays_of, check_against_reference, deviation, drawn, s
 
 import jconv
 from jconv import layers as jl
-from jconv.layers.nesting import core
+from jconv.layers.nesting import unwrap
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -116,7 +116,7 @@ def _names(layer: jl.Layer) -> list[str]:
 )
 def test_bidirectional_around_a_layer_in_others(layer: Any) -> None:
     both = jl.Bidirectional(layer, inputs=("sequence", "mask"))
-    plain = jl.Bidirectional(core(layer), inputs=("sequence", "mask"))
+    plain = jl.Bidirectional(unwrap(layer), inputs=("sequence", "mask"))
     params, state = single(arrays_of(both, shapes_of(both)))
     x = single(drawn(SHAPE)), np.ones((3, 4), bool)
     y, after = both.apply(params, state, x)

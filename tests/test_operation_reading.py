@@ -77,7 +77,9 @@ def test_a_window_of_one_sample_is_true(function: str, arguments: Any, options: 
     x = np.random.default_rng(0).standard_normal((reads, *shape))
     changed = x.copy()
     changed[:, :, 2] += 1
-    before, after = (operation.reference({}, {}, tuple(a) if operation.merges else a[0]) for a in (x, changed))
+    before, after = (
+        operation.reference({}, {}, tuple(a) if operation.has_several_inputs else a[0]) for a in (x, changed)
+    )
     assert (before != after).any(axis=(0, 2)).sum() <= 1
 
 

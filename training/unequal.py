@@ -59,7 +59,7 @@ def reference(model: Model, params: Tree, state: Tree, x: Array, lengths: Any) -
             found[node.name] = _together(call, found[node.inputs[0]])
         else:
             read = zip(*(found[name] for name in node.inputs), strict=True)
-            found[node.name] = [call(one if node.layer.merges else one[0]) for one in read]
+            found[node.name] = [call(one if node.layer.has_several_inputs else one[0]) for one in read]
     rows = found[model.outputs[0]]
     if rows[0].ndim == 3:
         longest = max(row.shape[1] for row in rows)

@@ -76,7 +76,7 @@ def node_by_node(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) 
     for node in model.nodes:
         own = params.get(node.key, {}), state.get(node.key, {})
         read = tuple(values[name] for name in node.inputs)
-        read = read if node.layer.merges else read[0]
+        read = read if node.layer.has_several_inputs else read[0]
         expected = node.layer.reference(*own, read)
         y = _applied(node.layer, *own, read)
         with jax.enable_x64(True):

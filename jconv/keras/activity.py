@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..layers import Bidirectional
-from ..layers.base import several
+from ..layers.base import is_tuple_of_shapes
 from ..model import Model
 from .config import Config
 from .errors import spoken_at
@@ -69,7 +69,7 @@ def read_activity(root: Part, model: Model) -> Activity:
 def _check(term: Sum | Orthogonal, part: Part) -> None:
     assert part.layer is not None
     shapes: Any = part.layer.output_shape(part.input_shape)
-    for shape in shapes if several(shapes) else (shapes,):
+    for shape in shapes if is_tuple_of_shapes(shapes) else (shapes,):
         if isinstance(term, Orthogonal) and len(shape) != 1:
             raise ValueError(f"the orthogonal regularizer is of a matrix, and an output has the shape {(None, *shape)}")
 

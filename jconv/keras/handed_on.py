@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..layers import MaskOf, NonzeroMask, Operation
-from ..layers.nesting import core, with_options
+from ..layers.nesting import replace_options, unwrap
 from ..layers.operations.operation import Input
 from ..model import Model
 from .inner import NO_LAYERS, owners_of
@@ -24,13 +24,13 @@ def without_handed_on(model: Model) -> Model:
     owners = owners_of(model)
     nodes = []
     for node in model.nodes:
-        roles = tuple(getattr(core(node.layer), "inputs", ()))
+        roles = tuple(getattr(unwrap(node.layer), "inputs", ()))
         inside = [node.name in owners or value in owners for value in node.inputs]
         kept = [i for i, role in enumerate(roles) if not (role.endswith("mask") and inside[i])]
         if len(kept) < len(roles):
             left = tuple(roles[i] for i in kept)
             # Layers that merge name their inputs only where there are masks.
-            layer = with_options(node.layer, inputs=() if set(left) == {"value"} else left)
+            layer = replace_options(node.layer, inputs=() if set(left) == {"value"} else left)
             node = replace(node, layer=layer, inputs=tuple(node.inputs[i] for i in kept))
         nodes.append(node)
     needed = set(model.outputs)
@@ -55,7 +55,7 @@ def _made(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> list
 
     made = {name: number("input", position) for position, name in enumerate(model.inputs)}
     for node in model.nodes:
-        layer, read = core(node.layer), [made[value] for value in node.inputs]
+        layer, read = unwrap(node.layer), [made[value] for value in node.inputs]
         if isinstance(layer, (MaskOf, NonzeroMask)):
             # As they are written.
             against = layer.mask_value if isinstance(layer, MaskOf) else 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multiply, NonzeroMask, Operation, Pick
-from ..layers.nesting import core
+from ..layers.nesting import unwrap
 from ..model import Model
 
 
@@ -26,7 +26,7 @@ def makes_masks(model: Model) -> bool:
 
 def merges_masks(layer: Layer) -> bool:
     """Whether a layer merges by masks, which no argument of Keras's call gives it."""
-    return isinstance(core(layer), (Maximum, Minimum, Multiply)) and "mask" in core(layer).inputs
+    return isinstance(unwrap(layer), (Maximum, Minimum, Multiply)) and "mask" in unwrap(layer).inputs
 
 
 def differing(model: Model, reread: Model, names: Mapping[str, str]) -> list[str]:
@@ -41,7 +41,7 @@ def differing(model: Model, reread: Model, names: Mapping[str, str]) -> list[str
 
 
 def _makes_mask(layer: Layer) -> bool:
-    layer = core(layer)
+    layer = unwrap(layer)
     return isinstance(layer, Masking) or (isinstance(layer, Embedding) and layer.mask_zero)
 
 
@@ -60,7 +60,7 @@ def _told(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict
     for name in model.inputs:
         made[name] = number(names.get(name, name))
     for node in model.nodes:
-        layer, key = core(node.layer), names.get(node.key, node.key)
+        layer, key = unwrap(node.layer), names.get(node.key, node.key)
         if isinstance(layer, (MaskOf, NonzeroMask, Operation, Pick)):
             made[node.name] = number(layer, *(made[value] for value in node.inputs))
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..layers import Embedding, Layer
 from ..layers.mask import NonzeroMask
-from ..layers.nesting import core
+from ..layers.nesting import unwrap
 from ..model import Model, Node
 from .nested import Nested
 
@@ -16,9 +16,9 @@ def reads_integers(model: Model, value: str) -> bool:
 
 
 def _of_integers(node: Node, value: str) -> bool:
-    layer = core(node.layer)
+    layer = unwrap(node.layer)
     while isinstance(inside := getattr(layer, "layer", None), Layer):
-        layer = core(inside)
+        layer = unwrap(inside)
     if isinstance(layer, Nested):
         own = zip(layer.model.inputs, node.inputs, strict=True)
         return all(reads_integers(layer.model, name) for name, read in own if read == value)

@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ..layers import ConvLSTM1D, Frozen, Layer
-from ..layers.attention.heads import MultiHead
-from ..layers.nesting import core
+from ..layers.attention.heads import MultiHeadBase
+from ..layers.nesting import unwrap
 from .nested import Nested
 from .parts import Part
 
@@ -58,7 +58,7 @@ def _of_one(part: Part) -> tuple[list[Variable], list[Variable]]:
 
 
 def _is_frozen(layer: Layer) -> bool:
-    while (inner := getattr(layer, "layer", None)) is not None and layer is not core(layer):
+    while (inner := getattr(layer, "layer", None)) is not None and layer is not unwrap(layer):
         if isinstance(layer, Frozen):
             return True
         layer = inner
@@ -68,8 +68,8 @@ def _is_frozen(layer: Layer) -> bool:
 def _as_made(value: Any) -> Any:
     """The layer with what holds layers thawed, and what it holds not."""
     if isinstance(value, Frozen):
-        inner = core(value)
-        holds = isinstance(inner, (ConvLSTM1D, MultiHead, Nested)) or any(
+        inner = unwrap(value)
+        holds = isinstance(inner, (ConvLSTM1D, MultiHeadBase, Nested)) or any(
             isinstance(getattr(inner, f.name), Layer) for f in fields(inner)
         )
         return _as_made(value.layer) if holds else value

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..layers.base import Arrays, Layer, Window
+from ..layers.base import Arrays, Layer, ReceptiveField
 from ..model import Model
 
 
@@ -23,7 +23,7 @@ class Nested(Layer):
     folders: tuple[tuple[str, str], ...] = ()
 
     @property
-    def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def has_several_inputs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the model has several inputs."""
         return len(self.model.inputs) > 1
 
@@ -77,12 +77,12 @@ class Nested(Layer):
         shapes = {**named, **self.model.output_shapes(named)}
         return sum(node.layer.flops(_read(node, shapes)) for node in self.model.nodes)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: what a path through the model reads is not followed."""
         return None
 
     def _named(self, x: Any) -> dict[str, Any]:
-        values = x if self.merges else (x,)
+        values = x if self.has_several_inputs else (x,)
         return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -109,7 +109,7 @@ class Nested(Layer):
 
 def _read(node: Any, shapes: Mapping[str, Any]) -> Any:
     read = tuple(shapes[name] for name in node.inputs)
-    return read if node.layer.merges else read[0]
+    return read if node.layer.has_several_inputs else read[0]
 
 
 def _flattened(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..layers import Layer, MultiHeadAttention, Operation
-from ..layers.nesting import core, with_options
+from ..layers.nesting import replace_options, unwrap
 from ..layers.operations.operation import Input
 from ..model import Model, Node
 
@@ -23,11 +23,11 @@ def as_attention_masks(model: Model, shapes: Mapping[str, Any], names: Collectio
 
 
 def _masks_queries(layer: Layer) -> bool:
-    return isinstance(core(layer), MultiHeadAttention) and "query_mask" in core(layer).inputs
+    return isinstance(unwrap(layer), MultiHeadAttention) and "query_mask" in unwrap(layer).inputs
 
 
 def _rewritten(node: Node, shapes: Mapping[str, Any]) -> list[Node]:
-    roles = dict(zip(core(node.layer).inputs, node.inputs, strict=True))
+    roles = dict(zip(unwrap(node.layer).inputs, node.inputs, strict=True))
     mask = f"{node.name}/queries"
     made = [Node(mask, Operation("expand_dims", options=(("axis", -1),)), (roles.pop("query_mask"),))]
     if "attention_mask" in roles:
@@ -39,5 +39,5 @@ def _rewritten(node: Node, shapes: Mapping[str, Any]) -> list[Node]:
         made.append(Node(f"{node.name}/attention_mask", both, (roles["attention_mask"], mask)))
         mask = made[-1].name
     roles["attention_mask"] = mask
-    layer = with_options(node.layer, inputs=tuple(roles))
+    layer = replace_options(node.layer, inputs=tuple(roles))
     return [*made, Node(node.name, layer, tuple(roles.values()), node.params)]

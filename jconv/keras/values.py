@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from ..layers import InDtype, Layer, Operation, Pick
-from ..layers.base import several
+from ..layers.base import is_tuple_of_shapes
 from ..layers.operations.operation import Input
 from ..model import Node
 from .errors import KerasFileError, spoken_at
@@ -55,13 +55,13 @@ class Values:
         shapes = tuple(self.shapes[value] for value in inputs)
         with spoken_at(place):
             node = Node(unique, layer, inputs, key if key != unique else None)
-            self.shapes[unique] = layer.output_shape(shapes if layer.merges else shapes[0])
+            self.shapes[unique] = layer.output_shape(shapes if layer.has_several_inputs else shapes[0])
         self.nodes.append(node)
         return unique
 
     def output(self, value: str, index: int = 0) -> str:
         """Output `index` of a value that may be several. Raises `KerasFileError` for one that it has not."""
-        if not several(self.shapes[value]):
+        if not is_tuple_of_shapes(self.shapes[value]):
             if index:
                 raise KerasFileError(f"{value!a} has one output, and number {index} is read")
             return value
@@ -89,7 +89,7 @@ class Values:
         name = self.add(name, layer, inputs, part.key, part.place if read.kind is None else read.place)
         if part.layer is None:
             shapes = tuple(self.shapes[i] for i in inputs)
-            part.layer, part.input_shape = layer, shapes if layer.merges else shapes[0]
+            part.layer, part.input_shape = layer, shapes if layer.has_several_inputs else shapes[0]
         kind, said = read.kind, "stop"
         if kind is not None:
             said = kind.mask(read.base) if callable(kind.mask) else kind.mask

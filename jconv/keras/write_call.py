@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..layers.nesting import core
+from ..layers.nesting import unwrap
 from ..model import Node
 from .implicit_masks import merges_masks
 from .nested import Nested
@@ -14,7 +14,7 @@ from .write_layer import BY_LAYER
 
 def call_of(node: Node, tensors: list[dict[str, Any]], masking: bool) -> dict[str, Any]:
     """The arguments of a node's call on `tensors`; with `masking` Keras hands on masks behind the scenes."""
-    bare = core(node.layer)
+    bare = unwrap(node.layer)
     kind = BY_LAYER.get(type(bare))
     roles = getattr(bare, "inputs", None)
     if roles and merges_masks(bare):
@@ -31,7 +31,7 @@ def call_of(node: Node, tensors: list[dict[str, Any]], masking: bool) -> dict[st
     if isinstance(node.layer, Nested) and masking:
         options["mask"] = None
     if not roles or kind is None or not isinstance(roles, tuple):
-        return {"args": [tensors if node.layer.merges else tensors[0]], "kwargs": options}
+        return {"args": [tensors if node.layer.has_several_inputs else tensors[0]], "kwargs": options}
     given = dict(zip(roles, tensors, strict=True))
     wanted: Mapping[str, tuple[str, ...]] = kind.arguments(bare) or {"inputs": (next(r for r in roles if r != "mask"),)}
     args: list[Any] = []

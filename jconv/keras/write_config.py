@@ -11,9 +11,9 @@ from typing import Any
 
 from ..layers import Activation, ChannelsFirst, InDtype, Layer, Operation, Pick
 from ..layers.mask import MaskOf, NonzeroMask
-from ..layers.nesting import core
+from ..layers.nesting import unwrap
 from ..layers.operations.operation import Input
-from ..layers.transparent import Transparent
+from ..layers.wrapper import Wrapper
 from ..model import Model, Node
 from .errors import KerasFileError
 from .graph import SEQUENTIAL, build
@@ -175,7 +175,7 @@ class _Writer:
 
     def _unmasked(self, node: Node) -> Node:
         """The node on inputs that are operations' outputs, which have no mask."""
-        roles = getattr(core(node.layer), "inputs", ())
+        roles = getattr(unwrap(node.layer), "inputs", ())
         inputs = list(node.inputs)
         for i, value in enumerate(node.inputs):
             if not (i < len(roles) and roles[i].endswith("mask")):
@@ -189,7 +189,7 @@ class _Writer:
         name = self.names[node.key] = self._name(node.key)
         entry, kind = write_layer(node.layer, name, self._arrays.get(node.key, {}))
         read = tuple(self._shapes[value] for value in node.inputs)
-        shape = read if node.layer.merges else read[0]
+        shape = read if node.layer.has_several_inputs else read[0]
         part = Part(name, "", node.name, node.key, kind, _as_written(node.layer), shape)
         part.class_name, part.config = entry["class_name"], entry["config"]
         self._parts.append(part)
@@ -237,7 +237,7 @@ class _Writer:
         def add(operation: Operation, inputs: tuple[str, ...]) -> str:
             made.append(f"{node.name}/step{len(made)}")
             read = tuple(self._shapes[value] for value in inputs)
-            self._shapes[made[-1]] = operation.output_shape(read if operation.merges else read[0])
+            self._shapes[made[-1]] = operation.output_shape(read if operation.has_several_inputs else read[0])
             self._operation(made[-1], operation, inputs)
             return made[-1]
 
@@ -290,4 +290,4 @@ def _histories(tree: Any) -> list[Any]:
 
 def _is_channels_first(layer: Layer) -> bool:
     """Whether a layer is channels first, maybe inside others."""
-    return isinstance(layer, Transparent) and (isinstance(layer, ChannelsFirst) or _is_channels_first(layer.layer))
+    return isinstance(layer, Wrapper) and (isinstance(layer, ChannelsFirst) or _is_channels_first(layer.layer))

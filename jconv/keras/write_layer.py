@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ..layers import ChannelsFirst, Frozen, HardSigmoid, InDtype, InMode, Layer
 from ..layers.base import ActivationLayer
-from ..layers.nesting import stripped
+from ..layers.nesting import strip_prefix
 from .errors import KerasFileError
 from .kind import Kind
 from .kinds import KINDS
@@ -45,7 +45,7 @@ def write_layer(layer: Layer, name: str, arrays: Mapping[str, Any]) -> tuple[dic
         raise KerasFileError(f"node {name!r}: Keras has no layer for {type(bare).__name__}")
 
     def inner(layer: Layer, option: str) -> dict[str, Any]:
-        own = stripped({"forward_layer": "forward", "backward_layer": "backward"}.get(option, option), arrays)
+        own = strip_prefix({"forward_layer": "forward", "backward_layer": "backward"}.get(option, option), arrays)
         entry = write_layer(layer, option, own)[0]
         if isinstance(layer, ActivationLayer) and not isinstance(layer, HardSigmoid):
             entry["config"]["dtype"] = policy
@@ -75,7 +75,7 @@ def write_nested(layer: Nested, name: str, arrays: Mapping[str, Any]) -> Any:
     from .write_config import write_model
 
     shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
-    own = {node.key: stripped(node.key, arrays) for node in layer.model.nodes}
+    own = {node.key: strip_prefix(node.key, arrays) for node in layer.model.nodes}
     return write_model(layer.model, shapes, own, name)
 
 

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 from ..layers import ChannelsFirst, Frozen, InDtype, Layer, Maximum, Minimum, Multiply, Operation
-from ..layers.nesting import core
+from ..layers.nesting import unwrap
 from ..layers.operations.operation import Input
 
 Add = Callable[[Operation, tuple[str, ...]], str]
@@ -39,7 +39,7 @@ def write_masked(
 
 
 def _is_mask(layer: Layer, position: int) -> bool:
-    roles = getattr(core(layer), "inputs", ())
+    roles = getattr(unwrap(layer), "inputs", ())
     return position < len(roles) and roles[position] == "mask"
 
 
@@ -55,7 +55,7 @@ def _merged(layer: Maximum | Minimum | Multiply, inputs: tuple[str, ...], shapes
     def expanded(value: str, axis: int) -> str:
         return add(Operation("expand_dims", options=(("axis", axis),)), (value,))
 
-    pairs = layer.pairs(inputs)
+    pairs = layer.values_and_masks(inputs)
     masks = [None if mask is None else expanded(mask, -1) for _, mask in pairs]
     values = [value for value, _ in pairs]
     rank = max(len(shapes[value]) for value in values)

@@ -9,7 +9,6 @@ from .dense import Dense
 from .dot import Dot
 from .einsum_dense import EinsumDense
 from .embedding import Embedding
-from .ends import Cropping1D, UpSampling1D, ZeroPadding1D
 from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import (
@@ -41,8 +40,9 @@ from .regularization import (
     GaussianNoise,
     SpatialDropout1D,
 )
+from .resizing import Cropping1D, UpSampling1D, ZeroPadding1D
 from .shape import Flatten, Permute, RepeatVector, Reshape
-from .transparent import Frozen, InDtype, InMode
+from .wrapper import Frozen, InDtype, InMode
 
 __all__ = [
     "ELU",

@@ -28,12 +28,12 @@ def as_axis(layer: Layer, axis: Any) -> int:
     return int(axis)
 
 
-def positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
+def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
     """The positions of axes in an array whose first is the batch and whose others have `input_shape`, in their order.
 
     Raises `ValueError` for the batch axis, an axis that is not there and one named twice.
 
-    >>> positions(Layer(), (-1, 1), (10, 3))
+    >>> axis_positions(Layer(), (-1, 1), (10, 3))
     (2, 1)
     """
     rank = len(input_shape) + 1
@@ -47,9 +47,9 @@ def positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
     return found
 
 
-def known(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
+def axis_sizes(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
     """The sizes of the axes; raises `ValueError` where one is None."""
-    sizes = tuple(input_shape[a - 1] for a in positions(layer, axis, input_shape))
+    sizes = tuple(input_shape[a - 1] for a in axis_positions(layer, axis, input_shape))
     if None in sizes:
         raise ValueError(
             f"{type(layer).__name__} needs an input whose size along axis={axis} is known, got shape "
@@ -58,10 +58,10 @@ def known(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def along(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
+def broadcast_shape(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
     """The shape, of `rank` axes, of an array that has `sizes` at the positions `axis` and size 1 elsewhere.
 
-    >>> along((3,), (2,), 3)
+    >>> broadcast_shape((3,), (2,), 3)
     (1, 1, 3)
     """
     shape = [1] * rank

@@ -33,20 +33,20 @@ from ..history import Form
 from ..pace import SAMPLE, Pace
 from ..ragged import of
 from ..reference import exact
-from .ragged import present, sample_by_sample
+from .ragged import not_none, prepare_samplewise
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
 Shapes = Shape | tuple[Shape, ...]
 Arrays = dict[str, jax.Array]
-Window = tuple[int | Fraction, int | Fraction]
+ReceptiveField = tuple[int | Fraction, int | Fraction]
 
 
 @dataclass(frozen=True)
 class Layer:
     """The description of a layer; see the module for what a new one fills in."""
 
-    CALLED: ClassVar[tuple[str, ...]] = ("inputs",)
+    CALL_OPTIONS: ClassVar[tuple[str, ...]] = ("inputs",)
     """Fields that say how a layer is called, which may differ from call to call of one layer."""
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
@@ -55,7 +55,7 @@ class Layer:
         return super().__new__(cls)
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """Whether the layer takes a tuple of arrays: always for some, else where its `inputs` name more than one."""
         return len(getattr(self, "inputs", ())) > 1
 
@@ -121,10 +121,10 @@ class Layer:
         `docs/ragged.md` has what becomes of each. Raises `ValueError` where that has no meaning for the layer.
         """
         sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
-        y, state, out = self.on_sequences(params, state, x, sequences, training=training, key=key)
+        y, state, out = self.apply_sequences(params, state, x, sequences, training=training, key=key)
         return (y, map_inputs(lambda one: None if one is None else one.extent, out)), state
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -138,10 +138,10 @@ class Layer:
 
         This is the one for layers that work sample by sample; the others have their own.
         """
-        if not present(sequences):
+        if not not_none(sequences):
             y, state = self.apply(params, state, x, training=training, key=key)
             return y, state, map_inputs(lambda _: None, y)
-        x, out = sample_by_sample(self, x, sequences)
+        x, out = prepare_samplewise(self, x, sequences)
         y, state = self.apply(params, state, x, training=training, key=key)
         return map_inputs(out.only, y), state, map_inputs(lambda _: out, y)
 
@@ -156,7 +156,7 @@ class Layer:
         """Multiply-adds for one example, each counted as 2; additions, comparisons and activations count nothing."""
         return 0
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """`(reach, stride)`: input samples that an output sample reads over, and input samples from one to the next.
 
         `(1, 1)` for layers that work sample by sample, None for those that see the whole length. Fractions where
@@ -180,7 +180,7 @@ class Layer:
         a tuple for a layer that merges. Raises `ValueError` for a layer that needs the whole sequence.
         """
         self.pace()
-        if not self.merges and len(x.shape) < 3 and not self.reads_numbers:
+        if not self.has_several_inputs and len(x.shape) < 3 and not self.allows_missing_channels:
             raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {len(x.shape)} axes")
         shape = map_inputs(lambda a: (None, *a.shape[2:]), x)
         try:
@@ -206,9 +206,9 @@ class Layer:
         `last` is that of `jconv.streaming.step`, and so is `slots`, as int32, with numbers too large for nobody's rows.
         A network never gives both: a session in a slot ends by itself.
         """
-        return whole_chunk(lambda x: self.apply(params, state, x)[0], x), stream
+        return apply_unless_empty(lambda x: self.apply(params, state, x)[0], x), stream
 
-    reads_numbers: ClassVar[bool] = False
+    allows_missing_channels: ClassVar[bool] = False
     """Whether a sequence may have no channels: (batch, length)."""
 
     def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
@@ -219,7 +219,7 @@ class Layer:
         wanted = {"params": self.param_shapes(shape), "state": self.state_shapes(shape)}
         for word, arrays in (("params", params), ("state", state)):
             if set(arrays) != set(wanted[word]):
-                raise ValueError(f"{kind} needs {word} with {listed(wanted[word])}, got {listed(arrays)}")
+                raise ValueError(f"{kind} needs {word} with {format_names(wanted[word])}, got {format_names(arrays)}")
             for name, array in arrays.items():
                 if tuple(np.shape(array)) != wanted[word][name]:
                     raise ValueError(
@@ -260,10 +260,10 @@ def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
 
 
-def whole_chunk(function: Callable[[Any], Any], x: Any) -> Any:
+def apply_unless_empty(function: Callable[[Any], Any], x: Any) -> Any:
     """`function` of chunks (batch, samples, ...), which need not take those of no samples.
 
-    >>> whole_chunk(lambda x: 1 / x.min(axis=1, keepdims=True), jnp.ones((2, 0, 3))).shape
+    >>> apply_unless_empty(lambda x: 1 / x.min(axis=1, keepdims=True), jnp.ones((2, 0, 3))).shape
     (2, 0, 3)
     """
     if all(array.shape[1] for array in jax.tree.leaves(x)):
@@ -279,16 +279,16 @@ def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
     >>> map_shapes(len, (7, 4)), map_shapes(len, ((7, 4), (7,)))
     (2, (2, 1))
     """
-    return tuple(function(s) for s in shape) if several(shape) else function(shape)
+    return tuple(function(s) for s in shape) if is_tuple_of_shapes(shape) else function(shape)
 
 
-def several(shape: Any) -> bool:
+def is_tuple_of_shapes(shape: Any) -> bool:
     """Whether a shape is a tuple of shapes: that of several inputs, or of several outputs."""
     return bool(shape) and all(isinstance(one, (tuple, list)) for one in shape)
 
 
 @contextmanager
-def speaking_for(layer: Layer) -> Iterator[None]:
+def name_layer_in_errors(layer: Layer) -> Iterator[None]:
     """Put the layer's class before the message of a `ValueError` from a room that knows no layers."""
     try:
         yield
@@ -297,7 +297,7 @@ def speaking_for(layer: Layer) -> Iterator[None]:
 
 
 @contextmanager
-def at(name: str) -> Iterator[None]:
+def name_node_in_errors(name: str) -> Iterator[None]:
     """Put the name of a node before the message of a `ValueError`."""
     try:
         yield
@@ -328,15 +328,15 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, high: float =
 
 
 def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless the layer's `inputs` are one of the tuples `known`; a list becomes a tuple."""
+    """Raise `ValueError` unless the layer's `inputs` are one of the tuples `axis_sizes`; a list becomes a tuple."""
     object.__setattr__(layer, "inputs", tuple(layer.inputs))
     if layer.inputs not in known:
         raise ValueError(f"{type(layer).__name__}: inputs must be {' or '.join(map(str, known))}, got {layer.inputs}")
 
 
-def masked_shape(layer: Layer, input_shape: Any) -> Shape:
+def masked_value_shape(layer: Layer, input_shape: Any) -> Shape:
     """The shape of a value that is read with its mask; raises `ValueError` unless the mask has its leading axes."""
-    if not several(input_shape) or len(input_shape) != 2 or not _may_mask(*input_shape):
+    if not is_tuple_of_shapes(input_shape) or len(input_shape) != 2 or not _is_mask_shape(*input_shape):
         raise ValueError(
             f"{type(layer).__name__} needs a value and a mask of its shape without the last axis, "
             f"got shapes {input_shape}"
@@ -344,20 +344,20 @@ def masked_shape(layer: Layer, input_shape: Any) -> Shape:
     return tuple(input_shape[0])
 
 
-def _may_mask(shape: Any, mask: Any) -> bool:
+def _is_mask_shape(shape: Any, mask: Any) -> bool:
     # An unknown size may turn out to be the known one.
     return len(mask) == len(shape) - 1 and all(
         size == other or None in (size, other) for size, other in zip(shape, mask, strict=False)
     )
 
 
-def known_sizes(layer: Layer, input_shape: Any) -> None:
+def check_sizes_known(layer: Layer, input_shape: Any) -> None:
     """Raise `ValueError` where a size is None, for what cannot be counted without it."""
     if None in input_shape:
         raise ValueError(f"{type(layer).__name__} needs every size known to count operations, got shape {input_shape}")
 
 
-def activated(layer: Layer, activation: Activation, shape: Shape) -> Shape:
+def shape_after_activation(layer: Layer, activation: Activation, shape: Shape) -> Shape:
     """The shape after the activation: `"glu"` halves the last axis, everything else, functions too, keeps it."""
     if isinstance(activation, Layer):
         return activation.output_shape(shape)
@@ -369,6 +369,6 @@ def activated(layer: Layer, activation: Activation, shape: Shape) -> Shape:
     return (*outer, size // 2)
 
 
-def listed(names: Any) -> str:
+def format_names(names: Any) -> str:
     """Names for a message."""
     return ", ".join(repr(name) for name in sorted(names)) or "nothing"

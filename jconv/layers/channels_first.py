@@ -15,15 +15,15 @@ from ..history import Form
 from ..pace import Pace
 from .activations.activation import Activation
 from .activations.parametric_activation import PReLU
-from .base import Arrays, Layer, Window, map_inputs, map_shapes
+from .base import Arrays, Layer, ReceptiveField, map_inputs, map_shapes
 from .convolution import Convolution
-from .nesting import core, with_options
-from .ragged import present, refused
-from .transparent import Transparent
+from .nesting import replace_options, unwrap
+from .ragged import not_none, unsupported_lengths
+from .wrapper import Wrapper
 
 
 @dataclass(frozen=True)
-class ChannelsFirst(Transparent):
+class ChannelsFirst(Wrapper):
     """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
 
     Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
@@ -40,28 +40,28 @@ class ChannelsFirst(Transparent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        after = self._apart[1]
+        after = self._layer_and_activation[1]
         if isinstance(after, PReLU):
             # Its arrays would lie channels first as well.
             raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {after}")
 
     def output_shape(self, input_shape: Any) -> Any:
         """The inner layer's, with the channels in front of the length."""
-        layer, after = self._apart
-        shape = map_shapes(_first, layer.output_shape(map_shapes(_last, input_shape)))
+        layer, after = self._layer_and_activation
+        shape = map_shapes(_channels_first, layer.output_shape(map_shapes(_channels_last, input_shape)))
         return shape if after is None else after.output_shape(shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The inner layer's for the channels last."""
-        return self.layer.param_shapes(map_shapes(_last, input_shape))
+        return self.layer.param_shapes(map_shapes(_channels_last, input_shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The inner layer's for the channels last."""
-        return self.layer.state_shapes(map_shapes(_last, input_shape))
+        return self.layer.state_shapes(map_shapes(_channels_last, input_shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """The inner layer's for the channels last."""
-        return self._apart[0].init(key, map_shapes(_last, input_shape))
+        return self._layer_and_activation[0].init(key, map_shapes(_channels_last, input_shape))
 
     def apply(
         self,
@@ -73,13 +73,13 @@ class ChannelsFirst(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The inner layer's of the moved `x`, moved back."""
-        x = map_inputs(lambda a: _moved(jnp, jnp.asarray(a), 1, -1), x)
-        layer, after = self._apart
+        x = map_inputs(lambda a: _move_axis(jnp, jnp.asarray(a), 1, -1), x)
+        layer, after = self._layer_and_activation
         y, state = layer.apply(params, state, x, training=training, key=key)
-        y = map_inputs(lambda a: _moved(jnp, a, -1, 1), y)
+        y = map_inputs(lambda a: _move_axis(jnp, a, -1, 1), y)
         return y if after is None else after.apply({}, {}, y)[0], state
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -90,26 +90,26 @@ class ChannelsFirst(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
         """The inner layer's of what is no sequence; raises `ValueError` for a sequence, whose length must be axis 1."""
-        if present(sequences):
-            raise refused(self, "the length must be the first axis after the batch")
+        if not_none(sequences):
+            raise unsupported_lengths(self, "the length must be the first axis after the batch")
         y, state = self.apply(params, state, x, training=training, key=key)
         return y, state, map_inputs(lambda _: None, y)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
-        x = map_inputs(lambda a: _moved(np, np.asarray(a), 1, -1), x)
-        layer, after = self._apart
+        x = map_inputs(lambda a: _move_axis(np, np.asarray(a), 1, -1), x)
+        layer, after = self._layer_and_activation
         y = layer.reference(params, state, x, training=training)
-        y = map_inputs(lambda a: _moved(np, a, -1, 1), y)
+        y = map_inputs(lambda a: _move_axis(np, a, -1, 1), y)
         return y if after is None else after.reference({}, {}, y)
 
     def flops(self, input_shape: Any) -> int:
         """The inner layer's for the channels last."""
-        return self.layer.flops(map_shapes(_last, input_shape))
+        return self.layer.flops(map_shapes(_channels_last, input_shape))
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """The inner layer's; None where an activation goes along the length."""
-        return self.layer.window() if self._apart[1] is None else None
+        return self.layer.window() if self._layer_and_activation[1] is None else None
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
         """Raises `ValueError`: it reads chunks (batch, samples, channels) along the channels.
@@ -128,24 +128,24 @@ class ChannelsFirst(Transparent):
         return f"{self.layer} channels first"
 
     @property
-    def _apart(self) -> tuple[Layer, Layer | None]:
+    def _layer_and_activation(self) -> tuple[Layer, Layer | None]:
         """The layer without an activation that needs the channels first, and what is done afterwards."""
-        inner = core(self.layer)
+        inner = unwrap(self.layer)
         activation = inner.activation if isinstance(inner, Convolution) else None
         if isinstance(activation, Layer):
-            return with_options(self.layer, activation=None), activation
+            return replace_options(self.layer, activation=None), activation
         if activation not in ALONG_LAST:
             return self.layer, None
-        return with_options(self.layer, activation=None), Activation(activation)
+        return replace_options(self.layer, activation=None), Activation(activation)
 
 
-def _last(shape: Any) -> Any:
+def _channels_last(shape: Any) -> Any:
     return (*shape[1:], shape[0]) if len(shape) > 1 else tuple(shape)
 
 
-def _first(shape: Any) -> Any:
+def _channels_first(shape: Any) -> Any:
     return (shape[-1], *shape[:-1]) if len(shape) > 1 else tuple(shape)
 
 
-def _moved(library: Any, array: Any, source: int, target: int) -> Any:
+def _move_axis(library: Any, array: Any, source: int, target: int) -> Any:
     return library.moveaxis(array, source, target) if array.ndim > 2 else array

@@ -28,8 +28,25 @@ from ..history import Form
 from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
 from ..ragged import of
-from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all, without_activation
-from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, sequence_shape, speaking_for
+from .activations.activation_option import (
+    activation_shapes,
+    check_activation,
+    jax_activation,
+    numpy_activation,
+    reads_whole_length,
+    remove_activation_params,
+)
+from .base import (
+    Activation,
+    Array,
+    Layer,
+    ReceptiveField,
+    Shape,
+    check_sizes_known,
+    name_layer_in_errors,
+    sequence_shape,
+    shape_after_activation,
+)
 
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")
 SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
@@ -52,7 +69,7 @@ class Convolution(Layer):
     def __post_init__(self) -> None:
         if isinstance(self.padding, list):
             object.__setattr__(self, "padding", tuple(self.padding))
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             for name in SIZES:
                 if hasattr(self, name):
                     check_positive(name, getattr(self, name))
@@ -63,7 +80,7 @@ class Convolution(Layer):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(out_length, out_channels)`; an unknown length stays unknown."""
-        return activated(self, self.activation, self._linear_shape(input_shape))
+        return shape_after_activation(self, self.activation, self._linear_shape(input_shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The kernels in Keras's layout, then `"bias"` where the layer has one; then the arrays of the activation."""
@@ -74,7 +91,7 @@ class Convolution(Layer):
             shapes |= activation_shapes(self.activation, self._linear_shape(input_shape))
         return shapes
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -84,40 +101,40 @@ class Convolution(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             function: Any = type(self).function
-            how = {"activation": in_jax(self.activation, params), "algorithm": self.algorithm}
-            y, extent = function(without_activation(params), x, **self._options(), **how, **sequences.named)
+            how = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
+            y, extent = function(remove_activation_params(params), x, **self._options(), **how, **sequences.named)
         return y, dict(state), of(y.shape[:2], **dict.fromkeys(sequences.named, extent))
 
     def flops(self, input_shape: Any) -> int:
         """2 for every tap of every output sample, taps that fall on padding included."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         self.output_shape(input_shape)
         positions = self._positions(input_shape[0])
         shapes = self._kernel_shapes(input_shape[1]).values()
         return sum(2 * positions * shape[0] * shape[1] * shape[2] for shape in shapes)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """`((kernel_size - 1) * dilation + 1, stride)`; None where the activation sees the whole length."""
-        return None if sees_all(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
+        return None if reads_whole_length(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
 
     def _linear_shape(self, input_shape: Any) -> Shape:
         """The shape before the activation."""
         length, channels = sequence_shape(self, input_shape)
         self._check_channels(channels)
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             out_length = None if length is None else self._out_length(length)
         return out_length, self._out_channels(channels)
 
     def pace(self) -> Pace:
         """The convolution's."""
         self._check_chunks()
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
@@ -125,10 +142,10 @@ class Convolution(Layer):
         if self._sample_by_sample:
             return super().stream_init(params, state, x, form)
         kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             activation_shapes(self.activation, (None, self._out_channels(x.shape[-1])))
             return streaming.init(
-                without_activation(params), x.shape[:-2], dtype=x.dtype, **kept, **self._streamed(params)
+                remove_activation_params(params), x.shape[:-2], dtype=x.dtype, **kept, **self._streamed(params)
             )
 
     def stream_step(
@@ -144,9 +161,9 @@ class Convolution(Layer):
         """`jconv.streaming.step`."""
         if self._sample_by_sample:
             return super().stream_step(params, state, stream, x, last=last, slots=slots)
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             return streaming.resume(
-                without_activation(params), stream, x, last=last, slots=slots, **self._streamed(params)
+                remove_activation_params(params), stream, x, last=last, slots=slots, **self._streamed(params)
             )
 
     @property
@@ -155,23 +172,23 @@ class Convolution(Layer):
         return self.window() == (1, 1) and self._out_length(5) == 5
 
     def _check_chunks(self) -> None:
-        if sees_all(self.activation):
+        if reads_whole_length(self.activation):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
 
     def _streamed(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        options = {"activation": in_jax(self.activation, params), "algorithm": self.algorithm}
+        options = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
         return {"convolution": type(self).function, **self._options(), **options}
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        y = type(self).function(without_activation(params), x, **self._options(), algorithm=self.algorithm)
-        return in_jax(self.activation, params)(y)
+        y = type(self).function(remove_activation_params(params), x, **self._options(), algorithm=self.algorithm)
+        return jax_activation(self.activation, params)(y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        y = type(self).definition(without_activation(params), x, **self._options())
-        return in_numpy(self.activation, params)(y)
+        y = type(self).definition(remove_activation_params(params), x, **self._options())
+        return numpy_activation(self.activation, params)(y)
 
     def _check_padding(self) -> None:
         pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
@@ -320,13 +337,13 @@ class Conv1DTranspose(Convolution):
     use_bias: bool = True
     algorithm: str = "auto"
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """In fractions of an input sample: `1 + (reach - 1) / stride` and `1 / stride`.
 
         Output samples t to t + n - 1 read the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`, which are
         at most `1 + (reach - 1 + n - 1) / stride`, rounded down.
         """
-        if sees_all(self.activation):
+        if reads_whole_length(self.activation):
             return None
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
@@ -334,7 +351,7 @@ class Conv1DTranspose(Convolution):
     def pace(self) -> Pace:
         """The transposed convolution's."""
         self._check_chunks()
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             return transposed_pace(
                 self.kernel_size,
                 stride=self.stride,

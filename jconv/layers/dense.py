@@ -12,8 +12,23 @@ import jax.numpy as jnp
 
 from ..checks import check_dtype
 from ..geometry import check_positive
-from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
-from .base import Activation, Array, Layer, Shape, Window, activated, known_sizes, speaking_for
+from .activations.activation_option import (
+    activation_shapes,
+    check_activation,
+    jax_activation,
+    numpy_activation,
+    reads_whole_length,
+)
+from .base import (
+    Activation,
+    Array,
+    Layer,
+    ReceptiveField,
+    Shape,
+    check_sizes_known,
+    name_layer_in_errors,
+    shape_after_activation,
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,7 @@ class Dense(Layer):
     use_bias: bool = True
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("units", self.units)
             check_activation(self.activation)
 
@@ -40,7 +55,7 @@ class Dense(Layer):
         """The input's shape with `units` for its last size, which must be known."""
         if not input_shape or input_shape[-1] is None:
             raise ValueError(f"Dense needs an input whose last size is known, got shape {input_shape}")
-        return activated(self, self.activation, (*input_shape[:-1], self.units))
+        return shape_after_activation(self, self.activation, (*input_shape[:-1], self.units))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`kernel` and, with `use_bias`, `bias`; then the arrays of the activation."""
@@ -48,13 +63,13 @@ class Dense(Layer):
         shape = (*input_shape[:-1], self.units)
         return {"kernel": (input_shape[-1], self.units)} | bias | activation_shapes(self.activation, shape)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None where the activation sees the whole length."""
-        return None if sees_all(self.activation) else (1, 1)
+        return None if reads_whole_length(self.activation) else (1, 1)
 
     def flops(self, input_shape: Any) -> int:
         """`2 * features * units` at every position."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape) * self.units
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -65,8 +80,8 @@ class Dense(Layer):
         wide = jnp.promote_types(dtype, jnp.float32)
         x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
         y = jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=wide).astype(dtype)
-        return in_jax(self.activation, params)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
+        return jax_activation(self.activation, params)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = x @ params["kernel"]
-        return in_numpy(self.activation, params)(y + params["bias"] if self.use_bias else y)
+        return numpy_activation(self.activation, params)(y + params["bias"] if self.use_bias else y)

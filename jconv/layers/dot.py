@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import is_integer
-from .base import Array, Layer, Shape, known_sizes, several
+from .base import Array, Layer, Shape, check_sizes_known, is_tuple_of_shapes
 
 # Keras's least norm; what is shorter is divided by this.
-LEAST = 1e-7
+MIN_NORM = 1e-7
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Dot(Layer):
             raise ValueError(f"Dot: axes must be one or two integers other than 0, the batch, got {self.axes!r}")
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """True."""
         return True
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The axes of both that are not summed over, or `(1,)`."""
-        if not several(input_shape) or len(input_shape) != 2:
+        if not is_tuple_of_shapes(input_shape) or len(input_shape) != 2:
             raise ValueError(f"Dot needs two inputs, got shapes {input_shape}")
         first, second = input_shape
-        a, b = self._axes(len(first) + 1, len(second) + 1)
+        a, b = self._axis_pair(len(first) + 1, len(second) + 1)
         if not (0 < a <= len(first) and 0 < b <= len(second)):
             raise ValueError(f"Dot: axes={self.axes} are no axes of inputs of shapes {tuple(first)}, {tuple(second)}")
         sizes = first[a - 1], second[b - 1]
@@ -66,21 +66,21 @@ class Dot(Layer):
     def flops(self, input_shape: Any) -> int:
         """2 for every product that is summed; norms count nothing."""
         first, second = input_shape
-        known_sizes(self, first)
-        known_sizes(self, second)
-        a, _ = self._axes(len(first) + 1, len(second) + 1)
+        check_sizes_known(self, first)
+        check_sizes_known(self, second)
+        a, _ = self._axis_pair(len(first) + 1, len(second) + 1)
         return 2 * math.prod(first) * math.prod(second) // first[a - 1]
 
     def window(self) -> None:
         """None: an output may read the whole length."""
         return None
 
-    def _axes(self, first: int, second: int) -> tuple[int, int]:
+    def _axis_pair(self, first: int, second: int) -> tuple[int, int]:
         a, b = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
         return (a + first if a < 0 else a), (b + second if b < 0 else b)
 
     def _subscripts(self, first: int, second: int) -> str:
-        a, b = self._axes(first, second)
+        a, b = self._axis_pair(first, second)
         left = [chr(ord("a") + i) for i in range(first)]
         right = [chr(ord("a") + first + i) for i in range(second)]
         left[a] = right[b] = "z"
@@ -92,32 +92,32 @@ class Dot(Layer):
         arrays = [jnp.asarray(v) for v in x]
         dtype = jnp.result_type(*arrays)
         wide = jnp.promote_types(dtype, jnp.float32)
-        axes = self._axes(arrays[0].ndim, arrays[1].ndim)
+        axes = self._axis_pair(arrays[0].ndim, arrays[1].ndim)
         if self.normalize:
-            arrays = [_unit(v.astype(wide), axis) for v, axis in zip(arrays, axes, strict=True)]
+            arrays = [_normalize(v.astype(wide), axis) for v, axis in zip(arrays, axes, strict=True)]
         subscripts = self._subscripts(arrays[0].ndim, arrays[1].ndim)
         y = jnp.einsum(subscripts, *arrays, preferred_element_type=wide).astype(dtype)
         return y if y.ndim > 1 else y[:, None]
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        axes = self._axes(x[0].ndim, x[1].ndim)
+        axes = self._axis_pair(x[0].ndim, x[1].ndim)
         # The summed axis last, and then one product for every pair of the others: no einsum here too.
         first, second = (np.moveaxis(v, axis, -1) for v, axis in zip(x, axes, strict=True))
         if self.normalize:
-            first, second = _numpy_unit(first), _numpy_unit(second)
+            first, second = _normalize_numpy(first), _normalize_numpy(second)
         outer = first.reshape(*first.shape[:-1], *(1,) * (second.ndim - 2), first.shape[-1])
         inner = second.reshape(second.shape[0], *(1,) * (first.ndim - 2), *second.shape[1:])
         y = (outer * inner).sum(axis=-1)
         return y if y.ndim > 1 else y[:, None]
 
 
-def _unit(x: jax.Array, axis: int) -> jax.Array:
+def _normalize(x: jax.Array, axis: int) -> jax.Array:
     squares = jnp.square(x).sum(axis=axis, keepdims=True)
     # Two wheres, so that the gradient of what is not chosen is a number too.
-    long = squares > LEAST**2
-    return x * jnp.where(long, jax.lax.rsqrt(jnp.where(long, squares, 1)), 1 / LEAST)
+    long = squares > MIN_NORM**2
+    return x * jnp.where(long, jax.lax.rsqrt(jnp.where(long, squares, 1)), 1 / MIN_NORM)
 
 
-def _numpy_unit(x: Array) -> Array:
+def _normalize_numpy(x: Array) -> Array:
     squares = (x * x).sum(axis=-1, keepdims=True)
-    return x / np.where(squares.real > LEAST**2, np.sqrt(squares), LEAST)
+    return x / np.where(squares.real > MIN_NORM**2, np.sqrt(squares), MIN_NORM)

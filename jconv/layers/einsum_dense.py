@@ -13,8 +13,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import check_dtype
-from .activations.activating import activation_shapes, check_activation, in_jax, in_numpy, sees_all
-from .base import Activation, Array, Arrays, Layer, Shape, activated, known_sizes, speaking_for
+from .activations.activation_option import (
+    activation_shapes,
+    check_activation,
+    jax_activation,
+    numpy_activation,
+    reads_whole_length,
+)
+from .base import (
+    Activation,
+    Array,
+    Arrays,
+    Layer,
+    Shape,
+    check_sizes_known,
+    name_layer_in_errors,
+    shape_after_activation,
+)
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
@@ -44,24 +59,24 @@ class EinsumDense(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.out_shape, int):
             object.__setattr__(self, "out_shape", tuple(self.out_shape))
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_activation(self.activation)
-            _letters(self.equation)
-            _check_letters(self.equation, self.bias_axes)
+            _parse_equation(self.equation)
+            _check_equation(self.equation, self.bias_axes)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The sizes of the output's letters; those of an ellipsis as in the input."""
-        return activated(self, self.activation, self._sizes(input_shape)[1])
+        return shape_after_activation(self, self.activation, self._sizes(input_shape)[1])
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`kernel` and, with `bias_axes`, `bias`; then the arrays of the activation."""
         sizes, linear = self._sizes(input_shape)
-        _, kernel, output, _, right = _letters(self.equation)
+        _, kernel, output, _, right = _parse_equation(self.equation)
         shapes = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
         if self.bias_axes is not None:
             spanned = output[min(output.index(letter) for letter in self.bias_axes) :]
             bias = [sizes.get(letter) if letter in self.bias_axes else 1 for letter in spanned]
-            shapes["bias"] = (*bias, *[1] * (self._elided(input_shape) if right else 0))
+            shapes["bias"] = (*bias, *[1] * (self._ellipsis_rank(input_shape) if right else 0))
         if any(None in shape for shape in shapes.values()):
             raise ValueError(
                 f"EinsumDense: every axis of the kernel and the bias of {self.equation!r} must be known, got an input "
@@ -74,52 +89,54 @@ class EinsumDense(Layer):
         """As Keras draws them: a Glorot-uniform kernel whose fans are the products of its axes, a bias of zeros."""
         self.output_shape(input_shape)
         shapes = self.param_shapes(input_shape)
-        _, kernel, output, _, _ = _letters(self.equation)
+        _, kernel, output, _, _ = _parse_equation(self.equation)
         fans = [
             math.prod(n for letter, n in zip(kernel, shapes["kernel"], strict=True) if (letter in output) is out)
             for out in (False, True)
         ]
         params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
-        return params | {"kernel": glorot(key, shapes["kernel"], *fans)}, {}
+        return params | {"kernel": glorot_from_fans(key, shapes["kernel"], *fans)}, {}
 
     def flops(self, input_shape: Any) -> int:
         """Twice the product of the sizes of all letters and of the ellipsis."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         sizes, _ = self._sizes(input_shape)
-        read = _letters(self.equation)[0]
-        elided = math.prod(input_shape) // math.prod(sizes[letter] or 1 for letter in read if letter in sizes)
-        return 2 * elided * math.prod(size or 1 for size in sizes.values())
+        letters_in = _parse_equation(self.equation)[0]
+        ellipsis_rank = math.prod(input_shape) // math.prod(
+            sizes[letter] or 1 for letter in letters_in if letter in sizes
+        )
+        return 2 * ellipsis_rank * math.prod(size or 1 for size in sizes.values())
 
     def window(self) -> tuple[int, int] | None:
         """`(1, 1)` where the input's first axis after the batch, or its only one, stays in place, else None."""
-        read, _, output, left, right = _letters(self.equation)
-        if sees_all(self.activation):
+        letters_in, _, output, left, right = _parse_equation(self.equation)
+        if reads_whole_length(self.activation):
             return None
         if left:
-            return (1, 1) if output.startswith(read[:-1]) else None
-        return (1, 1) if read[1:2] == output[1:2] or (len(read) == 2 and not right) else None
+            return (1, 1) if output.startswith(letters_in[:-1]) else None
+        return (1, 1) if letters_in[1:2] == output[1:2] or (len(letters_in) == 2 and not right) else None
 
-    def _elided(self, input_shape: Any) -> int:
+    def _ellipsis_rank(self, input_shape: Any) -> int:
         """The axes, without the batch, that an ellipsis stands for."""
-        read, _, _, left, right = _letters(self.equation)
-        elided = len(input_shape) + 1 - len(read)
+        letters_in, _, _, left, right = _parse_equation(self.equation)
+        ellipsis_rank = len(input_shape) + 1 - len(letters_in)
         # A leading ellipsis holds the batch; where it would be empty, the first letter is the batch.
-        if elided < 0 or (elided > 0 and not (left or right)):
+        if ellipsis_rank < 0 or (ellipsis_rank > 0 and not (left or right)):
             raise ValueError(
                 f"EinsumDense: an input of shape {tuple(input_shape)} after the batch axis does not fit the equation "
                 f"{self.equation!r}"
             )
-        return elided - 1 if left and elided else elided
+        return ellipsis_rank - 1 if left and ellipsis_rank else ellipsis_rank
 
     def _sizes(self, input_shape: Any) -> tuple[dict[str, int | None], Shape]:
         """The size of each letter but the batch, and the output's shape."""
-        read, _, output, left, right = _letters(self.equation)
-        elided = self._elided(input_shape)
-        ellipsis_has_batch = left and len(input_shape) + 1 > len(read)
+        letters_in, _, output, left, right = _parse_equation(self.equation)
+        ellipsis_rank = self._ellipsis_rank(input_shape)
+        ellipsis_has_batch = left and len(input_shape) + 1 > len(letters_in)
         if not ellipsis_has_batch:
-            read, output = read[1:], output[1:]
-        front, end = (elided, len(input_shape)) if left else (0, len(input_shape) - elided)
-        sizes: dict[str, int | None] = dict(zip(read, input_shape[front:end], strict=True))
+            letters_in, output = letters_in[1:], output[1:]
+        front, end = (ellipsis_rank, len(input_shape)) if left else (0, len(input_shape) - ellipsis_rank)
+        sizes: dict[str, int | None] = dict(zip(letters_in, input_shape[front:end], strict=True))
         given = (self.out_shape,) if isinstance(self.out_shape, int) else self.out_shape
         if len(given) != len(output):
             raise ValueError(
@@ -145,45 +162,45 @@ class EinsumDense(Layer):
         wide = jnp.promote_types(dtype, jnp.float32)
         x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
         y = jnp.einsum(self.equation, x, kernel, preferred_element_type=wide).astype(dtype)
-        return in_jax(self.activation, params)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
+        return jax_activation(self.activation, params)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = np.einsum(self.equation, x, params["kernel"])
-        return in_numpy(self.activation, params)(y + params["bias"] if "bias" in params else y)
+        return numpy_activation(self.activation, params)(y + params["bias"] if "bias" in params else y)
 
 
-def glorot(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_out: int) -> jax.Array:
+def glorot_from_fans(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_out: int) -> jax.Array:
     """A uniform draw with the limit of Glorot and Bengio (AISTATS 2010) for the fans.
 
-    >>> bool(jnp.abs(glorot(jax.random.key(0), (2, 3), 100, 50)).max() <= 0.2)
+    >>> bool(jnp.abs(glorot_from_fans(jax.random.key(0), (2, 3), 100, 50)).max() <= 0.2)
     True
     """
     limit = math.sqrt(6 / (fan_in + fan_out))
     return jax.random.uniform(key, shape, jnp.float32, -limit, limit)
 
 
-def _letters(equation: Any) -> tuple[str, str, str, bool, bool]:
+def _parse_equation(equation: Any) -> tuple[str, str, str, bool, bool]:
     """Letters of input, kernel and output, and whether an ellipsis leads or trails; raises `ValueError`."""
     match = EQUATION.fullmatch(equation.replace(" ", "")) if isinstance(equation, str) else None
     if match is not None:
-        left, read, right, kernel, left_out, output, right_out = match.groups()
+        left, letters_in, right, kernel, left_out, output, right_out = match.groups()
         if left == left_out and right == right_out and not (left and right):
-            return read, kernel, output, left is not None, right is not None
+            return letters_in, kernel, output, left is not None, right is not None
     raise ValueError(f"equation must be like 'abc,cd->abd', '...c,cd->...d' or 'ab...,bc->ac...', got {equation!r}")
 
 
-def _check_letters(equation: str, bias_axes: Any) -> None:
-    read, kernel, output, left, _ = _letters(equation)
-    for letters in (read, kernel, output):
+def _check_equation(equation: str, bias_axes: Any) -> None:
+    letters_in, kernel, output, left, _ = _parse_equation(equation)
+    for letters in (letters_in, kernel, output):
         if len(set(letters)) != len(letters):
             raise ValueError(f"equation must not repeat a letter in {letters!r}, got {equation!r}")
-    if not left and (read[0] != output[0] or read[0] in kernel):
+    if not left and (letters_in[0] != output[0] or letters_in[0] in kernel):
         raise ValueError(
             f"equation must begin input and output with the batch, a letter that the kernel lacks, got {equation!r}"
         )
-    for letter in sorted(set(output) - set(read) - set(kernel)):
+    for letter in sorted(set(output) - set(letters_in) - set(kernel)):
         raise ValueError(f"equation must have {letter!r} of the output in its input or kernel, got {equation!r}")
-    for letter in sorted(set(kernel) - set(read) - set(output)):
+    for letter in sorted(set(kernel) - set(letters_in) - set(output)):
         raise ValueError(f"equation must have {letter!r} of the kernel in its input or output, got {equation!r}")
     allowed = output if left else output[1:]
     if bias_axes is not None and (

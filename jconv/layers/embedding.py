@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive
-from .base import Array, Arrays, Layer, Shape, speaking_for
+from .base import Array, Arrays, Layer, Shape, name_layer_in_errors
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Embedding(Layer):
     (1, 3, 4)
     """
 
-    reads_numbers = True
+    allows_missing_channels = True
 
     input_dim: int
     output_dim: int
     mask_zero: bool = False
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("input_dim", self.input_dim)
             check_positive("output_dim", self.output_dim)
 

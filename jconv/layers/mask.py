@@ -11,22 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..reference import exact
-from .base import Array, Layer, Shape, check_number, speaking_for
+from .base import Array, Layer, Shape, check_number, name_layer_in_errors
 
 
-class _OfMaskValue(Layer):
+class _MaskValueLayer(Layer):
     mask_value: float
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_number("mask_value", self.mask_value)
 
-    def _shape(self, input_shape: Any) -> Shape:
+    def _check_shape(self, input_shape: Any) -> Shape:
         if not input_shape:
             raise ValueError(f"{type(self).__name__} needs an input with features after the batch, got shape ()")
         return tuple(input_shape)
 
-    def _counted(self, x: Any) -> Any:
+    def _is_unmasked(self, x: Any) -> Any:
         """Whether a step counts: (..., 1) of booleans."""
         real = x.real if np.iscomplexobj(x) else x
         # In the type of x, where 0.1 of float32 is not 0.1 of float64.
@@ -34,7 +34,7 @@ class _OfMaskValue(Layer):
 
 
 @dataclass(frozen=True)
-class Masking(_OfMaskValue):
+class Masking(_MaskValueLayer):
     """Keras's `Masking`: `x`, with zeros in the steps of which every feature is `mask_value`.
 
     The mask that Keras hands on beside it is a value of its own: `MaskOf(mask_value)` of the same `x`. Raises
@@ -48,22 +48,22 @@ class Masking(_OfMaskValue):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
-        return self._shape(input_shape)
+        return self._check_shape(input_shape)
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
         """The same in NumPy; steps are compared in the type of `x`, as they came."""
         self.check(params, state, x)
-        return np.where(self._counted(np.asarray(x)), exact(x), 0)
+        return np.where(self._is_unmasked(np.asarray(x)), exact(x), 0)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         x = jnp.asarray(x)
-        return jnp.where(self._counted(x), x, 0)
+        return jnp.where(self._is_unmasked(x), x, 0)
 
 
 @dataclass(frozen=True)
-class MaskOf(_OfMaskValue):
+class MaskOf(_MaskValueLayer):
     """The mask of a sequence (..., features): true where any feature differs from `mask_value`.
 
     What Keras's `Masking` hands on. The reference gives it as 0 and 1. Raises `ValueError` for a `mask_value` that is
@@ -77,17 +77,17 @@ class MaskOf(_OfMaskValue):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape without the features."""
-        return self._shape(input_shape)[:-1]
+        return self._check_shape(input_shape)[:-1]
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
         """The same in NumPy, 0 and 1; steps are compared in the type of `x`, as they came."""
         self.check(params, state, x)
-        return exact(self._counted(np.asarray(x))[..., 0])
+        return exact(self._is_unmasked(np.asarray(x))[..., 0])
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return self._counted(jnp.asarray(x))[..., 0]
+        return self._is_unmasked(jnp.asarray(x))[..., 0]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class NonzeroMask(Layer):
     [[True, True, False]]
     """
 
-    reads_numbers = True
+    allows_missing_channels = True
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""

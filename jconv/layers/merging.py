@@ -18,28 +18,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from .axes import spans_length
-from .base import Array, Layer, Shape, Window, masked_shape, several
+from .base import Array, Layer, ReceptiveField, Shape, is_tuple_of_shapes, masked_value_shape
 
 
 class _Merging(Layer):
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """True."""
         return True
 
-    def _several(self, input_shape: Any) -> None:
+    def _check_several(self, input_shape: Any) -> None:
         """Raise `ValueError` unless there is at least one shape."""
-        if not several(input_shape):
+        if not is_tuple_of_shapes(input_shape):
             raise ValueError(f"{type(self).__name__} needs a tuple of shapes, one for each input, got {input_shape}")
 
 
 class _Elementwise(_Merging):
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape that the inputs broadcast to."""
-        self._several(input_shape)
-        return self._common(input_shape)
+        self._check_several(input_shape)
+        return self._broadcast_shape(input_shape)
 
-    def _common(self, shapes: Any) -> Shape:
+    def _broadcast_shape(self, shapes: Any) -> Shape:
         out = []
         for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
             wide = {size for size in sizes if size != 1}
@@ -47,16 +47,16 @@ class _Elementwise(_Merging):
             known = wide - {None} or wide
             if len(known) > 1:
                 raise ValueError(
-                    f"{type(self).__name__} needs inputs of the same shape, or size 1, got shapes {_joined(shapes)}"
+                    f"{type(self).__name__} needs inputs of the same shape, or size 1, got shapes {_format_shapes(shapes)}"
                 )
             out.append(known.pop() if known else 1)
         return tuple(reversed(out))
 
 
-def aligned(arrays: Any) -> list[Any]:
+def align_ranks(arrays: Any) -> list[Any]:
     """Arrays of NumPy or JAX with as many axes as the one that has most, those of size 1 after the batch.
 
-    >>> [a.shape for a in aligned([np.ones((2, 3)), np.ones((2, 5, 3))])]
+    >>> [a.shape for a in align_ranks([np.ones((2, 3)), np.ones((2, 5, 3))])]
     [(2, 1, 3), (2, 5, 3)]
     """
     rank = max(a.ndim for a in arrays)
@@ -72,10 +72,10 @@ class Add(_Elementwise):
     """
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return reduce(add, aligned([jnp.asarray(a) for a in x]))
+        return reduce(add, align_ranks([jnp.asarray(a) for a in x]))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return reduce(add, aligned(x))
+        return reduce(add, align_ranks(x))
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,17 @@ class Subtract(_Elementwise):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape that the two inputs broadcast to."""
-        self._several(input_shape)
+        self._check_several(input_shape)
         if len(input_shape) != 2:
-            raise ValueError(f"Subtract needs two inputs, got shapes {_joined(input_shape)}")
-        return self._common(input_shape)
+            raise ValueError(f"Subtract needs two inputs, got shapes {_format_shapes(input_shape)}")
+        return self._broadcast_shape(input_shape)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        first, second = aligned([jnp.asarray(a) for a in x])
+        first, second = align_ranks([jnp.asarray(a) for a in x])
         return first - second
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        first, second = aligned(x)
+        first, second = align_ranks(x)
         return first - second
 
 
@@ -111,16 +111,16 @@ class Average(_Elementwise):
     """
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        arrays = aligned([jnp.asarray(a) for a in x])
+        arrays = align_ranks([jnp.asarray(a) for a in x])
         dtype = jnp.result_type(*arrays)
         wide = jnp.promote_types(dtype, jnp.float32)
         return (reduce(add, (a.astype(wide) for a in arrays)) / len(arrays)).astype(dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return reduce(add, aligned(x)) / len(x)
+        return reduce(add, align_ranks(x)) / len(x)
 
 
-class _Masked(_Elementwise):
+class _MaskedElementwise(_Elementwise):
     """Those whose values change where an input has a mask."""
 
     inputs: tuple[str, ...]
@@ -137,22 +137,24 @@ class _Masked(_Elementwise):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape that the values broadcast to."""
-        self._several(input_shape)
+        self._check_several(input_shape)
         if self.inputs and len(self.inputs) != len(input_shape):
             raise ValueError(
                 f"{type(self).__name__} needs {len(self.inputs)} inputs, {self.inputs}, "
-                f"got shapes {_joined(input_shape)}"
+                f"got shapes {_format_shapes(input_shape)}"
             )
-        pairs = self.pairs(input_shape)
+        pairs = self.values_and_masks(input_shape)
         rank = max(len(value) for value, _ in pairs)
         if any(mask is not None and len(value) < rank for value, mask in pairs):
             raise ValueError(
                 f"{type(self).__name__} needs values that have masks to have the most axes of all, "
-                f"got shapes {_joined(input_shape)}"
+                f"got shapes {_format_shapes(input_shape)}"
             )
-        return self._common([value if mask is None else masked_shape(self, (value, mask)) for value, mask in pairs])
+        return self._broadcast_shape(
+            [value if mask is None else masked_value_shape(self, (value, mask)) for value, mask in pairs]
+        )
 
-    def pairs(self, x: Any) -> list[tuple[Any, Any]]:
+    def values_and_masks(self, x: Any) -> list[tuple[Any, Any]]:
         """Each value with its mask or None."""
         names = self.inputs or ("value",) * len(x)
         after = (*zip(names, x, strict=True), (None, None))
@@ -163,22 +165,22 @@ class _Masked(_Elementwise):
         ]
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        pairs = self.pairs([jnp.asarray(a) for a in x])
+        pairs = self.values_and_masks([jnp.asarray(a) for a in x])
         masks = [None if mask is None else (mask != 0)[..., None] for _, mask in pairs]
-        return self._merged(jnp, aligned([value for value, _ in pairs]), masks)
+        return self._merge(jnp, align_ranks([value for value, _ in pairs]), masks)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        pairs = self.pairs(x)
+        pairs = self.values_and_masks(x)
         masks = [None if mask is None else (mask.real != 0)[..., None] for _, mask in pairs]
-        return self._merged(np, aligned([value for value, _ in pairs]), masks)
+        return self._merge(np, align_ranks([value for value, _ in pairs]), masks)
 
-    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         """The merged values, in NumPy or JAX; masks are (..., 1) of booleans, or None."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Multiply(_Masked):
+class Multiply(_MaskedElementwise):
     """Keras's `Multiply`: the product of its inputs.
 
     `inputs`, by default only values, names what each input is: `("value", "mask", "value")` are two values, of which
@@ -191,24 +193,24 @@ class Multiply(_Masked):
 
     inputs: tuple[str, ...] = ()
 
-    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         pairs = zip(values, masks, strict=True)
         product = reduce(mul, (v if mask is None else library.where(mask, v, 1) for v, mask in pairs))
         return product if any(mask is None for mask in masks) else library.where(reduce(or_, masks), product, 0)
 
 
-class _Extreme(_Masked):
-    def _merged(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+class _Extreme(_MaskedElementwise):
+    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         out, counted = values[0], masks[0]
         for value, mask in zip(values[1:], masks[1:], strict=True):
             # In Keras's order, which matters where neither counts.
             value = value if mask is None else library.where(mask, value, out)
             out = out if counted is None else library.where(counted, out, value)
             counted = None if counted is None or mask is None else counted | mask
-            out = self._further(library, out, value)
+            out = self._extreme(library, out, value)
         return out
 
-    def _further(self, library: Any, a: Any, b: Any) -> Any:
+    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
         raise NotImplementedError
 
 
@@ -226,7 +228,7 @@ class Maximum(_Extreme):
 
     inputs: tuple[str, ...] = ()
 
-    def _further(self, library: Any, a: Any, b: Any) -> Any:
+    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
         return jnp.maximum(a, b) if library is jnp else np.where((a.real < b.real) | np.isnan(b), b, a)
 
 
@@ -242,7 +244,7 @@ class Minimum(_Extreme):
 
     inputs: tuple[str, ...] = ()
 
-    def _further(self, library: Any, a: Any, b: Any) -> Any:
+    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
         return jnp.minimum(a, b) if library is jnp else np.where((a.real > b.real) | np.isnan(b), b, a)
 
 
@@ -264,15 +266,17 @@ class Concatenate(_Merging):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shapes' common sizes, and their sum along `axis`."""
-        self._several(input_shape)
+        self._check_several(input_shape)
         if len({len(shape) for shape in input_shape}) > 1:
             raise ValueError(
-                f"Concatenate needs inputs with the same number of axes, got shapes {_joined(input_shape)}"
+                f"Concatenate needs inputs with the same number of axes, got shapes {_format_shapes(input_shape)}"
             )
         rank = len(input_shape[0]) + 1
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:
-            raise ValueError(f"Concatenate: axis={self.axis} is no axis of inputs of shapes {_joined(input_shape)}")
+            raise ValueError(
+                f"Concatenate: axis={self.axis} is no axis of inputs of shapes {_format_shapes(input_shape)}"
+            )
         out = []
         for i, sizes in enumerate(zip(*input_shape, strict=True), start=1):
             known = {size for size in sizes if size is not None}
@@ -281,13 +285,13 @@ class Concatenate(_Merging):
             elif len(known) > 1:
                 raise ValueError(
                     f"Concatenate needs inputs of the same shape beside axis={self.axis}, "
-                    f"got shapes {_joined(input_shape)}"
+                    f"got shapes {_format_shapes(input_shape)}"
                 )
             else:
                 out.append(known.pop() if known else None)
         return tuple(out)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None where lengths are joined: neighbours at the seam come from both ends."""
         return None if spans_length(self.axis) else (1, 1)
 
@@ -298,5 +302,5 @@ class Concatenate(_Merging):
         return np.concatenate(x, axis=self.axis)
 
 
-def _joined(shapes: Any) -> str:
+def _format_shapes(shapes: Any) -> str:
     return ", ".join(str(tuple(shape)) for shape in shapes)

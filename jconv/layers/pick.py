@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import is_integer
-from .base import Array, Layer, Shape, several
+from .base import Array, Layer, Shape, is_tuple_of_shapes
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Pick(Layer):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape of that output."""
-        if not several(input_shape) or len(input_shape) <= self.index:
+        if not is_tuple_of_shapes(input_shape) or len(input_shape) <= self.index:
             raise ValueError(f"Pick: index={self.index} needs a layer with as many outputs, got shape {input_shape}")
         return tuple(input_shape[self.index])
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -48,7 +48,7 @@ class Pick(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         y, state = self.apply(params, state, x)
         return y, state, sequences[self.index]
 

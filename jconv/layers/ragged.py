@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from ..ragged import Sequences, shifted
 
-WHY = {
+REASONS = {
     "AdditiveAttention": "scores would be of the padding too; give it masks as inputs",
     "Attention": "scores would be of the padding too; give it masks as inputs",
     "Concatenate": "padding would lie between what is joined along the length",
@@ -28,20 +28,20 @@ WHY = {
 }
 
 
-def refused(layer: Any, why: str = "") -> ValueError:
+def unsupported_lengths(layer: Any, why: str = "") -> ValueError:
     """The error for a layer that has no meaning for sequences of unlike length."""
     kind = type(layer).__name__
-    why = why or WHY.get(kind, "it does not work sample by sample along the length")
+    why = why or REASONS.get(kind, "it does not work sample by sample along the length")
     return ValueError(f"{kind} takes no lengths or segment_ids: {why}")
 
 
-def present(sequences: Any) -> list[Sequences]:
+def not_none(sequences: Any) -> list[Sequences]:
     """Those of one value or of several that are not None."""
     several = sequences if isinstance(sequences, tuple) else (sequences,)
     return [one for one in several if one is not None]
 
 
-def sample_by_sample(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequences]:
+def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequences]:
     """The inputs, cleared where no sample is, and where the output of a layer that works sample by sample has samples.
 
     Raises `ValueError` for a layer that does not: it does with a length that is not known, and leaves it so.
@@ -52,67 +52,67 @@ def sample_by_sample(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequences
     try:
         shape = layer.output_shape(shapes if several else shapes[0])
     except ValueError:
-        raise refused(layer) from None
+        raise unsupported_lengths(layer) from None
     outputs = shape if shape and isinstance(shape[0], tuple) else (shape,)
     if layer.window() != (1, 1) or any(not one or one[0] is not None for one in outputs):
-        raise refused(layer)
-    whole = any(not s.one_sample for s in present(sequences))
+        raise unsupported_lengths(layer)
+    whole = any(not s.one_sample for s in not_none(sequences))
     cleared, kept = [], []
     for a, s in pairs:
         a = a if s is None else s.only(a)
         if s is not None and s.one_sample and whole:
-            a = spread(a, s)
+            a = repeat_first_sample(a, s)
         elif s is not None:
             kept.append(s)
         cleared.append(a)
-    return tuple(cleared) if several else cleared[0], reduce(_joined, kept)
+    return tuple(cleared) if several else cleared[0], reduce(_intersect, kept)
 
 
-def _joined(a: Sequences, b: Sequences) -> Sequences:
+def _intersect(a: Sequences, b: Sequences) -> Sequences:
     """Where both have samples."""
     return replace(a, end=jnp.where(a.begin == b.begin, jnp.minimum(a.end, b.end), a.begin))
 
 
-def total(x: jax.Array, sequences: Sequences) -> jax.Array:
+def sequence_sum(x: jax.Array, sequences: Sequences) -> jax.Array:
     """The sum of each sequence of `x` (batch, length, ...), which is zero elsewhere, as it goes with `x`.
 
     (batch, 1, ...) of a ragged array, and of a packed one (batch, length, ...), each position with its segment's sum.
     """
     if not sequences.packed:
         return x.sum(axis=1, keepdims=True)
-    return _by_segment(jax.ops.segment_sum, x, sequences)
+    return _reduce_segments(jax.ops.segment_sum, x, sequences)
 
 
-def greatest(x: jax.Array, sequences: Sequences) -> jax.Array:
-    """The greatest of each sequence, as `total`; values that tie share the gradient equally. Zero where there is none.
+def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
+    """The greatest of each sequence, as `sequence_sum`; values that tie share the gradient equally. Zero where there is none.
 
     >>> from jconv.ragged import of_lengths
-    >>> greatest(jnp.array([[[1.0], [3.0], [9.0]]]), of_lengths([2], (1, 3))).tolist()
+    >>> sequence_max(jnp.array([[[1.0], [3.0], [9.0]]]), of_lengths([2], (1, 3))).tolist()
     [[[3.0]]]
     """
     fixed = jax.lax.stop_gradient(sequences.only(x, -jnp.inf))
-    any_there = _beside(sequences.counts > 0, x)
-    most = _by_segment(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
+    any_there = _append_axes(sequences.counts > 0, x)
+    most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
     most = jnp.where(any_there, most, 0)
     # NaN is no more equal to itself, and the quotient is then NaN too.
     hits = sequences.only(fixed == most)
-    ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(total(hits.astype(x.dtype), sequences), 1))
-    return jnp.where(any_there, total(jnp.where(hits, x, 0), sequences) / ties, 0)
+    ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
+    return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
 
 
-def count(sequences: Sequences, like: jax.Array) -> jax.Array:
+def sample_count(sequences: Sequences, like: jax.Array) -> jax.Array:
     """The number of samples of each sequence, as it goes with `like`; 1 where there is none, to divide by."""
-    return _beside(jnp.maximum(sequences.counts, 1), like).astype(like.dtype)
+    return _append_axes(jnp.maximum(sequences.counts, 1), like).astype(like.dtype)
 
 
-def spread(x: jax.Array, sequences: Sequences) -> jax.Array:
+def repeat_first_sample(x: jax.Array, sequences: Sequences) -> jax.Array:
     """The first sample of each sequence of a packed array at all the positions that the sequence had."""
     at = sequences.begin
     return jnp.take_along_axis(x, at.reshape(at.shape + (1,) * (x.ndim - 2)), axis=1)
 
 
-def summary(x: jax.Array, sequences: Sequences, keepdims: bool = False) -> tuple[jax.Array, Sequences | None]:
-    """One value for each sequence, from what `total` or the like gives, and where these are.
+def collapse_length(x: jax.Array, sequences: Sequences, keepdims: bool = False) -> tuple[jax.Array, Sequences | None]:
+    """One value for each sequence, from what `sequence_sum` or the like gives, and where these are.
 
     Of a ragged array (batch, ...) with no sequences any more, or (batch, 1, ...) with `keepdims`. Of a packed one the
     value of each segment is the sample where it began.
@@ -123,22 +123,22 @@ def summary(x: jax.Array, sequences: Sequences, keepdims: bool = False) -> tuple
     return out.only(x), out
 
 
-def backwards(x: jax.Array, sequences: Sequences) -> jax.Array:
+def reverse_sequences(x: jax.Array, sequences: Sequences) -> jax.Array:
     """Each sequence of `x` from its last sample to its first."""
-    return moved(x, sequences, sequences.begin + sequences.end - 1 - 2 * jnp.arange(x.shape[1]))
+    return shift_sequences(x, sequences, sequences.begin + sequences.end - 1 - 2 * jnp.arange(x.shape[1]))
 
 
-def moved(x: jax.Array, sequences: Sequences, offset: jax.Array) -> jax.Array:
+def shift_sequences(x: jax.Array, sequences: Sequences, offset: jax.Array) -> jax.Array:
     """Sample `t + offset` of each sequence of `x` (batch, length, ...) at its position t, zero where it has none."""
     return shifted(x.reshape(*x.shape[:2], -1), sequences, offset).reshape(x.shape)
 
 
-def _by_segment(function: Any, x: jax.Array, sequences: Sequences) -> jax.Array:
+def _reduce_segments(function: Any, x: jax.Array, sequences: Sequences) -> jax.Array:
     def row(x: jax.Array, begin: jax.Array) -> jax.Array:
         return function(x, begin, num_segments=x.shape[0])[begin]
 
     return jax.vmap(row)(x, sequences.begin)
 
 
-def _beside(a: jax.Array, x: jax.Array) -> jax.Array:
+def _append_axes(a: jax.Array, x: jax.Array) -> jax.Array:
     return a.reshape(a.shape + (1,) * (x.ndim - a.ndim))

@@ -13,21 +13,21 @@ import jax.numpy as jnp
 from ..activations_numpy import SELU_ALPHA, SELU_SCALE
 from ..geometry import is_integer
 from ..reference import exact
-from .base import Array, Layer, Shape, check_number, sequence_shape, speaking_for
+from .base import Array, Layer, Shape, check_number, name_layer_in_errors, sequence_shape
 
 NoiseShape = tuple[int | None, ...] | None
 
 
-class _Drawing(Layer):
-    """What they share; a subclass draws in `_drawn`."""
+class _RandomLayer(Layer):
+    """What they share; a subclass draws in `_draw`."""
 
     # The field that is zero where nothing is drawn, and what is drawn.
-    amount: ClassVar[str] = "rate"
-    drawing: ClassVar[str] = "mask"
+    rate_field: ClassVar[str] = "rate"
+    noise_kind: ClassVar[str] = "mask"
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
-            check_number(self.amount, getattr(self, self.amount), low=0, high=1)
+        with name_layer_in_errors(self):
+            check_number(self.rate_field, getattr(self, self.rate_field), low=0, high=1)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -44,31 +44,33 @@ class _Drawing(Layer):
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; outside training `y` is `x`. Raises `ValueError` in training without a key."""
         self.check(params, state, x)
-        x, amount = jnp.asarray(x), getattr(self, self.amount)
-        if not training or amount == 0:
+        x, rate = jnp.asarray(x), getattr(self, self.rate_field)
+        if not training or rate == 0:
             return x, dict(state)
         if key is None:
-            raise ValueError(f"{type(self).__name__}: training with {self.amount}={amount} needs a key, got None")
-        return self._drawn(x, key), dict(state)
+            raise ValueError(
+                f"{type(self).__name__}: training with {self.rate_field}={rate} needs a key, got None"
+            )
+        return self._draw(x, key), dict(state)
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
         """`x`; raises `ValueError` in training with anything to draw, which has no NumPy form."""
         self.check(params, state, x)
-        amount = getattr(self, self.amount)
-        if training and amount > 0:
+        rate = getattr(self, self.rate_field)
+        if training and rate > 0:
             raise ValueError(
-                f"{type(self).__name__}: the reference has no {self.drawing} for training with "
-                f"{self.amount}={amount}; use {self.amount}=0"
+                f"{type(self).__name__}: the reference has no {self.noise_kind} for training with "
+                f"{self.rate_field}={rate}; use {self.rate_field}=0"
             )
         return exact(x)
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
         raise NotImplementedError
 
 
-class _Shared(_Drawing):
+class _RandomLayerWithNoiseShape(_RandomLayer):
     """Those with a `noise_shape`, in which a size of 1 shares a draw along its axis and None is the size of `x`."""
 
     noise_shape: NoiseShape
@@ -87,10 +89,10 @@ class _Shared(_Drawing):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape, to which the `noise_shape` must broadcast."""
-        self._fit((None, *input_shape))
+        self._broadcast_noise_shape((None, *input_shape))
         return tuple(input_shape)
 
-    def _fit(self, shape: Any) -> Any:
+    def _broadcast_noise_shape(self, shape: Any) -> Any:
         """The shape of what is drawn for `x` of a shape, the batch included."""
         if self.noise_shape is None:
             return shape
@@ -106,7 +108,7 @@ class _Shared(_Drawing):
 
 
 @dataclass(frozen=True)
-class Dropout(_Shared):
+class Dropout(_RandomLayerWithNoiseShape):
     """Keras's `Dropout`: in training each value is zero with probability `rate`, else divided by `1 - rate`.
 
     `noise_shape`, the batch axis first, is the shape of what is drawn: along an axis where it is 1 all values share a
@@ -124,13 +126,13 @@ class Dropout(_Shared):
     rate: float
     noise_shape: NoiseShape = None
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
-        kept = jax.random.bernoulli(key, 1 - self.rate, self._fit(x.shape))
-        return _scaled(x, kept, self.rate)
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        kept = jax.random.bernoulli(key, 1 - self.rate, self._broadcast_noise_shape(x.shape))
+        return _drop(x, kept, self.rate)
 
 
 @dataclass(frozen=True)
-class SpatialDropout1D(_Drawing):
+class SpatialDropout1D(_RandomLayer):
     """Keras's `SpatialDropout1D`: `Dropout` of whole channels (batch, length, channels), one draw for all the length.
 
     Raises `ValueError` as `Dropout`.
@@ -147,19 +149,19 @@ class SpatialDropout1D(_Drawing):
         """The input's shape."""
         return tuple(sequence_shape(self, input_shape))
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
         kept = jax.random.bernoulli(key, 1 - self.rate, (x.shape[0], 1, x.shape[2]))
-        return _scaled(x, kept, self.rate)
+        return _drop(x, kept, self.rate)
 
 
-def _scaled(x: jax.Array, kept: jax.Array, rate: float) -> jax.Array:
+def _drop(x: jax.Array, kept: jax.Array, rate: float) -> jax.Array:
     # With rate 1 nothing is kept and the scale does not matter, but 1 / 0 would still poison the gradient.
     scale = 1 / (1 - rate) if rate < 1 else 0.0
     return jnp.where(kept, x * scale, 0)
 
 
 @dataclass(frozen=True)
-class GaussianDropout(_Drawing):
+class GaussianDropout(_RandomLayer):
     """Keras's `GaussianDropout`: in training each value times a normal draw of mean 1 and variance `rate / (1 - rate)`.
 
     Raises `ValueError` for a rate outside 0 to 1, and in training with a rate above 0 and no key, or with a rate of 1,
@@ -169,18 +171,18 @@ class GaussianDropout(_Drawing):
     [1.0, 1.0]
     """
 
-    drawing = "noise"
+    noise_kind = "noise"
 
     rate: float
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
-        _below_one(self, self.rate)
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        _check_below_one(self, self.rate)
         deviation = math.sqrt(self.rate / (1 - self.rate))
         return x * (1 + deviation * jax.random.normal(key, x.shape, x.dtype))
 
 
 @dataclass(frozen=True)
-class GaussianNoise(_Drawing):
+class GaussianNoise(_RandomLayer):
     """Keras's `GaussianNoise`: in training each value plus a normal draw of mean 0 and standard deviation `stddev`.
 
     Raises `ValueError` for a `stddev` outside 0 to 1, which are Keras's bounds, and in training with one above 0 and
@@ -190,17 +192,17 @@ class GaussianNoise(_Drawing):
     [1.0, 1.0]
     """
 
-    amount = "stddev"
-    drawing = "noise"
+    rate_field = "stddev"
+    noise_kind = "noise"
 
     stddev: float
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
         return x + self.stddev * jax.random.normal(key, x.shape, x.dtype)
 
 
 @dataclass(frozen=True)
-class AlphaDropout(_Shared):
+class AlphaDropout(_RandomLayerWithNoiseShape):
     """Keras's `AlphaDropout`, which keeps the mean 0 and the variance 1 of what a `"selu"` gives.
 
     In training each value is, with probability `rate`, the least that selu gives, and then all are scaled and moved
@@ -215,15 +217,15 @@ class AlphaDropout(_Shared):
     rate: float
     noise_shape: NoiseShape = None
 
-    def _drawn(self, x: jax.Array, key: jax.Array) -> jax.Array:
-        _below_one(self, self.rate)
+    def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        _check_below_one(self, self.rate)
         least = -SELU_ALPHA * SELU_SCALE
-        kept = jax.random.bernoulli(key, 1 - self.rate, self._fit(x.shape))
+        kept = jax.random.bernoulli(key, 1 - self.rate, self._broadcast_noise_shape(x.shape))
         scale = ((1 - self.rate) * (1 + self.rate * least**2)) ** -0.5
         return scale * jnp.where(kept, x, least) - scale * least * self.rate
 
 
-def _below_one(layer: Layer, rate: float) -> None:
+def _check_below_one(layer: Layer, rate: float) -> None:
     if rate == 1:
         raise ValueError(f"{type(layer).__name__}: rate must be below 1 in training, got {rate}")
 
@@ -243,7 +245,7 @@ class ActivityRegularization(Layer):
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_number("l1", self.l1)
             check_number("l2", self.l2)
 

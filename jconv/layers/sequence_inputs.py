@@ -8,7 +8,7 @@ from typing import Any
 from .base import Layer, Shape
 
 
-def input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:
+def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:
     """`names` as a tuple: `"sequence"`, all of `states` or none, and `"mask"` or not, in any order.
 
     Raises `ValueError` for anything else.
@@ -22,12 +22,12 @@ def input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, .
     return names
 
 
-def named_inputs(names: Sequence[str], x: Any) -> dict[str, Any]:
+def inputs_by_name(names: Sequence[str], x: Any) -> dict[str, Any]:
     """The inputs, or their shapes, by name: `x` is one of them, or a tuple for several names."""
     return dict(zip(names, x if len(names) > 1 else (x,), strict=True))
 
 
-def named_shapes(
+def shapes_by_name(
     layer: Layer, names: Sequence[str], input_shape: Any, state_shapes: Callable[[Shape], Mapping[str, Shape]]
 ) -> dict[str, Shape]:
     """The inputs' shapes by name, those of the states and the mask as they must be for the sequence.
@@ -40,7 +40,7 @@ def named_shapes(
         len(input_shape) != len(names) or not all(isinstance(s, (tuple, list)) for s in input_shape)
     ):
         raise ValueError(f"{kind} needs a tuple of shapes, one for each of {', '.join(names)}, got {input_shape}")
-    shapes = {name: tuple(shape) for name, shape in named_inputs(names, input_shape).items()}
+    shapes = {name: tuple(shape) for name, shape in inputs_by_name(names, input_shape).items()}
     sequence = shapes["sequence"]
     for name, wanted in {**state_shapes(sequence), "mask": sequence[:1]}.items():
         if name in shapes and not _alike(shapes[name], wanted):

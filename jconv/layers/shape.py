@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive, is_integer
-from .base import Array, Layer, Shape, Window, speaking_for
+from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Flatten(Layer):
         """The product of the sizes, unknown if one is."""
         return (None if None in input_shape else math.prod(input_shape),)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -37,13 +37,13 @@ class Flatten(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is not None and sequences.one_sample:
             # Each sequence has come to one sample, whose features it is flat in already.
             return sequences.only(jnp.asarray(x)), dict(state), sequences
-        return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: a dense layer that follows sees every sample."""
         return None
 
@@ -66,7 +66,7 @@ class RepeatVector(Layer):
     n: int
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("n", self.n)
 
     def output_shape(self, input_shape: Any) -> Shape:
@@ -77,7 +77,7 @@ class RepeatVector(Layer):
             )
         return self.n, input_shape[0]
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """`(1, 0)`: every sample reads the same."""
         return 1, 0
 
@@ -114,7 +114,7 @@ class Permute(Layer):
             raise ValueError(f"Permute: dims={self.dims} needs an input of as many axes, got shape {input_shape}")
         return tuple(input_shape[axis - 1] for axis in self.dims)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None where the first axis after the batch moves."""
         return (1, 1) if self.dims[:1] in ((), (1,)) else None
 
@@ -157,7 +157,7 @@ class Reshape(Layer):
             raise ValueError(f"Reshape: target_shape={self.target_shape} is of another size than shape {input_shape}")
         return tuple(size // known if s in (-1, None) else s for s in self.target_shape)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: which samples become which depends on the shapes."""
         return None
 

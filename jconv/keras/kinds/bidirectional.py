@@ -26,7 +26,7 @@ def _read(config: Config, read_layer: ReadLayer) -> Layer:
 
 
 def _write(layer: Bidirectional, write_layer: WriteLayer) -> dict[str, Any]:
-    forward, backward = layer.both
+    forward, backward = layer.forward_and_backward
     return {
         "merge_mode": layer.merge_mode,
         "layer": write_layer(forward, "forward_layer"),
@@ -35,7 +35,7 @@ def _write(layer: Bidirectional, write_layer: WriteLayer) -> dict[str, Any]:
 
 
 def _inside(layer: Bidirectional) -> list[tuple[Layer, str, str]]:
-    return [(inner, *names) for inner, names in zip(layer.both, SIDES.items(), strict=True)]
+    return [(inner, *names) for inner, names in zip(layer.forward_and_backward, SIDES.items(), strict=True)]
 
 
 KINDS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ...layers import Layer
-from ...layers.nesting import core
+from ...layers.nesting import unwrap
 
 Inside = Iterable[tuple[Layer, str, str]]
 
@@ -48,7 +48,7 @@ def _of(layer: Layer) -> tuple[Mapping[str, str], Mapping[str, str]]:
     from ..nested import Nested
     from ..write_layer import BY_LAYER
 
-    layer = core(layer)
+    layer = unwrap(layer)
     if isinstance(layer, Nested):
         inside = layer.inside()
         return folders_inside(inside), copies_inside(inside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Embedding, Layer, SpectralNormalization
-from ...layers.nesting import core
+from ...layers.nesting import unwrap
 from ..config import Config, as_dict, integer
 from ..kind import Kind, ReadLayer, WriteLayer
 from .inside import folders_inside
@@ -22,7 +22,7 @@ def _write(layer: SpectralNormalization, write_layer: WriteLayer) -> dict[str, A
 
 def _copies(layer: SpectralNormalization) -> dict[str, str]:
     # Keras's wrapper holds the kernel beside the layer that it wraps.
-    return {"vars/0": "layer/embeddings" if isinstance(core(layer.layer), Embedding) else "layer/kernel"}
+    return {"vars/0": "layer/embeddings" if isinstance(unwrap(layer.layer), Embedding) else "layer/kernel"}
 
 
 def _mask(layer: SpectralNormalization) -> str:
@@ -30,7 +30,7 @@ def _mask(layer: SpectralNormalization) -> str:
     # This has the table of kinds, of which this is a part.
     from ..write_layer import BY_LAYER
 
-    kind = BY_LAYER.get(type(core(layer.layer)))
+    kind = BY_LAYER.get(type(unwrap(layer.layer)))
     return "on" if kind is not None and kind.mask == "on" else "stop"
 
 

@@ -12,9 +12,19 @@ import numpy as np
 
 from ... import activations, activations_numpy
 from ...geometry import is_integer
-from ..axes import positions, spans_length
-from ..base import ActivationLayer, Array, Shape, Window, activated, check_inputs, check_number, several, speaking_for
-from ..ragged import greatest, refused, total
+from ..axes import axis_positions, spans_length
+from ..base import (
+    ActivationLayer,
+    Array,
+    ReceptiveField,
+    Shape,
+    check_inputs,
+    check_number,
+    is_tuple_of_shapes,
+    name_layer_in_errors,
+    shape_after_activation,
+)
+from ..ragged import sequence_max, sequence_sum, unsupported_lengths
 
 
 @dataclass(frozen=True)
@@ -31,12 +41,12 @@ class Activation(ActivationLayer):
     activation: str | Callable[[Any], Any]
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             activations.resolve(self.activation)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape, of which `"glu"` halves the last size."""
-        return activated(self, self.activation, tuple(input_shape))
+        return shape_after_activation(self, self.activation, tuple(input_shape))
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return activations.resolve(self.activation)(jnp.asarray(x))
@@ -67,7 +77,7 @@ class ReLU(_Elementwise):
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             if self.max_value is not None:
                 check_number("max_value", self.max_value, low=0)
             check_number("negative_slope", self.negative_slope, low=0)
@@ -101,7 +111,7 @@ class HardSigmoid(_Elementwise):
     slope: float
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_number("slope", self.slope)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -126,7 +136,7 @@ class LeakyReLU(_Elementwise):
     negative_slope: float = 0.3
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_number("negative_slope", self.negative_slope, low=0)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -147,7 +157,7 @@ class ELU(_Elementwise):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_number("alpha", self.alpha)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -184,8 +194,10 @@ class Softmax(ActivationLayer):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The shape of `x`."""
-        shape = tuple(input_shape[0] if self.merges else input_shape)
-        if self.merges and not (several(input_shape) and len(input_shape) == 2 and _covers(*input_shape)):
+        shape = tuple(input_shape[0] if self.has_several_inputs else input_shape)
+        if self.has_several_inputs and not (
+            is_tuple_of_shapes(input_shape) and len(input_shape) == 2 and _broadcasts_to(*input_shape)
+        ):
             raise ValueError(
                 f"Softmax needs x and a mask with as many axes, each of the same size or 1, got shapes {input_shape}"
             )
@@ -194,7 +206,7 @@ class Softmax(ActivationLayer):
             raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
         return shape
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -204,19 +216,19 @@ class Softmax(ActivationLayer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if sequences is None or self.merges or 1 not in positions(self, self._axes, x.shape[1:]):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if sequences is None or self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if self._axes not in ((1,), (1 - x.ndim,)):
-            raise refused(self, "over the length and another axis at once")
+            raise unsupported_lengths(self, "over the length and another axis at once")
         self.check(params, state, x)
         x = jnp.asarray(x)
         wide = sequences.only(x).astype(jnp.promote_types(x.dtype, jnp.float32))
-        powers = sequences.only(jnp.exp(wide - jax.lax.stop_gradient(greatest(wide, sequences))))
-        sums = total(powers, sequences)
+        powers = sequences.only(jnp.exp(wide - jax.lax.stop_gradient(sequence_max(wide, sequences))))
+        sums = sequence_sum(powers, sequences)
         return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None over the length."""
         return None if spans_length(self._axes) else (1, 1)
 
@@ -225,18 +237,18 @@ class Softmax(ActivationLayer):
         return self.axis if isinstance(self.axis, tuple) else (self.axis,)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.merges else (jnp.asarray(x), True)
+        x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.has_several_inputs else (jnp.asarray(x), True)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         # Keras's number for what is masked out; a softmax over nothing else is zeroed afterwards.
         y = jax.nn.softmax(jnp.where(mask, wide, -1e9), axis=self._axes)
         return jnp.where(mask, y, 0).astype(x.dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        x, mask = (x[0], x[1].real > 0.5) if self.merges else (x, True)
+        x, mask = (x[0], x[1].real > 0.5) if self.has_several_inputs else (x, True)
         hidden: Array = np.where(mask, x, -1e9)
         e = np.exp(hidden - hidden.real.max(axis=self._axes, keepdims=True))
         return np.where(mask, e / e.sum(axis=self._axes, keepdims=True), 0)
 
 
-def _covers(shape: Any, mask: Any) -> bool:
+def _broadcasts_to(shape: Any, mask: Any) -> bool:
     return len(mask) == len(shape) and all(b in (a, 1, None) or a is None for a, b in zip(shape, mask, strict=True))

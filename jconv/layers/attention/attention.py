@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...conv import glorot_uniform
-from ..base import Array, Arrays, known_sizes
-from .attending import Attending, joint_mask, softmax_numpy
+from ..base import Array, Arrays, check_sizes_known
+from .attention_base import AttentionBase, combine_masks, softmax_numpy
 
 # What Keras takes off a score that a mask hides.
-HIDDEN = np.float32(1e9)
+MASK_PENALTY = np.float32(1e9)
 INPUTS = ("query", "value", "key", "query_mask", "value_mask", "key_mask")
 
 
-class _Scored(Attending):
+class _SingleHead(AttentionBase):
     """Weights that are the softmax of scores, one for each query and key."""
 
     use_scale: bool
@@ -30,20 +30,20 @@ class _Scored(Attending):
 
     def output_shape(self, input_shape: Any) -> Any:
         """(queries, channels of the value), and with `return_attention_scores` also (queries, keys)."""
-        shapes = self._sequences(input_shape)
+        shapes = self._check_shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
         out = (query[0], value[1])
         return (out, (query[0], key[0])) if self.return_attention_scores else out
 
     def flops(self, input_shape: Any) -> int:
         """Of the scores and of the sums of values: 2 a channel for each query and key."""
-        shapes = self._sequences(input_shape)
+        shapes = self._check_shapes(input_shape)
         for shape in shapes.values():
-            known_sizes(self, shape)
+            check_sizes_known(self, shape)
         query, value = shapes["query"], shapes["value"]
         return 2 * query[0] * value[0] * (query[1] + value[1])
 
-    def _sequences(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
+    def _check_shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
         """The inputs' shapes; raises `ValueError` where they do not go together."""
         shapes = self._shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
@@ -80,7 +80,7 @@ class _Scored(Attending):
         mask = self._mask(jnp, masks, scores)
         if mask is not None:
             at_rest = jax.lax.stop_gradient(scores)
-            rounded = (at_rest.astype(jnp.float32) - HIDDEN).astype(wide)
+            rounded = (at_rest.astype(jnp.float32) - MASK_PENALTY).astype(wide)
             # The last difference is zero and carries the derivative.
             scores = jnp.where(mask, scores, rounded + (scores - at_rest))
         weights = drop(jax.nn.softmax(scores, axis=-1))
@@ -94,7 +94,7 @@ class _Scored(Attending):
         scores = self._scores(np, params, named["query"], named.get("key", named["value"]))
         mask = self._mask(np, masks, scores)
         if mask is not None:
-            rounded = (scores.real.astype(np.float32) - HIDDEN).astype(np.float64)
+            rounded = (scores.real.astype(np.float32) - MASK_PENALTY).astype(np.float64)
             scores = np.where(mask, scores, rounded + (scores - scores.real))
         weights = softmax_numpy(scores)
         y = np.einsum("bts,bsc->btc", weights, named["value"])
@@ -103,11 +103,11 @@ class _Scored(Attending):
     def _mask(self, library: Any, masks: Mapping[str, Any], scores: Any) -> Any:
         """Which scores count, by the mask of values alone: that of queries is laid over the output."""
         values = {name: mask for name, mask in masks.items() if name == "value_mask"}
-        return joint_mask(library, values, scores.shape, self.causal, None)
+        return combine_masks(library, values, scores.shape, self.causal, None)
 
 
 @dataclass(frozen=True)
-class Attention(_Scored):
+class Attention(_SingleHead):
     """Keras's `Attention`: for each query the average of the values, weighted by the softmax of its scores.
 
     Inputs, by the names in `inputs` and in that order: `query` (length, channels), `value` (keys, channels), and any
@@ -164,7 +164,7 @@ class Attention(_Scored):
 
 
 @dataclass(frozen=True)
-class AdditiveAttention(_Scored):
+class AdditiveAttention(_SingleHead):
     """Keras's `AdditiveAttention` (Bahdanau et al., 2015, arXiv:1409.0473), without projections.
 
     As `Attention`, but the score of a query and a key is the sum of `scale * tanh(query + key)` over the channels,
@@ -184,7 +184,7 @@ class AdditiveAttention(_Scored):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`scale`, where the layer has it."""
-        shapes = self._sequences(input_shape)
+        shapes = self._check_shapes(input_shape)
         return {"scale": (shapes["query"][1],)} if self.use_scale else {}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:

@@ -13,17 +13,17 @@ import numpy as np
 
 from ... import activations, activations_numpy
 from ...geometry import check_positive
-from ..base import Array, Arrays, known_sizes, speaking_for
-from ..einsum_dense import glorot
-from .attending import MASKS, Attending, fits, joint_mask, softmax_numpy
+from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors
+from ..einsum_dense import glorot_from_fans
+from .attention_base import MASKS, AttentionBase, combine_masks, fits, softmax_numpy
 
 INPUTS = ("query", "value", "key", *MASKS)
 # A score that is masked, as in JAX's attention, so that a row that is masked everywhere is uniform.
-HIDDEN = -0.7 * float(np.finfo(np.float32).max)
+MASKED_SCORE = -0.7 * float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class Heads:
+class HeadSizes:
     """The sizes of an attention: its heads of queries and of keys and values, and the channels of one.
 
     `axes` are the positions attended over, the batch counted; `out` are the sizes of the output's last axes.
@@ -37,8 +37,8 @@ class Heads:
     out: tuple[int, ...]
 
 
-class MultiHead(Attending):
-    """An attention of several heads; a subclass says its `_heads` for the shapes of its inputs."""
+class MultiHeadBase(AttentionBase):
+    """An attention of several heads; a subclass says its `_head_sizes` for the shapes of its inputs."""
 
     use_bias: bool
     use_gate: bool
@@ -48,18 +48,18 @@ class MultiHead(Attending):
     def __post_init__(self) -> None:
         self._check_options(INPUTS)
         if self.sliding_window is not None:
-            with speaking_for(self):
+            with name_layer_in_errors(self):
                 check_positive("sliding_window", self.sliding_window)
 
     def output_shape(self, input_shape: Any) -> Any:
         """The query's shape with other channels; with `return_attention_scores` also that of the weights."""
-        shapes, heads = self._checked(input_shape)
+        shapes, heads = self._check_shapes(input_shape)
         out = (*shapes["query"][:-1], *heads.out)
-        return (out, _pairs(shapes, heads)) if self.return_attention_scores else out
+        return (out, _weights_shape(shapes, heads)) if self.return_attention_scores else out
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`kernel` and, with `use_bias`, `bias` of query, key, gate (with `use_gate`), value and attention_output."""
-        shapes, heads = self._checked(input_shape)
+        shapes, heads = self._check_shapes(input_shape)
         sizes = {
             "query": (shapes["query"][-1:], (heads.queries, heads.key_dim)),
             "key": (shapes["key"][-1:], (heads.values, heads.key_dim)),
@@ -81,24 +81,26 @@ class MultiHead(Attending):
         for name, one in zip(shapes, jax.random.split(key, len(shapes)), strict=True):
             if name.endswith("kernel"):
                 read = 2 if name.startswith("attention_output") else 1
-                params[name] = glorot(one, shapes[name], math.prod(shapes[name][:read]), math.prod(shapes[name][read:]))
+                params[name] = glorot_from_fans(
+                    one, shapes[name], math.prod(shapes[name][:read]), math.prod(shapes[name][read:])
+                )
         return params, {}
 
     def flops(self, input_shape: Any) -> int:
         """Of the projections, the scores and the weighted sums."""
-        shapes, heads = self._checked(input_shape)
+        shapes, heads = self._check_shapes(input_shape)
         for shape in shapes.values():
-            known_sizes(self, shape)
+            check_sizes_known(self, shape)
         positions = {name: math.prod(shapes[name][:-1]) for name in ("query", "key", "value")}
         kernels = {name: math.prod(s) for name, s in self.param_shapes(input_shape).items() if name.endswith("kernel")}
         projections = sum(positions.get(n.partition("/")[0], positions["query"]) * size for n, size in kernels.items())
-        return 2 * (projections + math.prod(_pairs(shapes, heads)) * (heads.key_dim + heads.value_dim))
+        return 2 * (projections + math.prod(_weights_shape(shapes, heads)) * (heads.key_dim + heads.value_dim))
 
-    def _heads(self, shapes: Mapping[str, tuple[Any, ...]]) -> Heads:
+    def _head_sizes(self, shapes: Mapping[str, tuple[Any, ...]]) -> HeadSizes:
         """The sizes for the shapes, without batch, of query, value and key."""
         raise NotImplementedError
 
-    def _checked(self, input_shape: Any) -> tuple[dict[str, tuple[Any, ...]], Heads]:
+    def _check_shapes(self, input_shape: Any) -> tuple[dict[str, tuple[Any, ...]], HeadSizes]:
         """The inputs' shapes and the sizes; raises `ValueError` where they do not go together."""
         shapes = self._shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
@@ -111,7 +113,7 @@ class MultiHead(Attending):
                 f"{type(self).__name__} needs a query (length, channels) and a value and a key of one length, with "
                 f"known channels, got shapes {query}, {value} and {key}"
             )
-        heads = self._heads(shapes)
+        heads = self._head_sizes(shapes)
         rest = [i for i in range(len(query) - 1) if i + 1 not in heads.axes]
         if len(query) != len(value) or not fits(tuple(query[i] for i in rest), tuple(value[i] for i in rest)):
             raise ValueError(
@@ -121,7 +123,7 @@ class MultiHead(Attending):
         self._check_masks(shapes, heads)
         return shapes, heads
 
-    def _check_masks(self, shapes: Mapping[str, tuple[Any, ...]], heads: Heads) -> None:
+    def _check_masks(self, shapes: Mapping[str, tuple[Any, ...]], heads: HeadSizes) -> None:
         query, value = shapes["query"], shapes["value"]
         if heads.axes != (1,) and (
             self.causal or self.sliding_window or {"query_mask", "value_mask", "key_mask"} & set(shapes)
@@ -134,17 +136,19 @@ class MultiHead(Attending):
             if name in shapes:
                 self._check_mask(name, shapes[name], sequence[:1])
         if "attention_mask" in shapes:
-            given, scores, pairs = shapes["attention_mask"], _pairs(shapes, heads), 2 * len(heads.axes)
+            given, scores, pairs = shapes["attention_mask"], _weights_shape(shapes, heads), 2 * len(heads.axes)
             wanted = (*scores[: max(len(given) - pairs, 0)], *scores[-pairs:])
             broad = tuple(b if a == 1 else a for a, b in zip(given, wanted, strict=False))
             self._check_mask("attention_mask", broad if len(given) == len(wanted) else given, wanted)
 
-    def _mask(self, library: Any, masks: Mapping[str, Any], heads: Heads, shape: tuple[int, ...], pairs: Any) -> Any:
+    def _mask(
+        self, library: Any, masks: Mapping[str, Any], heads: HeadSizes, shape: tuple[int, ...], pairs: Any
+    ) -> Any:
         """Which scores count, broadcast to their shape (batch, ..., heads, queries, keys); None for all.
 
         `pairs` are the sizes of queries and keys along each axis attended over.
         """
-        joint = joint_mask(library, masks, shape, self.causal, self.sliding_window)
+        joint = combine_masks(library, masks, shape, self.causal, self.sliding_window)
         if "attention_mask" not in masks:
             return joint
         given = masks["attention_mask"]
@@ -154,7 +158,7 @@ class MultiHead(Attending):
         given = library.broadcast_to(given, (*front, *pairs)).reshape(*filled, *shape[-2:])
         return given if joint is None else given & joint
 
-    def _empties(self, query: Any) -> bool:
+    def _zeroes_masked_rows(self, query: Any) -> bool:
         """Whether a row that is masked everywhere has no weights, where Keras does not use JAX's attention."""
         return self.dropout > 0 or self.return_attention_scores or query.ndim != 3
 
@@ -166,7 +170,7 @@ class MultiHead(Attending):
         drop: Callable[[jax.Array], jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
         named = {"key": named["value"], **named}
-        heads = self._heads({name: a.shape[1:] for name, a in named.items()})
+        heads = self._head_sizes({name: a.shape[1:] for name, a in named.items()})
         dtype = named["query"].dtype
         wide = jnp.promote_types(dtype, jnp.float32)
 
@@ -174,17 +178,19 @@ class MultiHead(Attending):
             y = jnp.tensordot(x, params[f"{name}/kernel"], axes, preferred_element_type=wide).astype(dtype)
             return y + params[f"{name}/bias"] if self.use_bias else y
 
-        split = {name: _split(dense(name, named[name]), heads.axes) for name in ("query", "key", "value")}
+        split = {
+            name: _merge_attention_axes(dense(name, named[name]), heads.axes) for name in ("query", "key", "value")
+        }
         repeated = {name: jnp.repeat(split[name], heads.queries // heads.values, -2) for name in ("key", "value")}
         scores = jnp.einsum("...tnh,...snh->...nts", split["query"], repeated["key"], preferred_element_type=wide)
-        pairs = _pairs({name: a.shape for name, a in named.items()}, heads, first=0)
+        pairs = _weights_shape({name: a.shape for name, a in named.items()}, heads, first=0)
         mask = self._mask(jnp, masks, heads, scores.shape, pairs[-2 * len(heads.axes) :])
         scores = scores / math.sqrt(heads.key_dim)
-        weights = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, HIDDEN), axis=-1)
-        if mask is not None and self._empties(named["query"]):
+        weights = jax.nn.softmax(scores if mask is None else jnp.where(mask, scores, MASKED_SCORE), axis=-1)
+        if mask is not None and self._zeroes_masked_rows(named["query"]):
             weights = jnp.where(mask, weights, 0)
         y = jnp.einsum("...nts,...snh->...tnh", drop(weights), repeated["value"].astype(wide)).astype(dtype)
-        y = _joined(y, heads.axes, named["query"].shape)
+        y = _restore_attention_axes(y, heads.axes, named["query"].shape)
         if self.use_gate:
             y = y * activations.resolve("sigmoid")(dense("gate", named["query"]))
         return dense("attention_output", y, 2), weights.astype(dtype).reshape(pairs)
@@ -193,27 +199,31 @@ class MultiHead(Attending):
         self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
     ) -> tuple[Array, Array]:
         named = {"key": named["value"], **named}
-        heads = self._heads({name: a.shape[1:] for name, a in named.items()})
+        heads = self._head_sizes({name: a.shape[1:] for name, a in named.items()})
 
         def dense(name: str, x: Array, axes: int = 1) -> Array:
             return np.tensordot(x, params[f"{name}/kernel"], axes) + params.get(f"{name}/bias", 0)
 
-        split = {name: _split(dense(name, named[name]), heads.axes) for name in ("query", "key", "value")}
+        split = {
+            name: _merge_attention_axes(dense(name, named[name]), heads.axes) for name in ("query", "key", "value")
+        }
         of_query = np.arange(heads.queries) // (heads.queries // heads.values)
         key, value = split["key"][..., of_query, :], split["value"][..., of_query, :]
         scores = np.einsum("...tnh,...snh->...nts", split["query"], key) / math.sqrt(heads.key_dim)
-        pairs = _pairs({name: a.shape for name, a in named.items()}, heads, first=0)
+        pairs = _weights_shape({name: a.shape for name, a in named.items()}, heads, first=0)
         mask = self._mask(np, masks, heads, scores.shape, pairs[-2 * len(heads.axes) :])
-        weights = softmax_numpy(scores if mask is None else np.where(mask, scores, HIDDEN))
-        if mask is not None and self._empties(named["query"]):
+        weights = softmax_numpy(scores if mask is None else np.where(mask, scores, MASKED_SCORE))
+        if mask is not None and self._zeroes_masked_rows(named["query"]):
             weights = np.where(mask, weights, 0)
-        y = _joined(np.einsum("...nts,...snh->...tnh", weights, value), heads.axes, named["query"].shape)
+        y = _restore_attention_axes(
+            np.einsum("...nts,...snh->...tnh", weights, value), heads.axes, named["query"].shape
+        )
         if self.use_gate:
             y = y * activations_numpy.resolve("sigmoid")(dense("gate", named["query"]))
         return dense("attention_output", y, 2), weights.reshape(pairs)
 
 
-def _pairs(shapes: Mapping[str, tuple[Any, ...]], heads: Heads, first: int = 1) -> tuple[Any, ...]:
+def _weights_shape(shapes: Mapping[str, tuple[Any, ...]], heads: HeadSizes, first: int = 1) -> tuple[Any, ...]:
     """The shape of the weights: axes not attended over, heads, and each axis attended over, of query and of value.
 
     `first` is the position that the shapes begin with, 0 where they have the batch.
@@ -223,20 +233,20 @@ def _pairs(shapes: Mapping[str, tuple[Any, ...]], heads: Heads, first: int = 1) 
     return (*rest, heads.queries, *(query[a - first] for a in heads.axes), *(value[a - first] for a in heads.axes))
 
 
-def _order(rank: int, axes: tuple[int, ...]) -> list[int]:
+def _axis_order(rank: int, axes: tuple[int, ...]) -> list[int]:
     """The axes with those attended over last but for heads and channels."""
     return [*(i for i in range(rank - 2) if i not in axes), *axes, rank - 2, rank - 1]
 
 
-def _split(a: Any, axes: tuple[int, ...]) -> Any:
+def _merge_attention_axes(a: Any, axes: tuple[int, ...]) -> Any:
     """(batch, ..., heads, channels) with the axes attended over as one, behind the others."""
-    moved = a.transpose(_order(a.ndim, axes))
+    moved = a.transpose(_axis_order(a.ndim, axes))
     front = a.ndim - 2 - len(axes)
     return moved.reshape(*moved.shape[:front], math.prod(moved.shape[front:-2]), *moved.shape[-2:])
 
 
-def _joined(a: Any, axes: tuple[int, ...], query: tuple[int, ...]) -> Any:
-    """`_split` undone, for the shape of the query."""
-    order = _order(len(query) + 1, axes)
+def _restore_attention_axes(a: Any, axes: tuple[int, ...], query: tuple[int, ...]) -> Any:
+    """`_merge_attention_axes` undone, for the shape of the query."""
+    order = _axis_order(len(query) + 1, axes)
     moved = a.reshape(*(query[i] for i in order[:-2]), *a.shape[-2:])
     return moved.transpose(sorted(range(len(order)), key=order.__getitem__))

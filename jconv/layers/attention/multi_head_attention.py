@@ -8,12 +8,12 @@ from typing import Any
 
 from ...geometry import check_positive
 from ..axes import as_axes
-from ..base import speaking_for
-from .heads import Heads, MultiHead
+from ..base import name_layer_in_errors
+from .heads import HeadSizes, MultiHeadBase
 
 
 @dataclass(frozen=True)
-class MultiHeadAttention(MultiHead):
+class MultiHeadAttention(MultiHeadBase):
     """Keras's `MultiHeadAttention` (Vaswani et al., 2017, arXiv:1706.03762).
 
     Inputs, by the names in `inputs` and in that order: `query` (length, channels), `value` (keys, channels), and any
@@ -64,7 +64,7 @@ class MultiHeadAttention(MultiHead):
         out = self.out_shape
         if out is not None and not isinstance(out, int):
             object.__setattr__(self, "out_shape", tuple(out))
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             for name in ("num_heads", "key_dim"):
                 check_positive(name, getattr(self, name))
             if self.value_dim is not None:
@@ -72,7 +72,7 @@ class MultiHeadAttention(MultiHead):
             for size in () if out is None else _tuple(out):
                 check_positive("out_shape", size)
 
-    def _heads(self, shapes: Mapping[str, tuple[Any, ...]]) -> Heads:
+    def _head_sizes(self, shapes: Mapping[str, tuple[Any, ...]]) -> HeadSizes:
         query = shapes["query"]
         rank = len(query) + 1
         given = range(1, rank - 1) if self.attention_axes is None else _tuple(self.attention_axes)
@@ -83,11 +83,11 @@ class MultiHeadAttention(MultiHead):
                 f"the channels of a query of shape {query} after the batch axis, each once"
             )
         out = query[-1:] if self.out_shape is None else _tuple(self.out_shape)
-        return Heads(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim, axes, out)
+        return HeadSizes(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim, axes, out)
 
 
 @dataclass(frozen=True)
-class GroupedQueryAttention(MultiHead):
+class GroupedQueryAttention(MultiHeadBase):
     """Keras's `GroupQueryAttention` (Ainslie et al., 2023, arXiv:2305.13245).
 
     As `MultiHeadAttention`, with `num_query_heads` heads of queries of which each group of neighbours shares one of
@@ -114,7 +114,7 @@ class GroupedQueryAttention(MultiHead):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             for name in ("head_dim", "num_query_heads", "num_key_value_heads"):
                 check_positive(name, getattr(self, name))
         if self.num_query_heads % self.num_key_value_heads:
@@ -123,11 +123,11 @@ class GroupedQueryAttention(MultiHead):
                 f"num_query_heads={self.num_query_heads}"
             )
 
-    def _heads(self, shapes: Mapping[str, tuple[Any, ...]]) -> Heads:
+    def _head_sizes(self, shapes: Mapping[str, tuple[Any, ...]]) -> HeadSizes:
         query = shapes["query"]
         if len(query) != 2:
             raise ValueError(f"GroupedQueryAttention needs a query (length, channels), got shape {query}")
-        return Heads(self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim, (1,), query[-1:])
+        return HeadSizes(self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim, (1,), query[-1:])
 
 
 def _tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:

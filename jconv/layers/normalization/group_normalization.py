@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..axes import along, as_axis, known, positions
+from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array
-from ..ragged import count, refused, total
-from .layer_normalization import Normalizing
+from ..ragged import sample_count, sequence_sum, unsupported_lengths
+from .layer_normalization import PerExampleNormalization
 
 
 @dataclass(frozen=True)
-class GroupNormalization(Normalizing):
+class GroupNormalization(PerExampleNormalization):
     """Keras's `GroupNormalization` (Wu and He, 2018, arXiv:1803.08494).
 
     The indices of `axis` are divided into `groups` of neighbours, one for each index where `groups` is -1, and each
@@ -44,7 +44,7 @@ class GroupNormalization(Normalizing):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` and `beta`, where the layer has them."""
-        (size,) = known(self, self.axis, input_shape)
+        (size,) = axis_sizes(self, self.axis, input_shape)
         if size % self.groups:
             raise ValueError(
                 f"GroupNormalization: groups={self.groups} must divide the {size} of axis={self.axis} of an input of "
@@ -53,7 +53,7 @@ class GroupNormalization(Normalizing):
         present = {"gamma": self.scale, "beta": self.center}
         return {name: (size,) for name, there in present.items() if there}
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -63,51 +63,51 @@ class GroupNormalization(Normalizing):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        if x.ndim != 3 or positions(self, self.axis, x.shape[1:]) != (2,):
-            raise refused(self, "its groups must be of the channels of (length, channels)")
+        if x.ndim != 3 or axis_positions(self, self.axis, x.shape[1:]) != (2,):
+            raise unsupported_lengths(self, "its groups must be of the channels of (length, channels)")
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
         grouped, _ = self._grouped(sequences.only(x).astype(wide))
 
         def mean(a: jax.Array) -> jax.Array:
-            sums = total(sequences.only(a).sum(-1, keepdims=True), sequences)
-            return sums / (count(sequences, a) * a.shape[-1])
+            sums = sequence_sum(sequences.only(a).sum(-1, keepdims=True), sequences)
+            return sums / (sample_count(sequences, a) * a.shape[-1])
 
         centered = grouped - mean(grouped)
         y = centered * jax.lax.rsqrt(mean(jnp.square(centered)) + self.epsilon)
-        y = self._finished({name: jnp.asarray(a).astype(wide) for name, a in params.items()}, y.reshape(x.shape))
+        y = self._scale_and_shift({name: jnp.asarray(a).astype(wide) for name, a in params.items()}, y.reshape(x.shape))
         return sequences.only(y.astype(dtype)), dict(state), sequences
 
     def window(self) -> None:
         """None: a group spans the whole length."""
         return None
 
-    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         grouped, axes = self._grouped(x)
         centered = grouped - grouped.mean(axes, keepdims=True)
         variance = jnp.square(centered).mean(axes, keepdims=True)
-        return self._finished(params, (centered * jax.lax.rsqrt(variance + self.epsilon)).reshape(x.shape))
+        return self._scale_and_shift(params, (centered * jax.lax.rsqrt(variance + self.epsilon)).reshape(x.shape))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         grouped, axes = self._grouped(x)
         centered = grouped - grouped.mean(axis=axes, keepdims=True)
         variance = (centered**2).mean(axis=axes, keepdims=True)
-        return self._finished(params, (centered / np.sqrt(variance + self.epsilon)).reshape(x.shape))
+        return self._scale_and_shift(params, (centered / np.sqrt(variance + self.epsilon)).reshape(x.shape))
 
     def _grouped(self, x: Any) -> tuple[Any, tuple[int, ...]]:
         """`x` with `axis` as two, group and member, and all its axes but batch and group."""
-        (axis,) = positions(self, self.axis, x.shape[1:])
+        (axis,) = axis_positions(self, self.axis, x.shape[1:])
         groups = x.shape[axis] if self.groups == -1 else self.groups
         shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
         return x.reshape(shape), tuple(i for i in range(1, x.ndim + 1) if i != axis)
 
-    def _finished(self, params: Mapping[str, Any], y: Any) -> Any:
-        (axis,) = positions(self, self.axis, y.shape[1:])
-        shape = along((y.shape[axis],), (axis,), y.ndim)
+    def _scale_and_shift(self, params: Mapping[str, Any], y: Any) -> Any:
+        (axis,) = axis_positions(self, self.axis, y.shape[1:])
+        shape = broadcast_shape((y.shape[axis],), (axis,), y.ndim)
         y = y * params["gamma"].reshape(shape) if self.scale else y
         return y + params["beta"].reshape(shape) if self.center else y

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...checks import check_dtype
-from ..axes import Axes, along, as_axes, known, positions, spans_length
-from ..base import Array, Arrays, Layer, Shape, known_sizes
-from ..ragged import total
+from ..axes import Axes, as_axes, axis_positions, axis_sizes, broadcast_shape, spans_length
+from ..base import Array, Arrays, Layer, Shape, check_sizes_known
+from ..ragged import sequence_sum
 
 
-class Normalizing(Layer):
+class PerExampleNormalization(Layer):
     """What layers share that see one example and keep its shape; params are of ones, or zeros for `beta`."""
 
     def output_shape(self, input_shape: Any) -> Shape:
@@ -32,7 +32,7 @@ class Normalizing(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add an element."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -41,15 +41,15 @@ class Normalizing(Layer):
             check_dtype(name, array)
         dtype = jnp.result_type(*arrays.values())
         wide = {name: array.astype(jnp.promote_types(dtype, jnp.float32)) for name, array in arrays.items()}
-        return self._normalized(wide, wide["x"]).astype(dtype)
+        return self._normalize(wide, wide["x"]).astype(dtype)
 
-    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         """`_jax` on arrays that are at least of float32."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class LayerNormalization(Normalizing):
+class LayerNormalization(PerExampleNormalization):
     """Keras's `LayerNormalization` (Ba et al., 2016, arXiv:1607.06450) over one axis or several.
 
     `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the mean and the biased variance over `axis`, which
@@ -77,7 +77,7 @@ class LayerNormalization(Normalizing):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` and `beta`, where the layer has them."""
-        sizes = known(self, _sorted(self.axis), input_shape)
+        sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         present = {"gamma": self.scale or self.rms_scaling, "beta": self.center and not self.rms_scaling}
         return {name: sizes for name, there in present.items() if there}
 
@@ -85,27 +85,27 @@ class LayerNormalization(Normalizing):
         """`(1, 1)`, or None over the length."""
         return None if spans_length(self.axis) else (1, 1)
 
-    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        axes = positions(self, self.axis, x.shape[1:])
+    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        axes = axis_positions(self, self.axis, x.shape[1:])
         centered = x - x.mean(axes, keepdims=True)
         factor = jax.lax.rsqrt(jnp.square(centered).mean(axes, keepdims=True) + self.epsilon)
-        return self._finished(params, (x if self.rms_scaling else centered) * factor)
+        return self._scale_and_shift(params, (x if self.rms_scaling else centered) * factor)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        axes = positions(self, self.axis, x.shape[1:])
+        axes = axis_positions(self, self.axis, x.shape[1:])
         centered = x - x.mean(axis=axes, keepdims=True)
         deviation = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + self.epsilon)
-        return self._finished(params, (x if self.rms_scaling else centered) / deviation)
+        return self._scale_and_shift(params, (x if self.rms_scaling else centered) / deviation)
 
-    def _finished(self, params: Mapping[str, Any], y: Any) -> Any:
-        axes = positions(self, self.axis, y.shape[1:])
-        shape = along([y.shape[a] for a in axes], axes, y.ndim)
+    def _scale_and_shift(self, params: Mapping[str, Any], y: Any) -> Any:
+        axes = axis_positions(self, self.axis, y.shape[1:])
+        shape = broadcast_shape([y.shape[a] for a in axes], axes, y.ndim)
         y = y * params["gamma"].reshape(shape) if "gamma" in params else y
         return y + params["beta"].reshape(shape) if "beta" in params else y
 
 
 @dataclass(frozen=True)
-class RMSNormalization(Normalizing):
+class RMSNormalization(PerExampleNormalization):
     """Keras's `RMSNormalization` (Zhang and Sennrich, 2019, arXiv:1910.07467): `scale * x / sqrt(mean(x^2) + epsilon)`.
 
     The mean is over `axis`, which counts the batch as 0. The param `scale` has the sizes of `axis`, sorted as
@@ -128,7 +128,7 @@ class RMSNormalization(Normalizing):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`scale`."""
-        sizes = known(self, _sorted(self.axis), input_shape)
+        sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         if any(a not in (1, b) for a, b in zip(reversed(sizes), reversed(tuple(input_shape)), strict=False)):
             raise ValueError(
                 f"RMSNormalization: the scale along axis={self.axis}, of shape {sizes}, does not go with the last axes "
@@ -140,18 +140,18 @@ class RMSNormalization(Normalizing):
         """`(1, 1)`, or None over the length."""
         return None if spans_length(self.axis) else (1, 1)
 
-    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        axes = positions(self, self.axis, x.shape[1:])
+    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        axes = axis_positions(self, self.axis, x.shape[1:])
         factor = jax.lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + self.epsilon)
         return x * factor * params["scale"]
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        axes = positions(self, self.axis, x.shape[1:])
+        axes = axis_positions(self, self.axis, x.shape[1:])
         return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + self.epsilon) * params["scale"]
 
 
 @dataclass(frozen=True)
-class UnitNormalization(Normalizing):
+class UnitNormalization(PerExampleNormalization):
     """Keras's `UnitNormalization`: `x` divided by its Euclidean norm over `axis`, which counts the batch as 0.
 
     A norm below 1e-12 counts as 1e-12, so that zeros stay zeros; their derivative, NaN in Keras, is that of this
@@ -170,14 +170,14 @@ class UnitNormalization(Normalizing):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """None."""
-        positions(self, self.axis, input_shape)
+        axis_positions(self, self.axis, input_shape)
         return {}
 
     def window(self) -> tuple[int, int] | None:
         """`(1, 1)`, or None over the length."""
         return None if spans_length(self.axis) else (1, 1)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -187,27 +187,27 @@ class UnitNormalization(Normalizing):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if sequences is None or 1 not in positions(self, self.axis, x.shape[1:]):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if sequences is None or 1 not in axis_positions(self, self.axis, x.shape[1:]):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         x = sequences.only(jnp.asarray(x))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        axes = tuple(axis for axis in positions(self, self.axis, x.shape[1:]) if axis != 1)
-        squares = total(jnp.square(wide).sum(axes, keepdims=True), sequences)
-        return sequences.only(self._divided(wide, squares).astype(x.dtype)), dict(state), sequences
+        axes = tuple(axis for axis in axis_positions(self, self.axis, x.shape[1:]) if axis != 1)
+        squares = sequence_sum(jnp.square(wide).sum(axes, keepdims=True), sequences)
+        return sequences.only(self._divide_by_norm(wide, squares).astype(x.dtype)), dict(state), sequences
 
-    def _normalized(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        return self._divided(x, jnp.square(x).sum(positions(self, self.axis, x.shape[1:]), keepdims=True))
+    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+        return self._divide_by_norm(x, jnp.square(x).sum(axis_positions(self, self.axis, x.shape[1:]), keepdims=True))
 
-    def _divided(self, x: jax.Array, squares: jax.Array) -> jax.Array:
+    def _divide_by_norm(self, x: jax.Array, squares: jax.Array) -> jax.Array:
         small = squares < 1e-24
         return x * jnp.where(small, 1e12, jax.lax.rsqrt(jnp.where(small, 1, squares)))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        squares = (x * x).sum(axis=positions(self, self.axis, x.shape[1:]), keepdims=True)
+        squares = (x * x).sum(axis=axis_positions(self, self.axis, x.shape[1:]), keepdims=True)
         return x / np.where(squares.real < 1e-24, 1e-12, np.sqrt(squares))
 
 
-def _sorted(axis: Axes) -> Axes:
+def _sorted_axes(axis: Axes) -> Axes:
     return axis if isinstance(axis, int) else tuple(sorted(axis))

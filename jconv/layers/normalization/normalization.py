@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...reference import exact
-from ..axes import along, as_axis, known, positions
-from ..base import Array, Arrays, Layer, Shape, check_inputs, known_sizes, masked_shape
-from ..ragged import present, sample_by_sample
+from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
+from ..base import Array, Arrays, Layer, Shape, check_inputs, check_sizes_known, masked_value_shape
+from ..ragged import not_none, prepare_samplewise
 
 # Keras's guard of a count of samples that may be zero.
-FUZZ = 1e-7
+COUNT_EPSILON = 1e-7
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class BatchNormalization(Layer):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape, whose size along `axis` must be known."""
-        shape = masked_shape(self, input_shape) if self.merges else tuple(input_shape)
-        known(self, self.axis, shape)
+        shape = masked_value_shape(self, input_shape) if self.has_several_inputs else tuple(input_shape)
+        axis_sizes(self, self.axis, shape)
         return shape
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` and `beta`, where the layer has them."""
         present = {"gamma": self.scale, "beta": self.center}
-        sizes = known(self, self.axis, self._parted(input_shape)[0])
+        sizes = axis_sizes(self, self.axis, self._split_mask(input_shape)[0])
         return {name: sizes for name, there in present.items() if there}
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`moving_mean` and `moving_variance`."""
-        sizes = known(self, self.axis, self._parted(input_shape)[0])
+        sizes = axis_sizes(self, self.axis, self._split_mask(input_shape)[0])
         return {name: sizes for name in ("moving_mean", "moving_variance")}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
@@ -89,11 +89,11 @@ class BatchNormalization(Layer):
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; in training the new state holds the updated moving averages."""
         self.check(params, state, x)
-        x, mask = self._parted(x)
+        x, mask = self._split_mask(x)
         mask = None if mask is None else jnp.asarray(mask) != 0
-        return self._applied(params, state, x, mask, FUZZ, training)
+        return self._apply_masked(params, state, x, mask, COUNT_EPSILON, training)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -103,27 +103,27 @@ class BatchNormalization(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if not present(sequences):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
-        cleared, places = sample_by_sample(self, x, sequences)
+        """See `Layer.apply_sequences`."""
+        if not not_none(sequences):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        cleared, places = prepare_samplewise(self, x, sequences)
         self.check(params, state, cleared)
-        cleared, mask = self._parted(cleared)
+        cleared, mask = self._split_mask(cleared)
         kept = places.valid(cleared.shape[1])
         kept = kept.reshape(kept.shape + (1,) * (cleared.ndim - 1 - kept.ndim))
         kept = jnp.broadcast_to(kept, cleared.shape[:-1])
-        fuzz = 0.0 if mask is None else FUZZ
+        count_epsilon = 0.0 if mask is None else COUNT_EPSILON
         kept = kept if mask is None else kept & (jnp.asarray(mask) != 0)
-        y, state = self._applied(params, state, cleared, kept, fuzz, training)
+        y, state = self._apply_masked(params, state, cleared, kept, count_epsilon, training)
         return places.only(y), state, places
 
-    def _applied(
+    def _apply_masked(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
         x: Any,
         mask: jax.Array | None,
-        fuzz: float,
+        count_epsilon: float,
         training: bool,
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`apply` with a mask of booleans or None, and what is added to the number of samples that it counts."""
@@ -133,7 +133,7 @@ class BatchNormalization(Layer):
         x = x.astype(wide)
         new_state = dict(state)
         if training:
-            mean, variance = self._moments(x, mask, fuzz)
+            mean, variance = self._moments(x, mask, count_epsilon)
             for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
                 moving = jnp.asarray(state[name])
                 new_state[name] = (moving * self.momentum + batch * (1 - self.momentum)).astype(moving.dtype)
@@ -142,8 +142,8 @@ class BatchNormalization(Layer):
             variance = jnp.asarray(state["moving_variance"]).astype(wide)
         factor = jax.lax.rsqrt(variance + self.epsilon)
         factor = factor * jnp.asarray(params["gamma"]).astype(wide) if self.scale else factor
-        y = (x - self._across(mean, x)) * self._across(factor, x)
-        y = y + self._across(jnp.asarray(params["beta"]).astype(wide), x) if self.center else y
+        y = (x - self._broadcast(mean, x)) * self._broadcast(factor, x)
+        y = y + self._broadcast(jnp.asarray(params["beta"]).astype(wide), x) if self.center else y
         return y.astype(dtype), new_state
 
     def reference(
@@ -151,47 +151,47 @@ class BatchNormalization(Layer):
     ) -> Array:
         """The same in NumPy; with `training=True` by the statistics of the batch."""
         self.check(params, state, x)
-        x, mask = self._parted(x)
+        x, mask = self._split_mask(x)
         x = exact(x)
         if training:
             # A plain square: np.var takes the modulus of complex numbers, which is no derivative.
             kept = np.ones(x.shape) if mask is None else np.zeros(x.shape) + (exact(mask).real != 0)[..., None]
-            axes = self._others(x)
-            count = kept.sum(axis=axes) + (0 if mask is None else FUZZ)
+            axes = self._reduced_axes(x)
+            count = kept.sum(axis=axes) + (0 if mask is None else COUNT_EPSILON)
             mean = (x * kept).sum(axis=axes) / count
-            variance = ((x - self._across(mean, x)) ** 2 * kept).sum(axis=axes) / count
+            variance = ((x - self._broadcast(mean, x)) ** 2 * kept).sum(axis=axes) / count
         else:
             mean, variance = exact(state["moving_mean"]), exact(state["moving_variance"])
-        y = (x - self._across(mean, x)) / np.sqrt(self._across(variance, x) + self.epsilon)
-        y = y * self._across(exact(params["gamma"]), x) if self.scale else y
-        return y + self._across(exact(params["beta"]), x) if self.center else y
+        y = (x - self._broadcast(mean, x)) / np.sqrt(self._broadcast(variance, x) + self.epsilon)
+        y = y * self._broadcast(exact(params["gamma"]), x) if self.scale else y
+        return y + self._broadcast(exact(params["beta"]), x) if self.center else y
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add an element, as outside training."""
-        shape, _ = self._parted(input_shape)
-        known_sizes(self, shape)
+        shape, _ = self._split_mask(input_shape)
+        check_sizes_known(self, shape)
         return 2 * math.prod(shape)
 
-    def _parted(self, x: Any) -> tuple[Any, Any]:
+    def _split_mask(self, x: Any) -> tuple[Any, Any]:
         """The sequence, and the mask or None."""
-        return (x[0], x[1]) if self.merges else (x, None)
+        return (x[0], x[1]) if self.has_several_inputs else (x, None)
 
-    def _others(self, x: Any) -> tuple[int, ...]:
-        (axis,) = positions(self, self.axis, x.shape[1:])
+    def _reduced_axes(self, x: Any) -> tuple[int, ...]:
+        (axis,) = axis_positions(self, self.axis, x.shape[1:])
         return tuple(i for i in range(x.ndim) if i != axis)
 
-    def _across(self, a: Any, x: Any) -> Any:
+    def _broadcast(self, a: Any, x: Any) -> Any:
         """An array of a number for each index of `axis`, in the shape in which it goes with `x`."""
-        return a.reshape(along(a.shape, positions(self, self.axis, x.shape[1:]), x.ndim))
+        return a.reshape(broadcast_shape(a.shape, axis_positions(self, self.axis, x.shape[1:]), x.ndim))
 
-    def _moments(self, x: jax.Array, mask: jax.Array | None, fuzz: float) -> tuple[jax.Array, jax.Array]:
-        axes = self._others(x)
+    def _moments(self, x: jax.Array, mask: jax.Array | None, count_epsilon: float) -> tuple[jax.Array, jax.Array]:
+        axes = self._reduced_axes(x)
         if mask is None:
             mean = x.mean(axes)
-            return mean, jnp.square(x - self._across(mean, x)).mean(axes)
+            return mean, jnp.square(x - self._broadcast(mean, x)).mean(axes)
         kept = jnp.broadcast_to(mask[..., None], x.shape)
         # Where nothing is added, a count of zero is one: then there is nothing to divide.
         count = kept.sum(axes).astype(x.dtype)
-        count = count + fuzz if fuzz else jnp.maximum(count, 1)
+        count = count + count_epsilon if count_epsilon else jnp.maximum(count, 1)
         mean = jnp.where(kept, x, 0).sum(axes) / count
-        return mean, jnp.where(kept, jnp.square(x - self._across(mean, x)), 0).sum(axes) / count
+        return mean, jnp.where(kept, jnp.square(x - self._broadcast(mean, x)), 0).sum(axes) / count

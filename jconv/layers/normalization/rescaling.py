@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...reference import exact
-from ..axes import along, as_axes, known, positions
-from ..base import Array, Arrays, Layer, Shape, known_sizes
+from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape
+from ..base import Array, Arrays, Layer, Shape, check_sizes_known
 
 # Keras's least deviation to divide by.
-FUZZ = 1e-7
-Numbers = float | tuple[Any, ...]
+MIN_DEVIATION = 1e-7
+NestedFloats = float | tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Rescaling(Layer):
     [[1.0, 3.0]]
     """
 
-    scale: Numbers
-    offset: Numbers = 0.0
+    scale: NestedFloats
+    offset: NestedFloats = 0.0
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
-            object.__setattr__(self, name, nested(self, name, getattr(self, name)))
+            object.__setattr__(self, name, nested_tuples(self, name, getattr(self, name)))
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -52,11 +52,11 @@ class Rescaling(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add an element."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        x, wide = _floating(x)
+        x, wide = _as_floating(x)
         y = x.astype(wide) * jnp.asarray(self.scale, wide) + jnp.asarray(self.offset, wide)
         return y.astype(x.dtype)
 
@@ -82,8 +82,8 @@ class Normalization(Layer):
     """
 
     axis: int | tuple[int, ...] = -1
-    mean: Numbers | None = None
-    variance: Numbers | None = None
+    mean: NestedFloats | None = None
+    variance: NestedFloats | None = None
     invert: bool = False
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class Normalization(Layer):
         if self.mean is None:
             return
         for name in ("mean", "variance"):
-            object.__setattr__(self, name, nested(self, name, getattr(self, name)))
+            object.__setattr__(self, name, nested_tuples(self, name, getattr(self, name)))
         mean, variance = (np.asarray(getattr(self, name)).shape for name in ("mean", "variance"))
         if mean != variance:
             raise ValueError(f"Normalization: mean and variance must have one shape, got {mean} and {variance}")
@@ -135,9 +135,9 @@ class Normalization(Layer):
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`, the same in training."""
         self.check(params, state, x)
-        x, wide = _floating(x)
-        mean, variance = (self._across(jnp.asarray(a, wide), x) for a in self._statistics(state))
-        deviation = jnp.maximum(jnp.sqrt(variance), FUZZ)
+        x, wide = _as_floating(x)
+        mean, variance = (self._broadcast(jnp.asarray(a, wide), x) for a in self._statistics(state))
+        deviation = jnp.maximum(jnp.sqrt(variance), MIN_DEVIATION)
         y = x.astype(wide) * deviation + mean if self.invert else (x.astype(wide) - mean) / deviation
         return y.astype(x.dtype), dict(state)
 
@@ -147,33 +147,33 @@ class Normalization(Layer):
         """The same in NumPy."""
         self.check(params, state, x)
         x = exact(x)
-        mean, variance = (self._across(exact(a), x) for a in self._statistics(state))
+        mean, variance = (self._broadcast(exact(a), x) for a in self._statistics(state))
         deviation = np.sqrt(variance)
-        deviation = np.where(deviation.real < FUZZ, FUZZ, deviation)
+        deviation = np.where(deviation.real < MIN_DEVIATION, MIN_DEVIATION, deviation)
         return x * deviation + mean if self.invert else (x - mean) / deviation
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add an element."""
-        known_sizes(self, input_shape)
+        check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
     def _axes(self, input_shape: Any) -> tuple[int, ...]:
-        return tuple(sorted(positions(self, self.axis, input_shape))) if self.axis != () else ()
+        return tuple(sorted(axis_positions(self, self.axis, input_shape))) if self.axis != () else ()
 
     def _sizes(self, input_shape: Any) -> tuple[int, ...]:
         axes = self._axes(input_shape)
-        return known(self, axes, input_shape) if axes else ()
+        return axis_sizes(self, axes, input_shape) if axes else ()
 
     def _statistics(self, state: Mapping[str, Any]) -> tuple[Any, Any]:
         return (state["mean"], state["variance"]) if self.mean is None else (self.mean, self.variance)
 
-    def _across(self, a: Any, x: Any) -> Any:
+    def _broadcast(self, a: Any, x: Any) -> Any:
         """Statistics in the shape in which they go with `x`, whose kept axes they are aligned with from the last."""
         axes = self._axes(x.shape[1:])
-        return a.reshape(along(a.shape, axes[len(axes) - a.ndim :], x.ndim))
+        return a.reshape(broadcast_shape(a.shape, axes[len(axes) - a.ndim :], x.ndim))
 
 
-def nested(layer: Layer, name: str, value: Any) -> Numbers:
+def nested_tuples(layer: Layer, name: str, value: Any) -> NestedFloats:
     """A number, or nested tuples of them, of a regular shape; raises `ValueError` for something else."""
     try:
         array = np.asarray(value, np.float64)
@@ -188,7 +188,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def _floating(x: Any) -> tuple[jax.Array, Any]:
+def _as_floating(x: Any) -> tuple[jax.Array, Any]:
     """`x`, in float32 if it is of integers, and the type to compute in."""
     x = jnp.asarray(x)
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)

@@ -14,10 +14,10 @@ from ...geometry import check_positive
 from ...history import Form
 from ...pace import Pace
 from ...reference import exact
-from ..base import Array, Arrays, Layer, Window, map_inputs, speaking_for
+from ..base import Array, Arrays, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 
 # Keras's greatest factor to normalize a vector by.
-MOST = 1e7
+MAX_SCALE = 1e7
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,28 @@ class SpectralNormalization(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             raise ValueError(f"SpectralNormalization: layer must be a layer, got {self.layer!r}")
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("power_iterations", self.power_iterations)
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """As the layer."""
-        return self.layer.merges
+        return self.layer.has_several_inputs
 
     def output_shape(self, input_shape: Any) -> Any:
         """The layer's."""
-        self._kernel(input_shape)
+        self._kernel_name(input_shape)
         return self.layer.output_shape(input_shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The layer's, after `"layer/"`."""
-        return _outer(self.layer.param_shapes(input_shape))
+        return _add_prefix(self.layer.param_shapes(input_shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`vector_u` and the layer's, after `"layer/"`."""
         inner = self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
-        last = inner[self._kernel(input_shape)][-1]
-        return {"vector_u": (1, last)} | _outer(self.layer.state_shapes(input_shape))
+        last = inner[self._kernel_name(input_shape)][-1]
+        return {"vector_u": (1, last)} | _add_prefix(self.layer.state_shapes(input_shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """The layer's, and a `vector_u` of normal draws of deviation 0.02, cut off at two deviations."""
@@ -78,7 +78,7 @@ class SpectralNormalization(Layer):
         params, state = self.layer.init(inner, input_shape)
         shape = self.state_shapes(input_shape)["vector_u"]
         vector = 0.02 * jax.random.truncated_normal(own, -2, 2, shape)
-        return _outer(params), {"vector_u": vector} | _outer(state)
+        return _add_prefix(params), {"vector_u": vector} | _add_prefix(state)
 
     def apply(
         self,
@@ -90,10 +90,10 @@ class SpectralNormalization(Layer):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; in training by the kernel divided, and the state holds the vector of the last step."""
-        y, state, _ = self.on_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
+        y, state, _ = self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
         return y, state
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -103,37 +103,37 @@ class SpectralNormalization(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         self.check(params, state, x)
-        own, rest, vector = _inner(params), _inner(state), state["vector_u"]
-        name = self._name({**own, **rest})
+        own, rest, vector = _strip_prefix(params), _strip_prefix(state), state["vector_u"]
+        name = self._find_kernel({**own, **rest})
         # The kernel of a frozen layer is state.
         holder = own if name in own else rest
         kernel = holder[name]
         if training:
-            holder[name], vector = _divided(jnp.asarray(kernel), jnp.asarray(vector), self.power_iterations)
-        y, after, sequences = self.layer.on_sequences(own, rest, x, sequences, training=training, key=key)
+            holder[name], vector = _normalize_kernel(jnp.asarray(kernel), jnp.asarray(vector), self.power_iterations)
+        y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         after |= {name: kernel} if name in after else {}
-        y = y if self.merges else y.astype(jnp.asarray(x).dtype)
-        return y, {"vector_u": vector} | _outer(after), sequences
+        y = y if self.has_several_inputs else y.astype(jnp.asarray(x).dtype)
+        return y, {"vector_u": vector} | _add_prefix(after), sequences
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
         self.check(params, state, x)
-        own, rest = _inner(params), _inner(state)
+        own, rest = _strip_prefix(params), _strip_prefix(state)
         if training:
-            name = self._name({**own, **rest})
+            name = self._find_kernel({**own, **rest})
             holder = own if name in own else rest
-            holder[name] = _divided_numpy(exact(holder[name]), exact(state["vector_u"]), self.power_iterations)
+            holder[name] = _normalize_kernel_numpy(exact(holder[name]), exact(state["vector_u"]), self.power_iterations)
         y = self.layer.reference(own, rest, x, training=training)
-        whole = not self.merges and np.issubdtype(np.asarray(x).dtype, np.integer)
+        whole = not self.has_several_inputs and np.issubdtype(np.asarray(x).dtype, np.integer)
         return np.trunc(y) if whole else y
 
     def flops(self, input_shape: Any) -> int:
         """The layer's, as outside training."""
         return self.layer.flops(input_shape)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """The layer's."""
         return self.layer.window()
 
@@ -143,7 +143,7 @@ class SpectralNormalization(Layer):
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """The layer's."""
-        return self.layer.stream_init(_inner(params), _inner(state), x, form)
+        return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, form)
 
     def stream_step(
         self,
@@ -156,13 +156,15 @@ class SpectralNormalization(Layer):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The layer's."""
-        y, stream = self.layer.stream_step(_inner(params), _inner(state), stream, x, last=last, slots=slots)
-        return y if self.merges else y.astype(jnp.asarray(x).dtype), stream
+        y, stream = self.layer.stream_step(
+            _strip_prefix(params), _strip_prefix(state), stream, x, last=last, slots=slots
+        )
+        return y if self.has_several_inputs else y.astype(jnp.asarray(x).dtype), stream
 
-    def _kernel(self, input_shape: Any) -> str:
-        return self._name(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))
+    def _kernel_name(self, input_shape: Any) -> str:
+        return self._find_kernel(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))
 
-    def _name(self, names: Any) -> str:
+    def _find_kernel(self, names: Any) -> str:
         """Which of the layer's arrays is the kernel; raises `ValueError` where none is."""
         for name in ("kernel", "embeddings"):
             if name in names:
@@ -170,40 +172,40 @@ class SpectralNormalization(Layer):
         raise ValueError(f"SpectralNormalization: layer must have a kernel or embeddings, got {self.layer}")
 
 
-def _outer(arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _add_prefix(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {f"layer/{name}": array for name, array in arrays.items()}
 
 
-def _inner(arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _strip_prefix(arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {name.removeprefix("layer/"): array for name, array in arrays.items() if name.startswith("layer/")}
 
 
-def _divided(kernel: jax.Array, vector: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+def _normalize_kernel(kernel: jax.Array, vector: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
     """The kernel divided by its estimated spectral norm, and the last vector."""
     wide = jnp.promote_types(kernel.dtype, jnp.float32)
     matrix = kernel.astype(wide).reshape(-1, kernel.shape[-1])
     fixed, u = jax.lax.stop_gradient(matrix), vector.astype(wide)
     v = u
     for _ in range(steps):
-        v = _unit(u @ fixed.T)
-        u = _unit(v @ fixed)
+        v = _normalize(u @ fixed.T)
+        u = _normalize(v @ fixed)
     zero = (kernel == 0).all()
     norm = jnp.where(zero, 1, v @ matrix @ u.T)
     divided = (kernel.astype(wide) / norm.reshape(())).astype(kernel.dtype)
     return divided, jnp.where(zero, vector, u.astype(vector.dtype))
 
 
-def _unit(vector: jax.Array) -> jax.Array:
-    return vector * jnp.minimum(jax.lax.rsqrt(jnp.square(vector).sum()), MOST)
+def _normalize(vector: jax.Array) -> jax.Array:
+    return vector * jnp.minimum(jax.lax.rsqrt(jnp.square(vector).sum()), MAX_SCALE)
 
 
-def _divided_numpy(kernel: Array, vector: Array, steps: int) -> Array:
+def _normalize_kernel_numpy(kernel: Array, vector: Array, steps: int) -> Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     fixed, u = matrix.real, vector.real
     v = u
     for _ in range(steps):
         v = u @ fixed.T
-        v = v / max(np.sqrt((v * v).sum()), 1 / MOST)
+        v = v / max(np.sqrt((v * v).sum()), 1 / MAX_SCALE)
         u = v @ fixed
-        u = u / max(np.sqrt((u * u).sum()), 1 / MOST)
+        u = u / max(np.sqrt((u * u).sum()), 1 / MAX_SCALE)
     return kernel if not kernel.any() else kernel / (v @ matrix @ u.T)

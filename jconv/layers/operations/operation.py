@@ -13,16 +13,16 @@ import numpy as np
 
 from ...operations import EXACT, OPERATIONS, TRACED
 from ...pace import SAMPLE, Pace
-from ..base import Array, Layer, Window, map_inputs, speaking_for
-from ..ragged import present, refused
+from ..base import Array, Layer, ReceptiveField, map_inputs, name_layer_in_errors
+from ..ragged import not_none, unsupported_lengths
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
-from .operation_text import text
-from .operation_window import sample_by_sample, whole_length, window
+from .operation_text import format_operation
+from .operation_window import is_samplewise, receptive_field, takes_all_samples
 
 # Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
 # not known either. With many divisors, so that a reshape to known sizes goes through.
-BATCH, LENGTH = (720720, 1441440), (3603600, 5045040)
+TRACE_BATCHES, TRACE_LENGTHS = (720720, 1441440), (3603600, 5045040)
 
 
 @dataclass(frozen=True)
@@ -55,38 +55,41 @@ class Operation(Layer):
             given = signature.bind(None, *self.arguments, **dict(self.options)).arguments
         except TypeError as error:
             raise ValueError(f"Operation: {self.function} cannot be called so: {error}") from None
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_arguments(self.function, {name: value for name, value in given.items() if name != "m"})
-        if sorted(set(inputs_in((self.arguments, self.options)))) != list(range(self._reads)):
+        if sorted(set(inputs_in((self.arguments, self.options)))) != list(range(self._num_inputs)):
             raise ValueError(f"Operation: {self.function} must use each of its inputs, got {self.arguments}")
 
     @property
-    def _reads(self) -> int:
+    def _num_inputs(self) -> int:
         return 1 + max(inputs_in((self.arguments, self.options)), default=0)
 
     @property
-    def merges(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def has_several_inputs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether it reads more than one input."""
-        return self._reads > 1
+        return self._num_inputs > 1
 
     def output_shape(self, input_shape: Any) -> Any:
         """The shape, found by tracing with stand-ins for what is not known."""
-        found = [self._traced(input_shape, batch, length) for batch, length in zip(BATCH, LENGTH, strict=True)]
+        found = [
+            self._trace_shapes(input_shape, batch, length)
+            for batch, length in zip(TRACE_BATCHES, TRACE_LENGTHS, strict=True)
+        ]
         pairs = zip(*(shapes for shapes, _ in found), strict=True)
         shapes = [tuple(a if a == b else None for a, b in zip(*pair, strict=True)) for pair in pairs]
         return tuple(shapes) if found[0][1] else shapes[0]
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """What is known of the function, its axes and slices; None where it may read anything."""
-        return window(self.function, self.arguments, self.options)
+        return receptive_field(self.function, self.arguments, self.options)
 
     def pace(self) -> Pace:
         """A sample for each; raises `ValueError` for an operation that does not work sample by sample."""
-        if not sample_by_sample(self.function, self.arguments, self.options):
+        if not is_samplewise(self.function, self.arguments, self.options):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
         return SAMPLE
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -96,24 +99,24 @@ class Operation(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if present(sequences) and self.function == "get_item" and not whole_length(self.arguments[1]):
-            raise refused(self, "a slice of the length would be of the padding too; use Cropping1D")
-        return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if not_none(sequences) and self.function == "get_item" and not takes_all_samples(self.arguments[1]):
+            raise unsupported_lengths(self, "a slice of the length would be of the padding too; use Cropping1D")
+        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def __str__(self) -> str:
-        return text(self.function, self.arguments, self.options)
+        return format_operation(self.function, self.arguments, self.options)
 
-    def _traced(self, input_shape: Any, batch: int, length: int) -> tuple[list[tuple[int, ...]], bool]:
+    def _trace_shapes(self, input_shape: Any, batch: int, length: int) -> tuple[list[tuple[int, ...]], bool]:
         """The shapes of the outputs, and whether there may be several."""
-        y = self._call_shape(input_shape, batch, length)
+        y = self._trace(input_shape, batch, length)
         shapes = [part.shape for part in (y if isinstance(y, tuple) else (y,))]
         if any(not shape or shape[0] != batch for shape in shapes):
             raise ValueError(f"Operation: {self.function} must keep the batch as the first axis, but gives {shapes[0]}")
         return [shape[1:] for shape in shapes], isinstance(y, tuple)
 
-    def _call_shape(self, input_shape: Any, batch: int, length: int) -> Any:
-        nested = self.merges
+    def _trace(self, input_shape: Any, batch: int, length: int) -> Any:
+        nested = self.has_several_inputs
         sizes = [tuple(length if n is None else n for n in s) for s in (input_shape if nested else (input_shape,))]
         arrays = [jax.ShapeDtypeStruct((batch, *s), np.float32) for s in sizes]
         try:
@@ -123,24 +126,24 @@ class Operation(Layer):
             raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> Any:
-        inputs = tuple(jnp.asarray(a) for a in (x if self.merges else (x,)))
+        inputs = tuple(jnp.asarray(a) for a in (x if self.has_several_inputs else (x,)))
         return self._run(TRACED, inputs, jnp.asarray)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Any:
-        y = self._run(EXACT, tuple(x) if self.merges else (x,), np.asarray)
+        y = self._run(EXACT, tuple(x) if self.has_several_inputs else (x,), np.asarray)
         return map_inputs(EXACT.asarray, y)
 
     def _run(self, module: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:
-        arguments = _filled(self.arguments, inputs, array)
-        options = {name: _filled(value, inputs, array) for name, value in self.options}
+        arguments = _substitute(self.arguments, inputs, array)
+        options = {name: _substitute(value, inputs, array) for name, value in self.options}
         return OPERATIONS[self.function](module, *arguments, **options)
 
 
-def _filled(value: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:
+def _substitute(value: Any, inputs: tuple[Any, ...], array: Callable[..., Any]) -> Any:
     if isinstance(value, Input):
         return inputs[value.index]
     if isinstance(value, Slice):
         return slice(value.start, value.stop, value.step)
     if isinstance(value, Constant):
         return array(value.values, dtype=value.dtype)
-    return tuple(_filled(part, inputs, array) for part in value) if isinstance(value, tuple) else value
+    return tuple(_substitute(part, inputs, array) for part in value) if isinstance(value, tuple) else value

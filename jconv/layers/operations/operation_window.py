@@ -11,17 +11,17 @@ from typing import Any
 
 from ...operations import OPERATIONS
 from ..axes import spans_length
-from ..base import Window
+from ..base import ReceptiveField
 from .operands import Constant, Input, Slice
 
-SAMPLE: Window = (1, 1)
+SAMPLE: ReceptiveField = (1, 1)
 
 
-def _named(text: str) -> frozenset[str]:
+def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-BY_VALUE = _named(
+ELEMENTWISE = _names(
     "add subtract multiply divide true_divide power mod floor_divide arctan2 maximum minimum greater greater_equal "
     "less less_equal equal not_equal logical_and logical_or logical_xor logical_not absolute exp expm1 log log1p log2 "
     "log10 sqrt rsqrt square negative sin cos tan arctan sinh cosh tanh floor ceil round sign cast clip where "
@@ -30,67 +30,69 @@ BY_VALUE = _named(
     "squareplus threshold"
 )
 # These work along an axis and keep the number of axes.
-ALONG_AXIS = _named(
+ALONG_AXIS = _names(
     "softmax log_softmax sparsemax normalize glu cumsum flip roll diff repeat concatenate split expand_dims"
 )
 # And these where the axis stays, with size 1.
-REDUCTIONS = _named("mean sum prod max min amax amin var std logsumexp norm any all argmax argmin")
+REDUCTIONS = _names("mean sum prod max min amax amin var std logsumexp norm any all argmax argmin")
 
 
-def window(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> Window | None:
+def receptive_field(
+    function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
+) -> ReceptiveField | None:
     """`(reach, stride)` as `Layer.window` has it, or None where an output sample may read any sample.
 
-    >>> window("add", (Input(0), 1.5), ()), window("softmax", (Input(0),), (("axis", 1),))
+    >>> receptive_field("add", (Input(0), 1.5), ()), receptive_field("softmax", (Input(0),), (("axis", 1),))
     ((1, 1), None)
-    >>> window("get_item", (Input(0), (Slice(), Slice(None, None, 2))), ())
+    >>> receptive_field("get_item", (Input(0), (Slice(), Slice(None, None, 2))), ())
     (1, 2)
     """
     bound = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options))
     bound.apply_defaults()
     given = bound.arguments
-    if function in BY_VALUE or (function == "pad" and given["mode"] != "wrap"):
+    if function in ELEMENTWISE or (function == "pad" and given["mode"] != "wrap"):
         return SAMPLE
     if function == "matmul":
         # A product with a matrix is a dense layer.
         return SAMPLE if isinstance(given["x1"], Input) and isinstance(given["x2"], Constant) else None
     if function == "get_item":
-        return _of_key(given["key"])
+        return _index_receptive_field(given["key"])
     if function in ALONG_AXIS or (function in REDUCTIONS and given["keepdims"]):
-        return SAMPLE if _beside_length(given["axis"]) else None
+        return SAMPLE if _excludes_length(given["axis"]) else None
     return None
 
 
-def sample_by_sample(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
+def is_samplewise(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
     """Whether output sample t is made of the samples t of the inputs, for any length.
 
-    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
+    >>> is_samplewise("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
     True
-    >>> sample_by_sample("get_item", (Input(0), (Slice(), Slice(1))), ())
+    >>> is_samplewise("get_item", (Input(0), (Slice(), Slice(1))), ())
     False
     """
-    if window(function, arguments, options) != SAMPLE:
+    if receptive_field(function, arguments, options) != SAMPLE:
         return False
     given = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options)).arguments
     if function == "get_item":
-        return whole_length(given["key"])
+        return takes_all_samples(given["key"])
     return function != "pad"
 
 
-def whole_length(key: Any) -> bool:
+def takes_all_samples(key: Any) -> bool:
     """Whether the key of a `"get_item"` takes every sample of the length, in order.
 
-    >>> whole_length((Slice(), Slice(), 0)), whole_length((Slice(), Slice(2)))
+    >>> takes_all_samples((Slice(), Slice(), 0)), takes_all_samples((Slice(), Slice(2)))
     (True, False)
     """
     _, *rest = key if isinstance(key, tuple) else (key,)
     return not rest or rest[0] is ... or rest[0] == Slice()
 
 
-def _beside_length(axis: Any) -> bool:
+def _excludes_length(axis: Any) -> bool:
     return axis is not None and not spans_length(axis) and axis != 0
 
 
-def _of_key(key: Any) -> Window | None:
+def _index_receptive_field(key: Any) -> ReceptiveField | None:
     batch, *rest = key if isinstance(key, tuple) else (key,)
     if batch is ...:
         rest = [batch, *rest]

@@ -12,20 +12,20 @@ import numpy as np
 
 from ...geometry import check_positive
 from ...ragged import taken
-from ..base import Array, Layer, Shape, Window, sequence_shape, speaking_for
-from ..ragged import refused
+from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
+from ..ragged import unsupported_lengths
 from .pooling import AveragePooling1D, MaxPooling1D
 
 
-def windows(length: int, output_size: int) -> tuple[Array, Array]:
+def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
     """The samples of each window, and which of them count: both (output_size, the size of the longest window).
 
     Window i has the samples from `i * length / output_size`, rounded down, to `(i + 1) * length / output_size`, rounded
     up: neighbours may overlap by one. Shorter windows are filled up with samples that do not count.
 
-    >>> windows(8, 3)[0].tolist()
+    >>> window_indices(8, 3)[0].tolist()
     [[0, 1, 2, 2], [2, 3, 4, 5], [5, 6, 7, 7]]
-    >>> windows(8, 3)[1].sum(axis=1).tolist()
+    >>> window_indices(8, 3)[1].sum(axis=1).tolist()
     [3, 4, 3]
     """
     number = np.arange(output_size)
@@ -37,10 +37,10 @@ def windows(length: int, output_size: int) -> tuple[Array, Array]:
 class _AdaptivePooling(Layer):
     output_size: int
     fill: ClassVar[float]
-    _of_windows: ClassVar[Any]
+    _reduce_windows: ClassVar[Any]
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("output_size", self.output_size)
 
     def output_shape(self, input_shape: Any) -> Shape:
@@ -48,7 +48,7 @@ class _AdaptivePooling(Layer):
         _, channels = sequence_shape(self, input_shape)
         return self.output_size, channels
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -58,11 +58,13 @@ class _AdaptivePooling(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed:
-            raise refused(self, "of segments, which may be shorter than output_size, neighbours would overlap")
+            raise unsupported_lengths(
+                self, "of segments, which may be shorter than output_size, neighbours would overlap"
+            )
         self.check(params, state, x)
         number, counts = jnp.arange(self.output_size), sequences.counts
         first, end = number * counts // self.output_size, -(-(number + 1) * counts // self.output_size)
@@ -72,11 +74,11 @@ class _AdaptivePooling(Layer):
         first, end = (jnp.repeat(bound, most, axis=-1) for bound in (first, end))
         windows, counted = taken(jnp.asarray(x), at, first, end, fill=self.fill)
         shape = len(first), self.output_size, most
-        y = self._of_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
+        y = self._reduce_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
         out = sequences.after(lambda counts: jnp.full_like(counts, self.output_size))
         return out.only(y), dict(state), out
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: what an output sample reads depends on the length."""
         return None
 
@@ -95,18 +97,18 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
     """
 
     fill = MaxPooling1D.fill
-    _of_windows = MaxPooling1D._of_windows
+    _reduce_windows = MaxPooling1D._reduce_windows
 
     output_size: int
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        at, _ = windows(x.shape[-2], self.output_size)
+        at, _ = window_indices(x.shape[-2], self.output_size)
         # A window's last sample again is no greater than itself, so what does not count needs no care.
         pools = jnp.take(jnp.asarray(x), at, axis=-2, mode="clip")
         return jnp.take_along_axis(pools, pools.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        at, _ = windows(x.shape[-2], self.output_size)
+        at, _ = window_indices(x.shape[-2], self.output_size)
         pools: Array = np.take(x, at, axis=-2)
         return np.take_along_axis(pools, pools.real.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
@@ -122,19 +124,19 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
     """
 
     fill = AveragePooling1D.fill
-    _of_windows = AveragePooling1D._of_windows
+    _reduce_windows = AveragePooling1D._reduce_windows
 
     output_size: int
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         x = jnp.asarray(x)
-        at, counts = windows(x.shape[-2], self.output_size)
+        at, counts = window_indices(x.shape[-2], self.output_size)
         wide = jnp.promote_types(x.dtype, jnp.float32)
         pools = jnp.where(counts[..., None], jnp.take(x.astype(wide), at, axis=-2, mode="clip"), 0)
         return (pools.sum(axis=-2) / jnp.asarray(counts.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        # Window by window: a definition of its own, beside the table that JAX is given.
+        # ReceptiveField by window: a definition of its own, beside the table that JAX is given.
         length, size = x.shape[-2], self.output_size
         means = [x[:, i * length // size : -(-(i + 1) * length // size)].mean(axis=1) for i in range(size)]
         return np.stack(means, axis=1)

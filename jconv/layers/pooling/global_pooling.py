@@ -12,11 +12,11 @@ import numpy as np
 
 from ...history import Form
 from ...slots import put_rows, take_rows
-from ..base import Array, Layer, Shape, Window, check_inputs, masked_shape, sequence_shape
-from ..ragged import greatest, present, summary, total
+from ..base import Array, Layer, ReceptiveField, Shape, check_inputs, masked_value_shape, sequence_shape
+from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
 
 
-class Total(NamedTuple):
+class RunningMean(NamedTuple):
     """What a stream keeps for a mean: `sum` and the `error` of its rounding (batch, channels), `number` (batch,)."""
 
     sum: jax.Array
@@ -24,32 +24,32 @@ class Total(NamedTuple):
     number: jax.Array
 
 
-class Most(NamedTuple):
-    """What a stream keeps for a maximum: the `greatest` so far (batch, channels), and how many samples are it."""
+class RunningMax(NamedTuple):
+    """What a stream keeps for a maximum: the `sequence_max` so far (batch, channels), and how many samples are it."""
 
     greatest: jax.Array
     ties: jax.Array
 
 
 @jax.custom_jvp
-def _greater(before: Most, new: Most) -> Most:
+def _combine_maxima(before: RunningMax, new: RunningMax) -> RunningMax:
     """Of both together; of values that tie each sample has as much of the derivative as another."""
-    ties = _chosen(before, new, before.ties, new.ties, before.ties + new.ties)
-    return Most(jnp.maximum(before.greatest, new.greatest), ties)
+    ties = _select(before, new, before.ties, new.ties, before.ties + new.ties)
+    return RunningMax(jnp.maximum(before.greatest, new.greatest), ties)
 
 
-@_greater.defjvp
-def _(primals: tuple[Most, Most], tangents: tuple[Most, Most]) -> tuple[Most, Most]:
+@_combine_maxima.defjvp
+def _(primals: tuple[RunningMax, RunningMax], tangents: tuple[RunningMax, RunningMax]) -> tuple[RunningMax, RunningMax]:
     before, new = primals
     dtype = before.greatest.dtype
     wide = jnp.promote_types(dtype, jnp.float32)
     share = before.ties.astype(wide) / jnp.maximum(before.ties + new.ties, 1).astype(wide)
-    share = _chosen(before, new, 1, 0, share).astype(dtype)
+    share = _select(before, new, 1, 0, share).astype(dtype)
     moved = share * tangents[0].greatest + (1 - share) * tangents[1].greatest
-    return _greater(before, new), Most(moved, tangents[0].ties)
+    return _combine_maxima(before, new), RunningMax(moved, tangents[0].ties)
 
 
-def _chosen(before: Most, new: Most, of_before: Any, of_new: Any, of_both: Any) -> jax.Array:
+def _select(before: RunningMax, new: RunningMax, of_before: Any, of_new: Any, of_both: Any) -> jax.Array:
     # Two comparisons, none of them for equality: XLA may compute a value again, and round it another way.
     later = jnp.where(new.greatest > before.greatest, of_new, of_both)
     return jnp.where(before.greatest > new.greatest, of_before, later)
@@ -63,7 +63,7 @@ class _GlobalPooling(Layer):
         _, channels = sequence_shape(self, input_shape)
         return (1, channels) if self.keepdims else (channels,)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: every sample is seen."""
         return None
 
@@ -95,14 +95,14 @@ class GlobalAveragePooling1D(_GlobalPooling):
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
-        return super().output_shape(masked_shape(self, input_shape) if self.merges else input_shape)
+        return super().output_shape(masked_value_shape(self, input_shape) if self.has_several_inputs else input_shape)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """`Total` of nothing."""
-        sequence = x[0] if self.merges else x
+        """`RunningMean` of nothing."""
+        sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
         zeros = jnp.zeros((sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32))
-        return Total(zeros, zeros, jnp.zeros(sequence.shape[0], jnp.int32))
+        return RunningMean(zeros, zeros, jnp.zeros(sequence.shape[0], jnp.int32))
 
     def stream_step(
         self,
@@ -115,18 +115,18 @@ class GlobalAveragePooling1D(_GlobalPooling):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The mean of all samples so far, NaN before the first."""
-        total: Total = take_rows(stream, slots)
-        sequence, mask = x if self.merges else (x, jnp.ones(x.shape[:2], bool))
+        total: RunningMean = take_rows(stream, slots)
+        sequence, mask = x if self.has_several_inputs else (x, jnp.ones(x.shape[:2], bool))
         counts = (mask != 0)[..., None]
         added = jnp.where(counts, sequence.astype(total.sum.dtype), 0).sum(axis=1) - total.error
         # Kahan's sum: what rounding lost is added to the next chunk, so that a long stream loses no more than a short.
         summed = total.sum + added
         number = total.number + counts.sum(axis=(1, 2), dtype=jnp.int32)
-        total = Total(summed, (summed - total.sum) - added, number)
+        total = RunningMean(summed, (summed - total.sum) - added, number)
         y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -136,22 +136,22 @@ class GlobalAveragePooling1D(_GlobalPooling):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if not present(sequences):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if not not_none(sequences):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        x, mask = x if self.merges else (x, None)
-        places = present(sequences)[0]
+        x, mask = x if self.has_several_inputs else (x, None)
+        places = not_none(sequences)[0]
         x = jnp.asarray(x)
         wide = jnp.promote_types(x.dtype, jnp.float32)
         kept = places.valid(x.shape[1]) if mask is None else places.only(jnp.asarray(mask) != 0)
-        sums = total(jnp.where(kept[..., None], x.astype(wide), 0), places)
-        counts = total(kept[..., None].astype(wide), places)
-        y, out = summary((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
+        sums = sequence_sum(jnp.where(kept[..., None], x.astype(wide), 0), places)
+        counts = sequence_sum(kept[..., None].astype(wide), places)
+        y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
         return y, dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        if not self.merges:
+        if not self.has_several_inputs:
             return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
         sequence, mask = jnp.asarray(x[0]), jnp.asarray(x[1])[..., None] != 0
         wide = jnp.promote_types(sequence.dtype, jnp.float32)
@@ -159,7 +159,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         return (total / mask.astype(wide).sum(axis=-2, keepdims=self.keepdims)).astype(sequence.dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        if not self.merges:
+        if not self.has_several_inputs:
             return x.mean(axis=-2, keepdims=self.keepdims)
         mask = x[1][..., None].real != 0
         total = np.where(mask, x[0], 0).sum(axis=-2, keepdims=self.keepdims)
@@ -178,10 +178,10 @@ class GlobalMaxPooling1D(_GlobalPooling):
     keepdims: bool = False
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """`Most` of nothing."""
+        """`RunningMax` of nothing."""
         sequence_shape(self, x.shape[1:])
         shape = x.shape[0], x.shape[2]
-        return Most(jnp.full(shape, -jnp.inf, x.dtype), jnp.zeros(shape, jnp.int32))
+        return RunningMax(jnp.full(shape, -jnp.inf, x.dtype), jnp.zeros(shape, jnp.int32))
 
     def stream_step(
         self,
@@ -194,15 +194,15 @@ class GlobalMaxPooling1D(_GlobalPooling):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The greatest of all samples so far, minus infinity before the first."""
-        most: Most = take_rows(stream, slots)
+        most: RunningMax = take_rows(stream, slots)
         if x.shape[1]:
             new = x.max(axis=1)
             ties = (x == new[:, None]).sum(axis=1, dtype=jnp.int32)
-            most = _greater(most, Most(new, jnp.maximum(ties, 1)))
+            most = _combine_maxima(most, RunningMax(new, jnp.maximum(ties, 1)))
         y = most.greatest
         return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -212,11 +212,11 @@ class GlobalMaxPooling1D(_GlobalPooling):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        y, out = summary(greatest(jnp.asarray(x), sequences), sequences, self.keepdims)
+        y, out = collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)
         return y, dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:

@@ -20,13 +20,13 @@ from ...algorithms.einsum import unfold
 from ...geometry import Geometry, check_positive, make_geometry
 from ...history import Form, advance, start
 from ...pace import Pace, convolution_pace
-from ...ragged import Window as Read
+from ...ragged import Window as RaggedWindow
 from ...ragged import read
 from ...streaming import end_padding, taps_of
-from ..base import Array, Layer, Shape, Window, sequence_shape, speaking_for
+from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 
 # Up to here a comparison a tap is the fastest, forward and gradient.
-MOST_TAPS = 8
+MAX_COMPARED_TAPS = 8
 
 
 class _Pooling(Layer):
@@ -38,7 +38,7 @@ class _Pooling(Layer):
     fill: ClassVar[float]
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("pool_size", self.pool_size)
             if self.stride is not None:
                 check_positive("stride", self.stride)
@@ -48,10 +48,10 @@ class _Pooling(Layer):
     def output_shape(self, input_shape: Any) -> Shape:
         """`(out_length, channels)`; an unknown length stays unknown."""
         length, channels = sequence_shape(self, input_shape)
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             return None if length is None else self._geometry(length).out_length, channels
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -61,16 +61,16 @@ class _Pooling(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        window = Read(self.pool_size, self._stride, self.padding)
+        window = RaggedWindow(self.pool_size, self._stride, self.padding)
         out = window.after(sequences)
-        y = self._of_windows(*read(jnp.asarray(x), sequences, window, self.fill))
+        y = self._reduce_windows(*read(jnp.asarray(x), sequences, window, self.fill))
         return out.only(y), dict(state), out
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """`(pool_size, stride)`."""
         return self.pool_size, self._stride
 
@@ -82,7 +82,7 @@ class _Pooling(Layer):
         """A history of what the pool reads: samples, and for a mean whether they count."""
         sequence_shape(self, x.shape[1:])
         taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
-        return start(taps, x.shape[:-2], x.shape[-1] + self._counts, x.dtype, form, self.fill)
+        return start(taps, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, form, self.fill)
 
     def stream_step(
         self,
@@ -96,17 +96,17 @@ class _Pooling(Layer):
     ) -> tuple[Any, Any]:
         """The pools that are whole with the chunk."""
         taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             end = end_padding(taps, self.padding, stream.wait, x.shape[-2]) if last else None
-        read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts else x
+        read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts_samples else x
         ready, stream = advance(stream, read, taps, fill=self.fill, end=end, slots=slots)
         if ready is None:
             return jnp.zeros((*x.shape[:-2], 0, x.shape[-1]), x.dtype), stream
-        return self._pooled(ready.samples, ready.stride), stream
+        return self._pool(ready.samples, ready.stride), stream
 
-    _counts: ClassVar[bool] = False
+    _counts_samples: ClassVar[bool] = False
 
-    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
+    def _pool(self, x: jax.Array, stride: int) -> jax.Array:
         """The pools of samples as they are kept, without padding."""
         raise NotImplementedError
 
@@ -114,7 +114,7 @@ class _Pooling(Layer):
     def _stride(self) -> int:
         return self.pool_size if self.stride is None else self.stride
 
-    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
         """What comes of windows (..., pool_size, channels), of which the samples `counts` (..., pool_size) count."""
         raise NotImplementedError
 
@@ -135,32 +135,32 @@ class _Pooling(Layer):
         return reference.unfold(self._padded(x, fill), self.pool_size, stride=self._stride)
 
 
-def greatest(x: jax.Array, geometry: Geometry) -> jax.Array:
+def window_max(x: jax.Array, geometry: Geometry) -> jax.Array:
     """The greatest of each window of `x` (..., length, channels), the first where several tie.
 
-    >>> greatest(jnp.array([[3.0], [1.0], [2.0]]), Geometry(length=3, kernel_size=2)).ravel().tolist()
+    >>> window_max(jnp.array([[3.0], [1.0], [2.0]]), Geometry(length=3, kernel_size=2)).ravel().tolist()
     [3.0, 2.0]
     """
     size, stride = geometry.kernel_size, geometry.stride
     span = (geometry.out_length - 1) * stride + 1
-    if size <= MOST_TAPS:
-        return reduce(_first_greater, (_cut(x, k, span, stride) for k in range(size)))
+    if size <= MAX_COMPARED_TAPS:
+        return reduce(_first_maximum, (_slice(x, k, span, stride) for k in range(size)))
     # Windows of twice the size from two that overlap or meet: for long pools, and above all for their gradient, far
     # fewer passes than one a tap.
     reached = 1
     while reached < size:
         step = min(reached, size - reached)
         length = x.shape[-2] - step
-        x = _first_greater(_cut(x, 0, length), _cut(x, step, length))
+        x = _first_maximum(_slice(x, 0, length), _slice(x, step, length))
         reached += step
-    return _cut(x, 0, span, stride)
+    return _slice(x, 0, span, stride)
 
 
-def _first_greater(first: jax.Array, second: jax.Array) -> jax.Array:
+def _first_maximum(first: jax.Array, second: jax.Array) -> jax.Array:
     return jnp.where((second > first) | jnp.isnan(second), second, first)
 
 
-def _cut(x: jax.Array, start: int, length: Any, stride: int = 1) -> jax.Array:
+def _slice(x: jax.Array, start: int, length: Any, stride: int = 1) -> jax.Array:
     return jax.lax.slice_in_dim(x, start, start + length, stride, axis=-2)
 
 
@@ -180,14 +180,14 @@ class MaxPooling1D(_Pooling):
     stride: int | None = None
     padding: str = "valid"
 
-    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
         return jnp.take_along_axis(windows, windows.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        return self._pooled(self._padded(jnp.asarray(x), self.fill), self._stride)
+        return self._pool(self._padded(jnp.asarray(x), self.fill), self._stride)
 
-    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
-        return greatest(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
+    def _pool(self, x: jax.Array, stride: int) -> jax.Array:
+        return window_max(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         windows = self._numpy_windows(x, -np.inf)
@@ -202,19 +202,19 @@ class AveragePooling1D(_Pooling):
     [2.0, 2.0]
     """
 
-    _counts = True
+    _counts_samples = True
     fill = 0.0
 
     pool_size: int = 2
     stride: int | None = None
     padding: str = "valid"
 
-    def _pooled(self, x: jax.Array, stride: int) -> jax.Array:
+    def _pool(self, x: jax.Array, stride: int) -> jax.Array:
         wide = jnp.promote_types(x.dtype, jnp.float32)
         sums = unfold(x.astype(wide), self.pool_size, stride=stride).sum(axis=-2)
         return (sums[..., :-1] / sums[..., -1:]).astype(x.dtype)
 
-    def _of_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
         wide = jnp.promote_types(windows.dtype, jnp.float32)
         counted = jnp.maximum(counts.sum(axis=-1), 1)[..., None].astype(wide)
         return (windows.astype(wide).sum(axis=-2) / counted).astype(windows.dtype)

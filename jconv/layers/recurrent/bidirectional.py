@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arrays, Layer, Shape, Window
-from ..nesting import core, prefixed, stripped, with_options
-from ..ragged import backwards, present
-from ..sequence_inputs import input_names, named_inputs, named_shapes
+from ..base import Arrays, Layer, ReceptiveField, Shape
+from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
+from ..ragged import not_none, reverse_sequences
+from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .recurrent_base import Recurrent
 
 MERGE_MODES = ("concat", "sum", "ave", "mul", None)
@@ -56,16 +56,16 @@ class Bidirectional(Layer):
             layer = getattr(self, name)
             if name == "backward_layer" and layer is None:
                 continue
-            if not isinstance(core(layer), Recurrent):
+            if not isinstance(unwrap(layer), Recurrent):
                 raise ValueError(f"Bidirectional: {name} must be a recurrent layer, got {layer}")
-            if layer.merges:
+            if layer.has_several_inputs:
                 raise ValueError(
                     f"Bidirectional: {name} must read a sequence alone, the rest goes in the inputs of Bidirectional; "
                     f"got {layer}"
                 )
         if self.merge_mode not in MERGE_MODES:
             raise ValueError(f"Bidirectional: merge_mode must be one of {MERGE_MODES}, got {self.merge_mode!r}")
-        forward, backward = self._cores
+        forward, backward = self._unwrapped_layers
         for name in ("return_sequences", "return_state"):
             if getattr(forward, name) != getattr(backward, name):
                 raise ValueError(
@@ -76,30 +76,30 @@ class Bidirectional(Layer):
             raise ValueError(
                 f"Bidirectional: go_backwards of layer and backward_layer must differ, got {forward.go_backwards} twice"
             )
-        object.__setattr__(self, "inputs", input_names(self, self.inputs, self.states))
+        object.__setattr__(self, "inputs", check_input_names(self, self.inputs, self.states))
 
     @property
     def states(self) -> tuple[str, ...]:
         """The names of the initial states that may be read, in Keras's order."""
-        sides = zip(SIDES, self._cores, strict=True)
+        sides = zip(SIDES, self._unwrapped_layers, strict=True)
         return tuple(f"{side}_{state}" for side, layer in sides for state in layer.states)
 
     @property
-    def both(self) -> tuple[Layer, Layer]:
+    def forward_and_backward(self) -> tuple[Layer, Layer]:
         """The forward and the backward layer."""
         if self.backward_layer is not None:
             return self.layer, self.backward_layer
-        return self.layer, with_options(self.layer, go_backwards=not core(self.layer).go_backwards)
+        return self.layer, replace_options(self.layer, go_backwards=not unwrap(self.layer).go_backwards)
 
     @property
     def returns_sequences(self) -> bool:
         """Whether there is an output for every step."""
-        return self._cores[0].return_sequences
+        return self._unwrapped_layers[0].return_sequences
 
     def output_shape(self, input_shape: Any) -> Any:
         """The merged shape; a tuple with `return_state` or `merge_mode=None`."""
         outputs = [layer.output_shape(shape) for _, layer, shape in self._sides(self._shapes(input_shape))]
-        (forward, *states), (backward, *more) = self._with_states(outputs)
+        (forward, *states), (backward, *more) = self._as_tuples(outputs)
         concat = self.merge_mode == "concat"
         if self.merge_mode is not None and (forward[:-1] if concat else forward) != (
             backward[:-1] if concat else backward
@@ -114,11 +114,11 @@ class Bidirectional(Layer):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The layers', with a prefix."""
-        return self._named(lambda layer, shape: layer.param_shapes(shape), input_shape)
+        return self._map_sides(lambda layer, shape: layer.param_shapes(shape), input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The layers', with a prefix."""
-        return self._named(lambda layer, shape: layer.state_shapes(shape), input_shape)
+        return self._map_sides(lambda layer, shape: layer.state_shapes(shape), input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As the layers draw them, each with a key of its own."""
@@ -127,8 +127,8 @@ class Bidirectional(Layer):
         sides = self._sides(self._shapes(input_shape))
         for (side, layer, shape), own in zip(sides, jax.random.split(key), strict=True):
             drawn = layer.init(own, shape)
-            params |= prefixed(side, drawn[0])
-            state |= prefixed(side, drawn[1])
+            params |= add_prefix(side, drawn[0])
+            state |= add_prefix(side, drawn[1])
         return params, state
 
     def apply(
@@ -144,14 +144,14 @@ class Bidirectional(Layer):
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
         outputs, after = [], {}
-        for (side, layer, read), own in zip(self._sides(named_inputs(self.inputs, x)), keys, strict=True):
-            arrays = stripped(side, params), stripped(side, state)
+        for (side, layer, read), own in zip(self._sides(inputs_by_name(self.inputs, x)), keys, strict=True):
+            arrays = strip_prefix(side, params), strip_prefix(side, state)
             y, own_state = layer.apply(*arrays, read, training=training, key=own)
             outputs.append(y)
-            after |= prefixed(side, own_state)
-        return self._merged(outputs, jnp), after
+            after |= add_prefix(side, own_state)
+        return self._merge(outputs, jnp), after
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -161,26 +161,26 @@ class Bidirectional(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if not present(sequences):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if not not_none(sequences):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
-        places = named_inputs(self.inputs, sequences)
-        read = self._sides(named_inputs(self.inputs, x))
+        places = inputs_by_name(self.inputs, sequences)
+        read = self._sides(inputs_by_name(self.inputs, x))
         outputs, after, kept = [], {}, None
         for (side, layer, own), (_, _, at), own_key in zip(read, self._sides(places), keys, strict=True):
-            arrays = stripped(side, params), stripped(side, state)
-            y, own_state, out = layer.on_sequences(*arrays, own, at, training=training, key=own_key)
+            arrays = strip_prefix(side, params), strip_prefix(side, state)
+            y, own_state, out = layer.apply_sequences(*arrays, own, at, training=training, key=own_key)
             kept = out[0] if isinstance(out, tuple) else out
             if side == "backward" and self.returns_sequences:
-                # `_merged` turns the whole length back, but each sequence is to be turned within its own.
-                first, *states = self._with_states([y])[0]
-                turned = jnp.flip(backwards(first, places["sequence"]), 1)
-                y = (turned, *states) if self._cores[0].return_state else turned
+                # `_merge` turns the whole length back, but each sequence is to be turned within its own.
+                first, *states = self._as_tuples([y])[0]
+                turned = jnp.flip(reverse_sequences(first, places["sequence"]), 1)
+                y = (turned, *states) if self._unwrapped_layers[0].return_state else turned
             outputs.append(y)
-            after |= prefixed(side, own_state)
-        y = self._merged(outputs, jnp)
+            after |= add_prefix(side, own_state)
+        y = self._merge(outputs, jnp)
         if not isinstance(y, tuple):
             return y, after, kept
         first = 1 if self.merge_mode else 2
@@ -190,62 +190,67 @@ class Bidirectional(Layer):
         """The same in NumPy."""
         self.check(params, state, x)
         outputs = [
-            layer.reference(stripped(side, params), stripped(side, state), read, training=training)
-            for side, layer, read in self._sides(named_inputs(self.inputs, x))
+            layer.reference(strip_prefix(side, params), strip_prefix(side, state), read, training=training)
+            for side, layer, read in self._sides(inputs_by_name(self.inputs, x))
         ]
-        return self._merged(outputs, np)
+        return self._merge(outputs, np)
 
     def flops(self, input_shape: Any) -> int:
         """Both layers'."""
         return sum(layer.flops(shape) for _, layer, shape in self._sides(self._shapes(input_shape)))
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: each output has seen the whole length."""
         return None
 
     def __str__(self) -> str:
         # A file of Keras has the backward layer in any case.
-        mirrored = self.backward_layer is not None and self.backward_layer == replace(self, backward_layer=None).both[1]
+        mirrored = (
+            self.backward_layer is not None
+            and self.backward_layer == replace(self, backward_layer=None).forward_and_backward[1]
+        )
         return super(Bidirectional, replace(self, backward_layer=None) if mirrored else self).__str__()
 
     @property
-    def _cores(self) -> tuple[Recurrent, Recurrent]:
-        forward, backward = self.both
-        return core(forward), core(backward)
+    def _unwrapped_layers(self) -> tuple[Recurrent, Recurrent]:
+        forward, backward = self.forward_and_backward
+        return unwrap(forward), unwrap(backward)
 
     def _shapes(self, input_shape: Any) -> dict[str, Shape]:
         def states(sequence: Shape) -> dict[str, Shape]:
-            sides = zip(SIDES, self._cores, strict=True)
+            sides = zip(SIDES, self._unwrapped_layers, strict=True)
             return {
                 f"{side}_{state}": shape
                 for side, layer in sides
                 for state, shape in layer.state_shapes_of(sequence).items()
             }
 
-        return named_shapes(self, self.inputs, input_shape, states)
+        return shapes_by_name(self, self.inputs, input_shape, states)
 
     def _sides(self, named: Mapping[str, Any]) -> list[tuple[str, Layer, Any]]:
         """Each side's name, its layer with the inputs that it reads, and these (or their shapes)."""
         sides = []
-        for side, layer in zip(SIDES, self.both, strict=True):
-            own = {"sequence": named["sequence"], **stripped_states(side, named)}
+        for side, layer in zip(SIDES, self.forward_and_backward, strict=True):
+            own = {"sequence": named["sequence"], **states_of_side(side, named)}
             own |= {"mask": named["mask"]} if "mask" in named else {}
-            options = {"inputs": tuple(own), "zero_output_for_mask": core(layer).return_sequences}
-            sides.append((side, with_options(layer, **options), _one_or_all(list(own.values()))))
+            options = {"inputs": tuple(own), "zero_output_for_mask": unwrap(layer).return_sequences}
+            sides.append((side, replace_options(layer, **options), _one_or_all(list(own.values()))))
         return sides
 
-    def _named(self, shapes: Callable[[Layer, Any], dict[str, Any]], input_shape: Any) -> dict[str, Any]:
+    def _map_sides(self, shapes: Callable[[Layer, Any], dict[str, Any]], input_shape: Any) -> dict[str, Any]:
         sides = self._sides(self._shapes(input_shape))
         return {
-            name: value for side, layer, shape in sides for name, value in prefixed(side, shapes(layer, shape)).items()
+            name: value
+            for side, layer, shape in sides
+            for name, value in add_prefix(side, shapes(layer, shape)).items()
         }
 
-    def _with_states(self, outputs: list[Any]) -> list[Any]:
+    def _as_tuples(self, outputs: list[Any]) -> list[Any]:
         """Each layer's outputs, or their shapes, as a tuple, without states where it returns none."""
-        return [output if self._cores[0].return_state else (output,) for output in outputs]
+        return [output if self._unwrapped_layers[0].return_state else (output,) for output in outputs]
 
-    def _merged(self, outputs: list[Any], library: Any) -> Any:
-        (forward, *states), (backward, *more) = self._with_states(outputs)
+    def _merge(self, outputs: list[Any], library: Any) -> Any:
+        (forward, *states), (backward, *more) = self._as_tuples(outputs)
         if self.returns_sequences:
             backward = library.flip(backward, 1)
         if self.merge_mode is None:
@@ -259,7 +264,7 @@ class Bidirectional(Layer):
         return _one_or_all([y / 2 if self.merge_mode == "ave" else y, *states, *more])
 
 
-def stripped_states(side: str, named: Mapping[str, Any]) -> dict[str, Any]:
+def states_of_side(side: str, named: Mapping[str, Any]) -> dict[str, Any]:
     """A side's initial states by the names that its layer has for them."""
     start = f"{side}_"
     return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}

@@ -14,11 +14,11 @@ from ... import conv, reference
 from ...activations_numpy import ALONG_LAST
 from ...geometry import Padding, check_positive, make_geometry, pad_amounts
 from ...planner import check_algorithm
-from ..activations.activating import in_jax, in_numpy
-from ..base import Activation, Array, Arrays, Layer, Shape, known_sizes, speaking_for
-from .recurrence import States
+from ..activations.activation_option import jax_activation, numpy_activation
+from ..base import Activation, Array, Arrays, Layer, Shape, check_sizes_known, name_layer_in_errors
 from .recurrent import lstm_step, numpy_lstm_step
-from .recurrent_base import Drops, Recurrent
+from .recurrent_base import DropoutFactors, Recurrent
+from .scan import States
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -63,7 +63,7 @@ class ConvLSTM1D(Recurrent):
     def __post_init__(self) -> None:
         if isinstance(self.padding, list):
             object.__setattr__(self, "padding", tuple(self.padding))
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             for name in ("filters", "kernel_size", "stride", "dilation"):
                 check_positive(name, getattr(self, name))
             pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
@@ -74,7 +74,7 @@ class ConvLSTM1D(Recurrent):
             )
         super().__post_init__()
 
-    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         wide = 4 * self.filters
         shapes = {
             "kernel": (self.kernel_size, channels, wide),
@@ -85,20 +85,20 @@ class ConvLSTM1D(Recurrent):
     def flops(self, input_shape: Any) -> int:
         """2 for every tap of both convolutions at every step, taps that fall on padding included."""
         sequence = self._shapes(input_shape)["sequence"]
-        known_sizes(self, sequence)
-        sequence = self._turned_shape(sequence)
+        check_sizes_known(self, sequence)
+        sequence = self._swap_layout_shape(sequence)
         steps, channels, out_length = sequence[0], sequence[-1], self._state_shape(sequence)[0]
         assert steps is not None and channels is not None and out_length is not None
         return 2 * steps * out_length * self.kernel_size * (channels + self.filters) * 4 * self.filters
 
     @property
-    def _draws(self) -> int:
+    def _dropout_draws(self) -> int:
         return self.gates
 
-    def _turned(self, array: Any) -> Any:
+    def _swap_layout(self, array: Any) -> Any:
         return array.swapaxes(-1, -2) if self.data_format == "channels_first" else array
 
-    def _turned_shape(self, shape: Shape) -> Shape:
+    def _swap_layout_shape(self, shape: Shape) -> Shape:
         return (*shape[:-2], *shape[:-3:-1]) if self.data_format == "channels_first" else tuple(shape)
 
     def _state_shape(self, sequence: Shape) -> Shape:
@@ -106,10 +106,10 @@ class ConvLSTM1D(Recurrent):
             last = "channels, length" if self.data_format == "channels_first" else "length, channels"
             raise ValueError(
                 f"ConvLSTM1D needs a sequence of shape (time, {last}) after the batch axis, the last two known, got "
-                f"{self._turned_shape(sequence)}"
+                f"{self._swap_layout_shape(sequence)}"
             )
         length: Any = sequence[1]
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             geometry = make_geometry(
                 length, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation
             )
@@ -119,18 +119,18 @@ class ConvLSTM1D(Recurrent):
     def _options(self) -> dict[str, Any]:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+    def _project_inputs(self, params: Arrays, sequence: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
         wide = jnp.promote_types(sequence.dtype, jnp.float32)
         y = self._product(sequence.astype(wide), params["kernel"].astype(wide), drops, **self._options)
         return tuple(jnp.split(y + params["bias"].astype(wide) if self.use_bias else y, 4, axis=-1))
 
-    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
         h, c = states
-        of_h = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
-        z = [a + b for a, b in zip(x, of_h, strict=True)]
-        return lstm_step(z, c, *self._functions(in_jax, params))
+        h_products = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
+        z = [a + b for a, b in zip(x, h_products, strict=True)]
+        return lstm_step(z, c, *self._activation_functions(jax_activation, params))
 
-    def _product(self, x: jax.Array, kernel: jax.Array, drops: Drops, **options: Any) -> jax.Array:
+    def _product(self, x: jax.Array, kernel: jax.Array, drops: DropoutFactors, **options: Any) -> jax.Array:
         """The convolution; each gate's share of the kernel sees `x` with its own drop."""
         if not drops:
             return conv.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
@@ -142,13 +142,15 @@ class ConvLSTM1D(Recurrent):
         bias = params.get("bias", np.zeros(4 * self.filters))
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
-        return numpy_lstm_step(z, c, *self._functions(in_numpy, params))
+        return numpy_lstm_step(z, c, *self._activation_functions(numpy_activation, params))
 
-    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
+    def _activation_functions(
+        self, convert: Callable[..., Any], params: Mapping[str, Any]
+    ) -> list[Callable[[Any], Any]]:
         """The activations; where channels come first Keras has the length along the last axis."""
-        functions = super()._functions(made, params)
+        functions = super()._activation_functions(convert, params)
         along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
         return [
-            (lambda x, act=function: self._turned(act(self._turned(x)))) if turned else function
+            (lambda x, act=function: self._swap_layout(act(self._swap_layout(x)))) if turned else function
             for function, turned in zip(functions, along, strict=True)
         ]

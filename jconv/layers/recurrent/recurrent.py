@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import check_positive
-from ..activations.activating import in_jax, in_numpy
-from ..base import Activation, Array, Arrays, Shape, known_sizes, sequence_shape, speaking_for
-from .recurrence import States
-from .recurrent_base import Drops, Recurrent
+from ..activations.activation_option import jax_activation, numpy_activation
+from ..base import Activation, Array, Arrays, Shape, check_sizes_known, name_layer_in_errors, sequence_shape
+from .recurrent_base import DropoutFactors, Recurrent
+from .scan import States
 
 
 class _Dense(Recurrent):
@@ -29,11 +29,11 @@ class _Dense(Recurrent):
     use_bias: bool
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("units", self.units)
         super().__post_init__()
 
-    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         wide = self.gates * self.units
         shapes = {"kernel": (channels, wide), "recurrent_kernel": (self.units, wide)}
         return shapes | ({"bias": self._bias_shape()} if self.use_bias else {})
@@ -41,7 +41,7 @@ class _Dense(Recurrent):
     def flops(self, input_shape: Any) -> int:
         """`2 * (features + units) * gates * units` at every step."""
         sequence = self._shapes(input_shape)["sequence"]
-        known_sizes(self, sequence)
+        check_sizes_known(self, sequence)
         length, channels = sequence_shape(self, sequence)
         return 2 * length * (channels + self.units) * self.gates * self.units
 
@@ -52,26 +52,28 @@ class _Dense(Recurrent):
         sequence_shape(self, sequence)
         return (self.units,)
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
-        ys = shares(sequence, params["kernel"], drops, self.gates)
+    def _project_inputs(self, params: Arrays, sequence: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
+        ys = gate_products(sequence, params["kernel"], drops, self.gates)
         if not self.use_bias:
             return ys
         # A GRU with reset_after has its bias for the sequence in the first row.
         biases = jnp.split(jnp.atleast_2d(params["bias"])[0], self.gates)
         return tuple(y + bias.astype(y.dtype) for y, bias in zip(ys, biases, strict=True))
 
-    def _of_state(self, params: Arrays, h: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+    def _project_state(self, params: Arrays, h: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
         """Each gate's share of the product with the state."""
         kernel = params["recurrent_kernel"]
-        return shares(h, kernel, drops, self.gates) if drops else tuple(jnp.split(h @ kernel, self.gates, axis=-1))
+        return (
+            gate_products(h, kernel, drops, self.gates) if drops else tuple(jnp.split(h @ kernel, self.gates, axis=-1))
+        )
 
 
-def shares(x: jax.Array, kernel: jax.Array, drops: Drops, gates: int) -> tuple[jax.Array, ...]:
+def gate_products(x: jax.Array, kernel: jax.Array, drops: DropoutFactors, gates: int) -> tuple[jax.Array, ...]:
     """`x` times each gate's share of the kernel's columns, in float32 for half types.
 
     Of several `drops`, each gate sees `x` with its own.
 
-    >>> [y.tolist() for y in shares(jnp.ones((1, 2)), jnp.ones((2, 2)), (jnp.zeros(2), jnp.array([1.0, 0.0])), 2)]
+    >>> [y.tolist() for y in gate_products(jnp.ones((1, 2)), jnp.ones((2, 2)), (jnp.zeros(2), jnp.array([1.0, 0.0])), 2)]
     [[[0.0]], [[1.0]]]
     """
     wide = jnp.promote_types(jnp.result_type(x, kernel), jnp.float32)
@@ -100,13 +102,13 @@ class SimpleRNN(_Dense):
     _: KW_ONLY
     use_bias: bool = True
 
-    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
-        (of_h,) = self._of_state(params, states[0], drops)
-        return (in_jax(self.activation, params)(x[0] + of_h),)
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
+        (h_products,) = self._project_state(params, states[0], drops)
+        return (jax_activation(self.activation, params)(x[0] + h_products),)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         z = x @ params["kernel"] + states[0] @ params["recurrent_kernel"] + params.get("bias", 0)
-        return (in_numpy(self.activation, params)(z),)
+        return (numpy_activation(self.activation, params)(z),)
 
 
 @dataclass(frozen=True)
@@ -136,15 +138,18 @@ class LSTM(_Dense):
     use_bias: bool = True
     unit_forget_bias: bool = True
 
-    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
         h, c = states
-        z = [of_x + of_h for of_x, of_h in zip(x, self._of_state(params, h, drops), strict=True)]
-        return lstm_step(z, c, *self._functions(in_jax, params))
+        z = [
+            x_products + h_products
+            for x_products, h_products in zip(x, self._project_state(params, h, drops), strict=True)
+        ]
+        return lstm_step(z, c, *self._activation_functions(jax_activation, params))
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
         z = x @ params["kernel"] + h @ params["recurrent_kernel"] + params.get("bias", 0)
-        return numpy_lstm_step(z, c, *self._functions(in_numpy, params))
+        return numpy_lstm_step(z, c, *self._activation_functions(numpy_activation, params))
 
 
 def lstm_step(z: Sequence[jax.Array], c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
@@ -189,33 +194,33 @@ class GRU(_Dense):
     def _bias_shape(self) -> tuple[int, ...]:
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
-        act, gate = self._functions(in_jax, params)
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
+        act, gate = self._activation_functions(jax_activation, params)
         (h,) = states
         if self.reset_after:
-            of_h = self._of_state(params, h, drops)
+            h_products = self._project_state(params, h, drops)
             if self.use_bias:
                 biases = jnp.split(params["bias"][1], 3)
-                of_h = tuple(y + bias for y, bias in zip(of_h, biases, strict=True))
-            update, reset = gate(x[0] + of_h[0]), gate(x[1] + of_h[1])
-            candidate = act(x[2] + reset * of_h[2])
+                h_products = tuple(y + bias for y, bias in zip(h_products, biases, strict=True))
+            update, reset = gate(x[0] + h_products[0]), gate(x[1] + h_products[1])
+            candidate = act(x[2] + reset * h_products[2])
         else:
             kernel, gates = params["recurrent_kernel"], 2 * self.units
-            of_h = shares(h, kernel[:, :gates], drops[:2], 2)
-            update, reset = gate(x[0] + of_h[0]), gate(x[1] + of_h[1])
-            (inner,) = shares(reset * h, kernel[:, gates:], drops[2:], 1)
+            h_products = gate_products(h, kernel[:, :gates], drops[:2], 2)
+            update, reset = gate(x[0] + h_products[0]), gate(x[1] + h_products[1])
+            (inner,) = gate_products(reset * h, kernel[:, gates:], drops[2:], 1)
             candidate = act(x[2] + inner)
         return (update * h + (1 - update) * candidate,)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
-        act, gate = self._functions(in_numpy, params)
+        act, gate = self._activation_functions(numpy_activation, params)
         (h,) = states
         kernels, recurrent_kernels = (np.split(params[name], 3, axis=-1) for name in ("kernel", "recurrent_kernel"))
         zeros = np.zeros((2, 3 * self.units))
         bias = np.vstack([params["bias"], zeros])[:2] if self.use_bias else zeros
         biases, recurrent_biases = (np.split(row, 3) for row in bias)
-        of_x = [x @ kernel + bias for kernel, bias in zip(kernels, biases, strict=True)]
-        of_h = [h @ kernel + bias for kernel, bias in zip(recurrent_kernels, recurrent_biases, strict=True)]
-        update, reset = gate(of_x[0] + of_h[0]), gate(of_x[1] + of_h[1])
-        inner = reset * of_h[2] if self.reset_after else (reset * h) @ recurrent_kernels[2]
-        return (update * h + (1 - update) * act(of_x[2] + inner),)
+        x_products = [x @ kernel + bias for kernel, bias in zip(kernels, biases, strict=True)]
+        h_products = [h @ kernel + bias for kernel, bias in zip(recurrent_kernels, recurrent_biases, strict=True)]
+        update, reset = gate(x_products[0] + h_products[0]), gate(x_products[1] + h_products[1])
+        inner = reset * h_products[2] if self.reset_after else (reset * h) @ recurrent_kernels[2]
+        return (update * h + (1 - update) * act(x_products[2] + inner),)

@@ -21,13 +21,13 @@ from ...pace import SAMPLE, Pace
 from ...placement import vary_alike
 from ...reference import exact
 from ...slots import put_rows, take_rows
-from ..activations.activating import activation_shapes, check_activation
-from ..base import Activation, Array, Arrays, Layer, Shape, Window, map_inputs, whole_chunk
-from ..ragged import backwards, moved, present, refused, summary
-from ..sequence_inputs import input_names, named_inputs, named_shapes
-from .recurrence import Course, States, scan, walk
+from ..activations.activation_option import activation_shapes, check_activation
+from ..base import Activation, Array, Arrays, Layer, ReceptiveField, Shape, apply_unless_empty, map_inputs
+from ..ragged import collapse_length, not_none, reverse_sequences, shift_sequences, unsupported_lengths
+from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
+from .scan import ScanOptions, States, scan, scan_numpy
 
-Drops = tuple[jax.Array, ...]
+DropoutFactors = tuple[jax.Array, ...]
 """What is multiplied for dropout: nothing, one array, or one for each gate."""
 
 
@@ -68,7 +68,7 @@ class Recurrent(Layer):
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
-        object.__setattr__(self, "inputs", input_names(self, self.inputs, self.states))
+        object.__setattr__(self, "inputs", check_input_names(self, self.inputs, self.states))
         if self.stateful:
             raise ValueError(
                 f"{kind}: stateful must be False: nothing is kept from call to call; use return_state=True and "
@@ -90,10 +90,10 @@ class Recurrent(Layer):
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the arrays of the activations."""
-        sequence = self._turned_shape(self._shapes(input_shape)["sequence"])
-        shapes = self._own_shapes(sequence[-1])
+        sequence = self._swap_layout_shape(self._shapes(input_shape)["sequence"])
+        shapes = self._layer_param_shapes(sequence[-1])
         for option, activation in self._activations.items():
-            shapes |= activation_shapes(activation, self._turned_shape(self._state_shape(sequence)), option)
+            shapes |= activation_shapes(activation, self._swap_layout_shape(self._state_shape(sequence)), option)
         return shapes
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
@@ -125,12 +125,12 @@ class Recurrent(Layer):
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; `key` is for training with dropout. The state dict of a layer of this kind is empty."""
         self.check(params, state, x)
-        named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
+        named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
         mask = named.pop("mask", None)
         mask = None if mask is None else mask != 0
         return self._run(params, named, mask, None, training=training, key=key), dict(state)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -140,23 +140,23 @@ class Recurrent(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if not present(sequences):
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if not not_none(sequences):
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        named = {name: jnp.asarray(array) for name, array in named_inputs(self.inputs, x).items()}
-        places: Any = named_inputs(self.inputs, sequences)["sequence"]
+        named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
+        places: Any = inputs_by_name(self.inputs, sequences)["sequence"]
         if places is None:
-            raise refused(self, "its sequence has no length of its own")
+            raise unsupported_lengths(self, "its sequence has no length of its own")
         if places.packed and (self.return_state or len(self.inputs) > 1):
-            raise refused(self, "of segments it neither reads states or a mask nor returns states")
+            raise unsupported_lengths(self, "of segments it neither reads states or a mask nor returns states")
         kept = places.valid(named["sequence"].shape[1])
         kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
         named["sequence"] = places.only(named["sequence"])
         layer = self
         if self.go_backwards:
             # From the last step to the first is forward along the sequence turned round within its own length.
-            named["sequence"], kept = (backwards(a, places) for a in (named["sequence"], kept))
+            named["sequence"], kept = (reverse_sequences(a, places) for a in (named["sequence"], kept))
             layer = replace(self, go_backwards=False)
         if not places.packed:
             y = layer._run(params, named, kept, None, training=training, key=key)
@@ -165,11 +165,11 @@ class Recurrent(Layer):
             if not self.return_state:
                 return places.only(y), dict(state), places
             return (places.only(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
-        fresh = places.begin == jnp.arange(kept.shape[1])
-        y = replace(layer, return_sequences=True)._run(params, named, kept, fresh, training=training, key=key)
+        resets = places.begin == jnp.arange(kept.shape[1])
+        y = replace(layer, return_sequences=True)._run(params, named, kept, resets, training=training, key=key)
         if self.return_sequences:
             return places.only(y), dict(state), places
-        y, out = summary(moved(y, places, places.counts - 1), places)
+        y, out = collapse_length(shift_sequences(y, places, places.counts - 1), places)
         return y, dict(state), out
 
     def _run(
@@ -177,7 +177,7 @@ class Recurrent(Layer):
         params: Mapping[str, Any],
         named: dict[str, jax.Array],
         mask: jax.Array | None,
-        fresh: jax.Array | None,
+        resets: jax.Array | None,
         *,
         training: bool = False,
         key: jax.Array | None = None,
@@ -186,15 +186,15 @@ class Recurrent(Layer):
         for name, array in (named | dict(params)).items():
             check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
         dtype = jnp.result_type(*named.values(), *params.values())
-        (y, *states), _ = self._along(params, named, mask, fresh, dtype, key if training else None, training)
+        (y, *states), _ = self._scan_steps(params, named, mask, resets, dtype, key if training else None, training)
         return (y, *states) if self.return_state else y
 
-    def _along(
+    def _scan_steps(
         self,
         params: Mapping[str, Any],
         named: dict[str, jax.Array],
         mask: jax.Array | None,
-        fresh: jax.Array | None,
+        resets: jax.Array | None,
         dtype: Any,
         key: jax.Array | None = None,
         training: bool = False,
@@ -202,19 +202,21 @@ class Recurrent(Layer):
         """The output and the last states in `dtype`, and the states as the steps have them."""
         # Half types are summed in float32, and so are the states from step to step.
         wide = jnp.promote_types(dtype, jnp.float32)
-        sequence = self._turned(named["sequence"].astype(dtype))
-        drops, recurrent_drops = self._drawn(key, sequence.shape, wide) if training else ((), ())
+        sequence = self._swap_layout(named["sequence"].astype(dtype))
+        drops, recurrent_drops = self._draw_dropout(key, sequence.shape, wide) if training else ((), ())
         arrays = {name: jnp.asarray(array).astype(dtype) for name, array in params.items()}
         # The time goes first while there are few channels, not when there are those of all gates.
-        xs = self._ahead(arrays, jnp.moveaxis(sequence, 1, 0), drops)
+        xs = self._project_inputs(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
-        start = self._start(named, xs)
+        start = self._initial_states(named, xs)
         # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
         start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
-        mask, fresh = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, fresh))
-        y, states = scan(lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._course, fresh)
+        mask, resets = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, resets))
+        y, states = scan(
+            lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._scan_options, resets
+        )
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
-        return tuple(self._turned(a).astype(dtype) for a in (y, *states)), states
+        return tuple(self._swap_layout(a).astype(dtype) for a in (y, *states)), states
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
         """A step for each sample, or the last output so far; the last states likewise."""
@@ -233,8 +235,8 @@ class Recurrent(Layer):
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """The states, zeros, in float32 for half types."""
         self.pace()
-        sequence = named_inputs(self.inputs, x)["sequence"]
-        size: Any = self._state_shape(self._turned_shape(tuple(sequence.shape[1:])))
+        sequence = inputs_by_name(self.inputs, x)["sequence"]
+        size: Any = self._state_shape(self._swap_layout_shape(tuple(sequence.shape[1:])))
         dtype = jnp.promote_types(jnp.result_type(sequence.dtype, *params.values()), jnp.float32)
         return tuple(jnp.zeros((sequence.shape[0], *size), dtype) for _ in self.states)
 
@@ -249,21 +251,21 @@ class Recurrent(Layer):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The steps of the chunk, from the states that were kept."""
-        named = named_inputs(self.inputs, x)
+        named = inputs_by_name(self.inputs, x)
         dtype = jnp.result_type(named["sequence"].dtype, *params.values())
         states = take_rows(stream, slots)
 
         def steps(x: Any) -> Any:
-            named = named_inputs(self.inputs, x)
-            start = dict(zip(self.states, map(self._turned, states), strict=True))
+            named = inputs_by_name(self.inputs, x)
+            start = dict(zip(self.states, map(self._swap_layout, states), strict=True))
             mask = named["mask"] != 0 if "mask" in named else None
-            return self._along(params, {"sequence": named["sequence"], **start}, mask, None, dtype)
+            return self._scan_steps(params, {"sequence": named["sequence"], **start}, mask, None, dtype)
 
         if named["sequence"].shape[1]:
             (y, *shown), states = steps(x)
         else:
-            shown = [self._turned(array) for array in states]
-            y = whole_chunk(lambda x: steps(x)[0][0], x) if self.return_sequences else shown[0]
+            shown = [self._swap_layout(array) for array in states]
+            y = apply_unless_empty(lambda x: steps(x)[0][0], x) if self.return_sequences else shown[0]
         shown = [array.astype(dtype) for array in (y, *shown)]
         return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
@@ -275,17 +277,17 @@ class Recurrent(Layer):
                 f"{type(self).__name__}: the reference has no mask for training with dropout={self.dropout} and "
                 f"recurrent_dropout={self.recurrent_dropout}; use 0"
             )
-        named = {name: exact(array) for name, array in named_inputs(self.inputs, x).items()}
+        named = {name: exact(array) for name, array in inputs_by_name(self.inputs, x).items()}
         mask = named.pop("mask").real != 0 if "mask" in named else None
-        sequence = self._turned(named.pop("sequence"))
+        sequence = self._swap_layout(named.pop("sequence"))
         arrays = {name: exact(array) for name, array in params.items()}
         size: Any = self._state_shape(sequence.shape[1:])
         zeros = np.zeros((len(sequence), *size))
-        start = tuple(self._turned(named[name]) if name in named else zeros for name in self.states)
-        y, states = walk(lambda x, s: self._numpy_step(arrays, x, s), sequence, start, mask, self._course)
-        return map_inputs(self._turned, (y, *states) if self.return_state else y)
+        start = tuple(self._swap_layout(named[name]) if name in named else zeros for name in self.states)
+        y, states = scan_numpy(lambda x, s: self._numpy_step(arrays, x, s), sequence, start, mask, self._scan_options)
+        return map_inputs(self._swap_layout, (y, *states) if self.return_state else y)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """None: the last step has seen all of them."""
         return None
 
@@ -303,24 +305,28 @@ class Recurrent(Layer):
         options = ("activation", "recurrent_activation")
         return {name: getattr(self, name) for name in options if hasattr(self, name)}
 
-    def _functions(self, made: Callable[..., Any], params: Mapping[str, Any]) -> list[Callable[[Any], Any]]:
-        """The activations, `made` by `in_jax` or `in_numpy`."""
-        return [made(activation, params, name) for name, activation in self._activations.items()]
+    def _activation_functions(
+        self, convert: Callable[..., Any], params: Mapping[str, Any]
+    ) -> list[Callable[[Any], Any]]:
+        """The activations, `made` by `jax_activation` or `numpy_activation`."""
+        return [convert(activation, params, name) for name, activation in self._activations.items()]
 
     @property
-    def _course(self) -> Course:
-        return Course(self.return_sequences, self.go_backwards, self.zero_output_for_mask, self.unroll)
+    def _scan_options(self) -> ScanOptions:
+        return ScanOptions(self.return_sequences, self.go_backwards, self.zero_output_for_mask, self.unroll)
 
     def _shapes(self, input_shape: Any) -> dict[str, Shape]:
         """Shape by input name. Raises `ValueError` for those that do not go together."""
-        return named_shapes(self, self.inputs, input_shape, self.state_shapes_of)
+        return shapes_by_name(self, self.inputs, input_shape, self.state_shapes_of)
 
     def state_shapes_of(self, sequence: Shape) -> dict[str, Shape]:
         """Each state's shape, for one example, by its name."""
-        turned = self._turned_shape(self._state_shape(self._turned_shape(sequence)))
+        turned = self._swap_layout_shape(self._state_shape(self._swap_layout_shape(sequence)))
         return dict.fromkeys(self.states, turned)
 
-    def _drawn(self, key: jax.Array | None, sequence: Shape, dtype: Any) -> tuple[Drops, Drops]:
+    def _draw_dropout(
+        self, key: jax.Array | None, sequence: Shape, dtype: Any
+    ) -> tuple[DropoutFactors, DropoutFactors]:
         """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
         if not self.dropout and not self.recurrent_dropout:
             return (), ()
@@ -340,30 +346,32 @@ class Recurrent(Layer):
         drops = []
         for own, (name, shape) in zip(jax.random.split(key), shapes.items(), strict=True):
             rate = getattr(self, name)
-            kept = jax.random.bernoulli(own, 1 - rate, (self._draws, *shape)) if rate else ()
+            kept = jax.random.bernoulli(own, 1 - rate, (self._dropout_draws, *shape)) if rate else ()
             drops.append(tuple(one.astype(dtype) / (1 - rate) for one in kept))
         return drops[0], drops[1]
 
     @property
-    def _draws(self) -> int:
+    def _dropout_draws(self) -> int:
         """How many draws a call makes."""
         return self.gates if self.recurrent_dropout else 1
 
-    def _start(self, given: Mapping[str, jax.Array], xs: tuple[jax.Array, ...]) -> States:
+    def _initial_states(self, given: Mapping[str, jax.Array], xs: tuple[jax.Array, ...]) -> States:
         """The initial states of `xs`'s type: those that are given, or zeros."""
         # Made from xs, so that it lies over the devices as what the steps return does.
         zeros = jnp.zeros_like(xs[0][0])
-        return tuple(self._turned(given[name]).astype(zeros.dtype) if name in given else zeros for name in self.states)
+        return tuple(
+            self._swap_layout(given[name]).astype(zeros.dtype) if name in given else zeros for name in self.states
+        )
 
-    def _turned(self, array: Any) -> Any:
+    def _swap_layout(self, array: Any) -> Any:
         """A sequence or a state as the steps take it, or one of theirs as the caller has it."""
         return array
 
-    def _turned_shape(self, shape: Shape) -> Shape:
+    def _swap_layout_shape(self, shape: Shape) -> Shape:
         """The same of a shape."""
         return shape
 
-    def _own_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
         """The arrays of a layer on sequences of so many channels, without those of its activations."""
         raise NotImplementedError
 
@@ -371,7 +379,7 @@ class Recurrent(Layer):
         """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""
         raise NotImplementedError
 
-    def _ahead(self, params: Arrays, sequence: jax.Array, drops: Drops) -> tuple[jax.Array, ...]:
+    def _project_inputs(self, params: Arrays, sequence: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
         """For each gate (time, batch, ...) in the wide type: what the steps need of a sequence (time, batch, ...).
 
         Gates are apart: XLA on a CPU merges the taking of a step's part with the activations that follow, and where the
@@ -381,7 +389,7 @@ class Recurrent(Layer):
         """
         raise NotImplementedError
 
-    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: Drops) -> States:
+    def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
         raise NotImplementedError
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:

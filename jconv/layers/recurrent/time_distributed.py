@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...placement import vary_alike
-from ..base import Arrays, Layer, map_inputs, map_shapes, several
-from ..nesting import core, prefixed, stripped, with_options
-from ..ragged import present, refused
-from ..sequence_inputs import input_names
+from ..base import Arrays, Layer, is_tuple_of_shapes, map_inputs, map_shapes
+from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
+from ..ragged import not_none, unsupported_lengths
+from ..sequence_inputs import check_input_names
 
 
 @dataclass(frozen=True)
@@ -47,35 +47,35 @@ class TimeDistributed(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             raise ValueError(f"TimeDistributed: layer must be a layer, got {self.layer!r}")
-        object.__setattr__(self, "inputs", input_names(self, self.inputs, ()))
-        if self.layer.merges and len(self.inputs) > 1:
+        object.__setattr__(self, "inputs", check_input_names(self, self.inputs, ()))
+        if self.layer.has_several_inputs and len(self.inputs) > 1:
             raise ValueError(f"TimeDistributed: inputs must be of the sequence alone around {self.layer}")
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """Whether the layer merges or a mask is read."""
-        return self.layer.merges or len(self.inputs) > 1
+        return self.layer.has_several_inputs or len(self.inputs) > 1
 
     def output_shape(self, input_shape: Any) -> Any:
         """The layer's, with the time in front of each."""
-        layer, shape, length = self._at_a_time(input_shape)
+        layer, shape, length = self._per_step(input_shape)
         return map_shapes(lambda one: (length, *one), layer.output_shape(shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The layer's, with a prefix."""
-        layer, shape, _ = self._at_a_time(input_shape)
-        return prefixed("layer", layer.param_shapes(shape))
+        layer, shape, _ = self._per_step(input_shape)
+        return add_prefix("layer", layer.param_shapes(shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The layer's, with a prefix."""
-        layer, shape, _ = self._at_a_time(input_shape)
-        return prefixed("layer", layer.state_shapes(shape))
+        layer, shape, _ = self._per_step(input_shape)
+        return add_prefix("layer", layer.state_shapes(shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As the layer draws them."""
-        layer, shape, _ = self._at_a_time(input_shape)
+        layer, shape, _ = self._per_step(input_shape)
         params, state = layer.init(key, shape)
-        return prefixed("layer", params), prefixed("layer", state)
+        return add_prefix("layer", params), add_prefix("layer", state)
 
     def apply(
         self,
@@ -88,26 +88,26 @@ class TimeDistributed(Layer):
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; in training each time has a key of its own, and the state goes from time to time."""
         self.check(params, state, x)
-        layer, x, length = self._read(map_inputs(jnp.asarray, x))
-        own, rest = stripped("layer", params), stripped("layer", state)
+        layer, x, length = self._call_inputs(map_inputs(jnp.asarray, x))
+        own, rest = strip_prefix("layer", params), strip_prefix("layer", state)
         keys = None if key is None else jax.random.split(key, length)
 
-        def at_a_time(state: Any, now: Any) -> tuple[Any, Any]:
+        def apply_step(state: Any, now: Any) -> tuple[Any, Any]:
             y, state = layer.apply(own, state, now[0], training=training, key=now[1])
             return state, y
 
         if not (training and rest):
             # Nothing goes from time to time, so all are computed at once.
-            y = jax.vmap(lambda *now: at_a_time(rest, now)[1], (1, None if keys is None else 0), 1)(x, keys)
+            y = jax.vmap(lambda *now: apply_step(rest, now)[1], (1, None if keys is None else 0), 1)(x, keys)
             return y, dict(state)
         x = map_inputs(lambda a: jnp.moveaxis(a, 1, 0), x)
         rest = {name: jnp.asarray(array) for name, array in rest.items()}
         # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
         varying = vary_alike(*rest.values(), *jax.tree.leaves(x))
-        rest, y = jax.lax.scan(at_a_time, dict(zip(rest, varying, strict=False)), (x, keys))
-        return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), prefixed("layer", rest)
+        rest, y = jax.lax.scan(apply_step, dict(zip(rest, varying, strict=False)), (x, keys))
+        return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), add_prefix("layer", rest)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -117,16 +117,18 @@ class TimeDistributed(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
-        if present(sequences) and training and state:
-            raise refused(self, "in training its layer has a state that goes from time to time of the whole batch")
-        return super().on_sequences(params, state, x, sequences, training=training, key=key)
+        """See `Layer.apply_sequences`."""
+        if not_none(sequences) and training and state:
+            raise unsupported_lengths(
+                self, "in training its layer has a state that goes from time to time of the whole batch"
+            )
+        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy, time by time."""
         self.check(params, state, x)
-        layer, x, length = self._read(map_inputs(np.asarray, x))
-        own = stripped("layer", params), stripped("layer", state)
+        layer, x, length = self._call_inputs(map_inputs(np.asarray, x))
+        own = strip_prefix("layer", params), strip_prefix("layer", state)
         ys = [
             layer.reference(*own, map_inputs(lambda a, time=time: a[:, time], x), training=training)
             for time in range(length)
@@ -137,34 +139,36 @@ class TimeDistributed(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """The layer's, at every time."""
-        layer, shape, length = self._at_a_time(input_shape)
+        layer, shape, length = self._per_step(input_shape)
         if length is None:
             raise ValueError(f"TimeDistributed needs every size known to count operations, got shape {input_shape}")
         return length * layer.flops(shape)
 
-    def _read(self, x: Any) -> tuple[Layer, Any, int]:
+    def _call_inputs(self, x: Any) -> tuple[Layer, Any, int]:
         """The layer as it is called at each time, its inputs with batch and time, and the number of times."""
-        layer, kept, length = self._chosen(map_inputs(lambda a: a.shape[1:], x))
+        layer, kept, length = self._select_inputs(map_inputs(lambda a: a.shape[1:], x))
         return layer, x if kept is None else x[kept], length
 
-    def _at_a_time(self, input_shape: Any) -> tuple[Layer, Any, Any]:
+    def _per_step(self, input_shape: Any) -> tuple[Layer, Any, Any]:
         """The same of shapes: the layer, its input shape, and the number of times."""
-        layer, kept, length = self._chosen(input_shape)
+        layer, kept, length = self._select_inputs(input_shape)
         return (
             layer,
             map_shapes(lambda shape: tuple(shape[1:]), input_shape if kept is None else input_shape[kept]),
             length,
         )
 
-    def _chosen(self, input_shape: Any) -> tuple[Layer, int | None, Any]:
+    def _select_inputs(self, input_shape: Any) -> tuple[Layer, int | None, Any]:
         """The layer with the inputs that it has at a time, the one input that it reads where it does not read all."""
-        shapes = tuple(input_shape) if several(input_shape) else (input_shape,)
-        if self.merges != several(input_shape) or (len(self.inputs) > 1 and len(shapes) != len(self.inputs)):
-            one = "a tuple of shapes, one for each input" if self.merges else "one shape"
+        shapes = tuple(input_shape) if is_tuple_of_shapes(input_shape) else (input_shape,)
+        if self.has_several_inputs != is_tuple_of_shapes(input_shape) or (
+            len(self.inputs) > 1 and len(shapes) != len(self.inputs)
+        ):
+            one = "a tuple of shapes, one for each input" if self.has_several_inputs else "one shape"
             raise ValueError(f"TimeDistributed needs {one}, got {input_shape}")
         lengths = {shape[0] if shape else 0 for shape in shapes} - {None}
         sequence = self.inputs.index("sequence")
-        if len(lengths) > 1 or (not self.layer.merges and len(shapes[sequence]) < 2):
+        if len(lengths) > 1 or (not self.layer.has_several_inputs and len(shapes[sequence]) < 2):
             raise ValueError(
                 f"TimeDistributed needs inputs of shape (time, ...) after the batch axis, all of one time, "
                 f"got {input_shape}"
@@ -177,12 +181,12 @@ class TimeDistributed(Layer):
 
     def _with_mask(self, shapes: tuple[Any, ...]) -> Layer | None:
         """The layer with a mask among its inputs, of these shapes, or None for one that takes none."""
-        own = getattr(core(self.layer), "inputs", None)
+        own = getattr(unwrap(self.layer), "inputs", None)
         if own is None:
             return None
         names = tuple(name if name == "mask" else own[0] for name in self.inputs)
         try:
-            layer = with_options(self.layer, inputs=names)
+            layer = replace_options(self.layer, inputs=names)
         except ValueError:
             return None
         if all(shapes):

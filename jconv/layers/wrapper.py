@@ -16,12 +16,12 @@ import numpy as np
 from ..checks import DTYPES
 from ..history import Form
 from ..pace import Pace
-from .base import Arrays, Layer, Window, map_inputs
+from .base import Arrays, Layer, ReceptiveField, map_inputs
 from .normalization.normalization import BatchNormalization
 
 
 @dataclass(frozen=True)
-class Transparent(Layer):
+class Wrapper(Layer):
     """The inner layer in every respect; what differs, a subclass says."""
 
     layer: Layer
@@ -31,9 +31,9 @@ class Transparent(Layer):
             raise ValueError(f"{type(self).__name__}: layer must be a layer, got {self.layer!r}")
 
     @property
-    def merges(self) -> bool:
+    def has_several_inputs(self) -> bool:
         """As the inner layer."""
-        return self.layer.merges
+        return self.layer.has_several_inputs
 
     def output_shape(self, input_shape: Any) -> Any:
         """The inner layer's."""
@@ -63,7 +63,7 @@ class Transparent(Layer):
         """The inner layer's."""
         return self.layer.apply(params, state, x, training=training, key=key)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -74,7 +74,7 @@ class Transparent(Layer):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
         """The inner layer's."""
-        return self.layer.on_sequences(params, state, x, sequences, training=training, key=key)
+        return self.layer.apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The inner layer's."""
@@ -84,7 +84,7 @@ class Transparent(Layer):
         """The inner layer's."""
         return self.layer.flops(input_shape)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """The inner layer's."""
         return self.layer.window()
 
@@ -111,7 +111,7 @@ class Transparent(Layer):
 
 
 @dataclass(frozen=True)
-class Frozen(Transparent):
+class Frozen(Wrapper):
     """A layer that is not trained: Keras's `trainable=False`. All its arrays are in `state`, none in `params`.
 
     In training a `BatchNormalization`, also one inside the layer, computes as outside it and leaves its averages,
@@ -147,11 +147,11 @@ class Frozen(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """The inner layer's; see the class for training."""
-        own, rest = self._split(params, state, x)
-        y, after = _at_rest(self.layer).apply(own, rest, x, training=training, key=key)
+        own, rest = self._check_and_split(params, state, x)
+        y, after = _freeze_batch_normalization(self.layer).apply(own, rest, x, training=training, key=key)
         return y, {**own, **after}
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -162,18 +162,20 @@ class Frozen(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
         """The inner layer's; see the class for training."""
-        own, rest = self._split(params, state, x)
-        y, after, sequences = _at_rest(self.layer).on_sequences(own, rest, x, sequences, training=training, key=key)
+        own, rest = self._check_and_split(params, state, x)
+        y, after, sequences = _freeze_batch_normalization(self.layer).apply_sequences(
+            own, rest, x, sequences, training=training, key=key
+        )
         return y, {**own, **after}, sequences
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The same in NumPy."""
-        own, rest = self._split(params, state, x)
-        return _at_rest(self.layer).reference(own, rest, x, training=training)
+        own, rest = self._check_and_split(params, state, x)
+        return _freeze_batch_normalization(self.layer).reference(own, rest, x, training=training)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """The inner layer's."""
-        return self.layer.stream_init(*self._named(state, x), x, form)
+        return self.layer.stream_init(*self._split_arrays(state, x), x, form)
 
     def stream_step(
         self,
@@ -186,25 +188,25 @@ class Frozen(Transparent):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The inner layer's."""
-        return self.layer.stream_step(*self._named(state, x), stream, x, last=last, slots=slots)
+        return self.layer.stream_step(*self._split_arrays(state, x), stream, x, last=last, slots=slots)
 
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
-    def _split(
+    def _check_and_split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The inner layer's params and state, of arrays that fit it."""
         self.check(params, state, x)
-        return self._named(state, x)
+        return self._split_arrays(state, x)
 
-    def _named(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _split_arrays(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
 
 @dataclass(frozen=True)
-class InMode(Transparent):
+class InMode(Wrapper):
     """A layer that always computes as in training, or never does: what `training=` in a call means in Keras 2.
 
     With `training=True` a dropout also drops where the model is applied outside of training, which then needs a key
@@ -230,7 +232,7 @@ class InMode(Transparent):
         """The inner layer's in its mode."""
         return self.layer.apply(params, state, x, training=self.training, key=key)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -241,7 +243,7 @@ class InMode(Transparent):
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
         """The inner layer's in its mode."""
-        return self.layer.on_sequences(params, state, x, sequences, training=self.training, key=key)
+        return self.layer.apply_sequences(params, state, x, sequences, training=self.training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
         """The inner layer's in its mode."""
@@ -257,25 +259,25 @@ class InMode(Transparent):
         return f"{self.layer} {'always' if self.training else 'never'} in training"
 
 
-def _at_rest(value: Any) -> Any:
+def _freeze_batch_normalization(value: Any) -> Any:
     """A layer, or a tuple of some, with every batch normalization in it at rest."""
     if isinstance(value, tuple):
-        return tuple(_at_rest(v) for v in value)
+        return tuple(_freeze_batch_normalization(v) for v in value)
     if isinstance(value, BatchNormalization):
         return InMode(value, False)
     if not isinstance(value, Layer):
         return value
     inner = {field.name: getattr(value, field.name) for field in fields(value)}
-    resting = {name: _at_rest(v) for name, v in inner.items() if isinstance(v, (Layer, tuple))}
+    resting = {name: _freeze_batch_normalization(v) for name, v in inner.items() if isinstance(v, (Layer, tuple))}
     return replace(value, **resting) if any(resting[name] != inner[name] for name in resting) else value
 
 
 # The arrays of the normalizations, which Keras keeps in their own type under every policy.
-KEPT = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev")
+NOT_CAST = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev")
 
 
 @dataclass(frozen=True)
-class InDtype(Transparent):
+class InDtype(Wrapper):
     """A layer that computes in a type of its own: what a mixed precision policy of Keras comes to.
 
     Floating inputs and arrays are cast to `dtype`, `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`, before the
@@ -311,7 +313,7 @@ class InDtype(Transparent):
         y, after = self.layer.apply(own, rest, map_inputs(self._cast, x), training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -324,7 +326,7 @@ class InDtype(Transparent):
         """The inner layer's in the type."""
         own, rest = self._cast_named(params), self._cast_named(state)
         x = map_inputs(self._cast, x)
-        y, after, sequences = self.layer.on_sequences(own, rest, x, sequences, training=training, key=key)
+        y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
@@ -361,7 +363,7 @@ class InDtype(Transparent):
         }
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name for name in arrays if name.rpartition("/")[2] in KEPT}
+        kept = {name for name in arrays if name.rpartition("/")[2] in NOT_CAST}
         return {name: array if name in kept else self._cast(array) for name, array in arrays.items()}
 
     def _cast(self, array: Any) -> jax.Array:

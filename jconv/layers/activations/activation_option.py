@@ -10,14 +10,14 @@ from typing import Any
 
 from ... import activations, activations_numpy
 from ..base import Activation, ActivationLayer, Layer
-from ..nesting import prefixed, stripped
+from ..nesting import add_prefix, strip_prefix
 
 
 def check_activation(activation: Any) -> None:
     """Raise `ValueError` for what is no activation."""
     if not isinstance(activation, Layer):
         activations.resolve(activation)
-    elif not isinstance(activation, ActivationLayer) or activation.merges:
+    elif not isinstance(activation, ActivationLayer) or activation.has_several_inputs:
         raise ValueError(f"activation must be a layer that is an activation, such as LeakyReLU(0.3), got {activation}")
 
 
@@ -28,39 +28,43 @@ def activation_shapes(activation: Activation, shape: Any, option: str = "activat
     >>> activation_shapes(PReLU((1,)), (None, 3)), activation_shapes("relu", (None, 3))
     ({'activation/alpha': (1, 3)}, {})
     """
-    return prefixed(option, activation.param_shapes(shape)) if isinstance(activation, Layer) else {}
+    return add_prefix(option, activation.param_shapes(shape)) if isinstance(activation, Layer) else {}
 
 
-def in_jax(activation: Activation, params: Mapping[str, Any], option: str = "activation") -> Callable[[Any], Any]:
+def jax_activation(
+    activation: Activation, params: Mapping[str, Any], option: str = "activation"
+) -> Callable[[Any], Any]:
     """The activation as a function in JAX, given the arrays of the layer that has the `option`."""
     if not isinstance(activation, Layer):
         return activations.resolve(activation)
-    own = stripped(option, params)
+    own = strip_prefix(option, params)
     return lambda x: activation.apply(own, {}, x)[0]
 
 
-def in_numpy(activation: Activation, params: Mapping[str, Any], option: str = "activation") -> Callable[[Any], Any]:
+def numpy_activation(
+    activation: Activation, params: Mapping[str, Any], option: str = "activation"
+) -> Callable[[Any], Any]:
     """The same in NumPy."""
     if not isinstance(activation, Layer):
         return activations_numpy.resolve(activation)
-    own = stripped(option, params)
+    own = strip_prefix(option, params)
     return lambda x: activation.reference(own, {}, x)
 
 
-def sees_all(activation: Activation) -> bool:
+def reads_whole_length(activation: Activation) -> bool:
     """Whether an activation looks along the whole length.
 
     >>> from .activation import Softmax
-    >>> sees_all(Softmax(1)), sees_all("softmax")
+    >>> reads_whole_length(Softmax(1)), reads_whole_length("softmax")
     (True, False)
     """
     return isinstance(activation, Layer) and activation.window() is None
 
 
-def without_activation(params: Mapping[str, Any], option: str = "activation") -> dict[str, Any]:
+def remove_activation_params(params: Mapping[str, Any], option: str = "activation") -> dict[str, Any]:
     """The arrays that are the layer's own.
 
-    >>> without_activation({"kernel": 1, "activation/alpha": 2})
+    >>> remove_activation_params({"kernel": 1, "activation/alpha": 2})
     {'kernel': 1}
     """
     return {name: array for name, array in params.items() if not name.startswith(f"{option}/")}

@@ -17,11 +17,11 @@ from ..history import Form, advance, start
 from ..pace import Pace
 from ..ragged import repeated, shifted
 from ..taps import Taps, joined
-from .base import Array, Layer, Shape, Window, sequence_shape, speaking_for
-from .ragged import refused
+from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
+from .ragged import unsupported_lengths
 
 
-def _ends(layer: Layer, name: str) -> None:
+def _check_ends(layer: Layer, name: str) -> None:
     """Raise `ValueError` unless the layer's field is an int or (low, high), not negative; a list becomes a tuple."""
     value = getattr(layer, name)
     if isinstance(value, list):
@@ -34,10 +34,10 @@ def _ends(layer: Layer, name: str) -> None:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Padded:
+class ZeroPaddingState:
     """What a stream of zero padding keeps: whether the zeros at the start have come."""
 
-    begun: bool = field(metadata={"static": True})
+    has_started: bool = field(metadata={"static": True})
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ZeroPadding1D(Layer):
     padding: int | tuple[int, int] = 1
 
     def __post_init__(self) -> None:
-        _ends(self, "padding")
+        _check_ends(self, "padding")
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class ZeroPadding1D(Layer):
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
         """Whether the zeros at the start are still to come."""
         sequence_shape(self, x.shape[1:])
-        return Padded(begun=False)
+        return ZeroPaddingState(has_started=False)
 
     def stream_step(
         self,
@@ -85,11 +85,11 @@ class ZeroPadding1D(Layer):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The chunk, with zeros before the first and after the last."""
-        ends = 0 if stream.begun else self.ends[0], self.ends[1] if last else 0
+        ends = 0 if stream.has_started else self.ends[0], self.ends[1] if last else 0
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
-        return joined([next(zeros), x, next(zeros)]), Padded(begun=True)
+        return joined([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -99,11 +99,11 @@ class ZeroPadding1D(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed and sum(self.ends):
-            raise refused(self, "of segments, which would become longer, neighbours would overlap")
+            raise unsupported_lengths(self, "of segments, which would become longer, neighbours would overlap")
         y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
         return y, state, sequences.after(lambda counts: counts + sum(self.ends))
 
@@ -127,7 +127,7 @@ class Cropping1D(Layer):
     cropping: int | tuple[int, int] = 1
 
     def __post_init__(self) -> None:
-        _ends(self, "cropping")
+        _check_ends(self, "cropping")
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -172,7 +172,7 @@ class Cropping1D(Layer):
         # Windows of which the first sample is read.
         return Taps(self.ends[1] + 1, early=-self.ends[0])
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -182,9 +182,9 @@ class Cropping1D(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         out = sequences.after(lambda counts: counts - sum(self.ends))
         y = shifted(jnp.asarray(x), sequences, self.ends[0])
@@ -211,7 +211,7 @@ class UpSampling1D(Layer):
     size: int = 2
 
     def __post_init__(self) -> None:
-        with speaking_for(self):
+        with name_layer_in_errors(self):
             check_positive("size", self.size)
 
     def output_shape(self, input_shape: Any) -> Shape:
@@ -219,7 +219,7 @@ class UpSampling1D(Layer):
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length * self.size, channels
 
-    def on_sequences(
+    def apply_sequences(
         self,
         params: Mapping[str, Any],
         state: Mapping[str, Any],
@@ -229,13 +229,13 @@ class UpSampling1D(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply_ragged` by positions; see `Layer`."""
+        """See `Layer.apply_sequences`."""
         if sequences is None:
-            return super().on_sequences(params, state, x, sequences, training=training, key=key)
+            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
         return y, state, repeated(sequences, self.size)
 
-    def window(self) -> Window | None:
+    def window(self) -> ReceptiveField | None:
         """In fractions of an input sample: `2 - 1 / size` and `1 / size`."""
         return 2 - Fraction(1, self.size), Fraction(1, self.size)
 

@@ -13,20 +13,20 @@ import numpy as np
 
 from ...checks import check_dtype
 from ...reference import exact
-from ..base import Array, Layer, several
+from ..base import Array, Layer, is_tuple_of_shapes
 from ..regularization import Dropout
 
 MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
 
 
-class Attending(Layer):
+class AttentionBase(Layer):
     """A layer whose `inputs` are queries, values and more by name; a subclass fills in `_attend` and `_reference`."""
 
     dropout: float
     return_attention_scores: bool
     inputs: tuple[str, ...]
 
-    CALLED: ClassVar[tuple[str, ...]] = ("inputs", "causal", "return_attention_scores")
+    CALL_OPTIONS: ClassVar[tuple[str, ...]] = ("inputs", "causal", "return_attention_scores")
 
     def apply(
         self,
@@ -109,7 +109,7 @@ class Attending(Layer):
 
     def _shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
         """The inputs' shapes by name, the key's too where it is the value; raises `ValueError` for another number."""
-        if not several(input_shape) or len(input_shape) != len(self.inputs):
+        if not is_tuple_of_shapes(input_shape) or len(input_shape) != len(self.inputs):
             raise ValueError(
                 f"{type(self).__name__} needs a tuple of {len(self.inputs)} shapes, for {', '.join(self.inputs)}, got "
                 f"{input_shape}"
@@ -132,7 +132,9 @@ def fits(given: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
     return len(given) == len(wanted) and all(a == b or None in (a, b) for a, b in zip(given, wanted, strict=True))
 
 
-def joint_mask(library: Any, masks: Mapping[str, Any], shape: tuple[int, ...], causal: bool, band: int | None) -> Any:
+def combine_masks(
+    library: Any, masks: Mapping[str, Any], shape: tuple[int, ...], causal: bool, band: int | None
+) -> Any:
     """Where queries may attend to keys, for scores of the shape (batch, ..., queries, keys); None for everywhere.
 
     The parts are the masks of queries (batch, queries), of values and of keys (batch, keys); with `causal` the keys
