@@ -1,4 +1,4 @@
-"""Activations as layers of their own: any by its name, and those that have options."""
+"""Activation layers without params."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from ..ragged import sequence_max, sequence_sum, unsupported_lengths
 
 @dataclass(frozen=True)
 class Activation(ActivationLayer):
-    """Keras's `Activation`: a name of Keras's, or a function that keeps the shape.
+    """Applies an activation function, as Keras's `Activation`. The shape stays; only `"glu"` halves the last axis.
 
-    A function is called with JAX arrays by `apply` and with NumPy arrays by `reference`. Raises `ValueError` for an
-    unknown name.
+    `activation` is a Keras name, such as `"relu"`, or a function that keeps the shape. `apply` calls the function with
+    JAX arrays, `reference` with NumPy arrays. Raises `ValueError` for an unknown name.
 
     >>> Activation("relu").apply({}, {}, jnp.array([[-1.0, 2.0]]))[0].tolist()
     [[0.0, 2.0]]
@@ -45,7 +45,7 @@ class Activation(ActivationLayer):
             activations.resolve(self.activation)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape, of which `"glu"` halves the last size."""
+        """The input's shape; `"glu"` halves the last size."""
         return shape_after_activation(self, self.activation, tuple(input_shape))
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -63,10 +63,10 @@ class _Elementwise(ActivationLayer):
 
 @dataclass(frozen=True)
 class ReLU(_Elementwise):
-    """Keras's `ReLU`: `x` above `threshold`, `negative_slope * (x - threshold)` below it, `max_value` at most.
+    """Rectified linear unit, as Keras's `ReLU`.
 
-    Keras takes `x` for zero below the threshold and caps it before it adds what the slope gives, so a `max_value` of
-    None is no cap. Raises `ValueError` for a negative number.
+    `min(x, max_value)` above `threshold`, `negative_slope * (x - threshold)` at or below it. With `max_value=None` the
+    output has no upper limit. Raises `ValueError` for a negative option.
 
     >>> ReLU(6, 0.5, 1).apply({}, {}, jnp.array([-1.0, 0.5, 2.0, 9.0]))[0].tolist()
     [-1.0, -0.25, 2.0, 6.0]
@@ -100,9 +100,10 @@ class ReLU(_Elementwise):
 
 @dataclass(frozen=True)
 class HardSigmoid(_Elementwise):
-    """`clip(slope * x + 0.5, 0, 1)`: with a `slope` of 0.2 what Keras 2 meant by `"hard_sigmoid"`.
+    """Piecewise linear sigmoid: `clip(slope * x + 0.5, 0, 1)`.
 
-    By that name the slope is 1/6, as in Keras 3. Raises `ValueError` for a slope that is no number.
+    A `slope` of 0.2 is `"hard_sigmoid"` in Keras 2. The activation name `"hard_sigmoid"` has the slope 1/6, as in
+    Keras 3. Raises `ValueError` for a slope that is not a number.
 
     >>> HardSigmoid(0.2).apply({}, {}, jnp.array([-3.0, 0.0, 1.0, 3.0]))[0].tolist()
     [0.0, 0.5, 0.699999988079071, 1.0]
@@ -124,10 +125,10 @@ class HardSigmoid(_Elementwise):
 
 @dataclass(frozen=True)
 class LeakyReLU(_Elementwise):
-    """Keras's `LeakyReLU`: `negative_slope * x` below zero. Keras 2 called the slope `alpha`.
+    """Leaky ReLU, as Keras's `LeakyReLU`: `x` above zero, `negative_slope * x` below.
 
-    As a name, `Activation("leaky_relu")`, the slope is 0.2; as a layer it is 0.3, both as in Keras. Raises `ValueError`
-    for a negative slope.
+    Keras 2 calls the slope `alpha`. The default slope of the layer is 0.3 and that of `Activation("leaky_relu")` is
+    0.2, as in Keras. Raises `ValueError` for a negative slope.
 
     >>> LeakyReLU(0.5).apply({}, {}, jnp.array([-2.0, 2.0]))[0].tolist()
     [-1.0, 2.0]
@@ -148,7 +149,9 @@ class LeakyReLU(_Elementwise):
 
 @dataclass(frozen=True)
 class ELU(_Elementwise):
-    """Keras's `ELU`: `alpha * (exp(x) - 1)` below zero. Raises `ValueError` for an `alpha` that is no number.
+    """Exponential linear unit, as Keras's `ELU`: `x` above zero, `alpha * (exp(x) - 1)` below.
+
+    Raises `ValueError` for an `alpha` that is not a number.
 
     >>> ELU(2.0).apply({}, {}, jnp.array([-100.0, 2.0]))[0].tolist()
     [-2.0, 2.0]
@@ -169,11 +172,11 @@ class ELU(_Elementwise):
 
 @dataclass(frozen=True)
 class Softmax(ActivationLayer):
-    """Keras's `Softmax` over `axis`, or over several axes at once; axes count the batch as 0, as in Keras.
+    """Softmax over one axis or over several axes together, as Keras's `Softmax`. Axis 0 is the batch.
 
-    With `inputs=("x", "mask")` it reads a mask with as many axes as `x`, each of its size or 1. Where the mask is not
-    above 0.5 the output is zero and `x` counts for nothing. Where all of an axis is masked out, every output is zero.
-    Raises `ValueError` for the batch axis, an axis that `x` has not, and other inputs.
+    With `inputs=("x", "mask")` the layer also reads a mask that broadcasts to `x`. Elements whose mask is 0.5 or less
+    are excluded from the softmax and their output is zero. If all elements are masked, all outputs are zero.
+    Raises `ValueError` for the batch axis, for an axis that `x` does not have, and for other `inputs`.
 
     >>> Softmax().apply({}, {}, jnp.array([[1.0, 1.0]]))[0].tolist()
     [[0.5, 0.5]]
@@ -229,7 +232,7 @@ class Softmax(ActivationLayer):
         return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
 
     def window(self) -> ReceptiveField | None:
-        """None over the length."""
+        """`(1, 1)`, or None if the softmax is over the length."""
         return None if spans_length(self._axes) else (1, 1)
 
     @property
@@ -239,7 +242,7 @@ class Softmax(ActivationLayer):
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.has_several_inputs else (jnp.asarray(x), True)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        # Keras's number for what is masked out; a softmax over nothing else is zeroed afterwards.
+        # The score that Keras gives masked elements. The output of rows without any valid element is zeroed below.
         y = jax.nn.softmax(jnp.where(mask, wide, -1e9), axis=self._axes)
         return jnp.where(mask, y, 0).astype(x.dtype)
 

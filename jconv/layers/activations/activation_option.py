@@ -1,6 +1,7 @@
-"""An activation as an option of another layer: a name, a function, or a layer, which may have arrays of its own.
+"""The `activation` option of layers: a name, a function, or an activation layer, which may have params.
 
-The arrays stand among those of the layer that has the option, after the option's name: `"activation/alpha"`.
+The params of an activation layer are stored with those of the layer that has the option, under names such as
+`"activation/alpha"`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..nesting import add_prefix, strip_prefix
 
 
 def check_activation(activation: Any) -> None:
-    """Raise `ValueError` for what is no activation."""
+    """Raise `ValueError` unless `activation` is a known name, a function, None or an activation layer."""
     if not isinstance(activation, Layer):
         activations.resolve(activation)
     elif not isinstance(activation, ActivationLayer) or activation.has_several_inputs:
@@ -22,7 +23,7 @@ def check_activation(activation: Any) -> None:
 
 
 def activation_shapes(activation: Activation, shape: Any, option: str = "activation") -> dict[str, tuple[int, ...]]:
-    """The arrays of the activation of a value of `shape`, by their names in the layer that has the `option`.
+    """Shapes of the activation's params for an input of `shape`, by name in the layer that has the `option`.
 
     >>> from .parametric_activation import PReLU
     >>> activation_shapes(PReLU((1,)), (None, 3)), activation_shapes("relu", (None, 3))
@@ -34,7 +35,7 @@ def activation_shapes(activation: Activation, shape: Any, option: str = "activat
 def jax_activation(
     activation: Activation, params: Mapping[str, Any], option: str = "activation"
 ) -> Callable[[Any], Any]:
-    """The activation as a function in JAX, given the arrays of the layer that has the `option`."""
+    """The activation as a JAX function. `params` are those of the layer that has the `option`."""
     if not isinstance(activation, Layer):
         return activations.resolve(activation)
     own = strip_prefix(option, params)
@@ -44,7 +45,7 @@ def jax_activation(
 def numpy_activation(
     activation: Activation, params: Mapping[str, Any], option: str = "activation"
 ) -> Callable[[Any], Any]:
-    """The same in NumPy."""
+    """The activation as a NumPy function; see `jax_activation`."""
     if not isinstance(activation, Layer):
         return activations_numpy.resolve(activation)
     own = strip_prefix(option, params)
@@ -52,7 +53,7 @@ def numpy_activation(
 
 
 def reads_whole_length(activation: Activation) -> bool:
-    """Whether an activation looks along the whole length.
+    """Whether each output of an activation depends on the complete length.
 
     >>> from .activation import Softmax
     >>> reads_whole_length(Softmax(1)), reads_whole_length("softmax")
@@ -62,7 +63,7 @@ def reads_whole_length(activation: Activation) -> bool:
 
 
 def remove_activation_params(params: Mapping[str, Any], option: str = "activation") -> dict[str, Any]:
-    """The arrays that are the layer's own.
+    """`params` without those of the activation.
 
     >>> remove_activation_params({"kernel": 1, "activation/alpha": 2})
     {'kernel': 1}

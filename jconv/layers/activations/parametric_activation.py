@@ -1,4 +1,4 @@
-"""The activation that has arrays of its own."""
+"""The activation layer with trained params."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..base import ActivationLayer, Array, Shape
 
 @dataclass(frozen=True)
 class PReLU(ActivationLayer):
-    """Keras's `PReLU`: `alpha * x` below zero, with an `alpha` that is trained. Param `alpha`, zeros at first.
+    """Parametric ReLU, as Keras's `PReLU`: `x` above zero, `alpha * x` below, with a trained param `alpha`.
 
-    `alpha` has the shape of one example, but 1 along `shared_axes`, which count the batch as 0, as in Keras: on a
-    sequence (length, channels), `shared_axes=(1,)` is one number a channel, whatever the length. Raises `ValueError`
-    for axes below 1 or that the input has not, and for a size that is not known and not shared.
+    `alpha` has the shape of one example, with size 1 along `shared_axes`. Axis 0 is the batch, so on sequences
+    (length, channels) `shared_axes=(1,)` means one value per channel for any length. `init` returns zeros. Raises
+    `ValueError` for axes below 1, for axes that the input does not have, and for an unknown size that is not shared.
 
     >>> PReLU((1,)).param_shapes((None, 3))
     {'alpha': (1, 3)}

@@ -1,4 +1,4 @@
-"""Attention of one head without projections: by dot products, and by sums."""
+"""Single-head attention without projections: dot-product and additive."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...conv import glorot_uniform
 from ..base import Array, Arrays, check_sizes_known
 from .attention_base import AttentionBase, combine_masks, softmax_numpy
 
-# What Keras takes off a score that a mask hides.
+# Keras subtracts this from masked scores.
 MASK_PENALTY = np.float32(1e9)
 INPUTS = ("query", "value", "key", "query_mask", "value_mask", "key_mask")
 
 
 class _SingleHead(AttentionBase):
-    """Weights that are the softmax of scores, one for each query and key."""
+    """Base class: the attention weights are the softmax of `_scores`."""
 
     use_scale: bool
     causal: bool
@@ -29,14 +29,14 @@ class _SingleHead(AttentionBase):
         self._check_options(INPUTS)
 
     def output_shape(self, input_shape: Any) -> Any:
-        """(queries, channels of the value), and with `return_attention_scores` also (queries, keys)."""
+        """`(queries, value channels)`; with `return_attention_scores` also `(queries, keys)`."""
         shapes = self._check_shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
         out = (query[0], value[1])
         return (out, (query[0], key[0])) if self.return_attention_scores else out
 
     def flops(self, input_shape: Any) -> int:
-        """Of the scores and of the sums of values: 2 a channel for each query and key."""
+        """Scores and weighted sums: `2 * queries * keys * (query channels + value channels)`."""
         shapes = self._check_shapes(input_shape)
         for shape in shapes.values():
             check_sizes_known(self, shape)
@@ -44,7 +44,7 @@ class _SingleHead(AttentionBase):
         return 2 * query[0] * value[0] * (query[1] + value[1])
 
     def _check_shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
-        """The inputs' shapes; raises `ValueError` where they do not go together."""
+        """The inputs' shapes by name; raises `ValueError` if they do not match each other."""
         shapes = self._shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
         if (
@@ -62,7 +62,7 @@ class _SingleHead(AttentionBase):
         return shapes
 
     def _scores(self, library: Any, params: Mapping[str, Any], query: Any, key: Any) -> Any:
-        """The score of each query and key, with JAX's functions or NumPy's."""
+        """The scores (batch, queries, keys); `library` is `numpy` or `jax.numpy`."""
         raise NotImplementedError  # each kind of attention has its own
 
     def _attend(
@@ -81,7 +81,7 @@ class _SingleHead(AttentionBase):
         if mask is not None:
             at_rest = jax.lax.stop_gradient(scores)
             rounded = (at_rest.astype(jnp.float32) - MASK_PENALTY).astype(wide)
-            # The last difference is zero and carries the derivative.
+            # The last term is zero; it carries the derivative.
             scores = jnp.where(mask, scores, rounded + (scores - at_rest))
         weights = drop(jax.nn.softmax(scores, axis=-1))
         y = jnp.einsum("bts,bsc->btc", weights, value)
@@ -101,31 +101,31 @@ class _SingleHead(AttentionBase):
         return np.where(masks["query_mask"][..., None], y, 0) if "query_mask" in masks else y, weights
 
     def _mask(self, library: Any, masks: Mapping[str, Any], scores: Any) -> Any:
-        """Which scores count, by the mask of values alone: that of queries is laid over the output."""
+        """The scores that count. The query mask is applied to the output instead."""
         values = {name: mask for name, mask in masks.items() if name == "value_mask"}
         return combine_masks(library, values, scores.shape, self.causal, None)
 
 
 @dataclass(frozen=True)
 class Attention(_SingleHead):
-    """Keras's `Attention`: for each query the average of the values, weighted by the softmax of its scores.
+    """Dot-product attention, as Keras's `Attention`: averages the values, weighted by the softmax of the scores.
 
-    Inputs, by the names in `inputs` and in that order: `query` (length, channels), `value` (keys, channels), and any
-    of `key`, else the value, and masks of booleans or 0 and 1: `query_mask` (length,), `value_mask` (keys,), and
-    `key_mask` (keys,), which as in Keras changes nothing.
+    `inputs` names the inputs in order: `query` (length, channels) and `value` (keys, channels), and optionally `key`
+    (default: the value), `query_mask` (length,), `value_mask` (keys,) and `key_mask` (keys,). Masks are booleans or 0
+    and 1. As in Keras, `key_mask` has no effect.
 
-    The score of a query and a key is with `score_mode="dot"` (Luong et al., 2015, arXiv:1508.04025) the sum of
-    `query * key` over the channels, times the param `scale` with `use_scale`; with `"concat"` it is the param
-    `concat_score_weight` times the sum of `tanh(scale * (query + key))`. With `causal` no query attends to a later
-    key. The output is zero where the query's mask is. In training the weights pass a dropout. With
-    `return_attention_scores` the output is `(y, weights)`, the weights after the dropout. Sums of bfloat16 and
-    float16 are of float32.
+    With `score_mode="dot"` (Luong et al., 2015, arXiv:1508.04025) a score is the sum of `query * key` over the
+    channels, multiplied by the param `scale` if `use_scale` is set. With `score_mode="concat"` it is the param
+    `concat_score_weight` times the sum of `tanh(scale * (query + key))`. With `causal`, no query attends to a later
+    key. The output is zero where `query_mask` is false. `dropout` applies to the weights in training. With
+    `return_attention_scores` the output is `(y, weights)`, with the weights after dropout. bfloat16 and float16
+    accumulate in float32.
 
-    A score that is masked is lowered by 1e9 in float32, as in Keras. Where at least one key of a row is left, the
-    others weigh nothing. A row with none left is a softmax of its scores rounded to a multiple of 64: for usual scores
-    the average of all values.
+    As in Keras, masked scores are lowered by 1e9 in float32, so masked keys have zero weight. If all keys of a query
+    are masked, rounding makes their weights nearly equal: the output is about the mean of all values.
 
-    Raises `ValueError` for an unknown score mode, inputs that are not known or lack one, and a rate outside 0 to 1.
+    Raises `ValueError` for an unknown `score_mode`, for unknown or missing `inputs`, and for a `dropout` outside 0
+    to 1.
 
     >>> layer = Attention(inputs=("query", "value", "value_mask"))
     >>> x = jnp.array([[[1.0], [2.0]]])
@@ -146,12 +146,12 @@ class Attention(_SingleHead):
             raise ValueError(f"Attention: score_mode must be dot or concat, got {self.score_mode!r}")
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The numbers `scale` and `concat_score_weight`, where the layer has them."""
+        """The scalars `scale` (with `use_scale`) and `concat_score_weight` (with `score_mode="concat"`)."""
         present = {"scale": self.use_scale, "concat_score_weight": self.score_mode == "concat"}
         return {name: () for name, there in present.items() if there}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """Ones; `key` is not used."""
+        """All params are one; `key` is not used."""
         self.output_shape(input_shape)
         return {name: jnp.ones(()) for name in self.param_shapes(input_shape)}, {}
 
@@ -165,12 +165,12 @@ class Attention(_SingleHead):
 
 @dataclass(frozen=True)
 class AdditiveAttention(_SingleHead):
-    """Keras's `AdditiveAttention` (Bahdanau et al., 2015, arXiv:1409.0473), without projections.
+    """Additive attention, as Keras's `AdditiveAttention` (Bahdanau et al., 2015, arXiv:1409.0473).
 
-    As `Attention`, but the score of a query and a key is the sum of `scale * tanh(query + key)` over the channels,
-    with the param `scale` (channels,) or, with `use_scale=False`, 1.
+    As `Attention`, but a score is the sum of `scale * tanh(query + key)` over the channels. The param `scale` has the
+    shape (channels,); with `use_scale=False` it is 1.
 
-    Raises `ValueError` for inputs that are not known or lack one, and a rate outside 0 to 1.
+    Raises `ValueError` for unknown or missing `inputs` and for a `dropout` outside 0 to 1.
 
     >>> AdditiveAttention().param_shapes(((7, 4), (5, 4)))
     {'scale': (4,)}
@@ -183,7 +183,7 @@ class AdditiveAttention(_SingleHead):
     inputs: tuple[str, ...] = ("query", "value")
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`scale`, where the layer has it."""
+        """`scale`, with `use_scale`."""
         shapes = self._check_shapes(input_shape)
         return {"scale": (shapes["query"][1],)} if self.use_scale else {}
 

@@ -1,4 +1,4 @@
-"""What every attention layer has: named inputs, masks, dropout of its weights, and one output or two."""
+"""The base class of attention layers: named inputs, masks, dropout of the attention weights, one or two outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
 
 
 class AttentionBase(Layer):
-    """A layer whose `inputs` are queries, values and more by name; a subclass fills in `_attend` and `_reference`."""
+    """Base class. `inputs` names the inputs in order; a subclass implements `_attend` and `_reference`."""
 
     dropout: float
     return_attention_scores: bool
@@ -37,7 +37,7 @@ class AttentionBase(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; in training with dropout, some of the attention's weights are zero."""
+        """`(y, state)`; training with `dropout` sets some attention weights to zero."""
         self.check(params, state, x)
         if training and self.dropout > 0 and key is None:
             raise ValueError(f"{type(self).__name__}: training with dropout={self.dropout} needs a key, got None")
@@ -56,7 +56,7 @@ class AttentionBase(Layer):
         return outputs if self.return_attention_scores else outputs[0], dict(state)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy; raises `ValueError` in training with dropout, whose draws have no NumPy form."""
+        """`apply` in NumPy; raises `ValueError` in training with dropout, which the reference does not compute."""
         self.check(params, state, x)
         if training and self.dropout > 0:
             raise ValueError(
@@ -72,7 +72,7 @@ class AttentionBase(Layer):
         return outputs if self.return_attention_scores else outputs[0]
 
     def window(self) -> None:
-        """None: attention sees the whole length."""
+        """None: each output depends on the complete length."""
         return None
 
     def _attend(
@@ -82,7 +82,7 @@ class AttentionBase(Layer):
         masks: dict[str, jax.Array],
         drop: Callable[[jax.Array], jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
-        """The output and the weights, of arrays of one type and masks of booleans."""
+        """`(output, attention weights)`, from arrays of one dtype and boolean masks."""
         raise NotImplementedError  # each kind of attention has its own
 
     def _reference(
@@ -92,7 +92,7 @@ class AttentionBase(Layer):
         raise NotImplementedError  # each kind of attention has its own
 
     def _check_options(self, known: tuple[str, ...]) -> None:
-        """Raise `ValueError` for inputs that are not known, lack one that is needed or repeat one, and a wrong rate."""
+        """Raise `ValueError` for unknown, missing or repeated inputs, and for a `dropout` outside 0 to 1."""
         object.__setattr__(self, "inputs", tuple(self.inputs))
         kind = type(self).__name__
         if (
@@ -108,7 +108,7 @@ class AttentionBase(Layer):
             raise ValueError(f"{kind}: dropout must be a number from 0 to 1, got {self.dropout!r}")
 
     def _shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
-        """The inputs' shapes by name, the key's too where it is the value; raises `ValueError` for another number."""
+        """The inputs' shapes by name; `key` defaults to `value`. Raises `ValueError` for a wrong number of shapes."""
         if not is_tuple_of_shapes(input_shape) or len(input_shape) != len(self.inputs):
             raise ValueError(
                 f"{type(self).__name__} needs a tuple of {len(self.inputs)} shapes, for {', '.join(self.inputs)}, got "
@@ -118,13 +118,13 @@ class AttentionBase(Layer):
         return {"key": shapes["value"], **shapes}
 
     def _check_mask(self, name: str, given: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
-        """Raise `ValueError` unless a mask has the shape that is wanted, where sizes are known."""
+        """Raise `ValueError` unless the known sizes of a mask are as wanted."""
         if not fits(given, wanted):
             raise ValueError(f"{type(self).__name__}: {name} must have shape {wanted}, got {given}")
 
 
 def fits(given: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
-    """Whether two shapes may be the same, where None may be any size.
+    """Whether two shapes are equal, where None matches any size.
 
     >>> fits((None, 3), (7, 3)), fits((7, 4), (7, 3))
     (True, False)
@@ -135,11 +135,11 @@ def fits(given: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
 def combine_masks(
     library: Any, masks: Mapping[str, Any], shape: tuple[int, ...], causal: bool, band: int | None
 ) -> Any:
-    """Where queries may attend to keys, for scores of the shape (batch, ..., queries, keys); None for everywhere.
+    """A boolean mask of the query-key pairs that count, for scores (batch, ..., queries, keys); None if all count.
 
-    The parts are the masks of queries (batch, queries), of values and of keys (batch, keys); with `causal` the keys
-    up to the query's position; and with `band` those less than so many positions away. `library` is JAX's NumPy or
-    NumPy.
+    A pair counts if all of these hold: `query_mask` (batch, queries), `value_mask` and `key_mask` (batch, keys) are
+    true; with `causal`, the key is not later than the query; with `band`, their distance is less than `band`.
+    `library` is `numpy` or `jax.numpy`.
     """
     row, column = library.arange(shape[-2])[None, :, None], library.arange(shape[-1])[None, None, :]
     parts = [masks["query_mask"][:, :, None]] if "query_mask" in masks else []
@@ -153,7 +153,7 @@ def combine_masks(
 
 
 def softmax_numpy(scores: Array) -> Array:
-    """The softmax over the last axis, the largest real part taken off first.
+    """The softmax over the last axis, stabilized by subtracting the largest real part.
 
     >>> softmax_numpy(np.zeros((1, 2))).tolist()
     [[0.5, 0.5]]

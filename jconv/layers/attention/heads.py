@@ -1,4 +1,4 @@
-"""What the attentions of several heads share: projections, the axes attended over, masks, and shapes."""
+"""The base class of multi-head attention: projections, attention axes, masks and shapes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..einsum_dense import glorot_from_fans
 from .attention_base import MASKS, AttentionBase, combine_masks, fits, softmax_numpy
 
 INPUTS = ("query", "value", "key", *MASKS)
-# A score that is masked, as in JAX's attention, so that a row that is masked everywhere is uniform.
+# The value of masked scores, as in jax.nn.dot_product_attention: a completely masked row has uniform weights.
 MASKED_SCORE = -0.7 * float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class HeadSizes:
-    """The sizes of an attention: its heads of queries and of keys and values, and the channels of one.
+    """The number of query heads, the number of key and value heads, and the channels per head.
 
-    `axes` are the positions attended over, the batch counted; `out` are the sizes of the output's last axes.
+    `axes` are the attention axes, where axis 0 is the batch; `out` are the sizes of the output's last axes.
     """
 
     queries: int
@@ -38,7 +38,7 @@ class HeadSizes:
 
 
 class MultiHeadBase(AttentionBase):
-    """An attention of several heads; a subclass says its `_head_sizes` for the shapes of its inputs."""
+    """Base class of multi-head attention; a subclass implements `_head_sizes`."""
 
     use_bias: bool
     use_gate: bool
@@ -52,7 +52,7 @@ class MultiHeadBase(AttentionBase):
                 check_positive("sliding_window", self.sliding_window)
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The query's shape with other channels; with `return_attention_scores` also that of the weights."""
+        """The query's shape with the output channels; with `return_attention_scores` also the weights' shape."""
         shapes, heads = self._check_shapes(input_shape)
         out = (*shapes["query"][:-1], *heads.out)
         return (out, _weights_shape(shapes, heads)) if self.return_attention_scores else out
@@ -75,7 +75,7 @@ class MultiHeadBase(AttentionBase):
         return found
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """As Keras draws them: Glorot-uniform kernels whose fans are all their channels, biases of zeros."""
+        """Glorot-uniform kernels, whose fans are products of all input or output sizes, and zero biases, as Keras."""
         shapes = self.param_shapes(input_shape)
         params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
         for name, one in zip(shapes, jax.random.split(key, len(shapes)), strict=True):
@@ -87,7 +87,7 @@ class MultiHeadBase(AttentionBase):
         return params, {}
 
     def flops(self, input_shape: Any) -> int:
-        """Of the projections, the scores and the weighted sums."""
+        """Multiply-adds of the projections, the scores and the weighted sums, each counted as 2."""
         shapes, heads = self._check_shapes(input_shape)
         for shape in shapes.values():
             check_sizes_known(self, shape)
@@ -97,11 +97,11 @@ class MultiHeadBase(AttentionBase):
         return 2 * (projections + math.prod(_weights_shape(shapes, heads)) * (heads.key_dim + heads.value_dim))
 
     def _head_sizes(self, shapes: Mapping[str, tuple[Any, ...]]) -> HeadSizes:
-        """The sizes for the shapes, without batch, of query, value and key."""
+        """The head sizes for the shapes of query, value and key, without the batch."""
         raise NotImplementedError
 
     def _check_shapes(self, input_shape: Any) -> tuple[dict[str, tuple[Any, ...]], HeadSizes]:
-        """The inputs' shapes and the sizes; raises `ValueError` where they do not go together."""
+        """The inputs' shapes and the head sizes; raises `ValueError` if the shapes do not match each other."""
         shapes = self._shapes(input_shape)
         query, value, key = (shapes[name] for name in ("query", "value", "key"))
         if (
@@ -144,7 +144,7 @@ class MultiHeadBase(AttentionBase):
     def _mask(
         self, library: Any, masks: Mapping[str, Any], heads: HeadSizes, shape: tuple[int, ...], pairs: Any
     ) -> Any:
-        """Which scores count, broadcast to their shape (batch, ..., heads, queries, keys); None for all.
+        """The scores that count, broadcastable to (batch, ..., heads, queries, keys); None if all count.
 
         `pairs` are the sizes of queries and keys along each axis attended over.
         """
@@ -153,13 +153,13 @@ class MultiHeadBase(AttentionBase):
             return joint
         given = masks["attention_mask"]
         front = given.shape[: given.ndim - len(pairs)]
-        # As in Keras, axes that a mask lacks are put in front of those attended over.
+        # As in Keras, missing mask axes are inserted before the attention axes.
         filled = (*front, *[1] * (len(shape) - 2 - len(front)))
         given = library.broadcast_to(given, (*front, *pairs)).reshape(*filled, *shape[-2:])
         return given if joint is None else given & joint
 
     def _zeroes_masked_rows(self, query: Any) -> bool:
-        """Whether a row that is masked everywhere has no weights, where Keras does not use JAX's attention."""
+        """Whether completely masked rows get zero weights: in Keras, if it does not call JAX's own attention."""
         return self.dropout > 0 or self.return_attention_scores or query.ndim != 3
 
     def _attend(
@@ -224,9 +224,9 @@ class MultiHeadBase(AttentionBase):
 
 
 def _weights_shape(shapes: Mapping[str, tuple[Any, ...]], heads: HeadSizes, first: int = 1) -> tuple[Any, ...]:
-    """The shape of the weights: axes not attended over, heads, and each axis attended over, of query and of value.
+    """The shape of the weights: other axes, heads, attention axes of the query, attention axes of the value.
 
-    `first` is the position that the shapes begin with, 0 where they have the batch.
+    `first` is the axis number of the shapes' first entry: 0 if they include the batch, else 1.
     """
     query, value = shapes["query"], shapes["value"]
     rest = [query[i] for i in range(len(query) - 1) if i + first not in heads.axes]
@@ -234,19 +234,19 @@ def _weights_shape(shapes: Mapping[str, tuple[Any, ...]], heads: HeadSizes, firs
 
 
 def _axis_order(rank: int, axes: tuple[int, ...]) -> list[int]:
-    """The axes with those attended over last but for heads and channels."""
+    """The order of axes that puts the attention axes right before heads and channels."""
     return [*(i for i in range(rank - 2) if i not in axes), *axes, rank - 2, rank - 1]
 
 
 def _merge_attention_axes(a: Any, axes: tuple[int, ...]) -> Any:
-    """(batch, ..., heads, channels) with the axes attended over as one, behind the others."""
+    """(batch, ..., heads, channels) with all attention axes merged into one, the third from the end."""
     moved = a.transpose(_axis_order(a.ndim, axes))
     front = a.ndim - 2 - len(axes)
     return moved.reshape(*moved.shape[:front], math.prod(moved.shape[front:-2]), *moved.shape[-2:])
 
 
 def _restore_attention_axes(a: Any, axes: tuple[int, ...], query: tuple[int, ...]) -> Any:
-    """`_merge_attention_axes` undone, for the shape of the query."""
+    """The inverse of `_merge_attention_axes`, for a query of shape `query`."""
     order = _axis_order(len(query) + 1, axes)
     moved = a.reshape(*(query[i] for i in order[:-2]), *a.shape[-2:])
     return moved.transpose(sorted(range(len(order)), key=order.__getitem__))

@@ -1,4 +1,4 @@
-"""Multi-head attention, and its form in which several heads of queries share keys and values."""
+"""Multi-head attention and grouped-query attention."""
 
 from __future__ import annotations
 
@@ -14,31 +14,33 @@ from .heads import HeadSizes, MultiHeadBase
 
 @dataclass(frozen=True)
 class MultiHeadAttention(MultiHeadBase):
-    """Keras's `MultiHeadAttention` (Vaswani et al., 2017, arXiv:1706.03762).
+    """Multi-head attention, as Keras's `MultiHeadAttention` (Vaswani et al., 2017, arXiv:1706.03762).
 
-    Inputs, by the names in `inputs` and in that order: `query` (length, channels), `value` (keys, channels), and any
-    of `key`, else the value, and masks of booleans or 0 and 1: `attention_mask` (length, keys) or (heads, length,
-    keys), where 1 is an axis for all; `query_mask` (length,); `value_mask` and `key_mask` (keys,). All that are there
-    must be true for a query to attend to a key; with `causal` the key must not be later, with `sliding_window` less
-    than so many positions away.
+    `inputs` names the inputs in order: `query` (length, channels) and `value` (keys, channels), and optionally `key`
+    (default: the value), `attention_mask` (length, keys) or (heads, length, keys), in which an axis of size 1
+    broadcasts, `query_mask` (length,), `value_mask` and `key_mask` (keys,). Masks are booleans or 0 and 1. A query
+    attends to a key if all masks are true; with `causal`, only if the key is not later; with `sliding_window`, only if
+    they are less than `sliding_window` positions apart.
 
-    Query, key and value are projected to `num_heads` heads of `key_dim`, `key_dim` and `value_dim` (by default
-    `key_dim`) channels. In each head the weights are the softmax over the keys of `query @ key / sqrt(key_dim)`; the
-    values averaged by them are projected to `out_shape`, Keras's `output_shape`, by default the query's channels. With
-    `use_gate` they are first multiplied by the sigmoid of another projection of the query (Qiu et al., 2025,
-    arXiv:2505.06708). In training the weights pass a dropout. With `return_attention_scores` the output is
-    `(y, weights)`, weights (heads, length, keys) before the dropout. Sums of bfloat16 and float16 are of float32.
+    Query and key are projected to `num_heads` heads of `key_dim` channels, the value to heads of `value_dim` channels
+    (default: `key_dim`). In each head the weights are the softmax over the keys of `query @ key / sqrt(key_dim)`. The
+    weighted means of the values are projected to `out_shape` (Keras's `output_shape`; default: the query's channels).
+    With `use_gate` they are first multiplied by the sigmoid of another projection of the query (Qiu et al., 2025,
+    arXiv:2505.06708). `dropout` applies to the weights in training. With `return_attention_scores` the output is
+    `(y, weights)`, with the weights (heads, length, keys) before dropout. bfloat16 and float16 accumulate in float32.
 
-    Inputs of more axes are attended over `attention_axes`, by default all between batch and channels; `causal`,
-    `sliding_window` and the masks of inputs then need `attention_axes=1`.
+    Inputs may have more axes. Attention is then over `attention_axes` (default: all axes between batch and channels).
+    `causal`, `sliding_window` and the masks of single inputs need attention over axis 1 alone.
 
-    A row with no key left is as in Keras on JAX: the average of all values, or, with a dropout, with
-    `return_attention_scores` or with more axes, zero before the last projection. Keras computes a `value_dim` other
-    than `key_dim` only in the last three cases. Params `query/kernel` (channels, heads, key_dim) and `query/bias`
-    (heads, key_dim), so also `key`, `gate` and `value`, and `attention_output/kernel` (heads, value_dim, *out_shape).
+    If all keys of a query are masked, the result is that of Keras on JAX: the mean of all values, or, with `dropout`,
+    `return_attention_scores` or more axes, zero before the output projection. Only in these three cases does Keras
+    itself support `value_dim` other than `key_dim`.
 
-    Raises `ValueError` for sizes below one, axes that are not there, inputs that are not known or lack one, and a rate
-    outside 0 to 1.
+    Params: `query/kernel` (channels, heads, key_dim) and `query/bias` (heads, key_dim), likewise for `key`, `value`
+    and `gate`; `attention_output/kernel` (heads, value_dim, *out_shape) and `attention_output/bias`.
+
+    Raises `ValueError` for sizes below one, for axes that the query does not have, for unknown or missing `inputs`,
+    and for a `dropout` outside 0 to 1.
 
     >>> MultiHeadAttention(2, 8).output_shape(((None, 4), (5, 3)))
     (None, 4)
@@ -88,14 +90,14 @@ class MultiHeadAttention(MultiHeadBase):
 
 @dataclass(frozen=True)
 class GroupedQueryAttention(MultiHeadBase):
-    """Keras's `GroupQueryAttention` (Ainslie et al., 2023, arXiv:2305.13245).
+    """Grouped-query attention, as Keras's `GroupQueryAttention` (Ainslie et al., 2023, arXiv:2305.13245).
 
-    As `MultiHeadAttention`, with `num_query_heads` heads of queries of which each group of neighbours shares one of
-    the `num_key_value_heads` heads of keys and values, all of `head_dim` channels. Inputs have two axes after the
-    batch, and the output has the query's channels.
+    As `MultiHeadAttention`, with `num_query_heads` query heads and `num_key_value_heads` heads of keys and values, all
+    with `head_dim` channels. Consecutive query heads share a head of keys and values. Inputs have the shape (length,
+    channels), and the output has the query's channels.
 
-    Raises `ValueError` for sizes below one, heads of keys that do not divide those of queries, inputs that are not
-    known or lack one, and a rate outside 0 to 1.
+    Raises `ValueError` for sizes below one, if `num_key_value_heads` does not divide `num_query_heads`, for unknown or
+    missing `inputs`, and for a `dropout` outside 0 to 1.
 
     >>> GroupedQueryAttention(8, 4, 2).param_shapes(((7, 3), (5, 3)))["key/kernel"]
     (3, 2, 8)
