@@ -1,4 +1,4 @@
-"""Axes that a layer's option names, as positions in an array with the batch axis first."""
+"""The `axis` option of layers, in which axis 0 is the batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Axes = int | tuple[int, ...]
 
 
 def as_axes(layer: Layer, axis: Any) -> Axes:
-    """An integer or a tuple of them from an integer or a list; raises `ValueError` for something else."""
+    """`axis` as an integer or a tuple of integers; raises `ValueError` for anything else."""
     if isinstance(axis, (list, tuple)) and axis and all(_is_integer(a) for a in axis):
         return tuple(int(a) for a in axis)
     if not _is_integer(axis):
@@ -20,7 +20,7 @@ def as_axes(layer: Layer, axis: Any) -> Axes:
 
 
 def as_axis(layer: Layer, axis: Any) -> int:
-    """An integer from an integer or a list of one; raises `ValueError` for something else."""
+    """`axis`, an integer or a list of one integer, as an integer; raises `ValueError` for anything else."""
     if isinstance(axis, (list, tuple)) and len(axis) == 1:
         axis = axis[0]
     if not _is_integer(axis):
@@ -29,9 +29,9 @@ def as_axis(layer: Layer, axis: Any) -> int:
 
 
 def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
-    """The positions of axes in an array whose first is the batch and whose others have `input_shape`, in their order.
+    """Nonnegative axis numbers, in the given order. Axis 0 is the batch; `input_shape` are the sizes of the others.
 
-    Raises `ValueError` for the batch axis, an axis that is not there and one named twice.
+    Raises `ValueError` for the batch axis, axes out of range and repeated axes.
 
     >>> axis_positions(Layer(), (-1, 1), (10, 3))
     (2, 1)
@@ -48,7 +48,7 @@ def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...
 
 
 def axis_sizes(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
-    """The sizes of the axes; raises `ValueError` where one is None."""
+    """The sizes of the axes; raises `ValueError` if one is unknown."""
     sizes = tuple(input_shape[a - 1] for a in axis_positions(layer, axis, input_shape))
     if None in sizes:
         raise ValueError(
@@ -59,7 +59,7 @@ def axis_sizes(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
 
 
 def broadcast_shape(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
-    """The shape, of `rank` axes, of an array that has `sizes` at the positions `axis` and size 1 elsewhere.
+    """A shape with `rank` axes: `sizes` along the axes `axis`, and 1 along all others.
 
     >>> broadcast_shape((3,), (2,), 3)
     (1, 1, 3)
@@ -71,7 +71,7 @@ def broadcast_shape(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
 
 
 def spans_length(axis: Axes) -> bool:
-    """Whether an axis may be the first after the batch, for a sequence the length."""
+    """Whether `axis` may include axis 1, the length of a sequence; negative axes may, depending on the rank."""
     axes = (axis,) if isinstance(axis, int) else axis
     return any(a == 1 or a < -1 for a in axes)
 

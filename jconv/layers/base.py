@@ -1,15 +1,14 @@
-"""What every layer is: a frozen description with `init`, `apply`, `reference` and its shapes.
+"""The base class of all layers, and helpers to check shapes and options.
 
-A layer holds options, never arrays, so it is hashable and may be a static argument of `jax.jit`. Its arrays live in
-two plain dicts that the caller keeps: `params`, which are trained, and `state`, which is not. A new layer fills in
-`output_shape`, `param_shapes` where it has params, and the two private hooks `_jax` and `_numpy`; the checks and the
-rest are here.
+A layer is a frozen dataclass of options. It holds no arrays, so it is hashable and can be a static argument of
+`jax.jit`. The caller keeps its arrays in two dicts: `params` are trained, `state` is not. To write a layer, implement
+`output_shape`, `param_shapes` if it has params, and `_jax` and `_numpy`, the computation in JAX and in NumPy.
 
-A layer that can be computed a chunk at a time says at which `pace`, and what it keeps between chunks: `stream_init`
-and `stream_step`. A layer that works sample by sample keeps nothing and need not say so.
+A layer that can run on a stream of chunks also implements `pace`, `stream_init` and `stream_step`, unless it works
+sample by sample: that is the default, without a buffer.
 
-Shapes are those of one example, without the batch axis: `(length, channels)`. A length that is not known yet is
-`None`. Layers that merge take a tuple of such shapes.
+Shapes are those of one example, without the batch axis: `(length, channels)`. An unknown length is `None`. Layers
+with several inputs take a tuple of shapes.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ ReceptiveField = tuple[int | Fraction, int | Fraction]
 
 @dataclass(frozen=True)
 class Layer:
-    """The description of a layer; see the module for what a new one fills in."""
+    """Base class of all layers; the module's docstring says what a subclass implements."""
 
     CALL_OPTIONS: ClassVar[tuple[str, ...]] = ("inputs",)
-    """Fields that say how a layer is called, which may differ from call to call of one layer."""
+    """Fields that belong to one call of a layer. Calls that share params may differ in them."""
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         """Names the option that was meant where there is none of that name."""
@@ -56,25 +55,29 @@ class Layer:
 
     @property
     def has_several_inputs(self) -> bool:
-        """Whether the layer takes a tuple of arrays: always for some, else where its `inputs` name more than one."""
+        """Whether the layer takes a tuple of arrays: by default, if `inputs` has more than one name."""
         return len(getattr(self, "inputs", ())) > 1
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape of one example's output. Raises `ValueError` for a shape that the layer cannot take."""
-        raise NotImplementedError  # each layer has its own
+        """The shape of one example's output. Raises `ValueError` for an input shape that the layer does not support."""
+        raise NotImplementedError
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Name to shape of every array in `params`."""
+        """The shapes of the arrays in `params`, by name."""
         return {}
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Name to shape of every array in `state`."""
+        """The shapes of the arrays in `state`, by name."""
         return {}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """`(params, state)` in float32 as Keras draws them: Glorot-uniform kernels, biases of zeros.
+        """`(params, state)` in float32, initialized as in Keras: Glorot-uniform kernels, zero biases.
 
-        Raises `ValueError` for a shape that the layer cannot take.
+        Args:
+            key: a `jax.random.key`.
+            input_shape: the shape of one example, or a tuple of shapes for a layer with several inputs.
+
+        Raises `ValueError` for an input shape that the layer does not support.
         """
         check_key(key)
         self.output_shape(input_shape)
@@ -95,9 +98,16 @@ class Layer:
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """`(y, state)` of `x`, whose first axis is the batch; merging layers take a tuple or list of arrays.
+        """Compute the layer.
 
-        `key` is for layers that draw in training. Raises `ValueError` for arrays that do not fit the layer.
+        Args:
+            params: the trained arrays, as from `init`.
+            state: the other arrays, as from `init`.
+            x: an array whose first axis is the batch, or a tuple or list of arrays for a layer with several inputs.
+            training: whether to compute as in training, with dropout and batch statistics.
+            key: a `jax.random.key`, which layers with random numbers need in training.
+
+        Returns `(y, state)`: the output and the new state. Raises `ValueError` for arrays of a wrong shape.
         """
         self.check(params, state, x)
         return self._jax(params, x), dict(state)
@@ -113,12 +123,14 @@ class Layer:
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`((y, extent), state)` of sequences of unlike length, as if each were a batch of its own.
+        """Compute the layer on variable-length sequences: each gets the result that it has alone, without padding.
 
-        Either `lengths` (batch,) says the samples of each row of `x`, or `segment_ids` (batch, length) has a run of one
-        id for each sequence and negative ones for padding; both are integers and belong to every input of a merging
-        layer. `extent` is the same of `y`, None where it has no length any more, and a tuple where `y` is one.
-        `docs/ragged.md` has what becomes of each. Raises `ValueError` where that has no meaning for the layer.
+        Pass either `lengths` (batch,), the number of samples in each row of `x`, or `segment_ids` (batch, length), one
+        id per sequence in runs, negative for padding. Both are integers and apply to all inputs of the layer.
+
+        Returns `((y, extent), state)`. `extent` are the lengths or segment ids of `y`: None if `y` has no length, a
+        tuple if `y` is a tuple. `docs/ragged.md` describes the effect on each layer. Raises `ValueError` for a layer
+        that does not support variable lengths.
         """
         sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
         y, state, out = self.apply_sequences(params, state, x, sequences, training=training, key=key)
@@ -134,9 +146,9 @@ class Layer:
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None for each input and output.
+        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None per input and output.
 
-        This is the one for layers that work sample by sample; the others have their own.
+        This implementation is for layers that work sample by sample; other layers override it.
         """
         if not not_none(sequences):
             y, state = self.apply(params, state, x, training=training, key=key)
@@ -148,36 +160,39 @@ class Layer:
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """`apply` in NumPy, in float64, or complex128 where an argument is complex (for complex-step derivatives)."""
+        """`apply` in NumPy with float64, or with complex128 for complex arguments (for complex-step derivatives)."""
         self.check(params, state, x)
         return self._numpy({name: exact(p) for name, p in params.items()}, map_inputs(exact, x))
 
     def flops(self, input_shape: Any) -> int:
-        """Multiply-adds for one example, each counted as 2; additions, comparisons and activations count nothing."""
+        """Floating-point operations per example: 2 per multiply-add; additions and activations are not counted."""
         return 0
 
     def window(self) -> ReceptiveField | None:
-        """`(reach, stride)`: input samples that an output sample reads over, and input samples from one to the next.
+        """`(size, stride)` of the receptive field, in input samples.
 
-        `(1, 1)` for layers that work sample by sample, None for those that see the whole length. Fractions where
-        more samples come out than go in: n output samples read over `(n - 1) * stride + reach`, rounded down.
+        An output sample depends on at most `size` consecutive input samples, and the next one on those `stride` later.
+        `(1, 1)` for layers that work sample by sample; None if each output may depend on the complete length. Layers
+        that upsample return fractions: n output samples depend on `(n - 1) * stride + size` input samples, rounded
+        down.
         """
         return 1, 1
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """How the outputs of a stream follow its inputs: None for a layer that gives one value of all samples so far.
+        """The rate and latency of the layer's output in a stream.
 
-        A tuple for a layer with several outputs. Raises `ValueError` for a layer that needs the whole sequence.
+        None for an output without a length, which summarizes all samples so far; a tuple for a layer with several
+        outputs. Raises `ValueError` for a layer that needs the complete sequence.
         """
         if self.window() != (1, 1):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
         return SAMPLE
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """What a stream keeps before its first sample: a pytree of arrays, None for nothing.
+        """The initial stream state: a pytree of arrays, or None for a layer without a buffer.
 
-        `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), of which the number of samples means nothing;
-        a tuple for a layer that merges. Raises `ValueError` for a layer that needs the whole sequence.
+        `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), or a tuple for a layer with several inputs;
+        its number of samples is ignored. Raises `ValueError` for a layer that needs the complete sequence.
         """
         self.pace()
         if not self.has_several_inputs and len(x.shape) < 3 and not self.allows_missing_channels:
@@ -201,15 +216,15 @@ class Layer:
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """`(y, stream)` of a chunk, as outside training: the outputs that are whole with it.
+        """`(y, stream)`: the outputs that the next chunk completes, and the new stream state. Never in training mode.
 
-        `last` is that of `jconv.streaming.step`, and so is `slots`, as int32, with numbers too large for nobody's rows.
-        A network never gives both: a session in a slot ends by itself.
+        `last` and `slots` are those of `jconv.streaming.step`; `slots` is int32, and rows without a session have a
+        number above all slots. A model never passes both.
         """
         return apply_unless_empty(lambda x: self.apply(params, state, x)[0], x), stream
 
     allows_missing_channels: ClassVar[bool] = False
-    """Whether a sequence may have no channels: (batch, length)."""
+    """Whether the layer also accepts sequences without a channel axis: (batch, length)."""
 
     def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
         """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""
@@ -227,16 +242,16 @@ class Layer:
                         f"got {tuple(np.shape(array))}"
                     )
 
-    # Of layers without a state, which need no `apply` and no `reference` of their own.
+    # The computation of a layer without state. A layer with state overrides `apply` and `reference` instead.
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
-        raise NotImplementedError  # each layer without a state has its own
+        raise NotImplementedError
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        raise NotImplementedError  # each layer without a state has its own
+        raise NotImplementedError
 
     def __str__(self) -> str:
         words = []
-        # An option that a class has from the one it is made of comes before what has no default.
+        # Inherited options come first in `fields`, but required options are written first.
         for field in sorted(fields(self), key=lambda field: field.default is not MISSING):
             value = getattr(self, field.name)
             shown = str(value) if isinstance(value, Layer) else getattr(value, "__name__", repr(value))
@@ -249,19 +264,19 @@ class Layer:
 
 
 class ActivationLayer(Layer):
-    """A layer that may be the activation of another: it reads one array, keeps no state and draws nothing."""
+    """A layer that can be the `activation` of another layer: one input, no state, no random numbers."""
 
 
 Activation = str | Callable[[Any], Any] | Layer | None
 
 
 def map_inputs(function: Callable[[Any], Any], x: Any) -> Any:
-    """`function` of an array, or the tuple of it over the several inputs of a merging layer."""
+    """`function(x)`, or for a tuple or list the tuple of `function` applied to each element."""
     return tuple(function(a) for a in x) if isinstance(x, (tuple, list)) else function(x)
 
 
 def apply_unless_empty(function: Callable[[Any], Any], x: Any) -> Any:
-    """`function` of chunks (batch, samples, ...), which need not take those of no samples.
+    """`function(x)`, or empty arrays of the right shape if the chunks (batch, samples, ...) in `x` have no samples.
 
     >>> apply_unless_empty(lambda x: 1 / x.min(axis=1, keepdims=True), jnp.ones((2, 0, 3))).shape
     (2, 0, 3)
@@ -274,7 +289,7 @@ def apply_unless_empty(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
-    """`function` of a shape, or the tuple of it over several shapes.
+    """`function(shape)`, or for a tuple of shapes the tuple of `function` applied to each.
 
     >>> map_shapes(len, (7, 4)), map_shapes(len, ((7, 4), (7,)))
     (2, (2, 1))
@@ -283,13 +298,13 @@ def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
 
 
 def is_tuple_of_shapes(shape: Any) -> bool:
-    """Whether a shape is a tuple of shapes: that of several inputs, or of several outputs."""
+    """Whether `shape` is a tuple of shapes, one for each input or output."""
     return bool(shape) and all(isinstance(one, (tuple, list)) for one in shape)
 
 
 @contextmanager
 def name_layer_in_errors(layer: Layer) -> Iterator[None]:
-    """Put the layer's class before the message of a `ValueError` from a room that knows no layers."""
+    """Prefix the message of a `ValueError` with the name of the layer's class."""
     try:
         yield
     except ValueError as error:
@@ -298,7 +313,7 @@ def name_layer_in_errors(layer: Layer) -> Iterator[None]:
 
 @contextmanager
 def name_node_in_errors(name: str) -> Iterator[None]:
-    """Put the name of a node before the message of a `ValueError`."""
+    """Prefix the message of a `ValueError` with the name of a node."""
     try:
         yield
     except ValueError as error:
@@ -311,7 +326,7 @@ def _kind(error: ValueError) -> type[ValueError]:
 
 
 def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:
-    """`(length, channels)` of a sequence; raises `ValueError` for another rank or unknown channels."""
+    """`(length, channels)`; raises `ValueError` for another number of axes or unknown channels."""
     if len(input_shape) != 2 or not isinstance(input_shape[1], (int, np.integer)):
         raise ValueError(
             f"{type(layer).__name__} needs an input of shape (length, channels) after the batch axis, got {input_shape}"
@@ -335,7 +350,7 @@ def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
 
 
 def masked_value_shape(layer: Layer, input_shape: Any) -> Shape:
-    """The shape of a value that is read with its mask; raises `ValueError` unless the mask has its leading axes."""
+    """The value's shape, from the shapes of a value and its mask. Raises `ValueError` if the mask does not fit."""
     if not is_tuple_of_shapes(input_shape) or len(input_shape) != 2 or not _is_mask_shape(*input_shape):
         raise ValueError(
             f"{type(layer).__name__} needs a value and a mask of its shape without the last axis, "
@@ -345,20 +360,20 @@ def masked_value_shape(layer: Layer, input_shape: Any) -> Shape:
 
 
 def _is_mask_shape(shape: Any, mask: Any) -> bool:
-    # An unknown size may turn out to be the known one.
+    # None matches any size.
     return len(mask) == len(shape) - 1 and all(
         size == other or None in (size, other) for size, other in zip(shape, mask, strict=False)
     )
 
 
 def check_sizes_known(layer: Layer, input_shape: Any) -> None:
-    """Raise `ValueError` where a size is None, for what cannot be counted without it."""
+    """Raise `ValueError` if a size is None."""
     if None in input_shape:
         raise ValueError(f"{type(layer).__name__} needs every size known to count operations, got shape {input_shape}")
 
 
 def shape_after_activation(layer: Layer, activation: Activation, shape: Shape) -> Shape:
-    """The shape after the activation: `"glu"` halves the last axis, everything else, functions too, keeps it."""
+    """The output shape of an activation: `"glu"` halves the last axis, all other names and functions keep the shape."""
     if isinstance(activation, Layer):
         return activation.output_shape(shape)
     *outer, size = shape
@@ -370,5 +385,5 @@ def shape_after_activation(layer: Layer, activation: Activation, shape: Shape) -
 
 
 def format_names(names: Any) -> str:
-    """Names for a message."""
+    """Quoted names, sorted and joined with commas, for error messages."""
     return ", ".join(repr(name) for name in sorted(names)) or "nothing"

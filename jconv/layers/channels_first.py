@@ -1,4 +1,4 @@
-"""A layer whose inputs have the channels in front of the length."""
+"""The wrapper for channels-first inputs."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ from .wrapper import Wrapper
 
 @dataclass(frozen=True)
 class ChannelsFirst(Wrapper):
-    """A layer on inputs (batch, channels, length): Keras's `data_format="channels_first"`.
+    """A layer on inputs (batch, channels, length), as `data_format="channels_first"` in Keras.
 
-    Axis 1 of every input with at least three axes, the batch counted, is moved last; the inner layer computes; and the
-    last axis of every output with at least three is moved back. Arrays are the inner layer's own. As in Keras, the
-    activation of a convolution comes after that: those along the last axis, such as `"softmax"`, go along the length.
-    Raises `ValueError` for something that is no layer.
+    Inputs with at least three axes are transposed to channels-last, and outputs back. The arrays are those of the
+    wrapped layer. As in Keras, the activation of a convolution follows the transpose: activations along the last axis,
+    such as `"softmax"`, are computed over the length. Raises `ValueError` if `layer` is not a layer.
 
     >>> from jconv.layers import Conv1D, Flatten
     >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))
@@ -42,25 +41,25 @@ class ChannelsFirst(Wrapper):
         super().__post_init__()
         after = self._layer_and_activation[1]
         if isinstance(after, PReLU):
-            # Its arrays would lie channels first as well.
+            # Its alpha would be channels-first, too.
             raise ValueError(f"ChannelsFirst: the activation of a convolution must have no arrays, got {after}")
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The inner layer's, with the channels in front of the length."""
+        """The wrapped layer's output shape in channels-first order."""
         layer, after = self._layer_and_activation
         shape = map_shapes(_channels_first, layer.output_shape(map_shapes(_channels_last, input_shape)))
         return shape if after is None else after.output_shape(shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
+        """Same as for the wrapped layer on channels-last inputs."""
         return self.layer.param_shapes(map_shapes(_channels_last, input_shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's for the channels last."""
+        """Same as for the wrapped layer on channels-last inputs."""
         return self.layer.state_shapes(map_shapes(_channels_last, input_shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """The inner layer's for the channels last."""
+        """Same as for the wrapped layer on channels-last inputs."""
         return self._layer_and_activation[0].init(key, map_shapes(_channels_last, input_shape))
 
     def apply(
@@ -72,7 +71,7 @@ class ChannelsFirst(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's of the moved `x`, moved back."""
+        """Transpose, apply the wrapped layer, transpose back, apply the activation."""
         x = map_inputs(lambda a: _move_axis(jnp, jnp.asarray(a), 1, -1), x)
         layer, after = self._layer_and_activation
         y, state = layer.apply(params, state, x, training=training, key=key)
@@ -89,14 +88,14 @@ class ChannelsFirst(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """The inner layer's of what is no sequence; raises `ValueError` for a sequence, whose length must be axis 1."""
+        """`apply`; raises `ValueError` for variable-length inputs, whose length must be axis 1."""
         if not_none(sequences):
             raise unsupported_lengths(self, "the length must be the first axis after the batch")
         y, state = self.apply(params, state, x, training=training, key=key)
         return y, state, map_inputs(lambda _: None, y)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """`apply` in NumPy."""
         x = map_inputs(lambda a: _move_axis(np, np.asarray(a), 1, -1), x)
         layer, after = self._layer_and_activation
         y = layer.reference(params, state, x, training=training)
@@ -104,24 +103,24 @@ class ChannelsFirst(Wrapper):
         return y if after is None else after.reference({}, {}, y)
 
     def flops(self, input_shape: Any) -> int:
-        """The inner layer's for the channels last."""
+        """Same as for the wrapped layer on channels-last inputs."""
         return self.layer.flops(map_shapes(_channels_last, input_shape))
 
     def window(self) -> ReceptiveField | None:
-        """The inner layer's; None where an activation goes along the length."""
+        """Same as for the wrapped layer; None if the activation is over the length."""
         return self.layer.window() if self._layer_and_activation[1] is None else None
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """Raises `ValueError`: it reads chunks (batch, samples, channels) along the channels.
+        """Raises `ValueError`: chunks have the shape (batch, samples, channels).
 
-        In a network whose length is last the inner layer is streamed: see `jconv.length_first`.
+        `jconv.length_first` converts a channels-first network, so that the wrapped layers can be streamed.
         """
         raise ValueError(
             f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"
         )
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """Raises `ValueError`."""
+        """Raises `ValueError`; see `pace`."""
         self.pace()
 
     def __str__(self) -> str:
@@ -129,7 +128,7 @@ class ChannelsFirst(Wrapper):
 
     @property
     def _layer_and_activation(self) -> tuple[Layer, Layer | None]:
-        """The layer without an activation that needs the channels first, and what is done afterwards."""
+        """The layer without an activation that must follow the transpose, and this activation or None."""
         inner = unwrap(self.layer)
         activation = inner.activation if isinstance(inner, Convolution) else None
         if isinstance(activation, Layer):

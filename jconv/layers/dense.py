@@ -1,4 +1,4 @@
-"""The fully connected layer: a matrix product over the last axis."""
+"""The fully connected layer."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ from .base import (
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """Keras's `Dense`: (..., features) to (..., units). Params `kernel` (features, units) and `bias` (units,).
+    """Fully connected layer, as Keras's `Dense`: `activation(x @ kernel + bias)`, (..., features) to (..., units).
 
-    `activation` is a name, a function, or a layer such as `LeakyReLU(0.3)`, whose arrays follow as `activation/...`.
-    bfloat16 and float16 accumulate in float32. Raises `ValueError` for `units` below one and an unknown activation.
+    Params: `kernel` (features, units) and, with `use_bias`, `bias` (units,). `activation` is None, a name, a function,
+    or a layer such as `LeakyReLU(0.3)`, whose params are named `activation/...`. bfloat16 and float16 accumulate in
+    float32. Raises `ValueError` for `units` below one and an unknown activation.
 
     >>> Dense(5).output_shape((10, 3))
     (10, 5)
@@ -52,19 +53,19 @@ class Dense(Layer):
             check_activation(self.activation)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape with `units` for its last size, which must be known."""
+        """`(..., units)`; the input's last size must be known."""
         if not input_shape or input_shape[-1] is None:
             raise ValueError(f"Dense needs an input whose last size is known, got shape {input_shape}")
         return shape_after_activation(self, self.activation, (*input_shape[:-1], self.units))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and, with `use_bias`, `bias`; then the arrays of the activation."""
+        """`kernel` and, with `use_bias`, `bias`; then the params of the activation."""
         bias = {"bias": (self.units,)} if self.use_bias else {}
         shape = (*input_shape[:-1], self.units)
         return {"kernel": (input_shape[-1], self.units)} | bias | activation_shapes(self.activation, shape)
 
     def window(self) -> ReceptiveField | None:
-        """None where the activation sees the whole length."""
+        """`(1, 1)`, or None if the activation is over the length."""
         return None if reads_whole_length(self.activation) else (1, 1)
 
     def flops(self, input_shape: Any) -> int:

@@ -1,4 +1,4 @@
-"""The product of two inputs over an axis of each, example by example."""
+"""Dot products between two inputs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from ..geometry import is_integer
 from .base import Array, Layer, Shape, check_sizes_known, is_tuple_of_shapes
 
-# Keras's least norm; what is shorter is divided by this.
+# As in Keras: vectors with a smaller norm are divided by this.
 MIN_NORM = 1e-7
 
 
 @dataclass(frozen=True)
 class Dot(Layer):
-    """Keras's `Dot`: the sum of products over one axis of each of two inputs, for each example of the batch.
+    """Contracts one axis of each of two inputs, for each example, as Keras's `Dot`.
 
-    `axes` is an axis or a pair of them, which count the batch as 0. The output has the other axes of the first input,
-    then those of the second; (1,) where there are none. With `normalize`, both inputs are divided by their norm along
-    their axis, so that the output is the cosine between them. bfloat16 and float16 accumulate in float32. Raises
-    `ValueError` for the batch axis, an axis that an input has not, and axes of different sizes.
+    `axes` is one axis, or a pair with the axis of each input; axis 0 is the batch. The output has the remaining axes of
+    the first input, then those of the second, or the shape (1,) if none remain. With `normalize`, both inputs are
+    divided by their norm along the axis, so the output is the cosine similarity. bfloat16 and float16 accumulate in
+    float32. Raises `ValueError` for the batch axis, for axes out of range, and for axes of different sizes.
 
     >>> Dot(1).apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]])))[0].tolist()
     [[11.0]]
@@ -49,7 +49,7 @@ class Dot(Layer):
         return True
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The axes of both that are not summed over, or `(1,)`."""
+        """The remaining axes of both inputs, or `(1,)`."""
         if not is_tuple_of_shapes(input_shape) or len(input_shape) != 2:
             raise ValueError(f"Dot needs two inputs, got shapes {input_shape}")
         first, second = input_shape
@@ -64,7 +64,7 @@ class Dot(Layer):
         return (*first[: a - 1], *first[a:], *second[: b - 1], *second[b:]) or (1,)
 
     def flops(self, input_shape: Any) -> int:
-        """2 for every product that is summed; norms count nothing."""
+        """2 per multiply-add; norms are not counted."""
         first, second = input_shape
         check_sizes_known(self, first)
         check_sizes_known(self, second)
@@ -72,7 +72,7 @@ class Dot(Layer):
         return 2 * math.prod(first) * math.prod(second) // first[a - 1]
 
     def window(self) -> None:
-        """None: an output may read the whole length."""
+        """None: an output may depend on the complete length."""
         return None
 
     def _axis_pair(self, first: int, second: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class Dot(Layer):
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         axes = self._axis_pair(x[0].ndim, x[1].ndim)
-        # The summed axis last, and then one product for every pair of the others: no einsum here too.
+        # Deliberately not einsum, so that the reference is independent of `_jax`.
         first, second = (np.moveaxis(v, axis, -1) for v, axis in zip(x, axes, strict=True))
         if self.normalize:
             first, second = _normalize_numpy(first), _normalize_numpy(second)
@@ -113,7 +113,7 @@ class Dot(Layer):
 
 def _normalize(x: jax.Array, axis: int) -> jax.Array:
     squares = jnp.square(x).sum(axis=axis, keepdims=True)
-    # Two wheres, so that the gradient of what is not chosen is a number too.
+    # The inner `where` keeps the gradient of the unselected branch finite.
     long = squares > MIN_NORM**2
     return x * jnp.where(long, jax.lax.rsqrt(jnp.where(long, squares, 1)), 1 / MIN_NORM)
 

@@ -1,4 +1,4 @@
-"""Embedding: rows of a table by their numbers."""
+"""The embedding layer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .base import Array, Arrays, Layer, Shape, name_layer_in_errors
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """Keras's `Embedding`: integers of any shape to rows of `embeddings`, (input_dim, output_dim), on a new last axis.
+    """Looks up vectors by integer index, as Keras's `Embedding`: (...) to (..., output_dim).
 
-    Numbers of other types are truncated to integers. As in Keras on JAX, numbers from `-input_dim` to -1 count from
-    the end and those beyond either end give rows of NaN. `mask_zero` changes no number here: a mask that is to be
-    made of the integers is another node of a graph.
+    Param: `embeddings` (input_dim, output_dim). Floating-point indices are truncated to integers. As in Keras on JAX,
+    indices from `-input_dim` to -1 count from the end, and indices out of range give NaN. `mask_zero` does not change
+    the output: the mask is another node of the graph, `NonzeroMask`.
 
     Raises `ValueError` for `input_dim` or `output_dim` below one.
 
@@ -41,7 +41,7 @@ class Embedding(Layer):
             check_positive("output_dim", self.output_dim)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape and `output_dim`."""
+        """`(..., output_dim)`."""
         return (*input_shape, self.output_dim)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
@@ -49,7 +49,7 @@ class Embedding(Layer):
         return {"embeddings": (self.input_dim, self.output_dim)}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """`embeddings` uniform between -0.05 and 0.05."""
+        """`embeddings`, drawn uniformly from -0.05 to 0.05."""
         shape = (self.input_dim, self.output_dim)
         return {"embeddings": jax.random.uniform(key, shape, jnp.float32, -0.05, 0.05)}, {}
 

@@ -1,4 +1,4 @@
-"""Masks: which steps of a sequence count. A mask is a value of the graph like others, (batch, length) of booleans."""
+"""Layers that compute masks. A mask is an ordinary array of the graph: booleans of shape (batch, length)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class _MaskValueLayer(Layer):
         return tuple(input_shape)
 
     def _is_unmasked(self, x: Any) -> Any:
-        """Whether a step counts: (..., 1) of booleans."""
+        """Booleans (..., 1): whether any feature differs from `mask_value`."""
         real = x.real if np.iscomplexobj(x) else x
-        # In the type of x, where 0.1 of float32 is not 0.1 of float64.
+        # Compare in the dtype of x, because 0.1 differs between float32 and float64.
         return (real != np.asarray(self.mask_value, real.dtype)).any(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)
 class Masking(_MaskValueLayer):
-    """Keras's `Masking`: `x`, with zeros in the steps of which every feature is `mask_value`.
+    """Sets steps to zero whose features all equal `mask_value`, as Keras's `Masking`.
 
-    The mask that Keras hands on beside it is a value of its own: `MaskOf(mask_value)` of the same `x`. Raises
-    `ValueError` for a `mask_value` that is no number.
+    Keras also attaches the mask to the output. Here the mask is another node of the graph: `MaskOf(mask_value)` of the
+    same `x`. Raises `ValueError` if `mask_value` is not a number.
 
     >>> Masking(2.0).apply({}, {}, jnp.array([[[2.0, 1.0], [2.0, 2.0]]]))[0].tolist()
     [[[2.0, 1.0], [0.0, 0.0]]]
@@ -53,7 +53,7 @@ class Masking(_MaskValueLayer):
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """The same in NumPy; steps are compared in the type of `x`, as they came."""
+        """`apply` in NumPy; `mask_value` is compared in the dtype of `x`."""
         self.check(params, state, x)
         return np.where(self._is_unmasked(np.asarray(x)), exact(x), 0)
 
@@ -66,8 +66,8 @@ class Masking(_MaskValueLayer):
 class MaskOf(_MaskValueLayer):
     """The mask of a sequence (..., features): true where any feature differs from `mask_value`.
 
-    What Keras's `Masking` hands on. The reference gives it as 0 and 1. Raises `ValueError` for a `mask_value` that is
-    no number.
+    Keras's `Masking` attaches this mask to its output. `reference` returns 0 and 1. Raises `ValueError` if
+    `mask_value` is not a number.
 
     >>> MaskOf(2.0).apply({}, {}, jnp.array([[[2.0, 1.0], [2.0, 2.0]]]))[0].tolist()
     [[True, False]]
@@ -82,7 +82,7 @@ class MaskOf(_MaskValueLayer):
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """The same in NumPy, 0 and 1; steps are compared in the type of `x`, as they came."""
+        """`apply` in NumPy, as 0 and 1; `mask_value` is compared in the dtype of `x`."""
         self.check(params, state, x)
         return exact(self._is_unmasked(np.asarray(x))[..., 0])
 
@@ -92,9 +92,9 @@ class MaskOf(_MaskValueLayer):
 
 @dataclass(frozen=True)
 class NonzeroMask(Layer):
-    """The mask of a sequence of numbers (batch, length): true where it is not zero.
+    """The mask of a sequence of integers (batch, length): true where the value is not zero.
 
-    What Keras's `Embedding` hands on with `mask_zero=True`. The reference gives it as 0 and 1.
+    Keras's `Embedding` attaches this mask to its output with `mask_zero=True`. `reference` returns 0 and 1.
 
     >>> NonzeroMask().apply({}, {}, jnp.array([[3, 1, 0]]))[0].tolist()
     [[True, True, False]]

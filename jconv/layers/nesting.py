@@ -1,4 +1,4 @@
-"""What layers that hold layers need: names with a prefix, and options of a layer inside transparent ones."""
+"""Helpers for layers that contain layers: prefixes of array names, unwrapping, changing options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .wrapper import InMode, Wrapper
 
 
 def add_prefix(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with `"prefix/"` before each name.
+    """A copy with `"prefix/"` before each name.
 
     >>> add_prefix("layer", {"kernel": 1})
     {'layer/kernel': 1}
@@ -20,7 +20,7 @@ def add_prefix(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def strip_prefix(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Those whose names begin with `"prefix/"`, without it.
+    """The entries whose names begin with `"prefix/"`, without this prefix.
 
     >>> strip_prefix("layer", {"layer/kernel": 1, "other/kernel": 2})
     {'kernel': 1}
@@ -30,14 +30,14 @@ def strip_prefix(prefix: str, named: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unwrap(layer: Any) -> Any:
-    """The layer itself, or the one inside layers such as `Frozen` and `InDtype`."""
+    """The layer inside all wrappers such as `Frozen` and `InDtype`; a layer without wrappers is returned as it is."""
     while isinstance(layer, Wrapper):
         layer = layer.layer
     return layer
 
 
 def remove_call_options(layer: Layer) -> Layer:
-    """The layer without what a call of it says: the same for all calls of one layer.
+    """The layer with the defaults of all options that belong to a call, so that all calls of one layer are equal.
 
     >>> from jconv.layers import BatchNormalization
     >>> remove_call_options(BatchNormalization(inputs=("sequence", "mask"))) == BatchNormalization()
@@ -56,7 +56,7 @@ def _remove_mode(layer: Layer) -> Layer:
 
 
 def replace_options(layer: Layer, **options: Any) -> Layer:
-    """The layer with other values for some fields of its core."""
+    """The layer with other values for fields of the layer inside its wrappers."""
     if isinstance(layer, Wrapper):
         return replace(layer, layer=replace_options(layer.layer, **options))
     return replace(layer, **options)

@@ -1,4 +1,4 @@
-"""One of the outputs of a layer that has several."""
+"""Selection of one output of a layer with several outputs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .base import Array, Layer, Shape, is_tuple_of_shapes
 
 @dataclass(frozen=True)
 class Pick(Layer):
-    """Output number `index`, from 0, of the layer that it reads, which returns a tuple of arrays.
+    """Selects output `index`, counted from 0, of a layer that returns a tuple.
 
-    It reads one node, so it does not merge, although its `x` is a tuple of arrays and its input shape one of shapes.
-    Raises `ValueError` for an index that is no integer or is negative.
+    `Pick` has one input node, whose value is a tuple of arrays, so `has_several_inputs` is False. Raises `ValueError`
+    if `index` is not a nonnegative integer.
 
     >>> Pick(1).output_shape(((7, 4), (4,)))
     (4,)
@@ -33,7 +33,7 @@ class Pick(Layer):
             raise ValueError(f"Pick: index must be an integer of at least 0, got {self.index!r}")
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape of that output."""
+        """The shape of the selected output."""
         if not is_tuple_of_shapes(input_shape) or len(input_shape) <= self.index:
             raise ValueError(f"Pick: index={self.index} needs a layer with as many outputs, got shape {input_shape}")
         return tuple(input_shape[self.index])

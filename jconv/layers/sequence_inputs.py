@@ -1,4 +1,4 @@
-"""What a layer that goes along a sequence may read besides it: initial states and a mask."""
+"""The named inputs of recurrent layers: a sequence, and optionally initial states and a mask."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Layer, Shape
 
 
 def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:
-    """`names` as a tuple: `"sequence"`, all of `states` or none, and `"mask"` or not, in any order.
+    """`names` as a tuple: `"sequence"`, optionally all of `states`, optionally `"mask"`, in any order.
 
     Raises `ValueError` for anything else.
     """
@@ -23,17 +23,17 @@ def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[
 
 
 def inputs_by_name(names: Sequence[str], x: Any) -> dict[str, Any]:
-    """The inputs, or their shapes, by name: `x` is one of them, or a tuple for several names."""
+    """The inputs or their shapes by name. `x` is a tuple if there are several names."""
     return dict(zip(names, x if len(names) > 1 else (x,), strict=True))
 
 
 def shapes_by_name(
     layer: Layer, names: Sequence[str], input_shape: Any, state_shapes: Callable[[Shape], Mapping[str, Shape]]
 ) -> dict[str, Shape]:
-    """The inputs' shapes by name, those of the states and the mask as they must be for the sequence.
+    """The inputs' shapes by name.
 
-    Raises `ValueError` for another number of shapes and for shapes that do not go together. An unknown size goes with
-    any other.
+    Raises `ValueError` for a wrong number of shapes, and if the shapes of states and mask do not match the sequence.
+    None matches any size.
     """
     kind = type(layer).__name__
     if len(names) > 1 and (

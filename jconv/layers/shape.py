@@ -1,4 +1,4 @@
-"""Layers that change the shape and compute nothing."""
+"""Layers that only change the shape."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Keras's `Flatten`: every axis but the batch in one.
+    """Flattens each example to one axis, as Keras's `Flatten`.
 
     >>> Flatten().output_shape((10, 3))
     (30,)
     """
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The product of the sizes, unknown if one is."""
+        """`(size,)`, the product of all sizes; unknown if one of them is."""
         return (None if None in input_shape else math.prod(input_shape),)
 
     def apply_sequences(
@@ -39,12 +39,12 @@ class Flatten(Layer):
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is not None and sequences.one_sample:
-            # Each sequence has come to one sample, whose features it is flat in already.
+            # Each sequence has one sample left, so its features are already flat.
             return sequences.only(jnp.asarray(x)), dict(state), sequences
         return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def window(self) -> ReceptiveField | None:
-        """None: a dense layer that follows sees every sample."""
+        """None: the output contains all samples."""
         return None
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -57,7 +57,9 @@ class Flatten(Layer):
 
 @dataclass(frozen=True)
 class RepeatVector(Layer):
-    """Keras's `RepeatVector`: (features,) to (n, features), all alike. Raises `ValueError` for `n` below one.
+    """Repeats a vector `n` times, as Keras's `RepeatVector`: (features,) to (n, features).
+
+    Raises `ValueError` for `n` below one.
 
     >>> RepeatVector(3).output_shape((5,))
     (3, 5)
@@ -78,7 +80,7 @@ class RepeatVector(Layer):
         return self.n, input_shape[0]
 
     def window(self) -> ReceptiveField | None:
-        """`(1, 0)`: every sample reads the same."""
+        """`(1, 0)`: all output samples depend on the same input."""
         return 1, 0
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -90,9 +92,10 @@ class RepeatVector(Layer):
 
 @dataclass(frozen=True)
 class Permute(Layer):
-    """Keras's `Permute`: axis `dims[i]` of the input, the batch being 0, is axis `i + 1` of the output.
+    """Transposes the axes, as Keras's `Permute`: axis `i + 1` of the output is axis `dims[i]` of the input.
 
-    Raises `ValueError` unless `dims` are the numbers from 1 on, each once, and for an input of another rank.
+    Axis 0 is the batch. Raises `ValueError` unless `dims` is a permutation of 1, 2, ..., and for an input with another
+    number of axes.
 
     >>> Permute((2, 1)).output_shape((10, 3))
     (3, 10)
@@ -115,7 +118,7 @@ class Permute(Layer):
         return tuple(input_shape[axis - 1] for axis in self.dims)
 
     def window(self) -> ReceptiveField | None:
-        """None where the first axis after the batch moves."""
+        """`(1, 1)`, or None if axis 1 moves."""
         return (1, 1) if self.dims[:1] in ((), (1,)) else None
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
@@ -127,9 +130,9 @@ class Permute(Layer):
 
 @dataclass(frozen=True)
 class Reshape(Layer):
-    """Keras's `Reshape` of one example to `target_shape`, in which one size may be -1 or None: what is left.
+    """Reshapes each example to `target_shape`, as Keras's `Reshape`. One size may be -1 or None, to be inferred.
 
-    Raises `ValueError` for other sizes below one, for a second open one, and for an input of another size.
+    Raises `ValueError` for other sizes below one, for more than one size to infer, and for an input of another size.
 
     >>> Reshape((-1, 2)).output_shape((3, 4))
     (6, 2)
@@ -147,7 +150,7 @@ class Reshape(Layer):
         object.__setattr__(self, "target_shape", tuple(target))
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """`target_shape`, its open size filled in where the input's are known."""
+        """`target_shape`, with the size to infer filled in if all input sizes are known."""
         known = math.prod(size for size in self.target_shape if size not in (-1, None))
         is_open = any(size in (-1, None) for size in self.target_shape)
         if None in input_shape:
@@ -158,7 +161,7 @@ class Reshape(Layer):
         return tuple(size // known if s in (-1, None) else s for s in self.target_shape)
 
     def window(self) -> ReceptiveField | None:
-        """None: which samples become which depends on the shapes."""
+        """None: the order of samples may change."""
         return None
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:

@@ -1,6 +1,6 @@
-"""Layers around a layer that leave its meaning and the names of its arrays: frozen, in a type; for channels_first.py.
+"""Wrappers that keep the names of the wrapped layer's arrays: `Frozen`, `InMode`, `InDtype`.
 
-They nest in each other in any order, and go around layers with several inputs or several outputs.
+They can be nested in any order, around layers with any number of inputs and outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .normalization.normalization import BatchNormalization
 
 @dataclass(frozen=True)
 class Wrapper(Layer):
-    """The inner layer in every respect; what differs, a subclass says."""
+    """Base class of wrappers: every method calls that of `layer`; a subclass overrides some of them."""
 
     layer: Layer
 
@@ -32,23 +32,23 @@ class Wrapper(Layer):
 
     @property
     def has_several_inputs(self) -> bool:
-        """As the inner layer."""
+        """Same as for the wrapped layer."""
         return self.layer.has_several_inputs
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.output_shape(input_shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.param_shapes(input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.state_shapes(input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.init(key, input_shape)
 
     def apply(
@@ -60,7 +60,7 @@ class Wrapper(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.apply(params, state, x, training=training, key=key)
 
     def apply_sequences(
@@ -73,27 +73,27 @@ class Wrapper(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.reference(params, state, x, training=training)
 
     def flops(self, input_shape: Any) -> int:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.flops(input_shape)
 
     def window(self) -> ReceptiveField | None:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.window()
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.pace()
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.stream_init(params, state, x, form)
 
     def stream_step(
@@ -106,17 +106,16 @@ class Wrapper(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
 
 
 @dataclass(frozen=True)
 class Frozen(Wrapper):
-    """A layer that is not trained: Keras's `trainable=False`. All its arrays are in `state`, none in `params`.
+    """A layer that is not trained, as `trainable=False` in Keras: all its arrays are in `state`, none in `params`.
 
-    In training a `BatchNormalization`, also one inside the layer, computes as outside it and leaves its averages,
-    as in Keras; everything else does in training what it does: a dropout drops. Raises `ValueError` for something
-    that is no layer.
+    As in Keras, a `BatchNormalization` in it uses and keeps its moving averages also in training. All other layers
+    behave as usual in training: dropout is active. Raises `ValueError` if `layer` is not a layer.
 
     >>> from jconv.layers import Dense
     >>> params, state = Frozen(Dense(5)).init(jax.random.key(0), (3,))
@@ -125,15 +124,15 @@ class Frozen(Wrapper):
     """
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """None."""
+        """Empty."""
         return {}
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """All of the inner layer's arrays, params first."""
+        """All arrays of the wrapped layer, params first."""
         return self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """`({}, state)` with what the inner layer draws."""
+        """`({}, state)`, with all arrays of the wrapped layer's `init`."""
         params, state = self.layer.init(key, input_shape)
         return {}, params | state
 
@@ -146,7 +145,7 @@ class Frozen(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's; see the class for training."""
+        """Apply the wrapped layer, with frozen batch normalizations."""
         own, rest = self._check_and_split(params, state, x)
         y, after = _freeze_batch_normalization(self.layer).apply(own, rest, x, training=training, key=key)
         return y, {**own, **after}
@@ -161,7 +160,7 @@ class Frozen(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """The inner layer's; see the class for training."""
+        """Apply the wrapped layer, with frozen batch normalizations."""
         own, rest = self._check_and_split(params, state, x)
         y, after, sequences = _freeze_batch_normalization(self.layer).apply_sequences(
             own, rest, x, sequences, training=training, key=key
@@ -169,12 +168,12 @@ class Frozen(Wrapper):
         return y, {**own, **after}, sequences
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """`apply` in NumPy."""
         own, rest = self._check_and_split(params, state, x)
         return _freeze_batch_normalization(self.layer).reference(own, rest, x, training=training)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.stream_init(*self._split_arrays(state, x), x, form)
 
     def stream_step(
@@ -187,7 +186,7 @@ class Frozen(Wrapper):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The inner layer's."""
+        """Same as for the wrapped layer."""
         return self.layer.stream_step(*self._split_arrays(state, x), stream, x, last=last, slots=slots)
 
     def __str__(self) -> str:
@@ -196,7 +195,7 @@ class Frozen(Wrapper):
     def _check_and_split(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The inner layer's params and state, of arrays that fit it."""
+        """`(params, state)` of the wrapped layer; raises `ValueError` for arrays that do not fit."""
         self.check(params, state, x)
         return self._split_arrays(state, x)
 
@@ -207,10 +206,10 @@ class Frozen(Wrapper):
 
 @dataclass(frozen=True)
 class InMode(Wrapper):
-    """A layer that always computes as in training, or never does: what `training=` in a call means in Keras 2.
+    """A layer with a fixed training mode, as a call with `training=True` or `training=False` in Keras.
 
-    With `training=True` a dropout also drops where the model is applied outside of training, which then needs a key
-    (Monte-Carlo dropout). Raises `ValueError` for something that is no layer.
+    With `training=True` dropout is active also outside training, where `apply` then needs a key (Monte Carlo dropout).
+    Raises `ValueError` if `layer` is not a layer.
 
     >>> from jconv.layers import Dropout
     >>> y, _ = InMode(Dropout(0.5), True).apply({}, {}, jnp.ones((1, 50)), key=jax.random.key(0))
@@ -229,7 +228,7 @@ class InMode(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's in its mode."""
+        """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.apply(params, state, x, training=self.training, key=key)
 
     def apply_sequences(
@@ -242,15 +241,15 @@ class InMode(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """The inner layer's in its mode."""
+        """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.apply_sequences(params, state, x, sequences, training=self.training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The inner layer's in its mode."""
+        """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.reference(params, state, x, training=self.training)
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """The inner layer's; raises `ValueError` for a layer that always trains."""
+        """Same as for the wrapped layer; raises `ValueError` if `training` is True."""
         if self.training:
             raise ValueError(f"{self} cannot be computed a chunk at a time")
         return self.layer.pace()
@@ -260,7 +259,7 @@ class InMode(Wrapper):
 
 
 def _freeze_batch_normalization(value: Any) -> Any:
-    """A layer, or a tuple of some, with every batch normalization in it at rest."""
+    """`value` with each `BatchNormalization` in it fixed to inference mode."""
     if isinstance(value, tuple):
         return tuple(_freeze_batch_normalization(v) for v in value)
     if isinstance(value, BatchNormalization):
@@ -272,18 +271,18 @@ def _freeze_batch_normalization(value: Any) -> Any:
     return replace(value, **resting) if any(resting[name] != inner[name] for name in resting) else value
 
 
-# The arrays of the normalizations, which Keras keeps in their own type under every policy.
+# Arrays of normalization layers, which Keras does not cast under any dtype policy.
 NOT_CAST = ("gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev")
 
 
 @dataclass(frozen=True)
 class InDtype(Wrapper):
-    """A layer that computes in a type of its own: what a mixed precision policy of Keras comes to.
+    """A layer that computes in its own dtype, as with a mixed precision policy of Keras.
 
-    Floating inputs and arrays are cast to `dtype`, `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`, before the
-    inner layer computes, and its floating outputs are in it. As in Keras, the arrays of normalizations are not cast
-    (`gamma`, `beta` and the moving ones). State comes back in its own type. The reference ignores the type. Outside
-    JAX's 64-bit mode `"float64"` is float32. Raises `ValueError` for another type and for something that is no layer.
+    Floating-point inputs and arrays are cast to `dtype`: `"bfloat16"`, `"float16"`, `"float32"` or `"float64"`. The
+    outputs have this dtype; state keeps its own. As in Keras, the arrays of normalization layers (`gamma`, `beta`,
+    moving averages) are not cast. `reference` ignores `dtype`. Without JAX's 64-bit mode, `"float64"` means float32.
+    Raises `ValueError` for another dtype and if `layer` is not a layer.
 
     >>> from jconv.layers import Dense
     >>> layer = InDtype(Dense(5), "bfloat16")
@@ -308,7 +307,7 @@ class InDtype(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's in the type, its state in the type that it came in."""
+        """Apply the wrapped layer in `dtype`; state keeps its dtype."""
         own, rest = self._cast_named(params), self._cast_named(state)
         y, after = self.layer.apply(own, rest, map_inputs(self._cast, x), training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state)
@@ -323,14 +322,14 @@ class InDtype(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any], Any]:
-        """The inner layer's in the type."""
+        """Same as for the wrapped layer, computed in `dtype`."""
         own, rest = self._cast_named(params), self._cast_named(state)
         x = map_inputs(self._cast, x)
         y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The inner layer's in the type."""
+        """Same as for the wrapped layer, computed in `dtype`."""
         own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
         return self.layer.stream_init(own, rest, cast, form)
 
@@ -344,7 +343,7 @@ class InDtype(Wrapper):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The inner layer's in the type."""
+        """Same as for the wrapped layer, computed in `dtype`."""
         own, rest, x = self._cast_all(params, state, x)
         y, stream = self.layer.stream_step(own, rest, stream, x, last=last, slots=slots)
         return map_inputs(self._cast, y), stream
@@ -356,7 +355,7 @@ class InDtype(Wrapper):
         return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
 
     def _cast_back(self, after: Mapping[str, Any], cast: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-        """The new state in its own type; what was only cast there and back is not rounded by it."""
+        """The new state in its original dtypes. Arrays that the layer did not change are not rounded."""
         return {
             name: state[name] if array is cast[name] else array.astype(jnp.asarray(state[name]).dtype)
             for name, array in after.items()
