@@ -1,4 +1,4 @@
-"""The dense layer that is written as an einsum equation."""
+"""The dense layer with an einsum equation."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-
 
 @dataclass(frozen=True)
 class EinsumDense(Layer):
-    """Keras's `EinsumDense`: the einsum of the input and a kernel, plus a bias.
+    """Dense layer with an einsum equation, as Keras's `EinsumDense`: `activation(einsum(equation, x, kernel) + bias)`.
 
-    The `equation` is `"abc,cd->abd"`, `"...bc,cd->...bd"` or `"ab...,bc->ac..."`: input, kernel and output. The batch
-    is the first letter of the input and of the output, or in a leading ellipsis. `out_shape`, Keras's `output_shape`,
-    is an integer or a tuple with a size for each other letter of the output; None where the input says it.
-    `bias_axes` are the letters of the output that the bias spans, from the first of them to the last letter, with
-    size 1 between. Params `kernel`, in the equation's shape, and `bias` unless `bias_axes` is None.
+    `equation` has the form `"abc,cd->abd"`, `"...bc,cd->...bd"` or `"ab...,bc->ac..."`: input, kernel, output. The
+    batch is the first letter of input and output, or the first axis of a leading ellipsis. `out_shape` (Keras's
+    `output_shape`) is an integer, or a tuple with the size of each output letter except the batch; None means the
+    size in the input. `bias_axes` are the output letters along which the bias varies; None means no bias.
 
-    bfloat16 and float16 accumulate in float32. Raises `ValueError` for an equation of another form, letters of
-    `bias_axes` that are no letters of the output, sizes that differ, and an unknown activation.
+    Params: `kernel`, with the sizes of its letters, and `bias`. bfloat16 and float16 accumulate in float32. Raises
+    `ValueError` for an equation of another form, for letters of `bias_axes` that the output does not have, for
+    different sizes of one letter, and for an unknown activation.
 
     >>> EinsumDense("abc,cd->abd", (None, 5), bias_axes="d").output_shape((10, 3))
     (10, 5)
@@ -65,11 +65,11 @@ class EinsumDense(Layer):
             _check_equation(self.equation, self.bias_axes)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The sizes of the output's letters; those of an ellipsis as in the input."""
+        """The sizes of the output's letters; an ellipsis has the sizes that it has in the input."""
         return shape_after_activation(self, self.activation, self._sizes(input_shape)[1])
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel` and, with `bias_axes`, `bias`; then the arrays of the activation."""
+        """`kernel` and, with `bias_axes`, `bias`; then the params of the activation."""
         sizes, linear = self._sizes(input_shape)
         _, kernel, output, _, right = _parse_equation(self.equation)
         shapes = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
@@ -86,7 +86,7 @@ class EinsumDense(Layer):
         return own | activation_shapes(self.activation, linear)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """As Keras draws them: a Glorot-uniform kernel whose fans are the products of its axes, a bias of zeros."""
+        """A Glorot-uniform kernel and a zero bias, as Keras. The fans are products of the kernel's sizes."""
         self.output_shape(input_shape)
         shapes = self.param_shapes(input_shape)
         _, kernel, output, _, _ = _parse_equation(self.equation)
@@ -98,7 +98,7 @@ class EinsumDense(Layer):
         return params | {"kernel": glorot_from_fans(key, shapes["kernel"], *fans)}, {}
 
     def flops(self, input_shape: Any) -> int:
-        """Twice the product of the sizes of all letters and of the ellipsis."""
+        """Twice the product of the sizes of all letters and of the axes of the ellipsis."""
         check_sizes_known(self, input_shape)
         sizes, _ = self._sizes(input_shape)
         letters_in = _parse_equation(self.equation)[0]
@@ -108,7 +108,7 @@ class EinsumDense(Layer):
         return 2 * ellipsis_rank * math.prod(size or 1 for size in sizes.values())
 
     def window(self) -> tuple[int, int] | None:
-        """`(1, 1)` where the input's first axis after the batch, or its only one, stays in place, else None."""
+        """`(1, 1)` if the input's axis 1 stays in place or is its only one, else None."""
         letters_in, _, output, left, right = _parse_equation(self.equation)
         if reads_whole_length(self.activation):
             return None
@@ -117,10 +117,10 @@ class EinsumDense(Layer):
         return (1, 1) if letters_in[1:2] == output[1:2] or (len(letters_in) == 2 and not right) else None
 
     def _ellipsis_rank(self, input_shape: Any) -> int:
-        """The axes, without the batch, that an ellipsis stands for."""
+        """The number of axes that the ellipsis stands for, without the batch."""
         letters_in, _, _, left, right = _parse_equation(self.equation)
         ellipsis_rank = len(input_shape) + 1 - len(letters_in)
-        # A leading ellipsis holds the batch; where it would be empty, the first letter is the batch.
+        # A leading ellipsis includes the batch; if it is empty, the first letter is the batch.
         if ellipsis_rank < 0 or (ellipsis_rank > 0 and not (left or right)):
             raise ValueError(
                 f"EinsumDense: an input of shape {tuple(input_shape)} after the batch axis does not fit the equation "
@@ -129,7 +129,7 @@ class EinsumDense(Layer):
         return ellipsis_rank - 1 if left and ellipsis_rank else ellipsis_rank
 
     def _sizes(self, input_shape: Any) -> tuple[dict[str, int | None], Shape]:
-        """The size of each letter but the batch, and the output's shape."""
+        """The size of each letter except the batch, and the output shape before the activation."""
         letters_in, _, output, left, right = _parse_equation(self.equation)
         ellipsis_rank = self._ellipsis_rank(input_shape)
         ellipsis_has_batch = left and len(input_shape) + 1 > len(letters_in)
@@ -170,7 +170,7 @@ class EinsumDense(Layer):
 
 
 def glorot_from_fans(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_out: int) -> jax.Array:
-    """A uniform draw with the limit of Glorot and Bengio (AISTATS 2010) for the fans.
+    """Glorot-uniform random values for the given fans (Glorot and Bengio, AISTATS 2010).
 
     >>> bool(jnp.abs(glorot_from_fans(jax.random.key(0), (2, 3), 100, 50)).max() <= 0.2)
     True
@@ -180,7 +180,7 @@ def glorot_from_fans(key: jax.Array, shape: tuple[int, ...], fan_in: int, fan_ou
 
 
 def _parse_equation(equation: Any) -> tuple[str, str, str, bool, bool]:
-    """Letters of input, kernel and output, and whether an ellipsis leads or trails; raises `ValueError`."""
+    """The letters of input, kernel and output, and whether there is a leading or a trailing ellipsis."""
     match = EQUATION.fullmatch(equation.replace(" ", "")) if isinstance(equation, str) else None
     if match is not None:
         left, letters_in, right, kernel, left_out, output, right_out = match.groups()

@@ -1,7 +1,7 @@
-"""Layers that read several inputs and return one, value by value or side by side.
+"""Layers that merge several inputs into one output: elementwise, or by concatenation.
 
-In the layers that work value by value an axis of size 1 goes with any other, and an input of fewer axes is taken to
-lack the first ones after the batch, as in Keras: (features,) goes with (length, features).
+The elementwise layers broadcast as in Keras: axes of size 1 are repeated, and an input with fewer axes gets axes of
+size 1 after the batch, so (features,) broadcasts to (length, features).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Merging(Layer):
 
 class _Elementwise(_Merging):
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape that the inputs broadcast to."""
+        """The common shape after broadcasting."""
         self._check_several(input_shape)
         return self._broadcast_shape(input_shape)
 
@@ -43,7 +43,7 @@ class _Elementwise(_Merging):
         out = []
         for sizes in zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1):
             wide = {size for size in sizes if size != 1}
-            # An unknown size may turn out to be the known one.
+            # None matches any size.
             known = wide - {None} or wide
             if len(known) > 1:
                 raise ValueError(
@@ -54,7 +54,7 @@ class _Elementwise(_Merging):
 
 
 def align_ranks(arrays: Any) -> list[Any]:
-    """Arrays of NumPy or JAX with as many axes as the one that has most, those of size 1 after the batch.
+    """Arrays with equal numbers of axes: axes of size 1 are inserted after the batch.
 
     >>> [a.shape for a in align_ranks([np.ones((2, 3)), np.ones((2, 5, 3))])]
     [(2, 1, 3), (2, 5, 3)]
@@ -65,7 +65,7 @@ def align_ranks(arrays: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class Add(_Elementwise):
-    """Keras's `Add`: the sum of its inputs.
+    """Adds its inputs elementwise, as Keras's `Add`.
 
     >>> Add().apply({}, {}, (jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
     [[2.0, 2.0]]
@@ -80,14 +80,14 @@ class Add(_Elementwise):
 
 @dataclass(frozen=True)
 class Subtract(_Elementwise):
-    """Keras's `Subtract`: the first of its two inputs less the second.
+    """Subtracts the second of two inputs from the first, as Keras's `Subtract`.
 
     >>> Subtract().apply({}, {}, (jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
     [[0.0, 0.0]]
     """
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape that the two inputs broadcast to."""
+        """The common shape after broadcasting."""
         self._check_several(input_shape)
         if len(input_shape) != 2:
             raise ValueError(f"Subtract needs two inputs, got shapes {_format_shapes(input_shape)}")
@@ -104,7 +104,7 @@ class Subtract(_Elementwise):
 
 @dataclass(frozen=True)
 class Average(_Elementwise):
-    """Keras's `Average`: the mean of its inputs. bfloat16 and float16 are summed in float32.
+    """The elementwise mean of its inputs, as Keras's `Average`. bfloat16 and float16 accumulate in float32.
 
     >>> Average().apply({}, {}, (jnp.ones((1, 2)), jnp.zeros((1, 2))))[0].tolist()
     [[0.5, 0.5]]
@@ -121,7 +121,7 @@ class Average(_Elementwise):
 
 
 class _MaskedElementwise(_Elementwise):
-    """Those whose values change where an input has a mask."""
+    """Base class of the layers whose result depends on the masks of their inputs."""
 
     inputs: tuple[str, ...]
 
@@ -136,7 +136,7 @@ class _MaskedElementwise(_Elementwise):
                 )
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape that the values broadcast to."""
+        """The common shape of the values after broadcasting."""
         self._check_several(input_shape)
         if self.inputs and len(self.inputs) != len(input_shape):
             raise ValueError(
@@ -155,7 +155,7 @@ class _MaskedElementwise(_Elementwise):
         )
 
     def values_and_masks(self, x: Any) -> list[tuple[Any, Any]]:
-        """Each value with its mask or None."""
+        """A list of pairs `(value, mask)`, with None for values without a mask."""
         names = self.inputs or ("value",) * len(x)
         after = (*zip(names, x, strict=True), (None, None))
         return [
@@ -175,17 +175,17 @@ class _MaskedElementwise(_Elementwise):
         return self._merge(np, align_ranks([value for value, _ in pairs]), masks)
 
     def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
-        """The merged values, in NumPy or JAX; masks are (..., 1) of booleans, or None."""
+        """Merge the values. `library` is `numpy` or `jax.numpy`; masks are booleans (..., 1) or None."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Multiply(_MaskedElementwise):
-    """Keras's `Multiply`: the product of its inputs.
+    """Multiplies its inputs elementwise, as Keras's `Multiply`.
 
-    `inputs`, by default only values, names what each input is: `("value", "mask", "value")` are two values, of which
-    the first has a mask. As in Keras a value counts as 1 where its mask does not count it, and the product is 0 where
-    all values have masks and none counts. Raises `ValueError` for a mask that follows no value.
+    `inputs` says which inputs are masks: `("value", "mask", "value")` are two values, the first with a mask. By default
+    all are values. As in Keras, masked values count as 1, and the product is 0 where all values are masked. Raises
+    `ValueError` for a mask that does not follow a value.
 
     >>> Multiply().apply({}, {}, (2 * jnp.ones((1, 2)), jnp.ones((1, 2))))[0].tolist()
     [[2.0, 2.0]]
@@ -203,7 +203,7 @@ class _Extreme(_MaskedElementwise):
     def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         out, counted = values[0], masks[0]
         for value, mask in zip(values[1:], masks[1:], strict=True):
-            # In Keras's order, which matters where neither counts.
+            # In the order of Keras, which matters if both are masked.
             value = value if mask is None else library.where(mask, value, out)
             out = out if counted is None else library.where(counted, out, value)
             counted = None if counted is None or mask is None else counted | mask
@@ -216,11 +216,11 @@ class _Extreme(_MaskedElementwise):
 
 @dataclass(frozen=True)
 class Maximum(_Extreme):
-    """Keras's `Maximum`: the greatest of its inputs, value by value. Two that tie share the gradient equally.
+    """The elementwise maximum of its inputs, as Keras's `Maximum`. Equal values share the gradient equally.
 
-    `inputs` are those of `Multiply`. As in Keras a value that its mask does not count gives way to the greatest before
-    it, and that, where no mask counts it, to the value. Of masks, the maximum is where any of them counts. Raises
-    `ValueError` for a mask that follows no value.
+    `inputs` is as in `Multiply`. As in Keras, the inputs are merged from left to right: a masked value is replaced by
+    the maximum so far, and a maximum so far without any unmasked value by the next value. Raises `ValueError` for a
+    mask that does not follow a value.
 
     >>> Maximum().apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 0.0]])))[0].tolist()
     [[3.0, 2.0]]
@@ -234,9 +234,9 @@ class Maximum(_Extreme):
 
 @dataclass(frozen=True)
 class Minimum(_Extreme):
-    """Keras's `Minimum`: the least of its inputs, value by value. Two that tie share the gradient equally.
+    """The elementwise minimum of its inputs, as Keras's `Minimum`. Equal values share the gradient equally.
 
-    `inputs` and their masks are those of `Maximum`. Raises `ValueError` for a mask that follows no value.
+    `inputs` and masks are as in `Maximum`. Raises `ValueError` for a mask that does not follow a value.
 
     >>> Minimum().apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 0.0]])))[0].tolist()
     [[1.0, 0.0]]
@@ -250,7 +250,7 @@ class Minimum(_Extreme):
 
 @dataclass(frozen=True)
 class Concatenate(_Merging):
-    """Keras's `Concatenate`: its inputs side by side along `axis`, which counts the batch axis as 0, as in Keras.
+    """Concatenates its inputs along `axis`, as Keras's `Concatenate`. Axis 0 is the batch.
 
     Raises `ValueError` for the batch axis.
 
@@ -265,7 +265,7 @@ class Concatenate(_Merging):
             raise ValueError(f"Concatenate: axis must be an integer other than 0, the batch, got {self.axis!r}")
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shapes' common sizes, and their sum along `axis`."""
+        """The common sizes, and the sum of the sizes along `axis`."""
         self._check_several(input_shape)
         if len({len(shape) for shape in input_shape}) > 1:
             raise ValueError(
@@ -292,7 +292,7 @@ class Concatenate(_Merging):
         return tuple(out)
 
     def window(self) -> ReceptiveField | None:
-        """None where lengths are joined: neighbours at the seam come from both ends."""
+        """`(1, 1)`, or None for concatenation along the length."""
         return None if spans_length(self.axis) else (1, 1)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:

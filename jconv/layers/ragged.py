@@ -1,4 +1,4 @@
-"""What layers do with arrays of sequences of unlike length: sums over each, its end, and which layers cannot."""
+"""Helpers of layers for variable-length sequences: reductions per sequence, and errors of unsupported layers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ REASONS = {
 
 
 def unsupported_lengths(layer: Any, why: str = "") -> ValueError:
-    """The error for a layer that has no meaning for sequences of unlike length."""
+    """The error of a layer that does not support variable-length sequences."""
     kind = type(layer).__name__
     why = why or REASONS.get(kind, "it does not work sample by sample along the length")
     return ValueError(f"{kind} takes no lengths or segment_ids: {why}")
 
 
 def not_none(sequences: Any) -> list[Sequences]:
-    """Those of one value or of several that are not None."""
+    """A list of the `Sequences` in one value or a tuple, without None."""
     several = sequences if isinstance(sequences, tuple) else (sequences,)
     return [one for one in several if one is not None]
 
 
 def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequences]:
-    """The inputs, cleared where no sample is, and where the output of a layer that works sample by sample has samples.
+    """For a layer that works sample by sample: the inputs with zeros in the padding, and the output's `Sequences`.
 
-    Raises `ValueError` for a layer that does not: it does with a length that is not known, and leaves it so.
+    Raises `ValueError` for other layers. A layer works sample by sample if its receptive field is one sample and it
+    keeps an unknown length.
     """
     several = isinstance(x, tuple)
     pairs = list(zip(x, sequences, strict=True)) if several else [(x, sequences)]
@@ -69,14 +70,15 @@ def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequenc
 
 
 def _intersect(a: Sequences, b: Sequences) -> Sequences:
-    """Where both have samples."""
+    """The positions that are valid in both."""
     return replace(a, end=jnp.where(a.begin == b.begin, jnp.minimum(a.end, b.end), a.begin))
 
 
 def sequence_sum(x: jax.Array, sequences: Sequences) -> jax.Array:
-    """The sum of each sequence of `x` (batch, length, ...), which is zero elsewhere, as it goes with `x`.
+    """The sum over each sequence of `x` (batch, length, ...), broadcastable to `x`. The padding of `x` must be zero.
 
-    (batch, 1, ...) of a ragged array, and of a packed one (batch, length, ...), each position with its segment's sum.
+    The shape is (batch, 1, ...) with `lengths`. For packed sequences it is (batch, length, ...): each position has the
+    sum of its segment.
     """
     if not sequences.packed:
         return x.sum(axis=1, keepdims=True)
@@ -84,7 +86,7 @@ def sequence_sum(x: jax.Array, sequences: Sequences) -> jax.Array:
 
 
 def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
-    """The greatest of each sequence, as `sequence_sum`; values that tie share the gradient equally. Zero where there is none.
+    """The maximum of each sequence, shaped as `sequence_sum`; 0 if empty. Equal values share the gradient equally.
 
     >>> from jconv.ragged import of_lengths
     >>> sequence_max(jnp.array([[[1.0], [3.0], [9.0]]]), of_lengths([2], (1, 3))).tolist()
@@ -94,28 +96,28 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     any_there = _append_axes(sequences.counts > 0, x)
     most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
     most = jnp.where(any_there, most, 0)
-    # NaN is no more equal to itself, and the quotient is then NaN too.
+    # NaN is not equal to itself, so it is passed on explicitly.
     hits = sequences.only(fixed == most)
     ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
     return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
 
 
 def sample_count(sequences: Sequences, like: jax.Array) -> jax.Array:
-    """The number of samples of each sequence, as it goes with `like`; 1 where there is none, to divide by."""
+    """The number of samples of each sequence, at least 1, broadcastable to `like` and of its dtype."""
     return _append_axes(jnp.maximum(sequences.counts, 1), like).astype(like.dtype)
 
 
 def repeat_first_sample(x: jax.Array, sequences: Sequences) -> jax.Array:
-    """The first sample of each sequence of a packed array at all the positions that the sequence had."""
+    """For packed sequences: the first sample of each, repeated at all its positions."""
     at = sequences.begin
     return jnp.take_along_axis(x, at.reshape(at.shape + (1,) * (x.ndim - 2)), axis=1)
 
 
 def collapse_length(x: jax.Array, sequences: Sequences, keepdims: bool = False) -> tuple[jax.Array, Sequences | None]:
-    """One value for each sequence, from what `sequence_sum` or the like gives, and where these are.
+    """One value for each sequence, from what `sequence_sum` or the like gives, and the `Sequences` of these values.
 
-    Of a ragged array (batch, ...) with no sequences any more, or (batch, 1, ...) with `keepdims`. Of a packed one the
-    value of each segment is the sample where it began.
+    With `lengths` the shape is (batch, ...), or (batch, 1, ...) with `keepdims`, and the `Sequences` are None. For
+    packed sequences, each segment keeps its value at its first position.
     """
     if not sequences.packed:
         return (x if keepdims else x[:, 0]), None
@@ -124,12 +126,12 @@ def collapse_length(x: jax.Array, sequences: Sequences, keepdims: bool = False) 
 
 
 def reverse_sequences(x: jax.Array, sequences: Sequences) -> jax.Array:
-    """Each sequence of `x` from its last sample to its first."""
+    """`x` with each sequence reversed in place."""
     return shift_sequences(x, sequences, sequences.begin + sequences.end - 1 - 2 * jnp.arange(x.shape[1]))
 
 
 def shift_sequences(x: jax.Array, sequences: Sequences, offset: jax.Array) -> jax.Array:
-    """Sample `t + offset` of each sequence of `x` (batch, length, ...) at its position t, zero where it has none."""
+    """Shift each sequence of `x` (batch, length, ...): position t gets sample `t + offset`, or zero if out of range."""
     return shifted(x.reshape(*x.shape[:2], -1), sequences, offset).reshape(x.shape)
 
 

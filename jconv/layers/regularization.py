@@ -1,4 +1,4 @@
-"""Layers for training alone: they draw with an explicit key, or add to a loss, and else are the identity."""
+"""Layers that act only in training, such as dropout and noise. Outside training they are the identity."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NoiseShape = tuple[int | None, ...] | None
 
 
 class _RandomLayer(Layer):
-    """What they share; a subclass draws in `_draw`."""
+    """Base class of layers with random numbers; a subclass implements `_draw`."""
 
-    # The field that is zero where nothing is drawn, and what is drawn.
+    # The name of the option that is 0 for no effect, and the kind of random numbers, for messages.
     rate_field: ClassVar[str] = "rate"
     noise_kind: ClassVar[str] = "mask"
 
@@ -42,7 +42,7 @@ class _RandomLayer(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """`(y, state)`; outside training `y` is `x`. Raises `ValueError` in training without a key."""
+        """`(y, state)`; `y` is `x` outside training. Raises `ValueError` in training without a key."""
         self.check(params, state, x)
         x, rate = jnp.asarray(x), getattr(self, self.rate_field)
         if not training or rate == 0:
@@ -56,7 +56,7 @@ class _RandomLayer(Layer):
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """`x`; raises `ValueError` in training with anything to draw, which has no NumPy form."""
+        """`x`; raises `ValueError` in training with a rate above 0, which the reference does not compute."""
         self.check(params, state, x)
         rate = getattr(self, self.rate_field)
         if training and rate > 0:
@@ -71,7 +71,7 @@ class _RandomLayer(Layer):
 
 
 class _RandomLayerWithNoiseShape(_RandomLayer):
-    """Those with a `noise_shape`, in which a size of 1 shares a draw along its axis and None is the size of `x`."""
+    """Base class of layers with a `noise_shape`."""
 
     noise_shape: NoiseShape
 
@@ -93,7 +93,7 @@ class _RandomLayerWithNoiseShape(_RandomLayer):
         return tuple(input_shape)
 
     def _broadcast_noise_shape(self, shape: Any) -> Any:
-        """The shape of what is drawn for `x` of a shape, the batch included."""
+        """The shape of the random numbers for an `x` of `shape`, which includes the batch."""
         if self.noise_shape is None:
             return shape
         drawn = len(self.noise_shape) == len(shape) and all(
@@ -109,11 +109,11 @@ class _RandomLayerWithNoiseShape(_RandomLayer):
 
 @dataclass(frozen=True)
 class Dropout(_RandomLayerWithNoiseShape):
-    """Keras's `Dropout`: in training each value is zero with probability `rate`, else divided by `1 - rate`.
+    """Dropout, as Keras's `Dropout`: in training each value is 0 with probability `rate`, else divided by `1 - rate`.
 
-    `noise_shape`, the batch axis first, is the shape of what is drawn: along an axis where it is 1 all values share a
-    draw, and None is the size of `x`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not
-    broadcast to `x`, and in training with a rate above 0 and no key.
+    `noise_shape` is the shape of the random mask, with the batch first: along an axis of size 1 all values share one
+    decision, and None stands for the size of `x`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape`
+    that does not broadcast to `x`, and in training with a rate above 0 and without a key.
 
     >>> x = jnp.ones((2, 3))
     >>> Dropout(0.5).apply({}, {}, x)[0].tolist()
@@ -133,9 +133,10 @@ class Dropout(_RandomLayerWithNoiseShape):
 
 @dataclass(frozen=True)
 class SpatialDropout1D(_RandomLayer):
-    """Keras's `SpatialDropout1D`: `Dropout` of whole channels (batch, length, channels), one draw for all the length.
+    """Drops complete channels of (batch, length, channels), as Keras's `SpatialDropout1D`.
 
-    Raises `ValueError` as `Dropout`.
+    In training each channel of each example is 0 with probability `rate`, else divided by `1 - rate`. Raises `ValueError`
+    as `Dropout`.
 
     >>> x = jnp.ones((1, 2, 4))
     >>> y, _ = SpatialDropout1D(0.5).apply({}, {}, x, training=True, key=jax.random.key(0))
@@ -155,17 +156,17 @@ class SpatialDropout1D(_RandomLayer):
 
 
 def _drop(x: jax.Array, kept: jax.Array, rate: float) -> jax.Array:
-    # With rate 1 nothing is kept and the scale does not matter, but 1 / 0 would still poison the gradient.
+    # With rate 1 nothing is kept, but a scale of 1 / 0 would make the gradient NaN.
     scale = 1 / (1 - rate) if rate < 1 else 0.0
     return jnp.where(kept, x * scale, 0)
 
 
 @dataclass(frozen=True)
 class GaussianDropout(_RandomLayer):
-    """Keras's `GaussianDropout`: in training each value times a normal draw of mean 1 and variance `rate / (1 - rate)`.
+    """Multiplicative Gaussian noise in training, as Keras's `GaussianDropout`: mean 1, variance `rate / (1 - rate)`.
 
     Raises `ValueError` for a rate outside 0 to 1, and in training with a rate above 0 and no key, or with a rate of 1,
-    whose variance is infinite.
+    for which the variance is infinite.
 
     >>> GaussianDropout(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]
@@ -183,10 +184,10 @@ class GaussianDropout(_RandomLayer):
 
 @dataclass(frozen=True)
 class GaussianNoise(_RandomLayer):
-    """Keras's `GaussianNoise`: in training each value plus a normal draw of mean 0 and standard deviation `stddev`.
+    """Additive Gaussian noise in training, as Keras's `GaussianNoise`: mean 0, standard deviation `stddev`.
 
-    Raises `ValueError` for a `stddev` outside 0 to 1, which are Keras's bounds, and in training with one above 0 and
-    no key.
+    Raises `ValueError` for a `stddev` outside 0 to 1, the range that Keras allows, and in training with a `stddev`
+    above 0 and no key.
 
     >>> GaussianNoise(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]
@@ -203,12 +204,12 @@ class GaussianNoise(_RandomLayer):
 
 @dataclass(frozen=True)
 class AlphaDropout(_RandomLayerWithNoiseShape):
-    """Keras's `AlphaDropout`, which keeps the mean 0 and the variance 1 of what a `"selu"` gives.
+    """Alpha dropout, as Keras's `AlphaDropout`: it keeps mean 0 and variance 1 after `"selu"`.
 
-    In training each value is, with probability `rate`, the least that selu gives, and then all are scaled and moved
-    so that mean and variance stay (Klambauer et al., Self-Normalizing Neural Networks, 2017). `noise_shape` is that
-    of `Dropout`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not broadcast to `x`,
-    and in training with a rate above 0 and no key, or with a rate of 1, whose scale is infinite.
+    In training each value is replaced with probability `rate` by the lower limit of selu; then all values are scaled
+    and shifted so that mean and variance stay (Klambauer et al., Self-Normalizing Neural Networks, 2017).
+    `noise_shape` is as in `Dropout`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not broadcast to `x`,
+    and in training with a rate above 0 and no key, or with a rate of 1, for which the scale is infinite.
 
     >>> AlphaDropout(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]
@@ -232,10 +233,10 @@ def _check_below_one(layer: Layer, rate: float) -> None:
 
 @dataclass(frozen=True)
 class ActivityRegularization(Layer):
-    """Keras's `ActivityRegularization`: the identity. `l1` and `l2` are kept for a loss that the caller may add.
+    """The identity, with the penalties of Keras's `ActivityRegularization` as options.
 
-    Keras adds `l1 * sum(abs(x)) + l2 * sum(x ** 2)` to the loss; here a layer has no loss. Raises `ValueError` for
-    factors that are no numbers.
+    Keras adds `l1 * sum(abs(x)) + l2 * sum(x ** 2)` to the loss. Layers of jconv have no loss, so the caller adds this.
+    Raises `ValueError` if `l1` or `l2` is not a number.
 
     >>> ActivityRegularization(l2=0.1).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]

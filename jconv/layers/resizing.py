@@ -1,4 +1,4 @@
-"""Layers that make a sequence longer or shorter: zeros around it, samples off its ends, samples repeated."""
+"""Layers that change the length of a sequence: zero padding, cropping, upsampling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .ragged import unsupported_lengths
 
 
 def _check_ends(layer: Layer, name: str) -> None:
-    """Raise `ValueError` unless the layer's field is an int or (low, high), not negative; a list becomes a tuple."""
+    """Raise `ValueError` unless the field is a nonnegative integer or a pair of them; convert a list to a tuple."""
     value = getattr(layer, name)
     if isinstance(value, list):
         value = tuple(value)
@@ -35,16 +35,16 @@ def _check_ends(layer: Layer, name: str) -> None:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class ZeroPaddingState:
-    """What a stream of zero padding keeps: whether the zeros at the start have come."""
+    """The stream state of zero padding: whether the zeros at the start have been emitted."""
 
     has_started: bool = field(metadata={"static": True})
 
 
 @dataclass(frozen=True)
 class ZeroPadding1D(Layer):
-    """Keras's `ZeroPadding1D`: zeros before and after; `padding` is a number for both ends, or `(low, high)`.
+    """Adds zeros at both ends of a sequence, as Keras's `ZeroPadding1D`.
 
-    Raises `ValueError` for anything else.
+    `padding` is the number of zeros at each end, or `(low, high)`. Raises `ValueError` for anything else.
 
     >>> ZeroPadding1D((1, 2)).output_shape((10, 3))
     (13, 3)
@@ -66,11 +66,11 @@ class ZeroPadding1D(Layer):
         return None if length is None else length + sum(self.ends), channels
 
     def pace(self) -> Pace:
-        """`low` samples are there before any input."""
+        """`low` output samples are available before the first input sample."""
         return Pace(lead=-self.ends[0])
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """Whether the zeros at the start are still to come."""
+        """A state in which the zeros at the start have not been emitted."""
         sequence_shape(self, x.shape[1:])
         return ZeroPaddingState(has_started=False)
 
@@ -84,7 +84,7 @@ class ZeroPadding1D(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The chunk, with zeros before the first and after the last."""
+        """The chunk, with zeros before the first chunk and after the last."""
         ends = 0 if stream.has_started else self.ends[0], self.ends[1] if last else 0
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
         return joined([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
@@ -103,7 +103,7 @@ class ZeroPadding1D(Layer):
         if sequences is None:
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed and sum(self.ends):
-            raise unsupported_lengths(self, "of segments, which would become longer, neighbours would overlap")
+            raise unsupported_lengths(self, "packed segments would grow into their neighbours")
         y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
         return y, state, sequences.after(lambda counts: counts + sum(self.ends))
 
@@ -116,9 +116,10 @@ class ZeroPadding1D(Layer):
 
 @dataclass(frozen=True)
 class Cropping1D(Layer):
-    """Keras's `Cropping1D`: samples cut off; `cropping` is a number for both ends, or `(low, high)`.
+    """Removes samples at both ends of a sequence, as Keras's `Cropping1D`.
 
-    Raises `ValueError` for anything else, and for a length of which nothing is left.
+    `cropping` is the number of samples at each end, or `(low, high)`. Raises `ValueError` for anything else, and for a
+    sequence of which no sample remains.
 
     >>> Cropping1D((1, 2)).output_shape((10, 3))
     (7, 3)
@@ -142,13 +143,13 @@ class Cropping1D(Layer):
         return None if length is None else length - sum(self.ends), channels
 
     def pace(self) -> Pace:
-        """A sample is there when it is known not to be one of the last."""
+        """A sample is emitted once it is known not to be among the last `high` samples."""
         return Pace(lead=sum(self.ends))
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """A history of `high` samples."""
+        """A buffer of `high` samples."""
         sequence_shape(self, x.shape[1:])
-        # In order: what is read are samples, not windows.
+        # In temporal order, because samples are read, not windows.
         return start(self._taps, x.shape[:-2], x.shape[-1], x.dtype, form._replace(name="shifted"))
 
     def stream_step(
@@ -161,7 +162,7 @@ class Cropping1D(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The samples `high` before those of the chunk."""
+        """The samples `high` positions before those of the chunk."""
         ready, stream = advance(stream, x, self._taps, end=0 if last else None, slots=slots)
         if ready is None:
             return jnp.zeros((x.shape[0], 0, x.shape[2]), x.dtype), stream
@@ -169,7 +170,7 @@ class Cropping1D(Layer):
 
     @property
     def _taps(self) -> Taps:
-        # Windows of which the first sample is read.
+        # Windows of which only the first sample is used.
         return Taps(self.ends[1] + 1, early=-self.ends[0])
 
     def apply_sequences(
@@ -202,7 +203,7 @@ class Cropping1D(Layer):
 
 @dataclass(frozen=True)
 class UpSampling1D(Layer):
-    """Keras's `UpSampling1D`: each sample `size` times. Raises `ValueError` for a `size` below one.
+    """Repeats each sample `size` times, as Keras's `UpSampling1D`. Raises `ValueError` for a `size` below one.
 
     >>> UpSampling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0]]]))[0].ravel().tolist()
     [1.0, 1.0, 3.0, 3.0]
@@ -236,11 +237,11 @@ class UpSampling1D(Layer):
         return y, state, repeated(sequences, self.size)
 
     def window(self) -> ReceptiveField | None:
-        """In fractions of an input sample: `2 - 1 / size` and `1 / size`."""
+        """`(2 - 1 / size, 1 / size)`, in input samples."""
         return 2 - Fraction(1, self.size), Fraction(1, self.size)
 
     def pace(self) -> Pace:
-        """`size` samples for each."""
+        """`size` output samples per input sample."""
         return Pace(rate=self.size)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Pooling to a given length, whatever the input's: windows of sizes and places that the two lengths decide."""
+"""Pooling to a fixed output length, with windows that depend on the input length."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .pooling import AveragePooling1D, MaxPooling1D
 
 
 def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
-    """The samples of each window, and which of them count: both (output_size, the size of the longest window).
+    """The sample indices of each window and a mask of the valid ones, both (output_size, size of the longest window).
 
-    Window i has the samples from `i * length / output_size`, rounded down, to `(i + 1) * length / output_size`, rounded
-    up: neighbours may overlap by one. Shorter windows are filled up with samples that do not count.
+    Window i has the samples from `floor(i * length / output_size)` to `ceil((i + 1) * length / output_size)`, without
+    the end, so neighbours may share a sample. Shorter windows are padded with invalid indices.
 
     >>> window_indices(8, 3)[0].tolist()
     [[0, 1, 2, 2], [2, 3, 4, 5], [5, 6, 7, 7]]
@@ -44,7 +44,7 @@ class _AdaptivePooling(Layer):
             check_positive("output_size", self.output_size)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """`(output_size, channels)`, also for an unknown length."""
+        """`(output_size, channels)`, for any length."""
         _, channels = sequence_shape(self, input_shape)
         return self.output_size, channels
 
@@ -63,12 +63,12 @@ class _AdaptivePooling(Layer):
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed:
             raise unsupported_lengths(
-                self, "of segments, which may be shorter than output_size, neighbours would overlap"
+                self, "packed segments shorter than output_size would grow into their neighbours"
             )
         self.check(params, state, x)
         number, counts = jnp.arange(self.output_size), sequences.counts
         first, end = number * counts // self.output_size, -(-(number + 1) * counts // self.output_size)
-        # The longest window of the longest row; neighbours may overlap by one.
+        # At least the size of the longest window.
         most = x.shape[1] // self.output_size + 2
         at = (first[..., None] + jnp.arange(most)).reshape(len(first), -1)
         first, end = (jnp.repeat(bound, most, axis=-1) for bound in (first, end))
@@ -79,18 +79,18 @@ class _AdaptivePooling(Layer):
         return out.only(y), dict(state), out
 
     def window(self) -> ReceptiveField | None:
-        """None: what an output sample reads depends on the length."""
+        """None: the windows depend on the length."""
         return None
 
 
 @dataclass(frozen=True)
 class AdaptiveMaxPooling1D(_AdaptivePooling):
-    """Keras's `AdaptiveMaxPooling1D`: the greatest value of each of `output_size` windows.
+    """The maximum of each of `output_size` windows, as Keras's `AdaptiveMaxPooling1D`.
 
-    Output sample i pools the input samples from `i * length / output_size`, rounded down, to
-    `(i + 1) * length / output_size`, rounded up. Of values that tie, the first has the whole gradient. Keras on JAX
-    divides in float32: for some lengths, 11 to 7 among them, its windows are then too long by one, or NaN; here they
-    are as said. Raises `ValueError` for an `output_size` below one.
+    Output sample i is the maximum of the input samples from `floor(i * length / output_size)` to
+    `ceil((i + 1) * length / output_size)`, without the end. The first of equal values gets the gradient. Keras on JAX
+    computes these bounds in float32, so for some lengths (11 to 7, for example) its windows are one sample too long,
+    or the output is NaN; jconv computes them exactly. Raises `ValueError` for an `output_size` below one.
 
     >>> AdaptiveMaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [3.0, 3.0]
@@ -103,7 +103,7 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         at, _ = window_indices(x.shape[-2], self.output_size)
-        # A window's last sample again is no greater than itself, so what does not count needs no care.
+        # Invalid indices repeat the window's last sample, which does not change the maximum.
         pools = jnp.take(jnp.asarray(x), at, axis=-2, mode="clip")
         return jnp.take_along_axis(pools, pools.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
@@ -115,9 +115,9 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 
 @dataclass(frozen=True)
 class AdaptiveAveragePooling1D(_AdaptivePooling):
-    """Keras's `AdaptiveAveragePooling1D`: the mean of each of `output_size` windows, those of `AdaptiveMaxPooling1D`.
+    """The mean of each of `output_size` windows, as Keras's `AdaptiveAveragePooling1D`.
 
-    bfloat16 and float16 accumulate in float32. Raises `ValueError` for an `output_size` below one.
+    The windows are those of `AdaptiveMaxPooling1D`. bfloat16 and float16 accumulate in float32. Raises `ValueError` for an `output_size` below one.
 
     >>> AdaptiveAveragePooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [2.0, 2.5]

@@ -1,4 +1,4 @@
-"""Global pooling: one value a channel for the whole length."""
+"""Global pooling: one value per channel over the complete length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
 
 
 class RunningMean(NamedTuple):
-    """What a stream keeps for a mean: `sum` and the `error` of its rounding (batch, channels), `number` (batch,)."""
+    """The stream state of a mean: `sum` and its rounding `error` (batch, channels), `number` of samples (batch,)."""
 
     sum: jax.Array
     error: jax.Array
@@ -33,7 +33,7 @@ class RunningMax(NamedTuple):
 
 @jax.custom_jvp
 def _combine_maxima(before: RunningMax, new: RunningMax) -> RunningMax:
-    """Of both together; of values that tie each sample has as much of the derivative as another."""
+    """The maximum of both; the derivative is shared equally by all samples equal to it."""
     ties = _select(before, new, before.ties, new.ties, before.ties + new.ties)
     return RunningMax(jnp.maximum(before.greatest, new.greatest), ties)
 
@@ -50,7 +50,7 @@ def _(primals: tuple[RunningMax, RunningMax], tangents: tuple[RunningMax, Runnin
 
 
 def _select(before: RunningMax, new: RunningMax, of_before: Any, of_new: Any, of_both: Any) -> jax.Array:
-    # Two comparisons, none of them for equality: XLA may compute a value again, and round it another way.
+    # No test for equality: XLA may compute a value twice with different rounding.
     later = jnp.where(new.greatest > before.greatest, of_new, of_both)
     return jnp.where(before.greatest > new.greatest, of_before, later)
 
@@ -64,21 +64,21 @@ class _GlobalPooling(Layer):
         return (1, channels) if self.keepdims else (channels,)
 
     def window(self) -> ReceptiveField | None:
-        """None: every sample is seen."""
+        """None: the output depends on all samples."""
         return None
 
     def pace(self) -> None:
-        """None: the value of the samples so far."""
+        """None: the output summarizes all samples so far."""
         return None
 
 
 @dataclass(frozen=True)
 class GlobalAveragePooling1D(_GlobalPooling):
-    """Keras's `GlobalAveragePooling1D`: the mean over the length.
+    """The mean over the length, as Keras's `GlobalAveragePooling1D`: (length, channels) to (channels,).
 
-    With `inputs=("sequence", "mask")` it reads a mask (batch, length) too and takes the mean of the samples that the
-    mask counts, which is NaN where there is none. bfloat16 and float16 accumulate in float32. Raises `ValueError` for
-    other inputs.
+    With `keepdims` the output is (1, channels). With `inputs=("sequence", "mask")` the layer also reads a mask (batch,
+    length) and averages the samples whose mask is true; the mean of no samples is NaN. bfloat16 and float16 accumulate
+    in float32. Raises `ValueError` for other `inputs`.
 
     >>> GlobalAveragePooling1D().apply({}, {}, jnp.array([[[1.0], [3.0]]]))[0].tolist()
     [[2.0]]
@@ -98,7 +98,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         return super().output_shape(masked_value_shape(self, input_shape) if self.has_several_inputs else input_shape)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """`RunningMean` of nothing."""
+        """A `RunningMean` of no samples."""
         sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
         zeros = jnp.zeros((sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32))
@@ -114,12 +114,12 @@ class GlobalAveragePooling1D(_GlobalPooling):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The mean of all samples so far, NaN before the first."""
+        """The mean of all samples so far; NaN before the first."""
         total: RunningMean = take_rows(stream, slots)
         sequence, mask = x if self.has_several_inputs else (x, jnp.ones(x.shape[:2], bool))
         counts = (mask != 0)[..., None]
         added = jnp.where(counts, sequence.astype(total.sum.dtype), 0).sum(axis=1) - total.error
-        # Kahan's sum: what rounding lost is added to the next chunk, so that a long stream loses no more than a short.
+        # Kahan summation, so that the rounding error does not grow with the length of the stream.
         summed = total.sum + added
         number = total.number + counts.sum(axis=(1, 2), dtype=jnp.int32)
         total = RunningMean(summed, (summed - total.sum) - added, number)
@@ -169,7 +169,9 @@ class GlobalAveragePooling1D(_GlobalPooling):
 
 @dataclass(frozen=True)
 class GlobalMaxPooling1D(_GlobalPooling):
-    """Keras's `GlobalMaxPooling1D`: the greatest value over the length. Ties share the gradient equally.
+    """The maximum over the length, as Keras's `GlobalMaxPooling1D`: (length, channels) to (channels,).
+
+    With `keepdims` the output is (1, channels). Equal values share the gradient equally.
 
     >>> GlobalMaxPooling1D().apply({}, {}, jnp.array([[[1.0], [3.0]]]))[0].tolist()
     [[3.0]]
@@ -178,7 +180,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
     keepdims: bool = False
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """`RunningMax` of nothing."""
+        """A `RunningMax` of no samples."""
         sequence_shape(self, x.shape[1:])
         shape = x.shape[0], x.shape[2]
         return RunningMax(jnp.full(shape, -jnp.inf, x.dtype), jnp.zeros(shape, jnp.int32))
@@ -193,7 +195,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The greatest of all samples so far, minus infinity before the first."""
+        """The maximum of all samples so far; minus infinity before the first."""
         most: RunningMax = take_rows(stream, slots)
         if x.shape[1]:
             new = x.max(axis=1)

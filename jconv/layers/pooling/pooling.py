@@ -1,7 +1,6 @@
-"""Pooling over windows: the greatest value or the mean of each.
+"""Max pooling and average pooling.
 
-Windows are taken as slices, not by `jax.lax.reduce_window`, so that every derivative, forward mode and vmap come
-from slices alone.
+Windows are slices, not `jax.lax.reduce_window`, so that forward-mode and higher derivatives and vmap work.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from ...ragged import read
 from ...streaming import end_padding, taps_of
 from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 
-# Up to here a comparison a tap is the fastest, forward and gradient.
+# Up to this pool size, one comparison per tap is the fastest, also for the gradient.
 MAX_COMPARED_TAPS = 8
 
 
 class _Pooling(Layer):
-    """What the two share: `stride=None` is the pool's own size."""
+    """Base class; `stride=None` means `pool_size`."""
 
     pool_size: int
     stride: int | None
@@ -75,11 +74,11 @@ class _Pooling(Layer):
         return self.pool_size, self._stride
 
     def pace(self) -> Pace:
-        """That of a convolution of the same sizes."""
+        """Same as for a convolution with this kernel size and stride."""
         return convolution_pace(self.pool_size, stride=self._stride, padding=self.padding)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """A history of what the pool reads: samples, and for a mean whether they count."""
+        """A buffer of samples; for a mean with one more channel, 1 for samples and 0 for padding."""
         sequence_shape(self, x.shape[1:])
         taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
         return start(taps, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, form, self.fill)
@@ -94,7 +93,7 @@ class _Pooling(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The pools that are whole with the chunk."""
+        """The outputs that the chunk completes."""
         taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
         with name_layer_in_errors(self):
             end = end_padding(taps, self.padding, stream.wait, x.shape[-2]) if last else None
@@ -107,7 +106,7 @@ class _Pooling(Layer):
     _counts_samples: ClassVar[bool] = False
 
     def _pool(self, x: jax.Array, stride: int) -> jax.Array:
-        """The pools of samples as they are kept, without padding."""
+        """Pool the buffered samples, without padding."""
         raise NotImplementedError
 
     @property
@@ -115,14 +114,14 @@ class _Pooling(Layer):
         return self.pool_size if self.stride is None else self.stride
 
     def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
-        """What comes of windows (..., pool_size, channels), of which the samples `counts` (..., pool_size) count."""
+        """Reduce windows (..., pool_size, channels); `counts` (..., pool_size) is true for valid samples."""
         raise NotImplementedError
 
     def _geometry(self, length: int) -> Geometry:
         return make_geometry(length, self.pool_size, stride=self._stride, padding=self.padding)
 
     def _padded(self, x: Any, fill: float) -> Any:
-        """`x`, of NumPy or JAX, with `fill` around it where the padding is `"same"`."""
+        """`x`, a NumPy or JAX array, padded with `fill` for `padding="same"`."""
         geometry = self._geometry(x.shape[-2])
         widths = [(0, 0)] * (x.ndim - 2) + [(geometry.low, geometry.high), (0, 0)]
         return (np if isinstance(x, np.ndarray) else jnp).pad(x, widths, constant_values=fill)
@@ -136,7 +135,7 @@ class _Pooling(Layer):
 
 
 def window_max(x: jax.Array, geometry: Geometry) -> jax.Array:
-    """The greatest of each window of `x` (..., length, channels), the first where several tie.
+    """The maximum of each window of `x` (..., length, channels). The first of equal values gets the gradient.
 
     >>> window_max(jnp.array([[3.0], [1.0], [2.0]]), Geometry(length=3, kernel_size=2)).ravel().tolist()
     [3.0, 2.0]
@@ -145,8 +144,8 @@ def window_max(x: jax.Array, geometry: Geometry) -> jax.Array:
     span = (geometry.out_length - 1) * stride + 1
     if size <= MAX_COMPARED_TAPS:
         return reduce(_first_maximum, (_slice(x, k, span, stride) for k in range(size)))
-    # Windows of twice the size from two that overlap or meet: for long pools, and above all for their gradient, far
-    # fewer passes than one a tap.
+    # Double the window size in each pass, from two windows that touch or overlap: for long windows this needs far
+    # fewer passes than one per tap.
     reached = 1
     while reached < size:
         step = min(reached, size - reached)
@@ -166,9 +165,10 @@ def _slice(x: jax.Array, start: int, length: Any, stride: int = 1) -> jax.Array:
 
 @dataclass(frozen=True)
 class MaxPooling1D(_Pooling):
-    """Keras's `MaxPooling1D`: the greatest value of each window. `padding` is `"valid"` or `"same"`.
+    """The maximum of each window, as Keras's `MaxPooling1D`: (length, channels) to (out_length, channels).
 
-    Of values that tie for the greatest, the first has the whole gradient, as in Keras and in the reference.
+    `stride=None` means `pool_size`; `padding` is `"valid"` or `"same"`. The first of equal values gets the gradient, as
+    in Keras. Raises `ValueError` for sizes below one and another padding.
 
     >>> MaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0], [0.0]]]))[0].ravel().tolist()
     [3.0, 2.0]
@@ -196,7 +196,10 @@ class MaxPooling1D(_Pooling):
 
 @dataclass(frozen=True)
 class AveragePooling1D(_Pooling):
-    """Keras's `AveragePooling1D`: the mean of each window, of which `"same"` does not count the padding.
+    """The mean of each window, as Keras's `AveragePooling1D`: (length, channels) to (out_length, channels).
+
+    `stride=None` means `pool_size`; `padding` is `"valid"` or `"same"`, whose padding does not count in the mean.
+    bfloat16 and float16 accumulate in float32. Raises `ValueError` for sizes below one and another padding.
 
     >>> AveragePooling1D(2, padding="same").apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [2.0, 2.0]
