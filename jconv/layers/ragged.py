@@ -114,7 +114,7 @@ def repeat_first_sample(x: jax.Array, sequences: Sequences) -> jax.Array:
 
 
 def collapse_length(x: jax.Array, sequences: Sequences, keepdims: bool = False) -> tuple[jax.Array, Sequences | None]:
-    """One value for each sequence, from what `sequence_sum` or the like gives, and the `Sequences` of these values.
+    """One value per sequence, from a result of `sequence_sum` or `sequence_max`, and the output's `Sequences`.
 
     With `lengths` the shape is (batch, ...), or (batch, 1, ...) with `keepdims`, and the `Sequences` are None. For
     packed sequences, each segment keeps its value at its first position.

@@ -1,4 +1,4 @@
-"""Normalization of each example by groups of its channels."""
+"""Group normalization."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .layer_normalization import PerExampleNormalization
 
 @dataclass(frozen=True)
 class GroupNormalization(PerExampleNormalization):
-    """Keras's `GroupNormalization` (Wu and He, 2018, arXiv:1803.08494).
+    """Group normalization, as Keras's `GroupNormalization` (Wu and He, 2018, arXiv:1803.08494).
 
-    The indices of `axis` are divided into `groups` of neighbours, one for each index where `groups` is -1, and each
-    example's values of a group, over all its other axes, are normalized together:
-    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` with a `gamma` and a `beta` for each index of `axis`,
-    which counts the batch as 0. bfloat16 and float16 are computed in float32.
+    Divides `axis` (axis 0 is the batch) into `groups` of consecutive indices and normalizes each group of each example
+    over all its values: `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`. `groups=-1` means one group per
+    index. Params: `gamma` (with `scale`) and `beta` (with `center`), one value per index of `axis`. bfloat16 and float16
+    are computed in float32.
 
-    Raises `ValueError` for the batch axis, more than one axis, and groups that do not divide the axis.
+    Raises `ValueError` for the batch axis, for more than one axis, and if `groups` does not divide the axis.
 
     >>> GroupNormalization(2).param_shapes((None, 4))
     {'gamma': (4,), 'beta': (4,)}
@@ -43,7 +43,7 @@ class GroupNormalization(PerExampleNormalization):
             raise ValueError(f"GroupNormalization: groups must be an integer of at least 1, or -1, got {self.groups!r}")
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`gamma` and `beta`, where the layer has them."""
+        """`gamma` with `scale`, `beta` with `center`."""
         (size,) = axis_sizes(self, self.axis, input_shape)
         if size % self.groups:
             raise ValueError(
@@ -84,7 +84,7 @@ class GroupNormalization(PerExampleNormalization):
         return sequences.only(y.astype(dtype)), dict(state), sequences
 
     def window(self) -> None:
-        """None: a group spans the whole length."""
+        """None: the statistics of a group depend on the complete length."""
         return None
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
@@ -100,7 +100,7 @@ class GroupNormalization(PerExampleNormalization):
         return self._scale_and_shift(params, (centered / np.sqrt(variance + self.epsilon)).reshape(x.shape))
 
     def _grouped(self, x: Any) -> tuple[Any, tuple[int, ...]]:
-        """`x` with `axis` as two, group and member, and all its axes but batch and group."""
+        """`x` with `axis` split into (groups, size of a group), and the axes to reduce."""
         (axis,) = axis_positions(self, self.axis, x.shape[1:])
         groups = x.shape[axis] if self.groups == -1 else self.groups
         shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])

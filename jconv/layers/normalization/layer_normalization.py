@@ -1,4 +1,4 @@
-"""Normalization of each example by its own statistics."""
+"""Layer, RMS and unit normalization, which use the statistics of each example."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..ragged import sequence_sum
 
 
 class PerExampleNormalization(Layer):
-    """What layers share that see one example and keep its shape; params are of ones, or zeros for `beta`."""
+    """Base class of layers that normalize each example by itself and keep its shape."""
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -31,7 +31,7 @@ class PerExampleNormalization(Layer):
         return {name: jnp.full(shape, float(name != "beta")) for name, shape in shapes.items()}, {}
 
     def flops(self, input_shape: Any) -> int:
-        """One multiply-add an element."""
+        """One multiply-add per element."""
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
@@ -44,22 +44,23 @@ class PerExampleNormalization(Layer):
         return self._normalize(wide, wide["x"]).astype(dtype)
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-        """`_jax` on arrays that are at least of float32."""
+        """`_jax` for arrays of at least float32 precision."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class LayerNormalization(PerExampleNormalization):
-    """Keras's `LayerNormalization` (Ba et al., 2016, arXiv:1607.06450) over one axis or several.
+    """Layer normalization, as Keras's `LayerNormalization` (Ba et al., 2016, arXiv:1607.06450).
 
-    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the mean and the biased variance over `axis`, which
-    counts the batch as 0. With `rms_scaling`, as in older Keras 3, `y = gamma * x / sqrt(variance + epsilon)`: divided
-    by the deviation, not by the root mean square; there is then no `beta`, and a `gamma` even with `scale=False`.
-    Params `gamma` and `beta` have the sizes of `axis`, sorted as written: where a list has negative numbers among
-    others, such as `[1, -1]`, the last axis comes first, and the numbers are laid over the axes in that order, as in
-    Keras. bfloat16 and float16 are computed in float32.
+    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with mean and biased variance over `axis`, one axis or
+    several; axis 0 is the batch. Params: `gamma` (with `scale`) and `beta` (with `center`), with the sizes of `axis`.
+    The axis numbers are sorted as written, as in Keras: for `[1, -1]` the shape of `gamma` starts with the last axis.
 
-    Raises `ValueError` for the batch axis, an axis that is not there or twice, and an unknown size along one.
+    With `rms_scaling`, as in older versions of Keras 3, `y = gamma * x / sqrt(variance + epsilon)`. This divides by the
+    standard deviation, not by the root mean square. There is always a `gamma` and never a `beta`. bfloat16 and float16
+    are computed in float32.
+
+    Raises `ValueError` for the batch axis, axes out of range, repeated axes, and an unknown size along an axis.
 
     >>> y, _ = LayerNormalization(center=False, scale=False).apply({}, {}, jnp.array([[1.0, 3.0]]))
     >>> [f"{value:.4f}" for value in y[0]]
@@ -76,13 +77,13 @@ class LayerNormalization(PerExampleNormalization):
         object.__setattr__(self, "axis", as_axes(self, self.axis))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`gamma` and `beta`, where the layer has them."""
+        """`gamma` with `scale` or `rms_scaling`; `beta` with `center`, but not with `rms_scaling`."""
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         present = {"gamma": self.scale or self.rms_scaling, "beta": self.center and not self.rms_scaling}
         return {name: sizes for name, there in present.items() if there}
 
     def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None over the length."""
+        """`(1, 1)`, or None if `axis` may include the length."""
         return None if spans_length(self.axis) else (1, 1)
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
@@ -106,14 +107,14 @@ class LayerNormalization(PerExampleNormalization):
 
 @dataclass(frozen=True)
 class RMSNormalization(PerExampleNormalization):
-    """Keras's `RMSNormalization` (Zhang and Sennrich, 2019, arXiv:1910.07467): `scale * x / sqrt(mean(x^2) + epsilon)`.
+    """RMS normalization, as Keras's `RMSNormalization` (Zhang and Sennrich, 2019, arXiv:1910.07467).
 
-    The mean is over `axis`, which counts the batch as 0. The param `scale` has the sizes of `axis`, sorted as
-    written, and goes with the last axes of the input whatever `axis` is, as in Keras. bfloat16 and float16 are
-    computed in float32.
+    `y = scale * x / sqrt(mean(x ** 2) + epsilon)`, with the mean over `axis`; axis 0 is the batch. The param `scale` has
+    the sizes of `axis`, sorted as written. As in Keras, it broadcasts to the last axes of the input, also for another
+    `axis`. bfloat16 and float16 are computed in float32.
 
-    Raises `ValueError` for the batch axis, an axis that is not there or twice, an unknown size along one, and a
-    `scale` that does not go with the last axes.
+    Raises `ValueError` for the batch axis, axes out of range, repeated axes, an unknown size along an axis, and a
+    `scale` that does not broadcast to the last axes.
 
     >>> y, _ = RMSNormalization(epsilon=0).apply({"scale": jnp.ones(2)}, {}, jnp.array([[1.0, 7.0]]))
     >>> [f"{value:.4f}" for value in y[0]]
@@ -137,7 +138,7 @@ class RMSNormalization(PerExampleNormalization):
         return {"scale": sizes}
 
     def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None over the length."""
+        """`(1, 1)`, or None if `axis` may include the length."""
         return None if spans_length(self.axis) else (1, 1)
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
@@ -152,12 +153,12 @@ class RMSNormalization(PerExampleNormalization):
 
 @dataclass(frozen=True)
 class UnitNormalization(PerExampleNormalization):
-    """Keras's `UnitNormalization`: `x` divided by its Euclidean norm over `axis`, which counts the batch as 0.
+    """Divides `x` by its Euclidean norm over `axis`, as Keras's `UnitNormalization`. Axis 0 is the batch.
 
-    A norm below 1e-12 counts as 1e-12, so that zeros stay zeros; their derivative, NaN in Keras, is that of this
-    factor. bfloat16 and float16 are computed in float32.
+    Norms below 1e-12 are replaced by 1e-12, so zeros stay zero. There the derivative is 1e12; in Keras it is NaN.
+    bfloat16 and float16 are computed in float32.
 
-    Raises `ValueError` for the batch axis and an axis that is not there or twice.
+    Raises `ValueError` for the batch axis, axes out of range and repeated axes.
 
     >>> [f"{value:.4f}" for value in UnitNormalization().apply({}, {}, jnp.array([[3.0, 4.0]]))[0][0]]
     ['0.6000', '0.8000']
@@ -169,12 +170,12 @@ class UnitNormalization(PerExampleNormalization):
         object.__setattr__(self, "axis", as_axes(self, self.axis))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """None."""
+        """Empty."""
         axis_positions(self, self.axis, input_shape)
         return {}
 
     def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None over the length."""
+        """`(1, 1)`, or None if `axis` may include the length."""
         return None if spans_length(self.axis) else (1, 1)
 
     def apply_sequences(

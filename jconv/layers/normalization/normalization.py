@@ -1,4 +1,4 @@
-"""Batch normalization, with its moving averages as explicit state."""
+"""Batch normalization, with the moving averages in `state`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array, Arrays, Layer, Shape, check_inputs, check_sizes_known, masked_value_shape
 from ..ragged import not_none, prepare_samplewise
 
-# Keras's guard of a count of samples that may be zero.
+# Keras adds this to the number of unmasked samples, which may be zero.
 COUNT_EPSILON = 1e-7
 
 
 @dataclass(frozen=True)
 class BatchNormalization(Layer):
-    """Keras's `BatchNormalization` over every axis but `axis` (Ioffe and Szegedy, 2015, arXiv:1502.03167).
+    """Batch normalization, as Keras's `BatchNormalization` (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
-    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`, with the moving averages of the state outside
-    training and the statistics of the batch in it. Training returns the state
-    `moving * momentum + batch * (1 - momentum)`, whose variance is the biased one, as in Keras. bfloat16 and float16
-    are computed in float32. Params `gamma` (unless `scale=False`) and `beta` (unless `center=False`); state
-    `moving_mean` and `moving_variance`.
+    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each index of `axis`; axis 0 is the batch. In training
+    mean and (biased) variance are those of the batch, and the new state is
+    `moving * momentum + batch * (1 - momentum)`. Outside training they are the moving averages. Params: `gamma` (with
+    `scale`) and `beta` (with `center`). State: `moving_mean` and `moving_variance`. bfloat16 and float16 are computed in
+    float32.
 
-    `axis` counts the batch axis as 0. With `inputs=("sequence", "mask")` there is a mask too, of the input's shape
-    without the last axis: the statistics of the batch leave out what it masks, and divide by 1e-7 more than the
-    number of the others, as Keras does. Outside training the mask changes nothing.
+    With `inputs=("sequence", "mask")` the layer also reads a mask with the shape of the input without the last axis.
+    In training, masked samples do not count in the statistics. As in Keras, 1e-7 is added to the number of unmasked
+    samples. Outside training the mask has no effect.
 
-    Raises `ValueError` for the batch axis, more than one axis and unknown inputs.
+    Raises `ValueError` for the batch axis, for more than one axis, and for other `inputs`.
 
     >>> layer = BatchNormalization()
     >>> params, state = layer.init(jax.random.key(0), (None, 3))
@@ -55,13 +55,13 @@ class BatchNormalization(Layer):
         check_inputs(self, ("sequence",), ("sequence", "mask"))
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape, whose size along `axis` must be known."""
+        """The input's shape; the size along `axis` must be known."""
         shape = masked_value_shape(self, input_shape) if self.has_several_inputs else tuple(input_shape)
         axis_sizes(self, self.axis, shape)
         return shape
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`gamma` and `beta`, where the layer has them."""
+        """`gamma` with `scale`, `beta` with `center`."""
         present = {"gamma": self.scale, "beta": self.center}
         sizes = axis_sizes(self, self.axis, self._split_mask(input_shape)[0])
         return {name: sizes for name, there in present.items() if there}
@@ -126,7 +126,7 @@ class BatchNormalization(Layer):
         count_epsilon: float,
         training: bool,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """`apply` with a mask of booleans or None, and what is added to the number of samples that it counts."""
+        """`apply` with a boolean mask or None; `count_epsilon` is added to the number of unmasked samples."""
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
@@ -149,12 +149,12 @@ class BatchNormalization(Layer):
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """The same in NumPy; with `training=True` by the statistics of the batch."""
+        """`apply` in NumPy; with `training=True` with the statistics of the batch."""
         self.check(params, state, x)
         x, mask = self._split_mask(x)
         x = exact(x)
         if training:
-            # A plain square: np.var takes the modulus of complex numbers, which is no derivative.
+            # Not np.var, which takes the absolute value of complex numbers and breaks complex-step derivatives.
             kept = np.ones(x.shape) if mask is None else np.zeros(x.shape) + (exact(mask).real != 0)[..., None]
             axes = self._reduced_axes(x)
             count = kept.sum(axis=axes) + (0 if mask is None else COUNT_EPSILON)
@@ -167,13 +167,13 @@ class BatchNormalization(Layer):
         return y + self._broadcast(exact(params["beta"]), x) if self.center else y
 
     def flops(self, input_shape: Any) -> int:
-        """One multiply-add an element, as outside training."""
+        """One multiply-add per element, as outside training."""
         shape, _ = self._split_mask(input_shape)
         check_sizes_known(self, shape)
         return 2 * math.prod(shape)
 
     def _split_mask(self, x: Any) -> tuple[Any, Any]:
-        """The sequence, and the mask or None."""
+        """`(sequence, mask)`; the mask may be None."""
         return (x[0], x[1]) if self.has_several_inputs else (x, None)
 
     def _reduced_axes(self, x: Any) -> tuple[int, ...]:
@@ -181,7 +181,7 @@ class BatchNormalization(Layer):
         return tuple(i for i in range(x.ndim) if i != axis)
 
     def _broadcast(self, a: Any, x: Any) -> Any:
-        """An array of a number for each index of `axis`, in the shape in which it goes with `x`."""
+        """`a`, with one value per index of `axis`, reshaped to broadcast to `x`."""
         return a.reshape(broadcast_shape(a.shape, axis_positions(self, self.axis, x.shape[1:]), x.ndim))
 
     def _moments(self, x: jax.Array, mask: jax.Array | None, count_epsilon: float) -> tuple[jax.Array, jax.Array]:
@@ -190,7 +190,7 @@ class BatchNormalization(Layer):
             mean = x.mean(axes)
             return mean, jnp.square(x - self._broadcast(mean, x)).mean(axes)
         kept = jnp.broadcast_to(mask[..., None], x.shape)
-        # Where nothing is added, a count of zero is one: then there is nothing to divide.
+        # Avoid 0 / 0 if there are no samples.
         count = kept.sum(axes).astype(x.dtype)
         count = count + count_epsilon if count_epsilon else jnp.maximum(count, 1)
         mean = jnp.where(kept, x, 0).sum(axes) / count

@@ -1,4 +1,4 @@
-"""Layers that prepare inputs with fixed numbers: an affine map, and standard scores of known statistics."""
+"""Preprocessing layers: rescaling, and normalization with given statistics."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ...reference import exact
 from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array, Arrays, Layer, Shape, check_sizes_known
 
-# Keras's least deviation to divide by.
+# As in Keras: smaller standard deviations are replaced by this.
 MIN_DEVIATION = 1e-7
 NestedFloats = float | tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Rescaling(Layer):
-    """Keras's `Rescaling`: `x * scale + offset`, each a number or nested tuples of them that go with the last axes.
+    """Computes `x * scale + offset`, as Keras's `Rescaling`.
 
-    Integers are computed in float32. Raises `ValueError` for something that is no number and for tuples that do not
-    go with the input's last axes.
+    `scale` and `offset` are numbers, or nested tuples of numbers that broadcast to the input's last axes. Integer inputs
+    are computed in float32. Raises `ValueError` for other values and for tuples that do not broadcast.
 
     >>> Rescaling(0.5, offset=(0.0, 1.0)).apply({}, {}, jnp.array([[2, 4]]))[0].tolist()
     [[1.0, 3.0]]
@@ -51,7 +51,7 @@ class Rescaling(Layer):
         return tuple(input_shape)
 
     def flops(self, input_shape: Any) -> int:
-        """One multiply-add an element."""
+        """One multiply-add per element."""
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
@@ -66,16 +66,16 @@ class Rescaling(Layer):
 
 @dataclass(frozen=True)
 class Normalization(Layer):
-    """Keras's `Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`, or with `invert` that undone.
+    """Normalizes with given statistics, as Keras's `Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`.
 
-    There is a mean and a variance for each index of `axis`, an integer, a tuple of them or `()` for one of all, which
-    counts the batch as 0. They are numbers or nested tuples that go with these axes, both or neither; with neither
-    they are state, `mean` and `variance` of the sizes of `axis`, sorted by position, zeros and ones until someone
-    puts others there, and `count`, which Keras keeps for old files. bfloat16 and float16 are computed in float32, as
-    are integers.
+    With `invert` it computes the inverse. There is one mean and variance per index of `axis`: an integer, a tuple of
+    integers, or `()` for one mean and variance in all; axis 0 is the batch. `mean` and `variance` are numbers or nested
+    tuples that broadcast to these axes. If both are None, the layer has the state `mean` and `variance` (0 and 1 at
+    first), with the sizes of `axis` in ascending order, and `count`, which Keras keeps for old files. bfloat16, float16
+    and integers are computed in float32.
 
-    Raises `ValueError` for the batch axis, an axis that is not there or twice, an unknown size along one, and a mean
-    or variance alone or in another shape.
+    Raises `ValueError` for the batch axis, axes out of range, repeated axes, an unknown size along an axis, and if only
+    one of `mean` and `variance` is given or their shapes differ.
 
     >>> Normalization(mean=3.0, variance=4.0).apply({}, {}, jnp.array([[1.0, 7.0]]))[0].tolist()
     [[-1.0, 2.0]]
@@ -114,7 +114,7 @@ class Normalization(Layer):
         return tuple(input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`mean`, `variance` and `count` where they were not given."""
+        """`mean`, `variance` and `count`, if they are not options."""
         sizes = self._sizes(input_shape)
         return {"mean": sizes, "variance": sizes, "count": ()} if self.mean is None else {}
 
@@ -133,7 +133,7 @@ class Normalization(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Any]]:
-        """`(y, state)`, the same in training."""
+        """`(y, state)`; `training` has no effect."""
         self.check(params, state, x)
         x, wide = _as_floating(x)
         mean, variance = (self._broadcast(jnp.asarray(a, wide), x) for a in self._statistics(state))
@@ -144,7 +144,7 @@ class Normalization(Layer):
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
     ) -> Array:
-        """The same in NumPy."""
+        """`apply` in NumPy."""
         self.check(params, state, x)
         x = exact(x)
         mean, variance = (self._broadcast(exact(a), x) for a in self._statistics(state))
@@ -153,7 +153,7 @@ class Normalization(Layer):
         return x * deviation + mean if self.invert else (x - mean) / deviation
 
     def flops(self, input_shape: Any) -> int:
-        """One multiply-add an element."""
+        """One multiply-add per element."""
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
@@ -168,13 +168,13 @@ class Normalization(Layer):
         return (state["mean"], state["variance"]) if self.mean is None else (self.mean, self.variance)
 
     def _broadcast(self, a: Any, x: Any) -> Any:
-        """Statistics in the shape in which they go with `x`, whose kept axes they are aligned with from the last."""
+        """`a`, a mean or variance, reshaped to broadcast to `x`."""
         axes = self._axes(x.shape[1:])
         return a.reshape(broadcast_shape(a.shape, axes[len(axes) - a.ndim :], x.ndim))
 
 
 def nested_tuples(layer: Layer, name: str, value: Any) -> NestedFloats:
-    """A number, or nested tuples of them, of a regular shape; raises `ValueError` for something else."""
+    """`value` as a float or nested tuples of floats; raises `ValueError` for anything else."""
     try:
         array = np.asarray(value, np.float64)
     except (ValueError, TypeError):
@@ -189,7 +189,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _as_floating(x: Any) -> tuple[jax.Array, Any]:
-    """`x`, in float32 if it is of integers, and the type to compute in."""
+    """`x`, in float32 if it has an integer dtype, and the dtype of the computation."""
     x = jnp.asarray(x)
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
     return x, jnp.promote_types(x.dtype, jnp.float32)

@@ -1,4 +1,4 @@
-"""A wrapper that divides a kernel by its spectral norm in training."""
+"""Spectral normalization of a layer's kernel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ...pace import Pace
 from ...reference import exact
 from ..base import Array, Arrays, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 
-# Keras's greatest factor to normalize a vector by.
+# As in Keras: the upper limit of the factor that normalizes a vector.
 MAX_SCALE = 1e7
 
 
 @dataclass(frozen=True)
 class SpectralNormalization(Layer):
-    """Keras's `SpectralNormalization` (Miyato et al., 2018, arXiv:1802.05957) around a layer with a kernel.
+    """Spectral normalization of a layer, as Keras's `SpectralNormalization` (Miyato et al., 2018, arXiv:1802.05957).
 
-    In training the kernel, or the `embeddings` of an `Embedding`, is divided by an estimate of the largest singular
-    value of the matrix (all other axes, last axis), from `power_iterations` steps of the power method that begin at
-    the state `vector_u` (1, size of the last axis); the state comes back with the last vector. No derivative goes
-    through the vectors. A kernel of zeros is left as it is. Outside training the kernel is used as it is: what is
-    divided is never kept, as when Keras trains on JAX.
+    In training, the layer's `kernel` or `embeddings` is reshaped to a matrix (all other axes, last axis) and divided by
+    an estimate of its largest singular value. The estimate comes from `power_iterations` steps of power iteration,
+    which start from the state `vector_u` (1, size of the last axis); the new state has the last vector. Gradients do not
+    pass through the vectors. A kernel of zeros is not divided. As with Keras on JAX, the params themselves do not
+    change: outside training the layer uses the kernel without division.
 
-    Params and the other state are the layer's, after `"layer/"`. The output has the input's type, as in Keras: an
-    `Embedding` of integers gives integers.
+    Params and state of `layer` have the prefix `"layer/"`. As in Keras, the output has the input's dtype, so an
+    `Embedding` of integers returns integers.
 
-    Raises `ValueError` for something that is no layer, `power_iterations` below one, and a layer with no kernel.
+    Raises `ValueError` if `layer` is not a layer or has no kernel, and for `power_iterations` below one.
 
     >>> from jconv.layers import Dense
     >>> layer = SpectralNormalization(Dense(2, use_bias=False))
@@ -53,26 +53,26 @@ class SpectralNormalization(Layer):
 
     @property
     def has_several_inputs(self) -> bool:
-        """As the layer."""
+        """Same as for `layer`."""
         return self.layer.has_several_inputs
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The layer's."""
+        """Same as for `layer`."""
         self._kernel_name(input_shape)
         return self.layer.output_shape(input_shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The layer's, after `"layer/"`."""
+        """The params of `layer`, with the prefix `"layer/"`."""
         return _add_prefix(self.layer.param_shapes(input_shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`vector_u` and the layer's, after `"layer/"`."""
+        """`vector_u`, and the state of `layer` with the prefix `"layer/"`."""
         inner = self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
         last = inner[self._kernel_name(input_shape)][-1]
         return {"vector_u": (1, last)} | _add_prefix(self.layer.state_shapes(input_shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """The layer's, and a `vector_u` of normal draws of deviation 0.02, cut off at two deviations."""
+        """The arrays of `layer`, and `vector_u`: normal with standard deviation 0.02, truncated at two deviations."""
         self.output_shape(input_shape)
         inner, own = jax.random.split(key)
         params, state = self.layer.init(inner, input_shape)
@@ -89,7 +89,7 @@ class SpectralNormalization(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; in training by the kernel divided, and the state holds the vector of the last step."""
+        """`(y, state)`; in training with the divided kernel and a new `vector_u`."""
         y, state, _ = self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
         return y, state
 
@@ -107,7 +107,7 @@ class SpectralNormalization(Layer):
         self.check(params, state, x)
         own, rest, vector = _strip_prefix(params), _strip_prefix(state), state["vector_u"]
         name = self._find_kernel({**own, **rest})
-        # The kernel of a frozen layer is state.
+        # A frozen layer has its kernel in the state.
         holder = own if name in own else rest
         kernel = holder[name]
         if training:
@@ -118,7 +118,7 @@ class SpectralNormalization(Layer):
         return y, {"vector_u": vector} | _add_prefix(after), sequences
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """`apply` in NumPy."""
         self.check(params, state, x)
         own, rest = _strip_prefix(params), _strip_prefix(state)
         if training:
@@ -130,19 +130,19 @@ class SpectralNormalization(Layer):
         return np.trunc(y) if whole else y
 
     def flops(self, input_shape: Any) -> int:
-        """The layer's, as outside training."""
+        """Same as for `layer`, as outside training."""
         return self.layer.flops(input_shape)
 
     def window(self) -> ReceptiveField | None:
-        """The layer's."""
+        """Same as for `layer`."""
         return self.layer.window()
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """The layer's."""
+        """Same as for `layer`."""
         return self.layer.pace()
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The layer's."""
+        """Same as for `layer`."""
         return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, form)
 
     def stream_step(
@@ -155,7 +155,7 @@ class SpectralNormalization(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The layer's."""
+        """Same as for `layer`."""
         y, stream = self.layer.stream_step(
             _strip_prefix(params), _strip_prefix(state), stream, x, last=last, slots=slots
         )
@@ -165,7 +165,7 @@ class SpectralNormalization(Layer):
         return self._find_kernel(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))
 
     def _find_kernel(self, names: Any) -> str:
-        """Which of the layer's arrays is the kernel; raises `ValueError` where none is."""
+        """The name of the layer's kernel; raises `ValueError` if there is none."""
         for name in ("kernel", "embeddings"):
             if name in names:
                 return name
@@ -181,7 +181,7 @@ def _strip_prefix(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalize_kernel(kernel: jax.Array, vector: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
-    """The kernel divided by its estimated spectral norm, and the last vector."""
+    """The kernel divided by its estimated spectral norm, and the new `vector_u`."""
     wide = jnp.promote_types(kernel.dtype, jnp.float32)
     matrix = kernel.astype(wide).reshape(-1, kernel.shape[-1])
     fixed, u = jax.lax.stop_gradient(matrix), vector.astype(wide)

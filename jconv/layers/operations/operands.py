@@ -1,4 +1,4 @@
-"""What stands among the arguments of an operation beside plain values: inputs, slices and arrays."""
+"""Placeholders in the arguments of an `Operation`: inputs, slices and constant arrays."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Input:
-    """Where among an operation's arguments its `index`-th input goes."""
+    """A placeholder for the `index`-th input of an operation."""
 
     index: int = 0
 
 
 @dataclass(frozen=True)
 class Slice:
-    """`slice(start, stop, step)`, which is not hashable on every Python."""
+    """`slice(start, stop, step)`, hashable also before Python 3.12."""
 
     start: int | None = None
     stop: int | None = None
@@ -24,14 +24,14 @@ class Slice:
 
 @dataclass(frozen=True)
 class Constant:
-    """An array as nested tuples, so that it is hashable."""
+    """A constant array as nested tuples, so that it is hashable."""
 
     values: Any
     dtype: str
 
 
 def inputs_in(value: Any) -> list[int]:
-    """The indices of every `Input` in a value of nested tuples.
+    """The index of each `Input` in nested tuples.
 
     >>> inputs_in((Input(1), (2.0, Input(0))))
     [1, 0]

@@ -1,4 +1,4 @@
-"""A plain array operation as a layer: arithmetic, slices, reductions between layers that have a name in Keras."""
+"""Array operations as layers: the arithmetic, slices and reductions that Keras models have between layers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from .operation_checks import check_arguments
 from .operation_text import format_operation
 from .operation_window import is_samplewise, receptive_field, takes_all_samples
 
-# Stand-ins for a batch and a length that are not known: a size of the output that differs between the two columns is
-# not known either. With many divisors, so that a reshape to known sizes goes through.
+# Unknown sizes are traced with two values each: an output size that differs between the two traces is unknown. The
+# values have many divisors, so that reshapes to known sizes work.
 TRACE_BATCHES, TRACE_LENGTHS = (720720, 1441440), (3603600, 5045040)
 
 
 @dataclass(frozen=True)
 class Operation(Layer):
-    """A function of `jconv.operations` by its name, of inputs and constants; axes count the batch as 0, as in Keras.
+    """Calls a function of `jconv.operations` on inputs and constants. Axis 0 is the batch, as in Keras.
 
-    `arguments` holds numbers, strings, `None`, `...`, `Constant`, `Slice`, and `Input(i)` for the i-th array that the
-    node reads, also in nested tuples; `options` are pairs of a name and such a value. Raises `ValueError` for an
-    unknown function, or options that it does not have, and for an operation that does away with the batch.
+    `function` is the name. `arguments` are the positional arguments: numbers, strings, `None`, `...`, `Constant`,
+    `Slice`, and `Input(i)` for the i-th input, also in nested tuples. `options` are the keyword arguments, as pairs
+    (name, value). Raises `ValueError` for an unknown function, for arguments that it does not accept, and for an
+    operation whose output does not start with the batch axis.
 
     >>> Operation("get_item", (Input(0), (Slice(), -1))).output_shape((10, 3))
     (3,)
@@ -66,11 +67,11 @@ class Operation(Layer):
 
     @property
     def has_several_inputs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether it reads more than one input."""
+        """Whether the operation has more than one input."""
         return self._num_inputs > 1
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The shape, found by tracing with stand-ins for what is not known."""
+        """The shape of one example's output, found by tracing."""
         found = [
             self._trace_shapes(input_shape, batch, length)
             for batch, length in zip(TRACE_BATCHES, TRACE_LENGTHS, strict=True)
@@ -80,11 +81,11 @@ class Operation(Layer):
         return tuple(shapes) if found[0][1] else shapes[0]
 
     def window(self) -> ReceptiveField | None:
-        """What is known of the function, its axes and slices; None where it may read anything."""
+        """See `Layer.window`; None if it cannot be inferred from the function, its axes and slices."""
         return receptive_field(self.function, self.arguments, self.options)
 
     def pace(self) -> Pace:
-        """A sample for each; raises `ValueError` for an operation that does not work sample by sample."""
+        """One output sample per input sample; raises `ValueError` unless the operation works sample by sample."""
         if not is_samplewise(self.function, self.arguments, self.options):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
         return SAMPLE
@@ -108,7 +109,7 @@ class Operation(Layer):
         return format_operation(self.function, self.arguments, self.options)
 
     def _trace_shapes(self, input_shape: Any, batch: int, length: int) -> tuple[list[tuple[int, ...]], bool]:
-        """The shapes of the outputs, and whether there may be several."""
+        """The shapes of the outputs, and whether the operation returns a tuple."""
         y = self._trace(input_shape, batch, length)
         shapes = [part.shape for part in (y if isinstance(y, tuple) else (y,))]
         if any(not shape or shape[0] != batch for shape in shapes):

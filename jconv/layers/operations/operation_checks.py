@@ -1,7 +1,7 @@
-"""What the arguments of an operation may be.
+"""Checks of the arguments of an operation, which may come from an untrusted file.
 
-They are checked before an array is made of them: a file may hold anything, JAX takes names of axes for names of
-devices, and some functions compute as many steps, or return as many arrays, as a number says.
+They run before any array is created: JAX would interpret a string axis as the name of a mesh axis, and the cost of some
+functions is proportional to an argument.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...geometry import is_integer
 from .operands import Constant, Input, Slice
 
 MAX_AXES = 64
-# Arrays that one operation reads or returns, and steps that it takes.
+# Maximum number of arrays that an operation reads or returns, and of steps that it computes.
 MAX_PARTS = 1000
 MAX_EQUATION_LENGTH = 1000
 MAX_DECIMALS = 30
@@ -45,7 +45,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_arrays(value: Any) -> bool:
-    # An array may also be written as a list of numbers.
+    # Arrays may also be nested tuples of numbers.
     if isinstance(value, tuple):
         return len(value) <= MAX_PARTS and all(_is_arrays(part) for part in value)
     return value is not None and _is_number(value)
@@ -91,7 +91,7 @@ def _is_index(value: Any) -> bool:
     )
 
 
-# By the name of an argument of the functions of `jconv.operations`: what it must be, in words, and whether it is.
+# Argument name -> (description for error messages, check).
 CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("axis", "axes", "source", "destination"), ("None, an axis or several", _is_axes)),
     **dict.fromkeys(("axis1", "axis2"), ("an axis", _is_axis)),
@@ -117,13 +117,13 @@ CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
 }
 NUMBER = ("a number or an array", _is_number)
-# Of a single array these would take its rows, one by one.
+# A single array would be split into its rows here, so these arguments must be lists.
 ARRAY_LIST_ARGUMENTS = (("concatenate", "xs"), ("stack", "x"))
 ARRAY_LIST = ("a list of arrays", lambda value: isinstance(value, tuple) and _is_arrays(value))
 
 
 def check_arguments(function: str, arguments: Mapping[str, Any]) -> None:
-    """Raise `ValueError`, naming the argument, for one that the function cannot have."""
+    """Raise `ValueError` for an argument that the function does not accept."""
     for name, value in arguments.items():
         words, allowed = ARRAY_LIST if (function, name) in ARRAY_LIST_ARGUMENTS else CHECKS.get(name, NUMBER)
         if not allowed(value):

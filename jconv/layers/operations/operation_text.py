@@ -1,4 +1,4 @@
-"""How an operation reads: `x[:, 1:]`, `x + 1.5`, `mean(x, axis=1)`."""
+"""Operations as Python expressions: `x[:, 1:]`, `x + 1.5`, `mean(x, axis=1)`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ INFIX = {
     "logical_or": "|",
     "logical_xor": "^",
 }
-# Of a longer constant the type and shape are shown.
+# Larger constants are shown as dtype and shape.
 MAX_SHOWN_VALUES = 4
 
 
 def format_operation(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> str:
-    """An operation as one would write it, without options at their defaults.
+    """The operation as a Python expression, without options that have their default value.
 
-    Inputs are `x`, `y`, `z`, or where there are more `x0`, `x1`, ...
+    Inputs are `x`, `y`, `z`; more than three are `x0`, `x1`, ...
 
     >>> format_operation("add", (Input(0), 1.5), ()), format_operation("mean", (Input(0),), (("axis", 1), ("keepdims", False)))
     ('x + 1.5', 'mean(x, axis=1)')

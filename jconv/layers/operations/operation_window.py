@@ -1,7 +1,7 @@
-"""Which samples an output sample of an operation reads, as far as its axes and slices say it without any shape.
+"""The receptive field of operations, inferred from function, axes and slices without any shape.
 
-Axis 1 is the length and the last axis the channels, as everywhere. What takes an axis away, so that the last one may
-be the length, is not followed and sees everything.
+Axis 1 is the length and the last axis the channels. Operations that remove an axis, after which the last axis may be
+the length, count as depending on the complete length.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ ELEMENTWISE = _names(
     "hard_silu hard_tanh tanh_shrink sparse_plus sparse_sigmoid celu elu gelu hard_shrink leaky_relu soft_shrink "
     "squareplus threshold"
 )
-# These work along an axis and keep the number of axes.
+# Functions along an axis that keep the number of axes.
 ALONG_AXIS = _names(
     "softmax log_softmax sparsemax normalize glu cumsum flip roll diff repeat concatenate split expand_dims"
 )
-# And these where the axis stays, with size 1.
+# Functions that keep the number of axes with keepdims=True.
 REDUCTIONS = _names("mean sum prod max min amax amin var std logsumexp norm any all argmax argmin")
 
 
 def receptive_field(
     function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
 ) -> ReceptiveField | None:
-    """`(reach, stride)` as `Layer.window` has it, or None where an output sample may read any sample.
+    """`(size, stride)` as in `Layer.window`, or None if an output sample may depend on any input sample.
 
     >>> receptive_field("add", (Input(0), 1.5), ()), receptive_field("softmax", (Input(0),), (("axis", 1),))
     ((1, 1), None)
@@ -53,7 +53,7 @@ def receptive_field(
     if function in ELEMENTWISE or (function == "pad" and given["mode"] != "wrap"):
         return SAMPLE
     if function == "matmul":
-        # A product with a matrix is a dense layer.
+        # A product with a constant matrix is a dense layer.
         return SAMPLE if isinstance(given["x1"], Input) and isinstance(given["x2"], Constant) else None
     if function == "get_item":
         return _index_receptive_field(given["key"])
@@ -63,7 +63,7 @@ def receptive_field(
 
 
 def is_samplewise(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> bool:
-    """Whether output sample t is made of the samples t of the inputs, for any length.
+    """Whether output sample t depends only on the samples t of the inputs, for any length.
 
     >>> is_samplewise("get_item", (Input(0), (Slice(), Slice(), Slice(0, 2))), ())
     True
@@ -79,7 +79,7 @@ def is_samplewise(function: str, arguments: tuple[Any, ...], options: tuple[tupl
 
 
 def takes_all_samples(key: Any) -> bool:
-    """Whether the key of a `"get_item"` takes every sample of the length, in order.
+    """Whether an index (the `key` of `"get_item"`) keeps all samples of the length, in order.
 
     >>> takes_all_samples((Slice(), Slice(), 0)), takes_all_samples((Slice(), Slice(2)))
     (True, False)
@@ -98,11 +98,11 @@ def _index_receptive_field(key: Any) -> ReceptiveField | None:
         rest = [batch, *rest]
     length, *rest = rest or [Slice()]
     if isinstance(length, int):
-        # Every sample of what follows reads this one.
+        # All later samples depend on this one.
         return 1, 0
     if not all(part is None or part is ... or isinstance(part, Slice) for part in rest):
         return None
     if length is ...:
-        # More than one axis from the end may be the length.
+        # The second axis from the end may be the length.
         return SAMPLE if len(rest) < 2 else None
     return (1, abs(length.step or 1)) if isinstance(length, Slice) else None

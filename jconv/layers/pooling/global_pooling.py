@@ -25,7 +25,7 @@ class RunningMean(NamedTuple):
 
 
 class RunningMax(NamedTuple):
-    """What a stream keeps for a maximum: the `sequence_max` so far (batch, channels), and how many samples are it."""
+    """The stream state of a maximum: the `greatest` value so far and the number of samples equal to it, (batch, channels)."""
 
     greatest: jax.Array
     ties: jax.Array
