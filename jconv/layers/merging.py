@@ -47,7 +47,8 @@ class _Elementwise(_Merging):
             known = wide - {None} or wide
             if len(known) > 1:
                 raise ValueError(
-                    f"{type(self).__name__} needs inputs of the same shape, or size 1, got shapes {_format_shapes(shapes)}"
+                    f"{type(self).__name__} needs inputs of the same shape, or size 1, "
+                    f"got shapes {_format_shapes(shapes)}"
                 )
             out.append(known.pop() if known else 1)
         return tuple(reversed(out))

@@ -48,9 +48,7 @@ class _RandomLayer(Layer):
         if not training or rate == 0:
             return x, dict(state)
         if key is None:
-            raise ValueError(
-                f"{type(self).__name__}: training with {self.rate_field}={rate} needs a key, got None"
-            )
+            raise ValueError(f"{type(self).__name__}: training with {self.rate_field}={rate} needs a key, got None")
         return self._draw(x, key), dict(state)
 
     def reference(
@@ -135,8 +133,8 @@ class Dropout(_RandomLayerWithNoiseShape):
 class SpatialDropout1D(_RandomLayer):
     """Drops complete channels of (batch, length, channels), as Keras's `SpatialDropout1D`.
 
-    In training each channel of each example is 0 with probability `rate`, else divided by `1 - rate`. Raises `ValueError`
-    as `Dropout`.
+    In training each channel of each example is 0 with probability `rate`, else divided by `1 - rate`. Raises
+    `ValueError` as `Dropout`.
 
     >>> x = jnp.ones((1, 2, 4))
     >>> y, _ = SpatialDropout1D(0.5).apply({}, {}, x, training=True, key=jax.random.key(0))
@@ -208,8 +206,9 @@ class AlphaDropout(_RandomLayerWithNoiseShape):
 
     In training each value is replaced with probability `rate` by the lower limit of selu; then all values are scaled
     and shifted so that mean and variance stay (Klambauer et al., Self-Normalizing Neural Networks, 2017).
-    `noise_shape` is as in `Dropout`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not broadcast to `x`,
-    and in training with a rate above 0 and no key, or with a rate of 1, for which the scale is infinite.
+    `noise_shape` is as in `Dropout`. Raises `ValueError` for a rate outside 0 to 1, for a `noise_shape` that does not
+    broadcast to `x`, and in training with a rate above 0 and no key, or with a rate of 1, for which the scale is
+    infinite.
 
     >>> AlphaDropout(0.5).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]

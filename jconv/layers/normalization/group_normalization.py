@@ -22,8 +22,8 @@ class GroupNormalization(PerExampleNormalization):
 
     Divides `axis` (axis 0 is the batch) into `groups` of consecutive indices and normalizes each group of each example
     over all its values: `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`. `groups=-1` means one group per
-    index. Params: `gamma` (with `scale`) and `beta` (with `center`), one value per index of `axis`. bfloat16 and float16
-    are computed in float32.
+    index. Params: `gamma` (with `scale`) and `beta` (with `center`), one value per index of `axis`. bfloat16 and
+    float16 are computed in float32.
 
     Raises `ValueError` for the batch axis, for more than one axis, and if `groups` does not divide the axis.
 

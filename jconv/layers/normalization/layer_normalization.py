@@ -109,9 +109,9 @@ class LayerNormalization(PerExampleNormalization):
 class RMSNormalization(PerExampleNormalization):
     """RMS normalization, as Keras's `RMSNormalization` (Zhang and Sennrich, 2019, arXiv:1910.07467).
 
-    `y = scale * x / sqrt(mean(x ** 2) + epsilon)`, with the mean over `axis`; axis 0 is the batch. The param `scale` has
-    the sizes of `axis`, sorted as written. As in Keras, it broadcasts to the last axes of the input, also for another
-    `axis`. bfloat16 and float16 are computed in float32.
+    `y = scale * x / sqrt(mean(x ** 2) + epsilon)`, with the mean over `axis`; axis 0 is the batch. The param `scale`
+    has the sizes of `axis`, sorted as written. As in Keras, it broadcasts to the last axes of the input, also for
+    another `axis`. bfloat16 and float16 are computed in float32.
 
     Raises `ValueError` for the batch axis, axes out of range, repeated axes, an unknown size along an axis, and a
     `scale` that does not broadcast to the last axes.

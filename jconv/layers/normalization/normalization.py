@@ -24,11 +24,11 @@ COUNT_EPSILON = 1e-7
 class BatchNormalization(Layer):
     """Batch normalization, as Keras's `BatchNormalization` (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
-    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each index of `axis`; axis 0 is the batch. In training
-    mean and (biased) variance are those of the batch, and the new state is
+    `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each index of `axis`; axis 0 is the batch. In
+    training mean and (biased) variance are those of the batch, and the new state is
     `moving * momentum + batch * (1 - momentum)`. Outside training they are the moving averages. Params: `gamma` (with
-    `scale`) and `beta` (with `center`). State: `moving_mean` and `moving_variance`. bfloat16 and float16 are computed in
-    float32.
+    `scale`) and `beta` (with `center`). State: `moving_mean` and `moving_variance`. bfloat16 and float16 are computed
+    in float32.
 
     With `inputs=("sequence", "mask")` the layer also reads a mask with the shape of the input without the last axis.
     In training, masked samples do not count in the statistics. As in Keras, 1e-7 is added to the number of unmasked

@@ -24,8 +24,8 @@ NestedFloats = float | tuple[Any, ...]
 class Rescaling(Layer):
     """Computes `x * scale + offset`, as Keras's `Rescaling`.
 
-    `scale` and `offset` are numbers, or nested tuples of numbers that broadcast to the input's last axes. Integer inputs
-    are computed in float32. Raises `ValueError` for other values and for tuples that do not broadcast.
+    `scale` and `offset` are numbers, or nested tuples of numbers that broadcast to the input's last axes. Integer
+    inputs are computed in float32. Raises `ValueError` for other values and for tuples that do not broadcast.
 
     >>> Rescaling(0.5, offset=(0.0, 1.0)).apply({}, {}, jnp.array([[2, 4]]))[0].tolist()
     [[1.0, 3.0]]

@@ -26,8 +26,8 @@ class SpectralNormalization(Layer):
 
     In training, the layer's `kernel` or `embeddings` is reshaped to a matrix (all other axes, last axis) and divided by
     an estimate of its largest singular value. The estimate comes from `power_iterations` steps of power iteration,
-    which start from the state `vector_u` (1, size of the last axis); the new state has the last vector. Gradients do not
-    pass through the vectors. A kernel of zeros is not divided. As with Keras on JAX, the params themselves do not
+    which start from the state `vector_u` (1, size of the last axis); the new state has the last vector. Gradients do
+    not pass through the vectors. A kernel of zeros is not divided. As with Keras on JAX, the params themselves do not
     change: outside training the layer uses the kernel without division.
 
     Params and state of `layer` have the prefix `"layer/"`. As in Keras, the output has the input's dtype, so an

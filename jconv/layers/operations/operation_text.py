@@ -40,8 +40,10 @@ def format_operation(function: str, arguments: tuple[Any, ...], options: tuple[t
 
     Inputs are `x`, `y`, `z`; more than three are `x0`, `x1`, ...
 
-    >>> format_operation("add", (Input(0), 1.5), ()), format_operation("mean", (Input(0),), (("axis", 1), ("keepdims", False)))
-    ('x + 1.5', 'mean(x, axis=1)')
+    >>> format_operation("add", (Input(0), 1.5), ())
+    'x + 1.5'
+    >>> format_operation("mean", (Input(0),), (("axis", 1), ("keepdims", False)))
+    'mean(x, axis=1)'
     >>> format_operation("get_item", (Input(0), (Slice(), ..., Slice(None, None, 2), -1)), ())
     'x[:, ..., ::2, -1]'
     >>> format_operation("concatenate", ((Input(0), Input(1)),), (("axis", 1),))

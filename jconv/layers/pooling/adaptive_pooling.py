@@ -62,9 +62,7 @@ class _AdaptivePooling(Layer):
         if sequences is None:
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed:
-            raise unsupported_lengths(
-                self, "packed segments shorter than output_size would grow into their neighbours"
-            )
+            raise unsupported_lengths(self, "packed segments shorter than output_size would grow into their neighbours")
         self.check(params, state, x)
         number, counts = jnp.arange(self.output_size), sequences.counts
         first, end = number * counts // self.output_size, -(-(number + 1) * counts // self.output_size)
@@ -117,7 +115,8 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 class AdaptiveAveragePooling1D(_AdaptivePooling):
     """The mean of each of `output_size` windows, as Keras's `AdaptiveAveragePooling1D`.
 
-    The windows are those of `AdaptiveMaxPooling1D`. bfloat16 and float16 accumulate in float32. Raises `ValueError` for an `output_size` below one.
+    The windows are those of `AdaptiveMaxPooling1D`. bfloat16 and float16 accumulate in float32. Raises `ValueError`
+    for an `output_size` below one.
 
     >>> AdaptiveAveragePooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [2.0, 2.5]

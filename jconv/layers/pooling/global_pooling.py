@@ -25,7 +25,7 @@ class RunningMean(NamedTuple):
 
 
 class RunningMax(NamedTuple):
-    """The stream state of a maximum: the `greatest` value so far and the number of samples equal to it, (batch, channels)."""
+    """The stream state of a maximum: the `greatest` value so far and the number of samples equal to it."""
 
     greatest: jax.Array
     ties: jax.Array

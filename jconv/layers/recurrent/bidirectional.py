@@ -1,4 +1,4 @@
-"""A recurrent layer forward, and one backward."""
+"""The bidirectional wrapper of recurrent layers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ SIDES = ("forward", "backward")
 
 @dataclass(frozen=True)
 class Bidirectional(Layer):
-    """Keras's `Bidirectional`: a recurrent layer from the first step to the last, and one from the last to the first.
+    """Runs a recurrent layer forward and another one backward in time, as Keras's `Bidirectional`.
 
-    `layer` is the forward one, `backward_layer` the other, by default the same with `go_backwards` turned round. Their
-    outputs, of each step or the last, are merged by `merge_mode`: `"concat"` along the last axis, `"sum"`, `"ave"` the
-    mean, `"mul"`, or None for a tuple of both. Sequences of the backward one are turned back first. With the layers'
-    `return_state` the output is a tuple: what is merged, the forward states, the backward states. As in Keras, steps
-    that a mask leaves out have an output of zero where sequences are returned, whatever `zero_output_for_mask` the
-    layers have.
+    `layer` runs forward and `backward_layer` backward (default: `layer` with the opposite `go_backwards`). The outputs
+    are merged by `merge_mode`: `"concat"` along the last axis, `"sum"`, `"ave"` (mean), `"mul"`, or None for a tuple.
+    Backward sequences are first put into forward order. If the layers have `return_state`, the output is a tuple:
+    merged output, forward states, backward states. As in Keras, masked steps of returned sequences are zero, also
+    without `zero_output_for_mask`.
 
-    `inputs` names what the layer reads: `"sequence"`, all of `states` or none (`"forward_h"`, `"forward_c"`,
-    `"backward_h"`, ... as the layers have them), and `"mask"`. Arrays are `"forward/..."` and `"backward/..."`.
+    `inputs` names the inputs in order: `"sequence"`, optionally all initial states (`"forward_h"`, `"backward_h"`, and
+    for LSTM `"forward_c"`, `"backward_c"`), and optionally `"mask"`. Names of arrays have the prefix `"forward/"` or
+    `"backward/"`.
 
-    Raises `ValueError` for layers that are not recurrent, that go the same way, differ in what they return or have
-    `inputs` of their own, and for an unknown `merge_mode`.
+    Raises `ValueError` if the layers are not recurrent, run in the same direction, differ in `return_sequences` or
+    `return_state`, or have several `inputs` themselves, and for an unknown `merge_mode`.
 
     >>> from jconv.layers import LSTM
     >>> layer = Bidirectional(LSTM(3, return_sequences=True))
@@ -80,24 +80,24 @@ class Bidirectional(Layer):
 
     @property
     def states(self) -> tuple[str, ...]:
-        """The names of the initial states that may be read, in Keras's order."""
+        """The names of the initial states, in Keras's order."""
         sides = zip(SIDES, self._unwrapped_layers, strict=True)
         return tuple(f"{side}_{state}" for side, layer in sides for state in layer.states)
 
     @property
     def forward_and_backward(self) -> tuple[Layer, Layer]:
-        """The forward and the backward layer."""
+        """`(forward layer, backward layer)`."""
         if self.backward_layer is not None:
             return self.layer, self.backward_layer
         return self.layer, replace_options(self.layer, go_backwards=not unwrap(self.layer).go_backwards)
 
     @property
     def returns_sequences(self) -> bool:
-        """Whether there is an output for every step."""
+        """Whether the output has all steps."""
         return self._unwrapped_layers[0].return_sequences
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The merged shape; a tuple with `return_state` or `merge_mode=None`."""
+        """The merged output shape; a tuple with `return_state` or `merge_mode=None`."""
         outputs = [layer.output_shape(shape) for _, layer, shape in self._sides(self._shapes(input_shape))]
         (forward, *states), (backward, *more) = self._as_tuples(outputs)
         concat = self.merge_mode == "concat"
@@ -113,15 +113,15 @@ class Bidirectional(Layer):
         return _one_or_all([*(merged if self.merge_mode else (forward, backward)), *states, *more])
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The layers', with a prefix."""
+        """The arrays of both layers, with prefixes."""
         return self._map_sides(lambda layer, shape: layer.param_shapes(shape), input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The layers', with a prefix."""
+        """The arrays of both layers, with prefixes."""
         return self._map_sides(lambda layer, shape: layer.state_shapes(shape), input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """As the layers draw them, each with a key of its own."""
+        """The arrays of both layers, initialized with different keys."""
         self.output_shape(input_shape)
         params, state = {}, {}
         sides = self._sides(self._shapes(input_shape))
@@ -140,7 +140,7 @@ class Bidirectional(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; in training each layer has a key of its own."""
+        """`(y, state)`; the layers get different keys."""
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
         outputs, after = [], {}
@@ -174,7 +174,7 @@ class Bidirectional(Layer):
             y, own_state, out = layer.apply_sequences(*arrays, own, at, training=training, key=own_key)
             kept = out[0] if isinstance(out, tuple) else out
             if side == "backward" and self.returns_sequences:
-                # `_merge` turns the whole length back, but each sequence is to be turned within its own.
+                # `_merge` flips the complete length, but each sequence must be reversed within its own.
                 first, *states = self._as_tuples([y])[0]
                 turned = jnp.flip(reverse_sequences(first, places["sequence"]), 1)
                 y = (turned, *states) if self._unwrapped_layers[0].return_state else turned
@@ -187,7 +187,7 @@ class Bidirectional(Layer):
         return y, after, (*[kept] * first, *[None] * (len(y) - first))
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """`apply` in NumPy."""
         self.check(params, state, x)
         outputs = [
             layer.reference(strip_prefix(side, params), strip_prefix(side, state), read, training=training)
@@ -196,15 +196,15 @@ class Bidirectional(Layer):
         return self._merge(outputs, np)
 
     def flops(self, input_shape: Any) -> int:
-        """Both layers'."""
+        """The sum of both layers."""
         return sum(layer.flops(shape) for _, layer, shape in self._sides(self._shapes(input_shape)))
 
     def window(self) -> ReceptiveField | None:
-        """None: each output has seen the whole length."""
+        """None: each output depends on the complete length."""
         return None
 
     def __str__(self) -> str:
-        # A file of Keras has the backward layer in any case.
+        # Keras files always contain the backward layer, also if it is the default.
         mirrored = (
             self.backward_layer is not None
             and self.backward_layer == replace(self, backward_layer=None).forward_and_backward[1]
@@ -228,7 +228,7 @@ class Bidirectional(Layer):
         return shapes_by_name(self, self.inputs, input_shape, states)
 
     def _sides(self, named: Mapping[str, Any]) -> list[tuple[str, Layer, Any]]:
-        """Each side's name, its layer with the inputs that it reads, and these (or their shapes)."""
+        """`(side, layer, inputs)` for both sides; `named` has the inputs or their shapes by name."""
         sides = []
         for side, layer in zip(SIDES, self.forward_and_backward, strict=True):
             own = {"sequence": named["sequence"], **states_of_side(side, named)}
@@ -246,7 +246,7 @@ class Bidirectional(Layer):
         }
 
     def _as_tuples(self, outputs: list[Any]) -> list[Any]:
-        """Each layer's outputs, or their shapes, as a tuple, without states where it returns none."""
+        """The outputs of each layer, or their shapes, as a tuple."""
         return [output if self._unwrapped_layers[0].return_state else (output,) for output in outputs]
 
     def _merge(self, outputs: list[Any], library: Any) -> Any:
@@ -265,7 +265,7 @@ class Bidirectional(Layer):
 
 
 def states_of_side(side: str, named: Mapping[str, Any]) -> dict[str, Any]:
-    """A side's initial states by the names that its layer has for them."""
+    """The initial states of one side, by their names in its layer."""
     start = f"{side}_"
     return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
 

@@ -1,7 +1,7 @@
-"""The recurrent layers of dense steps: Keras's SimpleRNN, LSTM and GRU.
+"""The recurrent layers SimpleRNN, LSTM and GRU.
 
-Gates lie side by side in the last axis of the arrays, in Keras's order: input, forget, candidate, output for LSTM;
-update, reset, candidate for GRU.
+The last axis of kernels and biases has the gates in Keras's order: input, forget, candidate, output for LSTM; update,
+reset, candidate for GRU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .scan import States
 
 
 class _Dense(Recurrent):
-    """What the three share: arrays, and the product with the sequence."""
+    """Base class of the recurrent layers with matrix products."""
 
     units: int
     activation: Activation
@@ -56,12 +56,12 @@ class _Dense(Recurrent):
         ys = gate_products(sequence, params["kernel"], drops, self.gates)
         if not self.use_bias:
             return ys
-        # A GRU with reset_after has its bias for the sequence in the first row.
+        # For a GRU with reset_after, the first row is the bias of the input projection.
         biases = jnp.split(jnp.atleast_2d(params["bias"])[0], self.gates)
         return tuple(y + bias.astype(y.dtype) for y, bias in zip(ys, biases, strict=True))
 
     def _project_state(self, params: Arrays, h: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
-        """Each gate's share of the product with the state."""
+        """The product of the state and the recurrent kernel, per gate."""
         kernel = params["recurrent_kernel"]
         return (
             gate_products(h, kernel, drops, self.gates) if drops else tuple(jnp.split(h @ kernel, self.gates, axis=-1))
@@ -69,11 +69,12 @@ class _Dense(Recurrent):
 
 
 def gate_products(x: jax.Array, kernel: jax.Array, drops: DropoutFactors, gates: int) -> tuple[jax.Array, ...]:
-    """`x` times each gate's share of the kernel's columns, in float32 for half types.
+    """The product of `x` and the kernel, one array per gate, in at least float32.
 
-    Of several `drops`, each gate sees `x` with its own.
+    `drops` are dropout masks for `x`: none, one, or one per gate.
 
-    >>> [y.tolist() for y in gate_products(jnp.ones((1, 2)), jnp.ones((2, 2)), (jnp.zeros(2), jnp.array([1.0, 0.0])), 2)]
+    >>> drops = jnp.zeros(2), jnp.array([1.0, 0.0])
+    >>> [y.tolist() for y in gate_products(jnp.ones((1, 2)), jnp.ones((2, 2)), drops, 2)]
     [[[0.0]], [[1.0]]]
     """
     wide = jnp.promote_types(jnp.result_type(x, kernel), jnp.float32)
@@ -85,11 +86,12 @@ def gate_products(x: jax.Array, kernel: jax.Array, drops: DropoutFactors, gates:
 
 @dataclass(frozen=True)
 class SimpleRNN(_Dense):
-    """Keras's `SimpleRNN`: (length, features) to (units,). `h = activation(x @ kernel + bias + h @ recurrent_kernel)`.
+    """Simple recurrent layer, as Keras's `SimpleRNN`: (length, features) to (units,).
 
-    Params `kernel` (features, units), `recurrent_kernel` (units, units) and `bias` (units,). The other options, and
-    the initial state `"h"` and the mask that it may read, are those of `Recurrent`. bfloat16 and float16 are computed
-    in float32. Raises `ValueError` for options that mean nothing.
+    `h = activation(x @ kernel + bias + h @ recurrent_kernel)`. Params: `kernel` (features, units), `recurrent_kernel`
+    (units, units) and, with `use_bias`, `bias` (units,). `Recurrent` describes the other options and the inputs: the
+    sequence, the initial state `"h"` and a mask. bfloat16 and float16 are computed in float32. Raises `ValueError` for
+    invalid options.
 
     >>> SimpleRNN(3, return_sequences=True).output_shape((10, 2))
     (10, 3)
@@ -113,14 +115,14 @@ class SimpleRNN(_Dense):
 
 @dataclass(frozen=True)
 class LSTM(_Dense):
-    """Keras's `LSTM`: (length, features) to (units,), with the states `"h"`, the output, and `"c"`.
+    """Long short-term memory, as Keras's `LSTM`: (length, features) to (units,), with the states `"h"` and `"c"`.
 
-    `c = forget * c + input * activation(candidate)` and `h = output * activation(c)`, where the gates are
-    `recurrent_activation` of their share of `x @ kernel + bias + h @ recurrent_kernel`, and the candidate is its share
-    itself. Params `kernel` (features, 4 * units), `recurrent_kernel` (units, 4 * units) and `bias` (4 * units,), the
-    shares in the order input, forget, candidate, output; `unit_forget_bias` is for `init`. The other options are those
-    of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
-    `ValueError` for options that mean nothing.
+    `z = x @ kernel + bias + h @ recurrent_kernel` is split into input, forget, candidate and output. Then
+    `c = gate(forget) * c + gate(input) * activation(candidate)` and `h = gate(output) * activation(c)`, where `gate` is
+    `recurrent_activation`; the output is `h`. Params: `kernel` (features, 4 * units), `recurrent_kernel` (units,
+    4 * units) and, with `use_bias`, `bias` (4 * units,). With `unit_forget_bias`, `init` sets the forget bias to one.
+    `Recurrent` describes the other options. bfloat16 and float16 are computed in float32. Raises `ValueError` for
+    invalid options.
 
     >>> LSTM(3, return_state=True).output_shape((10, 2))
     ((3,), (3,), (3,))
@@ -153,14 +155,14 @@ class LSTM(_Dense):
 
 
 def lstm_step(z: Sequence[jax.Array], c: jax.Array, activation: Any, recurrent_activation: Any) -> States:
-    """`(h, c)` from the four shares and the `c` before."""
+    """The new `(h, c)`, from the four parts of `z` and the previous `c`."""
     into, forget, candidate, out = z
     c = recurrent_activation(forget) * c + recurrent_activation(into) * activation(candidate)
     return recurrent_activation(out) * activation(c), c
 
 
 def numpy_lstm_step(z: Array, c: Array, act: Any, gate: Any) -> tuple[Array, ...]:
-    """The same in NumPy, from the shares in the last axis of `z`."""
+    """`lstm_step` in NumPy, with the four parts in the last axis of `z`."""
     into, forget, candidate, out = np.split(z, 4, axis=-1)
     c = gate(forget) * c + gate(into) * act(candidate)
     return gate(out) * act(c), c
@@ -168,15 +170,15 @@ def numpy_lstm_step(z: Array, c: Array, act: Any, gate: Any) -> tuple[Array, ...
 
 @dataclass(frozen=True)
 class GRU(_Dense):
-    """Keras's `GRU`: (length, features) to (units,).
+    """Gated recurrent unit, as Keras's `GRU`: (length, features) to (units,).
 
-    `h = update * h + (1 - update) * candidate`, where the gates update and reset are `recurrent_activation` of their
-    share of `x @ kernel + h @ recurrent_kernel` with the biases, and the candidate is `activation` of `x`'s share plus,
-    with `reset_after`, `reset * (h @ recurrent_kernel + recurrent bias)`, without it `(reset * h) @ recurrent_kernel`.
-    Params `kernel` (features, 3 * units), `recurrent_kernel` (units, 3 * units) and `bias`: (2, 3 * units), for the
-    sequence and for the state, with `reset_after`, else (3 * units,); the shares in the order update, reset,
-    candidate. The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32. Raises
-    `ValueError` for options that mean nothing.
+    `h = update * h + (1 - update) * candidate`. `update` and `reset` are `recurrent_activation` of their parts of
+    `x @ kernel + h @ recurrent_kernel` plus the biases. `candidate` is `activation` of its part of `x @ kernel + bias`
+    plus `reset * (h @ recurrent_kernel + recurrent bias)` with `reset_after`, or plus `(reset * h) @ recurrent_kernel`
+    without it. Params: `kernel` (features, 3 * units), `recurrent_kernel` (units, 3 * units) and, with `use_bias`,
+    `bias`: (2, 3 * units) with `reset_after`, for sequence and state, else (3 * units,). The parts are in the order
+    update, reset, candidate. `Recurrent` describes the other options. bfloat16 and float16 are computed in float32.
+    Raises `ValueError` for invalid options.
 
     >>> {name: shape for name, shape in GRU(3, reset_after=False).param_shapes((10, 2)).items()}
     {'kernel': (2, 9), 'recurrent_kernel': (3, 9), 'bias': (9,)}

@@ -1,7 +1,7 @@
-"""What the recurrent layers share: their options, their inputs and outputs, dropout and the way along time.
+"""The base class of recurrent layers: options, inputs and outputs, dropout, and the scan over time.
 
-A layer of the kind adds what a sequence must be, its arrays, and one step, in JAX and in NumPy. In JAX all that can be
-computed of the inputs without the states is computed for all times at once, before the steps.
+A subclass defines the shapes of its params and states, and one step in JAX and in NumPy. In JAX, `_project_inputs`
+computes everything that does not depend on the states for all time steps at once, before the scan.
 """
 
 from __future__ import annotations
@@ -28,29 +28,26 @@ from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .scan import ScanOptions, States, scan, scan_numpy
 
 DropoutFactors = tuple[jax.Array, ...]
-"""What is multiplied for dropout: nothing, one array, or one for each gate."""
+"""Dropout masks, scaled: none, one for all gates, or one per gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recurrent(Layer):
-    """The options that all recurrent layers have.
+    """Base class of recurrent layers, with their common options.
 
-    `inputs` names what the layer reads, in any order: `"sequence"`, then all of its `states` or none, zeros being the
-    default, and `"mask"`, (batch, time) of bool or of 0 and 1. A step that the mask leaves out keeps the states, and
-    its output is that of the step before it (of the initial state, for the first). With `zero_output_for_mask` it is
-    zero.
+    - `inputs` names the inputs in order: `"sequence"`, optionally all of `states` (default: zeros), and optionally
+      `"mask"` (batch, time), booleans or 0 and 1. A masked step keeps the states and repeats the previous output (at
+      first, the initial state). With `zero_output_for_mask` its output is zero.
+    - `return_sequences` returns the outputs of all steps instead of the last one. `return_state` returns a tuple of the
+      output and the final states.
+    - `go_backwards` processes the sequence from the last step to the first, and returns outputs in this order.
+    - `unroll` exists for compatibility with Keras. It only affects outputs of masked steps: they are zero before the
+      first unmasked step, and `zero_output_for_mask` has no effect.
+    - `dropout` applies to the inputs of a step and `recurrent_dropout` to its state `h`, in training only. All steps of
+      a call have the same mask. As in Keras, each gate has its own mask if `recurrent_dropout` is above 0. A rate of 1
+      is an error in training, because Keras's layers disagree on its meaning.
 
-    `return_sequences` gives the output of every step instead of the last; with `return_state` the layer returns a tuple
-    of that and the last states. `go_backwards` goes from the last step to the first and returns sequences in that
-    order, so reversed. `unroll` is Keras's and changes nothing but the output at a mask: zero until the first step that
-    counts, whatever the initial state, and `zero_output_for_mask` then means nothing.
-
-    `dropout` is for what the step reads of the sequence, `recurrent_dropout` for what it reads of the state `h`. Both
-    are for training alone, and what is dropped stays so for all steps of a call. As in Keras, with a
-    `recurrent_dropout` each gate has its own draws. 1, at which some of Keras's layers drop all and others nothing, is
-    not taken in training.
-
-    Raises `ValueError` for `stateful`: a layer keeps nothing from call to call; give it the last states as inputs.
+    Raises `ValueError` for `stateful=True`: layers keep nothing between calls. Pass the final states as inputs instead.
     """
 
     return_sequences: bool = False
@@ -82,14 +79,14 @@ class Recurrent(Layer):
             self._check_activation(name, activation)
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output; with `return_state` a tuple of it and the states' shapes."""
+        """The output shape; with `return_state` a tuple of it and the shapes of the states."""
         sequence = self._shapes(input_shape)["sequence"]
         state = self.state_shapes_of(sequence)["h"]
         output = (sequence[0], *state) if self.return_sequences else state
         return (output, *(state for _ in self.states)) if self.return_state else output
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the arrays of the activations."""
+        """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the params of the activations."""
         sequence = self._swap_layout_shape(self._shapes(input_shape)["sequence"])
         shapes = self._layer_param_shapes(sequence[-1])
         for option, activation in self._activations.items():
@@ -97,7 +94,7 @@ class Recurrent(Layer):
         return shapes
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """As Keras: a Glorot-uniform kernel, an orthogonal recurrent kernel, a bias of zeros.
+        """A Glorot-uniform kernel, an orthogonal recurrent kernel and a zero bias, as Keras.
 
         With `unit_forget_bias` the bias of the forget gate is one.
         """
@@ -123,7 +120,7 @@ class Recurrent(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; `key` is for training with dropout. The state dict of a layer of this kind is empty."""
+        """`(y, state)`; training with dropout needs a `key`. The `state` dict is empty."""
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
         mask = named.pop("mask", None)
@@ -147,15 +144,15 @@ class Recurrent(Layer):
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
         places: Any = inputs_by_name(self.inputs, sequences)["sequence"]
         if places is None:
-            raise unsupported_lengths(self, "its sequence has no length of its own")
+            raise unsupported_lengths(self, "its sequence has no length")
         if places.packed and (self.return_state or len(self.inputs) > 1):
-            raise unsupported_lengths(self, "of segments it neither reads states or a mask nor returns states")
+            raise unsupported_lengths(self, "with packed segments, states and masks are not supported")
         kept = places.valid(named["sequence"].shape[1])
         kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
         named["sequence"] = places.only(named["sequence"])
         layer = self
         if self.go_backwards:
-            # From the last step to the first is forward along the sequence turned round within its own length.
+            # Run forward over the sequence reversed within its own length.
             named["sequence"], kept = (reverse_sequences(a, places) for a in (named["sequence"], kept))
             layer = replace(self, go_backwards=False)
         if not places.packed:
@@ -182,7 +179,7 @@ class Recurrent(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> Any:
-        """The output for the sequence and states in `named`, and for booleans (batch, time): see `recurrence.scan`."""
+        """The output for the sequence and states in `named`. `mask` and `resets` (batch, time) are those of `scan`."""
         for name, array in (named | dict(params)).items():
             check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
         dtype = jnp.result_type(*named.values(), *params.values())
@@ -199,17 +196,17 @@ class Recurrent(Layer):
         key: jax.Array | None = None,
         training: bool = False,
     ) -> tuple[tuple[jax.Array, ...], States]:
-        """The output and the last states in `dtype`, and the states as the steps have them."""
-        # Half types are summed in float32, and so are the states from step to step.
+        """`((y, *states), internal states)`: the first in `dtype` and the caller's layout, the second as `_step` has them."""
+        # 16-bit floats accumulate in float32, and states are float32 between steps.
         wide = jnp.promote_types(dtype, jnp.float32)
         sequence = self._swap_layout(named["sequence"].astype(dtype))
         drops, recurrent_drops = self._draw_dropout(key, sequence.shape, wide) if training else ((), ())
         arrays = {name: jnp.asarray(array).astype(dtype) for name, array in params.items()}
-        # The time goes first while there are few channels, not when there are those of all gates.
+        # Transpose before the projection, which multiplies the number of channels by that of gates.
         xs = self._project_inputs(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
         start = self._initial_states(named, xs)
-        # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
+        # Inside jax.shard_map, the carry of jax.lax.scan must vary over the same mesh axes before and after a step.
         start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
         mask, resets = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, resets))
         y, states = scan(
@@ -219,12 +216,12 @@ class Recurrent(Layer):
         return tuple(self._swap_layout(a).astype(dtype) for a in (y, *states)), states
 
     def pace(self) -> Pace | tuple[Pace | None, ...] | None:
-        """A step for each sample, or the last output so far; the last states likewise."""
+        """One output per sample with `return_sequences`, else the latest output; also None for each state."""
         unrolled = self.unroll and "mask" in self.inputs
         reasons = (
             (self.go_backwards, "it begins with the last sample"),
-            ("h" in self.inputs, "its initial states are no sequence"),
-            (unrolled, "with unroll its output at a mask depends on all samples before"),
+            ("h" in self.inputs, "its initial states are not a sequence"),
+            (unrolled, "with unroll the output of a masked step depends on all steps before"),
         )
         for holds, reason in reasons:
             if holds:
@@ -233,7 +230,7 @@ class Recurrent(Layer):
         return (pace, *(None for _ in self.states)) if self.return_state else pace
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The states, zeros, in float32 for half types."""
+        """Zero states, in float32 for 16-bit floats."""
         self.pace()
         sequence = inputs_by_name(self.inputs, x)["sequence"]
         size: Any = self._state_shape(self._swap_layout_shape(tuple(sequence.shape[1:])))
@@ -250,7 +247,7 @@ class Recurrent(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """The steps of the chunk, from the states that were kept."""
+        """Continue from the states in `stream`."""
         named = inputs_by_name(self.inputs, x)
         dtype = jnp.result_type(named["sequence"].dtype, *params.values())
         states = take_rows(stream, slots)
@@ -270,7 +267,7 @@ class Recurrent(Layer):
         return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy, step by step; raises `ValueError` in training with dropout, which has no NumPy form."""
+        """`apply` in NumPy, step by step; raises `ValueError` in training with dropout, which it does not compute."""
         self.check(params, state, x)
         if training and (self.dropout or self.recurrent_dropout):
             raise ValueError(
@@ -288,7 +285,7 @@ class Recurrent(Layer):
         return map_inputs(self._swap_layout, (y, *states) if self.return_state else y)
 
     def window(self) -> ReceptiveField | None:
-        """None: the last step has seen all of them."""
+        """None: the last output depends on all samples."""
         return None
 
     def _check_activation(self, name: str, activation: Activation) -> None:
@@ -308,7 +305,7 @@ class Recurrent(Layer):
     def _activation_functions(
         self, convert: Callable[..., Any], params: Mapping[str, Any]
     ) -> list[Callable[[Any], Any]]:
-        """The activations, `made` by `jax_activation` or `numpy_activation`."""
+        """The activations as functions; `convert` is `jax_activation` or `numpy_activation`."""
         return [convert(activation, params, name) for name, activation in self._activations.items()]
 
     @property
@@ -316,18 +313,18 @@ class Recurrent(Layer):
         return ScanOptions(self.return_sequences, self.go_backwards, self.zero_output_for_mask, self.unroll)
 
     def _shapes(self, input_shape: Any) -> dict[str, Shape]:
-        """Shape by input name. Raises `ValueError` for those that do not go together."""
+        """The inputs' shapes by name; raises `ValueError` if they do not match each other."""
         return shapes_by_name(self, self.inputs, input_shape, self.state_shapes_of)
 
     def state_shapes_of(self, sequence: Shape) -> dict[str, Shape]:
-        """Each state's shape, for one example, by its name."""
+        """The shape of each state for one example, by name."""
         turned = self._swap_layout_shape(self._state_shape(self._swap_layout_shape(sequence)))
         return dict.fromkeys(self.states, turned)
 
     def _draw_dropout(
         self, key: jax.Array | None, sequence: Shape, dtype: Any
     ) -> tuple[DropoutFactors, DropoutFactors]:
-        """What is multiplied with the sequence and with the state `h`: the same at all times, for each gate or once."""
+        """Scaled dropout masks of the sequence and of the state `h`, which are the same at all steps."""
         if not self.dropout and not self.recurrent_dropout:
             return (), ()
         for name in ("dropout", "recurrent_dropout"):
@@ -352,40 +349,38 @@ class Recurrent(Layer):
 
     @property
     def _dropout_draws(self) -> int:
-        """How many draws a call makes."""
+        """The number of dropout masks: one per gate or one in all."""
         return self.gates if self.recurrent_dropout else 1
 
     def _initial_states(self, given: Mapping[str, jax.Array], xs: tuple[jax.Array, ...]) -> States:
-        """The initial states of `xs`'s type: those that are given, or zeros."""
-        # Made from xs, so that it lies over the devices as what the steps return does.
+        """The initial states, from the inputs or zero, with the dtype of `xs`."""
+        # Derived from xs, so that the carry has the same sharding before and after a step.
         zeros = jnp.zeros_like(xs[0][0])
         return tuple(
             self._swap_layout(given[name]).astype(zeros.dtype) if name in given else zeros for name in self.states
         )
 
     def _swap_layout(self, array: Any) -> Any:
-        """A sequence or a state as the steps take it, or one of theirs as the caller has it."""
+        """Convert a sequence or state between the caller's layout and that of `_step`. It is its own inverse."""
         return array
 
     def _swap_layout_shape(self, shape: Shape) -> Shape:
-        """The same of a shape."""
+        """`_swap_layout` of a shape."""
         return shape
 
     def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
-        """The arrays of a layer on sequences of so many channels, without those of its activations."""
+        """The shapes of the params except those of the activations."""
         raise NotImplementedError
 
     def _state_shape(self, sequence: Shape) -> Shape:
-        """Of one example's state. Raises `ValueError` for a sequence that the layer cannot take."""
+        """The shape of one example's state; raises `ValueError` for an unsupported sequence shape."""
         raise NotImplementedError
 
     def _project_inputs(self, params: Arrays, sequence: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
-        """For each gate (time, batch, ...) in the wide type: what the steps need of a sequence (time, batch, ...).
+        """The input projections of all steps, one array (time, batch, ...) per gate, in at least float32.
 
-        Gates are apart: XLA on a CPU merges the taking of a step's part with the activations that follow, and where the
-        gates are then cut out of it, computes these one number at a time. Forward, an LSTM of 64 units on 16 features,
-        batch 32, 100 steps, takes 4.1 ms with the gates in one array and 2.2 with them apart (two cores of an AMD EPYC,
-        JAX 0.10.2).
+        Gates are separate arrays because XLA on CPUs fuses slicing with the activations and then does not vectorize
+        them: with one array the forward pass of an LSTM takes almost twice as long.
         """
         raise NotImplementedError
 

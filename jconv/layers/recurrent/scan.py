@@ -1,8 +1,7 @@
-"""Steps along time, with a mask: what every recurrent layer does with what it computes in one step.
+"""Scans over time with a mask, for all recurrent layers.
 
-A step takes what there is at a time, and the states, and returns the new states, of which the first is its output. A
-step that a mask leaves out keeps the states of the step before. `scan` is that in JAX, `scan_numpy` in NumPy, step by step
-and without any thought of speed: the definition.
+A step function takes the inputs of one time step and the states, and returns the new states; the first state is the
+output. A masked step keeps the states. `scan` is the implementation in JAX, `scan_numpy` the definition in NumPy.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ States = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """How the steps are gone through, and what of them is shown; the fields are those of `Recurrent`.
+    """Options of a scan, as in `Recurrent`.
 
-    The output of a step that the mask leaves out is the one before it, the initial state for the first. With
-    `zero_output_for_mask` it is zero. With `unroll`, as in Keras, it is zero until the first step that counts, and
-    `zero_output_for_mask` means nothing.
+    A masked step repeats the previous output (at first, the initial state), or returns zero with
+    `zero_output_for_mask`. With `unroll` its output is zero before the first unmasked step, as in Keras, and
+    `zero_output_for_mask` has no effect.
     """
 
     return_sequences: bool = False
@@ -43,11 +42,18 @@ def scan(
     options: ScanOptions,
     resets: jax.Array | None = None,
 ) -> tuple[jax.Array, States]:
-    """`(output, states)`: of all steps (time, batch, ...) in the order of computation, or of the last (batch, ...).
+    """Run `step` over time.
 
-    `xs`, an array or several in tuples, has the time first, and so has `mask` (time, batch), of bool. The states that
-    the step returns must be of the shape and type of those it takes. Before a step that is `resets` (time, batch), the
-    states are again the first ones.
+    Args:
+        step: takes the inputs of one step and the states, and returns new states of the same shapes and dtypes.
+        xs: a pytree of arrays (time, ...).
+        states: the initial states.
+        mask: booleans (time, batch), or None.
+        options: the options of the scan.
+        resets: booleans (time, batch) of the steps before which the states become the initial ones again, or None.
+
+    Returns `(output, states)`. The output is (time, batch, ...) in the order of computation, or (batch, ...) of the last
+    step.
 
     >>> running_sum = lambda x, states: (states[0] + x,)
     >>> xs, start = jnp.array([[1.0], [2.0], [4.0]]), (jnp.zeros(1),)
@@ -81,14 +87,14 @@ def scan(
 
 
 def _output_mask(mask: jax.Array | None, options: ScanOptions) -> jax.Array | None:
-    """The steps (time, batch) whose output is the first state; that of the others is zero. None for all of them."""
+    """The steps (time, batch) whose output is the first state; other outputs are zero. None if there are no others."""
     if mask is not None and options.unroll:
         return jax.lax.cummax(mask.astype(jnp.int8), 0, reverse=options.go_backwards) > 0
     return mask if options.zero_output_for_mask else None
 
 
 def _append_axes(counts: Any, array: Any) -> Any:
-    """`counts` with axes of size 1 for those that only `array` has."""
+    """`counts` with trailing axes of size 1, to broadcast to `array`."""
     return counts.reshape(counts.shape + (1,) * (array.ndim - counts.ndim))
 
 
@@ -103,7 +109,7 @@ def scan_numpy(
     mask: Array | None,
     options: ScanOptions,
 ) -> tuple[Array, tuple[Array, ...]]:
-    """As `scan`, but `x` (batch, time, ...), `mask` (batch, time) and the outputs have the batch first."""
+    """`scan` in NumPy, for batch-first arrays: `x` (batch, time, ...), `mask` (batch, time) and the outputs."""
     times = range(x.shape[1])
     outputs = []
     shown = np.zeros_like(states[0]) if options.unroll else states[0]

@@ -1,4 +1,4 @@
-"""The same layer at every time."""
+"""A wrapper that applies a layer to every time step."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ..sequence_inputs import check_input_names
 
 @dataclass(frozen=True)
 class TimeDistributed(Layer):
-    """Keras's `TimeDistributed`: `layer`, with the same arrays, on what there is at each time.
+    """Applies `layer` to every time step, as Keras's `TimeDistributed`: (time, ...) to (time, ...).
 
-    (time, ...) to (time, ...), where the dots are what the layer takes and gives. Each time is a call of its own, as in
-    Keras: in training a batch normalization has the statistics of each time and updates its averages time after time,
-    a dropout draws for each. `layer` may be any layer; one that reads several inputs reads each at the time, and one
-    with several outputs gives each with the time. Arrays are `"layer/..."`.
+    All steps share the layer's arrays, whose names have the prefix `"layer/"`. As in Keras, each step is a separate
+    call: in training, a batch normalization uses the statistics of one step and updates its averages step by step, and
+    dropout has new random numbers at each step. A layer with several inputs or outputs gets or returns each with the
+    time axis.
 
-    `inputs` may also name a `"mask"`, (batch, time, ...), of which a layer that takes one has what there is at the
-    time. Of a mask (batch, time) that is a number for each example; where the layer can do nothing with it, as an
-    LSTM, on which Keras then fails, the mask is passed over.
+    With `"mask"` in `inputs`, a layer that accepts a mask gets the step's part of a mask (batch, time, ...). For a mask
+    (batch, time) this is one value per example; a layer that does not support it (an LSTM, on which Keras fails)
+    ignores the mask.
 
-    Raises `ValueError` for something that is no layer, and for a mask beside a layer that reads several inputs, which
-    name the mask themselves.
+    Raises `ValueError` if `layer` is not a layer, and for a mask around a layer with several inputs, which include the
+    mask themselves.
 
     >>> from jconv.layers import Conv1D, Dense
     >>> TimeDistributed(Conv1D(8, 3)).output_shape((None, 20, 1))
@@ -53,26 +53,26 @@ class TimeDistributed(Layer):
 
     @property
     def has_several_inputs(self) -> bool:
-        """Whether the layer merges or a mask is read."""
+        """Whether the layer has several inputs or there is a mask."""
         return self.layer.has_several_inputs or len(self.inputs) > 1
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The layer's, with the time in front of each."""
+        """The output shape of the layer, with the time first."""
         layer, shape, length = self._per_step(input_shape)
         return map_shapes(lambda one: (length, *one), layer.output_shape(shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The layer's, with a prefix."""
+        """Same as for `layer`, with the prefix `"layer/"`."""
         layer, shape, _ = self._per_step(input_shape)
         return add_prefix("layer", layer.param_shapes(shape))
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The layer's, with a prefix."""
+        """Same as for `layer`, with the prefix `"layer/"`."""
         layer, shape, _ = self._per_step(input_shape)
         return add_prefix("layer", layer.state_shapes(shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """As the layer draws them."""
+        """The arrays of `layer`, with the prefix `"layer/"`."""
         layer, shape, _ = self._per_step(input_shape)
         params, state = layer.init(key, shape)
         return add_prefix("layer", params), add_prefix("layer", state)
@@ -86,7 +86,7 @@ class TimeDistributed(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; in training each time has a key of its own, and the state goes from time to time."""
+        """`(y, state)`; in training each step has its own key, and the state is passed from step to step."""
         self.check(params, state, x)
         layer, x, length = self._call_inputs(map_inputs(jnp.asarray, x))
         own, rest = strip_prefix("layer", params), strip_prefix("layer", state)
@@ -97,12 +97,12 @@ class TimeDistributed(Layer):
             return state, y
 
         if not (training and rest):
-            # Nothing goes from time to time, so all are computed at once.
+            # No state is passed between steps, so all can be computed at once.
             y = jax.vmap(lambda *now: apply_step(rest, now)[1], (1, None if keys is None else 0), 1)(x, keys)
             return y, dict(state)
         x = map_inputs(lambda a: jnp.moveaxis(a, 1, 0), x)
         rest = {name: jnp.asarray(array) for name, array in rest.items()}
-        # A carry of jax.lax.scan must vary over the same mesh axes of jax.shard_map before and after.
+        # Inside jax.shard_map, the carry of jax.lax.scan must vary over the same mesh axes before and after a step.
         varying = vary_alike(*rest.values(), *jax.tree.leaves(x))
         rest, y = jax.lax.scan(apply_step, dict(zip(rest, varying, strict=False)), (x, keys))
         return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), add_prefix("layer", rest)
@@ -120,12 +120,12 @@ class TimeDistributed(Layer):
         """See `Layer.apply_sequences`."""
         if not_none(sequences) and training and state:
             raise unsupported_lengths(
-                self, "in training its layer has a state that goes from time to time of the whole batch"
+                self, "in training the state of its layer is passed from step to step of the complete batch"
             )
         return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy, time by time."""
+        """`apply` in NumPy, step by step."""
         self.check(params, state, x)
         layer, x, length = self._call_inputs(map_inputs(np.asarray, x))
         own = strip_prefix("layer", params), strip_prefix("layer", state)
@@ -138,19 +138,19 @@ class TimeDistributed(Layer):
         return np.stack(ys, axis=1)
 
     def flops(self, input_shape: Any) -> int:
-        """The layer's, at every time."""
+        """The operations of `layer`, times the number of steps."""
         layer, shape, length = self._per_step(input_shape)
         if length is None:
             raise ValueError(f"TimeDistributed needs every size known to count operations, got shape {input_shape}")
         return length * layer.flops(shape)
 
     def _call_inputs(self, x: Any) -> tuple[Layer, Any, int]:
-        """The layer as it is called at each time, its inputs with batch and time, and the number of times."""
+        """The layer as called at each step, its inputs (batch, time, ...), and the number of steps."""
         layer, kept, length = self._select_inputs(map_inputs(lambda a: a.shape[1:], x))
         return layer, x if kept is None else x[kept], length
 
     def _per_step(self, input_shape: Any) -> tuple[Layer, Any, Any]:
-        """The same of shapes: the layer, its input shape, and the number of times."""
+        """The layer as called at each step, its input shape without the time, and the number of steps."""
         layer, kept, length = self._select_inputs(input_shape)
         return (
             layer,
@@ -159,7 +159,7 @@ class TimeDistributed(Layer):
         )
 
     def _select_inputs(self, input_shape: Any) -> tuple[Layer, int | None, Any]:
-        """The layer with the inputs that it has at a time, the one input that it reads where it does not read all."""
+        """`(layer, index, steps)`: the layer as called, the index of its only input or None for all, the number of steps."""
         shapes = tuple(input_shape) if is_tuple_of_shapes(input_shape) else (input_shape,)
         if self.has_several_inputs != is_tuple_of_shapes(input_shape) or (
             len(self.inputs) > 1 and len(shapes) != len(self.inputs)
@@ -180,7 +180,7 @@ class TimeDistributed(Layer):
         return (self.layer, sequence, length) if layer is None else (layer, None, length)
 
     def _with_mask(self, shapes: tuple[Any, ...]) -> Layer | None:
-        """The layer with a mask among its inputs, of these shapes, or None for one that takes none."""
+        """The layer with a mask among its inputs, or None if it does not accept a mask of this shape."""
         own = getattr(unwrap(self.layer), "inputs", None)
         if own is None:
             return None
