@@ -1,8 +1,4 @@
-"""The convolution layers: `jconv.conv`'s functions with their options held in a description.
-
-Options mean what they mean there; defaults are Keras's. A layer without an activation and `jconv.conv1d` with the
-same params compute the same numbers, because the one calls the other.
-"""
+"""The convolution layers. They call `jconv.conv1d` and the related functions; the defaults are those of Keras."""
 
 from __future__ import annotations
 
@@ -53,7 +49,7 @@ SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "gr
 
 
 class Convolution(Layer):
-    """What the four share; `function` and `definition` are the convolution in JAX and in NumPy."""
+    """Base class; `function` and `definition` are the convolution in JAX and in NumPy."""
 
     function: ClassVar[Callable[..., jax.Array]]
     definition: ClassVar[Callable[..., Array]]
@@ -83,7 +79,7 @@ class Convolution(Layer):
         return shape_after_activation(self, self.activation, self._linear_shape(input_shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """The kernels in Keras's layout, then `"bias"` where the layer has one; then the arrays of the activation."""
+        """The kernels in Keras's layout, `"bias"` with `use_bias`, and the params of the activation."""
         channels = input_shape[-1]
         bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
         shapes = self._kernel_shapes(channels) | bias
@@ -112,7 +108,7 @@ class Convolution(Layer):
         return y, dict(state), of(y.shape[:2], **dict.fromkeys(sequences.named, extent))
 
     def flops(self, input_shape: Any) -> int:
-        """2 for every tap of every output sample, taps that fall on padding included."""
+        """2 per multiply-add, including those with padding."""
         check_sizes_known(self, input_shape)
         self.output_shape(input_shape)
         positions = self._positions(input_shape[0])
@@ -120,11 +116,11 @@ class Convolution(Layer):
         return sum(2 * positions * shape[0] * shape[1] * shape[2] for shape in shapes)
 
     def window(self) -> ReceptiveField | None:
-        """`((kernel_size - 1) * dilation + 1, stride)`; None where the activation sees the whole length."""
+        """`((kernel_size - 1) * dilation + 1, stride)`, or None if the activation is over the length."""
         return None if reads_whole_length(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
 
     def _linear_shape(self, input_shape: Any) -> Shape:
-        """The shape before the activation."""
+        """The output shape before the activation."""
         length, channels = sequence_shape(self, input_shape)
         self._check_channels(channels)
         with name_layer_in_errors(self):
@@ -132,13 +128,13 @@ class Convolution(Layer):
         return out_length, self._out_channels(channels)
 
     def pace(self) -> Pace:
-        """The convolution's."""
+        """Same as for `jconv.streaming` with this convolution."""
         self._check_chunks()
         with name_layer_in_errors(self):
             return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """The state of `jconv.streaming.init`, nothing for a layer that works sample by sample."""
+        """The state of `jconv.streaming.init`, or None for a layer that works sample by sample."""
         if self._sample_by_sample:
             return super().stream_init(params, state, x, form)
         kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
@@ -158,7 +154,7 @@ class Convolution(Layer):
         last: bool = False,
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """`jconv.streaming.step`."""
+        """See `jconv.streaming.step`."""
         if self._sample_by_sample:
             return super().stream_step(params, state, stream, x, last=last, slots=slots)
         with name_layer_in_errors(self):
@@ -168,7 +164,7 @@ class Convolution(Layer):
 
     @property
     def _sample_by_sample(self) -> bool:
-        # Each array that is kept costs a call about a microsecond, also one of no samples.
+        # Each array in the stream state costs time per call, even if it is empty.
         return self.window() == (1, 1) and self._out_length(5) == 5
 
     def _check_chunks(self) -> None:
@@ -214,11 +210,11 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class Conv1D(Convolution):
-    """Keras's `Conv1D`: (length, channels) to (out_length, filters). Params `kernel` and `bias`.
+    """1-D convolution, as Keras's `Conv1D`: (length, channels) to (out_length, filters).
 
-    `stride`, `padding`, `dilation`, `groups`, `padding_mode`, `activation` and `algorithm` are those of
-    `jconv.conv1d`, `activation` also a layer as in `Dense`; `use_bias=False` leaves the bias out. Raises `ValueError`
-    for options that mean nothing.
+    Params: `kernel` (kernel_size, channels // groups, filters) and, with `use_bias`, `bias` (filters,). `stride`,
+    `padding`, `dilation`, `groups`, `padding_mode` and `algorithm` are as in `jconv.conv1d`; `activation` may also be a
+    layer, as in `Dense`. Raises `ValueError` for invalid options.
 
     >>> Conv1D(16, 12, stride=12, padding="same").output_shape((100, 1))
     (9, 16)
@@ -256,7 +252,10 @@ class Conv1D(Convolution):
 
 @dataclass(frozen=True)
 class DepthwiseConv1D(Convolution):
-    """Keras's `DepthwiseConv1D`: each channel with `depth_multiplier` kernels of its own. Params `kernel`, `bias`.
+    """Depthwise 1-D convolution, as Keras's `DepthwiseConv1D`: `depth_multiplier` kernels per channel.
+
+    (length, channels) to (out_length, channels * depth_multiplier). Params: `kernel` (kernel_size, channels,
+    depth_multiplier) and, with `use_bias`, `bias`. The other options are those of `Conv1D`.
 
     >>> DepthwiseConv1D(3, depth_multiplier=2).output_shape((10, 4))
     (8, 8)
@@ -284,7 +283,11 @@ class DepthwiseConv1D(Convolution):
 
 @dataclass(frozen=True)
 class SeparableConv1D(Convolution):
-    """Keras's `SeparableConv1D`: depthwise, then pointwise. Params `depthwise_kernel`, `pointwise_kernel`, `bias`.
+    """Separable 1-D convolution, as Keras's `SeparableConv1D`: depthwise, then pointwise.
+
+    (length, channels) to (out_length, filters). Params: `depthwise_kernel` (kernel_size, channels, depth_multiplier),
+    `pointwise_kernel` (1, channels * depth_multiplier, filters) and, with `use_bias`, `bias` (filters,). The other
+    options are those of `Conv1D`.
 
     >>> SeparableConv1D(6, 3, padding="same").output_shape((None, 4))
     (None, 6)
@@ -316,9 +319,10 @@ class SeparableConv1D(Convolution):
 
 @dataclass(frozen=True)
 class Conv1DTranspose(Convolution):
-    """Keras's `Conv1DTranspose`: `stride` samples come out for one that goes in. Params `kernel`, `bias`.
+    """Transposed 1-D convolution, as Keras's `Conv1DTranspose`: it upsamples by `stride`.
 
-    The kernel is (kernel_size, filters, channels). `padding` is `"valid"` or `"same"`.
+    (length, channels) to (out_length, filters). Params: `kernel` (kernel_size, filters, channels) and, with `use_bias`,
+    `bias` (filters,). `padding` is `"valid"` or `"same"`. The other options are those of `jconv.conv1d_transpose`.
 
     >>> Conv1DTranspose(8, 4, stride=2, padding="same").output_shape((10, 3))
     (20, 8)
@@ -338,10 +342,10 @@ class Conv1DTranspose(Convolution):
     algorithm: str = "auto"
 
     def window(self) -> ReceptiveField | None:
-        """In fractions of an input sample: `1 + (reach - 1) / stride` and `1 / stride`.
+        """`(1 + (reach - 1) / stride, 1 / stride)`, in input samples.
 
-        Output samples t to t + n - 1 read the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`, which are
-        at most `1 + (reach - 1 + n - 1) / stride`, rounded down.
+        Output samples t to t + n - 1 depend on the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`: at most
+        `1 + (reach - 1 + n - 1) / stride` of them, rounded down.
         """
         if reads_whole_length(self.activation):
             return None
@@ -349,7 +353,7 @@ class Conv1DTranspose(Convolution):
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
 
     def pace(self) -> Pace:
-        """The transposed convolution's."""
+        """Same as for `jconv.streaming` with this transposed convolution."""
         self._check_chunks()
         with name_layer_in_errors(self):
             return transposed_pace(
@@ -361,7 +365,7 @@ class Conv1DTranspose(Convolution):
             )
 
     def _check_padding(self) -> None:
-        # One sample may be too short for much cropping, so check the options on a length that never is.
+        # A short length could be cropped to nothing, so check the options with a sufficient length.
         self._geometry_of(reach(self.kernel_size, self.dilation))
 
     def _out_length(self, length: int) -> int:

@@ -1,4 +1,4 @@
-"""The LSTM whose products are convolutions: a sequence of sequences goes in."""
+"""The convolutional LSTM, for sequences of sequences."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 @dataclass(frozen=True)
 class ConvLSTM1D(Recurrent):
-    """Keras's `ConvLSTM1D`: (time, length, channels) to (out_length, filters), with the states `"h"` and `"c"`.
+    """Convolutional LSTM, as Keras's `ConvLSTM1D`: (time, length, channels) to (out_length, filters).
 
-    An `LSTM` whose products are convolutions along the length: of the input at a time, with `stride`, `padding` and
-    `dilation` as in `jconv.conv1d`, and of the state, with none of them and `"same"` padding. With `data_format`
-    `"channels_first"` the last two axes of the sequence, the states and the outputs are swapped; the arrays are not.
-    As in Keras, an activation along the last axis, such as `"softmax"`, then goes along the length.
-    Params `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters, 4 * filters) and
-    `bias` (4 * filters,). The other options are those of `Recurrent`. bfloat16 and float16 are computed in float32.
+    An `LSTM` with convolutions along the length instead of matrix products: of the input of a step with `stride`,
+    `padding` and `dilation` as in `jconv.conv1d`, and of the state with stride 1 and `"same"` padding. The states are
+    `"h"` and `"c"`. Params: `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters,
+    4 * filters) and, with `use_bias`, `bias` (4 * filters,). `Recurrent` describes the other options. bfloat16 and
+    float16 are computed in float32.
 
-    Keras 3.15 with JAX takes a mask only for a batch of one, and of as many examples as there are output samples, then
-    with the wrong meaning, since it puts the mask's batch beside the length; here a mask means what it does in LSTM,
-    as in Keras with `unroll`. Also as in Keras, dropout draws for each gate.
+    With `data_format="channels_first"` the last two axes of sequence, states and outputs are swapped; params are not.
+    As in Keras, activations along the last axis, such as `"softmax"`, are then computed over the length.
 
-    Raises `ValueError` for options that mean nothing and for an unknown length.
+    A mask works as in `LSTM`, as in Keras with `unroll`. (Without `unroll`, Keras 3.15 on JAX broadcasts the batch axis
+    of the mask to the length, which is an error for most batch sizes.) As in Keras, each gate has its own dropout mask.
+
+    Raises `ValueError` for invalid options and for an unknown length.
 
     >>> ConvLSTM1D(8, 3, padding="same", return_sequences=True).output_shape((None, 20, 4))
     (None, 20, 8)
@@ -83,7 +84,7 @@ class ConvLSTM1D(Recurrent):
         return shapes | ({"bias": (wide,)} if self.use_bias else {})
 
     def flops(self, input_shape: Any) -> int:
-        """2 for every tap of both convolutions at every step, taps that fall on padding included."""
+        """2 per multiply-add of both convolutions at all steps, including those with padding."""
         sequence = self._shapes(input_shape)["sequence"]
         check_sizes_known(self, sequence)
         sequence = self._swap_layout_shape(sequence)
@@ -131,7 +132,7 @@ class ConvLSTM1D(Recurrent):
         return lstm_step(z, c, *self._activation_functions(jax_activation, params))
 
     def _product(self, x: jax.Array, kernel: jax.Array, drops: DropoutFactors, **options: Any) -> jax.Array:
-        """The convolution; each gate's share of the kernel sees `x` with its own drop."""
+        """The convolution; `drops` are no dropout masks of `x`, or one per gate."""
         if not drops:
             return conv.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
         shares = zip(drops, jnp.split(kernel, len(drops), axis=-1), strict=True)
@@ -147,7 +148,7 @@ class ConvLSTM1D(Recurrent):
     def _activation_functions(
         self, convert: Callable[..., Any], params: Mapping[str, Any]
     ) -> list[Callable[[Any], Any]]:
-        """The activations; where channels come first Keras has the length along the last axis."""
+        """The activations as functions; with channels first, those along the last axis are over the length, as in Keras."""
         functions = super()._activation_functions(convert, params)
         along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
         return [

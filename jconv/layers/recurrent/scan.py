@@ -52,8 +52,8 @@ def scan(
         options: the options of the scan.
         resets: booleans (time, batch) of the steps before which the states become the initial ones again, or None.
 
-    Returns `(output, states)`. The output is (time, batch, ...) in the order of computation, or (batch, ...) of the last
-    step.
+    Returns `(output, states)`. The output is (time, batch, ...) in the order of computation, or (batch, ...) of the
+    last step.
 
     >>> running_sum = lambda x, states: (states[0] + x,)
     >>> xs, start = jnp.array([[1.0], [2.0], [4.0]]), (jnp.zeros(1),)

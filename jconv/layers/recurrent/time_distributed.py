@@ -159,7 +159,7 @@ class TimeDistributed(Layer):
         )
 
     def _select_inputs(self, input_shape: Any) -> tuple[Layer, int | None, Any]:
-        """`(layer, index, steps)`: the layer as called, the index of its only input or None for all, the number of steps."""
+        """`(layer, index, steps)`: the layer as called, the index of its only input or None for all, the step count."""
         shapes = tuple(input_shape) if is_tuple_of_shapes(input_shape) else (input_shape,)
         if self.has_several_inputs != is_tuple_of_shapes(input_shape) or (
             len(self.inputs) > 1 and len(shapes) != len(self.inputs)
