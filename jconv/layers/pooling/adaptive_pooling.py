@@ -135,7 +135,7 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
         return (pools.sum(axis=-2) / jnp.asarray(counts.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        # ReceptiveField by window: a definition of its own, beside the table that JAX is given.
+        # Window by window, so that the reference is independent of `window_indices`.
         length, size = x.shape[-2], self.output_size
         means = [x[:, i * length // size : -(-(i + 1) * length // size)].mean(axis=1) for i in range(size)]
         return np.stack(means, axis=1)

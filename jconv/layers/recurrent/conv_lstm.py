@@ -148,7 +148,7 @@ class ConvLSTM1D(Recurrent):
     def _activation_functions(
         self, convert: Callable[..., Any], params: Mapping[str, Any]
     ) -> list[Callable[[Any], Any]]:
-        """The activations as functions; with channels first, those along the last axis are over the length, as in Keras."""
+        """The activations; with channels first, those along the last axis are over the length, as in Keras."""
         functions = super()._activation_functions(convert, params)
         along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
         return [

@@ -196,7 +196,7 @@ class Recurrent(Layer):
         key: jax.Array | None = None,
         training: bool = False,
     ) -> tuple[tuple[jax.Array, ...], States]:
-        """`((y, *states), step_states)`: outputs in `dtype` and the caller's layout; `step_states` as `_step` has them."""
+        """`((y, *states), step_states)`: outputs in `dtype` and the caller's layout, states as in `_step`."""
         # 16-bit floats accumulate in float32, and states are float32 between steps.
         wide = jnp.promote_types(dtype, jnp.float32)
         sequence = self._swap_layout(named["sequence"].astype(dtype))
