@@ -49,7 +49,7 @@ class Layer:
     """Fields that belong to one call of a layer. Calls that share params may differ in them."""
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
-        """Names the option that was meant where there is none of that name."""
+        """Raise an error that suggests the right name for an unknown option."""
         check_names(cls.__name__, options, (field.name for field in fields(cls) if field.init))
         return super().__new__(cls)
 
@@ -308,7 +308,7 @@ def name_layer_in_errors(layer: Layer) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise _kind(error)(f"{type(layer).__name__}: {error}") from None
+        raise _error_class(error)(f"{type(layer).__name__}: {error}") from None
 
 
 @contextmanager
@@ -317,11 +317,11 @@ def name_node_in_errors(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise _kind(error)(f"node {name!r}: {error}") from None
+        raise _error_class(error)(f"node {name!r}: {error}") from None
 
 
-def _kind(error: ValueError) -> type[ValueError]:
-    """The class of an error with more words: an input that is too short remains one."""
+def _error_class(error: ValueError) -> type[ValueError]:
+    """The class of an error raised again with a prefix: `ShortInput` is kept."""
     return ShortInput if isinstance(error, ShortInput) else ValueError
 
 
