@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,6 +23,8 @@ jax.config.update("jax_num_cpu_devices", 8)
 for profile, examples in (("default", 5), ("complete", 15)):
     settings.register_profile(f"jconv-{profile}", deadline=None, derandomize=True, max_examples=examples)
 
+CACHE_BYTES = 300_000_000
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test file is imported: how many examples a property test draws, and what the processes share."""
@@ -33,7 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["JCONV_TEST_FOLDER"] = own
         # What takes long to compile is compiled once for all processes, and, where pytest has a cache, for later runs.
         cache = getattr(config, "cache", None)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache.mkdir("jax") if cache else os.path.join(own, "jax"))
+        compiled = cache.mkdir("jax") if cache else Path(own, "jax")
+        # It only grows: what a custom partitioner compiled is never found again.
+        if cache and sum(file.stat().st_size for file in compiled.iterdir()) > CACHE_BYTES:
+            shutil.rmtree(compiled)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     # JAX read its environment when it was imported, above.
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
