@@ -1,6 +1,7 @@
 """What every test needs before its imports: Keras's backend, eight devices, and property tests that never vary."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -13,14 +14,14 @@ from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# XLA's own passes are all there, LLVM tries less hard: nothing here is about speed. Subprocesses have it from here.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Nothing here measures speed: XLA's own passes all run, LLVM's do not. Subprocesses inherit this.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 # Simulated ones, for the sharding tests; everything else runs on the first.
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Each new geometry is compiled, so no example has a deadline.
-for profile, examples in (("default", 5), ("complete", 15)):
+for profile, examples in (("default", 3), ("complete", 15)):
     settings.register_profile(f"jconv-{profile}", deadline=None, derandomize=True, max_examples=examples)
 
 CACHE_BYTES = 300_000_000
@@ -47,6 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     # What jconv.tune measured on this machine must not choose for the tests.
     os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["JCONV_TEST_FOLDER"])
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

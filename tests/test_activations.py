@@ -35,6 +35,7 @@ def test_the_names_are_those_of_keras():
     assert set(activations.ACTIVATIONS) == set(activations_numpy.ACTIVATIONS)
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_jax_is_keras_in_float32(name):
     x = points().astype(np.float32)
@@ -43,6 +44,7 @@ def test_jax_is_keras_in_float32(name):
     assert deviation(ours, by_keras(name, x)) <= 1e-6
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_numpy_is_keras_and_jax_in_float64(name):
     x = points()
@@ -54,6 +56,7 @@ def test_numpy_is_keras_and_jax_in_float64(name):
     assert deviation(theirs, expected) <= (1e-6 if name == "tanh" else 1e-14)
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_derivative_in_jax_is_the_complex_step_of_numpy(name):
     x, direction = points(), np.random.default_rng(1).standard_normal((200, 6))

@@ -156,6 +156,7 @@ def test_few_channels_agree_with_the_reference(settings):
 
 
 # One product of all windows; sums written out, in one loop and in two; more than are written out.
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
 @pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
 def test_kernel_gradients_of_few_examples_and_many(batch, options):

@@ -491,6 +491,7 @@ def test_numpy_integers_are_taken_by_init():
     assert params["kernel"].shape == (3, 2, 100)
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", None])
 @pytest.mark.parametrize("lead", [(0,), (2, 0), (0, 3)])
 def test_a_batch_of_nothing_gives_nothing_and_gradients_of_zero(algorithm, lead):

@@ -56,6 +56,7 @@ def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
     return [equation.params["algorithm"] for equation in equations if equation.primitive in FACE]
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_every_call_takes_it(call: Callable[..., Any]) -> None:
     assert set(algorithms(call)) == {"auto"}

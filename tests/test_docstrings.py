@@ -21,6 +21,7 @@ def test_the_modules_are_found():
     assert {"jconv", "jconv.reference", "jconv.algorithms.lax"} <= set(MODULES)
 
 
+@pytest.mark.default_cases(60)
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_are_true(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)

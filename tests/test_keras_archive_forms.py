@@ -56,6 +56,7 @@ def with_zeros(weights: bytes, zeros: int) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_weights_with_zeros_behind_them(version: str, tmp_path: Path) -> None:
     """No more is read than the file itself says that it has: 600 MB of zeros took 638 MB of memory."""

@@ -93,6 +93,7 @@ RANDOM = [setting for setting in random_settings(COUNT) if allowed_by_keras(sett
 
 
 # Keras warns of a softmax over one channel, which a random setting may ask for.
+@pytest.mark.default_cases(2)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("settings", chunks(RANDOM, 50))
 def test_random_settings_that_keras_allows_are_keras(settings):

@@ -182,7 +182,7 @@ def _goes_on(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> f
     return _furthest(after, _ours(before, x[BEFORE:], y[BEFORE:]))
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", RULES)
 def test_goes_on_as_keras_in_float64(name: str, tmp_path: Path) -> None:
     with _float64():

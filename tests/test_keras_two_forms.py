@@ -54,6 +54,7 @@ def changed(path: Path, change: Any, **attributes: Any) -> Path:
     return path
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", [b"2.1.6", None])
 def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_path: Path) -> None:
     """Keras 2.0 to 2.2.2; where the version is missing the list itself says that it is Keras 2."""

@@ -103,6 +103,7 @@ def test_a_count_in_float32_and_moments_without_momentum(tmp_path: Path) -> None
     assert training.steps == 3
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["Adam", "sgd", "adamw", "RMSprop", "adagrad", "lion"])
 def test_an_optimizer_by_its_name(name: str, tmp_path: Path) -> None:
     """An archive of Keras 3 has what `compile` was given."""

@@ -41,7 +41,7 @@ def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
     check_fits(model, tmp_path / "b.weights.h5")
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", WIRING)
 def test_equals_keras(name: str) -> None:
     keras.utils.clear_session()

@@ -182,6 +182,7 @@ def test_dropout_of_everything_and_of_nothing() -> None:
     assert (jl.Dropout(0).reference({}, {}, x, training=True) == 1).all()
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("size", "stride"), [(2, 1), (8, 3), (9, 1), (21, 21)])
 def test_max_pooling_gives_ties_to_the_first_as_keras(size: int, stride: int) -> None:
     x = np.float32(np.random.default_rng(0).integers(0, 3, (2, 40, 3)))

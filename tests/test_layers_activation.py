@@ -46,6 +46,7 @@ def test_equals_the_reference(layer: jl.Layer) -> None:
     assert layer.window() == (None if over_length else (1, 1)) and layer.flops((6, 4)) == 0
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("axis", [-1, 1, (1, 2)])
 @pytest.mark.parametrize("mask_shape", [(6, 4), (1, 4), (6, 1)])
 def test_softmax_with_a_mask_equals_the_reference(axis: Any, mask_shape: tuple[int, int]) -> None:

@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[jl.Layer, Any]] = {
 }
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*LAYERS[name])

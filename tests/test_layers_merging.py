@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 ELEMENTWISE = [jl.Add(), jl.Average(), jl.Multiply(), jl.Maximum(), jl.Minimum()]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("layer", ELEMENTWISE, ids=str)
 def test_equals_the_reference(layer: jl.Layer) -> None:
     check_against_reference(layer, ((6, 4), (6, 4), (1, 4), (6, 1), (4,)))
@@ -70,6 +71,7 @@ ROLES = [
 ]
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("roles", ROLES, ids="-".join)
 @pytest.mark.parametrize("kind", MASKED)
 def test_masks_equal_the_reference(kind: Any, roles: tuple[str, ...]) -> None:

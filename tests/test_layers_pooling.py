@@ -18,6 +18,7 @@ from jconv.layers.pooling.adaptive_pooling import window_indices
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 11, 13, 25])
 @pytest.mark.parametrize("kind", [jl.AdaptiveMaxPooling1D, jl.AdaptiveAveragePooling1D])
 def test_adaptive_pooling_equals_the_reference(kind: Any, size: int) -> None:

@@ -85,6 +85,7 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(layer, shape, with_masks(layer, drawn(shape)))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_convolutional_equals_the_reference(name: str) -> None:
     layer, sequence, state = CONVOLUTIONAL[name]
@@ -121,6 +122,7 @@ def test_masks_of_bools_of_integers_and_of_numbers_are_one() -> None:
     assert (values[0] == values[1]).all() and (values[0] == values[2]).all()
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("layer", "made", "shape"),
     [
@@ -152,6 +154,7 @@ def test_init_draws_as_keras(layer: jl.Layer, made: Any, shape: Any) -> None:
     assert all((other[name] != params[name]).any() for name in ("kernel", "recurrent_kernel"))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("layer", "dtype"),
     [(jl.LSTM(3, **EVERYTHING), jnp.bfloat16), (jl.GRU(3), jnp.float16), (jl.ConvLSTM1D(3, 2), jnp.bfloat16)],
@@ -168,6 +171,7 @@ def test_half_types_compute_in_float32(layer: jl.Layer, dtype: Any) -> None:
         assert (half == exact.astype(dtype)).all() or deviation(half.astype(jnp.float32), exact) < jnp.finfo(dtype).eps
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", [jl.SimpleRNN, jl.GRU])
 def test_dropout_of_the_sequence_is_the_same_at_all_times(kind: Any) -> None:
     # One unit a feature and a state that adds nothing: the output is the feature, as it was dropped.
@@ -205,6 +209,7 @@ def test_recurrent_dropout_draws_for_each_gate(layer: Any) -> None:
 BOTH = {"dropout": 0.4, "recurrent_dropout": 0.4}
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("layer", "made", "shape"),
     [

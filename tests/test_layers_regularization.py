@@ -33,6 +33,7 @@ def trained(layer: jl.Layer, x: Any, seed: int = 0) -> Any:
     return layer.apply({}, {}, x, training=True, key=jax.random.key(seed))[0]
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
 def test_draws_are_distributed_as_keras_draws(layer: jl.Layer, make: Callable[[], Any]) -> None:
     # 10,000 columns of one value each: the moments of 20 * 10,000 draws, or of 10,000 where a column shares one.
@@ -49,6 +50,7 @@ def test_draws_are_distributed_as_keras_draws(layer: jl.Layer, make: Callable[[]
     assert (ours == 0).mean() == pytest.approx((theirs == 0).mean(), abs=0.02)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
 def test_draws_follow_the_key_and_need_training(layer: jl.Layer, make: Callable[[], Any]) -> None:
     x = single(drawn((7, 40)))

@@ -36,6 +36,7 @@ LAYERS: list[tuple[jl.Layer, Any]] = [
 ]
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=[str(layer) for layer, _ in LAYERS])
 def test_equals_the_reference(layer: jl.Layer, shape: Any) -> None:
     check_against_reference(layer, shape)

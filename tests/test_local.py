@@ -130,6 +130,7 @@ def assert_separate(operation, algorithm, case, seed=0):
         assert np.array_equal(after[earlier], before[earlier]), (algorithm, case)
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("operation", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())

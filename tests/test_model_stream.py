@@ -267,6 +267,7 @@ def up(kernel_size: int, stride: int) -> jl.Layer:
     return jl.Conv1DTranspose(2, kernel_size, stride=stride, padding="same")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     ("layers", "latency"),
     [
@@ -290,6 +291,7 @@ def test_the_latency_is_the_most_that_an_output_trails(layers: list[jl.Layer], l
     assert max(late) == latency
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("layer", [jl.Conv1D(2, 3, padding="causal"), jl.Dense(2), jl.ZeroPadding1D(1), jl.GRU(2)])
 def test_no_step_follows_the_last(layer: jl.Layer) -> None:
     model = sequential([layer], input_shape=(None, 4))

@@ -251,6 +251,7 @@ def test_parts_of_mesh_axes() -> None:
         right(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
     for names in (("a", "b"), ("b", "a")):
@@ -372,6 +373,7 @@ def test_an_empty_batch_and_nothing_sharded() -> None:
 # --- where custom partitioning has no place -----------------------------------------------------------------------
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("with_devices", [True, False])
 def test_export(kind: str, with_devices: bool) -> None:

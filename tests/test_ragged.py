@@ -202,6 +202,7 @@ def test_another_segment_never_shows(seed):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_algorithm_and_half_types(dtype):
     _, x, _, extents = case(3, False)

@@ -52,6 +52,7 @@ def begun(params: Any, state: Any, x: jax.Array, **how: Any) -> Any:
     return jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x)[1])(stream, x[:, :BEGIN])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_one_program_for_each_length_of_chunk(form: str) -> None:
     assert MODEL.latency == BEGIN
@@ -64,6 +65,7 @@ def test_one_program_for_each_length_of_chunk(form: str) -> None:
     assert step._cache_size() == 2
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_a_step_over_devices_sends_nothing(form: str) -> None:
     mesh = jax.make_mesh((8,), ("batch",))
@@ -99,6 +101,7 @@ def test_a_pool_over_devices_has_the_slots_of_each_apart() -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 @pytest.mark.parametrize("last", [False, True])
 def test_a_pool_that_is_donated_is_written_where_it_lies(form: str, last: bool) -> None:

@@ -48,6 +48,7 @@ def test_equals_the_mean_over_the_samples_alone(name, kind):
         assert bar[index] == pytest.approx(definition(moved, other, **EXTENTS[kind]).imag / 1e-30, rel=1e-12)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", PAIRS)
 def test_nothing_at_all_is_zero(name):
     output = np.full((3, 6, 4), np.nan, np.float32)

@@ -35,6 +35,7 @@ def _steps(rule, gradients, params):
     return params
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_is_optax_s_own(name):
     plan = PLAN._replace(optimizer=name, weight_decay=OPTIMIZERS[name].weight_decay)
