@@ -25,7 +25,9 @@ found = []
 for options in json.loads(sys.argv[1]):
     plugin = Functions()
     with contextlib.redirect_stdout(sys.stderr):
-        pytest.main([*options, "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider"], plugins=[plugin])
+        code = pytest.main([*options, "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider"], plugins=[plugin])
+    if code:
+        sys.exit(code)
     found.append(plugin.names)
 print(json.dumps(found))
 """
@@ -59,7 +61,7 @@ def collected():
     done = subprocess.run(
         [sys.executable, "-c", COLLECT, json.dumps(commands)], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr[-2000:]
     by_default, *in_ci = json.loads(done.stdout)
     return by_default, sorted(set().union(*in_ci))
 
