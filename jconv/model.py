@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import model_pace, model_ragged, model_stream, model_summary
+from . import model_masks, model_pace, model_ragged, model_stream, model_summary
 from .activations_numpy import ACTIVATIONS
 from .checks import check_key
 from .hints import did_you_mean, meant, shown
@@ -97,7 +97,8 @@ class Model:
     def init(self, key: jax.Array, input_shape: Any = None) -> tuple[Tree, Tree]:
         """`(params, state)` as Keras draws them, in float32.
 
-        `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; by default
+        `input_shape` is the shape of one example, without the batch axis, or for several inputs a dict of them by name,
+        or a list or tuple in order; by default
         the model's own `input_shapes`. The draw of a node depends on `key` and the node's position alone. Raises
         `ValueError` for a shape that a node cannot take, naming the node.
         """
@@ -130,7 +131,8 @@ class Model:
     ) -> tuple[Any, Tree]:
         """`(y, state)` of a batch, or with `lengths` or `segment_ids` `((y, extent), state)`.
 
-        `x` is an array with the batch axis first, or a dict of them by input name; `y` likewise an array for a
+        `x` is an array with the batch axis first, or for several inputs a dict of them by name, or a list or tuple in
+        the order of `inputs`, which for a Keras file is that of Keras's model; `y` likewise an array for a
         single output, else a dict. `key` is for layers that draw in training.
 
         `lengths`, integers (batch,), are the samples of each row, behind which is padding of any values. `segment_ids`,
@@ -256,7 +258,7 @@ class Model:
     ) -> tuple[Any, model_stream.Stream]:
         """`(y, stream)`: the samples of `apply`'s output that are whole with this chunk.
 
-        `chunk` (batch, samples, ...), or a dict of them by input name, may have any number of samples; `last` says that
+        `chunk` (batch, samples, ...), or for several inputs a dict, list or tuple of them, may have any number of samples; `last` says that
         the sequence ends with it, and all outputs come that are left. A layer that gives one value for a whole
         sequence gives that of all samples so far. Where the network has the channels first, samples are along the last
         axis of chunks and outputs. `slots` is that of `jconv.streaming.step`. Raises `ValueError` for arrays that do
@@ -325,14 +327,25 @@ class Model:
             return dict(zip(self.inputs, self.input_shapes, strict=True))
         if input_shape is None:
             raise ValueError("input_shape must be given: the model does not say the shapes of its inputs")
-        return self.named(input_shape, "input_shape")
+        named = self.named(input_shape, "input_shape")
+        for name, shape in named.items():
+            if not isinstance(shape, (list, tuple)):
+                raise ValueError(f"input_shape must have a tuple of sizes for {name!r}, got {shape!r}")
+        return named
 
     def named(self, x: Any, argument: str = "x") -> dict[str, Any]:
-        """`x` as a dict by input name. Raises `ValueError`, naming the `argument`, where it is none and must be one."""
+        """`x` as a dict by input name: it is one, or one value, or for several inputs a list or tuple in their order.
+
+        Raises `ValueError`, naming the `argument`, for other names or another number of values than there are inputs.
+        """
         if not isinstance(x, Mapping):
-            if len(self.inputs) != 1:
-                raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {type(x).__name__}")
-            return {self.inputs[0]: x}
+            if len(self.inputs) == 1:
+                return {self.inputs[0]: x}
+            if not isinstance(x, (list, tuple)) or len(x) != len(self.inputs):
+                got = f"{len(x)}" if isinstance(x, (list, tuple)) else type(x).__name__
+                wanted = ", ".join(map(repr, self.inputs))
+                raise ValueError(f"{argument} must be a dict, or a list or tuple in order, of {wanted}, got {got}")
+            return dict(zip(self.inputs, x, strict=True))
         if set(x) != set(self.inputs):
             raise ValueError(f"{argument} must be a dict with {_listed(self.inputs)}, got {_listed(x)}")
         return dict(x)
@@ -351,8 +364,10 @@ def sequential(
 ) -> Model:
     """A chain of layers, from the input `"input"` to the last; `input_shape`, where it is known, is one example's.
 
-    Nodes are named as Keras names layers, `"conv1d"`, `"conv1d_1"`, ..., unless `names` has one for each layer.
-    Raises `ValueError` for no layer at all and for a wrong number of names.
+    Nodes are named as Keras names layers, `"conv1d"`, `"conv1d_1"`, ..., unless `names` has one for each layer. As in
+    Keras, the mask of a `Masking` layer, or of an `Embedding` with `mask_zero`, is passed on to the layers that read
+    masks, up to one that ends it; a node `"input/mask"` then makes it. Raises `ValueError` for no layer at all and for
+    a wrong number of names.
 
     >>> from jconv.layers import Conv1D
     >>> model = sequential([Conv1D(16, 12, stride=12, padding="same"), Conv1D(16, 12, stride=12, padding="same")])
@@ -371,8 +386,7 @@ def sequential(
         names = _keras_names(layers)
     if len(names) != len(layers):
         raise ValueError(f"names must have one name for each of {len(layers)} layers, got {len(names)}")
-    reads = ("input", *names)
-    nodes = tuple(Node(name, layer, (read,)) for name, layer, read in zip(names, layers, reads, strict=False))
+    nodes = tuple(Node(*node) for node in model_masks.chained(layers, names))
     return Model(nodes, ("input",), (names[-1],), None if input_shape is None else (input_shape,))
 
 

@@ -375,9 +375,70 @@ def test_arrays_that_do_not_fit_are_refused_by_apply_and_reference() -> None:
                 run(p, s, x)
 
 
-def test_several_inputs_need_a_dict() -> None:
+def test_several_inputs_in_a_list_or_tuple() -> None:
+    nodes = (Node("dense", jl.Dense(3), ("b",)), Node("both", jl.Concatenate(), ("dense", "a")))
+    model = Model(nodes, ("b", "a"), ("both",))
+    params, state = model.init(jax.random.key(0), [(4, 2), (4, 5)])
+    rng = np.random.default_rng(0)
+    b, a = rng.standard_normal((2, 4, 2)), rng.standard_normal((2, 4, 5))
+    expected = model.apply(params, state, {"a": a, "b": b})[0]
+    for x in ([b, a], (b, a)):
+        assert np.array_equal(jax.jit(model.apply)(params, state, x)[0], expected)
+        assert np.array_equal(model.reference(params, state, x), model.reference(params, state, {"a": a, "b": b}))
+    stream = model.stream_init(params, state, (2,), input_shape=((4, 2), (4, 5)))
+    y, _ = model.stream_step(params, state, stream, (b[:, :2], a[:, :2]))
+    np.testing.assert_allclose(y, expected[:, :2], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^x must be a dict, or a list or tuple in order, of 'b', 'a', got 3$"):
+        model.apply(params, state, [b, a, a])
+
+
+def test_a_chain_passes_masks_on() -> None:
+    """To the layers that read them, until one ends them, as Keras does."""
+    x = np.float32(np.random.default_rng(0).standard_normal((2, 6, 3)))
+    x[0, 4:] = x[1, 1] = 0
+    model = sequential(
+        [
+            jl.Masking(),
+            jl.Dropout(0.1),
+            jl.Dense(4, activation="tanh"),
+            jl.LSTM(3, return_sequences=True),
+            jl.BatchNormalization(),
+            jl.Bidirectional(jl.GRU(2, return_sequences=True)),
+            jl.GlobalAveragePooling1D(),
+        ],
+        input_shape=(6, 3),
+    )
+    theirs = keras.Sequential(
+        [
+            keras.Input((6, 3)),
+            kl.Masking(),
+            kl.Dropout(0.1),
+            kl.Dense(4, activation="tanh"),
+            kl.LSTM(3, return_sequences=True),
+            kl.BatchNormalization(),
+            kl.Bidirectional(kl.GRU(2, return_sequences=True)),
+            kl.GlobalAveragePooling1D(),
+        ]
+    )
+    params, state = model.init(jax.random.key(0))
+    weights = []
+    for node in model.nodes:
+        weights += [*params.get(node.key, {}).values(), *state.get(node.key, {}).values()]
+    theirs.set_weights([np.asarray(array) for array in weights])
+    np.testing.assert_allclose(model.apply(params, state, x)[0], theirs(x), atol=1e-6)
+    assert sum(node.name.endswith("/mask") for node in model.nodes) == 1
+    # A convolution ends the mask, and what nothing reads is not made.
+    ended = sequential([jl.Embedding(5, 3, mask_zero=True), jl.Conv1D(2, 3), jl.LSTM(2)])
+    assert [node.name for node in ended.nodes] == ["embedding", "conv1d", "lstm"]
+    words = sequential([jl.Embedding(5, 3, mask_zero=True), jl.LSTM(2)])
+    assert [node.name for node in words.nodes] == ["embedding", "input/mask", "lstm"]
+    with pytest.raises(ValueError, match="Softmax 'softmax' would read the mask of 'input'"):
+        sequential([jl.Masking(), jl.Softmax()])
+
+
+def test_several_inputs_need_a_value_each() -> None:
     model = Model((Node("a", jl.Add(), ("x", "y")),), ("x", "y"), ("a",))
-    with pytest.raises(ValueError, match=r"^x must be a dict with 'x', 'y', got ndarray$"):
+    with pytest.raises(ValueError, match=r"^x must be a dict, or a list or tuple in order, of 'x', 'y', got ndarray$"):
         model.apply({}, {}, np.ones((1, 2)))
-    with pytest.raises(ValueError, match=r"^input_shape must be a dict with 'x', 'y', got tuple$"):
-        model.init(jax.random.key(0), (2,))
+    with pytest.raises(ValueError, match=r"^input_shape must have a tuple of sizes for 'x', got 10$"):
+        model.init(jax.random.key(0), (10, 2))
