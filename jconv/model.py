@@ -258,12 +258,12 @@ class Model:
     ) -> tuple[Any, model_stream.Stream]:
         """`(y, stream)`: the samples of `apply`'s output that are whole with this chunk.
 
-        `chunk` (batch, samples, ...), or for several inputs a dict, list or tuple of them, may have any number of samples; `last` says that
-        the sequence ends with it, and all outputs come that are left. A layer that gives one value for a whole
-        sequence gives that of all samples so far. Where the network has the channels first, samples are along the last
-        axis of chunks and outputs. `slots` is that of `jconv.streaming.step`. Raises `ValueError` for arrays that do
-        not fit, naming the node, for a step after the last, and for one with `slots` after which outputs would wait
-        for another number of samples.
+        `chunk` (batch, samples, ...), or for several inputs a dict, list or tuple of them, may have any number of
+        samples; `last` says that the sequence ends with it, and all outputs come that are left. A layer that gives one
+        value for a whole sequence gives that of all samples so far. Where the network has the channels first, samples
+        are along the last axis of chunks and outputs. `slots` is that of `jconv.streaming.step`. Raises `ValueError`
+        for arrays that do not fit, naming the node, for a step after the last, and for one with `slots` after which
+        outputs would wait for another number of samples.
         """
         self._check_keys(params, state)
         return model_stream.step(self, params, state, stream, chunk, last=last, slots=slots)

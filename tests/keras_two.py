@@ -105,7 +105,7 @@ def _call(call: dict[str, Any], models: set[str]) -> list[Any]:
 
 
 def _tensors(tree: Any, models: set[str]) -> list[list[Any]]:
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and tree["class_name"] == "__keras_tensor__":
         name, call, output = tree["config"]["keras_history"]
         return [[name, call + (name in models), output]]
     return [found for part in tree for found in _tensors(part, models)] if isinstance(tree, list) else []

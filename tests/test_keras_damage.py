@@ -74,7 +74,7 @@ def read(path: Path) -> None:
     with suppress(KerasFileError):
         jconv.keras.load(path, max_bytes=16 * MIB)
     with suppress(KerasFileError), opened(path, 16 * MIB) as contents:
-        for name in contents.arrays.paths():
+        for name in contents.arrays.paths() if contents.arrays is not None else ():
             with suppress(KerasFileError):
                 contents.arrays.read(name)
         if isinstance(contents.arrays, Hdf5Arrays):

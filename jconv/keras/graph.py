@@ -7,7 +7,7 @@ twice and share their arrays. What belongs to the file's arrays is kept in a tre
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,16 @@ class Built:
     masked: tuple[int, ...] = ()
 
 
-def build(config: Mapping[str, Any], custom: Mapping[str, Layer], *, older: bool = False) -> Built:
+def build(
+    config: Mapping[str, Any],
+    custom: Mapping[str, Layer | type[Layer]],
+    *,
+    older: bool = False,
+    input_shape: Sequence[int | None] | None = None,
+) -> Built:
     """The model of a whole config; with `older` masks go on as in Keras 2.
+
+    `input_shape` is that of one example for a Sequential model that has none.
 
     Raises `KerasFileError` for a config that is no model, or has something that jconv does not.
     """
@@ -54,7 +62,10 @@ def build(config: Mapping[str, Any], custom: Mapping[str, Layer], *, older: bool
     with spoken_at("config"):
         graph = _Graph(custom, policy_of(inner), Values(Tally(), older))
         root = Part(name, "", "config")
+        graph.input_shape = None if input_shape is None else [None, *input_shape]
         outputs = graph.model(class_name, inner, _Scope(root), None)
+        if graph.input_shape is not None:
+            entry.fail("input_shape is for a Sequential model that has none of its own, and this one has")
         return Built(graph.complete(outputs, root), root, graph.masked_outputs(outputs))
 
 
@@ -72,12 +83,14 @@ class _Scope:
 
 
 class _Graph:
-    def __init__(self, custom: Mapping[str, Layer], policy: str | None, values: Values) -> None:
+    def __init__(self, custom: Mapping[str, Layer | type[Layer]], policy: str | None, values: Values) -> None:
         self.values = values
         self.inputs: dict[str, Any] = {}
         self.inner: list[InnerCall] = []
         self.types: dict[str, str] = {}
         self.tally = values.tally
+        # For a Sequential model without one; None once it is used.
+        self.input_shape: list[int | None] | None = None
         self._custom, self._policy = custom, policy
 
     def model(self, class_name: str, config: Config, scope: _Scope, given: list[str] | None) -> Any:
@@ -131,8 +144,10 @@ class _Graph:
                 continue
             if value is None:
                 shape = inner.values.get("batch_input_shape", built)
+                if shape is None and scope.part.place == "config":
+                    shape, self.input_shape = self.input_shape, None
                 if shape is None:
-                    inner.fail("the model has no input shape: it was never built, so there is nothing to read")
+                    inner.fail("the model has no input shape, for it was saved before it was built; give input_shape=")
                 value = self._input("input", Config({"batch_shape": shape}, config.place))
             part = Part(name, folders.of(class_name), place)
             scope.part.parts.append(part)

@@ -19,6 +19,7 @@ from ..activations_numpy import ACTIVATIONS
 from ..layers.base import Layer
 from .config import Config
 from .errors import spoken_at
+from .supplied import Supplied
 
 ReadLayer = Callable[..., Layer]
 WriteLayer = Callable[[Layer, str], dict[str, Any]]
@@ -29,16 +30,20 @@ def same(value: Any) -> Any:
     return value
 
 
-def activation(value: Any) -> str | None:
-    """The name of an activation, also from the dict that Keras 3 writes for a function.
+def activation(value: Any) -> Any:
+    """The name of an activation, also from the dict that Keras 3 writes for a function, or what the user supplied.
 
     Raises `ValueError` for one that Keras does not have.
     """
+    if isinstance(value, Supplied):
+        return value.activation
     if isinstance(value, dict) and value.get("class_name") == "function":
         value = value.get("config")
     if value is None or (isinstance(value, str) and value in ACTIVATIONS):
         return value
-    raise ValueError("must be the name of one of Keras's activations")
+    raise ValueError(
+        "must be the name of one of Keras's activations, or one of those in custom_activations={name: activation}"
+    )
 
 
 def only(allowed: Any) -> Callable[[Any], Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from ..layers.operations.operation import Constant
 from .calls import Call, Ref, refs_in
 from .config import shortened
 from .errors import KerasFileError
@@ -29,6 +30,21 @@ def mode_of(call: Call, given: bool | None, values: Values, place: str) -> bool 
     if said not in (0, 1) or not isinstance(said, int):
         raise KerasFileError(f"{place}: training must be true, false or null, got {shortened(said)}")
     return bool(said)
+
+
+def as_constant(value: Any) -> Any:
+    """An array as Keras 2 writes one, in lists, as the `Constant` that it is as Keras 3 writes it; else the value.
+
+    >>> as_constant(((True, False), (True, True)))
+    Constant(values=((True, False), (True, True)), dtype='bool')
+    """
+    leaves = [value]
+    while leaves and isinstance(leaves[0], tuple):
+        leaves = [part for tree in leaves if isinstance(tree, tuple) for part in tree]
+    numbers = isinstance(value, tuple) and leaves and all(isinstance(leaf, (bool, int, float)) for leaf in leaves)
+    if not numbers:
+        return value
+    return Constant(value, "bool" if all(isinstance(leaf, bool) for leaf in leaves) else "float32")
 
 
 class LayerCaller:
@@ -88,7 +104,11 @@ class LayerCaller:
         roles: list[str] = []
         inputs: list[str] = []
         for name, parts in wanted.items():
-            found = given.get(name)
+            found = as_constant(given.get(name)) if name.endswith("mask") else given.get(name)
+            if isinstance(found, Constant) and len(parts) == 1 and inputs:
+                roles.append(parts[0])
+                inputs.append(self._values.constant(f"{self._node}/{name}", inputs[0], found, self._read.place))
+                continue
             trees = found if isinstance(found, tuple) else (found,)
             # The states of a recurrent layer may stand in one list behind its sequence.
             parts = parts if len(trees) <= len(parts) else tuple(p for ps in wanted.values() for p in ps)

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..layers import Layer
+from ..layers.base import Activation
 from ..model import Model, Tree
 from .container import Contents, opened
 from .errors import KerasFileError
 from .folders import folders_in, put_in_folders, with_folders
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
-from .older import put_in_new_words, put_lists_in_objects
+from .older import has_words_of_keras_1, put_in_new_words, put_lists_in_objects, unwrap_pruned
 from .parts import Part
+from .supplied import put_activations
 from .weights import place, read_by_folder, read_by_layer, wanted
 from .write_config import write_model
 
 MAX_BYTES = 4 * 2**30
-WHOLE_MODEL = "model_weights"
+# By a layer's name or its class, a layer, or the class of a stock layer that it is under another name.
+CustomLayers = Mapping[str, Layer | type[Layer]]
 
 
 def load(
     path: str | os.PathLike[str],
     *,
     weights: str | os.PathLike[str] | None = None,
-    custom_layers: Mapping[str, Layer] | None = None,
+    custom_layers: CustomLayers | None = None,
+    custom_activations: Mapping[str, Activation] | None = None,
+    input_shape: Sequence[int | None] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> tuple[Model, Tree, Tree]:
     """`(model, params, state)` of a file that Keras saved: `.keras`, zipped or unzipped, or a whole-model `.h5`.
+
+    It may also be the JSON text of a model, whose arrays then come from `weights`, or a folder of one such text and one
+    file of its arrays.
 
     `model.apply(params, state, x)` gives what Keras's model gives. Nodes have the names of Keras's layers, those of a
     model inside a model `outer/inner`; inputs those of the InputLayers. Arrays have Keras's names and layout. Layers
@@ -37,15 +45,23 @@ def load(
     the same model.
 
     Nothing in the file is imported, run or followed. A layer that jconv does not have is an error that names it;
-    `custom_layers` maps the name of a layer, or its class, to a jconv layer to use for it. `max_bytes` bounds what the
-    arrays may declare in all, 4 GiB unless you say otherwise.
+    `custom_layers` maps the name of a layer, or its class, to a jconv layer to use for it, or to the class of one where
+    the file has one of Keras's own under another name, `{"ConvDNA": jconv.layers.Conv1D}`. `custom_activations` maps
+    the name of an activation, `"<lambda>"` for a lambda, to one of Keras's names, an activation layer, or a function,
+    which is called with JAX's arrays and for the reference with NumPy's.
+
+    `input_shape` is that of one example of a Sequential model that was saved before it was built, and so has none.
+    `max_bytes` bounds what the arrays may declare in all, 4 GiB unless you say otherwise.
 
     Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, and `OSError` for one that cannot
     be opened.
     """
     with opened(path, max_bytes) as contents:
-        built = read_graph(contents, os.fspath(path), custom_layers or {})
+        supplied = custom_layers or {}, custom_activations or {}
+        built = read_graph(contents, os.fspath(path), *supplied, input_shape)
         if weights is None:
+            if contents.arrays is None:
+                raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
             trees = read_arrays(built.root, contents)
             return with_folders(built), *trees
     with opened(weights, max_bytes) as contents:
@@ -67,7 +83,7 @@ def load_weights(
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
-            if not put_in_folders(root, folders):
+            if not put_in_folders(root, folders) and contents.arrays is not None:
                 put_in_folders(root, folders_in(model, contents.arrays.paths()))
         elif contents.config is not None:
             return _by_name(root, contents) or read_arrays(root, contents)
@@ -93,18 +109,33 @@ def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
     return params, state
 
 
-def read_graph(contents: Contents, what: str, custom_layers: Mapping[str, Layer]) -> Built:
-    """The graph of an open file. Raises `KerasFileError`, naming `what`, for a file of arrays alone."""
+def read_graph(
+    contents: Contents,
+    what: str,
+    custom_layers: CustomLayers,
+    custom_activations: Mapping[str, Activation] | None = None,
+    input_shape: Sequence[int | None] | None = None,
+) -> Built:
+    """The graph of an open file.
+
+    Raises `KerasFileError`, naming `what`, for a file of arrays alone, and for one of Keras 1.
+    """
     if contents.config is None:
         raise KerasFileError(f"{what} has arrays and no model; load_weights puts them into one")
+    if contents.version.startswith(("0.", "1.")) or has_words_of_keras_1(contents.config):
+        raise KerasFileError(f"{what} is a file of Keras 1; load it in Keras 2.2 and save it again")
+    put_activations(contents.config, custom_activations or {})
+    unwrap_pruned(contents.config)
     older = put_lists_in_objects(contents.config) or contents.older
     if older:
         put_in_new_words(contents.config)
-    return build(contents.config, custom_layers, older=older)
+    return build(contents.config, custom_layers, older=older, input_shape=input_shape)
 
 
 def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:
     """`(params, state)` of an open file, in whichever arrangement it has them."""
     if contents.by_layer is not None:
-        return read_by_layer(root, contents.by_layer, WHOLE_MODEL if contents.config is not None else "")
+        return read_by_layer(root, contents.by_layer, contents.group)
+    if contents.arrays is None:
+        raise KerasFileError("the file has a model and no arrays")
     return read_by_folder(root, contents.arrays)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from ..layers import InDtype, Layer
+from ..layers import InDtype
+from ..layers.base import Activation
 from ..model import Model, Tree
 from .activity import read_activity
 from .compiled import Compiled, options_of, serialized_loss, serialized_optimizer
@@ -21,7 +22,7 @@ from .container import Contents, opened
 from .errors import KerasFileError, NotCompiledError
 from .folders import with_folders
 from .graph import Built
-from .load import MAX_BYTES, read_arrays, read_graph
+from .load import MAX_BYTES, CustomLayers, read_arrays, read_graph
 from .optimizer import Rule, read_optimizer
 from .optimizer_state import Listed, filled, read_counts, read_slots, trained_arrays
 from .regularizers import read_penalty
@@ -34,7 +35,8 @@ def load_training(
     *,
     learning_rate: float | Callable[[Any], Any] | None = None,
     optimizer: optax.GradientTransformation | None = None,
-    custom_layers: Mapping[str, Layer] | None = None,
+    custom_layers: CustomLayers | None = None,
+    custom_activations: Mapping[str, Activation] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Training:
     """The optimizer with its state, the loss and the penalties of a compiled model's file, of Keras 3 or 2.
@@ -80,7 +82,7 @@ def load_training(
         learning_rate = _finite(learning_rate, "learning_rate", ValueError)
     what = os.fspath(path)
     with opened(path, max_bytes) as contents:
-        built = read_graph(contents, what, custom_layers or {})
+        built = read_graph(contents, what, custom_layers or {}, custom_activations)
         params, _ = read_arrays(built.root, contents)
         constraints = read_constraints(built.root)
         config = _compiled(contents, what, optimizer is None)

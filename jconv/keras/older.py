@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+KERAS_1 = frozenset({"nb_filter", "border_mode", "subsample_length", "inner_activation", "W_regularizer"})
+PRUNED = "PruneLowMagnitude"
+# Arrays of its that the layer inside does not have.
+PRUNING = ("mask", "threshold", "pruning_step")
 OPTIONS = ("activation", "recurrent_activation")
 # Keras 2's `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), Keras 3's has a slope of 1/6.
 SLOPE = 0.2
@@ -38,6 +42,53 @@ def put_lists_in_objects(config: dict[str, Any]) -> bool:
                 count += 1
             waiting += reversed(value.values())
     return count > 0
+
+
+def has_words_of_keras_1(config: dict[str, Any]) -> bool:
+    """Whether a layer of a config has an option that only Keras 1 had.
+
+    >>> has_words_of_keras_1({"class_name": "Convolution1D", "config": {"nb_filter": 3}})
+    True
+    """
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            inner = value.get("config")
+            if "class_name" in value and isinstance(inner, dict) and not KERAS_1.isdisjoint(inner):
+                return True
+            waiting += value.values()
+    return False
+
+
+def unwrap_pruned(config: dict[str, Any]) -> None:
+    """Put the layer inside each `PruneLowMagnitude` of a config, in place, where that is, under its name.
+
+    The wrapper of TensorFlow's model optimization toolkit sets small weights to zero while it trains, and else does
+    nothing.
+
+    >>> config = {"class_name": "PruneLowMagnitude", "config": {"name": "a", "layer": {"class_name": "Dense"}}}
+    >>> config["config"]["layer"]["config"] = {"name": "b", "units": 1}
+    >>> unwrap_pruned(config)
+    >>> config
+    {'class_name': 'Dense', 'config': {'name': 'a', 'units': 1}}
+    """
+    waiting: list[Any] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            outer = value.get("config")
+            inner = outer.get("layer") if value.get("class_name") == PRUNED and isinstance(outer, dict) else None
+            if isinstance(inner, dict) and isinstance(inner.get("config"), dict) and isinstance(outer, dict):
+                own = {key: outer[key] for key in ("name", "trainable", "batch_input_shape") if key in outer}
+                value |= {**inner, "config": {**inner["config"], **own}}
+                for key in ("module", "registered_name"):
+                    value.pop(key, None)
+            waiting += value.values()
 
 
 def put_in_new_words(config: dict[str, Any]) -> None:

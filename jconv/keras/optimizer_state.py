@@ -28,6 +28,8 @@ class Listed:
     """The optimizer's arrays of a file, read one after another; `count` are left."""
 
     def __init__(self, contents: Contents) -> None:
+        if contents.arrays is None:
+            raise KerasFileError("the file has a model and no arrays, and so no optimizer")
         paths = contents.arrays.paths()
         if contents.by_layer is not None:
             held = any(path.startswith(f"{GROUP}/") for path in paths)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..layers import (
@@ -43,13 +43,6 @@ MODELS = ("Functional", "Model", "Sequential")
 
 
 @dataclass(frozen=True)
-class Custom:
-    """Layers that the user supplies, by a layer's name or its class, and the config's own place for messages."""
-
-    layers: Mapping[str, Layer] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Read:
     """A layer as read: `base` before what every layer has in common, `wrap` that puts it around, and its kind."""
 
@@ -77,7 +70,7 @@ def entry_of(value: Any, place: str) -> tuple[str, str, Config, Config]:
 def read_layer(
     value: Any,
     place: str,
-    custom: Mapping[str, Layer],
+    custom: Mapping[str, Layer | type[Layer]],
     read_model: Callable[[Any, str], Layer],
     policy: str | None = None,
 ) -> Read:
@@ -90,9 +83,9 @@ def read_layer(
     """
     class_name, name, entry, config = entry_of(value, place)
     supplied = custom.get(name, custom.get(class_name))
-    if supplied is not None:
+    if isinstance(supplied, Layer):
         return Read(name, class_name, supplied, None, lambda layer: layer, config.place)
-    kind = _kind(class_name, entry, config)
+    kind = _kind(class_name, entry, config) if supplied is None else _kind_of(supplied, config)
 
     def inner(value: Any, place: str, as_activation: bool = False) -> Layer:
         slope = slope_of(value) if as_activation else None
@@ -123,13 +116,25 @@ def _activation(found: Read, config: Config) -> Layer:
     return found.base
 
 
+def _kind_of(supplied: Any, config: Config) -> Kind:
+    """The kind of a layer's class that the user supplied for another name of it."""
+    for kind in KINDS.values():
+        if kind.layer is supplied:
+            return kind
+    return config.fail(
+        f"custom_layers must have a layer of jconv's for it, or the class of one that Keras has, got {supplied!r}"
+    )
+
+
 def _kind(class_name: str, entry: Config, config: Config) -> Kind:
     module = entry.get("module", optional(text), None) or "keras"
     registered = entry.get("registered_name", optional(text), None)
     ours = re.match(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)", module) is not None
     if ours and class_name in KINDS and (registered is None or registered == class_name):
         return KINDS[class_name]
-    advice = "supply a jconv layer for it with custom_layers={name or class: layer}"
+    advice = "supply a jconv layer for it with custom_layers={name or class: layer, or its class with Keras's options}"
+    if re.fullmatch(r"Q[A-Z]\w*", class_name):
+        return config.fail(f"is a layer of QKeras, whose quantizers jconv does not have; {advice}")
     if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
         return config.fail(f"holds Python code, which is never run; {advice}")
     if ours and registered is None:

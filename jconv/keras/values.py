@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from ..layers import InDtype, Layer, Operation, Pick
 from ..layers.base import is_tuple_of_shapes
-from ..layers.operations.operation import Input
+from ..layers.operations.operation import Constant, Input, Slice
 from ..model import Node
 from .errors import KerasFileError, spoken_at
 from .limits import Tally
@@ -161,6 +163,26 @@ class Values:
             return (), values
         read = [(role, v) for pair in pairs for role, v in zip(("value", "mask"), pair, strict=True) if v is not None]
         return tuple(role for role, _ in read), tuple(v for _, v in read)
+
+    def constant(self, name: str, like: str, constant: Constant, place: str) -> str:
+        """The value of an array that the file holds, the same for each example, where `like` has as many axes.
+
+        Raises `KerasFileError` for one of another number of axes.
+        """
+        values: Any = constant.values
+        rank = len(self.shapes[like])
+        with spoken_at(place):
+            sizes = np.shape(values)
+        if len(sizes) == rank + 1 and sizes[0] == 1:
+            values, sizes = values[0], sizes[1:]
+        if len(sizes) != rank:
+            raise KerasFileError(f"{place}: a constant of shape {sizes} stands where {rank} axes must be")
+        one = Operation("get_item", (Input(0), (Slice(), *[Slice(0, 1)] * rank)))
+        first = self.add(f"{name}/first", one, (like,), place=place)
+        ones = self.add(f"{name}/ones", Operation("ones_like"), (first,), place=place)
+        with spoken_at(place, "Operation: "):
+            product = Operation("multiply", (Input(0), Constant(values, "float32")))
+        return self.add(name, product, (ones,), place=place)
 
     def is_masked(self, value: str) -> bool:
         """Whether a value has a mask."""

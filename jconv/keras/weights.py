@@ -23,6 +23,7 @@ from .hdf5 import Hdf5Arrays
 from .kind import names_to_paths
 from .layer_order import listed
 from .nested import Nested
+from .older import PRUNING
 from .parts import Part
 
 # What a file has below a layer and jconv has no use for: the state of random generators.
@@ -91,6 +92,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
+        names = [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING]
         with spoken_at(part.place):
             variables = listed(part, names)
         if len(variables) != len(names):

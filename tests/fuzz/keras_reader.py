@@ -66,7 +66,7 @@ def read(path: Path) -> None:
             check_line(error)
     try:
         with opened(path, MOST) as contents:
-            for name in contents.arrays.paths():
+            for name in contents.arrays.paths() if contents.arrays is not None else ():
                 with suppress(jconv.keras.KerasFileError):
                     contents.arrays.read(name)
             if isinstance(contents.arrays, Hdf5Arrays):
