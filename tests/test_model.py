@@ -394,7 +394,7 @@ def test_several_inputs_in_a_list_or_tuple() -> None:
 
 def test_a_chain_passes_masks_on() -> None:
     """To the layers that read them, until one ends them, as Keras does."""
-    x = np.float32(np.random.default_rng(0).standard_normal((2, 6, 3)))
+    x = np.random.default_rng(0).standard_normal((2, 6, 3)).astype(np.float32)
     x[0, 4:] = x[1, 1] = 0
     model = sequential(
         [
