@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import command_models
+import h5py
 import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from keras_two import as_keras_two
 
 from jconv.command import deviations, main, real_keras
 from jconv.layers import Dense
@@ -38,7 +42,7 @@ def data_of(capsys: Any) -> Any:
 def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> None:
     assert main(["verify", str(series), "--keras", "--length", "20", "--json"]) == 0
     data = data_of(capsys)
-    assert not data["beyond"] and not data["note"]
+    assert not data["beyond"] and data["note"] == f"by keras {keras.__version__}"
     by_name = {node["name"]: node for node in (*data["nodes"], data["network"])}
     for name in ("patch", "separable", "norm", "mean", "head", "whole network"):
         found = by_name[name]
@@ -125,7 +129,16 @@ def test_deviation() -> None:
     assert of((np.ones(1),), (np.ones(1), np.ones(2))) == math.inf
 
 
-def test_keras_is_not_given_what_names_another_module(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_keras_runs_only_where_it_is_asked_for(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(real_keras.subprocess, "run", None)
+    assert main(["verify", str(series), "--length", "20", "--json"]) == 0
+    data = data_of(capsys)
+    assert not data["note"] and not any("Keras" in node for node in (*data["nodes"], data["network"]))
+
+
+def test_keras_gets_nothing_that_names_another_module(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """What it gets is a copy that jconv wrote, in which such names are not."""
+
     @keras.saving.register_keras_serializable("tests")
     class Own(keras.initializers.Initializer):
         def __call__(self, shape: Any, dtype: Any = None) -> Any:
@@ -133,23 +146,103 @@ def test_keras_is_not_given_what_names_another_module(tmp_path: Path, capsys: An
 
     x = keras.Input((4,))
     path = command_models.save(keras.Model(x, kl.Dense(2, kernel_initializer=Own())(x)), tmp_path / "own.keras")
-    monkeypatch.setattr(real_keras.subprocess, "run", None)
-    assert main(["verify", str(path)]) == 0
-    out = capsys.readouterr().out
-    assert out.splitlines()[-1].startswith("Keras gave no numbers: the file names the module '")
+    seen: list[bytes] = []
+    run = real_keras.subprocess.run
+
+    def watched(command: Any, **options: Any) -> Any:
+        with zipfile.ZipFile(command[5]) as file:
+            seen.append(file.read("config.json"))
+        return run(command, **options)
+
+    monkeypatch.setattr(real_keras.subprocess, "run", watched)
+    assert main(["verify", str(path), "--keras"]) == 0
+    assert "\nKeras   worst " in capsys.readouterr().out
+    assert b"Own" in zipfile.ZipFile(path).read("config.json") and b"Own" not in seen[0]
+
+
+def old_lstm(folder: Path) -> Path:
+    """A file of Keras 2 whose gates are its own `hard_sigmoid`, which Keras 3 means otherwise."""
+    model = keras.Sequential([keras.Input((8, 3)), kl.LSTM(4, recurrent_activation="hard_sigmoid"), kl.Dense(2)])
+    as_keras_two(command_models.save(model, folder / "new.h5"), folder / "old.h5")
+    return folder / "old.h5"
+
+
+def test_hard_sigmoid_of_keras_2_is_no_false_alarm(tmp_path: Path, capsys: Any) -> None:
+    assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
+    network = data_of(capsys)["network"]
+    assert network["Keras"]["deviation"] < 1e-5 < network["Keras"]["bound"] == network["float32"]["bound"] == 1e-4
+
+
+def test_keras_2_gets_the_config_and_the_arrays_alone(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    path = old_lstm(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["own"] = np.ones(3)
+        file.attrs["training_config"] = "{}"
+    script = """
+import json, sys
+import h5py, numpy as np
+with h5py.File(sys.argv[2]) as file:
+    assert set(file) == {"model_weights"} and file.attrs["keras_version"] == b"2.11.0", dict(file.attrs)
+    assert set(file.attrs) == {"model_config", "keras_version", "backend"}
+    assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
+    shapes = []
+    file["model_weights"].visititems(lambda _, item: shapes.append(item.shape) if hasattr(item, "shape") else None)
+assert sorted(shapes) == [(2,), (3, 16), (4, 2), (4, 16), (16,)], shapes
+np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
+"""
+    monkeypatch.setattr(real_keras, "installed", lambda: {2: "keras"})
+    monkeypatch.setattr(real_keras, "SCRIPT", script)
+    assert main(["verify", str(path), "--keras", "--json"]) == 1
+    assert data_of(capsys)["beyond"] == ["whole network"]
+    with h5py.File(path, "r+") as opened:
+        file: Any = opened
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][-1]["config"]["kernel_initializer"] = {"class_name": "A", "module": "own.code"}
+        file.attrs["model_config"] = json.dumps(config)
     assert main(["verify", str(path), "--keras"]) == 2
-    assert "own.keras: Keras gave no numbers: the file names the module" in capsys.readouterr().err
+    assert "the file names the module 'own.code', which is not Keras's own" in capsys.readouterr().err
 
 
 def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(real_keras, "installed", lambda: False)
-    assert main(["verify", str(series), "--length", "20"]) == 0
-    assert capsys.readouterr().out.endswith("\nKeras is not installed\n")
+    monkeypatch.setattr(real_keras, "installed", dict)
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
     assert capsys.readouterr().err == "jconv: --keras: Keras is not installed\n"
+    monkeypatch.setattr(real_keras, "installed", lambda: {2: "tf_keras"})
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert "Keras 2 alone is installed, and reads no files of Keras 3" in capsys.readouterr().err
 
 
 def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    verify = ["verify", str(series), "--length", "20", "--keras"]
     monkeypatch.setattr(real_keras, "SCRIPT", "raise SystemExit('out of luck')")
-    assert main(["verify", str(series), "--length", "20"]) == 0
-    assert capsys.readouterr().out.endswith("\nKeras gave no numbers: out of luck\n")
+    assert main(verify) == 2
+    assert capsys.readouterr().err == "jconv: series.keras: Keras gave no numbers: out of luck\n"
+    monkeypatch.setattr(real_keras, "SECONDS", 1)
+    monkeypatch.setattr(real_keras, "SCRIPT", "while True: pass")
+    assert main(verify) == 2
+    assert "Keras gave no numbers: it took more than 1 seconds\n" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+def test_keras_has_a_limit_of_memory(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    limit, rest = "(resource.RLIMIT_CORE, (0, 0))", "import importlib\n"
+    assert limit in real_keras.SCRIPT and rest in real_keras.SCRIPT
+    script = real_keras.SCRIPT.replace(rest, "bytearray(2**30)\nprint('none', file=sys.stderr); sys.exit(3)\n", 1)
+    monkeypatch.setattr(real_keras, "SCRIPT", script)
+    monkeypatch.setattr(real_keras, "MEMORY", 2**29)
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert "Keras gave no numbers: MemoryError" in capsys.readouterr().err
+
+
+def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:
+    """All networks are alike behind a softmax that is 0 and 1; it was compared to 8.7e-27."""
+    x = keras.Input((6,), name="x")
+    model = keras.Model(x, kl.Dense(3, activation="softmax", name="head")(kl.Rescaling(1e4, name="loud")(x)))
+    path = str(command_models.save(model, tmp_path / "loud.keras"))
+    assert main(["verify", path, "--keras", "--json"]) == 0
+    data = data_of(capsys)
+    assert data["note"].startswith("the outputs are saturated and compared before the activation of head; by keras ")
+    for column in ("float32", "Keras"):
+        assert 1e-9 < data["network"][column]["deviation"] < data["network"][column]["bound"]
+    assert main(["verify", path]) == 0
+    assert "before the activation of head" in capsys.readouterr().out.splitlines()[-1]

@@ -12,13 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..layers import InDtype
+from ..layers import GRU, LSTM, Activation, ConvLSTM1D, InDtype, SimpleRNN, Softmax
 from ..layers.base import Layer
+from ..layers.nesting import core
+from ..layers.transparent import Transparent
 from ..model import Model, Tree
 
 Array = np.ndarray[Any, Any]
+RECURRENT = (SimpleRNN, LSTM, GRU, ConvLSTM1D)
 BOUNDS = {"float64": 1e-12, "bfloat16": 2e-2, "float16": 2e-2}
-SINGLE = 1e-5
+# Where a layer goes along the sequence step by step, the rounding of every step adds to that of those before it.
+SINGLE, STEP_BY_STEP = 1e-5, 1e-4
+# Of activations that saturate, how near to 0 or 1 a value is then.
+SATURATING, NEAR = ("softmax", "sigmoid"), 1e-6
 
 
 class Deviation(NamedTuple):
@@ -60,9 +66,47 @@ def deviation(y: Any, expected: Any) -> float:
     return float(np.max(np.abs(np.subtract(a, b, where=~same, out=np.zeros_like(b))), initial=0) / scale)
 
 
-def bound_of(y: Any) -> float:
-    """What an output may deviate, by its type; of several outputs the most."""
-    return max(BOUNDS.get(str(part.dtype), SINGLE) for part in (y if isinstance(y, (tuple, list)) else (y,)))
+def bound_of(y: Any, single: float = SINGLE) -> float:
+    """What an output may deviate, by its type, in float32 `single`; of several outputs the most."""
+    return max(BOUNDS.get(str(part.dtype), single) for part in (y if isinstance(y, (tuple, list)) else (y,)))
+
+
+def single_bound(*layers: Layer) -> float:
+    """What the output of layers one behind another may deviate in float32."""
+    return STEP_BY_STEP if any(_any(layer, lambda inner: isinstance(inner, RECURRENT)) for layer in layers) else SINGLE
+
+
+def saturated_outputs(model: Model, values: Mapping[str, Any]) -> list[str]:
+    """The outputs that a softmax or a sigmoid gives and of which every value is 0 or 1, near enough.
+
+    Nothing before them can be told from them.
+    """
+    layers = {node.name: core(node.layer) for node in model.nodes}
+    found = []
+    for name in model.outputs:
+        saturates = not isinstance(layers.get(name), RECURRENT) and (
+            getattr(layers.get(name), "activation", None) in SATURATING or isinstance(layers.get(name), Softmax)
+        )
+        y = np.real(values[name]) if saturates else np.ones(0)
+        if y.size and np.all(np.minimum(np.abs(y), np.abs(1 - y)) < NEAR):
+            found.append(name)
+    return found
+
+
+def without_activations(model: Model, names: list[str]) -> Model:
+    """The model in which the nodes `names` have no activation, where they are the only calls of their layers."""
+    keys = {node.name: node.key for node in model.nodes}
+
+    def plain(layer: Layer) -> Layer:
+        if isinstance(layer, Transparent):
+            return replace(layer, layer=plain(layer.layer))
+        alone = isinstance(layer, (Softmax, Activation))
+        return Activation("linear") if alone else replace(layer, **{"activation": None})
+
+    # All calls of a layer with arrays are of the same layer.
+    names = [name for name in names if sum(node.key == keys[name] for node in model.nodes) == 1]
+    nodes = tuple(replace(node, layer=plain(node.layer)) if node.name in names else node for node in model.nodes)
+    return replace(model, nodes=nodes)
 
 
 def node_by_node(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> list[NodeDeviations]:
@@ -82,7 +126,8 @@ def node_by_node(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) 
         with jax.enable_x64(True):
             exact = _applied(_in_double(node.layer), *map(_doubled, own), _doubled(read))
         values[node.name] = _rounded(expected, y)
-        found.append(NodeDeviations(node.name, str(node.layer), _of(y, expected), _of(exact, expected)))
+        single = single_bound(node.layer)
+        found.append(NodeDeviations(node.name, str(node.layer), _of(y, expected, single), _of(exact, expected)))
     return found
 
 
@@ -98,7 +143,8 @@ def whole(model: Model, params: Tree, state: Tree, x: Mapping[str, Any], expecte
 
 def bound_as_saved(model: Model) -> float:
     """What the network as it was saved may deviate: more where a layer computes in bfloat16 or float16."""
-    return BOUNDS["bfloat16"] if any(_halves(node.layer) for node in model.nodes) else SINGLE
+    halves = any(_halves(node.layer) for node in model.nodes)
+    return BOUNDS["bfloat16"] if halves else single_bound(*(node.layer for node in model.nodes))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -112,8 +158,8 @@ def _outputs(model: Model, params: Any, state: Any, x: Any) -> tuple[Any, ...]:
     return tuple(values[name] for name in model.outputs)
 
 
-def _of(y: Any, expected: Any) -> Deviation:
-    return Deviation(deviation(y, expected), bound_of(y))
+def _of(y: Any, expected: Any, single: float = SINGLE) -> Deviation:
+    return Deviation(deviation(y, expected), bound_of(y, single))
 
 
 def _rounded(expected: Any, y: Any) -> Any:
@@ -133,10 +179,15 @@ def _in_double(value: Any) -> Any:
 
 
 def _halves(layer: Layer) -> bool:
+    return _any(layer, lambda inner: isinstance(inner, InDtype) and inner.dtype in BOUNDS and inner.dtype != "float64")
+
+
+def _any(layer: Layer, is_one: Callable[[Layer], bool]) -> bool:
+    """Whether a layer, or one in it, is one of a sort."""
     found = []
 
     def look(inner: Layer) -> Layer:
-        found.append(isinstance(inner, InDtype) and inner.dtype in BOUNDS and inner.dtype != "float64")
+        found.append(is_one(inner))
         return inner
 
     _changed(layer, look)

@@ -33,10 +33,12 @@ above it. Where the file leaves the length open, --length says one."""
 VERIFY = """\
 Compare JAX with the NumPy definition in float64: layer by layer, each fed with the definition's own input, and the
 whole network. Every deviation is relative to the largest value of the definition's output. Bounds: 1e-5 in float32
-(2e-2 where a layer computes in bfloat16 or float16) and 1e-12 in float64.
+(1e-4 with recurrent layers, whose rounding adds up along the sequence; 2e-2 where a layer computes in bfloat16 or
+float16) and 1e-12 in float64. Outputs of a softmax or sigmoid that are all 0 or 1 are compared before it.
 
-Where Keras is installed, the outputs of its layers too are compared, with the first bound. Keras runs in a process of
-its own with safe_mode on, but is less careful with a file than jconv is: --no-keras for a file that you do not trust.
+With --keras the outputs of Keras's layers too are compared, with the first bound: of Keras 3, and for a file of Keras 2
+of Keras 2 or tf-keras where that is installed. It runs in a process of its own, with safe_mode on, for at most 300
+seconds and in at most 8 GiB, on a copy that jconv writes; it never sees the file itself.
 
 The input is random, whole numbers where an embedding reads it, unless there is --input."""
 
@@ -123,8 +125,8 @@ def _verify(parser: Any) -> None:
     parser.add_argument(
         "--keras",
         action=argparse.BooleanOptionalAction,
-        default=None,
-        help="compare with Keras, or do not; default: where it is installed",
+        default=False,
+        help="compare with Keras too, on a copy that jconv writes; default: do not",
     )
 
 

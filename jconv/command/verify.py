@@ -20,7 +20,9 @@ from .deviations import (
     bound_as_saved,
     deviation,
     node_by_node,
+    saturated_outputs,
     whole,
+    without_activations,
 )
 from .errors import UserError
 from .opened import Opened, closed, opened, shown, whole_numbers
@@ -48,27 +50,32 @@ def run(options: argparse.Namespace) -> int:
     """Verify `options.file`, print what was found and return the exit code."""
     found = opened(options.file, options.max_bytes)
     x = _inputs(options, found)
-    compared = options.keras is not False and (options.keras or real_keras.installed())
-    if compared and not real_keras.installed():
+    if options.keras and not real_keras.installed():
         raise UserError("--keras: Keras is not installed")
     model, params, state = found[:3]
     # A GPU would multiply in fewer bits than float32 has.
     with jax.default_matmul_precision("highest"):
         expected = {**x, **model.reference_values(params, state, x)}
         nodes = node_by_node(model, params, state, x)
-        network = whole(model, params, state, x, expected)
-    outputs, layers, note = [], {}, "" if options.keras is False else "Keras is not installed"
-    if compared:
+        # Behind a saturated activation all networks are alike.
+        plain = without_activations(model, saturated_outputs(model, expected))
+        saturated = [new.name for new, old in zip(plain.nodes, model.nodes, strict=True) if new != old]
+        before = {**x, **plain.reference_values(params, state, x)} if saturated else expected
+        network = whole(plain, params, state, x, before)
+    note = (
+        f"the outputs are saturated and compared before the activation of {', '.join(saturated)}" if saturated else ""
+    )
+    outputs, layers = [], {}
+    if options.keras:
         try:
-            outputs, layers = real_keras.outputs(options.file, [*x.values()], options.max_bytes)
-            note = ""
+            read = found._replace(model=plain)
+            judge, outputs, layers = real_keras.outputs(options.file, read, [*x.values()], options.max_bytes)
         except real_keras.KerasFailed as error:
-            if options.keras:
-                raise UserError(f"{options.file.name}: Keras gave no numbers: {error}") from None
-            note = f"Keras gave no numbers: {error}"
+            raise UserError(f"{options.file.name}: Keras gave no numbers: {error}") from None
+        note = f"{note}; by {judge}" if note else f"by {judge}"
     bound = bound_as_saved(model)
-    rows = [_row(node, _against(expected[node.name], layers.get(node.name), bound)) for node in nodes]
-    right = tuple(expected[name] for name in model.outputs)
+    rows = [_row(node, _against(before[node.name], layers.get(node.name), bound)) for node in nodes]
+    right = tuple(before[name] for name in model.outputs)
     of_keras = Deviation(deviation(outputs, right), bound) if outputs else None
     rows.append(_row(network._replace(name=WHOLE), of_keras))
     if options.json:
