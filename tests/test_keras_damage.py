@@ -74,9 +74,12 @@ def read(path: Path) -> None:
     with suppress(KerasFileError):
         jconv.keras.load(path, max_bytes=16 * MIB)
     with suppress(KerasFileError), opened(path, 16 * MIB) as contents:
-        for name in contents.arrays.paths() if contents.arrays is not None else ():
+        arrays = contents.arrays
+        paths = [] if arrays is None else arrays.paths()
+        for name in paths:
             with suppress(KerasFileError):
-                contents.arrays.read(name)
+                assert arrays is not None
+                arrays.read(name)
         if isinstance(contents.arrays, Hdf5Arrays):
             contents.arrays.folders()
             contents.arrays.texts("layer_names", "model_weights")

@@ -23,7 +23,7 @@ from jconv import layers as jl
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
-X = np.float32(np.random.default_rng(0).standard_normal((2, 7, 4)))
+X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 
 
 def convolved(activation: Any = lambda y: y) -> Any:
@@ -40,12 +40,14 @@ def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
     read = model, params, state = jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D})
     assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
-    assert deviation(keras.models.load_model(tmp_path / "again.keras")(X), convolved()) < 1e-5
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(X), convolved()) < 1e-5
     # What the class has beside the options of the stock layer is not passed over.
     entry["config"]["reverse_complement"] = True
     path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
     refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D}), "the option 'reverse_complement'")
-    refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": dict}), "custom_layers must have a layer")
+    nonsense: Any = {"ConvDNA": dict}
+    refused(lambda: jconv.keras.load(path, custom_layers=nonsense), "custom_layers must have a layer")
 
 
 FORMS: dict[str, Any] = {
@@ -146,7 +148,7 @@ def test_json_of_keras_2(tmp_path: Path) -> None:
             source.copy(source["model_weights"][name], target, name)
         target.attrs["layer_names"] = source["model_weights"].attrs["layer_names"]
     ours, params, state = jconv.keras.load(tmp_path / "model.json", weights=tmp_path / "weights.h5")
-    x = np.float32([[0.1, -0.2, 0.3]])
+    x = np.array([[0.1, -0.2, 0.3]], np.float32)
     kernel, bias = (np.asarray(weight.value) for weight in model.weights)
     assert deviation(ours.apply(params, state, x)[0], np.clip(0.2 * (x @ kernel + bias) + 0.5, 0, 1)) < 1e-6
 
@@ -206,4 +208,5 @@ def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
     assert deviation(ours.apply(params, state, given[0])[0], expected) < 1e-5
     assert deviation(ours.reference(params, state, given[0]), expected) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
-    assert deviation(keras.models.load_model(tmp_path / "again.keras")(given[0]), expected) < 1e-5
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(given[0]), expected) < 1e-5

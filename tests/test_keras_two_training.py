@@ -19,8 +19,9 @@ import jconv.keras
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 FILES = Path(__file__).parent / "keras_two_files"
-# The network of tests/test_keras_two.py is not compiled.
-NAMES = sorted(path.name.removesuffix(".gz") for path in FILES.glob("*.gz") if not path.name.startswith("network"))
+# Those of tests/test_keras_two.py and tests/test_keras_tensorflow.py are not compiled.
+OTHERS = ("network", "operations")
+NAMES = sorted(path.name.removesuffix(".gz") for path in FILES.glob("*.gz") if not path.name.startswith(OTHERS))
 
 
 def unpacked(name: str, folder: Path) -> Path:

@@ -12,6 +12,8 @@ from .config import Config, as_dict, as_list, integer, shortened, text
 from .errors import KerasFileError
 from .limits import MOST_PARTS
 
+CONSTANT = "_CONSTANT_VALUE"
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -86,7 +88,9 @@ def _old(node: Any, place: str) -> Call:
     entries = [node] if isinstance(node, list) and node and isinstance(node[0], str) else node
     if not isinstance(entries, list) or not all(isinstance(e, list) and len(e) in (3, 4) for e in entries):
         raise KerasFileError(f"{place}: a call must be a list of [layer, call, output], got {shortened(node)}")
-    refs = tuple(read_ref(entry[:3], place) for entry in entries)
+    refs = tuple(
+        _old_value(entry[:3], place) if _is_constant(entry) else read_ref(entry[:3], place) for entry in entries
+    )
     kwargs: dict[str, Any] = {}
     for entry in entries:
         if len(entry) == 4:
@@ -96,7 +100,14 @@ def _old(node: Any, place: str) -> Call:
     return Call((refs[0] if len(refs) == 1 else refs,) if refs else (), kwargs)
 
 
+def _is_constant(value: Any) -> bool:
+    """Whether Keras 2 has a value in the place of a tensor."""
+    return isinstance(value, list) and len(value) >= 3 and value[:2] == [CONSTANT, -1]
+
+
 def _old_value(value: Any, place: str) -> Any:
+    if _is_constant(value):
+        return tree_of(value[2], place)
     if _is_ref(value):
         return read_ref(value, place)
     if isinstance(value, list) and value and all(_is_ref(part) for part in value):
@@ -110,6 +121,8 @@ def tree_of(value: Any, place: str) -> Any:
         return tuple(tree_of(part, place) for part in value)
     if not isinstance(value, dict):
         return value
+    if value == {"class_name": "__ellipsis__"}:
+        return ...
     if "class_name" not in value or "config" not in value:
         return {key: tree_of(part, place) for key, part in value.items()}
     config = Config(value, f"{place}, an argument")

@@ -19,6 +19,8 @@ from .config import Config, as_list, optional, text
 from .errors import KerasFileError, spoken_at
 from .inner import InnerCall, LoadedModel, input_layers, input_type
 from .kinds.operations import FUNCTIONS, read_operation
+from .kinds.tensorflow import CLASSES as TENSORFLOW
+from .kinds.tensorflow import read_tensorflow
 from .layer_call import LayerCaller, mode_of
 from .limits import Tally
 from .nested import Nested
@@ -195,6 +197,7 @@ class _Graph:
             calls = read_calls(nodes, inner.place)
             old = any(isinstance(node, list) for node in nodes)
             member = _Member(name, class_name, entry, inner, calls, old, f"{scope.node}{name}")
+            member.supplied = name in self._custom or class_name in self._custom
             # Operations of keras.ops are no layers: they have no arrays, and no folder is counted for them.
             if class_name != "InputLayer" and not member.is_operation:
                 member.part = Part(name, folders.of(class_name), place)
@@ -272,7 +275,8 @@ class _Graph:
     def _operation(self, member: _Member, call: Call, value: Any) -> str:
         refs = list(dict.fromkeys(call.refs()))
         numbers = {ref: Input(i) for i, ref in enumerate(refs)}
-        layer = read_operation(member.class_name, member.config, call, lambda ref: numbers[ref])
+        read = read_tensorflow if member.class_name in TENSORFLOW else read_operation
+        layer = read(member.class_name, member.config, call, lambda ref: numbers[ref])
         if not refs:
             member.config.fail("an operation must read at least one tensor")
         return self.values.add(member.node, layer, tuple(value(ref) for ref in refs), place=member.config.place)
@@ -302,10 +306,16 @@ class _Member:
     part: Part | None = None
     caller: Any = None
     referred: set[int] = field(default_factory=set)
+    supplied: bool = False
 
     @property
     def is_operation(self) -> bool:
-        """Whether it is a function of keras.ops; some have the name of a layer, but nothing to train or not."""
+        """Whether it is a function of TensorFlow's, or of keras.ops.
+
+        Some of these have the name of a layer, but nothing to train or not.
+        """
+        if self.class_name in TENSORFLOW:
+            return not self.supplied
         return self.class_name in FUNCTIONS and "trainable" not in self.config.values
 
     def called(self, ref: Ref, output: bool = False) -> int:

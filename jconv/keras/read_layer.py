@@ -135,7 +135,7 @@ def _kind(class_name: str, entry: Config, config: Config) -> Kind:
     advice = "supply a jconv layer for it with custom_layers={name or class: layer, or its class with Keras's options}"
     if re.fullmatch(r"Q[A-Z]\w*", class_name):
         return config.fail(f"is a layer of QKeras, whose quantizers jconv does not have; {advice}")
-    if class_name in ("Lambda", "TFOpLambda", "SlicingOpLambda"):
+    if class_name == "Lambda":
         return config.fail(f"holds Python code, which is never run; {advice}")
     if ours and registered is None:
         return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")

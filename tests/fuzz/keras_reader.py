@@ -66,9 +66,12 @@ def read(path: Path) -> None:
             check_line(error)
     try:
         with opened(path, MOST) as contents:
-            for name in contents.arrays.paths() if contents.arrays is not None else ():
+            arrays = contents.arrays
+            paths = [] if arrays is None else arrays.paths()
+            for name in paths:
                 with suppress(jconv.keras.KerasFileError):
-                    contents.arrays.read(name)
+                    assert arrays is not None
+                    arrays.read(name)
             if isinstance(contents.arrays, Hdf5Arrays):
                 contents.arrays.folders()
                 contents.arrays.texts("layer_names", "model_weights")

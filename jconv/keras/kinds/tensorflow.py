@@ -1,0 +1,205 @@
+"""Functions of TensorFlow between layers, of which files of Keras 2 hold the names: operations of jconv's.
+
+`TFOpLambda` and `SlicingOpLambda` (TensorFlow 2.4 and later) have the name of a function of TensorFlow's Python,
+`TensorFlowOpLayer` (before) that of an operation of its graphs, with its constants and attributes. Neither has code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...layers.operations.operation import Operation, Slice
+from ..calls import Call, Ref
+from ..config import Config, as_dict, shortened, text
+from ..errors import KerasFileError, spoken_at
+
+FUNCTIONS, GRAPH = ("TFOpLambda", "SlicingOpLambda"), "TensorFlowOpLayer"
+CLASSES = (*FUNCTIONS, GRAPH)
+
+# `(operation, arguments)` by TensorFlow's name: what TensorFlow calls each argument, in its order, and the operation.
+Entry = tuple[str, Mapping[str, str]]
+TWO = {"x": "x1", "y": "x2"}
+
+
+def _same(words: str) -> dict[str, str]:
+    """Functions that have one name in both."""
+    return {word: word for word in words.split()}
+
+
+def _table() -> dict[str, Entry]:
+    two = _same("add subtract multiply divide maximum minimum mod equal not_equal greater greater_equal less")
+    two |= _same("less_equal logical_and logical_or logical_xor")
+    two |= {"truediv": "divide", "pow": "power", "floordiv": "floor_divide", "floormod": "mod"}
+    operators = {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power"}
+    one = _same("square sqrt rsqrt exp expm1 log log1p tanh sigmoid negative sin cos tan sinh cosh floor ceil round")
+    one |= _same("sign softplus softsign logical_not log_sigmoid") | {"abs": "absolute", "atan": "arctan"}
+    activations = _same("relu relu6 selu softplus softsign silu sigmoid tanh elu")
+    reduced = _same("sum mean max min prod any all std logsumexp") | {"variance": "var"}
+    axes = {"input_tensor": "x", "axis": "axis", "keepdims": "keepdims"}
+    found: dict[str, Entry] = {f"math.{name}": (operation, TWO) for name, operation in two.items()}
+    found |= {f"__operators__.{name}": (operation, TWO) for name, operation in operators.items()}
+    found |= {f"math.{name}": (operation, {"x": "x"}) for name, operation in one.items()}
+    found |= {f"nn.{name}": (operation, {"features": "x"}) for name, operation in activations.items()}
+    found |= {f"math.reduce_{name}": (operation, axes) for name, operation in reduced.items()}
+    found |= {
+        "nn.swish": ("silu", {"features": "x"}),
+        "nn.softmax": ("softmax", {"logits": "x", "axis": "axis"}),
+        "nn.log_softmax": ("log_softmax", {"logits": "x", "axis": "axis"}),
+        "nn.gelu": ("gelu", {"features": "x", "approximate": "approximate"}),
+        "nn.leaky_relu": ("leaky_relu", {"features": "x", "alpha": "negative_slope"}),
+        "math.l2_normalize": ("normalize", {"x": "x", "axis": "axis", "epsilon": "epsilon"}),
+        "math.cumsum": ("cumsum", {"x": "x", "axis": "axis"}),
+        "math.argmax": ("argmax", {"input": "x", "axis": "axis"}),
+        "math.argmin": ("argmin", {"input": "x", "axis": "axis"}),
+        "linalg.matmul": ("matmul", {"a": "x1", "b": "x2"}),
+        "cast": ("cast", {"x": "x", "dtype": "dtype"}),
+        "expand_dims": ("expand_dims", {"input": "x", "axis": "axis"}),
+        "concat": ("concatenate", {"values": "xs", "axis": "axis"}),
+        "stack": ("stack", {"values": "x", "axis": "axis"}),
+        "reshape": ("reshape", {"tensor": "x", "shape": "newshape"}),
+        "tile": ("tile", {"input": "x", "multiples": "repeats"}),
+        "where": ("where", {"condition": "condition", "x": "x1", "y": "x2"}),
+        "clip_by_value": ("clip", {"t": "x", "clip_value_min": "x_min", "clip_value_max": "x_max"}),
+        "stop_gradient": ("stop_gradient", {"input": "x"}),
+        "ones_like": ("ones_like", {"input": "x", "dtype": "dtype"}),
+        "zeros_like": ("zeros_like", {"input": "x", "dtype": "dtype"}),
+        "__operators__.getitem": ("get_item", {"x": "x", "slice_spec": "key"}),
+    }
+    for name in ("", "compat.v1."):
+        found[f"{name}squeeze"] = "squeeze", {"input": "x", "axis": "axis"}
+        found[f"{name}transpose"] = "transpose", {"a": "x", "perm": "axes"}
+    return found
+
+
+TABLE = _table()
+# What a call may say beside the table's arguments, each with the one value at which it means nothing.
+IDLE = {"conjugate": False, "output_type": "int64"}
+# Where the default of an operation is not that of TensorFlow's function.
+DEFAULTS: dict[str, dict[str, Any]] = {"nn.gelu": {"approximate": False}, "math.l2_normalize": {"epsilon": 1e-12}}
+
+# The operations of graphs, as functions, and where among their inputs options stand as constants.
+OPS = {
+    **{"AddV2": "add", "Add": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "divide", "Pow": "power"},
+    **{"Maximum": "maximum", "Minimum": "minimum", "NotEqual": "not_equal", "Equal": "equal", "Greater": "greater"},
+    **{"GreaterEqual": "greater_equal", "Less": "less", "LessEqual": "less_equal", "LogicalAnd": "logical_and"},
+    **{"LogicalOr": "logical_or", "LogicalNot": "logical_not", "Neg": "negative", "Abs": "absolute", "Exp": "exp"},
+    **{"Log": "log", "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Relu": "relu", "Relu6": "relu6"},
+    **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
+    **{"Selu": "selu", "BatchMatMulV2": "matmul", "Identity": "stop_gradient"},
+}
+REDUCED = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
+SHAPED = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+DTYPES = {"DT_FLOAT": "float32", "DT_HALF": "float16", "DT_DOUBLE": "float64", "DT_BOOL": "bool"}
+DTYPES |= {"DT_INT32": "int32", "DT_INT64": "int64", "DT_BFLOAT16": "bfloat16"}
+ADVICE = "supply a jconv layer for it with custom_layers={name: layer}"
+
+
+def read_tensorflow(class_name: str, config: Config, call: Call, place: Callable[[Ref], Any]) -> Operation:
+    """The operation of a node of one of the `CLASSES`, whose tensors `place` puts among its inputs.
+
+    Raises `KerasFileError`, naming the function, for one that jconv does not have.
+    """
+    with spoken_at(config.place, "Operation: "):
+        if class_name == GRAPH:
+            return _of_graph(config, call, place)
+        name = config.get("function", text)
+        if name not in TABLE:
+            raise KerasFileError(f"{config.place}: TensorFlow's {name!a} is not one that jconv has; {ADVICE}")
+        operation, names = TABLE[name]
+        given = dict(zip(names, call.args, strict=False)) | call.kwargs
+        given = {**DEFAULTS.get(name, {}), **{key: value for key, value in given.items() if key != "name"}}
+        if name == "linalg.matmul":
+            operation, names = "einsum", {**names, "subscripts": "subscripts"}
+            turned = [given.pop(f"transpose_{side}", False) for side in "ab"]
+            given["subscripts"] = f"...{'ji' if turned[0] else 'ij'},...{'kj' if turned[1] else 'jk'}->...ik"
+        options = {names[key]: given.pop(key) for key in names if given.get(key) is not None}
+        _check_idle({key: value for key, value in given.items() if key not in names}, name, config)
+        if name == "math.l2_normalize":
+            options["epsilon"] = options["epsilon"] ** 0.5
+        if "key" in options:
+            options["key"] = _key(options["key"])
+        # The operands of einsum have no names.
+        operands = tuple(_placed(options.pop(key), place) for key in ("x1", "x2") if operation == "einsum")
+        return Operation(operation, operands, tuple((key, _placed(value, place)) for key, value in options.items()))
+
+
+def _check_idle(rest: Mapping[str, Any], name: str, config: Config) -> None:
+    for key, value in rest.items():
+        if value is not None and not (key in IDLE and value == IDLE[key]):
+            config.fail(f"the option {key!a} of TensorFlow's {name} (at {shortened(value)}) is not one that jconv has")
+
+
+def _placed(value: Any, place: Callable[[Ref], Any]) -> Any:
+    if isinstance(value, Ref):
+        return place(value)
+    return tuple(_placed(part, place) for part in value) if isinstance(value, tuple) else value
+
+
+def _key(value: Any) -> Any:
+    """A key of a slice, or of several, as `SlicingOpLambda` has it."""
+    if isinstance(value, tuple):
+        return tuple(_key(part) for part in value)
+    if isinstance(value, dict):
+        if set(value) == {"start", "stop", "step"}:
+            return Slice(value["start"], value["stop"], value["step"])
+        raise ValueError(f"a slice must have start, stop and step, got {shortened(value)}")
+    return value
+
+
+def _of_graph(config: Config, call: Call, place: Callable[[Ref], Any]) -> Operation:
+    definition = config.get("node_def", lambda value: value)
+    if isinstance(definition, str):
+        from ..text import parse
+
+        definition = parse(definition.encode(), f"{config.place}, node_def")
+    node = Config(as_dict(definition), f"{config.place}, node_def")
+    op = node.get("op", text)
+    attributes = node.get("attr", as_dict, {})
+    constants = {int(key): value for key, value in config.get("constants", as_dict, {}).items()}
+    tensors = list(call.args[0]) if call.args and isinstance(call.args[0], tuple) else list(call.args)
+    inputs: list[Any] = []
+    for position in range(len(tensors) + len(constants)):
+        inputs.append(_frozen(constants[position]) if position in constants else _placed(tensors.pop(0), place))
+    if op in OPS:
+        return Operation(OPS[op], tuple(inputs))
+    if op in REDUCED:
+        keepdims = bool(_attribute(attributes, "keep_dims", "b", False))
+        return Operation(REDUCED[op], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))
+    if op in SHAPED:
+        return Operation(SHAPED[op], tuple(inputs))
+    if op == "ConcatV2":
+        return Operation("concatenate", (tuple(inputs[:-1]),), (("axis", inputs[-1]),))
+    if op == "Cast":
+        return Operation("cast", (inputs[0], DTYPES.get(_attribute(attributes, "DstT", "type", ""), "unknown")))
+    if op == "Squeeze":
+        axes = _attribute(attributes, "squeeze_dims", "list", {}).get("i", [])
+        return Operation("squeeze", (inputs[0],), (("axis", tuple(int(axis) for axis in axes) or None),))
+    if op == "StridedSlice":
+        return Operation("get_item", (inputs[0], _strided(inputs[1:], attributes)))
+    raise KerasFileError(f"{config.place}: TensorFlow's operation {op!a} is not one that jconv has; {ADVICE}")
+
+
+def _attribute(attributes: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:
+    value = attributes.get(name)
+    return value.get(kind, default) if isinstance(value, dict) else default
+
+
+def _strided(bounds: list[Any], attributes: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The key of a slice whose masks say, by axis, which bounds count."""
+    names = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
+    masks = [int(_attribute(attributes, name, "i", 0)) for name in names]
+    key: list[Any] = []
+    for axis, (begin, end, step) in enumerate(zip(*bounds, strict=True)):
+        no_begin, no_end, ellipsis, new, shrink = (mask >> axis & 1 for mask in masks)
+        if ellipsis or new:
+            key.append(... if ellipsis else None)
+        elif shrink:
+            key.append(begin)
+        else:
+            key.append(Slice(None if no_begin else begin, None if no_end else end, step))
+    return tuple(key)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
