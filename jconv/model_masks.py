@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from . import layers as jl
 from .layers.base import ActivationLayer, Layer
-from .layers.nesting import core, with_options
+from .layers.nesting import replace_options, unwrap
 
 # What a chain hands masks through; recurrent layers where they give a sequence.
 KEEPING = (
@@ -39,7 +39,7 @@ def chained(layers: Sequence[Layer], names: Sequence[str]) -> list[tuple[str, La
     # The layer that makes the present mask, and what that reads.
     mask: tuple[Layer, str] | None = None
     for name, layer in zip(names, layers, strict=True):
-        inner = core(layer)
+        inner = unwrap(layer)
         read = (value,)
         if mask is not None and getattr(inner, "inputs", None) == ("x",):
             raise ValueError(
@@ -50,7 +50,7 @@ def chained(layers: Sequence[Layer], names: Sequence[str]) -> list[tuple[str, La
             if masked not in made:
                 made.add(masked)
                 nodes.append((masked, *_node(mask)))
-            layer, read = with_options(layer, inputs=("sequence", "mask")), (value, masked)
+            layer, read = replace_options(layer, inputs=("sequence", "mask")), (value, masked)
         nodes.append((name, layer, read))
         if isinstance(inner, jl.Masking):
             mask = jl.MaskOf(inner.mask_value), value
@@ -64,7 +64,7 @@ def chained(layers: Sequence[Layer], names: Sequence[str]) -> list[tuple[str, La
 
 def keeps_mask(layer: Layer) -> bool:
     """Whether a layer on a masked sequence gives one with the same mask."""
-    inner = core(layer)
+    inner = unwrap(layer)
     if isinstance(inner, jl.SpectralNormalization):
         return keeps_mask(inner.layer)
     if isinstance(inner, jl.Bidirectional):

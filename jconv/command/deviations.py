@@ -14,8 +14,8 @@ import numpy as np
 
 from ..layers import GRU, LSTM, Activation, ConvLSTM1D, InDtype, SimpleRNN, Softmax
 from ..layers.base import Layer
-from ..layers.nesting import core
-from ..layers.transparent import Transparent
+from ..layers.nesting import unwrap
+from ..layers.wrapper import Wrapper
 from ..model import Model, Tree
 
 Array = np.ndarray[Any, Any]
@@ -81,7 +81,7 @@ def saturated_outputs(model: Model, values: Mapping[str, Any]) -> list[str]:
 
     Nothing before them can be told from them.
     """
-    layers = {node.name: core(node.layer) for node in model.nodes}
+    layers = {node.name: unwrap(node.layer) for node in model.nodes}
     found = []
     for name in model.outputs:
         saturates = not isinstance(layers.get(name), RECURRENT) and (
@@ -98,7 +98,7 @@ def without_activations(model: Model, names: list[str]) -> Model:
     keys = {node.name: node.key for node in model.nodes}
 
     def plain(layer: Layer) -> Layer:
-        if isinstance(layer, Transparent):
+        if isinstance(layer, Wrapper):
             return replace(layer, layer=plain(layer.layer))
         alone = isinstance(layer, (Softmax, Activation))
         return Activation("linear") if alone else replace(layer, **{"activation": None})
