@@ -131,6 +131,7 @@ def assert_separate(operation, algorithm, case, seed=0):
 
 
 @pytest.mark.default_cases(3)
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("operation", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
@@ -138,6 +139,7 @@ def test_the_error_of_each_output_is_bounded(algorithm, operation, case):
     assert_bounded(operation, algorithm, case, "float32")
 
 
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("operation", ["forward", "input_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
@@ -145,6 +147,7 @@ def test_no_output_depends_on_samples_that_it_does_not_read(algorithm, operation
     assert_separate(operation, algorithm, case)
 
 
+@pytest.mark.default_cases(12)
 @pytest.mark.parametrize("case", FOUND, ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
 def test_geometries_that_once_failed(algorithm, case):
@@ -154,6 +157,7 @@ def test_geometries_that_once_failed(algorithm, case):
         assert_separate(operation, algorithm, case)
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 def test_the_bound_holds_with_the_unit_of_other_types(algorithm, dtype):
