@@ -75,7 +75,7 @@ def test_new_series_need_not_change(save):
     """To be asked about one, a network needs nothing to learn from it."""
     flat = save("a.csv", "1,3,3,3\n")
     assert _message(flat) == "a: the training series is 3 everywhere; there is nothing to learn"
-    assert series(flat)[0].tolist() == [[[3], [3], [3]]]
+    assert series(flat, length=3).x.tolist() == [[[3], [3], [3]]]
 
 
 @pytest.mark.parametrize(("scale", "deviation"), [(1e-200, "0"), (1e200, "inf")])
@@ -287,9 +287,9 @@ def test_mistakes_in_arrays(save, arrays, message):
 
 def test_mistakes_about_the_file(save, tmp_path):
     assert _message("gunpont") == (
-        "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in aeon's package: ACSF1, "
-        "ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, JapaneseVowels, OSULeaf, "
-        "PickupGestureWiimoteZ"
+        "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf, bursts; in aeon's package: "
+        "ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, JapaneseVowels, "
+        "OSULeaf, PickupGestureWiimoteZ"
     )
     assert _message("series.csv") == "series.csv: no such file"
     assert _message(save("a.xlsx", TABLE)) == f"a.xlsx: cannot read a file ending in .xlsx; use one of {KINDS}"
@@ -334,3 +334,76 @@ def test_a_share_of_each_class_is_held_out(save):
         split(data, 0.001, 0, stratified=False)
     with pytest.raises(UserError, match=r"--validation 0.999 of 30 training series is all of them"):
         split(data, 0.999, 0, stratified=False)
+
+
+COUNTED = "0,1,2,3\n"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["0,1.5,2,3\n1,4,5,6\n1,2,5,6\n", "2,1.5,2,3\n1,4,5,6\n", "0.5,1.5,2,3\n1.5,4,5,6\n", "a,1,2,3\nb,4,5,6\n"],
+    ids=["one label is 0", "no label is 0", "targets", "text"],
+)
+def test_the_header_that_pandas_writes(save, rows):
+    """`DataFrame.to_csv(index=False)` of unnamed columns; it was read as a series."""
+    data = load(save("a.csv", COUNTED + rows))
+    assert len(data.x_train) == rows.count("\n") and data.x_train[0, 0, 0] in (1.5, 1)
+    assert data.notes == ("a.csv: the first row, 0, 1, ..., 3, is read as a header, not as a series",)
+    assert load(save("b.csv", rows)).notes == ()
+
+
+def test_a_header_of_a_word_and_counts_above_numbers(save):
+    data = load(save("a.csv", "speed,0,1,2\n0.5,4,5,6\n1.25,7,8,9\n"))
+    assert data.x_train[:, 0, 0].tolist() == [4, 7] and data.fractional
+
+
+@pytest.mark.parametrize("head", [",who,0,1,2\n", ",0,1,2,3\n", '"","V1","V2","V3","V4"\n', "Unnamed: 0,who,a,b,c\n"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_index_column_is_left_out(save, head, first):
+    rows = ["up,1,2,3", "up,2,2,3", "down,4,5,6"]
+    table = head + "".join(f"{number},{row}\n" for number, row in enumerate(rows, first))
+    data = load(save("a.csv", table))
+    assert data.classes == ("down", "up") and data.x_train[:, :, 0].tolist() == [[1, 2, 3], [2, 2, 3], [4, 5, 6]]
+    assert data.notes == ("a.csv: the first column counts the rows; it is read as an index, not as labels",)
+
+
+def test_an_index_without_a_header_is_told(save):
+    data = load(save("a.csv", "0,1,5,3\n1,1,2,3\n2,2,5,6\n"))
+    assert data.classes == ("0", "1", "2")
+    said = "a.csv: the first column counts the rows from 0 and is read as labels; if it is an index, write the table"
+    assert data.notes == (f"{said} without it",)
+
+
+def test_arrays_with_channels_before_samples(save):
+    """The layout of aeon, sktime, tsai and PyTorch."""
+    x = np.random.default_rng(0).standard_normal((3, 2, 9))
+    data = load(save("a.npz", x_train=x, y_train=Y, x_test=x[:1], y_test=Y[:1]), channels_first=True)
+    np.testing.assert_array_equal(data.x_train, x.swapaxes(1, 2))
+    assert data.x_test.shape == (1, 9, 2) and data.notes == ()
+    other = x.swapaxes(1, 2)
+    told = load(save("b.npz", x_train=x, y_train=Y))
+    words = "b.npz: x_train has series of 2 samples and 9 channels, read as (n, length, channels)"
+    assert told.notes == (f"{words}; --channels first reads (n, channels, length)",)
+    assert load(save("c.npz", x_train=other, y_train=Y)).notes == ()
+    by_sample = load(save("d.npz", x_train=x, y_train=np.arange(27).reshape(3, 9) % 2), channels_first=True)
+    assert by_sample.by_sample and by_sample.x_train.shape == (3, 9, 2)
+    np.save("w_x_train.npy", x)
+    np.save("w_y_train.npy", Y)
+    assert load("w_x_train.npy", channels_first=True).x_train.shape == (3, 9, 2)
+    for source in (save("e.csv", TABLE), "gunpoint"):
+        with pytest.raises(UserError, match="--channels first is for arrays, files"):
+            load(source, channels_first=True)
+
+
+def test_bursts_have_a_class_for_each_sample():
+    data = load("bursts")
+    assert data.by_sample and data.classes == ("fast", "quiet", "slow")
+    assert data.x_train.shape == (60, 128, 1) and data.y_test.shape == (200, 128)
+    shares = np.bincount(data.y_train.ravel()) / data.y_train.size
+    assert (shares > 0.1).all()
+    # A burst is louder than what is around it, and a fast one changes its sign more often.
+    x, y = data.x_train[:, :, 0], data.y_train
+    loud = [x[y == number].std() for number in range(3)]
+    assert min(loud[0], loud[2]) > 2 * loud[1]
+    turns = [(np.sign(x[:, 1:]) != np.sign(x[:, :-1]))[(y[:, 1:] == n) & (y[:, :-1] == n)].mean() for n in range(3)]
+    assert turns[0] > 2 * turns[2]

@@ -129,8 +129,8 @@ def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
 
 
 MISTAKES = {
-    ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf; in "
-    "aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
+    ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf, bursts; "
+    "in aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
     "JapaneseVowels, OSULeaf, PickupGestureWiimoteZ",
     ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
     ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
@@ -144,6 +144,13 @@ MISTAKES = {
     "has 1 samples, 1 with padding, but kernel_size=2 with dilation=1 reaches over 2; pad x or use a smaller kernel",
     ("--model", "tcn", "--task", "forecast", "--target-channel", "2"): "--target-channel 2: series of gunpoint have 1 "
     "channel",
+    ("--channels", "first"): "gunpoint: --channels first is for arrays, files that end in .npz or .npy",
+    (
+        "--seed",
+        "429496730",
+        "--members",
+        "5",
+    ): "--seed 429496730 with --members 5 has seeds up to 2147483654; they must be at most 2147483647",
     ("--folds", "51"): "51 folds are more than the 50 training series of gunpoint",
     ("--task", "forecast", "--augment", "warp=0.1"): "--augment warp is not one for --task forecast; it has jitter",
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
@@ -173,6 +180,7 @@ OPTION_MISTAKES = {
     ("--learning-rate", "nan"): "argument --learning-rate: must be a number above zero, got 'nan'",
     ("--validation", "1"): "argument --validation: must be a share between zero and one, got '1'",
     ("--epoch", "3"): "unrecognized arguments: --epoch 3",
+    ("--seed", str(2**31)): f"argument --seed: must be at most {2**31 - 1}, a 32-bit number in JAX, got '{2**31}'",
     ("--fold", "6/5"): "argument --fold: must be one of at least two folds, as 2/5, got '6/5'",
     ("--folds", "3", "--validation", "0.2"): "argument --validation: not allowed with argument --folds",
     ("--target-channel", "0"): "argument --target-channel: must be the number of a channel, from 1, or all, got '0'",

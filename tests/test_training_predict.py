@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_tables(tmp_path: Path) -> None:
 
 def test_members_unequal_lengths_and_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run(tmp_path, "classification", "--members", "2")
-    x, lengths = datasets.series(str(tmp_path / "drawn.npz"))
+    x, lengths, _ = datasets.series(str(tmp_path / "drawn.npz"), 32)
     assert x.shape == (5, 32, 2) and lengths is None
     network = trained.read(tmp_path)
     whole = predict.predict(network, x)
@@ -151,3 +152,127 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     run_folder.write_json(tmp_path, run_folder.CONFIG, {"model": "some.keras"})
     with pytest.raises(predict.UserError, match=r"its network is from a file; jconv run .* asks it"):
         trained.read(tmp_path)
+
+
+@pytest.fixture
+def table_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that writes a table and says how the command of a run on 12 samples reads it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("drawn.npz", x_train=rng.normal(size=(6, 12)), y_train=np.arange(6) % 2)
+    options = parse(["--data", "drawn.npz", "--epochs", "1", "--out", "run"])
+    data, _, task, plan = asked(options)
+    learner = first_learner(task, plan, jnp.float32)
+    Path("run").mkdir()
+    run_folder.write_json(Path("run"), run_folder.CONFIG, config(options, plan, data, task, learner))
+    run_folder.write_params(Path("run"), learner.params, learner.state)
+
+    def read(text: str, *more: str, change: dict[str, Any] | None = None) -> Any:
+        Path("new.csv").write_text(text)
+        if change:
+            before = run_folder.read_json(Path("run"), run_folder.CONFIG)
+            assert before is not None
+            run_folder.write_json(Path("run"), run_folder.CONFIG, before | change)
+        return predict.main(["run", "--data", "new.csv", *more])
+
+    return read
+
+
+def _text(*rows: Any) -> str:
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+ROWS = np.random.default_rng(1).normal(size=(3, 12)).round(3).tolist()
+READ_AS_SERIES = {
+    "no labels": _text(*ROWS),
+    "labels": _text(*(["up", *row] for row in ROWS)),
+    "labels that are numbers": _text(*([2, *row] for row in ROWS)),
+    "no labels, pandas' header": _text(range(12), *ROWS),
+    "labels, pandas' header": _text(range(13), *([1, *row] for row in ROWS)),
+    "no labels, pandas' header and index": _text(["", *range(12)], *([n, *row] for n, row in enumerate(ROWS))),
+    "labels, names and index": _text(["", *"abcdefghijklm"], *([n, 1, *row] for n, row in enumerate(ROWS))),
+}
+
+
+@pytest.mark.parametrize("kind", READ_AS_SERIES)
+def test_a_table_is_read_as_the_training_series_are_long(table_run: Any, kind: str, capsys: Any) -> None:
+    """Without labels the first sample was dropped, and a header got a prediction."""
+    assert table_run(READ_AS_SERIES[kind], "--json") == 0
+    found = [row["probabilities"] for row in json.loads(capsys.readouterr().out)["series"]]
+    network = trained.read(Path("run"))
+    wanted = predict.predict(network, np.array(ROWS)[:, :, None])
+    np.testing.assert_allclose([list(row.values()) for row in found], wanted, rtol=1e-5)
+
+
+def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None:
+    short = _text(*(row[:9] for row in ROWS))
+    assert table_run(short) == 2
+    fits = "neither 12, a series as the run was trained on, nor 13, a label and a series"
+    line = f"predict: new.csv: rows have 9 cells, {fits}; --labels first or none reads other lengths\n"
+    assert capsys.readouterr() == ("", line)
+    assert table_run(short + _text(ROWS[0])) == 2
+    assert "rows have 9 to 12 cells" in capsys.readouterr().err
+    assert table_run(short, "--labels", "none") == 0
+    told = capsys.readouterr()
+    assert told.err == "predict: series have 9 samples; the network was trained on series of 12\n"
+    assert told.out.count("\n") == 4
+    assert table_run(_text(*ROWS), "--labels", "first") == 0
+    assert capsys.readouterr().err == "predict: series have 11 samples; the network was trained on series of 12\n"
+    assert table_run(_text(["up"]), "--labels", "first") == 2
+    assert capsys.readouterr().err.startswith("predict: new.csv: row 1 has a label and no values")
+
+
+def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: Any) -> None:
+    several = {"unequal_lengths": True}
+    assert table_run(_text(*ROWS), change=several) == 2
+    why = "the run was trained on series of several lengths, so whether rows begin with a label does not show"
+    assert capsys.readouterr().err == f"predict: new.csv: {why}; say --labels first or none\n"
+    assert table_run(_text(*ROWS), "--labels", "none", change=several) == 0
+    assert table_run(_text(["up", *ROWS[0]], ["up", *ROWS[1][:9]]), change=several) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_json_of_each_kind(tmp_path: Path) -> None:
+    _run(tmp_path, "classification")
+    network = trained.read(tmp_path)
+    found = predict.as_json(network, np.array([[0.25, 0.5, 0.25]]))
+    shares = {"0": 0.25, "1": 0.5, "2": 0.25}
+    assert found["task"] == "classification" and found["series"] == [{"class": "1", "probabilities": shares}]
+
+    def of(kind: str, found: Any, lengths: Any = None) -> Any:
+        return predict.as_json(network._replace(kind=kind), np.array(found), lengths)["series"]
+
+    assert of("regression", [1.5]) == [{"prediction": 1.5}]
+    assert of("segment", [[[0.1, 0.9, 0.0], [1.0, 0.0, 0.0]]], [1]) == [{"classes": ["1"]}]
+    assert of("denoise", [[[1.0], [2.0]]], [1]) == [{"values": [[1.0]]}]
+    assert of("forecast", [[[1.0, 2.0], [3.0, 4.0]]], [9]) == [{"values": [[1.0, 3.0], [2.0, 4.0]]}]
+
+
+def test_channels_where_the_training_arrays_had_them(tmp_path: Path, capsys: Any) -> None:
+    _run(tmp_path, "classification")
+    x = np.random.default_rng(2).normal(size=(3, 32, 2))
+    np.save(tmp_path / "last.npy", x)
+    np.save(tmp_path / "first.npy", x.swapaxes(1, 2))
+
+    def ask(name: str, *more: str) -> Any:
+        code = predict.main([str(tmp_path), "--data", str(tmp_path / name), *more])
+        told = capsys.readouterr()
+        return told.out if code == 0 else told.err
+
+    wanted = ask("last.npy")
+    assert wanted.startswith("series,class")
+    said = f"{tmp_path / 'first.npy'}: series have 32 channels, the network's 2; --channels first reads them as 2"
+    assert ask("first.npy") == f"predict: {said} channels\n"
+    assert ask("first.npy", "--channels", "first") == wanted
+    before = run_folder.read_json(tmp_path, run_folder.CONFIG)
+    assert before is not None
+    before["options"]["channels"] = "first"
+    run_folder.write_json(tmp_path, run_folder.CONFIG, before)
+    assert ask("first.npy") == wanted
+    assert ask("last.npy", "--channels", "last") == wanted
+    table = str(tmp_path / "x.csv")
+    Path(table).write_text(_text(*ROWS))
+    assert predict.main([str(tmp_path), "--data", table, "--channels", "first"]) == 2
+    assert "--channels first is for arrays" in capsys.readouterr().err
+    assert predict.main([str(tmp_path), "--data", str(tmp_path / "last.npy"), "--labels", "none"]) == 2
+    assert "--labels none is for tables, files that end in .tsv or .csv" in capsys.readouterr().err

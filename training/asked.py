@@ -14,6 +14,7 @@ from .data import augment, datasets, splits
 from .errors import UserError
 from .networks import NETWORKS
 from .optimizers import OPTIMIZERS
+from .option_types import LARGEST
 from .options import Options
 from .plan import Plan
 from .precision import HALF
@@ -48,9 +49,9 @@ class Asked(NamedTuple):
     plan: Plan
 
 
-def asked(options: Options, load: Callable[[str], datasets.Dataset] = datasets.load) -> Asked:
+def asked(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> Asked:
     """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
-    data, held = held_out(options, load(options.data))
+    data, held = held_out(options, load(options.data, options.channels == "first"))
     task = task_for(options, data)
     if held is not None:
         task = with_validation(task, task_for(options, held))
@@ -130,6 +131,10 @@ def plan_for(options: Options, task: Task) -> Plan:
 
 def _plan_of_one(options: Options, task: Task) -> Plan:
     examples = len(task.train.x)
+    last = options.seed * options.members + options.members - 1
+    if last > LARGEST:
+        words = f"--seed {options.seed} with --members {options.members} has seeds up to {last}"
+        raise UserError(f"{words}; they must be at most {LARGEST}")
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     plan = _with_methods(_plan(options, task), options, task)

@@ -76,6 +76,8 @@ def _run(options: Options, before: Callable[[bool, str], None] | None = None, *,
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
     data, held, task, plan = asked(options)
+    for note in data.notes:
+        tell(note)
     learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held, plan.members)
     configuration = config(options, plan, data, task, learner)

@@ -30,10 +30,10 @@ examples:
   python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
 
 data files:
-  .tsv, .csv   a row a series, the label first, then the samples; a .csv may have a header row. X_TEST.tsv is the test
-               set of X_TRAIN.tsv where it lies beside it.
+  .tsv, .csv   a row a series, the label first, then the samples; there may be a header row, and with it an index
+               column. X_TEST.tsv is the test set of X_TRAIN.tsv where it is beside it.
   .npz         x_train (n, length) or (n, length, channels), y_train (n,), or (n, length) with the class of each
-               sample; x_test and y_test, or neither.
+               sample; x_test and y_test, or neither. --channels first reads (n, channels, length).
   .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
   .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
   NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from .data import augment
 from .data.splits import fold_numbers
 
+LARGEST = 2**31 - 1
+"""What the seed and the counts can be, 32-bit numbers in JAX."""
+
 
 class Every(NamedTuple):
     """How often: after this many epochs, or at the end of the epoch when this many seconds have gone by."""
@@ -30,9 +33,10 @@ def whole(least: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = least - 1
-        # The seed and the counts are 32-bit numbers in JAX.
-        if not least <= value < 2**31:
+        if value < least:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+        if value > LARGEST:
+            raise argparse.ArgumentTypeError(f"must be at most {LARGEST}, a 32-bit number in JAX, got {text!r}")
         return value
 
     return convert

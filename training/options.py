@@ -20,6 +20,8 @@ from .protocols import PROTOCOLS
 from .schedules import SCHEDULES
 from .tasks import HORIZON, NOISE, TASKS, WINDOW
 
+CHANNELS = ("first", "last")
+
 # Options that the numbers of a run do not depend on.
 FREE = (
     "out",
@@ -40,9 +42,10 @@ FREE = (
 
 
 class Options(NamedTuple):
-    """What was asked for. None stands for a default that depends on the model or the data."""
+    """The options of a run. None is a default that depends on the model or the data."""
 
     data: str
+    channels: str | None
     model: str
     epochs: int | None
     batch_size: int | None
@@ -138,6 +141,8 @@ def _what(group: Any) -> None:
         metavar="NAME|FILE",
         help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
     )
+    words = "where arrays have them: last (default), (n, length, channels), or first, (n, channels, length)"
+    add("--channels", choices=CHANNELS, help=words)
     add(
         "--model",
         type=_model,

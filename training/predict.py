@@ -1,4 +1,4 @@
-"""`python -m training.predict RUN`: what a trained network says of new series, or the network as one program."""
+"""`python -m training.predict RUN`: what a trained network predicts for new series, or the network as one program."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ import numpy as np
 
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
+from .options import CHANNELS
 from .run import run_folder, trained
 from .run.trained import Trained
 
 Array = np.ndarray[Any, Any]
 
 DESCRIPTION = """\
-Ask a network that python -m training.fit has trained.
+Predict with a network that python -m training.fit has trained.
 
 RUN is its run folder. Series are given in their own units, as for training: what scaled them then scales them now, and
-numbers come back in the units of the data."""
+predictions are in the units of the data."""
 
 EPILOG = """\
 examples:
   python -m training.predict runs/first --data new.csv
-  python -m training.predict runs/first --data new.npy --out answers.npy
+  python -m training.predict runs/first --data new.npy --out predictions.npy
+  python -m training.predict runs/first --data new.csv --labels none --json
   python -m training.predict runs/first --export network.bin
 
 --data: a .npy file of series (n, length) or (n, length, channels), NaN behind shorter ones; or whatever training reads,
-of which the test part is taken where there is one, and labels are not looked at. A forecast is of what follows the last
-samples of each series.
+of which the test part is taken where there is one, and labels are not used. The rows of a .csv or .tsv may begin with a
+label or not: a row must have as many values as a training series, or one more. Rows of other lengths, and all rows for
+a network that was trained on several lengths, need --labels. A forecast is of what follows the last samples of each
+series.
 
 a .csv, the default, on standard output, has a row a series: its number, from 1; the class and the probability of each,
-or the number, or the class or number of each sample (of several channels a row each). A .npy has the probabilities or
-numbers as one array.
+or the prediction, or the class or value of each sample (of several channels a row each). A .npy has the probabilities
+or values as one array; --json prints one object.
 
 --export: a program for jax.export.deserialize(bytes).call(x), which needs JAX and nothing of jconv: series of the
 length that the network was trained on, as many as one likes, scaled inside.
@@ -47,6 +51,7 @@ length that the network was trained on, as many as one likes, scaled inside.
 exit codes: 0 done, 2 a mistake in an option or a file."""
 
 BATCH = 256
+ARRAYS = (".npy", ".npz")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 length, channels = network.shape
                 print(f"{options.export}: a program of series (any number, {length}, {channels})")
             else:
-                _tell(options.out, network, *datasets.series(options.data))
+                _tell(options, network)
     except UserError as error:
         print(f"predict: {error}", file=sys.stderr)
         return MISTAKE
@@ -111,6 +116,28 @@ def table(network: Trained, found: Array, lengths: Array | None = None) -> str:
     return text.getvalue()
 
 
+def as_json(network: Trained, found: Array, lengths: Array | None = None) -> dict[str, Any]:
+    """The predictions as one object: the run, its task, and an object for each series, in the order of the file.
+
+    A series has its `class` and `probabilities` by class, or its `prediction`; or of its samples, without those behind
+    a shorter series, the `classes`, or the `values` as a list for each channel.
+    """
+    own = [None] * len(found) if lengths is None or network.kind == "forecast" else lengths
+    series = [_object(network, values, length) for values, length in zip(found, own, strict=True)]
+    return {"run": network.name, "task": network.kind, "series": series}
+
+
+def _object(network: Trained, values: Array, length: int | None) -> dict[str, Any]:
+    if network.kind == "classification":
+        shares = dict(zip(network.classes, values.tolist(), strict=True))
+        return {"class": network.classes[values.argmax()], "probabilities": shares}
+    if network.kind == "regression":
+        return {"prediction": float(values)}
+    if network.kind == "segment":
+        return {"classes": [network.classes[number] for number in values[:length].argmax(-1)]}
+    return {"values": values[:length].T.tolist()}
+
+
 def _rows(network: Trained, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
     if network.kind == "classification":
         yield ["series", "class", *network.classes]
@@ -146,9 +173,38 @@ def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
     return np.stack([series[end - window : end] for series, end in zip(x, ends, strict=True)])
 
 
-def _tell(out: Path | None, network: Trained, x: Array, lengths: Array | None) -> None:
-    found = predict(network, x, lengths)
-    if out is None:
+def _read(network: Trained, source: str, labels: str | None, channels: str | None) -> datasets.Series:
+    """The series to predict for, their channels where those of the training data were unless it is said."""
+    is_array = source.endswith(ARRAYS)
+    first = channels == "first" if channels or not is_array else network.channels_first
+    found = datasets.series(source, network.length, network.is_fixed, labels, first)
+    if is_array and channels is None and found.x.shape[2] != network.shape[1] == found.x.shape[1]:
+        other = "last" if first else "first"
+        words = f"series have {found.x.shape[2]} channels, the network's {network.shape[1]}"
+        raise UserError(f"{source}: {words}; --channels {other} reads them as {network.shape[1]} channels")
+    return found
+
+
+def _notes(network: Trained, found: datasets.Series) -> list[str]:
+    """What a user should know of how the series were read, and where they are not as long as in training."""
+    notes = list(found.notes)
+    sizes = np.full(len(found.x), found.x.shape[1]) if found.lengths is None else found.lengths
+    if network.is_fixed and network.kind != "forecast" and (sizes != network.length).any():
+        one, several = int(sizes.min()), int(sizes.max())
+        sized = f"{one}" if one == several else f"{one} to {several}"
+        notes.append(f"series have {sized} samples; the network was trained on series of {network.length}")
+    return notes
+
+
+def _tell(options: argparse.Namespace, network: Trained) -> None:
+    read = _read(network, options.data, options.labels, options.channels)
+    found, out = predict(network, read.x, read.lengths), options.out
+    for note in _notes(network, read):
+        print(f"predict: {note}", file=sys.stderr)
+    lengths = read.lengths
+    if options.json:
+        print(run_folder.as_json(as_json(network, found, lengths)), end="")
+    elif out is None:
         print(table(network, found, lengths), end="")
     elif out.suffix == ".npy":
         content = io.BytesIO()
@@ -171,9 +227,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of python -m training.fit")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--data", metavar="NAME|FILE", help="series to ask about")
+    what.add_argument("--data", metavar="NAME|FILE", help="series to predict for")
     what.add_argument("--export", type=Path, metavar="FILE", help="write the network as a program of jax.export")
-    parser.add_argument("--out", type=_out, metavar="FILE", help="a .csv or .npy; default standard output")
+    words = "whether rows of a .csv or .tsv begin with a label; default: as the length of the training series says"
+    parser.add_argument("--labels", choices=["first", "none"], help=words)
+    words = "where arrays have them; default: as in training"
+    parser.add_argument("--channels", choices=CHANNELS, help=words)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=_out, metavar="FILE", help="a .csv or .npy; default standard output")
+    where.add_argument("--json", action="store_true", help='print {"run": ..., "task": ..., "series": [...]}')
     return parser
 
 

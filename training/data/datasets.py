@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from . import archives, cbf
-from .readers import Part, array, read
-
-Array = np.ndarray[Any, Any]
+from . import archives, bursts, cbf, readers, tables
+from .parts import Array, Part
 
 # Sets that need no other package; gunpoint's archive only numbers its labels.
-BUILT_IN = ("gunpoint", "cbf")
+BUILT_IN = ("gunpoint", "cbf", "bursts")
 GUNPOINT_WORDS = {"1": "gun-draw", "2": "point"}
-CBF_SIZES = (30, 900)
+CBF_SIZES, BURSTS_SIZES = (30, 900), (60, 200)
 
 
 class Dataset(NamedTuple):
@@ -31,7 +29,8 @@ class Dataset(NamedTuple):
     (n, length) where each sample has one, 0 behind shorter series; `classes` their names, in the order of those
     numbers. `x_test` and `y_test` are None where there is no test set. `lengths_train` and `lengths_test` (n,) int32
     say how many samples are each series's own where not all are; behind them are zeros. `targets_train` and
-    `targets_test` (n,) float64 are the labels where all of them are numbers.
+    `targets_test` (n,) float64 are the labels where all of them are numbers. `notes` say, a line each, what the reader
+    decided that the file leaves open.
     """
 
     name: str
@@ -44,6 +43,7 @@ class Dataset(NamedTuple):
     lengths_test: Array | None = None
     targets_train: Array | None = None
     targets_test: Array | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def by_sample(self) -> bool:
@@ -57,33 +57,44 @@ class Dataset(NamedTuple):
         return any((own != np.round(own)).any() for own in parts)
 
 
-def load(source: str) -> Dataset:
+class Series(NamedTuple):
+    """Series without their labels: x (n, length, channels), `lengths` (n,) where some are shorter, and `notes`."""
+
+    x: Array
+    lengths: Array | None
+    notes: tuple[str, ...] = ()
+
+
+def load(source: str, channels_first: bool = False) -> Dataset:
     """The data set of that name, built in or of the archives, or in that file.
 
-    Raises `UserError` for an unknown name, what `readers.read` refuses, missing or infinite values, a channel that
-    never changes, and a test set that does not fit the training set.
+    With `channels_first` arrays are (n, channels, length) in the file. Raises `UserError` for an unknown name, what
+    `readers.read` refuses, missing or infinite values, a channel that never changes, and a test set that does not fit
+    the training set.
 
     >>> data = load("gunpoint")
     >>> data.x_train.shape, data.x_test.shape, data.classes
     ((50, 150, 1), (150, 150, 1), ('gun-draw', 'point'))
     """
-    data = _read(source)
+    data = _read(source, channels_first)
     check_varies(data.name, data.x_train, data.lengths_train)
     return data
 
 
-def _read(source: str) -> Dataset:
+def _read(source: str, channels_first: bool = False) -> Dataset:
     """As `load`, also where nothing changes."""
+    path = Path(source)
+    if source not in BUILT_IN and (path.suffix or path.exists()):
+        return _dataset(path.stem.removesuffix("_TRAIN"), *readers.read(path, channels_first), {})
+    readers.check_channels_first(source, channels_first)
     if source == "gunpoint":
         with resources.as_file(resources.files("training") / "data" / "gunpoint.npz") as path:
-            return _dataset(source, *read(path), GUNPOINT_WORDS)
-    if source == "cbf":
+            return _dataset(source, *readers.read(path), GUNPOINT_WORDS)
+    if source in ("cbf", "bursts"):
         rng = np.random.default_rng(0)
-        train, test = (_cbf(rng, size) for size in CBF_SIZES)
+        draw, sizes = (_cbf, CBF_SIZES) if source == "cbf" else (_bursts, BURSTS_SIZES)
+        train, test = (draw(rng, size) for size in sizes)
         return _dataset(source, train, test, {})
-    path = Path(source)
-    if path.suffix or path.exists():
-        return _dataset(path.stem.removesuffix("_TRAIN"), *read(path), {})
     if not archives.known(source):
         raise UserError(
             f"there is no file {source!r} and no data set of that name; built in: {', '.join(BUILT_IN)}; "
@@ -93,19 +104,34 @@ def _read(source: str) -> Dataset:
     return _dataset(source, Part(*parts["train"]), Part(*parts["test"]), {})
 
 
-def series(source: str) -> tuple[Array, Array | None]:
-    """Series x (n, length, channels) whose labels are not asked for, and their lengths (n,) where not all are whole.
+def series(
+    source: str, length: int, is_fixed: bool = True, labels: str | None = None, channels_first: bool = False
+) -> Series:
+    """Series whose labels are not needed, for a network that was trained on series of `length` samples.
 
-    `source` is a `.npy` file of (n, length) or (n, length, channels), NaN behind shorter ones, or what `load` takes: of
+    `source` is a `.npy` file of (n, length) or (n, length, channels), NaN behind shorter ones; a table with or without
+    labels, as `labels` says (`"first"` or `"none"`) or its rows show, see `tables.unlabeled`; or what `load` takes: of
     that the test part, where there is one. Raises `UserError` as `load` does, but not for what never changes.
     """
     path = Path(source)
-    if path.suffix.lower() != ".npy":
-        data = _read(source)
-        return (data.x_train, data.lengths_train) if data.x_test is None else (data.x_test, data.lengths_test)
-    x = array(path)
+    suffix, notes = path.suffix.lower(), ()
+    if labels is not None and suffix not in tables.DELIMITERS:
+        raise UserError(
+            f"{source}: --labels {labels} is for tables, files that end in {' or '.join(tables.DELIMITERS)}"
+        )
+    if suffix in tables.DELIMITERS:
+        readers.check_channels_first(source, channels_first)
+        part = readers.unlabeled(path, length, is_fixed, labels)
+        x, notes = part.x, part.notes
+    elif suffix == ".npy":
+        x = readers.array(path, channels_first)
+    else:
+        data = _read(source, channels_first)
+        if data.x_test is None:
+            return Series(data.x_train, data.lengths_train, data.notes)
+        return Series(data.x_test, data.lengths_test, data.notes)
     lengths = _lengths(path.name, "new", x)
-    return _whole(x, lengths, x.shape[1])[0], lengths
+    return Series(_whole(x, lengths, x.shape[1])[0], lengths, notes)
 
 
 def cache_folder() -> Path:
@@ -116,6 +142,11 @@ def cache_folder() -> Path:
 def _cbf(rng: np.random.Generator, count: int) -> Part:
     x, kinds = cbf.draw(rng, count)
     return Part(x[:, :, None], [cbf.CLASSES[kind] for kind in kinds])
+
+
+def _bursts(rng: np.random.Generator, count: int) -> Part:
+    x, kinds = bursts.draw(rng, count)
+    return Part(x[:, :, None], list(bursts.CLASSES), kinds)
 
 
 def within(x: Any, lengths: Any) -> Any:
@@ -193,6 +224,7 @@ def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -
         lengths,
         tests,
         *_targets(train, test),
+        notes=tuple(dict.fromkeys((*train.notes, *(test.notes if test else ())))),
     )
 
 

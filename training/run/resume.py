@@ -21,7 +21,7 @@ def identity(options: Options, plan: Plan, data: Dataset, held: Any, learner: Le
     `held` are the examples that are held out for validation, None where none are.
     """
     model = Path(options.model)
-    data = data._replace(name="")
+    data = data._replace(name="", notes=())
     prints = {
         "data": fingerprint.of(data if held is None else (data, held)),
         "model": fingerprint.of_file(model) if model.is_file() else None,

@@ -24,7 +24,9 @@ Array = np.ndarray[Any, Any]
 class Trained(NamedTuple):
     """A network by name, with all that is needed to ask it.
 
-    `kind` is a name in `tasks.TASKS`; `shape` (length, channels) of what it was trained on, of a forecast the window.
+    `kind` is a name in `tasks.TASKS`; `shape` (length, channels) of what it was trained on, of a forecast the window;
+    `length` that of the longest training series, which `is_fixed` where all are as long. `channels_first` says that the
+    training arrays were (n, channels, length) in their file.
     `scaling` is the mean and deviation of each channel, with `by_series` after each series was moved to mean 0 and
     scaled to deviation 1 by itself; `target` those of a regression. `ahead` counts the samples of a forecast, of
     `channels`, which count from 0. Arrays of more than one of `members` have a leading axis.
@@ -43,6 +45,9 @@ class Trained(NamedTuple):
     channels: tuple[int, ...]
     members: int
     x64: bool
+    length: int
+    is_fixed: bool
+    channels_first: bool
     params: Any
     state: Any
 
@@ -89,6 +94,9 @@ def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> T
         targets,
         config["members"],
         config["x64"],
+        length,
+        not config["unequal_lengths"],
+        config["options"].get("channels") == "first",
         params,
         state,
     )
