@@ -2,7 +2,9 @@
 
 import io
 import json
+from pathlib import Path
 
+import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
@@ -108,6 +110,39 @@ def test_a_picture(tmp_path, capsys):
     image = matplotlib.image.imread(io.BytesIO((tmp_path / "curves.png").read_bytes()))
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
     assert capsys.readouterr().out.count("\n") == 5
+
+
+def _svg(*names):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": ""}):
+        assert compare.main([*names, "--picture", "curves.svg"]) == 0
+    # Matplotlib writes the date.
+    return [line for line in Path("curves.svg").read_text().splitlines() if "<dc:date>" not in line]
+
+
+def test_a_picture_shows_validation_and_not_the_test_set(tmp_path):
+    """A sweep that is selected by validation was shown by its test curves."""
+    rows = [row._replace(validation_loss=0.8 - row.epoch / 10, validation_score=row.epoch / 4) for row in ROWS]
+    with_validation = _svg(_run(tmp_path / "a", rows=rows))
+    assert not any("test" in line for line in with_validation)
+    assert any("validation" in line for line in with_validation)
+    other_test = [row._replace(test_loss=0.9, test_score=0.1) for row in rows]
+    assert _svg(_run(tmp_path / "a", rows=other_test)) == with_validation
+    other = [row._replace(validation_loss=0.9) for row in rows]
+    assert _svg(_run(tmp_path / "a", rows=other)) != with_validation
+    without = _svg(_run(tmp_path / "b"), _run(tmp_path / "a", rows=rows))
+    for words in (">training<", ">validation<", ">test (no validation set: do not choose by it)<"):
+        assert any(words in line for line in without)
+
+
+def test_the_files_of_a_sweep_beside_its_runs_are_passed_over(tmp_path, capsys):
+    """As in `compare runs/rates/*`."""
+    names = [_run(tmp_path / "rate=0.1,model=fcn"), "rate=0.1,model=fcn.log"]
+    (tmp_path / names[1]).touch()
+    assert compare.main([*names, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["run"] for row in json.loads(out)["runs"]] == names[:1] and err == ""
+    assert compare.main(names[1:]) == 2
+    assert capsys.readouterr().err == "compare: rate=0.1,model=fcn.log: a file, not a run folder\n"
 
 
 def _refused(capsys, *arguments):

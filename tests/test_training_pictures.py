@@ -41,6 +41,17 @@ def test_learning_curves_with_and_without_a_test_set(task):
     _check(pictures.learning_curves(ROWS[:1], task))
 
 
+def test_learning_curves_say_that_the_test_set_is_not_for_choices(task, monkeypatch):
+    """Where there is no validation set, which is what choices are made by."""
+    figures = []
+    monkeypatch.setattr(pictures, "png", lambda figure: figures.append(figure) or b"")
+    pictures.learning_curves(ROWS, task)
+    pictures.learning_curves([row._replace(validation_loss=0.7, validation_score=0.5) for row in ROWS], task)
+    labels = [[text.get_text() for text in figure.axes[0].get_legend().get_texts()] for figure in figures]
+    assert labels[0][:2] == ["training", "test (no validation set: do not choose by it)"]
+    assert labels[1][:3] == ["training", "validation", "test"]
+
+
 def test_confusion_matrix(task):
     right = _check(pictures.confusion_matrix(task.test.y, task.test.y, task.classes, "test"))
     wrong = _check(pictures.confusion_matrix(task.test.y, 1 - task.test.y, task.classes, "test"))

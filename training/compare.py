@@ -137,7 +137,7 @@ def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
 
 def _ended(named: Sequence[Path]) -> list[Path]:
     """The folders that were named, but for runs that have not ended where others have: each is told of."""
-    folders = [folder for name in named for folder in _folders(name)]
+    folders = [folder for name in named for folder in _folders(name)] or list(named)
     ended = [
         folder
         for folder in folders
@@ -153,7 +153,12 @@ def _ended(named: Sequence[Path]) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone."""
+    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone.
+
+    Nothing for the file that a sweep writes beside a run, `RUN.log`.
+    """
+    if folder.suffix == ".log" and folder.is_file() and folder.with_suffix("").is_dir():
+        return []
     inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
     return [folder] if (folder / run_folder.CONFIG).exists() or not inside else inside
 
@@ -179,7 +184,8 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or a sweep's")
-    parser.add_argument("--picture", type=_picture, metavar="FILE", help="draw the curves: .png, .svg or .pdf")
+    words = "draw the curves of training and validation, without it of test: .png, .svg or .pdf"
+    parser.add_argument("--picture", type=_picture, metavar="FILE", help=words)
     parser.add_argument("--json", action="store_true", help='print {"runs": [...]} in place of the table')
     return parser
 

@@ -27,22 +27,28 @@ Tree = dict[str, dict[str, Any]]
 
 TRAIN, TEST, VALIDATION, FAINT = "#1f5fa8", "#d1661f", "#3a8f4d", "#999999"
 COLORS = "coolwarm"
+# A choice by the test curve makes the test score too good.
+TEST_WITHOUT_VALIDATION = "test (no validation set: do not choose by it)"
 MOST_CLASSES = 6
 SERIES_A_CLASS = 3
 
 
 def learning_curves(rows: Sequence[Row], task: Task) -> bytes:
-    """Loss and score over the epochs, of each set."""
+    """Loss and score over the epochs, of each set.
+
+    Without a validation set the legend says that the test curve must not be used for choices.
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row.epoch for row in rows]
     for axes, field, word in ((left, "loss", "loss"), (right, "score", task.score_name.replace("_", " "))):
         axes.plot(epochs, [getattr(row, f"train_{field}") for row in rows], color=TRAIN, lw=1.2, label="training")
-        for part, color in (("validation", VALIDATION), ("test", TEST)):
+        test = TEST_WITHOUT_VALIDATION if all(row.validation_loss is None for row in rows) else "test"
+        for part, color, label in (("validation", VALIDATION, "validation"), ("test", TEST, test)):
             found = [(row.epoch, getattr(row, f"{part}_{field}")) for row in rows]
             found = [(epoch, value) for epoch, value in found if value is not None]
             if found:
-                axes.plot(*zip(*found, strict=True), color=color, lw=1.2, marker=".", ms=4, label=part)
+                axes.plot(*zip(*found, strict=True), color=color, lw=1.2, marker=".", ms=4, label=label)
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)

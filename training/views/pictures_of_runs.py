@@ -1,43 +1,59 @@
-"""The curves of several runs over each other."""
+"""The curves of several runs over each other: training, and validation where a run has it, else test."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .pictures import FAINT, short
+from .pictures import FAINT, TEST_WITHOUT_VALIDATION, short
 
 Curves = Mapping[str, Sequence[float | None]]
 
+LABELS = {"train": "training", "validation": "validation", "test": TEST_WITHOUT_VALIDATION}
+STYLES: dict[str, dict[str, Any]] = {
+    "train": {"lw": 1.0, "alpha": 0.55},
+    "validation": {"lw": 2.0},
+    "test": {"lw": 1.4, "ls": "--"},
+}
+
+
+def is_validated(run: Curves) -> bool:
+    """Whether a run has a validation curve."""
+    return any(value is not None for value in run.get("validation_loss", ()))
+
 
 def curves(runs: Mapping[str, Curves], scores: Collection[str], form: str) -> bytes:
-    """Loss and score over the epochs, a color a run, training thin and test thick; an image file of `form`.
+    """Loss and score over the epochs, a color a run; an image file of `form`.
 
-    The curves of a run are `epoch`, and of training and test `train_loss`, `train_score`, `test_loss` and
-    `test_score`, with None where the test set was not evaluated. `scores` are the names of the scores.
+    Training is thin, validation thick. A run without a validation set has its test curve instead, dashed, and the
+    legend says that it must not be used for choices. The curves of a run are `epoch`, and of each part `train_loss`,
+    `train_score` and so on, with None where it was not evaluated. `scores` are the names of the scores.
     """
     height = 3.8 + 0.22 * len(runs)
     figure = Figure(figsize=(9, height), layout="constrained")
     left, right = figure.subplots(1, 2)
     colors = colormaps["tab10"] if len(runs) <= 10 else colormaps["turbo"].resampled(len(runs))
     words = ", ".join(sorted(score.replace("_", " ") for score in scores))
+    drawn = set[str]()
     for axes, field, word in ((left, "loss", "loss"), (right, "score", words)):
         for number, run in enumerate(runs.values()):
-            for part, width, strength in (("train", 1.0, 0.55), ("test", 2.0, 1.0)):
+            for part in ("train", "validation" if is_validated(run) else "test"):
                 pairs = zip(run["epoch"], run[f"{part}_{field}"], strict=True)
                 points = [(epoch, value) for epoch, value in pairs if value is not None]
                 if points:
-                    axes.plot(*zip(*points, strict=True), color=colors(number), lw=width, alpha=strength)
+                    drawn.add(part)
+                    axes.plot(*zip(*points, strict=True), color=colors(number), **STYLES[part])
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     left.set_yscale("log")
-    handles = [Line2D([], [], color=FAINT, lw=width, label=part) for part, width in (("training", 1.0), ("test", 2.0))]
+    handles = [Line2D([], [], color=FAINT, label=LABELS[part], **STYLES[part]) for part in LABELS if part in drawn]
     # The space, since Matplotlib leaves labels that begin with an underscore out of legends.
     handles += [Line2D([], [], color=colors(n), lw=2, label=f" {short(name, 70)}") for n, name in enumerate(runs)]
     columns = 1 if max(map(len, runs)) > 40 else 2
