@@ -85,9 +85,11 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
     for name in ("params.npz", "metrics.csv"):
         assert Path("two", name).read_bytes() == Path("whole", name).read_bytes(), name
     capsys.readouterr()
-    assert fit.main([*RUN, "--out", "one", "--resume"]) == 0
-    said = "fit: one was begun with --devices 2; with --devices 1 the last digits may differ\n"
-    assert capsys.readouterr().err.startswith(said)
+    assert fit.main([*RUN, "--out", "one", "--resume"]) == 2
+    said = "fit: one was begun with --devices 2, not --devices 1: the last digits may differ"
+    assert capsys.readouterr().err == f"{said}; --allow-changed-conditions goes on\n"
+    assert fit.main([*RUN, "--out", "one", "--resume", "--allow-changed-conditions"]) == 0
+    assert capsys.readouterr().err.startswith(f"{said}\n")
     whole, one = (np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1) for run in ("whole", "one"))
     np.testing.assert_allclose(one, whole, atol=1e-5, rtol=0)
 

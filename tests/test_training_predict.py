@@ -232,6 +232,20 @@ def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: A
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("damage", ["empty", "truncated", "no archive", "a bit"])
+def test_params_that_are_damaged_are_one_line(table_run: Any, capsys: Any, damage: str) -> None:
+    path = Path("run", run_folder.PARAMS)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes({"empty": b"", "truncated": content[:-100], "no archive": b"text", "a bit": changed}[damage])
+    assert table_run(_text(*ROWS)) == 2
+    line = capsys.readouterr().err
+    assert (
+        line.startswith("predict: run/params.npz: cannot be read, it is empty or damaged: ") and line.count("\n") == 1
+    )
+
+
 def test_json_of_each_kind(tmp_path: Path) -> None:
     _run(tmp_path, "classification")
     network = trained.read(tmp_path)

@@ -1,5 +1,6 @@
 """`python -m training.fit --resume`: what stopped a run, and what may have changed since."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -19,7 +20,7 @@ import waves
 
 from training import fit
 from training.errors import UserError
-from training.run import interrupt, run_folder
+from training.run import checkpoints, interrupt, run_folder
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 6
@@ -120,16 +121,14 @@ def test_changed_data_are_refused_unless_allowed(here, capsys):
     _write_data(here, scale=2.0)
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
-    # From now on they are the run's.
-    prints = [json.loads(Path(run, "config.json").read_text())["fingerprints"] for run in ("stopped", "moved")]
-    assert prints[0]["data"] != prints[1]["data"] and prints[0]["shapes"] == prints[1]["shapes"]
+    # What the run was begun with stays known.
+    assert Path("stopped/config.json").read_bytes() == Path("moved/config.json").read_bytes()
     assert fit.main([*RUN, "--data", "b.npz", "--out", "moved", "--resume"]) == 0
     _assert_as_whole("moved")
 
 
 def test_what_is_no_run_to_go_on_with(here, capsys):
     config = here / "stopped" / "config.json"
-    content = json.loads(config.read_text())
     config.write_text("{")
     assert (
         _refused(capsys)
@@ -139,9 +138,47 @@ def test_what_is_no_run_to_go_on_with(here, capsys):
     assert _refused(capsys) == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite it"
     config.unlink()
     assert _refused(capsys).startswith("stopped is not empty and not a run folder")
-    config.write_text(json.dumps(content | {"versions": content["versions"] | {"jax": "0.9"}}))
-    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
-    assert "stopped was begun with jax 0.9; with other versions the last digits may differ" in capsys.readouterr().err
+
+
+OTHERS = {
+    "jax": ({"versions": {"jax": "0.9"}}, "jax 0.9"),
+    "jaxlib": ({"versions": {"jaxlib": "0.9"}}, "jaxlib 0.9"),
+    "optax": ({"versions": {"optax": "0.1"}}, "optax 0.1"),
+    "orbax": ({"versions": {"orbax-checkpoint": "0.1"}}, "orbax-checkpoint 0.1"),
+    "cores": ({"cores": 96}, "cores 96"),
+    "hardware": ({"hardware": "A CPU"}, "A CPU"),
+    "algorithms": ({"program": "f00"}, "other algorithms"),
+}
+
+
+@pytest.mark.parametrize("of", OTHERS)
+def test_other_conditions_need_an_option(here, capsys, of):
+    """Whatever changes the last digits: it was told, or not even looked at."""
+    change, words = OTHERS[of]
+    config = here / "stopped" / "config.json"
+    begun = json.loads(config.read_text())
+    change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
+    config.write_text(json.dumps(begun | change))
+    said = _refused(capsys)
+    assert said.startswith(f"stopped was begun with {words}, not ")
+    assert said.endswith(": the last digits may differ; --allow-changed-conditions goes on")
+    assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
+    assert capsys.readouterr().err.startswith(f"fit: {said.rpartition(';')[0]}\n")
+    # What the run was begun with stays known.
+    assert json.loads(config.read_text()) == begun | change
+
+
+def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
+    """What the planner chooses may depend on more than the versions, as on what jconv.tune has measured."""
+    from jconv import layers
+
+    own = layers.Conv1D.apply
+
+    def apply(self, *arguments, **options):
+        return own(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
+
+    monkeypatch.setattr(layers.Conv1D, "apply", apply)
+    assert _refused(capsys).startswith("stopped was begun with other algorithms, not those chosen now: ")
 
 
 def test_another_process_at_the_same_run(here, capsys):
@@ -149,6 +186,59 @@ def test_another_process_at_the_same_run(here, capsys):
         assert _refused(capsys) == "stopped: another process is at this run"
     with run_folder.locked(here / "stopped"), pytest.raises(UserError), run_folder.locked(here / "stopped"):
         pass
+
+
+def test_the_lock_is_taken_before_the_checks(here, capsys, monkeypatch):
+    """Two processes that both found no run began it over each other."""
+    check = run_folder.check
+
+    def checked(folder, overwrite):
+        with pytest.raises(UserError, match="another process is at this run"), run_folder.locked(folder):
+            pass
+        check(folder, overwrite)
+
+    monkeypatch.setattr(run_folder, "check", checked)
+    assert fit.main([*RUN, "--out", "new/run", "--data", "none.npz"]) == 2
+    assert capsys.readouterr().err == "fit: none.npz: no such file\n"
+    # What was made for the lock is gone.
+    assert not Path("new").exists()
+
+
+def test_a_folder_that_is_removed_while_another_process_locks_it(tmp_path, monkeypatch):
+    """The lock of a folder that is gone is nobody's."""
+    flock, run = run_folder.fcntl.flock, tmp_path / "run"
+
+    def after_the_other(handle, how):
+        if not seen:
+            run.rmdir()
+        seen.append(flock(handle, how))
+
+    seen = []
+    monkeypatch.setattr(run_folder.fcntl, "flock", after_the_other)
+    with run_folder.locked(run):
+        assert len(seen) == 2
+        monkeypatch.undo()
+        with pytest.raises(UserError, match="another process"), run_folder.locked(run):
+            pass
+
+
+def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
+    check = checkpoints.check_room
+    full = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))] * 2
+
+    def check_room(*arguments):
+        if full:
+            raise full.pop()
+        check(*arguments)
+
+    monkeypatch.setattr(checkpoints, "check_room", check_room)
+    assert fit.main([*RUN, "--out", "run"]) == 0
+    failed = [{"epoch": epoch, "why": "No space left on device"} for epoch in (1, 2)]
+    assert json.loads(Path("run/results.json").read_text())["failed_saves"] == failed
+    told = [line for line in capsys.readouterr().err.splitlines() if "could not be written" in line]
+    assert [line.partition("the checkpoint of epoch ")[2][0] for line in told] == ["1", "2"]
+    _assert_as_whole("run")
+    assert json.loads(Path("whole/results.json").read_text())["failed_saves"] == []
 
 
 def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
@@ -161,11 +251,13 @@ def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
 
 
 def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
-    def refuse(*arguments):
+    def refuse(*arguments, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.tempfile, "TemporaryFile", refuse)
+        assert _refused(capsys) == "stopped: cannot be written to: Read-only file system"
     monkeypatch.setattr(run_folder.os, "replace", refuse)
-    assert _refused(capsys) == "stopped: cannot be written to: Read-only file system"
     assert fit.main([*RUN, "--out", "new"]) == 2
     assert capsys.readouterr().err == "fit: new: cannot be written to: Read-only file system\n"
 

@@ -1,13 +1,14 @@
 """The run folder: atomic files, what may be overwritten, and params that come back."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from training.errors import UserError
 from training.learner import Row
-from training.run import run_folder
+from training.run import durable, run_folder
 
 
 def _message(folder, overwrite=False):
@@ -68,6 +69,35 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         run_folder.write(tmp_path, "metrics.csv", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
     assert (tmp_path / "metrics.csv").read_bytes() == b"old"
+
+
+def test_files_are_on_the_disk_before_their_names(tmp_path, monkeypatch):
+    """Else a power cut may leave the new name with nothing in it."""
+    events, fsync, replace = [], durable.os.fsync, durable.os.replace
+
+    def synced(handle):
+        fsync(handle)
+        events.append(Path(f"/proc/self/fd/{handle}").resolve())
+
+    monkeypatch.setattr(durable.os, "fsync", synced)
+    monkeypatch.setattr(durable.os, "replace", lambda *paths: (replace(*paths), events.append("renamed")))
+    run_folder.write(tmp_path, "config.json", b"{}")
+    assert events == [tmp_path / ".config.json.part", "renamed", tmp_path]
+    events.clear()
+    (tmp_path / "6" / "inner").mkdir(parents=True)
+    (tmp_path / "6" / "inner" / "file").touch()
+    durable.sync(tmp_path / "6")
+    assert set(events) == {tmp_path / name for name in ("6/inner/file", "6/inner", "6", "")}
+
+
+def test_begin_keeps_the_folders_of_folds_that_follow(tmp_path):
+    """Their runs may hold locks of them."""
+    run_folder.begin(tmp_path, {})
+    for number in (1, 2, 3):
+        run_folder.begin(tmp_path / f"fold-{number}", {})
+    run_folder.begin(tmp_path, {}, folds=2)
+    assert [path.name for path in sorted(tmp_path.glob("fold-*"))] == ["fold-1", "fold-2"]
+    assert not any(path.exists() for path in tmp_path.glob("fold-*/*"))
 
 
 def test_metrics_are_exact_and_empty_where_nothing_was_evaluated(tmp_path):

@@ -17,6 +17,7 @@ from training.plan import Plan
 from training.run import checkpoints
 from training.run.run_folder import read_params
 from training.tasks import balanced, with_cross_entropy
+from training.views import report
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -36,6 +37,19 @@ def test_when_a_run_ends():
     other = plan._replace(watch="validation")
     assert stopping.ends(other, _rows([0.1, 0.2, 0.3], "validation_loss"))
     assert not stopping.ends(other._replace(early_stopping=None), _rows([0.1, 0.2, 0.3], "validation_loss"))
+
+
+def test_a_first_loss_that_is_not_a_number():
+    """No loss is lower than NaN: epoch 1 stayed the best for ever."""
+    plan = PLAN._replace(early_stopping=2, watch="validation")
+    nan = float("nan")
+    rows = _rows([nan, 0.5, 0.4, nan, nan], "validation_loss")
+    assert stopping.best_epoch(plan, rows) == 3
+    assert [stopping.ends(plan, rows[:n]) for n in range(6)] == [False, False, False, False, False, True]
+    # Where no loss is finite no epoch is the best, and the run ends all the same.
+    rows = _rows([nan, nan, float("inf")], "validation_loss")
+    assert stopping.best_epoch(plan, rows) is None and stopping.ends(plan, rows)
+    assert "the initial params, since no loss was finite, were kept" in report.early_line(plan, rows)
 
 
 def _everything():

@@ -202,7 +202,7 @@ def test_cells_are_runs_of_fit(monkeypatch, capsys):
     at_once, alone = (np.load(f"{folder}/params.npz") for folder in ("s/seed=4", "alone"))
     for name in alone.files:
         np.testing.assert_allclose(at_once[name], alone[name], rtol=1e-5, atol=1e-7)
-    assert fit.main([*SERIES, "--seed", "3", "--out", "s/seed=3", "--resume"]) == 0
+    assert fit.main([*SERIES, "--seed", "3", "--out", "s/seed=3", "--resume", "--allow-changed-conditions"]) == 0
     assert "resumed    after epoch 2 of 2" in capsys.readouterr().out
     assert "files      s/seed=3" in Path("s/seed=3.log").read_text()
 

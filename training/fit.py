@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh
 
 from . import devices, diverged, folds, loop, processes, proof, seeds, stopping
 from .asked import asked, dtype_for
@@ -24,6 +25,10 @@ from .run.ended import Ended
 from .tasks import Task
 from .views import report
 
+# It imports Orbax, which may be missing.
+if TYPE_CHECKING:
+    from .run.checkpoints import Checkpoints
+
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 EXTRA = (
@@ -34,13 +39,15 @@ EXTRA = (
 class Finished(NamedTuple):
     """Where training ended, the signal that stopped it, and what is to be said where it diverged.
 
-    `began_after` is the number of epochs that an earlier process had done.
+    `began_after` is the number of epochs that an earlier process had done, `failed_saves` the checkpoints that could
+    not be written.
     """
 
     reached: Reached
     signal: signal.Signals | None = None
     diverged: str | None = None
     began_after: int = 0
+    failed_saves: tuple[dict[str, Any], ...] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +79,18 @@ def _run(options: Options, before: Callable[[bool, str], None] | None = None, *,
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
+    # Before the checks: what they find is true until the run ends.
+    with run_folder.locked(options.out):
+        return _run_locked(options, before, others, mesh, began)
+
+
+def _run_locked(
+    options: Options,
+    before: Callable[[bool, str], None] | None,
+    others: processes.Others,
+    mesh: Mesh | None,
+    began: float,
+) -> Ended:
     begun = run_folder.begun(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
@@ -82,20 +101,17 @@ def _run(options: Options, before: Callable[[bool, str], None] | None = None, *,
     opening = report.opening(data, task, options.model, learner.params, held, plan.members)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
-        resume.check(options.out, begun, configuration, options.allow_changed_data)
+        resume.check(options.out, begun, configuration, options.allow_changed_data, options.allow_changed_conditions)
     if before is not None:
         before(begun is None, task.kind)
-    with run_folder.locked(options.out):
-        if begun is None:
-            run_folder.begin(options.out, configuration)
-        else:
-            # So that a folder that is read-only shows now, and data that were allowed once are those of the run.
-            with run_folder.writable(options.out):
-                run_folder.write_json(options.out, run_folder.CONFIG, configuration)
-        print(opening, flush=True)
-        if mesh is not None:
-            print(f"devices    {devices.words(mesh)}, {plan.batch_size} examples a batch", flush=True)
-        return _run_in_folder(options, others, task, plan, learner, began)
+    if begun is None:
+        run_folder.begin(options.out, configuration)
+    else:
+        run_folder.check_writable(options.out)
+    print(opening, flush=True)
+    if mesh is not None:
+        print(f"devices    {devices.words(mesh)}, {plan.batch_size} examples a batch", flush=True)
+    return _run_in_folder(options, others, task, plan, learner, began)
 
 
 def _run_in_folder(
@@ -126,6 +142,7 @@ def _run_in_folder(
         stopped = not early and len(rows) < plan.epochs and finished.signal is not None
         status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
         told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
+        told["failed_saves"] = list(finished.failed_saves)
         with run_folder.writable(options.out):
             results.tell(options.out, task, told)
         heard = processes.heard(interrupted())
@@ -163,43 +180,56 @@ def _train(
     options: Options, task: Task, plan: Plan, start: Learner, interrupted: Callable[[], signal.Signals | None]
 ) -> Finished:
     from .run import checkpoints
+
+    with checkpoints.opened(options.out / run_folder.CHECKPOINTS, options.checkpoint_every) as kept:
+        finished = _train_with(kept, options, task, plan, start, interrupted)
+    return finished._replace(failed_saves=tuple(kept.failed))
+
+
+def _train_with(
+    kept: Checkpoints,
+    options: Options,
+    task: Task,
+    plan: Plan,
+    start: Learner,
+    interrupted: Callable[[], signal.Signals | None],
+) -> Finished:
     from .views import tensorboard
     from .views.progress import progress
 
-    folder, mesh = options.out / run_folder.CHECKPOINTS, devices.mesh_of(start)
-    with checkpoints.opened(folder, options.checkpoint_every) as kept:
-        restored = processes.shared(kept.restore(start), start) if options.resume else None
-        reached = restored or Reached(start, ())
-        began_after = len(reached.rows)
-        if options.resume:
-            print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
+    mesh = devices.mesh_of(start)
+    restored = processes.shared(kept.restore(start), start) if options.resume else None
+    reached = restored or Reached(start, ())
+    began_after = len(reached.rows)
+    if options.resume:
+        print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
-        def from_epoch(most: int) -> Reached:
-            first = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
-            return processes.shared(kept.restore(first, most), first) or Reached(first, ())
+    def from_epoch(most: int) -> Reached:
+        first = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
+        return processes.shared(kept.restore(first, most), first) or Reached(first, ())
 
-        steps, score, events = steps_per_epoch(task, plan), task.score_name, None
-        if options.tensorboard:
-            events = options.out / run_folder.TENSORBOARD
-        with (
-            tensorboard.opened(events, score, began_after) as log,
-            progress(plan.epochs, steps, score, began_after) as show,
-        ):
-            rows, stop = reached.rows, None
-            try:
-                for after in loop.train(task, plan, reached):
-                    reached, rows = after, after.rows
-                    show(rows[-1])
-                    log(rows[-1])
-                    stop = processes.heard(interrupted())
-                    if stop:
-                        break
-                    kept.offer(reached)
-            except loop.Diverged as bad:
-                found = diverged.find(task, plan, bad, from_epoch)
-                return Finished(Reached(found.learner, rows), diverged=found.words, began_after=began_after)
-        kept.save(reached, wait=True)
-        return Finished(reached, signal.Signals(stop) if stop else None, began_after=began_after)
+    steps, score, events = steps_per_epoch(task, plan), task.score_name, None
+    if options.tensorboard:
+        events = options.out / run_folder.TENSORBOARD
+    with (
+        tensorboard.opened(events, score, began_after) as log,
+        progress(plan.epochs, steps, score, began_after) as show,
+    ):
+        rows, stop = reached.rows, None
+        try:
+            for after in loop.train(task, plan, reached):
+                reached, rows = after, after.rows
+                show(rows[-1])
+                log(rows[-1])
+                stop = processes.heard(interrupted())
+                if stop:
+                    break
+                kept.offer(reached)
+        except loop.Diverged as bad:
+            found = diverged.find(task, plan, bad, from_epoch)
+            return Finished(Reached(found.learner, rows), diverged=found.words, began_after=began_after)
+    kept.save(reached, wait=True)
+    return Finished(reached, signal.Signals(stop) if stop else None, began_after=began_after)
 
 
 def _device(kind: str | None) -> Any:

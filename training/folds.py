@@ -50,7 +50,8 @@ def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
     held.enter_context(run_folder.locked(options.out))
     if afresh:
         names = ("data", "model", "folds", "seed")
-        run_folder.begin(options.out, {"task": task, **{name: getattr(options, name) for name in names}})
+        own = {"task": task, **{name: getattr(options, name) for name in names}}
+        run_folder.begin(options.out, own, options.folds or 0)
 
 
 def summary(run: str, told: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ FREE = (
     "overwrite",
     "resume",
     "allow_changed_data",
+    "allow_changed_conditions",
     "checkpoint_every",
     "device",
     "devices",
@@ -69,6 +70,7 @@ class Options(NamedTuple):
     overwrite: bool
     resume: bool
     allow_changed_data: bool
+    allow_changed_conditions: bool
     checkpoint_every: Every
     device: str | None
     devices: int
@@ -252,6 +254,8 @@ def _folder(group: Any) -> None:
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
     again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
     add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
+    words = "resume although versions, cores, devices or chosen algorithms are others: the last digits may differ"
+    add("--allow-changed-conditions", action="store_true", help=words)
     add(
         "--checkpoint-every",
         type=every,

@@ -1,8 +1,9 @@
 """Checkpoints of a run, written by Orbax: what it needs to go on bit for bit, in the run folder's `checkpoints`.
 
 A checkpoint is a folder named by the number of epochs done. Orbax writes it under another name, in a thread, and
-renames it, so that it is there whole or not at all; a digest of all it holds finds what was damaged later. The last two
-are kept, since the newest may be damaged, and the one of the lowest training loss.
+renames it, so that it is there complete or not at all; a digest of all it holds finds what was damaged later. The last
+two are kept, since the newest may be damaged, and the one of the lowest training loss. Older ones are removed only when
+the newer ones are on the disk.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from .. import devices, processes
 from ..errors import UserError, tell
 from ..learner import Learner, Reached, Row
 from ..option_types import Every
-from . import fingerprint
+from . import durable, fingerprint
 
 LAST = 2
 # A checkpoint is put off where they would take more than this share of the time.
 SHARE = 0.01
+WRONG_CONTENT = ("DATA_LOSS", "OUT_OF_RANGE", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+"""The statuses by which Tensorstore says that a file is not what it should be."""
 
 
 class Checkpoints:
@@ -47,7 +50,10 @@ class Checkpoints:
         self._checkpointer = _checkpointer()
         self._losses: dict[int, float] = {}
         self._epoch, self._time, self._cost = 0, time.monotonic(), 0.0
-        self._failed = False
+        # The checkpoints that could not be written, each with its epoch and why.
+        self.failed: list[dict[str, Any]] = []
+        # The epoch of the one that may still be being written, and those that are known to be on the disk.
+        self._pending, self._synced = 0, set[int]()
         self._sweep()
 
     def offer(self, reached: Reached) -> None:
@@ -61,36 +67,36 @@ class Checkpoints:
             self.save(reached)
 
     def save(self, reached: Reached, wait: bool = False) -> None:
-        """Write a checkpoint, and `wait` until it is there. What goes wrong is told in one line: training goes on."""
+        """Write a checkpoint, and `wait` until it is there. Each failure is one line: training goes on."""
         if not processes.leads():
             return
         began = time.monotonic()
         self._epoch, self._time = len(reached.rows), began
-        with self._failures():
-            # First the one before: what went wrong with it in the background shows here.
-            self._checkpointer.wait_until_finished()
-            self._prune()
+        # First the one before: what went wrong with it in the background shows here.
+        self._finish()
+        with self._failures(self._epoch):
             self._write(reached)
-            if wait:
-                self._checkpointer.wait_until_finished()
-                self._prune()
+            self._pending = self._epoch
+        if wait:
+            self._finish()
         self._cost = time.monotonic() - began
 
     def restore(self, start: Learner, most: int | None = None) -> Reached | None:
         """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
 
-        A damaged checkpoint is named in one line and set aside. None where there is none.
+        A checkpoint whose content or format is wrong is named in one line and set aside. None where there is none.
+        Raises `UserError`, and changes nothing, where one cannot be read for another reason, such as too little memory.
         """
         epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
         for epoch in reversed(epochs):
             try:
                 reached = self._read(epoch, start)
-            except PermissionError as error:
-                raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from None
             except Exception as error:
+                if not _is_damage(error):
+                    words = f"cannot be read: {_line(error)}; nothing was changed, and --resume tries again"
+                    raise UserError(f"{self.folder / str(epoch)}: {words}") from None
                 instead = "beginning again" if epoch == epochs[0] else "going back to the one before"
                 tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); {instead}")
-                # It may be only this version of Orbax that cannot read it.
                 shutil.rmtree(self._aside(epoch), ignore_errors=True)
                 (self.folder / str(epoch)).rename(self._aside(epoch))
                 continue
@@ -106,10 +112,18 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for what is being written."""
-        with self._failures():
-            self._checkpointer.wait_until_finished()
-            self._prune()
+        self._finish()
         self._checkpointer.close()
+
+    def _finish(self) -> None:
+        """Wait for what is being written, and when it is on the disk remove what it replaces."""
+        with self._failures(self._pending):
+            self._checkpointer.wait_until_finished()
+            for epoch in self.epochs():
+                if epoch not in self._synced:
+                    durable.sync(self.folder / str(epoch))
+                    self._synced.add(epoch)
+            self._prune()
 
     def _write(self, reached: Reached) -> None:
         # Copies: the next epoch gets the buffers of this learner.
@@ -135,7 +149,7 @@ class Checkpoints:
         text = found.run["rows"]
         learner = jax.tree.unflatten(jax.tree.structure(start), [found.learner[name] for name in _named(start)])
         if found.run["digest"] != _digest(learner, text):
-            raise ValueError("its content has changed")
+            raise _Changed("its content has changed")
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
@@ -156,8 +170,8 @@ class Checkpoints:
         return self.folder / f"{epoch}.damaged"
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """What goes wrong in the block is told, the first time, and Orbax begins afresh."""
+    def _failures(self, epoch: int) -> Iterator[None]:
+        """What goes wrong in the block is told and recorded, as of the checkpoint of `epoch`; Orbax begins afresh."""
         why = None
         try:
             yield
@@ -169,14 +183,35 @@ class Checkpoints:
         # What Orbax has left of the one that failed complains when it goes; here that is not heard, later it might be.
         gc.collect()
         self._sweep()
-        if not self._failed:
-            tell(f"{self.folder}: a checkpoint could not be written: {why}; training goes on")
-        self._failed = True
+        self.failed.append({"epoch": epoch, "why": why})
+        tell(f"{self.folder}: the checkpoint of epoch {epoch} could not be written: {why}; training goes on")
 
     def _sweep(self) -> None:
         """Remove what was begun and not finished, as by a process that was killed."""
         for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+class _Changed(ValueError):
+    """The digest of a checkpoint is not that of its content."""
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether a checkpoint cannot be read because of its content, rather than the system or this process.
+
+    Files are missing, or are not what Orbax wrote. Everything else passes: memory, open files, permissions, a disk
+    that does not answer.
+    """
+    if isinstance(error, OSError):
+        return isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    if not isinstance(error, ValueError | KeyError | TypeError | EOFError):
+        return False
+    # Tensorstore's errors begin with a status.
+    status = re.match(r"([A-Z_]{4,}): ", str(error))
+    if status and status[1] not in WRONG_CONTENT:
+        return False
+    cause = error.__cause__
+    return cause is None or isinstance(cause, StopIteration) or _is_damage(cause)
 
 
 def check_room(folder: Path, size: int) -> None:

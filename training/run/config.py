@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-import jconv
-
 from ..data import datasets
 from ..learner import Learner
 from ..options import Options
 from ..plan import Plan
 from ..tasks import NOISE, Task
+from .conditions import conditions
 from .resume import identity
 
 
 def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, learner: Learner) -> dict[str, Any]:
-    """What `config.json` holds: the options and what their defaults came to, the data, the layers, the versions."""
+    """What `config.json` holds: the options and what their defaults came to, the data, the layers, the conditions."""
     mean, deviation = task.scaling
     return {
         **identity(options, plan, data, task.validation, learner),
@@ -38,10 +33,8 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "channel_deviation": deviation.tolist(),
         **_of_task(options, task),
         **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
-        "devices": [options.devices, options.shard_length],
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
-        "platform": next(iter(jnp.zeros(()).devices())).platform,
-        "versions": {"jconv": jconv.__version__, "jax": jax.__version__, "numpy": np.__version__},
+        **conditions(options, task, plan, learner),
     }
 
 

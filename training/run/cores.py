@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 
+def count() -> int:
+    """How many cores this process may use, on which the last digits of what XLA computes depend."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def shares(count: int) -> list[set[int]]:
     """These cores in so many parts, as even as can be; of more parts than cores some have the same core.
 

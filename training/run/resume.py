@@ -13,6 +13,7 @@ from ..learner import Learner
 from ..options import FREE, Options
 from ..plan import Plan
 from . import fingerprint, run_folder
+from .conditions import changes
 
 
 def identity(options: Options, plan: Plan, data: Dataset, held: Any, learner: Learner) -> dict[str, Any]:
@@ -36,10 +37,16 @@ def asked(options: Options, plan: Plan) -> dict[str, Any]:
     return found | {name: value for name, value in plan._asdict().items() if name in found}
 
 
-def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_changed_data: bool) -> None:
+def check(
+    folder: Path,
+    begun: dict[str, Any],
+    config: dict[str, Any],
+    allow_changed_data: bool,
+    allow_changed_conditions: bool = False,
+) -> None:
     """Raise `UserError` where a run begun with one configuration cannot go on with the other.
 
-    Other versions of the packages and another number of devices are only told of: they may round differently.
+    Other data and other conditions, which may round differently, can be allowed.
     """
     if not all(key in begun for key in ("options", "fingerprints", "platform", "versions")):
         raise UserError(f"{folder / run_folder.CONFIG}: is of a run that wrote no checkpoints; --overwrite it")
@@ -58,19 +65,12 @@ def check(folder: Path, begun: dict[str, Any], config: dict[str, Any], allow_cha
         raise UserError(
             f"{now['data']}: the data have changed since {folder} was begun; --allow-changed-data goes on with them"
         )
-    old = [
-        f"{name} {version}" for name, version in begun["versions"].items() if config["versions"].get(name) != version
-    ]
-    if old:
-        words = f"{folder} was begun with {', '.join(old)}; with other versions the last digits may differ"
+    then, now = changes(begun, config, same_data)
+    if then:
+        words = f"{folder} was begun with {', '.join(then)}, not {', '.join(now)}: the last digits may differ"
+        if not allow_changed_conditions:
+            raise UserError(f"{words}; --allow-changed-conditions goes on")
         tell(words)
-    then, now = (_devices(*side.get("devices", (1, 1))) for side in (begun, config))
-    if then != now:
-        tell(f"{folder} was begun with {then}; with {now} the last digits may differ")
-
-
-def _devices(count: int, shard_length: int) -> str:
-    return f"--devices {count}" + (f" --shard-length {shard_length}" if shard_length > 1 else "")
 
 
 def check_options(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

@@ -1,7 +1,4 @@
-"""The folder of a run: what is in it, and how it is written without ever leaving half a file.
-
-Each file is written under a temporary name and then renamed, so a reader sees the old content or the new.
-"""
+"""The folder of a run: what is in it, who may write to it, and its files."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +23,7 @@ except ImportError:  # on Windows
 
 from ..errors import UserError
 from ..learner import Row
+from . import durable
 
 CONFIG = "config.json"
 GRADIENTS = "gradients.json"
@@ -82,30 +81,55 @@ def begun(folder: Path) -> dict[str, Any] | None:
 def locked(folder: Path) -> Iterator[None]:
     """Make the folder, and raise `UserError` where another process is at the run in it.
 
-    Where the system has no such locks nothing is held.
+    Folders that were made for it and are empty at the end go away. Where the system has no such locks nothing is held.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; --out must name a folder")
+    made = [own for own in (folder, *folder.parents) if not own.exists()]
     with writable(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
+        handle = _locked(folder)
     try:
-        # Some network file systems cannot lock: any other OSError.
-        with suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{folder}: another process is at this run") from None
         yield
     finally:
+        for own in made:
+            with suppress(OSError):
+                own.rmdir()
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    """Make the folder and lock it: what to close, None where the system has no such locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(handle)
+        raise UserError(f"{folder}: another process is at this run") from None
+    except OSError:
+        # Some network file systems cannot lock.
+        return handle
+    # Another process may have removed the folder that it had made, between our two calls.
+    if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
+        return handle
+    os.close(handle)
+    return _locked(folder)
 
 
-def begin(folder: Path, config: dict[str, Any]) -> None:
+def check_writable(folder: Path) -> None:
+    """Raise `UserError` where no file can be written to the folder."""
+    with writable(folder), tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def begin(folder: Path, config: dict[str, Any], folds: int = 0) -> None:
     """Make the folder, remove an earlier run's files from it and nothing else, and write `config.json`.
 
-    Raises `UserError` where that is not allowed.
+    The folders of the first `folds` folds stay, empty: their runs are about to begin, and may hold locks. Raises
+    `UserError` where the system does not allow it.
     """
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,8 +138,9 @@ def begin(folder: Path, config: dict[str, Any]) -> None:
                 _empty(own)
                 (own / CONFIG).unlink()
                 # It stays where somebody has put something else there.
-                with suppress(OSError):
-                    own.rmdir()
+                if int(own.name.removeprefix(FOLD)) > folds:
+                    with suppress(OSError):
+                        own.rmdir()
         _empty(folder)
         write_json(folder, CONFIG, config)
 
@@ -140,13 +165,8 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def write(folder: Path, name: str, content: bytes) -> None:
-    """Write a file whole, or leave what was there."""
-    temporary = folder / f".{name}.part"
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a complete file, or leave the one that was there; see `durable.write`."""
+    durable.write(folder / name, content)
 
 
 def write_json(folder: Path, name: str, content: dict[str, Any]) -> None:

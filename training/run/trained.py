@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,11 +71,13 @@ def read(folder: Path) -> Trained:
         raise UserError(f"{folder}: its network is from a file; jconv run {folder / run_folder.MODEL} asks it")
     try:
         params, state = run_folder.read_params(folder)
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{folder / run_folder.PARAMS}: cannot be read, it is empty or damaged: {reason}") from None
+    try:
         return _trained(folder, config, params, state)
-    except (KeyError, TypeError, ValueError, OSError):
-        raise UserError(
-            f"{folder}: {run_folder.CONFIG} or {run_folder.PARAMS} is not what this version writes"
-        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{folder}: {run_folder.CONFIG} is not what this version writes") from None
 
 
 def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> Trained:

@@ -83,7 +83,8 @@ def early_line(plan: Plan, rows: Sequence[Row]) -> str:
     """What is said of a run that ended before its last epoch."""
     best, epochs = stopping.best_epoch(plan, rows), plan.early_stopping
     words = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
-    return f"stopped    after epoch {len(rows)} of {plan.epochs}: {words}; the params of epoch {best} were kept"
+    kept = "initial params, since no loss was finite," if best is None else f"params of epoch {best}"
+    return f"stopped    after epoch {len(rows)} of {plan.epochs}: {words}; the {kept} were kept"
 
 
 def closing(

@@ -1,0 +1,73 @@
+"""What a run is computed with, on which its last digits depend: versions, hardware, cores, and the program itself."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+import jconv
+
+from .. import devices, loop
+from ..learner import Learner
+from ..options import Options
+from ..plan import Plan, epoch_key
+from ..tasks import Task
+from . import cores
+
+PACKAGES = ("jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
+
+
+def conditions(options: Options, task: Task, plan: Plan, learner: Learner) -> dict[str, Any]:
+    """The conditions of a run for its `config.json`."""
+    device = next(iter(jnp.zeros(()).devices()))
+    return {
+        "devices": [options.devices, options.shard_length],
+        "platform": device.platform,
+        "hardware": _processor() if device.platform == "cpu" else device.device_kind,
+        "cores": cores.count(),
+        "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
+        "program": program(task, plan, learner),
+    }
+
+
+def program(task: Task, plan: Plan, learner: Learner) -> str:
+    """The SHA-256 of an epoch of training as it is given to XLA, after every convolution has its algorithm."""
+    epoch: Any = loop.epoch_function(task, plan, devices.mesh_of(learner))
+    text = epoch.lower(learner, epoch_key(plan, 0), loop.on_device(task.train, learner)).as_text()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[list[str], list[str]]:
+    """The conditions that differ, in words: those when a run was begun, and those of now.
+
+    What an earlier version did not write is not compared. Other data may be constants of another program.
+    """
+    then, here = _named(begun), _named(now)
+    names = [name for name in here if name in then and then[name] != here[name]]
+    if not names and same_data and begun.get("program", now["program"]) != now["program"]:
+        return ["other algorithms"], ["those chosen now"]
+    return tuple([_words(name, side[name]) for name in names] for side in (then, here))  # pyright: ignore[reportReturnType]
+
+
+def _named(config: dict[str, Any]) -> dict[str, Any]:
+    count, shard_length = config.get("devices", (1, 1))
+    own = {name: config[name] for name in ("hardware", "cores") if name in config}
+    return {**config["versions"], **own, "--devices": count, "--shard-length": shard_length}
+
+
+def _words(name: str, value: Any) -> str:
+    return str(value) if name == "hardware" else f"{name} {value}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
