@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import command_models
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 import jconv.keras
 from jconv.command import main
@@ -83,6 +86,28 @@ def test_refused_arrays_leave_nothing(x: Any, message: str, series: Path, tmp_pa
     assert err.startswith(f"jconv: {message}") and err.count("\n") == 1
     assert (tmp_path / "y.npy").read_bytes() == b"before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
+
+
+@pytest.mark.parametrize("how", ["stored", "compressed", "declared and not there"])
+def test_npz_inputs_are_limited_too(how: str, words: Path, tmp_path: Path, capsys: Any) -> None:
+    """A small file may declare arrays of any size; they were all read before any was looked at."""
+    numbers, features = np.zeros((2000, 8), np.int64), np.zeros((2000, 8, 2))
+    save: Any = np.savez if how == "stored" else np.savez_compressed
+    save(tmp_path / "x.npz", numbers=numbers, features=features)
+    declared = numbers.nbytes + features.nbytes
+    if how == "declared and not there":
+        header = io.BytesIO()
+        npy.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 8, 2)})
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.writestr("features.npy", header.getvalue())
+        declared = 10**9 * 16 * 8
+    least = declared if how == "declared and not there" else declared + 200
+    assert run(words, tmp_path, "--max-bytes", str(least - 1000), x="x.npz", y="y.npz") == 2
+    line = capsys.readouterr().err
+    assert line.startswith("jconv: x.npz: its arrays declare ") and line.count("\n") == 1
+    assert line.endswith(f"bytes, more than the {least - 1000:,} of --max-bytes\n")
+    if how != "declared and not there":
+        assert run(words, tmp_path, "--max-bytes", str(declared + 2000), x="x.npz", y="y.npz") == 0
 
 
 def test_refused_files(series: Path, words: Path, tmp_path: Path, capsys: Any) -> None:

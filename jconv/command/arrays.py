@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -9,10 +10,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
 
+from ..keras.load import MAX_BYTES
 from .errors import UserError
 from .opened import Opened, shown, whole_numbers
 
@@ -20,12 +23,13 @@ Array = np.ndarray[Any, Any]
 MOST = 2**31
 
 
-def read_inputs(path: Path, found: Opened) -> dict[str, Array]:
+def read_inputs(path: Path, found: Opened, max_bytes: int | None = None) -> dict[str, Array]:
     """The array of each input by its name, as it is in the file; a `.npy` is not read before it is used.
 
-    Raises `UserError` for a file that is none, names or shapes that are not the model's, and values of another kind.
+    A `.npz` file's arrays may need `max_bytes`, by default 4 GiB. Raises `UserError` for a file that is none or needs
+    more, names or shapes that are not the model's, and values of another kind.
     """
-    given: Any = _loaded(path)
+    given: Any = _loaded(path, MAX_BYTES if max_bytes is None else max_bytes)
     model, _, _, shapes = found
     if not isinstance(given, dict):
         if len(model.inputs) > 1:
@@ -59,19 +63,42 @@ def as_read(array: Array, what: str, whole: bool) -> Array:
     return np.asarray(array, np.int32)
 
 
-def _loaded(path: Path) -> Any:
+def _loaded(path: Path, max_bytes: int) -> Any:
     try:
         with path.open("rb") as file:
             magic = file.read(6)
         if magic.startswith(b"PK"):
+            with path.open("rb") as file:
+                size = _declared_bytes(file)
+            if size > max_bytes:
+                words = f"its arrays declare {size:,} bytes, more than the {max_bytes:,} of --max-bytes"
+                raise UserError(f"{path.name}: {words}")
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         if magic == b"\x93NUMPY":
             return np.load(path, mmap_mode="r", allow_pickle=False)
+    except UserError:
+        raise
     # The last for a compression that zipfile does not have.
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path.name} cannot be read: {str(error).partition(chr(10))[0]}") from None
     raise UserError(f"{path.name} is neither a .npy nor a .npz file")
+
+
+def _declared_bytes(file: BinaryIO) -> int:
+    """What the arrays of a `.npz` file need when they are read: few bytes of the file may declare many."""
+    total = 0
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            size = member.file_size
+            with archive.open(member) as opened:
+                version = npy.read_magic(opened)
+                header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+                if header is not None:
+                    shape, _, dtype = header(opened)
+                    size = max(size, math.prod(shape) * dtype.itemsize)
+            total += size
+    return total
 
 
 def _check(what: str, array: Array, shape: tuple[int | None, ...], whole: bool) -> None:

@@ -104,7 +104,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         one.add_argument("file", type=Path, metavar="FILE", help="a .keras or whole-model .h5 file")
         add(one)
         one.add_argument(
-            "--max-bytes", type=_whole(1), metavar="N", help="what the file's arrays may need; default 4 GiB"
+            "--max-bytes",
+            type=_whole(1),
+            metavar="N",
+            help="what the arrays of FILE may need, and those of a .npz input; default 4 GiB",
         )
     return parser.parse_args(arguments)
 

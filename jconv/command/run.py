@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     model = found.model
     _check_name(output, model.outputs)
     check_place(output, {"model": options.file, "input": options.input})
-    x = read_inputs(options.input, found)
+    x = read_inputs(options.input, found, options.max_bytes)
     whole = whole_numbers(model)
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
 

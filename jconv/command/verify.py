@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
 def _inputs(options: argparse.Namespace, found: Opened) -> dict[str, Any]:
     whole = whole_numbers(found.model)
     if options.input is not None:
-        return {name: as_read(array, name, name in whole) for name, array in read_inputs(options.input, found).items()}
+        inputs = read_inputs(options.input, found, options.max_bytes)
+        return {name: as_read(array, name, name in whole) for name, array in inputs.items()}
     shapes = closed(found.model, found.shapes, options.length)
     rng = np.random.default_rng(options.seed)
     x: dict[str, Any] = {}
