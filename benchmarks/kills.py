@@ -1,10 +1,16 @@
 """Runs that are killed at random moments and resumed, beside one that never was: do they end with the same bits?
 
     python -m benchmarks.kills               # fifty kills, about a quarter of an hour on two cores
+    python -m benchmarks.kills --full-disk   # the same on a disk that fills up, as root on Linux
 
 Each trial begins a run in a folder of its own, ends the process by SIGKILL at a moment drawn evenly from the time that
 the whole run takes, and lets `--resume` end it. Then `params.npz` and `metrics.csv` must hold, byte for byte, what the
 run that was never killed left. A checkpoint is written after every epoch, so that many kills meet one being written.
+
+With `--full-disk` the runs are on a small tmpfs. At a moment drawn from the first half of the time, all of it but a
+random part is filled, up to four checkpoints, so that one of the next writes fails, in its middle; the kill comes at a
+moment in the second half. Then there must be a checkpoint at least as new as the newest before the disk was full. The
+disk has room again when the run is resumed.
 """
 
 from __future__ import annotations
@@ -12,24 +18,39 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DESCRIPTION = "Kill runs at random moments, resume them, and compare what they leave with a run that was never killed."
 COMPARED = ("params.npz", "metrics.csv")
+# Some ten checkpoints of the default network, and the bytes of four.
+DISK, ROOM = "40m", 14_000_000
 
 
 class Trial(NamedTuple):
-    """When a run was killed, how many epochs were there to go on from, and the files in which it then differed."""
+    """When a run was killed, how many epochs were there to go on from, and the files in which it then differed.
+
+    `before` is the newest checkpoint when the disk was filled, and `failed` counts the writes that the run then said to
+    have failed.
+    """
 
     seconds: float
     epochs: int
     different: tuple[str, ...]
+    before: int = 0
+    failed: int = 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether it ended otherwise, or went back behind what was there before the disk was full."""
+        return bool(self.different) or self.epochs < self.before
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=DESCRIPTION)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
+    parser.add_argument("--full-disk", action="store_true", help="fill the disk, a small tmpfs, before each kill")
     parser.add_argument("training", nargs="*", help="options of training.fit after --; default: --epochs 30")
     options = parser.parse_args(arguments)
     chosen = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _tmpfs(options.full_disk) as disk:
         work = Path(folder)
         training = options.training or ["--epochs", "30"]
         # The first fills the cache of compiled programs, so that the second takes as long as those to be killed.
@@ -53,37 +75,92 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"a run takes {whole:.1f} s; {options.kills} are killed", flush=True)
         trials = []
         for number in range(options.kills):
-            trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, whole)))
+            if disk is None:
+                trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, whole)))
+            else:
+                moments = chosen.uniform(0, whole / 2), chosen.uniform(whole / 2, whole)
+                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(ROOM)))
             print(f"{number + 1:3}  {_said(trials[-1])}", flush=True)
-    failed = sum(bool(trial.different) for trial in trials)
+    failed = sum(trial.lost for trial in trials)
     print(f"{len(trials) - failed} of {len(trials)} ended with the same bits")
+    if disk is not None:
+        print(f"{sum(trial.failed > 0 for trial in trials)} of {len(trials)} had writes that failed")
     return 1 if failed else 0
 
 
 def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Trial:
     process = _begin(run, training, work)
+    _kill(process, seconds)
+    return _resumed(work, run, training, Trial(seconds, _newest(run), ()))
+
+
+def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], room: int) -> Trial:
+    """A trial whose disk is full but for `room` bytes from the first of the moments on."""
+    filled, killed = moments
+    filler, log = run.with_name("filler"), work / "log"
+    with log.open("wb") as errors:
+        process = _begin(run, training, work, errors)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(filled)
+        before = _newest(run)
+        space = os.statvfs(run.parent)
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - room))
+        _kill(process, killed - filled)
+    filler.unlink()
+    failed = log.read_text(errors="replace").count("could not be written")
+    trial = _resumed(work, run, training, Trial(killed, _newest(run), (), before, failed))
+    shutil.rmtree(run)
+    return trial
+
+
+def _kill(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Kill a process after some seconds, unless it has ended by then."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    there = [int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdecimal()]
-    resumed = _begin(run, [*training, "--resume"], work)
-    if resumed.wait() != 0:
-        return Trial(seconds, max(there, default=0), COMPARED)
+
+
+def _newest(run: Path) -> int:
+    """The epoch of the newest checkpoint, 0 where there is none."""
+    return max((int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdecimal()), default=0)
+
+
+def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Trial:
+    """The trial with the files in which the run differs when it has been resumed."""
+    if _begin(run, [*training, "--resume"], work).wait() != 0:
+        return trial._replace(different=COMPARED)
     different = [name for name in COMPARED if (run / name).read_bytes() != (work / "whole" / name).read_bytes()]
-    return Trial(seconds, max(there, default=0), tuple(different))
+    return trial._replace(different=tuple(different))
 
 
-def _begin(run: Path, training: Sequence[str], work: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def _tmpfs(wanted: bool) -> Iterator[Path | None]:
+    """A small disk of its own while it is used, if it is `wanted`."""
+    if not wanted:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], check=True)
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def _begin(run: Path, training: Sequence[str], work: Path, errors: Any = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "training.fit", "--skip-proof", "--checkpoint-every", "1", "--out", str(run)]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(work / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return subprocess.Popen([*command, *training], stdout=subprocess.DEVNULL, stderr=None, env=os.environ | cache)
+    return subprocess.Popen([*command, *training], stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | cache)
 
 
 def _said(trial: Trial) -> str:
     end = f"DIFFERENT: {', '.join(trial.different)}" if trial.different else "the same"
-    return f"killed after {trial.seconds:5.1f} s, resumed after epoch {trial.epochs:3}: {end}"
+    end = f"WENT BACK, {end}" if trial.epochs < trial.before else end
+    full = f"full after epoch {trial.before:3}, {trial.failed} writes failed, " if trial.before or trial.failed else ""
+    return f"{full}killed after {trial.seconds:5.1f} s, resumed after epoch {trial.epochs:3}: {end}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`python -m benchmarks.kills`, with a stand-in for the training command that takes no time."""
 
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ if "--resume" not in sys.argv and run.name.startswith("run"):
 
 @pytest.mark.parametrize("kind", ["agrees", "differs"])
 def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
-    def begin(run, training, work):
+    def begin(run, training, work, errors=None):
         return subprocess.Popen([sys.executable, "-c", STAND_IN, str(run), kind, *training])
 
     monkeypatch.setattr(kills, "_begin", begin)
@@ -28,3 +29,47 @@ def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
     out = capfd.readouterr().out
     assert out.splitlines()[-1] == f"{0 if kind == 'differs' else 2} of 2 ended with the same bits"
     assert ("DIFFERENT: params.npz" in out) == (kind == "differs")
+
+
+class _Run:
+    """A process in the place of a run: it is on the disk where it says so, and never in a hurry."""
+
+    def __init__(self, run, errors, goes_back, resumes):
+        self.run, self.errors, self.goes_back, self.waited = run, errors, goes_back, 0
+        (run / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
+        if resumes or not run.name.startswith("run"):
+            for name in kills.COMPARED:
+                (run / name).write_text("the same")
+
+    def communicate(self):
+        pass
+
+    kill = communicate
+
+    def wait(self, seconds=None):
+        if seconds is None:
+            return 0
+        self.waited += 1
+        if self.waited == 2:
+            with pytest.raises(OSError, match="No space left"):
+                (self.run / "large").write_bytes(bytes(kills.ROOM))
+            self.errors.write(b"fit: the checkpoint of epoch 2 could not be written")
+            if self.goes_back:
+                (self.run / "checkpoints" / "1").rmdir()
+        raise subprocess.TimeoutExpired("run", seconds)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="a tmpfs is mounted by root")
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_runs_whose_disk_is_full(goes_back, monkeypatch, capfd):
+    def begin(run, training, work, errors=None):
+        return _Run(run, errors, goes_back, "--resume" in training)
+
+    monkeypatch.setattr(kills, "_begin", begin)
+    assert kills.main(["--kills", "2", "--full-disk"]) == goes_back
+    out = capfd.readouterr().out
+    assert out.count("full after epoch   1, 1 writes failed, killed after") == 2
+    assert out.splitlines()[-2:] == [
+        f"{0 if goes_back else 2} of 2 ended with the same bits",
+        "2 of 2 had writes that failed",
+    ]

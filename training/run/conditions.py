@@ -8,11 +8,12 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 import jconv
 
-from .. import devices, loop
+from .. import loop
 from ..learner import Learner
 from ..options import Options
 from ..plan import Plan, epoch_key
@@ -25,21 +26,27 @@ PACKAGES = ("jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 def conditions(options: Options, task: Task, plan: Plan, learner: Learner) -> dict[str, Any]:
     """The conditions of a run for its `config.json`."""
     device = next(iter(jnp.zeros(()).devices()))
+    each = plan.batch_size * options.shard_length // options.devices
     return {
         "devices": [options.devices, options.shard_length],
         "platform": device.platform,
         "hardware": _processor() if device.platform == "cpu" else device.device_kind,
         "cores": cores.count(),
         "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
-        "program": program(task, plan, learner),
+        "program": program(task, plan._replace(batch_size=each), learner),
     }
 
 
 def program(task: Task, plan: Plan, learner: Learner) -> str:
-    """The SHA-256 of an epoch of training as it is given to XLA, after every convolution has its algorithm."""
-    epoch: Any = loop.epoch_function(task, plan, devices.mesh_of(learner))
-    text = epoch.lower(learner, epoch_key(plan, 0), loop.on_device(task.train, learner)).as_text()
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The SHA-256 of an epoch of training as it is given to XLA, after every convolution has its algorithm.
+
+    It is that of one device: partitioned convolutions are chosen for later, and stand for addresses in the text.
+    """
+    learner, examples = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.on_device(task.train, learner))
+    )
+    epoch: Any = loop.epoch_function(task, plan)
+    return hashlib.sha256(epoch.lower(learner, epoch_key(plan, 0), examples).as_text().encode()).hexdigest()
 
 
 def changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[list[str], list[str]]:

@@ -220,7 +220,8 @@ def write_params(folder: Path, params: Tree, state: Tree) -> None:
 def read_params(folder: Path) -> tuple[Tree, Tree]:
     """`(params, state)` of a run, as `Model.apply` takes them."""
     trees: dict[str, Tree] = {"params": {}, "state": {}}
-    with np.load(folder / PARAMS, allow_pickle=False) as file:
+    # Opened here: NumPy leaves a file open that is none of its own.
+    with (folder / PARAMS).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in file.files:
             kind, node, name = (unquote(part) for part in key.split("/"))
             trees[kind].setdefault(node, {})[name] = file[key]

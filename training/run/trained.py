@@ -71,7 +71,9 @@ def read(folder: Path) -> Trained:
         raise UserError(f"{folder}: its network is from a file; jconv run {folder / run_folder.MODEL} asks it")
     try:
         params, state = run_folder.read_params(folder)
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except OSError as error:
+        raise UserError(f"{folder / run_folder.PARAMS}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{folder / run_folder.PARAMS}: cannot be read, it is empty or damaged: {reason}") from None
     try:
