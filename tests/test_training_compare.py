@@ -36,21 +36,42 @@ def test_a_line_a_run(tmp_path, capsys):
     names = [_run(tmp_path / "a"), _run(tmp_path / "long-name", model="two-layer", test=None)]
     assert compare.main(names) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "run        data      model      epochs  seconds  training loss  training accuracy  test loss  test accuracy"
-        "  best epoch",
-        "-" * 119,
-        "a          gunpoint  fcn             3      2.5         0.1250             1.0000     0.2500         0.8750"
-        "           3",
-        "long-name  gunpoint  two-layer       3      2.5         0.1250             1.0000                          "
-        "           3",
-        "-" * 119,
+        "                                                 training  training    test      test   best",
+        "run        data      model      epochs  seconds      loss  accuracy    loss  accuracy  epoch",
+        "-" * 92,
+        "a          gunpoint  fcn             3      2.5    0.1250    1.0000  0.2500    0.8750      3",
+        "long-name  gunpoint  two-layer       3      2.5    0.1250    1.0000                        3",
+        "-" * 92,
     ]
 
 
-def test_unlike_scores_and_runs_that_were_stopped_are_told(tmp_path, capsys):
+def test_a_table_fits_a_terminal():
+    """Of a hundred columns, whatever is in it."""
+    names = [f"runs/learning-rate=0.001,model=inception-time,seed={number}" for number in range(2)]
+    row = {"status": "interrupted", "data": "PickupGestureWiimoteZ", "model": "inception-time", "task": "forecast"}
+    row |= {"epochs": 1500, "seconds": 12345.5, "score": "absolute_error"}
+    row |= {f"{part}_{field}": 1234.5 for part in run_folder.PARTS for field in ("loss", "score")}
+    row |= {"best_epoch": 1500}
+    rows = [{"run": name} | row for name in names]
+    rows[1] |= {"task": "denoise", "score": "accuracy"}
+    lines = compare.text(rows).splitlines()
+    assert max(map(len, lines)) <= 100
+    words = [
+        f"  interrupted, PickupGestureWiimoteZ, inception-time, {own}"
+        for own in ("forecast, absolute error", "denoise, accuracy")
+    ]
+    numbers = ["1500", "12345.5", *["1234.5000"] * 6, "1500"]
+    for name, own in zip(names, words, strict=True):
+        at = lines.index(name)
+        assert lines[at + 1] == own and lines[at + 2].split() == numbers
+    # As wide as it may be.
+    assert [line.split()[0] for line in compare.text(rows, width=300).splitlines()[2:4]] == names
+
+
+def test_different_scores_and_runs_that_were_stopped_are_told(tmp_path):
     names = [_run(tmp_path / "a", status="interrupted"), _run(tmp_path / "b", score="absolute_error")]
-    assert compare.main(names) == 0
-    head, _, first, second, _ = capsys.readouterr().out.splitlines()
+    rows = [compare.row(compare.read(Path(name))) for name in names]
+    head, _, first, second, _ = compare.text(rows, width=150).splitlines()
     assert "task" not in head
     assert head.split()[:2] == ["run", "status"] and "test score" in head
     assert first.split()[1] == "interrupted" and " accuracy " in first and " absolute error " in second
@@ -67,9 +88,9 @@ def test_a_run_that_has_not_ended_is_left_out(tmp_path, capsys):
 def test_runs_of_different_tasks_say_which(tmp_path, capsys):
     names = [_run(tmp_path / task, task=task, score="absolute_error") for task in ("denoise", "forecast")]
     assert compare.main(names) == 0
-    head, _, *lines, _ = capsys.readouterr().out.splitlines()
+    *_, head, _, first, second, _ = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["run", "data", "model", "task"]
-    assert [line.split()[3] for line in lines] == ["denoise", "forecast"]
+    assert [line.split()[3] for line in (first, second)] == ["denoise", "forecast"]
 
 
 def test_json(tmp_path, capsys):
@@ -109,7 +130,7 @@ def test_a_picture(tmp_path, capsys):
     assert compare.main([*names, "--picture", "curves.png"]) == 0
     image = matplotlib.image.imread(io.BytesIO((tmp_path / "curves.png").read_bytes()))
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
-    assert capsys.readouterr().out.count("\n") == 5
+    assert capsys.readouterr().out.count("\n") == 6
 
 
 def _svg(*names):

@@ -90,7 +90,7 @@ def test_the_cells_their_order_and_what_fails(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert ran[4:] == [NAMES[1]] and f"1/4 {NAMES[0]}: done before" in out
     table = out.partition("sorted by ")[2].splitlines()
-    assert [line.split()[0] for line in table[3:7]] == [f"s/{NAMES[i]}" for i in (1, 3, 0, 2)]
+    assert [line.split()[0] for line in table if line.startswith("s/")] == [f"s/{NAMES[i]}" for i in (1, 3, 0, 2)]
 
 
 def test_the_validation_set_picks_where_there_is_one(monkeypatch, capsys):

@@ -6,6 +6,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ kept; the best epoch is that of the lowest training loss or, where it stopped ea
 
 ENDINGS = (".png", ".svg", ".pdf")
 NOTHING = ""
+WIDTH = 100
+"""Of the table, in characters."""
 
 
 class Run(NamedTuple):
@@ -87,8 +90,10 @@ def row(run: Run) -> dict[str, Any]:
     return found | {"best_epoch": results["best_epoch"]}
 
 
-def text(rows: Sequence[dict[str, Any]]) -> str:
+def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     """The table: a line a run. Where all have one score its name is in the heads; what says nothing is left out.
+
+    Where that is wider than `width`, the words of a head stand over each other, and if need be a run has three lines.
 
     >>> print(text([{"run": "a", "status": "done", "score": "accuracy", "test_score": 0.5, "seconds": 2.0}]), end="")
     run  test accuracy  seconds
@@ -106,16 +111,41 @@ def text(rows: Sequence[dict[str, Any]]) -> str:
     fields = [field for field in rows[0] if field not in left]
     heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
     heads = [head.replace("_", " ") for head in heads]
-    lines = [heads, *([_cell(field, row[field]) for field in fields] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    cells = [[_cell(field, row[field]) for field in fields] for row in rows]
     # Numbers to the right.
-    right = [all(isinstance(row[field], int | float | None) for row in rows) for field in fields]
-    sides = [str.rjust if number else str.ljust for number in right]
+    numbers = [all(isinstance(row[field], int | float | None) for row in rows) for field in fields]
+    words = [head.split() for head in heads]
+    deep = max(map(len, words))
+    stacked = [list(line) for line in zip(*([""] * (deep - len(own)) + own for own in words), strict=True)]
+    for shown in (_aligned([heads], cells, numbers), _aligned(stacked, cells, numbers)):
+        if len(shown[-1]) <= width:
+            break
+    else:
+        shown = _blocks(stacked, cells, numbers)
+    return "\n".join(line.rstrip() for line in shown) + "\n"
+
+
+def _aligned(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
+    """Lines of columns between rules."""
+    widths = [max(map(len, column)) for column in zip(*heads, *cells, strict=True)]
+    sides = [str.rjust if number else str.ljust for number in numbers]
     shown = [
-        "  ".join(side(cell, width) for cell, width, side in zip(line, widths, sides, strict=True)) for line in lines
+        "  ".join(side(cell, width) for cell, width, side in zip(line, widths, sides, strict=True))
+        for line in (*heads, *cells)
     ]
-    rule = "-" * max(map(len, shown))
-    return "\n".join([shown[0].rstrip(), rule, *(line.rstrip() for line in shown[1:]), rule]) + "\n"
+    rule = "-" * max(len(line.rstrip()) for line in shown)
+    return [*shown[: len(heads)], rule, *shown[len(heads) :], rule]
+
+
+def _blocks(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
+    """As `_aligned`, but the name of each run and its other words are lines of their own above its numbers."""
+    words = [list(compress(line, (not number for number in numbers))) for line in cells]
+    own = [[list(compress(line, numbers)) for line in part] for part in (heads, cells)]
+    lines = iter(_aligned(*own, [True] * sum(numbers)))
+    shown = [f"  {next(lines)}" for _ in range(len(heads) + 1)]
+    for name, *others in words:
+        shown += [name, f"  {', '.join(others)}", f"  {next(lines)}"]
+    return [*shown, f"  {next(lines)}"]
 
 
 def _cell(field: str, value: Any) -> str:
