@@ -140,8 +140,8 @@ def _aligned(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[b
 def _blocks(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
     """As `_aligned`, but the name of each run and its other words are lines of their own above its numbers."""
     words = [list(compress(line, (not number for number in numbers))) for line in cells]
-    own = [[list(compress(line, numbers)) for line in part] for part in (heads, cells)]
-    lines = iter(_aligned(*own, [True] * sum(numbers)))
+    heads, values = ([list(compress(line, numbers)) for line in part] for part in (heads, cells))
+    lines = iter(_aligned(heads, values, [True] * sum(numbers)))
     shown = [f"  {next(lines)}" for _ in range(len(heads) + 1)]
     for name, *others in words:
         shown += [name, f"  {', '.join(others)}", f"  {next(lines)}"]
