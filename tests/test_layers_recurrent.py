@@ -201,7 +201,7 @@ def test_recurrent_dropout_drops_states() -> None:
 
 @pytest.mark.parametrize("layer", [jl.LSTM(3, recurrent_dropout=0.5), jl.GRU(3, recurrent_dropout=0.5)], ids=str)
 def test_recurrent_dropout_draws_for_each_gate(layer: Any) -> None:
-    own, recurrent = layer._drawn(jax.random.key(0), (2, 4, 5), jnp.float32)
+    own, recurrent = layer._draw_dropout(jax.random.key(0), (2, 4, 5), jnp.float32)
     assert own == () and [a.shape for a in recurrent] == [(2, 3)] * layer.gates
     assert not all((a == recurrent[0]).all() for a in recurrent)
 
@@ -224,7 +224,7 @@ BOTH = {"dropout": 0.4, "recurrent_dropout": 0.4}
 def test_dropout_equals_keras_with_its_masks(layer: Any, made: Any, shape: Any) -> None:
     params, x = single(arrays_of(layer, shape)[0]), single(drawn(shape))
     y, _ = layer.apply(params, {}, x, training=True, key=jax.random.key(0))
-    own, recurrent = layer._drawn(jax.random.key(0), x.shape, jnp.float32)
+    own, recurrent = layer._draw_dropout(jax.random.key(0), x.shape, jnp.float32)
     made.build(x.shape)
     assign(made, params)
     made.cell._dropout_mask = list(own)
