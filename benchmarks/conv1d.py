@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 
 from . import allocator, machine, measure, options, peers, public_issues, results, tables
 from .errors import UserError

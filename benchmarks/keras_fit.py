@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 
 from . import protocol_jax
 from .machine import describe

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jconv.cores import cores
-from jconv.processor import processor
+from jconv.planner.hardware import cores, processor
 
 from .errors import UserError
 from .rows import Row

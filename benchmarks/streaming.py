@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 import jax
 import numpy as np
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 
 from .allocator import keep_memory
 from .machine import describe

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 
 from .streaming_networks import Array, Conv, Network
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 
 from . import fcn
 from .workers import Side, Worker, WorkerError

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 from training import protocols
 from training.data.archives import EQUAL
 from training.data.datasets import load

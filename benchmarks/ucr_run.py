@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 from training import loop, protocols
 from training.data.datasets import load
 from training.learner import Reached, Row, best_or_last, first_learner

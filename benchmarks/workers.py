@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 from training.run.cores import held_to, shares
 
 from . import fcn

@@ -27,10 +27,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import planner, tuned
+from . import planner
 from .algorithms import ALGORITHMS, lax_autodiff
 from .apart import apart, in_one_line
-from .costs import Sizes
 from .geometry import Geometry
 from .jax_context import (
     Primitive,
@@ -41,10 +40,11 @@ from .jax_context import (
     platforms,
     register,
 )
-from .machine import here
 from .partitioned import split_over_devices
 from .placement import full_spec, lies_like, on_automatic_axes, valid_spec, vary_alike
+from .planner import cache, hardware
 from .precision import wants_highest
+from .sizes import Sizes
 from .version import __version__
 
 forward_p = Primitive("conv1d")
@@ -238,11 +238,12 @@ def planned(
         face,
         sizes,
         members=math.prod(a.shape[:ensemble]),
-        measured=None if platform is None else tuned.lookup(face, sizes, a.dtype, precision, platform),
+        measured=None if platform is None else cache.lookup(algorithm, face, sizes, a.dtype, precision, platform),
         platform=platform or "several platforms",
         partitioned=partitioned,
         tiles=devices == 1 and not wants_highest(precision),
-        machine=here(),
+        # The machines of several processes may differ, and what they choose must not.
+        hardware=hardware.here() if jax.process_count() == 1 else hardware.UNKNOWN,
     )
 
 

@@ -119,13 +119,18 @@ def conv1d(
 
 
 class Problem(NamedTuple):
-    """The one equation that a call of `conv1d` is: shapes and types of `x` and kernel, checked and padded."""
+    """The one equation that a call of `conv1d` is: shapes and types of `x` and kernel, checked and padded.
+
+    With segment ids it is the product of the samples' windows with the kernel, of as many multiply-adds; `packed` has
+    the types of the caller's `x` and kernel. A kernel of one in channel a group then has no equation, and no algorithm.
+    """
 
     x: jax.ShapeDtypeStruct
     kernel: jax.ShapeDtypeStruct
     geometry: Geometry
-    algorithm: str
+    algorithm: str | None
     precision: Any
+    packed: tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct] | None = None
 
 
 def problem(params: Params, x: Any, **options: Any) -> Problem:
@@ -133,12 +138,20 @@ def problem(params: Params, x: Any, **options: Any) -> Problem:
     # The activation may be anything, and is not part of the equation.
     run = functools.partial(conv1d, **{name: value for name, value in options.items() if name != "activation"})
     resolve_activation(options.get("activation"))
-    for equation in jax.make_jaxpr(run)(params, x).eqns:
-        if equation.primitive is bilinear.forward_p:
-            x, kernel = (jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars)
-            known = {name: equation.params[name] for name in ("geometry", "algorithm", "precision")}
-            return Problem(x, kernel, **known)
-    raise AssertionError("conv1d binds one convolution")
+    equations = [e for e in jax.make_jaxpr(run)(params, x).eqns if e.primitive is bilinear.forward_p]
+    packed = None
+    if options.get("segment_ids") is not None:
+        packed = tuple(jax.eval_shape(lambda params, x: _promoted(x, params, "kernel"), params, x))
+    if not equations:
+        assert packed, "conv1d binds one convolution"
+        (kernel_size, per_group, out_channels), (*lead, length, groups) = packed[1].shape, packed[0].shape
+        x = jax.ShapeDtypeStruct((*lead, length, groups * kernel_size * per_group), packed[0].dtype)
+        kernel = jax.ShapeDtypeStruct((1, kernel_size * per_group, out_channels), x.dtype)
+        return Problem(x, kernel, Geometry(length, 1, groups=groups), None, None, packed)
+    (equation,) = equations
+    x, kernel = (jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars)
+    known = {name: equation.params[name] for name in ("geometry", "algorithm", "precision")}
+    return Problem(x, kernel, **known, packed=packed)
 
 
 @overload

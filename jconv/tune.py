@@ -12,44 +12,49 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import bilinear, planner, tuned
-from .algorithms import FACES
+from . import bilinear, planner
+from .algorithms import ALGORITHMS, FACES
 from .conv import problem
-from .explain import face_shapes, problem_sizes
+from .explain import operand_shapes, planned, problem_sizes
 from .geometry import check_positive
-from .machine import here
+from .planner import cache
 
 # Another algorithm must be this much faster than the planner's own choice to be remembered instead: noise is not news.
 BETTER = 0.95
-# A candidate that the model foresees at this many times the fastest one is not tried: some take long to compile.
-ABSURD = 10.0
 # A candidate whose first call takes this many times the fastest one's so far is not measured again.
 HOPELESS = 5.0
 
 
 class Tuning(NamedTuple):
-    """Milliseconds of each candidate for each face, what is remembered, and where; prints as a table."""
+    """What was measured; prints as a table.
+
+    `milliseconds` are those of each candidate for each operation, `fastest` is what is remembered: for each operation
+    the fastest algorithm that `"auto"` may choose, and that `"fastest"` may choose. `path` is where.
+    """
 
     milliseconds: dict[str, dict[str, float]]
-    fastest: dict[str, str]
+    fastest: dict[str, dict[str, str]]
     path: Path
 
     def __str__(self) -> str:
-        lines = []
-        for face, times in self.milliseconds.items():
-            cells = ", ".join(f"{name} {ms:.3g} ms" for name, ms in sorted(times.items(), key=lambda item: item[1]))
-            lines.append(f"{face:<16}{self.fastest[face]:<11}{cells}")
+        lines = [f"{'':<16}{'auto':<11}{'fastest':<11}milliseconds"]
+        for operation, times in self.milliseconds.items():
+            cells = ", ".join(f"{name} {ms:.3g}" for name, ms in sorted(times.items(), key=lambda item: item[1]))
+            best = self.fastest[operation]
+            lines.append(f"{operation:<16}{best[planner.AUTO]:<11}{best[planner.FASTEST]:<11}{cells}")
         return "\n".join(lines)
 
 
 def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any) -> Tuning:
-    """Time each algorithm for each face of `conv1d(params, x, **options)`, and remember the fastest for this machine.
+    """Time the algorithms for each operation of `conv1d(params, x, **options)`, and remember the fastest here.
 
-    Later programs that hold a face of the same sizes and type use it wherever `algorithm` is `"auto"`; programs that
-    were compiled before keep what they have. Times are medians of `repeats` interleaved calls on random numbers. The
-    file is that of `jconv.tuned.cache_file()`: delete it to forget.
+    Later programs that hold an operation of the same sizes and type use the fastest local algorithm that was measured
+    wherever `algorithm` is `"auto"`, and the fastest of all where it is `"fastest"`; programs that were compiled before
+    keep what they have. Times are medians of `repeats` interleaved calls on random numbers. The file is that of
+    `jconv.planner.cache.cache_file()`: delete it to forget.
 
-    Options and errors are those of `conv1d`, except `algorithm`; `OSError` where the file cannot be written.
+    Options and errors are those of `conv1d`, except `algorithm` and `segment_ids`; `OSError` where the file cannot be
+    written.
 
     >>> tuning = tune({"kernel": jnp.ones((3, 4, 8))}, jnp.ones((2, 50, 4)), repeats=1)
     >>> sorted(tuning.fastest)
@@ -59,23 +64,31 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
         raise ValueError("tune measures every algorithm; leave algorithm out")
     repeats = check_positive("repeats", repeats)
     p = problem(params, x, **options)
+    if p.packed:
+        raise ValueError("tune has nothing to choose for segment_ids, whose windows are multiplied; leave them out")
     sizes, dtype, platform = problem_sizes(p), jnp.dtype(p.kernel.dtype), jax.default_backend()
     measured, fastest = {}, {}
-    for face, shapes in face_shapes(p).items():
-        tiles = not bilinear.wants_highest(p.precision)
-        own = planner.choose(planner.AUTO, face, sizes, platform=platform, tiles=tiles, machine=here()).algorithm
-        foreseen = planner.foresee(face, sizes, tiles=tiles, machine=here())
-        worth = [name for name, ms in foreseen.items() if ms <= ABSURD * min(foreseen.values())]
-        names = dict.fromkeys([own, *(worth if platform == "cpu" else foreseen)])
-        run = partial(getattr(bilinear, face), geometry=p.geometry, precision=p.precision)
+    for operation, shapes in operand_shapes(p).items():
+        own = {policy: planned(p, operation, policy).algorithm for policy in (planner.AUTO, planner.FASTEST)}
+        names = dict.fromkeys([*own.values(), *planner.candidates(operation, sizes)])
+        run = partial(getattr(bilinear, operation), geometry=p.geometry, precision=p.precision)
         operands = [_random(shape, seed) for seed, shape in enumerate(shapes)]
         times = _medians({name: _compiled(partial(run, algorithm=name), operands) for name in names}, repeats)
-        best = min(times, key=lambda name: times[name])
-        measured[face] = times
-        fastest[face] = best if times[best] < BETTER * times[own] else own
-    path = tuned.remember({tuned.key(face, sizes, dtype, p.precision, platform): fastest[face] for face in FACES})
+        measured[operation] = times
+        local = {name: ms for name, ms in times.items() if ALGORITHMS[name].LOCAL}
+        fastest[operation] = {
+            planner.AUTO: _fastest(local, own[planner.AUTO]),
+            planner.FASTEST: _fastest(times, own[planner.FASTEST]),
+        }
+    keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in FACES}
+    path = cache.remember({keys[operation]: fastest[operation] for operation in FACES})
     bilinear.forget()
     return Tuning(measured, fastest, path)
+
+
+def _fastest(times: Mapping[str, float], own: str) -> str:
+    best = min(times, key=lambda name: times[name])
+    return best if times[best] < BETTER * times[own] else own
 
 
 def _random(shape: jax.ShapeDtypeStruct, seed: int) -> jax.Array:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import ucr, ucr_run, workers
 from benchmarks.ucr_run import SIDE, Run
 from benchmarks.workers import Worker, WorkerError
-from jconv.cores import cores
+from jconv.planner.hardware import cores
 from training import plan as plan_module
 from training.option_types import Every
 

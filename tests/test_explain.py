@@ -1,5 +1,6 @@
 """What `explain` says is what is lowered, and its numbers are those of a count by hand."""
 
+import importlib
 from functools import cache, partial
 
 import jax
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv import tuned
 from jconv.algorithms import ALGORITHMS, FACES
+from jconv.planner import cache as measurements
 
 f32 = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
 PARAMS = {"kernel": f32((3, 4, 8)), "bias": f32((8,))}
@@ -36,9 +37,9 @@ CASES = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path))
-    tuned._entries.cache_clear()
+    measurements._entries.cache_clear()
     yield
-    tuned._entries.cache_clear()
+    measurements._entries.cache_clear()
 
 
 @pytest.fixture
@@ -234,3 +235,55 @@ def test_a_plan_inside_a_program_is_the_same():
 
     program(jnp.ones((2, 50, 4)))
     assert inside == [_plan()]
+
+
+SEGMENTS = np.repeat([[0, 1]], 25, axis=1).repeat(2, axis=0).reshape(2, 50)
+
+
+@pytest.mark.parametrize("options", [{}, {"dilation": 2}, {"stride": 2}], ids=str)
+def test_segment_ids_are_explained_for_dense_kernels(options):
+    # one window of 3 * 4 samples for each of 2 * 50 samples, times 8
+    for own in jconv.explain(PARAMS, X, padding="causal", segment_ids=SEGMENTS, **options):
+        assert own.flops == 2 * 2 * 50 * 3 * 4 * 8
+        assert own.bytes == 4 * (400 + 96 + 800)
+        assert own.reason.startswith("segment_ids: ") and own.algorithm in ("lax", "matmul")
+
+
+@pytest.mark.parametrize("per_group", [1, 2])
+def test_segment_ids_are_explained_for_groups(per_group):
+    groups = 8 // per_group
+    plan = jconv.explain(_params(3, per_group, 8), f32((2, 50, 8)), groups=groups, padding="same", segment_ids=SEGMENTS)
+    for own in plan:
+        assert own.flops == 2 * 2 * 50 * 3 * per_group * 8
+        assert own.bytes == 4 * (800 + 24 * per_group + 800)
+        assert own.reason.startswith("segment_ids: ")
+    assert per_group > 1 or {own.algorithm for own in plan} == {"shifts"}
+
+
+@pytest.mark.parametrize("padding", ["same", "causal", "valid"])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_lengths_with_a_stride_are_explained(padding, groups):
+    lengths = np.array([30, 50])
+    params = _params(3, 4 // groups, 8)
+    whole = jconv.explain(params, X, padding=padding, stride=3, groups=groups)
+    ragged = jconv.explain(params, X, padding=padding, stride=3, groups=groups, lengths=lengths)
+    assert [own.flops for own in ragged] == [own.flops for own in whole]
+    assert not any(own.reason.startswith("kernel size 1") for own in ragged)
+
+
+def test_the_reason_is_a_measurement_and_says_what_fastest_would_gain(monkeypatch):
+    leaf = {"geometries": 7, "ratios": {"shifts": 0.5, "winograd": 0.4}}
+    tree = ["kernel size", 8.5, leaf, leaf]
+    choose = importlib.import_module("jconv.planner.choose")
+    monkeypatch.setattr(choose, "trees", lambda hardware: [dict.fromkeys(FACES, tree)])
+    measured = "interpolated between measurements, 7 of them here (kernel size 1 to 8)"
+    forward = jconv.explain(PARAMS, X).forward
+    assert forward.algorithm == "shifts"
+    gain = 'algorithm="fastest" would take 0.80 of the time of this by winograd'
+    assert forward.reason == f"0.50 of lax's time, {measured}; {gain}"
+    assert jconv.explain(PARAMS, X, algorithm="fastest").forward[:2] == ("winograd", f"0.40 of lax's time, {measured}")
+    leaf["ratios"]["winograd"] = 0.46  # less than a tenth faster
+    assert jconv.explain(PARAMS, X).forward.reason == f"0.50 of lax's time, {measured}"
+    leaf["ratios"] = {}
+    reason = f"no other algorithm gains clearly, {measured}"
+    assert jconv.explain(PARAMS, X).forward[:2] == ("lax", reason)

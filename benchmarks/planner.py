@@ -1,0 +1,322 @@
+"""Measure every algorithm on random geometries, learn the planner's trees from them, and judge its choices.
+
+python -m benchmarks.planner measure two.csv --minutes 25               # with nothing beside it; can be resumed
+taskset -c 0 python -m benchmarks.planner measure one.csv --minutes 10  # one core
+python -m benchmarks.planner learn two.csv --processor "AMD EPYC" --cores 2
+python -m benchmarks.planner measure new.csv --seed 2 --count 60        # geometries that were not learned from,
+python -m benchmarks.planner measure again.csv --like new.csv           # measured twice
+python -m benchmarks.planner judge new.csv again.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv import bilinear
+from jconv.algorithms import ALGORITHMS, FACES
+from jconv.geometry import Geometry, make_geometry
+from jconv.planner import AUTO, FASTEST, candidates, choose
+from jconv.planner.hardware import here
+from jconv.planner.tree import DATA, features
+from jconv.sizes import Sizes
+
+from .allocator import keep_memory
+from .errors import UserError
+from .timing import WARMED, Watch, compute_inline, medians, once
+
+NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
+CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
+HOPELESS = 3.0
+"""Times as long as the fastest: an algorithm whose first call takes longer is not called again."""
+SLEEPLESS = Watch(sleep=lambda seconds: None)
+LEAVES, FEWEST, DRAWN = 100, 8, 4000
+"""Leaves of a tree, geometries of a leaf, and geometries that are drawn to learn from."""
+SMOOTH, LINEAR, NOISE, FAR, WEIGHT = 10.0, 1.0, 0.02, 20.0, 10.0
+"""Of the interpolation: its length scale, the share of its linear part, the noise, how far times may differ, and how
+much a measured geometry counts beside a drawn one."""
+
+
+class Row(NamedTuple):
+    """One operation of one convolution, and milliseconds by algorithm."""
+
+    sizes: Sizes
+    operation: str
+    times: dict[str, float]
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a table; `UserError` where it is none."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [_row(line) for line in csv.DictReader(file)]
+        return rows or [_row({})]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a table of measured times: {error!r}") from None
+
+
+def _row(line: dict[str, str]) -> Row:
+    batch, in_channels, out_channels, *integers = (int(line[name]) for name in NUMBERS)
+    times = {name: float(line[name]) for name in ALGORITHMS if line.get(name)}
+    return Row(Sizes(Geometry(*integers), batch, in_channels, out_channels), line["operation"], times)
+
+
+def draw(random: np.random.Generator) -> Sizes:
+    """A convolution: dense, of few channels, grouped or depthwise; 1 to 64 taps, one in eight 256 to 1024."""
+    while True:
+        kind = random.choice(["dense", "few", "grouped", "depthwise"], p=[0.3, 0.25, 0.25, 0.2])
+        groups, channels = 1, random.choice(CHANNELS, 2)
+        if kind == "few":
+            channels[random.integers(2)] = random.choice((1, 1, 2, 3, 4, 8))
+        elif kind == "grouped":
+            groups = int(random.choice((2, 3, 4, 8, 16, 32)))
+            channels = groups * random.choice([c for c in CHANNELS if c * groups <= 512 and c <= 64], 2)
+        elif kind == "depthwise":
+            groups = int(random.choice(CHANNELS[4:]))
+            channels = np.array([groups, groups * random.choice((1, 1, 1, 2))])
+        taps = int(2 ** random.uniform(1, 6.01)) if random.random() < 0.95 else 1
+        taps = int(random.choice((256, 400, 512, 1024))) if random.random() < 0.12 else taps
+        stride = int(random.choice((2, 2, 3, 4, 8, taps))) if random.random() < 0.25 else 1
+        dilation = int(random.choice((2, 4, 8, 16))) if random.random() < 0.2 and taps < 100 else 1
+        length, padding = int(2 ** random.uniform(5, 14)), str(random.choice(("valid", "same", "causal")))
+        if length + (padding != "valid") * taps * dilation < 2 * taps * dilation:
+            continue
+        geometry = make_geometry(length, taps, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        sizes = Sizes(geometry, 1, int(channels[0]), int(channels[1]))
+        # Lax takes a hundred times as long for a depthwise multiply-add as for a dense one.
+        work = 10 ** random.uniform(*{"grouped": (5.5, 8.4), "depthwise": (5, 7.4)}.get(kind, (5.7, 9.3)))
+        sizes = sizes._replace(batch=int(min(max(round(work / sizes.multiply_adds), 1), 64)))
+        if 0.3 * work < sizes.multiply_adds < 2 * work and sizes.elements < 2**24:
+            return sizes
+
+
+def measured(row: Row, names: list[str]) -> Row:
+    """The row with milliseconds of the named algorithms: interleaved medians, of hopeless ones the first calls."""
+    s, g = row.sizes, row.sizes.geometry
+    x, kernel = (s.batch, g.length, s.in_channels), (g.kernel_size, s.in_per_group, s.out_channels)
+    y = (s.batch, g.out_length, s.out_channels)
+    shapes = {"forward": (x, kernel), "input_gradient": (y, kernel), "kernel_gradient": (x, y)}[row.operation]
+    random = np.random.default_rng(0)
+    operands = [jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in shapes]
+    run = partial(getattr(bilinear, row.operation), geometry=g)
+
+    def compiled(name: str) -> Callable[[], Any]:
+        program = jax.jit(partial(run, algorithm=name)).lower(*operands).compile()
+        return lambda: jax.block_until_ready(program(*operands))
+
+    with ThreadPoolExecutor(here().cores) as pool:
+        calls = dict(zip(names, pool.map(compiled, names), strict=True))
+    first = {name: once(call)[1] for name, call in calls.items()}
+    first = {name: ms if ms > WARMED else min(ms, once(calls[name])[1]) for name, ms in first.items()}
+    live = {name: call for name, call in calls.items() if first[name] <= HOPELESS * min(first.values())}
+    timings = medians(live, {name: first[name] for name in live}, most=9, budget=0.1 * len(live), watch=SLEEPLESS)
+    times = {name: 1e3 * first[name] for name in names} | {name: own.milliseconds for name, own in timings.items()}
+    return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})
+
+
+def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
+    """The candidates but those that were hopeless for each of the four most similar geometries; one in ten of them."""
+    names = candidates(row.operation, row.sizes)
+    rows = [other for other in rows if other.operation == row.operation]
+    if len(rows) < 40:
+        return names
+    here, others = logarithms([row]), logarithms(rows)
+    near = [rows[i] for i in np.argsort(np.abs(others - here).sum(1))[:4]]
+    limits = [HOPELESS * min(other.times.values()) for other in near]
+    hopeful = {n for n in names for other, ms in zip(near, limits, strict=True) if other.times.get(n, math.inf) <= ms}
+    return [name for name in names if name == "lax" or name in hopeful or random.random() < 0.1]
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Append rows to a table, a geometry at a time, until the time is over or there are enough."""
+    keep_memory()
+    compute_inline()
+    table = options.tables[0]
+    rows = read(table) if table.exists() and table.stat().st_size else []
+    random = np.random.default_rng([options.seed, len(rows)])
+    geometries = iter(partial(_drawn, random), None)
+    if options.like:
+        again = read(options.like)
+        geometries = [again[i : i + len(FACES)] for i in range(len(rows), len(again), len(FACES))]
+    until, is_new = time.monotonic() + 60 * options.minutes, not rows
+    with table.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow([*NUMBERS, "operation", *ALGORITHMS])
+        for operations in geometries:
+            if time.monotonic() > until or len(rows) >= len(FACES) * options.count:
+                return
+            for row in operations:
+                live = [name for name, ms in row.times.items() if ms <= HOPELESS * min(row.times.values())]
+                rows.append(measured(row, live or worth_measuring(row, rows, random)))
+            for s, operation, times in rows[-len(FACES) :]:
+                milliseconds = [times.get(name, "") for name in ALGORITHMS]
+                writer.writerow([*s[1:], *astuple(s.geometry), operation, *milliseconds])
+            file.flush()
+
+
+def _drawn(random: np.random.Generator) -> list[Row]:
+    sizes = draw(random)
+    return [Row(sizes, operation, {}) for operation in FACES]
+
+
+def logarithms(rows: Sequence[Row]) -> np.ndarray:
+    """The trees' features, as logarithms."""
+    return np.log2([list(features(row.sizes).values()) for row in rows])
+
+
+def learn(options: argparse.Namespace) -> None:
+    """Write the trees of tables to the package."""
+    if not options.processor:
+        raise UserError("learn needs --processor, words that are in the names of such processors")
+    rows = [row for path in options.tables for row in read(path) if row.times.get("lax")]
+    trees = {operation: learned([row for row in rows if row.operation == operation]) for operation in FACES}
+    name = f"{options.processor.lower().replace(' ', '-')}-{options.cores}.json"
+    content = {"processor": options.processor, "cores": options.cores, "trees": trees}
+    (DATA / name).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def learned(rows: Sequence[Row]) -> Any:
+    """A tree of one operation, learned from its rows and from as many as `DRAWN` geometries between them."""
+    random = np.random.default_rng(0)
+    drawn = [Row(draw(random), rows[0].operation, {}) for _ in range(DRAWN)]
+    every = [*rows, *drawn]
+    names = sorted({name for row in rows for name in row.times})
+    times = interpolated(rows, drawn, names)
+    is_candidate = np.array([[name in candidates(*row[1::-1]) for name in names] for row in every])
+    # What a leaf of some geometries costs by one algorithm: for "auto", and for "fastest".
+    local = is_candidate & [ALGORITHMS[name].LOCAL for name in names]
+    costs = [np.where(own, times, np.inf) for own in (local, is_candidate)]
+    costs = [np.minimum(own - own.min(1, keepdims=True), math.log(HOPELESS)) for own in costs]
+    for cost in costs:
+        cost[: len(rows)] *= WEIGHT
+    ratios = np.where(is_candidate, times - times[:, [names.index("lax")]], 0)
+
+    def words(node: list[Any]) -> Any:
+        if len(node) > 1:
+            feature, threshold, *nodes = node
+            return [feature, threshold, *map(words, nodes)]
+        mean = dict(zip(names, np.exp(ratios[node[0]].mean(0)).round(3).tolist(), strict=True))
+        gains = {name: ratio for name, ratio in mean.items() if ratio < 1}
+        return {"geometries": int((node[0] < len(rows)).sum()), "ratios": gains}
+
+    return words(grown(logarithms(every), costs, list(features(rows[0].sizes))))
+
+
+def interpolated(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str]) -> np.ndarray:
+    """Logarithms of the times of rows, and between them by a Gaussian process over sizes, linear plus smooth."""
+    times = np.log([[row.times.get(name, HOPELESS * min(row.times.values())) for name in names] for row in rows])
+    times = np.minimum(times, times.min(1, keepdims=True) + math.log(FAR))
+    known, mean = _coordinates(rows), times.mean(0)
+    weights = np.linalg.solve(_covariance(known, known) + NOISE * np.eye(len(rows)), times - mean)
+    return np.concatenate([times, mean + _covariance(_coordinates(drawn), known) @ weights])
+
+
+def _coordinates(rows: Sequence[Row]) -> np.ndarray:
+    sizes = [(s.batch, s.in_per_group, s.out_per_group, s.geometry) for s, *_ in rows]
+    x = np.log2([(*s, g.out_length, g.groups, g.kernel_size, g.stride, g.dilation) for *s, g in sizes])
+    return np.hstack([x, 2 * (x[:, 1:] == 0)])
+
+
+def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    squares = ((a[:, None] - b) ** 2).sum(2)
+    return np.exp(-squares / (2 * SMOOTH**2)) + LINEAR * (1 + a @ b.T)
+
+
+def grown(x: np.ndarray, costs: list[np.ndarray], names: list[str]) -> list[Any]:
+    """A tree that is split where it saves most: nodes `[feature, threshold, node, node]`, leaves `[indices]`."""
+    root: list[Any] = [np.arange(len(x))]
+    leaves = [(best_split(x, costs), root)]
+    for _ in range(LEAVES - 1):
+        (saved, feature, threshold), node = leaves.pop(max(range(len(leaves)), key=lambda i: leaves[i][0]))
+        if saved <= 0:
+            break
+        (own,) = node
+        is_low = x[own, feature] <= threshold
+        parts: list[list[Any]] = [[own[is_low]], [own[~is_low]]]
+        node[:] = [names[feature], float(f"{2**threshold:.6g}"), *parts]
+        leaves += [(best_split(x[part[0]], [cost[part[0]] for cost in costs]), part) for part in parts]
+    return root
+
+
+def best_split(x: np.ndarray, costs: list[np.ndarray]) -> tuple[float, int, float]:
+    """What is saved if each side has an algorithm of its own, by which feature and threshold."""
+    best, whole, count = (-math.inf, 0, 0.0), sum(cost.sum(0).min() for cost in costs), np.arange(1, len(x))
+    for feature, column in enumerate(x.T if len(x) >= 2 * FEWEST else ()):
+        order = np.argsort(column, kind="stable")
+        low = [cost[order].cumsum(0) for cost in costs]
+        parts = sum(own[:-1].min(1) + (own[-1] - own[:-1]).min(1) for own in low)
+        values, is_small = column[order], (count < FEWEST) | (len(x) - count < FEWEST)
+        parts = np.where(is_small | (values[1:] == values[:-1]), math.inf, parts)
+        i = int(parts.argmin())
+        best = max(best, (float(whole - parts[i]), feature, float(values[i] + values[i + 1]) / 2))
+    return best
+
+
+def judge(options: argparse.Namespace) -> None:
+    """Print how much longer the chosen algorithms take than the fastest, and that lax takes so much longer."""
+    if len(options.tables) != 2:
+        raise UserError(f"judge needs two tables of the same geometries, got {len(options.tables)}")
+    first, again = map(read, options.tables)
+    for policy in (AUTO, FASTEST):
+        slower, faster = {}, {}
+        for number, (row, second) in enumerate(zip(first, again, strict=True)):
+            # Which is the fastest the first measurement says, how fast the second.
+            own = {name: ms for name, ms in row.times.items() if policy == FASTEST or ALGORITHMS[name].LOCAL}
+            times, name = row.times | second.times, choose(policy, row.operation, row.sizes, hardware=here()).algorithm
+            chosen = times.get(name, HOPELESS * min(times.values()))  # it was hopeless for all similar sizes
+            slower[number] = chosen / times[min(own, key=own.__getitem__)]
+            faster[number] = times["lax"] / chosen
+        print(f"{policy}: times the fastest {_summary(slower)}; lax for it {_summary(faster)}")
+        for number in [*sorted(faster, key=faster.__getitem__)[:3], *sorted(slower, key=slower.__getitem__)[-5:]]:
+            print(f"  {slower[number]:.2f} of the fastest, lax {faster[number]:.2f}: {first[number]}")
+
+
+def _summary(ratios: dict[int, float]) -> str:
+    values = np.array(list(ratios.values()))
+    mean, decile = np.exp(np.log(values).mean()), np.quantile(values, 0.9)
+    return f"{mean:.3f} (mean of {len(values)}), nine in ten {decile:.2f}, {values.min():.2f} to {values.max():.2f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a step; returns the exit code."""
+    head, examples = (__doc__ or "").split("\n\n")[:2]
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks.planner", None, head, examples, formatter_class=formatter)
+    parser.add_argument("step", choices=list(STEPS))
+    parser.add_argument("tables", type=Path, nargs="+", help="CSV files; measure begins or continues the first")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="measure: until then")
+    parser.add_argument("--count", type=int, default=10**6, help="measure: geometries in the table at most")
+    parser.add_argument("--seed", type=int, default=1, help="measure: of the random geometries")
+    parser.add_argument("--like", type=Path, help="measure: the geometries of this table again")
+    parser.add_argument("--processor", default="", help="learn: words that are in the names of such processors")
+    parser.add_argument("--cores", type=int, default=here().cores, help="learn: how many were measured")
+    options = parser.parse_args(arguments)
+    try:
+        STEPS[options.step](options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+STEPS: dict[str, Callable[[argparse.Namespace], None]] = {"measure": measure, "learn": learn, "judge": judge}
+
+if __name__ == "__main__":
+    sys.exit(main())
