@@ -197,7 +197,7 @@ def learned(rows: Sequence[Row]) -> Any:
     every = [*rows, *drawn]
     names = sorted({name for row in rows for name in row.times})
     times = interpolated(rows, drawn, names)
-    is_candidate = np.array([[name in candidates(*row[1::-1]) for name in names] for row in every])
+    is_candidate = np.array([[name in candidates(row.operation, row.sizes) for name in names] for row in every])
     # What a leaf of some geometries costs by one algorithm: for "auto", and for "fastest".
     local = is_candidate & [ALGORITHMS[name].LOCAL for name in names]
     costs = [np.where(own, times, np.inf) for own in (local, is_candidate)]
