@@ -19,8 +19,8 @@ import jconv.keras
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 FILES = Path(__file__).parent / "keras_two_files"
-# Those of tests/test_keras_two.py and tests/test_keras_tensorflow.py are not compiled.
-OTHERS = ("network", "operations")
+# Those of tests/test_keras_two.py, tests/test_keras_tensorflow.py and tests/test_keras_tcn.py are not compiled.
+OTHERS = ("network", "operations", "tcn")
 NAMES = sorted(path.name.removesuffix(".gz") for path in FILES.glob("*.gz") if not path.name.startswith(OTHERS))
 
 

@@ -23,11 +23,26 @@ Variable = tuple[Part, str]
 def listed(part: Part, names: Sequence[str]) -> list[Variable]:
     """The layer and the name of each array of a part whose arrays the file names `names`."""
     leaves = part.leaves()
+    named = _by_names(part, names)
+    if named is not None:
+        return named
     plain = [_of(leaf, leaf.layer) for leaf in leaves]
     as_made = [_of(leaf, _as_made(leaf.layer)) for leaf in leaves] if part.layer is None else [_of_one(part)]
     orders = [_trained_first(plain), _trained_first(as_made), [v for trained, rest in plain for v in trained + rest]]
     # Of orders that agree as well as each other, the first.
     return max(orders, key=lambda order: _agreement(order, names))
+
+
+def _by_names(part: Part, names: Sequence[str]) -> list[Variable] | None:
+    """The arrays of a layer whose own names, of layers inside, stand at the end of those in the file; else None."""
+    if part.layer is None:
+        return None
+    own = [name for _, name in _trained_first([_of(part, part.layer)])]
+    paths = [name.partition(":")[0] for name in names]
+    if len(own) != len(paths) or not all(own) or not all(name.count("/") > 1 for name in own):
+        return None
+    found = [next((name for name in own if path.endswith(f"/{name}")), "") for path in paths]
+    return [(part, name) for name in found] if sorted(found) == sorted(own) else None
 
 
 def _agreement(order: list[Variable], names: Sequence[str]) -> int:

@@ -26,6 +26,8 @@ from .config import Config, as_dict, flag, one_of, optional, shortened, text
 from .errors import KerasFileError, spoken_at
 from .kind import Kind
 from .kinds import KINDS
+from .kinds.tcn import KIND as TCN
+from .kinds.tcn import PACKAGE
 from .nested import Nested
 from .older import slope_of
 
@@ -82,7 +84,8 @@ def read_layer(
     does not have.
     """
     class_name, name, entry, config = entry_of(value, place)
-    supplied = custom.get(name, custom.get(class_name))
+    # Keras 2 writes a registered class as Custom>ConvDNA.
+    supplied = custom.get(name, custom.get(class_name, custom.get(class_name.rpartition(">")[2])))
     if isinstance(supplied, Layer):
         return Read(name, class_name, supplied, None, lambda layer: layer, config.place)
     kind = _kind(class_name, entry, config) if supplied is None else _kind_of(supplied, config)
@@ -132,6 +135,9 @@ def _kind(class_name: str, entry: Config, config: Config) -> Kind:
     ours = re.match(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)", module) is not None
     if ours and class_name in KINDS and (registered is None or registered == class_name):
         return KINDS[class_name]
+    own = class_name.rpartition(">")[2]
+    if own == TCN.name and (class_name != own or module.partition(".")[0] == PACKAGE):
+        return TCN
     advice = "supply a jconv layer for it with custom_layers={name or class: layer, or its class with Keras's options}"
     if re.fullmatch(r"Q[A-Z]\w*", class_name):
         return config.fail(f"is a layer of QKeras, whose quantizers jconv does not have; {advice}")

@@ -1,0 +1,159 @@
+"""`TCN` of keras-tcn: residual blocks of two dilated convolutions each, the custom layer that is published most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from ..layers import (
+    Activation,
+    Add,
+    BatchNormalization,
+    Conv1D,
+    Layer,
+    LayerNormalization,
+    Operation,
+    SpatialDropout1D,
+)
+from ..layers.base import Arrays, ReceptiveField
+from ..layers.operations.operation import Input, Slice
+from ..model import Model, Node
+from .nested import Nested
+
+NORMALIZATIONS: dict[str, type[Layer]] = {"batch": BatchNormalization, "layer": LayerNormalization}
+
+
+@dataclass(frozen=True)
+class TCN(Layer):
+    """keras-tcn's `TCN`, with its options: one number of `filters` for each of the `dilations`.
+
+    `normalization` is `"batch"`, `"layer"` or none. Arrays are named `residual_block_0/conv1D_0/kernel`, as in its
+    files. Raises `ValueError` for other numbers of filters than dilations, and, where only one step is given, which is
+    that in the middle with padding `"same"`, for a length that is not known.
+    """
+
+    filters: tuple[int, ...]
+    dilations: tuple[int, ...]
+    kernel_size: int = 3
+    stacks: int = 1
+    padding: str = "causal"
+    skips: bool = True
+    dropout: float = 0.0
+    return_sequences: bool = False
+    activation: Any = "relu"
+    normalization: str = ""
+    go_backwards: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.filters) != len(self.dilations) or not self.filters:
+            raise ValueError(f"TCN: filters must be as many as the dilations {self.dilations}, got {self.filters}")
+        if self.padding not in ("causal", "same"):
+            raise ValueError(f"TCN: padding must be causal or same, got {self.padding!r}")
+        if self.stacks < 1:
+            raise ValueError(f"TCN: stacks must be at least 1, got {self.stacks}")
+
+    def folders(self) -> dict[str, str]:
+        """By the prefix of its arrays, the folder of each layer inside in a file of Keras's newer format."""
+        kind = {"batch": "batch_normalization", "layer": "layer_normalization"}.get(self.normalization)
+        found = {}
+        for number in range(self.stacks * len(self.dilations)):
+            above = f"residual_blocks/{_counted('residual_block', number)}"
+            for prefix, name in (("norm", kind), ("conv1D", "conv1d")):
+                for part in range(2 if name else 0):
+                    found[f"residual_block_{number}/{prefix}_{part}"] = f"{above}/layers/{_counted(name, part)}"
+            found[f"residual_block_{number}/matching_conv1D"] = f"{above}/shape_match_conv"
+        return found
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """(length, filters), or (filters,) for one step."""
+        return self._first(self._nested(input_shape).output_shape(input_shape))
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """Those of the layers inside, block by block."""
+        return self._nested(input_shape).param_shapes(input_shape)
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """The moving averages of the batch normalizations."""
+        return self._nested(input_shape).state_shapes(input_shape)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """What the layers inside draw."""
+        return self._nested(input_shape).init(key, input_shape)
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The sequence, or its last or middle step."""
+        y, after = self._nested(x.shape[1:]).apply(params, state, x, training=training, key=key)
+        return self._first(y), after
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        return self._first(self._nested(x.shape[1:]).reference(params, state, x, training=training))
+
+    def flops(self, input_shape: Any) -> int:
+        """The sum of the layers inside."""
+        return self._nested(input_shape).flops(input_shape)
+
+    def window(self) -> ReceptiveField | None:
+        """None: what a path through the blocks reads is not followed."""
+        return None
+
+    @staticmethod
+    def _first(y: Any) -> Any:
+        # The last block is an output too, so that its arrays, which skips leave unread, are the layer's.
+        return y[0]
+
+    def _nested(self, input_shape: Any) -> Nested:
+        length, channels = input_shape
+        nodes: list[Node] = []
+
+        def add(name: str, layer: Layer, *inputs: str) -> str:
+            nodes.append(Node(name, layer, inputs))
+            return name
+
+        value = "input"
+        if self.go_backwards:
+            value = add("reversed", Operation("flip", (Input(0),), (("axis", 1),)), value)
+        ends: list[str] = []
+        for number, (filters, dilation) in enumerate(
+            list(zip(self.filters, self.dilations, strict=True)) * self.stacks
+        ):
+            block, y = f"residual_block_{number}", value
+            for part in range(2):
+                conv = Conv1D(filters, self.kernel_size, padding=self.padding, dilation=dilation)
+                y = add(f"{block}/conv1D_{part}", conv, y)
+                if self.normalization:
+                    y = add(f"{block}/norm_{part}", NORMALIZATIONS[self.normalization](), y)
+                y = add(f"{block}/activation_{part}", Activation(self.activation), y)
+                y = add(f"{block}/dropout_{part}", SpatialDropout1D(self.dropout), y) if self.dropout else y
+            y = add(f"{block}/activation", Activation(self.activation), y)
+            ends.append(y)
+            if channels != filters:
+                value = add(f"{block}/matching_conv1D", Conv1D(filters, 1, padding="same"), value)
+            value = add(f"{block}/both", Add(), value, y)
+            value = add(block, Activation(self.activation), value)
+            channels = filters
+        y = add("skips", Add() if len(ends) > 1 else Activation("linear"), *ends) if self.skips else value
+        if not self.return_sequences:
+            if self.padding == "same" and length is None:
+                raise ValueError("TCN: the middle of a sequence of an open length is not read; say input_shape=")
+            step = -1 if self.padding == "causal" else length // 2
+            y = add("step", Operation("get_item", (Input(0), (Slice(), step))), y)
+        outputs = (y, value) if y != value else (add("sequence", Activation("linear"), y), value)
+        order = [prefix for prefix in self.folders() if prefix in {node.name for node in nodes}]
+        model = Model(tuple(nodes), ("input",), outputs)
+        return Nested(model, tuple((prefix, prefix) for prefix in order))
+
+
+def _counted(name: str | None, number: int) -> str:
+    return f"{name}_{number}" if number else f"{name}"
