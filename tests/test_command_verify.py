@@ -184,6 +184,7 @@ import h5py, numpy as np
 with h5py.File(sys.argv[2]) as file:
     assert set(file) == {"model_weights"} and file.attrs["keras_version"] in ("2.11.0", b"2.11.0"), dict(file.attrs)
     assert set(file.attrs) == {"model_config", "keras_version", "backend"}
+    assert file["model_weights"].attrs["keras_version"] == file.attrs["keras_version"]
     assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
     shapes = []
     file["model_weights"].visititems(lambda _, item: shapes.append(item.shape) if hasattr(item, "shape") else None)

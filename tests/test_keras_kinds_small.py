@@ -109,7 +109,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "Activation",
         {"activation": "rely"},
-        "a Activation: activation must be the name of one of Keras's activations, got 'rely'",
+        "a Activation: activation must be the name of one of Keras's activations, or be in "
+        "custom_activations={name: activation}, got 'rely'",
     ),
     (
         "DepthwiseConv1D",

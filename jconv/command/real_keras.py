@@ -132,8 +132,10 @@ def _copied(path: Path, copy: Path, max_bytes: int | None) -> bool:
 
         with h5py.File(copy, "w") as target:
             target.attrs["model_config"] = json.dumps(config).encode()
-            target.attrs["keras_version"], target.attrs["backend"] = contents.version.encode(), b"tensorflow"
             group = target.create_group(contents.group)
+            for place in (target, group):
+                # Without them Keras takes the arrays for those of Keras 1.
+                place.attrs["keras_version"], place.attrs["backend"] = contents.version.encode(), b"tensorflow"
             names = source.texts("layer_names", contents.group)
             group.attrs["layer_names"] = np.array([name.encode() for name in names], "S")
             for name in names:

@@ -41,9 +41,14 @@ def activation(value: Any) -> Any:
         value = value.get("config")
     if value is None or (isinstance(value, str) and value in ACTIVATIONS):
         return value
-    raise ValueError(
-        "must be the name of one of Keras's activations, or one of those in custom_activations={name: activation}"
-    )
+    raise ValueError("must be the name of one of Keras's activations")
+
+
+def _activation_in_file(value: Any) -> Any:
+    try:
+        return activation(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or be in custom_activations={{name: activation}}") from None
 
 
 def only(allowed: Any) -> Callable[[Any], Any]:
@@ -176,8 +181,9 @@ class Kind:
 
     def _read(self, key: Key, name: str, config: Config, read_layer: ReadLayer | None) -> Callable[[Any], Any]:
         value = config.values[name]
-        if not key.layers or read_layer is None or not isinstance(value, dict) or value.get("class_name") == "function":
-            return key.read
+        is_layer = isinstance(value, dict) and value.get("class_name") != "function"
+        if not key.layers or read_layer is None or not is_layer:
+            return _activation_in_file if key.read is activation else key.read
         return lambda value: read_layer(value, f"{config.place}, {name}", as_activation=True)
 
     def config(self, layer: Layer, write_layer: WriteLayer) -> dict[str, Any]:
