@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import pad_input, split_groups
+from .operands import padded, split_groups, upcast
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -36,7 +36,7 @@ def make_local(
         y = compute(jnp.where(finite, x, 0), kernel)
         return jnp.where(_windows_with(~finite, g, y.shape[2]), compute_exactly(x, kernel), y)
 
-    all_finite = (x * 0).sum() == 0
+    all_finite = (upcast(x) * 0).sum() == 0
     return jax.lax.cond(all_finite, compute, from_finite_samples, x, kernel)
 
 
