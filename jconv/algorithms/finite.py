@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import padded, split_groups, upcast
+from .operands import pad_input, split_groups, upcast
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
