@@ -30,6 +30,7 @@ from .geometry import check_positive, pad_amounts
 from .history import LITTLE, Form, Shifted, advance, due, start
 from .overlap import Overlap, Tail
 from .pace import Pace, convolution_pace, transposed_pace
+from .planner import AUTO, check_algorithm
 from .ring import Ring
 from .slots import named_slots, only_named, take_rows, uneven
 from .taps import Taps
@@ -238,6 +239,7 @@ def _check(convolution: Convolution, options: Mapping[str, Any]) -> None:
     if convolution is not conv1d_transpose and convolution not in KERNELS:
         names = ", ".join(known.__name__ for known in (*KERNELS, conv1d_transpose))
         raise ValueError(f"convolution must be one of jconv's {names}, got {convolution!r}")
+    check_algorithm(options.get("algorithm", AUTO))
     mode = options.get("padding_mode", "zeros")
     if mode != "zeros":
         raise ValueError(f"padding_mode must be zeros in a stream, whose ends are not known, got {mode!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,9 +16,13 @@ import numpy as np
 import pytest
 
 import jconv
+import jconv.keras
 from jconv import default_algorithm
+from jconv import layers as jl
 from jconv.bilinear import FACE
-from jconv.chosen import _equations
+from jconv.chosen import _equations, chosen
+from jconv.conv import problem
+from jconv.layers.nesting import with_algorithm
 
 PARAMS = {"kernel": jnp.ones((3, 4, 6))}
 X = jnp.ones((2, 10, 4))
@@ -64,9 +70,6 @@ def test_every_call_takes_it(call: Callable[..., Any]) -> None:
     with default_algorithm("fastest"):
         assert set(algorithms(call)) == set(algorithms(lambda: call(algorithm="auto"))) == {"fastest"}
         assert set(algorithms(lambda: call(algorithm="lax"))) == {"lax"}
-    np.testing.assert_allclose(
-        *(jax.tree.leaves(call(algorithm=name))[0] for name in ("auto", "fastest")), rtol=1e-5, atol=1e-5
-    )
     with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
         call(algorithm="fast")
 
@@ -157,23 +160,30 @@ def test_each_thread_has_its_own() -> None:
     assert found == {"inside": ["fastest"], "outside": ["auto"]}
 
 
-def test_explain_knows_it() -> None:
-    params, x = {"kernel": jnp.ones((1024, 1, 16))}, jnp.ones((1, 8192, 16))
-    asked = [face.algorithm for face in jconv.explain(params, x, groups=16, algorithm="fastest")]
-    assert asked != [face.algorithm for face in jconv.explain(params, x, groups=16)]
+def test_explain_and_summary_know_it() -> None:
+    params, x = (
+        {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")},
+        jax.ShapeDtypeStruct((1, 8192, 16), "float32"),
+    )
+    asked = chosen(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
+    assert asked != chosen(jconv.depthwise_conv1d, params, x)
+    network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     with default_algorithm("fastest"):
-        assert [face.algorithm for face in jconv.explain(params, x, groups=16)] == asked
+        assert chosen(jconv.depthwise_conv1d, params, x) == asked
+        assert asked[0].algorithm in network.summary(batch=1)
+        assert problem(PARAMS, X).algorithm == "fastest"
+    assert asked[0].algorithm not in network.summary(batch=1)
 
 
 def test_the_outputs_inside_are_those_of_the_call() -> None:
     rng = np.random.default_rng(0)
-    params, x = {"kernel": rng.standard_normal((1024, 16, 1))}, rng.standard_normal((1, 8192, 16))
-    compiled = jax.jit(jconv.depthwise_conv1d)
-    outside = compiled(params, x)
-    with default_algorithm("fastest"):
-        inside = compiled(params, x)
-    np.testing.assert_array_equal(inside, jconv.depthwise_conv1d(params, x, algorithm="fastest"))
-    np.testing.assert_array_equal(outside, jconv.depthwise_conv1d(params, x))
+    params, x = {"kernel": rng.standard_normal((9, 1, 4))}, rng.standard_normal((64, 4))
+    compiled = jax.jit(lambda: jconv.conv1d(params, x, groups=4))
+    outside = compiled()
+    with default_algorithm("fft"):
+        inside = compiled()
+    np.testing.assert_array_equal(inside, jconv.conv1d(params, x, groups=4, algorithm="fft"))
+    np.testing.assert_array_equal(outside, jconv.conv1d(params, x, groups=4))
     assert np.any(inside != outside)
 
 
@@ -190,3 +200,88 @@ for _ in range(3):
 assert len(traced) == 1, traced
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# --- layers, models, files -------------------------------------------------------------------------------------------
+
+LAYERS = {
+    "Conv1D": jl.Conv1D(6, 3, algorithm="fastest"),
+    "DepthwiseConv1D": jl.DepthwiseConv1D(3, algorithm="fastest"),
+    "SeparableConv1D": jl.SeparableConv1D(6, 3, algorithm="fastest"),
+    "Conv1DTranspose": jl.Conv1DTranspose(6, 3, algorithm="fastest"),
+    "ConvLSTM1D": jl.ConvLSTM1D(2, 3, algorithm="fastest"),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
+def test_layers(layer: Any) -> None:
+    shape = (5, 10, 4) if isinstance(layer, jl.ConvLSTM1D) else (10, 4)
+    params, state = layer.init(jax.random.key(0), shape)
+
+    def apply(layer: Any) -> Any:
+        return algorithms(lambda x: layer.apply(params, state, x)[0], jnp.ones((2, *shape)))
+
+    assert set(apply(layer)) == {"fastest"}
+    auto = replace(layer, algorithm="auto")
+    assert set(apply(auto)) == {"auto"}
+    with default_algorithm("fastest"):
+        assert apply(auto) == apply(layer)
+    with pytest.raises(ValueError, match=rf"^{type(layer).__name__}: algorithm must be one of auto, fastest, "):
+        replace(layer, algorithm="fast")
+
+
+def model() -> jconv.Model:
+    """Convolutions in each layer that holds layers, and one that asks for an algorithm by name."""
+    layers = [
+        jl.Conv1D(4, 3, padding="same", algorithm="lax"),
+        jl.InDtype(jl.Conv1D(4, 3, padding="same"), "bfloat16"),
+        jl.Frozen(jl.SpectralNormalization(jl.Conv1D(4, 3, padding="same"))),
+        jl.Reshape((5, 2, 4)),
+        jl.TimeDistributed(jl.Conv1D(4, 2)),
+        jl.Reshape((5, 1, 4)),
+        jl.Bidirectional(jl.ConvLSTM1D(2, 1, return_sequences=True)),
+    ]
+    return jconv.sequential(layers, input_shape=(10, 4))
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_streams_of_a_model(slots: bool) -> None:
+    layers = [jl.Conv1D(4, 3, padding="causal", algorithm="fastest"), jl.Conv1DTranspose(4, 3, algorithm="fastest")]
+    stacked = jconv.sequential(layers, input_shape=(None, 4))
+    params, state = stacked.init(jax.random.key(0))
+    stream = stacked.stream_init(params, state, (2,), slots=slots)
+    how: Any = {"slots": jnp.arange(2)} if slots else {}
+    stepped = algorithms(lambda x: stacked.stream_step(params, state, stream, x, **how)[0], jnp.ones((2, 3, 4)))
+    assert stepped == ["fastest"] * 2
+
+
+def test_a_model_read_from_a_file(tmp_path: Any) -> None:
+    made = model()
+    params, state = made.init(jax.random.key(0))
+    jconv.keras.save(tmp_path / "model.keras", made, params, state)
+    x = jnp.ones((2, 10, 4))
+
+    def wishes(**how: Any) -> list[str]:
+        read, params, state = jconv.keras.load(tmp_path / "model.keras", **how)
+        return algorithms(lambda x: read.apply(params, state, x)[0], x)
+
+    plain = wishes()
+    assert set(plain) == {"auto"} and len(plain) >= 6
+    assert wishes(algorithm="fastest") == ["fastest"] * len(plain)
+    with default_algorithm("lax"):
+        assert wishes(algorithm="fastest") == ["fastest"] * len(plain)
+        assert wishes() == ["lax"] * len(plain)
+    with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
+        jconv.keras.load(tmp_path / "model.keras", algorithm="fast")
+    # It is saved as any other.
+    read, params, state = jconv.keras.load(tmp_path / "model.keras", algorithm="fastest")
+    jconv.keras.save(tmp_path / "again.keras", read, params, state)
+    assert jconv.keras.load(tmp_path / "again.keras")[0] == jconv.keras.load(tmp_path / "model.keras")[0]
+
+
+def test_only_auto_is_replaced() -> None:
+    layer = jl.Conv1D(4, 3, algorithm="lax")
+    assert with_algorithm(layer, "fastest") == layer
+    nodes = [with_algorithm(node.layer, "fastest") for node in model().nodes]
+    found = [field for layer in nodes for field in re.findall(r"algorithm='(\w+)'", repr(layer))]
+    assert found == ["lax", *["fastest"] * 4]

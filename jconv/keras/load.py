@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..layers import Layer
 from ..layers.base import Activation
+from ..layers.nesting import with_algorithm
 from ..model import Model, Tree
+from ..planner import AUTO, check_algorithm
 from .container import Contents, opened
-from .errors import KerasFileError
+from .errors import KerasFileError, spoken_at
 from .folders import folders_in, put_in_folders, with_folders
 from .graph import Built, build
 from .hdf5 import Hdf5Arrays
@@ -33,6 +36,7 @@ def load(
     custom_activations: Mapping[str, Activation] | None = None,
     input_shape: Sequence[int | None] | None = None,
     max_bytes: int = MAX_BYTES,
+    algorithm: str = AUTO,
 ) -> tuple[Model, Tree, Tree]:
     """`(model, params, state)` of a file that Keras saved: `.keras`, zipped or unzipped, or a whole-model `.h5`.
 
@@ -51,11 +55,13 @@ def load(
     which is called with JAX's arrays and for the reference with NumPy's.
 
     `input_shape` is that of one example of a Sequential model that was saved before it was built, and so has none.
-    `max_bytes` bounds what the arrays may declare in all, 4 GiB unless you say otherwise.
+    `max_bytes` bounds what the arrays may declare in all, 4 GiB unless you say otherwise. `algorithm` is that of the
+    model's convolutions, as in `jconv.conv1d`.
 
-    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, and `OSError` for one that cannot
-    be opened.
+    Raises `KerasFileError`, a `ValueError`, for a file that is not what it must be, `OSError` for one that cannot be
+    opened, and `ValueError` for an unknown `algorithm`.
     """
+    check_algorithm(algorithm)
     with opened(path, max_bytes) as contents:
         supplied = custom_layers or {}, custom_activations or {}
         built = read_graph(contents, os.fspath(path), *supplied, input_shape)
@@ -63,10 +69,17 @@ def load(
             if contents.arrays is None:
                 raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
             trees = read_arrays(built.root, contents)
-            return with_folders(built), *trees
+            return _computed_by(algorithm, with_folders(built)), *trees
     with opened(weights, max_bytes) as contents:
         trees = read_arrays(built.root, contents)
-        return with_folders(built), *trees
+        return _computed_by(algorithm, with_folders(built)), *trees
+
+
+def _computed_by(algorithm: str, model: Model) -> Model:
+    # Layers inside each other may be deeper than Python's stack.
+    with spoken_at("config"):
+        nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
+        return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))
 
 
 def load_weights(

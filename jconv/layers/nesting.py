@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from ..planner import AUTO
 from .base import Layer
 from .wrapper import InMode, Wrapper
 
@@ -60,3 +61,20 @@ def replace_options(layer: Layer, **options: Any) -> Layer:
     if isinstance(layer, Wrapper):
         return replace(layer, layer=replace_options(layer.layer, **options))
     return replace(layer, **options)
+
+
+def with_algorithm(layer: Layer, algorithm: str) -> Layer:
+    """The layer with `algorithm` where it, or a layer inside it, has `"auto"`.
+
+    >>> from jconv.layers import Conv1D, TimeDistributed
+    >>> with_algorithm(TimeDistributed(Conv1D(8, 3)), "fastest").layer.algorithm
+    'fastest'
+    """
+    changes: dict[str, Any] = {}
+    for field in fields(layer):
+        value = getattr(layer, field.name)
+        if isinstance(value, Layer):
+            changes[field.name] = with_algorithm(value, algorithm)
+        elif field.name == "algorithm" and value == AUTO:
+            changes[field.name] = algorithm
+    return replace(layer, **changes) if changes else layer
