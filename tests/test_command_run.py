@@ -48,6 +48,14 @@ def test_one_input_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
 
 
+def test_fastest(series: Path, tmp_path: Path) -> None:
+    x = RNG.standard_normal((3, 20, 4)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    assert run(series, tmp_path, "--algorithm", "fastest") == 0
+    model, params, state = jconv.keras.load(series, algorithm="fastest")
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.apply(params, state, x)[0], rtol=1e-5, atol=1e-5)
+
+
 def test_several_inputs_and_outputs(words: Path, tmp_path: Path) -> None:
     x = {"numbers": RNG.integers(0, 10, (5, 8)), "features": RNG.standard_normal((5, 8, 2))}
     np.savez(tmp_path / "x.npz", **x)  # pyright: ignore[reportArgumentType]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -11,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import command_models
+import jax
 import pytest
 
+import jconv
+import jconv.keras
+from jconv import layers as jl
+from jconv.algorithms import ALGORITHMS
 from jconv.command import main
 from jconv.command import summary as room
+from jconv.defaults import resolved
 from jconv.version import __version__
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -55,6 +62,34 @@ def test_json(series: Path, capsys: Any) -> None:
     patch = data["nodes"][0]
     assert patch["name"] == "patch" and patch["params"] == 102 and patch["flops"] is None and patch["sees"] == 4
     assert patch["algorithms"] == ["?"] and data["trained"] > 102 and data["state"] == 10
+
+
+def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
+    network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
+    jconv.keras.save(tmp_path / "long.keras", network, *network.init(jax.random.key(0)))
+    found = {}
+    for algorithm in ("auto", "fastest"):
+        assert main(["summary", str(tmp_path / "long.keras"), "--json", "--algorithm", algorithm]) == 0
+        (found[algorithm],) = json.loads(capsys.readouterr().out)["nodes"][0]["algorithms"]
+    assert ALGORITHMS[found["auto"]].LOCAL and not ALGORITHMS[found["fastest"]].LOCAL
+    # The process goes on as before.
+    assert resolved("auto") == "auto"
+    with pytest.raises(SystemExit) as stop:
+        main(["summary", str(tmp_path / "long.keras"), "--algorithm", "fast"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("jconv: argument --algorithm: invalid choice: 'fast' (choose from ")
+
+
+@pytest.mark.parametrize("command", ["summary", "verify", "run", "export"])
+def test_every_command_computes_by_the_algorithm(command: str, series: Path, monkeypatch: Any) -> None:
+    found = []
+    room = importlib.import_module(f"jconv.command.{command}")
+    monkeypatch.setattr(room, "run", lambda options: found.append(resolved("auto")) or 0)
+    needed = {"run": ["--input", "x.npy", "--output", "y.npy"], "export": ["--to", "y"]}.get(command, [])
+    for algorithm in ("auto", "fastest"):
+        assert main([command, str(series), *needed, "--algorithm", algorithm]) == 0
+    assert main([command, str(series), *needed]) == 0
+    assert found == ["auto", "fastest", "auto"]
 
 
 def test_as_a_module(series: Path) -> None:

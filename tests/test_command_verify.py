@@ -12,6 +12,7 @@ from typing import Any
 
 import command_models
 import h5py
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -19,7 +20,8 @@ import pytest
 from keras import layers as kl
 from keras_two import as_keras_two
 
-from jconv.command import deviations, main, real_keras
+from jconv.command import deviations, main, real_keras, verify
+from jconv.defaults import resolved
 from jconv.layers import Dense
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -50,6 +52,24 @@ def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> No
         assert found["float64"]["deviation"] < found["float64"]["bound"] == 1e-12
         assert found["Keras"]["deviation"] < found["Keras"]["bound"] == 1e-5
     assert sum("Keras" in node for node in data["nodes"]) == 5
+
+
+def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    found = []
+
+    def whole(*arguments: Any) -> Any:
+        found.append((resolved("auto"), jax.config.jax_default_matmul_precision))  # pyright: ignore
+        return deviations.whole(*arguments)
+
+    monkeypatch.setattr(verify, "whole", whole)
+    arguments = ["verify", str(series), "--no-keras", "--length", "20", "--json"]
+    assert main([*arguments, "--algorithm", "fastest"]) == 0
+    assert not data_of(capsys)["beyond"]
+    # "highest" would keep it from Winograd's tiles; on a CPU float32 is float32 without it.
+    assert found == [("fastest", None)]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert main(arguments) == 0
+    assert found[1:] == [("auto", "highest")]
 
 
 def test_the_report(series: Path, capsys: Any) -> None:

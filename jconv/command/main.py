@@ -20,9 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = options.parse(arguments)
     # Only the command that was asked for is imported.
-    room = importlib.import_module(f".{given.command}", __package__)
+    command, defaults = (importlib.import_module(f".{name}", __package__) for name in (given.command, ".defaults"))
     try:
-        code = room.run(given)
+        with defaults.default_algorithm(given.algorithm):
+            code = command.run(given)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

@@ -104,6 +104,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         one.add_argument("file", type=Path, metavar="FILE", help="a .keras or whole-model .h5 file")
         add(one)
         one.add_argument(
+            "--algorithm",
+            choices=("auto", "fastest"),
+            default="auto",
+            help="auto: local algorithms, whose error is bounded for each output; fastest: all; default auto",
+        )
+        one.add_argument(
             "--max-bytes",
             type=_whole(1),
             metavar="N",
