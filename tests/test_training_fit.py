@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import jconv.conv
+from jconv import bilinear
 from training import fit, options, proof, tasks
 from training.data import datasets
 from training.run import run_folder
@@ -113,6 +116,21 @@ def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_i
     params, _ = run_folder.read_params(Path("run"))
     assert params["conv1d"]["kernel"].dtype == np.float64
     assert not fit.jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "fastest"])
+def test_the_algorithm_is_that_of_all_convolutions_and_recorded(algorithm, monkeypatch):
+    chosen = []
+
+    def forward(*operands, **options):
+        chosen.append(options["algorithm"])
+        return bilinear.forward(*operands, **options)
+
+    monkeypatch.setattr(jconv.conv, "bilinear", SimpleNamespace(forward=forward))
+    arguments = ["--data", "gunpoint", "--model", "two-layer", "--epochs", "1", "--skip-proof", "--out", "run"]
+    assert fit.main([*arguments, "--algorithm", algorithm]) == 0
+    assert set(chosen) == {algorithm} and len(chosen) >= 2
+    assert json.loads(Path("run/config.json").read_text())["options"]["algorithm"] == algorithm
 
 
 def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):

@@ -54,6 +54,20 @@ def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
     return data, task, learner
 
 
+def test_answers_are_computed_by_the_algorithm_of_the_run(tmp_path: Path) -> None:
+    _run(tmp_path, "classification", "--algorithm", "fastest")
+    network = trained.read(tmp_path)
+    model = trained.model_for(network, 32)
+    program = str(jax.make_jaxpr(lambda x: trained.answers(network, model, x))(jnp.ones((3, 32, 2))))
+    assert program.count("algorithm=fastest") == 3 and "algorithm=auto" not in program
+    # Earlier versions recorded none.
+    content = run_folder.read_json(tmp_path, run_folder.CONFIG)
+    assert content is not None
+    del content["options"]["algorithm"]
+    run_folder.write_json(tmp_path, run_folder.CONFIG, content)
+    assert trained.read(tmp_path).algorithm == "auto"
+
+
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_those_of_the_task_in_the_data_s_units(tmp_path: Path, kind: str) -> None:

@@ -103,6 +103,13 @@ def test_other_options_are_refused_and_named(here, capsys):
     assert said == f"stopped was begun with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
     said = _refused(capsys, "--x64", "--loss", "absolute-error")
     assert said == f"stopped was begun with no --loss no --x64, not --loss absolute-error --x64{needs}"
+    said = _refused(capsys, "--algorithm", "fastest")
+    assert said == f"stopped was begun with --algorithm auto, not --algorithm fastest{needs}"
+    # Earlier versions recorded no algorithm.
+    config = here / "stopped" / "config.json"
+    content = json.loads(config.read_text())
+    assert content["options"].pop("algorithm") == "auto"
+    config.write_text(json.dumps(content))
     # What the default came to is the same option.
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--learning-rate", "0.001", "--optimizer", "adam"]) == 0
     _assert_as_whole("stopped")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
+import jconv
+
 from . import devices, diverged, folds, loop, processes, proof, seeds, stopping
 from .asked import asked, dtype_for
 from .errors import MISTAKE, UserError, tell
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             redirect_stdout(sys.stderr) if options.json else nullcontext(),
             _device(options.device),
             jax.enable_x64(options.x64),
+            jconv.default_algorithm(options.algorithm),
         ):
             run = partial(_run, others=others)
             code, told = folds.run(others.options, run) if options.folds else run(others.options)

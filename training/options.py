@@ -92,6 +92,7 @@ class Options(NamedTuple):
     class_weights: str | None
     early_stopping: int | None
     ema: float | None
+    algorithm: str
 
 
 def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
@@ -243,6 +244,12 @@ def _where(group: Any) -> None:
     add("--process-id", type=whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
     add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
     add("--precision", choices=PRECISIONS, help="what the network computes in, params staying float32; default float32")
+    add(
+        "--algorithm",
+        choices=["auto", "fastest"],
+        default="auto",
+        help="of convolutions: local ones, whose error is bounded for each output (auto, the default), or all",
+    )
     add("--x64", action="store_true", help="train in float64; the proof always is")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
 

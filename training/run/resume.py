@@ -75,6 +75,8 @@ def check(
 
 def check_options(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise `UserError` where the options that a run was begun with are not those of now."""
+    # What earlier versions did not record.
+    then = {"algorithm": "auto", **then}
     names = [name for name in now if then.get(name) != now[name]]
     if names:
         was, given = (" ".join(_said(name, side.get(name)) for name in names) for side in (then, now))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv import Model
+from jconv import Model, default_algorithm
 
 from .. import seeds, unequal
 from ..data.datasets import within
@@ -50,6 +50,7 @@ class Trained(NamedTuple):
     length: int
     is_fixed: bool
     channels_first: bool
+    algorithm: str
     params: Any
     state: Any
 
@@ -103,6 +104,7 @@ def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> T
         length,
         not config["unequal_lengths"],
         config["options"].get("channels") == "first",
+        config["options"].get("algorithm", "auto"),
         params,
         state,
     )
@@ -151,7 +153,8 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
 
     trees = jax.tree.map(jnp.asarray, (trained.params, trained.state))
     several = trained.members > 1
-    y = seeds.together(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
+    with default_algorithm(trained.algorithm):
+        y = seeds.together(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
     if trained.classes:
         return jax.nn.softmax(y)
     if trained.kind == "regression":
