@@ -30,8 +30,9 @@ from typing import Any, NamedTuple
 
 DESCRIPTION = "Kill runs at random moments, resume them, and compare what they leave with a run that was never killed."
 COMPARED = ("params.npz", "metrics.csv")
-# Some ten checkpoints of the default network, and the bytes of four.
-DISK, ROOM = "40m", 14_000_000
+DISK = "64m"
+# How many checkpoints have room on a disk that is full, at most.
+ROOM = 4
 
 
 class Trial(NamedTuple):
@@ -73,13 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         whole = time.monotonic() - began
         print(f"a run takes {whole:.1f} s; {options.kills} are killed", flush=True)
+        checkpoint = work / "whole" / "checkpoints" / str(_newest(work / "whole"))
+        room = ROOM * sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
         trials = []
         for number in range(options.kills):
             if disk is None:
                 trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, whole)))
             else:
                 moments = chosen.uniform(0, whole / 2), chosen.uniform(whole / 2, whole)
-                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(ROOM)))
+                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(room)))
             print(f"{number + 1:3}  {_said(trials[-1])}", flush=True)
     failed = sum(trial.lost for trial in trials)
     print(f"{len(trials) - failed} of {len(trials)} ended with the same bits")

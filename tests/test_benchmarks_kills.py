@@ -1,6 +1,7 @@
 """`python -m benchmarks.kills`, with a stand-in for the training command that takes no time."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -31,12 +32,16 @@ def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
     assert ("DIFFERENT: params.npz" in out) == (kind == "differs")
 
 
+SIZE = 1_000_000
+
+
 class _Run:
     """A process in the place of a run: it is on the disk where it says so, and never in a hurry."""
 
     def __init__(self, run, errors, goes_back, resumes):
         self.run, self.errors, self.goes_back, self.waited = run, errors, goes_back, 0
         (run / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
+        (run / "checkpoints" / "1" / "arrays").write_bytes(bytes(SIZE))
         if resumes or not run.name.startswith("run"):
             for name in kills.COMPARED:
                 (run / name).write_text("the same")
@@ -52,10 +57,10 @@ class _Run:
         self.waited += 1
         if self.waited == 2:
             with pytest.raises(OSError, match="No space left"):
-                (self.run / "large").write_bytes(bytes(kills.ROOM))
+                (self.run / "large").write_bytes(bytes(kills.ROOM * SIZE))
             self.errors.write(b"fit: the checkpoint of epoch 2 could not be written")
             if self.goes_back:
-                (self.run / "checkpoints" / "1").rmdir()
+                shutil.rmtree(self.run / "checkpoints" / "1")
         raise subprocess.TimeoutExpired("run", seconds)
 
 
