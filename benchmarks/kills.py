@@ -7,10 +7,10 @@ Each trial begins a run in a folder of its own, ends the process by SIGKILL at a
 the whole run takes, and lets `--resume` end it. Then `params.npz` and `metrics.csv` must hold, byte for byte, what the
 run that was never killed left. A checkpoint is written after every epoch, so that many kills meet one being written.
 
-With `--full-disk` the runs are on a small tmpfs. At a moment drawn from the first half of the time, all of it but a
-random part is filled, up to four checkpoints, so that one of the next writes fails, in its middle; the kill comes at a
-moment in the second half. Then there must be a checkpoint at least as new as the newest before the disk was full. The
-disk has room again when the run is resumed.
+With `--full-disk` the runs are on a small tmpfs. At a moment drawn from the time of a run, all of it but a random part
+is filled, up to four checkpoints, so that one of the next writes fails, in its middle; the kill comes at a moment drawn
+from the rest. Then there must be a checkpoint at least as new as the newest before the disk was full. The disk has room
+again when the run is resumed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if disk is None:
                 trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, whole)))
             else:
-                moments = chosen.uniform(0, whole / 2), chosen.uniform(whole / 2, whole)
+                filled = chosen.uniform(0, whole)
+                moments = filled, chosen.uniform(filled, whole)
                 trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(room)))
             print(f"{number + 1:3}  {_said(trials[-1])}", flush=True)
     failed = sum(trial.lost for trial in trials)
