@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jconv.bilinear import FACE, forward_p, input_gradient_p, kernel_gradient_p, planned
 from jconv.geometry import make_geometry
+from jconv.primitive.bilinear import FACE, forward_p, input_gradient_p, kernel_gradient_p, planned
 
 from . import jax_sides, timing, truth
 from .machine import Ceilings

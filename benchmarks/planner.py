@@ -27,12 +27,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv import bilinear
 from jconv.algorithms import ALGORITHMS, FACES
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import AUTO, FASTEST, candidates, choose
 from jconv.planner.hardware import here
 from jconv.planner.tree import DATA, features
+from jconv.primitive import bilinear
 from jconv.sizes import Sizes
 
 from .allocator import keep_memory

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jconv.one_by_one import runs
+from jconv.reference.sequences import runs
 
 
 def spoiled(x: np.ndarray, lengths: Any = None, segment_ids: Any = None) -> np.ndarray:

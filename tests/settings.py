@@ -21,8 +21,8 @@ import pytest
 
 import jconv
 from jconv import reference
-from jconv.activations import ACTIVATIONS
 from jconv.algorithms import ALGORITHMS
+from jconv.functional.activations import ACTIVATIONS
 
 # The bound of each type, relative to the largest value of the reference's array. For the half types it is one unit in
 # the last place of that largest value.

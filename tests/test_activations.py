@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from settings import HALF, deviation, in_type, quick_jit
 
-from jconv import activations, activations_numpy
+from jconv.functional import activations
+from jconv.reference import activations as activations_numpy
 
 NAMES = sorted(activations.ACTIVATIONS)
 # Where a piece of a piecewise activation ends: its derivative is not asked for within a thousandth.

@@ -23,8 +23,8 @@ from settings import (
 
 import jconv
 from jconv import reference
-from jconv.activations import ACTIVATIONS
 from jconv.algorithms import ALGORITHMS, polyphase, shifts
+from jconv.functional.activations import ACTIVATIONS
 from jconv.geometry import make_geometry
 
 

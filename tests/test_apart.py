@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import jconv
-from jconv.apart import apart
+from jconv.algorithms.no_fusion import apart
 
 ALONE = re.compile(r' call\(.*inlineable="false"')
 

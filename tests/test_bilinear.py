@@ -14,9 +14,9 @@ import pytest
 from settings import algorithms_for
 
 import jconv
-from jconv import bilinear
 from jconv.algorithms import ALGORITHMS, FACES
 from jconv.geometry import Geometry
+from jconv.primitive import bilinear
 
 GEOMETRIES = {
     "dense": Geometry(length=13, kernel_size=3, stride=2, low=3, high=1, dilation=2),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv.activations import ACTIVATIONS
 from jconv.algorithms import ALGORITHMS
+from jconv.functional.activations import ACTIVATIONS
 
 X = np.ones((2, 10, 4), np.float32)
 KERNEL = np.ones((3, 4, 6), np.float32)

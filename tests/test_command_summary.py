@@ -21,7 +21,7 @@ from jconv import layers as jl
 from jconv.algorithms import ALGORITHMS
 from jconv.command import main
 from jconv.command import summary as room
-from jconv.defaults import resolved
+from jconv.functional.default_algorithm import resolved
 from jconv.version import __version__
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -21,7 +21,7 @@ from keras import layers as kl
 from keras_two import as_keras_two
 
 from jconv.command import deviations, main, real_keras, verify
-from jconv.defaults import resolved
+from jconv.functional.default_algorithm import resolved
 from jconv.layers import Dense
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -10,9 +10,9 @@ import pytest
 from settings import BOUNDS, HALF, deviation, in_type
 
 import jconv
-from jconv import bilinear
 from jconv.algorithms import ALGORITHMS
 from jconv.geometry import Geometry
+from jconv.primitive import bilinear
 
 # --- types -----------------------------------------------------------------------------------------------------------
 

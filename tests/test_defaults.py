@@ -19,10 +19,10 @@ import jconv
 import jconv.keras
 from jconv import default_algorithm
 from jconv import layers as jl
-from jconv.bilinear import FACE
-from jconv.chosen import _equations, chosen
-from jconv.conv import problem
+from jconv.functional.convolution import problem
+from jconv.inspect.trace import _equations, chosen
 from jconv.layers.nesting import with_algorithm
+from jconv.primitive.bilinear import FACE
 
 PARAMS = {"kernel": jnp.ones((3, 4, 6))}
 X = jnp.ones((2, 10, 4))

@@ -13,8 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from jconv import reference
 from jconv.geometry import Geometry
-from jconv.halo import Window, halo, read
-from jconv.line import Line
+from jconv.primitive.device_axis import Line
+from jconv.primitive.halo import Window, halo, read
 
 geometries = st.builds(
     Geometry,

@@ -18,8 +18,8 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jconv
-from jconv import jax_context
 from jconv.geometry import is_symbolic
+from jconv.primitive import jax_context
 
 ROOT = Path(jconv.__file__).parent
 X, KERNEL = jnp.ones((8, 16, 4)), jnp.ones((3, 4, 4))
@@ -33,7 +33,7 @@ def mesh(*names: str) -> jax.sharding.Mesh:
 def seen(function: Callable[..., Any], *arguments: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The context that JAX lowers the convolution of a function in."""
     found = []
-    monkeypatch.setattr("jconv.bilinear.is_partitioned", lambda ctx: bool(found.append(ctx)))
+    monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: bool(found.append(ctx)))
     jax.jit(lambda *operands: function(*operands)).lower(*arguments)  # a function that JAX has not seen
     return found[0]
 
@@ -149,8 +149,8 @@ class Renamed:
 def test_a_renamed_attribute_makes_a_contraction(path, monkeypatch):
     """One that any partitioner splits rightly."""
     of_jax = jax_context.is_partitioned
-    monkeypatch.setattr("jconv.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
-    monkeypatch.setattr("jconv.bilinear.for_custom_partitioning", lambda ctx: None)
+    monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
+    monkeypatch.setattr("jconv.primitive.bilinear.for_custom_partitioning", lambda ctx: None)
     lowered = jax.jit(lambda x: convolve(x)).lower(X)
     assert "stablehlo.convolution" not in lowered.as_text() and "dot_general" in lowered.as_text()
     np.testing.assert_allclose(lowered.compile()(X), jconv.reference.conv1d({"kernel": KERNEL}, X, padding="same"))

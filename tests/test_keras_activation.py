@@ -13,7 +13,7 @@ from keras_files import check, randomize, save
 
 import jconv.keras
 from jconv import layers as jl
-from jconv.keras.read_layer import read_layer
+from jconv.keras.read.layer import read_layer
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 

@@ -8,8 +8,8 @@ from keras_files import check
 
 import jconv.keras
 from jconv import layers as jl
-from jconv.keras.config import Config
 from jconv.keras.kinds import KINDS
+from jconv.keras.kinds.config import Config
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 

@@ -15,8 +15,8 @@ from keras_watch import check_line, peak, refused
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.graph import Built, build
-from jconv.keras.text import parse
+from jconv.keras.files.json_text import parse
+from jconv.keras.read.graph import Built, build
 
 MIB = 2**20
 

@@ -17,10 +17,10 @@ from keras_seeds import configs
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.graph import build
-from jconv.keras.parts import Part
-from jconv.keras.text import parse
-from jconv.keras.weights import read_by_folder
+from jconv.keras.files.json_text import parse
+from jconv.keras.read.graph import build
+from jconv.keras.read.parts import Part
+from jconv.keras.read.weights import read_by_folder
 
 SEEDS = configs()
 PLACES = {name: list(paths(config)) for name, config in SEEDS.items()}

@@ -14,8 +14,8 @@ from keras_watch import SECONDS, peak, refused
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.container import opened
-from jconv.keras.hdf5 import Hdf5Arrays
+from jconv.keras.files.container import opened
+from jconv.keras.files.hdf5 import Hdf5Arrays
 
 MIB = 2**20
 CONFIG = functional(conv())

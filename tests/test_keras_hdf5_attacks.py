@@ -13,8 +13,8 @@ import pytest
 from keras_crafted import made, patched
 from keras_watch import peak, refused
 
-from jconv.keras import hdf5
-from jconv.keras.limits import Budget
+from jconv.keras.files import hdf5
+from jconv.keras.files.limits import Budget
 
 MIB = 2**20
 

@@ -10,9 +10,9 @@ import pytest
 from keras import layers as kl
 
 from jconv import layers as jl
-from jconv.keras.config import Config
-from jconv.keras.errors import KerasFileError
+from jconv.keras.files.errors import KerasFileError
 from jconv.keras.kinds import KINDS
+from jconv.keras.kinds.config import Config
 
 
 def read(name: str, config: dict[str, Any]) -> tuple[Any, list[str]]:

@@ -14,7 +14,7 @@ from keras.src.losses.losses import LossFunctionWrapper
 from keras_files import deviation, saved
 
 import jconv.keras
-from jconv.keras.losses import read_single_loss
+from jconv.keras.training.losses import read_single_loss
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

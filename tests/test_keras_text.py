@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from keras_watch import peak, refused
 
-from jconv.keras.text import parse
+from jconv.keras.files.json_text import parse
 
 MIB = 2**20
 

@@ -22,7 +22,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 from keras_files import deviation, saved
 
 import jconv.keras
-from jconv.keras.regularizers import Orthogonal, Penalty, Sum
+from jconv.keras.training.regularizers import Orthogonal, Penalty, Sum
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -382,9 +382,9 @@ def test_unknown_activations_are_named() -> None:
 
 
 def test_configs_of_keras_2() -> None:
-    from jconv.keras.config import Config
-    from jconv.keras.errors import KerasFileError
+    from jconv.keras.files.errors import KerasFileError
     from jconv.keras.kinds import KINDS
+    from jconv.keras.kinds.config import Config
 
     old = {"units": 3, "recurrent_activation": "hard_sigmoid", "implementation": 1, "time_major": False}
     layer = KINDS["GRU"].make(Config(old, "layer"), lambda value, place: jl.Dense(1))

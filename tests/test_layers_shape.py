@@ -15,7 +15,7 @@ from layer_checks import check_against_reference, drawn
 
 import jconv
 from jconv import layers as jl
-from jconv.model_summary import receptive_fields
+from jconv.model.summary import receptive_fields
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -12,7 +12,7 @@ import pytest
 from jconv import Model, Node, sequential, slots
 from jconv import layers as jl
 from jconv.layers.operations.operands import Input
-from jconv.length_first import length_first
+from jconv.model.channels_first import length_first
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 First = jl.ChannelsFirst

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from settings import quick_jit
 
 import jconv
-from jconv import bilinear, reference
+from jconv import reference
 from jconv.algorithms import ALGORITHMS
 from jconv.geometry import Geometry, make_geometry
+from jconv.primitive import bilinear
 
 LOCAL = [name for name, module in ALGORITHMS.items() if module.LOCAL]
 # The unit in the last place that a result is rounded to, and the one that sums are taken in.

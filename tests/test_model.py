@@ -16,7 +16,7 @@ from keras import layers as kl
 
 from jconv import layers as jl
 from jconv.model import Model, Node, sequential
-from jconv.model_summary import receptive_fields
+from jconv.model.summary import receptive_fields
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

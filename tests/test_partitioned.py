@@ -441,7 +441,7 @@ def test_another_version_of_jconv_has_another_text(monkeypatch: pytest.MonkeyPat
     """Else an upgrade would reuse what the version before it has left in the persistent compilation cache."""
     before = partitioned_text()
     assert before == partitioned_text()
-    monkeypatch.setattr("jconv.bilinear.__version__", "99.0")
+    monkeypatch.setattr("jconv.primitive.bilinear.__version__", "99.0")
     assert before != partitioned_text()
 
 

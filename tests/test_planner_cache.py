@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv import bilinear, reference
+from jconv import reference
 from jconv.algorithms import FACES
 from jconv.geometry import Geometry
 from jconv.planner import cache
+from jconv.primitive import bilinear
 from jconv.sizes import Sizes
 
 SIZES = Sizes(Geometry(50, 3), 2, 4, 8)

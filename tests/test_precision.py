@@ -13,8 +13,8 @@ from jax.lax import DotAlgorithmPreset, Precision
 
 import jconv
 from jconv.algorithms import ALGORITHMS
-from jconv.conv import problem
-from jconv.precision import canonical_precision
+from jconv.functional.convolution import problem
+from jconv.primitive.precision import canonical_precision
 
 PARAMS, X = {"kernel": jnp.ones((3, 4, 8))}, jnp.ones((2, 16, 4))
 CALLS: dict[str, Any] = {

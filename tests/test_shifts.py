@@ -6,7 +6,7 @@ from settings import BOUNDS, deviation, in_type, quick_jit
 
 from jconv import reference
 from jconv.algorithms import FACES, shifts
-from jconv.apart import apart
+from jconv.algorithms.no_fusion import apart
 from jconv.geometry import make_geometry
 
 FORMS = {

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import jconv
 from jconv import streaming
-from jconv.history import Shifted
-from jconv.overlap import Overlap
-from jconv.pace import Pace
-from jconv.ring import Ring
+from jconv.streaming.buffers import Shifted
+from jconv.streaming.overlap_add import Overlap
+from jconv.streaming.ring_buffer import Ring
+from jconv.streaming.timing import Pace
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CAUSAL = {"padding": "causal", "dilation": 2}

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jconv.tiling import read_tilings
+from jconv.primitive.device_layout import read_tilings
 
 SPECS = {
     "replicated": [P(), P()],

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import jconv.conv
-from jconv import bilinear
+import jconv.functional.convolution
+from jconv.primitive import bilinear
 from training import fit, options, proof, tasks
 from training.data import datasets
 from training.run import run_folder
@@ -126,7 +126,7 @@ def test_the_algorithm_is_that_of_all_convolutions_and_recorded(algorithm, monke
         chosen.append(options["algorithm"])
         return bilinear.forward(*operands, **options)
 
-    monkeypatch.setattr(jconv.conv, "bilinear", SimpleNamespace(forward=forward))
+    monkeypatch.setattr(jconv.functional.convolution, "bilinear", SimpleNamespace(forward=forward))
     arguments = ["--data", "gunpoint", "--model", "two-layer", "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main([*arguments, "--algorithm", algorithm]) == 0
     assert set(chosen) == {algorithm} and len(chosen) >= 2

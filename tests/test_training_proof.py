@@ -10,8 +10,9 @@ import pytest
 from jax.interpreters import ad
 from settings import algorithms_for
 
-from jconv import bilinear, layers, sequential
+from jconv import layers, sequential
 from jconv.algorithms import ALGORITHMS, FACES
+from jconv.primitive import bilinear
 from training import proof, tasks
 from training.data import datasets
 from training.learner import first_learner

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv import bilinear, planner, reference
+from jconv import planner, reference
 from jconv.algorithms import FACES
 from jconv.geometry import make_geometry
 from jconv.planner import cache
+from jconv.primitive import bilinear
 from jconv.sizes import Sizes
 
-tune_module = importlib.import_module("jconv.tune")  # jconv.tune itself is the function
+tune_module = importlib.import_module("jconv.inspect.tune")  # jconv.tune itself is the function
 
 PARAMS = {"kernel": np.random.default_rng(0).standard_normal((3, 4, 8)).astype(np.float32), "bias": np.ones(8, "f4")}
 X = np.random.default_rng(1).standard_normal((2, 30, 4)).astype(np.float32)

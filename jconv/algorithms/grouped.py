@@ -17,9 +17,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..apart import for_each_number
 from ..geometry import Geometry
 from . import finite, lax
+from .no_fusion import for_each_number
 from .operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
 
 LOCAL = True

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..apart import for_each_number
 from ..geometry import Geometry
+from .no_fusion import for_each_number
 from .operands import (
     accumulation_dtype,
     add_all,

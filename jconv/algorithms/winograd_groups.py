@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..apart import part
 from ..geometry import Geometry
 from . import shifts, tiles
 from .blocks import map_blocks, sum_over_blocks
+from .no_fusion import part
 from .tiles import Tiles
 
 # The channels are split into parts with at least this many channels each: twice as fast. Otherwise the samples of a

@@ -16,7 +16,7 @@ from ..layers import GRU, LSTM, Activation, ConvLSTM1D, InDtype, SimpleRNN, Soft
 from ..layers.base import Layer
 from ..layers.nesting import unwrap
 from ..layers.wrapper import Wrapper
-from ..model import Model, Tree
+from ..model.graph import Model, Tree
 
 Array = np.ndarray[Any, Any]
 RECURRENT = (SimpleRNN, LSTM, GRU, ConvLSTM1D)

@@ -11,7 +11,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from ..model import Model
+from ..model.graph import Model
 from .arrays import check_place, write
 from .errors import UserError
 from .opened import SOME_LENGTHS, Opened, closed, filled, is_open, opened, refusal, shown, whole_numbers

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..keras import load
 from ..layers.base import Layer
 from ..layers.embedding import Embedding
-from ..model import Model, Tree
+from ..model.graph import Model, Tree
 from .errors import UserError
 
 # What a length that the file leaves open is tried to be, from the first on.

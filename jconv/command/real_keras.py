@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..keras import KerasFileError, save
-from ..keras.container import opened
+from ..keras.files.container import opened
 from ..keras.load import MAX_BYTES
 from .opened import Opened
 

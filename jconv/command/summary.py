@@ -7,7 +7,7 @@ import json
 import shutil
 from typing import Any
 
-from ..model_summary import counted
+from ..model.summary import counted
 from .opened import Opened, closed, opened
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..text_table import table
+from ..model.table import table
 from . import real_keras
 from .arrays import as_read, read_inputs
 from .deviations import (

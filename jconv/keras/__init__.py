@@ -1,10 +1,10 @@
 """Keras models in and out, with no Keras installed; names handed on, nothing defined."""
 
-from .errors import KerasFileError, NotCompiledError
+from .files.errors import KerasFileError, NotCompiledError
 from .load import load, load_weights
-from .load_training import load_training
 from .save import save
-from .training import Training
+from .training.load import load_training
+from .training.state import Training
 
 __all__ = [
     "KerasFileError",

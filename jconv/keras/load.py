@@ -10,18 +10,18 @@ from typing import Any
 from ..layers import Layer
 from ..layers.base import Activation
 from ..layers.nesting import with_algorithm
-from ..model import Model, Tree
+from ..model.graph import Model, Tree
 from ..planner import AUTO, check_algorithm
-from .container import Contents, opened
-from .errors import KerasFileError, spoken_at
-from .folders import folders_in, put_in_folders, with_folders
-from .graph import Built, build
-from .hdf5 import Hdf5Arrays
-from .older import has_words_of_keras_1, put_in_new_words, put_lists_in_objects, unwrap_pruned
-from .parts import Part
-from .supplied import put_activations
-from .weights import place, read_by_folder, read_by_layer, wanted
-from .write_config import write_model
+from .files.container import Contents, opened
+from .files.errors import KerasFileError, spoken_at
+from .files.hdf5 import Hdf5Arrays
+from .read.folders import folders_in, put_in_folders, with_folders
+from .read.graph import Built, build
+from .read.keras2 import has_words_of_keras_1, put_in_new_words, put_lists_in_objects, unwrap_pruned
+from .read.parts import Part
+from .read.supplied import put_activations
+from .read.weights import place, read_by_folder, read_by_layer, wanted
+from .write.config import write_model
 
 MAX_BYTES = 4 * 2**30
 # By a layer's name or its class, a layer, or the class of a stock layer that it is under another name.

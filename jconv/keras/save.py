@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from ..model import Model
-from .container import CONFIG, METADATA, WEIGHTS
-from .errors import KerasFileError
-from .folders import named_as_read
-from .kind import names_to_paths
-from .parts import Part
-from .training import Training
-from .weights import copies_of, folders_of
-from .write_config import write_model
-from .write_training import optimizer_name, write_training
+from ..model.graph import Model
+from .files.container import CONFIG, METADATA, WEIGHTS
+from .files.errors import KerasFileError
+from .kinds.kind import names_to_paths
+from .read.folders import named_as_read
+from .read.parts import Part
+from .read.weights import copies_of, folders_of
+from .training.state import Training
+from .training.write import optimizer_name, write_training
+from .write.config import write_model
 
 # Whose config the written one is.
 KERAS_VERSION = "3.15.1"

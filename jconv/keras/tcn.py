@@ -20,8 +20,8 @@ from ..layers import (
 )
 from ..layers.base import Arrays, ReceptiveField
 from ..layers.operations.operation import Input, Slice
-from ..model import Model, Node
-from .nested import Nested
+from ..model.graph import Model, Node
+from .read.nested import Nested
 
 NORMALIZATIONS: dict[str, type[Layer]] = {"batch": BatchNormalization, "layer": LayerNormalization}
 

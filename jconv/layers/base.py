@@ -25,13 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import check_key
-from ..conv import glorot_uniform
+from ..functional.convolution import glorot_uniform
 from ..geometry import ShortInput
 from ..hints import check_names
-from ..history import Form
-from ..pace import SAMPLE, Pace
-from ..ragged import of
-from ..reference import exact
+from ..ragged.sequences import of
+from ..reference.convolution import exact
+from ..streaming.buffers import Form
+from ..streaming.timing import SAMPLE, Pace
 from .ragged import not_none, prepare_samplewise
 
 Array = np.ndarray[Any, Any]

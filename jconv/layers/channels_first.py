@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..activations_numpy import ALONG_LAST
-from ..history import Form
-from ..pace import Pace
+from ..reference.activations import ALONG_LAST
+from ..streaming.buffers import Form
+from ..streaming.timing import Pace
 from .activations.activation import Activation
 from .activations.parametric_activation import PReLU
 from .base import Arrays, Layer, ReceptiveField, map_inputs, map_shapes

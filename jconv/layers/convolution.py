@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import jax
 
-from .. import conv, reference, streaming
+from .. import reference, streaming
 from ..checks import check_padding_mode
+from ..functional import convolution
 from ..geometry import (
     Geometry,
     Padding,
@@ -20,10 +21,10 @@ from ..geometry import (
     reach,
     transposed_geometry,
 )
-from ..history import Form
-from ..pace import Pace, convolution_pace, transposed_pace
 from ..planner import check_algorithm
-from ..ragged import of
+from ..ragged.sequences import of
+from ..streaming.buffers import Form
+from ..streaming.timing import Pace, convolution_pace, transposed_pace
 from .activations.activation_option import (
     activation_shapes,
     check_activation,
@@ -220,7 +221,7 @@ class Conv1D(Convolution):
     (9, 16)
     """
 
-    function = staticmethod(conv.conv1d)
+    function = staticmethod(convolution.conv1d)
     definition = staticmethod(reference.conv1d)
 
     filters: int
@@ -261,7 +262,7 @@ class DepthwiseConv1D(Convolution):
     (8, 8)
     """
 
-    function = staticmethod(conv.depthwise_conv1d)
+    function = staticmethod(convolution.depthwise_conv1d)
     definition = staticmethod(reference.depthwise_conv1d)
 
     kernel_size: int
@@ -293,7 +294,7 @@ class SeparableConv1D(Convolution):
     (None, 6)
     """
 
-    function = staticmethod(conv.separable_conv1d)
+    function = staticmethod(convolution.separable_conv1d)
     definition = staticmethod(reference.separable_conv1d)
 
     filters: int
@@ -328,7 +329,7 @@ class Conv1DTranspose(Convolution):
     (20, 8)
     """
 
-    function = staticmethod(conv.conv1d_transpose)
+    function = staticmethod(convolution.conv1d_transpose)
     definition = staticmethod(reference.conv1d_transpose)
 
     filters: int

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..reference import exact
+from ..reference.convolution import exact
 from .base import Array, Layer, Shape, check_number, name_layer_in_errors
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..ragged import Sequences, shifted
+from ..ragged.sequences import Sequences, shifted
 
 REASONS = {
     "AdditiveAttention": "scores would be of the padding too; give it masks as inputs",

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ..activations_numpy import SELU_ALPHA, SELU_SCALE
 from ..geometry import is_integer
-from ..reference import exact
+from ..reference.activations import SELU_ALPHA, SELU_SCALE
+from ..reference.convolution import exact
 from .base import Array, Layer, Shape, check_number, name_layer_in_errors, sequence_shape
 
 NoiseShape = tuple[int | None, ...] | None

@@ -13,10 +13,10 @@ import numpy as np
 
 from .. import reference
 from ..geometry import ShortInput, check_positive, is_integer
-from ..history import Form, advance, start
-from ..pace import Pace
-from ..ragged import repeated, shifted
-from ..taps import Taps, joined
+from ..ragged.sequences import repeated, shifted
+from ..streaming.buffers import Form, advance, start
+from ..streaming.timing import Pace
+from ..streaming.windows import Taps, joined
 from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 from .ragged import unsupported_lengths
 

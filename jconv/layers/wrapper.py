@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
-from ..history import Form
-from ..pace import Pace
+from ..streaming.buffers import Form
+from ..streaming.timing import Pace
 from .base import Arrays, Layer, ReceptiveField, map_inputs
 from .normalization.normalization import BatchNormalization
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras_crafted import CONV, functional, layer
 
-from jconv.keras.losses import LOSSES, SHORT
-from jconv.keras.optimizer import OPTIMIZERS
+from jconv.keras.training.losses import LOSSES, SHORT
+from jconv.keras.training.optimizer import OPTIMIZERS
 
 SCHEDULES: tuple[Any, ...] = (
     0.1,

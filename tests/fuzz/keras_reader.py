@@ -24,20 +24,20 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.operations", "zipfile", "json"]):
+with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.layers.operations", "zipfile", "json"]):
     import jconv.keras
-    from jconv.keras.activity import read_activity
-    from jconv.keras.compiled import options_of, serialized_loss, serialized_optimizer
-    from jconv.keras.compiled_loss import read_loss, read_outputs
-    from jconv.keras.constraints import read_constraints
-    from jconv.keras.container import opened
-    from jconv.keras.graph import build
-    from jconv.keras.hdf5 import Hdf5Arrays
-    from jconv.keras.optimizer import read_optimizer
-    from jconv.keras.parts import Part
-    from jconv.keras.regularizers import read_penalty
-    from jconv.keras.text import parse
-    from jconv.keras.weights import read_by_folder
+    from jconv.keras.files.container import opened
+    from jconv.keras.files.hdf5 import Hdf5Arrays
+    from jconv.keras.files.json_text import parse
+    from jconv.keras.read.graph import build
+    from jconv.keras.read.parts import Part
+    from jconv.keras.read.weights import read_by_folder
+    from jconv.keras.training.activity import read_activity
+    from jconv.keras.training.compiled import options_of, serialized_loss, serialized_optimizer
+    from jconv.keras.training.compiled_loss import read_loss, read_outputs
+    from jconv.keras.training.constraints import read_constraints
+    from jconv.keras.training.optimizer import read_optimizer
+    from jconv.keras.training.regularizers import read_penalty
 
 from keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
 from keras_seeds import configs

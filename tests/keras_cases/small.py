@@ -3,7 +3,7 @@
 import keras
 from keras import layers as kl
 
-from jconv.activations_numpy import ACTIVATIONS
+from jconv.reference.activations import ACTIVATIONS
 
 from .case import Case
 

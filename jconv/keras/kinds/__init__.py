@@ -1,6 +1,5 @@
 """The table of Keras's classes, put together from a file for each file of `jconv/layers`."""
 
-from ..kind import Kind
 from . import (
     activation,
     adaptive_pooling,
@@ -28,6 +27,7 @@ from . import (
     spectral_normalization,
     time_distributed,
 )
+from .kind import Kind
 
 ROOMS = (
     activation,

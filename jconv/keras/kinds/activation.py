@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import ELU, Activation, Layer, LeakyReLU, ReLU, Softmax
-from ..config import Config, integer, integers, number, optional
-from ..kind import ACTIVATION, Key, Kind, ReadLayer, activation
+from .config import Config, integer, integers, number, optional
+from .kind import ACTIVATION, Key, Kind, ReadLayer, activation
 
 
 def _axes(value: Any) -> int | tuple[int, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...layers import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
-from ..config import single
-from ..kind import Key, Kind
+from .config import single
 from .convolution import listed
+from .kind import Key, Kind
 
 KINDS = tuple(
     Kind(layer.__name__, layer, (Key("output_size", "output_size", single, listed),), channels_first=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...layers import AdditiveAttention, Attention, Layer
-from ..config import Config, flag, number, one_of
-from ..kind import Key, Kind
+from .config import Config, flag, number, one_of
+from .kind import Key, Kind
 
 USE_SCALE = Key("use_scale", "use_scale", flag)
 DROPOUT = Key("dropout", "dropout", number)

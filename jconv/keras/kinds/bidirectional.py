@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Bidirectional, Layer
-from ..config import Config, as_dict, one_of, optional
-from ..kind import Kind, ReadLayer, WriteLayer
+from .config import Config, as_dict, one_of, optional
 from .inside import copies_inside, folders_inside
+from .kind import Kind, ReadLayer, WriteLayer
 from .recurrent import call_of
 
 SIDES = {"forward": "forward_layer", "backward": "backward_layer"}

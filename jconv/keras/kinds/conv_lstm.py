@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...layers import ConvLSTM1D
-from ..config import integer, one_of, single
-from ..kind import Key, Kind
+from .config import integer, one_of, single
 from .convolution import listed
+from .kind import Key, Kind
 from .recurrent import FIXED, FOLDERS, HARMLESS, RECURRENT_ACTIVATION, SHARED, UNIT_FORGET_BIAS, call_of, mask_of
 
 KINDS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
-from ..config import flag, integer, one_of, optional, single
-from ..kind import ACTIVATION, Key, Kind
+from .config import flag, integer, one_of, optional, single
+from .kind import ACTIVATION, Key, Kind
 
 
 def listed(value: int) -> list[int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import Dense
-from ..config import flag, integer
-from ..kind import ACTIVATION, Key, Kind
+from .config import flag, integer
+from .kind import ACTIVATION, Key, Kind
 
 KINDS = (
     Kind(

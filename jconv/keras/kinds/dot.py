@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Dot
-from ..config import flag, integer, integers
-from ..kind import Key, Kind
+from .config import flag, integer, integers
+from .kind import Key, Kind
 
 
 def _axes(value: Any) -> int | tuple[int, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import EinsumDense
-from ..config import as_list, integer, optional, text
-from ..kind import ACTIVATION, Key, Kind
+from .config import as_list, integer, optional, text
+from .kind import ACTIVATION, Key, Kind
 
 
 def _sizes(value: Any) -> int | tuple[int | None, ...]:

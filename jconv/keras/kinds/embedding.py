@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import Embedding, NonzeroMask
-from ..config import flag, integer
-from ..kind import Key, Kind
+from .config import flag, integer
+from .kind import Key, Kind
 
 KINDS = (
     Kind(

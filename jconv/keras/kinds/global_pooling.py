@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import GlobalAveragePooling1D, GlobalMaxPooling1D
-from ..config import flag
-from ..kind import Key, Kind
+from .config import flag
+from .kind import Key, Kind
 
 KEYS = (Key("keepdims", "keepdims", flag),)
 

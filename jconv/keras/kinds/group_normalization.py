@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import GroupNormalization
-from ..config import flag, integer, number, single
-from ..kind import Key, Kind
+from .config import flag, integer, number, single
+from .kind import Key, Kind
 
 KINDS = (
     Kind(

@@ -45,8 +45,8 @@ def below(folders: Mapping[str, str], prefix: str, folder: str) -> dict[str, str
 def _of(layer: Layer) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """The folders and the copies of any layer, also of a model that is one."""
     # These have the table of kinds, of which this is a part.
-    from ..nested import Nested
-    from ..write_layer import BY_LAYER
+    from ..read.nested import Nested
+    from ..write.layer import BY_LAYER
 
     layer = unwrap(layer)
     if isinstance(layer, Nested):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import LayerNormalization, RMSNormalization, UnitNormalization
-from ..config import flag, integer, integers, number
-from ..kind import Key, Kind
+from .config import flag, integer, integers, number
+from .kind import Key, Kind
 
 
 def axes(value: Any) -> int | tuple[int, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Masking, MaskOf
-from ..config import number
-from ..kind import Key, Kind
+from .config import number
+from .kind import Key, Kind
 
 
 def _value(value: Any) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from ..config import integer
-from ..kind import Key, Kind
+from .config import integer
+from .kind import Key, Kind
 
 KINDS = (
     *(Kind(layer.__name__, layer, mask="on", joins="any") for layer in (Add, Average, Subtract)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import GroupedQueryAttention, MultiHeadAttention
-from ..config import flag, integer, integers, number, optional
-from ..kind import Key, Kind
+from .config import flag, integer, integers, number, optional
+from .kind import Key, Kind
 
 SHARED = (
     Key("dropout", "dropout", number),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...layers import BatchNormalization
-from ..config import flag, number, single
-from ..kind import Key, Kind
+from .config import flag, number, single
+from .kind import Key, Kind
 
 KINDS = (
     Kind(

@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ...layers.operations.functions import OPERATIONS
 from ...layers.operations.operation import Constant, Input, Operation, Slice
-from ...operations import OPERATIONS
-from ..calls import Call, Ref, refs_in, tree_of
-from ..config import Config
-from ..errors import spoken_at
+from ..files.errors import spoken_at
+from ..read.calls import Call, Ref, refs_in, tree_of
+from .config import Config
 
 
 def _class_name(function: str) -> str:

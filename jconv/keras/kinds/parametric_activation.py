@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import PReLU
-from ..config import integer, integers, optional
-from ..kind import Key, Kind
+from .config import integer, integers, optional
+from .kind import Key, Kind
 
 
 def _axes(value: Any) -> tuple[int, ...]:

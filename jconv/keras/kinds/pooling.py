@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...layers import AveragePooling1D, MaxPooling1D
-from ..config import one_of, optional, single
-from ..kind import Key, Kind
+from .config import one_of, optional, single
 from .convolution import listed
+from .kind import Key, Kind
 
 KEYS = (
     Key("pool_size", "pool_size", single, listed),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import GRU, LSTM, SimpleRNN
-from ..config import flag, integer, number
-from ..kind import ACTIVATION, Key, Kind, activation
+from .config import flag, integer, number
+from .kind import ACTIVATION, Key, Kind, activation
 
 UNITS = Key("units", "units", integer)
 RECURRENT_ACTIVATION = Key("recurrent_activation", "recurrent_activation", activation, layers=True)

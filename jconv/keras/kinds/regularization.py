@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
-from ..config import as_list, integer, number, optional
-from ..kind import Key, Kind
+from .config import as_list, integer, number, optional
+from .kind import Key, Kind
 
 
 def _sizes(value: Any) -> tuple[int | None, ...]:

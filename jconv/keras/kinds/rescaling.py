@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Normalization, Rescaling
-from ..config import flag, number, optional
-from ..kind import Key, Kind
+from .config import flag, number, optional
+from .kind import Key, Kind
 from .layer_normalization import axes
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
-from ..config import as_list, integer, integers, optional, single
-from ..kind import Key, Kind
+from .config import as_list, integer, integers, optional, single
+from .kind import Key, Kind
 
 
 def _ends(value: Any) -> int | tuple[int, ...]:

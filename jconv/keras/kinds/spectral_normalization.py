@@ -6,9 +6,9 @@ from typing import Any
 
 from ...layers import Embedding, Layer, SpectralNormalization
 from ...layers.nesting import unwrap
-from ..config import Config, as_dict, integer
-from ..kind import Kind, ReadLayer, WriteLayer
+from .config import Config, as_dict, integer
 from .inside import folders_inside
+from .kind import Kind, ReadLayer, WriteLayer
 
 
 def _read(config: Config, read_layer: ReadLayer) -> Layer:
@@ -28,7 +28,7 @@ def _copies(layer: SpectralNormalization) -> dict[str, str]:
 def _mask(layer: SpectralNormalization) -> str:
     """Keras calls the layer inside as any other, so its output has the mask that it would have alone."""
     # This has the table of kinds, of which this is a part.
-    from ..write_layer import BY_LAYER
+    from ..write.layer import BY_LAYER
 
     kind = BY_LAYER.get(type(unwrap(layer.layer)))
     return "on" if kind is not None and kind.mask == "on" else "stop"

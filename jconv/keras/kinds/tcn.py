@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Layer
-from ..config import Config, flag, integer, integers, number, one_of
-from ..kind import Kind, ReadLayer, activation
 from ..tcn import TCN
+from .config import Config, flag, integer, integers, number, one_of
+from .kind import Kind, ReadLayer, activation
 
 
 def _read(config: Config, read_layer: ReadLayer) -> Layer:

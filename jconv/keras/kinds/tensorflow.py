@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...layers.operations.operation import Operation, Slice
-from ..calls import Call, Ref
-from ..config import Config, as_dict, shortened, text
-from ..errors import KerasFileError, spoken_at
+from ..files.errors import KerasFileError, spoken_at
+from ..read.calls import Call, Ref
+from .config import Config, as_dict, shortened, text
 
 FUNCTIONS, GRAPH = ("TFOpLambda", "SlicingOpLambda"), "TensorFlowOpLayer"
 CLASSES = (*FUNCTIONS, GRAPH)
@@ -150,7 +150,7 @@ def _key(value: Any) -> Any:
 def _of_graph(config: Config, call: Call, place: Callable[[Ref], Any]) -> Operation:
     definition = config.get("node_def", lambda value: value)
     if isinstance(definition, str):
-        from ..text import parse
+        from ..files.json_text import parse
 
         definition = parse(definition.encode(), f"{config.place}, node_def")
     node = Config(as_dict(definition), f"{config.place}, node_def")

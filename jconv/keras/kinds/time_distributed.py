@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...layers import Layer, TimeDistributed
-from ..config import Config, as_dict
-from ..kind import Kind, ReadLayer, WriteLayer
+from .config import Config, as_dict
 from .inside import copies_inside, folders_inside
+from .kind import Kind, ReadLayer, WriteLayer
 
 
 def _read(config: Config, read_layer: ReadLayer) -> Layer:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ... import activations, activations_numpy
+from ...functional import activations
 from ...geometry import is_integer
+from ...reference import activations as activations_numpy
 from ..axes import axis_positions, spans_length
 from ..base import (
     ActivationLayer,

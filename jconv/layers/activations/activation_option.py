@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ... import activations, activations_numpy
+from ...functional import activations
+from ...reference import activations as activations_numpy
 from ..base import Activation, ActivationLayer, Layer
 from ..nesting import add_prefix, strip_prefix
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...checks import check_dtype
-from ...reference import exact
+from ...reference.convolution import exact
 from ..base import Array, Layer, is_tuple_of_shapes
 from ..regularization import Dropout
 

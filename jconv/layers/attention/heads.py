@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ... import activations, activations_numpy
+from ...functional import activations
 from ...geometry import check_positive
+from ...reference import activations as activations_numpy
 from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors
 from ..einsum_dense import glorot_from_fans
 from .attention_base import MASKS, AttentionBase, combine_masks, fits, softmax_numpy

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...reference import exact
+from ...reference.convolution import exact
 from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array, Arrays, Layer, Shape, check_inputs, check_sizes_known, masked_value_shape
 from ..ragged import not_none, prepare_samplewise

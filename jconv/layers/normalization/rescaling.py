@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...reference import exact
+from ...reference.convolution import exact
 from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array, Arrays, Layer, Shape, check_sizes_known
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import check_positive
-from ...history import Form
-from ...pace import Pace
-from ...reference import exact
+from ...reference.convolution import exact
+from ...streaming.buffers import Form
+from ...streaming.timing import Pace
 from ..base import Array, Arrays, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 
 # As in Keras: the upper limit of the factor that normalizes a vector.

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...operations import EXACT, OPERATIONS, TRACED
-from ...pace import SAMPLE, Pace
+from ...streaming.timing import SAMPLE, Pace
 from ..base import Array, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 from ..ragged import not_none, unsupported_lengths
+from .functions import EXACT, OPERATIONS, TRACED
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
 from .operation_text import format_operation

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...operations import OPERATIONS
+from .functions import OPERATIONS
 from .operands import Constant, Input, Slice, inputs_in
 
 NAMES = ("x", "y", "z")

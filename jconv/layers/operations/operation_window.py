@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ...operations import OPERATIONS
 from ..axes import spans_length
 from ..base import ReceptiveField
+from .functions import OPERATIONS
 from .operands import Constant, Input, Slice
 
 SAMPLE: ReceptiveField = (1, 1)

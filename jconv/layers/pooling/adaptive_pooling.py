@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import check_positive
-from ...ragged import taken
+from ...ragged.sequences import taken
 from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 from ..ragged import unsupported_lengths
 from .pooling import AveragePooling1D, MaxPooling1D

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...history import Form
 from ...slots import put_rows, take_rows
+from ...streaming.buffers import Form
 from ..base import Array, Layer, ReceptiveField, Shape, check_inputs, masked_value_shape, sequence_shape
 from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
 

@@ -17,11 +17,11 @@ import numpy as np
 from ... import reference
 from ...algorithms.einsum import unfold
 from ...geometry import Geometry, check_positive, make_geometry
-from ...history import Form, advance, start
-from ...pace import Pace, convolution_pace
-from ...ragged import Window as RaggedWindow
-from ...ragged import read
-from ...streaming import end_padding, taps_of
+from ...ragged.sequences import Window as RaggedWindow
+from ...ragged.sequences import read
+from ...streaming.buffers import Form, advance, start
+from ...streaming.convolution import end_padding, taps_of
+from ...streaming.timing import Pace, convolution_pace
 from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 
 # Up to this pool size, one comparison per tap is the fastest, also for the gradient.

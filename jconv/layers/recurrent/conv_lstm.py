@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ... import conv, reference
-from ...activations_numpy import ALONG_LAST
+from ... import reference
+from ...functional import convolution
 from ...geometry import Padding, check_positive, make_geometry, pad_amounts
 from ...planner import check_algorithm
+from ...reference.activations import ALONG_LAST
 from ..activations.activation_option import jax_activation, numpy_activation
 from ..base import Activation, Array, Arrays, Layer, Shape, check_sizes_known, name_layer_in_errors
 from .recurrent import lstm_step, numpy_lstm_step
@@ -134,7 +135,7 @@ class ConvLSTM1D(Recurrent):
     def _product(self, x: jax.Array, kernel: jax.Array, drops: DropoutFactors, **options: Any) -> jax.Array:
         """The convolution; `drops` are no dropout masks of `x`, or one per gate."""
         if not drops:
-            return conv.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
+            return convolution.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
         shares = zip(drops, jnp.split(kernel, len(drops), axis=-1), strict=True)
         return jnp.concatenate([self._product(x * drop, share, (), **options) for drop, share in shares], -1)
 

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...checks import check_dtype
-from ...conv import glorot_uniform
-from ...history import Form
-from ...pace import SAMPLE, Pace
-from ...placement import vary_alike
-from ...reference import exact
+from ...functional.convolution import glorot_uniform
+from ...primitive.placement import vary_alike
+from ...reference.convolution import exact
 from ...slots import put_rows, take_rows
+from ...streaming.buffers import Form
+from ...streaming.timing import SAMPLE, Pace
 from ..activations.activation_option import activation_shapes, check_activation
 from ..base import Activation, Array, Arrays, Layer, ReceptiveField, Shape, apply_unless_empty, map_inputs
 from ..ragged import collapse_length, not_none, reverse_sequences, shift_sequences, unsupported_lengths

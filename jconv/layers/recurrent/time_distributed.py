@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...placement import vary_alike
+from ...primitive.placement import vary_alike
 from ..base import Arrays, Layer, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import not_none, unsupported_lengths

@@ -1,0 +1,15 @@
+"""The public convolutions, as pure functions of params and an array."""
+
+from .convolution import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
+from .default_algorithm import default_algorithm
+from .lax_compat import conv_general_dilated
+
+__all__ = [
+    "conv1d",
+    "conv1d_transpose",
+    "conv_general_dilated",
+    "default_algorithm",
+    "depthwise_conv1d",
+    "init_conv1d",
+    "separable_conv1d",
+]

@@ -1,0 +1,1 @@
+"""A Keras config as a graph of layers, and its arrays as params and state."""

@@ -1,0 +1,116 @@
+"""A whole model as a layer: what a wrapper, such as `TimeDistributed`, holds when Keras gave it a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from ...layers.base import Arrays, Layer, ReceptiveField
+from ...model.graph import Model
+
+
+@dataclass(frozen=True)
+class Nested(Layer):
+    """A model as a layer; its arrays are named `node/array`.
+
+    `folders` are pairs of a params key and the folder of its arrays in the file.
+    """
+
+    model: Model
+    folders: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def has_several_inputs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the model has several inputs."""
+        return len(self.model.inputs) > 1
+
+    def inside(self) -> list[tuple[Layer, str, str]]:
+        """Each layer, what its arrays' names begin with, and its folder."""
+        layers = {node.key: node.layer for node in self.model.nodes}
+        return [(layers[key], key, folder) for key, folder in self.folders if key in layers]
+
+    def output_shape(self, input_shape: Any) -> Any:
+        """The model's, a tuple of shapes for several outputs."""
+        named = self._named(input_shape)
+        shapes = {**named, **self.model.output_shapes(named)}
+        first, *others = (shapes[name] for name in self.model.outputs)
+        return (first, *others) if others else first
+
+    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """Those of each node, with its name before them."""
+        return self._shapes_of("param_shapes", input_shape)
+
+    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        """Those of each node, with its name before them."""
+        return self._shapes_of("state_shapes", input_shape)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """What the model draws."""
+        params, state = self.model.init(key, self._named(input_shape))
+        return _flattened(params), _flattened(state)
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        state: Mapping[str, Any],
+        x: Any,
+        *,
+        training: bool = False,
+        key: jax.Array | None = None,
+    ) -> tuple[Any, dict[str, Any]]:
+        """The model's outputs, a tuple for several."""
+        trees = self._tree(params), self._tree(state)
+        y, after = self.model.apply(*trees, self._named(x), training=training, key=key)
+        return self._outputs(y), _flattened(after)
+
+    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+        """The same in NumPy."""
+        trees = self._tree(params), self._tree(state)
+        return self._outputs(self.model.reference(*trees, self._named(x), training=training))
+
+    def flops(self, input_shape: Any) -> int:
+        """The sum of the nodes'."""
+        named = self._named(input_shape)
+        shapes = {**named, **self.model.output_shapes(named)}
+        return sum(node.layer.flops(_read(node, shapes)) for node in self.model.nodes)
+
+    def window(self) -> ReceptiveField | None:
+        """None: what a path through the model reads is not followed."""
+        return None
+
+    def _named(self, x: Any) -> dict[str, Any]:
+        values = x if self.has_several_inputs else (x,)
+        return dict(zip(self.model.inputs, values, strict=True))
+
+    def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        # Keys and names may both hold slashes, so the longest key that fits is the one.
+        keys = sorted({node.key for node in self.model.nodes}, key=len, reverse=True)
+        tree: dict[str, dict[str, Any]] = {}
+        for path, array in arrays.items():
+            key = next(key for key in keys if path.startswith(f"{key}/"))
+            tree.setdefault(key, {})[path.removeprefix(f"{key}/")] = array
+        return tree
+
+    def _outputs(self, y: Any) -> Any:
+        return tuple(y[name] for name in self.model.outputs) if len(self.model.outputs) > 1 else y
+
+    def _shapes_of(self, which: str, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        named = self._named(input_shape)
+        shapes = {**named, **self.model.output_shapes(named)}
+        found: dict[str, dict[str, tuple[int, ...]]] = {}
+        for node in self.model.nodes:
+            found.setdefault(node.key, getattr(node.layer, which)(_read(node, shapes)))
+        order = [key for key, _ in self.folders if key in found] or list(found)
+        return {f"{key}/{name}": shape for key in order for name, shape in found[key].items()}
+
+
+def _read(node: Any, shapes: Mapping[str, Any]) -> Any:
+    read = tuple(shapes[name] for name in node.inputs)
+    return read if node.layer.has_several_inputs else read[0]
+
+
+def _flattened(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{key}/{name}": array for key, arrays in tree.items() for name, array in arrays.items()}

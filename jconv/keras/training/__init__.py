@@ -1,0 +1,1 @@
+"""A compiled model: optimizer, loss, regularizers and constraints."""

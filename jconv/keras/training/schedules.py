@@ -1,0 +1,148 @@
+"""Keras's learning rate schedules, as functions of the step count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..kinds.config import Config, as_list, flag, number, optional
+from .named import check_all_read, one_of_table
+
+Schedule = Callable[[Any], jax.Array]
+LAST = 2**31 - 1
+
+
+def read_schedule(value: Any, place: str) -> Schedule:
+    """The function of the count of steps done to the learning rate of the next, from a schedule's dict.
+
+    Raises `KerasFileError` for one that jconv does not have, such as a schedule of the user's own.
+
+    >>> halving = {"initial_learning_rate": 0.5, "decay_steps": 10, "decay_rate": 0.5}
+    >>> float(read_schedule({"class_name": "ExponentialDecay", "config": halving}, "learning_rate")(20))
+    0.125
+    """
+    read, config = one_of_table(SCHEDULES, value, place, "the schedule")
+    schedule = read(config)
+    check_all_read(config)
+
+    def rate(count: Any) -> jax.Array:
+        # A number of the file that the type cannot hold is infinite, as in Keras, and NumPy need not say so.
+        with np.errstate(over="ignore"):
+            return schedule(count)
+
+    return rate
+
+
+def _floating(count: Any) -> jax.Array:
+    return jnp.asarray(count, jnp.result_type(float))
+
+
+def _numbers(value: Any) -> list[float]:
+    return [number(part) for part in as_list(value)]
+
+
+def _steps(value: Any) -> float:
+    steps = number(value)
+    if steps <= 0:
+        raise ValueError("must be a number above zero")
+    return steps
+
+
+def _fraction(config: Config) -> Schedule:
+    """Steps done as a share of `decay_steps`, whole ones alone with `staircase`."""
+    steps, staircase = config.get("decay_steps", _steps), config.get("staircase", flag, False)
+    return lambda count: jnp.floor(_floating(count) / steps) if staircase else _floating(count) / steps
+
+
+def _exponential(config: Config) -> Schedule:
+    start, rate, fraction = _start(config), config.get("decay_rate", number), _fraction(config)
+    return lambda count: start * jnp.power(_floating(rate), fraction(count))
+
+
+def _inverse_time(config: Config) -> Schedule:
+    start, rate, fraction = _start(config), config.get("decay_rate", number), _fraction(config)
+    return lambda count: start / (1 + rate * fraction(count))
+
+
+def _piecewise(config: Config) -> Schedule:
+    # Keras casts the boundaries to the type of the step count, which is whole and has 32 bits.
+    boundaries = [int(max(-LAST, min(b, LAST))) for b in config.get("boundaries", _numbers)]
+    values = config.get("values", _numbers)
+    if not boundaries or len(values) != len(boundaries) + 1:
+        config.fail(f"values must be one more than boundaries, got {len(values)} and {len(boundaries)}")
+    if sorted(boundaries) != boundaries:
+        config.fail("boundaries must increase")
+    return lambda count: _floating(values)[jnp.searchsorted(jnp.asarray(boundaries), jnp.asarray(count), side="left")]
+
+
+def _polynomial(config: Config) -> Schedule:
+    start, steps = _start(config), config.get("decay_steps", _steps)
+    end, power = config.get("end_learning_rate", number, 0.0001), config.get("power", number, 1.0)
+    cycle = config.get("cycle", flag, False)
+
+    def schedule(count: Any) -> jax.Array:
+        done = _floating(count)
+        within = steps * jnp.where(done == 0, 1.0, jnp.ceil(done / steps)) if cycle else jnp.asarray(steps, done.dtype)
+        return (start - end) * jnp.power(1 - jnp.minimum(done, within) / within, power) + end
+
+    return schedule
+
+
+def _cosine(config: Config) -> Schedule:
+    start, steps, alpha = _start(config), config.get("decay_steps", _steps), config.get("alpha", number, 0.0)
+    target = config.get("warmup_target", optional(number), None)
+    warmup = config.get("warmup_steps", number, 0)
+
+    def decayed(top: float, done: jax.Array) -> jax.Array:
+        return top * ((1 - alpha) * 0.5 * (1 + jnp.cos(math.pi * done / steps)) + alpha)
+
+    def schedule(count: Any) -> jax.Array:
+        done = _floating(count)
+        if target is None:
+            return decayed(start, jnp.minimum(done, steps))
+        if warmup <= 0:
+            return decayed(target, jnp.minimum(done - warmup, steps))
+        rising = (target - start) * done / warmup + start
+        return jnp.where(done < warmup, rising, decayed(target, jnp.minimum(done - warmup, steps)))
+
+    return schedule
+
+
+def _cosine_restarts(config: Config) -> Schedule:
+    start, first = _start(config), config.get("first_decay_steps", _steps)
+    longer, lower = config.get("t_mul", number, 2.0), config.get("m_mul", number, 1.0)
+    alpha = config.get("alpha", number, 0.0)
+
+    def schedule(count: Any) -> jax.Array:
+        done = _floating(count) / first
+        if longer == 1:
+            restarts = jnp.floor(done)
+            within = done - restarts
+        else:
+            ratio = _floating(longer)
+            restarts = jnp.floor(jnp.log(1 - done * (1 - ratio)) / jnp.log(ratio))
+            before = (1 - jnp.power(ratio, restarts)) / (1 - ratio)
+            within = (done - before) / jnp.power(ratio, restarts)
+        height = 0.5 * jnp.power(_floating(lower), restarts) * (1 + jnp.cos(math.pi * within))
+        return start * ((1 - alpha) * height + alpha)
+
+    return schedule
+
+
+def _start(config: Config) -> float:
+    return config.get("initial_learning_rate", number)
+
+
+SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
+    "ExponentialDecay": _exponential,
+    "PiecewiseConstantDecay": _piecewise,
+    "PolynomialDecay": _polynomial,
+    "InverseTimeDecay": _inverse_time,
+    "CosineDecay": _cosine,
+    "CosineDecayRestarts": _cosine_restarts,
+}

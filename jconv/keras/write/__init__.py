@@ -1,0 +1,1 @@
+"""A graph of layers as a Keras config."""

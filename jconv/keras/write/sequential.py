@@ -1,0 +1,31 @@
+"""A Functional config of layers one after the other as a Sequential one, which has its arrays in another folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..read.layer import MODELS
+
+
+def as_sequential(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """`(entry, config)` of a Sequential model for a Functional `config`; None where that is no chain of layers."""
+    first, *layers = config["layers"]
+    if not layers or first["class_name"] != "InputLayer":
+        return None
+    above = first["name"]
+    for entry in layers:
+        calls = entry["inbound_nodes"]
+        if not (entry["module"] == "keras.layers" or entry["class_name"] in MODELS) or len(calls) != 1:
+            return None
+        args, kwargs = calls[0]["args"], calls[0]["kwargs"]
+        if len(args) != 1 or not isinstance(args[0], dict) or any(value is not None for value in kwargs.values()):
+            return None
+        if args[0]["config"]["keras_history"] != [above, 0, 0]:
+            return None
+        above = entry["name"]
+    output = config["output_layers"]
+    if output[0] != above or output[-1] != 0:
+        return None
+    bare = [{k: v for k, v in entry.items() if k not in ("name", "inbound_nodes")} for entry in config["layers"]]
+    entry = {"module": "keras", "class_name": "Sequential", "registered_name": None}
+    return entry, {"name": config["name"], "trainable": True, "layers": bare}
