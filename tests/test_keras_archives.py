@@ -93,7 +93,7 @@ def bomb() -> bytes:
 BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "no_config": (lambda: archive(CONFIG).replace(b"config.json", b"konfig.json"), "has no config.json"),
     "no_weights": (lambda: archive(CONFIG).replace(b"weights.h5", b"weights.xx"), "neither model.weights.h5 nor"),
-    "empty": (lambda: b"", "neither a .keras archive nor an HDF5 file"),
+    "empty": (lambda: b"", "neither a .keras archive, an HDF5 file nor a JSON text"),
     "only_magic": (lambda: LOCAL, "cannot be read as a zip archive"),
     "text": (lambda: b"#!/bin/sh\ntouch sung\n", "neither"),
     "pickle": (lambda: b"\x80\x04cos\nsystem\n(S'touch sung'\ntR.", "neither"),
@@ -261,7 +261,7 @@ def test_polyglots_are_what_they_begin_as(tmp_path: Path):
     h5 = hdf5()
     refused(lambda: jconv.keras.load(saved(tmp_path, h5 + archive(CONFIG))), "has arrays and no model")
     padded = b"\0" * 512 + h5  # a user block, which h5py would look behind
-    refused(lambda: jconv.keras.load(saved(tmp_path, padded)), "neither a .keras archive nor an HDF5 file")
+    refused(lambda: jconv.keras.load(saved(tmp_path, padded)), "neither a .keras archive, an HDF5 file nor a JSON text")
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, padded))), "does not begin as one")
     model, _, _ = jconv.keras.load(saved(tmp_path, archive(CONFIG) + b"PK"))
     assert model.outputs == ("conv1d",)

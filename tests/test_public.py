@@ -21,10 +21,10 @@ def test_every_name_is_there() -> None:
             getattr(jconv, name)
 
 
-def test_a_module_does_not_take_the_place_of_its_function() -> None:
+def test_no_module_takes_the_place_of_a_function() -> None:
     script = """
-import jconv.tune, jconv.explain
-from jconv.tune import Tuning
+import jconv.inspect.tune, jconv.inspect.explain, jconv.functional.convolution
+from jconv.inspect import Tuning
 assert callable(jconv.tune) and callable(jconv.explain) and jconv.Tuning is Tuning
 from jconv import *
 assert tune is jconv.tune and conv1d is jconv.conv1d

@@ -276,7 +276,9 @@ def test_a_file_that_is_none(capsys):
     assert capsys.readouterr().err == "fit: none.keras: cannot be read: No such file or directory\n"
     Path("some.h5").write_bytes(b"no model")
     assert fit.main(["--model", "some.h5", "--data", "a.npz"]) == 2
-    assert capsys.readouterr().err.startswith("fit: some.h5: some.h5 is neither a .keras archive nor an HDF5 file")
+    assert capsys.readouterr().err.startswith(
+        "fit: some.h5: some.h5 is neither a .keras archive, an HDF5 file nor a JSON text"
+    )
 
 
 def test_what_draws_at_random_is_proved_without_it():

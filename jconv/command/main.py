@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = options.parse(arguments)
     # Only the command that was asked for is imported.
-    command, defaults = (importlib.import_module(f".{name}", __package__) for name in (given.command, ".defaults"))
+    command, functional = (importlib.import_module(f".{name}", __package__) for name in (given.command, ".functional"))
     try:
-        with defaults.default_algorithm(given.algorithm):
+        with functional.default_algorithm(given.algorithm):
             code = command.run(given)
         sys.stdout.flush()
         return code

@@ -111,8 +111,8 @@ def summary(model: Model, input_shape: Any = None, *, batch: int | None = None, 
 def receptive_fields(model: Model) -> dict[str, int | None]:
     """For each node, how many samples of a model input one output sample spans along the longest path; None for all.
 
-    >>> from .layers import Conv1D, Conv1DTranspose
-    >>> from .model import sequential
+    >>> from jconv.layers import Conv1D, Conv1DTranspose
+    >>> from jconv.model import sequential
     >>> receptive_fields(sequential([Conv1D(1, 3, stride=2), Conv1D(1, 3), Conv1DTranspose(1, 4, stride=2)]))
     {'conv1d': 3, 'conv1d_1': 7, 'conv1d_transpose': 9}
     """

@@ -1,4 +1,4 @@
-"""Convolutions of a signal chunk by chunk."""
+"""Convolutions of a signal that comes chunk by chunk, with the same outputs as for the complete signal."""
 
 from .convolution import State, flush, init, latency, pace, resume, step
 

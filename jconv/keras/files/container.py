@@ -97,7 +97,7 @@ def opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
             yield Contents(config, None, None, _version(config))
         else:
             raise KerasFileError(
-                f"{path.name} is neither a .keras archive nor an HDF5 file nor a JSON text: it begins with {magic!r}"
+                f"{path.name} is neither a .keras archive, an HDF5 file nor a JSON text: it begins with {magic!r}"
             )
 
 

@@ -39,7 +39,7 @@ def spoken_at(place: str, prefix: str = "") -> Iterator[None]:
     >>> with spoken_at("config.layers[3]"):
     ...     range(3).index(4)
     Traceback (most recent call last):
-    jconv.keras.errors.KerasFileError: config.layers[3]: 4 is not in range
+    jconv.keras.files.errors.KerasFileError: config.layers[3]: 4 is not in range
     """
     try:
         yield

@@ -40,7 +40,7 @@ class Budget:
     >>> budget.spend(600, "a")
     >>> budget.spend(600, "b")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    jconv.keras.errors.KerasFileError: b declares 600 bytes, with which the file would need 1,200 bytes; the ...
+    jconv.keras.files.errors.KerasFileError: b declares 600 bytes, with which the file would need 1,200 bytes; the ...
     """
 
     limit: int
@@ -62,7 +62,7 @@ class Tally:
 
     >>> Tally(MOST_CALLS).add("layer 'a'")
     Traceback (most recent call last):
-    jconv.keras.errors.KerasFileError: layer 'a': the model comes to more than 20,000 layers and calls of layers
+    jconv.keras.files.errors.KerasFileError: layer 'a': the model comes to more than 20,000 layers and calls of layers
     """
 
     count: int = field(default=0)

@@ -24,7 +24,7 @@ class Config:
     (3, True)
     >>> config.get("units", flag)
     Traceback (most recent call last):
-    jconv.keras.errors.KerasFileError: layer 'dense' (Dense): units must be true or false, got 3
+    jconv.keras.files.errors.KerasFileError: layer 'dense' (Dense): units must be true or false, got 3
     """
 
     values: Mapping[str, Any]
