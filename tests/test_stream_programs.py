@@ -129,8 +129,8 @@ def test_a_ring_that_is_donated_is_written_where_it_lies() -> None:
         assert stream.parts.rings[0].unsafe_buffer_pointer() == place
 
 
-def test_a_step_of_a_few_samples_is_products() -> None:
-    """No convolution, which is slower for little; and the last tap is the chunk, not read again."""
+def test_a_step_reads_each_sample_once() -> None:
+    """The last tap is the chunk itself, which is not read again."""
     convs = [jl.Conv1D(8, 3, padding="causal", dilation=d, activation="relu") for d in (1, 4)]
     model, x = sequential(convs), jnp.ones((1, 16, 8))
     params, state = model.init(jax.random.key(0), (16, 8))
@@ -138,8 +138,6 @@ def test_a_step_of_a_few_samples_is_products() -> None:
     program = str(jax.make_jaxpr(lambda stream, x: model.stream_step(params, state, stream, x))(stream, x))
     # What the chunk before brought is read in one piece, so that each chunk is written once.
     assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 2
-    step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x))
-    assert "convolution(" not in step.lower(stream, x).compile().as_text()
 
 
 def rest(stream: Any, folder: Path) -> None:
