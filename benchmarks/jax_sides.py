@@ -15,7 +15,7 @@ import jconv
 
 from .programs import FASTEST, JCONV, LAX, Program
 from .rows import Operands, Row
-from .truth import Faces
+from .truth import Operations
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 DIMENSIONS = ("NWC", "WIO", "NWC")
@@ -128,10 +128,10 @@ def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check:
     return _compiled(scanned, (*o, scales), (*o, _last(scales, scales_of_check)))
 
 
-def moved(o: Operands, faces: Faces) -> tuple[tuple[float, float], tuple[Any, Any]]:
+def moved(o: Operands, operations: Operations) -> tuple[tuple[float, float], tuple[Any, Any]]:
     """Scales that move x and the kernel by one at most along their gradients, and where they are after that."""
-    scales = (1 / float(np.abs(faces.x_bar).max()), 1 / float(np.abs(faces.kernel_bar).max()))
-    return scales, (o.x + scales[0] * faces.x_bar, o.kernel + scales[1] * faces.kernel_bar)
+    scales = (1 / float(np.abs(operations.x_bar).max()), 1 / float(np.abs(operations.kernel_bar).max()))
+    return scales, (o.x + scales[0] * operations.x_bar, o.kernel + scales[1] * operations.kernel_bar)
 
 
 def _last(scales: Any, value: Any) -> Any:

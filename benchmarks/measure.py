@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jconv.geometry import make_geometry
-from jconv.primitive.bilinear import FACE, forward_p, input_gradient_p, kernel_gradient_p, planned
+from jconv.primitive.bilinear import OPERATION, forward_p, input_gradient_p, kernel_gradient_p, planned
 
 from . import jax_sides, timing, truth
 from .machine import Ceilings
@@ -168,11 +168,11 @@ def _foreseen_in_loop(row: Row, side: str, outside: float) -> float:
 def _under_vmap(bench: Bench) -> None:
     several = Bench(bench.row._replace(ensemble=VMAP_MEMBERS), bench.settings, {})
     row, o, want = several.row, several.operands, several.expected
-    for name, build, faces in (
+    for name, build, operations in (
         (VMAP_FORWARD, jax_sides.forward_program, (want.y,)),
         (VMAP_GRADIENTS, jax_sides.gradient_program, tuple(want)),
     ):
-        several.run(name, {side: partial(build, row, side, o) for side in (LAX, JCONV)}, faces)
+        several.run(name, {side: partial(build, row, side, o) for side in (LAX, JCONV)}, operations)
     bench.times |= several.times
     bench.repeats |= several.repeats
 
@@ -184,11 +184,11 @@ def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str]
     geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
     operands = {forward_p: (o.x, o.kernel), input_gradient_p: (o.y_bar, o.kernel), kernel_gradient_p: (o.x, o.y_bar)}
     found = {}
-    for face, pair in operands.items():
+    for operation, pair in operands.items():
         # Members with one kernel are a larger batch, but for the gradient of it that each of them wants.
-        apart = row.ensemble > 1 and (face is kernel_gradient_p or not row.shared_kernel)
+        apart = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
         options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": algorithm, "precision": None}
-        found[FACE[face]] = planned(face, *pair, **options, platform=jax.default_backend()).algorithm
+        found[OPERATION[operation]] = planned(operation, *pair, **options, platform=jax.default_backend()).algorithm
     return found
 
 

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import AUTO, FASTEST, candidates, choose
 from jconv.planner.hardware import here
@@ -151,19 +151,19 @@ def measure(options: argparse.Namespace) -> None:
     geometries = iter(partial(_drawn, random), None)
     if options.like:
         again = read(options.like)
-        geometries = [again[i : i + len(FACES)] for i in range(len(rows), len(again), len(FACES))]
+        geometries = [again[i : i + len(OPERATIONS)] for i in range(len(rows), len(again), len(OPERATIONS))]
     until, is_new = time.monotonic() + 60 * options.minutes, not rows
     with table.open("a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         if is_new:
             writer.writerow([*NUMBERS, "operation", *ALGORITHMS])
         for operations in geometries:
-            if time.monotonic() > until or len(rows) >= len(FACES) * options.count:
+            if time.monotonic() > until or len(rows) >= len(OPERATIONS) * options.count:
                 return
             for row in operations:
                 live = [name for name, ms in row.times.items() if ms <= HOPELESS * min(row.times.values())]
                 rows.append(measured(row, live or worth_measuring(row, rows, random)))
-            for s, operation, times in rows[-len(FACES) :]:
+            for s, operation, times in rows[-len(OPERATIONS) :]:
                 milliseconds = [times.get(name, "") for name in ALGORITHMS]
                 writer.writerow([*s[1:], *astuple(s.geometry), operation, *milliseconds])
             file.flush()
@@ -171,7 +171,7 @@ def measure(options: argparse.Namespace) -> None:
 
 def _drawn(random: np.random.Generator) -> list[Row]:
     sizes = draw(random)
-    return [Row(sizes, operation, {}) for operation in FACES]
+    return [Row(sizes, operation, {}) for operation in OPERATIONS]
 
 
 def logarithms(rows: Sequence[Row]) -> np.ndarray:
@@ -184,7 +184,7 @@ def learn(options: argparse.Namespace) -> None:
     if not options.processor:
         raise UserError("learn needs --processor, words that are in the names of such processors")
     rows = [row for path in options.tables for row in read(path) if row.times.get("lax")]
-    trees = {operation: learned([row for row in rows if row.operation == operation]) for operation in FACES}
+    trees = {operation: learned([row for row in rows if row.operation == operation]) for operation in OPERATIONS}
     name = f"{options.processor.lower().replace(' ', '-')}-{options.cores}.json"
     content = {"processor": options.processor, "cores": options.cores, "trees": trees}
     (DATA / name).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")

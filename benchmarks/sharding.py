@@ -115,17 +115,17 @@ def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: jax.sharding.Mes
 def value_and_gradients(operation: Operation) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
     """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so on where y lies."""
 
-    def all_faces(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+    def all_operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, vjp = jax.vjp(operation, x, kernel)
         return (y, *vjp(jnp.cos(y)))
 
-    return all_faces
+    return all_operations
 
 
 def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.Mesh, layout: Layout) -> str:
     """`"right"`, `"wrong: ..."` or `"refused: ..."` for one layout, against the unsharded lax convolution."""
     x, kernel = operands(geometry)
-    expected = expected_faces(tuple(geometry.items()))
+    expected = expected_operations(tuple(geometry.items()))
     placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip((x, kernel), layout, strict=True)]
     try:
         with jax.set_mesh(mesh):
@@ -142,11 +142,11 @@ def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.M
 _EXPECTED: dict[Any, list[np.ndarray[Any, Any]]] = {}
 
 
-def expected_faces(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
-    """The three faces of the unsharded computation, once a geometry."""
+def expected_operations(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
+    """The three operations of the unsharded computation, once a geometry."""
     if geometry not in _EXPECTED:
-        faces = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
-        _EXPECTED[geometry] = [np.asarray(f) for f in faces]
+        operations = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
+        _EXPECTED[geometry] = [np.asarray(f) for f in operations]
     return _EXPECTED[geometry]
 
 

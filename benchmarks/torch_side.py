@@ -22,7 +22,7 @@ from .rows import Operands, Row
 from .timing import Call, once
 
 Convolution = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Faces = tuple[torch.Tensor, ...]
+Operations = tuple[torch.Tensor, ...]
 
 
 def convolutions(row: Row) -> list[Convolution]:
@@ -58,7 +58,7 @@ def gradient_program(row: Row, o: Operands, device: str = "cpu") -> Program:
     """The forward pass and both gradients, by autograd; for an ensemble also by `torch.func`."""
     placed = _placed(o, device)
 
-    def call(function: Callable[..., Faces]) -> Call:
+    def call(function: Callable[..., Operations]) -> Call:
         return lambda: _wait(function(*placed), device)
 
     ways = [(partial(_gradients, way), partial(_functional, way)) for way in convolutions(row)]
@@ -72,13 +72,13 @@ def set_threads(cores: int) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _gradients(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor, y_bar: torch.Tensor) -> Faces:
+def _gradients(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor, y_bar: torch.Tensor) -> Operations:
     leaves = [a.detach().requires_grad_() for a in (x, kernel)]
     y = convolution(*leaves)
     return y.detach(), *torch.autograd.grad(y, leaves, y_bar)
 
 
-def _functional(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor, y_bar: torch.Tensor) -> Faces:
+def _functional(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor, y_bar: torch.Tensor) -> Operations:
     y, pull = torch.func.vjp(convolution, x, kernel)[:2]
     return y, *pull(y_bar)
 
@@ -93,7 +93,7 @@ def _over_members(row: Row, looped: Callable[..., Any], mapped: Callable[..., An
         results = [looped(*member) for member in zip(x, kernels, *others, strict=True)]
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results)
-        return tuple(torch.stack(face) for face in zip(*results, strict=True))
+        return tuple(torch.stack(operation) for operation in zip(*results, strict=True))
 
     def over_all(*operands: torch.Tensor) -> Any:
         axes = (0, None if row.shared_kernel else 0, 0)
@@ -112,16 +112,16 @@ def _tensor(array: Any, device: str) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
-def _wait(result: Faces, device: str) -> Faces:
+def _wait(result: Operations, device: str) -> Operations:
     if device != "cpu":
         torch.cuda.synchronize()
     return result
 
 
-def _read(result: Faces) -> tuple[Any, ...]:
-    arrays = [face.cpu().numpy() for face in result]
-    turned = [np.swapaxes(face, -1, -2) for face in arrays[:2]]
-    return *turned, *(np.swapaxes(face, -1, -3) for face in arrays[2:])
+def _read(result: Operations) -> tuple[Any, ...]:
+    arrays = [operation.cpu().numpy() for operation in result]
+    turned = [np.swapaxes(operation, -1, -2) for operation in arrays[:2]]
+    return *turned, *(np.swapaxes(operation, -1, -3) for operation in arrays[2:])
 
 
 def _fastest(calls: Sequence[Call]) -> Program:

@@ -18,7 +18,7 @@ MOST_TAPS = 2**24
 groups, spread over all. The reference takes a fraction of a second for this many."""
 
 
-class Faces(NamedTuple):
+class Operations(NamedTuple):
     """Output and both gradients, or the part of each that is compared."""
 
     y: Array
@@ -26,13 +26,13 @@ class Faces(NamedTuple):
     kernel_bar: Array
 
 
-def expected(row: Row, o: Operands) -> Faces:
-    """The three faces of a row in float64, on the groups that are checked."""
+def expected(row: Row, o: Operands) -> Operations:
+    """The three operations of a row in float64, on the groups that are checked."""
     if row.ensemble == 1:
         return _member(row, *(part(row, a) for a in o))
     kernels = [o.kernel] * row.ensemble if row.shared_kernel else o.kernel
     members = [_member(row, *(part(row, a) for a in one)) for one in zip(o.x, kernels, o.y_bar, strict=True)]
-    return Faces(*(np.stack(face) for face in zip(*members, strict=True)))
+    return Operations(*(np.stack(operation) for operation in zip(*members, strict=True)))
 
 
 def checked_groups(row: Row) -> Array:
@@ -50,24 +50,24 @@ def part(row: Row, array: Array) -> Array:
     return split.reshape(*array.shape[:-1], -1)
 
 
-def _member(row: Row, x: Array, kernel: Array, y_bar: Array) -> Faces:
+def _member(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
     """One example at a time, so that the memory of long kernels stays small; the kernel's gradient is their sum."""
     examples = [_example(row, one, kernel, bar) for one, bar in zip(x, y_bar, strict=True)]
-    y, x_bar, kernel_bar = (np.stack(face) for face in zip(*examples, strict=True))
-    return Faces(y, x_bar, kernel_bar.sum(axis=0))
+    y, x_bar, kernel_bar = (np.stack(operation) for operation in zip(*examples, strict=True))
+    return Operations(y, x_bar, kernel_bar.sum(axis=0))
 
 
-def _example(row: Row, x: Array, kernel: Array, y_bar: Array) -> Faces:
+def _example(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
     params = {"kernel": kernel}
     if row.transposed:
-        # The transposed convolution is the input gradient of one, and its own gradients are the other two faces.
+        # The transposed convolution is the input gradient of one, and its own gradients are the other two operations.
         y = jconv.reference.conv1d_transpose(params, x, **row.geometry, padding="valid")
         x_bar = jconv.reference.conv1d(params, y_bar, **row.geometry)
         params_bar, _ = jconv.reference.conv1d_vjp(params, y_bar, x, **row.geometry)
-        return Faces(y, x_bar, params_bar["kernel"])
+        return Operations(y, x_bar, params_bar["kernel"])
     options: dict[str, Any] = {**row.geometry, "groups": len(checked_groups(row)), "padding": row.amounts}
     params_bar, x_bar = jconv.reference.conv1d_vjp(params, x, y_bar, **options)
-    return Faces(jconv.reference.conv1d(params, x, **options), x_bar, params_bar["kernel"])
+    return Operations(jconv.reference.conv1d(params, x, **options), x_bar, params_bar["kernel"])
 
 
 def check(actual: tuple[Array, ...], wanted: tuple[Array, ...], what: str) -> None:

@@ -156,7 +156,7 @@ def algorithms_for(*case: object) -> list[str]:
     return [names[zlib.crc32(repr((case, jax.__version_info__[:2])).encode()) % len(names)]]
 
 
-Faces = dict[str, np.ndarray]
+Operations = dict[str, np.ndarray]
 
 
 def chunks(settings: Sequence[Setting], size: int = 25) -> list[Any]:
@@ -169,7 +169,7 @@ def chunks(settings: Sequence[Setting], size: int = 25) -> list[Any]:
     return params
 
 
-def expected_faces(setting: Setting) -> Faces:
+def expected_operations(setting: Setting) -> Operations:
     """The output, and the gradients of <cotangent, output before the activation>, by the NumPy reference."""
     params, x = setting.arrays()
     params_bar, x_bar = reference.conv1d_vjp(params, x, setting.cotangent(), **setting.linear)
@@ -177,9 +177,9 @@ def expected_faces(setting: Setting) -> Faces:
     return {"y": reference.conv1d(params, x, **setting.options), "x_bar": x_bar, **bars}
 
 
-def jax_faces(
+def jax_operations(
     settings: Sequence[Setting], *, gradients: bool = True, algorithms: Sequence[str] = ()
-) -> list[dict[str, Faces]]:
+) -> list[dict[str, Operations]]:
     """The same in JAX for each one's algorithms, or these: one compiled program for all, which share a type."""
 
     def one(setting: Setting, params: Any, x: Any, cotangent: Any, algorithm: str) -> dict[str, jax.Array]:

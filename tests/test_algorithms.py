@@ -15,8 +15,8 @@ from settings import (
     algorithms_for,
     chunks,
     deviation,
-    expected_faces,
-    jax_faces,
+    expected_operations,
+    jax_operations,
     quick_jit,
     random_settings,
 )
@@ -29,13 +29,13 @@ from jconv.geometry import make_geometry
 
 
 def assert_equal_to_the_reference(settings, *, gradients=True, by=()):
-    for setting, algorithms in zip(settings, jax_faces(settings, gradients=gradients, algorithms=by), strict=True):
-        expected = expected_faces(setting)
+    for setting, algorithms in zip(settings, jax_operations(settings, gradients=gradients, algorithms=by), strict=True):
+        expected = expected_operations(setting)
         expected = expected if gradients else {"y": expected["y"]}
         assert list(algorithms) == list(by or algorithms_for(setting))
-        for algorithm, faces in algorithms.items():
-            assert set(faces) == set(expected)
-            for name, array in faces.items():
+        for algorithm, operations in algorithms.items():
+            assert set(operations) == set(expected)
+            for name, array in operations.items():
                 assert array.dtype == jnp.dtype(setting.dtype)
                 assert deviation(array, expected[name]) <= BOUNDS[setting.dtype], (algorithm, name, setting)
 
@@ -99,7 +99,7 @@ def test_random_settings_reach_every_corner():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
-def test_the_faces_compiled_as_a_user_compiles_them(setting):
+def test_the_operations_compiled_as_a_user_compiles_them(setting):
     # The sweeps above leave LLVM's optimizations out.
     params, x = setting.arrays()
     assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
@@ -166,8 +166,8 @@ def test_kernel_gradients_of_few_examples_and_many(batch, options):
     y_bar = rng.standard_normal((batch, geometry.out_length, 5)).astype(np.float32)
     expected = reference.conv1d_vjp({"kernel": np.zeros((4, 3, 5))}, x, y_bar, **options)[0]["kernel"]
     for algorithm in ("einsum", "shifts"):
-        face = ALGORITHMS[algorithm].kernel_gradient
-        kernel_bar = quick_jit(lambda x, y_bar, face=face: face(x, y_bar, geometry))(x, y_bar)
+        operation = ALGORITHMS[algorithm].kernel_gradient
+        kernel_bar = quick_jit(lambda x, y_bar, operation=operation: operation(x, y_bar, geometry))(x, y_bar)
         assert deviation(kernel_bar, expected) <= BOUNDS["float32"], algorithm
 
 

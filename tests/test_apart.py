@@ -1,4 +1,4 @@
-"""Each face is a computation of its own on a CPU, wherever it stands."""
+"""Each operation is a computation of its own on a CPU, wherever it stands."""
 
 import re
 from functools import partial
@@ -45,9 +45,9 @@ def test_the_forward_pass_is_not_merged_with_what_reads_it(place):
     assert alone(PLACES[place], PARAMS, X) == 1
 
 
-@pytest.mark.parametrize(("argnums", "faces"), [(0, 2), (1, 2), ((0, 1), 3)])
-def test_nor_are_the_gradients(argnums, faces):
-    assert alone(jax.grad(loss, argnums), PARAMS, X) == faces
+@pytest.mark.parametrize(("argnums", "operations"), [(0, 2), (1, 2), ((0, 1), 3)])
+def test_nor_are_the_gradients(argnums, operations):
+    assert alone(jax.grad(loss, argnums), PARAMS, X) == operations
 
 
 @pytest.mark.parametrize(("algorithm", "calls"), [("auto", 0), ("lax", 0), ("matmul", 0), ("shifts", 1), ("fft", 1)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import planner as command
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry
 from jconv.planner import candidates, tree
 from jconv.sizes import Sizes
@@ -52,7 +52,7 @@ def test_a_table_is_measured_resumed_and_measured_again(tmp_path, monkeypatch):
     assert command.main(["measure", str(table), "--count", "1"]) == 0
     assert command.main(["measure", str(table), "--count", "2"]) == 0
     rows = command.read(table)
-    assert [row.operation for row in rows] == [*FACES, *FACES]
+    assert [row.operation for row in rows] == [*OPERATIONS, *OPERATIONS]
     first, second = {row.sizes for row in rows[:3]}, {row.sizes for row in rows[3:]}
     assert len(first) == len(second) == 1 and first != second
     for row in rows:
@@ -75,7 +75,7 @@ def test_what_was_hopeless_for_similar_geometries_is_seldom_measured():
 
 def test_a_tree_is_learned_that_chooses_what_was_fastest(tmp_path, monkeypatch):
     rows = []
-    for operation in FACES:
+    for operation in OPERATIONS:
         for batch in range(1, 21):
             for taps in (2, 3, 16, 17):
                 sizes = SMALL._replace(batch=batch, geometry=Geometry(40, taps))
@@ -86,7 +86,7 @@ def test_a_tree_is_learned_that_chooses_what_was_fastest(tmp_path, monkeypatch):
     assert command.main(["learn", str(tmp_path / "table.csv"), "--processor", "Some Chip", "--cores", "4"]) == 0
     table = json.loads((tmp_path / "some-chip-4.json").read_text(encoding="utf-8"))
     assert (table["processor"], table["cores"]) == ("Some Chip", 4)
-    for operation in FACES:
+    for operation in OPERATIONS:
         for taps in (2, 3, 16, 17):
             leaf = tree.walk(table["trees"][operation], SMALL._replace(geometry=Geometry(40, taps)))
             assert (leaf.ratios.get("shifts", 1) < 0.8) == (taps < 8) and leaf.path
@@ -97,7 +97,7 @@ def test_choices_are_judged(tmp_path, monkeypatch, capsys):
         algorithm = "shifts"
 
     monkeypatch.setattr(command, "choose", lambda *args, **options: Chosen)
-    first = [command.Row(SMALL, operation, {"lax": 2.0, "shifts": 1.5, "fft": 1.0}) for operation in FACES]
+    first = [command.Row(SMALL, operation, {"lax": 2.0, "shifts": 1.5, "fft": 1.0}) for operation in OPERATIONS]
     again = [row._replace(times={"lax": 3.0, "shifts": 1.5, "fft": 1.0}) for row in first]
     for name, rows in (("first.csv", first), ("again.csv", again)):
         write(tmp_path / name, rows)

@@ -14,7 +14,7 @@ import pytest
 from settings import algorithms_for
 
 import jconv
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry
 from jconv.primitive import bilinear
 
@@ -26,10 +26,10 @@ GEOMETRIES = {
 }
 IN_CHANNELS, OUT_CHANNELS, BATCH = 4, 8, 2
 
-Face = Callable[[jax.Array, jax.Array], jax.Array]
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def lax_faces(g: Geometry) -> dict[str, Face]:
+def lax_operations(g: Geometry) -> dict[str, Operation]:
     """The three bilinear maps as plain lax and its own automatic differentiation have them."""
 
     def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -56,7 +56,7 @@ def lax_faces(g: Geometry) -> dict[str, Face]:
     return {"forward": forward, "input_gradient": input_gradient, "kernel_gradient": kernel_gradient}
 
 
-def jconv_faces(g: Geometry, algorithm: str) -> dict[str, Face]:
+def jconv_operations(g: Geometry, algorithm: str) -> dict[str, Operation]:
     options = {"geometry": g, "algorithm": algorithm}
     return {
         "forward": lambda x, kernel: bilinear.forward(x, kernel, **options),
@@ -65,8 +65,10 @@ def jconv_faces(g: Geometry, algorithm: str) -> dict[str, Face]:
     }
 
 
-def face_operands(g: Geometry, face: str, *, mapped: tuple[int, int] = (0, 0), seed: int = 0) -> tuple[Any, Any]:
-    """Random operands of a face, with that many mapped axes of size 3 in front of each."""
+def operation_operands(
+    g: Geometry, operation: str, *, mapped: tuple[int, int] = (0, 0), seed: int = 0
+) -> tuple[Any, Any]:
+    """Random operands of an operation, with that many mapped axes of size 3 in front of each."""
     rng = np.random.default_rng(seed)
     shapes = {
         "x": (BATCH, g.length, IN_CHANNELS),
@@ -77,20 +79,20 @@ def face_operands(g: Geometry, face: str, *, mapped: tuple[int, int] = (0, 0), s
         "forward": ("x", "kernel"),
         "input_gradient": ("y_bar", "kernel"),
         "kernel_gradient": ("x", "y_bar"),
-    }[face]
+    }[operation]
     a, b = ((3,) * n + shapes[name] for n, name in zip(mapped, (first, second), strict=True))
     return jnp.asarray(rng.standard_normal(a, np.float32)), jnp.asarray(rng.standard_normal(b, np.float32))
 
 
-def nonlinear(face: Face) -> Face:
-    """A scalar that is neither linear nor quadratic in the operands, so that second derivatives show all faces."""
-    return lambda a, b: jnp.sum(jnp.sin(face(a, b)))
+def nonlinear(operation: Operation) -> Operation:
+    """A scalar that is neither linear nor quadratic in the operands, so that second derivatives show all operations."""
+    return lambda a, b: jnp.sum(jnp.sin(operation(a, b)))
 
 
-def scan_gradient(face: Face) -> Face:
+def scan_gradient(operation: Operation) -> Operation:
     def run(a: jax.Array, b: jax.Array) -> jax.Array:
         def step(carry: Any, scale: jax.Array) -> Any:
-            grads = jax.grad(nonlinear(face), (0, 1))(scale * carry[0], carry[1])
+            grads = jax.grad(nonlinear(operation), (0, 1))(scale * carry[0], carry[1])
             return (carry[0] + 0.1 * grads[0], carry[1] + 0.1 * grads[1]), jnp.sum(grads[0])
 
         return jax.lax.scan(step, (a, b), jnp.array([1.0, 0.5, 0.25]))
@@ -98,37 +100,37 @@ def scan_gradient(face: Face) -> Face:
     return run
 
 
-def while_value(face: Face) -> Face:
+def while_value(operation: Operation) -> Operation:
     def run(a: jax.Array, b: jax.Array) -> jax.Array:
         def step(carry: Any) -> Any:
             i, a, total = carry
-            y = face(a, b)
+            y = operation(a, b)
             return i + 1, a / 2, total + y
 
-        return jax.lax.while_loop(lambda c: c[0] < 3, step, (0, a, jnp.zeros_like(face(a, b))))[2]
+        return jax.lax.while_loop(lambda c: c[0] < 3, step, (0, a, jnp.zeros_like(operation(a, b))))[2]
 
     return run
 
 
-def hvp(face: Face) -> Face:
-    gradient = jax.grad(nonlinear(face), (0, 1))
+def hvp(operation: Operation) -> Operation:
+    gradient = jax.grad(nonlinear(operation), (0, 1))
     return lambda a, b: jax.jvp(gradient, (a, b), (jnp.cos(a), jnp.cos(b)))
 
 
-def reverse_over_reverse(face: Face) -> Face:
-    gradient = jax.grad(nonlinear(face), (0, 1))
+def reverse_over_reverse(operation: Operation) -> Operation:
+    gradient = jax.grad(nonlinear(operation), (0, 1))
     return lambda a, b: jax.grad(lambda a, b: sum(jnp.sum(jnp.sin(g)) for g in gradient(a, b)), (0, 1))(a, b)
 
 
-def linearized(face: Face) -> Face:
+def linearized(operation: Operation) -> Operation:
     def run(a: jax.Array, b: jax.Array) -> jax.Array:
-        y, linear = jax.linearize(face, a, b)
+        y, linear = jax.linearize(operation, a, b)
         return y, linear(jnp.cos(a), jnp.cos(b))
 
     return run
 
 
-TRANSFORMATIONS: dict[str, Callable[[Face], Face]] = {
+TRANSFORMATIONS: dict[str, Callable[[Operation], Operation]] = {
     "eager": lambda f: f,
     "jit": jax.jit,
     "grad": lambda f: jax.grad(nonlinear(f), (0, 1)),
@@ -163,14 +165,14 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
 @pytest.mark.default_cases(8)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
-def test_transformation_is_that_of_lax(geometry: str, face: str, transformation: str) -> None:
+def test_transformation_is_that_of_lax(geometry: str, operation: str, transformation: str) -> None:
     g, transform = GEOMETRIES[geometry], TRANSFORMATIONS[transformation]
-    operands = face_operands(g, face)
-    expected = jax.jit(transform(lax_faces(g)[face]))(*operands)
-    for algorithm in algorithms_for(geometry, face, transformation):
-        function = transform(jconv_faces(g, algorithm)[face])
+    operands = operation_operands(g, operation)
+    expected = jax.jit(transform(lax_operations(g)[operation]))(*operands)
+    for algorithm in algorithms_for(geometry, operation, transformation):
+        function = transform(jconv_operations(g, algorithm)[operation])
         compiled = function if transformation == "eager" else jax.jit(function)
         # Second derivatives and loops add rounding of their own.
         close(compiled(*operands), expected, 2e-5 if "scan" in transformation or "reverse" in transformation else 5e-6)
@@ -191,7 +193,7 @@ MAPPINGS: dict[str, tuple[tuple[int, int], list[tuple[int | None, int | None]]]]
 }
 
 
-def mapped(function: Face, axes: list[tuple[int | None, int | None]]) -> Face:
+def mapped(function: Operation, axes: list[tuple[int | None, int | None]]) -> Operation:
     for in_axes in reversed(axes):
         function = jax.vmap(function, in_axes)
     return function
@@ -200,33 +202,35 @@ def mapped(function: Face, axes: list[tuple[int | None, int | None]]) -> Face:
 @pytest.mark.default_cases(4)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("mapping", MAPPINGS)
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "grouped"])
-def test_vmap_is_that_of_lax(geometry: str, face: str, mapping: str) -> None:
+def test_vmap_is_that_of_lax(geometry: str, operation: str, mapping: str) -> None:
     g = GEOMETRIES[geometry]
     counts, axes = MAPPINGS[mapping]
-    operands = face_operands(g, face, mapped=counts)
+    operands = operation_operands(g, operation, mapped=counts)
     if mapping == "axes not in front":
         operands = tuple(jnp.moveaxis(o, 0, axis) for o, axis in zip(operands, axes[0], strict=True))
-    lax_face = lax_faces(g)[face]
-    expected = jax.jit(lambda *o: (mapped(lax_face, axes)(*o), mapped(jax.grad(nonlinear(lax_face), (0, 1)), axes)(*o)))
+    lax_operation = lax_operations(g)[operation]
+    expected = jax.jit(
+        lambda *o: (mapped(lax_operation, axes)(*o), mapped(jax.grad(nonlinear(lax_operation), (0, 1)), axes)(*o))
+    )
     want = expected(*operands)
-    for algorithm in algorithms_for(geometry, face, mapping):
-        ours = jconv_faces(g, algorithm)[face]
+    for algorithm in algorithms_for(geometry, operation, mapping):
+        ours = jconv_operations(g, algorithm)[operation]
         got = jax.jit(lambda *o, f=ours: (mapped(f, axes)(*o), mapped(jax.grad(nonlinear(f), (0, 1)), axes)(*o)))
         close(got(*operands), want, 5e-6)
 
 
 @pytest.mark.default_cases(3)
 @pytest.mark.usefixtures("quick_compile")
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_second_derivatives_in_every_geometry(geometry: str, face: str) -> None:
+def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> None:
     g = GEOMETRIES[geometry]
-    operands = face_operands(g, face)
-    expected = jax.jit(hvp(lax_faces(g)[face]))(*operands)
-    for algorithm in algorithms_for(geometry, face):
-        close(jax.jit(hvp(jconv_faces(g, algorithm)[face]))(*operands), expected, 5e-6)
+    operands = operation_operands(g, operation)
+    expected = jax.jit(hvp(lax_operations(g)[operation]))(*operands)
+    for algorithm in algorithms_for(geometry, operation):
+        close(jax.jit(hvp(jconv_operations(g, algorithm)[operation]))(*operands), expected, 5e-6)
 
 
 @pytest.mark.default_cases(1)
@@ -235,8 +239,8 @@ def test_second_derivatives_in_every_geometry(geometry: str, face: str) -> None:
 def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
     g = GEOMETRIES[geometry]
 
-    def loss(face: Face) -> Face:
-        ensemble = jax.vmap(face, (None, 0))
+    def loss(operation: Operation) -> Operation:
+        ensemble = jax.vmap(operation, (None, 0))
 
         def run(x: jax.Array, kernels: jax.Array) -> jax.Array:
             def step(kernels: jax.Array, _: Any) -> Any:
@@ -246,10 +250,10 @@ def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
 
         return jax.jit(jax.grad(run, (0, 1)))
 
-    operands = face_operands(g, "forward", mapped=(0, 1))
-    expected = loss(lax_faces(g)["forward"])(*operands)
+    operands = operation_operands(g, "forward", mapped=(0, 1))
+    expected = loss(lax_operations(g)["forward"])(*operands)
     for algorithm in ALGORITHMS:
-        close(loss(jconv_faces(g, algorithm)["forward"])(*operands), expected, 2e-5)
+        close(loss(jconv_operations(g, algorithm)["forward"])(*operands), expected, 2e-5)
 
 
 def test_a_convolution_and_each_derivative_is_one_equation() -> None:
@@ -265,7 +269,7 @@ def test_a_convolution_and_each_derivative_is_one_equation() -> None:
 
 def test_vmap_over_x_adds_no_equation_and_vmap_over_kernels_keeps_one() -> None:
     g = GEOMETRIES["dense"]
-    x, kernel = face_operands(g, "forward", mapped=(1, 1))
+    x, kernel = operation_operands(g, "forward", mapped=(1, 1))
     for in_axes in [(0, None), (0, 0), (None, 0)]:
         operands = [o if axis == 0 else o[0] for o, axis in zip((x, kernel), in_axes, strict=True)]
         jaxpr = jax.make_jaxpr(jax.vmap(lambda x, k: bilinear.forward(x, k, g), in_axes))(*operands)
@@ -277,17 +281,17 @@ def test_vmap_over_x_adds_no_equation_and_vmap_over_kernels_keeps_one() -> None:
 
 def test_with_jit_switched_off() -> None:
     g = GEOMETRIES["dense"]
-    operands = face_operands(g, "forward")
+    operands = operation_operands(g, "forward")
     with jax.disable_jit():
-        close(bilinear.forward(*operands, g), lax_faces(g)["forward"](*operands))
+        close(bilinear.forward(*operands, g), lax_operations(g)["forward"](*operands))
 
 
 def test_linear_transpose_is_the_input_gradient() -> None:
     g = GEOMETRIES["grouped"]
-    y_bar, kernel = face_operands(g, "input_gradient")
+    y_bar, kernel = operation_operands(g, "input_gradient")
     x = jax.ShapeDtypeStruct((BATCH, g.length, IN_CHANNELS), jnp.float32)
     (x_bar,) = jax.linear_transpose(lambda x: bilinear.forward(x, kernel, g), x)(y_bar)
-    close(x_bar, lax_faces(g)["input_gradient"](y_bar, kernel))
+    close(x_bar, lax_operations(g)["input_gradient"](y_bar, kernel))
 
 
 def test_eval_shape_computes_nothing_and_knows_everything() -> None:
@@ -313,7 +317,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
     params = jconv.init_conv1d(jax.random.key(0), 3, 6, 5, groups=3)
     options: dict[str, Any] = {"groups": 3, "algorithm": algorithm}
 
-    def faces(params: Any, x: jax.Array) -> Any:
+    def operations(params: Any, x: jax.Array) -> Any:
         def network(params: Any, x: jax.Array) -> jax.Array:
             y = jconv.conv1d(params, x, stride=2, padding="same", activation="relu", **options)
             return y + jconv.conv1d(params, x, stride=2, padding=2, dilation=1, **options)[:, : y.shape[1]]
@@ -323,11 +327,11 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
 
     # same padding depends on length mod stride, so this length is a multiple of the stride
     batch, half = jax.export.symbolic_shape("b, n", constraints=["n >= 3"])
-    exported = jax.export.export(jax.jit(faces))(params, jax.ShapeDtypeStruct((batch, 2 * half, 3), jnp.float32))
+    exported = jax.export.export(jax.jit(operations))(params, jax.ShapeDtypeStruct((batch, 2 * half, 3), jnp.float32))
     loaded = jax.export.deserialize(bytearray(exported.serialize()))
     for shape in [(1, 6, 3), (4, 20, 3)]:
         x = jax.random.normal(jax.random.key(1), shape)
-        close(loaded.call(params, x), faces(params, x), 2e-6)
+        close(loaded.call(params, x), operations(params, x), 2e-6)
 
 
 @pytest.mark.default_cases(3)

@@ -60,16 +60,16 @@ def test_gradients_have_the_types_of_what_they_are_gradients_of(algorithm):
 # --- the half types accumulate in float32 ----------------------------------------------------------------------------
 
 POINTWISE = Geometry(8, 1)
-FACES = ("forward", "input_gradient", "kernel_gradient")
+OPERATIONS = ("forward", "input_gradient", "kernel_gradient")
 ULP = {"bfloat16": 2.0**-7, "float16": 2.0**-10}
 
 
-def operands(face, dtype, a, b):
-    """Operands of a face over `POINTWISE` that put the products of a and b into every one of its sums."""
+def operands(operation, dtype, a, b):
+    """Operands of an operation over `POINTWISE` that put the products of a and b into every one of its sums."""
     a, b = np.asarray(a), np.asarray(b)
-    if face == "forward":
+    if operation == "forward":
         arrays = np.tile(a, (4, 8, 1)), np.tile(b[None, :, None], (1, 1, 3))
-    elif face == "input_gradient":
+    elif operation == "input_gradient":
         arrays = np.tile(a, (4, 8, 1)), np.tile(b, (1, 3, 1))
     else:
         arrays = np.tile(a.reshape(-1, 8, 1), 3), np.tile(b.reshape(-1, 8, 1), 2)
@@ -80,8 +80,8 @@ def operands(face, dtype, a, b):
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("face", FACES)
-def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_products_are_not_rounded_to_the_half_type(operation, dtype, algorithm):
     # (1 + ulp)^2 - (1 + 2 ulp) = ulp^2: nothing is left of rounded products, in whatever order they are summed.
     ulp = ULP[dtype]
     half = 8  # few enough for float32 to be exact
@@ -89,7 +89,7 @@ def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
     b = [1 + ulp] * half + [-1 - 2 * ulp] * half
     rounded = np.asarray(a, jnp.dtype(dtype)) * np.asarray(b, jnp.dtype(dtype))
     assert rounded.astype(float).sum() == 0
-    out = getattr(bilinear, face)(*operands(face, dtype, a, b), POINTWISE, algorithm=algorithm)
+    out = getattr(bilinear, operation)(*operands(operation, dtype, a, b), POINTWISE, algorithm=algorithm)
     assert out.dtype == jnp.dtype(dtype)
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, half * ulp**2))
 
@@ -98,8 +98,8 @@ def test_products_are_not_rounded_to_the_half_type(face, dtype, algorithm):
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("face", FACES)
-def test_a_long_sum_of_small_numbers_is_not_lost(face, dtype, algorithm):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_long_sum_of_small_numbers_is_not_lost(operation, dtype, algorithm):
     # A large number, many that a half accumulator at that size rounds away, and the large number taken off again.
     large = 1 / ULP[dtype] * 4
     ones = 510
@@ -108,18 +108,18 @@ def test_a_long_sum_of_small_numbers_is_not_lost(face, dtype, algorithm):
     for value in a:
         accumulator = (accumulator + np.asarray(value, accumulator.dtype)).astype(accumulator.dtype)
     assert float(accumulator) != ones
-    out = getattr(bilinear, face)(*operands(face, dtype, a, [1.0] * len(a)), POINTWISE, algorithm=algorithm)
+    out = getattr(bilinear, operation)(*operands(operation, dtype, a, [1.0] * len(a)), POINTWISE, algorithm=algorithm)
     expected = np.asarray(ones, jnp.dtype(dtype)).astype(float)
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, expected))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("face", FACES)
-def test_the_accumulator_is_asked_for_and_not_left_to_the_platform(face, dtype, algorithm):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_accumulator_is_asked_for_and_not_left_to_the_platform(operation, dtype, algorithm):
     # XLA accumulates in float32 on a CPU whether asked or not.
-    arrays = operands(face, dtype, [1.0] * 16, [1.0] * 16)
-    function = partial(getattr(ALGORITHMS[algorithm], face), geometry=POINTWISE)
+    arrays = operands(operation, dtype, [1.0] * 16, [1.0] * 16)
+    function = partial(getattr(ALGORITHMS[algorithm], operation), geometry=POINTWISE)
     sums = [e for e in equations(jax.make_jaxpr(function)(*arrays).jaxpr) if e.primitive.name in SUMS]
     types = {e.outvars[0].aval.dtype for e in sums} - {jnp.dtype("int32")}
     assert types

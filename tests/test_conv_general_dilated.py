@@ -69,7 +69,7 @@ def _random_call(rng, transposed):
     return _lay(lhs, "NWC", lhs_word), _lay(rhs, "WIO", rhs_word), options
 
 
-def _faces(function, calls, cotangents):
+def _operations(function, calls, cotangents):
     """Output and both gradients of each call, all in one program."""
 
     def one(arrays, options, cotangent):
@@ -92,7 +92,7 @@ def test_random_calls_have_the_values_and_gradients_of_lax(seed, transposed, dty
         calls = [(jnp.asarray(lhs, dtype), jnp.asarray(rhs, dtype), options) for lhs, rhs, options in calls]
         shapes = [jax.eval_shape(partial(LAX, **options), lhs, rhs).shape for lhs, rhs, options in calls]
         cotangents = [jnp.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
-        ours, theirs = (_faces(function, calls, cotangents) for function in (OURS, LAX))
+        ours, theirs = (_operations(function, calls, cotangents) for function in (OURS, LAX))
         name = "conv1d_input_gradient" if transposed else "conv1d"
         for (lhs, rhs, options), actual, expected in zip(calls, ours, theirs, strict=True):
             assert _primitives(partial(OURS, **options), lhs, rhs) == {name}
@@ -253,7 +253,7 @@ def test_under_jit_vmap_and_grad(options, in_axes):
         for operand, axis in zip(_operands(), in_axes, strict=True)
     )
 
-    def faces(function):
+    def operations(function):
         mapped = jax.vmap(partial(_convolve, function, **options), in_axes)
 
         def energy(lhs, rhs):
@@ -262,7 +262,7 @@ def test_under_jit_vmap_and_grad(options, in_axes):
 
         return jax.jit(jax.grad(energy, (0, 1), has_aux=True))(lhs, rhs)
 
-    _assert_close(faces(OURS), faces(LAX))
+    _assert_close(operations(OURS), operations(LAX))
 
 
 def test_an_exported_program_may_leave_batch_and_length_open():
@@ -317,13 +317,13 @@ def test_flax_nnx_is_the_same_with_ours(options, lead):
     def layer(**convolution):
         return nnx.Conv(4, 8, (3,), **options, **convolution, rngs=nnx.Rngs(0))
 
-    def faces(layer):
+    def operations(layer):
         graph, params = nnx.split(layer)
         return _output_and_gradients(lambda params, x: nnx.merge(graph, params)(x), params, x)
 
     ours = layer(conv_general_dilated=OURS)
     assert _primitives(lambda x: ours(x), x) in IS_OURS
-    _assert_close(faces(ours), faces(layer()))
+    _assert_close(operations(ours), operations(layer()))
 
 
 @pytest.mark.default_cases(3)

@@ -8,15 +8,15 @@ import pytest
 from settings import BOUNDS, HALF, in_type
 
 import jconv
-from jconv.algorithms import ALGORITHMS, FACES, lax
+from jconv.algorithms import ALGORITHMS, OPERATIONS, lax
 
 PARAMS = {"kernel": np.ones((4, 3, 5), np.float32), "bias": np.ones(5, np.float32)}
 X = np.random.default_rng(0).standard_normal((2, 10, 3)).astype(np.float32)
 
 
-def test_every_algorithm_and_face_is_in_the_table():
+def test_every_algorithm_and_operation_is_in_the_table():
     table = jconv.cross_check(PARAMS, X, padding="same", stride=2, activation="gelu")
-    assert table.faces == FACES == ("forward", "input_gradient", "kernel_gradient")
+    assert table.operations == OPERATIONS == ("forward", "input_gradient", "kernel_gradient")
     assert set(table.worst) == set(ALGORITHMS)
     assert table.dtype == "float32"
     assert table.max() == max(d for row in table.worst.values() for d in row) <= BOUNDS["float32"]
@@ -40,20 +40,20 @@ def test_each_type_is_checked_in_itself(dtype):
     assert dtype not in HALF or found[0].max() > BOUNDS["float32"]  # it did run in the half type
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_a_wrong_face_shows_in_its_own_cell(face, monkeypatch):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_wrong_operation_shows_in_its_own_cell(operation, monkeypatch):
     def wrong(*args):
-        return getattr(lax, face)(*args) * (1 + 1e-4)
+        return getattr(lax, operation)(*args) * (1 + 1e-4)
 
     # A name of its own, since what is compiled under a name stays.
-    broken = types.ModuleType(f"wrong {face}")
-    for name in FACES:
-        setattr(broken, name, wrong if name == face else getattr(lax, name))
+    broken = types.ModuleType(f"wrong {operation}")
+    for name in OPERATIONS:
+        setattr(broken, name, wrong if name == operation else getattr(lax, name))
     monkeypatch.setitem(ALGORITHMS, broken.__name__, broken)
     table = jconv.cross_check(PARAMS, X)
     for name, row in table.worst.items():
-        for cell, deviation in zip(FACES, row, strict=True):
-            assert (deviation > 9e-5) == (name == broken.__name__ and cell == face)
+        for cell, deviation in zip(OPERATIONS, row, strict=True):
+            assert (deviation > 9e-5) == (name == broken.__name__ and cell == operation)
 
 
 def test_options_of_the_convolution_are_passed_on():

@@ -22,7 +22,7 @@ from jconv import layers as jl
 from jconv.functional.convolution import problem
 from jconv.inspect.trace import _equations, chosen
 from jconv.layers.nesting import with_algorithm
-from jconv.primitive.bilinear import FACE
+from jconv.primitive.bilinear import OPERATION
 
 PARAMS = {"kernel": jnp.ones((3, 4, 6))}
 X = jnp.ones((2, 10, 4))
@@ -59,7 +59,7 @@ def _transposed_stream(**how: Any) -> jax.Array:
 def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
     """The wishes of the convolutions that a function is traced to."""
     equations = _equations(jax.make_jaxpr(function)(*arguments).jaxpr)
-    return [equation.params["algorithm"] for equation in equations if equation.primitive in FACE]
+    return [equation.params["algorithm"] for equation in equations if equation.primitive in OPERATION]
 
 
 @pytest.mark.default_cases(5)

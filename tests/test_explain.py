@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.planner import cache as measurements
 
 f32 = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
@@ -44,30 +44,30 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def called(monkeypatch):
-    """(face, algorithm) of each that is called by a lowering, in order."""
+    """(operation, algorithm) of each that is called by a lowering, in order."""
     found = []
 
-    def watched(face, name, function, *args):
-        found.append((face, name))
+    def watched(operation, name, function, *args):
+        found.append((operation, name))
         return function(*args)
 
     for name, module in ALGORITHMS.items():
-        for face in FACES:
-            monkeypatch.setattr(module, face, partial(watched, face, name, getattr(module, face)))
+        for operation in OPERATIONS:
+            monkeypatch.setattr(module, operation, partial(watched, operation, name, getattr(module, operation)))
     return found
 
 
 def _lowered(called, params, x, options) -> dict[str, str]:
-    """The algorithm that each face calls first in a program of forward and both gradients: some are made of others."""
+    """The algorithm that each operation calls first in a program of all three; some algorithms call others."""
     conv = partial(jconv.conv1d, **options)
     called.clear()
     jax.jit(conv).lower(params, x)
-    faces = dict(called[:1])
+    operations = dict(called[:1])
     called.clear()
     jax.jit(jax.grad(lambda p, x: (conv(p, x) ** 2).sum(), argnums=(0, 1))).lower(params, x)
-    for face, name in called:
-        faces.setdefault(face, name)
-    return faces
+    for operation, name in called:
+        operations.setdefault(operation, name)
+    return operations
 
 
 @cache
@@ -80,27 +80,29 @@ def _plan() -> jconv.Plan:
 def test_it_names_what_is_lowered(case, called):
     params, x, options = CASES[case]
     plan = jconv.explain(params, x, **options)
-    assert {face: getattr(plan, face).algorithm for face in FACES} == _lowered(called, params, x, options)
+    assert {operation: getattr(plan, operation).algorithm for operation in OPERATIONS} == _lowered(
+        called, params, x, options
+    )
 
 
 def test_it_counts_products_and_numbers():
     # 2 * 48 windows of 3 * 4 numbers, each times 8; x, kernel and y are 400, 96 and 768 numbers of 4 bytes
     plan = _plan()
-    for face in plan:
-        assert face.flops == 2 * 2 * 48 * 3 * 4 * 8
-        assert face.bytes == 4 * (400 + 96 + 768)
-        assert isinstance(face.flops, int) and isinstance(face.bytes, int)
-        assert face.temporary >= 0
-    assert plan._fields == FACES
+    for operation in plan:
+        assert operation.flops == 2 * 2 * 48 * 3 * 4 * 8
+        assert operation.bytes == 4 * (400 + 96 + 768)
+        assert isinstance(operation.flops, int) and isinstance(operation.bytes, int)
+        assert operation.temporary >= 0
+    assert plan._fields == OPERATIONS
 
 
 def test_groups_strides_and_half_types_are_counted():
     # ceil(50 / 3) = 17 windows; each of 8 out channels reads 5 taps of 2 in channels
     x = jax.ShapeDtypeStruct((2, 3, 50, 4), jnp.bfloat16)
     params = {"kernel": jax.ShapeDtypeStruct((5, 2, 8), jnp.bfloat16)}
-    for face in jconv.explain(params, x, groups=2, stride=3, padding="same"):
-        assert face.flops == 2 * 6 * 17 * 5 * 2 * 8
-        assert face.bytes == 2 * (6 * 50 * 4 + 5 * 2 * 8 + 6 * 17 * 8)
+    for operation in jconv.explain(params, x, groups=2, stride=3, padding="same"):
+        assert operation.flops == 2 * 6 * 17 * 5 * 2 * 8
+        assert operation.bytes == 2 * (6 * 50 * 4 + 5 * 2 * 8 + 6 * 17 * 8)
 
 
 def test_types_are_promoted_first():
@@ -119,8 +121,8 @@ def test_double_precision_has_twice_the_bytes():
 
 def test_nothing_in_is_nothing_to_do():
     plan = jconv.explain(PARAMS, f32((0, 50, 4)))
-    assert {face.algorithm for face in plan} == {"lax"}
-    assert {(face.flops, face.bytes) for face in plan} == {(0, 4 * 96)}
+    assert {operation.algorithm for operation in plan} == {"lax"}
+    assert {(operation.flops, operation.bytes) for operation in plan} == {(0, 4 * 96)}
 
 
 def test_large_windows_show_in_temporary_memory():
@@ -153,8 +155,8 @@ def test_arrays_and_their_shapes_are_the_same():
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_named_algorithm_is_explained(algorithm, called):
     plan = jconv.explain(PARAMS, X, algorithm=algorithm, stride=2, padding="same")
-    assert [face.algorithm for face in plan] == [algorithm] * 3
-    assert {face.reason for face in plan} == {"asked for by name"}
+    assert [operation.algorithm for operation in plan] == [algorithm] * 3
+    assert {operation.reason for operation in plan} == {"asked for by name"}
     assert called[0] == ("forward", algorithm)
 
 
@@ -166,9 +168,9 @@ def test_every_padding_is_explained(padding, mode):
     added = {"valid": 0, "same": 2, "causal": 2, "full": 4, 2: 4, (1, 3): 4}[padding]
     # zeros are part of the convolution, other padding is made before it
     length = 50 if mode == "zeros" else 50 + added
-    for face in jconv.explain(PARAMS, X, padding=padding, padding_mode=mode):
-        assert face.flops == 2 * 2 * out_length * 3 * 4 * 8
-        assert face.bytes == 4 * (2 * length * 4 + 96 + 2 * out_length * 8)
+    for operation in jconv.explain(PARAMS, X, padding=padding, padding_mode=mode):
+        assert operation.flops == 2 * 2 * out_length * 3 * 4 * 8
+        assert operation.bytes == 4 * (2 * length * 4 + 96 + 2 * out_length * 8)
 
 
 def test_a_function_as_activation_is_not_called():
@@ -220,7 +222,7 @@ def test_it_prints_a_table_of_three_rows():
     plan = jconv.explain(PARAMS, X, algorithm="lax")
     title, *rows = str(plan).splitlines()
     assert title.split() == ["algorithm", "MFLOP", "MB", "temporary", "MB", "reason"]
-    assert [row.split()[:4] for row in rows] == [[face, "lax", "0.01843", "0.00506"] for face in FACES]
+    assert [row.split()[:4] for row in rows] == [[operation, "lax", "0.01843", "0.00506"] for operation in OPERATIONS]
     assert [row.split("  ")[-1] for row in rows] == ["asked for by name"] * 3
     assert {row.index("asked") for row in rows} == {title.index("reason")}
 
@@ -275,7 +277,7 @@ def test_the_reason_is_a_measurement_and_says_what_fastest_would_gain(monkeypatc
     leaf = {"geometries": 7, "ratios": {"shifts": 0.5, "winograd": 0.4}}
     tree = ["kernel size", 8.5, leaf, leaf]
     choose = importlib.import_module("jconv.planner.choose")
-    monkeypatch.setattr(choose, "trees", lambda hardware: [dict.fromkeys(FACES, tree)])
+    monkeypatch.setattr(choose, "trees", lambda hardware: [dict.fromkeys(OPERATIONS, tree)])
     measured = "interpolated between measurements, 7 of them here (kernel size 1 to 8)"
     forward = jconv.explain(PARAMS, X).forward
     assert forward.algorithm == "shifts"

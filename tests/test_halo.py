@@ -1,4 +1,4 @@
-"""A window of samples around each shard computes its part of the whole, in every face and geometry."""
+"""A window of samples around each shard computes its part of the whole, in every operation and geometry."""
 
 from __future__ import annotations
 

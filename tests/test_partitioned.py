@@ -88,17 +88,17 @@ LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
 def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
     """Forward and both gradients: sums over devices where something is contracted, and no more (openxla/xla 47945)."""
     geometry, x_spec, kernel_spec, allowed = LAYOUTS[layout]
-    faces = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
+    operations = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
     mesh = sharding.make_mesh("8", KINDS[kind])
-    text = compiled(faces, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
+    text = compiled(operations, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
     assert moved(text) == allowed
     if algorithm == "lax":
         assert convolutions(text) == 3
 
 
 def test_two_mesh_axes_at_once() -> None:
-    faces = sharding.value_and_gradients(conv())
-    text = compiled(faces, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
+    operations = sharding.value_and_gradients(conv())
+    text = compiled(operations, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
     # half the out channels of the kernel over the batch, a quarter of the batch over the out channels
     assert moved(text) == {"all-reduce": KERNEL // 2 + Y // 4}
 
@@ -167,8 +167,8 @@ def test_an_explicit_mesh_gathers_an_output_that_cannot_be_cut_evenly() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_that_repeats_a_cut_length(kind: str) -> None:
     """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
-    faces = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
-    right(faces, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
+    operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
+    right(operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
 
 
 # --- every algorithm, and awkward places --------------------------------------------------------------------------
@@ -177,8 +177,8 @@ def test_padding_that_repeats_a_cut_length(kind: str) -> None:
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
 def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
-    faces = sharding.value_and_gradients(conv(algorithm=algorithm))
-    text = compiled(faces, sharding.make_mesh("8"), P("a"), P())
+    operations = sharding.value_and_gradients(conv(algorithm=algorithm))
+    text = compiled(operations, sharding.make_mesh("8"), P("a"), P())
     assert moved(text) == {"all-reduce": KERNEL}
     if algorithm != "auto":
         assert (convolutions(text) > 0) == (algorithm in OF_CONVOLUTIONS)
@@ -192,9 +192,9 @@ import jax, jconv
 from benchmarks import sharding
 jax.config.update("jax_num_cpu_devices", 8)
 x, kernel = sharding.operands({"kernel_size": 3})
-faces = sharding.value_and_gradients(lambda x, kernel: jconv.conv1d({"kernel": kernel}, x))
+operations = sharding.value_and_gradients(lambda x, kernel: jconv.conv1d({"kernel": kernel}, x))
 x = jax.device_put(x, jax.NamedSharding(sharding.make_mesh("8"), jax.P("a")))
-jax.jit(faces).lower(x, kernel).compile()
+jax.jit(operations).lower(x, kernel).compile()
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=Path(__file__).parent.parent)
 
@@ -236,9 +236,9 @@ def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
                 return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
             return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
 
-        faces = sharding.value_and_gradients(uneven)
+        operations = sharding.value_and_gradients(uneven)
         expected = sharding.value_and_gradients(lambda x, kernel: conv()(jnp.cos(x), kernel))
-        close(jax.jit(faces)(x, kernel), jax.jit(expected)(x, kernel))
+        close(jax.jit(operations)(x, kernel), jax.jit(expected)(x, kernel))
 
 
 def test_parts_of_mesh_axes() -> None:
@@ -256,9 +256,9 @@ def test_parts_of_mesh_axes() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
     for names in (("a", "b"), ("b", "a")):
-        faces = sharding.value_and_gradients(conv())
+        operations = sharding.value_and_gradients(conv())
         mesh = sharding.make_mesh("4x2", KINDS[kind])
-        right(faces, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
+        right(operations, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
 
 
 @pytest.mark.default_cases(1)
@@ -271,13 +271,13 @@ def test_meshes_whose_sizes_are_no_powers_of_two(shape: tuple[int, int]) -> None
 
 def test_devices_in_any_order_and_two_meshes() -> None:
     x, kernel = random(16, 32, 16), random(3, 16, 16)
-    faces = sharding.value_and_gradients(conv())
+    operations = sharding.value_and_gradients(conv())
     shuffled = np.array(jax.devices())[[3, 1, 4, 0, 5, 2, 6, 7]]
-    right(faces, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
-    right(faces, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    right(operations, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    right(operations, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
     one, other = sharding.make_mesh("8"), sharding.make_mesh("4x2")
     placed = jax.device_put(x, NamedSharding(one, P("a"))), jax.device_put(kernel, NamedSharding(other, P(None, "b")))
-    close(jax.jit(faces)(*placed), jax.jit(faces)(x, kernel))
+    close(jax.jit(operations)(*placed), jax.jit(operations)(x, kernel))
 
 
 @pytest.mark.default_cases(1)
@@ -315,12 +315,12 @@ def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
     mesh = sharding.make_mesh("4x2")
     placed = jax.device_put(x, NamedSharding(mesh, P("a", None, "b"))), jax.device_put(kernel, NamedSharding(mesh, P()))
 
-    def faces(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+    def operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, pull = jax.vjp(conv(), x, kernel)
         return (y, *pull(x))  # a cotangent without rounding of its own
 
-    expected = jax.jit(faces)(x.astype(jnp.float32), kernel.astype(jnp.float32))
-    actual = jax.jit(faces)(*placed)
+    expected = jax.jit(operations)(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    actual = jax.jit(operations)(*placed)
     assert {a.dtype for a in actual} == {jnp.dtype(dtype)}
     close([a.astype(jnp.float32) for a in actual], expected, float(jnp.finfo(dtype).eps))
 
@@ -330,8 +330,8 @@ def test_float64_where_the_caller_alone_has_it() -> None:
     with jax.enable_x64(True):
         operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
         for spec in (P("a", None, "b"), P(None, "a")):
-            faces = sharding.value_and_gradients(conv())
-            right(faces, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
+            operations = sharding.value_and_gradients(conv())
+            right(operations, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
 
 
 def test_matmul_precision_of_the_caller() -> None:
@@ -359,11 +359,11 @@ def test_devices_that_share_their_cores_compute_no_tiles(monkeypatch: pytest.Mon
 def test_in_shardings_and_donation() -> None:
     mesh = sharding.make_mesh("4x2")
     x, kernel = random(16, 32, 16), random(3, 16, 16)
-    faces = sharding.value_and_gradients(conv())
+    operations = sharding.value_and_gradients(conv())
     here, everywhere = NamedSharding(mesh, P("a", None, "b")), NamedSharding(mesh, P())
     given = {"in_shardings": (here, everywhere), "out_shardings": (here, here, everywhere)}
-    expected = jax.jit(faces)(x, kernel)
-    close(jax.jit(faces, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
+    expected = jax.jit(operations)(x, kernel)
+    close(jax.jit(operations, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
 
 
 def test_an_empty_batch_and_nothing_sharded() -> None:
@@ -386,32 +386,34 @@ def test_export(kind: str, with_devices: bool) -> None:
     mesh = sharding.make_mesh("8", KINDS[kind])
     named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
     x, kernel = random(16, 32, 16), random(3, 16, 16)
-    faces = sharding.value_and_gradients(conv())
+    operations = sharding.value_and_gradients(conv())
     shapes = [
         jax.ShapeDtypeStruct(o.shape, o.dtype, sharding=NamedSharding(named, s))
         for o, s in ((x, P("a")), (kernel, P()))
     ]
-    exported = jax.export.export(jax.jit(faces))(*shapes)
+    exported = jax.export.export(jax.jit(operations))(*shapes)
     assert "CustomSPMDPartitioning" not in exported.mlir_module()
     loaded = jax.export.deserialize(bytearray(exported.serialize()))
     placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
-    close(jax.jit(loaded.call)(*placed), jax.jit(faces)(x, kernel))
+    close(jax.jit(loaded.call)(*placed), jax.jit(operations)(x, kernel))
 
 
 def test_explicit_arrays_where_no_mesh_is_set() -> None:
-    faces = sharding.value_and_gradients(conv())
+    operations = sharding.value_and_gradients(conv())
     for algorithm in ["auto", *algorithms_for("shardy")]:
-        faces = sharding.value_and_gradients(conv(algorithm=algorithm))
-        right(faces, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16))
+        operations = sharding.value_and_gradients(conv(algorithm=algorithm))
+        right(
+            operations, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16)
+        )
 
 
 def test_a_partitioner_without_shardy() -> None:
     before = jax.config.jax_use_shardy_partitioner  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_use_shardy_partitioner", False)
     try:
-        faces = sharding.value_and_gradients(conv())
+        operations = sharding.value_and_gradients(conv())
         for spec in (P("a"), P("b", "a"), P("a", None, "b")):
-            right(faces, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
+            right(operations, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
     finally:
         jax.config.update("jax_use_shardy_partitioner", before)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jconv
 from jconv import planner
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import Choice, Hardware, choose, hardware, tree
 from jconv.sizes import Sizes
@@ -35,7 +35,7 @@ def leaves(monkeypatch):
     """A function that makes every tree one leaf of some ratios, of one kind of processor for each dict."""
 
     def replace(*ratios: dict[str, float]) -> None:
-        kinds = [{key: {"geometries": 7, "ratios": own} for key in FACES} for own in ratios]
+        kinds = [{key: {"geometries": 7, "ratios": own} for key in OPERATIONS} for own in ratios]
         monkeypatch.setattr(choose_module, "trees", lambda hardware: kinds)
 
     return replace
@@ -45,12 +45,12 @@ DENSE = sizes(16, 512, 128, 256, 5)
 DEPTHWISE = sizes(4, 2048, 256, 256, 4, groups=256)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_named_algorithm_is_taken(algorithm, face):
+def test_a_named_algorithm_is_taken(algorithm, operation):
     for platform in ("cpu", "cuda", "tpu"):
         for of in (DENSE, DEPTHWISE, DENSE._replace(batch=0)):
-            choice = choose(algorithm, face, of, measured="fft", platform=platform)
+            choice = choose(algorithm, operation, of, measured="fft", platform=platform)
             assert choice == Choice(algorithm, "asked for by name")
 
 
@@ -69,18 +69,18 @@ def test_known_names_are_not_refused():
 
 @pytest.mark.parametrize("algorithm", ["auto", "fastest", *ALGORITHMS])
 def test_what_the_partitioner_splits_is_a_contraction(algorithm):
-    for face in FACES:
+    for operation in OPERATIONS:
         for members in (1, 8):
-            choice = choose(algorithm, face, DEPTHWISE, members=members, measured="shifts", partitioned=True)
+            choice = choose(algorithm, operation, DEPTHWISE, members=members, measured="shifts", partitioned=True)
             assert choice.algorithm == "einsum" and not choice.one_by_one
             assert "partitioner" in choice.reason
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu", "several platforms"])
 def test_other_platforms_get_lax_at_once(platform):
-    for face in FACES:
+    for operation in OPERATIONS:
         for of in (DENSE, DEPTHWISE):
-            choice = choose("auto", face, of, platform=platform, members=8)
+            choice = choose("auto", operation, of, platform=platform, members=8)
             assert choice.algorithm == "lax" and not choice.one_by_one
             assert platform in choice.reason
 
@@ -92,12 +92,12 @@ def test_symbolic_sizes_get_lax_or_the_contraction():
         Sizes(make_geometry(length, 3, padding="causal", groups=8), 4, 8, 8),
         Sizes(make_geometry(length, 3, padding="same", stride=2, groups=8), 4, 8, 8),
     ]
-    for face in FACES:
+    for operation in OPERATIONS:
         for of in symbolic:
-            assert choose("auto", face, of).algorithm == "lax"
-            assert "symbolic" in choose("auto", face, of).reason
+            assert choose("auto", operation, of).algorithm == "lax"
+            assert "symbolic" in choose("auto", operation, of).reason
             for name in ALGORITHMS:
-                choice = choose(name, face, of)
+                choice = choose(name, operation, of)
                 assert choice.algorithm == (name if name in ("lax", "einsum") else "lax")
                 assert (choice.reason == "asked for by name") == (name in ("lax", "einsum"))
 
@@ -109,37 +109,39 @@ def test_members_of_a_symbolic_number_go_one_by_one():
 
 @pytest.mark.parametrize("empty", [{"batch": 0}, {"in_channels": 0}, {"out_channels": 0}])
 def test_nothing_to_compute_needs_no_thought(empty):
-    for face in FACES:
-        choice = choose("auto", face, DENSE._replace(**empty))
+    for operation in OPERATIONS:
+        choice = choose("auto", operation, DENSE._replace(**empty))
         assert choice == Choice("lax", "nothing to compute")
 
 
 def test_a_measurement_is_used_with_auto_and_one_member_only():
-    for face in FACES:
-        choice = choose("auto", face, DENSE, measured="einsum")
+    for operation in OPERATIONS:
+        choice = choose("auto", operation, DENSE, measured="einsum")
         assert choice == Choice("einsum", "the fastest that jconv.tune measured here")
-        assert choose("auto", face, DENSE, measured="einsum", platform="cuda").algorithm == "einsum"
-        assert choose("auto", face, DENSE, measured="einsum", members=2) == choose("auto", face, DENSE, members=2)
-        assert choose("lax", face, DENSE, measured="einsum").algorithm == "lax"
-        assert choose("fastest", face, DENSE, measured="fft").algorithm == "fft"
-        assert choose("auto", face, DENSE, measured="fft") == choose("auto", face, DENSE)
+        assert choose("auto", operation, DENSE, measured="einsum", platform="cuda").algorithm == "einsum"
+        assert choose("auto", operation, DENSE, measured="einsum", members=2) == choose(
+            "auto", operation, DENSE, members=2
+        )
+        assert choose("lax", operation, DENSE, measured="einsum").algorithm == "lax"
+        assert choose("fastest", operation, DENSE, measured="fft").algorithm == "fft"
+        assert choose("auto", operation, DENSE, measured="fft") == choose("auto", operation, DENSE)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_only_convolutions_go_one_by_one(algorithm):
     of_convolutions = algorithm in ("lax", "grouped", "polyphase", "toeplitz")
-    for face in FACES:
-        assert choose(algorithm, face, DENSE, members=16).one_by_one == of_convolutions
-        assert not choose(algorithm, face, DENSE, members=1).one_by_one
-        assert not choose(algorithm, face, DENSE, members=16, platform="cuda").one_by_one
+    for operation in OPERATIONS:
+        assert choose(algorithm, operation, DENSE, members=16).one_by_one == of_convolutions
+        assert not choose(algorithm, operation, DENSE, members=1).one_by_one
+        assert not choose(algorithm, operation, DENSE, members=16, platform="cuda").one_by_one
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_auto_is_local_and_fastest_is_any(face, leaves):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_auto_is_local_and_fastest_is_any(operation, leaves):
     leaves({"fft": 0.1, "winograd": 0.2, "shifts": 0.5})
     long, measured = sizes(4, 2000, 8, 8, 20), "interpolated between measurements, 7 of them here ()"
-    assert choose("auto", face, long) == Choice("shifts", f"0.50 of lax's time, {measured}", ratio=0.5)
-    assert choose("fastest", face, long) == Choice("fft", f"0.10 of lax's time, {measured}", ratio=0.1)
+    assert choose("auto", operation, long) == Choice("shifts", f"0.50 of lax's time, {measured}", ratio=0.5)
+    assert choose("fastest", operation, long) == Choice("fft", f"0.10 of lax's time, {measured}", ratio=0.1)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_the_data_files_are_trees():
 
     for path in tree.DATA.glob("*.json"):
         trees = json.loads(path.read_text(encoding="utf-8"))["trees"]
-        assert set(trees) == set(FACES)
+        assert set(trees) == set(OPERATIONS)
         assert all(16 <= leaves_of(own) <= 100 for own in trees.values())
 
 
@@ -225,43 +227,43 @@ def test_the_path_is_in_words():
 
 @pytest.mark.parametrize("hardware", KNOWN, ids=str)
 def test_depthwise_convolutions_are_sums_of_shifts(hardware):
-    for face in FACES:
+    for operation in OPERATIONS:
         for taps in (4, 7):
             depthwise = sizes(4, 2048, 256, 256, taps, groups=256)
-            assert choose("auto", face, depthwise, hardware=hardware).algorithm == "shifts"
+            assert choose("auto", operation, depthwise, hardware=hardware).algorithm == "shifts"
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_many_groups_are_not_computed_one_by_one(face):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_many_groups_are_not_computed_one_by_one(operation):
     most = choose_module.MOST_GROUPS
-    assert "grouped" in planner.candidates(face, sizes(4, 100, most, most, 64, groups=most))
-    assert ("grouped" in planner.candidates(face, DENSE)) == (face != "kernel_gradient")
-    assert "grouped" not in planner.candidates(face, sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
+    assert "grouped" in planner.candidates(operation, sizes(4, 100, most, most, 64, groups=most))
+    assert ("grouped" in planner.candidates(operation, DENSE)) == (operation != "kernel_gradient")
+    assert "grouped" not in planner.candidates(operation, sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
     # nor as the phases of a stride, whose groups of more than two channels are convolutions too
     for per_group, offered in ((1, True), (4, False)):
         strided = sizes(4, 100, 2 * most * per_group, 2 * most * per_group, 64, stride=2, groups=2 * most)
-        assert ("polyphase" in planner.candidates(face, strided)) == offered
+        assert ("polyphase" in planner.candidates(operation, strided)) == offered
 
 
 def test_what_would_hold_too_much_is_no_candidate():
     many_taps = sizes(2, 4096, 16, 16, 33)
     assert "fft" not in planner.candidates("forward", sizes(1, 1000, 512, 512, 16, dilation=16))
     assert "fft" in planner.candidates("forward", sizes(1, 1000, 512, 512, 16))
-    for face in FACES:
+    for operation in OPERATIONS:
         for name in ("matmul", "einsum"):
             assert many_taps.windows > choose_module.MOST_HELD * many_taps.elements
-            assert name not in planner.candidates(face, many_taps)
-            assert name in planner.candidates(face, many_taps._replace(geometry=Geometry(4096, 3)))
+            assert name not in planner.candidates(operation, many_taps)
+            assert name in planner.candidates(operation, many_taps._replace(geometry=Geometry(4096, 3)))
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_tiles_can_be_left_out(face, leaves):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_tiles_can_be_left_out(operation, leaves):
     leaves({"winograd": 0.1})
-    assert choose("fastest", face, DENSE).algorithm == "winograd"
-    assert choose("fastest", face, DENSE, tiles=False).algorithm == "lax"
-    assert choose("fastest", face, DENSE, measured="winograd", tiles=False).algorithm == "lax"
-    assert choose("auto", face, DENSE, measured="matmul", tiles=False).algorithm == "matmul"
-    assert choose("winograd", face, DENSE, tiles=False).algorithm == "winograd"
+    assert choose("fastest", operation, DENSE).algorithm == "winograd"
+    assert choose("fastest", operation, DENSE, tiles=False).algorithm == "lax"
+    assert choose("fastest", operation, DENSE, measured="winograd", tiles=False).algorithm == "lax"
+    assert choose("auto", operation, DENSE, measured="matmul", tiles=False).algorithm == "matmul"
+    assert choose("winograd", operation, DENSE, tiles=False).algorithm == "winograd"
 
 
 def test_who_asks_for_the_highest_precision_gets_no_tiles(leaves):
@@ -294,19 +296,19 @@ def any_sizes(draw) -> Sizes:
     return Sizes(geometry, draw(st.integers(0, 64)), groups * draw(small), groups * draw(small))
 
 
-@given(any_sizes(), st.sampled_from(FACES), st.sampled_from([*KNOWN, planner.UNKNOWN]))
-def test_there_is_one_choice_for_all_sizes(of, face, hardware):
-    names = planner.candidates(face, of)
+@given(any_sizes(), st.sampled_from(OPERATIONS), st.sampled_from([*KNOWN, planner.UNKNOWN]))
+def test_there_is_one_choice_for_all_sizes(of, operation, hardware):
+    names = planner.candidates(operation, of)
     assert "lax" in names and set(names) <= set(ALGORITHMS) and len(set(names)) == len(names)
     for policy, allowed in (("auto", LOCAL), ("fastest", list(ALGORITHMS))):
-        choice = choose(policy, face, of, hardware=hardware)
-        assert choice == choose(policy, face, of, hardware=hardware) and choice.algorithm in names
+        choice = choose(policy, operation, of, hardware=hardware)
+        assert choice == choose(policy, operation, of, hardware=hardware) and choice.algorithm in names
         assert choice.algorithm in allowed and choice.reason and choice.reason.isprintable()
 
 
 def test_the_operations_are_those_of_the_algorithms():
     for algorithm in ALGORITHMS.values():
-        assert all(callable(getattr(algorithm, face)) for face in FACES)
+        assert all(callable(getattr(algorithm, operation)) for operation in OPERATIONS)
     assert set(planner.OF_CONVOLUTIONS) | set(choose_module.OF_ANY_SIZE) <= set(ALGORITHMS)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import jconv
 from jconv import reference
-from jconv.algorithms import FACES
+from jconv.algorithms import OPERATIONS
 from jconv.geometry import Geometry
 from jconv.planner import cache
 from jconv.primitive import bilinear
@@ -54,8 +54,8 @@ def _entry(fastest: str, auto: str = "matmul") -> dict[str, str]:
     return {"auto": auto, "fastest": fastest}
 
 
-def _lookup(sizes: Sizes = SIZES, face: str = "forward", dtype: str = "float32", platform: str = "cpu"):
-    return cache.lookup("fastest", face, sizes, jnp.dtype(dtype), None, platform)
+def _lookup(sizes: Sizes = SIZES, operation: str = "forward", dtype: str = "float32", platform: str = "cpu"):
+    return cache.lookup("fastest", operation, sizes, jnp.dtype(dtype), None, platform)
 
 
 def _lowered(algorithm: str = "fastest", **options) -> str:
@@ -204,7 +204,7 @@ def test_the_key_says_all_that_a_time_depends_on():
     others = [SIZES._replace(batch=3), SIZES._replace(in_channels=8), SIZES._replace(out_channels=4)]
     others.append(SIZES._replace(geometry=geometry))
     keys = {cache.key("forward", sizes, jnp.dtype("float32"), None, "cpu") for sizes in [SIZES, *others]}
-    keys |= {cache.key(face, SIZES, jnp.dtype("float32"), None, "cpu") for face in FACES}
+    keys |= {cache.key(operation, SIZES, jnp.dtype("float32"), None, "cpu") for operation in OPERATIONS}
     keys |= {cache.key("forward", SIZES, jnp.dtype(dtype), None, "cpu") for dtype in ("float64", "bfloat16", "float16")}
     keys |= {cache.key("forward", SIZES, jnp.dtype("float32"), p, "cpu") for p in ("highest", jax.lax.Precision.HIGH)}
     assert len(keys) == 1 + 4 + 2 + 3 + 2
@@ -212,7 +212,7 @@ def test_the_key_says_all_that_a_time_depends_on():
     assert all("\n" not in key and versions in key for key in keys)
     _write_entries({KEY: _entry("fft")})
     assert [_lookup(sizes) for sizes in others] == [None] * 4
-    assert (_lookup(face="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
+    assert (_lookup(operation="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
 
 
 def test_what_was_tuned_is_what_is_lowered():

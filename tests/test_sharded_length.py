@@ -72,7 +72,7 @@ def cases(draw: Any, convolutions: tuple[str, ...], repeats: bool = True) -> Cas
     return case
 
 
-def faces(function: Callable[..., jax.Array]) -> Callable[..., Any]:
+def operations(function: Callable[..., jax.Array]) -> Callable[..., Any]:
     """The output of a function of params and x, and both gradients of <cotangent, output>."""
 
     def run(params: Any, x: Any, cotangent: Any) -> Any:
@@ -123,14 +123,14 @@ def test_shards_are_those_of_the_whole(case: Case, dtype: str, inside: bool, che
     if inside:
 
         def local(*operands: Any) -> Any:
-            y, params_bar, x_bar = faces(case.sharded)(*operands)
+            y, params_bar, x_bar = operations(case.sharded)(*operands)
             # With the checks off a replicated operand's gradient is one device's share, as of any JAX function.
             return y, params_bar if checked else jax.lax.psum(params_bar, "t"), x_bar
 
         program = jax.shard_map(local, in_specs=specs, out_specs=(specs[2], specs[0], specs[1]), **how)
     else:
-        program = faces(jax.shard_map(case.sharded, in_specs=specs[:2], out_specs=specs[2], **how))
-    whole = in_type(dtype, quick_jit(faces(case.whole)), case.params, *operands(case))
+        program = operations(jax.shard_map(case.sharded, in_specs=specs[:2], out_specs=specs[2], **how))
+    whole = in_type(dtype, quick_jit(operations(case.whole)), case.params, *operands(case))
     y, params_bar, x_bar = in_type(dtype, quick_jit(program), case.params, *operands(case, np.nan, 7.0))
     out_length = whole[0].shape[1]
     close((y[:, :out_length], params_bar, x_bar[:, : case.length]), whole, dtype)
@@ -150,9 +150,9 @@ def test_an_automatic_mesh_computes_the_whole(case: Case, dtype: str, cut: str) 
         return jax.lax.with_sharding_constraint(y, here) if "y" in cut else y
 
     whole = in_type(
-        dtype, quick_jit(faces(lambda params, x: case.whole(params, jnp.cos(x)))), case.params, *operands(case)
+        dtype, quick_jit(operations(lambda params, x: case.whole(params, jnp.cos(x)))), case.params, *operands(case)
     )
-    close(in_type(dtype, quick_jit(faces(placed)), case.params, *operands(case)), whole, dtype)
+    close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), whole, dtype)
 
 
 # --- what moves -----------------------------------------------------------------------------------------------------

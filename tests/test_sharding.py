@@ -67,8 +67,8 @@ def test_no_partitioned_program_holds_a_bare_convolution() -> None:
     for geometry in sharding.GEOMETRIES.values():
         for algorithm in ["auto", *ALGORITHMS]:
             placed = [jax.device_put(o, NamedSharding(on, P())) for o in sharding.operands(geometry)]
-            faces = sharding.value_and_gradients(sharding.jconv_operation(geometry, algorithm))
-            assert "stablehlo.convolution" not in jax.jit(faces).lower(*placed).as_text()
+            operations = sharding.value_and_gradients(sharding.jconv_operation(geometry, algorithm))
+            assert "stablehlo.convolution" not in jax.jit(operations).lower(*placed).as_text()
 
 
 LAYOUTS_BY_HAND = {
@@ -100,8 +100,8 @@ def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> No
         whole = jax.shard_map(
             local, mesh=sharding.make_mesh("4x2"), in_specs=(x_spec, kernel_spec), out_specs=y_spec, check_vma=checked
         )
-        faces = jax.jit(sharding.value_and_gradients(whole))(*sharding.operands(g))
-        close(faces, sharding.expected_faces(tuple(g.items())))
+        operations = jax.jit(sharding.value_and_gradients(whole))(*sharding.operands(g))
+        close(operations, sharding.expected_operations(tuple(g.items())))
 
 
 @pytest.mark.default_cases(2)
@@ -113,10 +113,10 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
     specs = (x_spec, kernel_spec)
     for algorithm in ["auto", *algorithms_for(geometry, layout)]:
         local = summed_over(summed, sharding.jconv_operation(g, algorithm))
-        # sum(sin(y)) has the cotangent cos(y), which is that of the expected faces.
+        # sum(sin(y)) has the cotangent cos(y), which is that of the expected operations.
         inside = jax.grad(lambda x, kernel, local=local: jnp.sum(jnp.sin(local(x, kernel))), (0, 1))
         taken = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=specs, out_specs=specs)
-        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_faces(tuple(g.items()))[1:])
+        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
 
 
 @pytest.mark.parametrize("geometry", ["dense", "strided", "depthwise"])
@@ -132,7 +132,7 @@ def test_gradients_inside_unchecked_shard_map_are_one_devices_share(geometry: st
 
         mesh = sharding.make_mesh("8")
         taken = jax.shard_map(inside, mesh=mesh, in_specs=(P("a"), P()), out_specs=(P("a"), P()), check_vma=False)
-        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_faces(tuple(g.items()))[1:])
+        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
 
 
 def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Operation:
@@ -154,8 +154,8 @@ def test_shard_map_over_one_axis_leaves_the_other_to_a_partitioner_that_is_right
         some = jax.shard_map(
             sharding.jconv_operation(g, "lax"), in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
         )
-        faces = jax.jit(sharding.value_and_gradients(some))(*placed)
-    close(faces, sharding.expected_faces(tuple(g.items())))
+        operations = jax.jit(sharding.value_and_gradients(some))(*placed)
+    close(operations, sharding.expected_operations(tuple(g.items())))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -228,7 +228,7 @@ def test_sharded_arrays_outside_jit() -> None:
     placed = jax.device_put(x, NamedSharding(on, P("a")))
     y = sharding.jconv_operation(g)(placed, kernel)
     assert len(y.sharding.device_set) == 8
-    close([y], sharding.expected_faces(tuple(g.items()))[:1])
+    close([y], sharding.expected_operations(tuple(g.items()))[:1])
 
 
 def test_cast_to_varying_is_what_sums_a_replicated_kernels_gradient() -> None:

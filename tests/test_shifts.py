@@ -5,7 +5,7 @@ import pytest
 from settings import BOUNDS, deviation, in_type, quick_jit
 
 from jconv import reference
-from jconv.algorithms import FACES, shifts
+from jconv.algorithms import OPERATIONS, shifts
 from jconv.algorithms.no_fusion import apart
 from jconv.geometry import make_geometry
 
@@ -34,34 +34,34 @@ FORMS = {
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_equals_the_reference(form, face, dtype):
+def test_every_form_equals_the_reference(form, operation, dtype):
     length, in_channels, out_channels, kernel_size, options = FORMS[form]
     geometry = make_geometry(length, kernel_size, **options)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, length, in_channels)).astype(dtype)
     kernel = rng.standard_normal((kernel_size, in_channels // geometry.groups, out_channels)).astype(dtype)
     y_bar = rng.standard_normal((2, geometry.out_length, out_channels)).astype(dtype)
-    operands = {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[face]
-    if face == "forward":
+    operands = {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[operation]
+    if operation == "forward":
         expected = reference.conv1d({"kernel": kernel}, x, **options)
     else:
         params_bar, x_bar = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, **options)
-        expected = x_bar if face == "input_gradient" else params_bar["kernel"]
-    found = in_type(dtype, quick_jit(lambda a, b: getattr(shifts, face)(a, b, geometry)), *operands)
+        expected = x_bar if operation == "input_gradient" else params_bar["kernel"]
+    found = in_type(dtype, quick_jit(lambda a, b: getattr(shifts, operation)(a, b, geometry)), *operands)
     assert found.shape == expected.shape and found.dtype == dtype
     assert deviation(found, expected) <= BOUNDS[dtype]
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("channels", "taps", "parts"), [(1024, 9, 4), (512, 31, 4), (640, 31, 1), (1024, 7, 1)])
-def test_channels_are_cut_where_their_rows_crowd_the_cache(face, channels, taps, parts):
+def test_channels_are_cut_where_their_rows_crowd_the_cache(operation, channels, taps, parts):
     """As calls of one computation, each for a part."""
     geometry = make_geometry(64, taps, groups=channels, padding="same")
     x, kernel = np.zeros((1, 64, channels), np.float32), np.zeros((taps, 1, channels), np.float32)
-    operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[face]
-    text = quick_jit(apart(lambda a, b: getattr(shifts, face)(a, b, geometry))).lower(*operands).as_text()
+    operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[operation]
+    text = quick_jit(apart(lambda a, b: getattr(shifts, operation)(a, b, geometry))).lower(*operands).as_text()
     assert text.count("call @one") == (parts if parts > 1 else 0)
 
 

@@ -11,7 +11,7 @@ from jax.interpreters import ad
 from settings import algorithms_for
 
 from jconv import layers, sequential
-from jconv.algorithms import ALGORITHMS, FACES
+from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.primitive import bilinear
 from training import proof, tasks
 from training.data import datasets
@@ -100,10 +100,10 @@ def test_small_network_passes_and_is_told_in_json():
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("face", FACES)
-def test_an_error_in_a_face_is_caught_by_the_whole_network(monkeypatch, face):
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_error_in_a_operation_is_caught_by_the_whole_network(monkeypatch, operation):
     module = ALGORITHMS["lax"]
-    monkeypatch.setattr(module, face, _scaled(getattr(module, face)))
+    monkeypatch.setattr(module, operation, _scaled(getattr(module, operation)))
     caught = _failures(_small("lax"))
     # The first convolution's input is data, so its input gradient is not in the network's gradient.
     expected = {
@@ -111,7 +111,7 @@ def test_an_error_in_a_face_is_caught_by_the_whole_network(monkeypatch, face):
         "input_gradient": {"gradient of conv1d/kernel", "gradient of batch_normalization/gamma"},
         "kernel_gradient": {"gradient of conv1d/kernel", "gradient of conv1d_1/kernel"},
     }
-    assert expected[face] <= set(caught)
+    assert expected[operation] <= set(caught)
 
 
 def _layer_failures(algorithm="lax"):
@@ -130,22 +130,22 @@ def test_a_single_convolution_passes():
 
 
 @pytest.mark.default_cases(4)
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
-def test_an_error_in_a_face_is_caught_by_a_single_convolution(monkeypatch, algorithm, face):
+def test_an_error_in_a_operation_is_caught_by_a_single_convolution(monkeypatch, algorithm, operation):
     module = ALGORITHMS[algorithm]
-    monkeypatch.setattr(module, face, _scaled(getattr(module, face)))
+    monkeypatch.setattr(module, operation, _scaled(getattr(module, operation)))
     caught = _layer_failures(algorithm)
     expected = {
         "forward": {"input adjoint", "kernel adjoint"},
         "input_gradient": {"input adjoint", "second derivative in the input"},
         "kernel_gradient": {"kernel adjoint", "second derivative in the kernel"},
     }
-    assert expected[face] <= caught
+    assert expected[operation] <= caught
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("primitive", list(bilinear.FACE), ids=str)
+@pytest.mark.parametrize("primitive", list(bilinear.OPERATION), ids=str)
 @pytest.mark.parametrize("operand", [0, 1])
 def test_an_error_in_a_transpose_rule_is_caught(primitive, operand):
     first, second = bilinear._TRANSPOSE[primitive]
@@ -159,7 +159,7 @@ def test_an_error_in_a_transpose_rule_is_caught(primitive, operand):
         ad.defbilinear(primitive, *right)
 
 
-@pytest.mark.parametrize("primitive", list(bilinear.FACE), ids=str)
+@pytest.mark.parametrize("primitive", list(bilinear.OPERATION), ids=str)
 def test_an_error_in_a_derivative_rule_is_caught(monkeypatch, primitive):
     rule = ad.primitive_jvps[primitive]
 

@@ -63,7 +63,7 @@ def test_the_curves_and_params_are_those_of_one_device(count, over_length, task,
 
 
 def test_halos_are_all_that_moves_besides_sums(task):
-    """Of 9 taps four samples each way, of what each face reads; pools, upsampling and skips move nothing."""
+    """Of 9 taps four samples each way, of what each operation reads; pools, upsampling and skips move nothing."""
     learner = _start(task, 4, 4)
     mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
     assert examples.x.sharding.shard_shape(examples.x.shape) == (2, LENGTH // 4, 1)

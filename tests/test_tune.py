@@ -10,7 +10,7 @@ import pytest
 
 import jconv
 from jconv import planner, reference
-from jconv.algorithms import FACES
+from jconv.algorithms import OPERATIONS
 from jconv.geometry import make_geometry
 from jconv.planner import cache
 from jconv.primitive import bilinear
@@ -48,15 +48,15 @@ def fastest(monkeypatch):
 def test_all_candidates_of_three_operations_are_measured_and_remembered(folder):
     tuning = jconv.tune(PARAMS, X, repeats=1, padding="same", activation="relu")
     assert tuning.path == folder / "tuned.json" == cache.cache_file()
-    assert tuple(tuning.milliseconds) == tuple(tuning.fastest) == FACES
+    assert tuple(tuning.milliseconds) == tuple(tuning.fastest) == OPERATIONS
     sizes = Sizes(make_geometry(30, 3, padding="same"), 2, 4, 8)
-    for face in FACES:
-        times = tuning.milliseconds[face]
-        assert set(times) == set(planner.candidates(face, sizes))
+    for operation in OPERATIONS:
+        times = tuning.milliseconds[operation]
+        assert set(times) == set(planner.candidates(operation, sizes))
         assert min(times.values()) > 0
         for policy in ("auto", "fastest"):
-            found = cache.lookup(policy, face, sizes, jnp.dtype("float32"), None, "cpu")
-            assert found == tuning.fastest[face][policy]
+            found = cache.lookup(policy, operation, sizes, jnp.dtype("float32"), None, "cpu")
+            assert found == tuning.fastest[operation][policy]
     written = json.loads(tuning.path.read_text(encoding="utf-8"))["fastest"]
     assert sorted(map(str, written.values())) == sorted(map(str, tuning.fastest.values()))
 
@@ -67,10 +67,12 @@ def test_auto_gets_the_fastest_local_one(monkeypatch):
     monkeypatch.setattr(tune_module, "_compiled", lambda run, operands: run)
     params = {"kernel": jnp.ones((16, 4, 4))}
     tuning = jconv.tune(params, jnp.ones((2, 300, 4)))
-    assert tuning.fastest == {key: {"auto": "shifts", "fastest": "fft"} for key in FACES}
+    assert tuning.fastest == {key: {"auto": "shifts", "fastest": "fft"} for key in OPERATIONS}
     lines = str(tuning).splitlines()
     assert lines[0].split() == ["auto", "fastest", "milliseconds"]
-    assert [line.split()[:5] for line in lines[1:]] == [[face, "shifts", "fft", "fft", "0.1,"] for face in FACES]
+    assert [line.split()[:5] for line in lines[1:]] == [
+        [operation, "shifts", "fft", "fft", "0.1,"] for operation in OPERATIONS
+    ]
     for policy, name in (("auto", "shifts"), ("fastest", "fft")):
         plan = jconv.explain(params, jnp.ones((2, 300, 4)), algorithm=policy)
         assert {own.algorithm for own in plan} == {name}
@@ -98,10 +100,10 @@ def test_later_calls_use_it_and_stay_right(algorithm, fastest):
     before = jconv.conv1d(PARAMS, X, padding="causal")  # compiled with the planner's own choice
     fastest(algorithm)
     tuning = jconv.tune(PARAMS, X, padding="causal")
-    assert tuning.fastest == {key: {"auto": algorithm, "fastest": algorithm} for key in FACES}
+    assert tuning.fastest == {key: {"auto": algorithm, "fastest": algorithm} for key in OPERATIONS}
     plan = jconv.explain(PARAMS, X, padding="causal")
-    assert {face.algorithm for face in plan} == {algorithm}
-    assert {face.reason for face in plan} == {"the fastest that jconv.tune measured here"}
+    assert {operation.algorithm for operation in plan} == {algorithm}
+    assert {operation.reason for operation in plan} == {"the fastest that jconv.tune measured here"}
     np.testing.assert_allclose(jconv.conv1d(PARAMS, X, padding="causal"), before, atol=1e-5)
 
     y, pull = jax.vjp(lambda p, x: jconv.conv1d(p, x, padding="causal"), PARAMS, X)
@@ -147,7 +149,7 @@ def test_half_types_and_leading_axes(fastest):
     assert jconv.explain(params, jnp.ones((6, 30, 4), jnp.bfloat16)).forward.algorithm == "matmul"
     jconv.tune({"kernel": params["kernel"]}, jnp.ones((30, 4), jnp.bfloat16))
     assert jconv.explain(params, jnp.ones((1, 30, 4), jnp.bfloat16)).forward.algorithm == "matmul"
-    reasons = {face.reason for face in jconv.explain(params, jnp.ones((6, 30, 4), jnp.float32))}
+    reasons = {operation.reason for operation in jconv.explain(params, jnp.ones((6, 30, 4), jnp.float32))}
     assert "the fastest that jconv.tune measured here" not in reasons
 
 

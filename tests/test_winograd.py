@@ -9,29 +9,29 @@ from jax.sharding import PartitionSpec as P
 from settings import BOUNDS, deviation, quick_jit
 
 from jconv import conv1d, reference
-from jconv.algorithms import FACES, blocks, short_correlation, tiles, winograd
+from jconv.algorithms import OPERATIONS, blocks, short_correlation, tiles, winograd
 from jconv.algorithms import lax as plain
 from jconv.algorithms.operands import folded
 from jconv.geometry import make_geometry
 
 
-def operands(face, batch, length, in_channels, out_channels, kernel_size, geometry, seed=0):
+def operands(operation, batch, length, in_channels, out_channels, kernel_size, geometry, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((batch, length, in_channels)).astype(np.float32)
     kernel = rng.standard_normal((kernel_size, in_channels // geometry.groups, out_channels)).astype(np.float32)
     y_bar = rng.standard_normal((batch, geometry.out_length, out_channels)).astype(np.float32)
-    return {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[face]
+    return {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}[operation]
 
 
-def by_the_reference(face, a, b, in_channels, kernel_size, length, **options):
+def by_the_reference(operation, a, b, in_channels, kernel_size, length, **options):
     groups = options.get("groups", 1)
-    if face == "forward":
+    if operation == "forward":
         return reference.conv1d({"kernel": b}, a, **options)
-    x = a if face == "kernel_gradient" else np.zeros((a.shape[0], length, in_channels))
-    kernel = b if face == "input_gradient" else np.zeros((kernel_size, in_channels // groups, b.shape[-1]))
-    y_bar = a if face == "input_gradient" else b
+    x = a if operation == "kernel_gradient" else np.zeros((a.shape[0], length, in_channels))
+    kernel = b if operation == "input_gradient" else np.zeros((kernel_size, in_channels // groups, b.shape[-1]))
+    y_bar = a if operation == "input_gradient" else b
     params_bar, x_bar = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, **options)
-    return x_bar if face == "input_gradient" else params_bar["kernel"]
+    return x_bar if operation == "input_gradient" else params_bar["kernel"]
 
 
 TILES = [(m, k) for m in range(1, 9) for k in range(1, 9) if m + k <= 11]
@@ -51,7 +51,7 @@ def test_the_matrices_are_a_correlation(outputs, taps):
 
 
 @pytest.mark.default_cases(8)
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(
     ("length", "kernel_size", "options"),
     [
@@ -72,11 +72,11 @@ def test_the_matrices_are_a_correlation(outputs, taps):
     ],
     ids=str,
 )
-def test_every_kind_of_geometry(face, length, kernel_size, options):
+def test_every_kind_of_geometry(operation, length, kernel_size, options):
     geometry = make_geometry(length, kernel_size, **options)
-    a, b = operands(face, 2, length, 4, 6, kernel_size, geometry)
-    expected = by_the_reference(face, a, b, 4, kernel_size, length, **options)
-    found = quick_jit(lambda a, b: getattr(winograd, face)(a, b, geometry))(a, b)
+    a, b = operands(operation, 2, length, 4, 6, kernel_size, geometry)
+    expected = by_the_reference(operation, a, b, 4, kernel_size, length, **options)
+    found = quick_jit(lambda a, b: getattr(winograd, operation)(a, b, geometry))(a, b)
     assert found.shape == expected.shape and found.dtype == np.float32
     assert deviation(found, expected) <= BOUNDS["float32"]
 
@@ -87,15 +87,15 @@ def in_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "MAX_UNSPLIT_ELEMENTS", 1)
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("kernel_size", "options"), [(9, {"dilation": 2}), (5, {"stride": 3})], ids=str)
-def test_blocks_of_a_batch(face, kernel_size, options, monkeypatch):
+def test_blocks_of_a_batch(operation, kernel_size, options, monkeypatch):
     geometry = make_geometry(30, kernel_size, **options)
-    a, b = operands(face, 3, 30, 4, 6, kernel_size, geometry)
-    expected = by_the_reference(face, a, b, 4, kernel_size, 30, **options)
+    a, b = operands(operation, 3, 30, 4, 6, kernel_size, geometry)
+    expected = by_the_reference(operation, a, b, 4, kernel_size, 30, **options)
 
     def program():
-        return quick_jit(lambda a, b: getattr(winograd, face)(a, b, geometry)).lower(a, b)
+        return quick_jit(lambda a, b: getattr(winograd, operation)(a, b, geometry)).lower(a, b)
 
     assert "while" not in program().as_text()
     in_blocks(monkeypatch)
@@ -139,15 +139,15 @@ def test_a_batch_is_cut_into_equal_blocks(batch, count):
 
 
 @pytest.mark.default_cases(6)
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 6, 12])
-def test_rounding_is_at_most_twice_that_of_a_plain_sum(face, kernel_size):
+def test_rounding_is_at_most_twice_that_of_a_plain_sum(operation, kernel_size):
     geometry = make_geometry(120, kernel_size, padding="same")
-    a, b = operands(face, 4, 120, 128, 64, kernel_size, geometry)
-    expected = by_the_reference(face, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
+    a, b = operands(operation, 4, 120, 128, 64, kernel_size, geometry)
+    expected = by_the_reference(operation, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
     errors = [
         np.sqrt(np.mean((np.asarray(quick_jit(lambda a, b: run(a, b, geometry))(a, b)) - expected) ** 2))  # noqa: B023
-        for run in (getattr(winograd, face), getattr(plain, face))
+        for run in (getattr(winograd, operation), getattr(plain, operation))
     ]
     assert errors[0] <= 2 * errors[1]
     assert errors[0] <= 6e-7 * np.sqrt(np.mean(expected**2))

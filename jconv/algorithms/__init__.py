@@ -36,11 +36,11 @@ ALGORITHMS: dict[str, ModuleType] = {
     "toeplitz": toeplitz,
     "winograd": winograd,
 }
-FACES = ("forward", "input_gradient", "kernel_gradient")
+OPERATIONS = ("forward", "input_gradient", "kernel_gradient")
 
 __all__ = [
     "ALGORITHMS",
-    "FACES",
+    "OPERATIONS",
     "einsum",
     "fft",
     "grouped",

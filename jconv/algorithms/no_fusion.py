@@ -1,18 +1,18 @@
-"""A face as a computation of its own, which XLA does not merge with what stands around it.
+"""Prevents XLA from fusing an operation with the code around it.
 
 On a CPU, XLA writes a call out where it stands and then decides what to merge. A sum of shifted copies that meets a
 reduction (a mean, batch normalization, the loss of a scan's step) becomes part of the reduction's loop: one thread,
 one number at a time. Depthwise (16, 512, 256) with 7 taps, and the mean square of its output: 15 ms, where the
-convolution alone takes 0.6; in a step of a scan 4.9 ms. As a computation of its own: 0.8 and 0.5 ms (median of 9, two
-cores of an AMD EPYC, JAX 0.10.2, 2026-11-24). It is also what makes a time that was measured for a face alone hold in a
-network. An `optimization_barrier` around the face does not do it: the merged loop is the same, and 15 ms.
+convolution alone takes 0.6; in a step of a scan 4.9 ms. Isolated from fusion: 0.8 and 0.5 ms (median of 9, two cores
+of an AMD EPYC, JAX 0.10.2, 2026-11-24). Isolation also makes a time that was measured for an operation alone hold in a
+network. An `optimization_barrier` around the operation does not help: XLA writes the same fused loop, 15 ms.
 
 The price is that a bias and an activation are one more pass over memory: relu(y + bias) of the same takes 1.1 ms for
 0.9; relu, convolution, gelu and convolution again 3.2 for 2.9.
 
-A call has another use inside a face. Each loop that XLA writes costs some 10 ms to compile, and loops that are alike to
-the last constant are compiled once. Written out, what a face does for each of its groups differs in where it begins;
-called with the number of its group it does not.
+A call has another use inside an operation. Each loop that XLA writes costs some 10 ms to compile, and identical loops
+are compiled once. Written out, the loops of an operation's groups differ in their offsets; called with the group's
+number as an argument they are identical.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def in_one_line(y: jax.Array) -> jax.Array:
 
 
 def for_each_number(function: Callable[..., jax.Array], count: int, *operands: jax.Array) -> list[jax.Array]:
-    """`function(*operands, number)` for each number below `count`; within a face that is called, compiled once.
+    """`function(*operands, number)` for each number below `count`; within an operation that is called, compiled once.
 
     >>> [int(y) for y in for_each_number(lambda x, number: x + number, 3, np.int32(5))]
     [5, 6, 7]
@@ -72,7 +72,7 @@ def for_each_number(function: Callable[..., jax.Array], count: int, *operands: j
 
 
 def part(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """`function`, within a face that is called a call too; elsewhere XLA may merge it with the rest.
+    """`function`, within an operation that is called a call too; elsewhere XLA may merge it with the rest.
 
     >>> part(lambda x: x + 1)(np.int32(5)).item()
     6

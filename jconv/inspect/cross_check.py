@@ -9,22 +9,22 @@ import jax
 import numpy as np
 
 from .. import reference
-from ..algorithms import ALGORITHMS, FACES
+from ..algorithms import ALGORITHMS, OPERATIONS
 from ..functional.convolution import conv1d
 
 
 class Deviations(NamedTuple):
-    """For each algorithm and face, `max |jax - numpy| / max |numpy|`; prints as a table.
+    """For each algorithm and operation, `max |jax - numpy| / max |numpy|`; prints as a table.
 
-    `worst` maps an algorithm's name to its three deviations, in the order of `faces`.
+    `worst` maps an algorithm's name to its three deviations, in the order of `operations`.
     """
 
     worst: dict[str, tuple[float, float, float]]
-    faces: tuple[str, ...]
+    operations: tuple[str, ...]
     dtype: str
 
     def __str__(self) -> str:
-        rows = [f"{self.dtype:<10}" + "".join(f"{face:>17}" for face in self.faces)]
+        rows = [f"{self.dtype:<10}" + "".join(f"{operation:>17}" for operation in self.operations)]
         rows += [f"{name:<10}" + "".join(f"{d:>17.1e}" for d in row) for name, row in self.worst.items()]
         return "\n".join(rows)
 
@@ -70,7 +70,7 @@ def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations
             deviation(bars[1], x_bar),
             deviation(bars[0]["kernel"], params_bar["kernel"]),
         )
-    return Deviations(worst, FACES, dtype)
+    return Deviations(worst, OPERATIONS, dtype)
 
 
 def deviation(actual: Any, expected: Any) -> float:

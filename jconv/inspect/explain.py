@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from .. import planner
-from ..algorithms import FACES
+from ..algorithms import OPERATIONS
 from ..functional.convolution import Problem, conv1d, problem
 from ..primitive import bilinear
 from ..sizes import Sizes
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
 
     def __str__(self) -> str:
         lines = [f"{'':<16}{'algorithm':<11}{'MFLOP':>10}{'MB':>9}{'temporary MB':>14}  reason"]
-        for name, own in zip(FACES, self, strict=True):
+        for name, own in zip(OPERATIONS, self, strict=True):
             numbers = f"{own.flops / 1e6:>10.4g}{own.bytes / 1e6:>9.3g}{own.temporary / 1e6:>14.3g}"
             lines.append(f"{name:<16}{own.algorithm:<11}{numbers}  {own.reason}")
         return "\n".join(lines)
@@ -93,7 +93,7 @@ def _choice(p: Problem, operation: str) -> tuple[str, str]:
 
 def planned(p: Problem, operation: str, algorithm: str) -> planner.Choice:
     """What the planner chooses for an operation of a problem, asked for an algorithm by name or `"auto"`."""
-    primitive = next(primitive for primitive, name in bilinear.FACE.items() if name == operation)
+    primitive = next(primitive for primitive, name in bilinear.OPERATION.items() if name == operation)
     return bilinear.planned(
         primitive,
         *_operands(p.x, p.kernel, p.geometry.out_length)[operation],

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from ..planner import Choice
-from ..primitive.bilinear import FACE, planned
+from ..primitive.bilinear import OPERATION, planned
 
 
 def chosen(function: Callable[..., Any], *arguments: Any) -> list[Choice]:
@@ -27,7 +27,7 @@ def chosen(function: Callable[..., Any], *arguments: Any) -> list[Choice]:
     return [
         planned(equation.primitive, *(v.aval for v in equation.invars), **equation.params, platform=platform)
         for equation in equations
-        if equation.primitive in FACE
+        if equation.primitive in OPERATION
     ]
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import planner
-from ..algorithms import ALGORITHMS, FACES
+from ..algorithms import ALGORITHMS, OPERATIONS
 from ..functional.convolution import problem
 from ..geometry import check_positive
 from ..planner import cache
@@ -81,8 +81,8 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
             planner.AUTO: _fastest(local, own[planner.AUTO]),
             planner.FASTEST: _fastest(times, own[planner.FASTEST]),
         }
-    keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in FACES}
-    path = cache.remember({keys[operation]: fastest[operation] for operation in FACES})
+    keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in OPERATIONS}
+    path = cache.remember({keys[operation]: fastest[operation] for operation in OPERATIONS})
     bilinear.forget()
     return Tuning(measured, fastest, path)
 

@@ -73,11 +73,11 @@ def choose(
     """The algorithm for one operation.
 
     `algorithm` is the caller's option (`"auto"` chooses among the local algorithms, `"fastest"` among all), `operation`
-    one of `algorithms.FACES`, `members` how many independent convolutions of these sizes the equation holds (more than
-    one under a vmap over kernels, or for per-example gradients), `measured` what `jconv.tune` found to be fastest for
-    one such convolution here, if it did, `partitioned` whether XLA's partitioner will split what is chosen over
-    devices. It will not where `partitioned.py` computes one device's share, and asks about the sizes of that. `tiles`
-    is whether algorithms of tiles may be chosen.
+    one of `algorithms.OPERATIONS`, `members` how many independent convolutions of these sizes the equation holds (more
+    than one under a vmap over kernels, or for per-example gradients), `measured` the algorithm that `jconv.tune` found
+    to be fastest for one such convolution, if any, `partitioned` whether XLA's partitioner will split the operation
+    over devices (it does not where `primitive.partitioning` computes one device's part, and plans for its sizes).
+    `tiles` is whether algorithms of tiles may be chosen.
 
     >>> from jconv.geometry import Geometry
     >>> epyc = Hardware("AMD EPYC", cores=2)

@@ -51,7 +51,7 @@ forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
 kernel_gradient_p = Primitive("conv1d_kernel_gradient")
 
-FACE = {
+OPERATION = {
     forward_p: "forward",
     input_gradient_p: "input_gradient",
     kernel_gradient_p: "kernel_gradient",
@@ -232,13 +232,13 @@ def planned(
 
     `devices` is how many the program has, which on a CPU are taken to share its cores; None if that is unknown.
     """
-    face, sizes = FACE[primitive], _sizes(primitive, a, b, geometry, ensemble)
+    operation, sizes = OPERATION[primitive], _sizes(primitive, a, b, geometry, ensemble)
     return planner.choose(
         algorithm,
-        face,
+        operation,
         sizes,
         members=math.prod(a.shape[:ensemble]),
-        measured=None if platform is None else cache.lookup(algorithm, face, sizes, a.dtype, precision, platform),
+        measured=None if platform is None else cache.lookup(algorithm, operation, sizes, a.dtype, precision, platform),
         platform=platform or "several platforms",
         partitioned=partitioned,
         tiles=devices == 1 and not wants_highest(precision),
@@ -254,12 +254,12 @@ def _compute(
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
     # The caller's context is in it since the call; that of the lowering may be another.
     precision = jax.lax.Precision.DEFAULT if precision is None else precision
-    face = getattr(algorithm, FACE[primitive])
+    compute = getattr(algorithm, OPERATION[primitive])
 
     def one(a: jax.Array, b: jax.Array) -> jax.Array:
         shape = _shape(primitive, a, b, geometry, 0)
         operands = (_flat(a), b if primitive is not kernel_gradient_p else _flat(b))
-        return face(*operands, geometry, precision).reshape(shape)
+        return compute(*operands, geometry, precision).reshape(shape)
 
     function = one
     for _ in range(ensemble):
@@ -336,8 +336,10 @@ def _lower(
         shapes = tuple(aval.shape for aval in (*ctx.avals_in, *ctx.avals_out))
         of_a, of_b = ctx.avals_in
         chosen = choose(of_a, of_b, geometry).algorithm
-        name = f"jconv_{__version__}_{FACE[primitive]}_{algorithm}_{chosen}_{precision}"
-        compute = split_over_devices(FACE[primitive], geometry, shapes, ensemble, local, name=name, devices=devices)
+        name = f"jconv_{__version__}_{OPERATION[primitive]}_{algorithm}_{chosen}_{precision}"
+        compute = split_over_devices(
+            OPERATION[primitive], geometry, shapes, ensemble, local, name=name, devices=devices
+        )
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
         # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
@@ -362,7 +364,7 @@ def forget() -> None:
     _compiled.cache_clear()
 
 
-for _primitive in FACE:
+for _primitive in OPERATION:
     _in_first, _in_second = _TRANSPOSE[_primitive]
     register(
         _primitive,

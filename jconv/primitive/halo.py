@@ -77,7 +77,7 @@ class Window:
 
 
 class Halo(NamedTuple):
-    """One device's part of a face: its window of the first operand, the convolution that is left, and what to drop.
+    """One device's part of an operation: its window of the first operand, its convolution, and what to drop.
 
     `drop[n]` samples of what device n then has come before its shard of the result.
     """
@@ -87,8 +87,8 @@ class Halo(NamedTuple):
     drop: tuple[int, ...]
 
 
-def halo(face: str, geometry: Geometry, shards: int, shard: int = 0, out_shard: int = 0) -> Halo:
-    """The halo of a face whose length lies over `shards` devices: `shard` samples of x each, `out_shard` of y.
+def halo(operation: str, geometry: Geometry, shards: int, shard: int = 0, out_shard: int = 0) -> Halo:
+    """The halo of an operation whose length lies over `shards` devices: `shard` samples of x each, `out_shard` of y.
 
     Without them as few as hold it, the last devices having less than the others or none.
 
@@ -101,7 +101,7 @@ def halo(face: str, geometry: Geometry, shards: int, shard: int = 0, out_shard: 
     """
     g = geometry
     shard, out_shard = shard or -(-g.length // shards), out_shard or -(-g.out_length // shards)
-    if face == "input_gradient":
+    if operation == "input_gradient":
         return _of_cotangents(g, shards, shard, out_shard)
     size = (out_shard - 1) * g.stride + g.reach
     outputs = _shares(g.out_length, out_shard, shards)

@@ -1,7 +1,7 @@
-"""A face in a program for several devices: where everything lies, what one device computes, what is sent.
+"""An operation in a program for several devices: shardings, what one device computes, what is sent.
 
-XLA's partitioner is silently wrong about convolutions, so it never sees one. It is told the face's rule instead, by
-`jax.experimental.custom_partitioning`: which axes of the operands and of the result belong together, and for the layout
+XLA's partitioner is silently wrong about convolutions, so it never sees one. `jax.experimental.custom_partitioning`
+gives it the operation's rule instead: which axes of the operands and of the result belong together, and for the layout
 that it decides on, the program of one device. Every axis is one of
 
     e0, e1, ...  ensemble, in all three arrays: each device computes its members
@@ -43,7 +43,7 @@ for _measured in (jnp.float32, jnp.float64):
 
 
 def split_over_devices(
-    face: str,
+    operation: str,
     geometry: Geometry,
     shapes: tuple[tuple[int, ...], ...],
     ensemble: int,
@@ -52,14 +52,15 @@ def split_over_devices(
     name: str,
     devices: Sequence[Any],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The face as a function of both operands, for XLA's partitioner to split over automatic mesh axes.
+    """The operation as a function of both operands, for XLA's partitioner to split over automatic mesh axes.
 
-    `shapes` are those of the operands and of the result, in numbers; `local(a, b, geometry)` computes the face for one
-    device's shapes and `name` says what else there is to know about it; `devices` are the program's, or as many others.
+    `shapes` are those of the operands and of the result, in numbers; `local(a, b, geometry)` computes the operation for
+    the shapes of one device, and `name` holds all else that its result depends on; `devices` are the program's, or as
+    many others.
     """
-    labels = _labels(face, geometry, ensemble, len(shapes[0]))
+    labels = _labels(operation, geometry, ensemble, len(shapes[0]))
     sizes = {label: size for n in range(2) for label, size in zip(labels[n], shapes[n], strict=True)}
-    rule = _Rule(face, geometry, labels, sizes | {"g": geometry.groups}, local, devices)
+    rule = _Rule(operation, geometry, labels, sizes | {"g": geometry.groups}, local, devices)
     split = custom_partitioning(lambda a, b: local(a, b, geometry))
     split.def_partition(
         rule.partition,
@@ -78,13 +79,13 @@ def split_over_devices(
     return jax.jit(function)
 
 
-def _labels(face: str, geometry: Geometry, ensemble: int, rank: int) -> tuple[Labels, Labels, Labels]:
+def _labels(operation: str, geometry: Geometry, ensemble: int, rank: int) -> tuple[Labels, Labels, Labels]:
     """What each axis of the two operands and of the result is."""
     members = tuple(f"e{d}" for d in range(ensemble))
     batch = tuple(f"n{d}" for d in range(rank - ensemble - 2))
     i, o, per_group = ("i", "o", "i") if geometry.groups == 1 else ("g", "g", UNTILED)
     x, y, kernel = (*members, *batch, "t", i), (*members, *batch, "t", o), (*members, UNTILED, per_group, o)
-    return {"forward": (x, kernel, y), "input_gradient": (y, kernel, x), "kernel_gradient": (x, y, kernel)}[face]
+    return {"forward": (x, kernel, y), "input_gradient": (y, kernel, x), "kernel_gradient": (x, y, kernel)}[operation]
 
 
 class _Plan(NamedTuple):
@@ -106,9 +107,9 @@ class _Plan(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """What the partitioner asks, answered for one face."""
+    """What the partitioner asks, answered for one operation."""
 
-    face: str
+    operation: str
     geometry: Geometry
     labels: tuple[Labels, Labels, Labels]
     sizes: dict[str, int]
@@ -183,12 +184,12 @@ class _Rule:
         return compute
 
     def with_halo(self, a: jax.Array, b: jax.Array, geometry: Geometry, line: Line) -> jax.Array:
-        around = halo(self.face, geometry, line.devices)
+        around = halo(self.operation, geometry, line.devices)
         a = read(a, around.window, line)
-        if self.face == "kernel_gradient":
+        if self.operation == "kernel_gradient":
             b = only_real(b, geometry.out_length, line)
         result = self.local(a, b, around.geometry)
-        if self.face == "input_gradient":
+        if self.operation == "input_gradient":
             result = cut(result, around.drop, -(-geometry.length // line.devices), line)
         return result
 
