@@ -17,10 +17,11 @@ from typing import Any
 
 from jconv.planner.hardware import cores
 
-from . import allocator, machine, measure, options, peers, public_issues, results, tables
-from .errors import UserError
-from .summary import Result, summary
-from .timing import compute_inline
+from .convolution import measure, options, other_libraries, public_issues, results, tables
+from .convolution.summary import Result, summary
+from .shared import allocator, machine
+from .shared.errors import UserError
+from .shared.timing import compute_inline
 
 DONE, WRONG, MISTAKE, INTERRUPTED = 0, 1, options.MISTAKE, 130
 QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
@@ -57,7 +58,7 @@ def _measure(asked: options.Options) -> dict[str, Any]:
     settings = measure.Settings(asked.repeats, patience=asked.patience)
     if asked.quick:
         settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
-    found, missing = peers.find(asked.device, cores())
+    found, missing = other_libraries.find(asked.device, cores())
     where = machine.describe(device) | {"keeps_memory": keeps_memory, "inline": asked.inline}
     record: dict[str, Any] = {"where": where, "settings": settings._asdict(), "missing": missing}
     if asked.issues:
@@ -122,7 +123,7 @@ def _print_former(record: dict[str, Any]) -> None:
 
 
 def _draw(asked: options.Options, record: dict[str, Any]) -> None:
-    from . import picture
+    from .convolution import picture
 
     if not record.get("rows") or asked.picture is None:
         raise UserError(f"--picture {asked.picture}: that run has no rows to draw")

@@ -29,14 +29,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv import Model
-from training import devices, loop, losses
-from training.learner import first_learner
+from training.core import loop
+from training.core.learner import first_learner
+from training.core.plan import Plan, epoch_key
 from training.networks import fcn, unet
-from training.plan import Plan, epoch_key
-from training.tasks import Examples, Task
+from training.parallel import devices
+from training.tasks import Examples, Task, losses
 
-from . import machine
-from .timing import once
+from .shared import machine
+from .shared.timing import once
 
 COUNTS = (1, 2, 4, 8)
 SERIES, LENGTH = 8, 512

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from .jax_sides import CONVOLUTIONS
-from .rows import Row, operands
+from .convolution.jax_sides import CONVOLUTIONS
+from .convolution.rows import Row, operands
 
 DEVICES = 8
 ROW = Row("47945", "grouped", 64, 128, 32, 32, 3, groups=4, padding="same")

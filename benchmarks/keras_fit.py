@@ -26,10 +26,10 @@ import numpy as np
 
 from jconv.planner.hardware import cores
 
-from . import protocol_jax
-from .machine import describe
+from .shared.machine import describe
+from .trainers import protocol_jax
+from .trainers.workers import Several, Side, Worker, WorkerError
 from .training import disagreement, rotated
-from .workers import Several, Side, Worker, WorkerError
 
 SECONDS = 1.5
 """How long a turn is at least; an epoch may be longer."""

@@ -35,9 +35,9 @@ from jconv.planner.tree import DATA, features
 from jconv.primitive import bilinear
 from jconv.sizes import Sizes
 
-from .allocator import keep_memory
-from .errors import UserError
-from .timing import WARMED, Watch, compute_inline, medians, once
+from .shared.allocator import keep_memory
+from .shared.errors import UserError
+from .shared.timing import WARMED, Watch, compute_inline, medians, once
 
 NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)

@@ -23,11 +23,11 @@ import numpy as np
 
 from jconv.planner.hardware import cores
 
-from .allocator import keep_memory
-from .machine import describe
-from .streaming_networks import Array, Network, networks
-from .streaming_sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
-from .timing import Timing, compute_inline, medians, once
+from .shared.allocator import keep_memory
+from .shared.machine import describe
+from .shared.timing import Timing, compute_inline, medians, once
+from .streams.networks import Array, Network, networks
+from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
 
 TOLERANCE = 1e-5
 MISTAKE = 2

@@ -23,8 +23,8 @@ import numpy as np
 
 from jconv.planner.hardware import cores
 
-from . import fcn
-from .workers import Side, Worker, WorkerError
+from .trainers import fcn
+from .trainers.workers import Side, Worker, WorkerError
 
 TOLERANCE = 1e-4
 SECONDS = 2.0
@@ -46,7 +46,7 @@ compiler). All sides have as many threads as this process may use processors."""
 
 
 SIDES = (
-    Side("jconv, `training/loop.py`, a scan of an epoch's steps", "fcn_jax", "loop"),
+    Side("jconv, `training/core/loop.py`, a scan of an epoch's steps", "fcn_jax", "loop"),
     Side("plain JAX with jconv.conv_general_dilated, scanned", "fcn_jax", "jconv scanned"),
     Side("plain JAX with lax.conv_general_dilated, scanned", "fcn_jax", "lax scanned"),
     Side("plain JAX with lax.conv_general_dilated, a call a step", "fcn_jax", "lax calls"),

@@ -25,16 +25,16 @@ import jax
 import numpy as np
 
 from jconv.planner.hardware import cores
-from training import protocols
+from training.core import protocols
 from training.data.archives import EQUAL
 from training.data.datasets import load
 from training.errors import MISTAKE, Parser, UserError
-from training.option_types import whole
+from training.options.types import whole
 from training.run import run_folder
 
-from .machine import describe
-from .ucr_run import PROTOCOL, SIDE, Run
-from .workers import WorkerError, answers
+from .shared.machine import describe
+from .trainers.ucr_run import PROTOCOL, SIDE, Run
+from .trainers.workers import WorkerError, answers
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for the sets that came into
 # the archive in 2018, the results that its authors publish beside it.

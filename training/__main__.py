@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .commands import COMMANDS, MISTAKE, listing
+from .commands.names import COMMANDS, MISTAKE, listing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

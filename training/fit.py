@@ -15,12 +15,15 @@ from jax.sharding import Mesh
 
 import jconv
 
-from . import devices, diverged, folds, loop, processes, proof, seeds, stopping
-from .asked import asked, dtype_for
+from .commands import folds
+from .commands.from_options import asked, dtype_for
+from .core import diverged, loop, seeds, stopping
+from .core.learner import Learner, Reached, first_learner
+from .core.plan import Plan, steps_per_epoch
 from .errors import MISTAKE, UserError, tell
-from .learner import Learner, Reached, first_learner
-from .options import Options, parse
-from .plan import Plan, steps_per_epoch
+from .options.options import Options, parse
+from .parallel import devices, processes
+from .proof import proof
 from .run import interrupt, outcome, resume, run_folder
 from .run.config import config
 from .run.ended import Ended

@@ -16,7 +16,7 @@ import numpy as np
 
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
-from .options import CHANNELS
+from .options.options import CHANNELS
 from .run import run_folder, trained
 from .run.trained import Trained
 

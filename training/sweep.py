@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import jax
 
 from . import compare
-from .asked import asked
+from .commands.from_options import asked
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
-from .option_types import whole
-from .options import FREE, Options, parse
+from .options.options import FREE, Options, parse
+from .options.types import whole
 from .run import outcome, resume, run_folder
 from .run.child import FIT, Children
 from .run.cores import held_to, shares

@@ -1,8 +1,8 @@
 """All access to what JAX does not promise to keep: primitives, and what the context of a lowering says.
 
-Where an attribute is gone, the answer is one that is right in every program: it is split by XLA's partitioner, over an
-unknown number of devices, for an unknown platform. `tests/test_jax_context.py` names the attribute that a version of
-JAX lacks.
+Where an attribute is missing, the answer is one that is right in every program: XLA's partitioner splits it, over an
+unknown number of devices, for an unknown platform. `tests/primitive/test_jax_context.py` names the attribute that a
+version of JAX lacks.
 """
 
 from __future__ import annotations

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_crafted import CONV, functional, layer
-
 from jconv.keras.training.losses import LOSSES, SHORT
 from jconv.keras.training.optimizer import OPTIMIZERS
+from tests.support.keras_crafted import CONV, functional, layer
 
 SCHEDULES: tuple[Any, ...] = (
     0.1,

@@ -1,9 +1,8 @@
 """Fuzz the reader of Keras files, guided by coverage; needs `pip install atheris`, which the test suite does not.
 
-    cd tests
-    PYTHONPATH=.. python -m fuzz.keras_reader seeds /some/corpus
-    PYTHONPATH=.. python -m fuzz.keras_reader bytes /some/corpus -max_total_time=600 -timeout=10 -rss_limit_mb=2048
-    PYTHONPATH=.. python -m fuzz.keras_reader config -max_total_time=600 -timeout=10
+    python -m tests.fuzz.keras_reader seeds /some/corpus
+    python -m tests.fuzz.keras_reader bytes /some/corpus -max_total_time=600 -timeout=10 -rss_limit_mb=2048
+    python -m tests.fuzz.keras_reader config -max_total_time=600 -timeout=10
 
 `bytes` takes whole files: `.keras`, `.h5`, weights alone and `.npz`, of which `seeds` writes small ones. `config` lets
 the fuzzer choose changes of the configs in `keras_seeds`. Options with one dash are libFuzzer's. A finding is an
@@ -39,12 +38,11 @@ with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.l
     from jconv.keras.training.optimizer import read_optimizer
     from jconv.keras.training.regularizers import read_penalty
 
-from keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
-from keras_seeds import configs
-from keras_watch import check_line
-
-from fuzz.compiled import compiled_configs
-from fuzz.mutate import Random, changed_bytes, changed_config, paths
+from tests.fuzz.compiled import compiled_configs
+from tests.fuzz.mutate import Random, changed_bytes, changed_config, paths
+from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, operation, tensor
+from tests.support.keras_seeds import configs
+from tests.support.keras_watch import check_line
 
 MOST = 2**24
 

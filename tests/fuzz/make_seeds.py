@@ -13,16 +13,16 @@ import json
 import pkgutil
 from typing import Any
 
-import keras_cases
-from keras_files import model_of
-from keras_seeds import CONFIGS
+from tests.support import keras_cases
+from tests.support.keras_files import model_of
+from tests.support.keras_seeds import CONFIGS
 
 
 def main() -> None:
     """Write the file, the same bytes for the same tables."""
     found: dict[str, Any] = {}
     for room in pkgutil.iter_modules(keras_cases.__path__):
-        cases = getattr(importlib.import_module(f"keras_cases.{room.name}"), "CASES", {})
+        cases = getattr(importlib.import_module(f"tests.support.keras_cases.{room.name}"), "CASES", {})
         for name, case in cases.items():
             # It has hundreds of layers, all of which are in the others.
             if (room.name, name) != ("small", "masks"):

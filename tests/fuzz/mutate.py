@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from keras_crafted import tensor
+from tests.support.keras_crafted import tensor
 
 
 class Random:

@@ -29,10 +29,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from .. import devices, processes
+from ..core.learner import Learner, Reached, Row
 from ..errors import UserError, tell
-from ..learner import Learner, Reached, Row
-from ..option_types import Every
+from ..options.types import Every
+from ..parallel import devices, processes
 from . import durable, fingerprint
 
 LAST = 2

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 
 import jconv
 
-from .. import loop
-from ..learner import Learner
-from ..options import Options
-from ..plan import Plan, epoch_key
+from ..core import loop
+from ..core.learner import Learner
+from ..core.plan import Plan, epoch_key
+from ..options.options import Options
 from ..tasks import Task
 from . import cores
 

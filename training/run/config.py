@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.learner import Learner
+from ..core.plan import Plan
 from ..data import datasets
-from ..learner import Learner
-from ..options import Options
-from ..plan import Plan
+from ..options.options import Options
 from ..tasks import NOISE, Task
 from .conditions import conditions
 from .resume import identity

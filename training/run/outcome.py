@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import stopping
-from ..learner import Row
-from ..plan import Plan
+from ..core import stopping
+from ..core.learner import Row
+from ..core.plan import Plan
 from ..tasks import Task
 from ..views.report import Result
 from .run_folder import PARTS

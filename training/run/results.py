@@ -7,12 +7,14 @@ from typing import Any
 
 import jax
 
-from .. import devices, loop, pretrained, processes, seeds
+from ..core import loop, seeds
+from ..core.learner import Learner, Reached, best_or_last
 from ..data.datasets import within
-from ..learner import Learner, Reached, best_or_last
+from ..networks import pretrained
+from ..parallel import devices, processes
 from ..tasks import Examples, Task, mean_overlap
-from ..views import embeddings, page_of_run, pictures, pictures_of_samples, pictures_of_series, report
-from . import run_folder
+from ..views import embeddings, pictures, pictures_of_samples, pictures_of_series, report
+from . import page, run_folder
 
 
 def save(folder: Path, task: Task, reached: Reached, members: int = 1) -> dict[str, report.Result]:
@@ -93,7 +95,7 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     if not processes.leads():
         return
     run_folder.write_json(folder, run_folder.RESULTS, outcome)
-    run_folder.write(folder, run_folder.REPORT, page_of_run.page(folder, task).encode())
+    run_folder.write(folder, run_folder.REPORT, page.page(folder, task).encode())
 
 
 def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) -> report.Result:

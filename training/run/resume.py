@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
+from ..core.learner import Learner
+from ..core.plan import Plan
 from ..data.datasets import Dataset
 from ..errors import UserError, tell
-from ..learner import Learner
-from ..options import FREE, Options
-from ..plan import Plan
+from ..options.options import FREE, Options
 from . import fingerprint, run_folder
 from .conditions import changes
 

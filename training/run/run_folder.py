@@ -21,8 +21,8 @@ try:
 except ImportError:  # on Windows
     fcntl = None
 
+from ..core.learner import Row
 from ..errors import UserError
-from ..learner import Row
 from . import durable
 
 CONFIG = "config.json"

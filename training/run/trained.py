@@ -13,11 +13,11 @@ import numpy as np
 
 from jconv import Model, default_algorithm
 
-from .. import seeds, unequal
+from ..core import seeds
 from ..data.datasets import within
 from ..data.scaling import normalized
 from ..errors import UserError
-from ..networks import NETWORKS
+from ..networks import NETWORKS, variable_length
 from . import run_folder
 
 Array = np.ndarray[Any, Any]
@@ -128,7 +128,7 @@ def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Mo
             f"{length}"
         )
     if lengths is not None:
-        unequal.check(trained.name, model, shape, np.unique(lengths).tolist())
+        variable_length.check(trained.name, model, shape, np.unique(lengths).tolist())
     return model
 
 
@@ -149,7 +149,7 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     x = jnp.where(own, (x - mean) / deviation, 0)
 
     def one(params: Any, state: Any) -> jax.Array:
-        return unequal.outputs(model, params, state, x, lengths)
+        return variable_length.outputs(model, params, state, x, lengths)
 
     trees = jax.tree.map(jnp.asarray, (trained.params, trained.state))
     several = trained.members > 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jconv import Model
 
-from .. import losses
 from ..data.datasets import Dataset, check_classes
 from ..data.scaling import standardize, z_normalized
+from . import losses
 from .task import Examples, Task, built, check_lengths
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from jconv import Model
 
-from .. import losses
 from ..data.datasets import Dataset, within
 from ..data.scaling import standardize
+from . import losses
 from .task import Examples, Task, built, check_lengths
 
 Array = np.ndarray[Any, Any]

@@ -10,10 +10,10 @@ import numpy as np
 
 from jconv import Model
 
-from .. import losses
 from ..data.datasets import Dataset
 from ..data.scaling import standardize
 from ..errors import UserError
+from . import losses
 from .task import Ahead, Examples, Task, built, output_shape
 
 Array = np.ndarray[Any, Any]

@@ -6,10 +6,10 @@ import numpy as np
 
 from jconv import Model
 
-from .. import losses
 from ..data.datasets import Dataset
 from ..data.scaling import moments, standardize
 from ..errors import UserError
+from . import losses
 from .task import Examples, Target, Task, built, check_lengths
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from jconv import Model
 
-from .. import losses
 from ..data.datasets import Dataset, check_classes
 from ..data.scaling import standardize
+from . import losses
 from .task import Examples, Task, built, check_lengths, labels_of
 
 Array = np.ndarray[Any, Any]

@@ -10,11 +10,11 @@ import numpy as np
 
 from jconv import Model
 
-from .. import losses, unequal
 from ..data.datasets import Dataset, within
 from ..errors import UserError
-from ..networks import NETWORKS
-from ..pretrained import Pretrained
+from ..networks import NETWORKS, variable_length
+from ..networks.pretrained import Pretrained
+from . import losses
 
 Array = np.ndarray[Any, Any]
 
@@ -105,7 +105,7 @@ class Task(NamedTuple):
     ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
         """`(value, (state, output))`: the loss, and the penalties of the layers of a network from a file."""
         x, _, lengths = examples
-        values, after = unequal.values(self.model, params, state, x, lengths, training=True, key=key)
+        values, after = variable_length.values(self.model, params, state, x, lengths, training=True, key=key)
         output = self.model.outputs_of(values, x)
         value = self.measured(self.loss, output, examples)
         if self.start is not None:
@@ -121,7 +121,7 @@ class Task(NamedTuple):
             output = self.model.outputs_of(values, x)
         else:
             # Nothing reads the values of the other nodes: penalties on outputs are refused.
-            values, output = {}, unequal.reference(self.model, params, state, x, lengths)
+            values, output = {}, variable_length.reference(self.model, params, state, x, lengths)
         value = self.measured(self.loss_reference, output, examples)
         if self.start is None:
             return value
@@ -158,7 +158,7 @@ def check_lengths(data: Dataset, model: Model) -> None:
     lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
     if lengths:
         _, length, channels = data.x_train.shape
-        unequal.check(data.name, model, (length, channels), np.unique(np.concatenate(lengths)).tolist())
+        variable_length.check(data.name, model, (length, channels), np.unique(np.concatenate(lengths)).tolist())
 
 
 def with_validation(task: Task, other: Task) -> Task:

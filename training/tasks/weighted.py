@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import losses
 from ..errors import UserError
+from . import losses
 from .task import Array, Task
 
 

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jconv.layers import Dense, GlobalAveragePooling1D
 
-from .. import unequal
-from ..learner import Row
+from ..core.learner import Row
+from ..networks import variable_length
 from ..tasks import Examples, Task
 
 Array = np.ndarray[Any, Any]
@@ -148,7 +148,7 @@ def activation_maps(
     dense = nodes[task.model.outputs[0]]
     pool = nodes[dense.inputs[0]]
     kernel = np.asarray(params[dense.key]["kernel"])
-    values, _ = unequal.values(task.model, params, state, x.astype(kernel.dtype), lengths)
+    values, _ = variable_length.values(task.model, params, state, x.astype(kernel.dtype), lengths)
     return np.asarray(values[pool.inputs[0]]) @ kernel, np.asarray(values[dense.name])
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from tqdm import tqdm
 
-from ..learner import Row
+from ..core.learner import Row
 
 LINES = 10
 

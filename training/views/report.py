@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import stopping
+from ..core import stopping
+from ..core.learner import Row
+from ..core.plan import Plan
 from ..data.datasets import Dataset
-from ..learner import Row
-from ..plan import Plan
-from ..proof import THRESHOLD, Proof
+from ..proof.proof import THRESHOLD, Proof
 from ..tasks import Task
 
 Tree = dict[str, dict[str, Any]]

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..core.learner import Row
 from ..errors import UserError, tell
-from ..learner import Row
 
 
 def check() -> None:

@@ -1,0 +1,1 @@
+"""One convolution: the geometries, the libraries compared, and their tables."""

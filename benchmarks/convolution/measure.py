@@ -1,0 +1,200 @@
+"""One row measured: every program of every side, checked, then timed in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jconv.geometry import make_geometry
+from jconv.primitive.bilinear import OPERATION, forward_p, input_gradient_p, kernel_gradient_p, planned
+
+from ..shared import timing
+from ..shared.machine import Ceilings
+from . import jax_sides, truth
+from .other_libraries import Peer
+from .programs import (
+    FASTEST,
+    FORWARD,
+    GRADIENTS,
+    JCONV,
+    LAX,
+    SCAN_FORWARD,
+    SCAN_GRADIENTS,
+    VMAP_FORWARD,
+    VMAP_GRADIENTS,
+    Program,
+)
+from .rows import Array, Operands, Row, operands
+
+Times = dict[str, float | None]
+"""Milliseconds of each side; None for one that would take longer than the patience."""
+
+VMAP_MEMBERS = 4
+LIGHT = 3.0
+"""Milliseconds of the forward pass up to which a row is also measured under vmap."""
+QUICK_STEPS, SLOW_STEPS, SLOW = 4, 2, 20.0
+"""Steps of a scan, and the milliseconds of lax's gradients from which there are fewer."""
+NAIVE_FLOPS, DEPTHWISE_PENALTY = 1e9, 30
+"""How slow lax's gradients have been seen in a loop: operations a second, and for depthwise rows times the time
+outside. Only to foresee what would take too long."""
+
+
+class Settings(NamedTuple):
+    """How carefully to measure: timings of a program at most, seconds for one, and the longest call to wait for."""
+
+    repeats: int = 31
+    budget: float = 2.0
+    patience: float = 60.0
+
+
+class Bench:
+    """A row under measurement: its operands, what is expected of it, and the times so far."""
+
+    def __init__(self, row: Row, settings: Settings, peers: Mapping[str, Peer]):
+        self.row, self.settings, self.peers = row, settings, peers
+        self.operands = operands(row)
+        self.expected = truth.expected(row, self.operands)
+        self.times: dict[str, Times] = {}
+        self.repeats: dict[str, dict[str, int]] = {}
+        self.programs: dict[str, Program] = {}
+        self.y_size = 1.0
+
+    def run(
+        self,
+        name: str,
+        builders: Mapping[str, Callable[[], Program]],
+        wanted: tuple[Array, ...],
+        foreseen: Callable[[str], float] = lambda side: 0.0,
+        steps: int = 1,
+    ) -> None:
+        """Build, check and time one program on every side; `foreseen` is how many seconds a side's call may take."""
+        calls, first = {}, {}
+        for side, build in builders.items():
+            if foreseen(side) <= self.settings.patience:
+                program = build()
+                result, first[side] = timing.once(program.checked)
+                actual = tuple(truth.part(self.row, a) for a in program.read(result))
+                truth.check(actual, wanted, f"{self.row.name}: {name} of {side}")
+                calls[side] = program.call
+                if first[side] <= timing.WARMED:  # the very first call of a program may have had threads to start
+                    first[side] = min(first[side], timing.once(program.call)[1])
+                self._keep(name, side, program, result)
+        found = {}
+        if calls:
+            found = timing.medians(calls, first, most=self.settings.repeats, budget=self.settings.budget)
+        self.times[name] = {side: found[side].milliseconds / steps if side in found else None for side in builders}
+        self.repeats[name] = {side: found[side].repeats for side in found}
+
+    def seconds(self, name: str, side: str) -> float:
+        """What a program took, for foreseeing what another will; without end if it was not run."""
+        milliseconds = self.times[name][side]
+        return np.inf if milliseconds is None else milliseconds / 1e3
+
+    def _keep(self, name: str, side: str, program: Program, result: Any) -> None:
+        if name == GRADIENTS and side in (LAX, JCONV):
+            self.programs[side] = program
+        if name == FORWARD and side == LAX:
+            self.y_size = float(np.square(program.read(result)[0], dtype=np.float64).mean())
+
+
+def measure(row: Row, peers: Mapping[str, Peer], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
+    """Everything about one row, as it is written to the JSON file; times of a scan are of one step."""
+    bench = Bench(row, settings, peers)
+    _plain(bench)
+    # The gradients of single examples are clipped or compared before they move a kernel: no step of a scan by itself.
+    steps = None if row.shared_kernel else _scans(bench)
+    forward = bench.times[FORWARD][JCONV]
+    if row.ensemble == 1 and forward is not None and forward < LIGHT:
+        _under_vmap(bench)
+    return {
+        "row": row._asdict(),
+        "milliseconds": bench.times,
+        "repeats": bench.repeats,
+        "scan_steps": steps,
+        "algorithms": algorithms(row, bench.operands),
+        "fastest_algorithms": algorithms(row, bench.operands, "fastest"),
+        "compile_seconds": {side: program.compile_seconds for side, program in bench.programs.items()},
+        "temporary_bytes": {side: program.temporary_bytes for side, program in bench.programs.items()},
+        "roofline_share": forward and ceilings.attainable(row) / forward,
+        "copy_share": forward and row.bytes / (1e6 * ceilings.gigabytes) / forward,
+    }
+
+
+def _plain(bench: Bench) -> None:
+    row, o, want, peers = bench.row, bench.operands, bench.expected, bench.peers
+    sides = (LAX, JCONV, FASTEST) if algorithms(row, o) != algorithms(row, o, "fastest") else (LAX, JCONV)
+    forward = {side: partial(jax_sides.forward_program, row, side, o) for side in sides}
+    forward |= {side: partial(peer.forward, row, o) for side, peer in peers.items()}
+    bench.run(FORWARD, forward, (want.y,))
+    both = {side: partial(jax_sides.gradient_program, row, side, o) for side in sides}
+    both |= {side: partial(peer.gradients, row, o) for side, peer in peers.items() if peer.gradients}
+    bench.run(GRADIENTS, both, tuple(want), lambda side: 3 * bench.seconds(FORWARD, side))
+
+
+def _scans(bench: Bench) -> int:
+    """Both programs as steps of a scan; returns how many steps."""
+    row, o = bench.row, bench.operands
+    milliseconds = bench.times[GRADIENTS][LAX]
+    steps = QUICK_STEPS if milliseconds is not None and milliseconds < SLOW else SLOW_STEPS
+    bench.run(
+        SCAN_FORWARD,
+        {side: partial(jax_sides.forward_scan, row, side, o, steps, bench.y_size) for side in (LAX, JCONV)},
+        (truth.part(row, o.x) + 1,),
+        lambda side: steps * bench.seconds(FORWARD, side),
+        steps,
+    )
+    selected = Operands(*(truth.part(row, a) for a in o))
+    scales, wanted = jax_sides.moved(selected, bench.expected)
+    bench.run(
+        SCAN_GRADIENTS,
+        {side: partial(jax_sides.gradient_scan, row, side, o, steps, scales) for side in (LAX, JCONV)},
+        wanted,
+        lambda side: steps * _foreseen_in_loop(row, side, bench.seconds(GRADIENTS, side)),
+        steps,
+    )
+    return steps
+
+
+def _foreseen_in_loop(row: Row, side: str, outside: float) -> float:
+    """Seconds that a step with gradients may take, from the seconds of the same outside a loop."""
+    if side != LAX:
+        return outside
+    return DEPTHWISE_PENALTY * outside if row.depthwise else max(outside, 2 * row.flops / NAIVE_FLOPS)
+
+
+def _under_vmap(bench: Bench) -> None:
+    several = Bench(bench.row._replace(ensemble=VMAP_MEMBERS), bench.settings, {})
+    row, o, want = several.row, several.operands, several.expected
+    for name, build, operations in (
+        (VMAP_FORWARD, jax_sides.forward_program, (want.y,)),
+        (VMAP_GRADIENTS, jax_sides.gradient_program, tuple(want)),
+    ):
+        several.run(name, {side: partial(build, row, side, o) for side in (LAX, JCONV)}, operations)
+    bench.times |= several.times
+    bench.repeats |= several.repeats
+
+
+def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str] | None:
+    """What jconv computes each operation with; None for a transposed row."""
+    if row.transposed:
+        return None
+    geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
+    operands = {forward_p: (o.x, o.kernel), input_gradient_p: (o.y_bar, o.kernel), kernel_gradient_p: (o.x, o.y_bar)}
+    found = {}
+    for operation, pair in operands.items():
+        # Members with one kernel are a larger batch, but for the gradient of it that each of them wants.
+        apart = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
+        options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": algorithm, "precision": None}
+        found[OPERATION[operation]] = planned(operation, *pair, **options, platform=jax.default_backend()).algorithm
+    return found
+
+
+def warm_up() -> None:
+    """Compile something small on both sides, so that the first row does not pay for what JAX sets up once."""
+    row = Row("warm up", "dense", 1, 8, 1, 1, 3)
+    for side in (LAX, JCONV):
+        jax_sides.gradient_program(row, side, operands(row)).call()

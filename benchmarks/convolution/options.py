@@ -1,0 +1,127 @@
+"""The command line of `python -m benchmarks.conv1d`: what can be asked for, and what is refused before any work."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from ..shared.errors import UserError
+from .rows import QUICK, ROWS, Row
+
+MISTAKE = 2
+
+DESCRIPTION = """\
+jconv beside plain jax.lax, PyTorch and ONNX Runtime: forward, with both gradients, in a scan and under vmap.
+
+Every result is checked against the NumPy reference before it is timed. Times are medians of interleaved repetitions in
+one process, and ratios are ratios of medians. A peer that is not installed is left out: pip install "jconv[bench]"."""
+
+EPILOG = """\
+examples:
+  python -m benchmarks.conv1d --quick
+  python -m benchmarks.conv1d --rows FCN --inline
+  python -m benchmarks.conv1d --json run.json --picture run.png
+  python -m benchmarks.conv1d --from-json run.json --picture run.png
+  python -m benchmarks.conv1d --issues
+
+exit codes: 0 done, 1 a result that is not the reference's, 2 a mistake in an option or a file, 130 stopped by
+Ctrl-C."""
+
+
+class Options(NamedTuple):
+    """What was asked for."""
+
+    rows: str
+    quick: bool
+    repeats: int
+    patience: float
+    device: str
+    inline: bool
+    issues: bool
+    json: Path | None
+    picture: Path | None
+    from_json: Path | None
+
+    def chosen(self) -> list[Row]:
+        """The rows to measure; raise `UserError` if there are none."""
+        among = [row for row in ROWS if not self.quick or row.name in QUICK]
+        found = [row for row in among if self.rows in row.name]
+        if not found:
+            raise UserError(f"--rows {self.rows!r}: no row{' of --quick' if self.quick else ''} has that in its name")
+        return found
+
+    def check_files(self) -> None:
+        """Raise `UserError` for a file that could not be written when the measurements are done."""
+        for option, path in (("--json", self.json), ("--picture", self.picture)):
+            if path is not None and not path.parent.is_dir():
+                raise UserError(f"{option} {path}: there is no folder {path.parent}")
+            if path is not None and path.is_dir():
+                raise UserError(f"{option} {path}: is a folder")
+        if self.picture is not None and self.picture.suffix != ".png":
+            raise UserError(f"--picture {self.picture}: must end in .png")
+        if self.picture is not None and find_spec("matplotlib") is None:
+            raise UserError('--picture needs matplotlib; install it with: pip install "jconv[bench]"')
+        if self.picture is not None and self.issues:
+            raise UserError("--picture draws the rows, which --issues does not measure")
+        if self.from_json is not None and self.json is not None:
+            raise UserError("--from-json measures nothing that --json could write")
+
+
+def parse(arguments: Sequence[str] | None) -> Options:
+    """The options in `arguments`, by default those of the process; a mistake is one line and `SystemExit(2)`."""
+    return Options(**vars(_parser().parse_args(arguments)))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"conv1d: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(MISTAKE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m benchmarks.conv1d",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--rows", default="", metavar="TEXT", help="only the rows whose name holds this text")
+    add("--quick", action="store_true", help="eight rows and fewer repetitions, about a minute")
+    add("--repeats", type=_whole, default=31, metavar="N", help="timings of a program at most; default 31")
+    add(
+        "--patience",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="leave out a program whose call is foreseen to take longer than this many seconds; default 60",
+    )
+    add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
+    add("--inline", action="store_true", help="JAX computes in the calling thread, as the peers do")
+    add("--issues", action="store_true", help="run the public issues' programs and not the rows")
+    add("--json", type=Path, metavar="FILE", help="write every number, again after each row")
+    add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
+    add("--from-json", type=Path, metavar="FILE", help="print and draw a former run; measures nothing")
+    return parser
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> Any:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
+    return value

@@ -1,0 +1,181 @@
+"""The programs of public issues about slow convolutions, each as plain lax (or as the issue has it) and as jconv.
+
+Programs in two dimensions are run in one, and one of twelve layers has two on a CPU, where lax would take minutes; the
+column "program" says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..shared import timing
+from ..shared.timing import Call
+from . import flax_issue
+from .jax_sides import CONVOLUTIONS, Convolution, forward_program, gradient_scan
+from .measure import Settings
+from .programs import JCONV, LAX
+from .rows import Row, operands
+from .tables import heading, number, times_as_large
+
+SIDES = (LAX, JCONV)
+AGREE = 1e-4
+"""Of the largest value; what jconv returns in an issue's program is compared with what lax returns."""
+
+COLUMNS = ("issue", "program", "lax", "jconv", "lax / jconv", "others")
+
+
+class Issue(NamedTuple):
+    """An issue, its program in words, and how to make each side's call."""
+
+    link: str
+    program: str
+    sides: Callable[[], dict[str, Call]]
+
+
+def issues(device: str) -> list[Issue]:
+    """Every issue that is timed; where a GPU is measured, the sizes are the issue's own."""
+    layers = 12 if device == "gpu" else 2
+    in_scan = Row("a", "dense", 5, 150, 128, 256, 5)
+    dilated = {
+        dilation: Row("b", "depthwise", 32, 1024, 64, 64, 7, dilation=dilation, groups=64, padding="same")
+        for dilation in (1, 64)
+    }
+    depthwise = Row("c", "depthwise", 124, 124, 256, 256, 3, groups=256, padding="same")
+    return [
+        Issue("jax-ml/jax 12868", "the issue's own: two passes in a fori_loop, channels first in lax", _loop),
+        Issue("jax-ml/jax 12868", "both gradients as the step of a scan, FCN's second layer", lambda: _scan(in_scan)),
+        Issue("jax-ml/jax 13800", f"depthwise, gradient of {layers} of 12 layers", lambda: _stack(layers)),
+        *(
+            Issue("jax-ml/jax 26266", f"depthwise, kernel size 7, dilation {dilation}", lambda row=row: _forward(row))
+            for dilation, row in dilated.items()
+        ),
+        Issue("jax-ml/jax 23713", "depthwise over rows of the picture, kernel size 3", lambda: _forward(depthwise)),
+        Issue("google/flax 4207", "the same as a layer of Flax and of Keras", lambda: _layers(depthwise)),
+    ]
+
+
+def run(settings: Settings, device: str) -> list[dict[str, Any]]:
+    """Measure and print every issue; what is written to the JSON file."""
+    print(heading(COLUMNS), flush=True)
+    found = []
+    for issue in issues(device):
+        found.append(_measured(issue, settings))
+        print(line(found[-1]), flush=True)
+    found.append(_gathers())
+    print(line(found[-1]), flush=True)
+    return found
+
+
+def show(found: list[dict[str, Any]]) -> None:
+    """Print a former run."""
+    print(heading(COLUMNS))
+    print(*map(line, found), sep="\n")
+
+
+def line(found: dict[str, Any]) -> str:
+    """One issue's line of the table."""
+    values, unit = found["values"], found["unit"]
+    own = values[JCONV]
+    others = ", ".join(f"{side} {number(value)} {unit}" for side, value in values.items() if side not in SIDES)
+    compared = times_as_large(values[LAX] / own) if own else "–"
+    cells = [found["link"], found["program"], *(f"{number(values[side])} {unit}" for side in SIDES), compared, others]
+    return f"| {' | '.join(cells)} |"
+
+
+def _measured(issue: Issue, settings: Settings) -> dict[str, Any]:
+    calls = issue.sides()
+    first, results = {}, {}
+    for side, call in calls.items():
+        results[side], first[side] = timing.once(call)
+        if side != LAX:
+            _agree(results[side], results[LAX], f"{issue.link}, {issue.program}: {side}")
+    found = timing.medians(calls, first, most=settings.repeats, budget=settings.budget)
+    values = {side: found[side].milliseconds for side in calls}
+    return {"link": issue.link, "program": issue.program, "unit": "ms", "values": values}
+
+
+def _agree(actual: Any, expected: Any, what: str) -> None:
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        deviation = np.abs(np.asarray(a) - np.asarray(e)).max() / np.abs(np.asarray(e)).max()
+        if not deviation < AGREE:
+            raise ArithmeticError(f"{what} is off by {deviation:.1e} of the largest value")
+
+
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Call:
+    compiled = jax.jit(function).lower(*arguments).compile()
+    return lambda: jax.block_until_ready(compiled(*arguments))
+
+
+def _loop() -> dict[str, Call]:
+    row = Row("loop", "dense", 1, 1024, 1000, 1000, 1)
+    x, kernel = jnp.full((1, 1024, 1000), 0.5), jnp.full((1, 1000, 1000), 0.5)
+
+    def channels_first(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv(x, kernel, (1,), "VALID")
+
+    def twice(convolution: Convolution) -> Convolution:
+        return lambda x, kernel: jax.lax.fori_loop(0, 2, lambda _, x: convolution(x, kernel), x)
+
+    first = _compiled(twice(channels_first), jnp.swapaxes(x, 1, 2), jnp.transpose(kernel, (2, 1, 0)))
+    return {
+        LAX: lambda: jnp.swapaxes(first(), 1, 2),
+        JCONV: _compiled(twice(CONVOLUTIONS[JCONV](row)), x, kernel),
+    }
+
+
+def _scan(row: Row) -> dict[str, Call]:
+    o = operands(row)
+    return {side: gradient_scan(row, side, o, 4, (1e-3, 1e-3)).checked for side in SIDES}
+
+
+def _forward(row: Row) -> dict[str, Call]:
+    o = operands(row)
+    return {side: forward_program(row, side, o).call for side in SIDES}
+
+
+def _stack(layers: int) -> dict[str, Call]:
+    """The issue's loss: the distance of the last layer's output from a target; its gradient in every kernel."""
+    row = Row("stack", "depthwise", 32, 1024, 512, 512, 5, groups=512, padding="same")
+    o = operands(row)
+    kernels = [jnp.asarray(o.kernel) * (1 + layer / 10) for layer in range(layers)]
+
+    def gradient(convolution: Convolution) -> Callable[..., Any]:
+        def loss(kernels: list[jax.Array], x: jax.Array, target: jax.Array) -> jax.Array:
+            for kernel in kernels:
+                x = convolution(x, kernel)
+            return jnp.mean(jnp.square(x - target))
+
+        return jax.grad(loss)
+
+    arguments = (kernels, jnp.asarray(o.x), jnp.asarray(o.y_bar))
+    return {side: _compiled(gradient(CONVOLUTIONS[side](row)), *arguments) for side in SIDES}
+
+
+def _layers(row: Row) -> dict[str, Call]:
+    o = operands(row)
+    x, kernel = jnp.asarray(o.x), jnp.asarray(o.kernel)
+    return _forward(row) | {name: _compiled(layer, kernel, x) for name, layer in flax_issue.layers(row).items()}
+
+
+def _gathers() -> dict[str, Any]:
+    """Counted in a child process, since the number of devices of a process is fixed before its first computation."""
+    command = [sys.executable, "-m", "benchmarks.gathers"]
+    child = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    if child.returncode:
+        raise ArithmeticError(f"openxla/xla 47945: its process failed: {child.stderr.strip().splitlines()[-1:]}")
+    program = "all-gathers in a grouped convolution of a batch that lies over 8 simulated devices"
+    return {
+        "link": "openxla/xla 47945",
+        "program": program,
+        "unit": "all-gathers",
+        "values": json.loads(child.stdout),
+    }

@@ -1,0 +1,35 @@
+"""The file of a run: every number as JSON, written whole or not at all, and read again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..shared.errors import UserError
+
+KIND = "jconv benchmarks.conv1d"
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Write under a temporary name beside `path` and rename, so that an interrupted run leaves the former file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps({"kind": KIND, **record}, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The record of a former run; raise `UserError` if the file is none."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--from-json {path}: {error.strerror or 'cannot be read'}") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        raise UserError(f"--from-json {path}: not a file that --json wrote")
+    return record

@@ -1,0 +1,95 @@
+"""Where a run takes place: the device, the cores, the versions, and the two ceilings of the roofline."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jconv.planner.hardware import cores, processor
+
+from ..convolution.rows import Row
+from .errors import UserError
+from .timing import once
+
+PACKAGES = ("jconv", "jax", "jaxlib", "numpy", "torch", "onnxruntime", "onnx", "flax", "keras", "sequence_layers")
+MATRIX = {"cpu": 2048, "gpu": 8192}
+COPIED = {"cpu": 2**25, "gpu": 2**28}
+"""Float32 values; far more than any cache holds."""
+
+
+class Ceilings(NamedTuple):
+    """What this device reached in this run: a large float32 matrix product, and a large copy (read and written)."""
+
+    gflops: float
+    gigabytes: float
+
+    def attainable(self, row: Row) -> float:
+        """Milliseconds that the forward pass of a row takes at least, by the slower of arithmetic and memory."""
+        return 1e3 * max(row.flops / (1e9 * self.gflops), row.bytes / (1e9 * self.gigabytes))
+
+
+def use_device(kind: str) -> Any:
+    """Make the first device of a kind JAX's default, with true float32; raise `UserError` if there is none."""
+    try:
+        device = jax.devices(kind)[0]
+    except RuntimeError:
+        raise UserError(f"--device {kind}: JAX finds no {kind} here") from None
+    jax.config.update("jax_default_device", device)
+    if kind == "gpu":
+        # A GPU's default is TensorFloat-32, which is off by a thousandth; a CPU has float32 alone.
+        jax.config.update("jax_default_matmul_precision", "highest")
+    return device
+
+
+def ceilings(kind: str, repeats: int = 15) -> Ceilings:
+    """Measure both; the best of some repeats, since a ceiling is what can be reached."""
+    n, count = MATRIX[kind], COPIED[kind]
+    a = jnp.ones((n, n), jnp.float32)
+    product = _best(jax.jit(jnp.matmul), lambda _: (a, a), repeats)
+    # The donated argument lends its memory to the result: fresh pages would be measured otherwise, and not the copy.
+    copy = _best(jax.jit(jnp.negative, donate_argnums=0), lambda former: (former,), repeats, jnp.ones(count))
+    return Ceilings(2e-9 * n**3 / product, 8e-9 * count / copy)
+
+
+def describe(device: Any) -> dict[str, Any]:
+    """Date, machine and versions, for the record."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "cpu": processor(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _best(
+    function: Callable[..., Any], arguments: Callable[[Any], tuple[Any, ...]], repeats: int, former: Any = None
+) -> float:
+    """The fewest seconds of a call; `arguments` makes them from what the former call returned."""
+    seconds = []
+    for _ in range(1 + repeats):
+        given = arguments(former)
+        former, took = once(partial(_finished, function, given))
+        seconds.append(took)
+    return min(seconds[1:])
+
+
+def _finished(function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    return jax.block_until_ready(function(*given))

@@ -1,0 +1,1 @@
+"""Streams compared: the networks, and the libraries that run them."""

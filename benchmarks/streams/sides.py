@@ -1,0 +1,222 @@
+"""The sides of the streaming benchmark: each steps a network by one chunk, with whatever it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv.planner.hardware import cores
+
+from .networks import Array, Conv, Network
+
+Step = Callable[[Array], Any]
+"""The outputs for a chunk (batch, samples, channels); keeps what the next call needs."""
+
+
+class Side(NamedTuple):
+    """A side's name, how a step is made of a network, a batch and a chunk's length, and the package that it needs.
+
+    One that does not stream is a bound.
+    """
+
+    name: str
+    build: Callable[[Network, int, int], Step]
+    needs: str | None = None
+    streams: bool = True
+
+
+def missing(sides: list[Side]) -> list[str]:
+    """The packages that are not installed."""
+    return sorted({side.needs for side in sides if side.needs and find_spec(side.needs) is None})
+
+
+def stream(network: Network, batch: int, chunk: int, form: str = "auto") -> Step:
+    """`Model.stream_step`, the stream donated."""
+    model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
+    kept = model.stream_init(params, {}, (batch,), form=form, chunk=chunk)
+    step = jax.jit(lambda params, kept, x: model.stream_step(params, {}, kept, x), donate_argnums=1)
+
+    def call(x: Array) -> Any:
+        nonlocal kept
+        y, kept = step(params, kept, x)
+        return jax.block_until_ready(y)
+
+    return call
+
+
+def slotted(network: Network, batch: int, chunk: int) -> Step:
+    """The same with a slot for each row, all of them stepped."""
+    model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
+    kept = model.stream_init(params, {}, (batch,), chunk=chunk, slots=True)
+    slots = jnp.arange(batch)
+    step = jax.jit(lambda params, kept, x: model.stream_step(params, {}, kept, x, slots=slots), donate_argnums=1)
+
+    def call(x: Array) -> Any:
+        nonlocal kept
+        y, kept = step(params, kept, x)
+        return jax.block_until_ready(y)
+
+    return call
+
+
+def window(network: Network, batch: int, chunk: int) -> Step:
+    """The whole window anew for each chunk, by `Model.apply`."""
+    model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
+    past = jnp.zeros((batch, network.reach - 1, network.channels))
+
+    @jax.jit
+    def step(params: Any, past: Any, x: Any) -> Any:
+        whole = jnp.concatenate([past, x], axis=1)
+        # The first outputs of the window see zeros in place of the past, and are not looked at.
+        return model.apply(params, {}, whole)[0][:, -x.shape[1] :], whole[:, x.shape[1] :]
+
+    def call(x: Array) -> Any:
+        nonlocal past
+        y, past = step(params, past, x)
+        return jax.block_until_ready(y)
+
+    return call
+
+
+def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
+    """google/sequence-layers: its layers with the same arrays, the state donated."""
+    import sequence_layers.jax as sl  # pyright: ignore[reportMissingImports]
+
+    def layer(conv: Conv) -> list[Any]:
+        options = {"kernel_size": len(conv.kernel), "dilation_rate": conv.dilation, "padding": "causal_valid"}
+        own = (
+            sl.DepthwiseConv1D.Config(**options)
+            if conv.depthwise
+            else sl.Conv1D.Config(filters=conv.kernel.shape[2], **options)
+        )
+        after = {"glu": [sl.GatedLinearUnit.Config()], "relu": [sl.Relu.Config()], None: []}
+        return [own, *after[conv.activation]]
+
+    blocks = [[part for conv in block for part in layer(conv)] for block in network.blocks]
+    parts = [sl.Residual.Config(block) for block in blocks] if network.residual else [p for b in blocks for p in b]
+    module = sl.Serial.Config(parts).make()
+    example = sl.Sequence.from_values(jnp.zeros((batch, chunk, network.channels)))
+    made = module.init(jax.random.key(0), example, training=False)
+    variables = _filled(made, network)
+    kept = module.apply(variables, batch, example.channel_spec, training=False, method=module.get_initial_state)
+
+    def stepped(variables: Any, kept: Any, x: Any) -> Any:
+        y, kept = module.apply(variables, sl.Sequence.from_values(x), kept, training=False, method=module.step)
+        return y.values, kept
+
+    step = jax.jit(stepped, donate_argnums=1)
+
+    def call(x: Array) -> Any:
+        nonlocal kept
+        y, kept = step(variables, kept, x)
+        return jax.block_until_ready(y)
+
+    return call
+
+
+def _filled(variables: Any, network: Network) -> Any:
+    """The variables with the network's arrays, which are made in the same order."""
+    convs = iter([conv for block in network.blocks for conv in block])
+
+    def filled(tree: Any) -> Any:
+        if "kernel" in tree:
+            conv = next(convs)
+            kernel = conv.kernel.reshape(tree["kernel"].shape)
+            return {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(conv.bias.reshape(tree["bias"].shape))}
+        return {name: filled(tree[name]) for name in sorted(tree, key=_number)}
+
+    import flax.linen as nn
+
+    return filled(nn.meta.unbox(variables))
+
+
+def _number(name: str) -> tuple[str, int]:
+    stem, _, number = name.rpartition("_")
+    return (stem, int(number)) if number.isdigit() else (name, 0)
+
+
+def torch(network: Network, batch: int, chunk: int) -> Step:
+    """PyTorch: for each convolution the last samples, kept by hand, in front of the chunk."""
+    import torch as pt  # pyright: ignore[reportMissingImports]
+
+    # For one session a second thread costs PyTorch more than it gives.
+    threads = 1 if batch == 1 else cores()
+    functional = pt.nn.functional
+    after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
+
+    def prepared(conv: Conv) -> Any:
+        # (taps, in, out) here is (out, in, taps) there; a depthwise kernel (taps, channels, 1) is (channels, 1, taps).
+        kernel = conv.kernel.transpose(1, 2, 0) if conv.depthwise else conv.kernel.transpose(2, 1, 0)
+        channels = conv.kernel.shape[1]
+        past = pt.zeros(batch, channels, (len(conv.kernel) - 1) * conv.dilation)
+        groups = channels if conv.depthwise else 1
+        return [
+            pt.from_numpy(kernel.copy()),
+            pt.from_numpy(conv.bias),
+            past,
+            conv.dilation,
+            groups,
+            after[conv.activation],
+        ]
+
+    blocks = [[prepared(conv) for conv in block] for block in network.blocks]
+
+    @pt.inference_mode()
+    def call(x: Array) -> Any:
+        if pt.get_num_threads() != threads:
+            pt.set_num_threads(threads)
+        y = pt.from_numpy(x).transpose(1, 2)
+        for block in blocks:
+            begin = y
+            for conv in block:
+                kernel, bias, past, dilation, groups, activation = conv
+                whole = pt.cat([past, y], dim=2) if past.shape[2] else y
+                y = activation(functional.conv1d(whole, kernel, bias, dilation=dilation, groups=groups))
+                conv[2] = whole[:, :, whole.shape[2] - past.shape[2] :]
+            y = y + begin if network.residual else y
+        return y.transpose(1, 2).numpy()
+
+    return call
+
+
+def products(network: Network, batch: int, chunk: int) -> Step:
+    """The matrix products of a step alone, one after the other, each of a row a window: nothing is kept or laid out.
+
+    Not a stream, but what a stream takes at least that leaves its products to XLA.
+    """
+    kernels = [jnp.asarray(conv.kernel.reshape(-1, conv.kernel.shape[2])) for b in network.blocks for conv in b]
+
+    @jax.jit
+    def chained(kernels: Any, windows: Any) -> Any:
+        y = jnp.zeros((1, 1))
+        for kernel in kernels:
+            # One number from the product before, without which XLA would compute several at once.
+            windows = {**windows, len(kernel): windows[len(kernel)].at[:1, :1].set(y[:1, :1])}
+            y = windows[len(kernel)] @ kernel
+        return y
+
+    windows = {len(kernel): jnp.ones((batch * chunk, len(kernel))) for kernel in kernels}
+    return lambda _: jax.block_until_ready(chained(kernels, windows))
+
+
+JCONV, SLOTS, WINDOW = "jconv", "jconv, slots", "window recomputed"
+SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "its products alone"
+SIDES = [
+    Side(JCONV, stream),
+    Side(SLOTS, slotted),
+    Side(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
+    Side(TORCH, torch, "torch"),
+    Side(WINDOW, window),
+    Side(PRODUCTS, products, streams=False),
+]
+
+
+def truth(network: Network, x: Array) -> Array:
+    """The outputs of a whole sequence, by the reference."""
+    return np.asarray(network.model().reference(network.params(), {}, x))

@@ -1,0 +1,75 @@
+"""jconv's side of `python -m benchmarks.keras_fit`: the published protocol by `training/core/loop.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jconv
+import jconv.keras
+from training.core import loop, protocols
+from training.core.learner import Reached, first_learner
+from training.core.plan import steps_per_epoch
+from training.data.datasets import load
+from training.tasks import classification
+
+from . import fcn
+from .fcn_jax import VERSION
+
+PROTOCOL = "dl4tsc"
+
+
+class Protocol:
+    """The loop that `training.fit` goes through, by the protocol's plan, on as many series as fill batches."""
+
+    version = VERSION
+
+    def __init__(self, setup: Any) -> None:
+        task = classification(load(setup["data"]), setup["network"], by_series=True)
+        plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))
+        full = steps_per_epoch(task, plan) * plan.batch_size
+        self.task = task._replace(train=task.train.at(slice(full)), test=None)
+        self.plan, self.learner = plan, first_learner(task, plan, jnp.float32)
+        self.epochs: Any = None
+
+    def losses(self) -> list[float]:
+        """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
+        first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
+        epochs = loop.train(first, self.plan, Reached(jax.tree.map(jnp.copy, self.learner), ()))
+        return [next(epochs).rows[-1].train_loss for _ in range(2)]
+
+    def run(self, epochs: int) -> None:
+        """See `fcn.Training`."""
+        if self.epochs is None:
+            self.epochs = loop.train(self.task, self.plan, Reached(self.learner, ()))
+        for reached in islice(self.epochs, epochs):
+            jax.block_until_ready(reached.learner)
+
+
+def write(setup: dict[str, Any], folder: Any) -> None:
+    """Write what the other sides need: `start.keras`, the network as seed 0 has it, and `series.npz`."""
+    own = Protocol(setup)
+    shape = own.task.train.x.shape[1:]
+    model, *trees = _plainly_named(own.task.model, own.learner.params, own.learner.state)
+    jconv.keras.save(folder / "start.keras", model, *trees, input_shape=shape)
+    x, y, _ = own.task.train
+    np.savez(folder / "series.npz", x=x.astype(np.float32), y=y, batch_size=own.plan.batch_size)
+
+
+def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
+    """The same without dots in the nodes' names, which PyTorch does not have in a module's."""
+
+    def plain(name: str) -> str:
+        return name.replace(".", "_")
+
+    nodes = [jconv.Node(plain(node.name), node.layer, tuple(map(plain, node.inputs))) for node in model.nodes]
+    named = jconv.Model(tuple(nodes), model.inputs, tuple(map(plain, model.outputs)))
+    return named, *({plain(name): own for name, own in tree.items()} for tree in trees)
+
+
+SIDES: dict[str, Callable[[Any], fcn.Training]] = {"protocol": Protocol}

@@ -1,0 +1,97 @@
+"""One run of the published protocol, a set, a network and a seed, as a worker process of `python -m benchmarks.ucr`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jconv.planner.hardware import cores
+from training.core import loop, protocols
+from training.core.learner import Reached, Row, best_or_last, first_learner
+from training.core.plan import Plan, epoch_key
+from training.data.datasets import load
+from training.options.types import Every
+from training.run.checkpoints import opened
+from training.tasks import Task, classification
+
+from ..shared.allocator import keep_memory
+from .workers import Side
+
+PROTOCOL = "dl4tsc"
+EVERY = Every(seconds=60.0)
+SIDE = Side("a run", "ucr_run", "run")
+
+
+class Run(NamedTuple):
+    """What was asked for, and the accuracy on the test set in percent, the lowest training loss, seconds, cores."""
+
+    data: str
+    network: str
+    seed: int
+    epochs: int
+    accuracy: float
+    loss: float
+    seconds: float
+    cores: int
+
+    @property
+    def asked(self) -> tuple[str, str, int, int]:
+        """Set, network, seed and epochs, from which the rest follows."""
+        return self[:4]
+
+
+class Trainer:
+    """What a worker process has: it trains whichever run it is asked for."""
+
+    def __init__(self, _: Any) -> None:
+        keep_memory()
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """The fields of `Run`, given those of what is asked."""
+        return train(**question)._asdict()
+
+
+def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> Run:
+    """Train a network on a set with a seed, by the protocol but for the epochs.
+
+    `unfinished` is a folder of checkpoints, from which a run that was cut off goes on. The seconds are then those of
+    what is left, for all epochs.
+    """
+    began = time.perf_counter()
+    task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
+    assert task.test is not None
+    plan = plan._replace(seed=seed)
+    reached = Reached(first_learner(task, plan, jnp.float32), ())
+    series = loop.on_device(task.train, reached.learner)
+    with opened(Path(unfinished), EVERY) if unfinished else nullcontext() as checkpoints:
+        if checkpoints:
+            reached = checkpoints.restore(reached.learner) or reached
+        first = len(reached.rows)
+        for epoch in range(first, epochs):
+            learner, (loss, score), _ = one_epoch(reached.learner, epoch_key(plan, epoch), series)
+            row = Row(epoch + 1, plan.learning_rate, float(loss), float(score), None, None)
+            reached = Reached(learner, (*reached.rows, row))
+            if checkpoints and epoch + 1 < epochs:
+                checkpoints.offer(reached)
+    best = best_or_last(reached.learner)
+    score = evaluate(best.params, best.state, loop.on_device(task.test, best))[2]
+    loss = min(row.train_loss for row in reached.rows)
+    seconds = (time.perf_counter() - began) * epochs / (epochs - first)
+    return Run(data, network, seed, epochs, 100 * float(score), loss, seconds, cores())
+
+
+@lru_cache(1)
+def _compiled(data: str, network: str, epochs: int) -> tuple[Task, Plan, Callable[..., Any], Callable[..., Any]]:
+    """What the seeds of a cell share, the compiled programs too."""
+    task = classification(load(data), network, by_series=True)
+    plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)
+    return task, plan, loop.epoch_function(task, plan), loop.evaluation(task)
+
+
+SIDES = {"run": Trainer}

@@ -1,0 +1,185 @@
+"""Every algorithm, forward and both gradients, against the NumPy reference: the design's table and random settings.
+
+`JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep, every setting by every algorithm; the default is the
+first of the same settings, each by one.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv import reference
+from jconv.algorithms import ALGORITHMS, polyphase, shifts
+from jconv.functional.activations import ACTIVATIONS
+from jconv.geometry import make_geometry
+from tests.support.settings import (
+    BOUNDS,
+    COUNT,
+    DESIGN_TABLE,
+    Setting,
+    algorithms_for,
+    chunks,
+    deviation,
+    expected_operations,
+    jax_operations,
+    quick_jit,
+    random_settings,
+)
+
+
+def assert_equal_to_the_reference(settings, *, gradients=True, by=()):
+    for setting, algorithms in zip(settings, jax_operations(settings, gradients=gradients, algorithms=by), strict=True):
+        expected = expected_operations(setting)
+        expected = expected if gradients else {"y": expected["y"]}
+        assert list(algorithms) == list(by or algorithms_for(setting))
+        for algorithm, operations in algorithms.items():
+            assert set(operations) == set(expected)
+            for name, array in operations.items():
+                assert array.dtype == jnp.dtype(setting.dtype)
+                assert deviation(array, expected[name]) <= BOUNDS[setting.dtype], (algorithm, name, setting)
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("settings", chunks(random_settings(COUNT)))
+def test_random_settings_agree_with_the_reference(settings):
+    assert_equal_to_the_reference(settings)
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("settings", chunks(DESIGN_TABLE))
+def test_the_table_of_the_design_agrees_with_the_reference(settings):
+    assert_equal_to_the_reference(settings)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in DESIGN_TABLE]))
+def test_the_table_of_the_design_agrees_with_the_reference_in_float64(settings):
+    assert_equal_to_the_reference(settings, gradients=False)
+
+
+def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly():
+    assert len(set(map(str, DESIGN_TABLE))) == 150
+    for setting in DESIGN_TABLE:
+        params, x = setting.arrays()
+        assert reference.conv1d(params, x, **setting.options).shape[-2] == -(
+            -setting.length // setting.options["stride"]
+        )
+
+
+def test_every_algorithm_has_its_share_of_the_settings():
+    shares = [name for setting in random_settings(100) for name in algorithms_for(setting)]
+    assert set(shares) == set(ALGORITHMS)
+    assert min(map(shares.count, ALGORITHMS)) >= 5
+
+
+def test_random_settings_reach_every_corner():
+    settings = random_settings(2000)
+    seen = {name: {str(s.options[name]) for s in settings} for name in settings[0].options}
+    assert seen["activation"] == {"None", *ACTIVATIONS}
+    assert seen["padding_mode"] == {"zeros", "reflect", "edge", "wrap"}
+    assert {"valid", "same", "causal", "full", "0", "(0, 3)"} <= seen["padding"]
+    assert {s.dtype for s in settings} == set(BOUNDS)
+    assert {len(s.lead) for s in settings} == {0, 1, 2, 3}
+    assert {s.bias for s in settings} == {True, False}
+    corners = (
+        lambda s: s.options["stride"] > 1 and s.options["dilation"] > 1 and s.options["groups"] > 1,
+        lambda s: s.options["groups"] == s.in_channels > 1,
+        lambda s: s.kernel_size > 64,
+        lambda s: s.kernel_size == 1 and s.options["stride"] > 1,
+        lambda s: s.options["stride"] > s.kernel_size,
+        lambda s: (
+            s.options["padding_mode"] == "reflect" and s.options["padding"] == "full" and s.kernel_size > s.length
+        ),
+        lambda s: s.length == 1,
+    )
+    for corner in corners:
+        assert sum(map(corner, settings)) >= 3
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
+def test_the_operations_compiled_as_a_user_compiles_them(setting):
+    # The sweeps above leave LLVM's optimizations out.
+    params, x = setting.arrays()
+    assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
+
+
+# Without a bias there is one rounding, half a unit in the last place; a partial sum that is rounded is one too many.
+HALVES = [
+    Setting((1,), 25, 4, 2, 6, "bfloat16", False, options={"stride": 3, "padding_mode": "wrap", "groups": 2}),
+    Setting((1, 2, 2), 33, 3, 6, 8, "float16", False, options={"stride": 3, "padding": "full", "groups": 3}),
+    Setting((2, 3), 16, 1, 2, 8, "float16", False, options={"stride": 3, "padding": "causal", "padding_mode": "edge"}),
+]
+
+
+@pytest.mark.default_cases(10)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_half_types_are_summed_in_float32(algorithm, seed):
+    for setting in HALVES:
+        params, x = setting.arrays(seed)
+        y = jconv.conv1d(params, x, algorithm=algorithm, **setting.options)
+        assert deviation(y, reference.conv1d(params, x, **setting.options)) <= BOUNDS[setting.dtype] / 2
+
+
+# Padding beyond the reach, of which the gradients crop what comes back: more at one end, less at the other.
+CROPPED = [
+    Setting((3,), length, 3, 4, kernel_size, bias=False, options={"padding": padding, "stride": stride})
+    for length, kernel_size in ((1, 1), (12, 3), (30, 4))
+    for padding in ((7, 1), (1, 7), (9, 8), (40, 0))
+    for stride in (1, 2, 7)
+]
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("settings", chunks(CROPPED))
+def test_padding_wider_than_the_reach_agrees_with_the_reference(settings):
+    # XLA's convolution on a CPU reads past the end of its operand where padding is negative (JAX 0.10.2).
+    assert_equal_to_the_reference(settings)
+
+
+# A few channels on one side of many: one product for all taps, and windows of y_bar in place of those of x.
+FEW_CHANNELS = [
+    Setting((3,), length, *channels, kernel_size, bias=False, options={"padding": padding, "dilation": dilation})
+    for length, kernel_size, dilation in ((1, 2, 1), (19, 3, 1), (25, 4, 3), (30, 5, 2))
+    for channels in ((8, 2), (12, 1), (2, 8), (9, 9))
+    for padding in ((0, 0), "causal", "full", (40, 0), (3, 17))
+    if not (padding == (0, 0) and length == 1)
+]
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("settings", chunks(FEW_CHANNELS))
+def test_few_channels_agree_with_the_reference(settings):
+    assert_equal_to_the_reference(settings, by=["matmul"])
+
+
+# One product of all windows; sums written out, in one loop and in two; more than are written out.
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
+@pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
+def test_kernel_gradients_of_few_examples_and_many(batch, options):
+    rng = np.random.default_rng(batch)
+    geometry = make_geometry(40, 4, **options)
+    x = rng.standard_normal((batch, 40, 3)).astype(np.float32)
+    y_bar = rng.standard_normal((batch, geometry.out_length, 5)).astype(np.float32)
+    expected = reference.conv1d_vjp({"kernel": np.zeros((4, 3, 5))}, x, y_bar, **options)[0]["kernel"]
+    for algorithm in ("einsum", "shifts"):
+        operation = ALGORITHMS[algorithm].kernel_gradient
+        kernel_bar = quick_jit(lambda x, y_bar, operation=operation: operation(x, y_bar, geometry))(x, y_bar)
+        assert deviation(kernel_bar, expected) <= BOUNDS["float32"], algorithm
+
+
+@pytest.mark.parametrize("options", [{"padding": (0, 0)}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
+@pytest.mark.parametrize("kernel_size, stride, channels", [(4, 2, 3), (6, 3, 5), (5, 5, 3), (16, 8, 4), (4, 2, 130)])
+def test_all_phases_of_an_input_gradient_at_once(kernel_size, stride, channels, options):
+    rng = np.random.default_rng(kernel_size)
+    geometry = make_geometry(31, kernel_size, stride=stride, **options)
+    assert polyphase.merges_phases(geometry, channels) == (channels < 130)
+    y_bar = rng.standard_normal((2, geometry.out_length, 7)).astype(np.float32)
+    kernel = rng.standard_normal((kernel_size, channels, 7)).astype(np.float32)
+    x = np.zeros((2, 31, channels))
+    expected = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, stride=stride, **options)[1]
+    x_bar = quick_jit(lambda y_bar, kernel: polyphase.input_gradient(y_bar, kernel, geometry))(y_bar, kernel)
+    assert deviation(x_bar, expected) <= BOUNDS["float32"]

@@ -1,0 +1,238 @@
+"""`"auto"` is local in streams, in variable-length arrays and over devices: a NaN stays where it is read.
+
+The algorithms themselves are tested elsewhere; here is what is around them: buffers, padding, neighbours in a packed
+row, halos and the filler of shards.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from jconv import reference
+from tests.support.sequences import pieces, spoiled
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+LENGTH, BAD = 64, (21, 40)
+RNG = np.random.default_rng(0)
+
+
+class Case(NamedTuple):
+    """A convolution by its name, the shapes of its params, its in channels and its options."""
+
+    name: str
+    shapes: dict[str, tuple[int, ...]]
+    channels: int
+    options: dict[str, Any]
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(1)
+        return {name: rng.standard_normal(shape).astype("float32") for name, shape in self.shapes.items()}
+
+    def x(self, rows: int) -> np.ndarray:
+        return np.random.default_rng(2).standard_normal((rows, LENGTH, self.channels)).astype("float32")
+
+    def reads(self, bad: np.ndarray) -> np.ndarray:
+        """Which outputs read a bad sample."""
+        ones = {name: np.ones(shape) for name, shape in self.shapes.items() if "kernel" in name}
+        return getattr(reference, self.name)(ones, bad.astype(float), **self.options) > 0
+
+
+CASES = {
+    "causal": Case("conv1d", {"kernel": (3, 4, 6), "bias": (6,)}, 4, {"padding": "causal", "dilation": 4}),
+    "wide": Case("conv1d", {"kernel": (5, 128, 128)}, 128, {"padding": "causal"}),
+    "strided": Case("conv1d", {"kernel": (5, 4, 6)}, 4, {"padding": "same", "stride": 2}),
+    "groups": Case("conv1d", {"kernel": (9, 8, 16)}, 16, {"groups": 2}),
+    "depthwise": Case("depthwise_conv1d", {"kernel": (33, 6, 1)}, 6, {"padding": "causal"}),
+    "one channel": Case("conv1d", {"kernel": (31, 1, 2)}, 1, {"padding": "causal"}),
+    "separable": Case(
+        "separable_conv1d", {"depthwise_kernel": (4, 6, 1), "pointwise_kernel": (1, 6, 8)}, 6, {"padding": "causal"}
+    ),
+    "transposed": Case("conv1d_transpose", {"kernel": (5, 6, 4), "bias": (6,)}, 4, {"stride": 2}),
+    "transposed same": Case("conv1d_transpose", {"kernel": (8, 16, 16)}, 16, {"stride": 4, "padding": "same"}),
+    "transposed apart": Case("conv1d_transpose", {"kernel": (2, 6, 4)}, 4, {"stride": 3, "dilation": 2}),
+}
+
+
+def spoil(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """`x` with a NaN and an infinity in a row, and where they are."""
+    bad = np.zeros(x.shape, bool)
+    bad[row, BAD, x.shape[-1] // 2] = True
+    spoilt = x.copy()
+    spoilt[row, BAD, x.shape[-1] // 2] = [np.nan, np.inf]
+    return spoilt, bad
+
+
+def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
+    """`y` is not finite just where a bad sample is read, and else what it is without."""
+    y = np.asarray(y)
+    np.testing.assert_array_equal(~np.isfinite(y), read)
+    expected = np.asarray(clean)[~read]
+    # Of the scale of the sums, which are of up to 640 products.
+    np.testing.assert_allclose(y[~read], expected, rtol=1e-5, atol=2e-6 * np.abs(expected).max())
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("form", ["shifted", "ring"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_streams(case: Case, form: str) -> None:
+    x = case.x(2)
+    spoilt, bad = spoil(x)
+    convolution = getattr(jconv, case.name)
+    stream: Any = {"convolution": convolution, **case.options}
+    step = jax.jit(partial(jconv.streaming.step, case.params, **stream))
+    state, parts = jconv.streaming.init(case.params, (2,), form=form, chunk=8, **stream), []
+    for start in range(0, LENGTH, 8):
+        y, state = step(state, spoilt[:, start : start + 8])
+        parts.append(y)
+    parts.append(jconv.streaming.flush(case.params, state, **stream))
+    assert_local(np.concatenate(parts, 1), convolution(case.params, x, **case.options), case.reads(bad))
+
+
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_sessions_of_one_pool(case: Case) -> None:
+    x = case.x(2)
+    spoilt, bad = spoil(x, row=1)
+    convolution = getattr(jconv, case.name)
+    stream: Any = {"convolution": convolution, **case.options}
+    # Each begins by itself until its first outputs have come.
+    begun = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
+    first = [jconv.streaming.step(case.params, one, spoilt[n : n + 1, :40], **stream) for n, one in enumerate(begun)]
+    parts = [np.concatenate([y for y, _ in first])]
+    pool = jconv.slots.pool(first[0][1], 3)
+    pool = jconv.slots.put(pool, first[1][1], np.array([2]))
+    step = jax.jit(partial(jconv.streaming.step, case.params, **stream))
+    for start in range(40, LENGTH, 8):
+        y, pool = step(pool, spoilt[:, start : start + 8], slots=jnp.array([0, 2]))
+        parts.append(y)
+    y = np.concatenate(parts, 1)
+    clean, read = convolution(case.params, x, **case.options), case.reads(bad)
+    assert_local(y, clean[:, : y.shape[1]], read[:, : y.shape[1]])
+    assert read[1, : y.shape[1]].any() and not read[0].any()
+
+
+EXTENTS: dict[str, dict[str, np.ndarray]] = {
+    "lengths": {"lengths": np.array([50, 30, 0], np.int32)},
+    "segment_ids": {
+        "segment_ids": np.array([[0] * 20 + [1] * 30 + [2] * 10 + [-1] * 4, [3] * 30 + [-1] * 34, [-1] * 64], np.int32)
+    },
+}
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("extent", EXTENTS)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_variable_lengths(case: Case, extent: str) -> None:
+    """What is in padding reaches no output and no gradient; a NaN in a sequence reaches what reads it in this one."""
+    if extent == "segment_ids" and case.name == "conv1d_transpose" and case.options.get("padding") != "same":
+        pytest.skip("segments would overlap")
+    extents, convolution = EXTENTS[extent], getattr(jconv, case.name)
+    x, (_, bad) = case.x(3), spoil(case.x(3))
+
+    @jax.jit
+    def run(x: Any, cotangent: Any) -> Any:
+        y, pull, after = jax.vjp(
+            lambda p, x: convolution(p, x, **case.options, **extents), case.params, x, has_aux=True
+        )
+        return y, pull(cotangent), after
+
+    shape = jax.eval_shape(lambda x: convolution(case.params, x, **case.options, **extents)[0], x).shape
+    cotangent = np.random.default_rng(3).standard_normal(shape).astype("float32")
+    clean = run(x, cotangent)
+    padded = np.nan_to_num(spoiled(x, **extents), nan=np.inf)
+    dirty = run(spoiled(x, **extents), cotangent), run(padded, cotangent)
+    for found in dirty:
+        jax.tree.map(np.testing.assert_array_equal, found, clean)
+
+    read = np.zeros(shape, bool)
+    for row, samples in pieces(**extents):
+        own = case.reads(bad[row][samples])
+        begin = samples.start * (case.options.get("stride", 1) if case.name == "conv1d_transpose" else 1)
+        read[row][begin : begin + len(own)] = own
+    assert_local(run(np.where(bad, np.nan, x).astype("float32"), cotangent)[0], clean[0], read)
+
+
+def mesh() -> jax.sharding.Mesh:
+    return jax.make_mesh((8,), ("time",), (jax.sharding.AxisType.Auto,))
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("length", [LENGTH, 59])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_shards(case: Case, length: int) -> None:
+    """Inside shard_map, with filler behind the sequence that is not finite."""
+    sharded, whole = getattr(jconv.sharding, case.name), getattr(jconv, case.name)
+    over = P(None, "time")
+    run = jax.jit(
+        jax.shard_map(
+            lambda x: sharded(case.params, x, axis_name="time", length=length, **case.options),
+            mesh=mesh(),
+            in_specs=over,
+            out_specs=over,
+        )
+    )
+    x = case.x(2)
+    spoilt, bad = spoil(x)
+    spoilt[:, length:] = np.nan
+    read = case.reads(bad[:, :length])
+    y = np.asarray(run(spoilt))
+    assert_local(y[:, : read.shape[1]], whole(case.params, x[:, :length], **case.options), read)
+    assert not np.any(y[:, read.shape[1] :])
+
+
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_automatic_meshes(case: Case) -> None:
+    """Where XLA's partitioner splits a length, whose outputs and their gradients fill no shard evenly."""
+    over, convolution = NamedSharding(mesh(), P(None, "time")), getattr(jconv, case.name)
+    x = case.x(2)
+    spoilt, bad = spoil(x)
+    read = case.reads(bad)
+
+    @partial(jax.jit, out_shardings=over if read.shape[1] % 8 == 0 else None)
+    def forward(x: Any) -> Any:
+        return convolution(case.params, x, **case.options)
+
+    clean = convolution(case.params, x, **case.options)
+    assert_local(forward(jax.device_put(spoilt, over)), clean, read)
+
+    @partial(jax.jit, in_shardings=(over, None), out_shardings=over)
+    def gradient(x: Any, cotangent: Any) -> Any:
+        return jax.vjp(lambda x: convolution(case.params, x, **case.options), x)[1](cotangent)[0]
+
+    cotangent = np.random.default_rng(3).standard_normal(clean.shape).astype("float32")
+    expected = np.asarray(gradient(x, cotangent))
+    at = read.shape[1] // 2
+    cotangent[0, at] = np.nan
+    # An output reads a sample if the sample's gradient reads the output's.
+    found = np.array(
+        [case.reads(np.eye(LENGTH)[None, t, :, None] * np.ones(case.channels))[0, at] for t in range(LENGTH)]
+    )
+    read_by = np.zeros(x.shape, bool)
+    read_by[0, found.any(-1)] = True
+    assert_local(gradient(x, cotangent), expected, read_by)
+
+
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_fastest_over_devices(case: Case) -> None:
+    over, options = P(None, "time"), {**case.options, "algorithm": "fastest"}
+    sharded = jax.shard_map(
+        lambda x: getattr(jconv.sharding, case.name)(case.params, x, axis_name="time", **options),
+        mesh=mesh(),
+        in_specs=over,
+        out_specs=over,
+    )
+    x = case.x(2)
+    y, expected = np.asarray(jax.jit(sharded)(x)), np.asarray(getattr(jconv, case.name)(case.params, x, **options))
+    np.testing.assert_allclose(y[:, : expected.shape[1]], expected, atol=1e-5 * np.abs(expected).max())

@@ -1,0 +1,94 @@
+"""Each operation is a computation of its own on a CPU, wherever it stands."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jconv
+from jconv.algorithms.no_fusion import apart
+
+ALONE = re.compile(r' call\(.*inlineable="false"')
+
+PARAMS = {"kernel": jnp.ones((4, 1, 64))}
+X = jnp.ones((2, 96, 64))
+
+
+def loss(params, x):
+    """A reduction over a convolution: what XLA would merge into one loop of one thread."""
+    return jnp.mean(jnp.square(jconv.conv1d(params, x, groups=64, padding="causal")))
+
+
+def step(x):
+    return x + loss(PARAMS, x)
+
+
+PLACES = {
+    "alone": loss,
+    "scan": lambda _, x: jax.lax.scan(lambda x, _: (step(x), None), x, None, length=3)[0],
+    "while": lambda _, x: jax.lax.while_loop(lambda x: x.sum() < 9, step, x),
+    "cond": lambda _, x: jax.lax.cond(x.sum() < 9, step, lambda x: x, x),
+    "map": lambda _, x: jax.lax.map(step, x),
+    "vmap": jax.vmap(loss, (None, 0)),
+}
+
+
+def alone(function, *args):
+    """How many computations of their own the compiled program has."""
+    return len(ALONE.findall(jax.jit(function).lower(*args).compile().as_text()))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_forward_pass_is_not_merged_with_what_reads_it(place):
+    assert alone(PLACES[place], PARAMS, X) == 1
+
+
+@pytest.mark.parametrize(("argnums", "operations"), [(0, 2), (1, 2), ((0, 1), 3)])
+def test_nor_are_the_gradients(argnums, operations):
+    assert alone(jax.grad(loss, argnums), PARAMS, X) == operations
+
+
+@pytest.mark.parametrize(("algorithm", "calls"), [("auto", 0), ("lax", 0), ("matmul", 0), ("shifts", 1), ("fft", 1)])
+def test_a_plain_product_stands_where_it_is_and_a_loop_of_one_tap_does_not(algorithm, calls):
+    params = {"kernel": jnp.ones((1, 64, 32))}
+    assert alone(lambda p, x: jnp.mean(jconv.conv1d(p, x, algorithm=algorithm) ** 2), params, X) == calls
+
+
+def kinds(groups, out_per_group, calls):
+    """How many computations that differ in more than names a program with this many groups has."""
+    kernel, x = jnp.ones((5, 16, out_per_group * groups)), jnp.ones((2, 96, 16 * groups))
+    convolve = partial(jconv.conv1d, groups=groups, padding="causal", algorithm="grouped")
+    text = jax.jit(convolve).lower({"kernel": kernel}, x).compile().as_text()
+    assert alone(convolve, {"kernel": kernel}, x) == calls * groups + 1
+    nameless = re.sub(r"%[\w.-]+|[\w.]+: |, metadata={[^}]*}", "", text)
+    return len(set(re.findall(r"^ \(.*?^}", nameless, re.MULTILINE | re.DOTALL)))
+
+
+def test_each_group_is_the_same_to_the_compiler():
+    assert kinds(4, 32, 1) == kinds(16, 32, 1) < 8
+    # Two outputs at once: once more for samples that are not finite, and then one output at a time.
+    assert kinds(4, 16, 3) == kinds(16, 16, 3) < 24
+
+
+def test_what_is_shared_out_by_the_partitioner_is_written_out():
+    # A program for two devices whose operands XLA lays out: tests/primitive/test_partitioned.py has what becomes of it.
+    mesh = jax.sharding.AbstractMesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.ShapeDtypeStruct(X.shape, X.dtype, sharding=jax.sharding.NamedSharding(mesh, jax.P("data")))
+    lowered = jax.jit(loss).trace(PARAMS, spec).lower(lowering_platforms=("cpu",)).as_text()
+    assert "inlineable" not in lowered
+
+
+def test_other_platforms_merge_as_they_see_fit():
+    for platforms in (("cuda",), ("tpu",), ("cuda", "tpu")):
+        lowered = jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
+        assert "inlineable" not in lowered
+    for platforms in (("cpu",), ("cpu", "cuda")):  # A program for several platforms has the form of each.
+        assert "inlineable" in jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
+
+
+def test_a_function_is_what_it_was():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert jnp.array_equal(apart(lambda x, y: x @ y)(x, x.T), x @ x.T)
+    assert jnp.array_equal(jax.grad(lambda x: apart(jnp.sin)(x).sum())(x), jnp.cos(x))

@@ -1,0 +1,90 @@
+"""What `python -m benchmarks.keras_fit` does with its numbers, and that Keras computes what jconv does."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import keras_fit
+from benchmarks.keras_fit import ONE, SEVERAL, Cell
+from benchmarks.trainers import protocol_jax
+from benchmarks.trainers.workers import WorkerError
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+class FakeWorker:
+    """A side that answers at once."""
+
+    losses = (0.7, 0.6)
+
+    def __init__(self, side, setup):
+        self.side, self.setup = side, setup
+
+    def ask(self, epochs=None):
+        seconds = {ONE: 0.5, SEVERAL: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
+        return {"losses": list(self.losses)} if epochs is None else {"seconds": seconds * epochs}
+
+    def stop(self):
+        pass
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    monkeypatch.setattr(keras_fit, "Worker", FakeWorker)
+    monkeypatch.setattr(keras_fit, "Several", FakeWorker)
+    monkeypatch.setattr(keras_fit, "cores", lambda: 3)
+    monkeypatch.setattr(keras_fit, "find_spec", lambda package: None if package == "torch" else True)
+    monkeypatch.setattr(keras_fit.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(keras_fit.protocol_jax, "write", lambda setup, folder: None)
+    return monkeypatch
+
+
+def test_ratios_are_to_the_faster_of_the_backends():
+    times = {ONE: [3.0, 9.0, 4.0], "Keras on JAX": [5.0], "Keras on PyTorch": [8.0]}
+    cell = Cell("gunpoint", "fcn", dict.fromkeys(times, 1.0), times)
+    assert cell.ratios == {ONE: 0.8, "Keras on JAX": 1.0, "Keras on PyTorch": 1.6}
+    assert "| gunpoint, fcn | jconv | 4 | 3 to 9 | 0.80 | 1.0 |" in keras_fit.table([cell])
+    alone = Cell("gunpoint", "fcn", {ONE: 1.0}, {ONE: [3.0]})
+    assert alone.ratios == {} and "| – |" in keras_fit.table([alone])
+
+
+@pytest.mark.usefixtures("faked")
+def test_the_command_writes_every_number(tmp_path, capsys):
+    file = tmp_path / "new" / "fit.json"
+    assert keras_fit.main(["--sets", "gunpoint", "--models", "fcn", "--rounds", "2", "--json", str(file)]) == 0
+    (cell,) = json.loads(file.read_text())["cells"]
+    assert cell["medians"] == {ONE: 500, SEVERAL: 400, "Keras on JAX": 1000, "Keras on JAX, best to a file": 3000}
+    assert cell["ratios"][ONE] == 0.5 and cell["ratios"][SEVERAL] == 0.4
+    assert "Keras on PyTorch" not in capsys.readouterr().out
+
+
+def test_a_side_that_computes_something_else_is_found(faked, capsys):
+    ask = FakeWorker.ask
+    faked.setattr(
+        FakeWorker, "ask", lambda self, **how: {"losses": [9, 8]} if "Keras" in self.side.name else ask(self, **how)
+    )
+    assert keras_fit.main(["--sets", "gunpoint", "--models", "fcn"]) == 1
+    assert "keras_fit: Keras on JAX: losses" in capsys.readouterr().err
+    with pytest.raises(WorkerError):
+        keras_fit.measure("gunpoint", "fcn", 1)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_keras_takes_the_same_step(tmp_path):
+    protocol_keras = pytest.importorskip("benchmarks.trainers.protocol_keras")
+    setup = {"data": "ItalyPowerDemand", "network": "fcn", "folder": str(tmp_path)}
+    protocol_jax.write(setup, tmp_path)
+    ours, theirs = protocol_jax.Protocol(setup), protocol_keras.Protocol(setup)
+    # 67 series are 11 batches of 6.
+    assert len(theirs.x) == 66 == len(ours.task.train.x)
+    np.testing.assert_allclose(ours.losses(), theirs.losses(), rtol=1e-4)
+    theirs.run(1)
+    best = theirs.callbacks[1]
+    assert np.isfinite(best.loss) and best.weights is not None
+
+
+def test_mistakes_end_with_2(capsys):
+    with pytest.raises(SystemExit) as exit:
+        keras_fit.main(["--rounds", "0"])
+    assert exit.value.code == 2 and "--rounds" in capsys.readouterr().err

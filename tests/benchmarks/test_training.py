@@ -1,0 +1,102 @@
+"""What `python -m benchmarks.training` does with its numbers; its peers are not needed here."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import training
+from benchmarks.trainers import fcn
+from benchmarks.trainers.workers import WorkerError
+from benchmarks.training import Result
+from training import networks
+
+RESULTS = [Result("ours", "A 1", [2.0, 9.0, 4.0]), Result("theirs", "B 2, C 3", [10.0, 20.0, 1.0, 30.0])]
+
+
+def test_ratios_are_of_medians():
+    assert [result.median for result in RESULTS] == [4, 15]
+    assert training.ratios(RESULTS) == [1, 3.75]
+
+
+def test_the_table_has_a_row_a_side():
+    assert training.table(RESULTS).splitlines()[2:] == [
+        "| ours | 4 | 2 to 9 | 1.00 | A 1 |",
+        "| theirs | 15 | 1 to 30 | 3.75 | B 2, C 3 |",
+    ]
+
+
+def test_every_side_is_first_once_in_as_many_rounds_as_there_are_sides():
+    orders = [training.rotated("abc", turn) for turn in range(4)]
+    assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ({"a": [0.7, 0.5], "b": [0.70001, 0.50001]}, ""),
+        ({"a": [0.7, 0.5], "b": [0.7, 0.5001]}, "b: losses"),
+        ({"a": [0.7, 0.5], "b": [0.7, float("nan")]}, "b: losses"),
+        ({"a": [0.7, 0.7], "b": [0.7, 0.7]}, "changed nothing"),
+    ],
+)
+def test_sides_that_do_not_compute_the_same_are_found(losses, said):
+    found = training.disagreement(losses)
+    assert said in found
+    assert bool(said) == bool(found)
+
+
+def test_the_series_are_those_of_gunpoint_in_shape_and_standardized():
+    x, y = fcn.series(5)
+    assert (x.shape, x.dtype, y.shape) == ((50, 150, 1), np.float32, (50,))
+    assert set(y) == {0, 1}
+    assert abs(x.mean()) < 1e-5
+    assert abs(x.std() - 1) < 1e-5
+
+
+def test_the_params_are_those_of_the_model_that_is_trained():
+    params, _ = networks.fcn(fcn.CLASSES).init(jax.random.key(0), (fcn.LENGTH, fcn.CHANNELS))
+    theirs = {name: layer for name, layer in params.items() if layer}
+    assert jax.tree.map(np.shape, fcn.initial_params()) == jax.tree.map(np.shape, theirs)
+
+
+@pytest.mark.parametrize("arguments", [["--steps", "15"], ["--steps", "0"], ["--rounds", "0"], ["--batch-size", "0"]])
+def test_mistakes_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        training.main(arguments)
+    assert exit.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+class FakeWorker:
+    """A side that answers at once."""
+
+    def __init__(self, side, batch_size):
+        self.side, self.batch_size = side, batch_size
+
+    def ask(self):
+        if "compile" in self.side.name:
+            raise WorkerError(f"{self.side.name}: no compiler")
+        return {"version": "1", "losses": [0.7, 0.6]}
+
+    def milliseconds(self, epochs):
+        return 3.0
+
+    def stop(self):
+        pass
+
+
+def test_the_command_leaves_out_what_does_not_work_and_writes_every_number(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(training, "Worker", FakeWorker)
+    monkeypatch.setattr(training, "find_spec", lambda package: None if package == "keras" else True)
+    monkeypatch.setattr(training.time, "sleep", lambda seconds: None)
+    file = tmp_path / "new" / "steps.json"
+    assert training.main(["--rounds", "2", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "left out: Keras `fit` on JAX: keras not installed" in printed
+    assert "left out: PyTorch, torch.compile: no compiler" in printed
+    sides = json.loads(file.read_text())["sides"]
+    assert len(sides) == 5
+    assert sides[0] == {**sides[0], "milliseconds": [3.0, 3.0], "median": 3.0, "ratio": 1.0}
+    assert printed.count("| 3 | 3 to 3 | 1.00 | 1 |") == 5

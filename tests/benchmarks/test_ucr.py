@@ -1,0 +1,147 @@
+"""`python -m benchmarks.ucr`: seeds side by side, what is kept of one that is cut off, and that no process is left."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import ucr
+from benchmarks.trainers import ucr_run, workers
+from benchmarks.trainers.ucr_run import SIDE, Run
+from benchmarks.trainers.workers import Worker, WorkerError
+from jconv.planner.hardware import cores
+from training.core import plan as plan_module
+from training.options.types import Every
+
+ASKED = {"data": "ItalyPowerDemand", "network": "fcn", "epochs": 1}
+COMMAND = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "1"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+
+def _faked(monkeypatch, end=None):
+    """Let each run end at once, but for seed 1, where `end` is raised. Returns the seeds that were asked for."""
+    seeds = []
+
+    def answers(side, questions, count):
+        for question in questions:
+            seeds.append(question["seed"])
+            Path(question.pop("unfinished")).mkdir(parents=True, exist_ok=True)
+            if end is not None and question["seed"] == 1:
+                raise end
+            yield Run(**question, accuracy=96.0 + question["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
+
+    monkeypatch.setattr(ucr, "answers", answers)
+    return seeds
+
+
+def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
+    said = []
+
+    def answers(side, questions, count):
+        """The first seed once more, when one of the two has ended."""
+        for answer in workers.answers(side, [*questions, questions[0]], count):
+            said.append(answer)
+            yield answer
+
+    monkeypatch.setattr(ucr, "answers", answers)
+    file = tmp_path / "a" / "b.json"
+    assert ucr.main([*COMMAND, "--processes", "2", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out and "fcn, seed 1: " in out
+    found = json.loads(file.read_text())
+    assert sorted(run["seed"] for run in found["runs"]) == [0, 1]
+    # The same bits, whatever runs beside it; another seed has others.
+    first, again, other = sorted(said, key=lambda run: run["seed"])
+    assert first == {**again, "seconds": first["seconds"]} and first["loss"] != other["loss"]
+    assert found["cells"][0]["accuracies"] == [first["accuracy"], other["accuracy"]]
+    assert first["cores"] == max(1, cores() // 2)
+
+
+ENDS = [(KeyboardInterrupt(), 130, "interrupted"), (WorkerError("a run: no room"), 1, "a run: no room")]
+
+
+@pytest.mark.parametrize(("end", "code", "said"), ENDS, ids=("Ctrl-C", "failure"))
+def test_a_run_that_is_cut_off_goes_on(end, code, said, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "ucr.json"
+    _faked(monkeypatch, end)
+    assert ucr.main([*COMMAND, "--json", str(file)]) == code
+    assert capsys.readouterr().err == f"ucr: {said}\n"
+    assert [run["seed"] for run in json.loads(file.read_text())["runs"]] == [0]
+    seeds = _faked(monkeypatch)
+    assert ucr.main([*COMMAND, "--json", str(file)]) == 0 and seeds == [1]
+    assert "| ItalyPowerDemand | fcn | 96.5 (0.5) of 2 | 96.3 (0.1) | holds | 2 |" in capsys.readouterr().out
+    # Other epochs are other runs, and what the file has stays.
+    assert ucr.main([*COMMAND[:4], "--epochs", "2", "--json", str(file)]) == 0 and seeds == [1, 0, 1]
+    assert len(json.loads(file.read_text())["runs"]) == 4
+    # The checkpoints of a run go when the file has it.
+    assert not list((tmp_path / "ucr.unfinished").iterdir())
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
+    asked = {**ASKED, "seed": 0, "epochs": 2}
+    whole = ucr_run.train(**asked)
+    monkeypatch.setattr(ucr_run, "EVERY", Every(epochs=1))
+    keys = []
+
+    def epoch_key(plan, epoch):
+        keys.append(epoch)
+        if keys == [0, 1]:
+            raise KeyboardInterrupt
+        return plan_module.epoch_key(plan, epoch)
+
+    monkeypatch.setattr(ucr_run, "epoch_key", epoch_key)
+    with pytest.raises(KeyboardInterrupt):
+        ucr_run.train(**asked, unfinished=str(tmp_path))
+    again = ucr_run.train(**asked, unfinished=str(tmp_path))
+    assert keys == [0, 1, 1] and again == whole._replace(seconds=again.seconds)
+
+
+def test_mistakes_end_with_2(tmp_path, capsys):
+    for option in ("--seeds", "--processes", "--epochs"):
+        with pytest.raises(SystemExit) as left:
+            ucr.main([option, "0"])
+        assert left.value.code == 2
+        assert capsys.readouterr().err.startswith(f"ucr: argument {option}: must be a whole number of at least 1, got")
+    file = tmp_path / "other.json"
+    file.write_text('{"runs": [3]}')
+    assert ucr.main(["--json", str(file)]) == 2
+    assert capsys.readouterr().err == f"ucr: --json {file}: must be a file that this command wrote, or none\n"
+
+
+def test_a_mean_holds_within_two_deviations_or_one_point():
+    assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
+
+
+def test_no_process_is_left(monkeypatch):
+    started, start = [], workers.side_by_side
+    monkeypatch.setattr(workers, "side_by_side", lambda *given: started.extend(start(*given)) or started)
+    questions = [{**ASKED, "data": "nothing", "seed": seed} for seed in range(3)]
+    with pytest.raises(WorkerError, match="a run: UserError: there is no file 'nothing'"):
+        list(workers.answers(SIDE, questions, 2))
+    assert len(started) == 2 and all(worker.process.poll() is not None for worker in started)
+    # One whose asker has died, so that its standard input ends, does not finish what it was asked.
+    orphan = Worker(SIDE, None)
+    orphan.tell(**ASKED, seed=0)
+    with orphan.process as process:
+        assert process.stdin and process.stdout
+        process.stdin.close()
+        assert process.wait(30) == 0 and not process.stdout.read()
+
+
+def test_the_table_of_the_docs_is_of_the_runs_that_are_kept():
+    docs = Path(ucr.__file__).parents[1] / "docs"
+    lines = [line.replace("`", "").lower() for line in (docs / "training.md").read_text().splitlines()]
+    runs = {run.asked: run for run in ucr._read(docs / "ucr.json")}
+    found = ucr.cells(runs, list(runs))
+    assert len(found) >= 7
+    for cell in found:
+        numbers = f"| {cell.network} | {cell.mean:.1f} ({np.std(cell.accuracies):.1f}) | "
+        numbers += "{} ({}) |".format(*ucr.PUBLISHED[cell.data, cell.network])
+        name = "with its own lengths" if cell.data == "PickupGestureWiimoteZ" else cell.data.split("_")[-1].lower()
+        assert sum(line.endswith(numbers) and name in line for line in lines) == 1, cell

@@ -1,0 +1,177 @@
+"""`jconv summary`, the command's errors and its exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+import jconv
+import jconv.keras
+from jconv import layers as jl
+from jconv.algorithms import ALGORITHMS
+from jconv.command import main
+from jconv.command import summary as room
+from jconv.functional.default_algorithm import resolved
+from jconv.version import __version__
+from tests.support import command_models
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: Any) -> Path:
+    return command_models.series(tmp_path_factory.mktemp("models"))
+
+
+def test_the_table(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert main(["summary", str(series), "--length", "64", "--batch", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["node", "layer", "reads", "output", "params", "sees", "FLOPs", "algorithm"]
+    assert lines[2].split() == ["series", "input", "(64,", "4)"]
+    patch = "patch Conv1D(6, 4, stride=2, padding='same', activation='relu') (32, 6) 102 4 6,144"
+    assert " ".join(lines[3].split()[:-1]) == patch and lines[3].split()[-1] in ("matmul", "shifts", "lax", "polyphase")
+    for text in ("x * 2.0", "x + 1.5", "relu(x)", "x[:, :, 1:]"):
+        (line,) = [line for line in lines if f"  {text}  " in line]
+        assert re.split(r"  +", line)[-2] == "8"
+    assert lines[-2].startswith("params ") and lines[-1].startswith("FLOPs ")
+
+
+def test_an_open_length_and_a_width(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "88")
+    assert main(["summary", str(series)]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 88 and "(None, 6)" in out and "FLOPs ? for one example" in out
+    (patch,) = [line for line in out.splitlines() if line.startswith("patch")]
+    assert patch.split()[-2:] == ["?", "?"]
+
+
+def test_json(series: Path, capsys: Any) -> None:
+    assert main(["summary", str(series), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["inputs"] == {"series": [None, 4]} and data["outputs"] == ["head"]
+    patch = data["nodes"][0]
+    assert patch["name"] == "patch" and patch["params"] == 102 and patch["flops"] is None and patch["sees"] == 4
+    assert patch["algorithms"] == ["?"] and data["trained"] > 102 and data["state"] == 10
+
+
+def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
+    network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
+    jconv.keras.save(tmp_path / "long.keras", network, *network.init(jax.random.key(0)))
+    found = {}
+    for algorithm in ("auto", "fastest"):
+        assert main(["summary", str(tmp_path / "long.keras"), "--json", "--algorithm", algorithm]) == 0
+        (found[algorithm],) = json.loads(capsys.readouterr().out)["nodes"][0]["algorithms"]
+    assert ALGORITHMS[found["auto"]].LOCAL and not ALGORITHMS[found["fastest"]].LOCAL
+    # The process goes on as before.
+    assert resolved("auto") == "auto"
+    with pytest.raises(SystemExit) as stop:
+        main(["summary", str(tmp_path / "long.keras"), "--algorithm", "fast"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("jconv: argument --algorithm: invalid choice: 'fast' (choose from ")
+
+
+@pytest.mark.parametrize("command", ["summary", "verify", "run", "export"])
+def test_every_command_computes_by_the_algorithm(command: str, series: Path, monkeypatch: Any) -> None:
+    found = []
+    room = importlib.import_module(f"jconv.command.{command}")
+    monkeypatch.setattr(room, "run", lambda options: found.append(resolved("auto")) or 0)
+    needed = {"run": ["--input", "x.npy", "--output", "y.npy"], "export": ["--to", "y"]}.get(command, [])
+    for algorithm in ("auto", "fastest"):
+        assert main([command, str(series), *needed, "--algorithm", algorithm]) == 0
+    assert main([command, str(series), *needed]) == 0
+    assert found == ["auto", "fastest", "auto"]
+
+
+def test_as_a_module(series: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "jconv", "summary", str(series)], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0 and done.stdout.startswith("node ") and not done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["summary", "nope.keras"], "jconv: nope.keras: No such file or directory"),
+        (
+            ["summary", "text.txt"],
+            "jconv: text.txt is neither a .keras archive, an HDF5 file nor a JSON text: it begins with b'hello'",
+        ),
+        (["summary", "series.keras", "--length", "0"], None),
+        (["summary", "series.keras", "--max-bytes", "10"], None),
+        (["verify", "series.keras", "--seed", "x"], None),
+        (["run", "series.keras"], None),
+        (["export", "series.keras", "--to", "a", "--platforms", "cpu,abacus"], None),
+        (["unknown"], None),
+        ([], None),
+    ],
+)
+def test_mistakes_are_one_line_and_2(
+    arguments: list[str], message: str | None, series: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("series.keras").symlink_to(series)
+    Path("text.txt").write_text("hello")
+    try:
+        code: Any = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code == 2 and not out
+    assert err.startswith("jconv: ") and err.count("\n") == 1
+    assert message is None or err == message + "\n"
+
+
+def test_a_length_that_the_file_does_not_leave_open(tmp_path: Path, capsys: Any) -> None:
+    path = command_models.half(tmp_path)
+    assert main(["summary", str(path), "--length", "7"]) == 2
+    assert capsys.readouterr().err == (
+        "jconv: --length 7: the file leaves no length open, inputs have shapes x (12, 3)\n"
+    )
+
+
+def test_other_failures(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    for error, code, message in (
+        (KeyboardInterrupt(), 130, "jconv: interrupted\n"),
+        (
+            ModuleNotFoundError("no", name="h5py"),
+            2,
+            "jconv: h5py is needed for this and is not installed: pip install h5py\n",
+        ),
+        (ImportError("reading needs h5py: pip install h5py"), 2, "jconv: reading needs h5py: pip install h5py\n"),
+        (ValueError("one line\nand more"), 2, "jconv: one line\n"),
+    ):
+        monkeypatch.setattr(room, "run", lambda options, error=error: (_ for _ in ()).throw(error))
+        assert main(["summary", str(series)]) == code
+        assert capsys.readouterr().err == message
+    # A mistake of ours keeps its traceback.
+    monkeypatch.setattr(room, "run", lambda options: {}["missing"])
+    with pytest.raises(KeyError):
+        main(["summary", str(series)])
+
+
+def test_a_reader_that_has_seen_enough(series: Path) -> None:
+    command = f"{sys.executable} -m jconv summary {series} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 141 and not done.stderr
+
+
+def test_help_and_version(capsys: Any) -> None:
+    for arguments in (["--help"], *([name, "--help"] for name in ("summary", "verify", "run", "export"))):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"jconv {__version__}\n"

@@ -1,0 +1,269 @@
+"""`jconv verify`: what it finds in files that are right, and planted errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+from jconv.command import deviations, main, real_keras, verify
+from jconv.functional.default_algorithm import resolved
+from jconv.layers import Dense
+from tests.support import command_models
+from tests.support.keras_two import as_keras_two
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: Any) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: Any) -> Path:
+    return command_models.series(tmp_path_factory.mktemp("models"))
+
+
+def data_of(capsys: Any) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> None:
+    assert main(["verify", str(series), "--keras", "--length", "20", "--json"]) == 0
+    data = data_of(capsys)
+    assert not data["beyond"] and data["note"] == f"by keras {keras.__version__}"
+    by_name = {node["name"]: node for node in (*data["nodes"], data["network"])}
+    for name in ("patch", "separable", "norm", "mean", "head", "whole network"):
+        found = by_name[name]
+        assert found["float32"]["deviation"] < found["float32"]["bound"] == 1e-5
+        assert found["float64"]["deviation"] < found["float64"]["bound"] == 1e-12
+        assert found["Keras"]["deviation"] < found["Keras"]["bound"] == 1e-5
+    assert sum("Keras" in node for node in data["nodes"]) == 5
+
+
+def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    found = []
+
+    def whole(*arguments: Any) -> Any:
+        found.append((resolved("auto"), jax.config.jax_default_matmul_precision))  # pyright: ignore
+        return deviations.whole(*arguments)
+
+    monkeypatch.setattr(verify, "whole", whole)
+    arguments = ["verify", str(series), "--no-keras", "--length", "20", "--json"]
+    assert main([*arguments, "--algorithm", "fastest"]) == 0
+    assert not data_of(capsys)["beyond"]
+    # "highest" would keep it from Winograd's tiles; on a CPU float32 is float32 without it.
+    assert found == [("fastest", None)]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert main(arguments) == 0
+    assert found[1:] == [("auto", "highest")]
+
+
+def test_the_report(series: Path, capsys: Any) -> None:
+    assert main(["verify", str(series), "--length", "20", "--no-keras", "--all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "series.keras: 9 nodes; input series (3, 20, 4), random, seed 0"
+    assert lines[1].split() == ["node", "layer", "float32", "float64"]
+    assert len(lines) == 4 + 9 + 1 + 2 and lines[-4].startswith("whole network")
+    assert lines[-2].startswith("float32 worst ") and lines[-1].startswith("float64 worst ")
+    assert "within the bound of 1e-05: " in lines[-2] and "within the bound of 1e-12: " in lines[-1]
+
+
+def test_several_inputs_whole_numbers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    path = command_models.words(tmp_path)
+    monkeypatch.setattr("jconv.command.verify.MOST_SHOWN", 1)
+    assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "input numbers (2, 8), features (2, 8, 2), random, seed 4" in out
+    assert re.search(r"\nthe [12] worst of 5 nodes; --all shows every one\n", out)
+    assert main(["verify", str(path), "--no-keras", "--all"]) == 0
+    assert "--all" not in capsys.readouterr().out
+
+
+def test_a_layer_in_half_has_its_own_bound(tmp_path: Path, capsys: Any) -> None:
+    assert main(["verify", str(command_models.half(tmp_path)), "--no-keras", "--json"]) == 0
+    data = data_of(capsys)
+    (conv, *_) = data["nodes"]
+    assert conv["float32"]["bound"] == data["network"]["float32"]["bound"] == 2e-2
+    assert 1e-5 < conv["float32"]["deviation"] < 2e-2
+    assert conv["float64"]["bound"] == 1e-12 and conv["float64"]["deviation"] < 1e-12
+
+
+@pytest.mark.parametrize(("planted", "shown"), [(lambda y: y * (1 + 1e-4), None), (lambda y: y / 0, "inf")])
+def test_a_planted_error_is_found_and_named(
+    planted: Any, shown: str | None, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    x = keras.Input((6, 5), name="x")
+    path = str(command_models.save(keras.Model(x, kl.Dense(3, name="head")(kl.ReLU()(x))), tmp_path / "dense.keras"))
+    right = Dense._jax
+    deviations._applied.clear_cache()
+    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: planted(right(self, params, x)))
+    assert main(["verify", path, "--no-keras", "--json"]) == 1
+    data = data_of(capsys)
+    assert data["beyond"] == ["head", "whole network"]
+    head = next(node for node in data["nodes"] if node["name"] == "head")["float64"]["deviation"]
+    assert head == shown if shown else head == pytest.approx(1e-4, rel=1e-6)
+    assert main(["verify", path, "--no-keras"]) == 1
+    out = capsys.readouterr().out
+    assert " !" in out and "beyond the bound of 1e-12: " in out
+    deviations._applied.clear_cache()
+    deviations._outputs.clear_cache()
+
+
+def test_own_input_also_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 20, 4))
+    x[1, 3, 2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    assert main(["verify", str(series), "--no-keras", "--input", str(tmp_path / "x.npy")]) == 0
+    assert "input series (3, 20, 4), x.npy" in capsys.readouterr().out
+    np.save(tmp_path / "x.npy", x[0])
+    assert main(["verify", str(series), "--no-keras", "--input", str(tmp_path / "x.npy")]) == 2
+    assert capsys.readouterr().err == (
+        "jconv: x.npy has shape (20, 4), the model takes (examples, any, 4); for one example write x[None]\n"
+    )
+
+
+def test_deviation() -> None:
+    of = deviations.deviation
+    assert of(np.float32([1, 2]), np.array([1.0, 4.0])) == 0.5
+    assert of(np.zeros(3), np.zeros(3)) == of(np.zeros((0, 2)), np.zeros((0, 2))) == 0
+    assert of(np.zeros(3), np.zeros((3, 1))) == math.inf
+    assert of(np.array([np.inf, 1]), np.array([np.inf, 1])) == 0
+    assert of(np.array([np.inf]), np.array([-np.inf])) == math.inf
+    assert of(np.array([1.0]), np.array([np.nan])) == math.inf
+    assert of(jnp.array([True, False]), np.array([1.0, 0.0])) == 0
+    assert of((np.ones(1), np.ones(2)), (np.ones(1), 2 * np.ones(2))) == 0.5
+    assert of((np.ones(1),), (np.ones(1), np.ones(2))) == math.inf
+
+
+def test_keras_runs_only_where_it_is_asked_for(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(real_keras.subprocess, "run", None)
+    assert main(["verify", str(series), "--length", "20", "--json"]) == 0
+    data = data_of(capsys)
+    assert not data["note"] and not any("Keras" in node for node in (*data["nodes"], data["network"]))
+
+
+def test_keras_gets_nothing_that_names_another_module(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """What it gets is a copy that jconv wrote, in which such names are not."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Own(keras.initializers.Initializer):
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            return keras.ops.ones(shape)
+
+    x = keras.Input((4,))
+    path = command_models.save(keras.Model(x, kl.Dense(2, kernel_initializer=Own())(x)), tmp_path / "own.keras")
+    seen: list[bytes] = []
+    run = real_keras.subprocess.run
+
+    def watched(command: Any, **options: Any) -> Any:
+        with zipfile.ZipFile(command[5]) as file:
+            seen.append(file.read("config.json"))
+        return run(command, **options)
+
+    monkeypatch.setattr(real_keras.subprocess, "run", watched)
+    assert main(["verify", str(path), "--keras"]) == 0
+    assert "\nKeras   worst " in capsys.readouterr().out
+    assert b"Own" in zipfile.ZipFile(path).read("config.json") and b"Own" not in seen[0]
+
+
+def old_lstm(folder: Path) -> Path:
+    """A file of Keras 2 whose gates are its own `hard_sigmoid`, which Keras 3 means otherwise."""
+    model = keras.Sequential([keras.Input((8, 3)), kl.LSTM(4, recurrent_activation="hard_sigmoid"), kl.Dense(2)])
+    as_keras_two(command_models.save(model, folder / "new.h5"), folder / "old.h5")
+    return folder / "old.h5"
+
+
+def test_hard_sigmoid_of_keras_2_is_no_false_alarm(tmp_path: Path, capsys: Any) -> None:
+    assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
+    network = data_of(capsys)["network"]
+    assert network["Keras"]["deviation"] < 1e-5 < network["Keras"]["bound"] == network["float32"]["bound"] == 1e-4
+
+
+def test_keras_2_gets_the_config_and_the_arrays_alone(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    path = old_lstm(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["own"] = np.ones(3)
+        file.attrs["training_config"] = "{}"
+    script = """
+import json, sys
+import h5py, numpy as np
+with h5py.File(sys.argv[2]) as file:
+    assert set(file) == {"model_weights"} and file.attrs["keras_version"] in ("2.11.0", b"2.11.0"), dict(file.attrs)
+    assert set(file.attrs) == {"model_config", "keras_version", "backend"}
+    assert file["model_weights"].attrs["keras_version"] == file.attrs["keras_version"]
+    assert json.loads(file.attrs["model_config"])["class_name"] == "Sequential"
+    shapes = []
+    file["model_weights"].visititems(lambda _, item: shapes.append(item.shape) if hasattr(item, "shape") else None)
+assert sorted(shapes) == [(2,), (3, 16), (4, 2), (4, 16), (16,)], shapes
+np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
+"""
+    monkeypatch.setattr(real_keras, "installed", lambda: {2: "keras"})
+    monkeypatch.setattr(real_keras, "SCRIPT", script)
+    assert main(["verify", str(path), "--keras", "--json"]) == 1
+    assert data_of(capsys)["beyond"] == ["whole network"]
+    with h5py.File(path, "r+") as opened:
+        file: Any = opened
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][-1]["config"]["kernel_initializer"] = {"class_name": "A", "module": "own.code"}
+        file.attrs["model_config"] = json.dumps(config)
+    assert main(["verify", str(path), "--keras"]) == 2
+    assert "the file names the module 'own.code', which is not Keras's own" in capsys.readouterr().err
+
+
+def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(real_keras, "installed", dict)
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert capsys.readouterr().err == "jconv: --keras: Keras is not installed\n"
+    monkeypatch.setattr(real_keras, "installed", lambda: {2: "tf_keras"})
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert "Keras 2 alone is installed, and reads no files of Keras 3" in capsys.readouterr().err
+
+
+def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    verify = ["verify", str(series), "--length", "20", "--keras"]
+    monkeypatch.setattr(real_keras, "SCRIPT", "raise SystemExit('out of luck')")
+    assert main(verify) == 2
+    assert capsys.readouterr().err == "jconv: series.keras: Keras gave no numbers: out of luck\n"
+    monkeypatch.setattr(real_keras, "SECONDS", 1)
+    monkeypatch.setattr(real_keras, "SCRIPT", "while True: pass")
+    assert main(verify) == 2
+    assert "Keras gave no numbers: it took more than 1 seconds\n" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+def test_keras_has_a_limit_of_memory(series: Path, capsys: Any, monkeypatch: Any) -> None:
+    limit, rest = "(resource.RLIMIT_CORE, (0, 0))", "import importlib\n"
+    assert limit in real_keras.SCRIPT and rest in real_keras.SCRIPT
+    script = real_keras.SCRIPT.replace(rest, "bytearray(2**30)\nprint('none', file=sys.stderr); sys.exit(3)\n", 1)
+    monkeypatch.setattr(real_keras, "SCRIPT", script)
+    monkeypatch.setattr(real_keras, "MEMORY", 2**29)
+    assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
+    assert "Keras gave no numbers: MemoryError" in capsys.readouterr().err
+
+
+def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:
+    """All networks are alike behind a softmax that is 0 and 1; it was compared to 8.7e-27."""
+    x = keras.Input((6,), name="x")
+    model = keras.Model(x, kl.Dense(3, activation="softmax", name="head")(kl.Rescaling(1e4, name="loud")(x)))
+    path = str(command_models.save(model, tmp_path / "loud.keras"))
+    assert main(["verify", path, "--keras", "--json"]) == 0
+    data = data_of(capsys)
+    assert data["note"].startswith("the outputs are saturated and compared before the activation of head; by keras ")
+    for column in ("float32", "Keras"):
+        assert 1e-9 < data["network"][column]["deviation"] < data["network"][column]["bound"]
+    assert main(["verify", path]) == 0
+    assert "before the activation of head" in capsys.readouterr().out.splitlines()[-1]

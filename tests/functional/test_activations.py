@@ -1,0 +1,127 @@
+"""Each of Keras's activations three times: Keras, JAX, NumPy; and its derivative by complex step."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from jconv.functional import activations
+from jconv.reference import activations as activations_numpy
+from tests.support.settings import HALF, deviation, in_type, quick_jit
+
+NAMES = sorted(activations.ACTIVATIONS)
+# Where a piece of a piecewise activation ends: its derivative is not asked for within a thousandth.
+KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
+
+
+def points(seed=0):
+    """Random values of both signs and several sizes, away from the kinks; the last axis is a softmax's."""
+    x = np.random.default_rng(seed).standard_normal((200, 6)) * np.geomspace(0.1, 8, 200)[:, None]
+    near = np.abs(x[..., None] - KINKS).min(axis=-1) < 1e-3
+    return np.where(near, x + 0.01, x)
+
+
+def by_keras(name, x):
+    return in_type(str(x.dtype), quick_jit(keras.activations.get(name)), x)
+
+
+def test_the_names_are_those_of_keras():
+    # Every public function of keras.activations; swish, hard_swish, log_softmax and the like are its other names.
+    # threshold takes two arguments, so its name alone stands for nothing.
+    other = {"deserialize", "serialize", "get", "threshold"}
+    theirs = {name for name in dir(keras.activations) if not name.startswith("_")} - other
+    assert theirs <= set(NAMES)
+    assert all(callable(keras.activations.get(name)) for name in NAMES)
+    assert set(activations.ACTIVATIONS) == set(activations_numpy.ACTIVATIONS)
+
+
+@pytest.mark.default_cases(12)
+@pytest.mark.parametrize("name", NAMES)
+def test_jax_is_keras_in_float32(name):
+    x = points().astype(np.float32)
+    ours = in_type("float32", quick_jit(activations.resolve(name)), x)
+    assert ours.dtype == x.dtype
+    assert deviation(ours, by_keras(name, x)) <= 1e-6
+
+
+@pytest.mark.default_cases(12)
+@pytest.mark.parametrize("name", NAMES)
+def test_numpy_is_keras_and_jax_in_float64(name):
+    x = points()
+    expected = activations_numpy.resolve(name)(x)
+    assert deviation(in_type("float64", quick_jit(activations.resolve(name)), x), expected) <= 1e-14
+    theirs = by_keras(name, x)
+    # Keras's own tanh is float32 whatever comes.
+    assert theirs.dtype == (np.float32 if name == "tanh" else np.float64)
+    assert deviation(theirs, expected) <= (1e-6 if name == "tanh" else 1e-14)
+
+
+@pytest.mark.default_cases(12)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_derivative_in_jax_is_the_complex_step_of_numpy(name):
+    x, direction = points(), np.random.default_rng(1).standard_normal((200, 6))
+    expected = np.imag(activations_numpy.resolve(name)(x + 1e-30j * direction)) / 1e-30
+    function = activations.resolve(name)
+    forward = in_type("float64", quick_jit(lambda x, v: jax.jvp(function, (x,), (v,))[1]), x, direction)
+    assert deviation(forward, expected) <= 1e-12
+    # Reverse mode by the adjoint identity, an example at a time.
+    cotangent = np.random.default_rng(2).standard_normal(expected.shape)
+    (x_bar,) = in_type("float64", quick_jit(lambda x, c: jax.vjp(function, x)[1](c)), x, cotangent)
+    back, there = (x_bar * direction).sum(axis=-1), (cotangent * expected).sum(axis=-1)
+    assert np.abs(back - there).max() <= 1e-12 * np.abs(there).max()
+
+
+@pytest.mark.default_cases(16)
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("name", NAMES)
+def test_half_types_stay_and_are_right_within_their_own_rounding(name, dtype):
+    x = np.clip(points(), -8, 8).astype(jnp.dtype(dtype))
+    y = in_type(dtype, quick_jit(activations.resolve(name)), x)
+    assert y.dtype == jnp.dtype(dtype)
+    # A few roundings at the size of the largest value that enters or leaves.
+    expected = activations_numpy.resolve(name)(x.astype(float))
+    unit = float(jnp.finfo(dtype).eps) * max(1.0, np.abs(expected).max(), np.abs(x.astype(float)).max())
+    assert np.abs(y.astype(float) - expected).max() <= 2 * unit
+
+
+EXTREMES = np.array(
+    [[-1e4, -100.0, -30.0, 0.0], [1e4, 100.0, 30.0, 0.0], [1e4, -1e4, 1e4, 1.0], [1e30, -1e30, 0.0, 1.0]]
+)
+
+
+@pytest.mark.default_cases(16)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NAMES)
+def test_extreme_values_stay_finite_where_they_do_in_keras(name, dtype):
+    x = EXTREMES.astype(dtype)
+    ours = in_type(dtype, quick_jit(activations.resolve(name)), x)
+    theirs = by_keras(name, x)
+    with np.errstate(over="ignore" if name in ("exponential", "squareplus") else "raise"):
+        ours_numpy = activations_numpy.resolve(name)(x)
+    for y in (ours, ours_numpy):
+        finite = np.isfinite(theirs)
+        assert not np.isnan(y).any()
+        np.testing.assert_allclose(y[finite], theirs[finite], rtol=2e-6, atol=1e-30 if dtype == "float32" else 0)
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {"exponential", "squareplus"}))
+def test_gradients_of_extreme_values_are_finite(name):
+    # squareplus squares: 1e30 is its overflow, in Keras too.
+    bar = in_type(
+        "float32", quick_jit(jax.grad(lambda x: activations.resolve(name)(x).sum())), EXTREMES.astype(np.float32)
+    )
+    assert np.isfinite(bar).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_complex_arguments_keep_the_real_part_of_real_ones(name):
+    x = points()
+    function = activations_numpy.resolve(name)
+    assert deviation(function(x.astype(complex)).real, function(x)) <= 1e-15
+
+
+def test_none_is_linear_and_a_function_is_itself():
+    for room in (activations, activations_numpy):
+        assert room.resolve(None) is room.resolve("linear")
+        assert room.resolve(np.tanh) is np.tanh

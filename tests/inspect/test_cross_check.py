@@ -1,0 +1,64 @@
+"""The table of deviations that a doubting user reads."""
+
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv.algorithms import ALGORITHMS, OPERATIONS, lax
+from tests.support.settings import BOUNDS, HALF, in_type
+
+PARAMS = {"kernel": np.ones((4, 3, 5), np.float32), "bias": np.ones(5, np.float32)}
+X = np.random.default_rng(0).standard_normal((2, 10, 3)).astype(np.float32)
+
+
+def test_every_algorithm_and_operation_is_in_the_table():
+    table = jconv.cross_check(PARAMS, X, padding="same", stride=2, activation="gelu")
+    assert table.operations == OPERATIONS == ("forward", "input_gradient", "kernel_gradient")
+    assert set(table.worst) == set(ALGORITHMS)
+    assert table.dtype == "float32"
+    assert table.max() == max(d for row in table.worst.values() for d in row) <= BOUNDS["float32"]
+
+
+def test_the_table_prints_a_row_an_algorithm():
+    title, *rows = str(jconv.cross_check(PARAMS, X)).splitlines()
+    assert title.split() == ["float32", "forward", "input_gradient", "kernel_gradient"]
+    assert [row.split()[0] for row in rows] == list(ALGORITHMS)
+    assert all(len(row) == len(title) for row in rows)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_each_type_is_checked_in_itself(dtype):
+    params = {name: p.astype(jnp.dtype(dtype)) for name, p in PARAMS.items()}
+    found = []
+    in_type(dtype, lambda p, x: found.append(jconv.cross_check(p, x, groups=1)), params, X.astype(jnp.dtype(dtype)))
+    assert found[0].dtype == dtype
+    assert found[0].max() <= BOUNDS[dtype]
+    assert dtype not in HALF or found[0].max() > BOUNDS["float32"]  # it did run in the half type
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_wrong_operation_shows_in_its_own_cell(operation, monkeypatch):
+    def wrong(*args):
+        return getattr(lax, operation)(*args) * (1 + 1e-4)
+
+    # A name of its own, since what is compiled under a name stays.
+    broken = types.ModuleType(f"wrong {operation}")
+    for name in OPERATIONS:
+        setattr(broken, name, wrong if name == operation else getattr(lax, name))
+    monkeypatch.setitem(ALGORITHMS, broken.__name__, broken)
+    table = jconv.cross_check(PARAMS, X)
+    for name, row in table.worst.items():
+        for cell, deviation in zip(OPERATIONS, row, strict=True):
+            assert (deviation > 9e-5) == (name == broken.__name__ and cell == operation)
+
+
+def test_options_of_the_convolution_are_passed_on():
+    def wrong(y):
+        return y * (2.0 if isinstance(y, jnp.ndarray) else 1.0)
+
+    table = jconv.cross_check(PARAMS, X, activation=wrong, precision="highest")
+    assert all(row[0] == pytest.approx(1) and max(row[1:]) <= BOUNDS["float32"] for row in table.worst.values())

@@ -1,0 +1,161 @@
+"""HDF5 files read without the HDF5 library, as h5py reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jconv.keras.files import hdf5
+from jconv.keras.files.limits import Budget
+from tests.support.keras_crafted import made
+from tests.support.keras_watch import refused
+
+MIB = 2**20
+
+
+def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
+    return hdf5.opened(data, "x.h5", Budget(limit))
+
+
+HONEST: dict[str, tuple[Any, dict[str, Any]]] = {
+    **{kind: (np.arange(24).reshape(2, 3, 4).astype(kind), {}) for kind in ("<f2", ">f4", "<f8", "u1", ">i2", "<i8")},
+    "bool": (np.array([[True, False], [False, True]]), {}),
+    "scalar": (np.float32(3), {}),
+    "empty": (np.zeros((0, 3), np.float32), {}),
+    "extensible": (np.arange(6.0), {"maxshape": (None,), "chunks": (4,)}),
+    "chunks": (np.arange(7000.0).reshape(70, 100), {"chunks": (16, 30)}),
+    "many_chunks": (np.arange(2000.0), {"chunks": (3,), "compression": "gzip"}),
+    "gzip": (np.arange(60, dtype=np.int16).reshape(6, 10), {"chunks": (4, 4), "compression": "gzip"}),
+    "shuffle": (np.arange(60.0).reshape(6, 10), {"chunks": (4, 4), "shuffle": True}),
+    "fletcher32": (np.arange(61, dtype=np.uint8), {"chunks": (7,), "fletcher32": True}),
+    "all": (np.arange(60, dtype=">f4"), {"chunks": (7,), "compression": "gzip", "shuffle": True, "fletcher32": True}),
+}
+
+
+def test_honest_arrays():
+    with made() as (file, done):
+        for name, (array, options) in HONEST.items():
+            file.create_dataset(f"a/{name}", data=array, **options)
+        arrays = opened(done())
+    assert sorted(arrays.paths()) == sorted(f"a/{name}" for name in HONEST)
+    for name, (array, _) in HONEST.items():
+        found = arrays.read(f"a/{name}")
+        assert found.dtype == array.dtype.newbyteorder("=") and found.dtype.isnative, name
+        np.testing.assert_array_equal(found, array)
+
+
+def test_compact_arrays_and_bfloat16():
+    half = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
+    with made() as (file, done):
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((6,))
+        h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32LE, space, layout)
+        file["compact"][:] = np.arange(6)
+        for name, array in (("opaque", half), ("whole", half.astype(np.uint16)), ("wide", half.astype(np.float32))):
+            file.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
+        arrays = opened(done())
+    np.testing.assert_array_equal(arrays.read("compact"), np.arange(6, dtype=np.float32))
+    for name in ("opaque", "whole", "wide"):
+        assert arrays.read(name).dtype == ml_dtypes.bfloat16
+        np.testing.assert_array_equal(arrays.read(name), half)
+
+
+def test_texts():
+    names = [f"layer_{number}" for number in range(40)] + ["ä/ö"]
+    with made() as (file, done):
+        file.attrs["far"] = names
+        file.attrs["near"] = np.array([name.encode() for name in names])
+        file.attrs["whole"] = "a" * 100_000
+        file.attrs["none"] = []
+        for part in range(3):
+            file.attrs[f"split{part}"] = names[part::3]
+        arrays = opened(done())
+    assert arrays.texts("far") == arrays.texts("near") == names
+    assert arrays.texts("split") == names[0::3] + names[1::3] + names[2::3]
+    assert arrays.text("whole") == b"a" * 100_000
+    assert arrays.texts("none") == [] and arrays.text("missing") is None
+    assert arrays.has_attribute("split") and not arrays.has_attribute("spli")
+
+
+def test_hundreds_of_groups():
+    with made() as (file, done):
+        for number in range(700):
+            file[f"layers/layer_{number}/vars/0"] = np.float32([number])
+        data = done()
+    arrays = opened(data)
+    assert len(arrays.paths()) == 700
+    assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
+
+
+# The arrays whose size may grow, which Keras does not write: newer versions have an index of its own for them.
+GROWING = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
+
+
+@pytest.mark.parametrize("version", GROWING)
+def test_newer_versions_of_the_format(version: str):
+    """What `h5py.File(..., libver=...)` and h5repack write: also many members and attributes, which lie in heaps."""
+    with made(libver=version if version == "latest" else (version, version)) as (file, done):
+        for name, (array, options) in HONEST.items():
+            file.create_dataset(f"a/{name}", data=array, **options)
+        for options in ({}, {"compression": "gzip"}):
+            file.create_dataset(f"pages{len(options)}", data=np.arange(9000.0), chunks=(3,), **options)
+        for number in range(700):
+            file[f"layers/layer_{number}/vars/0"] = np.float32([number])
+        for number in range(40):
+            file.attrs[f"names{number}_"] = [f"n{number}", "\u00e4"]
+            file["layers"].attrs[f"long{number}_"] = "a" * number
+        file.attrs["whole"] = "a" * 100_000
+        data = done()
+    assert data[8] == {"v108": 2}.get(version, 3)
+    arrays = opened(data)
+    for name, (array, _) in HONEST.items():
+        if name in GROWING[version]:
+            refused(lambda name=name: arrays.read(f"a/{name}"), "is stored so that it can grow")
+            continue
+        found = arrays.read(f"a/{name}")
+        assert found.dtype == array.dtype.newbyteorder("=") and found.dtype.isnative, name
+        np.testing.assert_array_equal(found, array)
+    for path in ("pages0", "pages1"):
+        np.testing.assert_array_equal(arrays.read(path), np.arange(9000.0))
+    assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
+    for number in range(40):
+        assert arrays.texts(f"names{number}_") == [f"n{number}", "\u00e4"]
+        assert arrays.text(f"long{number}_", "layers") == b"a" * number
+    assert arrays.text("whole") == b"a" * 100_000
+
+
+def test_members_in_the_order_in_which_they_were_made():
+    with made(track_order=True) as (file, done):
+        for number in range(12):
+            file.attrs[f"a{number}"] = "a"
+            file[f"b{number}"] = np.ones(3)
+        data = done()
+    arrays = opened(data)
+    assert len(arrays.paths()) == 12 and arrays.text("a11") == b"a"
+
+
+def test_a_file_behind_a_block_of_the_users_is_refused():
+    with made(userblock_size=512) as (file, done):
+        file["a"] = np.ones(3)
+        data = done()
+    refused(lambda: opened(data), "x.h5")
+
+
+def test_reading_from_a_file_is_reading_from_its_bytes(tmp_path: Path):
+    with made() as (file, done):
+        file["a/b"] = np.arange(1000.0)
+        file.attrs["c"] = ["d", "e"]
+        data = done()
+    path = tmp_path / "x.h5"
+    path.write_bytes(data)
+    with path.open("rb") as stream:
+        arrays = hdf5.opened(stream, "x.h5", Budget(MIB))
+        np.testing.assert_array_equal(arrays.read("a/b"), np.arange(1000.0))
+        assert arrays.texts("c") == ["d", "e"]
+        refused(lambda: hdf5.opened(stream, "x.h5", Budget(100)).read("a/b"), "the limit is 100")

@@ -1,0 +1,245 @@
+"""HDF5 files that point outside themselves, lie about sizes, lead in circles, or hold other things than numbers."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from jconv.keras.files import hdf5
+from jconv.keras.files.limits import Budget
+from tests.support.keras_crafted import made, patched
+from tests.support.keras_watch import peak, refused
+
+MIB = 2**20
+
+
+def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
+    return hdf5.opened(data, "x.h5", Budget(limit))
+
+
+def links(file: h5py.File) -> None:
+    file["real"] = np.ones(3)
+    file["link"] = h5py.SoftLink("/real")
+
+
+def outside(file: h5py.File) -> None:
+    file["link"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def stored_outside(file: h5py.File) -> None:
+    file.create_dataset("a", (100,), "u1", external=[("/etc/passwd", 0, 100)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((3,), "f4")
+    layout[:] = h5py.VirtualSource("/etc/other.h5", "a", (3,))
+    file.create_virtual_dataset("a", layout)
+
+
+def cycle(file: h5py.File) -> None:
+    file["a"] = file.create_group("b/c")
+    file["b/c/d"] = file["b"]
+
+
+def type_elsewhere(file: h5py.File) -> None:
+    file["type"] = np.dtype("f4")
+    file.create_dataset("a", (3,), file["type"])
+
+
+def deep(file: h5py.File) -> None:
+    file.create_group("/".join("a" * 70))
+
+
+def references(file: h5py.File) -> None:
+    file.create_dataset("a", data=np.array([file.ref], h5py.ref_dtype))
+
+
+def regions(file: h5py.File) -> None:
+    file["b"] = np.ones(3)
+    file.create_dataset("a", data=np.array([file["b"].regionref[:]], h5py.regionref_dtype))
+
+
+def never_written(file: h5py.File) -> None:
+    file.create_dataset("a", (2**33,), "f4")
+
+
+def never_written_chunks(file: h5py.File) -> None:
+    file.create_dataset("a", (2**33,), "f4", chunks=(MIB,), compression="gzip")
+
+
+def half_written(file: h5py.File) -> None:
+    file.create_dataset("a", (100,), "f4", chunks=(10,), compression="gzip")[:50] = 1
+
+
+def bomb(file: h5py.File) -> None:
+    file.create_dataset("a", data=np.zeros(8 * MIB, np.float32), chunks=(8 * MIB,), compression="gzip")
+
+
+def other_filter(file: h5py.File) -> None:
+    file.create_dataset("a", data=np.zeros(100, np.float32), chunks=(10,), compression="lzf")
+
+
+def of(array: Any, **options: Any) -> Callable[[h5py.File], None]:
+    return lambda file: file.create_dataset("a", data=array, **options) and None
+
+
+OPEN = {
+    "soft_link": (links, "'link' is a soft link; links are not followed"),
+    "external_link": (outside, "'link' is a link to another file; links are not followed"),
+    "cycle": (cycle, "is reached twice"),
+    "named_type": (type_elsewhere, "neither a group nor an array"),
+    "deep": (deep, "is too deep"),
+}
+READ = {
+    "external_storage": (stored_outside, "lies in another file"),
+    "virtual": (virtual, "is put together from others"),
+    "references": (references, "HDF5's class reference"),
+    "regions": (regions, "HDF5's class reference"),
+    "objects": (of(np.array(["a", "b"], object)), "must hold numbers, got text"),
+    "text": (of(np.array([b"ab"])), "must hold numbers, got text"),
+    "lists": (of(None, shape=(2,), dtype=h5py.vlen_dtype("f4")), "HDF5's class sequence"),
+    "records": (of(np.zeros(2, [("x", "f4"), ("y", "i2")])), "HDF5's class compound"),
+    "arrays": (of(None, shape=(2,), dtype=np.dtype(("f4", (3,)))), "HDF5's class array"),
+    "opaque": (of(np.zeros(2, "V7")), "HDF5's class opaque"),
+    "enumeration": (of(np.zeros(2, "i1"), dtype=h5py.enum_dtype({"a": 0, "b": 1}, "i1")), "HDF5's class enumeration"),
+    "complex": (of(np.zeros(2, complex)), "HDF5's class compound"),
+    "long_double": (of(np.zeros(2, np.longdouble)), "HDF5's class float"),
+    "nothing": (of(h5py.Empty("f4")), "no values and no shape"),
+    "never_written": (never_written, "declares 34,359,738,368 bytes and stores 0"),
+    "never_written_chunks": (never_written_chunks, "declares 34,359,738,368 bytes in 8,192 pieces and stores 0"),
+    "half_written": (half_written, "in 10 pieces and stores"),
+    "bomb": (bomb, "the limit is"),
+    "other_filter": (other_filter, "filter 32000"),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_leads_outside_or_round(name: str):
+    make, part = OPEN[name]
+    with made() as (file, done):
+        make(file)
+        data = done()
+    assert peak(lambda: refused(lambda: opened(data), "x.h5", part)) < 5 * MIB
+
+
+@pytest.mark.parametrize("name", READ)
+def test_what_is_no_array_of_numbers_or_not_there(name: str):
+    make, part = READ[name]
+    with made() as (file, done):
+        make(file)
+        data = done()
+    arrays = opened(data)
+    assert peak(lambda: refused(lambda: opened(data, MIB).read("a"), "x.h5", part)) < 5 * MIB
+    refused(lambda: arrays.read("b/c"), "array 'b/c' is missing")
+
+
+def test_attributes_that_are_no_texts():
+    with made() as (file, done):
+        file.attrs["numbers"] = [1, 2]
+        file.attrs["bytes"] = np.array([b"\xff\xfe"])
+        file.attrs["ref"] = file.ref
+        arrays = opened(done())
+    refused(lambda: arrays.texts("numbers"), "attribute 'numbers'", "must be text")
+    refused(lambda: arrays.texts("bytes"), "not text in UTF-8")
+    refused(lambda: arrays.texts("ref"), "HDF5's class reference")
+    refused(lambda: arrays.texts("numbers", "missing"), "group 'missing' is missing")
+
+
+def test_a_file_that_is_cut_off():
+    with made() as (file, done):
+        file["a/b"] = np.arange(100.0)
+        file.attrs["c"] = "d" * 3000
+        data = done()
+    for size in range(0, len(data), 61):
+        refused(lambda size=size: opened(data[:size]), "x.h5")
+    refused(lambda: opened(data[:-1]), "it is cut off: it had")
+
+
+def chunked() -> bytes:
+    """A file of one array in packed pieces."""
+    with made() as (file, done):
+        file.create_dataset("a", data=np.zeros(4 * 65536, np.float32), chunks=(65536,), compression="gzip")
+        return done()
+
+
+def test_a_piece_that_unpacks_to_more_than_it_has():
+    """HDF5 unpacks a piece to its end, whatever size it should have."""
+    with made() as (file, done):
+        a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
+        a.id.write_direct_chunk((0,), zlib.compress(bytes(64 * MIB), 9))
+        data = done()
+    assert peak(lambda: refused(lambda: opened(data).read("a"), "a damaged piece at (0,)")) < 2 * MIB
+
+
+def test_pieces_in_wrong_places_or_of_wrong_sizes():
+    data = chunked()
+    tree = data.index(b"TREE\1")
+    key = tree + 24 + 32  # the second piece's: size, filters, offsets; then its address
+    for offset, part in ((3, "where none can be"), (0, "where none can be"), (2**40, "where none can be")):
+        refused(lambda o=offset: opened(patched(data, (key + 8, struct.pack("<Q", o)))).read("a"), part)
+    refused(lambda: opened(patched(data, (key, b"\xff\xff\xff\x7f"))).read("a"), "stores 2,147,4")
+    refused(lambda: opened(patched(data, (key, b"\1\0\0\0"))).read("a"), "damaged piece")
+    refused(lambda: opened(patched(data, (key + 4, b"\1"))).read("a"), "damaged piece")
+    refused(lambda: opened(patched(data, (key + 24, struct.pack("<Q", 2**60)))).read("a"), "beyond its end")
+    # A tree that has itself for a child.
+    level = patched(data, (tree + 5, b"\1"), *((key - 8 + 32 * i, struct.pack("<Q", tree)) for i in range(4)))
+    refused(lambda: opened(level).read("a"), "level")
+
+
+def test_circles_in_the_structure():
+    """Each of these makes the HDF5 library run for ever, or recurse until it crashes, or did so."""
+    with made() as (file, done):
+        for number in range(30):
+            file[f"a/b{number}"] = np.ones(2)
+        file.attrs["c"] = ["d" * 40, "e" * 40]
+        data = done()
+    tree = data.rindex(b"TREE\0")
+    table = data.index(b"SNOD", tree)
+    for data_in_circles in (
+        patched(data, (tree + 5, b"\1"), *((tree + 32 + 16 * i, struct.pack("<Q", tree)) for i in range(4))),
+        patched(data, *((tree + 32 + 16 * i, struct.pack("<Q", table)) for i in range(4))),
+    ):
+        refused(lambda data=data_in_circles: opened(data), "x.h5")
+    heap = data.index(b"GCOL")
+    for size in (0, 1, 2**16, 2**64 - 8, 2**64 - 16):
+        refused(lambda size=size: opened(patched(data, (heap + 24, struct.pack("<Q", size)))).texts("c"), "x.h5")
+
+
+def test_a_message_that_goes_on_in_itself():
+    with made() as (file, done):
+        for number in range(20):
+            file.attrs[f"a{number}"] = "b" * 30
+        data = done()
+    at = next(i for i in range(96, len(data)) if data[i : i + 4] == b"\x10\0\x10\0" and data[i + 4] == 0)
+    address, size = struct.unpack_from("<QQ", data, at + 8)
+    for target in (96, address, at):
+        message = b"\x10\0\x10\0\0\0\0\0" + struct.pack("<QQ", target, size)
+        refused(lambda m=message: opened(patched(data, (address, m))), "x.h5")
+
+
+@pytest.mark.parametrize("rank", [0, 1, 33, 255])
+def test_shapes_of_other_ranks(rank: int):
+    with made() as (file, done):
+        file["a"] = np.float32([[1, 2], [3, 4]])
+        data = done()
+    space = data.index(b"\1\2\1\0\0\0\0\0" + struct.pack("<Q", 2))
+    refused(lambda: opened(patched(data, (space + 1, bytes([rank])))).read("a"), "x.h5") if rank > 1 else None
+    for sizes in ((0, 2**62), (2**62, 0), (2**32, 2**32), (2**63, 2)):
+        changed = patched(data, (space + 8, struct.pack("<QQ", *sizes)))
+        refused(lambda changed=changed: opened(changed).read("a"), "array 'a'", "declares")
+
+
+def test_one_text_may_not_stand_for_thousands():
+    """A long text and a list of references that all lead to it."""
+    with made() as (file, done):
+        file.attrs["c"] = ["d" * 60_000, *["e"] * 3000]
+        data = done()
+    at = data.index(struct.pack("<I", 60_000))
+    data = patched(data, (at, data[at : at + 16] * 3001))
+    assert peak(lambda: refused(lambda: opened(data).texts("c"), "the same bytes are made much of")) < MIB

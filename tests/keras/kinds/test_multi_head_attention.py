@@ -1,0 +1,16 @@
+"""Files with attentions of several heads."""
+
+import pytest
+
+from tests.support.keras_cases.multi_head_attention import CASES
+from tests.support.keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+
+# Keras's grouped attention warns of the masks that it uses itself.
+@pytest.mark.default_cases(1)
+@pytest.mark.filterwarnings("ignore:(.|\n)*does not support masking")
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    check(CASES[name])

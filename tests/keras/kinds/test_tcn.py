@@ -1,0 +1,71 @@
+"""keras-tcn's layer, in files that it made itself with Keras 2.15: `keras_two_files/make_tcn.py`."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+import jconv.keras
+from jconv.keras.tcn import TCN
+from tests.support.keras_crafted import archive, functional, layer, saved
+from tests.support.keras_files import deviation
+from tests.support.keras_watch import refused
+from tests.support.paths import KERAS_TWO_FILES
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.mark.parametrize("name", ["tcn.h5", "tcn.keras"])
+def test_equals_keras_tcn(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, gzip.decompress((KERAS_TWO_FILES / f"{name}.gz").read_bytes()), name)
+    stored = np.load(KERAS_TWO_FILES / "tcn.npz")
+    model, params, state = jconv.keras.load(path)
+    y = jax.jit(model.apply)(params, state, stored["x"])[0]
+    exact = model.reference(params, state, stored["x"])
+    assert set(model.outputs) == set(stored.files) - {"x"}
+    for output in model.outputs:
+        assert deviation(y[output], stored[output]) < 1e-5, output
+        assert deviation(exact[output], stored[output]) < 1e-5, output
+
+
+def test_arrays_in_another_order_are_found_by_their_names(tmp_path: Path) -> None:
+    stream = io.BytesIO(gzip.decompress((KERAS_TWO_FILES / "tcn.h5.gz").read_bytes()))
+    with h5py.File(stream, "r+") as opened:
+        file: Any = opened
+        group = file["model_weights"]["batch"]
+        group.attrs["weight_names"] = group.attrs["weight_names"][::-1]
+    stored = np.load(KERAS_TWO_FILES / "tcn.npz")
+    model, params, state = jconv.keras.load(saved(tmp_path, stream.getvalue(), "a.h5"))
+    assert deviation(model.apply(params, state, stored["x"])[0]["batch"], stored["batch"]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ({"nb_filters": [3], "dilations": [1, 2]}, "filters must be as many as the dilations"),
+        ({"use_weight_norm": True}, "its normalization must be one of batch and layer, got ['weight']"),
+        ({"return_state": True}, "return_state must be false"),
+        ({"padding": "valid"}, "padding must be one of causal, same"),
+        ({"nb_stacks": 0}, "stacks must be at least 1"),
+        ({"lookahead": 3}, "the option 'lookahead'"),
+    ],
+)
+def test_other_options_are_refused(config: Any, part: str, tmp_path: Path) -> None:
+    entry = layer("TCN", "tcn", config, module="tcn.tcn", registered_name="Custom>TCN")
+    refused(lambda: jconv.keras.load(saved(tmp_path, archive(functional(entry)))), part)
+    other = json.loads(json.dumps(entry))
+    other["module"] = "tcn_evil.tcn"
+    refused(lambda: jconv.keras.load(saved(tmp_path, archive(functional(other)))), "which is not imported")
+
+
+def test_the_middle_of_an_open_length_is_not_known() -> None:
+    with pytest.raises(ValueError, match="TCN: the middle of a sequence of an open length"):
+        TCN((3,), (1,), padding="same").output_shape((None, 2))

@@ -1,0 +1,14 @@
+"""Files with Keras's layers in both directions and at every time."""
+
+import pytest
+
+from tests.support.keras_cases.wrappers import CASES
+from tests.support.keras_files import check
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("name", CASES)
+def test_equals_keras(name: str) -> None:
+    check(CASES[name])

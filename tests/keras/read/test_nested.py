@@ -1,0 +1,220 @@
+"""Models in models on the way back: arrays alone fit the real model that the file was of, and the one written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from keras import layers as kl
+
+import jconv.keras
+from tests.support.keras_files import check_fits, deviation, drawn, keras_function, randomize, same, save, save_weights
+from tests.support.keras_wiring import WIRING, inner
+
+pytestmark = [
+    pytest.mark.usefixtures("quick_compile", "quick_weights"),
+    # Keras says so where a mask ends.
+    pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
+]
+
+
+def dense(*widths: int, name: str | None = None) -> Any:
+    return keras.Sequential([keras.Input((4, 3)), *(kl.Dense(width) for width in widths)], name=name)
+
+
+def sequential_in_functional() -> Any:
+    x = keras.Input((4, 3), name="x")
+    block = keras.Sequential([keras.Input((4, 3)), kl.Conv1D(3, 2), kl.BatchNormalization(), kl.Dropout(0.5)])
+    # Each of these has a layer of the name that the other one has.
+    other = keras.Sequential([keras.Input((4, 3)), kl.Dense(3, name="same")])
+    another = keras.Sequential([keras.Input((3, 3)), kl.Dense(3, name="same")])
+    return keras.Model(x, kl.Dense(2)(another(block(other(x)))))
+
+
+def functional_in_functional() -> Any:
+    x = keras.Input((4, 3), name="x")
+    # Operations have no folder; the layers' order is by depth, not that in which they are made.
+    block = inner(lambda v: kl.Add()([kl.Dense(3)(v) * 2.0, kl.Dense(3)(kl.Dense(3)(v)) + v]))
+    return keras.Model(x, kl.Dense(2)(block(x)))
+
+
+def functional_in_sequential() -> Any:
+    block = inner(lambda v: kl.LayerNormalization()(kl.Dense(3)(v)) + v)
+    return keras.Sequential([keras.Input((4, 3), name="x"), kl.Dense(3), block, kl.Dense(3), dense(3, 2)])
+
+
+def two_levels() -> Any:
+    x = keras.Input((4, 3), name="x")
+    deepest = dense(3, 3, name="deepest")
+    middle = inner(lambda v: kl.Dense(3)(deepest(v)) + deepest(kl.Dense(3)(v)))
+    return keras.Model(x, kl.Dense(2)(keras.Sequential([keras.Input((4, 3)), middle, kl.Dense(3)])(x)))
+
+
+def called_twice() -> Any:
+    x = keras.Input((4, 3), name="x")
+    shared = kl.Dense(3)
+    block = inner(lambda v: shared(shared(v)) + kl.BatchNormalization()(v))
+    return keras.Model(x, kl.Dense(2)(block(kl.Dense(3)(block(x)))))
+
+
+def several_inputs_and_outputs() -> Any:
+    x, y = keras.Input((4, 3), name="x"), keras.Input((4, 3), name="y")
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    first, second = kl.Dense(2), kl.Dense(2)
+    # The outputs are not in the order in which the layers are made.
+    block = keras.Model([b, a], [second(b - a), first(a), kl.Dense(2)(b)])
+    one, two, three = block([x, y])
+    _, again, _ = block([y, y])
+    return keras.Model([x, y], [kl.Dense(2)(one), two, again, three])
+
+
+def the_outputs_of_models() -> Any:
+    """Of a Functional model Keras counts the call that made it among those of outputs, of a Sequential one not."""
+    x = keras.Input((4, 3), name="x")
+    first, second = inner(kl.Dense(3)), dense(3)
+    return keras.Model(x, [first(x), second(x), first(second(x)), second(first(x))])
+
+
+def recurrent() -> Any:
+    """A layer with several outputs in a model, one that is not read, and an output that is the input."""
+    x = keras.Input((4, 3), name="x")
+
+    def states(v: Any) -> list[Any]:
+        y, h, _ = kl.LSTM(3, return_sequences=True, return_state=True)(v)
+        return [y, h, v]
+
+    y, h, same = inner(states)(x)
+    return keras.Model(x, [kl.Bidirectional(kl.GRU(2))(y, mask=None), h, kl.Dense(1)(same)])
+
+
+def an_input_that_nothing_reads() -> Any:
+    x = keras.Input((4, 3), name="x")
+    a, b = keras.Input((4, 3)), keras.Input((4, 3))
+    first, _ = keras.Model([a, b], [kl.Activation("tanh")(a), kl.Activation("relu")(b)])([x, kl.Activation("elu")(x)])
+    return keras.Model(x, kl.Dense(2)(first))
+
+
+def an_output_that_only_the_model_itself_reads() -> Any:
+    x = keras.Input((4, 3), name="x")
+    v = keras.Input((4, 3))
+    y = kl.Dense(3)(v)
+    first, _ = keras.Model(v, [kl.Conv1D(3, 1)(y), y])(x)
+    return keras.Model(x, kl.Dense(2)(first))
+
+
+def tokens() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
+
+
+def masks_within() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    layers = [kl.Embedding(5, 3, mask_zero=True), kl.LSTM(3, return_sequences=True), kl.GRU(2)]
+    return keras.Model(x, kl.Dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), *layers])(x)))
+
+
+def masks_that_lead_in_and_out() -> Any:
+    x = keras.Input((4,), dtype="int32", name="x")
+    first = keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3, mask_zero=True), kl.Dense(3)])
+    block = inner(lambda v: kl.Add()([kl.GRU(3, return_sequences=True)(v), kl.Dense(3)(v)]))
+    y = block(block(first(x)))
+    return keras.Model(x, [kl.LSTM(2)(y, mask=None), kl.Dense(2)(inner(kl.GRU(2))(y))])
+
+
+MODELS = {
+    function.__name__: function
+    for function in (
+        sequential_in_functional,
+        functional_in_functional,
+        functional_in_sequential,
+        two_levels,
+        called_twice,
+        several_inputs_and_outputs,
+        the_outputs_of_models,
+        recurrent,
+        an_input_that_nothing_reads,
+        an_output_that_only_the_model_itself_reads,
+        tokens,
+        masks_within,
+        masks_that_lead_in_and_out,
+    )
+}
+
+
+def outputs(model: Any, x: list[Any]) -> list[Any]:
+    return keras_function(model)(x)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("name", MODELS)
+def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
+    keras.utils.clear_session()
+    model = MODELS[name]()
+    randomize(model)
+    x = drawn(model)
+    expected = outputs(model, x)
+    ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    jconv.keras.save(tmp_path / "b.weights.h5", *ours)
+    jconv.keras.save(tmp_path / "b.keras", *ours)
+    check_fits(model, tmp_path / "b.weights.h5")
+    written = keras.models.load_model(tmp_path / "b.keras")
+    for have, want in zip(outputs(written, x), expected, strict=True):
+        assert deviation(have, want) < 1e-5
+    check_fits(written, tmp_path / "b.weights.h5")
+    # And the written one is read as what it was written of.
+    assert same(jconv.keras.load(tmp_path / "b.keras")[1:], ours[1:])
+    assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
+    jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
+    assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
+
+
+def test_a_mask_that_a_call_says_does_not_keep_other_models_from_being_written(tmp_path: Path) -> None:
+    keras.utils.clear_session()
+    x = keras.Input((4,), dtype="int32", name="x")
+    y = kl.Embedding(5, 3, mask_zero=True)(x)
+    model = keras.Model(x, dense(2, name="whole")(inner(kl.LSTM(3, return_sequences=True))(y, mask=x != 1)))
+    randomize(model)
+    drawn_x = drawn(model)
+    expected = outputs(model, drawn_x)
+    ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    jconv.keras.save(tmp_path / "b.keras", *ours)
+    written = keras.models.load_model(tmp_path / "b.keras")
+    assert isinstance(written.get_layer("whole"), keras.Sequential)
+    assert deviation(outputs(written, drawn_x)[0], expected[0]) < 1e-5
+    jconv.keras.save(tmp_path / "b.weights.h5", *ours)
+    check_fits(model, tmp_path / "b.weights.h5")
+
+
+def test_layers_that_two_models_share(tmp_path: Path) -> None:
+    """Keras stores their arrays once; here each model has its own, which go back while they are equal."""
+    keras.utils.clear_session()
+    model = WIRING["shared"]()
+    randomize(model)
+    ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    path = save_weights(model, tmp_path / "a.weights.h5")
+    assert same(jconv.keras.load_weights(path, ours), (params, state))
+    jconv.keras.save(tmp_path / "b.weights.h5", ours, params, state)
+    check_fits(model, tmp_path / "b.weights.h5")
+    one, other = (key for key in params if key.endswith("/dense"))
+    assert same(params[one], params[other])
+    apart = {**params, other: {name: array + 1 for name, array in params[other].items()}}
+    with pytest.raises(jconv.keras.KerasFileError, match=f"^node '{other}': .* is that of '{one}' too.*must be equal"):
+        jconv.keras.save(tmp_path / "c.weights.h5", ours, apart, state)
+
+
+def test_a_model_that_is_not_what_was_loaded_is_written_flat(tmp_path: Path) -> None:
+    model = MODELS["called_twice"]()
+    ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    # The second call has a layer less.
+    last = next(node for node in ours.nodes if node.name == ours.outputs[0])
+    gone = next(node for node in ours.nodes if node.name == last.inputs[0])
+    nodes = tuple(replace(n, inputs=gone.inputs[:1]) if n is last else n for n in ours.nodes if n is not gone)
+    used = {value for node in nodes for value in node.inputs} | set(ours.outputs)
+    changed = replace(ours, nodes=tuple(node for node in nodes if node.name in used))
+    jconv.keras.save(tmp_path / "b.keras", changed, params, state)
+    x = drawn(model)
+    have = outputs(keras.models.load_model(tmp_path / "b.keras"), x)[0]
+    assert deviation(have, changed.apply(params, state, x[0])[0]) < 1e-5

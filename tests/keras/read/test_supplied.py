@@ -1,0 +1,212 @@
+"""What the user supplies for names in a file, models without a shape, and a model and its arrays in two files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import jconv.keras
+from jconv import layers as jl
+from tests.support.keras_crafted import ARRAYS, BIAS, KERNEL, archive, conv, functional, hdf5, layer, saved
+from tests.support.keras_files import deviation, drawn, keras_function, randomize, save, save_weights
+from tests.support.keras_two import as_keras_two
+from tests.support.keras_watch import refused
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
+
+
+def convolved(activation: Any = lambda y: y) -> Any:
+    windows = np.stack([X[:, i : i + 2] for i in range(6)], 1)
+    return activation(np.einsum("btkc,kco->bto", windows, KERNEL) + BIAS)
+
+
+def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
+    entry = conv("dna")
+    entry |= {"class_name": "ConvDNA", "module": "spliceai.layers", "registered_name": "Custom>ConvDNA"}
+    arrays = {path.replace("conv1d", "conv_dna"): array for path, array in ARRAYS.items()}
+    path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
+    refused(lambda: jconv.keras.load(path), "'spliceai.layers'.'ConvDNA', which is not imported")
+    read = model, params, state = jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D})
+    assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(X), convolved()) < 1e-5
+    # What the class has beside the options of the stock layer is not passed over.
+    entry["config"]["reverse_complement"] = True
+    path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
+    refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D}), "the option 'reverse_complement'")
+    nonsense: Any = {"ConvDNA": dict}
+    refused(lambda: jconv.keras.load(path, custom_layers=nonsense), "custom_layers must have a layer")
+
+
+FORMS: dict[str, Any] = {
+    "name": "<lambda>",
+    "function": {"module": "builtins", "class_name": "function", "config": "<lambda>", "registered_name": "function"},
+    "code": {"class_name": "__lambda__", "config": {"value": "never decoded"}},
+    "registered": {"module": None, "class_name": "function", "config": "clipped", "registered_name": "own><lambda>"},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
+    """DeepLC's files have `"<lambda>"`, a ReLU with a greatest value."""
+    path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
+    refused(lambda: jconv.keras.load(path), "" if form == "code" else "custom_activations={name: activation}")
+
+    def cut(y: Any) -> Any:
+        return jnp.clip(y, 0, 20)
+
+    for supplied in (cut, jl.ReLU(20.0)):
+        model, params, state = jconv.keras.load(path, custom_activations={"<lambda>": supplied})
+        for found in (model.apply(params, state, X)[0], model.reference(params, state, X)):
+            assert deviation(found, convolved(lambda y: np.clip(y, 0, 20))) < 1e-5
+    model, params, state = jconv.keras.load(path, custom_activations={"<lambda>": "tanh"})
+    assert deviation(model.apply(params, state, X)[0], convolved(np.tanh)) < 1e-5
+    refused(lambda: jconv.keras.load(path, custom_activations={"<lambda>": "none"}), "activation")
+
+
+def pruned(config: Any) -> Any:
+    for entry in config["config"]["layers"]:
+        if entry["class_name"] in ("Conv1D", "LSTM"):
+            inner = {"class_name": entry["class_name"], "config": {**entry["config"], "name": "inside"}}
+            own = {"name": entry["config"]["name"], "trainable": True, "dtype": "float32", "layer": inner}
+            schedule = {"class_name": "ConstantSparsity", "config": {"target_sparsity": 0.5}}
+            own |= {"pruning_schedule": schedule, "block_size": [1, 1], "block_pooling_type": "AVG"}
+            entry |= {"class_name": "PruneLowMagnitude", "config": own}
+    return config
+
+
+def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
+    x = keras.Input((6, 3), name="x")
+    model = keras.Model(x, kl.LSTM(3, name="lstm")(kl.Masking()(kl.Conv1D(4, 2, name="conv")(x))))
+    randomize(model)
+    path = tmp_path / "old.h5"
+    as_keras_two(save(model, tmp_path / "new.h5"), path)
+    with h5py.File(path, "r+") as opened:
+        file: Any = opened
+        file.attrs["model_config"] = json.dumps(pruned(json.loads(file.attrs["model_config"])))
+        for name in ("conv", "lstm"):
+            group = file["model_weights"][name]
+            names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+            more = [f"{name}/{own}:0" for own in ("mask", "threshold", "pruning_step")]
+            group.attrs["weight_names"] = np.array([*names, *more], "S")
+            for other in more:
+                group[other] = np.ones(3)
+    given = drawn(model)
+    (expected,) = jax.jit(keras_function(model))(given)
+    ours, params, state = jconv.keras.load(path)
+    assert deviation(ours.apply(params, state, given[0])[0], expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["QDense", "QConv1D", "QActivation"])
+def test_layers_of_qkeras_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    path = saved(tmp_path, archive(functional(layer(name, "q", {"units": 3, "kernel_quantizer": None}))))
+    refused(lambda: jconv.keras.load(path), f"({name})", "is a layer of QKeras, whose quantizers")
+
+
+def test_a_model_in_json_and_its_arrays(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((6, 3)), kl.Conv1D(4, 2), kl.GlobalAveragePooling1D(), kl.Dense(2)])
+    randomize(model)
+    x = drawn(model)
+    (expected,) = jax.jit(keras_function(model))(x)
+    whole = save(model, tmp_path / "whole.h5")
+    folder = tmp_path / "both"
+    folder.mkdir()
+    text = folder / "model.json"
+    for weights in (save_weights(model, folder / "a.weights.h5"), whole):
+        text.write_text(model.to_json())
+        ours, params, state = jconv.keras.load(text, weights=weights)
+        assert deviation(ours.apply(params, state, x[0])[0], expected) < 1e-5
+    refused(lambda: jconv.keras.load(text), "has a model and no arrays; give their file as weights=")
+    ours, params, state = jconv.keras.load(folder)
+    assert deviation(ours.apply(params, state, x[0])[0], expected) < 1e-5
+    (folder / "other.h5").write_bytes(whole.read_bytes())
+    refused(lambda: jconv.keras.load(folder), "has one .json and one .h5")
+
+
+def test_json_of_keras_2(tmp_path: Path) -> None:
+    """The text says which Keras wrote it, its arrays stand layer by layer in a file of their own."""
+    model = keras.Sequential([keras.Input((3,)), kl.Dense(2, name="dense", activation="hard_sigmoid")])
+    randomize(model)
+    as_keras_two(save(model, tmp_path / "new.h5"), tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5") as opened, h5py.File(tmp_path / "weights.h5", "w") as target:
+        source: Any = opened
+        config = json.loads(source.attrs["model_config"])
+        (tmp_path / "model.json").write_text(json.dumps({**config, "keras_version": "2.4.0", "backend": "tensorflow"}))
+        for name in source["model_weights"]:
+            source.copy(source["model_weights"][name], target, name)
+        target.attrs["layer_names"] = source["model_weights"].attrs["layer_names"]
+    ours, params, state = jconv.keras.load(tmp_path / "model.json", weights=tmp_path / "weights.h5")
+    x = np.array([[0.1, -0.2, 0.3]], np.float32)
+    kernel, bias = (np.asarray(weight.value) for weight in model.weights)
+    assert deviation(ours.apply(params, state, x)[0], np.clip(0.2 * (x @ kernel + bias) + 0.5, 0, 1)) < 1e-6
+
+
+@pytest.mark.parametrize("version", ["1.2.2", None])
+def test_files_of_keras_1_say_so(version: str | None, tmp_path: Path) -> None:
+    config = {
+        "name": "a",
+        "nb_filter": 3,
+        "filter_length": 2,
+        "border_mode": "valid",
+        "batch_input_shape": [None, 7, 4],
+    }
+    text = {"class_name": "Sequential", "config": [{"class_name": "Convolution1D", "config": config}]}
+    if version is not None:
+        text["keras_version"] = version
+        text["config"] = []
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(text))
+    refused(
+        lambda: jconv.keras.load(path, weights=path), "is a file of Keras 1; load it in Keras 2.2 and save it again"
+    )
+
+
+def test_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+    entry = {"class_name": "Conv1D", "module": "keras.layers", "config": {"name": "conv1d", "filters": 3}}
+    entry["config"]["kernel_size"] = [2]
+    path = saved(tmp_path, archive({"class_name": "Sequential", "config": {"name": "s", "layers": [entry]}}))
+    refused(lambda: jconv.keras.load(path), "was saved before it was built; give input_shape=")
+    model, params, state = jconv.keras.load(path, input_shape=(None, 4))
+    assert model.input_shapes == ((None, 4),)
+    assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
+    path = saved(tmp_path, archive(functional(conv())))
+    refused(lambda: jconv.keras.load(path, input_shape=(7, 4)), "input_shape is for a Sequential model that has none")
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
+    x = keras.Input((4, 3), name="x")
+    mask = np.tril(np.ones((1, 4, 4), bool))
+    mask[0, 3, 1] = False
+    model = keras.Model(x, kl.MultiHeadAttention(2, 3)(x, x, attention_mask=mask))
+    randomize(model)
+    given = drawn(model)
+    (expected,) = jax.jit(keras_function(model))(given)
+    path = save(model, tmp_path / "new.h5") if older else save(model, tmp_path / "model.keras")
+    if older:
+        as_keras_two(path, tmp_path / "old.h5")
+        path = tmp_path / "old.h5"
+        with h5py.File(path, "r+") as opened:
+            file: Any = opened
+            config = json.loads(file.attrs["model_config"])
+            call = ["x", 0, 0, {"value": ["x", 0, 0], "attention_mask": mask.tolist()}]
+            config["config"]["layers"][1]["inbound_nodes"] = [[call]]
+            file.attrs["model_config"] = json.dumps(config)
+    read = ours, params, state = jconv.keras.load(path)
+    assert deviation(ours.apply(params, state, given[0])[0], expected) < 1e-5
+    assert deviation(ours.reference(params, state, given[0]), expected) < 1e-5
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(given[0]), expected) < 1e-5

@@ -1,0 +1,50 @@
+"""Files of models that are wired in Keras's ways: outputs from both kinds of file, and the way back into Keras."""
+
+from pathlib import Path
+
+import keras
+import pytest
+
+import jconv.keras
+from tests.support.keras_files import check_fits, check_outputs, randomize, same, save, save_weights
+from tests.support.keras_wiring import WIRING
+
+pytestmark = [
+    pytest.mark.usefixtures("quick_compile", "quick_weights"),
+    # Keras says so where a mask ends, and where models are called on dicts.
+    pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
+    pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
+]
+
+
+def test_arrays_alone(tmp_path: Path) -> None:
+    """Those of either kind of file go to the layers of their names, whatever the outputs are called."""
+    keras.utils.clear_session()
+    model = WIRING["output_dict"]()
+    randomize(model)
+    ours, *wanted = jconv.keras.load(save(model, tmp_path / "a.keras"))
+    for path in (save_weights(model, tmp_path / "a.weights.h5"), save(model, tmp_path / "a.h5"), tmp_path / "a.keras"):
+        assert same(jconv.keras.load_weights(path, ours), tuple(wanted)), path
+        assert same(jconv.keras.load(tmp_path / "a.keras", weights=path)[1:], tuple(wanted)), path
+
+
+# That one has arrays in its file that no output needs, and which are not kept.
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("name", [name for name in WIRING if name != "unread_outputs"])
+def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
+    """Into the real model of the file, also where the way of the masks is written in other layers."""
+    keras.utils.clear_session()
+    model = WIRING[name]()
+    randomize(model)
+    jconv.keras.save(tmp_path / "b.weights.h5", *jconv.keras.load(save(model, tmp_path / "a.keras")))
+    check_fits(model, tmp_path / "b.weights.h5")
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("name", WIRING)
+def test_equals_keras(name: str) -> None:
+    keras.utils.clear_session()
+    model = WIRING[name]()
+    randomize(model)
+    check_outputs(model)

@@ -1,0 +1,18 @@
+"""Whole networks from real Keras: outputs from both kinds of file, in JAX and NumPy, and the way back into Keras."""
+
+import keras
+import pytest
+
+from tests.support.keras_files import check_outputs, randomize
+from tests.support.keras_networks import NETWORKS
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_keras(name: str) -> None:
+    keras.utils.clear_session()
+    model = NETWORKS[name]()
+    randomize(model)
+    check_outputs(model)

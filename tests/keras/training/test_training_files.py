@@ -1,0 +1,199 @@
+"""What `load_training` makes of a file: begun afresh, with other rates and optimizers, and what it refuses and how."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+import optax
+import pytest
+from keras import layers as kl
+from keras import optimizers as ko
+
+import jconv.keras
+from tests.support.keras_files import saved, small
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+L, S = keras.losses, ko.schedules
+
+
+def test_a_model_that_was_never_trained_begins_afresh(tmp_path: Path) -> None:
+    model = small()
+    model.compile(ko.Adagrad(0.25, initial_accumulator_value=0.5), "mse")
+    training = jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+    assert (training.name, training.steps, training.learning_rate) == ("Adagrad", 0, 0.25)
+    assert all(np.all(np.asarray(array) == 0.5) for array in jax.tree.leaves(training.state[0].sum_of_squares))
+
+
+def test_another_learning_rate(tmp_path: Path) -> None:
+    model = small()
+    model.compile(ko.SGD(0.25, momentum=0.9), "mse")
+    path = saved(model, tmp_path / "a.keras")
+    assert jconv.keras.load_training(path, learning_rate=0.5).learning_rate == 0.5
+    training = jconv.keras.load_training(path, learning_rate=lambda count: 1 / (2 + count))
+    assert training.learning_rate == 0.5 and float(training.schedule(2)) == 0.25
+
+
+@pytest.mark.parametrize("rate", [1e39, 10**40, float("nan"), "fast"])
+def test_a_learning_rate_that_float32_does_not_have(rate: Any, tmp_path: Path) -> None:
+    model = small()
+    model.compile(ko.SGD(0.1), "mse")
+    path = saved(model, tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=r"^learning_rate must be a finite number of float32, got .*$"):
+        jconv.keras.load_training(path, learning_rate=rate)
+
+
+def test_another_optimizer(tmp_path: Path) -> None:
+    model = small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
+    model.compile(ko.Adamax(), "mse")
+    path = saved(model, tmp_path / "a.keras")
+    _, params, state = jconv.keras.load(path)
+    (key,) = params
+    training = jconv.keras.load_training(path, optimizer=optax.sgd(10.0))
+    assert (training.name, training.steps, training.learning_rate) == ("optax", 0, None)
+    x, y = np.ones((3, 5), "float32"), np.zeros((3, 2), "float32")
+    bars, _ = jax.grad(training.objective, has_aux=True)(params, state, x, y)
+    updates, _ = training.optimizer.update(bars, training.state, params)
+    moved = params[key]["kernel"] - 10 * bars[key]["kernel"]
+    after: Any = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(after[key]["kernel"], np.maximum(moved, 0), atol=1e-6)
+    with pytest.raises(ValueError, match="learning_rate must not be given beside an optimizer"):
+        jconv.keras.load_training(path, optimizer=optax.sgd(1.0), learning_rate=0.1)
+    training = jconv.keras.load_training(saved(small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
+    assert training.loss is None and training.why_no_loss == "the model was compiled without a loss"
+
+
+class OwnLoss(L.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
+class OwnSchedule(S.LearningRateSchedule):
+    def __call__(self, step: Any) -> Any:
+        return 0.1
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class OwnRegularizer(keras.regularizers.Regularizer):
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+NO_LOSS: dict[str, tuple[Callable[[], Any], Any, str]] = {
+    "own": (small, OwnLoss(), "'OwnLoss' is not Keras's own, and is not imported"),
+    "unknown": (small, L.Circle(), "the loss 'Circle' is not one that jconv has: "),
+    "none": (small, None, "the model was compiled without a loss"),
+    "no number": (small, L.MeanSquaredError(reduction="none"), "reduction must be one of sum_over_batch_size, "),
+    "masked": (lambda: small(kl.Masking(), (5, 2)), "mse", "what the mask of the output '.*' leaves out"),
+}
+
+
+@pytest.mark.parametrize("name", NO_LOSS)
+def test_a_loss_that_jconv_cannot_have_is_none_and_why(name: str, tmp_path: Path) -> None:
+    make, loss, why = NO_LOSS[name]
+    model = make()
+    model.compile("sgd", loss)
+    training = jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+    assert training.loss is None
+    assert re.search(why, training.why_no_loss) and "\n" not in training.why_no_loss
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
+    "optimizer": (small, lambda: ko.Adamax(), "the optimizer 'Adamax' is not one that jconv has: SGD, Adam"),
+    "schedule": (small, lambda: ko.SGD(OwnSchedule()), "'OwnSchedule' is not Keras's own, and is not imported"),
+    "regularizer": (lambda: small(kl.Dense(2, kernel_regularizer=OwnRegularizer())), ko.SGD, "is not Keras's own"),
+    "matrix": (
+        lambda: small(kl.Conv1D(2, 3, bias_regularizer=keras.regularizers.OrthogonalRegularizer()), (5, 2)),
+        ko.SGD,
+        "bias_regularizer does not fit an array of shape .2,.: it compares two or more rows of a matrix",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_jconv_does_not_have_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    make, optimizer, message = REFUSED[name]
+    model = make()
+    model.compile(optimizer(), "mse")
+    with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
+        jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["keras", "h5"])
+def test_a_model_that_was_not_compiled(form: str, tmp_path: Path) -> None:
+    with pytest.raises(jconv.keras.NotCompiledError, match=f"a.{form} was not compiled: it has no optimizer"):
+        jconv.keras.load_training(saved(small(), tmp_path / f"a.{form}"))
+
+
+def _changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The file with another optimizer in its config."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config["compile_config"]["optimizer"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else data)
+    return path
+
+
+def _set(**options: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda optimizer: optimizer["config"].update(options)
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "decay": (_set(decay=0.1), "the option 'decay' .at 0.1. is not one that jconv has"),
+    "two clips": (_set(clipnorm=1.0, clipvalue=1.0), "at most one of clipnorm, global_clipnorm, clipvalue may be set"),
+    "text": (_set(beta_1="0.9"), "beta_1 must be a finite number, got '0.9'"),
+    "rate": (_set(learning_rate=[1]), "learning_rate must be a finite number"),
+    "steps": (_set(gradient_accumulation_steps=-1), "gradient_accumulation_steps must be at least 2 or null, got -1"),
+    "average": (_set(use_ema=True, ema_momentum=2.0), "ema_momentum must be from 0 to 1"),
+    "slots": (_set(amsgrad=True), "has 4 arrays beside its counts, and Adam has 6 for the model's 2 trained arrays"),
+    "class": (lambda optimizer: optimizer.update(class_name="Lion"), "the option 'epsilon'"),
+    "module": (lambda optimizer: optimizer.update(module="os"), "'Adam' is not Keras's own, and is not imported"),
+    "kind": (lambda optimizer: optimizer.update(config=3), "config must be an object, got 3"),
+    "schedule": (
+        _set(
+            learning_rate={
+                "class_name": "ExponentialDecay",
+                "config": {"initial_learning_rate": 1, "decay_rate": 1, "decay_steps": 0},
+            }
+        ),
+        "decay_steps must be a number above zero, got 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_file_that_is_not_what_it_must_be(name: str, tmp_path: Path) -> None:
+    change, message = CHANGES[name]
+    model = small()
+    model.compile(ko.Adam(), "mse")
+    model.optimizer.build(model.trainable_variables)
+    path = _changed(saved(model, tmp_path / "a.keras"), change)
+    with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
+        jconv.keras.load_training(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_in_float16_is_refused_for_its_scaled_loss(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small()
+        model.compile("adam", "mse")
+        model.optimizer.build(model.trainable_variables)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(jconv.keras.KerasFileError, match="and none that scales the loss of a model in float16"):
+        jconv.keras.load_training(saved(model, tmp_path / "a.keras"))

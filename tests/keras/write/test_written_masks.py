@@ -1,0 +1,96 @@
+"""What jconv writes of models with masks: real Keras hands on its own, and must compute the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import jconv.keras
+from jconv import layers as jl
+from jconv.model import Model, Node, sequential
+from tests.support.keras_files import deviation, returned_outputs, save
+
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+
+X = np.float32(np.random.default_rng(0).standard_normal((3, 5, 4)))
+X[0, 3:] = X[1, 1] = 0
+BY_MASKS = ("value", "mask", "value", "mask")
+
+
+def merging(layer: jl.Layer, *masks: str, second: float = 1.0, pooled: bool = True) -> Model:
+    """Two maskings of one input, merged; `masks` are those that the layer reads."""
+    made = {"mask": jl.MaskOf(), "other_mask": jl.MaskOf(second)}
+    nodes = [Node("masked", jl.Masking(), ("x",)), Node("other", jl.Masking(second), ("x",))]
+    nodes += [Node(name, made[name], ("x",)) for name in sorted(set(masks))]
+    nodes.append(Node("merged", layer, ("masked", masks[0], "other", masks[1]) if masks else ("masked", "other")))
+    if pooled:
+        nodes.append(Node("pooled", jl.InDtype(jl.GlobalAveragePooling1D(), "float32"), ("merged",)))
+    return Model(tuple(nodes), ("x",), ("pooled", "merged") if pooled else ("merged",), ((5, 4),))
+
+
+MODELS = {
+    "recurrent": sequential([jl.Masking(), jl.Dense(3), jl.LSTM(2)], input_shape=(5, 4)),
+    "in a type": sequential(
+        [jl.InDtype(layer, "float16") for layer in (jl.Masking(), jl.GlobalAveragePooling1D())], input_shape=(5, 4)
+    ),
+    "merging": merging(jl.Multiply()),
+    "merging by masks": merging(jl.Multiply(BY_MASKS), "mask", "other_mask", pooled=False),
+    "merging by masks that go no further": merging(jl.Multiply(BY_MASKS), "mask", "other_mask"),
+    "by masks that are not those": merging(jl.Maximum(BY_MASKS), "other_mask", "mask"),
+    "in half of a type": merging(jl.InDtype(jl.Multiply(BY_MASKS), "float16"), "mask", "other_mask"),
+    "frozen": merging(jl.Frozen(jl.Minimum(BY_MASKS)), "other_mask", "mask"),
+    "others in half of a type": merging(jl.InDtype(jl.Maximum(BY_MASKS), "float16"), "mask", "mask"),
+    "inside a wrapper": sequential([jl.Masking(), jl.Bidirectional(jl.GRU(2))], input_shape=(5, 4)),
+}
+
+
+def check(model: Model, x: np.ndarray[Any, Any], folder: Path) -> Any:
+    """Real Keras computes what the model does; returns Keras's model."""
+    params, state = model.init(jax.random.key(0))
+    y = model.apply(params, state, x)[0]
+    returned = returned_outputs(folder, (model, params, state), [x])
+    for have, want in zip(returned, [y[n] for n in model.outputs] if isinstance(y, dict) else [y], strict=True):
+        assert deviation(have, want) < (2e-3 if str(want.dtype) == "float16" else 1e-5)
+        assert str(have.dtype) == str(want.dtype)
+    return keras.models.load_model(folder / "back.keras")
+
+
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize("name", MODELS)
+def test_keras_computes_the_same(name: str, tmp_path: Path) -> None:
+    check(MODELS[name], X, tmp_path)
+
+
+def test_channels_first(tmp_path: Path) -> None:
+    layer = jl.ChannelsFirst(jl.Multiply(BY_MASKS))
+    x = np.swapaxes(X, 1, 2)
+    nodes = (
+        Node("last", jl.Permute((2, 1)), ("x",)),
+        Node("mask", jl.MaskOf(), ("last",)),
+        Node("y", layer, ("x", "mask", "x", "mask")),
+    )
+    check(Model(nodes, ("x",), ("y",), ((4, 5),)), x, tmp_path)
+
+
+def test_an_embedding_whose_mask_nobody_reads(tmp_path: Path) -> None:
+    model = sequential([jl.Embedding(4, 3, mask_zero=True), jl.GlobalAveragePooling1D()], input_shape=(5,))
+    check(model, np.random.default_rng(0).integers(0, 3, (2, 5)), tmp_path)
+
+
+def test_layers_that_merge_by_their_inputs_masks_stay_layers(tmp_path: Path) -> None:
+    classes = [type(layer).__name__ for layer in check(MODELS["merging by masks"], X, tmp_path).layers]
+    assert "Multiply" in classes and classes.count("Masking") == 2
+    x = keras.Input((5, 4))
+    y = kl.Maximum(dtype="mixed_bfloat16")([kl.Masking()(x), kl.Masking(1.0)(x)])
+    model = keras.Model(x, kl.GlobalAveragePooling1D()(y))
+    ours, params, state = jconv.keras.load(save(model, tmp_path / "model.keras"))
+    jconv.keras.save(tmp_path / "back.keras", ours, params, state)
+    back = keras.models.load_model(tmp_path / "back.keras")
+    assert {type(layer).__name__ for layer in model.layers} <= {type(layer).__name__ for layer in back.layers}
+    np.testing.assert_array_equal(back(X), model(X))

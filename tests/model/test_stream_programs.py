@@ -1,0 +1,172 @@
+"""A step of a network as a program: compiled once, sharded without talk, written in place, gone on with elsewhere."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jconv import Model, Node, sequential, slots
+from jconv import layers as jl
+from tests.support.paths import ROOT
+
+SENT = re.compile("all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
+
+
+def network() -> Model:
+    """Of every kind of thing that a stream keeps one."""
+    nodes = (
+        Node("far", jl.Conv1D(4, 2, padding="causal", dilation=9, activation="relu"), ("x",)),
+        Node("near", jl.Conv1D(4, 5, padding="same"), ("far",)),
+        Node("sum", jl.Add(), ("near", "far")),
+        Node("pool", jl.AveragePooling1D(3, 1), ("sum",)),
+        Node("gru", jl.GRU(3, return_sequences=True), ("pool",)),
+        Node("up", jl.Conv1DTranspose(2, 4, stride=2), ("gru",)),
+        Node("mean", jl.GlobalAveragePooling1D(), ("gru",)),
+    )
+    return Model(nodes, ("x",), ("up", "mean"), ((None, 3),))
+
+
+MODEL = network()
+BEGIN = 4
+
+
+def drawn(batch: int = 8, length: int = 12) -> tuple[Any, Any, jax.Array]:
+    rng = np.random.default_rng(0)
+    shapes, state = jax.eval_shape(MODEL.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype) * 0.5, shapes)
+    return params, state, jnp.asarray(rng.normal(size=(batch, length, 3)), jnp.float32)
+
+
+def begun(params: Any, state: Any, x: jax.Array, **how: Any) -> Any:
+    stream = MODEL.stream_init(params, state, (len(x),), **how)
+    return jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x)[1])(stream, x[:, :BEGIN])
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+def test_one_program_for_each_length_of_chunk(form: str) -> None:
+    assert MODEL.latency == BEGIN
+    params, state, x = drawn(2, 40)
+    step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x), donate_argnums=0)
+    stream, at = begun(params, state, x, form=form), BEGIN
+    for length in (1, 1, 3, 1, 3, 1):
+        _, stream = step(stream, x[:, at : at + length])
+        at += length
+    assert step._cache_size() == 2
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+def test_a_step_over_devices_sends_nothing(form: str) -> None:
+    mesh = jax.make_mesh((8,), ("batch",))
+    rows = NamedSharding(mesh, PartitionSpec("batch"))
+    params, state, x = drawn()
+    alone = begun(params, state, x, form=form)
+    stream = jax.tree.map(lambda a: jax.device_put(a, rows) if a.shape[:1] == (8,) else a, alone)
+    step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x))
+    chunk = jax.device_put(x[:, BEGIN : BEGIN + 1], rows)
+    assert not SENT.search(step.lower(stream, chunk).compile().as_text())
+    (y, after), (wanted, _) = step(stream, chunk), step(alone, x[:, BEGIN : BEGIN + 1])
+    for name in MODEL.outputs:
+        np.testing.assert_allclose(y[name], wanted[name], rtol=0, atol=1e-6)
+    assert all(a.sharding.is_equivalent_to(rows, a.ndim) for a in after.arrays if a.shape[:1] == (8,))
+
+
+def test_a_pool_over_devices_has_the_slots_of_each_apart() -> None:
+    mesh = jax.make_mesh((8,), ("slots",))
+    over = PartitionSpec("slots")
+    params, state, x = drawn()
+    fresh = begun(params, state, x[:1], slots=True)
+    pool = slots.put(slots.pool(fresh, 16), begun(params, state, x, slots=True), jnp.arange(0, 16, 2))
+
+    def step(pool: Any, x: jax.Array, named: jax.Array) -> Any:
+        return MODEL.stream_step(params, state, pool, x, slots=named)
+
+    chunk, named = x[:, BEGIN : BEGIN + 1], jnp.zeros(8, int)
+    each = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(over, over, over), out_specs=(over, over)))
+    given = jax.device_put((pool, chunk, named), NamedSharding(mesh, over))
+    assert not SENT.search(each.lower(*given).compile().as_text())
+    found, wanted = each(*given), jax.jit(step)(pool, chunk, jnp.arange(0, 16, 2))
+    for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("form", ["ring", "shifted"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_pool_that_is_donated_is_written_where_it_lies(form: str, last: bool) -> None:
+    params, state, x = drawn(4)
+    pool = slots.pool(begun(params, state, x[:1], form=form, slots=True), 64)
+    chunk, named = x[:, BEGIN : BEGIN + 1], jnp.arange(4)
+    step = jax.jit(
+        lambda pool, x, named: MODEL.stream_step(params, state, pool, x, slots=named, last=last), donate_argnums=0
+    )
+    memory: Any = step.lower(pool, chunk, named).compile().memory_analysis()
+    size = sum(array.nbytes for array in pool.arrays)
+    assert memory.alias_size_in_bytes == size and memory.temp_size_in_bytes < size / 4
+    places = [array.unsafe_buffer_pointer() for array in pool.arrays]
+    _, after = step(pool, chunk, named)
+    assert [array.unsafe_buffer_pointer() for array in after.arrays] == places
+
+
+def test_a_ring_that_is_donated_is_written_where_it_lies() -> None:
+    params, state, x = drawn()
+    stream = begun(params, state, x, form="ring")
+    place = stream.parts.rings[0].unsafe_buffer_pointer()
+    step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x), donate_argnums=0)
+    for at in range(BEGIN, BEGIN + 3):
+        _, stream = step(stream, x[:, at : at + 1])
+        assert stream.parts.rings[0].unsafe_buffer_pointer() == place
+
+
+def test_a_step_reads_each_sample_once() -> None:
+    """The last tap is the chunk itself, which is not read again."""
+    convs = [jl.Conv1D(8, 3, padding="causal", dilation=d, activation="relu") for d in (1, 4)]
+    model, x = sequential(convs), jnp.ones((1, 16, 8))
+    params, state = model.init(jax.random.key(0), (16, 8))
+    stream = model.stream_init(params, state, (1,), input_shape=(None, 8), chunk=16)
+    program = str(jax.make_jaxpr(lambda stream, x: model.stream_step(params, state, stream, x))(stream, x))
+    # What the chunk before brought is read in one piece, so that each chunk is written once.
+    assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 2
+
+
+def rest(stream: Any, folder: Path) -> None:
+    params, state, x = drawn(2)
+    end = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x, last=True)[0])
+    np.savez(folder, **end(stream, x[:, BEGIN + 3 :]))
+
+
+def go_on(folder: Path) -> None:
+    """In another process: from the arrays alone, and from the pickled stream."""
+    params, state, x = drawn(2)
+    with np.load(folder / "stream.npz") as arrays:
+        kept = tuple(jnp.asarray(arrays[name]) for name in arrays.files)
+    rest(replace(begun(params, state, x), arrays=kept), folder / "arrays")
+    rest(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
+
+
+def test_a_stream_goes_on_in_another_process_bit_for_bit(tmp_path: Path) -> None:
+    params, state, x = drawn(2)
+    _, stream = MODEL.stream_step(params, state, begun(params, state, x), x[:, BEGIN : BEGIN + 3])
+    np.savez(tmp_path / "stream", *stream.arrays)
+    (tmp_path / "stream.pickle").write_bytes(pickle.dumps(stream))
+    program = "import pathlib, sys; from tests.model import test_stream_programs as here\n"
+    program += "here.go_on(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=ROOT)
+    rest(stream, tmp_path / "here")
+    with np.load(tmp_path / "here.npz") as wanted:
+        for name in ("arrays", "pickled"):
+            with np.load(tmp_path / f"{name}.npz") as found:
+                for output in MODEL.outputs:
+                    np.testing.assert_array_equal(found[output], wanted[output])

@@ -1,0 +1,455 @@
+"""What a program for several devices becomes: read as XLA compiled it, and right where layouts are awkward."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AbstractMesh, AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from benchmarks import sharding
+from jconv import planner
+from jconv.algorithms import ALGORITHMS
+from jconv.planner import OF_CONVOLUTIONS
+from tests.sharding.test_sharding import close
+from tests.support.paths import ROOT
+from tests.support.settings import algorithms_for
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+SHAPE = re.compile(r"\b[a-z]\w*\[([\d,]*)\]")
+
+
+def moved(text: str) -> dict[str, int]:
+    """Elements that one device receives, for each kind of collective in a compiled program."""
+    elements: dict[str, int] = {}
+    for line in text.splitlines():
+        found = re.search(r" = (.*?) (" + "|".join(COLLECTIVES) + r")(-start)?\(", line)
+        if found:
+            sizes = [math.prod(int(n) for n in dims.split(",") if n) for dims in SHAPE.findall(found[1])]
+            elements[found[2]] = elements.get(found[2], 0) + sum(sizes)
+    return elements
+
+
+def convolutions(text: str) -> int:
+    return len(re.findall(r" convolution\(", text))
+
+
+def conv(padding: Any = "causal", **options: Any) -> sharding.Operation:
+    return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding=padding, **options)
+
+
+def compiled(function: Callable[..., Any], mesh: jax.sharding.Mesh, x_spec: P, kernel_spec: P, **shape: int) -> str:
+    """The compiled program of a function of x and kernel that lie so."""
+    x, kernel = sharding.operands({"kernel_size": 3, **shape})
+    with jax.set_mesh(mesh):
+        placed = [
+            jax.device_put(o, NamedSharding(mesh, s)) for o, s in zip((x, kernel), (x_spec, kernel_spec), strict=True)
+        ]
+        return jax.jit(function).lower(*placed).compile().as_text()
+
+
+# --- nothing is gathered ------------------------------------------------------------------------------------------
+
+KERNEL = 3 * 16 * 16
+Y = 16 * 32 * 16
+LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
+    # the geometry, x, kernel, and what may move
+    "dense, batch": ({}, P("a"), P(), {"all-reduce": KERNEL}),
+    "dense, in channels": ({}, P(None, None, "a"), P(None, "a"), {"all-reduce": Y}),
+    "dense, out channels": ({}, P(), P(None, None, "a"), {"all-reduce": Y}),
+    "strided, batch": ({"stride": 2}, P("a"), P(), {"all-reduce": KERNEL}),
+    "8 groups, batch": ({"groups": 8}, P("a"), P(), {"all-reduce": KERNEL // 8}),
+    "8 groups, channels": ({"groups": 8}, P(None, None, "a"), P(None, None, "a"), {}),
+    "depthwise, batch": ({"groups": 16}, P("a"), P(), {"all-reduce": KERNEL // 16}),
+    "depthwise, channels": ({"groups": 16}, P(None, None, "a"), P(None, None, "a"), {}),
+    "depthwise strided, channels": ({"groups": 16, "stride": 2}, P(None, None, "a"), P(None, None, "a"), {}),
+}
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("algorithm", ["auto", "lax"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
+    """Forward and both gradients: sums over devices where something is contracted, and no more (openxla/xla 47945)."""
+    geometry, x_spec, kernel_spec, allowed = LAYOUTS[layout]
+    operations = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    text = compiled(operations, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
+    assert moved(text) == allowed
+    if algorithm == "lax":
+        assert convolutions(text) == 3
+
+
+def test_two_mesh_axes_at_once() -> None:
+    operations = sharding.value_and_gradients(conv())
+    text = compiled(operations, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
+    # half the out channels of the kernel over the batch, a quarter of the batch over the out channels
+    assert moved(text) == {"all-reduce": KERNEL // 2 + Y // 4}
+
+
+# --- a length moves its halo --------------------------------------------------------------------------------------
+
+ROW = 16 * 16
+"""Elements of one sample of x (batch 16, 16 channels) or of y."""
+HALOS: dict[str, tuple[Any, dict[str, int], int, int]] = {
+    # padding, options, halo of x, halo of y_bar
+    "causal": ("causal", {}, 2, 2),
+    "same": ("same", {}, 2, 2),
+    "causal, dilated": ("causal", {"dilation": 2}, 4, 4),
+    "causal, strided": ("causal", {"stride": 2}, 2, 1),
+    "same, strided": ("same", {"stride": 2}, 1, 1),
+    "same, strided past the kernel": ((0, 0), {"stride": 4}, 0, 0),
+    "same, depthwise": ("same", {"groups": 16}, 2, 2),
+}
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", HALOS)
+def test_a_length_moves_its_halo(name: str, kind: str) -> None:
+    padding, options, of_x, of_y = HALOS[name]
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    groups = options.get("groups", 1)
+    operation = conv(padding, **options)
+    forward = moved(compiled(operation, mesh, P(None, "a"), P(), groups=groups))
+    assert forward == ({"collective-permute": of_x * ROW} if of_x else {})
+    text = compiled(sharding.value_and_gradients(operation), mesh, P(None, "a"), P(), groups=groups)
+    # x's halo for the value and again for the kernel's gradient, y_bar's for the input gradient
+    permuted = (2 * of_x + of_y) * ROW
+    expected = {"all-reduce": KERNEL // groups}
+    assert moved(text) == expected | ({"collective-permute": permuted} if permuted else {})
+
+
+FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
+    # padding, options, what is sent of x, and of y_bar
+    "valid": ("valid", {}, 2, 2),
+    "valid, strided": ("valid", {"stride": 2}, 1, 1),
+    "farther than a shard": ("causal", {"dilation": 3}, 6, 6),
+    # Seven devices with five of 34 outputs each: the last of them begins 3 samples before its shard.
+    "full": ("full", {}, 2 + 4 + 1, 1 + 5 + 2),
+    # Six devices with two of 11 outputs each: their windows begin 0, 2, ... 10 samples after their shards.
+    "a stride that does not divide a shard": ("causal", {"stride": 3}, 2 + 4 + 2, 2 + 2),
+}
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("name", FAR)
+def test_any_geometry_moves_what_its_windows_read(name: str) -> None:
+    """On an automatic mesh the devices' shares of y need not be equal; the loss is one number more to sum."""
+    padding, options, of_x, of_y = FAR[name]
+    loss = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(conv(padding, **options)(x, kernel))), (0, 1))
+    text = compiled(loss, sharding.make_mesh("8"), P(None, "a"), P())
+    assert moved(text) == {"all-reduce": KERNEL + 1, "collective-permute": (2 * of_x + of_y) * ROW}
+
+
+def test_an_explicit_mesh_gathers_an_output_that_cannot_be_cut_evenly() -> None:
+    """30 outputs over 8 devices have no type there: the halo of x, as ever, and the output."""
+    text = compiled(conv("valid"), sharding.make_mesh("8", AxisType.Explicit), P(None, "a"), P())
+    assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_padding_that_repeats_a_cut_length(kind: str) -> None:
+    """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
+    operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
+    right(operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
+
+
+# --- every algorithm, and awkward places --------------------------------------------------------------------------
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
+def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
+    operations = sharding.value_and_gradients(conv(algorithm=algorithm))
+    text = compiled(operations, sharding.make_mesh("8"), P("a"), P())
+    assert moved(text) == {"all-reduce": KERNEL}
+    if algorithm != "auto":
+        assert (convolutions(text) > 0) == (algorithm in OF_CONVOLUTIONS)
+        assert (" fft(" in text) == (algorithm == "fft")
+
+
+def test_a_first_call_over_devices_warns_of_nothing() -> None:
+    """XLA may ask what one device computes on a thread that has no subnormal numbers, and NumPy would say so."""
+    program = """
+import jax, jconv
+from benchmarks import sharding
+jax.config.update("jax_num_cpu_devices", 8)
+x, kernel = sharding.operands({"kernel_size": 3})
+operations = sharding.value_and_gradients(lambda x, kernel: jconv.conv1d({"kernel": kernel}, x))
+x = jax.device_put(x, jax.NamedSharding(sharding.make_mesh("8"), jax.P("a")))
+jax.jit(operations).lower(x, kernel).compile()
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=ROOT)
+
+
+def test_a_dense_call_keeps_the_convolution_of_one_device() -> None:
+    x, kernel = jnp.ones((64, 128, 64)), jnp.ones((5, 64, 64))
+    mesh = sharding.make_mesh("8")
+    placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+    text = jax.jit(sharding.value_and_gradients(conv(algorithm="lax"))).lower(*placed).compile().as_text()
+    assert convolutions(text) == 3
+
+
+def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(len(shape)).standard_normal(shape).astype(dtype)
+
+
+def right(
+    function: Callable[..., Any], mesh: jax.sharding.Mesh, specs: tuple[P, ...], *operands: Any, tolerance: float = 2e-5
+) -> Any:
+    """The function of operands that lie so is what it is on one device."""
+    placed = [jax.device_put(o, NamedSharding(mesh, s)) for o, s in zip(operands, specs, strict=True)]
+    actual = jax.jit(function)(*placed)
+    close(actual, jax.jit(function)(*operands), tolerance)
+    return actual
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("operands_or_result", ["operands", "result"])
+def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
+    """XLA fills uneven shards up, and its filler must not enter a sum."""
+    mesh = sharding.make_mesh("8")
+    x, kernel = random(10, 30, 12), random(3, 12, 12)
+    for spec in (P("a"), P(None, "a"), P(None, None, "a")):
+        here = NamedSharding(mesh, spec)
+
+        def uneven(x: jax.Array, kernel: jax.Array, here: NamedSharding = here) -> jax.Array:
+            if operands_or_result == "operands":
+                # the cosine makes ones of a filler of zeros
+                return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
+            return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
+
+        operations = sharding.value_and_gradients(uneven)
+        expected = sharding.value_and_gradients(lambda x, kernel: conv()(jnp.cos(x), kernel))
+        close(jax.jit(operations)(x, kernel), jax.jit(expected)(x, kernel))
+
+
+def test_parts_of_mesh_axes() -> None:
+    """A reshape leaves axes over a part of a mesh axis, which has no name in the program's mesh."""
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    mesh = sharding.make_mesh("8")
+    fewer = sharding.value_and_gradients(lambda x, k: conv()(x.reshape(4, 128, 16), k))
+    right(fewer, mesh, (P("a"), P()), x, kernel)
+    grouped = sharding.value_and_gradients(lambda x, k: conv(groups=4)(x, k[:, :4]))
+    for kernel_spec in (P(), P(None, None, "a")):
+        right(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
+    for names in (("a", "b"), ("b", "a")):
+        operations = sharding.value_and_gradients(conv())
+        mesh = sharding.make_mesh("4x2", KINDS[kind])
+        right(operations, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])
+def test_meshes_whose_sizes_are_no_powers_of_two(shape: tuple[int, int]) -> None:
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:6]).reshape(shape), ("a", "b"))
+    for spec in (P("a"), P(None, "b"), P("b", "a")):
+        right(sharding.value_and_gradients(conv()), mesh, (spec, P()), random(6, 36, 12), random(3, 12, 12))
+
+
+def test_devices_in_any_order_and_two_meshes() -> None:
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    operations = sharding.value_and_gradients(conv())
+    shuffled = np.array(jax.devices())[[3, 1, 4, 0, 5, 2, 6, 7]]
+    right(operations, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    right(operations, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    one, other = sharding.make_mesh("8"), sharding.make_mesh("4x2")
+    placed = jax.device_put(x, NamedSharding(one, P("a"))), jax.device_put(kernel, NamedSharding(other, P(None, "b")))
+    close(jax.jit(operations)(*placed), jax.jit(operations)(x, kernel))
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("spec", [P("a"), P(None, "a"), P("b", None, "a"), P("b", "a")], ids=str)
+def test_loops_branches_and_rematerialization(spec: P) -> None:
+    def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        step = jax.checkpoint(conv())
+        h = jax.lax.scan(lambda h, _: (jnp.tanh(step(h, kernel)), None), x, None, length=3)[0]
+        h = jax.lax.cond(h[0, 0, 0] > 0, lambda h: conv("same")(h, kernel), lambda h: conv("same")(-h, kernel), h)
+        return jnp.mean(h**2)
+
+    gradients = jax.value_and_grad(loss, (0, 1))
+    right(gradients, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+
+
+def test_second_order_and_forward_mode() -> None:
+    def curved(x: jax.Array, kernel: jax.Array) -> Any:
+        gradient = jax.grad(lambda x: jnp.sum(jnp.sin(conv(stride=2)(x, kernel))))
+        return jax.jvp(gradient, (x,), (2 * x,))
+
+    right(curved, sharding.make_mesh("4x2"), (P("b", "a"), P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("specs", [(P("a"), P("a")), (P("b", None, "a"), P()), (P(None, "a"), P("b"))], ids=str)
+def test_ensembles(specs: tuple[P, P]) -> None:
+    members = jax.vmap(sharding.value_and_gradients(conv()))
+    right(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
+    x, kernel = jnp.asarray(random(16, 32, 16), dtype), jnp.asarray(random(3, 16, 16), dtype)
+    mesh = sharding.make_mesh("4x2")
+    placed = jax.device_put(x, NamedSharding(mesh, P("a", None, "b"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+
+    def operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        y, pull = jax.vjp(conv(), x, kernel)
+        return (y, *pull(x))  # a cotangent without rounding of its own
+
+    expected = jax.jit(operations)(x.astype(jnp.float32), kernel.astype(jnp.float32))
+    actual = jax.jit(operations)(*placed)
+    assert {a.dtype for a in actual} == {jnp.dtype(dtype)}
+    close([a.astype(jnp.float32) for a in actual], expected, float(jnp.finfo(dtype).eps))
+
+
+def test_float64_where_the_caller_alone_has_it() -> None:
+    """XLA asks for the program of one device from a thread of its own, which has none of the caller's settings."""
+    with jax.enable_x64(True):
+        operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
+        for spec in (P("a", None, "b"), P(None, "a")):
+            operations = sharding.value_and_gradients(conv())
+            right(operations, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
+
+
+def test_matmul_precision_of_the_caller() -> None:
+    mesh = sharding.make_mesh("8")
+    with jax.default_matmul_precision("highest"):
+        assert "operand_precision={highest,highest}" in compiled(conv(algorithm="lax"), mesh, P("a"), P())
+    assert "operand_precision={high,high}" in compiled(conv(algorithm="lax", precision="high"), mesh, P("a"), P())
+    assert "operand_precision" not in compiled(conv(algorithm="lax"), mesh, P("a"), P())
+
+
+def test_devices_that_share_their_cores_compute_no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles_are_fastest = {"geometries": 9, "ratios": {"winograd": 0.5}}
+    monkeypatch.setattr(
+        importlib.import_module("jconv.planner.choose"), "trees", lambda _: [{"forward": tiles_are_fastest}]
+    )
+    mesh, x, kernel = sharding.make_mesh("8"), random(128, 512, 128), random(5, 128, 256)
+    in_a_shard_map = jax.shard_map(conv(algorithm="fastest"), mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"))
+    for function in (conv(algorithm="fastest"), in_a_shard_map):
+        placed = (jax.device_put(o, NamedSharding(mesh, spec)) for o, spec in ((x, P("a")), (kernel, P())))
+        assert convolutions(jax.jit(function).lower(*placed).compile().as_text()) == 1
+    one = (jax.ShapeDtypeStruct(o.shape, o.dtype) for o in (x[:16], kernel))
+    assert convolutions(jax.jit(conv(algorithm="fastest")).lower(*one).compile().as_text()) == 0
+
+
+def test_in_shardings_and_donation() -> None:
+    mesh = sharding.make_mesh("4x2")
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    operations = sharding.value_and_gradients(conv())
+    here, everywhere = NamedSharding(mesh, P("a", None, "b")), NamedSharding(mesh, P())
+    given = {"in_shardings": (here, everywhere), "out_shardings": (here, here, everywhere)}
+    expected = jax.jit(operations)(x, kernel)
+    close(jax.jit(operations, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
+
+
+def test_an_empty_batch_and_nothing_sharded() -> None:
+    mesh = sharding.make_mesh("8")
+    empty = jax.device_put(np.zeros((0, 32, 16), np.float32), NamedSharding(mesh, P("a")))
+    y, _, kernel_bar = jax.jit(sharding.value_and_gradients(conv()))(empty, random(3, 16, 16))
+    assert y.shape == (0, 32, 16)
+    assert not kernel_bar.any()
+    right(sharding.value_and_gradients(conv()), mesh, (P(), P()), random(16, 32, 16), random(3, 16, 16))
+
+
+# --- where custom partitioning has no place -----------------------------------------------------------------------
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("with_devices", [True, False])
+def test_export(kind: str, with_devices: bool) -> None:
+    """A callback cannot be serialized, so an exported program holds a contraction."""
+    mesh = sharding.make_mesh("8", KINDS[kind])
+    named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
+    x, kernel = random(16, 32, 16), random(3, 16, 16)
+    operations = sharding.value_and_gradients(conv())
+    shapes = [
+        jax.ShapeDtypeStruct(o.shape, o.dtype, sharding=NamedSharding(named, s))
+        for o, s in ((x, P("a")), (kernel, P()))
+    ]
+    exported = jax.export.export(jax.jit(operations))(*shapes)
+    assert "CustomSPMDPartitioning" not in exported.mlir_module()
+    loaded = jax.export.deserialize(bytearray(exported.serialize()))
+    placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
+    close(jax.jit(loaded.call)(*placed), jax.jit(operations)(x, kernel))
+
+
+def test_explicit_arrays_where_no_mesh_is_set() -> None:
+    operations = sharding.value_and_gradients(conv())
+    for algorithm in ["auto", *algorithms_for("shardy")]:
+        operations = sharding.value_and_gradients(conv(algorithm=algorithm))
+        right(
+            operations, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16)
+        )
+
+
+def test_a_partitioner_without_shardy() -> None:
+    before = jax.config.jax_use_shardy_partitioner  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_use_shardy_partitioner", False)
+    try:
+        operations = sharding.value_and_gradients(conv())
+        for spec in (P("a"), P("b", "a"), P("a", None, "b")):
+            right(operations, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
+    finally:
+        jax.config.update("jax_use_shardy_partitioner", before)
+
+
+def test_programs_of_the_same_shapes_differ_in_their_text() -> None:
+    """The persistent compilation cache knows programs by their text, where a callback is no more than an address."""
+    mesh = sharding.make_mesh("8")
+    x = jax.device_put(random(16, 32, 16), NamedSharding(mesh, P("a")))
+    operations = [conv(), conv(dilation=2), conv("same"), conv(algorithm="einsum"), conv(precision="high")]
+    texts = [jax.jit(operation).lower(x, random(3, 16, 16)).as_text() for operation in operations]
+    with jax.default_matmul_precision("highest"):
+        texts.append(jax.jit(conv()).lower(x, random(3, 16, 16)).as_text())
+    meanings = {re.sub(r'backend_config = "\d+"', "", text) for text in texts}
+    assert all("CustomSPMDPartitioning" in text for text in texts)
+    assert len(meanings) == len(texts)
+
+
+def partitioned_text(**options: Any) -> str:
+    """The program of a convolution over eight devices, without the addresses of its callbacks."""
+    x = jax.device_put(random(16, 32, 16), NamedSharding(sharding.make_mesh("8"), P("a")))
+    text = jax.jit(conv(**options)).lower(x, random(3, 16, 16)).as_text()
+    assert "CustomSPMDPartitioning" in text
+    return re.sub(r'backend_config = "\d+"', "", text)
+
+
+def test_another_version_of_jconv_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an upgrade would reuse what the version before it has left in the persistent compilation cache."""
+    before = partitioned_text()
+    assert before == partitioned_text()
+    monkeypatch.setattr("jconv.primitive.bilinear.__version__", "99.0")
+    assert before != partitioned_text()
+
+
+def test_another_choice_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the planner chooses depends on the processor, and on what was measured."""
+    before = partitioned_text()
+    choose = planner.choose
+    monkeypatch.setattr(planner, "choose", lambda *_, **options: choose("einsum", *_[1:], **options))
+    assert before != partitioned_text()

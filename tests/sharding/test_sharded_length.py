@@ -1,0 +1,254 @@
+"""A sequence whose length lies over devices: `jconv.sharding` inside `shard_map`, and automatic meshes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from benchmarks import sharding
+from tests.primitive.test_partitioned import moved
+from tests.support.settings import deviation, in_type, quick_jit
+
+BOUNDS = {"float32": 1e-6, "float64": 1e-13}
+EXAMPLES = settings.default.max_examples // 2  # a program each, of several devices
+
+
+class Case(NamedTuple):
+    """A convolution by its name in `jconv` and `jconv.sharding`, and a sequence over `devices` in shards of `shard`."""
+
+    convolution: str
+    params: dict[str, np.ndarray]
+    options: dict[str, Any]
+    length: int
+    shard: int
+    devices: int
+
+    def whole(self, params: Any, x: Any) -> jax.Array:
+        return getattr(jconv, self.convolution)(params, x, **self.options)
+
+    def sharded(self, params: Any, x: Any) -> jax.Array:
+        return getattr(jconv.sharding, self.convolution)(params, x, axis_name="t", length=self.length, **self.options)
+
+
+@st.composite
+def cases(draw: Any, convolutions: tuple[str, ...], repeats: bool = True) -> Case:
+    """Any convolution; its values come from a seed."""
+
+    def small(most: int, least: int = 1) -> int:
+        return draw(st.integers(least, most))
+
+    convolution, length, kernel_size, devices = draw(st.sampled_from(convolutions)), small(48), small(6), small(8)
+    options: dict[str, Any] = {"stride": small(5), "dilation": small(4)}
+    if convolution == "conv1d_transpose":
+        options["padding"] = draw(st.sampled_from(["valid", "same"]))
+        options["output_padding"] = draw(st.none() | st.integers(0, options["stride"] - 1))
+        shapes = {"kernel": (kernel_size, 3, 2), "bias": (3,)}
+    else:
+        paddings = ["valid", "same", "causal", "full", (small(20, 0), small(20, 0))]
+        options["padding"] = draw(st.sampled_from(paddings))
+        options["padding_mode"] = draw(st.sampled_from(["zeros", "wrap", "reflect", "edge"] if repeats else ["zeros"]))
+        shapes = {"kernel": (kernel_size, 2, 2), "bias": (4,)}
+        if convolution == "conv1d":
+            options["groups"] = small(2)
+            shapes["kernel"] = (kernel_size, 2 // options["groups"], 4)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    shard = -(-length // devices) + draw(st.sampled_from([0, 0, 1, 4]))
+    case = Case(convolution, params, options, length, shard, devices)
+    try:
+        jax.eval_shape(case.whole, params, jnp.zeros((length, 2)))
+    except ValueError:
+        assume(False)
+    return case
+
+
+def operations(function: Callable[..., jax.Array]) -> Callable[..., Any]:
+    """The output of a function of params and x, and both gradients of <cotangent, output>."""
+
+    def run(params: Any, x: Any, cotangent: Any) -> Any:
+        y, pull = jax.vjp(function, params, x)
+        return (y, *pull(cotangent))
+
+    return run
+
+
+def mesh_of(devices: int) -> Mesh:
+    return Mesh(np.array(jax.devices()[:devices]), ("t",), axis_types=(AxisType.Auto,))
+
+
+def operands(case: Case, *filler: float) -> list[np.ndarray]:
+    """x and a cotangent of the whole; with `filler` in shards, each with that behind."""
+    rng = np.random.default_rng(case.length)
+    x = rng.standard_normal((2, case.length, 2))
+    y = jax.eval_shape(case.whole, case.params, x)
+    arrays = [x, rng.standard_normal(y.shape)]
+    if not filler:
+        return arrays
+    local = jax.shard_map(
+        case.sharded, mesh=mesh_of(case.devices), in_specs=(P(), P(None, "t")), out_specs=P(None, "t")
+    )
+    held = case.devices * case.shard
+    sizes = [held, jax.eval_shape(local, case.params, jnp.zeros((2, held, 2))).shape[1]]
+    padded = []
+    for array, size, value in zip(arrays, sizes, filler, strict=True):
+        behind = np.full((2, size - array.shape[1], array.shape[2]), value)
+        padded.append(np.concatenate([array, behind], axis=1))
+    return padded
+
+
+def close(actual: Any, expected: Any, dtype: str) -> None:
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert deviation(a, e) <= BOUNDS[dtype]
+
+
+EVERY = ("conv1d", "depthwise_conv1d", "conv1d_transpose")
+
+
+@settings(max_examples=EXAMPLES)
+@given(cases(EVERY), st.sampled_from(sorted(BOUNDS)), st.booleans(), st.booleans())
+def test_shards_are_those_of_the_whole(case: Case, dtype: str, inside: bool, checked: bool) -> None:
+    """Whatever filler is, the gradients are of the sequence alone; the kernel's is summed over the devices once."""
+    specs = P(), P(None, "t"), P(None, "t")
+    how = {"mesh": mesh_of(case.devices), "check_vma": checked}
+    if inside:
+
+        def local(*operands: Any) -> Any:
+            y, params_bar, x_bar = operations(case.sharded)(*operands)
+            # With the checks off a replicated operand's gradient is one device's share, as of any JAX function.
+            return y, params_bar if checked else jax.lax.psum(params_bar, "t"), x_bar
+
+        program = jax.shard_map(local, in_specs=specs, out_specs=(specs[2], specs[0], specs[1]), **how)
+    else:
+        program = operations(jax.shard_map(case.sharded, in_specs=specs[:2], out_specs=specs[2], **how))
+    whole = in_type(dtype, quick_jit(operations(case.whole)), case.params, *operands(case))
+    y, params_bar, x_bar = in_type(dtype, quick_jit(program), case.params, *operands(case, np.nan, 7.0))
+    out_length = whole[0].shape[1]
+    close((y[:, :out_length], params_bar, x_bar[:, : case.length]), whole, dtype)
+    assert not y[:, out_length:].any()
+    assert not x_bar[:, case.length :].any()
+
+
+@settings(max_examples=EXAMPLES)
+@given(cases(EVERY), st.sampled_from(sorted(BOUNDS)), st.sampled_from(["x", "y", "x and y"]))
+def test_an_automatic_mesh_computes_the_whole(case: Case, dtype: str, cut: str) -> None:
+    """Shards need not be even there: XLA fills them up with anything, which a cosine makes sure is not zero."""
+    here = NamedSharding(mesh_of(case.devices), P(None, "t"))
+
+    def placed(params: Any, x: Any) -> jax.Array:
+        x = jnp.cos(x)
+        y = case.whole(params, jax.lax.with_sharding_constraint(x, here) if "x" in cut else x)
+        return jax.lax.with_sharding_constraint(y, here) if "y" in cut else y
+
+    whole = in_type(
+        dtype, quick_jit(operations(lambda params, x: case.whole(params, jnp.cos(x)))), case.params, *operands(case)
+    )
+    close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), whole, dtype)
+
+
+# --- what moves -----------------------------------------------------------------------------------------------------
+
+ROW = 2 * 6
+"""Elements of a sample of x or y: batch 2, 6 channels."""
+KERNEL = 5 * 6 * 6
+HALOS: dict[str, tuple[dict[str, Any], int]] = {
+    # options, and the samples of the halo: forward, and again for the gradient in x
+    "same": ({"padding": "same"}, 4),
+    "causal": ({"padding": "causal"}, 4),
+    "valid": ({"padding": "valid"}, 4),
+    "causal, strided": ({"padding": "causal", "stride": 2}, 4),
+    "longer than a shard": ({"padding": "causal", "dilation": 3}, 12),
+    "circular": ({"padding": "same", "padding_mode": "wrap"}, 4 + 4),
+    "reflected": ({"padding": "same", "padding_mode": "reflect"}, 4),
+}
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("name", HALOS)
+def test_the_halo_moves_and_nothing_more(name: str) -> None:
+    """Forward the halo; the gradients send it back and sum the kernel's over the devices."""
+    options, halo = HALOS[name]
+    kernel, x = jnp.ones((5, 6, 6)), jnp.ones((2, 8 * 8, 6))
+
+    def local(kernel: jax.Array, x: jax.Array) -> jax.Array:
+        return jconv.sharding.conv1d({"kernel": kernel}, x, axis_name="a", **options)
+
+    along = P(None, "a")
+    mapped = jax.shard_map(local, mesh=sharding.make_mesh("8"), in_specs=(P(), along), out_specs=along)
+    assert moved(jax.jit(mapped).lower(kernel, x).compile().as_text()) == {"collective-permute": halo * ROW}
+
+    def gradients(kernel: jax.Array, x: jax.Array) -> Any:
+        return jax.grad(lambda *o: jnp.sum(jnp.sin(local(*o))), (0, 1))(kernel, x)
+
+    mapped = jax.shard_map(gradients, mesh=sharding.make_mesh("8"), in_specs=(P(), along), out_specs=(P(), along))
+    text = jax.jit(mapped).lower(kernel, x).compile().as_text()
+    assert moved(text) == {"collective-permute": 2 * halo * ROW, "all-reduce": KERNEL}
+
+
+@pytest.mark.usefixtures("quick_compile")
+def test_a_batch_over_another_axis_under_vmap_and_scan() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4, 3, 24, 6), np.float32)
+    kernel = rng.standard_normal((5, 6, 6), np.float32) / 5
+
+    def loss(conv: Callable[..., jax.Array], kernel: jax.Array, x: jax.Array) -> jax.Array:
+        def layer(x: jax.Array, _: Any) -> Any:
+            return x + jnp.tanh(conv({"kernel": kernel}, x, padding="same", dilation=2)), None
+
+        return jnp.sum(jax.vmap(lambda x: jax.lax.scan(layer, x, None, length=3)[0] ** 2)(x))
+
+    def inside(kernel: jax.Array, x: jax.Array) -> Any:
+        def conv(*operands: Any, **options: Any) -> jax.Array:
+            return jconv.sharding.conv1d(*operands, axis_name="b", **options)
+
+        value, gradients = jax.value_and_grad(lambda *o: loss(conv, *o), (0, 1))(kernel, x)
+        return jax.lax.psum(value, ("a", "b")), gradients
+
+    spec = P("a", None, "b")
+    mapped = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=(P(), spec), out_specs=(P(), (P(), spec)))
+    expected = jax.jit(jax.value_and_grad(lambda *o: loss(jconv.conv1d, *o), (0, 1)))(kernel, x)
+    for a, e in zip(jax.tree.leaves(jax.jit(mapped)(kernel, x)), jax.tree.leaves(expected), strict=True):
+        assert deviation(a, e) <= 2e-6
+
+
+# --- mistakes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length must be an integer from 1 to the 64 samples of 8 shards of 8, got 0"),
+        ({"length": 65}, "length must be an integer from 1 to the 64 samples of 8 shards of 8, got 65"),
+        ({"length": True}, "length must be an integer from 1 to the 64 samples of 8 shards of 8, got True"),
+        ({"axis_name": "b"}, r"axis_name must name axes of the mesh of jax.shard_map, \('a',\), got 'b'"),
+        ({"lengths": np.array([3])}, "sharding.conv1d does not take lengths; one length is that of all sequences"),
+        ({"stride": 0}, "stride must be an integer of at least 1, got 0"),
+        ({"padding_mode": "mirror"}, "padding_mode must be one of zeros, reflect, edge, wrap, got 'mirror'"),
+        ({"params": {}}, r"sharding.conv1d needs params\['kernel'\]; params has no key"),
+        ({"length": 3}, "x has 3 samples, 3 with padding, but kernel_size=5"),
+    ],
+)
+def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
+    options = {"axis_name": "a", "params": {"kernel": np.ones((5, 6, 6), np.float32)}, **options}
+
+    def local(x: jax.Array) -> jax.Array:
+        return jconv.sharding.conv1d(options["params"], x, **{n: v for n, v in options.items() if n != "params"})
+
+    mapped = jax.shard_map(local, mesh=sharding.make_mesh("8"), in_specs=P("a"), out_specs=P("a"))
+    with pytest.raises(ValueError, match=message):
+        mapped(jnp.ones((64, 6)))
+
+
+def test_outside_shard_map_there_is_no_axis() -> None:
+    with pytest.raises(ValueError, match=r"axis_name must name axes of the mesh of jax.shard_map, \(\), got 't'"):
+        jconv.sharding.conv1d({"kernel": np.ones((5, 6, 6), np.float32)}, np.ones((64, 6)), axis_name="t")

@@ -1,0 +1,245 @@
+"""Eight simulated devices: sharded values and gradients are the unsharded ones, wherever the operands lie.
+
+The sweep over every layout is `python -m benchmarks.sharding`; here a fixed random share of it runs, with the meshes
+and geometries all present, and the places that the sweep does not visit.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jconv
+from benchmarks import sharding
+from jconv.algorithms import ALGORITHMS
+from tests.support.settings import algorithms_for
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
+SHARE = 2
+"""Layouts of each mesh, kind and geometry that a run of the suite tries."""
+
+
+def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> None:
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert a.shape == e.shape
+        assert np.abs(np.asarray(a) - np.asarray(e)).max() <= tolerance * np.abs(np.asarray(e)).max()
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("geometry", sharding.GEOMETRIES)
+@pytest.mark.parametrize("mesh", sharding.MESHES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layout_is_right(kind: str, mesh: str, geometry: str) -> None:
+    g = sharding.GEOMETRIES[geometry]
+    on = sharding.make_mesh(mesh, KINDS[kind])
+    every = list(sharding.layouts(g, on))
+    share = random.Random(f"{kind}{mesh}{geometry}").sample(every, min(SHARE, len(every)))
+    for n, layout in enumerate(share):
+        algorithm = algorithms_for(kind, mesh, geometry)[0] if n % 2 else "auto"
+        operation = sharding.jconv_operation(g, algorithm)
+        assert sharding.verdict(operation, g, on, layout) == "right", (layout, algorithm)
+
+
+def test_the_sweep_can_tell_wrong_from_right() -> None:
+    """The same check finds what XLA's partitioner does to a plain grouped convolution: data parallel, 4 x 2."""
+    g = sharding.GEOMETRIES["depthwise"]
+    layout = sharding.Layout(P("a", None, None), P(None, None, None))
+    on = sharding.make_mesh("4x2")
+    assert sharding.verdict(sharding.jconv_operation(g), g, on, layout) == "right"
+
+    def doubled(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return sharding.jconv_operation(g)(x, 2 * kernel)
+
+    assert sharding.verdict(doubled, g, on, layout).startswith("wrong: y by 1")
+
+
+def test_no_partitioned_program_holds_a_bare_convolution() -> None:
+    on = sharding.make_mesh("8")
+    for geometry in sharding.GEOMETRIES.values():
+        for algorithm in ["auto", *ALGORITHMS]:
+            placed = [jax.device_put(o, NamedSharding(on, P())) for o in sharding.operands(geometry)]
+            operations = sharding.value_and_gradients(sharding.jconv_operation(geometry, algorithm))
+            assert "stablehlo.convolution" not in jax.jit(operations).lower(*placed).as_text()
+
+
+LAYOUTS_BY_HAND = {
+    # in_specs of x and kernel, out_specs of y, mesh axes to sum y over
+    "batch": (P("a"), P(), P("a"), None),
+    "batch over two axes": (P(("a", "b")), P(), P(("a", "b")), None),
+    "batch and out channels": (P("a"), P(None, None, "b"), P("a", None, "b"), None),
+    "batch and in channels": (P("a", None, "b"), P(None, "b"), P("a"), "b"),
+}
+
+
+CASES_BY_HAND = [
+    (geometry, layout)
+    for layout in LAYOUTS_BY_HAND
+    for geometry in ("dense", "strided", "depthwise")
+    # one device's channels are not one group's
+    if not ("channels" in layout and geometry == "depthwise")
+]
+
+
+@pytest.mark.default_cases(3)
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
+def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> None:
+    g = sharding.GEOMETRIES[geometry]
+    x_spec, kernel_spec, y_spec, summed = LAYOUTS_BY_HAND[layout]
+    for algorithm in ["auto", *algorithms_for(geometry, layout)]:
+        local = summed_over(summed, sharding.jconv_operation(g, algorithm))
+        whole = jax.shard_map(
+            local, mesh=sharding.make_mesh("4x2"), in_specs=(x_spec, kernel_spec), out_specs=y_spec, check_vma=checked
+        )
+        operations = jax.jit(sharding.value_and_gradients(whole))(*sharding.operands(g))
+        close(operations, sharding.expected_operations(tuple(g.items())))
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
+def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
+    """With the checks on, JAX sums a replicated operand's cotangent over the devices, and so must the primitives."""
+    g = sharding.GEOMETRIES[geometry]
+    x_spec, kernel_spec, _, summed = LAYOUTS_BY_HAND[layout]
+    specs = (x_spec, kernel_spec)
+    for algorithm in ["auto", *algorithms_for(geometry, layout)]:
+        local = summed_over(summed, sharding.jconv_operation(g, algorithm))
+        # sum(sin(y)) has the cotangent cos(y), which is that of the expected operations.
+        inside = jax.grad(lambda x, kernel, local=local: jnp.sum(jnp.sin(local(x, kernel))), (0, 1))
+        taken = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=specs, out_specs=specs)
+        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+
+
+@pytest.mark.parametrize("geometry", ["dense", "strided", "depthwise"])
+def test_gradients_inside_unchecked_shard_map_are_one_devices_share(geometry: str) -> None:
+    """With the checks off the caller sums, as with any JAX function."""
+    g = sharding.GEOMETRIES[geometry]
+    for algorithm in ["auto", *algorithms_for(geometry)]:
+        operation = sharding.jconv_operation(g, algorithm)
+
+        def inside(x: jax.Array, kernel: jax.Array, operation: sharding.Operation = operation) -> Any:
+            x_bar, kernel_bar = jax.grad(lambda *o: jnp.sum(jnp.sin(operation(*o))), (0, 1))(x, kernel)
+            return x_bar, jax.lax.psum(kernel_bar, "a")
+
+        mesh = sharding.make_mesh("8")
+        taken = jax.shard_map(inside, mesh=mesh, in_specs=(P("a"), P()), out_specs=(P("a"), P()), check_vma=False)
+        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+
+
+def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Operation:
+    return (lambda x, kernel: jax.lax.psum(operation(x, kernel), axis)) if axis else operation
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("geometry", ["dense", "4 groups", "depthwise strided"])
+def test_shard_map_over_one_axis_leaves_the_other_to_a_partitioner_that_is_right(geometry: str, kind: str) -> None:
+    g = sharding.GEOMETRIES[geometry]
+    on = sharding.make_mesh("4x2", KINDS[kind])
+    x, kernel = sharding.operands(g)
+    with jax.set_mesh(on):
+        placed = (
+            jax.device_put(x, NamedSharding(on, P("a", None, "b"))),
+            jax.device_put(kernel, NamedSharding(on, P(None, None, "b"))),
+        )
+        some = jax.shard_map(
+            sharding.jconv_operation(g, "lax"), in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
+        )
+        operations = jax.jit(sharding.value_and_gradients(some))(*placed)
+    close(operations, sharding.expected_operations(tuple(g.items())))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
+    on = sharding.make_mesh("4x2", KINDS[kind])
+    g = sharding.GEOMETRIES["dense"]
+    x, kernel = sharding.operands(g)
+
+    def per_example(operation: sharding.Operation) -> sharding.Operation:
+        gradient = jax.grad(lambda kernel, x: jnp.sum(jnp.sin(operation(x[None], kernel))))
+        return jax.jit(jax.vmap(gradient, (None, 0)))
+
+    expected = per_example(sharding.lax_operation(g))(kernel, x)
+    with jax.set_mesh(on):
+        actual = per_example(sharding.jconv_operation(g))(kernel, jax.device_put(x, NamedSharding(on, P("a"))))
+    close([actual], [expected])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
+    """Ensembles, residual sums and loops, with the batch over one mesh axis and out channels over the other."""
+    on = sharding.make_mesh("4x2", KINDS[kind])
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((16, 20, 8), np.float32)
+    params = {
+        "kernel": rng.standard_normal((3, 3, 8, 8), np.float32),
+        "bias": rng.standard_normal((3, 8), np.float32),
+    }
+
+    def loss(params: Any, x: jax.Array) -> jax.Array:
+        y = x + jconv.conv1d(params, x, padding="same")
+        return jnp.mean(jnp.sin(y + jconv.conv1d(params, y, padding="causal", dilation=2)))
+
+    def steps(params: Any, x: jax.Array) -> Any:
+        def step(params: Any, _: Any) -> Any:
+            value, gradient = jax.vmap(jax.value_and_grad(loss), (0, None))(params, x)
+            return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient), value
+
+        return jax.lax.scan(step, params, None, length=2)
+
+    expected = jax.jit(steps)(params, x)
+    with jax.set_mesh(on):
+        specs = {"kernel": P(None, None, None, "b"), "bias": P(None, "b")}
+        placed = {name: jax.device_put(params[name], NamedSharding(on, specs[name])) for name in params}
+        x_placed = jax.device_put(x, NamedSharding(on, P("a")))
+        if kind == "explicit":
+            # the residual sum needs x and y to lie alike
+            placed = jax.device_put(params, NamedSharding(on, P()))
+        actual = jax.jit(steps)(placed, x_placed)
+    close(actual, expected)
+
+
+def test_explicit_types_say_where_the_result_lies() -> None:
+    on = sharding.make_mesh("4x2", AxisType.Explicit)
+    x, kernel = sharding.operands(sharding.GEOMETRIES["dense"])
+    with jax.set_mesh(on):
+        x = jax.device_put(x, NamedSharding(on, P("a", None, "b")))
+        kernel = jax.device_put(kernel, NamedSharding(on, P(None, None, "b")))
+        y, pull = jax.vjp(lambda x, k: jconv.conv1d({"kernel": k}, x), x, kernel)
+        x_bar, kernel_bar = pull(y)
+        assert jax.typeof(y).sharding.spec == P("a", None, "b")
+        assert jax.typeof(x_bar).sharding.spec == jax.typeof(x).sharding.spec
+        assert jax.typeof(kernel_bar).sharding.spec == jax.typeof(kernel).sharding.spec
+
+
+def test_sharded_arrays_outside_jit() -> None:
+    on = sharding.make_mesh("8")
+    g = sharding.GEOMETRIES["depthwise"]
+    x, kernel = sharding.operands(g)
+    placed = jax.device_put(x, NamedSharding(on, P("a")))
+    y = sharding.jconv_operation(g)(placed, kernel)
+    assert len(y.sharding.device_set) == 8
+    close([y], sharding.expected_operations(tuple(g.items()))[:1])
+
+
+def test_cast_to_varying_is_what_sums_a_replicated_kernels_gradient() -> None:
+    """Without the cast the value is right and the gradient is one device's share: the test would see it."""
+    on = sharding.make_mesh("8")
+    g = sharding.GEOMETRIES["dense"]
+    x, kernel = sharding.operands(g)
+
+    def gradient(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.grad(lambda k: jnp.sum(jnp.sin(sharding.jconv_operation(g)(x, k))))(kernel)
+
+    text = str(jax.make_jaxpr(jax.shard_map(gradient, mesh=on, in_specs=(P("a"), P()), out_specs=P()))(x, kernel))
+    assert "pcast" in text or "pvary" in text
+    assert "psum" in text

@@ -1,0 +1,6 @@
+"""Where the tests find the project and recorded files."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+KERAS_TWO_FILES = Path(__file__).parent / "keras_two_files"

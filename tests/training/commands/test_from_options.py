@@ -1,0 +1,61 @@
+"""What options come to, and those that cannot go together: each is refused in one line before any work."""
+
+import numpy as np
+import pytest
+
+from training.commands import from_options
+from training.data.datasets import load
+from training.errors import UserError
+from training.options.options import parse
+
+
+def _plan(*arguments):
+    return from_options.asked(parse(arguments)).plan
+
+
+def test_defaults_are_those_of_before():
+    plan = _plan()
+    assert (plan.schedule, plan.keep, plan.watch, plan.precision) == ("cosine", "last", "training", None)
+    assert plan[10:] == (1, None, 0, 0.0, None, None, 1) and plan.evaluate_every == 8
+    assert _plan("--precision", "float32") == _plan("--x64") == plan
+    assert _plan("--optimizer", "adamw").weight_decay == 1e-4
+    assert _plan("--optimizer", "adamw", "--weight-decay", "0").weight_decay == 0
+    assert _plan("--optimizer", "sgd", "--weight-decay", "0.01").weight_decay == 0.01
+
+
+def test_early_stopping_watches_the_validation_set_where_there_is_one():
+    plan = _plan("--early-stopping", "7")
+    assert (plan.keep, plan.watch, plan.early_stopping) == ("best", "training", 7)
+    plan = _plan("--early-stopping", "7", "--validation", "0.2")
+    assert (plan.keep, plan.watch, plan.evaluate_every) == ("best", "validation", 1)
+
+
+def test_a_protocol_with_methods():
+    plan = _plan("--protocol", "dl4tsc", "--warm-up", "3", "--ema", "0.9")
+    assert (plan.schedule, plan.warm_up, plan.ema, plan.keep) == ("plateau", 3, 0.9, "best")
+
+
+def test_weights_of_the_classes_in_training():
+    options = parse(["--class-weights", "balanced", "--data", "cbf"])
+    task = from_options.task_for(options, load("cbf"))
+    counts = np.bincount(task.train.y)
+    assert task.loss.keywords["weights"] == pytest.approx(len(task.train.y) / (3 * counts))
+
+
+ANOTHER = "is for cross-entropy, and another loss is minimized"
+REFUSED = {
+    ("--precision", "float16", "--x64"): "--precision float16 cannot go with --x64, which trains in float64",
+    ("--accumulate", "11"): "--accumulate 11 batches of 5 are 55 examples, more than the 50 training examples",
+    ("--warm-up", "4", "--epochs", "4"): "--warm-up 4 must be less than the 4 epochs of the run",
+    ("--early-stopping", "3", "--keep", "last"): "--early-stopping keeps the best params; --keep last cannot go with "
+    "it",
+    ("--model", "two-layer", "--class-weights", "balanced"): f"--class-weights {ANOTHER}",
+    ("--task", "regression", "--label-smoothing", "0.1"): f"--label-smoothing {ANOTHER}",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_what_does_not_go_together(arguments):
+    with pytest.raises(UserError) as error:
+        _plan(*arguments)
+    assert str(error.value) == REFUSED[arguments]

@@ -1,0 +1,134 @@
+"""Several members trained at once: each is what its own run makes of it, and together they are the mean."""
+
+import json
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jconv import layers, sequential
+from tests.support import waves
+from training import fit, tasks
+from training.commands import from_options
+from training.core import diverged, loop, seeds
+from training.core.learner import best_or_last, first_learner
+from training.core.plan import Plan, alone
+from training.data.datasets import load
+from training.errors import UserError
+from training.options.options import parse
+from training.run import run_folder
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+PLAN = Plan(3, 10, 1e-2, seed=1, evaluate_every=3, keep="best", schedule="plateau", members=3)
+RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1", "--members", "2"]
+RUN += ["--epochs", "4", "--batch-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    """Without the bias in front of batch normalization: its gradient is rounding alone, of which Adam makes steps."""
+    model = sequential(
+        [
+            layers.Conv1D(6, 8, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+    return waves.task()._replace(model=model)
+
+
+def _run(task, plan, dtype=jnp.float64):
+    reached = waves.start(task, plan, dtype)
+    for after in loop.train(task, plan, reached):
+        reached = after
+    return reached
+
+
+def test_each_member_is_what_its_own_run_makes_of_it(task):
+    with jax.enable_x64(True):
+        several, rows = _run(task, PLAN)
+        runs = [_run(task, own) for own in alone(PLAN)]
+        for epoch, row in enumerate(rows):
+            losses = [own[epoch].train_loss for _, own in runs]
+            assert len(set(losses)) == 3
+            assert row.train_loss == pytest.approx(np.mean(losses), rel=1e-10)
+        examples = loop.on_device(task.test, several)
+        evaluate = loop.evaluation(task)
+        outputs = [evaluate(*best_or_last(learner)[:2], examples)[0] for learner, _ in runs]
+        for number, output in enumerate(outputs):
+            own = seeds.member(several, number)
+            np.testing.assert_allclose(evaluate(*best_or_last(own)[:2], examples)[0], output, rtol=0, atol=1e-10)
+            for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(runs[number].learner), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+        mean = np.mean([jax.nn.softmax(output) for output in outputs], 0)
+    assert rows[-1].test_loss == pytest.approx(-np.log(mean[np.arange(30), task.test.y]).mean(), rel=1e-10)
+    assert rows[-1].test_score == np.mean(mean.argmax(-1) == task.test.y)
+
+
+def test_they_begin_as_the_runs_of_their_seeds_do(task):
+    assert [own.seed for own in alone(PLAN)] == [3, 4, 5]
+    several = first_learner(task, PLAN, jnp.float32)
+    for number, own in enumerate(alone(PLAN)):
+        waves.assert_same_bits(seeds.member(several, number), first_learner(task, own, jnp.float32))
+
+
+def test_together_they_are_the_mean():
+    outputs = np.random.default_rng(0).standard_normal((3, 5, 2))
+    found = jax.nn.softmax(seeds.together(jnp.asarray(outputs), True))
+    np.testing.assert_allclose(found, jax.nn.softmax(outputs).mean(0), rtol=1e-6)
+    found = seeds.together(jnp.asarray(outputs), False)
+    np.testing.assert_allclose(found, outputs.mean(0), rtol=1e-6, atol=1e-6)
+
+
+def test_a_run_of_several_goes_on_with_the_same_bits(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x = np.sin(np.arange(118) * np.array([0.3, 0.5, 0.7])[:, None])[..., None]
+    np.savez("a.npz", x_train=x, y_train=np.arange(3) % 2, x_test=x[:2], y_test=np.arange(2))
+    assert fit.main([*RUN, "--out", "whole"]) == 0
+    out = capsys.readouterr().out
+    assert "two-layer, 2 members" in out and "absolute error of member 2" in out
+    with monkeypatch.context() as patch:
+        waves.stop(patch, signal.SIGTERM, 2)
+        assert fit.main([*RUN, "--out", "stopped"]) == 143
+    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
+    for name in ("params.npz", "metrics.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    params, _ = run_folder.read_params(tmp_path / "whole")
+    assert all(array.shape[0] == 2 for own in params.values() for array in own.values())
+    results = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert [set(own) for own in results["test"]["members"]] == [{"loss", "score"}] * 2
+    # The mean of two forecasts is at most as far off as they are on average.
+    assert results["test"]["loss"] <= np.mean([own["loss"] for own in results["test"]["members"]])
+    assert "absolute error of member 2" in (tmp_path / "whole" / "report.html").read_text()
+    capsys.readouterr()
+    assert fit.main([*RUN[:-6], *RUN[-4:], "--out", "stopped", "--resume"]) == 2
+    assert "--members 2" in capsys.readouterr().err
+
+
+def test_where_one_of_several_goes_bad_it_is_found(task):
+    plan = PLAN._replace(learning_rate=1e30, keep="last", members=2)
+    start = waves.start(task, plan)
+    with pytest.raises(loop.Diverged) as bad:
+        next(loop.train(task, plan, start))
+    found = diverged.find(task, plan, bad.value, lambda most: waves.start(task, plan))
+    assert "the first to go bad was" in found.words
+    assert jax.tree.map(jnp.shape, found.learner) == jax.tree.map(jnp.shape, waves.start(task, plan).learner)
+    assert all(np.isfinite(array).all() for array in jax.tree.leaves(found.learner.params))
+
+
+def test_a_network_from_a_file_is_one(tmp_path):
+    file = tmp_path / "some.keras"
+    file.touch()
+    options = parse(["--model", str(file), "--members", "5"])
+    with pytest.raises(UserError, match=r"^--members 5 are of a network by name, not of .*some\.keras$"):
+        from_options.task_for(options, load("gunpoint"))
+
+
+def test_one_member_is_a_run_as_ever():
+    plan = from_options.plan_for(parse(["--seed", "3"]), tasks.classification(load("gunpoint")))
+    assert alone(plan) == [plan] and plan.members == 1

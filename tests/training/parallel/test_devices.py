@@ -1,0 +1,128 @@
+"""Training on several devices: the same curve as on one, and nothing moves but sums."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.primitive.test_partitioned import moved
+from tests.support import waves
+from training import fit
+from training.commands.from_options import plan_for
+from training.core import loop
+from training.core.learner import Reached, first_learner
+from training.core.plan import Plan, epoch_key
+from training.options.options import parse
+from training.parallel import devices
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+PLAN = Plan(epochs=6, batch_size=16, learning_rate=1e-2, seed=0, evaluate_every=2, optimizer="sgd", keep="best")
+
+
+@pytest.fixture(scope="module")
+def task():
+    return waves.task()
+
+
+def _start(task, count):
+    return devices.on_each(first_learner(task, PLAN, jnp.float32), devices.mesh_for(count))
+
+
+def _trained(task, count):
+    reached = Reached(_start(task, count), ())
+    for after in loop.train(task, PLAN, reached):
+        reached = after
+    return reached
+
+
+@pytest.fixture(scope="module")
+def alone(task):
+    return _trained(task, 1)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_the_curves_are_those_of_one_device(count, task, alone):
+    """Batch normalization's statistics are of the whole batch, or they would not be."""
+    many = _trained(task, count)
+    np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
+    assert devices.mesh_of(many.learner) == devices.mesh_for(count)
+    assert many.rows != alone.rows, "only the order of sums differs, so this is a program of its own"
+
+
+def test_gradients_and_statistics_are_all_that_moves(task):
+    """Params and so gradients: 8 * 1 * 6 + 6 of the convolution, 6 + 6 of the normalization, 6 * 2 + 2 of the head."""
+    learner = _start(task, 8)
+    mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
+    one_epoch: Any = loop.epoch_function(task, PLAN, mesh)
+    program = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
+    # Of the normalization the mean, the mean of squares or their gradients: four times 6 at most; and loss and score.
+    params = 8 * 6 + 6 + 6 + 6 + 6 * 2 + 2
+    assert set(moved(program.as_text())) == {"all-reduce"}
+    assert params <= moved(program.as_text())["all-reduce"] <= params + 4 * 6 + 2
+
+
+RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1", "--epochs", "4"]
+
+
+def _write_data():
+    x = np.sin(np.arange(118) * np.array([0.3, 0.5, 0.7, 0.9])[:, None])
+    np.savez("a.npz", x_train=x, y_train=np.arange(4) % 2)
+
+
+def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _write_data()
+    assert fit.main([*RUN, "--out", "whole", "--devices", "2"]) == 0
+    # All 12 windows, which are fewer than the default of 32.
+    assert "devices    2 of cpu, 12 examples a batch" in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        waves.stop(patch, signal.SIGTERM, 2)
+        for run in ("two", "one"):
+            assert fit.main([*RUN, "--out", run, "--devices", "2"]) == 143
+    assert fit.main([*RUN, "--out", "two", "--devices", "2", "--resume"]) == 0
+    for name in ("params.npz", "metrics.csv"):
+        assert Path("two", name).read_bytes() == Path("whole", name).read_bytes(), name
+    capsys.readouterr()
+    assert fit.main([*RUN, "--out", "one", "--resume"]) == 2
+    said = "fit: one was begun with --devices 2, not --devices 1: the last digits may differ"
+    assert capsys.readouterr().err == f"{said}; --allow-changed-conditions goes on\n"
+    assert fit.main([*RUN, "--out", "one", "--resume", "--allow-changed-conditions"]) == 0
+    assert capsys.readouterr().err.startswith(f"{said}\n")
+    whole, one = (np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1) for run in ("whole", "one"))
+    np.testing.assert_allclose(one, whole, atol=1e-5, rtol=0)
+
+
+MISTAKES = {
+    ("--devices", "5", "--batch-size", "8"): "--batch-size 8 is not a multiple of --devices 5",
+    (
+        "--devices",
+        "6",
+        "--shard-length",
+        "2",
+        "--batch-size",
+        "8",
+    ): "--batch-size 8 is not a multiple of --devices 6, of which 2 share a series",
+    ("--devices", "5", "--shard-length", "2"): "--devices 5 is not a multiple of --shard-length 2",
+    ("--shard-length", "8"): "--shard-length 8 does not divide the 100 samples of a series",
+    ("--devices", "9"): "--devices 9: JAX finds 8 here, and 9 are needed",
+    ("--devices", "8"): "--devices 8 is more than the 12 training examples can share",
+    ("--devices", "5", "--model", "fcn", "--protocol", "dl4tsc"): "--protocol dl4tsc has a batch of 1, no multiple of "
+    "--devices 5; --batch-size takes its place",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_is_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _write_data()
+    assert fit.main([*RUN, *arguments]) == 2
+    assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
+
+
+def test_a_default_batch_is_made_to_be_shared(task):
+    """50 series: 5 a batch."""
+    assert plan_for(parse(["--devices", "4"]), task).batch_size == 8

@@ -1,0 +1,101 @@
+"""A network trained on recordings whose length lies over several devices: the same curve, and only halos move."""
+
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.primitive.test_partitioned import moved
+from training import tasks
+from training.core import loop
+from training.core.learner import Reached, first_learner
+from training.core.plan import Plan, epoch_key
+from training.networks import unet
+from training.parallel import devices
+from training.tasks import losses
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+PLAN = Plan(epochs=3, batch_size=2, learning_rate=1e-2, seed=0, evaluate_every=1, optimizer="sgd")
+LENGTH, FILTERS = 64, (2, 4)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return _task(LENGTH)
+
+
+def _task(length):
+    """Two noisy recordings and what they are of, for a U-Net of two levels."""
+    rng = np.random.default_rng(0)
+    clean = np.sin(np.arange(length) * np.array([0.2, 0.3])[:, None])[..., None]
+    examples = tasks.Examples(clean + 0.3 * rng.standard_normal(clean.shape), clean)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[unet.__module__], "FILTERS", FILTERS)
+        model = unet(1, (length, 1))
+    loss, reference, score = losses.squared_error, losses.squared_error_reference, losses.absolute_error
+    scaling = (np.zeros(1), np.ones(1))
+    return tasks.Task("denoise", model, examples, examples, loss, reference, score, "absolute_error", (), (), scaling)
+
+
+def _start(task, count, over_length):
+    return devices.on_each(first_learner(task, PLAN, jnp.float32), devices.mesh_for(count, over_length))
+
+
+def _trained(task, count, over_length):
+    reached = Reached(_start(task, count, over_length), ())
+    for after in loop.train(task, PLAN, reached):
+        reached = after
+    return reached
+
+
+@pytest.fixture(scope="module")
+def alone(task):
+    return _trained(task, 1, 1)
+
+
+@pytest.mark.parametrize(("count", "over_length"), [(4, 4), (4, 2)])
+def test_the_curves_and_params_are_those_of_one_device(count, over_length, task, alone):
+    many = _trained(task, count, over_length)
+    np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
+    for a, b in zip(jax.tree.leaves(many.learner), jax.tree.leaves(alone.learner), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
+
+
+def test_halos_are_all_that_moves_besides_sums(task):
+    """Of 9 taps four samples each way, of what each operation reads; pools, upsampling and skips move nothing."""
+    learner = _start(task, 4, 4)
+    mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
+    assert examples.x.sharding.shard_shape(examples.x.shape) == (2, LENGTH // 4, 1)
+    one_epoch: Any = loop.epoch_function(task, PLAN, mesh)
+    text = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile().as_text()
+    # The channels that each convolution reads and makes, level by level down and up again.
+    pairs = [(1, 2), (2, 2), (2, 4), (4, 4), (4, 2), (2, 2)]
+    forward = kernels = sum(read for read, _ in pairs)
+    # The first layer's input has no gradient.
+    inputs = sum(made for _, made in pairs[1:])
+    elements = moved(text)
+    assert set(elements) == {"collective-permute", "all-reduce"}
+    assert elements["collective-permute"] == 2 * 2 * 4 * (forward + kernels + inputs)
+
+
+def test_levels_that_do_not_cut_evenly():
+    """Of 60 samples each of four devices has 15; of the 30 a level down three have 8 and the last 6."""
+    task = _task(60)
+    found, programs = [], []
+    for count in (1, 4):
+        learner, curve = _start(task, count, count), []
+        examples = loop.on_device(task.train, learner)
+        one_epoch: Any = loop.epoch_function(task, PLAN, devices.mesh_of(learner))
+        one_epoch = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
+        for epoch in range(PLAN.epochs):
+            learner, (loss, _), _ = one_epoch(learner, epoch_key(PLAN, epoch), examples)
+            curve.append(loss)
+        found.append(jax.tree.leaves((learner, curve)))
+        programs.append(one_epoch.as_text())
+    for one, four in zip(*found, strict=True):
+        np.testing.assert_allclose(four, one, atol=1e-5, rtol=0)
+    assert set(moved(programs[1])) == {"collective-permute", "all-reduce"}

@@ -1,0 +1,307 @@
+"""Checkpoints: a run goes on from one bit for bit; damage, a full disk and a folder in the way are survived."""
+
+import errno
+import os
+import resource
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.support import waves
+from training.core import loop
+from training.core.learner import Reached, best_or_last, first_learner
+from training.core.plan import Plan
+from training.errors import UserError
+from training.options.types import Every
+from training.run import checkpoints
+
+PLAN = Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)
+ONE = Every(epochs=1)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return waves.task()
+
+
+def _start(task, plan=PLAN):
+    return first_learner(task, plan, jnp.float32)
+
+
+def _train(task, folder, plan=PLAN):
+    """Where a run stands after each epoch, each with a checkpoint, which all are kept."""
+    states = []
+    with pytest.MonkeyPatch.context() as patch, checkpoints.opened(folder, ONE) as kept:
+        patch.setattr(checkpoints, "LAST", 9)
+        for reached in loop.train(task, plan, Reached(_start(task, plan), ())):
+            kept.save(reached, wait=True)
+            states.append(Reached(jax.tree.map(np.array, reached.learner), reached.rows))
+    return states
+
+
+@pytest.fixture(scope="module")
+def run(task, tmp_path_factory):
+    """The folder of a run's checkpoints, and where it stood after each epoch."""
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    return folder, _train(task, folder)
+
+
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
+    plan = PLAN._replace(keep=keep)
+    states = _train(task, tmp_path, plan)
+    with checkpoints.opened(tmp_path, ONE) as kept:
+        reached = kept.restore(_start(task, plan), most=4)
+        assert len(reached.rows) == 4
+        *_, end = loop.train(task, plan, reached)
+    waves.assert_same_bits(end.learner, states[-1].learner)
+    assert end.rows == states[-1].rows
+    if keep == "best":
+        lowest = min(end.rows, key=lambda row: row.train_loss)
+        waves.assert_same_bits(best_or_last(end.learner).params, states[lowest.epoch - 1].learner.params)
+        assert float(end.learner.best.loss) == lowest.train_loss
+
+
+def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
+    end = run[1][-1]
+    losses = [0.5, 0.1, 0.3, 0.4, 0.6, 0.2, 0.7]
+    rows = tuple(end.rows[0]._replace(epoch=i + 1, train_loss=loss) for i, loss in enumerate(losses))
+    with checkpoints.opened(tmp_path, ONE) as kept:
+        for epoch in range(1, 6):
+            kept.save(Reached(end.learner, rows[:epoch]))
+    assert kept.epochs() == [2, 4, 5]
+    # What the best is comes back with the rows.
+    with checkpoints.opened(tmp_path, ONE) as kept:
+        assert len(kept.restore(_start(task)).rows) == 5
+        for epoch in (6, 7):
+            kept.save(Reached(end.learner, rows[:epoch]))
+    assert kept.epochs() == [2, 6, 7]
+
+
+def test_when_one_is_due(run, tmp_path, monkeypatch):
+    saved, now, end = [], [0.0], run[1][-1]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+
+    def offered(kept, epochs):
+        def save(reached):
+            saved.append(len(reached.rows))
+            kept._epoch, kept._time = len(reached.rows), now[0]
+
+        saved.clear()
+        monkeypatch.setattr(kept, "save", save)
+        for epoch in range(1, epochs + 1):
+            now[0] += 2.0
+            kept.offer(Reached(end.learner, end.rows[:epoch]))
+        return list(saved)
+
+    with checkpoints.opened(tmp_path, Every(epochs=2)) as kept:
+        assert offered(kept, 6) == [2, 4, 6]
+    with checkpoints.opened(tmp_path, Every(seconds=5.0)) as kept:
+        assert offered(kept, 6) == [3, 6]
+    with checkpoints.opened(tmp_path, Every(seconds=1.0)) as kept:
+        # At most a hundredth of the time.
+        kept._cost = 0.035
+        assert offered(kept, 6) == [2, 4, 6]
+
+
+def _arrays(folder):
+    """The files that hold arrays. Orbax leaves some twice, so a damage is done to all."""
+    return [path for path in folder.rglob("d/*") if path.is_file()]
+
+
+def _flip(folder):
+    for path in _arrays(folder):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+
+def _truncate(folder):
+    for path in _arrays(folder):
+        path.write_bytes(path.read_bytes()[:-9])
+
+
+def _change_rows(folder):
+    path = folder / "run" / "metadata"
+    path.write_text(path.read_text().replace("0.0", "0.1", 1))
+
+
+DAMAGES = {
+    "one bit of the arrays": _flip,
+    "an end that is missing": _truncate,
+    "a number of the metrics": _change_rows,
+    "files that are missing": lambda folder: [path.unlink() for path in _arrays(folder)],
+    "no metrics": lambda folder: shutil.rmtree(folder / "run"),
+    "no arrays": lambda folder: shutil.rmtree(folder / "learner"),
+    "zeros": lambda folder: [p.write_bytes(bytes(p.stat().st_size)) for p in folder.rglob("*") if p.is_file()],
+    "nothing": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_newest_falls_back_to_the_one_before(task, run, tmp_path, damage, capfd):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    DAMAGES[damage](folder / "6")
+    with checkpoints.opened(folder, ONE) as kept:
+        reached = kept.restore(_start(task))
+        assert reached.rows == run[1][4].rows
+        waves.assert_same_bits(reached.learner, run[1][4].learner)
+        line = capfd.readouterr().err
+        assert line.startswith("fit: the checkpoint of epoch 6 is damaged (") and line.count("\n") == 1
+        assert line.endswith("); going back to the one before\n")
+        assert kept.epochs()[-1] == 5 and (folder / "6.damaged").is_dir()
+
+
+def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tmp_path):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    shutil.rmtree(folder / "6" / "run")
+    with checkpoints.opened(folder, ONE) as kept:
+        reached = kept.restore(_start(task))
+        for epoch in (6, 7):
+            assert (folder / "6.damaged").is_dir()
+            more = run[1][5].rows[-1:] * (epoch - 5)
+            kept.save(Reached(reached.learner, (*reached.rows, *more)), wait=True)
+        assert not (folder / "6.damaged").exists() and kept.epochs()[-2:] == [6, 7]
+
+
+def test_all_damaged_begins_again(task, run, tmp_path, capfd):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    for path in folder.iterdir():
+        _flip(path)
+    with checkpoints.opened(folder, ONE) as kept:
+        count = len(kept.epochs())
+        assert kept.restore(_start(task)) is None
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == count and lines[-1].endswith("; beginning again") and kept.epochs() == []
+
+
+def test_what_a_killed_process_began_is_swept(tmp_path):
+    (tmp_path / "7.orbax-checkpoint-tmp" / "learner").mkdir(parents=True)
+    with checkpoints.opened(tmp_path, ONE) as kept:
+        assert kept.epochs() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def _told(kept, why):
+    """The lines of failed saves, as which they are recorded too."""
+    assert all(why in found["why"] for found in kept.failed)
+    return [
+        f"fit: {kept.folder}: the checkpoint of epoch {found['epoch']} could not be written: {found['why']}; training "
+        "goes on"
+        for found in kept.failed
+    ]
+
+
+@pytest.mark.parametrize("noticed", ["before", "by Orbax"])
+def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
+    """The limit on a file's size stands for the disk: the system refuses the write in the same way."""
+    if noticed == "by Orbax":
+        monkeypatch.setattr(checkpoints, "check_room", lambda *arguments: None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    reached = run[1][-1]
+    with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
+        kept.save(Reached(reached.learner, reached.rows[:1]), wait=True)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
+            for epoch in (2, 3):
+                kept.save(Reached(reached.learner, reached.rows[:epoch]), wait=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert capfd.readouterr().err.splitlines() == _told(kept, "File too large")
+        assert [found["epoch"] for found in kept.failed] == [2, 3]
+        assert [path.name for path in kept.folder.iterdir()] == ["1"]
+        kept.save(Reached(reached.learner, reached.rows[:4]), wait=True)
+    assert kept.epochs() == [1, 4]
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_each_time(run, tmp_path, capfd):
+    (tmp_path / "checkpoints").write_text("in the way")
+    with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
+        for epoch in (1, 2):
+            kept.save(Reached(run[1][-1].learner, run[1][-1].rows[:epoch]))
+    assert capfd.readouterr().err.splitlines() == _told(kept, "") and len(kept.failed) == 2
+
+
+def test_a_write_that_fails_later_is_of_its_own_epoch(run, tmp_path, capfd, monkeypatch):
+    """What goes wrong in the background shows when the next one is begun."""
+    reached = run[1][-1]
+    with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept, monkeypatch.context() as patch:
+        patch.setattr(checkpoints.durable, "sync", _raising(OSError(errno.EIO, os.strerror(errno.EIO))))
+        kept.save(Reached(reached.learner, reached.rows[:1]))
+        kept.save(Reached(reached.learner, reached.rows[:2]))
+        assert kept.failed == [{"epoch": 1, "why": "Input/output error"}]
+    assert kept.epochs() == [1, 2]
+
+
+def _raising(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+SHORT_OF = {
+    "memory": MemoryError(),
+    "memory in JAX": jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12345 bytes"),
+    "files": OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+    "permission": PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+    "an answer": ValueError("UNAVAILABLE: the file system does not answer"),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT_OF)
+def test_only_wrong_content_sets_a_checkpoint_aside(task, run, tmp_path, kind, monkeypatch):
+    """Too little memory made the newest checkpoint damaged, and the next epochs deleted it."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    before = sorted(path.name for path in folder.iterdir())
+    with checkpoints.opened(folder, ONE) as kept:
+        with monkeypatch.context() as patch, pytest.raises(UserError, match="6: cannot be read: ") as caught:
+            patch.setattr(kept._checkpointer, "restore", _raising(SHORT_OF[kind]))
+            kept.restore(_start(task))
+        assert str(caught.value).endswith("; nothing was changed, and --resume tries again")
+        assert sorted(path.name for path in folder.iterdir()) == before
+        assert len(kept.restore(_start(task)).rows) == 6
+
+
+# Orbax cannot close the event loop that it could not make.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_too_many_open_files(task, run, tmp_path):
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(run[0], folder)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    start = _start(task)
+    with checkpoints.opened(folder, ONE) as kept:
+        kept.restore(start)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), limits[1]))
+            with pytest.raises(UserError, match="6: cannot be read: Too many open files"):
+                kept.restore(start)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert kept.epochs()[-1] == 6
+
+
+def test_older_ones_go_when_newer_ones_are_on_the_disk(run, tmp_path, monkeypatch):
+    """A power cut after a rename may leave empty files under the new name."""
+    synced, reached = [], run[1][-1]
+    sync, remove = checkpoints.durable.sync, shutil.rmtree
+
+    def removed(folder, **options):
+        if not options:
+            assert {kept.folder / str(epoch) for epoch in kept.epochs()[-2:]} <= set(synced)
+        remove(folder, **options)
+
+    monkeypatch.setattr(checkpoints.durable, "sync", lambda folder: (sync(folder), synced.append(folder)))
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", removed)
+    with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
+        for epoch in range(1, 6):
+            kept.save(Reached(reached.learner, reached.rows[:epoch]))
+    assert len(synced) == 5 and kept.epochs()[-2:] == [4, 5]

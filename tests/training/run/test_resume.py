@@ -1,0 +1,331 @@
+"""`python -m training.fit --resume`: what stopped a run, and what may have changed since."""
+
+import dataclasses
+import errno
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.support import waves
+from tests.support.paths import ROOT
+from training import fit
+from training.errors import UserError
+from training.run import checkpoints, interrupt, run_folder
+
+EPOCHS = 6
+RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1"]
+# With noise that each step draws: what is drawn after a stop is what would have been.
+RUN += ["--epochs", str(EPOCHS), "--batch-size", "4", "--augment", "jitter=0.1"]
+COMPARED = ("params.npz", "metrics.csv")
+
+
+def _write_data(folder, scale=1.0, channels=1):
+    x = scale * np.sin(np.arange(118) * np.array([0.3, 0.5, 0.7])[:, None])
+    np.savez(folder / "a.npz", x_train=np.stack([x] * channels, -1), y_train=np.arange(3) % 2)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the data, `whole`, a run that nothing stopped, and `stopped`, one that SIGTERM stopped."""
+    folder = tmp_path_factory.mktemp("made")
+    _write_data(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert fit.main([*RUN, "--out", "whole"]) == 0
+        waves.stop(patch, signal.SIGTERM, 3)
+        assert fit.main([*RUN, "--out", "stopped"]) == 143
+    return folder
+
+
+@pytest.fixture
+def here(made, tmp_path, monkeypatch):
+    """The same in a folder of the test's own, which is the working folder."""
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def _assert_as_whole(run):
+    for name in COMPARED:
+        assert (Path(run) / name).read_bytes() == (Path("whole") / name).read_bytes(), name
+
+
+def _refused(capsys, *arguments):
+    """The line that a resumed run is refused with."""
+    capsys.readouterr()
+    assert fit.main([*RUN, "--out", "stopped", "--resume", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("fit: ") and line.count("\n") == 1
+    return line[5:-1]
+
+
+def test_a_stopped_run_has_saved_and_goes_on_to_the_same_bits(here, capsys):
+    assert len((here / "stopped" / "metrics.csv").read_text().splitlines()) == 3 + 1
+    assert {path.name for path in (here / "stopped" / "checkpoints").iterdir()} >= {"2", "3"}
+    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
+    assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
+    _assert_as_whole("stopped")
+    # A run that has ended ends again.
+    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
+    assert "resumed    after epoch 6 of 6" in capsys.readouterr().out
+    _assert_as_whole("stopped")
+
+
+def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        waves.stop(patch, signal.SIGINT, 2)
+        assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
+    told = capsys.readouterr()
+    assert "fit: interrupted after epoch 2 of 6; what there is was saved, and --resume goes on" in told.out
+    assert "fit: SIGINT: stopping after this epoch; another Ctrl-C stops at once" in told.err.splitlines()
+    shutil.rmtree(here / "run" / "checkpoints" / "2" / "learner")
+    assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
+    told = capsys.readouterr()
+    assert "resumed    after epoch 1 of 6" in told.out
+    assert told.err.startswith("fit: the checkpoint of epoch 2 is damaged (")
+    _assert_as_whole("run")
+
+
+def test_other_options_are_refused_and_named(here, capsys):
+    needs = "; --resume needs the same options"
+    said = _refused(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
+    assert said == f"stopped was begun with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
+    said = _refused(capsys, "--x64", "--loss", "absolute-error")
+    assert said == f"stopped was begun with no --loss no --x64, not --loss absolute-error --x64{needs}"
+    said = _refused(capsys, "--algorithm", "fastest")
+    assert said == f"stopped was begun with --algorithm auto, not --algorithm fastest{needs}"
+    # Earlier versions recorded no algorithm.
+    config = here / "stopped" / "config.json"
+    content = json.loads(config.read_text())
+    assert content["options"].pop("algorithm") == "auto"
+    config.write_text(json.dumps(content))
+    # What the default came to is the same option.
+    assert fit.main([*RUN, "--out", "stopped", "--resume", "--learning-rate", "0.001", "--optimizer", "adam"]) == 0
+    _assert_as_whole("stopped")
+
+
+def test_changed_data_are_refused_unless_allowed(here, capsys):
+    # The same content elsewhere is the same data.
+    shutil.copy("a.npz", "b.npz")
+    _write_data(here, scale=2.0)
+    said = "a.npz: the data have changed since stopped was begun; --allow-changed-data goes on with them"
+    assert _refused(capsys) == said
+    _write_data(here, channels=2)
+    said = "a.npz: the network for it is of other shapes than when stopped was begun; --overwrite begins again"
+    assert _refused(capsys, "--allow-changed-data") == said
+    shutil.copytree("stopped", "moved")
+    _write_data(here, scale=2.0)
+    assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
+    assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
+    # What the run was begun with stays known.
+    assert Path("stopped/config.json").read_bytes() == Path("moved/config.json").read_bytes()
+    assert fit.main([*RUN, "--data", "b.npz", "--out", "moved", "--resume"]) == 0
+    _assert_as_whole("moved")
+
+
+def test_what_is_no_run_to_go_on_with(here, capsys):
+    config = here / "stopped" / "config.json"
+    config.write_text("{")
+    assert (
+        _refused(capsys)
+        == "stopped/config.json: cannot be read, so the run cannot be resumed; --overwrite begins again"
+    )
+    config.write_text(json.dumps({"model": "fcn"}))
+    assert _refused(capsys) == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite it"
+    config.unlink()
+    assert _refused(capsys).startswith("stopped is not empty and not a run folder")
+
+
+OTHERS = {
+    "jax": ({"versions": {"jax": "0.9"}}, "jax 0.9"),
+    "jaxlib": ({"versions": {"jaxlib": "0.9"}}, "jaxlib 0.9"),
+    "optax": ({"versions": {"optax": "0.1"}}, "optax 0.1"),
+    "orbax": ({"versions": {"orbax-checkpoint": "0.1"}}, "orbax-checkpoint 0.1"),
+    "cores": ({"cores": 96}, "cores 96"),
+    "hardware": ({"hardware": "A CPU"}, "A CPU"),
+    "algorithms": ({"program": "f00"}, "other algorithms"),
+}
+
+
+@pytest.mark.parametrize("of", OTHERS)
+def test_other_conditions_need_an_option(here, capsys, of):
+    """Whatever changes the last digits: it was told, or not even looked at."""
+    change, words = OTHERS[of]
+    config = here / "stopped" / "config.json"
+    begun = json.loads(config.read_text())
+    change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
+    config.write_text(json.dumps(begun | change))
+    said = _refused(capsys)
+    assert said.startswith(f"stopped was begun with {words}, not ")
+    assert said.endswith(": the last digits may differ; --allow-changed-conditions goes on")
+    assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
+    assert capsys.readouterr().err.startswith(f"fit: {said.rpartition(';')[0]}\n")
+    # What the run was begun with stays known.
+    assert json.loads(config.read_text()) == begun | change
+
+
+def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
+    """What the planner chooses may depend on more than the versions, as on what jconv.tune has measured."""
+    from jconv import layers
+
+    own = layers.Conv1D.apply
+
+    def apply(self, *arguments, **options):
+        return own(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
+
+    monkeypatch.setattr(layers.Conv1D, "apply", apply)
+    assert _refused(capsys).startswith("stopped was begun with other algorithms, not those chosen now: ")
+
+
+def test_another_process_at_the_same_run(here, capsys):
+    with run_folder.locked(here / "stopped"):
+        assert _refused(capsys) == "stopped: another process is at this run"
+    with run_folder.locked(here / "stopped"), pytest.raises(UserError), run_folder.locked(here / "stopped"):
+        pass
+
+
+def test_the_lock_is_taken_before_the_checks(here, capsys, monkeypatch):
+    """Two processes that both found no run began it over each other."""
+    check = run_folder.check
+
+    def checked(folder, overwrite):
+        with pytest.raises(UserError, match="another process is at this run"), run_folder.locked(folder):
+            pass
+        check(folder, overwrite)
+
+    monkeypatch.setattr(run_folder, "check", checked)
+    assert fit.main([*RUN, "--out", "new/run", "--data", "none.npz"]) == 2
+    assert capsys.readouterr().err == "fit: none.npz: no such file\n"
+    # What was made for the lock is gone.
+    assert not Path("new").exists()
+
+
+def test_a_folder_that_is_removed_while_another_process_locks_it(tmp_path, monkeypatch):
+    """The lock of a folder that is gone is nobody's."""
+    flock, run = run_folder.fcntl.flock, tmp_path / "run"
+
+    def after_the_other(handle, how):
+        if not seen:
+            run.rmdir()
+        seen.append(flock(handle, how))
+
+    seen = []
+    monkeypatch.setattr(run_folder.fcntl, "flock", after_the_other)
+    with run_folder.locked(run):
+        assert len(seen) == 2
+        monkeypatch.undo()
+        with pytest.raises(UserError, match="another process"), run_folder.locked(run):
+            pass
+
+
+def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
+    check = checkpoints.check_room
+    full = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))] * 2
+
+    def check_room(*arguments):
+        if full:
+            raise full.pop()
+        check(*arguments)
+
+    monkeypatch.setattr(checkpoints, "check_room", check_room)
+    assert fit.main([*RUN, "--out", "run"]) == 0
+    failed = [{"epoch": epoch, "why": "No space left on device"} for epoch in (1, 2)]
+    assert json.loads(Path("run/results.json").read_text())["failed_saves"] == failed
+    told = [line for line in capsys.readouterr().err.splitlines() if "could not be written" in line]
+    assert [line.partition("the checkpoint of epoch ")[2][0] for line in told] == ["1", "2"]
+    _assert_as_whole("run")
+    assert json.loads(Path("whole/results.json").read_text())["failed_saves"] == []
+
+
+def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
+    assert fit.main([*RUN, "--out", "run", "--learning-rate", "1e30"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    said = r"fit: the loss .* in step 2, epoch 1: the first to go bad was the output of conv1d, .* in step 2; "
+    assert re.fullmatch(said + r"the last good params were kept; try a lower --learning-rate", line)
+    params, _ = run_folder.read_params(Path("run"))
+    assert np.abs(params["conv1d"]["kernel"]).max() < 1
+
+
+def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder.tempfile, "TemporaryFile", refuse)
+        assert _refused(capsys) == "stopped: cannot be written to: Read-only file system"
+    monkeypatch.setattr(run_folder.os, "replace", refuse)
+    assert fit.main([*RUN, "--out", "new"]) == 2
+    assert capsys.readouterr().err == "fit: new: cannot be written to: Read-only file system\n"
+
+
+def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_folder, "write_params", full)
+    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "fit: stopped: cannot be written to: No space left on device"
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
+    assert "resumed    after epoch 6 of 6" in capsys.readouterr().out
+    _assert_as_whole("stopped")
+
+
+def test_killed_again_and_again(here):
+    """Killed about when a checkpoint is written, each time later; `python -m benchmarks.kills` kills at any moment."""
+    chosen = random.Random(0)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(jax.local_device_count())}
+    command = [sys.executable, "-m", "training.fit", *RUN, "--out", "run", "--resume"]
+    for epoch in (1, 4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        while not (here / "run" / "checkpoints" / str(epoch)).exists() and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(chosen.uniform(0, 0.05))
+        process.kill()
+        process.wait()
+    assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
+    _assert_as_whole("run")
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_stops_at_once(first):
+    """Also in the middle of a call that does not return: here one that would take an hour."""
+    code = """
+import hashlib
+from training.run import interrupt
+with interrupt.noted() as interrupted:
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(first)
+    said = f"fit: {first.name}: stopping after this epoch; another Ctrl-C stops at once\n"
+    assert process.stderr.readline() == said
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    process.communicate()
+
+
+def test_a_signal_is_noted_and_the_handlers_come_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with interrupt.noted() as interrupted:
+        assert interrupted() is None
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupted() is signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,47 @@
+"""`python -m training`, and modules of the package that are not commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from training import __main__
+from training.commands import names
+
+
+def _run(*arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_commands_are_listed():
+    code, out, err = _run("-m", "training")
+    assert (code, err) == (0, "")
+    for name in names.COMMANDS:
+        assert f"python -m training.{name} " in out
+        assert Path(ROOT, "training", f"{name}.py").is_file()
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_space_in_the_place_of_a_dot(capsys):
+    assert __main__.main(["predict", "runs/a"]) == 2
+    wanted = "training: 'predict' must be part of the module's name, as in python -m training.predict\n"
+    assert capsys.readouterr().err == wanted
+
+
+@pytest.mark.parametrize("module", ["loop", "data.datasets"])
+def test_a_module_that_is_no_command_says_so(module):
+    """It ended with exit code 0 and not a word."""
+    code, out, err = _run("-W", "ignore", "-m", f"training.{module}", "--epochs", "3")
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert err.startswith(f"training.{module} is not a command; the commands are training.fit, ")
+
+
+def test_a_module_that_imports_the_package_is_left_alone():
+    assert _run("-c", "import training.stopping") == (0, "", "")
+    assert names.refusal(["python", "-m", "pytest", "training.loop"]) is None
+    assert names.refusal(["python", "-m", "training.run.child"]) is None

@@ -1,0 +1,307 @@
+"""`training.predict`: answers in the units of the data, equal to what the task's own evaluation computes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from training import predict
+from training.commands.from_options import asked
+from training.core import loop
+from training.core.learner import first_learner
+from training.data import datasets
+from training.options.options import parse
+from training.run import run_folder, trained
+from training.run.config import config
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+KINDS = {
+    "classification": ["--model", "fcn", "--protocol", "dl4tsc"],
+    "regression": ["--model", "fcn"],
+    "forecast": ["--model", "tcn", "--task", "forecast", "--window", "20", "--horizon", "3", "--target-channel", "all"],
+    "denoise": ["--task", "denoise"],
+    "segment": ["--task", "segment"],
+}
+
+
+def _file(folder: Path, kind: str) -> str:
+    rng = np.random.default_rng(0)
+    x = 5 + 3 * rng.normal(size=(12, 32, 2))
+    labels = {"regression": rng.normal(size=12), "segment": rng.integers(0, 3, (12, 32))}
+    y = labels.get(kind, np.arange(12) % 3)
+    path = folder / "drawn.npz"
+    np.savez(path, x_train=x, y_train=y, x_test=x[:5], y_test=y[:5])
+    return str(path)
+
+
+def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
+    """A run folder of a network as it was drawn, with its task and learner."""
+    arguments = [*KINDS[kind], "--data", _file(folder, kind), "--epochs", "1", "--out", str(folder), *more]
+    options = parse(arguments)
+    data, _, task, plan = asked(options)
+    learner = first_learner(task, plan, jnp.float32)
+    run_folder.write_json(folder, run_folder.CONFIG, config(options, plan, data, task, learner))
+    run_folder.write_params(folder, learner.params, learner.state)
+    return data, task, learner
+
+
+def test_answers_are_computed_by_the_algorithm_of_the_run(tmp_path: Path) -> None:
+    _run(tmp_path, "classification", "--algorithm", "fastest")
+    network = trained.read(tmp_path)
+    model = trained.model_for(network, 32)
+    program = str(jax.make_jaxpr(lambda x: trained.answers(network, model, x))(jnp.ones((3, 32, 2))))
+    assert program.count("algorithm=fastest") == 3 and "algorithm=auto" not in program
+    # Earlier versions recorded none.
+    content = run_folder.read_json(tmp_path, run_folder.CONFIG)
+    assert content is not None
+    del content["options"]["algorithm"]
+    run_folder.write_json(tmp_path, run_folder.CONFIG, content)
+    assert trained.read(tmp_path).algorithm == "auto"
+
+
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_those_of_the_task_in_the_data_s_units(tmp_path: Path, kind: str) -> None:
+    data, task, learner = _run(tmp_path, kind)
+    network = trained.read(tmp_path)
+    mean, deviation = task.scaling
+    x = data.x_test
+    if kind == "denoise":
+        x = task.test.x * deviation + mean
+    found = predict.predict(network, x)
+    examples = loop.on_device(task.test, learner)
+    output = np.asarray(loop.evaluation(task)(learner.params, learner.state, examples)[0])
+    if task.classes:
+        wanted = np.asarray(jax.nn.softmax(output))
+    elif kind == "regression":
+        wanted = task.target.mean + task.target.deviation * output[:, 0]
+    elif kind == "denoise":
+        wanted = output * deviation + mean
+    else:
+        # Of each test series the last window is what nothing follows: the one before is a whole window's.
+        x = x[:, :-3]
+        found = predict.predict(network, x)
+        wanted = output.reshape(5, -1, 2, 3)[:, -1].swapaxes(1, 2) * deviation + mean
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    assert found.shape[0] == 5 and np.ptp(found) > 1e-4
+    program = jax.export.deserialize(bytearray(predict.exported(network)))
+    np.testing.assert_allclose(program.call(x[:2, -network.shape[0] :].astype("float32")), found[:2], atol=1e-5)
+
+
+def test_tables(tmp_path: Path) -> None:
+    _run(tmp_path, "classification")
+    network = trained.read(tmp_path)
+
+    def rows(network: trained.Trained, found: Any, lengths: Any = None) -> list[list[str]]:
+        return list(csv.reader(io.StringIO(predict.table(network, np.array(found), lengths))))
+
+    shares = [[0.25, 0.5, 0.25], [1, 0, 0]]
+    assert rows(network, shares) == [
+        ["series", "class", "0", "1", "2"],
+        ["1", "1", "0.25", "0.5", "0.25"],
+        ["2", "0", "1.0", "0.0", "0.0"],
+    ]
+    assert rows(network._replace(kind="regression"), [1.5]) == [["series", "prediction"], ["1", "1.5"]]
+    by_sample = [[shares[0], shares[1]]]
+    assert rows(network._replace(kind="segment"), by_sample, [1]) == [["series", "1", "2"], ["1", "1", ""]]
+    forecast = rows(network._replace(kind="forecast"), [[[1, 2], [3, 4], [5, 6]]])
+    assert forecast == [["series", "channel", "1", "2", "3"], ["1", "1", "1.0", "3.0", "5.0"]] + [
+        ["1", "2", "2.0", "4.0", "6.0"]
+    ]
+
+
+def test_members_unequal_lengths_and_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run(tmp_path, "classification", "--members", "2")
+    x, lengths, _ = datasets.series(str(tmp_path / "drawn.npz"), 32)
+    assert x.shape == (5, 32, 2) and lengths is None
+    network = trained.read(tmp_path)
+    whole = predict.predict(network, x)
+    shorter = x.copy()
+    shorter[1, 20:] = np.nan
+    np.save(tmp_path / "new.npy", shorter)
+    answers = str(tmp_path / "answers.npy")
+    assert predict.main([str(tmp_path), "--data", str(tmp_path / "new.npy"), "--out", answers]) == 0
+    found = np.load(answers)
+    np.testing.assert_allclose(found[[0, 2, 3, 4]], whole[[0, 2, 3, 4]], atol=1e-5)
+    np.testing.assert_allclose(found[1], predict.predict(network, x[1:2, :20])[0], atol=1e-5)
+    assert predict.main([str(tmp_path), "--export", str(tmp_path / "program")]) == 0
+    program = jax.export.deserialize(bytearray((tmp_path / "program").read_bytes()))
+    np.testing.assert_allclose(program.call(x[:3].astype("float32")), whole[:3], atol=1e-5)
+    assert f"{tmp_path / 'program'}: a program of series (any number, 32, 2)" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _run(tmp_path, "forecast")
+    run, network = str(tmp_path), trained.read(tmp_path)
+    np.save(tmp_path / "short.npy", np.ones((2, 9, 2)))
+    np.save(tmp_path / "narrow.npy", np.ones((2, 30)))
+    (tmp_path / "no.npy").write_text("no")
+    said = {
+        "short.npy": f"predict: {run}: a forecast reads 20 samples; series 1 has 9",
+        "narrow.npy": f"predict: {run}: series have 1 channels, the network's 2",
+        "no.npy": f"predict: {tmp_path / 'no.npy'}: is no NumPy .npy file of numbers or text",
+        "none.npy": f"predict: {tmp_path / 'none.npy'}: cannot be read: No such file or directory",
+    }
+    for name, line in said.items():
+        assert predict.main([run, "--data", str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err == line + "\n"
+    (tmp_path / "x").mkdir()
+    assert predict.main([str(tmp_path / "x"), "--data", "gunpoint"]) == 2
+    assert "no run folder, config.json is missing or cannot be read" in capsys.readouterr().err
+    with pytest.raises(predict.UserError, match="has arrays for series of 20 samples, and these have 24"):
+        own = network._replace(params={name: {} for name in network.params})
+        trained.model_for(own, 24)
+    run_folder.write_json(tmp_path, run_folder.CONFIG, {"model": "fcn"})
+    with pytest.raises(predict.UserError, match="is not what this version writes"):
+        trained.read(tmp_path)
+    run_folder.write_json(tmp_path, run_folder.CONFIG, {"model": "some.keras"})
+    with pytest.raises(predict.UserError, match=r"its network is from a file; jconv run .* asks it"):
+        trained.read(tmp_path)
+
+
+@pytest.fixture
+def table_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that writes a table and says how the command of a run on 12 samples reads it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("drawn.npz", x_train=rng.normal(size=(6, 12)), y_train=np.arange(6) % 2)
+    options = parse(["--data", "drawn.npz", "--epochs", "1", "--out", "run"])
+    data, _, task, plan = asked(options)
+    learner = first_learner(task, plan, jnp.float32)
+    Path("run").mkdir()
+    run_folder.write_json(Path("run"), run_folder.CONFIG, config(options, plan, data, task, learner))
+    run_folder.write_params(Path("run"), learner.params, learner.state)
+
+    def read(text: str, *more: str, change: dict[str, Any] | None = None) -> Any:
+        Path("new.csv").write_text(text)
+        if change:
+            before = run_folder.read_json(Path("run"), run_folder.CONFIG)
+            assert before is not None
+            run_folder.write_json(Path("run"), run_folder.CONFIG, before | change)
+        return predict.main(["run", "--data", "new.csv", *more])
+
+    return read
+
+
+def _text(*rows: Any) -> str:
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+ROWS = np.random.default_rng(1).normal(size=(3, 12)).round(3).tolist()
+READ_AS_SERIES = {
+    "no labels": _text(*ROWS),
+    "labels": _text(*(["up", *row] for row in ROWS)),
+    "labels that are numbers": _text(*([2, *row] for row in ROWS)),
+    "no labels, pandas' header": _text(range(12), *ROWS),
+    "labels, pandas' header": _text(range(13), *([1, *row] for row in ROWS)),
+    "no labels, pandas' header and index": _text(["", *range(12)], *([n, *row] for n, row in enumerate(ROWS))),
+    "labels, names and index": _text(["", *"abcdefghijklm"], *([n, 1, *row] for n, row in enumerate(ROWS))),
+}
+
+
+@pytest.mark.parametrize("kind", READ_AS_SERIES)
+def test_a_table_is_read_as_the_training_series_are_long(table_run: Any, kind: str, capsys: Any) -> None:
+    """Without labels the first sample was dropped, and a header got a prediction."""
+    assert table_run(READ_AS_SERIES[kind], "--json") == 0
+    found = [row["probabilities"] for row in json.loads(capsys.readouterr().out)["series"]]
+    network = trained.read(Path("run"))
+    wanted = predict.predict(network, np.array(ROWS)[:, :, None])
+    np.testing.assert_allclose([list(row.values()) for row in found], wanted, rtol=1e-5)
+
+
+def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None:
+    short = _text(*(row[:9] for row in ROWS))
+    assert table_run(short) == 2
+    fits = "neither 12, a series as the run was trained on, nor 13, a label and a series"
+    line = f"predict: new.csv: rows have 9 cells, {fits}; --labels first or none reads other lengths\n"
+    assert capsys.readouterr() == ("", line)
+    assert table_run(short + _text(ROWS[0])) == 2
+    assert "rows have 9 to 12 cells" in capsys.readouterr().err
+    assert table_run(short, "--labels", "none") == 0
+    told = capsys.readouterr()
+    assert told.err == "predict: series have 9 samples; the network was trained on series of 12\n"
+    assert told.out.count("\n") == 4
+    assert table_run(_text(*ROWS), "--labels", "first") == 0
+    assert capsys.readouterr().err == "predict: series have 11 samples; the network was trained on series of 12\n"
+    assert table_run(_text(["up"]), "--labels", "first") == 2
+    assert capsys.readouterr().err.startswith("predict: new.csv: row 1 has a label and no values")
+
+
+def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: Any) -> None:
+    several = {"unequal_lengths": True}
+    assert table_run(_text(*ROWS), change=several) == 2
+    why = "the run was trained on series of several lengths, so whether rows begin with a label does not show"
+    assert capsys.readouterr().err == f"predict: new.csv: {why}; say --labels first or none\n"
+    assert table_run(_text(*ROWS), "--labels", "none", change=several) == 0
+    assert table_run(_text(["up", *ROWS[0]], ["up", *ROWS[1][:9]]), change=several) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "no archive", "a bit"])
+def test_params_that_are_damaged_are_one_line(table_run: Any, capsys: Any, damage: str) -> None:
+    path = Path("run", run_folder.PARAMS)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes({"empty": b"", "truncated": content[:-100], "no archive": b"text", "a bit": changed}[damage])
+    assert table_run(_text(*ROWS)) == 2
+    line = capsys.readouterr().err
+    assert (
+        line.startswith("predict: run/params.npz: cannot be read, it is empty or damaged: ") and line.count("\n") == 1
+    )
+
+
+def test_json_of_each_kind(tmp_path: Path) -> None:
+    _run(tmp_path, "classification")
+    network = trained.read(tmp_path)
+    found = predict.as_json(network, np.array([[0.25, 0.5, 0.25]]))
+    shares = {"0": 0.25, "1": 0.5, "2": 0.25}
+    assert found["task"] == "classification" and found["series"] == [{"class": "1", "probabilities": shares}]
+
+    def of(kind: str, found: Any, lengths: Any = None) -> Any:
+        return predict.as_json(network._replace(kind=kind), np.array(found), lengths)["series"]
+
+    assert of("regression", [1.5]) == [{"prediction": 1.5}]
+    assert of("segment", [[[0.1, 0.9, 0.0], [1.0, 0.0, 0.0]]], [1]) == [{"classes": ["1"]}]
+    assert of("denoise", [[[1.0], [2.0]]], [1]) == [{"values": [[1.0]]}]
+    assert of("forecast", [[[1.0, 2.0], [3.0, 4.0]]], [9]) == [{"values": [[1.0, 3.0], [2.0, 4.0]]}]
+
+
+def test_channels_where_the_training_arrays_had_them(tmp_path: Path, capsys: Any) -> None:
+    _run(tmp_path, "classification")
+    x = np.random.default_rng(2).normal(size=(3, 32, 2))
+    np.save(tmp_path / "last.npy", x)
+    np.save(tmp_path / "first.npy", x.swapaxes(1, 2))
+
+    def ask(name: str, *more: str) -> Any:
+        code = predict.main([str(tmp_path), "--data", str(tmp_path / name), *more])
+        told = capsys.readouterr()
+        return told.out if code == 0 else told.err
+
+    wanted = ask("last.npy")
+    assert wanted.startswith("series,class")
+    said = f"{tmp_path / 'first.npy'}: series have 32 channels, the network's 2; --channels first reads them as 2"
+    assert ask("first.npy") == f"predict: {said} channels\n"
+    assert ask("first.npy", "--channels", "first") == wanted
+    before = run_folder.read_json(tmp_path, run_folder.CONFIG)
+    assert before is not None
+    before["options"]["channels"] = "first"
+    run_folder.write_json(tmp_path, run_folder.CONFIG, before)
+    assert ask("first.npy") == wanted
+    assert ask("last.npy", "--channels", "last") == wanted
+    table = str(tmp_path / "x.csv")
+    Path(table).write_text(_text(*ROWS))
+    assert predict.main([str(tmp_path), "--data", table, "--channels", "first"]) == 2
+    assert "--channels first is for arrays" in capsys.readouterr().err
+    assert predict.main([str(tmp_path), "--data", str(tmp_path / "last.npy"), "--labels", "none"]) == 2
+    assert "--labels none is for tables, files that end in .tsv or .csv" in capsys.readouterr().err

@@ -1,0 +1,139 @@
+"""`report.html`: whole, without anything from elsewhere, and true to names that look like HTML."""
+
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import jax
+import numpy as np
+import pytest
+
+from jconv import sequential
+from jconv.layers import Conv1D, Dense, GlobalAveragePooling1D
+from training import tasks
+from training.core.learner import Row
+from training.core.plan import Plan
+from training.data import datasets
+from training.run import outcome, run_folder
+from training.run import page as page_of_run
+from training.views import html_page, pictures
+from training.views.report import Result
+
+BAD = "<script>alert('1')</script> & \"x\""
+PLAN = Plan(epochs=4, batch_size=10, learning_rate=1e-3, seed=0, evaluate_every=1)
+ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.4, 0.75, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
+VOID = {"meta", "link", "img"}
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class _Reader(HTMLParser):
+    """What is in a page; fails where a tag is closed that is not the open one."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def task():
+    whole = tasks.classification(datasets.load("gunpoint"))
+    model = sequential([Conv1D(2, 5), GlobalAveragePooling1D(), Dense(2)])
+    return whole._replace(model=model, classes=(BAD, "point"))
+
+
+@pytest.fixture
+def folder(tmp_path, task):
+    """A run's folder without a training: numbers and one picture."""
+    config = {"data": f"{BAD}.csv", "model": "fcn", "epochs": 4, "options": {"seed": 0, "loss": None, "x64": False}}
+    config |= {"evaluate_every": 1, "schedule": "cosine", "platform": "cpu", "versions": {"jax": "0.0<1"}}
+    config |= {"fingerprints": {"data": "ab12", "model": None}, "series": {"training": 50, "test": 150}}
+    config |= {"series_shape": [150, 1], "channel_mean": [0.5], "channel_deviation": [2.0]}
+    run_folder.begin(tmp_path, config)
+    run_folder.write_params(tmp_path, *task.model.init(jax.random.key(0), (150, 1)))
+    found = {"training": Result(0.5, 0.75, np.zeros(1)), "test": Result(float("nan"), 0.625, np.zeros(1))}
+    told = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
+    run_folder.write_json(tmp_path, run_folder.RESULTS, told)
+    run_folder.write(tmp_path, run_folder.CURVES, pictures.learning_curves(ROWS, task))
+    return tmp_path
+
+
+def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
+    page = page_of_run.page(folder, task)
+    read = _Reader(page)
+    text = " ".join(" ".join(read.text).split())
+    for words in (
+        f"fcn on {BAD}.csv",
+        f"2: {BAD}, point",
+        "interrupted, 3 of 4 epochs, 1.2 seconds",
+        "50 training and 150 test, of 150 samples and 1 channel",
+        "loss 0.5000 nan accuracy 0.7500 0.6250",
+        "worst relative deviation 3.0e-14 (loss)",
+        "lowest in epoch 2",
+        "after epoch 1, where it was resumed",
+        "Misclassified series None.",
+        "conv1d Conv1D(2, 5) input (146, 2) 12",
+        "dense Dense(2) global_average_pooling1d (2,) 6",
+        "loss not given",
+        "x64 no",
+        "jax 0.0<1",
+    ):
+        assert words in text, words
+
+
+def test_nothing_comes_from_elsewhere_and_no_name_becomes_html(folder, task):
+    read = _Reader(page_of_run.page(folder, task))
+    tags = {tag for tag, _ in read.seen}
+    assert not tags & {"script", "iframe", "object", "form", "b", "a"}
+    links = [value for _, own in read.seen for name, value in own.items() if name in ("src", "href")]
+    assert len(links) == 2 and all(link.startswith("data:") for link in links)
+    policy = [own["content"] for tag, own in read.seen if own.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == [html_page.POLICY] and "default-src 'none'" in policy[0]
+    assert "http" not in html_page.STYLE and "url(" not in html_page.STYLE
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+def test_a_browser_has_nothing_to_complain_of(folder, task, tmp_path):
+    page = page_of_run.page(folder, task)
+
+    def console(name, content):
+        path = tmp_path / name
+        path.write_text(content)
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+        command = [BROWSER, *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert "<h2>Curves</h2>" in ran.stdout
+        return [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
+
+    assert console("report.html", page) == []
+    # What its policy forbids would be told.
+    assert "Content Security Policy" in console("other.html", page.replace("</h2>", "</h2><script>1</script>", 1))[0]
+
+
+def test_a_picture_has_words_for_those_who_do_not_see_it(folder):
+    content = (folder / run_folder.CURVES).read_bytes()
+    read = _Reader(html_page.picture(content, 'a "wide" one'))
+    assert [tag for tag, _ in read.seen] == ["figure", "div", "img", "figcaption"]
+    assert dict(read.seen)["img"]["alt"] == 'a "wide" one'
+    # A narrow one needs no scrolling.
+    narrow = content[:16] + (500).to_bytes(4, "big") + content[20:]
+    assert "div" not in dict(_Reader(html_page.picture(narrow, "")).seen)
+
+
+def test_a_section_without_anything_is_left_out():
+    page = html_page.page("t", "u", [("empty", ""), ("full", html_page.line("<"))])
+    assert "empty" not in page and "<h2>full</h2>\n<p>&lt;</p>" in page
+    assert html_page.facts({}) == ""

@@ -1,0 +1,84 @@
+"""Event files for TensorBoard: what is in them, resumed runs, and a disk that is full."""
+
+import struct
+import sys
+
+import pytest
+
+from training import fit
+from training.core.learner import Row
+from training.views import tensorboard
+
+event_file_writer = pytest.importorskip("tensorboardX.event_file_writer")
+
+
+def _events(folder):
+    """The events of the one file in a folder: records of a length, its checksum, the event, and its checksum."""
+    from tensorboardX.proto import event_pb2
+
+    (path,) = folder.iterdir()
+    content, events = path.read_bytes(), []
+    while content:
+        (size,) = struct.unpack("<Q", content[:8])
+        events.append(event_pb2.Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    return events
+
+
+def _values(event):
+    return {value.tag: value.simple_value for value in event.summary.value}
+
+
+def _rows(first=1):
+    return [Row(first, 0.5, 0.75, 0.25, None, None), Row(first + 1, 0.25, 0.5, 0.5, 1.5, 0.125)]
+
+
+def test_training_and_test_are_two_runs_of_the_same_names(tmp_path):
+    with tensorboard.opened(tmp_path / "events", "accuracy", 0) as log:
+        for row in _rows():
+            log(row)
+        # They are there while the run goes on.
+        assert len(_events(tmp_path / "events" / "training")) == 3
+    head, first, second = _events(tmp_path / "events" / "training")
+    assert head.file_version == "brain.Event:2" and (first.step, second.step) == (1, 2)
+    assert _values(second) == {"loss": 0.5, "accuracy": 0.5, "learning_rate": 0.25}
+    _, only = _events(tmp_path / "events" / "test")
+    assert only.step == 2 and _values(only) == {"loss": 1.5, "accuracy": 0.125}
+
+
+def test_a_resumed_run_withdraws_what_came_after_the_checkpoint(tmp_path):
+    with tensorboard.opened(tmp_path, "accuracy", 4) as log:
+        log(_rows(5)[0])
+    _, begun, first = _events(tmp_path / "training")
+    assert begun.step == first.step == 5 and begun.session_log.status == begun.session_log.START
+
+
+def test_without_the_option_nothing_is_written(tmp_path):
+    with tensorboard.opened(None, "accuracy", 0) as log:
+        log(_rows()[0])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_is_told_once_and_ends_nothing(tmp_path, monkeypatch, capsys):
+    with tensorboard.opened(tmp_path, "accuracy", 0) as log:
+
+        def full(*arguments):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(event_file_writer.EventsWriter, "write_event", full)
+            log(_rows()[0])
+            log(_rows()[1])
+    words = "fit: no more events for TensorBoard: No space left on device; training goes on\n"
+    assert capsys.readouterr().err == words
+    (tmp_path / "file").write_text("")
+    with tensorboard.opened(tmp_path / "file" / "x", "accuracy", 0) as log:
+        log(_rows()[0])
+    assert capsys.readouterr().err == words.replace("No space left on device", "Not a directory")
+
+
+def test_a_missing_package_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    assert fit.main(["--tensorboard"]) == 2
+    words = 'fit: --tensorboard needs tensorboardX; install it with: pip install "jconv[train]"\n'
+    assert capsys.readouterr() == ("", words)

@@ -1,0 +1,1 @@
+"""What the commands share: their list, a task and plan made from options, fine-tuning, folds."""

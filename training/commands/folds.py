@@ -1,0 +1,96 @@
+"""`--folds K`: a run for each fold, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..options.options import Options
+from ..run import outcome, run_folder
+from ..run.ended import Ended
+
+FIELDS = ("loss", "score")
+
+
+def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
+    """Train once without each fold, in folders `fold-I` of the run folder, each as `--fold I/K` does alone.
+
+    `results.json` beside them has the mean over the folds, and the deviation, of the loss and score of each part of the
+    data. A run that does not end well ends the folds. With `--resume` each goes on from where it stands. What an
+    earlier run has left in the folder, or other folds, goes when the first one begins.
+    """
+    assert options.folds is not None
+    count, folder = options.folds, options.out
+    # Each run looks after its own folder.
+    if not (folder / f"{run_folder.FOLD}1").is_dir():
+        run_folder.check(folder, options.overwrite)
+    told: list[dict[str, Any]] = []
+    code = 0
+    with ExitStack() as held:
+        for number in range(1, count + 1):
+            print(f"fold       {number} of {count}", flush=True)
+            own = options._replace(folds=None, fold=f"{number}/{count}", out=folder / f"{run_folder.FOLD}{number}")
+            code, results = run_one(own, partial(_begin, options, held) if number == 1 else None)
+            told.append(results)
+            with run_folder.writable(folder):
+                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told, count))
+            print(flush=True)
+            if code:
+                break
+    print(table(told), flush=True)
+    return Ended(code, summary(str(folder), told, count))
+
+
+def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
+    """Keep other processes from the folder, and `afresh` empty it of an earlier run and say what this one is."""
+    held.enter_context(run_folder.locked(options.out))
+    if afresh:
+        names = ("data", "model", "folds", "seed")
+        own = {"task": task, **{name: getattr(options, name) for name in names}}
+        run_folder.begin(options.out, own, options.folds or 0)
+
+
+def summary(run: str, told: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    """What the results of the folds come to: means in the place where a run has its numbers, and deviations.
+
+    `count` is of all folds: fewer that are done are a run that was interrupted, and so is one killed in the next.
+    """
+    parts = {part: [one[part] for one in told if one[part]] for part in run_folder.PARTS}
+    seconds = [one["seconds"] for one in told]
+    status = told[-1]["status"]
+    return {
+        "run": run,
+        "status": outcome.STOPPED if status == outcome.DONE and len(told) < count else status,
+        "epochs": max(one["epochs"] for one in told),
+        "best_epoch": None,
+        "score_name": told[0]["score_name"],
+        **{part: _over(found, np.mean) for part, found in parts.items()},
+        "deviation": {part: _over(found, np.std) for part, found in parts.items()},
+        "seconds": {what: sum(own.get(what, 0.0) for own in seconds) for what in seconds[0]},
+        "folds": list(told),
+    }
+
+
+def table(told: Sequence[dict[str, Any]]) -> str:
+    """Losses and scores of each fold, their mean and deviation, as text."""
+    whole = summary("", told, len(told))
+    parts = [part for part in ("validation", "test") if whole[part]]
+    heads = [f"{part} {field}" for part in parts for field in ("loss", whole["score_name"].replace("_", " "))]
+    rows = [(str(number), one) for number, one in enumerate(told, start=1)]
+    rows += [("mean", whole), ("deviation", whole["deviation"])]
+    lines = [[name, *(_cell(one[part], field) for part in parts for field in FIELDS)] for name, one in rows]
+    widths = [max(map(len, column)) for column in zip(["fold", *heads], *lines, strict=True)]
+    shown = ["  ".join(map(str.rjust, line, widths)) for line in [["fold", *heads], *lines]]
+    return "\n".join(shown)
+
+
+def _over(found: Sequence[dict[str, float]], mean: Callable[[Any], Any]) -> dict[str, float] | None:
+    return {field: float(mean([one[field] for one in found])) for field in FIELDS} if found else None
+
+
+def _cell(numbers: dict[str, float] | None, field: str) -> str:
+    return "" if numbers is None else f"{numbers[field]:.4f}"

@@ -1,0 +1,277 @@
+"""What the options of a run come to: its task, the numbers of its plan, the type that it computes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jconv.layers import InDtype
+
+from ..core import protocols
+from ..core.optimizers import OPTIMIZERS
+from ..core.plan import Plan
+from ..core.precision import HALF
+from ..data import augment, datasets, splits
+from ..errors import UserError
+from ..networks import NETWORKS
+from ..options.options import Options
+from ..options.types import LARGEST
+from ..tasks import (
+    HORIZON,
+    NOISE,
+    TASKS,
+    WINDOW,
+    Task,
+    balanced,
+    labels_of,
+    with_augment,
+    with_cross_entropy,
+    with_loss,
+    with_validation,
+)
+from . import finetune
+
+# Options that only one task has.
+OWN = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
+# Tasks whose networks give numbers for each sample.
+BY_SAMPLE = ("denoise", "segment")
+# What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
+OF_FRESH = ("schedule", "warm_up", "clip", "weight_decay", "ema")
+
+
+class Asked(NamedTuple):
+    """The data, those of them that are held out for validation, what is learned, and the numbers of the run."""
+
+    data: datasets.Dataset
+    held: datasets.Dataset | None
+    task: Task
+    plan: Plan
+
+
+def asked(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> Asked:
+    """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
+    data, held = held_out(options, load(options.data, options.channels == "first"))
+    task = task_for(options, data)
+    if held is not None:
+        task = with_validation(task, task_for(options, held))
+    return Asked(data, held, task, plan_for(options, task))
+
+
+def task_for(options: Options, data: datasets.Dataset) -> Task:
+    """What is learned of the data, with which network. Raises `UserError` for options that do not fit together."""
+    task = _task(options, data)
+    if options.label_smoothing or options.class_weights:
+        weights = balanced(labels_of(task.train), len(task.classes)) if options.class_weights and task.classes else None
+        task = with_cross_entropy(task, options.label_smoothing or 0.0, weights)
+    return _augmented(options, task)
+
+
+def _task(options: Options, data: datasets.Dataset) -> Task:
+    kind = _kind(options, data)
+    for name, only in OWN.items():
+        if getattr(options, name) is not None and kind is not None and kind != only:
+            raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for --task {kind}")
+    if kind is not None:
+        _check_fits(options, data, kind)
+        task = TASKS[kind](data, options.model, **_own(options, kind))
+        return with_loss(task, options.loss) if options.loss else task
+    if options.members > 1:
+        raise UserError(f"--members {options.members} are of a network by name, not of {options.model}")
+    return finetune.task(
+        options.model,
+        data,
+        options.learning_rate,
+        not options.skip_proof,
+        optimizer=options.optimizer,
+        loss=options.loss,
+        kind=options.task,
+        regresses=regresses(options, data),
+        own={name: _own(options, name) for name in TASKS},
+    )
+
+
+def held_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
+    """The data that are trained on, and the same with what is held out for validation as their test set, if any is."""
+    if options.fold:
+        return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
+    if options.validation and len(data.x_train) == 1 and _kind(options, data) in ("forecast", None):
+        # From one series nothing else can be learned; windows of what is held out are of its samples alone.
+        return splits.end(data, options.validation)
+    if options.validation:
+        return splits.split(data, options.validation, options.seed, _stratified(options, data))
+    return data, None
+
+
+def plan_for(options: Options, task: Task) -> Plan:
+    """The numbers of the run, with the model's defaults for those that were not given.
+
+    A default batch is made larger until the devices share it evenly. Raises `UserError` for a batch that the training
+    set cannot fill, for one that was asked for and the devices do not share evenly, for such a length, and for options
+    that do not fit together.
+    """
+    plan, many = _plan_of_one(options, task), options.devices // options.shard_length
+    length = task.train.x.shape[1]
+    if length % options.shard_length:
+        raise UserError(f"--shard-length {options.shard_length} does not divide the {length} samples of a series")
+    shared = -(-plan.batch_size // many) * many
+    if shared == plan.batch_size:
+        return plan
+    apart = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
+    over = f"--devices {options.devices}{apart}"
+    if options.batch_size is not None:
+        raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {over}")
+    if options.protocol is not None:
+        words = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of {over}"
+        raise UserError(f"{words}; --batch-size takes its place")
+    if shared * plan.accumulate > len(task.train.x):
+        raise UserError(f"{over} is more than the {len(task.train.x)} training examples can share")
+    return plan._replace(batch_size=shared)
+
+
+def _plan_of_one(options: Options, task: Task) -> Plan:
+    examples = len(task.train.x)
+    last = options.seed * options.members + options.members - 1
+    if last > LARGEST:
+        words = f"--seed {options.seed} with --members {options.members} has seeds up to {last}"
+        raise UserError(f"{words}; they must be at most {LARGEST}")
+    if options.batch_size is not None and options.batch_size > examples:
+        raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
+    plan = _with_methods(_plan(options, task), options, task)
+    each = plan.batch_size * plan.accumulate
+    if each > examples:
+        words = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {each} examples"
+        raise UserError(f"{words}, more than the {examples} training examples")
+    if plan.warm_up >= plan.epochs:
+        raise UserError(f"--warm-up {plan.warm_up} must be less than the {plan.epochs} epochs of the run")
+    return plan
+
+
+def _plan(options: Options, task: Task) -> Plan:
+    """How long, in which batches, at which rate, by which optimizer."""
+    examples = len(task.train.x)
+    epochs, size = (60, 32) if task.kind == "forecast" else (400, min(max(4, examples // 10), 16))
+    if options.protocol is not None:
+        return protocols.plan(
+            options.protocol,
+            options.model,
+            examples,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            optimizer=options.optimizer,
+            seed=options.seed,
+        )._replace(members=options.members)
+    epochs = options.epochs or epochs
+    training = task.start.training if task.start and task.start.goes_on else None
+    rate = training.learning_rate if training else options.learning_rate or 1e-3
+    assert rate is not None
+    return Plan(
+        epochs=epochs,
+        batch_size=min(options.batch_size or size, examples),
+        learning_rate=rate,
+        seed=options.seed,
+        evaluate_every=-(-epochs // 50),
+        optimizer=training.name if training else options.optimizer or "adam",
+        keep=options.keep or "last",
+        members=options.members,
+    )
+
+
+def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
+    """The plan with the methods that were asked for."""
+    goes_on = task.start is not None and task.start.goes_on
+    for name in OF_FRESH if goes_on else ():
+        if getattr(options, name) is not None:
+            words = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
+            raise UserError(f"--{name.replace('_', '-')} {words}")
+    if not goes_on:
+        decay = options.weight_decay
+        plan = plan._replace(
+            schedule=options.schedule or plan.schedule,
+            warm_up=options.warm_up or 0,
+            clip=options.clip,
+            weight_decay=OPTIMIZERS[plan.optimizer].weight_decay if decay is None else decay,
+            ema=options.ema,
+        )
+    if options.early_stopping is not None:
+        if options.keep == "last":
+            raise UserError("--early-stopping keeps the best params; --keep last cannot go with it")
+        plan = plan._replace(keep="best", early_stopping=options.early_stopping)
+        if task.validation is not None:
+            if plan.members > 1:
+                words = "the best of each would be of another epoch; without --validation the training loss is watched"
+                raise UserError(f"--early-stopping by validation is not for --members {plan.members}: {words}")
+            plan = plan._replace(watch="validation", evaluate_every=1)
+    return plan._replace(accumulate=options.accumulate, precision=_precision(options, task))
+
+
+def _precision(options: Options, task: Task) -> str | None:
+    """The half type that the network computes in, None for the type of the params."""
+    if options.x64 and options.precision is not None:
+        raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
+    if options.precision not in HALF:
+        return None
+    typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
+    if typed is not None:
+        raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has a type of its own")
+    return options.precision
+
+
+def regresses(options: Options, data: datasets.Dataset) -> bool:
+    """Whether numbers are learned: as asked, else where labels have fractions."""
+    return options.task == "regression" or (options.task is None and data.fractional)
+
+
+def _stratified(options: Options, data: datasets.Dataset) -> bool:
+    """Whether labels are classes of series, of which each part of the data is to have its share."""
+    return not (data.fractional or data.by_sample or options.task == "regression")
+
+
+def dtype_for(options: Options) -> Any:
+    """The type of params and of all that is computed in training."""
+    return jnp.float64 if options.x64 else jnp.float32
+
+
+def _augmented(options: Options, task: Task) -> Task:
+    return with_augment(task, augment.parse(options.augment)) if options.augment else task
+
+
+def _kind(options: Options, data: datasets.Dataset) -> str | None:
+    """The name in `TASKS`: as asked, else as network and labels say. None for a network from a file, which says it."""
+    if options.model not in NETWORKS:
+        return None
+    network = NETWORKS[options.model]
+    if options.task is not None:
+        return options.task
+    if network.forecasts:
+        return "forecast"
+    if network.sequence:
+        return "segment" if data.by_sample else "denoise"
+    return "regression" if data.fractional else "classification"
+
+
+def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
+    """Raise `UserError` where the network, or the protocol, is not one for the task."""
+    network, by_sample = NETWORKS[options.model], kind in BY_SAMPLE
+    if network.forecasts and kind != "forecast":
+        raise UserError(f"--task {kind} is not one for {options.model}, which forecasts")
+    if network.sequence != by_sample:
+        fit = ", ".join(name for name, one in NETWORKS.items() if one.sequence == by_sample and not one.forecasts)
+        raise UserError(f"--task {kind} is not one for {options.model}; it is for {fit}")
+    if options.protocol is not None:
+        protocols.numbers(options.protocol, options.model)
+        if kind != "classification":
+            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a {kind}")
+
+
+def _own(options: Options, kind: str) -> dict[str, Any]:
+    """The options that only this task has, as its function takes them."""
+    if kind == "classification":
+        return {"by_series": options.protocol is not None}
+    if kind == "forecast":
+        channel = 1 if options.target_channel is None else options.target_channel
+        numbers = {"window": options.window or WINDOW, "horizon": options.horizon or HORIZON}
+        return numbers | {"channel": None if channel == "all" else int(channel) - 1}
+    return {"noise": NOISE if options.noise is None else options.noise} if kind == "denoise" else {}

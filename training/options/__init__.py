@@ -1,0 +1,1 @@
+"""The options of `python -m training.fit`: their parser, types and help."""

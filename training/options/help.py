@@ -1,0 +1,70 @@
+"""What `python -m training.fit --help` says around its options."""
+
+from __future__ import annotations
+
+from ..networks import NETWORKS
+
+DESCRIPTION = """\
+Train a 1-D convolutional network on a set of series, after proving its gradients.
+
+Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
+a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
+
+NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items())
+
+EPILOG = f"""\
+examples:
+  python -m training.fit
+  python -m training.fit --model two-layer
+  python -m training.fit --data series.csv --epochs 100 --out runs/first
+  python -m training.fit --data Trace_TRAIN.tsv
+  python -m training.fit --data Covid3Month --model resnet --epochs 100
+  python -m training.fit --task forecast --model tcn --window 50 --horizon 10
+  python -m training.fit --task denoise --noise 0.5
+  python -m training.fit --folds 5 --augment jitter=0.03,warp=0.2
+  python -m training.fit --seed 1 --overwrite --skip-proof
+  python -m training.fit --validation 0.2 --early-stopping 50 --label-smoothing 0.1 --optimizer adamw --ema 0.99
+  python -m training.fit --devices 4 --batch-size 32
+  python -m training.fit --processes 2 --process-id 0 --coordinator 10.0.0.1:4321
+  python -m training.fit --model some.keras --data series.csv --epochs 20
+  python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
+
+data files:
+  .tsv, .csv   a row a series, the label first, then the samples; there may be a header row, and with it an index
+               column. X_TEST.tsv is the test set of X_TRAIN.tsv where it is beside it.
+  .npz         x_train (n, length) or (n, length, channels), y_train (n,), or (n, length) with the class of each
+               sample; x_test and y_test, or neither. --channels first reads (n, channels, length).
+  .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
+  .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
+  NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
+  Labels are text or whole numbers, classes; numbers with fractions are the targets of a regression, and so are all
+  numbers with --task regression. They are standardized by the training set.
+  Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
+  by the training set.
+
+tasks:
+  classification the class of each series
+  regression     the number of each series
+  forecast       the next --horizon samples of --target-channel from --window samples of all channels
+  denoise        each series from the series with --noise on it
+  segment        the class of each sample
+  Of a forecast and of denoising labels are not used. unet is for the last two, all others for the first three.
+
+models:
+  {NETWORK_WORDS}
+  FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
+                 and constraints and, where it was compiled, its optimizer with that one's state and its loss;
+                 --optimizer and --loss take their places. It reads series of the data's length and channels,
+                 standardized, and its output is a number for each class, one number for a regression, 16 numbers
+                 (1, 16), a forecast, or what --task asks for.
+
+the run folder:
+  report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
+  results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
+  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side;
+  python -m training.sweep trains one for each cell of a grid of options.
+  Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
+  --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
+
+exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, or a folder
+that cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""

@@ -1,0 +1,291 @@
+"""The command line of `python -m training.fit`: what can be asked for, and what is refused before any work."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..core.optimizers import OPTIMIZERS
+from ..core.precision import PRECISIONS
+from ..core.protocols import PROTOCOLS
+from ..core.schedules import SCHEDULES
+from ..data.datasets import BUILT_IN
+from ..errors import Parser
+from ..networks import NETWORKS
+from ..networks.pretrained import is_file
+from ..tasks import HORIZON, NOISE, TASKS, WINDOW
+from ..tasks.losses import LOSSES
+from .help import DESCRIPTION, EPILOG
+from .types import Every, augmentation, channel, every, fold, not_negative, positive, share, whole
+
+CHANNELS = ("first", "last")
+
+# Options that the numbers of a run do not depend on.
+FREE = (
+    "out",
+    "overwrite",
+    "resume",
+    "allow_changed_data",
+    "allow_changed_conditions",
+    "checkpoint_every",
+    "device",
+    "devices",
+    "shard_length",
+    "processes",
+    "process_id",
+    "coordinator",
+    "skip_proof",
+    "json",
+    "tensorboard",
+)
+
+
+class Options(NamedTuple):
+    """The options of a run. None is a default that depends on the model or the data."""
+
+    data: str
+    channels: str | None
+    model: str
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    optimizer: str | None
+    loss: str | None
+    task: str | None
+    window: int | None
+    horizon: int | None
+    target_channel: str | None
+    noise: float | None
+    augment: str | None
+    validation: float | None
+    fold: str | None
+    folds: int | None
+    seed: int
+    members: int
+    keep: str | None
+    protocol: str | None
+    out: Path
+    overwrite: bool
+    resume: bool
+    allow_changed_data: bool
+    allow_changed_conditions: bool
+    checkpoint_every: Every
+    device: str | None
+    devices: int
+    shard_length: int
+    processes: int | None
+    process_id: int | None
+    coordinator: str | None
+    x64: bool
+    skip_proof: bool
+    json: bool
+    tensorboard: bool
+    schedule: str | None
+    warm_up: int | None
+    precision: str | None
+    accumulate: int
+    clip: float | None
+    weight_decay: float | None
+    label_smoothing: float | None
+    class_weights: str | None
+    early_stopping: int | None
+    ema: float | None
+    algorithm: str
+
+
+def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
+    """The options in `arguments`, by default those of the process.
+
+    A mistake is one line on standard error, of that command, and `SystemExit(2)`.
+
+    >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
+    'runs/gunpoint-two-layer-3'
+    """
+    parser = _parser(command)
+    values = vars(parser.parse_args(arguments))
+    if values["model"] is None:
+        values["model"] = "unet" if values["task"] in ("denoise", "segment") else "fcn"
+    if values["out"] is None:
+        model = values["model"] if values["model"] in NETWORKS else Path(values["model"]).stem
+        values["out"] = Path("runs") / f"{Path(values['data']).stem}-{model}-{values['seed']}"
+    if values["devices"] is None:
+        values["devices"] = max(values["processes"] or 1, values["shard_length"])
+    _check_processes(parser, values["processes"], values["process_id"], values["coordinator"])
+    return Options(**values)
+
+
+def _check_processes(parser: argparse.ArgumentParser, count: int | None, number: int | None, at: str | None) -> None:
+    """Refuse what says which of several processes this is, where they are not several or not so many."""
+    for name, value in (("--process-id", number), ("--coordinator", at)):
+        if count is None and value is not None:
+            parser.error(f"argument {name}: is of one of several processes, and needs --processes N")
+    if count is not None and number is not None and number >= count:
+        parser.error(f"argument --process-id: must be less than the {count} of --processes, got {number}")
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=f"python -m training.{command}",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+    )
+    for title, fill in GROUPS.items():
+        fill(parser.add_argument_group(title))
+    return parser
+
+
+def _what(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--data",
+        default="gunpoint",
+        metavar="NAME|FILE",
+        help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
+    )
+    words = "where arrays have them: last (default), (n, length, channels), or first, (n, channels, length)"
+    add("--channels", choices=CHANNELS, help=words)
+    add(
+        "--model",
+        type=_model,
+        metavar="NAME|FILE",
+        help=f"{', '.join(NETWORKS)}, or a file; default fcn, to denoise or segment unet",
+    )
+    held = group.add_mutually_exclusive_group().add_argument
+    held("--validation", type=share, metavar="SHARE", help="of the training series, held out and evaluated")
+    held("--fold", type=fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
+    held("--folds", type=whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    add(
+        "--members",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="networks of other seeds; together they vote; default 1",
+    )
+
+
+def _task(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--task",
+        choices=TASKS,
+        help="default by labels and network: regression where labels have fractions, else classification; two-layer "
+        "forecasts, unet denoises or, where each sample has a label, segments",
+    )
+    add("--window", type=whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
+    add("--horizon", type=whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
+    add("--target-channel", type=channel, metavar="N|all", help="what is forecast of several channels; default 1")
+    add(
+        "--noise",
+        type=positive,
+        metavar="R",
+        help=f"to denoise: the deviation of what is added, in deviations of the channel; default {NOISE}",
+    )
+    add(
+        "--augment",
+        type=augmentation,
+        metavar="NAME=R,...",
+        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is left), warp=0.2",
+    )
+
+
+def _steps(group: Any) -> None:
+    add = group.add_argument
+    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
+    add(
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
+    )
+    add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
+    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
+    add(
+        "--learning-rate",
+        type=positive,
+        metavar="R",
+        help="the highest; default 0.001; for a file's optimizer its rate from now on",
+    )
+    add("--schedule", choices=SCHEDULES, help="of the learning rate; default cosine, to zero over all epochs")
+    add("--warm-up", type=whole(0), metavar="EPOCHS", help="in which the rate rises from zero; default 0")
+    add("--clip", type=positive, metavar="NORM", help="scale gradients of a larger norm down to it; default none")
+    add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
+
+
+def _minimized(group: Any) -> None:
+    add = group.add_argument
+    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
+    add("--label-smoothing", type=share, metavar="E", help="a label is 1 - E of its class and E of all; default 0")
+    add("--class-weights", choices=["balanced"], help="each class counts for as much as another in the loss")
+    add(
+        "--weight-decay",
+        type=not_negative,
+        metavar="RATE",
+        help="of kernels, at each step RATE times the learning rate; default adamw 0.0001, lion 0.001, else 0",
+    )
+    add("--keep", choices=["last", "best"], help="params: the last (default), or of the lowest training loss")
+    add(
+        "--early-stopping",
+        type=whole(1),
+        metavar="EPOCHS",
+        help="end after so many without a lower validation loss, without --validation training loss; keeps the best",
+    )
+    add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
+
+
+def _where(group: Any) -> None:
+    add = group.add_argument
+    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--devices", type=whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
+    add("--shard-length", type=whole(1), default=1, metavar="N", help="N of the devices share each series; default 1")
+    add("--processes", type=whole(1), metavar="N", help="one run by N processes, by default with a device each")
+    add("--process-id", type=whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
+    add("--precision", choices=PRECISIONS, help="what the network computes in, params staying float32; default float32")
+    add(
+        "--algorithm",
+        choices=["auto", "fastest"],
+        default="auto",
+        help="of convolutions: local ones, whose error is bounded for each output (auto, the default), or all",
+    )
+    add("--x64", action="store_true", help="train in float64; the proof always is")
+    add("--skip-proof", action="store_true", help="train without proving the gradients first")
+
+
+def _folder(group: Any) -> None:
+    add = group.add_argument
+    add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
+    again = group.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
+    add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
+    words = "resume although versions, cores, devices or chosen algorithms are others: the last digits may differ"
+    add("--allow-changed-conditions", action="store_true", help=words)
+    add(
+        "--checkpoint-every",
+        type=every,
+        default=Every(seconds=10.0),
+        metavar="N|Ns",
+        help="epochs, or seconds as in 60s; default 10s",
+    )
+    add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
+    add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
+
+
+GROUPS: dict[str, Callable[[Any], None]] = {
+    "what is trained on what": _what,
+    "what is learned": _task,
+    "steps": _steps,
+    "what is minimized and kept": _minimized,
+    "computation": _where,
+    "the run folder": _folder,
+}
+
+
+def _model(text: str) -> str:
+    if text not in NETWORKS and not is_file(text):
+        known = ", ".join(map(repr, NETWORKS))
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
+    return text

@@ -1,0 +1,1 @@
+"""Compares a network's gradients with complex-step derivatives of its NumPy reference."""
