@@ -29,11 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv import Model
-from training.core import loop
+from training.core import devices, loop
 from training.core.learner import first_learner
 from training.core.plan import Plan, epoch_key
 from training.networks import fcn, unet
-from training.parallel import devices
 from training.tasks import Examples, Task, losses
 
 from .shared import machine

@@ -17,14 +17,13 @@ import jconv
 
 from .commands import folds
 from .commands.from_options import asked, dtype_for
-from .core import diverged, loop, seeds, stopping
+from .core import devices, diverged, loop, seeds, stopping
 from .core.learner import Learner, Reached, first_learner
 from .core.plan import Plan, steps_per_epoch
 from .errors import MISTAKE, UserError, tell
 from .options.options import Options, parse
-from .parallel import devices, processes
 from .proof import proof
-from .run import interrupt, outcome, resume, run_folder
+from .run import interrupt, outcome, processes, resume, run_folder
 from .run.config import config
 from .run.ended import Ended
 from .tasks import Task

@@ -17,13 +17,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import compare
 from .commands.from_options import asked
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
 from .options.options import FREE, Options, parse
 from .options.types import whole
-from .run import outcome, resume, run_folder
+from .run import comparison, outcome, resume, run_folder
 from .run.child import FIT, Children
 from .run.cores import held_to, shares
 from .run.interrupt import EXIT_CODES
@@ -74,15 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(cells)
         failed, stopped = _run(options.out, cells, options.jobs, say)
         ended = [cell.options.out for cell in cells if cell.name not in failed and _status(cell) is not None]
-        runs = [compare.read(folder) for folder in ended]
+        runs = [comparison.read(folder) for folder in ended]
     except UserError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return MISTAKE
-    rows, words = ranked([compare.row(run) for run in runs], varied=[name for name, _ in grid])
+    rows, words = ranked([comparison.row(run) for run in runs], varied=[name for name, _ in grid])
     if options.json:
         print(run_folder.as_json({"sorted_by": words, "runs": rows, "failed": failed}), end="")
     elif rows:
-        print(f"\nsorted by {words}\n{compare.text(rows)}", end="")
+        print(f"\nsorted by {words}\n{comparison.text(rows)}", end="")
     if stopped is not None:
         print("sweep: interrupted; the same command with --resume goes on", file=sys.stderr)
         return EXIT_CODES[stopped]

@@ -11,7 +11,7 @@ import pytest
 
 from training import compare
 from training.core.learner import Row
-from training.run import run_folder
+from training.run import comparison, run_folder
 
 ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.6, 0.6, 0.65, 0.55), Row(3, 0.0, 0.5, 0.7, 0.6, 0.6)]
 
@@ -54,7 +54,7 @@ def test_a_table_fits_a_terminal():
     row |= {"best_epoch": 1500}
     rows = [{"run": name} | row for name in names]
     rows[1] |= {"task": "denoise", "score": "accuracy"}
-    lines = compare.text(rows).splitlines()
+    lines = comparison.text(rows).splitlines()
     assert max(map(len, lines)) <= 100
     words = [
         f"  interrupted, PickupGestureWiimoteZ, inception-time, {own}"
@@ -65,13 +65,13 @@ def test_a_table_fits_a_terminal():
         at = lines.index(name)
         assert lines[at + 1] == own and lines[at + 2].split() == numbers
     # As wide as it may be.
-    assert [line.split()[0] for line in compare.text(rows, width=300).splitlines()[2:4]] == names
+    assert [line.split()[0] for line in comparison.text(rows, width=300).splitlines()[2:4]] == names
 
 
 def test_different_scores_and_runs_that_were_stopped_are_told(tmp_path):
     names = [_run(tmp_path / "a", status="interrupted"), _run(tmp_path / "b", score="absolute_error")]
-    rows = [compare.row(compare.read(Path(name))) for name in names]
-    head, _, first, second, _ = compare.text(rows, width=150).splitlines()
+    rows = [comparison.row(comparison.read(Path(name))) for name in names]
+    head, _, first, second, _ = comparison.text(rows, width=150).splitlines()
     assert "task" not in head
     assert head.split()[:2] == ["run", "status"] and "test score" in head
     assert first.split()[1] == "interrupted" and " accuracy " in first and " absolute error " in second

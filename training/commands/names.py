@@ -14,7 +14,7 @@ COMMANDS = {
     "sweep": "train a network for each cell of a grid of options",
 }
 # Started by other commands.
-INTERNAL = ("run.child",)
+INTERNAL = ("fit_child",)
 
 
 def listing() -> str:

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ..core import devices
 from ..networks import variable_length
-from ..parallel import devices
 from ..tasks import Examples, Task
 from . import seeds, stopping
 from .learner import Learner, Reached, Row, Tree, best_or_last, now, plateau_scale, with_best

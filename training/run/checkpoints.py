@@ -29,10 +29,11 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ..core import devices
 from ..core.learner import Learner, Reached, Row
 from ..errors import UserError, tell
 from ..options.types import Every
-from ..parallel import devices, processes
+from ..run import processes
 from . import durable, fingerprint
 
 LAST = 2

@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import tell
 from .interrupt import EXIT_CODES
 
-FIT = (sys.executable, "-m", "training.run.child")
+FIT = (sys.executable, "-m", "training.fit_child")
 """The command of a child that is a run of `training.fit`, whose options follow."""
 
 
@@ -86,10 +86,3 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-
-
-if __name__ == "__main__":
-    end_with_parent()
-    from training import fit
-
-    raise SystemExit(fit.main())

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from ..core import loop, seeds
+from ..core import devices, loop, seeds
 from ..core.learner import Learner, Reached, best_or_last
 from ..data.datasets import within
 from ..networks import pretrained
-from ..parallel import devices, processes
+from ..run import processes
 from ..tasks import Examples, Task, mean_overlap
 from ..views import embeddings, pictures, pictures_of_samples, pictures_of_series, report
 from . import page, run_folder

@@ -12,11 +12,10 @@ from tests.primitive.test_partitioned import moved
 from tests.support import waves
 from training import fit
 from training.commands.from_options import plan_for
-from training.core import loop
+from training.core import devices, loop
 from training.core.learner import Reached, first_learner
 from training.core.plan import Plan, epoch_key
 from training.options.options import parse
-from training.parallel import devices
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

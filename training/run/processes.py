@@ -18,10 +18,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from ..core import devices
 from ..core.learner import Learner, Reached, Row
 from ..errors import UserError, tell
 from ..options.options import Options
-from . import devices
 
 # Seconds in which all must have come, and at the end have gone.
 COMING, GOING = 300, 60

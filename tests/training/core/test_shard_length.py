@@ -10,11 +10,10 @@ import pytest
 
 from tests.primitive.test_partitioned import moved
 from training import tasks
-from training.core import loop
+from training.core import devices, loop
 from training.core.learner import Reached, first_learner
 from training.core.plan import Plan, epoch_key
 from training.networks import unet
-from training.parallel import devices
 from training.tasks import losses
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
