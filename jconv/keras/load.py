@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -88,27 +89,27 @@ def load_weights(
     """`(params, state)` for a model, from a `.weights.h5`, or another file, of a Keras model with the same layers.
 
     Layers are found by the model's names for them, and where these are not the file's, by Keras's order. A file of a
-    whole model is read as that model. `input_shape` is as for `save`.
+    whole model is read as that model. `input_shape` is as for `save`; a Sequential model in the file that was saved
+    before it was built is read with this shape too.
 
     Raises `KerasFileError` for a layer that the file does not have, or has with other arrays.
     """
-    root = write_model(model, model.named_shapes(input_shape), {}).root
+    shapes = model.named_shapes(input_shape)
+    root = write_model(model, shapes, {}).root
     with opened(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
             if not put_in_folders(root, folders) and contents.arrays is not None:
                 put_in_folders(root, folders_in(model, contents.arrays.paths()))
         elif contents.config is not None:
-            return _by_name(root, contents) or read_arrays(root, contents)
+            return _read_by_name(root, contents, shapes) or read_arrays(root, contents)
         return read_arrays(root, contents)
 
 
-def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
-    """What the model of a whole file has under the names of the parts of `root`; None where it has not all of them."""
-    try:
-        built = read_graph(contents, "the file", {})
-    except KerasFileError:
-        # Its arrays may fit all the same, as where a layer of the user's is in it.
+def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> tuple[Tree, Tree] | None:
+    """The arrays of the model in the file for the parts of `root` by their names; None if a part has none there."""
+    built = _built_with_any(contents, (None, *shapes.values()) if len(shapes) == 1 else (None,))
+    if built is None:
         return None
     trees = read_arrays(built.root, contents)
     params: Tree = {}
@@ -122,6 +123,19 @@ def _by_name(root: Part, contents: Contents) -> tuple[Tree, Tree] | None:
     return params, state
 
 
+def _built_with_any(contents: Contents, input_shapes: Sequence[Sequence[int | None] | None]) -> Built | None:
+    """The model in the file with the first of `input_shapes` that it accepts.
+
+    None if jconv cannot read the model, for example because of a custom layer. Its arrays may fit all the same.
+    """
+    with suppress(KerasFileError):
+        older = _update_config(contents, "the file", {})
+        for shape in input_shapes:
+            with suppress(KerasFileError):
+                return build(contents.config or {}, {}, older=older, input_shape=shape)
+    return None
+
+
 def read_graph(
     contents: Contents,
     what: str,
@@ -133,16 +147,22 @@ def read_graph(
 
     Raises `KerasFileError`, naming `what`, for a file of arrays alone, and for one of Keras 1.
     """
+    older = _update_config(contents, what, custom_activations or {})
+    return build(contents.config or {}, custom_layers, older=older, input_shape=input_shape)
+
+
+def _update_config(contents: Contents, what: str, custom_activations: Mapping[str, Activation]) -> bool:
+    """Bring the config, in place, into the form of Keras 3. Returns whether Keras 2 wrote it."""
     if contents.config is None:
         raise KerasFileError(f"{what} has arrays and no model; load_weights puts them into one")
     if contents.version.startswith(("0.", "1.")) or has_words_of_keras_1(contents.config):
         raise KerasFileError(f"{what} is a file of Keras 1; load it in Keras 2.2 and save it again")
-    put_activations(contents.config, custom_activations or {})
+    put_activations(contents.config, custom_activations)
     unwrap_pruned(contents.config)
     older = put_lists_in_objects(contents.config) or contents.older
     if older:
         put_in_new_words(contents.config)
-    return build(contents.config, custom_layers, older=older, input_shape=input_shape)
+    return older
 
 
 def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:

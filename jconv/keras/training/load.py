@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ def load_training(
     optimizer: optax.GradientTransformation | None = None,
     custom_layers: CustomLayers | None = None,
     custom_activations: Mapping[str, Activation] | None = None,
+    input_shape: Sequence[int | None] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Training:
     """The optimizer with its state, the loss and the penalties of a compiled model's file, of Keras 3 or 2.
@@ -74,7 +75,8 @@ def load_training(
     Raises `NotCompiledError` for a model that was not compiled, and `KerasFileError`, of which that is one, for what
     jconv does not have: other optimizers, a scaled loss in float16. A loss of
     the user's own, or over outputs with a mask, is no error: `loss` is then None. A `learning_rate` that is no number
-    of float32 is a `ValueError`. Else raises what `load` raises.
+    of float32 is a `ValueError`. `custom_layers`, `custom_activations`, `input_shape` and `max_bytes` are as for
+    `load`, and so are the other errors.
     """
     if optimizer is not None and learning_rate is not None:
         raise ValueError("learning_rate must not be given beside an optimizer, which has its own")
@@ -82,7 +84,7 @@ def load_training(
         learning_rate = _finite(learning_rate, "learning_rate", ValueError)
     what = os.fspath(path)
     with opened(path, max_bytes) as contents:
-        built = read_graph(contents, what, custom_layers or {}, custom_activations)
+        built = read_graph(contents, what, custom_layers or {}, custom_activations, input_shape)
         params, _ = read_arrays(built.root, contents)
         constraints = read_constraints(built.root)
         config = _compiled(contents, what, optimizer is None)

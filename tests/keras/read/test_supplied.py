@@ -185,6 +185,44 @@ def test_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -
     refused(lambda: jconv.keras.load(path, input_shape=(7, 4)), "input_shape is for a Sequential model that has none")
 
 
+def two_layers_without_a_shape(folder: Path) -> Path:
+    """A whole-model HDF5 file of Keras 2 with two equal layers, that says no input shape."""
+    dense = {"units": 4, "activation": "linear", "use_bias": False}
+    entries = [{"class_name": "Dense", "config": {"name": name, **dense}} for name in ("a", "b")]
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": entries}}
+    compiled = {"optimizer_config": {"class_name": "SGD", "config": {"learning_rate": 0.125}}, "loss": "mse"}
+    texts = {"model_config": json.dumps(config), "training_config": json.dumps(compiled), "keras_version": "2.9.0"}
+    path = folder / "whole.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs.update(texts)
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [b"a", b"b"]
+        for number, name in enumerate(("a", "b")):
+            group.create_group(name).attrs["weight_names"] = [f"{name}/kernel:0".encode()]
+            group[f"{name}/{name}/kernel:0"] = np.full((4, 4), number, np.float32)
+    return path
+
+
+def test_weights_by_name_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+    path = two_layers_without_a_shape(tmp_path)
+    dense = [jl.Dense(4, use_bias=False) for _ in range(2)]
+    turned = jconv.model.sequential(dense, names=["b", "a"])
+    params, _ = jconv.keras.load_weights(path, turned, input_shape=(7, 4))
+    assert params["a"]["kernel"].max() == 0 and params["b"]["kernel"].min() == 1
+    known = jconv.model.sequential(dense, names=["b", "a"], input_shape=(7, 4))
+    params, _ = jconv.keras.load_weights(path, known)
+    assert params["a"]["kernel"].max() == 0 and params["b"]["kernel"].min() == 1
+
+
+def test_training_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+    path = two_layers_without_a_shape(tmp_path)
+    refused(lambda: jconv.keras.load_training(path), "was saved before it was built; give input_shape=")
+    training = jconv.keras.load_training(path, input_shape=(7, 4))
+    assert training.model.input_shapes == ((7, 4),) and training.learning_rate == 0.125
+    path = saved(tmp_path, archive(functional(conv()) | {"compile_config": {"optimizer": "sgd", "loss": "mse"}}))
+    refused(lambda: jconv.keras.load_training(path, input_shape=(7, 4)), "input_shape is for a Sequential model")
+
+
 @pytest.mark.parametrize("older", [False, True])
 def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
     x = keras.Input((4, 3), name="x")
