@@ -47,16 +47,16 @@ CENTRAL, END, LOCAL = b"PK\x01\x02", b"PK\x05\x06", b"PK\x03\x04"
 @pytest.mark.parametrize(
     "name", ["../evil", "a/../../evil", "/etc/evil", "..\\evil", "\\\\host\\evil", "C:\\evil", "C:evil", "a\\..\\evil"]
 )
-def test_names_that_lead_out(name: str, tmp_path: Path):
-    """CVE-2025-12060: names with which an archive writes, or reads, outside of itself."""
+def test_cve_2025_12060_names_that_lead_out_of_the_archive(name: str, tmp_path: Path):
+    """Also CVE-2026-11816, where they were compared with the wrong folder."""
     path = saved(tmp_path, with_member(name))
     refused(lambda: jconv.keras.load(path), "leads out of the archive")
     assert not (tmp_path.parent / "evil").exists()
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
-def test_links_and_devices_in_an_archive(kind: int, tmp_path: Path):
-    """CVE-2025-12060: links, through which what comes after is written elsewhere."""
+def test_cve_2025_12060_links_and_devices_in_an_archive(kind: int, tmp_path: Path):
+    """Through a link, a later member is written elsewhere."""
     path = saved(tmp_path, with_member("assets", kind | 0o777, b"/etc"))
     refused(lambda: jconv.keras.load(path), "'assets'", "a link or a device")
 

@@ -5,15 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import marshal
+import pickle
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 import jconv.keras
-from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
-from tests.support.keras_watch import deeds, refused
+from tests.support.keras_crafted import (
+    ARRAYS,
+    KERNEL,
+    archive,
+    conv,
+    functional,
+    hdf5,
+    layer,
+    made,
+    operation,
+    saved,
+    tensor,
+)
+from tests.support.keras_watch import deeds, peak, refused
 
 
 @pytest.fixture
@@ -32,7 +49,7 @@ def bytecode(sung: Path) -> str:
 
 
 def lambdas(code: str) -> dict[str, dict[str, Any]]:
-    """CVE-2024-3660: code in the file, as Keras 2 and Keras 3 write it."""
+    """Code in a config, as Keras 2 and Keras 3 write it."""
     return {
         "keras_2": layer("Lambda", "f", {"function": [code, None, None], "function_type": "lambda"}),
         "keras_3": layer(
@@ -42,42 +59,63 @@ def lambdas(code: str) -> dict[str, dict[str, Any]]:
             module="keras.layers",
         ),
         "safe_mode_off": layer("Lambda", "f", {"function": [code, None, None], "safe_mode": False}),
+        "safe_mode_null": layer("Lambda", "f", {"function": [code, None, None], "safe_mode": None}),
         "op_lambda": layer("TFOpLambda", "f", {"function": "io.read_file"}),
     }
 
 
-@pytest.mark.parametrize("which", ["keras_2", "keras_3", "safe_mode_off", "op_lambda"])
-@pytest.mark.parametrize("form", ["keras", "h5"])
-def test_code_in_a_lambda_is_never_run(which: str, form: str, canary: Path, tmp_path: Path):
-    """CVE-2024-3660; as a whole-model .h5, in which safe mode had no effect, CVE-2025-9905."""
-    config = functional(lambdas(bytecode(canary))[which])
-    data = archive(config) if form == "keras" else hdf5({}, model_config=json.dumps(config))
-    path = saved(tmp_path, data, f"model.{form}")
+LAMBDAS = ["keras_2", "keras_3", "safe_mode_off", "safe_mode_null", "op_lambda"]
+
+
+def refuse_lambda(which: str, path: Path, canary: Path) -> None:
+    """Check that loading names the layer and runs nothing."""
     why = "TensorFlow's 'io.read_file' is not one" if which == "op_lambda" else "Python code, which is never run"
     refused(lambda: jconv.keras.load(path), "layer 'f'", why, "custom_layers")
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("which", LAMBDAS)
+def test_cve_2024_3660_code_in_a_lambda_is_never_run(which: str, canary: Path, tmp_path: Path):
+    """Also CVE-2026-12481, where a safe mode of null let the code run."""
+    config = functional(lambdas(bytecode(canary))[which])
+    refuse_lambda(which, saved(tmp_path, archive(config)), canary)
+
+
+@pytest.mark.parametrize("which", LAMBDAS)
+def test_cve_2025_9905_code_in_a_lambda_of_an_hdf5_file_is_never_run(which: str, canary: Path, tmp_path: Path):
+    """In Keras the safe mode had no effect on HDF5 files."""
+    config = functional(lambdas(bytecode(canary))[which])
+    refuse_lambda(which, saved(tmp_path, hdf5({}, model_config=json.dumps(config)), "model.h5"), canary)
+
+
 def function(module: str | None, name: str) -> dict[str, Any]:
-    """A function as Keras serializes one: by where to import it from."""
+    """A function as Keras serializes it: the module to import it from, and its name."""
     return {"module": module, "class_name": "function", "config": name, "registered_name": name}
 
 
-NAMED = {
-    # CVE-2025-1550: any class of any module, with arguments of the attacker's.
+@pytest.fixture
+def refuse(canary: Path, tmp_path: Path) -> Callable[..., None]:
+    """Checks that a model with a layer entry is refused, and that no file but the model is opened and nothing runs."""
+
+    def check(entry: dict[str, Any], weights: bytes | None = None, *parts: str) -> None:
+        jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
+        path = saved(tmp_path, archive(functional(entry), weights))
+        with deeds() as heard:
+            refused(lambda: jconv.keras.load(path), *(parts or (entry["name"],)))
+        assert not [deed for deed in heard if deed != f"open {path}" and not deed.startswith("import ")], heard
+        assert "canary_module" not in sys.modules and not canary.exists()
+
+    return check
+
+
+MODULES = {
     "class": layer("Popen", "f", {"args": ["touch", "sung"]}, module="subprocess"),
     "own_class": layer("sing", "f", {}, module="canary_module"),
     "registered": layer("Dense", "f", {"units": 2}, module="keras.layers", registered_name="canary_module>sing"),
     "prefix": layer("Dense", "f", {"units": 2}, module="keras_evil.layers"),
     "path_as_class": layer("../canary_module.sing", "f", {}),
-    # CVE-2025-8747: functions of Keras itself that fetch files.
-    "get_file": layer("Lambda", "f", {"function": function("keras.utils", "get_file"), "arguments": {"origin": "x"}}),
-    "own_operation": operation("GetFile", tensor("in0"), module="keras.src.utils.file_utils"),
-    # CVE-2025-9906: the one that switches safe mode off, before the layer that needs it.
-    "unsafe": layer("Lambda", "f", {"function": function("keras.config", "enable_unsafe_deserialization")}),
     "activation": conv("f", activation=function("canary_module", "sing")),
     "activation_by_name": conv("f", activation="canary_module.sing"),
-    "activation_of_keras": conv("f", activation=function("keras.config", "enable_unsafe_deserialization")),
     "inner_layer": layer(
         "TimeDistributed", "f", {"layer": {"class_name": "system", "module": "os", "config": {"name": "g"}}}
     ),
@@ -86,26 +124,154 @@ NAMED = {
     ),
     "policy": conv("f", dtype={"module": "canary_module", "class_name": "sing", "config": {"name": "float32"}}),
     "rnn_cell": layer("RNN", "f", {"cell": {"class_name": "sing", "module": "canary_module", "config": {}}}),
-    # CVE-2025-12058: vocabularies, and state, that are read from a path or an address.
-    "vocabulary": layer("StringLookup", "f", {"vocabulary": "/etc/passwd"}, module="keras.layers"),
-    "vocabulary_url": layer("TextVectorization", "f", {"vocabulary": "http://127.0.0.1:9/x"}, module="keras.layers"),
-    "hashing": layer("IntegerLookup", "f", {"vocabulary": "file:///etc/passwd"}, module="keras.layers"),
-    "torch": layer(
-        "TorchModuleWrapper", "f", {"module": {"class_name": "__torch__", "config": {}}}, module="keras.layers"
-    ),
-    "saved_model": layer("TFSMLayer", "f", {"filepath": "/etc", "call_endpoint": "serve"}, module="keras.layers"),
 }
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_what_a_config_names_is_neither_imported_nor_opened(name: str, canary: Path, tmp_path: Path):
-    honest = saved(tmp_path, archive(functional(conv())), "honest.keras")
-    jconv.keras.load(honest)
-    path = saved(tmp_path, archive(functional(NAMED[name])))
+@pytest.mark.parametrize("name", MODULES)
+def test_cve_2025_1550_no_module_of_the_config_is_imported(name: str, refuse: Callable[..., None]):
+    """A config may name any class of any module, with arguments for it."""
+    refuse(MODULES[name])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        layer("Lambda", "f", {"function": function("keras.utils", "get_file"), "arguments": {"origin": "x"}}),
+        operation("GetFile", tensor("in0"), module="keras.src.utils.file_utils"),
+    ],
+    ids=["lambda", "operation"],
+)
+def test_cve_2025_8747_functions_of_keras_that_fetch_files_are_not_called(
+    entry: dict[str, Any], refuse: Callable[..., None]
+):
+    refuse(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        layer("Lambda", "f", {"function": function("keras.config", "enable_unsafe_deserialization")}),
+        conv("f", activation=function("keras.config", "enable_unsafe_deserialization")),
+    ],
+    ids=["lambda", "activation"],
+)
+def test_cve_2025_9906_a_config_cannot_switch_a_safe_mode_off(entry: dict[str, Any], refuse: Callable[..., None]):
+    refuse(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        layer("StringLookup", "f", {"vocabulary": "/etc/passwd"}, module="keras.layers"),
+        layer("TextVectorization", "f", {"vocabulary": "http://127.0.0.1:9/x"}, module="keras.layers"),
+        layer("IntegerLookup", "f", {"vocabulary": "file:///etc/passwd"}, module="keras.layers"),
+    ],
+    ids=["path", "address", "file_address"],
+)
+def test_cve_2025_12058_vocabularies_at_a_path_or_an_address_are_not_read(
+    entry: dict[str, Any], refuse: Callable[..., None]
+):
+    refuse(entry)
+
+
+def test_cve_2025_49655_pickled_torch_modules_are_not_unpickled(refuse: Callable[..., None]):
+    """Also CVE-2026-12484."""
+    module = {"class_name": "__torch__", "config": {}}
+    refuse(layer("TorchModuleWrapper", "f", {"module": module}, module="keras.layers"))
+    refuse(layer("TorchModuleWrapper", "f", {"module": base64.b64encode(pickle.dumps(print)).decode()}))
+
+
+def test_cve_2026_1462_a_saved_model_that_a_layer_points_to_is_not_loaded(refuse: Callable[..., None], tmp_path: Path):
+    """In Keras a `TFSMLayer` loaded TensorFlow's graph from any path, also in safe mode."""
+    outside = tmp_path / "saved_model"
+    outside.mkdir()
+    (outside / "saved_model.pb").write_bytes(b"\x08\x01")
+    for path in (str(outside), "/etc"):
+        refuse(layer("TFSMLayer", "f", {"filepath": path, "call_endpoint": "serve"}, module="keras.layers"))
+
+
+def external_storage(file: h5py.File, secret: Path) -> None:
+    file.create_dataset("layers/conv1d/vars/0", (2, 4, 3), "f4", external=[(str(secret), 0, 96)])
+
+
+def external_link(file: h5py.File, secret: Path) -> None:
+    file["layers/conv1d/vars/0"] = h5py.ExternalLink(str(secret), "/a")
+
+
+def soft_link(file: h5py.File, secret: Path) -> None:
+    file["layers/conv1d/vars/0"] = h5py.SoftLink("/layers/conv1d/vars/1")
+
+
+def virtual_dataset(file: h5py.File, secret: Path) -> None:
+    source = h5py.VirtualLayout((2, 4, 3), "f4")
+    source[:] = h5py.VirtualSource(str(secret), "a", (2, 4, 3))
+    file.create_virtual_dataset("layers/conv1d/vars/0", source)
+
+
+def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_path: Path) -> None:
+    """Check that weights that point to another file are refused in every form, and that the other is not opened."""
+    model, _, _ = jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
+    secret = saved(tmp_path, hdf5({"a": KERNEL}), "secret.h5")
+    with made() as (file, done):
+        file["layers/conv1d/vars/1"] = ARRAYS["layers/conv1d/vars/1"]
+        make(file, secret)
+        weights = done()
+    alone = saved(tmp_path, weights, "a.weights.h5")
+    whole = saved(tmp_path, archive(functional(conv()), weights))
+    for path, read in (
+        (alone, lambda: jconv.keras.load_weights(alone, model)),
+        (whole, lambda: jconv.keras.load(whole)),
+    ):
+        with deeds() as heard:
+            refused(read, part)
+        assert [deed for deed in heard if deed.startswith("open ")] == [f"open {path}"]
+
+
+def test_cve_2026_1669_arrays_in_another_file_are_not_read(tmp_path: Path):
+    """HDF5's external storage, with which Keras read any file into the weights."""
+    refuse_reference(external_storage, "lies in another file; what a file points to is not read", tmp_path)
+
+
+@pytest.mark.parametrize("make", [external_link, soft_link])
+def test_cve_2026_9335_links_to_other_files_are_not_followed(make: Callable[..., None], tmp_path: Path):
+    refuse_reference(make, "links are not followed", tmp_path)
+
+
+def test_cve_2026_12480_virtual_arrays_of_other_files_are_not_read(tmp_path: Path):
+    refuse_reference(virtual_dataset, "is put together from others; what a file points to is not read", tmp_path)
+
+
+@pytest.mark.parametrize("chunks", [None, (2**20,)], ids=["contiguous", "chunked"])
+def test_cve_2026_0897_arrays_that_declare_more_than_they_store_are_not_allocated(chunks: Any, tmp_path: Path):
+    """Also CVE-2026-12570: a small file whose array declares 32 GiB."""
+    with made() as (file, done):
+        file.create_dataset("layers/conv1d/vars/0", (2**33,), "f4", chunks=chunks)
+        path = saved(tmp_path, archive(functional(conv()), done()))
+    assert (
+        peak(lambda: refused(lambda: jconv.keras.load(path, max_bytes=2**40), "declares 34,359,738,368 bytes")) < 2**21
+    )
+
+
+@pytest.mark.parametrize("name", ["..", "../../escaped", "a/../../escaped", "..\\..\\escaped", "/escaped", "C:escaped"])
+def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
+    """In Keras a layer's name became part of a path, at which a folder was made when a model was loaded or saved."""
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    path = saved(folder, archive(functional(conv(name))))
+    before = sorted(tmp_path.rglob("*"))
     with deeds() as heard:
-        refused(lambda: jconv.keras.load(path), NAMED[name]["name"])
-    assert not [deed for deed in heard if deed != f"open {path}" and not deed.startswith("import ")], heard
-    assert "canary_module" not in sys.modules and not canary.exists()
+        model, params, state = jconv.keras.load(path)
+    assert [deed for deed in heard if not deed.startswith("import ")] == [f"open {path}"]
+    np.testing.assert_array_equal(params[name]["kernel"], KERNEL)
+    for target in (folder / "again.keras", folder / "again.weights.h5"):
+        with deeds() as heard:
+            jconv.keras.save(target, model, params, state)
+        assert not [deed for deed in heard if deed.startswith("os.mkdir") or "escaped" in deed], heard
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, folder / "again.keras", folder / "again.weights.h5"])
+    with zipfile.ZipFile(folder / "again.keras") as written:
+        assert sorted(written.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
+    (again,) = jconv.keras.load(folder / "again.keras")[1].values()
+    np.testing.assert_array_equal(again["kernel"], KERNEL)
 
 
 def test_what_is_not_needed_is_not_looked_at(canary: Path, tmp_path: Path):
