@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import jconv
+from tests.support.keras_crafted import archive, conv, functional
 
 MODULES = {"layers", "ragged", "reference", "sharding", "slots", "streaming"}
 
@@ -44,3 +46,21 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "AssertionError" not in done.stderr and done.returncode == (2 if arguments == ["summary"] else 0)
+
+
+def test_only_training_needs_optax(tmp_path: Path) -> None:
+    """Neither `import jconv` nor reading, running and writing a Keras file imports optax."""
+    path = tmp_path / "model.keras"
+    path.write_bytes(archive(functional(conv())))
+    script = f"""
+import sys
+import jconv, jconv.keras
+model, params, state = jconv.keras.load({str(path)!r})
+jconv.keras.save({str(path)!r}, model, params, state)
+jconv.keras.load_weights({str(path)!r}, model)
+assert "optax" not in sys.modules
+assert jconv.keras.Training and "load_training" in dir(jconv.keras)
+from jconv.keras import *
+assert load_training is jconv.keras.load_training and "optax" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

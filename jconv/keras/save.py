@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from .kinds.kind import names_to_paths
 from .read.folders import named_as_read
 from .read.parts import Part
 from .read.weights import copies_of, folders_of
-from .training.state import Training
-from .training.write import optimizer_name, write_training
 from .write.config import write_model
+
+if TYPE_CHECKING:
+    from .training.state import Training
 
 # Whose config the written one is.
 KERAS_VERSION = "3.15.1"
@@ -68,8 +69,9 @@ def save(
     names = {f"{folder}/vars": name for folder, name in names.items()}
     arrays = _arrays(root.leaves(), params, state)
     if training is not None and path.suffix == ".keras":
-        arrays |= write_training(written, training)
-        names |= [optimizer_name(training)]
+        slots, name = training.write_into(written)
+        arrays |= slots
+        names |= name
     if path.name.endswith(".weights.h5") and training is None:
         data = _hdf5(arrays, names)
     elif path.suffix == ".keras":

@@ -10,6 +10,7 @@ import jax
 import optax
 
 from ...model.graph import Model, Tree
+from ..write.config import Written
 from .activity import Activity
 from .compiled import Compiled
 from .compiled_loss import CompiledLoss
@@ -17,6 +18,7 @@ from .optimizer import Rule
 from .optimizer_state import counted
 from .regularizers import Penalty
 from .schedules import Schedule
+from .write import write_training
 
 
 @dataclass(frozen=True)
@@ -99,3 +101,11 @@ class Training:
         values = self.model.reference_values(params, state, x, training=True)
         total = self.penalty.reference(params) + self.activity.reference(values)
         return loss(self.model.outputs_of(values, x), target) + total
+
+    def write_into(self, written: Written) -> tuple[dict[str, Any], dict[str, str]]:
+        """Add the training to a written model's config, for `save`.
+
+        Returns the optimizer's arrays by path, and names by folder. Raises `KerasFileError` where Keras 3 cannot have
+        the optimizer or its state.
+        """
+        return write_training(written, self)

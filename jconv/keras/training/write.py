@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,18 @@ from ..read.parts import Part, snake_case
 from ..write.config import Written
 from .optimizer import read_optimizer
 from .optimizer_state import FOLDER
-from .state import Training
 from .weight_options import pieces_of
+
+if TYPE_CHECKING:
+    from .state import Training
 
 Array = np.ndarray[Any, Any]
 
 
-def write_training(written: Written, training: Training) -> dict[str, Array]:
-    """Put the training into the config of a written model, and return the optimizer's arrays by their path.
+def write_training(written: Written, training: Training) -> tuple[dict[str, Array], dict[str, str]]:
+    """Put the training into the config of a written model.
+
+    Returns the optimizer's arrays by their path, and the name that Keras writes beside them by their folder.
 
     Raises `KerasFileError` for an optimizer that Keras 3 does not have, for options of a layer that the written model
     does not have, and for a state that is not of the optimizer or does not fit the params.
@@ -42,12 +46,8 @@ def write_training(written: Written, training: Training) -> dict[str, Array]:
         "metrics": None,
         "weighted_metrics": None,
     }
-    return _arrays(written.root.leaves(), training, compiled.optimizer)
-
-
-def optimizer_name(training: Training) -> tuple[str, str]:
-    """The folder of the optimizer's arrays, and the name that Keras writes beside them."""
-    return f"{FOLDER}vars", snake_case(training.name)
+    arrays = _arrays(written.root.leaves(), training, compiled.optimizer)
+    return arrays, {f"{FOLDER}vars": snake_case(training.name)}
 
 
 def _write_options(written: Written, options: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
