@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 EXTRA = (
-    'the training command needs tqdm, matplotlib and orbax-checkpoint; install them with: pip install "jconv[train]"'
+    "training needs tqdm, matplotlib and orbax-checkpoint: "
+    'pip install "tqdm>=4.66" "matplotlib>=3.10" "orbax-checkpoint>=0.12,<0.13"'
 )
 
 

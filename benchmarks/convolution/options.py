@@ -19,7 +19,7 @@ DESCRIPTION = """\
 jconv beside plain jax.lax, PyTorch and ONNX Runtime: forward, with both gradients, in a scan and under vmap.
 
 Every result is checked against the NumPy reference before it is timed. Times are medians of interleaved repetitions in
-one process, and ratios are ratios of medians. A peer that is not installed is left out: pip install "jconv[bench]"."""
+one process, and ratios are ratios of medians. A peer that is not installed is left out: pip install -e ".[bench]"."""
 
 EPILOG = """\
 examples:
@@ -65,7 +65,7 @@ class Options(NamedTuple):
         if self.picture is not None and self.picture.suffix != ".png":
             raise UserError(f"--picture {self.picture}: must end in .png")
         if self.picture is not None and find_spec("matplotlib") is None:
-            raise UserError('--picture needs matplotlib; install it with: pip install "jconv[bench]"')
+            raise UserError('--picture needs matplotlib; install it with: pip install -e ".[bench]"')
         if self.picture is not None and self.issues:
             raise UserError("--picture draws the rows, which --issues does not measure")
         if self.from_json is not None and self.json is not None:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import options
+from . import options, plugins
 
 DONE, DEVIATES, MISTAKE, INTERRUPTED = 0, 1, options.MISTAKE, 130
 PIPE_CLOSED = 141
@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     See `jconv --help`. A mistake in the command line itself is `SystemExit(2)`.
     """
-    given = options.parse(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if (plugin := plugins.find(words)) is not None:
+        return plugin(words[1:])
+    given = options.parse(words)
     # Only the command that was asked for is imported.
     command, functional = (importlib.import_module(f".{name}", __package__) for name in (given.command, ".functional"))
     try:

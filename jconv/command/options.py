@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..version import __version__
+from . import plugins
 
 MISTAKE = 2
 
@@ -82,7 +83,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="jconv",
         description=DESCRIPTION,
-        epilog=EPILOG,
+        epilog=plugins.listing() + EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

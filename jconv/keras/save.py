@@ -115,7 +115,7 @@ def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], names: Mapping[str, str]) 
     try:
         import h5py
     except ImportError:
-        raise ImportError("writing Keras files needs h5py, which the extra jconv[keras] brings") from None
+        raise ImportError("writing Keras files needs h5py: pip install h5py") from None
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for folder, name in names.items():

@@ -239,8 +239,10 @@ def test_no_gpu(capsys, monkeypatch):
 def test_a_missing_package_names_the_extra(package, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, package, None)
     assert fit.main([]) == 2
-    needs = "the training command needs tqdm, matplotlib and orbax-checkpoint"
-    assert capsys.readouterr().err == f'fit: {needs}; install them with: pip install "jconv[train]"\n'
+    assert capsys.readouterr().err == (
+        "fit: training needs tqdm, matplotlib and orbax-checkpoint: "
+        'pip install "tqdm>=4.66" "matplotlib>=3.10" "orbax-checkpoint>=0.12,<0.13"\n'
+    )
 
 
 def test_help_teaches(capsys):

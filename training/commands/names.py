@@ -13,8 +13,6 @@ COMMANDS = {
     "compare": "set runs side by side: a table, JSON, or their curves in one picture",
     "sweep": "train a network for each cell of a grid of options",
 }
-# Started by other commands.
-INTERNAL = ("fit_child",)
 
 
 def listing() -> str:
@@ -25,7 +23,8 @@ def listing() -> str:
     """
     width = max(map(len, COMMANDS))
     lines = [f"python -m training.{name:<{width}}  {words}" for name, words in COMMANDS.items()]
-    return "\n".join([*lines, "", "Each has --help. The package is documented in docs/training.md."])
+    installed = f"Installed, they are also jconv {', jconv '.join(COMMANDS)}. Each has --help."
+    return "\n".join([*lines, "", installed])
 
 
 def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
@@ -40,7 +39,7 @@ def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
         return None
     module = arguments[arguments.index("-m") + 1]
     name = module.removeprefix(f"{package}.")
-    if name == module or name in (*COMMANDS, *INTERNAL, "__main__"):
+    if name == module or name in (*COMMANDS, "__main__"):
         return None
     return f"{module} is not a command; the commands are {', '.join(f'{package}.{own}' for own in COMMANDS)}"
 

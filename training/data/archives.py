@@ -18,7 +18,7 @@ EQUAL = "_eq"
 What is published for sets of unequal length is mostly of padded series: hfawaz/dl-4-tsc 49.
 """
 
-EXTRA = 'data sets by name need aeon; install it with: pip install "jconv[train]"'
+EXTRA = 'data sets by name need aeon: pip install "aeon>=1.4,<2"'
 
 
 def inside() -> list[str]:

@@ -1,8 +1,6 @@
 """Runs in processes of their own, to which the signals that would end this process are passed on.
 
-    python -m training.run.child OPTIONS
-
-is `training.fit` with these options in a process that ends with the one that started it, however that ended: by SIGKILL
+`FIT` with options is `training.fit` in a process that ends with the one that started it, however that ended: by SIGKILL
 too, which cannot be passed on.
 """
 
@@ -21,7 +19,17 @@ from typing import Any
 from ..errors import tell
 from .interrupt import EXIT_CODES
 
-FIT = (sys.executable, "-m", "training.fit_child")
+_SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from training.run.child import end_with_parent
+end_with_parent()  # before imports that take seconds
+from training.fit import main
+raise SystemExit(main())
+"""
+
+# -P, so that no folder `training` in the working directory is taken for this package.
+FIT = (sys.executable, "-P", "-c", _SCRIPT)
 """The command of a child that is a run of `training.fit`, whose options follow."""
 
 

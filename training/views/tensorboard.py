@@ -21,7 +21,7 @@ def check() -> None:
     try:
         import tensorboardX
     except ImportError:
-        raise UserError('--tensorboard needs tensorboardX; install it with: pip install "jconv[train]"') from None
+        raise UserError('--tensorboard needs tensorboardX: pip install "tensorboardX>=2.6,<3"') from None
     del tensorboardX
 
 

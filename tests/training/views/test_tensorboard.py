@@ -80,5 +80,5 @@ def test_a_disk_that_is_full_is_told_once_and_ends_nothing(tmp_path, monkeypatch
 def test_a_missing_package_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert fit.main(["--tensorboard"]) == 2
-    words = 'fit: --tensorboard needs tensorboardX; install it with: pip install "jconv[train]"\n'
+    words = 'fit: --tensorboard needs tensorboardX: pip install "tensorboardX>=2.6,<3"\n'
     assert capsys.readouterr() == ("", words)
