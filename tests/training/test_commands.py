@@ -42,5 +42,5 @@ def test_a_module_that_is_no_command_says_so(module):
 
 
 def test_a_module_that_imports_the_package_is_left_alone():
-    assert _run("-c", "import training.stopping") == (0, "", "")
+    assert _run("-c", "import training.core.stopping") == (0, "", "")
     assert names.refusal(["python", "-m", "pytest", "training.loop"]) is None
