@@ -30,7 +30,7 @@ import numpy as np
 
 from jconv import Model
 from training.core import devices, loop
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.core.plan import Plan, epoch_key
 from training.networks import fcn, unet
 from training.tasks import Examples, Task, losses
@@ -110,7 +110,7 @@ def measure(network: str, count: int, repeats: int) -> Measured:
     make, cuts_length, _ = NETWORKS[network]
     task = make(count)
     plan = Plan(epochs=1, batch_size=len(task.train.x), learning_rate=1e-3, seed=0, evaluate_every=1)
-    mesh = devices.mesh_for(count, count if cuts_length else 1)
+    mesh = devices.make_mesh(count, count if cuts_length else 1)
     sides = [_compiled(task, plan, mesh)]
     program = sides[0][0]
     cost: Any = program.cost_analysis()
@@ -202,9 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _compiled(task: Task, plan: Plan, mesh: Any) -> list[Any]:
     """A step as an epoch of one batch: the program, and what it takes: learner, key, examples."""
-    start, key = devices.on_each(first_learner(task, plan, jnp.float32), mesh), epoch_key(plan, 0)
-    examples = loop.on_device(task.train, start)
-    one_epoch: Any = loop.epoch_function(task, plan, mesh)
+    start, key = devices.replicate(init_learner(task, plan, jnp.float32), mesh), epoch_key(plan, 0)
+    examples = loop.to_device(task.train, start)
+    one_epoch: Any = loop.make_epoch(task, plan, mesh)
     return [one_epoch.lower(start, key, examples).compile(), start, key, examples]
 
 

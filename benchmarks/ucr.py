@@ -26,7 +26,7 @@ import numpy as np
 
 from jconv.planner.hardware import cores
 from training.core import protocols
-from training.data.archives import EQUAL
+from training.data.archives import EQUAL_LENGTH_SUFFIX
 from training.data.datasets import load
 from training.errors import MISTAKE, Parser, UserError
 from training.options.types import whole
@@ -54,9 +54,11 @@ PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
     ("PickupGestureWiimoteZ", "fcn"): (74.4, 3.0),
     ("PickupGestureWiimoteZ", "resnet"): (70.4, 3.0),
 }
-# Of a set of unequal length they are of padded series (hfawaz/dl-4-tsc 49); without `EQUAL` it has its own lengths.
+# Of a set of unequal length they are of padded series (hfawaz/dl-4-tsc 49); without the suffix it has its own lengths.
 UNEQUAL = ("PickupGestureWiimoteZ",)
-PUBLISHED |= {(name + EQUAL, network): found for (name, network), found in PUBLISHED.items() if name in UNEQUAL}
+PUBLISHED |= {
+    (name + EQUAL_LENGTH_SUFFIX, network): found for (name, network), found in PUBLISHED.items() if name in UNEQUAL
+}
 SETS = tuple(dict.fromkeys(name for name, _ in PUBLISHED))
 SHORT = ("ItalyPowerDemand", "cbf", "gunpoint")
 Asked = tuple[str, str, int, int]
@@ -110,7 +112,7 @@ def run(options: argparse.Namespace) -> list[Cell]:
     print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
     runs = {run.asked: run for run in _read(options.json)}
     wanted = [
-        (data, network, seed, options.epochs or protocols.numbers(PROTOCOL, network).epochs)
+        (data, network, seed, options.epochs or protocols.settings(PROTOCOL, network).epochs)
         for data in options.sets
         for network in options.models
         for seed in range(options.seeds)

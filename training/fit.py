@@ -17,8 +17,8 @@ import jconv
 
 from .commands import folds
 from .commands.from_options import asked, dtype_for
-from .core import devices, diverged, loop, seeds, stopping
-from .core.learner import Learner, Reached, first_learner
+from .core import devices, diverged, ensemble, loop, stopping
+from .core.learner import Learner, Progress, init_learner
 from .core.plan import Plan, steps_per_epoch
 from .errors import MISTAKE, UserError, tell
 from .options.options import Options, parse
@@ -48,7 +48,7 @@ class Finished(NamedTuple):
     not be written.
     """
 
-    reached: Reached
+    progress: Progress
     signal: signal.Signals | None = None
     diverged: str | None = None
     began_after: int = 0
@@ -58,7 +58,7 @@ class Finished(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.fit --help`."""
     options = parse(arguments)
-    devices.simulate(options.devices // (options.processes or 1))
+    devices.set_cpu_devices(options.devices // (options.processes or 1))
     try:
         with (
             processes.joined(options) as others,
@@ -84,7 +84,7 @@ def _run(options: Options, before: Callable[[bool, str], None] | None = None, *,
     """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will, and the task."""
     began = time.perf_counter()
     _check_extras(options)
-    mesh = devices.mesh_for(options.devices, options.shard_length, options.device)
+    mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
     # Before the checks: what they find is true until the run ends.
     with run_folder.locked(options.out):
         return _run_locked(options, before, others, mesh, began)
@@ -103,7 +103,7 @@ def _run_locked(
     data, held, task, plan = asked(options)
     for note in data.notes:
         tell(note)
-    learner = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
+    learner = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held, plan.members)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
@@ -116,7 +116,7 @@ def _run_locked(
         run_folder.check_writable(options.out)
     print(opening, flush=True)
     if mesh is not None:
-        print(f"devices    {devices.words(mesh)}, {plan.batch_size} examples a batch", flush=True)
+        print(f"devices    {devices.describe(mesh)}, {plan.batch_size} examples a batch", flush=True)
     return _run_in_folder(options, others, task, plan, learner, began)
 
 
@@ -137,14 +137,14 @@ def _run_in_folder(
         finished = _train(options, task, plan, learner, interrupted)
         after_training = time.perf_counter()
         with run_folder.writable(options.out):
-            found = results.save(options.out, task, finished.reached, plan.members)
+            found = results.save(options.out, task, finished.progress, plan.members)
         seconds = {
             "start and proof": after_proof - began,
             "training": after_training - after_proof,
             "saving": time.perf_counter() - after_training,
         }
-        rows = finished.reached.rows
-        early = len(rows) < plan.epochs and stopping.ends(plan, rows)
+        rows = finished.progress.rows
+        early = len(rows) < plan.epochs and stopping.should_stop(plan, rows)
         stopped = not early and len(rows) < plan.epochs and finished.signal is not None
         status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
         told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
@@ -174,7 +174,7 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
         print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
         return worst, True
     # Of several members the first: another has other numbers in the same program.
-    one = learner if plan.members == 1 else seeds.member(learner, 0)
+    one = learner if plan.members == 1 else ensemble.select_member(learner, 0)
     proved = proof.prove(task, one.params, one.state, plan.seed)
     with run_folder.writable(options.out):
         run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
@@ -201,41 +201,41 @@ def _train_with(
     interrupted: Callable[[], signal.Signals | None],
 ) -> Finished:
     from .views import tensorboard
-    from .views.progress import progress
+    from .views.progress import progress_display
 
     mesh = devices.mesh_of(start)
     restored = processes.shared(kept.restore(start), start) if options.resume else None
-    reached = restored or Reached(start, ())
-    began_after = len(reached.rows)
+    progress = restored or Progress(start, ())
+    began_after = len(progress.rows)
     if options.resume:
         print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
-    def from_epoch(most: int) -> Reached:
-        first = devices.on_each(first_learner(task, plan, dtype_for(options)), mesh)
-        return processes.shared(kept.restore(first, most), first) or Reached(first, ())
+    def progress_at(most: int) -> Progress:
+        first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
+        return processes.shared(kept.restore(first, most), first) or Progress(first, ())
 
     steps, score, events = steps_per_epoch(task, plan), task.score_name, None
     if options.tensorboard:
         events = options.out / run_folder.TENSORBOARD
     with (
         tensorboard.opened(events, score, began_after) as log,
-        progress(plan.epochs, steps, score, began_after) as show,
+        progress_display(plan.epochs, steps, score, began_after) as show,
     ):
-        rows, stop = reached.rows, None
+        rows, stop = progress.rows, None
         try:
-            for after in loop.train(task, plan, reached):
-                reached, rows = after, after.rows
+            for after in loop.train(task, plan, progress):
+                progress, rows = after, after.rows
                 show(rows[-1])
                 log(rows[-1])
                 stop = processes.heard(interrupted())
                 if stop:
                     break
-                kept.offer(reached)
+                kept.offer(progress)
         except loop.Diverged as bad:
-            found = diverged.find(task, plan, bad, from_epoch)
-            return Finished(Reached(found.learner, rows), diverged=found.words, began_after=began_after)
-    kept.save(reached, wait=True)
-    return Finished(reached, signal.Signals(stop) if stop else None, began_after=began_after)
+            found = diverged.locate(task, plan, bad, progress_at)
+            return Finished(Progress(found.learner, rows), diverged=found.message, began_after=began_after)
+    kept.save(progress, wait=True)
+    return Finished(progress, signal.Signals(stop) if stop else None, began_after=began_after)
 
 
 def _device(kind: str | None) -> Any:

@@ -14,7 +14,7 @@ import optax
 import jconv
 from training import tasks
 from training.core import loop
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.core.plan import Plan
 from training.data import datasets
 
@@ -33,17 +33,17 @@ class Loop:
         self.task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
         # So many epochs that the learning rate stays what it is.
         self.plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
-        learner = first_learner(self.task, self.plan, jnp.float32)
+        learner = init_learner(self.task, self.plan, jnp.float32)
         self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))
-        self.train = loop.on_device(self.task.train, self.learner)
-        self.one_epoch, self.key = loop.epoch_function(self.task, self.plan), jax.random.key(0)
+        self.train = loop.to_device(self.task.train, self.learner)
+        self.one_epoch, self.key = loop.make_epoch(self.task, self.plan), jax.random.key(0)
 
     def losses(self) -> list[float]:
         """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
         first = self.task.train.at(slice(self.plan.batch_size))
         step, batch = (
-            loop.epoch_function(self.task._replace(train=first), self.plan),
-            loop.on_device(first, self.learner),
+            loop.make_epoch(self.task._replace(train=first), self.plan),
+            loop.to_device(first, self.learner),
         )
         losses = []
         for _ in range(2):

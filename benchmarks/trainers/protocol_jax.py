@@ -13,7 +13,7 @@ import numpy as np
 import jconv
 import jconv.keras
 from training.core import loop, protocols
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import steps_per_epoch
 from training.data.datasets import load
 from training.tasks import classification
@@ -30,25 +30,25 @@ class Protocol:
     version = VERSION
 
     def __init__(self, setup: Any) -> None:
-        task = classification(load(setup["data"]), setup["network"], by_series=True)
+        task = classification(load(setup["data"]), setup["network"], normalize_series=True)
         plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))
         full = steps_per_epoch(task, plan) * plan.batch_size
         self.task = task._replace(train=task.train.at(slice(full)), test=None)
-        self.plan, self.learner = plan, first_learner(task, plan, jnp.float32)
+        self.plan, self.learner = plan, init_learner(task, plan, jnp.float32)
         self.epochs: Any = None
 
     def losses(self) -> list[float]:
         """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
         first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
-        epochs = loop.train(first, self.plan, Reached(jax.tree.map(jnp.copy, self.learner), ()))
+        epochs = loop.train(first, self.plan, Progress(jax.tree.map(jnp.copy, self.learner), ()))
         return [next(epochs).rows[-1].train_loss for _ in range(2)]
 
     def run(self, epochs: int) -> None:
         """See `fcn.Training`."""
         if self.epochs is None:
-            self.epochs = loop.train(self.task, self.plan, Reached(self.learner, ()))
-        for reached in islice(self.epochs, epochs):
-            jax.block_until_ready(reached.learner)
+            self.epochs = loop.train(self.task, self.plan, Progress(self.learner, ()))
+        for progress in islice(self.epochs, epochs):
+            jax.block_until_ready(progress.learner)
 
 
 def write(setup: dict[str, Any], folder: Any) -> None:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jconv.planner.hardware import cores
 from training.core import loop, protocols
-from training.core.learner import Reached, Row, best_or_last, first_learner
+from training.core.learner import Progress, Row, final_learner, init_learner
 from training.core.plan import Plan, epoch_key
 from training.data.datasets import load
 from training.options.types import Every
@@ -67,21 +67,21 @@ def train(data: str, network: str, seed: int, epochs: int, unfinished: str | Non
     task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
     assert task.test is not None
     plan = plan._replace(seed=seed)
-    reached = Reached(first_learner(task, plan, jnp.float32), ())
-    series = loop.on_device(task.train, reached.learner)
+    progress = Progress(init_learner(task, plan, jnp.float32), ())
+    series = loop.to_device(task.train, progress.learner)
     with opened(Path(unfinished), EVERY) if unfinished else nullcontext() as checkpoints:
         if checkpoints:
-            reached = checkpoints.restore(reached.learner) or reached
-        first = len(reached.rows)
+            progress = checkpoints.restore(progress.learner) or progress
+        first = len(progress.rows)
         for epoch in range(first, epochs):
-            learner, (loss, score), _ = one_epoch(reached.learner, epoch_key(plan, epoch), series)
+            learner, (loss, score), _ = one_epoch(progress.learner, epoch_key(plan, epoch), series)
             row = Row(epoch + 1, plan.learning_rate, float(loss), float(score), None, None)
-            reached = Reached(learner, (*reached.rows, row))
+            progress = Progress(learner, (*progress.rows, row))
             if checkpoints and epoch + 1 < epochs:
-                checkpoints.offer(reached)
-    best = best_or_last(reached.learner)
-    score = evaluate(best.params, best.state, loop.on_device(task.test, best))[2]
-    loss = min(row.train_loss for row in reached.rows)
+                checkpoints.offer(progress)
+    best = final_learner(progress.learner)
+    score = evaluate(best.params, best.state, loop.to_device(task.test, best))[2]
+    loss = min(row.train_loss for row in progress.rows)
     seconds = (time.perf_counter() - began) * epochs / (epochs - first)
     return Run(data, network, seed, epochs, 100 * float(score), loss, seconds, cores())
 
@@ -89,9 +89,9 @@ def train(data: str, network: str, seed: int, epochs: int, unfinished: str | Non
 @lru_cache(1)
 def _compiled(data: str, network: str, epochs: int) -> tuple[Task, Plan, Callable[..., Any], Callable[..., Any]]:
     """What the seeds of a cell share, the compiled programs too."""
-    task = classification(load(data), network, by_series=True)
+    task = classification(load(data), network, normalize_series=True)
     plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)
-    return task, plan, loop.epoch_function(task, plan), loop.evaluation(task)
+    return task, plan, loop.make_epoch(task, plan), loop.make_evaluation(task)
 
 
 SIDES = {"run": Trainer}

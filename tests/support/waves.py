@@ -9,7 +9,7 @@ import numpy as np
 from jconv import layers, sequential
 from training import tasks
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.data import datasets
 
 
@@ -39,7 +39,7 @@ def task():
 
 def start(task, plan, dtype=jnp.float32):
     """Where a run begins."""
-    return Reached(first_learner(task, plan, dtype), ())
+    return Progress(init_learner(task, plan, dtype), ())
 
 
 def assert_same_bits(one, other):
@@ -55,9 +55,9 @@ def stop(patch, number, epoch):
     train = loop.train
 
     def stopped(*arguments):
-        for reached in train(*arguments):
-            if len(reached.rows) == epoch:
+        for progress in train(*arguments):
+            if len(progress.rows) == epoch:
                 signal.raise_signal(number)
-            yield reached
+            yield progress
 
     patch.setattr(loop, "train", stopped)

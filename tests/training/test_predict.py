@@ -17,7 +17,7 @@ import pytest
 from training import predict
 from training.commands.from_options import asked
 from training.core import loop
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.data import datasets
 from training.options.options import parse
 from training.run import run_folder, trained
@@ -49,7 +49,7 @@ def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
     arguments = [*KINDS[kind], "--data", _file(folder, kind), "--epochs", "1", "--out", str(folder), *more]
     options = parse(arguments)
     data, _, task, plan = asked(options)
-    learner = first_learner(task, plan, jnp.float32)
+    learner = init_learner(task, plan, jnp.float32)
     run_folder.write_json(folder, run_folder.CONFIG, config(options, plan, data, task, learner))
     run_folder.write_params(folder, learner.params, learner.state)
     return data, task, learner
@@ -79,12 +79,12 @@ def test_answers_are_those_of_the_task_in_the_data_s_units(tmp_path: Path, kind:
     if kind == "denoise":
         x = task.test.x * deviation + mean
     found = predict.predict(network, x)
-    examples = loop.on_device(task.test, learner)
-    output = np.asarray(loop.evaluation(task)(learner.params, learner.state, examples)[0])
+    examples = loop.to_device(task.test, learner)
+    output = np.asarray(loop.make_evaluation(task)(learner.params, learner.state, examples)[0])
     if task.classes:
         wanted = np.asarray(jax.nn.softmax(output))
     elif kind == "regression":
-        wanted = task.target.mean + task.target.deviation * output[:, 0]
+        wanted = task.target_scaling.mean + task.target_scaling.deviation * output[:, 0]
     elif kind == "denoise":
         wanted = output * deviation + mean
     else:
@@ -177,7 +177,7 @@ def table_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     np.savez("drawn.npz", x_train=rng.normal(size=(6, 12)), y_train=np.arange(6) % 2)
     options = parse(["--data", "drawn.npz", "--epochs", "1", "--out", "run"])
     data, _, task, plan = asked(options)
-    learner = first_learner(task, plan, jnp.float32)
+    learner = init_learner(task, plan, jnp.float32)
     Path("run").mkdir()
     run_folder.write_json(Path("run"), run_folder.CONFIG, config(options, plan, data, task, learner))
     run_folder.write_params(Path("run"), learner.params, learner.state)

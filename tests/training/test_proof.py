@@ -14,7 +14,7 @@ from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.primitive import bilinear
 from tests.support.settings import algorithms_for
 from training import tasks
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.core.plan import Plan
 from training.data import datasets
 from training.proof import proof
@@ -43,7 +43,7 @@ def _clear():
 
 def _start(task):
     plan = Plan(1, 4, 1e-3, seed=0, evaluate_every=1)
-    learner = first_learner(task, plan, jnp.float32)
+    learner = init_learner(task, plan, jnp.float32)
     return learner.params, learner.state
 
 

@@ -54,15 +54,15 @@ def task(
         raise UserError(
             f"{name}: has penalties on outputs, which are for series of one length; those of {data.name} differ"
         )
-    found = found._replace(start=start)
+    found = found._replace(pretrained=start)
     if loss is not None:
         found = with_loss(found, loss)
     elif start.training.loss is not None:
         return _with_own_loss(found, name, output)
-    elif start.goes_on:
+    elif start.keeps_optimizer:
         instead = "cross-entropy" if found.classes else "squared error"
-        words = f"{start.words}; {start.training.why_no_loss}, so {instead} is minimized"
-        found = found._replace(start=start._replace(words=words))
+        words = f"{start.description}; {start.training.why_no_loss}, so {instead} is minimized"
+        found = found._replace(pretrained=start._replace(description=words))
     if found.classes and _gives_probabilities(model, name):
         return found._replace(
             loss=losses.probability_cross_entropy, loss_reference=losses.probability_cross_entropy_reference
@@ -73,12 +73,12 @@ def task(
 def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...]) -> None:
     """Raise `UserError` unless the network's output is what the task learns."""
     wanted = (len(task.classes),) if task.classes else task.train.y.shape[1:]
-    if task.sequence:
+    if task.is_per_sample:
         wanted = (*task.train.x.shape[1:2], *wanted[-1:])
     if output == wanted:
         return
     must = f"it must be {wanted}, or {FORECAST} for a forecast"
-    if task.sequence:
+    if task.is_per_sample:
         must = f"to {task.kind} it must be {wanted}"
     elif task.classes:
         must = f"{data.name} has {len(task.classes)} classes, so {must}"
@@ -87,8 +87,8 @@ def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...])
 
 def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
     """The task with the file's own loss. Raises `UserError` where that does not fit the targets."""
-    assert task.start is not None and task.start.training.loss is not None
-    own, count = task.start.training.loss, len(task.classes)
+    assert task.pretrained is not None and task.pretrained.training.loss is not None
+    own, count = task.pretrained.training.loss, len(task.classes)
     # Class numbers, for the losses that take them; a number for each class for the others.
     spread = count > 0 and not own.takes_classes[0]
 
@@ -103,8 +103,8 @@ def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
         jax.eval_shape(loss, jax.ShapeDtypeStruct((2, *output), np.float32), of_targets)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: its loss does not fit the data: {error}; --loss names another") from None
-    words = f"{task.start.words}; its loss {own.name}"
-    return task._replace(loss=loss, loss_reference=reference, start=task.start._replace(words=words))
+    words = f"{task.pretrained.description}; its loss {own.name}"
+    return task._replace(loss=loss, loss_reference=reference, pretrained=task.pretrained._replace(description=words))
 
 
 def _output_shape(model: Model, name: str, shape: Any) -> Any:

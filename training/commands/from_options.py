@@ -12,7 +12,7 @@ from jconv.layers import InDtype
 from ..core import protocols
 from ..core.optimizers import OPTIMIZERS
 from ..core.plan import Plan
-from ..core.precision import HALF
+from ..core.precision import SIXTEEN_BIT
 from ..data import augment, datasets, splits
 from ..errors import UserError
 from ..networks import NETWORKS
@@ -25,7 +25,7 @@ from ..tasks import (
     WINDOW,
     Task,
     balanced,
-    labels_of,
+    class_labels,
     with_augment,
     with_cross_entropy,
     with_loss,
@@ -63,7 +63,9 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
     """What is learned of the data, with which network. Raises `UserError` for options that do not fit together."""
     task = _task(options, data)
     if options.label_smoothing or options.class_weights:
-        weights = balanced(labels_of(task.train), len(task.classes)) if options.class_weights and task.classes else None
+        weights = (
+            balanced(class_labels(task.train), len(task.classes)) if options.class_weights and task.classes else None
+        )
         task = with_cross_entropy(task, options.label_smoothing or 0.0, weights)
     return _augmented(options, task)
 
@@ -164,7 +166,7 @@ def _plan(options: Options, task: Task) -> Plan:
             seed=options.seed,
         )._replace(members=options.members)
     epochs = options.epochs or epochs
-    training = task.start.training if task.start and task.start.goes_on else None
+    training = task.pretrained.training if task.pretrained and task.pretrained.keeps_optimizer else None
     rate = training.learning_rate if training else options.learning_rate or 1e-3
     assert rate is not None
     return Plan(
@@ -181,12 +183,12 @@ def _plan(options: Options, task: Task) -> Plan:
 
 def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
     """The plan with the methods that were asked for."""
-    goes_on = task.start is not None and task.start.goes_on
-    for name in OF_FRESH if goes_on else ():
+    keeps_optimizer = task.pretrained is not None and task.pretrained.keeps_optimizer
+    for name in OF_FRESH if keeps_optimizer else ():
         if getattr(options, name) is not None:
             words = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
             raise UserError(f"--{name.replace('_', '-')} {words}")
-    if not goes_on:
+    if not keeps_optimizer:
         decay = options.weight_decay
         plan = plan._replace(
             schedule=options.schedule or plan.schedule,
@@ -211,7 +213,7 @@ def _precision(options: Options, task: Task) -> str | None:
     """The half type that the network computes in, None for the type of the params."""
     if options.x64 and options.precision is not None:
         raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
-    if options.precision not in HALF:
+    if options.precision not in SIXTEEN_BIT:
         return None
     typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
     if typed is not None:
@@ -221,12 +223,12 @@ def _precision(options: Options, task: Task) -> str | None:
 
 def regresses(options: Options, data: datasets.Dataset) -> bool:
     """Whether numbers are learned: as asked, else where labels have fractions."""
-    return options.task == "regression" or (options.task is None and data.fractional)
+    return options.task == "regression" or (options.task is None and data.has_fractional_labels)
 
 
 def _stratified(options: Options, data: datasets.Dataset) -> bool:
     """Whether labels are classes of series, of which each part of the data is to have its share."""
-    return not (data.fractional or data.by_sample or options.task == "regression")
+    return not (data.has_fractional_labels or data.has_sample_labels or options.task == "regression")
 
 
 def dtype_for(options: Options) -> Any:
@@ -247,9 +249,9 @@ def _kind(options: Options, data: datasets.Dataset) -> str | None:
         return options.task
     if network.forecasts:
         return "forecast"
-    if network.sequence:
-        return "segment" if data.by_sample else "denoise"
-    return "regression" if data.fractional else "classification"
+    if network.is_per_sample:
+        return "segment" if data.has_sample_labels else "denoise"
+    return "regression" if data.has_fractional_labels else "classification"
 
 
 def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
@@ -257,11 +259,11 @@ def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
     network, by_sample = NETWORKS[options.model], kind in BY_SAMPLE
     if network.forecasts and kind != "forecast":
         raise UserError(f"--task {kind} is not one for {options.model}, which forecasts")
-    if network.sequence != by_sample:
-        fit = ", ".join(name for name, one in NETWORKS.items() if one.sequence == by_sample and not one.forecasts)
+    if network.is_per_sample != by_sample:
+        fit = ", ".join(name for name, one in NETWORKS.items() if one.is_per_sample == by_sample and not one.forecasts)
         raise UserError(f"--task {kind} is not one for {options.model}; it is for {fit}")
     if options.protocol is not None:
-        protocols.numbers(options.protocol, options.model)
+        protocols.settings(options.protocol, options.model)
         if kind != "classification":
             raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a {kind}")
 
@@ -269,7 +271,7 @@ def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
 def _own(options: Options, kind: str) -> dict[str, Any]:
     """The options that only this task has, as its function takes them."""
     if kind == "classification":
-        return {"by_series": options.protocol is not None}
+        return {"normalize_series": options.protocol is not None}
     if kind == "forecast":
         channel = 1 if options.target_channel is None else options.target_channel
         numbers = {"window": options.window or WINDOW, "horizon": options.horizon or HORIZON}

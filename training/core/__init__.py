@@ -1,1 +1,1 @@
-"""Training itself, without files: a learner, the plan of a run, one step, the loop over epochs."""
+"""Training without files: the plan of a run, what it changes, one step, and the loop over epochs."""

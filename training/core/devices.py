@@ -1,9 +1,8 @@
-"""Where a run lies on several devices: batches over some, the length of the recordings over others, params on each.
+"""Sharding of a run over devices: a mesh with the axes `"batch"` and `"length"`, params replicated on each device.
 
-The mesh has two axes, `"batch"` and `"length"`, and nothing but the arrays says where a run lies: a learner is placed
-once, what is computed from it follows, and so does a checkpoint that is read again. XLA's partitioner cuts the compiled
-epoch up; statistics of batch normalization, losses and gradients are means over the whole batch because the program
-says so, wherever the batch lies. docs/training.md says what moves.
+A learner is placed on the mesh once; everything that is computed from it, and a checkpoint that is restored, follows.
+XLA partitions the compiled epoch. Losses, gradients and the statistics of batch normalization are means over the
+complete batch, because the program says so. docs/training.md describes the communication.
 """
 
 from __future__ import annotations
@@ -24,23 +23,28 @@ from ..errors import UserError
 Array = np.ndarray[Any, Any]
 
 BATCH, LENGTH = "batch", "length"
-# XLA's own way to the same, which JAX does not take beside its own.
-FORCED = "xla_force_host_platform_device_count"
+# XLA's flag for simulated devices, which cannot be combined with JAX's own option.
+XLA_DEVICE_COUNT = "xla_force_host_platform_device_count"
 
 
-def simulate(count: int) -> None:
-    """Let the CPU count as so many devices, where it is not too late and nobody has said otherwise."""
-    if count > 1 and jax.config.values["jax_num_cpu_devices"] < 1 and FORCED not in os.environ.get("XLA_FLAGS", ""):
-        # Once JAX has begun there are as many as there are, and that they are too few is said where they are counted.
+def set_cpu_devices(count: int) -> None:
+    """Let JAX present the CPU as `count` devices, unless the user has configured their number."""
+    if (
+        count > 1
+        and jax.config.values["jax_num_cpu_devices"] < 1
+        and XLA_DEVICE_COUNT not in os.environ.get("XLA_FLAGS", "")
+    ):
+        # RuntimeError: JAX has already started. `make_mesh` then reports that there are too few devices.
         with suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)
 
 
-def mesh_for(count: int, over_length: int = 1, kind: str | None = None) -> Mesh | None:
-    """A mesh of the first devices of a kind, by default of what JAX finds first; None for a single one.
+def make_mesh(count: int, over_length: int = 1, kind: str | None = None) -> Mesh | None:
+    """A mesh of `count` devices, `over_length` of which share each series; None for a single device.
 
-    `count` is of all of them; `over_length` of them share a recording. Over several processes each gives as many.
-    Raises `UserError` where there are fewer, and where `count` is no multiple of both.
+    Takes the first devices of a kind, by default those that JAX finds first; of several processes the same number from
+    each. Raises `UserError` where there are too few, or `count` is not a multiple of `over_length` and of the number of
+    processes.
     """
     processes = jax.process_count()
     for parts, what in ((over_length, f"--shard-length {over_length}"), (processes, f"the {processes} processes")):
@@ -48,73 +52,73 @@ def mesh_for(count: int, over_length: int = 1, kind: str | None = None) -> Mesh 
             raise UserError(f"--devices {count} is not a multiple of {what}")
     if count == 1:
         return None
-    found: dict[int, list[Any]] = {}
+    by_process: dict[int, list[Any]] = {}
     for device in jax.devices(kind):
-        found.setdefault(device.process_index, []).append(device)
-    fewest, each = min(map(len, found.values())), count // processes
-    if fewest < each:
+        by_process.setdefault(device.process_index, []).append(device)
+    fewest, needed = min(map(len, by_process.values())), count // processes
+    if fewest < needed:
         where = f"in one of the {processes} processes" if processes > 1 else "here"
-        raise UserError(f"--devices {count}: JAX finds {fewest} {where}, and {each} are needed")
-    first = [device for process in sorted(found) for device in found[process][:each]]
-    return Mesh(np.array(first).reshape(-1, over_length), (BATCH, LENGTH), axis_types=(AxisType.Auto,) * 2)
+        raise UserError(f"--devices {count}: JAX finds {fewest} {where}, and {needed} are needed")
+    chosen = [device for process in sorted(by_process) for device in by_process[process][:needed]]
+    return Mesh(np.array(chosen).reshape(-1, over_length), (BATCH, LENGTH), axis_types=(AxisType.Auto,) * 2)
 
 
-def on_each(tree: Any, mesh: Mesh | None) -> Any:
-    """The arrays of a tree whole on each device of the mesh; as they are where there is none."""
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """A copy of the arrays of a tree on each device of the mesh; the tree itself without a mesh."""
     if mesh is None:
         return tree
-    # Copies, since training writes over what it is given.
-    return jax.tree.map(lambda array: _laid(np.asarray(array), NamedSharding(mesh, P()), np.array), tree)
+    # Copies, since training donates its buffers.
+    return jax.tree.map(lambda array: _placed(np.asarray(array), NamedSharding(mesh, P()), np.array), tree)
 
 
-def as_lies(tree: Any, like: Any) -> Any:
-    """NumPy's arrays as JAX's, placed as the ones of another tree are."""
+def place_like(tree: Any, like: Any) -> Any:
+    """NumPy arrays as JAX arrays, with the sharding of the arrays of another tree."""
     mesh = mesh_of(like)
     if mesh is not None:
-        return on_each(tree, mesh)
+        return replicate(tree, mesh)
     return jax.tree.map(lambda array, own: jax.device_put(array, own.sharding, may_alias=False), tree, like)
 
 
 def mesh_of(tree: Any) -> Mesh | None:
-    """The mesh on which the arrays of a tree lie."""
+    """The mesh that the arrays of a tree are sharded over, None for a single device."""
     sharding = jax.tree.leaves(tree)[0].sharding
     return sharding.mesh if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh) else None
 
 
-def recordings(examples: Any, mesh: Mesh | None) -> Any:
-    """NumPy's examples as JAX's, on the mesh: all of them on each device, and of each its share of the length."""
+def place_examples(examples: Any, mesh: Mesh | None) -> Any:
+    """NumPy examples as JAX arrays: replicated over the batch axis, sharded along the length axis."""
     if mesh is None:
         return jax.tree.map(jnp.asarray, examples)
     specs = _specs(examples, None)
-    return jax.tree.map(lambda array, spec: _laid(array, NamedSharding(mesh, spec)), examples, specs)
+    return jax.tree.map(lambda array, spec: _placed(array, NamedSharding(mesh, spec)), examples, specs)
 
 
-def shares(examples: Any, mesh: Mesh | None) -> Any:
-    """A batch in a compiled function, cut over the mesh: each device computes its examples and its part of them."""
+def shard_batch(examples: Any, mesh: Mesh | None) -> Any:
+    """A batch sharded over both axes of the mesh; for compiled functions."""
     if mesh is None:
         return examples
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), _specs(examples, BATCH))
     return jax.lax.with_sharding_constraint(examples, shardings)
 
 
-def settled(tree: Any, mesh: Mesh | None) -> Any:
-    """A tree in a compiled function that is to end whole on each device."""
+def constrain_replicated(tree: Any, mesh: Mesh | None) -> Any:
+    """A tree constrained to be replicated on each device; for compiled functions."""
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, P()))
 
 
-def words(mesh: Mesh) -> str:
-    """How many devices of which kind, and how they share."""
-    apart = f", {size(mesh, LENGTH)} to a series" if size(mesh, LENGTH) > 1 else ""
-    return f"{mesh.size} of {mesh.devices.flat[0].device_kind}{apart}"
+def describe(mesh: Mesh) -> str:
+    """The number and kind of the devices, and how many of them share a series."""
+    shared = f", {axis_size(mesh, LENGTH)} to a series" if axis_size(mesh, LENGTH) > 1 else ""
+    return f"{mesh.size} of {mesh.devices.flat[0].device_kind}{shared}"
 
 
-def size(mesh: Mesh | None, axis: str = BATCH) -> int:
+def axis_size(mesh: Mesh | None, axis: str = BATCH) -> int:
     """The number of devices along an axis of the mesh."""
     return 1 if mesh is None else mesh.shape[axis]
 
 
-def host(array: jax.Array) -> Array:
-    """An array that may lie over several processes, whole, as NumPy's."""
+def to_host(array: jax.Array) -> Array:
+    """The complete array in NumPy, also of one that is sharded over several processes."""
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     from jax.experimental.multihost_utils import process_allgather
@@ -122,12 +126,12 @@ def host(array: jax.Array) -> Array:
     return np.asarray(process_allgather(array, tiled=True))
 
 
-def _specs(examples: Any, first: str | None) -> Any:
-    """For each part how its axes lie: the first as said, the second over the length where that is what it is."""
+def _specs(examples: Any, batch_axis: str | None) -> Any:
+    """The partition spec of each part of the examples: only arrays (n, length, ...) are sharded along the length."""
     length = examples.x.shape[1]
-    return jax.tree.map(lambda part: P(first, LENGTH) if part.shape[1:2] == (length,) else P(first), examples)
+    return jax.tree.map(lambda part: P(batch_axis, LENGTH) if part.shape[1:2] == (length,) else P(batch_axis), examples)
 
 
-def _laid(array: Array, sharding: NamedSharding, made: Callable[[Array], Array] = np.asarray) -> jax.Array:
-    # Not `device_put`, which over several processes first compares what each has.
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: made(array[index]))
+def _placed(array: Array, sharding: NamedSharding, convert: Callable[[Array], Array] = np.asarray) -> jax.Array:
+    # `device_put` would first compare the arrays of all processes.
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: convert(array[index]))

@@ -1,8 +1,8 @@
-"""Where a run went bad: the step, and the first thing in it that is not finite or has exploded.
+"""Finds where a run diverged: the step, and the first value in it that is not finite or has exploded.
 
-A run is a pure function of its plan and its data, so nothing is kept while it goes well. When it has diverged, it is
-begun again from a checkpoint, or from the start, up to the epoch before; from there on, step by step, everything that
-is computed is looked at.
+A run is a pure function of its plan and data, so nothing is recorded while it goes well. After divergence it is
+repeated, from a checkpoint or from the start, up to the epoch before; from there on every value of every step is
+inspected.
 """
 
 from __future__ import annotations
@@ -17,85 +17,87 @@ import jax.numpy as jnp
 
 from ..networks import variable_length
 from ..tasks import Examples, Task
-from .learner import Learner, Reached
-from .loop import EXPLODED, Diverged, on_device, train
+from .learner import Learner, Progress
+from .loop import EXPLOSION_FACTOR, Diverged, to_device, train
 from .plan import Plan, batches, epoch_key, steps_per_epoch
-from .precision import computing
-from .step import step_function
+from .precision import with_precision
+from .step import make_step
 
 
-class Found(NamedTuple):
-    """The last good learner, the one of the last step whose loss was good, and what there is to say."""
+class Divergence(NamedTuple):
+    """The learner of the last step whose loss was good, and a message that says what went wrong."""
 
     learner: Learner
-    words: str
+    message: str
 
 
-class _Looked(NamedTuple):
-    """The largest number of each thing computed in a step, in the order of computation: NaN where one is NaN.
+class _Magnitudes(NamedTuple):
+    """The largest absolute value of each array of a step, in the order of computation; NaN where one is NaN.
 
-    `outputs` are the layers' and the loss; `after` the gradients and what the step made of the params and the state.
+    `outputs` are those of the layers and the loss, `updates` the gradients and the new params and state.
     """
 
     outputs: dict[str, float]
-    after: dict[str, float]
+    updates: dict[str, float]
 
 
-def find(task: Task, plan: Plan, bad: Diverged, from_epoch: Callable[[int], Reached]) -> Found:
-    """The first bad thing of a run that has diverged.
+def locate(task: Task, plan: Plan, bad: Diverged, progress_at: Callable[[int], Progress]) -> Divergence:
+    """The first bad value of a run that has diverged.
 
-    `from_epoch` gives where the run stood after that many epochs or fewer.
+    `progress_at(epochs)` returns the progress after that many epochs or fewer.
     """
-    # With a first step, the params that were good last are those of the last step of the epoch before.
-    whole = max(0, bad.epoch - (1 if bad.step > 1 else 2))
-    reached = from_epoch(whole)
-    if len(reached.rows) < whole:
+    # If the first step of an epoch is bad, the last good params are those of the last step of the epoch before.
+    epochs = max(0, bad.epoch - (1 if bad.step > 1 else 2))
+    progress = progress_at(epochs)
+    if len(progress.rows) < epochs:
         validation = task.validation if plan.watch == "validation" else None
-        epochs = train(task._replace(test=None, validation=validation), plan, reached)
-        reached = next(after for after in epochs if len(after.rows) == whole)
+        replay = train(task._replace(test=None, validation=validation), plan, progress)
+        progress = next(after for after in replay if len(after.rows) == epochs)
     steps = steps_per_epoch(task, plan)
     last = (bad.epoch - 1) * steps + min(bad.step, steps)
-    good, first = reached.learner, None
-    for step, learner, looked in _steps(task, plan, reached, last):
-        first = first or looked
-        what = _first(looked.outputs, first.outputs if step == last else None)
-        if what is None:
-            # Its loss is good, and so is the learner that had it.
-            good, what = learner, _first(looked.after, None)
-        if what is not None:
-            return Found(good, _words(bad, steps, f"the first to go bad was {what} in step {step}"))
-    return Found(good, _words(bad, steps, "no layer by itself"))
+    good, first = progress.learner, None
+    for step, learner, magnitudes in _inspected_steps(task, plan, progress, last):
+        first = first or magnitudes
+        culprit = _first_bad(magnitudes.outputs, first.outputs if step == last else None)
+        if culprit is None:
+            # The loss of this step is good, and so are the params that it was computed with.
+            good, culprit = learner, _first_bad(magnitudes.updates, None)
+        if culprit is not None:
+            return Divergence(good, _message(bad, steps, f"the first to go bad was {culprit} in step {step}"))
+    return Divergence(good, _message(bad, steps, "no layer by itself"))
 
 
-def _words(bad: Diverged, steps: int, found: str) -> str:
+def _message(bad: Diverged, steps: int, culprit: str) -> str:
     step = (bad.epoch - 1) * steps + bad.step
     how = f"exploded to {bad.loss:.3g}" if math.isfinite(bad.loss) else "is not finite"
-    return f"the loss {how} in step {step:,}, epoch {bad.epoch}: {found}; the last good params were kept"
+    return f"the loss {how} in step {step:,}, epoch {bad.epoch}: {culprit}; the last good params were kept"
 
 
-def _steps(task: Task, plan: Plan, reached: Reached, last: int) -> Iterator[tuple[int, Learner, _Looked]]:
-    """The number of each step up to `last`, the learner before it, and what it computes."""
-    look, examples = _look(task, plan), on_device(task.train, reached.learner)
-    learner, names = reached.learner, _names(task, reached.learner)
+def _inspected_steps(
+    task: Task, plan: Plan, progress: Progress, last: int
+) -> Iterator[tuple[int, Learner, _Magnitudes]]:
+    """The number of each step up to `last`, the learner before it, and the magnitudes of what it computes."""
+    inspect, examples = _inspecting_step(task, plan), to_device(task.train, progress.learner)
+    learner, names = progress.learner, _names(task, progress.learner)
     steps = steps_per_epoch(task, plan)
-    for epoch in range(len(reached.rows), -(-last // steps)):
+    for epoch in range(len(progress.rows), -(-last // steps)):
         order, keys = _batches(task, plan, epoch)
-        for within in range(min(steps, last - epoch * steps)):
-            after, sizes = look(learner, (examples.at(order[within]), keys[within]))
+        for index in range(min(steps, last - epoch * steps)):
+            after, sizes = inspect(learner, (examples.at(order[index]), keys[index]))
             named = (dict(zip(*pair, strict=True)) for pair in zip(names, jax.device_get(sizes), strict=True))
-            yield epoch * steps + within + 1, learner, _Looked(*named)
+            yield epoch * steps + index + 1, learner, _Magnitudes(*named)
             learner = after
 
 
-def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax.Array], list[jax.Array]]]]:
-    """`(learner, batch) -> (learner, sizes)`, compiled: a step, and the size of each thing that `_names` names.
+def _inspecting_step(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax.Array], list[jax.Array]]]]:
+    """`(learner, batch) -> (learner, magnitudes)`, compiled; the magnitudes are in the order of `_names`.
 
-    The batches of one step are looked at as one.
+    The accumulated batches of a step are inspected as one batch.
     """
-    step, task = step_function(task, plan), computing(task, plan.precision)
+    step, task = make_step(task, plan), with_precision(task, plan.precision)
 
-    def look(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
-        examples, key = task.drawn(*batch)
+    def inspect(learner: Learner, batch: tuple[Examples, jax.Array]) -> Any:
+        examples, key = task.transformed(*batch)
         x, _, lengths = examples
         values, _ = variable_length.values(
             task.model, learner.params, learner.state, x, lengths, training=True, key=key
@@ -103,19 +105,18 @@ def _look(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[list[jax
         gradient = jax.grad(lambda params: task.objective(params, learner.state, examples, key)[0])(learner.params)
         after, (loss, _) = step(learner, batch)
         outputs = [values[node.name] for node in task.model.nodes]
-        trees = [array for _, array in _backward(task, gradient)]
-        trees += [array for _, array in _forward(task, after)]
-        return after, ([_size(value) for value in [*outputs, loss]], [_size(value) for value in trees])
+        updates = [array for _, array in _backward(task, gradient) + _forward(task, after)]
+        return after, ([_magnitude(value) for value in [*outputs, loss]], [_magnitude(value) for value in updates])
 
-    def of_all(learners: Learner, batches: Any) -> Any:
-        after, sizes = jax.vmap(look)(learners, batches)
+    def inspect_all(learners: Learner, batches: Any) -> Any:
+        after, sizes = jax.vmap(inspect)(learners, batches)
         return after, jax.tree.map(jnp.max, sizes)
 
-    return jax.jit(look if plan.members == 1 else of_all)
+    return jax.jit(inspect if plan.members == 1 else inspect_all)
 
 
 def _batches(task: Task, plan: Plan, epoch: int) -> tuple[jax.Array, jax.Array]:
-    """The indices of the examples of each step of an epoch, and the steps' keys; of several members those of each."""
+    """Indices of the examples and key of each step of an epoch; of an ensemble those of each member."""
     key = epoch_key(plan, epoch)
     if plan.members == 1:
         return batches(task, plan, key)
@@ -124,18 +125,18 @@ def _batches(task: Task, plan: Plan, epoch: int) -> tuple[jax.Array, jax.Array]:
 
 def _names(task: Task, learner: Learner) -> tuple[list[str], list[str]]:
     outputs = [f"the output of {node.name}" for node in task.model.nodes]
-    after = [f"the gradient of {name}" for name, _ in _backward(task, learner.params)]
-    after += [name for name, _ in _forward(task, learner)]
-    return [*outputs, "the loss"], after
+    updates = [f"the gradient of {name}" for name, _ in _backward(task, learner.params)]
+    updates += [name for name, _ in _forward(task, learner)]
+    return [*outputs, "the loss"], updates
 
 
 def _backward(task: Task, params: Any) -> list[tuple[str, Any]]:
-    """Params, or their gradients in the order in which they are computed: the last layer's first."""
+    """Gradients by name in the order in which they are computed: the last layer's first."""
     return _forward(task, Learner(params, {}, None))[::-1]
 
 
 def _forward(task: Task, learner: Learner) -> list[tuple[str, Any]]:
-    """Params and state by their names, layer by layer."""
+    """Params and state by name, layer by layer."""
     keys = dict.fromkeys(node.key for node in task.model.nodes)
     return [
         (f"{key}/{name}", array)
@@ -145,15 +146,15 @@ def _forward(task: Task, learner: Learner) -> list[tuple[str, Any]]:
     ]
 
 
-def _size(value: Any) -> jax.Array:
+def _magnitude(value: Any) -> jax.Array:
     return jnp.array([jnp.max(jnp.abs(leaf.astype(float)), initial=0) for leaf in jax.tree.leaves(value)]).max()
 
 
-def _first(sizes: dict[str, float], usual: dict[str, float] | None) -> str | None:
-    """The first thing that is not finite or, against what was usual, has exploded."""
-    for name, size in sizes.items():
+def _first_bad(magnitudes: dict[str, float], usual: dict[str, float] | None) -> str | None:
+    """The first value that is not finite or, compared with the `usual` magnitudes, has exploded."""
+    for name, size in magnitudes.items():
         if not math.isfinite(size):
             return f"{name}, which is not finite,"
-        if usual and size > EXPLODED * max(1.0, usual[name]):
+        if usual and size > EXPLOSION_FACTOR * max(1.0, usual[name]):
             return f"{name}, up to {size:.3g},"
     return None

@@ -1,7 +1,6 @@
-"""The numbers of a run, and what follows from them alone: the order of the examples, the keys, the learning rate.
+"""The plan of a run, and what follows from it alone: the order of the examples, the keys, the learning rate.
 
-The order of the examples in epoch e is drawn from `fold_in(key, e)`, so the same key on the same machine gives the same
-numbers.
+The order of the examples in epoch e is drawn from `fold_in(key, e)`, so a resumed run continues with the same batches.
 """
 
 from __future__ import annotations
@@ -17,21 +16,28 @@ from . import schedules
 
 
 class Plan(NamedTuple):
-    """The numbers of a run.
+    """How a network is trained.
 
-    `batch_size` is at most the number of training examples; `evaluate_every` is in epochs, and the last epoch is always
-    evaluated. `optimizer` is the name of the one that begins afresh, where the task has none that goes on. `keep` is
-    "last" or "best", the params of the epoch of the lowest loss; which loss, `watch` says: "training", its mean over
-    the epoch, or "validation", for which every epoch is evaluated. `schedule` is a name in `schedules.SCHEDULES`: the
-    learning rate falls to zero over the whole run ("cosine", half of one, or "linear"), or stays ("constant"), or is
-    halved after 50 epochs without a lower mean loss, to a tenth at least ("plateau"). Before that it rises for
-    `warm_up` epochs. Of more than one of `members` all that training changes has a leading axis: as many networks are
-    trained at once.
-
-    A step is of the mean gradient of `accumulate` batches, computed one after the other, which then is scaled to the
-    norm `clip` where its own is larger; `weight_decay` is for kernels only. The network computes in `precision`,
-    "bfloat16" or "float16", or None, the type of the params. After `early_stopping` epochs without a lower loss, of
-    those watched, the run ends. With `ema` the params are averaged over the steps with that decay.
+    Attributes:
+        epochs: passes over the training set, at most.
+        batch_size: examples of a batch, at most those of the training set.
+        learning_rate: the highest rate.
+        seed: of the initial params and the order of the examples.
+        evaluate_every: epochs between evaluations of the test and validation sets; the last epoch is always evaluated.
+        optimizer: a name in `optimizers.OPTIMIZERS`; unused if the task continues a pretrained network's optimizer.
+        keep: "last", or "best" for the params after the epoch with the lowest loss that `watch` names.
+        schedule: a name in `schedules.SCHEDULES`: the rate falls to zero over the run ("cosine", half of one period,
+            or "linear"), is "constant", or is halved after 50 epochs without a lower training loss, down to a tenth
+            ("plateau").
+        watch: "training", the mean loss of the epoch, or "validation", for which every epoch is evaluated.
+        precision: "bfloat16" or "float16" for the layers' computations; None for the dtype of the params.
+        accumulate: batches whose mean gradient makes a step.
+        clip: the norm that larger gradients are scaled down to; None for no clipping.
+        warm_up: epochs in which the rate rises linearly.
+        weight_decay: rate of the decoupled decay of kernels.
+        early_stopping: epochs without a lower watched loss after which the run ends; None for no early stopping.
+        ema: decay of the exponential moving average of the params; None for no average.
+        members: ensemble size. Above 1, all arrays of the learner have a leading axis.
     """
 
     epochs: int
@@ -53,10 +59,10 @@ class Plan(NamedTuple):
     members: int = 1
 
 
-def alone(plan: Plan) -> list[Plan]:
-    """The plans by which each member would be trained by itself: the members of another seed have other seeds.
+def member_plans(plan: Plan) -> list[Plan]:
+    """The plan of each member of the ensemble. Plans with different seeds have no member seeds in common.
 
-    >>> [own.seed for own in alone(Plan(9, 4, 1e-3, seed=2, evaluate_every=1, members=5))]
+    >>> [own.seed for own in member_plans(Plan(9, 4, 1e-3, seed=2, evaluate_every=1, members=5))]
     [10, 11, 12, 13, 14]
     """
     first = plan.seed * plan.members
@@ -64,35 +70,35 @@ def alone(plan: Plan) -> list[Plan]:
 
 
 def keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
-    """The key of the initial params and that of the order of examples."""
+    """The key of the initial params and that of the order of the examples."""
     key = jax.random.key(plan.seed)
     return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
 
 
 def epoch_key(plan: Plan, epoch: int) -> jax.Array:
-    """The key of an epoch, which counts from 0; of several members theirs (members,)."""
+    """The key of an epoch, counted from 0; of an ensemble the keys of its members, (members,)."""
     if plan.members > 1:
-        return jnp.stack([epoch_key(own, epoch) for own in alone(plan)])
+        return jnp.stack([epoch_key(own, epoch) for own in member_plans(plan)])
     return jax.random.fold_in(keys(plan)[1], epoch)
 
 
 def steps_per_epoch(task: Task, plan: Plan) -> int:
-    """Full steps in the training set, each of `plan.accumulate` batches."""
+    """The number of complete steps in the training set, each of `plan.accumulate` batches."""
     return len(task.train.x) // (plan.batch_size * plan.accumulate)
 
 
 def batches(task: Task, plan: Plan, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The indices of the examples of each step of an epoch (steps, examples), and the steps' keys (steps,)."""
+    """The indices of the examples of each step of an epoch, (steps, examples), and the steps' keys, (steps,)."""
     steps = steps_per_epoch(task, plan)
     each = plan.batch_size * plan.accumulate
     order = jax.random.permutation(key, len(task.train.x))[: steps * each].reshape(steps, -1)
-    # What layers such as dropout draw in each step is of another key than the order.
+    # Layers such as dropout draw with another key than the order.
     return order, jax.random.split(jax.random.fold_in(key, 0), steps)
 
 
 def schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
-    """The learning rate over the count of steps: the plan's, or the one of the task's file."""
-    training = task.start.training if task.start and task.start.goes_on else None
+    """The learning rate at each step: the plan's, or that of the optimizer that a pretrained network continues."""
+    training = task.pretrained.training if task.pretrained and task.pretrained.keeps_optimizer else None
     if training is not None and training.schedule is not None:
         own, done = training.schedule, training.steps
         return lambda count: own(done + count)

@@ -1,4 +1,4 @@
-"""Mixed precision: the network computes in a half type, while params, statistics, loss and optimizer are float32."""
+"""Mixed precision: layers compute in a 16-bit float; params, statistics, loss and optimizer stay in float32."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from jconv.layers import InDtype
 
 from ..tasks import Task
 
-HALF = ("bfloat16", "float16")
-PRECISIONS = ("float32", *HALF)
+SIXTEEN_BIT = ("bfloat16", "float16")
+PRECISIONS = ("float32", *SIXTEEN_BIT)
 
 
-def computing(task: Task, precision: str | None) -> Task:
-    """The task as training computes it: each layer in a half type, the last in float32, for the sake of the loss.
+def with_precision(task: Task, precision: str | None) -> Task:
+    """The task whose layers compute in `precision` if that is a 16-bit float; the last layer stays in float32.
 
-    Layers sum in float32, and those that normalize keep their arrays in it (`jconv.layers.InDtype`). What is saved and
-    evaluated is the network without that.
+    Used in training only: the network that is saved and evaluated is the original one.
     """
-    if precision not in HALF:
+    if precision not in SIXTEEN_BIT:
         return task
     outputs = task.model.outputs
     nodes = tuple(

@@ -1,4 +1,4 @@
-"""Published ways to train, by name, each with its numbers and its source."""
+"""Published training protocols by name."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from ..errors import UserError
 from .plan import Plan
 
 
-class Numbers(NamedTuple):
-    """What a protocol says of a network: epochs, and the batch, a tenth of the training set and at most `batch`."""
+class Settings(NamedTuple):
+    """A protocol's settings for a network: epochs, and the largest batch, which is a tenth of the training set."""
 
     epochs: int
     batch: int
 
 
-PROTOCOLS: dict[str, dict[str, Numbers]] = {
+PROTOCOLS: dict[str, dict[str, Settings]] = {
     # Fawaz et al., Deep learning for time series classification: a review, Data Mining and Knowledge Discovery 2019,
-    # section 4 and its code: Adam at 0.001, halved after 50 epochs of no lower training loss, to 0.0001 at least; the
-    # params of the lowest training loss; each series moved to mean 0 and scaled to deviation 1.
-    "dl4tsc": {"fcn": Numbers(2000, 16), "resnet": Numbers(1500, 64)},
+    # section 4 and its code: Adam at 0.001, halved after 50 epochs without a lower training loss, down to 0.0001; the
+    # params of the lowest training loss; each series standardized by itself.
+    "dl4tsc": {"fcn": Settings(2000, 16), "resnet": Settings(1500, 64)},
 }
 
 
-def numbers(protocol: str, network: str) -> Numbers:
-    """Those of a protocol for a network. Raises `UserError` for a network of which it says nothing.
+def settings(protocol: str, network: str) -> Settings:
+    """The settings of a protocol for a network. Raises `UserError` for a network that it does not cover.
 
-    >>> numbers("dl4tsc", "fcn").epochs
+    >>> settings("dl4tsc", "fcn").epochs
     2000
     """
-    said = PROTOCOLS[protocol]
-    if network not in said:
-        raise UserError(f"--protocol {protocol} is one for {' and '.join(said)}, not for {network}")
-    return said[network]
+    networks = PROTOCOLS[protocol]
+    if network not in networks:
+        raise UserError(f"--protocol {protocol} is one for {' and '.join(networks)}, not for {network}")
+    return networks[network]
 
 
 def plan(
@@ -46,14 +46,14 @@ def plan(
     optimizer: str | None = None,
     seed: int = 0,
 ) -> Plan:
-    """The plan of a protocol for so many training examples, with what is given in place of its own.
+    """The plan of a protocol for a number of training examples; arguments replace the protocol's own values.
 
-    Raises `UserError` as `numbers` does.
+    Raises `UserError` as `settings` does.
 
     >>> plan("dl4tsc", "fcn", 50)[:3], plan("dl4tsc", "fcn", 390).batch_size, plan("dl4tsc", "fcn", 7).batch_size
     ((2000, 5, 0.001), 16, 1)
     """
-    own = numbers(protocol, network)
+    own = settings(protocol, network)
     epochs = epochs or own.epochs
     return Plan(
         epochs=epochs,

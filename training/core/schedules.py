@@ -1,4 +1,4 @@
-"""Learning rates over the count of steps, by name, from optax."""
+"""Learning rate schedules by name, from optax."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import optax
 
 Schedule = Callable[[Any], Any]
 
-# Each from the first rate and the number of steps. What halves the rate on a plateau is in the optimizer, which sees
-# the losses.
+# Functions of the initial rate and the number of steps. The optimizer halves the rate on a plateau, since it has the
+# losses.
 SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
     "cosine": optax.cosine_decay_schedule,
     "linear": lambda rate, steps: optax.linear_schedule(rate, 0.0, steps),
@@ -20,9 +20,9 @@ SCHEDULES: dict[str, Callable[[float, int], Schedule]] = {
 
 
 def schedule(name: str, rate: float, steps: int, warm_up: int = 0) -> Schedule:
-    """The learning rate of each of `steps`, which count from 0; the first `warm_up` of them rise to `rate` in a line.
+    """The learning rate of each of `steps`, counted from 0. It rises linearly in the first `warm_up` steps.
 
-    Step 0 already moves, by `rate / warm_up`.
+    The rate of step 0 is `rate / warm_up`, so it already changes the params.
 
     >>> [round(float(schedule("linear", 1.0, 6, 2)(step)), 2) for step in range(6)]
     [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]

@@ -1,4 +1,4 @@
-"""One step of training: the gradient of its batches, and what the optimizer makes of it."""
+"""One training step: the gradient of its batches, and the optimizer's update."""
 
 from __future__ import annotations
 
@@ -12,59 +12,55 @@ import optax
 
 from ..tasks import Examples, Task
 from . import loss_scale
-from .learner import Learner, Tree, averaged, optimizer_for
+from .learner import Learner, Tree, make_optimizer, update_average
 from .plan import Plan
-from .precision import computing
+from .precision import with_precision
 
 
-def step_function(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
-    """`(learner, (examples, key)) -> (learner, (loss, score))`: one step, not compiled.
+def make_step(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tuple[jax.Array, jax.Array]]]:
+    """`(learner, (examples, key)) -> (learner, (loss, score))`, not compiled; means over the batches of the step.
 
-    Loss and score are means over the step's batches. In float16 a step whose gradients overflow changes the scale of
-    the loss and nothing else.
+    In float16, a step whose gradients overflow changes only the loss scale.
     """
-    rule = optax.with_extra_args_support(optimizer_for(task, plan))
-    gradient = _gradient(computing(task, plan.precision), plan)
+    optimizer = optax.with_extra_args_support(make_optimizer(task, plan))
+    gradient = _gradient(with_precision(task, plan.precision), plan)
 
     def step(learner: Learner, batch: tuple[Examples, jax.Array]) -> tuple[Learner, Any]:
-        values, state, bar = gradient(learner, *batch)
-        updates, slots = rule.update(bar, learner.optimizer, learner.params, value=values[0])
+        values, state, params_bar = gradient(learner, *batch)
+        updates, slots = optimizer.update(params_bar, learner.optimizer, learner.params, value=values[0])
         params: Any = optax.apply_updates(learner.params, updates)
         after = learner._replace(params=params, state=state, optimizer=slots)
         if learner.average is not None and plan.ema is not None:
-            after = after._replace(average=averaged(learner.average, plan.ema, params, state))
+            after = after._replace(average=update_average(learner.average, plan.ema, params, state))
         if learner.scale is not None:
-            finite = loss_scale.is_finite(bar)
+            finite = loss_scale.all_finite(params_bar)
             after = jax.tree.map(partial(jnp.where, finite), after, learner)
-            after = after._replace(scale=loss_scale.after(learner.scale, finite))
+            after = after._replace(scale=loss_scale.next_scale(learner.scale, finite))
         return after, values
 
     return step
 
 
 def _gradient(task: Task, plan: Plan) -> Callable[..., tuple[tuple[jax.Array, jax.Array], Tree, Tree]]:
-    """`(learner, examples, key) -> ((loss, score), state, gradient)`, of all the step's batches."""
+    """`(learner, examples, key) -> ((loss, score), state, gradient)` over all batches of a step."""
 
-    def one(learner: Learner, state: Tree, examples: Examples, key: jax.Array) -> Any:
-        examples, key = task.drawn(examples, key)
+    def of_batch(learner: Learner, state: Tree, examples: Examples, key: jax.Array) -> Any:
+        examples, key = task.transformed(examples, key)
         factor = None if learner.scale is None else learner.scale.factor
 
-        def loss(params: Tree) -> Any:
-            value, (after, output) = task.objective(params, state, examples, key)
-            return value if factor is None else value * factor, (
-                value,
-                task.measured(task.score, output, examples),
-                after,
-            )
+        def scaled_loss(params: Tree) -> Any:
+            loss, (after, output) = task.objective(params, state, examples, key)
+            scaled = loss if factor is None else loss * factor
+            return scaled, ((loss, task.evaluate_metric(task.score, output, examples)), after)
 
-        bar, (value, score, after) = jax.grad(loss, has_aux=True)(learner.params)
-        return (value, score), after, bar if factor is None else jax.tree.map(lambda array: array / factor, bar)
+        params_bar, (values, after) = jax.grad(scaled_loss, has_aux=True)(learner.params)
+        return values, after, params_bar if factor is None else jax.tree.map(lambda array: array / factor, params_bar)
 
     def accumulated(learner: Learner, examples: Examples, key: jax.Array) -> Any:
         def add(carry: Any, batch: Any) -> Any:
             state, sums = carry
-            values, state, bar = one(learner, state, *batch)
-            return (state, jax.tree.map(jnp.add, sums, bar)), values
+            values, state, params_bar = of_batch(learner, state, *batch)
+            return (state, jax.tree.map(jnp.add, sums, params_bar)), values
 
         def split(array: jax.Array) -> jax.Array:
             return array.reshape(plan.accumulate, -1, *array.shape[1:])
@@ -76,4 +72,4 @@ def _gradient(task: Task, plan: Plan) -> Callable[..., tuple[tuple[jax.Array, ja
 
     if plan.accumulate > 1:
         return accumulated
-    return lambda learner, examples, key: one(learner, learner.state, examples, key)
+    return lambda learner, examples, key: of_batch(learner, learner.state, examples, key)

@@ -1,4 +1,4 @@
-"""When a run ends before its last epoch: by the rows of its metrics alone, so that a resumed one ends likewise."""
+"""Early stopping. It depends on the rows of the metrics alone, so a resumed run stops at the same epoch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from .learner import Row
 from .plan import Plan
 
 
-def watched(plan: Plan, row: Row) -> float:
-    """The loss that says which epoch is the best; infinity for NaN."""
+def watched_loss(plan: Plan, row: Row) -> float:
+    """The loss that decides which epoch is the best; infinity in place of NaN, which no loss is lower than."""
     loss = row.validation_loss if plan.watch == "validation" else row.train_loss
     assert loss is not None
-    # No number is lower than NaN, so as a first loss it would stay the lowest.
     return math.inf if math.isnan(loss) else loss
 
 
 def best_epoch(plan: Plan, rows: Sequence[Row]) -> int | None:
-    """The first epoch of the lowest loss, None before any whose loss is finite."""
-    best = min(rows, key=lambda row: watched(plan, row), default=None)
-    return None if best is None or watched(plan, best) == math.inf else best.epoch
+    """The first epoch with the lowest loss; None if no loss is finite."""
+    best = min(rows, key=lambda row: watched_loss(plan, row), default=None)
+    return None if best is None or watched_loss(plan, best) == math.inf else best.epoch
 
 
-def ends(plan: Plan, rows: Sequence[Row]) -> bool:
-    """Whether the last `plan.early_stopping` epochs have all had no lower loss than the best before them."""
+def should_stop(plan: Plan, rows: Sequence[Row]) -> bool:
+    """Whether the loss has not improved for `plan.early_stopping` epochs."""
     return plan.early_stopping is not None and len(rows) - (best_epoch(plan, rows) or 0) >= plan.early_stopping

@@ -12,7 +12,7 @@ from ..errors import UserError
 
 Array = np.ndarray[Any, Any]
 
-EQUAL = "_eq"
+EQUAL_LENGTH_SUFFIX = "_eq"
 """Behind a set's name: its series brought to one length by aeon, the ends of shorter ones filled with noise.
 
 What is published for sets of unequal length is mostly of padded series: hfawaz/dl-4-tsc 49.
@@ -21,15 +21,15 @@ What is published for sets of unequal length is mostly of padded series: hfawaz/
 EXTRA = 'data sets by name need aeon: pip install "aeon>=1.4,<2"'
 
 
-def inside() -> list[str]:
+def packaged() -> list[str]:
     """The names of the sets that aeon's package holds, which need no network."""
     folder = _folder()
     return sorted({path.parent.name for path in folder.glob("*/*_TRAIN.ts")} & {*_classifications(), *_regressions()})
 
 
-def known(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Whether aeon knows a set of this name, which may end in `EQUAL`."""
-    return name.removesuffix(EQUAL) in {*_classifications(), *_regressions()}
+    return name.removesuffix(EQUAL_LENGTH_SUFFIX) in {*_classifications(), *_regressions()}
 
 
 def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
@@ -43,9 +43,9 @@ def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
     """
     import aeon.datasets
 
-    own = name.removesuffix(EQUAL)
+    own = name.removesuffix(EQUAL_LENGTH_SUFFIX)
     load_one = aeon.datasets.load_classification if own in _classifications() else aeon.datasets.load_regression
-    folder = None if own in inside() else cache
+    folder = None if own in packaged() else cache
     parts = {}
     for part in ("train", "test"):
         try:
@@ -53,14 +53,14 @@ def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
-        parts[part] = behind(loaded[0]), [str(label) for label in loaded[1]]
+        parts[part] = pad_series(loaded[0]), [str(label) for label in loaded[1]]
     return parts
 
 
-def behind(series: Sequence[Array]) -> Array:
+def pad_series(series: Sequence[Array]) -> Array:
     """aeon's series (channels, length) as (n, length, channels) float64, NaN behind those that are shorter.
 
-    >>> behind([np.ones((1, 3)), np.zeros((1, 2))])[:, :, 0].tolist()
+    >>> pad_series([np.ones((1, 3)), np.zeros((1, 2))])[:, :, 0].tolist()
     [[1.0, 1.0, 1.0], [0.0, 0.0, nan]]
     """
     longest = max(one.shape[1] for one in series)

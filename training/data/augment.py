@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .datasets import within
+from .datasets import sample_mask
 
 # Of the curve that a time warp's speed follows.
 COSINES = 4
@@ -148,5 +148,5 @@ def _only(new: jax.Array, x: jax.Array, lengths: Any) -> jax.Array:
     """`new` in the samples of each series, `x` behind them."""
     if lengths is None:
         return new
-    own = within(x, lengths)
+    own = sample_mask(x, lengths)
     return jnp.where(own.reshape(*own.shape, *[1] * (x.ndim - 2)), new, x)

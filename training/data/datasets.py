@@ -46,12 +46,12 @@ class Dataset(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
-    def by_sample(self) -> bool:
+    def has_sample_labels(self) -> bool:
         """Whether each sample has a label."""
         return self.y_train.ndim == 2
 
     @property
-    def fractional(self) -> bool:
+    def has_fractional_labels(self) -> bool:
         """Whether the labels are numbers and not all whole: those of a regression."""
         parts = [own for own in (self.targets_train, self.targets_test) if own is not None]
         return any((own != np.round(own)).any() for own in parts)
@@ -95,10 +95,10 @@ def _read(source: str, channels_first: bool = False) -> Dataset:
         draw, sizes = (_cbf, CBF_SIZES) if source == "cbf" else (_bursts, BURSTS_SIZES)
         train, test = (draw(rng, size) for size in sizes)
         return _dataset(source, train, test, {})
-    if not archives.known(source):
+    if not archives.is_known(source):
         raise UserError(
             f"there is no file {source!r} and no data set of that name; built in: {', '.join(BUILT_IN)}; "
-            f"in aeon's package: {', '.join(archives.inside())}"
+            f"in aeon's package: {', '.join(archives.packaged())}"
         )
     parts = archives.load(source, cache_folder())
     return _dataset(source, Part(*parts["train"]), Part(*parts["test"]), {})
@@ -149,7 +149,7 @@ def _bursts(rng: np.random.Generator, count: int) -> Part:
     return Part(x[:, :, None], list(bursts.CLASSES), kinds)
 
 
-def within(x: Any, lengths: Any) -> Any:
+def sample_mask(x: Any, lengths: Any) -> Any:
     """Which samples (n, length) of x (n, length, channels) are of their series, of which None are all.
 
     JAX's arrays where `lengths` are.
@@ -162,13 +162,13 @@ def check_classes(data: Dataset, by_sample: bool = False) -> None:
 
     `by_sample` says that each sample must have a label, else each series.
     """
-    if data.by_sample and not by_sample:
+    if data.has_sample_labels and not by_sample:
         raise UserError(f"{data.name}: each sample has a label; --task segment learns them")
-    if by_sample and not data.by_sample:
+    if by_sample and not data.has_sample_labels:
         raise UserError(
             f"{data.name}: --task segment needs a label for each sample, arrays y_train and y_test of shape (n, length)"
         )
-    if data.fractional:
+    if data.has_fractional_labels:
         raise UserError(f"{data.name}: labels are numbers with fractions, not classes; --task regression learns them")
     seen = [data.classes[number] for number in _numbers(data.x_train, data.y_train, data.lengths_train)]
     if data.x_test is not None and data.y_test is not None:
@@ -184,7 +184,7 @@ def check_classes(data: Dataset, by_sample: bool = False) -> None:
 
 def _numbers(x: Array, y: Array, lengths: Array | None) -> Array:
     """The numbers of the classes that there are."""
-    return np.unique(y[within(x, lengths)] if y.ndim == 2 else y)
+    return np.unique(y[sample_mask(x, lengths)] if y.ndim == 2 else y)
 
 
 def _dataset(name: str, train: Part, test: Part | None, words: dict[str, str]) -> Dataset:
@@ -253,13 +253,13 @@ def _whole(x: Array, lengths: Array | None, longest: int) -> tuple[Array, Array]
     """The series with zeros behind, `longest` samples each, and their lengths."""
     own = np.full(len(x), x.shape[1], np.int32) if lengths is None else lengths
     behind = np.zeros((len(x), longest - x.shape[1], x.shape[2]))
-    return np.concatenate([np.where(within(x, own)[..., None], x, 0), behind], axis=1), own
+    return np.concatenate([np.where(sample_mask(x, own)[..., None], x, 0), behind], axis=1), own
 
 
 def _check_values(name: str, part: str, x: Array, lengths: Array) -> None:
     if not lengths.all():
         raise UserError(f"{name}: {part} series {int(np.argmin(lengths)) + 1} has no values")
-    bad = np.argwhere(~np.isfinite(x) & within(x, lengths)[..., None])
+    bad = np.argwhere(~np.isfinite(x) & sample_mask(x, lengths)[..., None])
     if not len(bad):
         return
     series, sample, channel = (int(index) for index in bad[0])
@@ -270,7 +270,7 @@ def _check_values(name: str, part: str, x: Array, lengths: Array) -> None:
 
 def check_varies(name: str, x: Array, lengths: Array | None) -> None:
     """Raise `UserError` for a channel that never changes."""
-    own = x[within(x, lengths)]
+    own = x[sample_mask(x, lengths)]
     for channel in range(x.shape[-1]):
         if np.ptp(own[:, channel]) == 0:
             which = f"channel {channel + 1} of " if x.shape[-1] > 1 else ""

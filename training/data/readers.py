@@ -215,7 +215,7 @@ def _by_aeon(function: str) -> Callable[[Path], Part]:
             raise UserError(f"{path}: {archives.EXTRA}") from None
         try:
             series, labels = getattr(aeon.datasets, function)(str(path))
-            x = archives.behind(series)
+            x = archives.pad_series(series)
         except OSError:
             raise
         except Exception as error:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .datasets import Array, Dataset, within
+from .datasets import Array, Dataset, sample_mask
 
 
 def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
@@ -20,11 +20,11 @@ def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
     >>> bool(abs(scaled.x_train.mean()) < 1e-12), mean.shape
     (True, (1,))
     """
-    own = data.x_train[within(data.x_train, data.lengths_train)]
+    own = data.x_train[sample_mask(data.x_train, data.lengths_train)]
     mean, deviation = moments(data.name, own, "the training series")
 
     def scaled(x: Array, lengths: Array | None) -> Array:
-        return np.where(within(x, lengths)[..., None], (x - mean) / deviation, 0)
+        return np.where(sample_mask(x, lengths)[..., None], (x - mean) / deviation, 0)
 
     test = None if data.x_test is None else scaled(data.x_test, data.lengths_test)
     return data._replace(x_train=scaled(data.x_train, data.lengths_train), x_test=test), mean, deviation
@@ -44,23 +44,23 @@ def moments(name: str, values: Array, of: str) -> tuple[Array, Array]:
     return mean, deviation
 
 
-def z_normalized(data: Dataset) -> Dataset:
+def z_normalize(data: Dataset) -> Dataset:
     """Each channel of each series moved to mean 0 and scaled to deviation 1; one that never changes to zeros.
 
     >>> from .datasets import load
-    >>> bool(abs(z_normalized(load("gunpoint")).x_test.std(1) - 1).max() < 1e-12)
+    >>> bool(abs(z_normalize(load("gunpoint")).x_test.std(1) - 1).max() < 1e-12)
     True
     """
 
     def whole(x: Array, lengths: Array | None) -> Array:
-        own = within(x, lengths)[..., None]
-        return np.where(own, normalized(x, own), 0)
+        own = sample_mask(x, lengths)[..., None]
+        return np.where(own, normalize_samples(x, own), 0)
 
     test = None if data.x_test is None else whole(data.x_test, data.lengths_test)
     return data._replace(x_train=whole(data.x_train, data.lengths_train), x_test=test)
 
 
-def normalized(x: Any, own: Any) -> Any:
+def normalize_samples(x: Any, own: Any) -> Any:
     """`z_normalized` of series x (n, length, channels) by their `own` samples (n, length, 1), the others as they come.
 
     NumPy's arrays or JAX's.

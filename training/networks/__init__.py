@@ -30,7 +30,7 @@ class Network(NamedTuple):
 
     build: Callable[[int, tuple[int, int]], Model]
     words: str
-    sequence: bool = False
+    is_per_sample: bool = False
     forecasts: bool = False
 
 
@@ -47,7 +47,7 @@ NETWORKS: dict[str, Network] = {
         "two convolutions of 12 taps and stride 12: a forecast from up to 144 samples",
         forecasts=True,
     ),
-    "unet": Network(unet, "down and up again with skips (Ronneberger et al. 2015)", sequence=True),
+    "unet": Network(unet, "down and up again with skips (Ronneberger et al. 2015)", is_per_sample=True),
 }
 
 __all__ = [

@@ -24,17 +24,18 @@ AMOUNTS = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 
 class Pretrained(NamedTuple):
-    """Where training begins: the params and the state of a network, and how Keras trained it.
+    """A network from a file: its params and state, and how Keras trained it.
 
-    `goes_on` says that the optimizer of `training` is the file's, with its state and its schedule; else an optimizer
-    that begins afresh stands before what it has, the constraints of weights. `words` say all that.
+    `keeps_optimizer` says that training continues the file's optimizer, with its state and schedule. Otherwise
+    `training.optimizer` only applies the constraints of weights, after the updates of a new optimizer. `description`
+    says all that in words.
     """
 
     params: Tree
     state: Tree
     training: Training
-    goes_on: bool
-    words: str
+    keeps_optimizer: bool
+    description: str
 
 
 def is_file(model: str) -> bool:
@@ -70,7 +71,7 @@ def load(path: str, learning_rate: float | None, fresh: str | None = None) -> tu
 def save(path: Path, model: Model, start: Pretrained, params: Tree, state: Tree, slots: Any, shape: Any = None) -> None:
     """Write a `.keras` file of a network that was trained on, with the file's own optimizer where it has Keras's."""
     training = start.training
-    kept = start.goes_on and training.compiled.optimizer is not None
+    kept = start.keeps_optimizer and training.compiled.optimizer is not None
     written = replace(training, state=slots) if kept else None
     jconv.keras.save(path, model, params, state, input_shape=shape, training=written)
 

@@ -30,7 +30,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from ..core import devices
-from ..core.learner import Learner, Reached, Row
+from ..core.learner import Learner, Progress, Row
 from ..errors import UserError, tell
 from ..options.types import Every
 from ..run import processes
@@ -57,32 +57,32 @@ class Checkpoints:
         self._pending, self._synced = 0, set[int]()
         self._sweep()
 
-    def offer(self, reached: Reached) -> None:
+    def offer(self, progress: Progress) -> None:
         """Write a checkpoint, in the background, if one is due."""
-        epochs, seconds = len(reached.rows) - self._epoch, time.monotonic() - self._time
+        epochs, seconds = len(progress.rows) - self._epoch, time.monotonic() - self._time
         if self.every.epochs is not None:
             due = epochs >= self.every.epochs
         else:
             due = seconds >= max(self.every.seconds or 0.0, self._cost / SHARE)
         if due:
-            self.save(reached)
+            self.save(progress)
 
-    def save(self, reached: Reached, wait: bool = False) -> None:
+    def save(self, progress: Progress, wait: bool = False) -> None:
         """Write a checkpoint, and `wait` until it is there. Each failure is one line: training goes on."""
         if not processes.leads():
             return
         began = time.monotonic()
-        self._epoch, self._time = len(reached.rows), began
+        self._epoch, self._time = len(progress.rows), began
         # First the one before: what went wrong with it in the background shows here.
         self._finish()
         with self._failures(self._epoch):
-            self._write(reached)
+            self._write(progress)
             self._pending = self._epoch
         if wait:
             self._finish()
         self._cost = time.monotonic() - began
 
-    def restore(self, start: Learner, most: int | None = None) -> Reached | None:
+    def restore(self, start: Learner, most: int | None = None) -> Progress | None:
         """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
 
         A checkpoint whose content or format is wrong is named in one line and set aside. None where there is none.
@@ -91,7 +91,7 @@ class Checkpoints:
         epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
         for epoch in reversed(epochs):
             try:
-                reached = self._read(epoch, start)
+                progress = self._read(epoch, start)
             except Exception as error:
                 if not _is_damage(error):
                     words = f"cannot be read: {_line(error)}; nothing was changed, and --resume tries again"
@@ -102,7 +102,7 @@ class Checkpoints:
                 (self.folder / str(epoch)).rename(self._aside(epoch))
                 continue
             self._epoch = epoch
-            return reached
+            return progress
         return None
 
     def epochs(self) -> list[int]:
@@ -126,10 +126,10 @@ class Checkpoints:
                     self._synced.add(epoch)
             self._prune()
 
-    def _write(self, reached: Reached) -> None:
+    def _write(self, progress: Progress) -> None:
         # Copies: the next epoch gets the buffers of this learner.
-        learner = jax.tree.map(lambda array: np.array(array), reached.learner)
-        epoch, text = len(reached.rows), json.dumps(reached.rows)
+        learner = jax.tree.map(lambda array: np.array(array), progress.learner)
+        epoch, text = len(progress.rows), json.dumps(progress.rows)
         path = self.folder / str(epoch)
         if path.exists():
             return
@@ -141,9 +141,9 @@ class Checkpoints:
         }
         self._checkpointer.save(path, args=ocp.args.Composite(**items))
         if epoch:
-            self._losses[epoch] = reached.rows[-1].train_loss
+            self._losses[epoch] = progress.rows[-1].train_loss
 
-    def _read(self, epoch: int, start: Learner) -> Reached:
+    def _read(self, epoch: int, start: Learner) -> Progress:
         template = jax.tree.map(lambda array: np.empty(array.shape, array.dtype), start)
         items: Any = {"learner": ocp.args.StandardRestore(_named(template)), "run": ocp.args.JsonRestore()}
         found = self._checkpointer.restore(self.folder / str(epoch), args=ocp.args.Composite(**items))
@@ -154,7 +154,7 @@ class Checkpoints:
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
-        return Reached(devices.as_lies(learner, start), rows)
+        return Progress(devices.place_like(learner, start), rows)
 
     def _prune(self) -> None:
         epochs = self.epochs()

@@ -43,9 +43,9 @@ def program(task: Task, plan: Plan, learner: Learner) -> str:
     It is that of one device: partitioned convolutions are chosen for later, and stand for addresses in the text.
     """
     learner, examples = jax.tree.map(
-        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.on_device(task.train, learner))
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.to_device(task.train, learner))
     )
-    epoch: Any = loop.epoch_function(task, plan)
+    epoch: Any = loop.make_epoch(task, plan)
     return hashlib.sha256(epoch.lower(learner, epoch_key(plan, 0), examples).as_text().encode()).hexdigest()
 
 

@@ -21,7 +21,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "task": task.kind,
         "data": options.data,
         "model": options.model,
-        **({"start": task.start.words} if task.start else {}),
+        **({"start": task.pretrained.description} if task.pretrained else {}),
         **plan._asdict(),
         "x64": options.x64,
         "validation": options.validation,
@@ -32,7 +32,11 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
         **_of_task(options, task),
-        **({"target_mean": task.target.mean, "target_deviation": task.target.deviation} if task.target else {}),
+        **(
+            {"target_mean": task.target_scaling.mean, "target_deviation": task.target_scaling.deviation}
+            if task.target_scaling
+            else {}
+        ),
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         **conditions(options, task, plan, learner),
     }
@@ -40,7 +44,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
 
 def _of_task(options: Options, task: Task) -> dict[str, Any]:
     """What the options that only this task has came to; channels count from 1."""
-    if task.ahead is not None:
-        channels = [channel + 1 for channel in task.ahead.channels]
-        return {"window": task.train.x.shape[1], "horizon": task.ahead.horizon, "target_channels": channels}
+    if task.forecast_target is not None:
+        channels = [channel + 1 for channel in task.forecast_target.channels]
+        return {"window": task.train.x.shape[1], "horizon": task.forecast_target.horizon, "target_channels": channels}
     return {"noise": options.noise or NOISE} if task.kind == "denoise" else {}

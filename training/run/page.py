@@ -90,10 +90,10 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
 
 
 def _learned(task: Task) -> str:
-    if task.ahead is None:
+    if task.forecast_target is None:
         return task.kind
-    channels = ", ".join(str(channel + 1) for channel in task.ahead.channels)
-    return f"forecast of {task.ahead.horizon} samples of channel {channels} from {task.train.x.shape[1]}"
+    channels = ", ".join(str(channel + 1) for channel in task.forecast_target.channels)
+    return f"forecast of {task.forecast_target.horizon} samples of channel {channels} from {task.train.x.shape[1]}"
 
 
 def _results(results: dict[str, Any], task: Task) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from ..core import devices
-from ..core.learner import Learner, Reached, Row
+from ..core.learner import Learner, Progress, Row
 from ..errors import UserError, tell
 from ..options.options import Options
 
@@ -68,14 +68,14 @@ def joined(options: Options) -> Iterator[Others]:
             os._exit(FAILED)
 
 
-def shared(reached: Reached | None, start: Learner) -> Reached | None:
+def shared(progress: Progress | None, start: Learner) -> Progress | None:
     """What process 0 has read of a run, for all of them, with arrays as and where those of `start` are."""
     if jax.process_count() == 1:
-        return reached
+        return progress
     data = b""
-    if jax.process_index() == 0 and reached is not None:
-        arrays = (np.asarray(array).tobytes() for array in jax.tree.leaves(reached.learner))
-        data = b"".join((json.dumps(reached.rows).encode(), b"\n", *arrays))
+    if jax.process_index() == 0 and progress is not None:
+        arrays = (np.asarray(array).tobytes() for array in jax.tree.leaves(progress.learner))
+        data = b"".join((json.dumps(progress.rows).encode(), b"\n", *arrays))
     data = _from_first(data)
     if not data:
         return None
@@ -85,7 +85,7 @@ def shared(reached: Reached | None, start: Learner) -> Reached | None:
         arrays.append(np.frombuffer(raw, like.dtype, like.size, at).reshape(like.shape))
         at += like.nbytes
     learner = jax.tree.unflatten(jax.tree.structure(start), arrays)
-    return Reached(devices.as_lies(learner, start), tuple(Row(*row) for row in json.loads(text)))
+    return Progress(devices.place_like(learner, start), tuple(Row(*row) for row in json.loads(text)))
 
 
 def heard(number: int | None) -> int | None:

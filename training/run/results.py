@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
-from ..core import devices, loop, seeds
-from ..core.learner import Learner, Reached, best_or_last
-from ..data.datasets import within
+from ..core import devices, ensemble, loop
+from ..core.learner import Learner, Progress, final_learner
+from ..data.datasets import sample_mask
 from ..networks import pretrained
 from ..run import processes
 from ..tasks import Examples, Task, mean_overlap
@@ -17,20 +17,20 @@ from ..views import embeddings, pictures, pictures_of_samples, pictures_of_serie
 from . import page, run_folder
 
 
-def save(folder: Path, task: Task, reached: Reached, members: int = 1) -> dict[str, report.Result]:
+def save(folder: Path, task: Task, progress: Progress, members: int = 1) -> dict[str, report.Result]:
     """Write all that training left, and return the loss and score of each part of the data.
 
     Pictures of what one network computes are not drawn of several members.
     """
-    learner, rows = best_or_last(reached.learner), reached.rows
+    learner, rows = final_learner(progress.learner), progress.rows
     # From here on on one device.
     params, state, slots = jax.device_get(learner[:3])
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
-    if task.start:
+    if task.pretrained:
         length, channels = task.train.x.shape[1:]
         shape = length if task.train.lengths is None else None, channels
-        pretrained.save(folder / run_folder.MODEL, task.model, task.start, params, state, slots, shape)
+        pretrained.save(folder / run_folder.MODEL, task.model, task.pretrained, params, state, slots, shape)
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples, members) for part, examples in parts.items()}
@@ -66,7 +66,7 @@ def _pictures(
         return {run_folder.PREDICTIONS: pictures.predictions(task, examples, output, part)}
     if task.kind == "denoise":
         return {run_folder.DENOISED: pictures_of_samples.denoised(examples, output, part)}
-    own = within(examples.x, examples.lengths)
+    own = sample_mask(examples.x, examples.lengths)
     labels, guessed = examples.y[own], output.argmax(-1)[own]
     return {
         run_folder.CONFUSION: pictures.confusion_matrix(labels, guessed, task.classes, part, "samples"),
@@ -99,12 +99,12 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
 
 
 def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) -> report.Result:
-    mesh, given = devices.mesh_of(learner), (learner.params, learner.state, loop.on_device(examples, learner))
-    output, loss, score = loop.evaluation(task, mesh, members)(*given)
-    each = seeds.of_each(loop.evaluation(task, mesh))(*given)[1:] if members > 1 else ()
-    pairs = tuple(zip(*(devices.host(values).tolist() for values in each), strict=True))
-    output, overlap = devices.host(output), None
+    mesh, given = devices.mesh_of(learner), (learner.params, learner.state, loop.to_device(examples, learner))
+    output, loss, score = loop.make_evaluation(task, mesh, members)(*given)
+    each = ensemble.vmap_members(loop.make_evaluation(task, mesh))(*given)[1:] if members > 1 else ()
+    pairs = tuple(zip(*(devices.to_host(values).tolist() for values in each), strict=True))
+    output, overlap = devices.to_host(output), None
     if task.kind == "segment":
-        own = within(examples.x, examples.lengths)
+        own = sample_mask(examples.x, examples.lengths)
         overlap = mean_overlap(examples.y[own], output.argmax(-1)[own])
     return report.Result(float(loss), float(score), output, overlap, pairs)

@@ -13,9 +13,9 @@ import numpy as np
 
 from jconv import Model, default_algorithm
 
-from ..core import seeds
-from ..data.datasets import within
-from ..data.scaling import normalized
+from ..core import ensemble
+from ..data.datasets import sample_mask
+from ..data.scaling import normalize_samples
 from ..errors import UserError
 from ..networks import NETWORKS, variable_length
 from . import run_folder
@@ -41,7 +41,7 @@ class Trained(NamedTuple):
     shape: tuple[int, int]
     classes: tuple[str, ...]
     scaling: tuple[Array, Array]
-    by_series: bool
+    normalize_series: bool
     target: tuple[float, float]
     ahead: int
     channels: tuple[int, ...]
@@ -142,10 +142,10 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     dtype = jax.tree.leaves(trained.params)[0].dtype
     mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)
     # The number of series may be a symbol.
-    own = (jnp.ones(x.shape[:2], bool) if lengths is None else within(x, lengths))[..., None]
+    own = (jnp.ones(x.shape[:2], bool) if lengths is None else sample_mask(x, lengths))[..., None]
     x = jnp.where(own, jnp.asarray(x, dtype), 0)
-    if trained.by_series:
-        x = normalized(x, own)
+    if trained.normalize_series:
+        x = normalize_samples(x, own)
     x = jnp.where(own, (x - mean) / deviation, 0)
 
     def one(params: Any, state: Any) -> jax.Array:
@@ -154,7 +154,7 @@ def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     trees = jax.tree.map(jnp.asarray, (trained.params, trained.state))
     several = trained.members > 1
     with default_algorithm(trained.algorithm):
-        y = seeds.together(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
+        y = ensemble.combine_outputs(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
     if trained.classes:
         return jax.nn.softmax(y)
     if trained.kind == "regression":

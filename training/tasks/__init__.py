@@ -1,4 +1,4 @@
-"""A data set and a kind of network, joined: what is learned, a file each."""
+"""Tasks: what a network learns from a data set, one module for each kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from .denoise import NOISE, denoise
 from .forecast import HORIZON, WINDOW, forecast, windows
 from .regression import regression
 from .segment import mean_overlap, segment
-from .task import Ahead, Examples, Target, Task, check_lengths, labels_of, output_shape, with_loss, with_validation
+from .task import (
+    Examples,
+    ForecastTarget,
+    TargetScaling,
+    Task,
+    check_lengths,
+    class_labels,
+    output_shape,
+    with_loss,
+    with_validation,
+)
 from .weighted import balanced, with_cross_entropy
 
 TASKS: dict[str, Callable[..., Task]] = {
@@ -26,16 +36,16 @@ __all__ = [
     "NOISE",
     "TASKS",
     "WINDOW",
-    "Ahead",
     "Examples",
-    "Target",
+    "ForecastTarget",
+    "TargetScaling",
     "Task",
     "balanced",
     "check_lengths",
+    "class_labels",
     "classification",
     "denoise",
     "forecast",
-    "labels_of",
     "mean_overlap",
     "output_shape",
     "regression",

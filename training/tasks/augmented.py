@@ -1,4 +1,4 @@
-"""A task whose steps learn from changed series."""
+"""A task with data augmentation in training."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from ..data import augment
 from ..errors import UserError
 from .task import Examples, Task
 
-# What would leave targets behind, or be the task itself.
-NOT_OF = {"forecast": ("slice", "warp", "scaling"), "denoise": ("jitter",)}
+# Augmentations that would not match the targets of a forecast, or that are the task itself.
+UNSUPPORTED = {"forecast": ("slice", "warp", "scaling"), "denoise": ("jitter",)}
 
 
 def with_augment(task: Task, strengths: Mapping[str, float]) -> Task:
-    """The task with augmentations, by their names in `augment.NAMES`, in each step of training and nowhere else.
+    """The task with augmentations, by name in `augment.NAMES`, in each step of training; evaluation has none.
 
-    What moves samples in time moves their labels along, and what is denoised is the changed series. Raises `UserError`
-    for one that is not for the task.
+    Augmentations in time also move the labels of samples; denoising augments the clean series. Raises `UserError` for
+    an augmentation that does not fit the task.
     """
     for name in strengths:
-        if name in NOT_OF.get(task.kind, ()):
-            fit = ", ".join(one for one in augment.NAMES if one not in NOT_OF[task.kind])
-            raise UserError(f"--augment {name} is not one for --task {task.kind}; it has {fit}")
+        if name in UNSUPPORTED.get(task.kind, ()):
+            supported = ", ".join(one for one in augment.NAMES if one not in UNSUPPORTED[task.kind])
+            raise UserError(f"--augment {name} is not one for --task {task.kind}; it has {supported}")
 
-    def draw(key: jax.Array, examples: Examples) -> Examples:
+    def transform(key: jax.Array, examples: Examples) -> Examples:
         x, y, lengths = examples
         series = y if task.kind == "denoise" else x
         for number, name in enumerate(augment.NAMES):
             if name not in strengths:
                 continue
-            own = jax.random.fold_in(key, number)
+            own_key = jax.random.fold_in(key, number)
             if name in augment.VALUES:
-                series = augment.VALUES[name](own, series, strengths[name], lengths)
+                series = augment.VALUES[name](own_key, series, strengths[name], lengths)
                 continue
-            times = augment.TIMES[name](own, series, strengths[name], lengths)
+            times = augment.TIMES[name](own_key, series, strengths[name], lengths)
             series = augment.sampled(series, times, lengths)
             y = augment.nearest(y, times, lengths) if task.kind == "segment" else y
         changed = Examples(series, series if task.kind == "denoise" else y, lengths)
-        return changed if task.draw is None else task.draw(jax.random.fold_in(key, len(augment.NAMES)), changed)
+        if task.transform is None:
+            return changed
+        return task.transform(jax.random.fold_in(key, len(augment.NAMES)), changed)
 
-    return task._replace(draw=draw)
+    return task._replace(transform=transform)

@@ -1,26 +1,26 @@
-"""Series and their classes."""
+"""Classification: a class for each series."""
 
 from __future__ import annotations
 
 from jconv import Model
 
 from ..data.datasets import Dataset, check_classes
-from ..data.scaling import standardize, z_normalized
+from ..data.scaling import standardize, z_normalize
 from . import losses
-from .task import Examples, Task, built, check_lengths
+from .task import Examples, Task, build_model, check_lengths
 
 
-def classification(data: Dataset, network: str | Model = "fcn", by_series: bool = False) -> Task:
-    """Tell the classes apart with a network of `NETWORKS`, or with one of a logit for each class.
+def classification(data: Dataset, network: str | Model = "fcn", normalize_series: bool = False) -> Task:
+    """Classify series with a network of `NETWORKS`, or with a model whose outputs are a logit for each class.
 
-    Channels are standardized by the training set, or with `by_series` each series by itself before. Raises `UserError`
-    for fewer than two classes, one that only the test set has, and series of unequal length where the network takes
-    none.
+    Channels are standardized by the training set, with `normalize_series` after each series was standardized by itself.
+    Raises `UserError` for fewer than two classes, for a class that only the test set has, and for series of unequal
+    length if the network requires one length.
     """
     check_classes(data)
-    data, *scaling = standardize(z_normalized(data) if by_series else data)
+    data, *scaling = standardize(z_normalize(data) if normalize_series else data)
     _, length, channels = data.x_train.shape
-    model = built(network, data, len(data.classes), (length, channels))
+    model = build_model(network, data, len(data.classes), (length, channels))
     check_lengths(data, model)
     return Task(
         "classification",

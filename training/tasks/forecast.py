@@ -1,4 +1,4 @@
-"""Windows of series and what follows each."""
+"""Forecasting: the samples after a window of a series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..data.datasets import Dataset
 from ..data.scaling import standardize
 from ..errors import UserError
 from . import losses
-from .task import Ahead, Examples, Task, built, output_shape
+from .task import Examples, ForecastTarget, Task, build_model, output_shape
 
 Array = np.ndarray[Any, Any]
 
@@ -29,12 +29,11 @@ def forecast(
     horizon: int = HORIZON,
     channel: int | None = 0,
 ) -> Task:
-    """Foretell the next `horizon` samples of a channel, or with None of all, from `window` samples of all channels.
+    """Predict the next `horizon` samples of a channel, or with None of all, from `window` samples of all channels.
 
-    Every window of every series is an example; the network gives as many numbers as samples are forecast, a channel
-    after the other. Labels are not used. What must be beaten is the last sample repeated. Raises `UserError` for a
-    channel that there is not, where the training set, or the test set, has no series of `window + horizon` samples, and
-    for a network of other outputs.
+    Each window of each series is an example. The network has an output for each predicted sample, channel by channel.
+    Labels are not used. The baseline repeats the last sample. Raises `UserError` for a channel that does not exist, if
+    no series of the training or test set has `window + horizon` samples, and for a network with another output shape.
     """
     channels = data.x_train.shape[-1]
     if channel is not None and channel >= channels:
@@ -46,21 +45,21 @@ def forecast(
             raise UserError(
                 f"{data.name}: a forecast of {horizon} samples from {window} needs series of at least "
                 f"{window + horizon} samples; these have {'' if lengths is None else 'up to '}{longest}; "
-                "--window and --horizon name others"
+                "--window and --horizon set other sizes"
             )
     data, *scaling = standardize(data)
-    ahead = Ahead(horizon, tuple(range(channels)) if channel is None else (channel,))
-    numbers = horizon * len(ahead.channels)
-    model = built(network, data, numbers, (window, channels))
+    target = ForecastTarget(horizon, tuple(range(channels)) if channel is None else (channel,))
+    size = horizon * len(target.channels)
+    model = build_model(network, data, size, (window, channels))
     shape = output_shape(model, (window, channels))
-    if math.prod(shape) != numbers:
+    if math.prod(shape) != size:
         raise UserError(
             f"{data.name}: the output of the network for {window} samples is {shape}; a forecast of {horizon} samples "
-            f"of {len(ahead.channels)} channel{'s' if len(ahead.channels) > 1 else ''} is {numbers} numbers"
+            f"of {len(target.channels)} channel{'s' if len(target.channels) > 1 else ''} needs {size} elements"
         )
 
     def examples(x: Array, lengths: Array | None) -> Examples:
-        inputs, targets, _ = windows(x, lengths, window, *ahead)
+        inputs, targets, _ = windows(x, lengths, window, *target)
         return Examples(inputs, targets.reshape(-1, *shape))
 
     train = examples(data.x_train, data.lengths_train)
@@ -75,35 +74,35 @@ def forecast(
         score=losses.absolute_error,
         score_name="absolute_error",
         classes=(),
-        baseline=tuple(_persistence(part, ahead) for part in (train, test) if part),
+        baseline=tuple(_persistence_error(part, target) for part in (train, test) if part),
         baseline_name="last sample repeated",
         scaling=(scaling[0], scaling[1]),
-        ahead=ahead,
+        forecast_target=target,
     )
 
 
 def windows(
     x: Array, lengths: Array | None = None, window: int = WINDOW, horizon: int = HORIZON, channels: Sequence[int] = (0,)
 ) -> Examples:
-    """Series (n, length, channels) to windows (m, window, channels) and what follows each, (m, its channels, horizon).
+    """All windows (m, window, channels) of series (n, length, channels), and the samples after each of them.
 
-    With `lengths` (n,), those of each series's own samples.
+    These are (m, target channels, horizon). With `lengths` (n,), windows contain no padding.
 
     >>> x, y, _ = windows(np.arange(120.0).reshape(1, 120, 1))
     >>> x.shape, y.shape, x[1, -1, 0], y[1, 0, 0]
     ((5, 100, 1), (5, 1, 16), np.float64(100.0), np.float64(101.0))
     """
-    whole = window + horizon
-    both = np.lib.stride_tricks.sliding_window_view(x, whole, axis=1)
+    size = window + horizon
+    both = np.lib.stride_tricks.sliding_window_view(x, size, axis=1)
     if lengths is None:
-        both = both.reshape(-1, x.shape[-1], whole)
+        both = both.reshape(-1, x.shape[-1], size)
     else:
-        both = both[np.arange(both.shape[1]) + whole <= lengths[:, None]]
+        both = both[np.arange(both.shape[1]) + size <= lengths[:, None]]
     return Examples(both[:, :, :window].swapaxes(1, 2), both[:, list(channels), window:])
 
 
-def _persistence(examples: Examples, ahead: Ahead) -> float:
-    """The squared error of the forecast that nothing will change: what a model must beat."""
+def _persistence_error(examples: Examples, target: ForecastTarget) -> float:
+    """The squared error of repeating the last sample."""
     x, y, _ = examples
-    last = x[:, -1, list(ahead.channels), None]
-    return float(losses.squared_error_reference(last, y.reshape(*last.shape[:2], ahead.horizon)))
+    last = x[:, -1, list(target.channels), None]
+    return float(losses.squared_error_reference(last, y.reshape(*last.shape[:2], target.horizon)))

@@ -1,11 +1,11 @@
-"""What is minimized, and what is counted, each in JAX; the losses also in NumPy for the gradient proof.
+"""Losses and scores in JAX; losses also in NumPy, for the gradient proof.
 
 All are means over samples: the rows of (n, channels) or the positions of (n, length, channels). With `lengths` (n,) or
-`segment_ids` (n, length), as `jconv.conv1d` takes and returns them, only those that are samples count, whatever the
-padding holds in outputs and targets; a mean over none is 0.
+`segment_ids` (n, length), as `jconv.conv1d` takes and returns them, padding is left out of outputs and targets; a mean
+over no samples is 0.
 
-The NumPy ones take complex arrays whose imaginary part is the infinitesimal of a complex step: they choose by real
-parts and take no modulus.
+The NumPy functions take complex arrays whose imaginary part is the infinitesimal of a complex step: they compare real
+parts and take no absolute values.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def cross_entropy(
 ) -> jax.Array:
     """Mean cross-entropy of softmax(logits) (..., classes) against class numbers (...,); a scalar.
 
-    The softmax is in here and not in the network, so that small probabilities keep their logarithm. With `smoothing` e
-    a label is 1 - e of its class and e / classes of each (Szegedy et al., Rethinking the Inception Architecture for
+    The softmax is part of the loss, which is accurate for small probabilities. With `smoothing` e the target is 1 - e
+    for the label's class plus e / classes for each class (Szegedy et al., Rethinking the Inception Architecture for
     Computer Vision, CVPR 2016). With `weights` (classes,) each sample's loss is multiplied by the weight of its
-    label's class before the mean is taken.
+    label before the mean is taken.
 
     >>> round(float(cross_entropy(jnp.zeros((3, 2)), jnp.array([0, 1, 1]))), 4)
     0.6931
@@ -44,9 +44,9 @@ def cross_entropy(
     >>> [round(float(cross_entropy(y, jnp.array([0]), smoothing=e)), 4) for e in (0.0, 0.1)]
     [0.1269, 0.2269]
     """
-    places = ragged.of(logits.shape[:-1], lengths, segment_ids)
-    logits, labels = _cleared(logits, places), _cleared(labels, places)
-    return -_mean(_chosen(jax.nn.log_softmax(logits), labels, smoothing, weights), places)
+    sequences = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    logits, labels = _mask_padding(logits, sequences), _mask_padding(labels, sequences)
+    return -_mean(_label_log_probabilities(jax.nn.log_softmax(logits), labels, smoothing, weights), sequences)
 
 
 def cross_entropy_reference(
@@ -62,10 +62,10 @@ def cross_entropy_reference(
     logits, labels = (_samples(a, lengths, segment_ids) for a in (logits, labels))
     shifted = logits - logits.real.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return -_expected(shifted - log_sum, labels, smoothing, weights)
+    return -_expected_log_probability(shifted - log_sum, labels, smoothing, weights)
 
 
-# Keras's: probabilities are kept this far from 0 and 1.
+# Keras clips probabilities this far from 0 and 1.
 EPSILON = 1e-7
 
 
@@ -78,18 +78,18 @@ def probability_cross_entropy(
     lengths: Any = None,
     segment_ids: Any = None,
 ) -> jax.Array:
-    """Mean cross-entropy of probabilities (..., classes) against class numbers (...,), as Keras has it; a scalar.
+    """Mean cross-entropy of probabilities (..., classes) against class numbers (...,), as in Keras; a scalar.
 
     `smoothing` and `weights` are those of `cross_entropy`.
 
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
     """
-    places = ragged.of(output.shape[:-1], lengths, segment_ids)
-    # Ones, since zeros have no shares.
-    output, labels = _cleared(output, places, 1), _cleared(labels, places)
-    shares = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
-    return -_mean(_chosen(jnp.log(shares), labels, smoothing, weights), places)
+    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    # Padding becomes ones, since zeros cannot be normalized.
+    output, labels = _mask_padding(output, sequences, 1), _mask_padding(labels, sequences)
+    probabilities = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
+    return -_mean(_label_log_probabilities(jnp.log(probabilities), labels, smoothing, weights), sequences)
 
 
 def probability_cross_entropy_reference(
@@ -103,25 +103,26 @@ def probability_cross_entropy_reference(
 ) -> Any:
     """`probability_cross_entropy` in NumPy, float64 or complex128."""
     output, labels = (_samples(a, lengths, segment_ids) for a in (output, labels))
-    shares: Any = output / output.sum(axis=-1, keepdims=True)
-    shares = np.where(shares.real < EPSILON, EPSILON, np.where(shares.real > 1 - EPSILON, 1 - EPSILON, shares))
-    return -_expected(np.log(shares), labels, smoothing, weights)
+    probabilities: Any = output / output.sum(axis=-1, keepdims=True)
+    probabilities = np.where(probabilities.real < EPSILON, EPSILON, probabilities)
+    probabilities = np.where(probabilities.real > 1 - EPSILON, 1 - EPSILON, probabilities)
+    return -_expected_log_probability(np.log(probabilities), labels, smoothing, weights)
 
 
-def _chosen(logs: jax.Array, labels: jax.Array, smoothing: float, weights: Array | None) -> jax.Array:
-    """Of logarithms (..., classes) those of the labels (...,), smoothed and weighted, (..., 1)."""
+def _label_log_probabilities(logs: jax.Array, labels: jax.Array, smoothing: float, weights: Array | None) -> jax.Array:
+    """The log-probabilities (..., 1) of the labels (...,), smoothed and weighted, from those of all classes."""
     chosen = jnp.take_along_axis(logs, labels[..., None], axis=-1)
     if smoothing:
         chosen = (1 - smoothing) * chosen + smoothing * logs.mean(axis=-1, keepdims=True)
     return chosen if weights is None else chosen * jnp.asarray(weights, logs.dtype)[labels][..., None]
 
 
-def _expected(logs: Array, labels: Array, smoothing: float, weights: Array | None) -> Any:
-    """The mean over samples of the logarithms (..., classes), each weighted by what the label says of its class."""
+def _expected_log_probability(logs: Array, labels: Array, smoothing: float, weights: Array | None) -> Any:
+    """The mean over samples of the log-probabilities (..., classes), weighted by the smoothed targets."""
     classes = logs.shape[-1]
     targets = (1 - smoothing) * np.eye(classes)[labels] + smoothing / classes
-    by_sample = np.ones(labels.shape) if weights is None else weights[labels]
-    return (by_sample * (targets * logs).sum(axis=-1)).mean()
+    sample_weights = np.ones(labels.shape) if weights is None else weights[labels]
+    return (sample_weights * (targets * logs).sum(axis=-1)).mean()
 
 
 def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
@@ -130,8 +131,8 @@ def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, 
     >>> float(squared_error(jnp.array([[[1.0], [3.0], [jnp.nan]]]), jnp.zeros((1, 3, 1)), lengths=[2]))
     5.0
     """
-    places = ragged.of(output.shape[:-1], lengths, segment_ids)
-    return _mean(jnp.square(_cleared(output, places) - _cleared(target, places)), places)
+    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    return _mean(jnp.square(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
 
 
 def squared_error_reference(output: Array, target: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
@@ -147,42 +148,42 @@ def absolute_error_reference(output: Array, target: Array, *, lengths: Any = Non
     return np.where(error.real < 0, -error, error).mean()
 
 
-class Named(NamedTuple):
-    """A loss in JAX and in NumPy, and whether its targets are class numbers."""
+class Loss(NamedTuple):
+    """A loss in JAX and in NumPy; `takes_classes` says whether its targets are class numbers."""
 
     loss: Callable[..., jax.Array]
     reference: Callable[..., Any]
-    of_classes: bool
+    takes_classes: bool
 
 
 def accuracy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
-    """The share of samples whose largest logit is that of the label; a scalar."""
-    places = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    """The fraction of samples whose largest logit is that of the label; a scalar."""
+    sequences = ragged.of(logits.shape[:-1], lengths, segment_ids)
     hits = logits.argmax(axis=-1) == labels
-    return _mean(_cleared(hits, places).astype(logits.dtype)[..., None], places)
+    return _mean(_mask_padding(hits, sequences).astype(logits.dtype)[..., None], sequences)
 
 
 def absolute_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
     """Mean absolute error over all axes; a scalar."""
-    places = ragged.of(output.shape[:-1], lengths, segment_ids)
-    return _mean(jnp.abs(_cleared(output, places) - _cleared(target, places)), places)
+    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    return _mean(jnp.abs(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
 
 
-def _cleared(array: jax.Array, places: ragged.Sequences | None, fill: int = 0) -> jax.Array:
-    """`array` with `fill` where no sample is: before anything is computed, so that no derivative meets a NaN."""
-    return array if places is None else places.only(array, fill)
+def _mask_padding(array: jax.Array, sequences: ragged.Sequences | None, fill: int = 0) -> jax.Array:
+    """`array` with padding replaced by `fill`, before any computation, so that no derivative becomes NaN."""
+    return array if sequences is None else sequences.only(array, fill)
 
 
-def _mean(values: jax.Array, places: ragged.Sequences | None) -> jax.Array:
-    """The mean of the values (..., length, channels) of all samples."""
-    if places is None:
+def _mean(values: jax.Array, sequences: ragged.Sequences | None) -> jax.Array:
+    """The mean of values (..., length, channels) without padding."""
+    if sequences is None:
         return values.mean()
-    samples = places.valid(values.shape[-2]).sum()
-    return places.only(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
+    samples = sequences.valid(values.shape[-2]).sum()
+    return sequences.only(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
 
 
 def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
-    """The samples alone, one after the other; all of `array` where neither is given."""
+    """The samples without padding, in one array; `array` itself if neither is given."""
     if lengths is None and segment_ids is None:
         return array
     if lengths is None:
@@ -190,8 +191,8 @@ def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
     return np.concatenate([row[:n] for row, n in zip(array, lengths, strict=True)])
 
 
-LOSSES: dict[str, Named] = {
-    "cross-entropy": Named(cross_entropy, cross_entropy_reference, True),
-    "squared-error": Named(squared_error, squared_error_reference, False),
-    "absolute-error": Named(absolute_error, absolute_error_reference, False),
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": Loss(cross_entropy, cross_entropy_reference, True),
+    "squared-error": Loss(squared_error, squared_error_reference, False),
+    "absolute-error": Loss(absolute_error, absolute_error_reference, False),
 }

@@ -1,4 +1,4 @@
-"""What is learned: the arrays to train on, the model, and what is minimized and counted."""
+"""A task: the arrays to train on, the model, the loss and the score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jconv import Model
 
-from ..data.datasets import Dataset, within
+from ..data.datasets import Dataset, sample_mask
 from ..errors import UserError
 from ..networks import NETWORKS, variable_length
 from ..networks.pretrained import Pretrained
@@ -20,10 +20,9 @@ Array = np.ndarray[Any, Any]
 
 
 class Examples(NamedTuple):
-    """Inputs (n, length, channels), standardized, and the n targets that the task's loss takes.
+    """Standardized inputs (n, length, channels) and their targets, as the task's loss takes them.
 
-    `lengths` (n,) says how many samples of each input are its own, where not all are. NumPy's arrays, float64, or JAX's
-    on a device.
+    With `lengths` (n,), inputs are padded behind these numbers of samples. Arrays are NumPy's, in float64, or JAX's.
     """
 
     x: Any
@@ -31,7 +30,7 @@ class Examples(NamedTuple):
     lengths: Any = None
 
     def at(self, index: Any) -> Examples:
-        """Some of them.
+        """The examples at an index.
 
         >>> Examples(np.zeros((5, 3, 1)), np.arange(5)).at([4, 1]).y
         array([4, 1])
@@ -39,32 +38,43 @@ class Examples(NamedTuple):
         return Examples(*(None if part is None else part[index] for part in self))
 
 
-class Target(NamedTuple):
-    """The mean and deviation that were taken out of the numbers of a regression."""
+class TargetScaling(NamedTuple):
+    """The mean and standard deviation by which the targets of a regression were standardized."""
 
     mean: float
     deviation: float
 
 
-class Ahead(NamedTuple):
-    """What is forecast: so many samples, of these channels, which count from 0."""
+class ForecastTarget(NamedTuple):
+    """The number of samples that are forecast, and their channels, counted from 0."""
 
     horizon: int
     channels: tuple[int, ...]
 
 
 class Task(NamedTuple):
-    """All that training, the proof and the pictures need to know of what is learned.
+    """What a network learns: everything that training, the gradient proof and the pictures need.
 
-    `kind` is its name in `TASKS`. `test` is None where there is no test set, `validation` where no training series are
-    held out. `loss` and `score` map outputs and targets to a scalar, `loss_reference` does it in NumPy; `score_name` is
-    the score's word and the head of its column. `classes` is empty where numbers are learned. `baseline` is empty for a
-    classification and else the loss, or the score where `baseline_of` says that, of each set that there is, of what
-    `baseline_name` says. `scaling` is the mean and deviation of each channel that were taken out, `target` that of a
-    regression's targets and `ahead` what is forecast, None for all else. `start` is what a file has of a network that
-    is already trained, None for one that begins afresh. With `sequence` there are outputs and targets for each sample,
-    and losses and scores also take `lengths`. `draw` is what each step makes of its examples with a key before anything
-    else, None where it takes them as they are.
+    Attributes:
+        kind: its name in `TASKS`.
+        model: the network.
+        train: training examples.
+        test: test examples, None without a test set.
+        loss: maps outputs and targets to a scalar; with `is_per_sample` it also takes `lengths`, like `score`.
+        loss_reference: the same in NumPy.
+        score: maps outputs and targets to a scalar.
+        score_name: the name of the score in tables and files.
+        classes: names of the classes; empty unless classes are learned.
+        baseline: loss or score of a trivial prediction on each part of the data; empty for a classification.
+        scaling: the mean and standard deviation of each channel, by which the inputs were standardized.
+        pretrained: a network from a file with its optimizer; None for new params.
+        baseline_name: what the trivial prediction is.
+        baseline_of: "loss" or "score".
+        target_scaling: how the targets of a regression were standardized.
+        forecast_target: what is forecast.
+        validation: examples held out of the training set, None without any.
+        is_per_sample: whether there are outputs and targets for each sample.
+        transform: a random change of the examples in each training step, given a key; None for no change.
     """
 
     kind: str
@@ -78,38 +88,38 @@ class Task(NamedTuple):
     classes: tuple[str, ...]
     baseline: tuple[float, ...]
     scaling: tuple[Array, Array]
-    start: Pretrained | None = None
+    pretrained: Pretrained | None = None
     baseline_name: str = ""
     baseline_of: str = "loss"
-    target: Target | None = None
-    ahead: Ahead | None = None
+    target_scaling: TargetScaling | None = None
+    forecast_target: ForecastTarget | None = None
     validation: Examples | None = None
-    sequence: bool = False
-    draw: Callable[[jax.Array, Examples], Examples] | None = None
+    is_per_sample: bool = False
+    transform: Callable[[jax.Array, Examples], Examples] | None = None
 
-    def drawn(self, examples: Examples, key: jax.Array) -> tuple[Examples, jax.Array]:
-        """The examples as a step of that key takes them, and the key of what its layers draw."""
-        if self.draw is None:
+    def transformed(self, examples: Examples, key: jax.Array) -> tuple[Examples, jax.Array]:
+        """The examples of a training step after `transform`, and the key for the layers of that step."""
+        if self.transform is None:
             return examples, key
-        key, own = jax.random.split(key)
-        return self.draw(own, examples), key
+        key, own_key = jax.random.split(key)
+        return self.transform(own_key, examples), key
 
-    def measured(self, measure: Callable[..., Any], output: Any, examples: Examples) -> Any:
-        """A loss or score of the outputs for examples."""
-        if self.sequence and examples.lengths is not None:
-            return measure(output, examples.y, lengths=examples.lengths)
-        return measure(output, examples.y)
+    def evaluate_metric(self, metric: Callable[..., Any], output: Any, examples: Examples) -> Any:
+        """A loss or score of outputs for examples."""
+        if self.is_per_sample and examples.lengths is not None:
+            return metric(output, examples.y, lengths=examples.lengths)
+        return metric(output, examples.y)
 
     def objective(
         self, params: Any, state: Any, examples: Examples, key: jax.Array | None = None
     ) -> tuple[jax.Array, tuple[Any, jax.Array]]:
-        """`(value, (state, output))`: the loss, and the penalties of the layers of a network from a file."""
+        """`(value, (state, output))`: the loss, with the penalties of a pretrained network's layers."""
         x, _, lengths = examples
         values, after = variable_length.values(self.model, params, state, x, lengths, training=True, key=key)
         output = self.model.outputs_of(values, x)
-        value = self.measured(self.loss, output, examples)
-        if self.start is not None:
-            training = self.start.training
+        value = self.evaluate_metric(self.loss, output, examples)
+        if self.pretrained is not None:
+            training = self.pretrained.training
             value = value + training.penalty(params) + training.activity(values)
         return value, (after, output)
 
@@ -120,23 +130,24 @@ class Task(NamedTuple):
             values = self.model.reference_values(params, state, x, training=True)
             output = self.model.outputs_of(values, x)
         else:
-            # Nothing reads the values of the other nodes: penalties on outputs are refused.
+            # Only penalties on outputs read the values of other nodes, and those are refused for variable lengths.
             values, output = {}, variable_length.reference(self.model, params, state, x, lengths)
-        value = self.measured(self.loss_reference, output, examples)
-        if self.start is None:
+        value = self.evaluate_metric(self.loss_reference, output, examples)
+        if self.pretrained is None:
             return value
-        return value + self.start.training.penalty.reference(params) + self.start.training.activity.reference(values)
+        training = self.pretrained.training
+        return value + training.penalty.reference(params) + training.activity.reference(values)
 
 
-def labels_of(examples: Examples) -> Array:
-    """The class numbers of all series or, one after the other, of all samples that are theirs."""
-    return examples.y if examples.y.ndim == 1 else examples.y[within(examples.x, examples.lengths)]
+def class_labels(examples: Examples) -> Array:
+    """The class numbers of all series, or of all samples (without padding) in one array."""
+    return examples.y if examples.y.ndim == 1 else examples.y[sample_mask(examples.x, examples.lengths)]
 
 
-def built(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, int]) -> Model:
-    """A network of `NETWORKS` for series (length, channels), or one as it is.
+def build_model(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, int]) -> Model:
+    """The network of that name in `NETWORKS` for series (length, channels); a model is returned as it is.
 
-    Raises `UserError` where such series are too short for it.
+    Raises `UserError` for series that are too short for the network.
     """
     if not isinstance(network, str):
         return network
@@ -149,31 +160,28 @@ def built(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, i
 
 
 def output_shape(model: Model, shape: tuple[int, int]) -> tuple[Any, ...]:
-    """The shape of what a network gives for one series (length, channels)."""
+    """The shape of a network's output for one series (length, channels)."""
     return tuple(model.output_shapes(shape)[model.outputs[0]])
 
 
 def check_lengths(data: Dataset, model: Model) -> None:
-    """Raise `UserError` where series are of unequal length and the model takes none such."""
+    """Raise `UserError` if series are of unequal length and the model requires one length."""
     lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
     if lengths:
         _, length, channels = data.x_train.shape
         variable_length.check(data.name, model, (length, channels), np.unique(np.concatenate(lengths)).tolist())
 
 
-def with_validation(task: Task, other: Task) -> Task:
-    """The task with the test set of another as its validation set."""
-    baseline = (task.baseline[0], other.baseline[1], *task.baseline[1:]) if task.baseline else ()
-    return task._replace(validation=other.test, baseline=baseline)
+def with_validation(task: Task, held_out: Task) -> Task:
+    """The task with the test set of another task as its validation set."""
+    baseline = (task.baseline[0], held_out.baseline[1], *task.baseline[1:]) if task.baseline else ()
+    return task._replace(validation=held_out.test, baseline=baseline)
 
 
 def with_loss(task: Task, name: str) -> Task:
-    """The task with the loss of a name in `losses.LOSSES`.
-
-    Raises `UserError` for a loss of numbers where classes are told apart, and the other way round.
-    """
+    """The task with a loss of `losses.LOSSES`. Raises `UserError` for a loss that does not fit the targets."""
     loss = losses.LOSSES[name]
-    if loss.of_classes != bool(task.classes):
+    if loss.takes_classes != bool(task.classes):
         kind = "classes" if task.classes else "numbers"
         raise UserError(f"--loss {name} is not one for {kind}")
     return task._replace(loss=loss.loss, loss_reference=loss.reference)

@@ -1,4 +1,4 @@
-"""Cross-entropy whose labels are smoothed, and whose classes have weights."""
+"""Cross-entropy with label smoothing and class weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .task import Array, Task
 
 
 def balanced(labels: Array, classes: int) -> Array:
-    """The weight of each class (classes,): n / (classes * its count), so that each counts for as much as another.
+    """The weight n / (classes * count) of each class, (classes,), so that all classes contribute equally.
 
-    A class that is not there has weight 0.
+    A class without examples has weight 0.
 
     >>> balanced(np.array([0, 0, 0, 1]), 2)
     array([0.66666667, 2.        ])
@@ -25,13 +25,13 @@ def balanced(labels: Array, classes: int) -> Array:
 
 
 def with_cross_entropy(task: Task, smoothing: float = 0.0, weights: Array | None = None) -> Task:
-    """The task with its cross-entropy smoothed, and with weights (classes,) of the classes.
+    """The task with label smoothing and class weights (classes,) in its cross-entropy.
 
-    Raises `UserError` where something else is minimized.
+    Raises `UserError` if the task has another loss.
     """
     if task.loss not in (losses.cross_entropy, losses.probability_cross_entropy):
         option = "--label-smoothing" if smoothing else "--class-weights"
-        instead = "; --loss cross-entropy takes its place" if task.classes else ""
-        raise UserError(f"{option} is for cross-entropy, and another loss is minimized{instead}")
-    own: Any = {"smoothing": smoothing, "weights": weights}
-    return task._replace(loss=partial(task.loss, **own), loss_reference=partial(task.loss_reference, **own))
+        remedy = "; --loss cross-entropy takes its place" if task.classes else ""
+        raise UserError(f"{option} is for cross-entropy, and another loss is minimized{remedy}")
+    options: Any = {"smoothing": smoothing, "weights": weights}
+    return task._replace(loss=partial(task.loss, **options), loss_reference=partial(task.loss_reference, **options))

@@ -157,9 +157,9 @@ def predictions(task: Task, examples: Examples, output: Array, part: str) -> byt
 
     Of several channels the first that is forecast is shown.
     """
-    assert task.ahead is not None
+    assert task.forecast_target is not None
     x, y, _ = examples
-    horizon, (channel, *_) = task.ahead
+    horizon, (channel, *_) = task.forecast_target
     window = x.shape[1]
     y, output = (array.reshape(len(x), -1, horizon)[:, 0] for array in (y, output))
     figure = Figure(figsize=(11, 4.8), layout="constrained")
@@ -183,13 +183,13 @@ def predictions(task: Task, examples: Examples, output: Array, part: str) -> byt
 
 def predicted_over_true(task: Task, examples: Examples, output: Array, part: str) -> bytes:
     """What was predicted over what is true, in the target's own unit; `output` is (n, 1)."""
-    assert task.target is not None
-    true, predicted = (task.target.mean + task.target.deviation * a[:, 0] for a in (examples.y, output))
+    assert task.target_scaling is not None
+    true, predicted = (task.target_scaling.mean + task.target_scaling.deviation * a[:, 0] for a in (examples.y, output))
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.subplots()
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
     axes.plot(ends, ends, color=FAINT, lw=1, label="right")
-    axes.axhline(task.target.mean, color="black", lw=0.8, ls=":", label="training mean")
+    axes.axhline(task.target_scaling.mean, color="black", lw=0.8, ls=":", label="training mean")
     axes.plot(true, predicted, color=TRAIN, ls="", marker="o", ms=4, alpha=0.6, label="series")
     error = np.abs(predicted - true).mean()
     axes.set(xlabel="true", ylabel="predicted", title=f"{len(true)} {part} series: mean absolute error {error:.3g}")

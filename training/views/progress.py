@@ -15,7 +15,7 @@ LINES = 10
 
 
 @contextmanager
-def progress(epochs: int, steps: int, score_name: str, done: int = 0) -> Iterator[Callable[[Row], None]]:
+def progress_display(epochs: int, steps: int, score_name: str, done: int = 0) -> Iterator[Callable[[Row], None]]:
     """Within the block, the yielded function takes the row of each epoch after the `done` ones and shows it.
 
     In a terminal it is a bar of the run's steps, of which an epoch has `steps`; where standard error is a file or a

@@ -51,7 +51,7 @@ def opening(
     words += [_learned(data, task)]
     several = f", {members} members" if members > 1 else ""
     lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}{several}, {size:,} parameters"]
-    return "\n".join([*lines, *([f"start      {task.start.words}"] if task.start else [])])
+    return "\n".join([*lines, *([f"start      {task.pretrained.description}"] if task.pretrained else [])])
 
 
 def _learned(data: Dataset, task: Task) -> str:
@@ -59,7 +59,7 @@ def _learned(data: Dataset, task: Task) -> str:
         return f"{len(task.classes)} classes"
     if task.kind == "forecast":
         return f"{len(task.train.x)} training windows"
-    if task.target is None or data.targets_train is None:
+    if task.target_scaling is None or data.targets_train is None:
         return "to denoise"
     return f"targets from {data.targets_train.min():g} to {data.targets_train.max():g}"
 

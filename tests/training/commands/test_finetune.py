@@ -13,7 +13,7 @@ import jconv.keras
 from training import fit
 from training.commands import finetune, from_options
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan
 from training.data import datasets, scaling
 from training.errors import UserError
@@ -104,7 +104,7 @@ def test_a_step_is_the_one_that_keras_would_take(name):
     model.train_on_batch(x, y)
     task = finetune.task(_saved(model, name), data, None, True)
     plan = Plan(epochs=1, batch_size=len(x), learning_rate=0.1, seed=0, evaluate_every=1)
-    learner, (row,) = next(loop.train(task, plan, Reached(first_learner(task, plan, np.float32), ())))
+    learner, (row,) = next(loop.train(task, plan, Progress(init_learner(task, plan, np.float32), ())))
     loss = model.train_on_batch(x, y)
     _, params, state = jconv.keras.load(_saved(model, name))
     assert row.train_loss == pytest.approx(float(np.asarray(loss)), rel=1e-5)
@@ -133,7 +133,7 @@ def test_another_learning_rate_for_the_file_s_optimizer():
     model = _network(kl.Flatten(), kl.Dense(2))
     model.compile(keras.optimizers.SGD(0.5), "mse")
     task = finetune.task(_saved(model), datasets.load(_series()), 0.25, True)
-    assert task.start.training.schedule(0) == 0.25
+    assert task.pretrained.training.schedule(0) == 0.25
     # Its own loss, of a number for each class.
     assert float(task.loss(np.array([[0.5, 1.0]], "float32"), np.array([1]))) == pytest.approx(0.125)
     assert not fit.main(["--model", "some.keras", "--data", "a.npz", "--epochs", "1", "--skip-proof", "--out", "run"])
@@ -255,7 +255,9 @@ def test_a_loss_that_jconv_does_not_have_is_said():
     model = _network(kl.Flatten(), kl.Dense(2))
     model.compile("sgd", OwnLoss())
     task = finetune.task(_saved(model), datasets.load(_series()), None, True)
-    assert task.start.words.endswith("'OwnLoss' is not Keras's own, and is not imported, so cross-entropy is minimized")
+    assert task.pretrained.description.endswith(
+        "'OwnLoss' is not Keras's own, and is not imported, so cross-entropy is minimized"
+    )
     assert task.loss.__name__ == "cross_entropy"
 
 
@@ -266,7 +268,7 @@ def test_the_file_s_own_loss_is_proved_and_is_keras_s(loss):
     model.compile("sgd", loss)
     task = finetune.task(_saved(model), data, None, True)
     plan = Plan(epochs=1, batch_size=len(data.x_train), learning_rate=0.1, seed=0, evaluate_every=1)
-    learner = first_learner(task, plan, np.float32)
+    learner = init_learner(task, plan, np.float32)
     assert not proof.prove(task, learner.params, learner.state, 0).failures()
     x, y = np.float32(task.train.x), np.eye(2, dtype="float32")[data.y_train]
     want = float(np.asarray(model.train_on_batch(x, y)))
@@ -322,7 +324,7 @@ def test_something_for_each_sample():
     data = datasets.load(_series())
     path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
     task = finetune.task(path, data, None, True, kind="denoise", own={"denoise": {"noise": 0.2}})
-    assert task.train.x.shape == task.train.y.shape == (12, 20, 2) and task.sequence and task.start
+    assert task.train.x.shape == task.train.y.shape == (12, 20, 2) and task.is_per_sample and task.pretrained
     with pytest.raises(finetune.UserError) as caught:
         finetune.task(_saved(_network(kl.Conv1D(3, 3, padding="same"))), data, None, True, kind="denoise")
     assert str(caught.value) == "some.keras: its output for one series is (20, 3); to denoise it must be (20, 2)"

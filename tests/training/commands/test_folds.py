@@ -9,7 +9,7 @@ import pytest
 
 from training import compare, fit
 from training.commands.from_options import asked
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.data import datasets
 from training.data.splits import fold
 from training.options.options import parse
@@ -65,7 +65,7 @@ def test_series_held_out_that_have_changed_are_other_data():
     for name in ("a.npz", "b.npz"):
         options = parse([*RUN, "--data", name, "--fold", "1/2"])
         data, _, task, plan = asked(options)
-        prints.append(config(options, plan, data, task, first_learner(task, plan, np.float32))["fingerprints"])
+        prints.append(config(options, plan, data, task, init_learner(task, plan, np.float32))["fingerprints"])
         assert data.x_train.shape == (5, 8, 1)
     assert prints[0].pop("data") != prints[1].pop("data") and prints[0] == prints[1]
 

@@ -13,7 +13,7 @@ from tests.support import waves
 from training import fit
 from training.commands.from_options import plan_for
 from training.core import devices, loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan, epoch_key
 from training.options.options import parse
 
@@ -28,14 +28,14 @@ def task():
 
 
 def _start(task, count):
-    return devices.on_each(first_learner(task, PLAN, jnp.float32), devices.mesh_for(count))
+    return devices.replicate(init_learner(task, PLAN, jnp.float32), devices.make_mesh(count))
 
 
 def _trained(task, count):
-    reached = Reached(_start(task, count), ())
-    for after in loop.train(task, PLAN, reached):
-        reached = after
-    return reached
+    progress = Progress(_start(task, count), ())
+    for after in loop.train(task, PLAN, progress):
+        progress = after
+    return progress
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,15 @@ def test_the_curves_are_those_of_one_device(count, task, alone):
     """Batch normalization's statistics are of the whole batch, or they would not be."""
     many = _trained(task, count)
     np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
-    assert devices.mesh_of(many.learner) == devices.mesh_for(count)
+    assert devices.mesh_of(many.learner) == devices.make_mesh(count)
     assert many.rows != alone.rows, "only the order of sums differs, so this is a program of its own"
 
 
 def test_gradients_and_statistics_are_all_that_moves(task):
     """Params and so gradients: 8 * 1 * 6 + 6 of the convolution, 6 + 6 of the normalization, 6 * 2 + 2 of the head."""
     learner = _start(task, 8)
-    mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
-    one_epoch: Any = loop.epoch_function(task, PLAN, mesh)
+    mesh, examples = devices.mesh_of(learner), loop.to_device(task.train, learner)
+    one_epoch: Any = loop.make_epoch(task, PLAN, mesh)
     program = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
     # Of the normalization the mean, the mean of squares or their gradients: four times 6 at most; and loss and score.
     params = 8 * 6 + 6 + 6 + 6 + 6 * 2 + 2

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import waves
 from training.core import diverged, loop
-from training.core.learner import best_or_last
+from training.core.learner import final_learner
 from training.core.plan import Plan, batches, epoch_key
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -25,17 +25,17 @@ def _diverged(task, plan=PLAN):
     """How a run goes bad, and what is found where it begins from the start again."""
     rows = ()
     with pytest.raises(loop.Diverged) as caught:
-        for reached in loop.train(task, plan, waves.start(task, plan)):
-            rows = reached.rows
+        for progress in loop.train(task, plan, waves.start(task, plan)):
+            rows = progress.rows
     bad = caught.value
     assert len(rows) == bad.epoch - 1 and all(np.isfinite(row.train_loss) for row in rows)
     asked = []
 
-    def from_epoch(most):
+    def progress_at(most):
         asked.append(most)
         return waves.start(task, plan)
 
-    found = diverged.find(task, plan, bad, from_epoch)
+    found = diverged.locate(task, plan, bad, progress_at)
     # With a first step, the good params are of the epoch before, so that is gone through as well.
     assert asked == [max(0, bad.epoch - 1 - (bad.step == 1))]
     return bad, found
@@ -44,7 +44,7 @@ def _diverged(task, plan=PLAN):
 def _learner(task, steps, plan=PLAN):
     """The learner after some steps, one by one."""
     learner = waves.start(task, plan).learner
-    step, train = jax.jit(loop.step_function(task, plan)), loop.on_device(task.train, learner)
+    step, train = jax.jit(loop.make_step(task, plan)), loop.to_device(task.train, learner)
     for number in range(steps):
         epoch, within = divmod(number, STEPS)
         order, keys = batches(task, plan, epoch_key(plan, epoch))
@@ -86,7 +86,7 @@ def test_a_series_too_large_for_the_network(task, step):
     bad, found = _diverged(task._replace(train=task.train._replace(x=x)))
     assert (bad.epoch - 1) * STEPS + bad.step == step
     where = f"the loss is not finite in step {step}, epoch 1: the first to go bad was the output of conv1d, which "
-    assert found.words == f"{where}is not finite, in step {step}; the last good params were kept"
+    assert found.message == f"{where}is not finite, in step {step}; the last good params were kept"
     _assert_near(found.learner, _learner(task, max(0, step - 2)))
 
 
@@ -112,7 +112,7 @@ def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
     bad, found = _diverged(poisoned, plan)
     # The loss shows it one step later.
     assert (bad.epoch, bad.step) == (2, 3)
-    assert "the first to go bad was the gradient of dense/kernel, which is not finite, in step 5;" in found.words
+    assert "the first to go bad was the gradient of dense/kernel, which is not finite, in step 5;" in found.message
     _assert_near(found.learner.params, _learner(task, 4, plan).params)
 
 
@@ -124,7 +124,7 @@ def test_a_loss_that_explodes(task, step):
     bad, found = _diverged(poisoned, plan)
     assert (bad.epoch, bad.step, bad.loss) == (2, step - STEPS, pytest.approx(1e9))
     said = f"the loss exploded to 1e+09 in step {step}, epoch 2: the first to go bad was the loss, up to 1e+09,"
-    assert found.words.startswith(said)
+    assert found.message.startswith(said)
     _assert_near(found.learner.params, _learner(task, step - 2, plan).params)
 
 
@@ -132,7 +132,7 @@ def test_a_learning_rate_far_too_high(task):
     plan = PLAN._replace(learning_rate=1e30)
     bad, found = _diverged(task, plan)
     assert (bad.epoch, bad.step) == (1, 2)
-    assert "the first to go bad was the output of conv1d, up to " in found.words
+    assert "the first to go bad was the output of conv1d, up to " in found.message
     # The params before the first step, the only ones with a good loss.
     _assert_near(found.learner, waves.start(task, plan).learner)
 
@@ -141,4 +141,4 @@ def test_the_best_params_outlive_the_last(task):
     plan, poisoned = _poisoned(task, 6, lambda output, hit: jnp.where(hit, jnp.nan, 0.0))
     plan = plan._replace(keep="best")
     _, found = _diverged(poisoned, plan)
-    _assert_near(best_or_last(found.learner).params, _learner(task, STEPS, plan).params)
+    _assert_near(final_learner(found.learner).params, _learner(task, STEPS, plan).params)

@@ -8,7 +8,7 @@ import pytest
 from tests.support import waves
 from training import tasks
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan, steps_per_epoch
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -24,10 +24,10 @@ def _plan(**changes):
 
 
 def _run(task, plan, dtype=jnp.float32):
-    reached = Reached(first_learner(task, plan, dtype), ())
-    for after in loop.train(task, plan, reached):
-        reached = after
-    return reached
+    progress = Progress(init_learner(task, plan, dtype), ())
+    for after in loop.train(task, plan, progress):
+        progress = after
+    return progress
 
 
 def test_it_learns(task):
@@ -63,9 +63,9 @@ def test_the_test_set_does_not_change_the_training(task):
 
 def test_an_epoch_is_one_scan_over_every_full_batch(task):
     plan = _plan(batch_size=16)
-    learner = first_learner(task, plan, jnp.float32)
-    train = loop.on_device(task.train, learner)
-    jaxpr = jax.make_jaxpr(loop.epoch_function(task, plan))(learner, jax.random.key(0), train)
+    learner = init_learner(task, plan, jnp.float32)
+    train = loop.to_device(task.train, learner)
+    jaxpr = jax.make_jaxpr(loop.make_epoch(task, plan))(learner, jax.random.key(0), train)
     (call,) = jaxpr.eqns
     scans = [eqn for eqn in call.params["jaxpr"].eqns if eqn.primitive.name == "scan"]
     assert scans[-1].params["length"] == 3 == steps_per_epoch(task, plan)
@@ -74,9 +74,9 @@ def test_an_epoch_is_one_scan_over_every_full_batch(task):
 def test_a_step_is_adam_on_the_loss_of_the_batch(task):
     """One batch of everything: the order is then no matter, and optax can be called by hand."""
     plan = _plan(epochs=1, batch_size=50)
-    start = first_learner(task, plan, jnp.float32)
+    start = init_learner(task, plan, jnp.float32)
     before = jax.tree.map(np.asarray, start)
-    x, y, _ = loop.on_device(task.train, start)
+    x, y, _ = loop.to_device(task.train, start)
 
     def loss(params):
         return task.loss(task.model.apply(params, before.state, x, training=True)[0], y)
@@ -90,9 +90,9 @@ def test_a_step_is_adam_on_the_loss_of_the_batch(task):
 
 
 def test_evaluation_in_chunks_equals_the_model(task):
-    learner = first_learner(task, _plan(), jnp.float32)
+    learner = init_learner(task, _plan(), jnp.float32)
     many = tasks.Examples(np.tile(task.train.x, (6, 1, 1)), np.tile(task.train.y, 6))
-    output, loss, score = loop.evaluation(task)(learner.params, learner.state, loop.on_device(many, learner))
+    output, loss, score = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(many, learner))
     expected = task.model.reference(learner.params, learner.state, many.x)
     np.testing.assert_allclose(output, expected, atol=1e-5)
     assert float(loss) == pytest.approx(float(task.loss_reference(expected, many.y)), rel=1e-5)

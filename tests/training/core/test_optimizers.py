@@ -7,17 +7,17 @@ import optax
 import pytest
 
 from training import networks
-from training.core.optimizers import OPTIMIZERS, decayed, optimizer
+from training.core.optimizers import OPTIMIZERS, decay_mask, optimizer
 from training.core.plan import Plan
 from training.core.schedules import SCHEDULES, schedule
 
 PLAN = Plan(epochs=2, batch_size=1, learning_rate=0.1, seed=0, evaluate_every=1)
 OWN = {
     "adam": optax.adam,
-    "adamw": lambda rate: optax.adamw(rate, mask=decayed),
+    "adamw": lambda rate: optax.adamw(rate, mask=decay_mask),
     "sgd": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
     "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.9),
-    "lion": lambda rate: optax.lion(rate, mask=decayed),
+    "lion": lambda rate: optax.lion(rate, mask=decay_mask),
 }
 
 
@@ -68,13 +68,13 @@ def test_two_clipped_and_decayed_steps_by_hand():
 
 def test_what_decays():
     params, _ = networks.NETWORKS["convnext"].build(2, (40, 1)).init(jax.random.key(0), (40, 1))
-    mask = decayed(params)
+    mask = decay_mask(params)
     names = {(name, keep) for own in mask.values() for name, keep in own.items()}
     assert names == {("kernel", True), ("bias", False), ("gamma", False), ("beta", False)}
     # A GRU's bias has two axes, and so may a normalization's arrays; a nested layer's names come after a slash.
     others = {"gru": {"bias": np.ones((2, 6)), "recurrent_kernel": np.ones((2, 6))}, "n": {"gamma": np.ones((3, 4))}}
     others["h"] = {"query/bias": np.ones((2, 3)), "query/kernel": np.ones((3, 2, 3))}
-    assert decayed(others) == {
+    assert decay_mask(others) == {
         "gru": {"bias": False, "recurrent_kernel": True},
         "n": {"gamma": False},
         "h": {"query/bias": False, "query/kernel": True},

@@ -10,11 +10,11 @@ import pytest
 
 from training import fit, networks, tasks
 from training.commands import from_options
-from training.core.learner import optimizer_for
+from training.core.learner import make_optimizer
 from training.core.plan import Plan, steps_per_epoch
-from training.core.protocols import PROTOCOLS, numbers
+from training.core.protocols import PROTOCOLS, settings
 from training.data.datasets import load
-from training.data.scaling import z_normalized
+from training.data.scaling import z_normalize
 from training.errors import UserError
 from training.options.options import parse
 
@@ -34,7 +34,7 @@ def test_numbers_of_the_review():
     assert plan_of("--data", "cbf").batch_size == 3
     assert plan_of("--epochs", "7", "--batch-size", "2", "--learning-rate", "0.1")[:3] == (7, 2, 0.1)
     with pytest.raises(UserError, match="one for fcn and resnet, not for tcn"):
-        numbers("dl4tsc", "tcn")
+        settings("dl4tsc", "tcn")
     assert set(PROTOCOLS["dl4tsc"]) <= set(networks.NETWORKS)
 
 
@@ -43,7 +43,7 @@ def test_the_rate_is_halved_as_keras_does_it():
     plan = Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
     task = tasks.classification(load("gunpoint"))
     steps = steps_per_epoch(task, plan)
-    rule: Any = optimizer_for(task, plan)
+    rule: Any = make_optimizer(task, plan)
     params = {"a": jnp.zeros(())}
     update = jax.jit(lambda slots, loss: rule.update({"a": jnp.ones(())}, slots, params, value=loss)[1])
     slots, rng = rule.init(params), np.random.default_rng(0)
@@ -65,11 +65,11 @@ def test_the_rate_is_halved_as_keras_does_it():
 
 def test_each_series_by_itself():
     data = load("BasicMotions")
-    x = z_normalized(data).x_test
+    x = z_normalize(data).x_test
     assert x is not None
     np.testing.assert_allclose(x.mean(1), 0, atol=1e-12)
     np.testing.assert_allclose(x.std(1), 1, atol=1e-12)
-    ragged = z_normalized(load("PickupGestureWiimoteZ"))
+    ragged = z_normalize(load("PickupGestureWiimoteZ"))
     assert ragged.lengths_train is not None
     length = ragged.lengths_train[0]
     assert abs(ragged.x_train[0, :length].mean()) < 1e-12 and not ragged.x_train[0, length:].any()

@@ -11,7 +11,7 @@ import pytest
 from tests.primitive.test_partitioned import moved
 from training import tasks
 from training.core import devices, loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan, epoch_key
 from training.networks import unet
 from training.tasks import losses
@@ -41,14 +41,14 @@ def _task(length):
 
 
 def _start(task, count, over_length):
-    return devices.on_each(first_learner(task, PLAN, jnp.float32), devices.mesh_for(count, over_length))
+    return devices.replicate(init_learner(task, PLAN, jnp.float32), devices.make_mesh(count, over_length))
 
 
 def _trained(task, count, over_length):
-    reached = Reached(_start(task, count, over_length), ())
-    for after in loop.train(task, PLAN, reached):
-        reached = after
-    return reached
+    progress = Progress(_start(task, count, over_length), ())
+    for after in loop.train(task, PLAN, progress):
+        progress = after
+    return progress
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +67,9 @@ def test_the_curves_and_params_are_those_of_one_device(count, over_length, task,
 def test_halos_are_all_that_moves_besides_sums(task):
     """Of 9 taps four samples each way, of what each operation reads; pools, upsampling and skips move nothing."""
     learner = _start(task, 4, 4)
-    mesh, examples = devices.mesh_of(learner), loop.on_device(task.train, learner)
+    mesh, examples = devices.mesh_of(learner), loop.to_device(task.train, learner)
     assert examples.x.sharding.shard_shape(examples.x.shape) == (2, LENGTH // 4, 1)
-    one_epoch: Any = loop.epoch_function(task, PLAN, mesh)
+    one_epoch: Any = loop.make_epoch(task, PLAN, mesh)
     text = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile().as_text()
     # The channels that each convolution reads and makes, level by level down and up again.
     pairs = [(1, 2), (2, 2), (2, 4), (4, 4), (4, 2), (2, 2)]
@@ -87,8 +87,8 @@ def test_levels_that_do_not_cut_evenly():
     found, programs = [], []
     for count in (1, 4):
         learner, curve = _start(task, count, count), []
-        examples = loop.on_device(task.train, learner)
-        one_epoch: Any = loop.epoch_function(task, PLAN, devices.mesh_of(learner))
+        examples = loop.to_device(task.train, learner)
+        one_epoch: Any = loop.make_epoch(task, PLAN, devices.mesh_of(learner))
         one_epoch = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
         for epoch in range(PLAN.epochs):
             learner, (loss, _), _ = one_epoch(learner, epoch_key(PLAN, epoch), examples)

@@ -11,11 +11,11 @@ import pytest
 from jconv import layers, sequential
 from training import tasks
 from training.core import loop
-from training.core.learner import first_learner
-from training.core.loss_scale import FIRST, LossScale
+from training.core.learner import init_learner
+from training.core.loss_scale import INITIAL_FACTOR, LossScale
 from training.core.plan import Plan, batches
-from training.core.precision import computing
-from training.core.step import step_function
+from training.core.precision import with_precision
+from training.core.step import make_step
 from training.tasks import losses
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -45,10 +45,10 @@ def _task(normalized=False, scale=1.0):
 
 def _walk(task, plan, dtype=jnp.float32, change=None):
     """The learner before and after each step of an epoch."""
-    learner = first_learner(task, plan, dtype)
+    learner = init_learner(task, plan, dtype)
     learner = learner if change is None else change(learner)
-    examples = loop.on_device(task.train, learner)
-    step, (order, keys) = jax.jit(step_function(task, plan)), batches(task, plan, jax.random.key(3))
+    examples = loop.to_device(task.train, learner)
+    step, (order, keys) = jax.jit(make_step(task, plan)), batches(task, plan, jax.random.key(3))
     found = [learner]
     for index, key in zip(order, keys, strict=True):
         found.append(step(found[-1], (examples.at(index), key))[0])
@@ -82,7 +82,7 @@ def test_batch_normalization_sees_each_batch_that_is_accumulated():
     task = _task(normalized=True)
     parts = _walk(task, PLAN._replace(accumulate=3))
     name = next(name for name, own in parts[0].state.items() if own)
-    learner, examples = parts[0], loop.on_device(task.train, parts[0])
+    learner, examples = parts[0], loop.to_device(task.train, parts[0])
     state = learner.state
     for index in np.asarray(batches(task, PLAN, jax.random.key(3))[0])[:3]:
         _, state = task.model.apply(learner.params, state, examples.at(index).x, training=True)
@@ -114,8 +114,8 @@ def test_half_types_compute_and_float32_remembers(precision):
     half, single = (_walk(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
     arrays = [a for a in jax.tree.leaves(half[-1]._replace(scale=None)) if jnp.issubdtype(a.dtype, jnp.floating)]
     assert {a.dtype for a in arrays} == {np.dtype("float32")}
-    examples = loop.on_device(task.train, half[0])
-    values, _ = computing(task, precision).model.values(half[0].params, half[0].state, examples.x, training=True)
+    examples = loop.to_device(task.train, half[0])
+    values, _ = with_precision(task, precision).model.values(half[0].params, half[0].state, examples.x, training=True)
     kinds = [str(values[node.name].dtype) for node in task.model.nodes]
     assert kinds == [precision] * (len(kinds) - 1) + ["float32"]
     # The last bit of a half type, and no less than a thousandth of it: it is not float32 that was computed.
@@ -150,5 +150,5 @@ def test_a_step_that_overflows_changes_only_the_scale():
     for a, b in zip(*(jax.tree.leaves(learner._replace(scale=None)) for learner in (before, after)), strict=True):
         np.testing.assert_array_equal(a, b)
     good = _walk(task, plan)
-    assert float(good[1].scale.factor) == FIRST and int(good[1].scale.good) == 1
+    assert float(good[1].scale.factor) == INITIAL_FACTOR and int(good[1].scale.good) == 1
     assert (np.asarray(good[1].params["dense"]["kernel"]) != np.asarray(good[0].params["dense"]["kernel"])).any()

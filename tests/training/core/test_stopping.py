@@ -12,7 +12,7 @@ import pytest
 from tests.support import waves
 from training import fit
 from training.core import loop, stopping
-from training.core.learner import Row, best_or_last
+from training.core.learner import Row, final_learner
 from training.core.plan import Plan
 from training.options.types import Every
 from training.run import checkpoints
@@ -32,12 +32,12 @@ def _rows(losses, field="train_loss"):
 def test_when_a_run_ends():
     plan = PLAN._replace(early_stopping=2)
     losses = [0.5, 0.4, 0.4, 0.3, 0.31, 0.3, 0.2]
-    found = [stopping.ends(plan, _rows(losses[:n])) for n in range(len(losses) + 1)]
+    found = [stopping.should_stop(plan, _rows(losses[:n])) for n in range(len(losses) + 1)]
     assert found == [False, False, False, False, False, False, True, False]
     assert stopping.best_epoch(plan, _rows(losses)) == 7 and stopping.best_epoch(plan, ()) is None
     other = plan._replace(watch="validation")
-    assert stopping.ends(other, _rows([0.1, 0.2, 0.3], "validation_loss"))
-    assert not stopping.ends(other._replace(early_stopping=None), _rows([0.1, 0.2, 0.3], "validation_loss"))
+    assert stopping.should_stop(other, _rows([0.1, 0.2, 0.3], "validation_loss"))
+    assert not stopping.should_stop(other._replace(early_stopping=None), _rows([0.1, 0.2, 0.3], "validation_loss"))
 
 
 def test_a_first_loss_that_is_not_a_number():
@@ -46,10 +46,10 @@ def test_a_first_loss_that_is_not_a_number():
     nan = float("nan")
     rows = _rows([nan, 0.5, 0.4, nan, nan], "validation_loss")
     assert stopping.best_epoch(plan, rows) == 3
-    assert [stopping.ends(plan, rows[:n]) for n in range(6)] == [False, False, False, False, False, True]
+    assert [stopping.should_stop(plan, rows[:n]) for n in range(6)] == [False, False, False, False, False, True]
     # Where no loss is finite no epoch is the best, and the run ends all the same.
     rows = _rows([nan, nan, float("inf")], "validation_loss")
-    assert stopping.best_epoch(plan, rows) is None and stopping.ends(plan, rows)
+    assert stopping.best_epoch(plan, rows) is None and stopping.should_stop(plan, rows)
     assert "the initial params, since no loss was finite, were kept" in report.early_line(plan, rows)
 
 
@@ -77,10 +77,10 @@ def test_every_method_at_once_goes_on_bit_for_bit(tmp_path):
     task, plan = _everything()
     states = []
     with checkpoints.opened(tmp_path, Every(epochs=1)) as kept:
-        for reached in loop.train(task, plan, waves.start(task, plan)):
-            states.append(jax.tree.map(np.array, reached))
-            if len(reached.rows) == 2:
-                kept.save(reached, wait=True)
+        for progress in loop.train(task, plan, waves.start(task, plan)):
+            states.append(jax.tree.map(np.array, progress))
+            if len(progress.rows) == 2:
+                kept.save(progress, wait=True)
         again = kept.restore(waves.start(task, plan).learner)
         assert again is not None and len(again.rows) == 2
         *_, end = loop.train(task, plan, again)
@@ -92,11 +92,11 @@ def test_every_method_at_once_goes_on_bit_for_bit(tmp_path):
     best = int(np.argmin(losses))
     assert len(end.rows) == best + 1 + 3 < plan.epochs
     # What is kept are the averages after the best epoch, and it is their loss that the row has.
-    kept = best_or_last(end.learner)
+    kept = final_learner(end.learner)
     waves.assert_same_bits(kept.params, states[best].learner.average.params)
     waves.assert_same_bits(kept.state, states[best].learner.average.state)
     assert (np.asarray(kept.params["dense"]["kernel"]) != states[best].learner.params["dense"]["kernel"]).any()
-    loss = loop.evaluation(task)(kept.params, kept.state, loop.on_device(task.validation, kept))[1]
+    loss = loop.make_evaluation(task)(kept.params, kept.state, loop.to_device(task.validation, kept))[1]
     assert float(loss) == losses[best] == float(end.learner.best.loss)
 
 

@@ -120,17 +120,17 @@ def test_in_the_steps_of_training_and_nowhere_else():
     assert task.train is plain.train and task.test is plain.test
     plan = Plan(epochs=1, batch_size=8, learning_rate=1e-2, seed=0, evaluate_every=1)
     begin = waves.start(task, plan)
-    batch = loop.on_device(task.train, begin.learner).at(np.arange(8))
+    batch = loop.to_device(task.train, begin.learner).at(np.arange(8))
     ours, once_more, without = (
-        jax.jit(loop.step_function(one, plan))(begin.learner, (batch, KEY)) for one in (task, task, plain)
+        jax.jit(loop.make_step(one, plan))(begin.learner, (batch, KEY)) for one in (task, task, plain)
     )
     waves.assert_same_bits(ours, once_more)
     assert float(ours[1][0]) != float(without[1][0])
     # The loss of the series as they are changed for that key, no more.
-    changed, key = task.drawn(batch, KEY)
+    changed, key = task.transformed(batch, KEY)
     value = task.objective(begin.learner.params, begin.learner.state, changed, key)[0]
     assert float(ours[1][0]) == pytest.approx(float(value), rel=1e-5)
-    waves.assert_same_bits(*(loop.evaluation(one)(*begin.learner[:2], batch) for one in (task, plain)))
+    waves.assert_same_bits(*(loop.make_evaluation(one)(*begin.learner[:2], batch) for one in (task, plain)))
 
 
 def test_targets_are_not_left_behind():
@@ -140,6 +140,6 @@ def test_targets_are_not_left_behind():
     assert str(caught.value) == "--augment warp is not one for --task forecast; it has jitter"
     noisy = tasks.with_augment(tasks.denoise(data, noise=0.1), {"scaling": 0.5})
     batch = jax.tree.map(jnp.asarray, noisy.train.at(slice(5)))
-    x, y, _ = noisy.draw(KEY, batch)
+    x, y, _ = noisy.transform(KEY, batch)
     assert float(jnp.std(x - y)) == pytest.approx(0.1, rel=0.1)
     assert float(jnp.abs(y - batch.y).mean()) > 0.1

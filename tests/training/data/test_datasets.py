@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training.data import cbf
-from training.data.datasets import check_classes, load, series, within
+from training.data.datasets import check_classes, load, sample_mask, series
 from training.data.scaling import standardize
 from training.data.splits import split
 from training.errors import UserError
@@ -208,7 +208,7 @@ def test_sets_inside_aeon(name, train, test, classes):
 def test_series_brought_to_one_length_by_aeon():
     own, equal = load("PickupGestureWiimoteZ"), load("PickupGestureWiimoteZ_eq")
     assert equal.lengths_train is equal.lengths_test is None
-    there = within(own.x_train, own.lengths_train)
+    there = sample_mask(own.x_train, own.lengths_train)
     np.testing.assert_array_equal(equal.x_train[there], own.x_train[there])
     assert np.all(equal.x_train[~there] > 0)
 
@@ -354,7 +354,7 @@ def test_the_header_that_pandas_writes(save, rows):
 
 def test_a_header_of_a_word_and_counts_above_numbers(save):
     data = load(save("a.csv", "speed,0,1,2\n0.5,4,5,6\n1.25,7,8,9\n"))
-    assert data.x_train[:, 0, 0].tolist() == [4, 7] and data.fractional
+    assert data.x_train[:, 0, 0].tolist() == [4, 7] and data.has_fractional_labels
 
 
 @pytest.mark.parametrize("head", [",who,0,1,2\n", ",0,1,2,3\n", '"","V1","V2","V3","V4"\n', "Unnamed: 0,who,a,b,c\n"])
@@ -386,7 +386,7 @@ def test_arrays_with_channels_before_samples(save):
     assert told.notes == (f"{words}; --channels first reads (n, channels, length)",)
     assert load(save("c.npz", x_train=other, y_train=Y)).notes == ()
     by_sample = load(save("d.npz", x_train=x, y_train=np.arange(27).reshape(3, 9) % 2), channels_first=True)
-    assert by_sample.by_sample and by_sample.x_train.shape == (3, 9, 2)
+    assert by_sample.has_sample_labels and by_sample.x_train.shape == (3, 9, 2)
     np.save("w_x_train.npy", x)
     np.save("w_y_train.npy", Y)
     assert load("w_x_train.npy", channels_first=True).x_train.shape == (3, 9, 2)
@@ -397,7 +397,7 @@ def test_arrays_with_channels_before_samples(save):
 
 def test_bursts_have_a_class_for_each_sample():
     data = load("bursts")
-    assert data.by_sample and data.classes == ("fast", "quiet", "slow")
+    assert data.has_sample_labels and data.classes == ("fast", "quiet", "slow")
     assert data.x_train.shape == (60, 128, 1) and data.y_test.shape == (200, 128)
     shares = np.bincount(data.y_train.ravel()) / data.y_train.size
     assert (shares > 0.1).all()

@@ -54,7 +54,7 @@ def test_shapes(name, shape):
     params, state = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
     y, _ = jax.eval_shape(model.apply, params, state, jnp.zeros((2, *shape)))
     # The network that forecasts makes one of up to 144 samples.
-    samples = (shape[0],) if kind.sequence else (-(-shape[0] // 144),) if kind.forecasts else ()
+    samples = (shape[0],) if kind.is_per_sample else (-(-shape[0] // 144),) if kind.forecasts else ()
     assert y.shape == (2, *samples, 3)
 
 

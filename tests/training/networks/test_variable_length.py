@@ -18,7 +18,7 @@ from tests.support.sequences import spoiled
 from tests.support.settings import quick_jit
 from training import fit, networks, tasks
 from training.core import diverged, loop
-from training.core.learner import first_learner
+from training.core.learner import init_learner
 from training.core.plan import Plan
 from training.data import datasets
 from training.errors import UserError
@@ -100,19 +100,19 @@ def test_what_is_behind_a_series_changes_nothing_that_the_fcn_does():
     task: Any = tasks.classification(data, "fcn")
     found = []
     for one in (task, _spoilt(task)):
-        learner = first_learner(one, PLAN, jnp.float32)
-        step = quick_jit(loop.step_function(one, PLAN))
-        after, values = step(learner, (loop.on_device(one.train, learner).at(slice(4)), jax.random.key(0)))
+        learner = init_learner(one, PLAN, jnp.float32)
+        step = quick_jit(loop.make_step(one, PLAN))
+        after, values = step(learner, (loop.to_device(one.train, learner).at(slice(4)), jax.random.key(0)))
         few = one.test.at(slice(3))
-        found.append((after, values, loop.evaluation(one)(*learner[:2], loop.on_device(few, learner))))
+        found.append((after, values, loop.make_evaluation(one)(*learner[:2], loop.to_device(few, learner))))
     waves.assert_same_bits(*found)
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(found))
 
 
 def test_evaluation_is_that_of_each_series_alone():
     task = _task()
-    learner = first_learner(task, PLAN, jnp.float32)
-    output, loss, _ = loop.evaluation(task)(*learner[:2], loop.on_device(_spoilt(task).test, learner))
+    learner = init_learner(task, PLAN, jnp.float32)
+    output, loss, _ = loop.make_evaluation(task)(*learner[:2], loop.to_device(_spoilt(task).test, learner))
     x, y, lengths = task.test
     rows = [task.model.reference(*learner[:2], one[None, :n])[0] for one, n in zip(x, lengths, strict=True)]
     np.testing.assert_allclose(output, rows, atol=1e-6)
@@ -133,8 +133,8 @@ def test_where_a_run_went_bad_is_found():
     plan = PLAN._replace(learning_rate=1e30)
     with pytest.raises(loop.Diverged) as caught:
         list(loop.train(task, plan, waves.start(task, plan)))
-    found = diverged.find(task, plan, caught.value, lambda most: waves.start(task, plan))
-    assert "the first to go bad was the output of conv1d, up to " in found.words
+    found = diverged.locate(task, plan, caught.value, lambda most: waves.start(task, plan))
+    assert "the first to go bad was the output of conv1d, up to " in found.message
 
 
 def test_activation_maps_add_up_over_a_series_s_own_samples():
@@ -149,7 +149,7 @@ def test_activation_maps_add_up_over_a_series_s_own_samples():
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("name", [name for name, kind in networks.NETWORKS.items() if not kind.sequence])
+@pytest.mark.parametrize("name", [name for name, kind in networks.NETWORKS.items() if not kind.is_per_sample])
 def test_networks(name):
     data = _data()
     if name != "mlp":

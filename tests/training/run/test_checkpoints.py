@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import waves
 from training.core import loop
-from training.core.learner import Reached, best_or_last, first_learner
+from training.core.learner import Progress, final_learner, init_learner
 from training.core.plan import Plan
 from training.errors import UserError
 from training.options.types import Every
@@ -28,7 +28,7 @@ def task():
 
 
 def _start(task, plan=PLAN):
-    return first_learner(task, plan, jnp.float32)
+    return init_learner(task, plan, jnp.float32)
 
 
 def _train(task, folder, plan=PLAN):
@@ -36,9 +36,9 @@ def _train(task, folder, plan=PLAN):
     states = []
     with pytest.MonkeyPatch.context() as patch, checkpoints.opened(folder, ONE) as kept:
         patch.setattr(checkpoints, "LAST", 9)
-        for reached in loop.train(task, plan, Reached(_start(task, plan), ())):
-            kept.save(reached, wait=True)
-            states.append(Reached(jax.tree.map(np.array, reached.learner), reached.rows))
+        for progress in loop.train(task, plan, Progress(_start(task, plan), ())):
+            kept.save(progress, wait=True)
+            states.append(Progress(jax.tree.map(np.array, progress.learner), progress.rows))
     return states
 
 
@@ -55,14 +55,14 @@ def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
     plan = PLAN._replace(keep=keep)
     states = _train(task, tmp_path, plan)
     with checkpoints.opened(tmp_path, ONE) as kept:
-        reached = kept.restore(_start(task, plan), most=4)
-        assert len(reached.rows) == 4
-        *_, end = loop.train(task, plan, reached)
+        progress = kept.restore(_start(task, plan), most=4)
+        assert len(progress.rows) == 4
+        *_, end = loop.train(task, plan, progress)
     waves.assert_same_bits(end.learner, states[-1].learner)
     assert end.rows == states[-1].rows
     if keep == "best":
         lowest = min(end.rows, key=lambda row: row.train_loss)
-        waves.assert_same_bits(best_or_last(end.learner).params, states[lowest.epoch - 1].learner.params)
+        waves.assert_same_bits(final_learner(end.learner).params, states[lowest.epoch - 1].learner.params)
         assert float(end.learner.best.loss) == lowest.train_loss
 
 
@@ -72,13 +72,13 @@ def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
     rows = tuple(end.rows[0]._replace(epoch=i + 1, train_loss=loss) for i, loss in enumerate(losses))
     with checkpoints.opened(tmp_path, ONE) as kept:
         for epoch in range(1, 6):
-            kept.save(Reached(end.learner, rows[:epoch]))
+            kept.save(Progress(end.learner, rows[:epoch]))
     assert kept.epochs() == [2, 4, 5]
     # What the best is comes back with the rows.
     with checkpoints.opened(tmp_path, ONE) as kept:
         assert len(kept.restore(_start(task)).rows) == 5
         for epoch in (6, 7):
-            kept.save(Reached(end.learner, rows[:epoch]))
+            kept.save(Progress(end.learner, rows[:epoch]))
     assert kept.epochs() == [2, 6, 7]
 
 
@@ -87,15 +87,15 @@ def test_when_one_is_due(run, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
 
     def offered(kept, epochs):
-        def save(reached):
-            saved.append(len(reached.rows))
-            kept._epoch, kept._time = len(reached.rows), now[0]
+        def save(progress):
+            saved.append(len(progress.rows))
+            kept._epoch, kept._time = len(progress.rows), now[0]
 
         saved.clear()
         monkeypatch.setattr(kept, "save", save)
         for epoch in range(1, epochs + 1):
             now[0] += 2.0
-            kept.offer(Reached(end.learner, end.rows[:epoch]))
+            kept.offer(Progress(end.learner, end.rows[:epoch]))
         return list(saved)
 
     with checkpoints.opened(tmp_path, Every(epochs=2)) as kept:
@@ -148,9 +148,9 @@ def test_a_damaged_newest_falls_back_to_the_one_before(task, run, tmp_path, dama
     shutil.copytree(run[0], folder)
     DAMAGES[damage](folder / "6")
     with checkpoints.opened(folder, ONE) as kept:
-        reached = kept.restore(_start(task))
-        assert reached.rows == run[1][4].rows
-        waves.assert_same_bits(reached.learner, run[1][4].learner)
+        progress = kept.restore(_start(task))
+        assert progress.rows == run[1][4].rows
+        waves.assert_same_bits(progress.learner, run[1][4].learner)
         line = capfd.readouterr().err
         assert line.startswith("fit: the checkpoint of epoch 6 is damaged (") and line.count("\n") == 1
         assert line.endswith("); going back to the one before\n")
@@ -162,11 +162,11 @@ def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tm
     shutil.copytree(run[0], folder)
     shutil.rmtree(folder / "6" / "run")
     with checkpoints.opened(folder, ONE) as kept:
-        reached = kept.restore(_start(task))
+        progress = kept.restore(_start(task))
         for epoch in (6, 7):
             assert (folder / "6.damaged").is_dir()
             more = run[1][5].rows[-1:] * (epoch - 5)
-            kept.save(Reached(reached.learner, (*reached.rows, *more)), wait=True)
+            kept.save(Progress(progress.learner, (*progress.rows, *more)), wait=True)
         assert not (folder / "6.damaged").exists() and kept.epochs()[-2:] == [6, 7]
 
 
@@ -205,19 +205,19 @@ def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd
     if noticed == "by Orbax":
         monkeypatch.setattr(checkpoints, "check_room", lambda *arguments: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    reached = run[1][-1]
+    progress = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
-        kept.save(Reached(reached.learner, reached.rows[:1]), wait=True)
+        kept.save(Progress(progress.learner, progress.rows[:1]), wait=True)
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (600, limits[1]))
             for epoch in (2, 3):
-                kept.save(Reached(reached.learner, reached.rows[:epoch]), wait=True)
+                kept.save(Progress(progress.learner, progress.rows[:epoch]), wait=True)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert capfd.readouterr().err.splitlines() == _told(kept, "File too large")
         assert [found["epoch"] for found in kept.failed] == [2, 3]
         assert [path.name for path in kept.folder.iterdir()] == ["1"]
-        kept.save(Reached(reached.learner, reached.rows[:4]), wait=True)
+        kept.save(Progress(progress.learner, progress.rows[:4]), wait=True)
     assert kept.epochs() == [1, 4]
 
 
@@ -225,17 +225,17 @@ def test_a_folder_that_cannot_be_written_to_is_told_each_time(run, tmp_path, cap
     (tmp_path / "checkpoints").write_text("in the way")
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
         for epoch in (1, 2):
-            kept.save(Reached(run[1][-1].learner, run[1][-1].rows[:epoch]))
+            kept.save(Progress(run[1][-1].learner, run[1][-1].rows[:epoch]))
     assert capfd.readouterr().err.splitlines() == _told(kept, "") and len(kept.failed) == 2
 
 
 def test_a_write_that_fails_later_is_of_its_own_epoch(run, tmp_path, capfd, monkeypatch):
     """What goes wrong in the background shows when the next one is begun."""
-    reached = run[1][-1]
+    progress = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept, monkeypatch.context() as patch:
         patch.setattr(checkpoints.durable, "sync", _raising(OSError(errno.EIO, os.strerror(errno.EIO))))
-        kept.save(Reached(reached.learner, reached.rows[:1]))
-        kept.save(Reached(reached.learner, reached.rows[:2]))
+        kept.save(Progress(progress.learner, progress.rows[:1]))
+        kept.save(Progress(progress.learner, progress.rows[:2]))
         assert kept.failed == [{"epoch": 1, "why": "Input/output error"}]
     assert kept.epochs() == [1, 2]
 
@@ -291,7 +291,7 @@ def test_too_many_open_files(task, run, tmp_path):
 
 def test_older_ones_go_when_newer_ones_are_on_the_disk(run, tmp_path, monkeypatch):
     """A power cut after a rename may leave empty files under the new name."""
-    synced, reached = [], run[1][-1]
+    synced, progress = [], run[1][-1]
     sync, remove = checkpoints.durable.sync, shutil.rmtree
 
     def removed(folder, **options):
@@ -303,5 +303,5 @@ def test_older_ones_go_when_newer_ones_are_on_the_disk(run, tmp_path, monkeypatc
     monkeypatch.setattr(checkpoints.shutil, "rmtree", removed)
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
         for epoch in range(1, 6):
-            kept.save(Reached(reached.learner, reached.rows[:epoch]))
+            kept.save(Progress(progress.learner, progress.rows[:epoch]))
     assert len(synced) == 5 and kept.epochs()[-2:] == [4, 5]

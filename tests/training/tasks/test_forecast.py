@@ -11,7 +11,7 @@ import pytest
 from training import fit, tasks
 from training.commands import from_options as training_asked
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan
 from training.data import datasets, scaling
 from training.errors import UserError
@@ -36,7 +36,7 @@ def _data(channels=2, length=40):
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("name", [name for name, kind in NETWORKS.items() if not kind.sequence])
+@pytest.mark.parametrize("name", [name for name, kind in NETWORKS.items() if not kind.is_per_sample])
 def test_every_network_has_a_number_for_each_sample(name):
     task = tasks.forecast(_data(), name, window=16, horizon=5)
     params, state = jax.eval_shape(lambda: task.model.init(jax.random.key(0), (16, 2)))
@@ -53,7 +53,7 @@ def test_windows_targets_and_baseline_of_each_channel():
     np.testing.assert_array_equal(last.train.x[1], scaled[0, 1:17])
     repeated = last.test.x[:, -1:, 1]
     assert last.baseline[1] == pytest.approx(np.mean((repeated - last.test.y) ** 2))
-    assert all_of_them.ahead == tasks.Ahead(5, (0, 1)) and len(all_of_them.baseline) == 2
+    assert all_of_them.forecast_target == tasks.ForecastTarget(5, (0, 1)) and len(all_of_them.baseline) == 2
 
 
 def test_it_is_proved_and_learns():
@@ -61,14 +61,14 @@ def test_it_is_proved_and_learns():
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
     plan = Plan(epochs=40, batch_size=8, learning_rate=2e-2, seed=0, evaluate_every=40)
-    *_, (_, rows) = loop.train(task, plan, Reached(first_learner(task, plan, jnp.float32), ()))
+    *_, (_, rows) = loop.train(task, plan, Progress(init_learner(task, plan, jnp.float32), ()))
     assert rows[-1].test_loss < 0.1 * task.baseline[1]
 
 
 def test_a_network_of_other_outputs():
     with pytest.raises(UserError) as caught:
         tasks.forecast(_data(1, 400)._replace(x_test=None, y_test=None), "two-layer", window=200)
-    words = "a forecast of 16 samples of 1 channel is 16 numbers"
+    words = "a forecast of 16 samples of 1 channel needs 16 elements"
     assert str(caught.value) == f"sines: the output of the network for 200 samples is (2, 16); {words}"
 
 
@@ -102,4 +102,4 @@ def test_the_end_of_the_only_series_is_held_out(capsys):
     said = (
         "fit: one, --validation 0.1: a forecast of 4 samples from 8 needs series of at least 12 samples; these have 6"
     )
-    assert capsys.readouterr().err == f"{said}; --window and --horizon name others\n"
+    assert capsys.readouterr().err == f"{said}; --window and --horizon set other sizes\n"

@@ -12,7 +12,7 @@ import pytest
 from jconv import layers, sequential
 from training import fit, tasks
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan
 from training.data import datasets
 from training.errors import UserError
@@ -46,8 +46,8 @@ def test_targets_are_scaled_by_the_training_set_and_told_in_their_unit():
     data = datasets.load(_file())
     task = tasks.regression(data)
     own = np.linspace(0, 250, 16)[::2]
-    assert data.fractional and data.targets_train == pytest.approx(own)
-    assert task.target == pytest.approx((own.mean(), own.std())) and not task.classes
+    assert data.has_fractional_labels and data.targets_train == pytest.approx(own)
+    assert task.target_scaling == pytest.approx((own.mean(), own.std())) and not task.classes
     assert task.train.y[:, 0] == pytest.approx((own - own.mean()) / own.std())
     # A guess that is off by one deviation is off by so much.
     assert float(task.score(jnp.asarray(task.test.y + 1), task.test.y)) == pytest.approx(own.std(), rel=1e-6)
@@ -61,7 +61,7 @@ def test_it_is_proved_and_learns():
     params, state = SMALL.init(jax.random.key(0), (20, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
     plan = Plan(epochs=60, batch_size=4, learning_rate=2e-2, seed=0, evaluate_every=60)
-    *_, (_, rows) = loop.train(task, plan, Reached(first_learner(task, plan, jnp.float32), ()))
+    *_, (_, rows) = loop.train(task, plan, Progress(init_learner(task, plan, jnp.float32), ()))
     assert rows[-1].test_loss < 0.2 * task.baseline[1]
 
 
@@ -72,7 +72,7 @@ def test_labels_with_fractions_are_targets(labels, fractional):
     rows = (f"{label},{row},{row + 1},3\n" for row, label in enumerate(labels.split()))
     Path("a.csv").write_text("".join(rows))
     data = datasets.load("a.csv")
-    assert data.fractional == fractional and (data.targets_train is None) == labels.startswith("a")
+    assert data.has_fractional_labels == fractional and (data.targets_train is None) == labels.startswith("a")
 
 
 def test_the_command(capsys):
@@ -99,7 +99,7 @@ def test_the_command(capsys):
 
 def test_sets_of_numbers_inside_aeon():
     data = datasets.load("Covid3Month")
-    assert data.x_train.shape == (140, 84, 1) and data.x_test.shape == (61, 84, 1) and data.fractional
+    assert data.x_train.shape == (140, 84, 1) and data.x_test.shape == (61, 84, 1) and data.has_fractional_labels
 
 
 MISTAKES = {

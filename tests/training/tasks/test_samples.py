@@ -14,7 +14,7 @@ import pytest
 from jconv import layers, sequential
 from training import fit, tasks
 from training.core import loop
-from training.core.learner import Reached, first_learner
+from training.core.learner import Progress, init_learner
 from training.core.plan import Plan
 from training.data import datasets
 from training.errors import UserError
@@ -56,14 +56,14 @@ def _bursts(unequal=False, test=True):
 
 def _trained(task, epochs=60):
     plan = Plan(epochs=epochs, batch_size=4, learning_rate=2e-2, seed=0, evaluate_every=epochs)
-    *_, (learner, rows) = loop.train(task, plan, Reached(first_learner(task, plan, jnp.float32), ()))
+    *_, (learner, rows) = loop.train(task, plan, Progress(init_learner(task, plan, jnp.float32), ()))
     return learner, rows[-1]
 
 
 def test_labels_of_samples_are_read():
     data = _bursts()
-    assert data.by_sample and data.classes == ("loud", "quiet") and data.y_train.shape == (8, 24)
-    assert data.targets_train is None and not data.fractional
+    assert data.has_sample_labels and data.classes == ("loud", "quiet") and data.y_train.shape == (8, 24)
+    assert data.targets_train is None and not data.has_fractional_labels
     with np.load("a.npz") as file:
         np.testing.assert_array_equal(data.y_test == 0, file["y_test"] == "loud")
     data = _bursts(unequal=True)
@@ -92,12 +92,12 @@ def test_segments_are_proved_and_learned():
     task = tasks.segment(_bursts(unequal=True), _small(2))
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
-    own = datasets.within(task.test.x, task.test.lengths)
+    own = datasets.sample_mask(task.test.x, task.test.lengths)
     assert task.baseline[1] == np.mean(task.test.y[own] == 1) and task.baseline_of == "score"
     learner, row = _trained(task)
     assert row.test_score > max(0.85, task.baseline[1])
     # The score counts the samples of the series and no others.
-    output = loop.evaluation(task)(learner.params, learner.state, loop.on_device(task.test, learner))[0]
+    output = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(task.test, learner))[0]
     assert row.test_score == pytest.approx(np.mean(np.asarray(output).argmax(-1)[own] == task.test.y[own]))
     _check(pictures_of_samples.segmented(task, task.test, np.asarray(output), "test"))
 
@@ -112,18 +112,18 @@ def test_noise_is_proved_and_taken_away():
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
     # The same noise for each run, as much as was asked for, and none behind the series.
-    own = datasets.within(task.train.x, task.train.lengths)
+    own = datasets.sample_mask(task.train.x, task.train.lengths)
     added = (task.train.x - task.train.y)[own]
     assert added.std() == pytest.approx(1.0, rel=0.2) and (task.train.x[~own] == 0).all()
     np.testing.assert_array_equal(task.train.x, tasks.denoise(_bursts(unequal=True), _small(1), noise=1.0).train.x)
     assert task.baseline[0] == pytest.approx(np.mean(added**2))
     # In training it is drawn anew from the key.
     batch = jax.tree.map(jnp.asarray, task.train.at(slice(4)))
-    one, other = (task.drawn(batch, jax.random.key(number))[0] for number in (0, 1))
+    one, other = (task.transformed(batch, jax.random.key(number))[0] for number in (0, 1))
     assert np.abs(one.x - other.x).max() > 0.5 and one.y is batch.y
     learner, row = _trained(task)
     assert row.test_loss < 0.6 * task.baseline[1]
-    output = loop.evaluation(task)(learner.params, learner.state, loop.on_device(task.test, learner))[0]
+    output = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(task.test, learner))[0]
     _check(pictures_of_samples.denoised(task.test, np.asarray(output), "test"))
 
 

@@ -5,7 +5,7 @@ import re
 import sys
 
 from training.core.learner import Row
-from training.views.progress import progress
+from training.views.progress import progress_display
 
 
 class _Terminal(io.StringIO):
@@ -19,7 +19,7 @@ def _row(epoch):
 
 def test_a_bar_in_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", _Terminal())
-    with progress(4, 10, "absolute_error", done=1) as show:
+    with progress_display(4, 10, "absolute_error", done=1) as show:
         for epoch in (2, 3, 4):
             show(_row(epoch))
         told = sys.stderr.getvalue()
@@ -30,7 +30,7 @@ def test_a_bar_in_a_terminal(monkeypatch):
 
 
 def test_lines_in_a_file(capsys):
-    with progress(20, 10, "accuracy") as show:
+    with progress_display(20, 10, "accuracy") as show:
         for epoch in range(1, 21):
             show(_row(epoch))
     lines = capsys.readouterr().err.splitlines()
@@ -44,7 +44,7 @@ def test_the_time_left_and_the_pace_leave_the_first_epoch_out(capsys, monkeypatc
     # It takes 100 seconds, the others 4 each, of 2 steps.
     clock = iter([0.0, *(100.0 + 4 * epoch for epoch in range(20))])
     monkeypatch.setattr("training.views.progress.time.perf_counter", lambda: next(clock))
-    with progress(20, 2, "accuracy") as show:
+    with progress_display(20, 2, "accuracy") as show:
         for epoch in range(1, 21):
             show(_row(epoch))
     lines = capsys.readouterr().err.splitlines()

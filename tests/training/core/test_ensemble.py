@@ -12,9 +12,9 @@ from jconv import layers, sequential
 from tests.support import waves
 from training import fit, tasks
 from training.commands import from_options
-from training.core import diverged, loop, seeds
-from training.core.learner import best_or_last, first_learner
-from training.core.plan import Plan, alone
+from training.core import diverged, ensemble, loop
+from training.core.learner import final_learner, init_learner
+from training.core.plan import Plan, member_plans
 from training.data.datasets import load
 from training.errors import UserError
 from training.options.options import parse
@@ -43,26 +43,26 @@ def task():
 
 
 def _run(task, plan, dtype=jnp.float64):
-    reached = waves.start(task, plan, dtype)
-    for after in loop.train(task, plan, reached):
-        reached = after
-    return reached
+    progress = waves.start(task, plan, dtype)
+    for after in loop.train(task, plan, progress):
+        progress = after
+    return progress
 
 
 def test_each_member_is_what_its_own_run_makes_of_it(task):
     with jax.enable_x64(True):
         several, rows = _run(task, PLAN)
-        runs = [_run(task, own) for own in alone(PLAN)]
+        runs = [_run(task, own) for own in member_plans(PLAN)]
         for epoch, row in enumerate(rows):
             losses = [own[epoch].train_loss for _, own in runs]
             assert len(set(losses)) == 3
             assert row.train_loss == pytest.approx(np.mean(losses), rel=1e-10)
-        examples = loop.on_device(task.test, several)
-        evaluate = loop.evaluation(task)
-        outputs = [evaluate(*best_or_last(learner)[:2], examples)[0] for learner, _ in runs]
+        examples = loop.to_device(task.test, several)
+        evaluate = loop.make_evaluation(task)
+        outputs = [evaluate(*final_learner(learner)[:2], examples)[0] for learner, _ in runs]
         for number, output in enumerate(outputs):
-            own = seeds.member(several, number)
-            np.testing.assert_allclose(evaluate(*best_or_last(own)[:2], examples)[0], output, rtol=0, atol=1e-10)
+            own = ensemble.select_member(several, number)
+            np.testing.assert_allclose(evaluate(*final_learner(own)[:2], examples)[0], output, rtol=0, atol=1e-10)
             for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(runs[number].learner), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
         mean = np.mean([jax.nn.softmax(output) for output in outputs], 0)
@@ -71,17 +71,17 @@ def test_each_member_is_what_its_own_run_makes_of_it(task):
 
 
 def test_they_begin_as_the_runs_of_their_seeds_do(task):
-    assert [own.seed for own in alone(PLAN)] == [3, 4, 5]
-    several = first_learner(task, PLAN, jnp.float32)
-    for number, own in enumerate(alone(PLAN)):
-        waves.assert_same_bits(seeds.member(several, number), first_learner(task, own, jnp.float32))
+    assert [own.seed for own in member_plans(PLAN)] == [3, 4, 5]
+    several = init_learner(task, PLAN, jnp.float32)
+    for number, own in enumerate(member_plans(PLAN)):
+        waves.assert_same_bits(ensemble.select_member(several, number), init_learner(task, own, jnp.float32))
 
 
 def test_together_they_are_the_mean():
     outputs = np.random.default_rng(0).standard_normal((3, 5, 2))
-    found = jax.nn.softmax(seeds.together(jnp.asarray(outputs), True))
+    found = jax.nn.softmax(ensemble.combine_outputs(jnp.asarray(outputs), True))
     np.testing.assert_allclose(found, jax.nn.softmax(outputs).mean(0), rtol=1e-6)
-    found = seeds.together(jnp.asarray(outputs), False)
+    found = ensemble.combine_outputs(jnp.asarray(outputs), False)
     np.testing.assert_allclose(found, outputs.mean(0), rtol=1e-6, atol=1e-6)
 
 
@@ -115,8 +115,8 @@ def test_where_one_of_several_goes_bad_it_is_found(task):
     start = waves.start(task, plan)
     with pytest.raises(loop.Diverged) as bad:
         next(loop.train(task, plan, start))
-    found = diverged.find(task, plan, bad.value, lambda most: waves.start(task, plan))
-    assert "the first to go bad was" in found.words
+    found = diverged.locate(task, plan, bad.value, lambda most: waves.start(task, plan))
+    assert "the first to go bad was" in found.message
     assert jax.tree.map(jnp.shape, found.learner) == jax.tree.map(jnp.shape, waves.start(task, plan).learner)
     assert all(np.isfinite(array).all() for array in jax.tree.leaves(found.learner.params))
 
@@ -131,4 +131,4 @@ def test_a_network_from_a_file_is_one(tmp_path):
 
 def test_one_member_is_a_run_as_ever():
     plan = from_options.plan_for(parse(["--seed", "3"]), tasks.classification(load("gunpoint")))
-    assert alone(plan) == [plan] and plan.members == 1
+    assert member_plans(plan) == [plan] and plan.members == 1

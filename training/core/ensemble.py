@@ -1,0 +1,61 @@
+"""Ensembles: several networks that differ in their seed, trained at once along a leading axis of all arrays.
+
+Each is trained exactly as it would be alone, by its own plan (`plan.member_plans`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..tasks import Examples, Task
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of the same structure as one, with a leading axis."""
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
+
+
+def select_member(tree: Any, number: int) -> Any:
+    """The tree of one member."""
+    return jax.tree.map(lambda array: array[number], tree)
+
+
+def vmap_epoch(one: Callable[..., Any]) -> Callable[..., Any]:
+    """The epoch of all members, given that of one: means of loss and score, and the largest loss of each step."""
+
+    # The name is in the text of the program, whose digest says whether a run can be resumed.
+    def of_all(learners: Any, keys: jax.Array, examples: Examples) -> Any:
+        learners, means, (losses, finite) = jax.vmap(one, in_axes=(0, 0, None))(learners, keys, examples)
+        return learners, jax.tree.map(jnp.mean, means), (losses.max(0), finite.all())
+
+    return of_all
+
+
+def vmap_evaluation(task: Task, one: Callable[..., Any]) -> Callable[..., Any]:
+    """The evaluation of the combined outputs of all members, given that of one."""
+
+    def evaluate(params: Any, state: Any, examples: Examples) -> Any:
+        output = combine_outputs(vmap_members(one)(params, state, examples)[0], bool(task.classes))
+        return output, task.loss(output, examples.y), task.score(output, examples.y)
+
+    return evaluate
+
+
+def vmap_members(one: Callable[..., Any]) -> Callable[..., Any]:
+    """The evaluation of each member, given that of one: every result has a leading axis."""
+    return jax.vmap(one, in_axes=(0, 0, None))
+
+
+def combine_outputs(outputs: jax.Array, is_classification: bool) -> jax.Array:
+    """Outputs (members, n, ...) as those of one network, (n, ...): their mean, or for classes that of probabilities.
+
+    For classes the result is the logarithm of the mean of the softmax. (Fawaz et al., InceptionTime: Finding AlexNet
+    for time series classification, Data Mining and Knowledge Discovery 2020, equation 3.)
+    """
+    if not is_classification:
+        return outputs.mean(0)
+    return jax.nn.logsumexp(jax.nn.log_softmax(outputs), axis=0) - jnp.log(len(outputs))
