@@ -4,7 +4,7 @@ Everything here is arithmetic on sizes, so it runs without NumPy or JAX. Sizes m
 dimensions of `jax.export`, which behave like integers; a check that such a dimension cannot decide is left out. The
 length that `pad_amounts` and `Geometry` take may be an array of lengths.
 
-The formulas are those of `docs/design.md`. "same" is TensorFlow's and Keras's rule: the output has
+The formulas are those of `docs/background/operations.md`. "same" is TensorFlow's and Keras's rule: the output has
 `ceil(length / stride)` samples and the odd sample of padding goes to the end.
 """
 

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+__all__ = ["pool", "put", "take"]
+
 
 def pool(stream: Any, slots: int) -> Any:
     """A stream of so many slots, each as the one row of `stream`, which was begun with a batch of 1 and `slots=True`.

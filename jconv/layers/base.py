@@ -129,8 +129,8 @@ class Layer:
         id per sequence in runs, negative for padding. Both are integers and apply to all inputs of the layer.
 
         Returns `((y, extent), state)`. `extent` are the lengths or segment ids of `y`: None if `y` has no length, a
-        tuple if `y` is a tuple. `docs/ragged.md` describes the effect on each layer. Raises `ValueError` for a layer
-        that does not support variable lengths.
+        tuple if `y` is a tuple. `docs/guides/variable_length.md` describes the effect on each layer. Raises
+        `ValueError` for a layer that does not support variable lengths.
         """
         sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
         y, state, out = self.apply_sequences(params, state, x, sequences, training=training, key=key)

@@ -139,8 +139,8 @@ class Model:
         `lengths`, integers (batch,), are the samples of each row, behind which is padding of any values. `segment_ids`,
         integers (batch, length), have a run of one id for each sequence of a row, and are negative in padding. They
         are those of all inputs or, in a dict, of those that are sequences. Each sequence is then computed as if it were
-        alone; `extent` says of `y` what was said of `x`, None where there is no length any more. `docs/ragged.md` has
-        the layout.
+        alone; `extent` says of `y` what was said of `x`, None where there is no length any more.
+        `docs/guides/variable_length.md` has the layout.
 
         Raises `ValueError` for arrays that do not fit, naming the node, for params or state that the model does not
         have, and for a layer for which lengths have no meaning.
@@ -223,7 +223,7 @@ class Model:
         chunk: int = 1,
         slots: bool = False,
     ) -> streaming.Stream:
-        """What the network keeps before the first chunk; docs/streaming.md says what that is.
+        """What the network keeps before the first chunk; docs/guides/stream.md says what that is.
 
         Args:
           params, state: those of `apply`.

@@ -91,7 +91,7 @@ def choose(
     'einsum'
     """
     if partitioned:
-        # docs/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
+        # docs/background/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
         return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
 
     def is_allowed(name: str) -> bool:

@@ -1,8 +1,8 @@
 """Convolutions inside `jax.shard_map` of sequences whose length lies over mesh axes.
 
 Each takes a device's shard of the sequence and gives its shard of the output of the whole. The shards of all devices,
-one after the other, are the whole sequence and, from `length` on, samples without a meaning. docs/sharding.md says what
-moves, and what of this a program over an automatic mesh does by itself.
+one after the other, are the whole sequence and, from `length` on, samples without a meaning. docs/guides/devices.md
+says what moves, and what of this a program over an automatic mesh does by itself.
 
 >>> import jconv
 >>> from jax.sharding import PartitionSpec as P

@@ -2,7 +2,7 @@
 
 `init` makes a state, `step` takes it and a chunk and gives the outputs that are whole with it, `flush` those that are
 left at the end. All the outputs one after the other are the convolution of all the chunks one after the other.
-docs/streaming.md says what a state holds.
+docs/guides/stream.md says what a state holds.
 
 >>> import jconv
 >>> params = {"kernel": jnp.ones((2, 1, 1))}

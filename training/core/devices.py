@@ -2,7 +2,7 @@
 
 A learner is placed on the mesh once; everything that is computed from it, and a checkpoint that is restored, follows.
 XLA partitions the compiled epoch. Losses, gradients and the statistics of batch normalization are means over the
-complete batch, because the program says so. docs/training.md describes the communication.
+complete batch, because the program says so. docs/guides/devices.md describes the communication.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
-"""What docs/ragged.md shows runs and prints what it says."""
+"""The drawing of docs/guides/variable_length.md, and what cannot be put together."""
 
-import contextlib
-import io
 import re
 
 import numpy as np
@@ -11,19 +9,11 @@ import jconv
 from jconv import ragged
 from tests.support.paths import ROOT
 
-PAGE = (ROOT / "docs" / "ragged.md").read_text()
-
-
-def test_the_example_prints_what_stands_below_it() -> None:
-    code, printed = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", PAGE, re.DOTALL)[0]
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(code, {})
-    assert out.getvalue() == printed
+PAGE = (ROOT / "docs/guides/variable_length.md").read_text()
 
 
 def test_the_drawing_of_a_packed_row_is_true() -> None:
-    drawing = re.findall(r"```\n(segment_ids.*?)```", PAGE, re.DOTALL)[0]
+    drawing = re.findall(r"```text\n(segment_ids.*?)```", PAGE, re.DOTALL)[0]
     rows = [
         [-1 if word == "-" else int(word) for word in re.findall(r" (-?\d+|-)(?=\s)", row + " ")]
         for row in drawing.splitlines()

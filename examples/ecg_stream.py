@@ -1,13 +1,15 @@
-"""A heartbeat detector on an ECG, sample by sample as a monitor gets it, and over the whole recording at once.
+"""A heartbeat detector on an ECG: streamed sample by sample, and on the complete recording at once.
 
-`python docs/ecg_stream.py`, with PyWavelets and Matplotlib installed, prints how far the two are apart and draws
-`ecg_stream.png` beside this file. The signal is PyWavelets's: 1,024 samples at 360 Hz. The detector is that of Pan and
-Tompkins (IEEE Transactions on Biomedical Engineering 32(3), 1985): a band of 5 to 15 Hz, a derivative, a square and a
-moving mean; all of it is convolutions.
+    pip install -e ".[examples]" && python examples/ecg_stream.py
+
+prints the deviation between the two and draws `ecg_stream.png`. The signal is PyWavelets's: 1,024 samples at 360 Hz.
+The detector is that of Pan and Tompkins (IEEE Transactions on Biomedical Engineering 32(3), 1985): a band of 5 to 15
+Hz, a derivative, a square and a moving mean; all steps are convolutions.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import jax
@@ -24,7 +26,7 @@ MEAN = 54  # samples, 150 ms
 
 
 def detector() -> tuple[Model, dict[str, dict[str, jax.Array]]]:
-    """The network and its arrays, all of which are known."""
+    """The network and its arrays."""
     names = ["band", "derivative", "square", "mean"]
     layers = [
         Conv1D(1, TAPS, padding="same", use_bias=False),
@@ -43,7 +45,7 @@ def detector() -> tuple[Model, dict[str, dict[str, jax.Array]]]:
 def streamed(model: Model, params: dict[str, dict[str, jax.Array]], signal: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """The outputs of the signal (length,) a sample at a time, and the number of the sample that each came with.
 
-    Nothing comes of the first `latency` samples, which are read as one chunk: then two programs are compiled in all.
+    The first `latency` samples give no output and are read as one chunk, so that only two programs are compiled.
     """
     step = jax.jit(lambda stream, x: model.stream_step(params, {}, stream, x))
     first = int(model.latency)
@@ -62,6 +64,10 @@ def streamed(model: Model, params: dict[str, dict[str, jax.Array]], signal: np.n
 def main() -> None:
     import pywt
 
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("ecg_stream.png"), help="the picture; default %(default)s")
+    options = parser.parse_args()
+
     signal = pywt.data.ecg().astype("float32")
     signal -= signal.mean()
     model, params = detector()
@@ -69,20 +75,20 @@ def main() -> None:
     outputs, came = streamed(model, params, signal)
     deviation = np.abs(outputs - whole).max() / np.abs(whole).max()
     late = max(now - number for number, now in enumerate(came))
-    print(f"latency {model.latency} samples, {1e3 * float(model.latency) / RATE:.0f} ms; the latest came {late} late")
-    print(f"streamed and whole differ by {deviation:.1e} of the largest value")
-    draw(signal, whole, outputs, Path(__file__).with_suffix(".png"))
+    print(f"latency {model.latency} samples, {1e3 * float(model.latency) / RATE:.0f} ms; the last came {late} late")
+    print(f"streamed and complete outputs differ by {deviation:.1e} of the largest value")
+    draw(signal, whole, outputs, options.out)
 
 
 def draw(signal: np.ndarray, whole: np.ndarray, outputs: np.ndarray, path: Path) -> None:
-    """The ECG above, and under it the streamed outputs over those of the whole."""
+    """The ECG, and under it the streamed outputs over those of the complete recording."""
     import matplotlib.pyplot as plt
 
     seconds = np.arange(len(signal)) / RATE
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")
     above.plot(seconds, signal, color="0.2", linewidth=1)
     above.set_ylabel("ECG")
-    below.plot(seconds, whole, color="tab:orange", linewidth=4, alpha=0.5, label="whole recording at once")
+    below.plot(seconds, whole, color="tab:orange", linewidth=4, alpha=0.5, label="complete recording")
     below.plot(seconds, outputs, color="tab:blue", linewidth=1, label="streamed, sample by sample")
     below.set_ylabel("detector")
     below.set_xlabel("seconds")

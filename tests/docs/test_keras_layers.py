@@ -1,11 +1,11 @@
-"""What docs/keras.md says is read, and what is."""
+"""The layers that docs/reference/keras_layers.md names, and those that are read."""
 
 import re
 
 from jconv.keras.kinds import KINDS
 from tests.support.paths import ROOT
 
-PAGE = ROOT / "docs" / "keras.md"
+PAGE = ROOT / "docs/reference/keras_layers.md"
 
 
 def test_names_every_layer_once() -> None:

@@ -1,0 +1,122 @@
+"""The pages of docs/ and the README: examples run and print what they show, links lead somewhere, the site builds."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jconv.command.options
+import jconv.keras
+import training.compare
+import training.predict
+import training.sweep
+from tests.support.paths import ROOT
+from training.options.options import parse
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
+MODULES = ("layers", "ragged", "reference", "sharding", "slots", "streaming")
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: language and text."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if any(kind == "python" for kind, _ in blocks(ROOT / name))])
+def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """The blocks of a page share their names. What is fenced as `py` is not run."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {"__name__": name}
+    found = blocks(ROOT / name)
+    for (language, code), (after, printed) in zip(found, [*found[1:], ("", "")], strict=True):
+        if language == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(compile(code, name, "exec"), scope)
+            assert after != "text" or out.getvalue() == printed
+
+
+def command_lines() -> list[str]:
+    """What the `sh` blocks of all pages run of our commands."""
+    text = "\n".join(text for page in PAGES for language, text in blocks(page) if language == "sh")
+    return sorted(set(re.findall(r"^(?:.* && )?((?:python -m training\.|jconv ).*)$", text, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_commands_have_the_options_that_the_pages_show(line: str) -> None:
+    first, *words = shlex.split(line.removeprefix("python -m "))
+    if first == "training.fit":
+        parse(words)
+    elif first == "training.sweep":
+        _, rest = training.sweep._parser().parse_known_args(words)
+        parse(rest)
+    elif first == "jconv":
+        jconv.command.options.parse(words)
+    else:
+        module = {"training.predict": training.predict, "training.compare": training.compare}[first]
+        module._parser().parse_args(words)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of a page's headings in links."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^#+ (.+?)(?: \{ #(\S+) \})?$", text, re.MULTILINE)
+    return {own or re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title, own in found}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "CONTRIBUTING.md"])
+def test_links_lead_to_files_and_headings(name: str) -> None:
+    page = ROOT / name
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not target.startswith("http"):
+            path, _, anchor = target.partition("#")
+            linked = (page.parent / path).resolve() if path else page
+            assert linked.exists(), target
+            assert not anchor or anchor in anchors(linked), target
+
+
+def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    inventory = (tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    documented = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}
+    modules = [jconv, jconv.keras, *(getattr(jconv, name) for name in MODULES)]
+    public = {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in modules
+        for name in module.__all__
+        if name not in MODULES
+    }
+    # A function whose module has its name is shown as that module's.
+    missing = [
+        name
+        for name, value in public.items()
+        if name not in documented and f"{value.__module__}.{value.__name__}" not in documented
+    ]
+    assert len(public) > 100 and missing == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:])
+
+
+def test_the_readme_is_short() -> None:
+    text = re.sub(r"^```.*?^```$", "", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert len(text.split()) <= 900
