@@ -7,7 +7,7 @@ import json
 import shutil
 from typing import Any
 
-from ..model.summary import counted
+from ..model.summary import count
 from .opened import Opened, closed, opened
 
 
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _data(found: Opened, shapes: dict[str, Any], batch: int) -> dict[str, Any]:
-    rows, counts = counted(found.model, shapes, batch)
+    rows, counts = count(found.model, found.params, found.state, shapes, batch)
     return {
         "inputs": shapes,
         "nodes": [row._asdict() for row in rows],

@@ -1,6 +1,8 @@
 """A graph of layers as data."""
 
-from .graph import Model, Node, sequential
+from .graph import Model
+from .nodes import Node
+from .sequential import sequential
 
 __all__ = [
     "Model",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,7 @@ from ..layers.operations.operation_window import ELEMENTWISE
 from ..layers.wrapper import Wrapper
 from ..reference.activations import ALONG_LAST
 from ..streaming.timing import Pace
-
-if TYPE_CHECKING:
-    from .graph import Model
+from .nodes import LayerGraph
 
 # These do the same to every value, wherever it stands, or outside training nothing.
 BY_VALUES = (
@@ -39,7 +37,7 @@ ALONG = (jl.BatchNormalization, jl.LayerNormalization, jl.UnitNormalization, jl.
 class Turned(NamedTuple):
     """The `model` with the length first, and the names of the inputs and outputs that had it last."""
 
-    model: Model
+    model: LayerGraph
     names: frozenset[str]
 
 
@@ -76,7 +74,7 @@ class LengthLast(Wrapper):
         )
 
 
-def length_first(model: Model) -> Turned:
+def length_first(model: LayerGraph) -> Turned:
     """The network with the length first; the same one where it has it first already.
 
     An input has its length last where its shape says so, (4, None), or without a length that is open where the first
@@ -103,7 +101,7 @@ def turned(array: jax.Array) -> jax.Array:
     return jnp.swapaxes(array, 1, 2)
 
 
-def _begins_last(model: Model, name: str, shape: Any) -> bool:
+def _begins_last(model: LayerGraph, name: str, shape: Any) -> bool:
     """Whether an input's length is its last axis."""
     if shape is not None and (len(shape) != 2 or None in shape):
         return len(shape) == 2 and shape[0] is not None

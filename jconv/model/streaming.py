@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +21,8 @@ from ..streaming.buffers import ENDED, FORMS, Form
 from ..streaming.ring_buffer import Ring, turns_of
 from ..streaming.windows import joined
 from .channels_first import length_first, turned
+from .nodes import LayerGraph, Node
 from .timing import ratios
-
-if TYPE_CHECKING:
-    from .graph import Model, Node
 
 Tree = Mapping[str, Any]
 
@@ -63,8 +61,8 @@ class Parts(NamedTuple):
     heads: jax.Array | None
 
 
-def begin(
-    model: Model,
+def init(
+    model: LayerGraph,
     params: Tree,
     state: Tree,
     batch_shape: Sequence[int],
@@ -117,7 +115,7 @@ def _packed(parts: Parts) -> Stream:
     return Stream(tuple(arrays), structure)
 
 
-def _shared(model: Model, kept: dict[str, Any]) -> tuple[dict[str, Any], tuple[jax.Array, ...], jax.Array | None]:
+def _shared(model: LayerGraph, kept: dict[str, Any]) -> tuple[dict[str, Any], tuple[jax.Array, ...], jax.Array | None]:
     """What is kept without the arrays of its rings, these arrays, and the heads.
 
     Rings lie in one array where each reads what comes of the one before: then every read of the array is over before
@@ -162,7 +160,7 @@ def _step(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any, las
 
 
 def step(
-    model: Model,
+    model: LayerGraph,
     params: Tree,
     state: Tree,
     stream: Stream,
@@ -194,7 +192,7 @@ def step(
 
 
 def _stepped_slots(
-    model: Model, params: Tree, state: Tree, pool: Stream, values: Tree, last: bool, named: jax.Array
+    model: LayerGraph, params: Tree, state: Tree, pool: Stream, values: Tree, last: bool, named: jax.Array
 ) -> tuple[Tree, Stream]:
     if last:
         # They end by themselves: for the sessions in other slots nothing has happened.
@@ -206,7 +204,7 @@ def _stepped_slots(
 
 
 def _stepped(
-    model: Model, params: Tree, state: Tree, stream: Stream, given: Tree, last: bool, named: jax.Array | None
+    model: LayerGraph, params: Tree, state: Tree, stream: Stream, given: Tree, last: bool, named: jax.Array | None
 ) -> tuple[Tree, Stream]:
     """The values of all nodes, and the stream with the chunk."""
     rates, values = ratios(model), dict(given)

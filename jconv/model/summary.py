@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,8 @@ import jax.numpy as jnp
 from ..inspect.trace import chosen
 from ..layers.base import map_shapes
 from .channels_first import length_first
+from .nodes import LayerGraph, Node
 from .table import table
-
-if TYPE_CHECKING:
-    from .graph import Model, Node
 
 HEADS = ("node", "layer", "reads", "output", "params", "sees", "FLOPs")
 RIGHT = ("params", "sees", "FLOPs")
@@ -50,16 +49,17 @@ class Counts(NamedTuple):
     flops: int | None
 
 
-def counted(model: Model, input_shape: Any = None, batch: int | None = None) -> tuple[list[Row], Counts]:
+def count(
+    model: LayerGraph, params: Mapping[str, Any], state: Mapping[str, Any], input_shape: Any, batch: int | None
+) -> tuple[list[Row], Counts]:
     """A row for each node, and the sums; with a `batch` the rows have algorithms."""
-    shapes = {**model.named_shapes(input_shape), **model.output_shapes(input_shape)}
-    params, state = jax.eval_shape(lambda key: model.init(key, input_shape), jax.random.key(0))
+    shapes = model.all_shapes(input_shape)
     fields = receptive_fields(model)
     rows: list[Row] = []
     for node in model.nodes:
         first = not any(node.key == row.key for row in model.nodes[: len(rows)])
         own = params.get(node.key, {}), state.get(node.key, {})
-        read = tuple(shapes[name] for name in node.inputs)
+        read = node.select(shapes)
         row = Row(
             node.name,
             str(node.layer),
@@ -67,7 +67,7 @@ def counted(model: Model, input_shape: Any = None, batch: int | None = None) -> 
             shapes[node.name],
             _count(own) if first else None,
             fields[node.name],
-            None if _open(read) else node.layer.flops(read if node.layer.has_several_inputs else read[0]),
+            None if _open(read) else node.layer.flops(read),
             None if batch is None else _algorithms(node, own, read, batch),
         )
         rows.append(row)
@@ -76,9 +76,17 @@ def counted(model: Model, input_shape: Any = None, batch: int | None = None) -> 
     return rows, Counts(_count(params), _count(state), total)
 
 
-def summary(model: Model, input_shape: Any = None, *, batch: int | None = None, width: int | None = None) -> str:
+def summary(
+    model: LayerGraph,
+    params: Mapping[str, Any],
+    state: Mapping[str, Any],
+    input_shape: Any,
+    *,
+    batch: int | None,
+    width: int | None,
+) -> str:
     """The table of a model for one example of `input_shape`; see `Model.summary`."""
-    rows, counts = counted(model, input_shape, batch)
+    rows, counts = count(model, params, state, input_shape, batch)
     inputs = model.named_shapes(input_shape)
     cells = [(name, "input", "", str(tuple(shape)), "", "", "") for name, shape in inputs.items()]
     cells += [
@@ -108,7 +116,7 @@ def summary(model: Model, input_shape: Any = None, *, batch: int | None = None, 
     )
 
 
-def receptive_fields(model: Model) -> dict[str, int | None]:
+def receptive_fields(model: LayerGraph) -> dict[str, int | None]:
     """For each node, how many samples of a model input one output sample spans along the longest path; None for all.
 
     >>> from jconv.layers import Conv1D, Conv1DTranspose
@@ -120,7 +128,7 @@ def receptive_fields(model: Model) -> dict[str, int | None]:
     return {node.name: _spanned(model, last) for last, node in enumerate(model.nodes)}
 
 
-def _spanned(model: Model, last: int) -> int | None:
+def _spanned(model: LayerGraph, last: int) -> int | None:
     # Backwards from the one sample, since a transposed convolution rounds the number of samples that it reads down.
     needed = {model.nodes[last].name: 1}
     for node in reversed(model.nodes[: last + 1]):
@@ -135,9 +143,8 @@ def _spanned(model: Model, last: int) -> int | None:
     return max(needed.get(name, 1) for name in model.inputs)
 
 
-def _algorithms(node: Node, own: Any, read: tuple[Any, ...], batch: int) -> tuple[str, ...]:
-    arrays = tuple(map_shapes(lambda shape: _array(batch, shape), shape) for shape in read)
-    x = arrays if node.layer.has_several_inputs else arrays[0]
+def _algorithms(node: Node, own: Any, read: Any, batch: int) -> tuple[str, ...]:
+    x = map_shapes(lambda shape: _array(batch, shape), read)
     try:
         choices = chosen(lambda params, state, x: node.layer.apply(params, state, x)[0], *own, x)
     except ValueError:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..layers.base import name_node_in_errors
 from ..layers.pick import Pick
 from ..streaming.timing import SAMPLE, Pace
 from .channels_first import length_first
-
-if TYPE_CHECKING:
-    from .graph import Model, Node
+from .nodes import LayerGraph, Node
 
 Paces = dict[str, Any]
 
 
-def paces(model: Model) -> Paces:
+def paces(model: LayerGraph) -> Paces:
     """For each input and node, its layer's pace; None for a value so far, a tuple for several outputs.
 
     Raises `ValueError`, naming the node, for one that cannot be computed a chunk at a time.
@@ -43,7 +41,7 @@ def _pace(node: Node, read: list[Any]) -> Any:
     return node.layer.pace()
 
 
-def ratios(model: Model) -> dict[str, Fraction | None]:
+def ratios(model: LayerGraph) -> dict[str, Fraction | None]:
     """Samples of each node's output for each sample of the inputs; None for values so far.
 
     Raises `ValueError` where a node reads sequences of different ratios.
@@ -64,7 +62,7 @@ def ratios(model: Model) -> dict[str, Fraction | None]:
     return found
 
 
-def latency(model: Model) -> Fraction:
+def latency(model: LayerGraph) -> Fraction:
     """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
     model = length_first(model).model
     known, rates = paces(model), ratios(model)
@@ -81,7 +79,7 @@ def latency(model: Model) -> Fraction:
     return max(found)
 
 
-def _needed(model: Model, known: Paces, name: str, output: int) -> int:
+def _needed(model: LayerGraph, known: Paces, name: str, output: int) -> int:
     """The number of the last input sample that sample `output` of a node needs."""
     needed = {name: output}
     for node in reversed(model.nodes):
