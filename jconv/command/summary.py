@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _data(found: Opened, shapes: dict[str, Any], batch: int) -> dict[str, Any]:
-    rows, counts = count(found.model, found.params, found.state, shapes, batch)
+    rows, counts = count(found.model, found.params, found.state, found.model.all_shapes(shapes), batch)
     return {
         "inputs": shapes,
         "nodes": [row._asdict() for row in rows],

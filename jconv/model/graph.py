@@ -70,7 +70,9 @@ class Model(LayerGraph):
         ((3, 2, 4), {})
         """
         check_key(key)
-        shapes = self.all_shapes(input_shape)
+        return self._init(key, self.all_shapes(input_shape))
+
+    def _init(self, key: jax.Array, shapes: Mapping[str, Any]) -> tuple[Tree, Tree]:
         params: Tree = {}
         state: Tree = {}
         first: dict[str, Node] = {}
@@ -355,8 +357,9 @@ class Model(LayerGraph):
         params 28 (28 trained, 0 state)
         FLOPs 384 for one example
         """
-        params, state = jax.eval_shape(lambda key: self.init(key, input_shape), jax.random.key(0))
-        return model_summary.summary(self, params, state, input_shape, batch=batch, width=width)
+        shapes = self.all_shapes(input_shape)
+        params, state = jax.eval_shape(lambda key: self._init(key, shapes), jax.random.key(0))
+        return model_summary.summary(self, params, state, shapes, batch=batch, width=width)
 
     def _unwrap_single(self, outputs: dict[str, Any]) -> Any:
         return outputs[self.outputs[0]] if len(outputs) == 1 else outputs

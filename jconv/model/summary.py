@@ -50,10 +50,9 @@ class Counts(NamedTuple):
 
 
 def count(
-    model: LayerGraph, params: Mapping[str, Any], state: Mapping[str, Any], input_shape: Any, batch: int | None
+    model: LayerGraph, params: Mapping[str, Any], state: Mapping[str, Any], shapes: Mapping[str, Any], batch: int | None
 ) -> tuple[list[Row], Counts]:
     """A row for each node, and the sums; with a `batch` the rows have algorithms."""
-    shapes = model.all_shapes(input_shape)
     fields = receptive_fields(model)
     rows: list[Row] = []
     for node in model.nodes:
@@ -80,15 +79,14 @@ def summary(
     model: LayerGraph,
     params: Mapping[str, Any],
     state: Mapping[str, Any],
-    input_shape: Any,
+    shapes: Mapping[str, Any],
     *,
     batch: int | None,
     width: int | None,
 ) -> str:
-    """The table of a model for one example of `input_shape`; see `Model.summary`."""
-    rows, counts = count(model, params, state, input_shape, batch)
-    inputs = model.named_shapes(input_shape)
-    cells = [(name, "input", "", str(tuple(shape)), "", "", "") for name, shape in inputs.items()]
+    """The table of a model for one example; see `Model.summary`."""
+    rows, counts = count(model, params, state, shapes, batch)
+    cells = [(name, "input", "", str(shapes[name]), "", "", "") for name in model.inputs]
     cells += [
         (
             row.name,
@@ -99,12 +97,12 @@ def summary(
             "all" if row.sees is None else f"{row.sees:,}",
             _shown(row.flops),
         )
-        for row, above in zip(rows, [[*inputs][-1], *(row.name for row in rows)], strict=False)
+        for row, above in zip(rows, [model.inputs[-1], *(row.name for row in rows)], strict=False)
     ]
     heads = HEADS
     if batch is not None:
         heads = (*HEADS, ALGORITHM)
-        algorithms = [""] * len(inputs) + [", ".join(row.algorithms or ()) for row in rows]
+        algorithms = [""] * len(model.inputs) + [", ".join(row.algorithms or ()) for row in rows]
         cells = [(*cell, algorithm) for cell, algorithm in zip(cells, algorithms, strict=True)]
     return "\n".join(
         [
