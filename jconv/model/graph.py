@@ -99,7 +99,8 @@ class Model(LayerGraph):
         """Compute the outputs for a batch.
 
         With `lengths` or `segment_ids`, each sequence is computed as if it were alone. Both apply to every input, or
-        are dicts by the names of those inputs that are sequences. `docs/guides/variable_length.md` describes the layout.
+        are dicts by the names of those inputs that are sequences. `docs/guides/variable_length.md` describes the
+        layout.
 
         Args:
           params, state: of `init` or of a Keras file.
