@@ -425,3 +425,23 @@ def test_inputs_of_different_ratios() -> None:
     model = Model(nodes, ("x",), ("sum",), ((None, 4),))
     with pytest.raises(ValueError, match="node 'sum': its inputs have 1/2, 1 samples"):
         model.stream_init({}, {}, (2,))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        jl.AveragePooling1D(3, padding="same"),
+        jl.Conv1DTranspose(2, 3),
+        jl.GlobalAveragePooling1D(),
+        jl.GlobalMaxPooling1D(),
+        jl.LSTM(3),
+        jl.SeparableConv1D(2, 3, padding="causal"),
+    ],
+)
+def test_a_stream_can_be_donated_to_its_first_step(layer: jl.Layer) -> None:
+    """No array is in it twice."""
+    model = sequential([layer], input_shape=(None, 3))
+    params, state = model.init(jax.random.key(0))
+    step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x), donate_argnums=0)
+    y, _ = step(model.stream_init(params, state, (2,)), jnp.ones((2, 4, 3)))
+    assert y.shape[0] == 2

@@ -101,8 +101,9 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """A `RunningMean` of no samples."""
         sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
-        zeros = jnp.zeros((sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32))
-        return RunningMean(zeros, zeros, jnp.zeros(sequence.shape[0], jnp.int32))
+        shape, dtype = (sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32)
+        # Two arrays: a stream that is donated must not hold one twice.
+        return RunningMean(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(sequence.shape[0], jnp.int32))
 
     def stream_step(
         self,
