@@ -44,11 +44,11 @@ CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 
 HOPELESS = 3.0
 """Times as long as the fastest: an algorithm whose first call takes longer is not called again."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
-LEAVES, FEWEST, DRAWN = 100, 8, 4000
-"""Leaves of a tree, geometries of a leaf, and geometries that are drawn to learn from."""
-SMOOTH, LINEAR, NOISE, FAR, WEIGHT = 10.0, 1.0, 0.02, 20.0, 10.0
-"""Of the interpolation: its length scale, the share of its linear part, the noise, how far times may differ, and how
-much a measured geometry counts beside a drawn one."""
+LEAVES, FEWEST, DRAWN, VARIANCE = 400, 8, 12000, 0.3
+"""Most leaves of a tree, fewest geometries of a leaf, geometries that are drawn to learn from, and how much the
+variance of costs within leaves counts beside the cost of the best algorithm."""
+SMOOTH, LINEAR, NOISE, FAR = 10.0, 1.0, 0.02, 20.0
+"""Of the interpolation: its length scale, the share of its linear part, the noise, and how far times may differ."""
 
 
 class Row(NamedTuple):
@@ -200,18 +200,16 @@ def learned(rows: Sequence[Row]) -> Any:
     is_candidate = np.array([[name in candidates(row.operation, row.sizes) for name in names] for row in every])
     # What a leaf of some geometries costs by one algorithm: for "auto", and for "fastest".
     local = is_candidate & [ALGORITHMS[name].LOCAL for name in names]
-    costs = [np.where(own, times, np.inf) for own in (local, is_candidate)]
-    costs = [np.minimum(own - own.min(1, keepdims=True), math.log(HOPELESS)) for own in costs]
-    for cost in costs:
-        cost[: len(rows)] *= WEIGHT
+    costs = np.stack([np.where(own, times, np.inf) for own in (local, is_candidate)])
+    costs = np.minimum(costs - costs.min(2, keepdims=True), math.log(HOPELESS))
     ratios = np.where(is_candidate, times - times[:, [names.index("lax")]], 0)
 
     def words(node: list[Any]) -> Any:
         if len(node) > 1:
             feature, threshold, *nodes = node
             return [feature, threshold, *map(words, nodes)]
-        mean = dict(zip(names, np.exp(ratios[node[0]].mean(0)).round(3).tolist(), strict=True))
-        gains = {name: ratio for name, ratio in mean.items() if ratio < 1}
+        mean = np.exp(ratios[node[0]].mean(0)).round(3)
+        gains = {name: ratio for name, ratio in zip(names, mean.tolist(), strict=True) if ratio < 1}
         return {"geometries": int((node[0] < len(rows)).sum()), "ratios": gains}
 
     return words(grown(logarithms(every), costs, list(features(rows[0].sizes))))
@@ -237,7 +235,7 @@ def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.exp(-squares / (2 * SMOOTH**2)) + LINEAR * (1 + a @ b.T)
 
 
-def grown(x: np.ndarray, costs: list[np.ndarray], names: list[str]) -> list[Any]:
+def grown(x: np.ndarray, costs: np.ndarray, names: list[str]) -> list[Any]:
     """A tree that is split where it saves most: nodes `[feature, threshold, node, node]`, leaves `[indices]`."""
     root: list[Any] = [np.arange(len(x))]
     leaves = [(best_split(x, costs), root)]
@@ -249,21 +247,28 @@ def grown(x: np.ndarray, costs: list[np.ndarray], names: list[str]) -> list[Any]
         is_low = x[own, feature] <= threshold
         parts: list[list[Any]] = [[own[is_low]], [own[~is_low]]]
         node[:] = [names[feature], float(f"{2**threshold:.6g}"), *parts]
-        leaves += [(best_split(x[part[0]], [cost[part[0]] for cost in costs]), part) for part in parts]
+        leaves += [(best_split(x[part[0]], costs[:, part[0]]), part) for part in parts]
     return root
 
 
-def best_split(x: np.ndarray, costs: list[np.ndarray]) -> tuple[float, int, float]:
-    """What is saved if each side has an algorithm of its own, by which feature and threshold."""
-    best, whole, count = (-math.inf, 0, 0.0), sum(cost.sum(0).min() for cost in costs), np.arange(1, len(x))
+def best_split(x: np.ndarray, costs: np.ndarray) -> tuple[float, int, float]:
+    """The best reduction of `loss` by a split, and the feature and threshold of that split."""
+
+    def loss(sums: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:
+        # Each side has an algorithm of its own. The variance lets a tree grow on where only two splits together gain.
+        return sums.min(2).sum(0) + VARIANCE * (squares - (sums**2).sum((0, 2)) / count)
+
+    best, count = (-math.inf, 0, 0.0), np.arange(1, len(x))
     for feature, column in enumerate(x.T if len(x) >= 2 * FEWEST else ()):
         order = np.argsort(column, kind="stable")
-        low = [cost[order].cumsum(0) for cost in costs]
-        parts = sum(own[:-1].min(1) + (own[-1] - own[:-1]).min(1) for own in low)
+        low, squares = costs[:, order].cumsum(1), (costs[:, order] ** 2).sum((0, 2)).cumsum()
+        (complete,) = loss(low[:, -1:], squares[-1:], len(x))
+        high = low[:, -1:] - low[:, :-1]
+        parts = loss(low[:, :-1], squares[:-1], count) + loss(high, squares[-1] - squares[:-1], len(x) - count)
         values, is_small = column[order], (count < FEWEST) | (len(x) - count < FEWEST)
         parts = np.where(is_small | (values[1:] == values[:-1]), math.inf, parts)
         i = int(parts.argmin())
-        best = max(best, (float(whole - parts[i]), feature, float(values[i] + values[i + 1]) / 2))
+        best = max(best, (float(complete - parts[i]), feature, float(values[i] + values[i + 1]) / 2))
     return best
 
 

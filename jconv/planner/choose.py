@@ -30,9 +30,8 @@ MOST_GROUPS = 32
 # What an algorithm holds besides: at most so many times all operands. XLA may compute what depends on x alone long
 # before it is used, and then hold it.
 MOST_HELD = 4
-# Another algorithm than lax is chosen if it takes at most this part of lax's time; with several members, of which lax
-# computes some side by side where the others were measured for one, at most the second.
-CLEAR, CLEAR_FOR_MEMBERS = 0.93, 0.7
+# Another algorithm than lax is chosen if it takes at most this part of lax's time.
+CLEAR = 0.93
 
 
 class Choice(NamedTuple):
@@ -110,16 +109,12 @@ def choose(
         choice = Choice("lax", "sizes are symbolic, so nothing can be predicted")
     elif not sizes.multiply_adds:
         choice = Choice("lax", "nothing to compute")
-    elif sizes.geometry.pointwise:
-        # XLA makes the same product of two of them, but a convolution of the kernel gradient.
-        name = "lax" if members == 1 and operation != "kernel_gradient" else "matmul"
-        choice = Choice(name, "kernel size 1 and stride 1: a matrix product")
-    elif matmul.side_by_side(sizes.geometry) and members == 1:
-        # (64, 108, 1) to 16 channels in windows of 12: 20 us, and 41 by lax.
+    elif sizes.geometry.pointwise or matmul.side_by_side(sizes.geometry):
+        # Kernel size 1, or stride and kernel size alike.
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
-        choices = [_best(walk(tree[operation], sizes), names, members) for tree in trees(hardware)]
+        choices = [_best(walk(tree[operation], sizes), names) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
             choice = Choice("lax", "the processor is unknown, and known ones differ in what is fastest")
@@ -127,10 +122,9 @@ def choose(
     return choice._replace(one_by_one=one_by_one)
 
 
-def _best(leaf: Leaf, names: list[str], members: int) -> Choice:
+def _best(leaf: Leaf, names: list[str]) -> Choice:
     """The fastest of some algorithms at a leaf, or lax if none gains clearly."""
-    clear = CLEAR if members == 1 else CLEAR_FOR_MEMBERS
-    gains = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= clear}
+    gains = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= CLEAR}
     measured = f"interpolated between measurements, {leaf.geometries} of them here ({leaf.path})"
     if not gains:
         return Choice("lax", f"no other algorithm gains clearly, {measured}", ratio=1.0)

@@ -161,13 +161,11 @@ def test_something_else_than_lax_must_gain_clearly(ratios, expected, leaves):
     assert choose("auto", "kernel_gradient", sizes(4, 2000, 8, 8, 3)).algorithm == expected
 
 
-def test_members_want_a_wider_margin(leaves):
-    leaves({"shifts": (choose_module.CLEAR_FOR_MEMBERS + choose_module.CLEAR) / 2, "winograd": 0.1})
+def test_an_ensemble_has_the_choices_of_one_model_but_tiles(leaves):
+    leaves({"shifts": choose_module.CLEAR, "winograd": 0.1})
     for policy, expected in (("auto", "shifts"), ("fastest", "winograd")):
         assert choose(policy, "forward", DENSE).algorithm == expected
-        assert choose(policy, "forward", DENSE, members=8).algorithm == "lax"
-    leaves({"shifts": choose_module.CLEAR_FOR_MEMBERS - 0.01})
-    assert choose("auto", "forward", DENSE, members=8).algorithm == "shifts"
+        assert choose(policy, "forward", DENSE, members=8).algorithm == "shifts"
 
 
 def test_an_unknown_processor_gets_lax_where_the_known_ones_differ(leaves):
@@ -205,7 +203,7 @@ def test_the_data_files_are_trees():
     for path in tree.DATA.glob("*.json"):
         trees = json.loads(path.read_text(encoding="utf-8"))["trees"]
         assert set(trees) == set(OPERATIONS)
-        assert all(16 <= leaves_of(own) <= 100 for own in trees.values())
+        assert all(16 <= leaves_of(own) <= 400 for own in trees.values())
 
 
 def test_the_path_is_in_words():
