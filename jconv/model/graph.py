@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 
 from ..checks import check_key
 from ..layers.base import format_names, name_node_in_errors
-from . import streaming, timing, variable_length
+from . import needed, streaming, timing, variable_length
 from . import summary as model_summary
 from .nodes import LayerGraph, Node, Tree
 
@@ -132,7 +133,8 @@ class Model(LayerGraph):
         ([[1.5]], None)
         """
         if lengths is None and segment_ids is None:
-            values, state = self.values(params, state, x, training=training, key=key)
+            parts = needed.needed(self, x, training)
+            values, state = self._apply_nodes(params, state, x, key, partial(needed.call_part, parts, training))
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
 
@@ -164,11 +166,7 @@ class Model(LayerGraph):
         >>> {name: value.tolist() for name, value in values.items()}
         {'dense': [[-1.0]], 're_lu': [[0.0]]}
         """
-
-        def call(node: Node, arrays: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
-            return node.layer.apply(*arrays, node.select(values), training=training, key=own_key)
-
-        return self._apply_nodes(params, state, x, key, call)
+        return self._apply_nodes(params, state, x, key, partial(needed.call_part, {}, training))
 
     def _apply_nodes(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, key: jax.Array | None, call: Call

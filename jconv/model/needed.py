@@ -1,0 +1,272 @@
+"""Computes only those samples of each layer that the model's outputs need.
+
+A model that ends in a crop, or in one step of a sequence, needs fewer samples of each earlier layer. The needed ranges
+are propagated backwards through the graph, exactly: each output is computed from the same terms as before, with the
+zeros of `same` padding where the range touches an end. Results are the same to the bit where the same algorithm
+computes them. A layer without a rule in `RULES` is computed completely, and so is all that it reads.
+
+A range is `(start, stop)` along axis 1, the length; None is the complete value. Only sequences of shape
+(length, channels) are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import layers as jl
+from ..geometry import is_integer, make_geometry
+from ..layers.axes import axis_positions
+from ..layers.base import Layer
+from ..layers.nesting import replace_options
+from ..layers.operations.operands import Constant, Input, Slice
+from ..layers.operations.operation_window import ELEMENTWISE
+from ..primitive.placement import with_whole_length
+
+if TYPE_CHECKING:
+    from .graph import Model
+    from .nodes import Node
+
+Range = tuple[int, int] | None
+
+
+class Part(NamedTuple):
+    """A layer that computes the samples `span` of a node's output from the samples `reads` of its inputs."""
+
+    layer: Layer
+    span: Range
+    reads: tuple[Range, ...]
+
+
+Parts = Mapping[str, Part]
+
+
+def call_part(
+    parts: Parts,
+    training: bool,
+    node: Node,
+    arrays: tuple[Any, Any],
+    values: Mapping[str, Any],
+    key: jax.Array | None,
+) -> tuple[Any, Any]:
+    """`(y, state)` of a node: its part, or without parts its complete output."""
+    layer, _, reads = parts.get(node.name) or Part(node.layer, None, (None,) * len(node.inputs))
+    spans = [parts[name].span if name in parts else None for name in node.inputs]
+    read = tuple(_cut(values[name], *cut) for name, *cut in zip(node.inputs, spans, reads, strict=True))
+    return layer.apply(*arrays, read if layer.has_several_inputs else read[0], training=training, key=key)
+
+
+def needed(model: Model, x: Any, training: bool) -> Parts:
+    """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
+    if not any(_drops_samples(_unfrozen(node.layer)) for node in model.nodes):
+        return {}
+    shapes = {name: tuple(jnp.shape(array)[1:]) for name, array in model.named(x).items()}
+    if not all(is_integer(size) for shape in shapes.values() for size in shape):
+        return {}
+    try:
+        shapes |= model.output_shapes(shapes)
+    except ValueError:
+        # The layer that refuses the shapes raises its own error when it is applied.
+        return {}
+    return plan(model, shapes, training)
+
+
+def plan(model: Model, shapes: Mapping[str, Any], training: bool) -> Parts:
+    """As `needed`, for the `shapes` of all inputs and nodes by name.
+
+    >>> from jconv import sequential
+    >>> model = sequential([jl.Conv1D(4, 3, padding="same"), jl.Conv1D(4, 3, padding="same"), jl.Cropping1D(10)])
+    >>> shapes = {"input": (100, 4), **model.output_shapes((100, 4))}
+    >>> {name: part.span for name, part in plan(model, shapes, training=False).items()}
+    {'cropping1d': None, 'conv1d_1': (10, 90), 'conv1d': (9, 91)}
+    """
+    wanted: dict[str, Range] = dict.fromkeys(model.outputs)
+    parts: dict[str, Part] = {}
+    for node in reversed(model.nodes):
+        read = tuple(shapes[name] for name in node.inputs)
+        part = _part(node.layer, read, shapes[node.name], wanted[node.name], training)
+        parts[node.name] = part
+        for name, span in zip(node.inputs, part.reads, strict=True):
+            wanted[name] = _hull(wanted[name], span) if name in wanted else span
+    return parts
+
+
+def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training: bool) -> Part:
+    complete = Part(layer, None, (None,) * len(read))
+    inner: Any = _unfrozen(layer)
+    if not _is_sequence(read[0]) or (training and isinstance(inner, TRAINING_MIXES)):
+        return complete
+    if (step := _step(inner)) is not None:
+        start = step % read[0][0]
+        return Part(replace_options(layer, **_with_length_key(inner, 0)), None, ((start, start + 1),))
+    drops = _drops_samples(inner)
+    if type(inner) not in RULES or not _is_sequence(shape) or not (span or drops):
+        return complete
+    found = RULES[type(inner)](inner, read, span or (0, shape[0]))
+    if found is None:
+        return complete
+    options, reads = found
+    reads = tuple(None if one == (0, full[0]) else one for one, full in zip(reads, read, strict=True))
+    return Part(replace_options(layer, **options) if options else layer, span, reads)
+
+
+def _unfrozen(layer: Layer) -> Layer:
+    return layer.layer if isinstance(layer, jl.Frozen) else layer
+
+
+def _is_sequence(shape: Any) -> bool:
+    return len(shape) == 2 and all(is_integer(size) for size in shape)
+
+
+def _hull(first: Range, second: Range) -> Range:
+    if first is None or second is None:
+        return None
+    return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _cut(value: Any, held: Range, span: Range) -> Any:
+    if span is None or span == held:
+        return value
+    start = held[0] if held else 0
+    # JAX has no slices of a length that is sharded over an explicit mesh.
+    return with_whole_length(jnp.asarray(value))[:, span[0] - start : span[1] - start]
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+# Each takes a layer, its inputs' shapes and the range of its output, and returns the options that change and the ranges
+# of the inputs. None: everything is needed.
+
+Rule = Callable[[Any, tuple[Any, ...], tuple[int, int]], tuple[dict[str, Any], tuple[Range, ...]] | None]
+
+# Random values are drawn for the complete shape, and statistics are those of all samples.
+RANDOM = (jl.Dropout, jl.SpatialDropout1D, jl.GaussianDropout, jl.GaussianNoise, jl.AlphaDropout)
+TRAINING_MIXES = (jl.BatchNormalization, *RANDOM)
+ELEMENTWISE_ACTIVATIONS = (jl.ReLU, jl.LeakyReLU, jl.ELU, jl.HardSigmoid)
+
+
+def _always(layer: Any) -> bool:
+    return True
+
+
+def _over_channels(layer: Any) -> bool:
+    """Whether a layer with an `axis` works along the channels alone, of one input (length, channels)."""
+    return not layer.has_several_inputs and axis_positions(layer, layer.axis, (1, 1)) == (2,)
+
+
+def _is_samplewise(activation: Any) -> bool:
+    # A function may read the complete length.
+    return activation is None or isinstance(activation, (str, *ELEMENTWISE_ACTIVATIONS))
+
+
+def _samplewise(condition: Callable[[Any], bool] = _always) -> Rule:
+    """Output sample t depends on the samples t of all inputs; those without a length of their own are complete."""
+
+    def rule(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+        length = max(shape[0] for shape in read if _is_sequence(shape))
+        spans = tuple(span if _is_sequence(shape) and shape[0] == length else None for shape in read)
+        return ({}, spans) if condition(layer) else None
+
+    return rule
+
+
+def _convolution(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    if not _is_samplewise(layer.activation) or layer.padding_mode != "zeros":
+        return None
+    size, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    found = _windows(read[0][0], span, size, stride=stride, padding=layer.padding, dilation=dilation)
+    return found and ({"padding": found[1]}, (found[0],))
+
+
+def _pooling(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    size, stride = layer.window()
+    found = _windows(read[0][0], span, size, stride=stride, padding=layer.padding)
+    # Pooling has no padding of one end.
+    return ({"padding": "valid"}, (found[0],)) if found and found[1] == (0, 0) else None
+
+
+def _windows(
+    length: int, span: tuple[int, int], size: int, **options: Any
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """The samples that windows read, and the zeros before and after them; None for windows of zeros alone.
+
+    >>> _windows(10, (0, 4), 3, padding="same")
+    ((0, 5), (1, 0))
+    """
+    geometry = make_geometry(length, size, **options)
+    start = span[0] * geometry.stride - geometry.low
+    stop = (span[1] - 1) * geometry.stride - geometry.low + geometry.reach
+    inside = max(start, 0), min(stop, length)
+    return (inside, (inside[0] - start, stop - inside[1])) if inside[0] < inside[1] else None
+
+
+def _zero_padding(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    start, stop = (end - layer.ends[0] for end in span)
+    inside = max(start, 0), min(stop, read[0][0])
+    return ({"padding": (inside[0] - start, stop - inside[1])}, (inside,)) if inside[0] < inside[1] else None
+
+
+def _cropping(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    start, stop = (end + layer.ends[0] for end in span)
+    return {"cropping": 0}, ((start, stop),)
+
+
+def _operation(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    if layer.function == "get_item":
+        return _slice(layer, read, span)
+    given = (*layer.arguments, *(value for _, value in layer.options))
+    sized = any(isinstance(value, (tuple, Constant)) for value in given)
+    if layer.function not in ELEMENTWISE or sized or not all(map(_is_sequence, read)):
+        return None
+    return _samplewise()(layer, read, span)
+
+
+def _slice(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    part = _length_key(layer)
+    if not isinstance(part, Slice):
+        return None
+    taken = range(read[0][0])[part.start : part.stop : part.step][span[0] : span[1]]
+    if taken.step < 0 or not taken:
+        return None
+    return _with_length_key(layer, Slice(step=part.step)), ((taken[0], taken[-1] + 1),)
+
+
+def _length_key(layer: Any) -> Any:
+    """What an indexing operation takes of axis 1: an integer, a `Slice`, or None if it is no such operation."""
+    if type(layer) is not jl.Operation or layer.function != "get_item" or len(layer.arguments) != 2:
+        return None
+    first, key = layer.arguments
+    return key[1] if first == Input(0) and isinstance(key, tuple) and len(key) > 1 and key[0] == Slice() else None
+
+
+def _with_length_key(layer: Any, part: Any) -> dict[str, Any]:
+    first, (batch, _, *rest) = layer.arguments
+    return {"arguments": (first, (batch, part, *rest))}
+
+
+def _step(layer: Any) -> int | None:
+    """The one step of the length that a layer takes."""
+    key = _length_key(layer)
+    return key if is_integer(key) else None
+
+
+def _drops_samples(layer: Any) -> bool:
+    return type(layer) is jl.Cropping1D or _length_key(layer) not in (None, Slice())
+
+
+RULES: dict[type, Rule] = {
+    **dict.fromkeys((*ELEMENTWISE_ACTIVATIONS, *RANDOM, jl.ActivityRegularization), _samplewise()),
+    **dict.fromkeys((jl.Add, jl.Subtract, jl.Average), _samplewise()),
+    **dict.fromkeys((jl.Multiply, jl.Maximum, jl.Minimum), _samplewise(lambda layer: "mask" not in layer.inputs)),
+    **dict.fromkeys((jl.BatchNormalization, jl.Softmax, jl.LayerNormalization), _samplewise(_over_channels)),
+    **dict.fromkeys((jl.Activation, jl.Dense), _samplewise(lambda layer: _is_samplewise(layer.activation))),
+    jl.PReLU: _samplewise(lambda layer: 1 in (layer.shared_axes or ())),
+    jl.Concatenate: _samplewise(lambda layer: layer.axis in (-1, 2)),
+    **dict.fromkeys((jl.Conv1D, jl.DepthwiseConv1D, jl.SeparableConv1D), _convolution),
+    **dict.fromkeys((jl.MaxPooling1D, jl.AveragePooling1D), _pooling),
+    jl.ZeroPadding1D: _zero_padding,
+    jl.Cropping1D: _cropping,
+    jl.Operation: _operation,
+}
