@@ -1,4 +1,4 @@
-"""jconv beside every peer: `python -m benchmarks.conv1d`; its `--help` says what it measures and how.
+"""jconv beside other libraries: `python -m benchmarks.conv1d`; its `--help` says what it measures and how.
 
     python -m benchmarks.conv1d                                       # every row; tens of minutes on two cores
     python -m benchmarks.conv1d --quick
@@ -29,14 +29,14 @@ QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    asked = options.parse(arguments)
+    args = options.parse(arguments)
     try:
-        asked.check_files()
-        record = results.read(asked.from_json) if asked.from_json else _measure(asked)
-        if asked.from_json:
-            _print_former(record)
-        if asked.picture:
-            _draw(asked, record)
+        args.check_files()
+        record = results.read(args.from_json) if args.from_json else _measure(args)
+        if args.from_json:
+            _print_earlier(record)
+        if args.picture:
+            _draw(args, record)
     except UserError as error:
         print(f"conv1d: {error}", file=sys.stderr)
         return MISTAKE
@@ -49,24 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def _measure(asked: options.Options) -> dict[str, Any]:
-    rows = asked.chosen()
+def _measure(args: options.Options) -> dict[str, Any]:
+    rows = args.chosen()
     keeps_memory = allocator.keep_memory()
-    if asked.inline:
+    if args.inline:
         compute_inline()
-    device = machine.use_device(asked.device)
-    settings = measure.Settings(asked.repeats, patience=asked.patience)
-    if asked.quick:
-        settings = settings._replace(repeats=min(asked.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
-    found, missing = other_libraries.find(asked.device, cores())
-    where = machine.describe(device) | {"keeps_memory": keeps_memory, "inline": asked.inline}
+    device = machine.use_device(args.device)
+    settings = measure.Settings(args.repeats, patience=args.patience)
+    if args.quick:
+        settings = settings._replace(repeats=min(args.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
+    found, missing = other_libraries.find(args.device, cores())
+    where = machine.describe(device) | {"keeps_memory": keeps_memory, "inline": args.inline}
     record: dict[str, Any] = {"where": where, "settings": settings._asdict(), "missing": missing}
-    if asked.issues:
+    if args.issues:
         _print_opening(record)
-        record["issues"] = public_issues.run(settings, asked.device)
-        _keep(asked, record)
+        record["issues"] = public_issues.run(settings, args.device)
+        _write(args, record)
         return record
-    ceilings = machine.ceilings(asked.device)
+    ceilings = machine.ceilings(args.device)
     record |= {"ceilings": ceilings._asdict(), "rows": []}
     _print_opening(record)
     measure.warm_up()
@@ -74,15 +74,15 @@ def _measure(asked: options.Options) -> dict[str, Any]:
     for row in rows:
         record["rows"].append(measure.measure(row, found, settings, ceilings))
         print(tables.first_line(record["rows"][-1]), flush=True)
-        _keep(asked, record)
+        _write(args, record)
     _print_closing(record)
     return record
 
 
-def _keep(asked: options.Options, record: dict[str, Any]) -> None:
-    """Write what there is: a run takes long, and one that is stopped leaves its rows."""
-    if asked.json:
-        results.write(asked.json, record)
+def _write(args: options.Options, record: dict[str, Any]) -> None:
+    """Write the results so far: a run takes long, and an interrupted one keeps its rows."""
+    if args.json:
+        results.write(args.json, record)
 
 
 def _print_opening(record: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def _print_closing(record: dict[str, Any]) -> None:
     print("\nGeometric means of ratios of medians; above 1 jconv is faster:\n", *summary(record["rows"]), sep="\n")
 
 
-def _print_former(record: dict[str, Any]) -> None:
+def _print_earlier(record: dict[str, Any]) -> None:
     _print_opening(record)
     if "issues" in record:
         public_issues.show(record["issues"])
@@ -122,12 +122,12 @@ def _print_former(record: dict[str, Any]) -> None:
     _print_closing(record)
 
 
-def _draw(asked: options.Options, record: dict[str, Any]) -> None:
+def _draw(args: options.Options, record: dict[str, Any]) -> None:
     from .convolution import picture
 
-    if not record.get("rows") or asked.picture is None:
-        raise UserError(f"--picture {asked.picture}: that run has no rows to draw")
-    asked.picture.write_bytes(picture.speedups(record))
+    if not record.get("rows") or args.picture is None:
+        raise UserError(f"--picture {args.picture}: that run has no rows to draw")
+    args.picture.write_bytes(picture.speedups(record))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments and resumed, beside one that never was: do they end with the same bits?
+"""Kills runs at random moments, resumes them, and compares them bit for bit with a run that was not killed.
 
     python -m benchmarks.kills               # fifty kills, about a quarter of an hour on two cores
     python -m benchmarks.kills --full-disk   # the same on a disk that fills up, as root on Linux
@@ -31,15 +31,15 @@ from typing import Any, NamedTuple
 DESCRIPTION = "Kill runs at random moments, resume them, and compare what they leave with a run that was never killed."
 COMPARED = ("params.npz", "metrics.csv")
 DISK = "64m"
-# How many checkpoints have room on a disk that is full, at most.
-ROOM = 4
+# Checkpoints that a full disk has space for, at most.
+SPARE_CHECKPOINTS = 4
 
 
 class Trial(NamedTuple):
-    """When a run was killed, how many epochs were there to go on from, and the files in which it then differed.
+    """When a run was killed, how many epochs its newest checkpoint has, and the files in which it then differed.
 
-    `before` is the newest checkpoint when the disk was filled, and `failed` counts the writes that the run then said to
-    have failed.
+    `before` is the newest checkpoint when the disk was filled, and `failed` counts the writes that the run
+    reported as failed.
     """
 
     seconds: float
@@ -50,7 +50,7 @@ class Trial(NamedTuple):
 
     @property
     def lost(self) -> bool:
-        """Whether it ended otherwise, or went back behind what was there before the disk was full."""
+        """Whether it ended with other bits, or with an older checkpoint than before the disk was full."""
         return bool(self.different) or self.epochs < self.before
 
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         whole = time.monotonic() - began
         print(f"a run takes {whole:.1f} s; {options.kills} are killed", flush=True)
         checkpoint = work / "whole" / "checkpoints" / str(_newest(work / "whole"))
-        room = ROOM * sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+        spare = SPARE_CHECKPOINTS * sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
         trials = []
         for number in range(options.kills):
             if disk is None:
@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 filled = chosen.uniform(0, whole)
                 moments = filled, chosen.uniform(filled, whole)
-                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(room)))
-            print(f"{number + 1:3}  {_said(trials[-1])}", flush=True)
+                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(spare)))
+            print(f"{number + 1:3}  {_describe(trials[-1])}", flush=True)
     failed = sum(trial.lost for trial in trials)
     print(f"{len(trials) - failed} of {len(trials)} ended with the same bits")
     if disk is not None:
@@ -98,8 +98,8 @@ def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Tr
     return _resumed(work, run, training, Trial(seconds, _newest(run), ()))
 
 
-def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], room: int) -> Trial:
-    """A trial whose disk is full but for `room` bytes from the first of the moments on."""
+def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
+    """A trial whose disk is full but for `spare` bytes from the first of the moments on."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"
     with log.open("wb") as errors:
@@ -109,7 +109,7 @@ def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, 
         before = _newest(run)
         space = os.statvfs(run.parent)
         with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - room))
+            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
         _kill(process, killed - filled)
     filler.unlink()
     failed = log.read_text(errors="replace").count("could not be written")
@@ -141,9 +141,9 @@ def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Tr
 
 
 @contextmanager
-def _tmpfs(wanted: bool) -> Iterator[Path | None]:
-    """A small disk of its own while it is used, if it is `wanted`."""
-    if not wanted:
+def _tmpfs(is_needed: bool) -> Iterator[Path | None]:
+    """A small file system of its own while it is in use, or None."""
+    if not is_needed:
         yield None
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -160,9 +160,9 @@ def _begin(run: Path, training: Sequence[str], work: Path, errors: Any = None) -
     return subprocess.Popen([*command, *training], stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | cache)
 
 
-def _said(trial: Trial) -> str:
+def _describe(trial: Trial) -> str:
     end = f"DIFFERENT: {', '.join(trial.different)}" if trial.different else "the same"
-    end = f"WENT BACK, {end}" if trial.epochs < trial.before else end
+    end = f"OLDER CHECKPOINT, {end}" if trial.epochs < trial.before else end
     full = f"full after epoch {trial.before:3}, {trial.failed} writes failed, " if trial.before or trial.failed else ""
     return f"{full}killed after {trial.seconds:5.1f} s, resumed after epoch {trial.epochs:3}: {end}"
 

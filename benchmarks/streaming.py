@@ -155,8 +155,8 @@ def shown(results: dict[str, dict[str, Timing]]) -> str:
     for row, found in results.items():
         times = [f"{found[name].milliseconds:.3g}" if name in found else "" for name in names]
         ratios = [
-            f"{found[peer].milliseconds / found[JCONV].milliseconds:.2f}" if peer in found else ""
-            for peer in (SEQUENCE_LAYERS, TORCH)
+            f"{found[other].milliseconds / found[JCONV].milliseconds:.2f}" if other in found else ""
+            for other in (SEQUENCE_LAYERS, TORCH)
         ]
         lines.append(f"| {' | '.join([row, *times, *ratios])} |")
     return "\n".join(lines)

@@ -61,7 +61,7 @@ PUBLISHED |= {
 }
 SETS = tuple(dict.fromkeys(name for name, _ in PUBLISHED))
 SHORT = ("ItalyPowerDemand", "cbf", "gunpoint")
-Asked = tuple[str, str, int, int]
+RunKey = tuple[str, str, int, int]
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -104,44 +104,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> list[Cell]:
-    """Train what is asked for and not in the file yet, and write each run to it as it ends; the cells.
+    """Train the runs that the file does not have, write each to it as it ends, and return the cells.
 
     Raises `UserError`, and `WorkerError` where a run fails.
     """
     machine = describe(jax.devices()[0])
     print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
-    runs = {run.asked: run for run in _read(options.json)}
+    runs = {run.key: run for run in _read(options.json)}
     wanted = [
         (data, network, seed, options.epochs or protocols.settings(PROTOCOL, network).epochs)
         for data in options.sets
         for network in options.models
         for seed in range(options.seeds)
     ]
-    missing = [asked for asked in wanted if asked not in runs]
-    # So that a set that cannot be had is told of now, and none is fetched by two processes.
+    missing = [key for key in wanted if key not in runs]
+    # An unavailable data set is reported now, and none is fetched by two processes.
     for data in dict.fromkeys(data for data, *_ in missing):
         load(data)
     _write(options.json, machine, runs.values(), cells(runs, wanted))
     questions = [
-        {**dict(zip(Run._fields, asked, strict=False)), "unfinished": _unfinished(options.json, asked)}
-        for asked in missing
+        {**dict(zip(Run._fields, key, strict=False)), "unfinished": _unfinished(options.json, key)} for key in missing
     ]
     with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
         for own in (Run(**answer) for answer in coming):
-            runs[own.asked] = own
+            runs[own.key] = own
             print(_line(own), flush=True)
             _write(options.json, machine, runs.values(), cells(runs, wanted))
-            if folder := _unfinished(options.json, own.asked):
+            if folder := _unfinished(options.json, own.key):
                 shutil.rmtree(folder, ignore_errors=True)
     return cells(runs, wanted)
 
 
-def cells(runs: Mapping[Asked, Run], wanted: Sequence[Asked]) -> list[Cell]:
-    """The runs that are there of those that are wanted, put together by set and network."""
+def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
+    """The finished runs among the wanted ones, by set and network."""
     found: dict[tuple[str, str], list[Run]] = {}
-    for asked in wanted:
-        if asked in runs:
-            found.setdefault(asked[:2], []).append(runs[asked])
+    for key in wanted:
+        if key in runs:
+            found.setdefault(key[:2], []).append(runs[key])
     return [
         Cell(*names, tuple(run.accuracy for run in own), float(np.mean([run.seconds for run in own])))
         for names, own in found.items()
@@ -165,9 +164,9 @@ def _line(run: Run) -> str:
     return f"{run.data} {run.network}, seed {run.seed}: {run.accuracy:.1f} ({run.seconds:,.0f} s)"
 
 
-def _unfinished(file: Path | None, asked: Asked) -> str | None:
+def _unfinished(file: Path | None, key: RunKey) -> str | None:
     """The folder of a run's checkpoints."""
-    return file and str(file.absolute().with_suffix(".unfinished") / "-".join(map(str, asked)))
+    return file and str(file.absolute().with_suffix(".unfinished") / "-".join(map(str, key)))
 
 
 def _read(file: Path | None) -> list[Run]:
@@ -198,7 +197,7 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     add("--seeds", type=whole(1), default=3, metavar="N", help="runs of each cell; default 3")
     words = "seeds at once, each in a process held to its share of the cores; default a core each"
     add("--processes", type=whole(1), metavar="N", help=words)
-    words = "in place of the protocol's; what it says then is not the protocol's"
+    words = "in place of the protocol's; the result is then not the protocol's"
     add("--epochs", type=whole(1), metavar="N", help=words)
     add("--json", type=Path, metavar="FILE", help="keep each run as it ends; runs that are there are not run again")
     options = parser.parse_args(arguments)

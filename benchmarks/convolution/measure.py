@@ -15,7 +15,7 @@ from jconv.primitive.bilinear import OPERATION, forward_p, input_gradient_p, ker
 from ..shared import timing
 from ..shared.machine import Ceilings
 from . import jax_sides, truth
-from .other_libraries import Peer
+from .other_libraries import Library
 from .programs import (
     FASTEST,
     FORWARD,
@@ -33,14 +33,14 @@ from .rows import Array, Operands, Row, operands
 Times = dict[str, float | None]
 """Milliseconds of each side; None for one that would take longer than the patience."""
 
-VMAP_MEMBERS = 4
+VMAP_MODELS = 4
 LIGHT = 3.0
 """Milliseconds of the forward pass up to which a row is also measured under vmap."""
 QUICK_STEPS, SLOW_STEPS, SLOW = 4, 2, 20.0
 """Steps of a scan, and the milliseconds of lax's gradients from which there are fewer."""
 NAIVE_FLOPS, DEPTHWISE_PENALTY = 1e9, 30
 """How slow lax's gradients have been seen in a loop: operations a second, and for depthwise rows times the time
-outside. Only to foresee what would take too long."""
+outside. Only to predict what would take too long."""
 
 
 class Settings(NamedTuple):
@@ -52,10 +52,10 @@ class Settings(NamedTuple):
 
 
 class Bench:
-    """A row under measurement: its operands, what is expected of it, and the times so far."""
+    """A row under measurement: its operands, expected results, and the times so far."""
 
-    def __init__(self, row: Row, settings: Settings, peers: Mapping[str, Peer]):
-        self.row, self.settings, self.peers = row, settings, peers
+    def __init__(self, row: Row, settings: Settings, libraries: Mapping[str, Library]):
+        self.row, self.settings, self.libraries = row, settings, libraries
         self.operands = operands(row)
         self.expected = truth.expected(row, self.operands)
         self.times: dict[str, Times] = {}
@@ -68,13 +68,13 @@ class Bench:
         name: str,
         builders: Mapping[str, Callable[[], Program]],
         wanted: tuple[Array, ...],
-        foreseen: Callable[[str], float] = lambda side: 0.0,
+        predicted: Callable[[str], float] = lambda side: 0.0,
         steps: int = 1,
     ) -> None:
-        """Build, check and time one program on every side; `foreseen` is how many seconds a side's call may take."""
+        """Build, check and time one program on every side; `predicted` is how many seconds a side's call may take."""
         calls, first = {}, {}
         for side, build in builders.items():
-            if foreseen(side) <= self.settings.patience:
+            if predicted(side) <= self.settings.patience:
                 program = build()
                 result, first[side] = timing.once(program.checked)
                 actual = tuple(truth.part(self.row, a) for a in program.read(result))
@@ -90,7 +90,7 @@ class Bench:
         self.repeats[name] = {side: found[side].repeats for side in found}
 
     def seconds(self, name: str, side: str) -> float:
-        """What a program took, for foreseeing what another will; without end if it was not run."""
+        """What a program took, to predict what another will take; infinite if it was not run."""
         milliseconds = self.times[name][side]
         return np.inf if milliseconds is None else milliseconds / 1e3
 
@@ -101,9 +101,9 @@ class Bench:
             self.y_size = float(np.square(program.read(result)[0], dtype=np.float64).mean())
 
 
-def measure(row: Row, peers: Mapping[str, Peer], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
+def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
     """Everything about one row, as it is written to the JSON file; times of a scan are of one step."""
-    bench = Bench(row, settings, peers)
+    bench = Bench(row, settings, libraries)
     _plain(bench)
     # The gradients of single examples are clipped or compared before they move a kernel: no step of a scan by itself.
     steps = None if row.shared_kernel else _scans(bench)
@@ -125,13 +125,13 @@ def measure(row: Row, peers: Mapping[str, Peer], settings: Settings, ceilings: C
 
 
 def _plain(bench: Bench) -> None:
-    row, o, want, peers = bench.row, bench.operands, bench.expected, bench.peers
+    row, o, want, libraries = bench.row, bench.operands, bench.expected, bench.libraries
     sides = (LAX, JCONV, FASTEST) if algorithms(row, o) != algorithms(row, o, "fastest") else (LAX, JCONV)
     forward = {side: partial(jax_sides.forward_program, row, side, o) for side in sides}
-    forward |= {side: partial(peer.forward, row, o) for side, peer in peers.items()}
+    forward |= {side: partial(library.forward, row, o) for side, library in libraries.items()}
     bench.run(FORWARD, forward, (want.y,))
     both = {side: partial(jax_sides.gradient_program, row, side, o) for side in sides}
-    both |= {side: partial(peer.gradients, row, o) for side, peer in peers.items() if peer.gradients}
+    both |= {side: partial(library.gradients, row, o) for side, library in libraries.items() if library.gradients}
     bench.run(GRADIENTS, both, tuple(want), lambda side: 3 * bench.seconds(FORWARD, side))
 
 
@@ -153,13 +153,13 @@ def _scans(bench: Bench) -> int:
         SCAN_GRADIENTS,
         {side: partial(jax_sides.gradient_scan, row, side, o, steps, scales) for side in (LAX, JCONV)},
         wanted,
-        lambda side: steps * _foreseen_in_loop(row, side, bench.seconds(GRADIENTS, side)),
+        lambda side: steps * _predicted_in_loop(row, side, bench.seconds(GRADIENTS, side)),
         steps,
     )
     return steps
 
 
-def _foreseen_in_loop(row: Row, side: str, outside: float) -> float:
+def _predicted_in_loop(row: Row, side: str, outside: float) -> float:
     """Seconds that a step with gradients may take, from the seconds of the same outside a loop."""
     if side != LAX:
         return outside
@@ -167,7 +167,7 @@ def _foreseen_in_loop(row: Row, side: str, outside: float) -> float:
 
 
 def _under_vmap(bench: Bench) -> None:
-    several = Bench(bench.row._replace(ensemble=VMAP_MEMBERS), bench.settings, {})
+    several = Bench(bench.row._replace(ensemble=VMAP_MODELS), bench.settings, {})
     row, o, want = several.row, several.operands, several.expected
     for name, build, operations in (
         (VMAP_FORWARD, jax_sides.forward_program, (want.y,)),
@@ -179,16 +179,16 @@ def _under_vmap(bench: Bench) -> None:
 
 
 def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str] | None:
-    """What jconv computes each operation with; None for a transposed row."""
+    """The algorithm of each operation; None for a transposed row."""
     if row.transposed:
         return None
     geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
     operands = {forward_p: (o.x, o.kernel), input_gradient_p: (o.y_bar, o.kernel), kernel_gradient_p: (o.x, o.y_bar)}
     found = {}
     for operation, pair in operands.items():
-        # Members with one kernel are a larger batch, but for the gradient of it that each of them wants.
-        apart = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
-        options: Any = {"geometry": geometry, "ensemble": int(apart), "algorithm": algorithm, "precision": None}
+        # Examples that share a kernel are a larger batch, except for the kernel gradient of each example.
+        separate = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
+        options: Any = {"geometry": geometry, "ensemble": int(separate), "algorithm": algorithm, "precision": None}
         found[OPERATION[operation]] = planned(operation, *pair, **options, platform=jax.default_backend()).algorithm
     return found
 

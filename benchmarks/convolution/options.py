@@ -1,4 +1,4 @@
-"""The command line of `python -m benchmarks.conv1d`: what can be asked for, and what is refused before any work."""
+"""The command line of `python -m benchmarks.conv1d`: its options, checked before any work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIPTION = """\
 jconv beside plain jax.lax, PyTorch and ONNX Runtime: forward, with both gradients, in a scan and under vmap.
 
 Every result is checked against the NumPy reference before it is timed. Times are medians of interleaved repetitions in
-one process, and ratios are ratios of medians. A peer that is not installed is left out: pip install -e ".[bench]"."""
+one process, and ratios are ratios of medians. Libraries that are missing are left out: pip install -e ".[bench]"."""
 
 EPILOG = """\
 examples:
@@ -34,7 +34,7 @@ Ctrl-C."""
 
 
 class Options(NamedTuple):
-    """What was asked for."""
+    """The options as they were given."""
 
     rows: str
     quick: bool
@@ -52,7 +52,7 @@ class Options(NamedTuple):
         among = [row for row in ROWS if not self.quick or row.name in QUICK]
         found = [row for row in among if self.rows in row.name]
         if not found:
-            raise UserError(f"--rows {self.rows!r}: no row{' of --quick' if self.quick else ''} has that in its name")
+            raise UserError(f"--rows {self.rows!r}: no name of a row{' of --quick' if self.quick else ''} contains it")
         return found
 
     def check_files(self) -> None:
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--rows", default="", metavar="TEXT", help="only the rows whose name holds this text")
+    add("--rows", default="", metavar="TEXT", help="only the rows whose name contains this text")
     add("--quick", action="store_true", help="eight rows and fewer repetitions, about a minute")
     add("--repeats", type=_whole, default=31, metavar="N", help="timings of a program at most; default 31")
     add(
@@ -100,14 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=60.0,
         metavar="S",
-        help="leave out a program whose call is foreseen to take longer than this many seconds; default 60",
+        help="leave out a program whose call is predicted to take longer than this many seconds; default 60",
     )
     add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
-    add("--inline", action="store_true", help="JAX computes in the calling thread, as the peers do")
+    add("--inline", action="store_true", help="JAX computes in the calling thread, as the other libraries do")
     add("--issues", action="store_true", help="run the public issues' programs and not the rows")
     add("--json", type=Path, metavar="FILE", help="write every number, again after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
-    add("--from-json", type=Path, metavar="FILE", help="print and draw a former run; measures nothing")
+    add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The peers that are installed, and a line for each that is not."""
+"""The other libraries that are installed, and a line for each that is not."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .rows import Operands, Row
 Build = Callable[[Row, Operands], Program]
 
 
-class Peer(NamedTuple):
-    """How to build a peer's programs; None for one that it does not have."""
+class Library(NamedTuple):
+    """How to build a library's programs; None for one that it does not have."""
 
     forward: Build
     gradients: Build | None
 
 
-def find(device: str, cores: int) -> tuple[dict[str, Peer], list[str]]:
-    """The peers by name, ready for a device, and why the others are left out."""
+def find(device: str, cores: int) -> tuple[dict[str, Library], list[str]]:
+    """The installed libraries by name, set up for a device, and why the others are left out."""
     found, missing = {}, []
     for name, load in ((TORCH, _torch), (ONNX, _onnx)):
         try:
@@ -29,22 +29,22 @@ def find(device: str, cores: int) -> tuple[dict[str, Peer], list[str]]:
     return found, missing
 
 
-def _torch(device: str, cores: int) -> Peer:
+def _torch(device: str, cores: int) -> Library:
     from . import torch_side
 
     torch_side.set_threads(cores)
     if device == "gpu" and not torch_side.torch.cuda.is_available():
         raise LookupError("this PyTorch finds no GPU")
     where = "cuda" if device == "gpu" else "cpu"
-    return Peer(
+    return Library(
         lambda row, o: torch_side.forward_program(row, o, where),
         lambda row, o: torch_side.gradient_program(row, o, where),
     )
 
 
-def _onnx(device: str, cores: int) -> Peer:
+def _onnx(device: str, cores: int) -> Library:
     if device == "gpu":
         raise LookupError("it is measured on a CPU only")
     from . import onnx_side
 
-    return Peer(lambda row, o: onnx_side.forward_program(row, o, cores), None)
+    return Library(lambda row, o: onnx_side.forward_program(row, o, cores), None)

@@ -24,7 +24,7 @@ ROW_HEIGHT, MARGIN = 0.21, 1.7
 
 
 def speedups(record: dict[str, Any]) -> bytes:
-    """A PNG of the ratios of each row for three programs: over lax, and over the best peer where there is one."""
+    """A PNG of the ratios of each row for three programs: over lax, and over the best other library if any."""
     results: list[Result] = record["rows"]
     figure = Figure(figsize=(13, MARGIN + ROW_HEIGHT * len(results)), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True, squeeze=False)[0]

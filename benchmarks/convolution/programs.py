@@ -17,7 +17,7 @@ PROGRAMS = (FORWARD, GRADIENTS, SCAN_FORWARD, SCAN_GRADIENTS, VMAP_FORWARD, VMAP
 LAX, TORCH, ONNX = "lax", "PyTorch", "ONNX Runtime"
 JCONV, FASTEST = "jconv", "jconv, fastest"
 """With `algorithm="auto"`, and with `algorithm="fastest"` where that chooses otherwise."""
-PEERS = (TORCH, ONNX)
+OTHER_LIBRARIES = (TORCH, ONNX)
 
 
 class Program(NamedTuple):

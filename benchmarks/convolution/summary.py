@@ -1,4 +1,4 @@
-"""Ratios of the times in a run's results, their geometric means, and the rows that are lost."""
+"""Ratios of the times in a run's results, their geometric means, and the rows where jconv is slow."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from .programs import FASTEST, FORWARD, GRADIENTS, JCONV, LAX, PEERS, PROGRAMS, SCAN_FORWARD
+from .programs import FASTEST, FORWARD, GRADIENTS, JCONV, LAX, OTHER_LIBRARIES, PROGRAMS, SCAN_FORWARD
 
 Result = dict[str, Any]
 
 BEST_OTHER = "best other library"
-LOST = {LAX: 0.9, BEST_OTHER: 0.6}
-"""A row is lost where the ratio of the other's time to jconv's is lower."""
+SLOW = {LAX: 0.9, BEST_OTHER: 0.6}
+"""A row is listed as slow where the ratio of the other's time to jconv's is lower."""
 WORST = 5
 
 
@@ -22,7 +22,7 @@ def ratio(result: Result, program: str, other: str, own: str = JCONV) -> float |
     `own` is `JCONV` or `FASTEST`, which is jconv's default where both choose the same algorithms.
     """
     times = result["milliseconds"].get(program, {})
-    others = [times.get(side) for side in (PEERS if other == BEST_OTHER else [other])]
+    others = [times.get(side) for side in (OTHER_LIBRARIES if other == BEST_OTHER else [other])]
     known = [time for time in others if time]
     time = times.get(own, times.get(JCONV))
     return min(known) / time if known and time else None
@@ -44,7 +44,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def summary(results: list[Result]) -> list[str]:
-    """The lines below the tables: means, the worst rows and those lost, a program and a rival each."""
+    """The lines below the tables: means, the lowest rows and the slow ones, for each program and other library."""
     lines = []
     for program in PROGRAMS:
         plain = program in (FORWARD, GRADIENTS)
@@ -52,7 +52,7 @@ def summary(results: list[Result]) -> list[str]:
             for own in (JCONV, FASTEST) if plain else (JCONV,):
                 known = ratios(results, program, other, own)
                 if known:
-                    lines += _lines(known, f"{program}, {other} / {own}", LOST[other])
+                    lines += _lines(known, f"{program}, {other} / {own}", SLOW[other])
     steps = in_a_loop(results)
     if steps:
         ranked = sorted(steps.items(), key=lambda item: -item[1])
@@ -72,10 +72,10 @@ def in_a_loop(results: Iterable[Result]) -> dict[str, float]:
 
 def _lines(known: dict[str, float], what: str, limit: float) -> list[str]:
     ranked = sorted(known.items(), key=lambda item: item[1])
-    lost = [name for name, value in ranked if value < limit]
+    slow = [name for name, value in ranked if value < limit]
     lines = [_line(ranked, what, "lowest")]
-    if lost:
-        lines.append(f"  - lost, below {limit:g}x: {len(lost)}: {', '.join(lost)}")
+    if slow:
+        lines.append(f"  - below {limit:g}x: {len(slow)}: {', '.join(slow)}")
     return lines
 
 

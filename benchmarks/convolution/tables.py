@@ -1,4 +1,4 @@
-"""The results of a run as Markdown: a table of times and ratios, a second of what is asked less often."""
+"""The results of a run as Markdown: a table of times and ratios, and a second of the rest."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def heading(columns: Iterable[str]) -> str:
 
 
 def second_columns(gpu: bool) -> tuple[str, ...]:
-    """The second table's columns; on a GPU a depthwise convolution is held to the speed of copying."""
+    """The second table's columns; on a GPU a depthwise convolution is compared with copying."""
     return (*SECOND, COPY_COLUMN) if gpu else SECOND
 
 
 def first_line(result: Result) -> str:
     """A row of the first table."""
     row = Row(**result["row"])
-    members = f", {row.ensemble} kernels" if row.ensemble > 1 else ""
+    models = f", {row.ensemble} kernels" if row.ensemble > 1 else ""
     differs = FASTEST in result["milliseconds"][FORWARD]
     return _line(
-        f"{row.name} ({row.sizes}{members})",
+        f"{row.name} ({row.sizes}{models})",
         _ratios(result, BEST_OTHER, FORWARD, GRADIENTS),
         _ratios(result, BEST_OTHER, FORWARD, GRADIENTS, own=FASTEST) if differs else NOTHING,
         _ratios(result, LAX, FORWARD, GRADIENTS),

@@ -12,7 +12,7 @@ import numpy as np
 Call = Callable[[], Any]
 
 PAUSE = 5e-3
-"""Seconds of sleep before a timed call: a peer's OpenMP threads spin for milliseconds after its own."""
+"""Seconds of sleep before a timed call: another library's OpenMP threads spin for milliseconds after its own."""
 
 WARMED = 0.25
 """Seconds; a call that takes longer is not made untimed before it is timed: what came before it no longer shows."""

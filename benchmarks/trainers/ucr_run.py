@@ -29,7 +29,7 @@ SIDE = Side("a run", "ucr_run", "run")
 
 
 class Run(NamedTuple):
-    """What was asked for, and the accuracy on the test set in percent, the lowest training loss, seconds, cores."""
+    """A run's data set, network, seed and epochs; test accuracy in percent, lowest training loss, seconds, cores."""
 
     data: str
     network: str
@@ -41,19 +41,19 @@ class Run(NamedTuple):
     cores: int
 
     @property
-    def asked(self) -> tuple[str, str, int, int]:
+    def key(self) -> tuple[str, str, int, int]:
         """Set, network, seed and epochs, from which the rest follows."""
         return self[:4]
 
 
 class Trainer:
-    """What a worker process has: it trains whichever run it is asked for."""
+    """The object of a worker process: trains each run that is requested."""
 
     def __init__(self, _: Any) -> None:
         keep_memory()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The fields of `Run`, given those of what is asked."""
+        """The fields of `Run`, given those of its key."""
         return train(**question)._asdict()
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.conv1d` without any of its peers: rows, timer, check, summary, files, and one tiny row."""
+"""`python -m benchmarks.conv1d` without the other libraries: rows, timer, check, summary, files, and one tiny row."""
 
 from __future__ import annotations
 
@@ -204,9 +204,9 @@ def test_the_summary_of_a_made_up_run():
     assert summary.ratio(results[0], SCAN_GRADIENTS, LAX) is None
     text = "\n".join(summary.summary(results))
     assert "forward, lax / jconv: 1.26x over 3 rows; lowest lost 0.50x, even 1.00x, quick 4.00x" in text
-    assert "lost, below 0.9x: 1: lost" in text
+    assert "below 0.9x: 1: lost" in text
     assert "forward, best other library / jconv: 1.00x over 2 rows" in text
-    assert "lost, below 0.6x: 1: quick" in text
+    assert "below 0.6x: 1: quick" in text
     assert "step in a scan" not in text
     for found, step in zip(results, (1.5, 0.75), strict=False):
         found["milliseconds"][SCAN_FORWARD] = {LAX: 9.0, JCONV: step}
@@ -245,7 +245,7 @@ def test_examples_in_docstrings_are_true(module):
 
 @pytest.fixture
 def alone(monkeypatch):
-    """The command over one tiny row, without peers, and without touching the process's default device."""
+    """The command over one tiny row, without other libraries, and without touching the process's default device."""
     monkeypatch.setattr(options, "ROWS", [TINY])
     monkeypatch.setattr(allocator, "keep_memory", lambda: True)
     monkeypatch.setattr(other_libraries, "find", lambda device, cores: ({}, ["PyTorch is left out: a test"]))
@@ -272,7 +272,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_jax_computes_in_the_calling_thread_where_asked(alone, monkeypatch, tmp_path, capsys):
+def test_inline_computes_in_the_calling_thread(alone, monkeypatch, tmp_path, capsys):
     file, updates = tmp_path / "run.json", []
     monkeypatch.setattr(conv1d, "compute_inline", lambda: updates.append("inline"))
     assert conv1d.main(["--json", str(file)]) == conv1d.DONE and not updates
@@ -281,25 +281,25 @@ def test_jax_computes_in_the_calling_thread_where_asked(alone, monkeypatch, tmp_
     assert json.loads(file.read_text())["where"]["inline"]
 
 
-def test_freed_memory_is_kept_where_that_can_be_asked_for(monkeypatch):
-    asked = []
+def test_freed_memory_is_kept_where_the_allocator_has_the_option(monkeypatch):
+    calls = []
 
     class Library:
         def mallopt(self, option, value):
-            asked.append((option, value))
+            calls.append((option, value))
             return 1
 
     monkeypatch.setattr(allocator.sys, "platform", "linux")
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: Library())
     assert allocator.keep_memory()
-    assert asked == [(-1, 2**30), (-3, 2**30)]
+    assert calls == [(-1, 2**30), (-3, 2**30)]
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())  # another C library
     assert not allocator.keep_memory()
     monkeypatch.setattr(allocator.sys, "platform", "darwin")
     assert not allocator.keep_memory()
 
 
-def test_a_picture_of_a_run_without_peers():
+def test_a_picture_of_a_run_without_other_libraries():
     where = {"cpu": "a", "cores": 2, "device": "cpu", "versions": {}, "date": "2026-01-01"}
     rows = [result("a", 2.0, 1.0), result("b", 1.0, 3.0)]
     assert picture.speedups({"where": where, "rows": rows}).startswith(b"\x89PNG")
@@ -329,7 +329,7 @@ def test_a_wrong_result_ends_the_run(alone, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "no such row"], "--rows 'no such row': no row has that in its name"),
+        (["--rows", "no such row"], "--rows 'no such row': no name of a row contains it"),
         (["--repeats", "0"], "argument --repeats: must be a whole number of at least 1, got '0'"),
         (["--patience", "soon"], "argument --patience: must be a number above zero, got 'soon'"),
         (["--device", "abacus"], "argument --device: invalid choice"),

@@ -57,7 +57,7 @@ class _Run:
         self.waited += 1
         if self.waited == 2:
             with pytest.raises(OSError, match="No space left"):
-                (self.run / "large").write_bytes(bytes(kills.ROOM * SIZE))
+                (self.run / "large").write_bytes(bytes(kills.SPARE_CHECKPOINTS * SIZE))
             self.errors.write(b"fit: the checkpoint of epoch 2 could not be written")
             if self.goes_back:
                 shutil.rmtree(self.run / "checkpoints" / "1")

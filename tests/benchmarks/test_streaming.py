@@ -1,4 +1,4 @@
-"""`python -m benchmarks.streaming` on tiny networks and without peers."""
+"""`python -m benchmarks.streaming` on tiny networks and without other libraries."""
 
 from __future__ import annotations
 

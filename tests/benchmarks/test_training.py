@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.training` does with its numbers; its peers are not needed here."""
+"""What `python -m benchmarks.training` does with its numbers; the other libraries are not needed here."""
 
 import json
 

@@ -14,7 +14,7 @@ from jconv.planner.hardware import cores
 from training.core import plan as plan_module
 from training.options.types import Every
 
-ASKED = {"data": "ItalyPowerDemand", "network": "fcn", "epochs": 1}
+RUN = {"data": "ItalyPowerDemand", "network": "fcn", "epochs": 1}
 COMMAND = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "1"]
 
 
@@ -24,7 +24,7 @@ def _quick(monkeypatch):
 
 
 def _faked(monkeypatch, end=None):
-    """Let each run end at once, but for seed 1, where `end` is raised. Returns the seeds that were asked for."""
+    """Let each run end at once, but for seed 1, where `end` is raised. Returns the requested seeds."""
     seeds = []
 
     def answers(side, questions, count):
@@ -84,8 +84,8 @@ def test_a_run_that_is_cut_off_goes_on(end, code, said, monkeypatch, tmp_path, c
 
 @pytest.mark.usefixtures("quick_compile")
 def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
-    asked = {**ASKED, "seed": 0, "epochs": 2}
-    whole = ucr_run.train(**asked)
+    run = {**RUN, "seed": 0, "epochs": 2}
+    whole = ucr_run.train(**run)
     monkeypatch.setattr(ucr_run, "EVERY", Every(epochs=1))
     keys = []
 
@@ -97,8 +97,8 @@ def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path
 
     monkeypatch.setattr(ucr_run, "epoch_key", epoch_key)
     with pytest.raises(KeyboardInterrupt):
-        ucr_run.train(**asked, unfinished=str(tmp_path))
-    again = ucr_run.train(**asked, unfinished=str(tmp_path))
+        ucr_run.train(**run, unfinished=str(tmp_path))
+    again = ucr_run.train(**run, unfinished=str(tmp_path))
     assert keys == [0, 1, 1] and again == whole._replace(seconds=again.seconds)
 
 
@@ -121,13 +121,13 @@ def test_a_mean_holds_within_two_deviations_or_one_point():
 def test_no_process_is_left(monkeypatch):
     started, start = [], workers.side_by_side
     monkeypatch.setattr(workers, "side_by_side", lambda *given: started.extend(start(*given)) or started)
-    questions = [{**ASKED, "data": "nothing", "seed": seed} for seed in range(3)]
+    questions = [{**RUN, "data": "nothing", "seed": seed} for seed in range(3)]
     with pytest.raises(WorkerError, match="a run: UserError: there is no file 'nothing'"):
         list(workers.answers(SIDE, questions, 2))
     assert len(started) == 2 and all(worker.process.poll() is not None for worker in started)
-    # One whose asker has died, so that its standard input ends, does not finish what it was asked.
+    # A worker whose parent has died, so that its standard input ends, does not finish its run.
     orphan = Worker(SIDE, None)
-    orphan.tell(**ASKED, seed=0)
+    orphan.tell(**RUN, seed=0)
     with orphan.process as process:
         assert process.stdin and process.stdout
         process.stdin.close()
@@ -137,7 +137,7 @@ def test_no_process_is_left(monkeypatch):
 def test_the_table_of_the_docs_is_of_the_runs_that_are_kept():
     docs = Path(ucr.__file__).parents[1] / "docs"
     lines = [line.replace("`", "").lower() for line in (docs / "training.md").read_text().splitlines()]
-    runs = {run.asked: run for run in ucr._read(docs / "ucr.json")}
+    runs = {run.key: run for run in ucr._read(docs / "ucr.json")}
     found = ucr.cells(runs, list(runs))
     assert len(found) >= 7
     for cell in found:
