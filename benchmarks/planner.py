@@ -30,7 +30,7 @@ import numpy as np
 from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry, make_geometry
 from jconv.planner import AUTO, FASTEST, candidates, choose
-from jconv.planner.hardware import here
+from jconv.planner.hardware import this_machine
 from jconv.planner.tree import DATA, features
 from jconv.primitive import bilinear
 from jconv.sizes import Sizes
@@ -118,7 +118,7 @@ def measured(row: Row, names: list[str]) -> Row:
         program = jax.jit(partial(run, algorithm=name)).lower(*operands).compile()
         return lambda: jax.block_until_ready(program(*operands))
 
-    with ThreadPoolExecutor(here().cores) as pool:
+    with ThreadPoolExecutor(this_machine().cores) as pool:
         calls = dict(zip(names, pool.map(compiled, names), strict=True))
     first = {name: once(call)[1] for name, call in calls.items()}
     first = {name: ms if ms > WARMED else min(ms, once(calls[name])[1]) for name, ms in first.items()}
@@ -282,7 +282,10 @@ def judge(options: argparse.Namespace) -> None:
         for number, (row, second) in enumerate(zip(first, again, strict=True)):
             # Which is the fastest the first measurement says, how fast the second.
             own = {name: ms for name, ms in row.times.items() if policy == FASTEST or ALGORITHMS[name].LOCAL}
-            times, name = row.times | second.times, choose(policy, row.operation, row.sizes, hardware=here()).algorithm
+            times, name = (
+                row.times | second.times,
+                choose(policy, row.operation, row.sizes, hardware=this_machine()).algorithm,
+            )
             chosen = times.get(name, HOPELESS * min(times.values()))  # it was hopeless for all similar sizes
             slower[number] = chosen / times[min(own, key=own.__getitem__)]
             faster[number] = times["lax"] / chosen
@@ -309,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="measure: of the random geometries")
     parser.add_argument("--like", type=Path, help="measure: the geometries of this table again")
     parser.add_argument("--processor", default="", help="learn: words that are in the names of such processors")
-    parser.add_argument("--cores", type=int, default=here().cores, help="learn: how many were measured")
+    parser.add_argument("--cores", type=int, default=this_machine().cores, help="learn: how many were measured")
     options = parser.parse_args(arguments)
     try:
         STEPS[options.step](options)

@@ -187,8 +187,9 @@ def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str]
     found = {}
     for operation, pair in operands.items():
         # Examples that share a kernel are a larger batch, except for the kernel gradient of each example.
-        separate = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
-        options: Any = {"geometry": geometry, "ensemble": int(separate), "algorithm": algorithm, "precision": None}
+        has_ensemble = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
+        options: Any = {"geometry": geometry, "ensemble_ndim": int(has_ensemble)}
+        options |= {"algorithm": algorithm, "precision": None}
         found[OPERATION[operation]] = planned(operation, *pair, **options, platform=jax.default_backend()).algorithm
     return found
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import finite, lax
-from .no_fusion import for_each_number
+from .no_fusion import call_per_index
 from .operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
 
 LOCAL = True
@@ -104,7 +104,7 @@ def _for_each_group(g: Geometry, operation: Callable[..., jax.Array], a: jax.Arr
     def one(a: jax.Array, b: jax.Array, group: jax.Array) -> jax.Array:
         return operation(_select_group(a, group, g.groups), _select_group(b, group, g.groups), dense)
 
-    return jnp.concatenate(for_each_number(one, g.groups, a, b), axis=-1)
+    return jnp.concatenate(call_per_index(one, g.groups, a, b), axis=-1)
 
 
 def _select_group(x: jax.Array, group: jax.Array, groups: int) -> jax.Array:

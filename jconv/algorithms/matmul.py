@@ -31,7 +31,7 @@ MIN_IN_TO_OUT_RATIO = 4
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """`y = sum_k x[k * dilation :: stride] @ kernel[k]`, at stride 1 from a single product for all taps."""
     g = geometry
-    if side_by_side(g):
+    if has_disjoint_windows(g):
         weights = kernel.reshape(-1, kernel.shape[-1])
         return accumulating_einsum("nta,ao->nto", _disjoint_windows(x, g), weights, precision).astype(x.dtype)
     if g.groups == 1 and g.stride == 1 and x.shape[2] > 1:
@@ -55,7 +55,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     One product per tap would take up to 2.4 times as long.
     """
     g = geometry
-    if side_by_side(g):
+    if has_disjoint_windows(g):
         windows = accumulating_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
         return _disjoint_windows_adjoint(windows.astype(y_bar.dtype), g)
     batch, windows, _ = y_bar.shape
@@ -76,9 +76,9 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     """`kernel_bar[k] = x[k * dilation :: stride].T @ y_bar`, or with few out channels from windows of `y_bar`."""
     g = geometry
     in_per_group, out_channels = x.shape[-1] // g.groups, y_bar.shape[-1]
-    if few_out(g, in_per_group, out_channels):
+    if uses_y_bar_windows(g, in_per_group, out_channels):
         return _kernel_gradient_from_y_bar_windows(x, y_bar, g, precision).astype(x.dtype)
-    if side_by_side(g):
+    if has_disjoint_windows(g):
         kernel_bar = accumulating_einsum("nta,nto->ao", _disjoint_windows(x, g), y_bar, precision)
     elif g.groups == 1 and out_channels < (MAX_TRANSPOSED_RATIO if g.kernel_size > 1 else 1) * in_per_group:
         kernel_bar = jnp.stack(
@@ -100,7 +100,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     return kernel_bar.reshape(g.kernel_size, in_per_group, out_channels).astype(x.dtype)
 
 
-def few_out(g: Geometry, in_channels: int, out_channels: int) -> bool:
+def uses_y_bar_windows(g: Geometry, in_channels: int, out_channels: int) -> bool:
     """Returns whether the kernel gradient is a single product of `x` with windows of `y_bar`."""
     return g.groups == g.stride == 1 and MIN_IN_TO_OUT_RATIO * out_channels <= in_channels and g.kernel_size > 1
 
@@ -145,7 +145,7 @@ def _samples_per_tap(x: jax.Array, g: Geometry) -> list[jax.Array]:
     ]
 
 
-def side_by_side(g: Geometry) -> bool:
+def has_disjoint_windows(g: Geometry) -> bool:
     """Returns whether the windows of a multi-tap kernel do not overlap, so that a reshape of `x` gives all of them."""
     return g.groups == 1 and g.dilation == 1 and g.kernel_size <= g.stride and g.kernel_size > 1
 

@@ -83,7 +83,7 @@ def transpose_kernel(kernel: jax.Array, geometry: Geometry) -> jax.Array:
     return grouped.transpose(0, 3, 2, 1).reshape(kernel_size, out_channels // groups, groups * in_per_group)
 
 
-def folded(geometry: Geometry) -> Geometry:
+def space_to_depth_geometry(geometry: Geometry) -> Geometry:
     """Returns the equivalent geometry of stride 1 after `space_to_depth` and `space_to_depth_kernel`."""
     g = geometry
     taps = -(-g.kernel_size // g.stride)
@@ -118,7 +118,7 @@ def space_to_depth_kernel(kernel: jax.Array, geometry: Geometry) -> jax.Array:
     Returns an array (ceil(kernel_size / stride), stride * in_channels, out_channels).
     """
     g = geometry
-    taps = folded(g).kernel_size
+    taps = space_to_depth_geometry(g).kernel_size
     kernel = jnp.pad(kernel, [(0, taps * g.stride - g.kernel_size), (0, 0), (0, 0)])
     return kernel.reshape(taps, g.stride * kernel.shape[1], kernel.shape[2])
 

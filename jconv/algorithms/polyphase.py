@@ -21,8 +21,8 @@ from . import grouped, lax, shifts
 from .operands import (
     add_all,
     depth_to_space,
-    folded,
     space_to_depth,
+    space_to_depth_geometry,
     space_to_depth_kernel,
     space_to_depth_length,
     upcast,
@@ -31,7 +31,7 @@ from .operands import (
 LOCAL = True
 
 # Up to this number of in channels per group, `shifts` is the fastest convolution of stride 1.
-NARROW = 2
+MAX_CHANNELS_FOR_SHIFTS = 2
 # Up to this number of in channels, one convolution for all phases is faster than one per phase: its matrix product has
 # more columns. Beyond that, transposing the kernel of all phases costs more than it gains.
 MAX_CHANNELS_FOR_MERGED_PHASES = 128
@@ -83,7 +83,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 
 def phase_algorithm(g: Geometry, in_per_group: int) -> ModuleType:
     """Returns the algorithm that computes each phase."""
-    if in_per_group <= NARROW:
+    if in_per_group <= MAX_CHANNELS_FOR_SHIFTS:
         return shifts
     return lax if g.groups == 1 else grouped
 
@@ -97,7 +97,7 @@ def merges_phases(g: Geometry, in_per_group: int) -> bool:
     return (
         g.groups == g.dilation == 1
         and g.kernel_size % g.stride == 0
-        and NARROW < in_per_group <= MAX_CHANNELS_FOR_MERGED_PHASES
+        and MAX_CHANNELS_FOR_SHIFTS < in_per_group <= MAX_CHANNELS_FOR_MERGED_PHASES
     )
 
 
@@ -114,7 +114,7 @@ def _separate_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision
 
 def _merged_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
     """Returns (batch, phase length, stride * in channels), with one convolution for all phases."""
-    return lax.input_gradient(y_bar, space_to_depth_kernel(kernel, g), folded(g), precision)
+    return lax.input_gradient(y_bar, space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision)
 
 
 def _split_phases(x: jax.Array, g: Geometry) -> list[jax.Array]:

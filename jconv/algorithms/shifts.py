@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import Geometry
-from .no_fusion import for_each_number
+from .no_fusion import call_per_index
 from .operands import (
     accumulation_dtype,
     add_all,
@@ -153,7 +153,7 @@ def _split_channels(
         a, b = (jax.lax.dynamic_slice_in_dim(x, part * size, size, -1, allow_negative_indices=False) for x in (a, b))
         return operation(a, b, replace(g, groups=size))
 
-    return jnp.concatenate(for_each_number(one, parts, a, b), axis=-1)
+    return jnp.concatenate(call_per_index(one, parts, a, b), axis=-1)
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry) -> jax.Array:

@@ -58,7 +58,7 @@ class Tiles(NamedTuple):
         return self.tiles_per_phase + self.pieces - 1
 
 
-def of(g: Geometry) -> Tiles:
+def make_tiles(g: Geometry) -> Tiles:
     """Returns the tiles of a geometry of stride 1."""
     piece = TAPS_PER_PIECE if g.groups == 1 else TAPS_PER_PIECE_GROUPED
     taps = g.kernel_size if g.kernel_size in OUTPUTS_BY_TAPS else piece

@@ -21,7 +21,7 @@ from .operands import input_gradient_as_forward, pad, split_groups, transpose_ke
 
 LOCAL = True
 # Columns of the matrix product: outputs per block * out channels per group. More columns are slightly slower.
-COLUMNS = 32
+MAX_COLUMNS = 32
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -57,7 +57,7 @@ def _forward_over_blocks(x: jax.Array, kernel: jax.Array, g: Geometry, precision
     """The forward pass without dilation. It multiplies samples outside an output's window by zeros of the matrix."""
     batch, (kernel_size, in_per_group, out_channels) = x.shape[0], kernel.shape
     out_per_group = out_channels // g.groups
-    outputs = min(max(COLUMNS // out_per_group, 1), g.out_length)
+    outputs = min(max(MAX_COLUMNS // out_per_group, 1), g.out_length)
     samples = outputs * g.stride  # per block
     blocks = -(-g.out_length // outputs)
     taps = -(-((outputs - 1) * g.stride + kernel_size) // samples)  # blocks of samples per block of outputs
@@ -68,8 +68,8 @@ def _forward_over_blocks(x: jax.Array, kernel: jax.Array, g: Geometry, precision
     by_groups = jax.lax.optimization_barrier(split_groups(x, g.groups).transpose(2, 0, 1, 3))
     high = read * samples - g.low - g.length
     zero = jnp.zeros((), x.dtype)
-    folded = jax.lax.pad(by_groups, zero, [(0, 0, 0), (0, 0, 0), (g.low, high, 0), (0, 0, 0)])
-    folded = folded.reshape(g.groups, batch, read, samples * in_per_group)
+    sample_blocks = jax.lax.pad(by_groups, zero, [(0, 0, 0), (0, 0, 0), (g.low, high, 0), (0, 0, 0)])
+    sample_blocks = sample_blocks.reshape(g.groups, batch, read, samples * in_per_group)
     weights = split_groups(kernel, g.groups).transpose(2, 0, 1, 3)
     last = (outputs - 1) * g.stride
     weights = jnp.pad(weights, [(0, 0), (last, taps * samples - kernel_size), (0, 0), (0, 0)])
@@ -82,9 +82,9 @@ def _forward_over_blocks(x: jax.Array, kernel: jax.Array, g: Geometry, precision
         return None, lax.forward(x, matrix, over_blocks, precision)
 
     if g.groups == 1:
-        y = step(None, (folded[0], weights[0]))[1][None]
+        y = step(None, (sample_blocks[0], weights[0]))[1][None]
     else:
         # Two independent convolutions per step run in parallel on two cores.
-        y = jax.lax.scan(step, None, (folded, weights), unroll=2)[1]
+        y = jax.lax.scan(step, None, (sample_blocks, weights), unroll=2)[1]
     y = y.reshape(g.groups, batch, blocks * outputs, out_per_group).transpose(1, 2, 0, 3)
     return pad(y.reshape(batch, blocks * outputs, out_channels), 0, g.out_length - blocks * outputs)

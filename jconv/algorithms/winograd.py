@@ -22,9 +22,9 @@ from .blocks import map_blocks, sum_over_blocks
 from .operands import (
     accumulating_einsum,
     depth_to_space,
-    folded,
     input_gradient_as_forward,
     space_to_depth,
+    space_to_depth_geometry,
     space_to_depth_kernel,
     transpose_kernel,
 )
@@ -39,10 +39,10 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
     if g.stride > 1:
         if not _moves_stride_to_channels(g):
             return polyphase.forward(x, kernel, g, precision)
-        return forward(space_to_depth(x, g), space_to_depth_kernel(kernel, g), folded(g), precision)
+        return forward(space_to_depth(x, g), space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision)
     if g.groups > 1:
         return winograd_groups.forward(x, kernel, g)
-    t = tiles.of(g)
+    t = tiles.make_tiles(g)
     kernel_points = _merge_middle_axes(tiles.transform_kernel(kernel, t))
 
     def block(x: jax.Array) -> jax.Array:
@@ -58,9 +58,11 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     if g.stride > 1:
         if not _moves_stride_to_channels(g):
             return polyphase.input_gradient(y_bar, kernel, g, precision)
-        return depth_to_space(input_gradient(y_bar, space_to_depth_kernel(kernel, g), folded(g), precision), g)
+        return depth_to_space(
+            input_gradient(y_bar, space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision), g
+        )
     operand, g = input_gradient_as_forward(y_bar, g)
-    t = tiles.of(g)
+    t = tiles.make_tiles(g)
     if g.groups > 1 or t.pieces > 1:
         return forward(operand, transpose_kernel(kernel, g), g, precision)
     # The einsum contracts the out channels of the original kernel: transposing it takes longer than its transform.
@@ -81,11 +83,11 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     if g.stride > 1:
         if not _moves_stride_to_channels(g):
             return polyphase.kernel_gradient(x, y_bar, g, precision)
-        rows = kernel_gradient(space_to_depth(x, g), y_bar, folded(g), precision)
+        rows = kernel_gradient(space_to_depth(x, g), y_bar, space_to_depth_geometry(g), precision)
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     if g.groups > 1:
         return winograd_groups.kernel_gradient(x, y_bar, g)
-    t = tiles.of(g)
+    t = tiles.make_tiles(g)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
         points, cotangents = tiles.transform_samples(x, g, t), tiles.transform_cotangents(y_bar, g, t)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ..geometry import Geometry
 from . import shifts, tiles
 from .blocks import map_blocks, sum_over_blocks
-from .no_fusion import part
+from .no_fusion import isolate_stage
 from .tiles import Tiles
 
 # The channels are split into parts with at least this many channels each: twice as fast. Otherwise the samples of a
@@ -30,15 +30,14 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The forward pass at stride 1: one grouped convolution per point."""
     parts = count_parts(geometry, x.shape[2])
     g = replace(geometry, groups=geometry.groups // parts)
-    t = tiles.of(geometry)
-    # `part` keeps each stage a separate call. Otherwise XLA would compute the transforms again for each product that
-    # reads them.
-    kernel_points = part(lambda kernel: _vmap(tiles.transform_kernel, t=t)(_split(kernel, parts)))(kernel)
+    t = tiles.make_tiles(geometry)
+    # Without `isolate_stage` XLA would compute the transforms again for each product that reads them.
+    kernel_points = isolate_stage(lambda kernel: _vmap(tiles.transform_kernel, t=t)(_split(kernel, parts)))(kernel)
 
     def block(x: jax.Array) -> jax.Array:
-        points = part(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
-        products = part(_vmap(_vmap(shifts.forward, geometry=_point_geometry(g, t))))(points, kernel_points)
-        return part(lambda products: _merge(_vmap(tiles.inverse_transform, x=x, g=g, t=t)(products)))(products)
+        points = isolate_stage(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
+        products = isolate_stage(_vmap(_vmap(shifts.forward, geometry=_point_geometry(g, t))))(points, kernel_points)
+        return isolate_stage(lambda products: _merge(_vmap(tiles.inverse_transform, x=x, g=g, t=t)(products)))(products)
 
     return map_blocks(block, x, tiles.count_elements(t, g, x.shape[0], x.shape[2] + kernel.shape[2]))
 
@@ -47,12 +46,14 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry) -> jax.A
     """The kernel gradient at stride 1: one grouped kernel gradient per point."""
     parts = count_parts(geometry, x.shape[2], kernel_gradient=True)
     g = replace(geometry, groups=geometry.groups // parts)
-    t = tiles.of(geometry)
+    t = tiles.make_tiles(geometry)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
-        points = part(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
-        cotangents = part(lambda y_bar: _vmap(tiles.transform_cotangents, g=g, t=t)(_split(y_bar, parts)))(y_bar)
-        return part(_vmap(_vmap(shifts.kernel_gradient, geometry=_point_geometry(g, t))))(points, cotangents)
+        points = isolate_stage(lambda x: _vmap(tiles.transform_samples, g=g, t=t)(_split(x, parts)))(x)
+        cotangents = isolate_stage(lambda y_bar: _vmap(tiles.transform_cotangents, g=g, t=t)(_split(y_bar, parts)))(
+            y_bar
+        )
+        return isolate_stage(_vmap(_vmap(shifts.kernel_gradient, geometry=_point_geometry(g, t))))(points, cotangents)
 
     products = sum_over_blocks(block, x, y_bar, tiles.count_elements(t, g, x.shape[0], x.shape[2] + y_bar.shape[2]))
     return _merge(_vmap(tiles.inverse_transform_kernel, g=g, t=t)(products)).astype(x.dtype)

@@ -85,7 +85,7 @@ def _choice(p: Problem, operation: str) -> tuple[str, str]:
         fastest = planned(p, operation, planner.FASTEST)
         if choice.ratio and fastest.ratio and fastest.ratio <= FASTER * choice.ratio:
             part = fastest.ratio / choice.ratio
-            reason += f'; algorithm="fastest" would take {part:.2f} of the time of this by {fastest.algorithm}'
+            reason += f'; algorithm="fastest" is predicted to take {part:.2f} of this time, with {fastest.algorithm}'
     if p.packed:
         reason = f"segment_ids: of each window the samples of other segments are cleared, then multiplied: {reason}"
     return choice.algorithm, reason
@@ -98,7 +98,7 @@ def planned(p: Problem, operation: str, algorithm: str) -> planner.Choice:
         primitive,
         *_operands(p.x, p.kernel, p.geometry.out_length)[operation],
         geometry=p.geometry,
-        ensemble=0,
+        ensemble_ndim=0,
         algorithm=algorithm,
         precision=p.precision,
         platform=jax.default_backend(),

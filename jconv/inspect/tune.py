@@ -82,7 +82,7 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
             planner.FASTEST: _fastest(times, own[planner.FASTEST]),
         }
     keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in OPERATIONS}
-    path = cache.remember({keys[operation]: fastest[operation] for operation in OPERATIONS})
+    path = cache.save({keys[operation]: fastest[operation] for operation in OPERATIONS})
     bilinear.forget()
     return Tuning(measured, fastest, path)
 

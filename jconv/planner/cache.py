@@ -1,8 +1,9 @@
-"""What `jconv.tune` measured on this machine: one small JSON file in the user's cache folder.
+"""The measurements of `jconv.tune` on this machine: one small JSON file in the user's cache folder.
 
-A missing, broken or foreign file is an empty one: entries name the hardware and the versions that they were measured
-with, and others are neither used nor lost. The folder is `$JCONV_CACHE_DIR`, else `jconv` in `$XDG_CACHE_HOME` or
-`~/.cache`. A program of several processes has no entries, since their files may differ and their choices must not.
+The folder is `$JCONV_CACHE_DIR`, or else `jconv` in `$XDG_CACHE_HOME` or `~/.cache`. Each entry names the hardware and
+the versions that it was measured with; entries of other hardware or versions are kept but not used. A missing, broken
+or unrelated file counts as empty. Programs of several processes use no entries: their files may differ, but their
+choices must not.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from ..algorithms import ALGORITHMS
 from ..sizes import Sizes
 from ..version import __version__
 from .choose import AUTO, FASTEST
-from .hardware import here
+from .hardware import this_machine
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where two processes that tune at once may lose one's entries
+except ImportError:  # Windows, where of two processes that tune at once one may lose its entries
     fcntl = None
 
 FORMAT = "jconv tuned algorithms, 2"
 
 
 def cache_file() -> Path:
-    """Where measurements are kept."""
+    """Returns the path of the file."""
     if folder := os.environ.get("JCONV_CACHE_DIR"):
         return Path(folder) / "tuned.json"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "tuned.json"
 
 
 def key(operation: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str:
-    """One line that says what was measured and where."""
-    cpu = f"{here().processor} x{here().cores}"
+    """Returns the key of an entry: the hardware, the versions, the operation and its sizes."""
+    cpu = f"{this_machine().processor} x{this_machine().cores}"
     machine = cpu if platform == "cpu" else jax.devices(platform)[0].device_kind
     shape = f"batch={sizes.batch} in={sizes.in_channels} out={sizes.out_channels}"
     versions = f"jax {jax.__version__} | jconv {__version__}"
@@ -49,18 +50,22 @@ def key(operation: str, sizes: Sizes, dtype: Any, precision: Any, platform: str)
 
 
 def lookup(policy: str, operation: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str | None:
-    """The algorithm that was fastest here for one operation, of those that `"auto"` or `"fastest"` allows, or None."""
-    known = _entries(cache_file()) if policy in (AUTO, FASTEST) and jax.process_count() == 1 else {}
+    """Returns the fastest measured algorithm that `policy` (`"auto"` or `"fastest"`) allows, or None without entry."""
+    entries = _entries(cache_file()) if policy in (AUTO, FASTEST) and jax.process_count() == 1 else {}
     try:
-        return known.get(key(operation, sizes, dtype, precision, platform), {}).get(policy) if known else None
-    except RuntimeError:  # a program for a platform that is not here, as in jax.export: nothing was measured either
+        return entries.get(key(operation, sizes, dtype, precision, platform), {}).get(policy) if entries else None
+    except RuntimeError:  # This machine does not have the platform, as in jax.export, and so no measurements for it.
         return None
 
 
-def remember(fastest: Mapping[str, Mapping[str, str]]) -> Path:
-    """Add entries, the fastest algorithm by policy for each key, to the file; return its path.
+def save(fastest: Mapping[str, Mapping[str, str]]) -> Path:
+    """Adds entries to the file: for each key, the fastest algorithm by policy.
 
-    The file is written to a temporary name and renamed. Raises `OSError` where the folder cannot be written.
+    Returns:
+        The path of the file.
+
+    Raises:
+        OSError: The folder is not writable.
     """
     path = cache_file()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,7 @@ def remember(fastest: Mapping[str, Mapping[str, str]]) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Waits until no other process updates the file, so that none loses what another has added."""
+    """Waits until no other process updates the file, so that no entry is lost."""
     with path.open("w") as file:
         if fcntl is not None:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -90,17 +95,16 @@ def _locked(path: Path) -> Iterator[None]:
 @lru_cache(maxsize=1)
 def _entries(path: Path) -> dict[str, dict[str, str]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("fastest"), dict):
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("fastest"), dict):
         return {}
-    return {name: entry for name, entry in found["fastest"].items() if _is_entry(entry)}
+    return {name: entry for name, entry in content["fastest"].items() if _is_entry(entry)}
 
 
 def _is_entry(entry: Any) -> bool:
     if not isinstance(entry, dict) or set(entry) != {AUTO, FASTEST}:
         return False
-    return (
-        all(isinstance(name, str) and name in ALGORITHMS for name in entry.values()) and ALGORITHMS[entry[AUTO]].LOCAL
-    )
+    known = all(isinstance(name, str) and name in ALGORITHMS for name in entry.values())
+    return known and ALGORITHMS[entry[AUTO]].LOCAL

@@ -1,6 +1,6 @@
-"""Sizes, platform, hardware and context in; for one operation the algorithm and the reason out.
+"""Chooses the algorithm for an operation from its sizes, the platform and the hardware, and says why.
 
-A pure function: nothing is measured or remembered here. What is fastest was measured, and `tree.py` looks it up.
+This is a pure function: it measures and stores nothing. The measurements are in the trees that `tree.py` walks.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..algorithms import ALGORITHMS, matmul, polyphase, tiles, toeplitz
-from ..algorithms.operands import folded
+from ..algorithms.operands import space_to_depth_geometry
 from ..geometry import is_symbolic
 from ..sizes import Sizes
 from .hardware import UNKNOWN, Hardware
@@ -16,39 +16,43 @@ from .tree import Leaf, trees, walk
 
 AUTO, FASTEST = "auto", "fastest"
 
-# Algorithms made of XLA's convolutions. Many members of those at once become one convolution with groups, which is slow
-# on a CPU: forward and both gradients of 16 members of (8, 128, 32, 32, 5) take 6.6 ms at once, 4.9 one by one.
-OF_CONVOLUTIONS = frozenset({"grouped", "lax", "polyphase", "toeplitz"})
-# Those that take any sizes, also the symbolic ones of jax.export.
-OF_ANY_SIZE = frozenset({"einsum", "lax"})
-# Those that make a plain product of a pointwise convolution.
-OF_PRODUCTS = frozenset({"einsum", "lax", "matmul"})
-# Those whose tiles want a cache for themselves, and whose sums cancel.
-OF_TILES = frozenset({"winograd"})
-# The most groups that are computed one after the other: more were not measured.
-MOST_GROUPS = 32
-# What an algorithm holds besides: at most so many times all operands. XLA may compute what depends on x alone long
-# before it is used, and then hold it.
-MOST_HELD = 4
-# Another algorithm than lax is chosen if it takes at most this part of lax's time.
-CLEAR = 0.93
+# Algorithms that consist of XLA convolutions. Under vmap XLA merges these into one grouped convolution, which is slow
+# on CPUs, so an ensemble is computed in a loop.
+USES_XLA_CONVOLUTION = frozenset({"grouped", "lax", "polyphase", "toeplitz"})
+# Algorithms that accept the symbolic sizes of jax.export.
+ACCEPTS_SYMBOLIC_SIZES = frozenset({"einsum", "lax"})
+# Algorithms that compute a pointwise convolution as a plain matrix product.
+POINTWISE_IS_MATMUL = frozenset({"einsum", "lax", "matmul"})
+# Algorithms with tiles: they need a cache of their own, and their sums cancel.
+USES_TILES = frozenset({"winograd"})
+# The largest number of groups that are computed one after the other. Larger numbers were not measured.
+MAX_GROUPS = 32
+# The largest intermediate arrays of an algorithm, relative to the operands and the result. XLA may compute what depends
+# on x alone long before it is used, and keep it in memory.
+MAX_MEMORY_RATIO = 4
+# The largest time, relative to lax, for which an algorithm is preferred to lax. For an ensemble the limit is lower,
+# because the times were measured for a single convolution.
+MAX_TIME_RATIO, MAX_TIME_RATIO_ENSEMBLE = 0.93, 0.7
 
 
 class Choice(NamedTuple):
-    """What computes an operation, and why.
+    """The algorithm for an operation.
 
-    `one_by_one` says that the members of an equation, where it has several, are computed in a loop and not at once.
-    `ratio` is its time for that of lax, as measured around these sizes; None where nothing was measured.
+    Attributes:
+        algorithm: A name in `ALGORITHMS`.
+        reason: Why it was chosen, for the user.
+        loops_over_ensemble: Whether the convolutions of an ensemble are computed in a loop instead of under vmap.
+        ratio: Predicted time relative to lax. None without measurements.
     """
 
     algorithm: str
     reason: str
-    one_by_one: bool = False
+    loops_over_ensemble: bool = False
     ratio: float | None = None
 
 
 def check_algorithm(algorithm: str) -> None:
-    """Raise `ValueError` unless `algorithm` is `"auto"`, `"fastest"` or the name of one.
+    """Raises `ValueError` unless `algorithm` is `"auto"`, `"fastest"` or the name of an algorithm.
 
     >>> check_algorithm("lax")
     """
@@ -62,21 +66,26 @@ def choose(
     operation: str,
     sizes: Sizes,
     *,
-    members: int = 1,
+    ensemble_size: int = 1,
     measured: str | None = None,
     platform: str = "cpu",
     partitioned: bool = False,
-    tiles: bool = True,
+    allow_tiles: bool = True,
     hardware: Hardware = UNKNOWN,
 ) -> Choice:
-    """The algorithm for one operation.
+    """Chooses the algorithm for one operation.
 
-    `algorithm` is the caller's option (`"auto"` chooses among the local algorithms, `"fastest"` among all), `operation`
-    one of `algorithms.OPERATIONS`, `members` how many independent convolutions of these sizes the equation holds (more
-    than one under a vmap over kernels, or for per-example gradients), `measured` the algorithm that `jconv.tune` found
-    to be fastest for one such convolution, if any, `partitioned` whether XLA's partitioner will split the operation
-    over devices (it does not where `primitive.partitioning` computes one device's part, and plans for its sizes).
-    `tiles` is whether algorithms of tiles may be chosen.
+    Args:
+        algorithm: The user's option: `"auto"` for any local algorithm, `"fastest"` for any algorithm, or a name.
+        operation: One of `algorithms.OPERATIONS`.
+        sizes: The sizes of one convolution.
+        ensemble_size: Number of independent convolutions of these sizes, as under a vmap over kernels.
+        measured: The algorithm that `jconv.tune` found to be fastest for one such convolution, if any.
+        platform: The platform that the program is compiled for.
+        partitioned: Whether XLA's partitioner splits the operation over devices. It does not where
+            `primitive.partitioning` computes the part of one device; `sizes` are then those of that part.
+        allow_tiles: Whether algorithms with tiles may be chosen.
+        hardware: The processor and its cores.
 
     >>> from jconv.geometry import Geometry
     >>> epyc = Hardware("AMD EPYC", cores=2)
@@ -90,85 +99,96 @@ def choose(
     'einsum'
     """
     if partitioned:
-        # docs/background/sharding.md has the count of layouts that XLA's partitioner gets wrong in a bare convolution.
-        return Choice("einsum", "the partitioner is right about contractions and silently wrong about convolutions")
+        # docs/background/sharding.md lists the layouts for which XLA's partitioner computes a wrong convolution.
+        return Choice("einsum", "XLA's partitioner handles contractions correctly; convolutions can be silently wrong")
 
     def is_allowed(name: str) -> bool:
-        return (algorithm == FASTEST or ALGORITHMS[name].LOCAL) and (name not in OF_TILES or (tiles and members == 1))
+        if name in USES_TILES and not (allow_tiles and ensemble_size == 1):
+            return False
+        return algorithm == FASTEST or ALGORITHMS[name].LOCAL
 
     if algorithm not in (AUTO, FASTEST):
-        if _has_symbols(sizes) and algorithm not in OF_ANY_SIZE:
-            choice = Choice("lax", f"{algorithm} needs sizes that are numbers")
+        if _has_symbolic_sizes(sizes) and algorithm not in ACCEPTS_SYMBOLIC_SIZES:
+            choice = Choice("lax", f"{algorithm} does not support symbolic sizes")
         else:
-            choice = Choice(algorithm, "asked for by name")
-    elif measured is not None and members == 1 and is_allowed(measured):
-        choice = Choice(measured, "the fastest that jconv.tune measured here")
+            choice = Choice(algorithm, "requested by name")
+    elif measured is not None and ensemble_size == 1 and is_allowed(measured):
+        choice = Choice(measured, "fastest in the measurements of jconv.tune on this machine")
     elif platform != "cpu":
-        choice = Choice("lax", f"nothing was measured for {platform}: what lax's own differentiation writes")
-    elif _has_symbols(sizes):
-        choice = Choice("lax", "sizes are symbolic, so nothing can be predicted")
+        choice = Choice("lax", f"no measurements for {platform}: compiles to the same convolution as lax")
+    elif _has_symbolic_sizes(sizes):
+        choice = Choice("lax", "sizes are symbolic, so no time can be predicted")
     elif not sizes.multiply_adds:
         choice = Choice("lax", "nothing to compute")
-    elif sizes.geometry.pointwise or matmul.side_by_side(sizes.geometry):
-        # Kernel size 1, or stride and kernel size alike.
+    elif sizes.geometry.pointwise:
+        # Both compile to the same matrix product, except that lax's kernel gradient is a convolution.
+        name = "lax" if ensemble_size == 1 and operation != "kernel_gradient" else "matmul"
+        choice = Choice(name, "kernel size 1 and stride 1: a matrix product")
+    elif matmul.has_disjoint_windows(sizes.geometry) and ensemble_size == 1:
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
-        choices = [_best(walk(tree[operation], sizes), names) for tree in trees(hardware)]
+        choices = [_best(walk(tree[operation], sizes), names, ensemble_size) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
-            choice = Choice("lax", "the processor is unknown, and known ones differ in what is fastest")
-    one_by_one = platform == "cpu" and members != 1 and choice.algorithm in OF_CONVOLUTIONS
-    return choice._replace(one_by_one=one_by_one)
+            choice = Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
+    in_loop = platform == "cpu" and ensemble_size != 1 and choice.algorithm in USES_XLA_CONVOLUTION
+    return choice._replace(loops_over_ensemble=in_loop)
 
 
-def _best(leaf: Leaf, names: list[str]) -> Choice:
-    """The fastest of some algorithms at a leaf, or lax if none gains clearly."""
-    gains = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= CLEAR}
-    measured = f"interpolated between measurements, {leaf.geometries} of them here ({leaf.path})"
-    if not gains:
-        return Choice("lax", f"no other algorithm gains clearly, {measured}", ratio=1.0)
-    name = min(gains, key=lambda name: gains[name])
-    return Choice(name, f"{gains[name]:.2f} of lax's time, {measured}", ratio=gains[name])
+def _best(leaf: Leaf, names: list[str], ensemble_size: int) -> Choice:
+    """Returns the fastest of the named algorithms at a leaf, or lax if none is clearly faster."""
+    max_ratio = MAX_TIME_RATIO if ensemble_size == 1 else MAX_TIME_RATIO_ENSEMBLE
+    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= max_ratio}
+    measured = f"interpolated from measurements, {leaf.geometries} of them in this range ({leaf.path})"
+    if not ratios:
+        return Choice("lax", f"no other algorithm is clearly faster, {measured}", ratio=1.0)
+    name = min(ratios, key=lambda name: ratios[name])
+    return Choice(name, f"{ratios[name]:.2f} of lax's time, {measured}", ratio=ratios[name])
 
 
 def candidates(operation: str, sizes: Sizes) -> list[str]:
-    """The algorithms to measure for an operation: not those that do the same with more work or memory.
+    """Returns the algorithms to measure for an operation.
+
+    Algorithms that do the same as another one with more work or memory are left out.
 
     >>> from jconv.geometry import Geometry
     >>> candidates("forward", Sizes(Geometry(512, 4, stride=4), 8, 16, 16))
     ['lax', 'matmul']
     """
-    return [name for name in ALGORITHMS if name == "lax" or _may_gain(name, operation, sizes)]
+    return [name for name in ALGORITHMS if name == "lax" or _may_be_faster(name, operation, sizes)]
 
 
-def _may_gain(name: str, operation: str, sizes: Sizes) -> bool:
+def _may_be_faster(name: str, operation: str, sizes: Sizes) -> bool:
     s, g = sizes, sizes.geometry
-    is_gradient, few_groups = operation == "kernel_gradient", g.groups <= MOST_GROUPS
-    if g.pointwise or matmul.side_by_side(g):
+    is_gradient, few_groups = operation == "kernel_gradient", g.groups <= MAX_GROUPS
+    max_elements = MAX_MEMORY_RATIO * s.elements
+    if g.pointwise or matmul.has_disjoint_windows(g):
         return name == "matmul"
     if name in ("einsum", "matmul"):
-        held = s.windows
-        if name == "matmul" and (matmul.few_out(g, s.in_channels, s.out_channels) if is_gradient else g.stride == 1):
-            held = s.batch * g.length * g.kernel_size * s.out_channels
-        return g.groups == 1 and held <= MOST_HELD * s.elements
-    if name == "toeplitz":  # with dilation, and its kernel gradient, it is a sum of shifts
-        held = g.kernel_size * s.in_channels * toeplitz.COLUMNS
-        return g.dilation == 1 and not is_gradient and held <= MOST_HELD * s.elements
+        elements = s.windows
+        shifts_products = matmul.uses_y_bar_windows(g, s.in_channels, s.out_channels) if is_gradient else g.stride == 1
+        if name == "matmul" and shifts_products:
+            elements = s.batch * g.length * g.kernel_size * s.out_channels
+        return g.groups == 1 and elements <= max_elements
+    if name == "toeplitz":  # With dilation, and in the kernel gradient, it is the same as `shifts`.
+        matrix = g.kernel_size * s.in_channels * toeplitz.MAX_COLUMNS
+        return g.dilation == 1 and not is_gradient and matrix <= max_elements
     if name == "polyphase":
-        return g.stride > 1 and (few_groups or s.in_per_group <= polyphase.NARROW)
-    if name == "grouped":  # of one group, several outputs at once
-        return 1 < g.groups <= MOST_GROUPS or (g.groups == g.dilation == 1 and not is_gradient)
+        return g.stride > 1 and (few_groups or s.in_per_group <= polyphase.MAX_CHANNELS_FOR_SHIFTS)
+    if name == "grouped":  # With one group it computes several outputs per window.
+        return 1 < g.groups <= MAX_GROUPS or (g.groups == g.dilation == 1 and not is_gradient)
     if name == "fft":
-        return g.kernel_size >= 16 and g.reach * s.in_per_group * s.out_channels <= MOST_HELD * s.elements
+        return g.kernel_size >= 16 and g.reach * s.in_per_group * s.out_channels <= max_elements
     if name == "winograd":
         if g.groups > 1:
             return g.stride == s.in_per_group == s.out_per_group == 1
         is_tiled = g.kernel_size > g.stride and 1 in (g.stride, g.dilation)
-        return is_tiled and not (is_gradient and tiles.of(folded(g) if g.stride > 1 else g).pieces > 1)
+        stride_one = space_to_depth_geometry(g) if g.stride > 1 else g
+        return is_tiled and not (is_gradient and tiles.make_tiles(stride_one).pieces > 1)
     return True
 
 
-def _has_symbols(sizes: Sizes) -> bool:
+def _has_symbolic_sizes(sizes: Sizes) -> bool:
     g = sizes.geometry
     return any(is_symbolic(size) for size in (g.length, g.low, g.high, *sizes[1:]))

@@ -1,4 +1,4 @@
-"""What the planner knows of the machine: read once, and passed on as an argument."""
+"""The hardware facts that the planner uses. They are read once and passed as arguments."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 
 class Hardware(NamedTuple):
-    """A processor's name, and how many cores the process may use, which is how many threads XLA has on a CPU."""
+    """A processor's name, and the number of cores that this process may use, which is XLA's number of CPU threads."""
 
     processor: str
     cores: int
 
 
-# Of a program of several processes, whose machines may differ: all of them must choose the same.
+# For programs of several processes: their machines may differ, but all of them must choose the same algorithms.
 UNKNOWN = Hardware("unknown", 2)
 
 
 def cores() -> int:
-    """All of the machine's cores, or those that the process is restricted to.
+    """Returns the number of cores that this process may use.
 
     >>> cores() >= 1
     True
@@ -31,7 +31,7 @@ def cores() -> int:
 
 @cache
 def processor() -> str:
-    """The processor's name, from /proc/cpuinfo where there is one.
+    """Returns the processor's name, from /proc/cpuinfo if there is one.
 
     >>> len(processor()) > 0
     True
@@ -44,10 +44,10 @@ def processor() -> str:
 
 
 @cache
-def here() -> Hardware:
-    """The hardware of this process.
+def this_machine() -> Hardware:
+    """Returns the hardware of this process.
 
-    >>> here() == Hardware(processor(), cores())
+    >>> this_machine() == Hardware(processor(), cores())
     True
     """
     return Hardware(processor(), cores())

@@ -1,8 +1,8 @@
-"""Decision trees, one for each operation, learned from measurements on one kind of processor and number of cores.
+"""Decision trees for each operation, learned from measurements on one kind of processor and number of cores.
 
-`data/*.json` are written by `python -m benchmarks.planner learn`. A node is `[feature, threshold, node, node]`, for
-sizes up to the threshold and above it; a leaf has, for each algorithm that is faster than lax there, its time for
-lax's (the geometric mean), and how many of the measured geometries are there.
+`python -m benchmarks.planner learn` writes `data/*.json`. A node is `[feature, threshold, node, node]`: the first node
+is for values up to the threshold, the second for values above. A leaf contains the number of measured geometries and,
+for each algorithm that is faster than lax there, its time relative to lax (the geometric mean).
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ DATA = Path(__file__).parent / "data"
 
 
 class Leaf(NamedTuple):
-    """Times for lax's by algorithm, of how many measured geometries, and in words where the leaf is."""
+    """A leaf of a decision tree.
+
+    Attributes:
+        ratios: Time relative to lax of each algorithm that is faster.
+        geometries: Number of measured geometries.
+        path: The range of sizes that the leaf covers, in words.
+    """
 
     ratios: dict[str, float]
     geometries: int
@@ -27,7 +33,7 @@ class Leaf(NamedTuple):
 
 
 def features(sizes: Sizes) -> dict[str, int]:
-    """What the trees ask for."""
+    """Returns the values that the nodes of the trees compare with their thresholds."""
     s, g = sizes, sizes.geometry
     return {
         "rows": s.batch * g.out_length,
@@ -46,39 +52,39 @@ def features(sizes: Sizes) -> dict[str, int]:
 
 
 def walk(node: Any, sizes: Sizes) -> Leaf:
-    """The leaf of a convolution.
+    """Walks a tree from its root `node` to the leaf for a convolution.
 
     >>> from jconv.geometry import Geometry
     >>> leaf = {"geometries": 9, "ratios": {"shifts": 0.4}}
     >>> walk(["kernel size", 8.5, leaf, leaf], Sizes(Geometry(100, 3), 1, 1, 1))
     Leaf(ratios={'shifts': 0.4}, geometries=9, path='kernel size 1 to 8')
     """
-    values, most, least = features(sizes), {}, {}
+    values, upper, lower = features(sizes), {}, {}
     while isinstance(node, list):
         feature, threshold, low, high = node
         is_low = values[feature] <= threshold
-        (most if is_low else least)[feature] = int(threshold) + (not is_low)
+        (upper if is_low else lower)[feature] = int(threshold) + (not is_low)
         node = low if is_low else high
-    words = [_words(feature, least.get(feature, 1), most.get(feature)) for feature in values if feature in most | least]
-    return Leaf(node["ratios"], node["geometries"], ", ".join(words))
+    path = [_format_range(name, lower.get(name, 1), upper.get(name)) for name in values if name in upper | lower]
+    return Leaf(node["ratios"], node["geometries"], ", ".join(path))
 
 
-def _words(feature: str, least: int, most: int | None) -> str:
-    if most is None:
-        return f"{feature} at least {least}"
-    return f"{feature} {least}" if least == most else f"{feature} {least} to {most}"
+def _format_range(feature: str, lower: int, upper: int | None) -> str:
+    if upper is None:
+        return f"{feature} at least {lower}"
+    return f"{feature} {lower}" if lower == upper else f"{feature} {lower} to {upper}"
 
 
 @cache
 def trees(hardware: Hardware) -> list[dict[str, Any]]:
-    """The trees of each kind of processor that this one may be: by its name one, or if it is unknown all.
+    """Returns the trees of each kind of processor that this one may be: one if its name is known, all otherwise.
 
-    Of each kind those for the most cores that are not more than there are.
+    For each kind these are the trees for the largest number of cores that does not exceed those of `hardware`.
     """
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DATA.glob("*.json"))]
     own = [table for table in tables if all(word in hardware.processor for word in table["processor"].split())]
-    kinds: dict[str, Any] = {}
+    by_kind: dict[str, Any] = {}
     for table in sorted(own or tables, key=lambda table: table["cores"]):
-        if table["cores"] <= hardware.cores or table["processor"] not in kinds:
-            kinds[table["processor"]] = table["trees"]
-    return list(kinds.values())
+        if table["cores"] <= hardware.cores or table["processor"] not in by_kind:
+            by_kind[table["processor"]] = table["trees"]
+    return list(by_kind.values())

@@ -6,7 +6,7 @@ Convolution is linear in `x` and linear in `kernel`; its two derivatives are bil
 
 so a derivative of any order, in any mode, is again one of these three, and an algorithm owes no more than them.
 
-Shapes, for `ensemble` leading axes that both operands share (a vmap over kernels adds one):
+Shapes, for `ensemble_ndim` leading axes that both operands share (a vmap over kernels adds one):
 
     x, x_bar            (*ensemble, *batch, length, in_channels)
     kernel, kernel_bar  (*ensemble, kernel_size, in_channels // groups, out_channels)
@@ -29,7 +29,7 @@ import jax.numpy as jnp
 
 from .. import planner
 from ..algorithms import ALGORITHMS, lax_autodiff
-from ..algorithms.no_fusion import apart, in_one_line
+from ..algorithms.no_fusion import isolate, merge_singleton_axes
 from ..geometry import Geometry
 from ..planner import cache, hardware
 from ..sizes import Sizes
@@ -86,32 +86,34 @@ def _bind(
     geometry: Geometry,
     algorithm: str,
     precision: Any,
-    ensemble: int = 0,
+    ensemble_ndim: int = 0,
 ) -> jax.Array:
     a, b = vary_alike(a, b)
-    return primitive.bind(a, b, geometry=geometry, ensemble=ensemble, algorithm=algorithm, precision=precision)
+    return primitive.bind(
+        a, b, geometry=geometry, ensemble_ndim=ensemble_ndim, algorithm=algorithm, precision=precision
+    )
 
 
 # --- shapes and placement -----------------------------------------------------------------------------------------
 
 
-def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[int, ...]:
+def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[int, ...]:
     if primitive is forward_p:
         return (*a.shape[:-2], geometry.out_length, b.shape[-1])
     if primitive is input_gradient_p:
         return (*a.shape[:-2], geometry.length, b.shape[-2] * geometry.groups)
-    return (*a.shape[:ensemble], geometry.kernel_size, a.shape[-1] // geometry.groups, b.shape[-1])
+    return (*a.shape[:ensemble_ndim], geometry.kernel_size, a.shape[-1] // geometry.groups, b.shape[-1])
 
 
-def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensemble: int, **_: Any) -> Any:
+def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensemble_ndim: int, **_: Any) -> Any:
     # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
-    shape = _shape(primitive, a, b, geometry, ensemble)
+    shape = _shape(primitive, a, b, geometry, ensemble_ndim)
     sharding = (b if a.sharding.mesh.empty else a).sharding
-    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble), shape, sharding.mesh)
+    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble_ndim), shape, sharding.mesh)
     return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
 
 
-def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> tuple[Any, ...]:
+def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[Any, ...]:
     """How the result lies on an explicit mesh: batch and length as the first operand's, channels as where they are."""
     of_a, of_b = full_spec(a), full_spec(b)
     dense = geometry.groups == 1
@@ -121,12 +123,12 @@ def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: in
         return (*of_a[:-1], of_b[-1] if dense else grouped)
     if primitive is input_gradient_p:
         return (*of_a[:-1], of_b[-2] if dense else grouped)
-    return (*of_a[:ensemble], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
+    return (*of_a[:ensemble_ndim], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
 
 
-def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble: int) -> Sizes:
+def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> Sizes:
     """What the planner is asked about: one member's sizes, all batch axes as one."""
-    batch = math.prod(a.shape[ensemble:-2])
+    batch = math.prod(a.shape[ensemble_ndim:-2])
     if primitive is input_gradient_p:
         return Sizes(geometry, batch, b.shape[-2] * geometry.groups, a.shape[-1])
     return Sizes(geometry, batch, a.shape[-1], b.shape[-1])
@@ -158,20 +160,24 @@ def _transpose(
 # --- batching -----------------------------------------------------------------------------------------------------
 
 
-def _batch(primitive: Primitive, operands: Any, dims: Any, *, ensemble: int, geometry: Geometry, **params: Any) -> Any:
+def _batch(
+    primitive: Primitive, operands: Any, dims: Any, *, ensemble_ndim: int, geometry: Geometry, **params: Any
+) -> Any:
     """The equation, or the one other, that a mapped equation is, and where the mapped axis of its result lies."""
     (a, b), (a_dim, b_dim) = operands, dims
     bind = partial(_bind, primitive, geometry=geometry, **params)
     if b_dim is None and primitive is not kernel_gradient_p:
         # Another axis of the batch: nothing is merged or copied, and shardings stay what they were.
-        return bind(jnp.moveaxis(a, a_dim, ensemble), b, ensemble=ensemble), ensemble
+        return bind(jnp.moveaxis(a, a_dim, ensemble_ndim), b, ensemble_ndim=ensemble_ndim), ensemble_ndim
     size = a.shape[a_dim] if a_dim is not None else b.shape[b_dim]
     on_explicit_mesh = any(axes is not None for o in operands for axes in full_spec(jax.typeof(o)))
     if (a_dim is not None and b_dim is not None) or on_explicit_mesh:
         # On an explicit mesh channels cannot be merged with another axis, so the operand that is not mapped is copied.
-        return bind(_mapped_in_front(a, a_dim, size), _mapped_in_front(b, b_dim, size), ensemble=ensemble + 1), 0
+        return bind(
+            _mapped_in_front(a, a_dim, size), _mapped_in_front(b, b_dim, size), ensemble_ndim=ensemble_ndim + 1
+        ), 0
     a, b = (o if dim is None else _mapped_in_front(o, dim, size) for o, dim in zip(operands, dims, strict=True))
-    return _widen(primitive, bind, a, b, a_dim is not None, ensemble, geometry.groups, size), 0
+    return _widen(primitive, bind, a, b, a_dim is not None, ensemble_ndim, geometry.groups, size), 0
 
 
 def _mapped_in_front(x: jax.Array, dim: Any, size: int) -> jax.Array:
@@ -184,18 +190,18 @@ def _widen(
     a: jax.Array,
     b: jax.Array,
     a_is_mapped: bool,
-    ensemble: int,
+    ensemble_ndim: int,
     groups: int,
     size: int,
 ) -> jax.Array:
     """One operand mapped, over its axis 0: the mapped axis joins channels that the other operand does not have."""
     if a_is_mapped:  # kernel_gradient, x alone: more in channels a group
-        return _split(bind(_merge(a, groups), b, ensemble=ensemble), 1, size, axis=-2)
+        return _split(bind(_merge(a, groups), b, ensemble_ndim=ensemble_ndim), 1, size, axis=-2)
     if primitive is input_gradient_p:  # the kernel alone: more in channels a group
         wide = jnp.moveaxis(b, 0, -3).reshape(*b.shape[1:-2], size * b.shape[-2], b.shape[-1])
-        return _split(bind(a, wide, ensemble=ensemble), groups, size)
+        return _split(bind(a, wide, ensemble_ndim=ensemble_ndim), groups, size)
     # forward, the kernel alone, or kernel_gradient, y_bar alone: more out channels a group
-    return _split(bind(a, _merge(b, groups), ensemble=ensemble), groups, size)
+    return _split(bind(a, _merge(b, groups), ensemble_ndim=ensemble_ndim), groups, size)
 
 
 def _merge(x: jax.Array, groups: int) -> jax.Array:
@@ -221,7 +227,7 @@ def planned(
     b: Any,
     *,
     geometry: Geometry,
-    ensemble: int,
+    ensemble_ndim: int,
     algorithm: str,
     precision: Any,
     platform: str | None,
@@ -232,23 +238,23 @@ def planned(
 
     `devices` is how many the program has, which on a CPU are taken to share its cores; None if that is unknown.
     """
-    operation, sizes = OPERATION[primitive], _sizes(primitive, a, b, geometry, ensemble)
+    operation, sizes = OPERATION[primitive], _sizes(primitive, a, b, geometry, ensemble_ndim)
     return planner.choose(
         algorithm,
         operation,
         sizes,
-        members=math.prod(a.shape[:ensemble]),
+        ensemble_size=math.prod(a.shape[:ensemble_ndim]),
         measured=None if platform is None else cache.lookup(algorithm, operation, sizes, a.dtype, precision, platform),
         platform=platform or "several platforms",
         partitioned=partitioned,
-        tiles=devices == 1 and not wants_highest(precision),
+        allow_tiles=devices == 1 and not wants_highest(precision),
         # The machines of several processes may differ, and what they choose must not.
-        hardware=hardware.here() if jax.process_count() == 1 else hardware.UNKNOWN,
+        hardware=hardware.this_machine() if jax.process_count() == 1 else hardware.UNKNOWN,
     )
 
 
 def _compute(
-    primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble: int, precision: Any, on_cpu: bool
+    primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble_ndim: int, precision: Any, on_cpu: bool
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The function of both operands that an equation is lowered to: an algorithm, given its (batch, ., .) shapes."""
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
@@ -262,8 +268,8 @@ def _compute(
         return compute(*operands, geometry, precision).reshape(shape)
 
     function = one
-    for _ in range(ensemble):
-        function = _one_by_one(function) if choice.one_by_one else jax.vmap(function)
+    for _ in range(ensemble_ndim):
+        function = _one_by_one(function) if choice.loops_over_ensemble else jax.vmap(function)
     return function
 
 
@@ -292,7 +298,7 @@ def _lower(
     b: Any,
     *,
     geometry: Geometry,
-    ensemble: int,
+    ensemble_ndim: int,
     algorithm: str,
     precision: Any,
 ) -> Any:
@@ -309,7 +315,7 @@ def _lower(
             a,
             b,
             geometry=geometry,
-            ensemble=ensemble,
+            ensemble_ndim=ensemble_ndim,
             algorithm=algorithm,
             precision=precision,
             platform=names[0] if len(names) == 1 else None,
@@ -319,16 +325,16 @@ def _lower(
 
     def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         choice = choose(a, b, geometry)
-        compute = _compute(primitive, choice, geometry, ensemble, precision, on_cpu)
+        compute = _compute(primitive, choice, geometry, ensemble_ndim, precision, on_cpu)
         # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
         # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-        product = geometry.pointwise and choice.algorithm in planner.OF_PRODUCTS
+        product = geometry.pointwise and choice.algorithm in planner.POINTWISE_IS_MATMUL
         if not separate or product:
             return compute(a, b)
         if primitive is kernel_gradient_p:
-            shape = _shape(primitive, a, b, geometry, ensemble)
-            return apart(lambda a, b: in_one_line(compute(a, b)))(a, b).reshape(shape)
-        return apart(compute)(a, b)
+            shape = _shape(primitive, a, b, geometry, ensemble_ndim)
+            return isolate(lambda a, b: merge_singleton_axes(compute(a, b)))(a, b).reshape(shape)
+        return isolate(compute)(a, b)
 
     compute = partial(local, geometry=geometry)
     if split is not None:
@@ -338,7 +344,7 @@ def _lower(
         chosen = choose(of_a, of_b, geometry).algorithm
         name = f"jconv_{__version__}_{OPERATION[primitive]}_{algorithm}_{chosen}_{precision}"
         compute = split_over_devices(
-            OPERATION[primitive], geometry, shapes, ensemble, local, name=name, devices=devices
+            OPERATION[primitive], geometry, shapes, ensemble_ndim, local, name=name, devices=devices
         )
     out = ctx.avals_out[0].sharding
     if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):

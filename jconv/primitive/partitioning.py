@@ -46,7 +46,7 @@ def split_over_devices(
     operation: str,
     geometry: Geometry,
     shapes: tuple[tuple[int, ...], ...],
-    ensemble: int,
+    ensemble_ndim: int,
     local: Local,
     *,
     name: str,
@@ -58,7 +58,7 @@ def split_over_devices(
     the shapes of one device, and `name` holds all else that its result depends on; `devices` are the program's, or as
     many others.
     """
-    labels = _labels(operation, geometry, ensemble, len(shapes[0]))
+    labels = _labels(operation, geometry, ensemble_ndim, len(shapes[0]))
     sizes = {label: size for n in range(2) for label, size in zip(labels[n], shapes[n], strict=True)}
     rule = _Rule(operation, geometry, labels, sizes | {"g": geometry.groups}, local, devices)
     split = custom_partitioning(lambda a, b: local(a, b, geometry))
@@ -79,10 +79,10 @@ def split_over_devices(
     return jax.jit(function)
 
 
-def _labels(operation: str, geometry: Geometry, ensemble: int, rank: int) -> tuple[Labels, Labels, Labels]:
+def _labels(operation: str, geometry: Geometry, ensemble_ndim: int, rank: int) -> tuple[Labels, Labels, Labels]:
     """What each axis of the two operands and of the result is."""
-    members = tuple(f"e{d}" for d in range(ensemble))
-    batch = tuple(f"n{d}" for d in range(rank - ensemble - 2))
+    members = tuple(f"e{d}" for d in range(ensemble_ndim))
+    batch = tuple(f"n{d}" for d in range(rank - ensemble_ndim - 2))
     i, o, per_group = ("i", "o", "i") if geometry.groups == 1 else ("g", "g", UNTILED)
     x, y, kernel = (*members, *batch, "t", i), (*members, *batch, "t", o), (*members, UNTILED, per_group, o)
     return {"forward": (x, kernel, y), "input_gradient": (y, kernel, x), "kernel_gradient": (x, y, kernel)}[operation]

@@ -5,7 +5,7 @@ import pytest
 
 from jconv import reference
 from jconv.algorithms import OPERATIONS, shifts
-from jconv.algorithms.no_fusion import apart
+from jconv.algorithms.no_fusion import isolate
 from jconv.geometry import make_geometry
 from tests.support.settings import BOUNDS, deviation, in_type, quick_jit
 
@@ -61,7 +61,7 @@ def test_channels_are_cut_where_their_rows_crowd_the_cache(operation, channels, 
     geometry = make_geometry(64, taps, groups=channels, padding="same")
     x, kernel = np.zeros((1, 64, channels), np.float32), np.zeros((taps, 1, channels), np.float32)
     operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[operation]
-    text = quick_jit(apart(lambda a, b: getattr(shifts, operation)(a, b, geometry))).lower(*operands).as_text()
+    text = quick_jit(isolate(lambda a, b: getattr(shifts, operation)(a, b, geometry))).lower(*operands).as_text()
     assert text.count("call @one") == (parts if parts > 1 else 0)
 
 

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 from jconv import conv1d, reference
 from jconv.algorithms import OPERATIONS, blocks, short_correlation, tiles, winograd
 from jconv.algorithms import lax as plain
-from jconv.algorithms.operands import folded
+from jconv.algorithms.operands import space_to_depth_geometry
 from jconv.geometry import make_geometry
 from tests.support.settings import BOUNDS, deviation, quick_jit
 
@@ -61,7 +61,7 @@ def test_the_matrices_are_a_correlation(outputs, taps):
         (40, 13, {"padding": "same"}),  # pieces
         (40, 9, {"dilation": 3, "padding": "full"}),
         (41, 3, {"dilation": 7, "padding": "causal"}),
-        (37, 7, {"stride": 3, "padding": "same"}),  # folded, taps left over
+        (37, 7, {"stride": 3, "padding": "same"}),  # with taps left over
         (36, 4, {"stride": 2, "padding": (0, 5)}),
         (12, 2, {"stride": 5}),  # windows with gaps
         (40, 5, {"stride": 2, "dilation": 3}),  # phases
@@ -132,7 +132,9 @@ def test_blocks_in_every_mode(monkeypatch):
 @pytest.mark.parametrize(("batch", "count"), [(1, 1), (5, 1), (6, 2), (7, 7), (10, 2), (12, 3), (30, 6)])
 def test_a_batch_is_cut_into_equal_blocks(batch, count):
     geometry = make_geometry(1460, 5, padding="same")
-    own, of_five = (tiles.count_elements(tiles.of(geometry), geometry, examples, 384) for examples in (batch, 5))
+    own, of_five = (
+        tiles.count_elements(tiles.make_tiles(geometry), geometry, examples, 384) for examples in (batch, 5)
+    )
     assert of_five == 5 * 13 * 244 * 384
     assert blocks.count_blocks(own, batch, block_elements=of_five) == count
     assert blocks.count_blocks(own, batch, own, of_five) == 1 and blocks.count_blocks(own, batch, 1, 1) == batch
@@ -175,7 +177,7 @@ def test_members_are_one_product():
 
 
 def test_tiles_are_counted():
-    assert tiles.of(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
-    assert tiles.of(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
-    assert tiles.of(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
-    assert folded(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side
+    assert tiles.make_tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
+    assert tiles.make_tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
+    assert tiles.make_tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
+    assert space_to_depth_geometry(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side

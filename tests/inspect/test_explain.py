@@ -156,7 +156,7 @@ def test_arrays_and_their_shapes_are_the_same():
 def test_a_named_algorithm_is_explained(algorithm, called):
     plan = jconv.explain(PARAMS, X, algorithm=algorithm, stride=2, padding="same")
     assert [operation.algorithm for operation in plan] == [algorithm] * 3
-    assert {operation.reason for operation in plan} == {"asked for by name"}
+    assert {operation.reason for operation in plan} == {"requested by name"}
     assert called[0] == ("forward", algorithm)
 
 
@@ -223,8 +223,8 @@ def test_it_prints_a_table_of_three_rows():
     title, *rows = str(plan).splitlines()
     assert title.split() == ["algorithm", "MFLOP", "MB", "temporary", "MB", "reason"]
     assert [row.split()[:4] for row in rows] == [[operation, "lax", "0.01843", "0.00506"] for operation in OPERATIONS]
-    assert [row.split("  ")[-1] for row in rows] == ["asked for by name"] * 3
-    assert {row.index("asked") for row in rows} == {title.index("reason")}
+    assert [row.split("  ")[-1] for row in rows] == ["requested by name"] * 3
+    assert {row.index("requested") for row in rows} == {title.index("reason")}
 
 
 def test_a_plan_inside_a_program_is_the_same():
@@ -278,14 +278,14 @@ def test_the_reason_is_a_measurement_and_says_what_fastest_would_gain(monkeypatc
     tree = ["kernel size", 8.5, leaf, leaf]
     choose = importlib.import_module("jconv.planner.choose")
     monkeypatch.setattr(choose, "trees", lambda hardware: [dict.fromkeys(OPERATIONS, tree)])
-    measured = "interpolated between measurements, 7 of them here (kernel size 1 to 8)"
+    measured = "interpolated from measurements, 7 of them in this range (kernel size 1 to 8)"
     forward = jconv.explain(PARAMS, X).forward
     assert forward.algorithm == "shifts"
-    gain = 'algorithm="fastest" would take 0.80 of the time of this by winograd'
+    gain = 'algorithm="fastest" is predicted to take 0.80 of this time, with winograd'
     assert forward.reason == f"0.50 of lax's time, {measured}; {gain}"
     assert jconv.explain(PARAMS, X, algorithm="fastest").forward[:2] == ("winograd", f"0.40 of lax's time, {measured}")
     leaf["ratios"]["winograd"] = 0.46  # less than a tenth faster
     assert jconv.explain(PARAMS, X).forward.reason == f"0.50 of lax's time, {measured}"
     leaf["ratios"] = {}
-    reason = f"no other algorithm gains clearly, {measured}"
+    reason = f"no other algorithm is clearly faster, {measured}"
     assert jconv.explain(PARAMS, X).forward[:2] == ("lax", reason)

@@ -103,7 +103,7 @@ def test_later_calls_use_it_and_stay_right(algorithm, fastest):
     assert tuning.fastest == {key: {"auto": algorithm, "fastest": algorithm} for key in OPERATIONS}
     plan = jconv.explain(PARAMS, X, padding="causal")
     assert {operation.algorithm for operation in plan} == {algorithm}
-    assert {operation.reason for operation in plan} == {"the fastest that jconv.tune measured here"}
+    assert {operation.reason for operation in plan} == {"fastest in the measurements of jconv.tune on this machine"}
     np.testing.assert_allclose(jconv.conv1d(PARAMS, X, padding="causal"), before, atol=1e-5)
 
     y, pull = jax.vjp(lambda p, x: jconv.conv1d(p, x, padding="causal"), PARAMS, X)
@@ -115,8 +115,8 @@ def test_later_calls_use_it_and_stay_right(algorithm, fastest):
     np.testing.assert_allclose(params_bar["kernel"], expected_params_bar["kernel"], atol=1e-4)
 
     # Another size, and a wish, are what they were.
-    assert jconv.explain(PARAMS, X).forward.reason != "the fastest that jconv.tune measured here"
-    assert jconv.explain(PARAMS, X, padding="causal", algorithm="lax").forward.reason == "asked for by name"
+    assert jconv.explain(PARAMS, X).forward.reason != "fastest in the measurements of jconv.tune on this machine"
+    assert jconv.explain(PARAMS, X, padding="causal", algorithm="lax").forward.reason == "requested by name"
 
 
 def test_calls_outside_jit_are_compiled_anew(fastest, monkeypatch):
@@ -150,7 +150,7 @@ def test_half_types_and_leading_axes(fastest):
     jconv.tune({"kernel": params["kernel"]}, jnp.ones((30, 4), jnp.bfloat16))
     assert jconv.explain(params, jnp.ones((1, 30, 4), jnp.bfloat16)).forward.algorithm == "matmul"
     reasons = {operation.reason for operation in jconv.explain(params, jnp.ones((6, 30, 4), jnp.float32))}
-    assert "the fastest that jconv.tune measured here" not in reasons
+    assert "fastest in the measurements of jconv.tune on this machine" not in reasons
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "lax", "nothing"])

@@ -100,7 +100,7 @@ def test_a_broken_file_is_an_empty_one_and_is_replaced(text):
     _write(text)
     assert _lookup() is None
     assert "stablehlo.fft" not in _lowered()
-    cache.remember({KEY: _entry("shifts")})
+    cache.save({KEY: _entry("shifts")})
     assert _lookup() == "shifts"
 
 
@@ -115,7 +115,7 @@ def test_a_folder_in_place_of_the_file_is_an_empty_one():
     cache.cache_file().mkdir(parents=True)
     assert _lookup() is None
     with pytest.raises(OSError):
-        cache.remember({KEY: _entry("fft")})
+        cache.save({KEY: _entry("fft")})
     assert not list(cache.cache_file().parent.glob("tuned-*"))
 
 
@@ -128,31 +128,31 @@ def test_entries_of_other_machines_are_kept_and_not_used():
     foreign = [KEY.replace(" | jax", "+ | jax"), KEY.replace(f"jax {jax.__version__}", "jax 0.0.1")]
     _write_entries(dict.fromkeys(foreign, _entry("fft")))
     assert KEY not in foreign and _lookup() is None
-    cache.remember({KEY: _entry("shifts")})
+    cache.save({KEY: _entry("shifts")})
     kept = json.loads(cache.cache_file().read_text(encoding="utf-8"))
     assert kept == {"format": cache.FORMAT, "fastest": {**dict.fromkeys(foreign, _entry("fft")), KEY: _entry("shifts")}}
 
 
 def test_entries_are_merged_and_the_newest_counts():
-    assert cache.remember({KEY: _entry("fft"), "one": _entry("lax")}) == cache.cache_file()
-    cache.remember({"two": _entry("matmul")})
-    cache.remember({KEY: _entry("shifts")})
+    assert cache.save({KEY: _entry("fft"), "one": _entry("lax")}) == cache.cache_file()
+    cache.save({"two": _entry("matmul")})
+    cache.save({KEY: _entry("shifts")})
     found = json.loads(cache.cache_file().read_text(encoding="utf-8"))["fastest"]
     assert found == {KEY: _entry("shifts"), "one": _entry("lax"), "two": _entry("matmul")}
     assert {path.name for path in cache.cache_file().parent.iterdir()} == {"tuned.json", "tuned.lock"}
 
 
 def test_what_another_process_wrote_is_kept():
-    cache.remember({KEY: _entry("fft")})
+    cache.save({KEY: _entry("fft")})
     assert _lookup() == "fft"
     entries = {KEY: _entry("fft"), "from outside": _entry("lax")}
     cache.cache_file().write_text(json.dumps({"format": cache.FORMAT, "fastest": entries}), encoding="utf-8")
-    cache.remember({"mine": _entry("lax")})
+    cache.save({"mine": _entry("lax")})
     assert json.loads(cache.cache_file().read_text(encoding="utf-8"))["fastest"] == {**entries, "mine": _entry("lax")}
 
 
 def test_a_failing_write_leaves_the_old_file(monkeypatch):
-    cache.remember({KEY: _entry("fft")})
+    cache.save({KEY: _entry("fft")})
     before = cache.cache_file().read_bytes()
 
     def fail(source, target):
@@ -160,7 +160,7 @@ def test_a_failing_write_leaves_the_old_file(monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(PermissionError, match="no"):
-        cache.remember({KEY: _entry("shifts")})
+        cache.save({KEY: _entry("shifts")})
     assert cache.cache_file().read_bytes() == before
     assert {path.name for path in cache.cache_file().parent.iterdir()} == {"tuned.json", "tuned.lock"}
     assert _lookup() == "fft"
@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert _lookup() is None
     with pytest.raises(OSError):
-        cache.remember({KEY: _entry("fft")})
+        cache.save({KEY: _entry("fft")})
     with pytest.raises(OSError):
         jconv.tune({"kernel": PARAMS["kernel"][:, :1, :1]}, X[:1, :8, :1], repeats=1)
 
@@ -181,7 +181,7 @@ def test_the_folder_is_the_environments(tmp_path, monkeypatch):
     assert cache.cache_file() == tmp_path / "cache" / "tuned.json"
     monkeypatch.delenv("JCONV_CACHE_DIR")
     assert cache.cache_file() == tmp_path / "xdg" / "jconv" / "tuned.json"
-    cache.remember({KEY: _entry("fft")})
+    cache.save({KEY: _entry("fft")})
     assert _lookup() == "fft"
     assert (tmp_path / "xdg" / "jconv" / "tuned.json").exists()
     monkeypatch.setenv("JCONV_CACHE_DIR", "")
@@ -193,7 +193,7 @@ def test_the_folder_is_the_environments(tmp_path, monkeypatch):
 
 
 def test_another_folder_is_another_file(tmp_path, monkeypatch):
-    cache.remember({KEY: _entry("fft")})
+    cache.save({KEY: _entry("fft")})
     assert _lookup() == "fft"
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "other"))
     assert _lookup() is None
@@ -232,7 +232,7 @@ def test_auto_has_an_entry_of_its_own():
     assert cache.lookup("lax", "forward", SIZES, jnp.dtype("float32"), None, "cpu") is None
     plans = [jconv.explain(PARAMS, X, algorithm=algorithm).forward for algorithm in ("auto", "fastest")]
     assert [plan.algorithm for plan in plans] == ["polyphase", "fft"]
-    assert {plan.reason for plan in plans} == {"the fastest that jconv.tune measured here"}
+    assert {plan.reason for plan in plans} == {"fastest in the measurements of jconv.tune on this machine"}
 
 
 def test_several_processes_have_no_entries(monkeypatch):
@@ -243,7 +243,7 @@ def test_several_processes_have_no_entries(monkeypatch):
 
 def test_processes_that_tune_at_once_lose_nothing():
     code = "import sys; from jconv.planner import cache; "
-    code += "[cache.remember({f'{sys.argv[1]} {i}': {'auto': 'lax', 'fastest': 'fft'}}) for i in range(20)]"
+    code += "[cache.save({f'{sys.argv[1]} {i}': {'auto': 'lax', 'fastest': 'fft'}}) for i in range(20)]"
     processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("one", "two", "three")]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
     found = json.loads(cache.cache_file().read_text(encoding="utf-8"))["fastest"]

@@ -22,7 +22,7 @@ import jconv
 from benchmarks import sharding
 from jconv import planner
 from jconv.algorithms import ALGORITHMS
-from jconv.planner import OF_CONVOLUTIONS
+from jconv.planner import USES_XLA_CONVOLUTION
 from tests.sharding.test_sharding import close
 from tests.support.paths import ROOT
 from tests.support.settings import algorithms_for
@@ -181,7 +181,7 @@ def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
     text = compiled(operations, sharding.make_mesh("8"), P("a"), P())
     assert moved(text) == {"all-reduce": KERNEL}
     if algorithm != "auto":
-        assert (convolutions(text) > 0) == (algorithm in OF_CONVOLUTIONS)
+        assert (convolutions(text) > 0) == (algorithm in USES_XLA_CONVOLUTION)
         assert (" fft(" in text) == (algorithm == "fft")
 
 
