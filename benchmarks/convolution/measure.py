@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jconv.geometry import make_geometry
-from jconv.primitive.bilinear import OPERATION, forward_p, input_gradient_p, kernel_gradient_p, planned
+from jconv.primitive.bilinear import OPERATION, choose_algorithm, forward_p, input_gradient_p, kernel_gradient_p
 
 from ..shared import timing
 from ..shared.machine import Ceilings
@@ -190,7 +190,9 @@ def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str]
         has_ensemble = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
         options: Any = {"geometry": geometry, "ensemble_ndim": int(has_ensemble)}
         options |= {"algorithm": algorithm, "precision": None}
-        found[OPERATION[operation]] = planned(operation, *pair, **options, platform=jax.default_backend()).algorithm
+        found[OPERATION[operation]] = choose_algorithm(
+            operation, *pair, **options, platform=jax.default_backend()
+        ).algorithm
     return found
 
 

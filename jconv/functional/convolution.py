@@ -17,7 +17,7 @@ from .. import checks, ragged
 from ..geometry import Geometry, Padding, check_positive, is_symbolic
 from ..hints import known_arguments
 from ..primitive import bilinear
-from ..primitive.placement import with_whole_length
+from ..primitive.placement import replicate_length
 from ..primitive.precision import canonical_precision
 from . import variable_length
 from .activations import resolve as resolve_activation
@@ -386,7 +386,7 @@ def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
     if (low, high) == (0, 0):
         return x
     # JAX has no slices of a cut length that are not cut themselves.
-    x, length = with_whole_length(x), x.shape[-2]
+    x, length = replicate_length(x), x.shape[-2]
     if is_symbolic(length) or max(low, high) < length:
         padded = jnp.pad(_wide(x), [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:

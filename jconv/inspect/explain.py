@@ -64,7 +64,7 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     ('shifts', 2097152)
     """
     p = problem(params, x, **options)
-    flops = 2 * problem_sizes(p).multiply_adds
+    flops = 2 * sizes_of(p).multiply_adds
     plans = []
     for operation, shapes in operand_shapes(p).items():
         run = _packed(p, operation, options) if p.packed else _alone(p, operation)
@@ -79,10 +79,10 @@ def _choice(p: Problem, operation: str) -> tuple[str, str]:
     """The algorithm and the reason."""
     if p.algorithm is None:
         return "shifts", "segment_ids: of each window the samples of other segments are cleared, then tap by tap"
-    choice = planned(p, operation, p.algorithm)
+    choice = choose_algorithm(p, operation, p.algorithm)
     reason = choice.reason
     if p.algorithm == planner.AUTO:
-        fastest = planned(p, operation, planner.FASTEST)
+        fastest = choose_algorithm(p, operation, planner.FASTEST)
         if choice.ratio and fastest.ratio and fastest.ratio <= FASTER * choice.ratio:
             part = fastest.ratio / choice.ratio
             reason += f'; algorithm="fastest" is predicted to take {part:.2f} of this time, with {fastest.algorithm}'
@@ -91,10 +91,10 @@ def _choice(p: Problem, operation: str) -> tuple[str, str]:
     return choice.algorithm, reason
 
 
-def planned(p: Problem, operation: str, algorithm: str) -> planner.Choice:
+def choose_algorithm(p: Problem, operation: str, algorithm: str) -> planner.Choice:
     """What the planner chooses for an operation of a problem, asked for an algorithm by name or `"auto"`."""
     primitive = next(primitive for primitive, name in bilinear.OPERATION.items() if name == operation)
-    return bilinear.planned(
+    return bilinear.choose_algorithm(
         primitive,
         *_operands(p.x, p.kernel, p.geometry.out_length)[operation],
         geometry=p.geometry,
@@ -126,7 +126,7 @@ def _packed(p: Problem, operation: str, options: Mapping[str, Any]) -> Callable[
     return lambda x, y_bar: jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(y_bar)[0]
 
 
-def problem_sizes(p: Problem) -> Sizes:
+def sizes_of(p: Problem) -> Sizes:
     """What the planner is asked about."""
     *lead, _, in_channels = p.x.shape
     return Sizes(p.geometry, math.prod(lead), in_channels, p.kernel.shape[-1])

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from ..planner import Choice
-from ..primitive.bilinear import OPERATION, planned
+from ..primitive.bilinear import OPERATION, choose_algorithm
 
 
 def chosen(function: Callable[..., Any], *arguments: Any) -> list[Choice]:
@@ -25,7 +25,7 @@ def chosen(function: Callable[..., Any], *arguments: Any) -> list[Choice]:
     platform = jax.default_backend()
     equations = _equations(jax.make_jaxpr(function)(*arguments).jaxpr)
     return [
-        planned(equation.primitive, *(v.aval for v in equation.invars), **equation.params, platform=platform)
+        choose_algorithm(equation.primitive, *(v.aval for v in equation.invars), **equation.params, platform=platform)
         for equation in equations
         if equation.primitive in OPERATION
     ]

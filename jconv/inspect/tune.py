@@ -18,7 +18,7 @@ from ..functional.convolution import problem
 from ..geometry import check_positive
 from ..planner import cache
 from ..primitive import bilinear
-from .explain import operand_shapes, planned, problem_sizes
+from .explain import choose_algorithm, operand_shapes, sizes_of
 
 # Another algorithm must be this much faster than the planner's own choice to be remembered instead: noise is not news.
 BETTER = 0.95
@@ -67,10 +67,10 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     p = problem(params, x, **options)
     if p.packed:
         raise ValueError("tune has nothing to choose for segment_ids, whose windows are multiplied; leave them out")
-    sizes, dtype, platform = problem_sizes(p), jnp.dtype(p.kernel.dtype), jax.default_backend()
+    sizes, dtype, platform = sizes_of(p), jnp.dtype(p.kernel.dtype), jax.default_backend()
     measured, fastest = {}, {}
     for operation, shapes in operand_shapes(p).items():
-        own = {policy: planned(p, operation, policy).algorithm for policy in (planner.AUTO, planner.FASTEST)}
+        own = {policy: choose_algorithm(p, operation, policy).algorithm for policy in (planner.AUTO, planner.FASTEST)}
         names = dict.fromkeys([*own.values(), *planner.candidates(operation, sizes)])
         run = partial(getattr(bilinear, operation), geometry=p.geometry, precision=p.precision)
         operands = [_random(shape, seed) for seed, shape in enumerate(shapes)]
@@ -83,7 +83,7 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
         }
     keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in OPERATIONS}
     path = cache.save({keys[operation]: fastest[operation] for operation in OPERATIONS})
-    bilinear.forget()
+    bilinear.clear_cache()
     return Tuning(measured, fastest, path)
 
 

@@ -1,1 +1,1 @@
-"""The JAX primitives of the three operations, and all that ties them to JAX and XLA."""
+"""The JAX primitives for the three operations: derivatives, batching, lowering and sharding."""

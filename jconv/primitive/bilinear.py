@@ -1,20 +1,19 @@
-"""The JAX primitives that join the algorithms: derivatives, batching, sharding, lowering.
+"""The JAX primitives for the three operations: derivatives, batching, sharding and lowering.
 
-Convolution is linear in `x` and linear in `kernel`; its two derivatives are bilinear too, and the set closes:
+A convolution is linear in `x` and linear in `kernel`. Its two derivatives are bilinear too, and the set is closed:
 
     forward(x, kernel) -> y      input_gradient(y_bar, kernel) -> x_bar      kernel_gradient(x, y_bar) -> kernel_bar
 
-so a derivative of any order, in any mode, is again one of these three, and an algorithm owes no more than them.
+A derivative of any order, in any mode, is again one of the three. An algorithm needs to compute only these.
 
-Shapes, for `ensemble_ndim` leading axes that both operands share (a vmap over kernels adds one):
+Shapes, with `ensemble_ndim` leading axes that both operands share (a vmap over kernels adds one):
 
     x, x_bar            (*ensemble, *batch, length, in_channels)
     kernel, kernel_bar  (*ensemble, kernel_size, in_channels // groups, out_channels)
     y, y_bar            (*ensemble, *batch, out_length, out_channels)
 
-A vmap over `x` alone is one more batch axis. A vmap over the kernel alone widens the channels that only the kernel
-has, so one wider convolution is computed. A vmap over both is one more ensemble axis, and what becomes of it is the
-planner's decision at lowering.
+A vmap over `x` alone adds a batch axis. A vmap over the kernel alone adds channels, so that one wider convolution is
+computed. A vmap over both adds an ensemble axis; the planner decides at lowering how it is computed.
 """
 
 from __future__ import annotations
@@ -36,16 +35,25 @@ from ..sizes import Sizes
 from ..version import __version__
 from .jax_context import (
     Primitive,
+    custom_partitioning_context,
     device_count,
-    for_custom_partitioning,
     is_partitioned,
     lower_function,
     platforms,
     register,
 )
-from .partitioning import split_over_devices
-from .placement import full_spec, lies_like, on_automatic_axes, valid_spec, vary_alike
+from .partitioning import make_partitioned
+from .placement import (
+    full_spec,
+    is_explicitly_sharded,
+    match_varying_axes,
+    on_automatic_axes,
+    reshard_like,
+    valid_spec,
+)
 from .precision import wants_highest
+
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 forward_p = Primitive("conv1d")
 input_gradient_p = Primitive("conv1d_input_gradient")
@@ -57,47 +65,40 @@ OPERATION = {
     kernel_gradient_p: "kernel_gradient",
 }
 
+# Convolutions of an ensemble per step of the loop over it. More are slightly faster but take longer to compile.
+UNROLL = 4
+
 
 def forward(
     x: jax.Array, kernel: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
 ) -> jax.Array:
-    """The convolution of x (*batch, length, in) with kernel (kernel_size, in // groups, out)."""
-    return _bind(forward_p, x, kernel, geometry, algorithm, precision)
+    """Convolves x (*batch, length, in_channels) with kernel (kernel_size, in_channels // groups, out_channels)."""
+    return _bind(forward_p, x, kernel, geometry=geometry, algorithm=algorithm, precision=precision)
 
 
 def input_gradient(
     y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
 ) -> jax.Array:
-    """The adjoint of `forward` in x, applied to y_bar (*batch, out_length, out): also the transposed convolution."""
-    return _bind(input_gradient_p, y_bar, kernel, geometry, algorithm, precision)
+    """The adjoint of `forward` in x, which is also the transposed convolution."""
+    return _bind(input_gradient_p, y_bar, kernel, geometry=geometry, algorithm=algorithm, precision=precision)
 
 
 def kernel_gradient(
     x: jax.Array, y_bar: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
 ) -> jax.Array:
-    """The adjoint of `forward` in the kernel, applied to y_bar, summed over every batch axis."""
-    return _bind(kernel_gradient_p, x, y_bar, geometry, algorithm, precision)
+    """The adjoint of `forward` in the kernel, summed over every batch axis."""
+    return _bind(kernel_gradient_p, x, y_bar, geometry=geometry, algorithm=algorithm, precision=precision)
 
 
-def _bind(
-    primitive: Primitive,
-    a: jax.Array,
-    b: jax.Array,
-    geometry: Geometry,
-    algorithm: str,
-    precision: Any,
-    ensemble_ndim: int = 0,
-) -> jax.Array:
-    a, b = vary_alike(a, b)
-    return primitive.bind(
-        a, b, geometry=geometry, ensemble_ndim=ensemble_ndim, algorithm=algorithm, precision=precision
-    )
+def _bind(primitive: Primitive, a: jax.Array, b: jax.Array, *, ensemble_ndim: int = 0, **params: Any) -> jax.Array:
+    a, b = match_varying_axes(a, b)
+    return primitive.bind(a, b, ensemble_ndim=ensemble_ndim, **params)
 
 
-# --- shapes and placement -----------------------------------------------------------------------------------------
+# --- shapes and shardings -----------------------------------------------------------------------------------------
 
 
-def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[int, ...]:
+def _result_shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[int, ...]:
     if primitive is forward_p:
         return (*a.shape[:-2], geometry.out_length, b.shape[-1])
     if primitive is input_gradient_p:
@@ -105,29 +106,29 @@ def _shape(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_nd
     return (*a.shape[:ensemble_ndim], geometry.kernel_size, a.shape[-1] // geometry.groups, b.shape[-1])
 
 
+def _result_spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[Any, ...]:
+    """Returns the result's spec on an explicit mesh: each axis is sharded as in the operand that it comes from."""
+    spec_a, spec_b = full_spec(a), full_spec(b)
+    is_dense = geometry.groups == 1
+    # With groups, the channels of both sides are sharded over the same mesh axes.
+    grouped = spec_a[-1] if spec_b[-1] is None else spec_b[-1]
+    if primitive is forward_p:
+        return (*spec_a[:-1], spec_b[-1] if is_dense else grouped)
+    if primitive is input_gradient_p:
+        return (*spec_a[:-1], spec_b[-2] if is_dense else grouped)
+    return (*spec_a[:ensemble_ndim], None, spec_a[-1] if is_dense else None, spec_b[-1] if is_dense else grouped)
+
+
 def _abstract(primitive: Primitive, a: Any, b: Any, *, geometry: Geometry, ensemble_ndim: int, **_: Any) -> Any:
-    # update, not a fresh ShapedArray: the operand's aval knows the mesh axes that the value varies over.
-    shape = _shape(primitive, a, b, geometry, ensemble_ndim)
+    # `update` instead of a new ShapedArray, because the operand's aval knows the mesh axes that the value varies over.
+    shape = _result_shape(primitive, a, b, geometry, ensemble_ndim)
     sharding = (b if a.sharding.mesh.empty else a).sharding
-    spec = valid_spec(_spec(primitive, a, b, geometry, ensemble_ndim), shape, sharding.mesh)
+    spec = valid_spec(_result_spec(primitive, a, b, geometry, ensemble_ndim), shape, sharding.mesh)
     return a.update(shape=shape, weak_type=False, sharding=sharding.update(spec=spec))
 
 
-def _spec(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> tuple[Any, ...]:
-    """How the result lies on an explicit mesh: batch and length as the first operand's, channels as where they are."""
-    of_a, of_b = full_spec(a), full_spec(b)
-    dense = geometry.groups == 1
-    # With groups the kernel's own in axis is one group's channels, and both sides' channels lie alike.
-    grouped = of_a[-1] if of_b[-1] is None else of_b[-1]
-    if primitive is forward_p:
-        return (*of_a[:-1], of_b[-1] if dense else grouped)
-    if primitive is input_gradient_p:
-        return (*of_a[:-1], of_b[-2] if dense else grouped)
-    return (*of_a[:ensemble_ndim], None, of_a[-1] if dense else None, of_b[-1] if dense else grouped)
-
-
 def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_ndim: int) -> Sizes:
-    """What the planner is asked about: one member's sizes, all batch axes as one."""
+    """Returns the sizes of one convolution of the ensemble, with all batch axes as one."""
     batch = math.prod(a.shape[ensemble_ndim:-2])
     if primitive is input_gradient_p:
         return Sizes(geometry, batch, b.shape[-2] * geometry.groups, a.shape[-1])
@@ -136,8 +137,8 @@ def _sizes(primitive: Primitive, a: Any, b: Any, geometry: Geometry, ensemble_nd
 
 # --- derivatives --------------------------------------------------------------------------------------------------
 
-# For each primitive, the primitive and the order of operands that transposes it in its first and second operand.
-# (cotangent, other) stands for the operands of the new equation.
+# For each primitive: the primitive that transposes it in its first and in its second operand, and whether the cotangent
+# is the first operand of the new equation.
 _TRANSPOSE: dict[Primitive, tuple[tuple[Primitive, bool], tuple[Primitive, bool]]] = {
     # y = forward(x, kernel):        x_bar = input_gradient(y_bar, kernel);  kernel_bar = kernel_gradient(x, y_bar)
     forward_p: ((input_gradient_p, True), (kernel_gradient_p, False)),
@@ -149,12 +150,12 @@ _TRANSPOSE: dict[Primitive, tuple[tuple[Primitive, bool], tuple[Primitive, bool]
 
 
 def _transpose(
-    rule: tuple[Primitive, bool], of_first: bool, cotangent: Any, a: Any, b: Any, **params: Any
+    rule: tuple[Primitive, bool], in_first: bool, cotangent: Any, a: Any, b: Any, **params: Any
 ) -> jax.Array:
     primitive, cotangent_first = rule
-    wanted, other = (a, b) if of_first else (b, a)
+    primal, other = (a, b) if in_first else (b, a)
     operands = (cotangent, other) if cotangent_first else (other, cotangent)
-    return lies_like(_bind(primitive, *operands, **params), wanted.aval)
+    return reshard_like(_bind(primitive, *operands, **params), primal.aval)
 
 
 # --- batching -----------------------------------------------------------------------------------------------------
@@ -163,65 +164,58 @@ def _transpose(
 def _batch(
     primitive: Primitive, operands: Any, dims: Any, *, ensemble_ndim: int, geometry: Geometry, **params: Any
 ) -> Any:
-    """The equation, or the one other, that a mapped equation is, and where the mapped axis of its result lies."""
+    """The batching rule: returns the batched result and the position of its mapped axis."""
     (a, b), (a_dim, b_dim) = operands, dims
     bind = partial(_bind, primitive, geometry=geometry, **params)
     if b_dim is None and primitive is not kernel_gradient_p:
-        # Another axis of the batch: nothing is merged or copied, and shardings stay what they were.
+        # Adds a batch axis. Nothing is merged or copied, and shardings stay as they were.
         return bind(jnp.moveaxis(a, a_dim, ensemble_ndim), b, ensemble_ndim=ensemble_ndim), ensemble_ndim
     size = a.shape[a_dim] if a_dim is not None else b.shape[b_dim]
-    on_explicit_mesh = any(axes is not None for o in operands for axes in full_spec(jax.typeof(o)))
+    on_explicit_mesh = any(is_explicitly_sharded(jax.typeof(operand)) for operand in operands)
     if (a_dim is not None and b_dim is not None) or on_explicit_mesh:
         # On an explicit mesh channels cannot be merged with another axis, so the operand that is not mapped is copied.
-        return bind(
-            _mapped_in_front(a, a_dim, size), _mapped_in_front(b, b_dim, size), ensemble_ndim=ensemble_ndim + 1
-        ), 0
-    a, b = (o if dim is None else _mapped_in_front(o, dim, size) for o, dim in zip(operands, dims, strict=True))
-    return _widen(primitive, bind, a, b, a_dim is not None, ensemble_ndim, geometry.groups, size), 0
+        a, b = _move_to_front(a, a_dim, size), _move_to_front(b, b_dim, size)
+        return bind(a, b, ensemble_ndim=ensemble_ndim + 1), 0
+    a, b = (o if dim is None else _move_to_front(o, dim, size) for o, dim in zip(operands, dims, strict=True))
+    bind = partial(bind, ensemble_ndim=ensemble_ndim)
+    return _widen_channels(primitive, bind, a, b, a_dim is not None, geometry.groups, size), 0
 
 
-def _mapped_in_front(x: jax.Array, dim: Any, size: int) -> jax.Array:
+def _move_to_front(x: jax.Array, dim: Any, size: int) -> jax.Array:
     return jnp.broadcast_to(x, (size, *x.shape)) if dim is None else jnp.moveaxis(x, dim, 0)
 
 
-def _widen(
-    primitive: Primitive,
-    bind: Callable[..., jax.Array],
-    a: jax.Array,
-    b: jax.Array,
-    a_is_mapped: bool,
-    ensemble_ndim: int,
-    groups: int,
-    size: int,
+def _widen_channels(
+    primitive: Primitive, bind: Operation, a: jax.Array, b: jax.Array, a_is_mapped: bool, groups: int, size: int
 ) -> jax.Array:
-    """One operand mapped, over its axis 0: the mapped axis joins channels that the other operand does not have."""
-    if a_is_mapped:  # kernel_gradient, x alone: more in channels a group
-        return _split(bind(_merge(a, groups), b, ensemble_ndim=ensemble_ndim), 1, size, axis=-2)
-    if primitive is input_gradient_p:  # the kernel alone: more in channels a group
+    """Moves the mapped axis 0 of one operand into channels that the other operand does not have."""
+    if a_is_mapped:  # kernel_gradient, x alone: more in channels per group
+        return _split_channels(bind(_merge_into_channels(a, groups), b), 1, size, axis=-2)
+    if primitive is input_gradient_p:  # the kernel alone: more in channels per group
         wide = jnp.moveaxis(b, 0, -3).reshape(*b.shape[1:-2], size * b.shape[-2], b.shape[-1])
-        return _split(bind(a, wide, ensemble_ndim=ensemble_ndim), groups, size)
-    # forward, the kernel alone, or kernel_gradient, y_bar alone: more out channels a group
-    return _split(bind(a, _merge(b, groups), ensemble_ndim=ensemble_ndim), groups, size)
+        return _split_channels(bind(a, wide), groups, size)
+    # forward, the kernel alone, or kernel_gradient, y_bar alone: more out channels per group
+    return _split_channels(bind(a, _merge_into_channels(b, groups)), groups, size)
 
 
-def _merge(x: jax.Array, groups: int) -> jax.Array:
-    """(size, ..., groups * n) to (..., groups * size * n): the mapped axis joins the channels of each group."""
+def _merge_into_channels(x: jax.Array, groups: int) -> jax.Array:
+    """Reshapes (size, ..., groups * n) to (..., groups * size * n)."""
     size, *shape, channels = x.shape
     return jnp.moveaxis(x.reshape(size, *shape, groups, channels // groups), 0, -2).reshape(*shape, size * channels)
 
 
-def _split(x: jax.Array, groups: int, size: int, axis: int = -1) -> jax.Array:
-    """(..., groups * size * n) to (size, ..., groups * n): the inverse of `_merge`, on channel axis `axis`."""
+def _split_channels(x: jax.Array, groups: int, size: int, axis: int = -1) -> jax.Array:
+    """The inverse of `_merge_into_channels`: moves the mapped axis from the channels to the front."""
     x = jnp.moveaxis(x, axis, -1)
     *shape, channels = x.shape
-    apart = jnp.moveaxis(x.reshape(*shape, groups, size, channels // (groups * size)), -2, 0)
-    return jnp.moveaxis(apart.reshape(size, *shape, channels // size), -1, axis)
+    x = jnp.moveaxis(x.reshape(*shape, groups, size, channels // (groups * size)), -2, 0)
+    return jnp.moveaxis(x.reshape(size, *shape, channels // size), -1, axis)
 
 
 # --- lowering -----------------------------------------------------------------------------------------------------
 
 
-def planned(
+def choose_algorithm(
     primitive: Primitive,
     a: Any,
     b: Any,
@@ -234,9 +228,19 @@ def planned(
     partitioned: bool = False,
     devices: int | None = 1,
 ) -> planner.Choice:
-    """What computes an equation, whose operands need no more than shape and type; None stands for several platforms.
+    """Returns the planner's choice for an equation.
 
-    `devices` is how many the program has, which on a CPU are taken to share its cores; None if that is unknown.
+    Args:
+        primitive: The primitive.
+        a: The first operand, of which only the shape and the dtype are used.
+        b: The second operand.
+        geometry: A parameter of the equation, like `ensemble_ndim`, `algorithm` and `precision`.
+        ensemble_ndim: See `geometry`.
+        algorithm: See `geometry`.
+        precision: See `geometry`.
+        platform: The platform, or None for a program for several platforms.
+        partitioned: Whether XLA's partitioner splits the operation.
+        devices: Number of devices of the program, or None if that is unknown. On a CPU they share its cores.
     """
     operation, sizes = OPERATION[primitive], _sizes(primitive, a, b, geometry, ensemble_ndim)
     return planner.choose(
@@ -248,109 +252,83 @@ def planned(
         platform=platform or "several platforms",
         partitioned=partitioned,
         allow_tiles=devices == 1 and not wants_highest(precision),
-        # The machines of several processes may differ, and what they choose must not.
+        # The machines of several processes may differ, but their choices must not.
         hardware=hardware.this_machine() if jax.process_count() == 1 else hardware.UNKNOWN,
     )
 
 
-def _compute(
+def _make_function(
     primitive: Primitive, choice: planner.Choice, geometry: Geometry, ensemble_ndim: int, precision: Any, on_cpu: bool
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The function of both operands that an equation is lowered to: an algorithm, given its (batch, ., .) shapes."""
+) -> Operation:
+    """Returns the function of both operands that an equation is lowered to."""
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
-    # The caller's context is in it since the call; that of the lowering may be another.
+    # None would mean the context of the lowering. That of the call is already in `precision`.
     precision = jax.lax.Precision.DEFAULT if precision is None else precision
     compute = getattr(algorithm, OPERATION[primitive])
 
-    def one(a: jax.Array, b: jax.Array) -> jax.Array:
-        shape = _shape(primitive, a, b, geometry, 0)
-        operands = (_flat(a), b if primitive is not kernel_gradient_p else _flat(b))
+    def single(a: jax.Array, b: jax.Array) -> jax.Array:
+        shape = _result_shape(primitive, a, b, geometry, 0)
+        operands = (_flatten_batch(a), _flatten_batch(b) if primitive is kernel_gradient_p else b)
         return compute(*operands, geometry, precision).reshape(shape)
 
-    function = one
+    function: Operation = single
     for _ in range(ensemble_ndim):
-        function = _one_by_one(function) if choice.loops_over_ensemble else jax.vmap(function)
+        function = _loop(function) if choice.loops_over_ensemble else jax.vmap(function)
     return function
 
 
-# Members that run side by side in one step of the loop over them; each more is more to compile. Forward and both
-# gradients of 16 members of (8, 128, 32, 32, 5) with 1, 2, 4 and 16: 4.2, 3.9, 3.1 and 2.9 ms, compiled in 0.15, 0.23,
-# 0.34 and 0.88 s; plain lax takes 5.7 ms and 0.16 s (two cores of an AMD EPYC, JAX 0.10.2).
-UNROLL = 4
+def _loop(function: Operation) -> Operation:
+    """Maps a function over the first axis of both operands in a loop."""
 
-
-def _one_by_one(function: Callable[..., jax.Array]) -> Callable[[jax.Array, jax.Array], jax.Array]:
     def loop(a: jax.Array, b: jax.Array) -> jax.Array:
         return jax.lax.scan(lambda _, operands: (None, function(*operands)), None, (a, b), unroll=UNROLL)[1]
 
     return loop
 
 
-def _flat(x: jax.Array) -> jax.Array:
+def _flatten_batch(x: jax.Array) -> jax.Array:
     return x if x.ndim == 3 else x.reshape(-1 if x.ndim > 3 else 1, *x.shape[-2:])
 
 
-def _lower(
-    primitive: Primitive,
-    on_cpu: bool,
-    ctx: Any,
-    a: Any,
-    b: Any,
-    *,
-    geometry: Geometry,
-    ensemble_ndim: int,
-    algorithm: str,
-    precision: Any,
-) -> Any:
+def _lower(primitive: Primitive, on_cpu: bool, ctx: Any, a: Any, b: Any, *, geometry: Geometry, **params: Any) -> Any:
+    operation, ensemble_ndim, precision = OPERATION[primitive], params["ensemble_ndim"], params["precision"]
     partitioned = is_partitioned(ctx)
-    split = for_custom_partitioning(ctx) if partitioned else None
-    # In a program for several platforms JAX asks for a CPU's form, and once for that of all others.
+    custom = custom_partitioning_context(ctx) if partitioned else None
+    partitioned &= custom is None
+    # In a program for several platforms, JAX calls the CPU's lowering for the CPU and the other one for all others.
     names = ("cpu",) if on_cpu else platforms(ctx)
-    # Where XLA's partitioner splits the operation, it does not look into a call.
-    separate = on_cpu and not (partitioned and split is None)
+    choose = partial(
+        choose_algorithm,
+        primitive,
+        platform=names[0] if len(names) == 1 else None,
+        partitioned=partitioned,
+        devices=device_count(ctx),
+        **params,
+    )
 
-    def choose(a: Any, b: Any, geometry: Geometry) -> planner.Choice:
-        return planned(
-            primitive,
-            a,
-            b,
-            geometry=geometry,
-            ensemble_ndim=ensemble_ndim,
-            algorithm=algorithm,
-            precision=precision,
-            platform=names[0] if len(names) == 1 else None,
-            partitioned=partitioned and split is None,
-            devices=device_count(ctx),
-        )
-
-    def local(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
-        choice = choose(a, b, geometry)
-        compute = _compute(primitive, choice, geometry, ensemble_ndim, precision, on_cpu)
-        # XLA merges a product with nothing, so it needs no call, which has its price: a training step of the WaveNet
-        # takes 28.1 ms without and 30.0 with (two cores of an AMD EPYC, JAX 0.10.2, 2026-11-29).
-        product = geometry.pointwise and choice.algorithm in planner.POINTWISE_IS_MATMUL
-        if not separate or product:
-            return compute(a, b)
+    def compute(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
+        choice = choose(a, b, geometry=geometry)
+        function = _make_function(primitive, choice, geometry, ensemble_ndim, precision, on_cpu)
+        # A matrix product is never fused, so it needs no call, and XLA's partitioner cannot split a call.
+        is_product = geometry.pointwise and choice.algorithm in planner.POINTWISE_IS_MATMUL
+        if not on_cpu or partitioned or is_product:
+            return function(a, b)
         if primitive is kernel_gradient_p:
-            shape = _shape(primitive, a, b, geometry, ensemble_ndim)
-            return isolate(lambda a, b: merge_singleton_axes(compute(a, b)))(a, b).reshape(shape)
-        return isolate(compute)(a, b)
+            shape = _result_shape(primitive, a, b, geometry, ensemble_ndim)
+            return isolate(lambda a, b: merge_singleton_axes(function(a, b)))(a, b).reshape(shape)
+        return isolate(function)(a, b)
 
-    compute = partial(local, geometry=geometry)
-    if split is not None:
-        ctx, devices = split
+    lowered: Operation = partial(compute, geometry=geometry)
+    if custom is not None:
+        ctx, devices = custom
         shapes = tuple(aval.shape for aval in (*ctx.avals_in, *ctx.avals_out))
-        of_a, of_b = ctx.avals_in
-        chosen = choose(of_a, of_b, geometry).algorithm
-        name = f"jconv_{__version__}_{OPERATION[primitive]}_{algorithm}_{chosen}_{precision}"
-        compute = split_over_devices(
-            OPERATION[primitive], geometry, shapes, ensemble_ndim, local, name=name, devices=devices
-        )
-    out = ctx.avals_out[0].sharding
-    if any(axes is not None for aval in (*ctx.avals_in, *ctx.avals_out) for axes in full_spec(aval)):
-        # On an explicit mesh the rule of `_spec` is what the caller sees; inside, the partitioner is left alone.
-        compute = on_automatic_axes(compute, out)
-    return lower_function(compute, ctx, a, b)
+        chosen = choose(*ctx.avals_in, geometry=geometry).algorithm
+        name = f"jconv_{__version__}_{operation}_{params['algorithm']}_{chosen}_{precision}"
+        lowered = make_partitioned(operation, geometry, shapes, ensemble_ndim, compute, name=name, devices=devices)
+    if any(is_explicitly_sharded(aval) for aval in (*ctx.avals_in, *ctx.avals_out)):
+        # The caller sees the sharding of `_result_spec`; inside, the partitioner decides.
+        lowered = on_automatic_axes(lowered, ctx.avals_out[0].sharding)
+    return lower_function(lowered, ctx, a, b)
 
 
 @lru_cache(maxsize=4096)
@@ -359,14 +337,14 @@ def _compiled(primitive: Primitive, **params: Any) -> Callable[..., jax.Array]:
 
 
 def _evaluate(primitive: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
-    # Outside jit one equation is compiled by itself, as JAX does with its own; also where the user has switched
-    # jit off, which would otherwise come back here.
+    # Outside jit, each equation is compiled separately, as JAX does with its own primitives. Inside `jax.disable_jit`
+    # too: otherwise `jax.jit` would call this function again.
     with jax.disable_jit(False):
         return _compiled(primitive, **params)(a, b)
 
 
-def forget() -> None:
-    """Compile equations outside jit anew, after `jconv.tune` has changed what is chosen."""
+def clear_cache() -> None:
+    """Discards the compiled equations, because `jconv.tune` has changed the choice of algorithms."""
     _compiled.cache_clear()
 
 

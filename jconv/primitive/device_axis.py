@@ -1,4 +1,4 @@
-"""The devices that a length lies over, one after the other: which of them this is, and sending along the line."""
+"""The devices that a sharded length lies on, as one axis: index, per-device constants, communication."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Line:
-    """The devices along mesh axes `names`, the slowest first, of `sizes`; `order` is that of the mesh's own axes."""
+class DeviceAxis:
+    """Several mesh axes as one axis of devices.
+
+    Attributes:
+        names: Names of the mesh axes, the slowest first.
+        sizes: Their sizes.
+        mesh_order: The names of all axes of the mesh, in the mesh's own order.
+    """
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
-    order: tuple[str, ...]
+    mesh_order: tuple[str, ...]
 
     @property
-    def devices(self) -> int:
-        """How many there are."""
+    def size(self) -> int:
+        """Number of devices along the axis."""
         return math.prod(self.sizes)
 
-    def number(self) -> jax.Array:
-        """Which one this is, a scalar."""
+    def index(self) -> jax.Array:
+        """Returns this device's index along the axis, a scalar."""
         return jax.lax.axis_index(self.names)
 
-    def pick(self, values: Sequence[Any]) -> jax.Array:
-        """Its own one of the values, integers or lists of them, of all devices."""
-        return jax.numpy.array(values)[self.number()]
+    def select(self, values: Sequence[Any]) -> jax.Array:
+        """Returns this device's element of `values`, which has one integer or list of integers per device."""
+        return jax.numpy.array(values)[self.index()]
 
     def send(self, x: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
-        """What the device of each pair sends to the other; zeros on a device that is sent nothing."""
-        # ppermute counts devices in the order of the mesh's axes, whatever order it is given them in (JAX 0.10), or
-        # refuses any other (JAX 0.12).
-        names = sorted(self.names, key=self.order.index)
-        counted = np.arange(self.devices).reshape([self.sizes[self.names.index(name)] for name in names])
-        number = counted.transpose([names.index(name) for name in self.names]).ravel()
+        """Sends `x` from the first device of each pair to the second. Devices that receive nothing get zeros."""
+        # ppermute numbers devices in the order of the mesh's axes, whatever order the names have (JAX 0.10), or
+        # rejects any other order (JAX 0.12).
+        names = sorted(self.names, key=self.mesh_order.index)
+        indices = np.arange(self.size).reshape([self.sizes[self.names.index(name)] for name in names])
+        number = indices.transpose([names.index(name) for name in self.names]).ravel()
         return jax.lax.ppermute(x, tuple(names), [(int(number[a]), int(number[b])) for a, b in pairs])

@@ -1,10 +1,10 @@
-"""What one device needs of its neighbours when the length lies over several devices.
+"""The samples that a device needs from its neighbours when a length is sharded: its halo.
 
-A device holds one shard of the sequence, and computes one shard of the result from a window of samples around it: the
-halo comes from the devices that hold it, near or far. Past the ends of the whole nobody does, and the window has the
-zeros that padding is. All devices run one program, so their windows are of one size; where the shards of the result do
-not keep step with those of the sequence (a stride that does not divide a shard, a longer or shorter result), each
-window begins at another place beside its shard.
+A device holds one shard of a sequence. It computes one shard of the result from a window of samples around its own,
+which other devices, near or far, send. Beyond the ends of the sequence nobody sends anything, so the window has zeros
+there, as padding requires. All devices run the same program, so all windows have the same size. Where shards of the
+result do not line up with shards of the sequence (a stride that does not divide a shard, a longer or shorter result),
+each window starts at its own offset from the shard.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .device_axis import Line
+from .device_axis import DeviceAxis
 
 
-class Hop(NamedTuple):
-    """Each of `receivers` is sent samples `start` to `stop` of the shard of the device `distance` further on."""
+class Transfer(NamedTuple):
+    """Each of `receivers` gets samples `start` to `stop` of the shard of the device `distance` further on."""
 
     distance: int
     start: int
@@ -30,142 +30,159 @@ class Hop(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Window:
-    """What the devices read of a sequence that lies over them: `size` samples each.
+class HaloWindow:
+    """The window of a sharded sequence that each device reads.
 
-    Device n holds `shard` samples from `n * shard` on, those from `length` on without a meaning. It reads from
-    `n * shard + offsets[n]` on, and needs no more of it than samples `needs[n]`, from the first to before the second.
+    Device n holds `shard` samples, starting with sample `n * shard`. Its window starts at `n * shard + offsets[n]`.
+
+    Attributes:
+        length: Length of the sequence. Samples from here on have no meaning.
+        shard: Samples per shard.
+        size: Samples per window.
+        offsets: Start of each device's window, relative to its shard.
+        needed: The first sample that each device needs, and the one after the last.
     """
 
     length: int
     shard: int
     size: int
     offsets: tuple[int, ...]
-    needs: tuple[tuple[int, int], ...]
+    needed: tuple[tuple[int, int], ...]
 
-    def hops(self) -> list[Hop]:
-        """What is sent, from the farthest device behind to the farthest ahead; its own samples are hop 0."""
-        low, high = self.reaches()
-        found = []
+    def transfers(self) -> list[Transfer]:
+        """Returns what is sent, by increasing distance of the sender. Distance 0 is a device's own shard."""
+        low, high = self.needed_range()
+        transfers = []
         for distance in range(low // self.shard, -(-high // self.shard)):
             start, stop = max(low - distance * self.shard, 0), min(high - distance * self.shard, self.shard)
-            receivers = [n for n in range(len(self.needs)) if self._needs_of(n, n + distance)]
+            receivers = [n for n in range(len(self.needed)) if self._needs_shard(n, n + distance)]
             if start < stop:
-                found.append(Hop(distance, start, stop, tuple(receivers)))
-        return found
+                transfers.append(Transfer(distance, start, stop, tuple(receivers)))
+        return transfers
 
     @property
-    def moved(self) -> int:
-        """The most samples that a device receives."""
-        others = [hop for hop in self.hops() if hop.distance]
-        return max(sum(hop.stop - hop.start for hop in others if n in hop.receivers) for n in range(len(self.needs)))
+    def max_received(self) -> int:
+        """The largest number of samples that a device receives from others."""
+        transfers = [t for t in self.transfers() if t.distance]
+        return max(sum(t.stop - t.start for t in transfers if n in t.receivers) for n in range(len(self.needed)))
 
-    def reaches(self) -> tuple[int, int]:
-        """From where to where, counted from the start of its own shard, some device needs samples that there are."""
+    def needed_range(self) -> tuple[int, int]:
+        """Returns the range of existing samples, relative to its own shard, that contains what any device needs."""
         first = min(self.offsets)
         needed = [
             (max(low, 0) - n * self.shard, min(high, self.length) - n * self.shard)
-            for n, (low, high) in enumerate(self.needs)
+            for n, (low, high) in enumerate(self.needed)
             if max(low, 0) < min(high, self.length)
         ]
         return (min(low for low, _ in needed), max(high for _, high in needed)) if needed else (first, first)
 
-    def _needs_of(self, n: int, holder: int) -> bool:
-        """Whether device n needs samples that another holds."""
-        low, high = self.needs[n]
+    def _needs_shard(self, device: int, holder: int) -> bool:
+        """Returns whether a device needs samples that another one holds."""
+        low, high = self.needed[device]
         return max(low, holder * self.shard, 0) < min(high, (holder + 1) * self.shard, self.length)
 
 
 class Halo(NamedTuple):
-    """One device's part of an operation: its window of the first operand, its convolution, and what to drop.
+    """What one device computes of an operation on a sharded length.
 
-    `drop[n]` samples of what device n then has come before its shard of the result.
+    Attributes:
+        window: The window of the first operand.
+        geometry: The geometry of the convolution of the window.
+        drop: For each device, the samples of its result that precede its shard of the result.
     """
 
-    window: Window
+    window: HaloWindow
     geometry: Geometry
     drop: tuple[int, ...]
 
 
-def halo(operation: str, geometry: Geometry, shards: int, shard: int = 0, out_shard: int = 0) -> Halo:
-    """The halo of an operation whose length lies over `shards` devices: `shard` samples of x each, `out_shard` of y.
+def plan_halo(operation: str, geometry: Geometry, shards: int, shard: int = 0, out_shard: int = 0) -> Halo:
+    """Plans an operation whose length is sharded over several devices.
 
-    Without them as few as hold it, the last devices having less than the others or none.
+    Args:
+        operation: One of `algorithms.OPERATIONS`.
+        geometry: The geometry of the complete convolution.
+        shards: Number of devices.
+        shard: Samples of x per device. Default: as few as hold x, so that the last devices may have fewer or none.
+        out_shard: Samples of y per device, with the same default.
 
-    >>> around = halo("forward", Geometry(length=32, kernel_size=3, low=2), 4)
-    >>> around.window.offsets, around.window.moved, around.geometry
+    >>> plan = plan_halo("forward", Geometry(length=32, kernel_size=3, low=2), 4)
+    >>> plan.window.offsets, plan.window.max_received, plan.geometry
     ((-2, -2, -2, -2), 2, Geometry(length=10, kernel_size=3))
-    >>> around = halo("input_gradient", Geometry(length=32, kernel_size=3, low=2), 4)
-    >>> around.window.moved, around.geometry
+    >>> plan = plan_halo("input_gradient", Geometry(length=32, kernel_size=3, low=2), 4)
+    >>> plan.window.max_received, plan.geometry
     (2, Geometry(length=8, kernel_size=3, padding=(2, 2)))
     """
     g = geometry
     shard, out_shard = shard or -(-g.length // shards), out_shard or -(-g.out_length // shards)
     if operation == "input_gradient":
-        return _of_cotangents(g, shards, shard, out_shard)
+        return _plan_input_gradient(g, shards, shard, out_shard)
     size = (out_shard - 1) * g.stride + g.reach
-    outputs = _shares(g.out_length, out_shard, shards)
-    needs = [(first * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach) for first, stop in outputs]
-    window = _window(g.length, shard, size, [first for first, _ in needs], needs, shards)
+    outputs = _shard_ranges(g.out_length, out_shard, shards)
+    needed = [(first * g.stride - g.low, (stop - 1) * g.stride - g.low + g.reach) for first, stop in outputs]
+    window = _make_window(g.length, shard, size, [first for first, _ in needed], needed, shards)
     return Halo(window, replace(g, length=size, low=0, high=0), (0,) * shards)
 
 
-def _of_cotangents(g: Geometry, shards: int, shard: int, out_shard: int) -> Halo:
-    # x_bar[m] sums y_bar[t] over the taps that t * stride + tap * dilation - low = m leaves.
-    samples = _shares(g.length, shard, shards)
+def _plan_input_gradient(g: Geometry, shards: int, shard: int, out_shard: int) -> Halo:
+    # x_bar[m] is the sum of y_bar[t] over all taps k with t * stride + k * dilation - low = m.
+    samples = _shard_ranges(g.length, shard, shards)
     overhang = g.reach - 1
-    needs = [(-((overhang - first - g.low) // g.stride), (stop - 1 + g.low) // g.stride + 1) for first, stop in samples]
-    # Where a stride is longer than the reach, the sample before may be the last that lies at or before the shard.
-    starts = [min(need[0], (first + g.low) // g.stride) for need, (first, _) in zip(needs, samples, strict=True)]
+    needed = [
+        (-((overhang - first - g.low) // g.stride), (stop - 1 + g.low) // g.stride + 1) for first, stop in samples
+    ]
+    # If the stride is longer than the reach, the window starts with the last y_bar at or before the shard.
+    starts = [min(need[0], (first + g.low) // g.stride) for need, (first, _) in zip(needed, samples, strict=True)]
     lows = [first + g.low - start * g.stride for start, (first, _) in zip(starts, samples, strict=True)]
-    # One convolution for all devices: shards that begin at another phase of the stride begin some samples into it.
+    # One convolution for all devices. Shards that begin at another phase of the stride drop some samples.
     low, length = min(lows), shard + max(lows) - min(lows)
     size = (length - 1 + low) // g.stride + 1
     local = replace(g, length=length, low=low, high=(size - 1) * g.stride + g.reach - length - low)
     drop = tuple(own - low for own in lows)
-    return Halo(
-        _window(g.out_length, out_shard, size, starts, needs, shards), local, drop + drop[-1:] * (shards - len(drop))
-    )
+    window = _make_window(g.out_length, out_shard, size, starts, needed, shards)
+    return Halo(window, local, drop + drop[-1:] * (shards - len(drop)))
 
 
-def _shares(length: int, shard: int, shards: int) -> list[tuple[int, int]]:
-    """From where to where the shards of the first devices go; devices behind the end of the sequence have none."""
+def _shard_ranges(length: int, shard: int, shards: int) -> list[tuple[int, int]]:
+    """Returns first and last + 1 sample of each shard, without the shards beyond the end of the sequence."""
     return [(n * shard, min((n + 1) * shard, length)) for n in range(shards) if n * shard < length]
 
 
-def _window(length: int, shard: int, size: int, starts: list[int], needs: list[tuple[int, int]], shards: int) -> Window:
+def _make_window(
+    length: int, shard: int, size: int, starts: list[int], needed: list[tuple[int, int]], shards: int
+) -> HaloWindow:
     offsets = [start - n * shard for n, start in enumerate(starts)]
     idle = shards - len(starts)
-    return Window(length, shard, size, (*offsets, *offsets[-1:] * idle), (*needs, *[(0, 0)] * idle))
+    return HaloWindow(length, shard, size, (*offsets, *offsets[-1:] * idle), (*needed, *[(0, 0)] * idle))
 
 
-def read(x: jax.Array, window: Window, line: Line) -> jax.Array:
-    """A shard (..., shard, channels) to the device's window (..., size, channels)."""
-    x = only_real(x, window.length, line)
-    low, high = window.reaches()
+def read_window(x: jax.Array, window: HaloWindow, device_axis: DeviceAxis) -> jax.Array:
+    """Returns the device's window (..., size, channels) of a sequence with shards `x` (..., shard, channels)."""
+    x = zero_beyond_length(x, window.length, device_axis)
+    low, high = window.needed_range()
     parts = []
-    for hop in window.hops():
-        part = jax.lax.slice_in_dim(x, hop.start, hop.stop, axis=-2)
-        # A device that nobody sends to receives zeros: the padding at both ends of the whole.
-        parts.append(line.send(part, [(n + hop.distance, n) for n in hop.receivers]) if hop.distance else part)
+    for transfer in window.transfers():
+        part = jax.lax.slice_in_dim(x, transfer.start, transfer.stop, axis=-2)
+        pairs = [(n + transfer.distance, n) for n in transfer.receivers]
+        parts.append(device_axis.send(part, pairs) if transfer.distance else part)
     first, last = min(window.offsets), max(window.offsets) + window.size
     before, after = (jnp.zeros_like(x, shape=(*x.shape[:-2], n, x.shape[-1])) for n in (low - first, last - high))
-    around = jnp.concatenate([before, *parts, after], axis=-2)
-    return cut(around, [offset - first for offset in window.offsets], window.size, line)
+    samples = jnp.concatenate([before, *parts, after], axis=-2)
+    return slice_per_device(samples, [offset - first for offset in window.offsets], window.size, device_axis)
 
 
-def cut(x: jax.Array, starts: Sequence[int], size: int, line: Line) -> jax.Array:
-    """Samples `starts[n]` to `starts[n] + size` of the array (..., length, channels) that device n has."""
+def slice_per_device(x: jax.Array, starts: Sequence[int], size: int, device_axis: DeviceAxis) -> jax.Array:
+    """Returns samples `starts[n]` to `starts[n] + size` of `x` (..., length, channels) on device n."""
     if len(set(starts)) > 1:
-        return jax.lax.dynamic_slice_in_dim(x, line.pick(starts), size, axis=-2)
-    whole = (starts[0], size) == (0, x.shape[-2])
-    return x if whole else jax.lax.slice_in_dim(x, starts[0], starts[0] + size, axis=-2)
+        return jax.lax.dynamic_slice_in_dim(x, device_axis.select(starts), size, axis=-2)
+    is_complete = (starts[0], size) == (0, x.shape[-2])
+    return x if is_complete else jax.lax.slice_in_dim(x, starts[0], starts[0] + size, axis=-2)
 
 
-def only_real(x: jax.Array, length: int, line: Line) -> jax.Array:
-    """A shard (..., shard, channels) with zeros from sample `length` of the whole on."""
+def zero_beyond_length(x: jax.Array, length: int, device_axis: DeviceAxis) -> jax.Array:
+    """Returns a shard (..., shard, channels) with zeros from sample `length` of the complete sequence on."""
     shard = x.shape[-2]
-    if line.devices * shard <= length:
+    if device_axis.size * shard <= length:
         return x
-    real = line.number() * shard + jnp.arange(shard) < length
-    return jnp.where(real[:, None], x, jnp.zeros_like(x))
+    exists = device_axis.index() * shard + jnp.arange(shard) < length
+    return jnp.where(exists[:, None], x, jnp.zeros_like(x))

@@ -1,8 +1,8 @@
-"""All access to what JAX does not promise to keep: primitives, and what the context of a lowering says.
+"""All access to JAX's internals: registering primitives, and the context of a lowering.
 
-Where an attribute is missing, the answer is one that is right in every program: XLA's partitioner splits it, over an
-unknown number of devices, for an unknown platform. `tests/primitive/test_jax_context.py` names the attribute that a
-version of JAX lacks.
+It fails closed. If an attribute is missing, the answer is one that is correct in every program: XLA's partitioner
+splits the operation, over an unknown number of devices, on an unknown platform. `tests/primitive/test_jax_context.py`
+names the attribute that a version of JAX lacks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from jax.interpreters import ad, batching, mlir
 
 __all__ = [
     "Primitive",
+    "custom_partitioning_context",
     "default_matmul_precision",
     "device_count",
-    "for_custom_partitioning",
     "is_partitioned",
     "lower_function",
     "platforms",
@@ -39,7 +39,7 @@ def register(
     lower: Callable[..., Any],
     lower_on_cpu: Callable[..., Any],
 ) -> None:
-    """Give a bilinear primitive its rules; in a program for several platforms JAX asks both lowerings."""
+    """Registers the rules of a bilinear primitive. Programs for several platforms use both lowerings."""
     primitive.def_impl(evaluate)
     primitive.def_abstract_eval(abstract)
     ad.defbilinear(primitive, *transpose)
@@ -49,17 +49,17 @@ def register(
 
 
 def lower_function(function: Callable[..., Any], ctx: Any, *operands: Any) -> Any:
-    """Lower an equation to a function of one result."""
+    """Lowers an equation to a function with one result."""
     return mlir.lower_fun(function, multiple_results=False)(ctx, *operands)
 
 
 def default_matmul_precision() -> str | None:
-    """What `jax.default_matmul_precision` is set to."""
+    """Returns the value of `jax.default_matmul_precision`."""
     return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def varying_axes(x: Any) -> frozenset[Any]:
-    """The mesh axes of `jax.shard_map` that a value varies over.
+    """Returns the mesh axes of `jax.shard_map` that a value varies over.
 
     >>> varying_axes(jax.numpy.zeros(3))
     frozenset()
@@ -68,7 +68,7 @@ def varying_axes(x: Any) -> frozenset[Any]:
 
 
 def platforms(ctx: Any) -> tuple[str, ...]:
-    """The platforms that an equation is lowered for; none where JAX does not say."""
+    """Returns the platforms that an equation is lowered for, or none if that is unknown."""
     try:
         return tuple(ctx.platforms or ctx.module_context.platforms)
     except (AttributeError, TypeError):
@@ -76,7 +76,7 @@ def platforms(ctx: Any) -> tuple[str, ...]:
 
 
 def is_partitioned(ctx: Any) -> bool:
-    """Whether XLA's partitioner decides how an equation is split: several devices, not all mesh axes manual."""
+    """Returns whether XLA's partitioner splits an equation: on several devices, unless all mesh axes are manual."""
     try:
         axis_context = ctx.module_context.axis_context
         if hasattr(axis_context, "num_devices"):
@@ -89,7 +89,7 @@ def is_partitioned(ctx: Any) -> bool:
 
 
 def device_count(ctx: Any) -> int | None:
-    """How many devices the program of an equation has; None where JAX does not say."""
+    """Returns the number of devices of the program, or None if that is unknown."""
     try:
         axis_context = ctx.module_context.axis_context
         return int(axis_context.num_devices if hasattr(axis_context, "num_devices") else axis_context.mesh.size)
@@ -97,24 +97,24 @@ def device_count(ctx: Any) -> int | None:
         return None
 
 
-def for_custom_partitioning(ctx: Any) -> tuple[Any, tuple[Any, ...]] | None:
-    """A lowering context in which `custom_partitioning` works, and its devices; None where there is no such thing."""
-    # A lowering knows the program's devices only if JAX met custom_partitioning when it traced the program, and ours
-    # comes into being here. (Where JAX meets it, it refuses programs with two meshes, or a mesh without devices.) But
-    # nothing that custom_partitioning makes of the devices depends on more than their number: any as many serve.
+def custom_partitioning_context(ctx: Any) -> tuple[Any, tuple[Any, ...]] | None:
+    """Returns a lowering context in which `custom_partitioning` works, and its devices, or None if there is none."""
+    # A lowering knows the program's devices only if JAX found custom_partitioning while it traced the program, but ours
+    # is created during lowering. (JAX rejects custom_partitioning in programs with two meshes, or a mesh without
+    # devices.) custom_partitioning uses only the number of devices, so any devices of that number will do.
     try:
         module = ctx.module_context
         axis_context = module.axis_context
         if module.lowering_parameters.for_export or len(module.platforms) > 1:
-            return None  # a callback cannot be serialized
+            return None  # A callback cannot be serialized.
         if not hasattr(axis_context, "device_assignment"):
-            return None  # inside jax.shard_map, with some axes left to the partitioner
+            return None  # Inside jax.shard_map, with some axes left to the partitioner.
         devices = tuple(jax.devices(module.platforms[0])[: axis_context.num_devices])
         if len(devices) < axis_context.num_devices:
             return None
         axis_context = dataclasses.replace(axis_context, device_assignment=devices)
         return ctx.replace(module_context=module.replace(axis_context=axis_context)), devices
     except RuntimeError:
-        return None  # lowered for a platform that is not here
+        return None  # Lowered for a platform that this machine does not have.
     except (AttributeError, TypeError):
-        return None  # another JAX
+        return None  # Another version of JAX.

@@ -1,17 +1,17 @@
-"""An operation in a program for several devices: shardings, what one device computes, what is sent.
+"""The rules by which XLA's partitioner splits an operation over devices, and what each device computes.
 
 XLA's partitioner is silently wrong about convolutions, so it never sees one. `jax.experimental.custom_partitioning`
-gives it the operation's rule instead: which axes of the operands and of the result belong together, and for the layout
-that it decides on, the program of one device. Every axis is one of
+gives it the rule of the operation instead: which axes of operands and result correspond, and the program of one device
+for the sharding that it decides on. Each axis has a label:
 
-    e0, e1, ...  ensemble, in all three arrays: each device computes its members
-    n0, n1, ...  batch: each device computes its examples
-    i, o         channels; those that the result does not have are summed over devices
-    g            with groups, the channels of both sides: each device computes whole groups
+    e0, e1, ...  ensemble, in all three arrays: each device computes its own convolutions
+    n0, n1, ...  batch: each device computes its own examples
+    i, o         channels. Those that the result does not have are summed over devices
+    g            with groups, the channels of both sides: each device computes its own groups
     t            length: devices exchange the samples that windows share (`halo.py`)
-    -            lies on no mesh axis: the taps
+    -            never sharded: the taps
 
-Sums over devices come from contracted axes only: channels, and for the kernel's gradient batch and length.
+Only contracted axes are summed over devices: channels, and in the kernel gradient batch and length.
 """
 
 from __future__ import annotations
@@ -28,200 +28,205 @@ from jax.experimental.custom_partitioning import ArrayMapping, CompoundFactor, S
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, use_abstract_mesh
 
 from ..geometry import Geometry
-from .device_axis import Line
+from .device_axis import DeviceAxis
 from .device_layout import read_tilings
-from .halo import cut, halo, only_real, read
+from .halo import plan_halo, read_window, slice_per_device, zero_beyond_length
 
-Local = Callable[[jax.Array, jax.Array, Geometry], jax.Array]
+Compute = Callable[[jax.Array, jax.Array, Geometry], jax.Array]
 Labels = tuple[str, ...]
-UNTILED = "-"
+UNSHARDED = "-"
 
-# NumPy measures a type when first asked about it. XLA asks for the program of one device on threads that flush
-# subnormal numbers to zero: measured there, float32 has none, and NumPy warns of it and remembers it.
-for _measured in (jnp.float32, jnp.float64):
-    jnp.finfo(_measured)
+# NumPy measures the limits of a dtype at its first use. XLA may request the program of one device on a thread that
+# flushes subnormal numbers to zero, where NumPy would find none, warn, and remember that.
+for _dtype in (jnp.float32, jnp.float64):
+    jnp.finfo(_dtype)
 
 
-def split_over_devices(
+def make_partitioned(
     operation: str,
     geometry: Geometry,
     shapes: tuple[tuple[int, ...], ...],
     ensemble_ndim: int,
-    local: Local,
+    compute: Compute,
     *,
     name: str,
     devices: Sequence[Any],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The operation as a function of both operands, for XLA's partitioner to split over automatic mesh axes.
+    """Returns the operation as a function of both operands that XLA's partitioner splits over automatic mesh axes.
 
-    `shapes` are those of the operands and of the result, in numbers; `local(a, b, geometry)` computes the operation for
-    the shapes of one device, and `name` holds all else that its result depends on; `devices` are the program's, or as
-    many others.
+    Args:
+        operation: One of `algorithms.OPERATIONS`.
+        geometry: The geometry.
+        shapes: Shapes of both operands and the result, without symbolic sizes.
+        ensemble_ndim: Number of leading ensemble axes.
+        compute: `compute(a, b, geometry)` computes the operation for the shapes of one device.
+        name: Identifies everything else that the result depends on.
+        devices: The devices of the program, or others of the same number.
     """
-    labels = _labels(operation, geometry, ensemble_ndim, len(shapes[0]))
+    labels = _label_axes(operation, geometry, ensemble_ndim, len(shapes[0]))
     sizes = {label: size for n in range(2) for label, size in zip(labels[n], shapes[n], strict=True)}
-    rule = _Rule(operation, geometry, labels, sizes | {"g": geometry.groups}, local, devices)
-    split = custom_partitioning(lambda a, b: local(a, b, geometry))
-    split.def_partition(
+    rule = _Rule(operation, geometry, labels, sizes | {"g": geometry.groups}, compute, devices)
+    partitioned = custom_partitioning(lambda a, b: compute(a, b, geometry))
+    partitioned.def_partition(
         rule.partition,
-        infer_sharding_from_operands=rule.infer,
-        # The program's mesh may be unknown, and may not say what the partitioner does: see tiling.py.
+        infer_sharding_from_operands=rule.infer_result_sharding,
+        # The program's mesh may be unknown, and may not describe what the partitioner does: see device_layout.py.
         decode_shardings=False,
         sharding_rule=_shardy_rule(rule, shapes),
     )
 
     def function(a: jax.Array, b: jax.Array) -> jax.Array:
-        return split(a, b)
+        return partitioned(a, b)
 
-    # The text of a program holds no more of the program of one device than the address of a callback, and the
-    # persistent compilation cache goes by the text: nameless, one geometry is taken for another of the same shapes.
+    # The text of a program contains only the address of a callback, and the persistent compilation cache uses the text
+    # as key. Without the name, two geometries with the same shapes would be confused.
     function.__name__ = f"{name}_{geometry}"
     return jax.jit(function)
 
 
-def _labels(operation: str, geometry: Geometry, ensemble_ndim: int, rank: int) -> tuple[Labels, Labels, Labels]:
-    """What each axis of the two operands and of the result is."""
-    members = tuple(f"e{d}" for d in range(ensemble_ndim))
-    batch = tuple(f"n{d}" for d in range(rank - ensemble_ndim - 2))
-    i, o, per_group = ("i", "o", "i") if geometry.groups == 1 else ("g", "g", UNTILED)
-    x, y, kernel = (*members, *batch, "t", i), (*members, *batch, "t", o), (*members, UNTILED, per_group, o)
+def _label_axes(operation: str, geometry: Geometry, ensemble_ndim: int, ndim: int) -> tuple[Labels, Labels, Labels]:
+    """Returns the labels of the axes of both operands and the result."""
+    ensemble = tuple(f"e{d}" for d in range(ensemble_ndim))
+    batch = tuple(f"n{d}" for d in range(ndim - ensemble_ndim - 2))
+    i, o, per_group = ("i", "o", "i") if geometry.groups == 1 else ("g", "g", UNSHARDED)
+    x, y = (*ensemble, *batch, "t", i), (*ensemble, *batch, "t", o)
+    kernel = (*ensemble, UNSHARDED, per_group, o)
     return {"forward": (x, kernel, y), "input_gradient": (y, kernel, x), "kernel_gradient": (x, y, kernel)}[operation]
 
 
-class _Plan(NamedTuple):
-    """The mesh axes that each kind of axis lies over."""
+class _Sharding(NamedTuple):
+    """The mesh axes that each label is sharded over."""
 
     mesh: Mesh
     axes: dict[str, tuple[str, ...]]
 
-    def ways(self, label: str) -> int:
+    def devices(self, label: str) -> int:
         return math.prod(self.mesh.shape[name] for name in self.axes.get(label, ()))
 
-    def line(self, label: str) -> Line:
+    def device_axis(self, label: str) -> DeviceAxis:
         names = self.axes.get(label, ())
-        return Line(names, tuple(self.mesh.shape[name] for name in names), self.mesh.axis_names)
+        return DeviceAxis(names, tuple(self.mesh.shape[name] for name in names), self.mesh.axis_names)
 
-    def sharding(self, labels: Labels) -> NamedSharding:
+    def of(self, labels: Labels) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*(self.axes.get(label) or None for label in labels)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Rule:
-    """What the partitioner asks, answered for one operation."""
+    """The partitioning rule of one operation."""
 
     operation: str
     geometry: Geometry
     labels: tuple[Labels, Labels, Labels]
     sizes: dict[str, int]
-    local: Local
+    compute: Compute
     devices: Sequence[Any]
-    # The caller's setting: XLA may ask from another thread, which does not have it.
+    # The caller's setting, because XLA may call from another thread, which has the default.
     x64: bool = field(default_factory=lambda: jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def summed(self) -> Labels:
-        """The contracted axes that may lie over several devices."""
-        return tuple(sorted({*self.labels[0], *self.labels[1]} - {*self.labels[2], UNTILED}))
+        """The contracted axes that may be sharded."""
+        return tuple(sorted({*self.labels[0], *self.labels[1]} - {*self.labels[2], UNSHARDED}))
 
     @contextmanager
-    def callers_setting(self) -> Iterator[None]:
-        # Nor is the program's mesh, where XLA asks from the caller's own thread, any of one device's business.
-        with (
-            jax.enable_x64(self.x64),
-            use_abstract_mesh(AbstractMesh((), ())),
-        ):
+    def tracing_context(self) -> Iterator[None]:
+        """The caller's settings, but not the program's mesh, which XLA's call may have from the caller's thread."""
+        with jax.enable_x64(self.x64), use_abstract_mesh(AbstractMesh((), ())):
             yield
 
-    def infer(self, _mesh: Mesh, operands: Any, _result: Any) -> NamedSharding:
-        return self.plan(operands).sharding(self.labels[2])
+    def infer_result_sharding(self, _mesh: Mesh, operands: Any, _result: Any) -> NamedSharding:
+        return self.decide_sharding(operands).of(self.labels[2])
 
     def partition(self, _mesh: Mesh, operands: Any, result: Any) -> Any:
-        plan = self.plan((*operands, result))
-        of_a, of_b, of_result = (plan.sharding(labels) for labels in self.labels)
-        return plan.mesh, self.on_one_device(plan), of_result, (of_a, of_b)
+        sharding = self.decide_sharding((*operands, result))
+        a, b, out = (sharding.of(labels) for labels in self.labels)
+        return sharding.mesh, self.program_of_one_device(sharding), out, (a, b)
 
-    def plan(self, arrays: Any) -> _Plan:
-        """Each mesh axis for one kind of axis, so that little moves: the larger operand is asked before the smaller."""
+    def decide_sharding(self, arrays: Any) -> _Sharding:
+        """Assigns each mesh axis to one label. The larger operand comes first, so that little is moved."""
         shardings, ranks = [array.sharding for array in arrays], [len(array.shape) for array in arrays]
         mesh, tilings = read_tilings(shardings, ranks, self.devices)
-        plan = _Plan(mesh, {})
-        # The result's layout counts only on mesh axes that the operands leave free.
+        sharding = _Sharding(mesh, {})
+        # The sharding of the result counts only for mesh axes that the operands do not use.
         first = 0 if math.prod(arrays[0].shape) >= math.prod(arrays[1].shape) else 1
         for n in (first, 1 - first, *range(2, len(arrays))):
             for label, names in zip(self.labels[n], tilings[n], strict=True):
-                self.adopt(plan, label, names)
-        return plan
+                self._assign(sharding, label, names)
+        return sharding
 
-    def adopt(self, plan: _Plan, label: str, names: tuple[str, ...]) -> None:
+    def _assign(self, sharding: _Sharding, label: str, names: tuple[str, ...]) -> None:
         for name in names:
-            if any(name in axes for axes in plan.axes.values()):
+            if any(name in axes for axes in sharding.axes.values()):
                 continue
-            if not self.divides(label, plan.ways(label) * plan.mesh.shape[name]):
+            if not self._can_be_sharded(label, sharding.devices(label) * sharding.mesh.shape[name]):
                 return
-            plan.axes[label] = (*plan.axes.get(label, ()), name)
+            sharding.axes[label] = (*sharding.axes.get(label, ()), name)
 
-    def divides(self, label: str, ways: int) -> bool:
-        """Whether an axis can be cut that many ways, all alike: the partitioner's filler must not enter a sum."""
+    def _can_be_sharded(self, label: str, devices: int) -> bool:
+        """Returns whether shards are equal: the values with which the partitioner fills up must not enter a sum."""
         if label == "t":
-            return True  # each device knows which of its samples are filler
-        return label != UNTILED and self.sizes[label] > 0 and self.sizes[label] % ways == 0
+            return True  # Each device knows which of its samples exist.
+        return label != UNSHARDED and self.sizes[label] > 0 and self.sizes[label] % devices == 0
 
-    def on_one_device(self, plan: _Plan) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        geometry = replace(self.geometry, groups=self.geometry.groups // plan.ways("g"))
-        along = plan.line("t")
-        over = tuple(name for label in self.summed for name in plan.axes.get(label, ()))
+    def program_of_one_device(self, sharding: _Sharding) -> Callable[[jax.Array, jax.Array], jax.Array]:
+        geometry = replace(self.geometry, groups=self.geometry.groups // sharding.devices("g"))
+        along_length = sharding.device_axis("t")
+        summed = tuple(name for label in self.summed for name in sharding.axes.get(label, ()))
 
-        def compute(a: jax.Array, b: jax.Array) -> jax.Array:
-            with self.callers_setting():
-                alone = along.devices == 1
-                result = self.local(a, b, geometry) if alone else self.with_halo(a, b, geometry, along)
-                if not over:
+        def program(a: jax.Array, b: jax.Array) -> jax.Array:
+            with self.tracing_context():
+                if along_length.size == 1:
+                    result = self.compute(a, b, geometry)
+                else:
+                    result = self._compute_with_halo(a, b, geometry, along_length)
+                if not summed:
                     return result
-                # The devices' shares of a half-precision result are added in float32, as everything is.
+                # 16-bit floats are added in float32, as everywhere.
                 wide = result.astype(jnp.promote_types(result.dtype, jnp.float32))
-                return jax.lax.psum(wide, over).astype(result.dtype)
+                return jax.lax.psum(wide, summed).astype(result.dtype)
 
-        return compute
+        return program
 
-    def with_halo(self, a: jax.Array, b: jax.Array, geometry: Geometry, line: Line) -> jax.Array:
-        around = halo(self.operation, geometry, line.devices)
-        a = read(a, around.window, line)
+    def _compute_with_halo(self, a: jax.Array, b: jax.Array, geometry: Geometry, along_length: DeviceAxis) -> jax.Array:
+        plan = plan_halo(self.operation, geometry, along_length.size)
+        a = read_window(a, plan.window, along_length)
         if self.operation == "kernel_gradient":
-            b = only_real(b, geometry.out_length, line)
-        result = self.local(a, b, around.geometry)
+            b = zero_beyond_length(b, geometry.out_length, along_length)
+        result = self.compute(a, b, plan.geometry)
         if self.operation == "input_gradient":
-            result = cut(result, around.drop, -(-geometry.length // line.devices), line)
+            result = slice_per_device(result, plan.drop, -(-geometry.length // along_length.size), along_length)
         return result
 
 
 def _shardy_rule(rule: _Rule, shapes: tuple[tuple[int, ...], ...]) -> SdyShardingRule:
-    """The same for Shardy, which propagates layouts by it; with groups a channel axis is (group, its channels)."""
+    """Returns the rule for Shardy. With groups, an axis of channels has two factors: the group and its channels."""
     arrays: list[ArrayMapping] = []
-    inside: dict[str, int] = {}
-    fixed: list[str] = []
+    factor_sizes: dict[str, int] = {}
+    replicated: list[str] = []
     for n, (labels, shape) in enumerate(zip(rule.labels, shapes, strict=True)):
         factors: list[Any] = []
         for d, (label, size) in enumerate(zip(labels, shape, strict=True)):
             own = f"fixed{n}x{d}"
-            if label == UNTILED:
-                fixed.append(own)
+            if label == UNSHARDED:
+                replicated.append(own)
                 factors.append(own)
             elif label == "g" and size > rule.geometry.groups:
-                fixed.append(own)
-                inside[own] = size // rule.geometry.groups
+                replicated.append(own)
+                factor_sizes[own] = size // rule.geometry.groups
                 factors.append(CompoundFactor("g", own))
             else:
                 factors.append(label)
         arrays.append(ArrayMapping(*factors))
-    whole = {factor for array in arrays for factor in array if isinstance(factor, str)}
-    if rule.geometry.groups > 1 and "g" not in whole:
-        inside["g"] = rule.geometry.groups
-    moved = ("t",) if "t" in whole and "t" not in rule.summed else ()
+    plain = {factor for array in arrays for factor in array if isinstance(factor, str)}
+    if rule.geometry.groups > 1 and "g" not in plain:
+        factor_sizes["g"] = rule.geometry.groups
+    permuted = ("t",) if "t" in plain and "t" not in rule.summed else ()
     return SdyShardingRule(
         tuple(arrays[:2]),
         tuple(arrays[2:]),
         reduction_factors=rule.summed,
-        need_replication_factors=tuple(fixed),
-        permutation_factors=moved,
-        **inside,
+        need_replication_factors=tuple(replicated),
+        permutation_factors=permuted,
+        **factor_sizes,
     )

@@ -1,4 +1,4 @@
-"""The `precision` of a call: checked once, and each meaning one value."""
+"""Checks the `precision` of a call and gives each meaning one value."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from jax.lax import DotAlgorithm, DotAlgorithmPreset, Precision
 from .jax_context import default_matmul_precision
 
 Canonical = Precision | tuple[Precision, Precision] | None
-# These ask for products and sums in the operands' own type. lax's convolution takes any other preset for its default.
-FULL = (DotAlgorithmPreset.F32_F32_F32, DotAlgorithmPreset.F64_F64_F64)
+# Presets that multiply and add in the dtype of the operands. lax's convolution treats all other presets as the default.
+FULL_PRECISION = (DotAlgorithmPreset.F32_F32_F32, DotAlgorithmPreset.F64_F64_F64)
 
 
 def canonical_precision(precision: Any) -> Canonical:
-    """What a caller's `precision` means to a convolution; None is `jax.default_matmul_precision`, if that is set.
+    """Returns what `precision` means to a convolution. None means `jax.default_matmul_precision`, if that is set.
 
     Args:
-      precision: None, a name, a `jax.lax.Precision`, a pair of these for both operands, a `jax.lax.DotAlgorithmPreset`
-        or its name, or a `jax.lax.DotAlgorithm`.
+        precision: None, a name, a `jax.lax.Precision`, a pair of these for both operands, a
+            `jax.lax.DotAlgorithmPreset` or its name, or a `jax.lax.DotAlgorithm`.
 
     Returns:
-      One precision, a pair of two that differ, or None.
+        One precision, a pair of two that differ, or None.
 
     Raises:
-      ValueError: for anything else.
+        ValueError: `precision` is anything else.
 
     >>> [str(canonical_precision(precision)) for precision in ("highest", ["float32", "highest"], "F32_F32_F32")]
     ['HIGHEST', 'HIGHEST', 'HIGHEST']
@@ -36,13 +36,13 @@ def canonical_precision(precision: Any) -> Canonical:
     if precision is None:
         return None
     if isinstance(precision, (list, tuple)) and not isinstance(precision, DotAlgorithm):
-        both = tuple(_one(one) for one in precision)
-        if len(both) == 2 and both[0] is not None and both[1] is not None:
-            return both[0] if both[0] == both[1] else (both[0], both[1])
-    elif (one := _one(precision)) is not None:
-        return one
-    elif (algorithm := _algorithm(precision)) is not None:
-        return Precision.HIGHEST if algorithm in FULL else Precision.DEFAULT
+        pair = tuple(_parse_precision(one) for one in precision)
+        if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
+            return pair[0] if pair[0] == pair[1] else (pair[0], pair[1])
+    elif (parsed := _parse_precision(precision)) is not None:
+        return parsed
+    elif (algorithm := _parse_dot_algorithm(precision)) is not None:
+        return Precision.HIGHEST if algorithm in FULL_PRECISION else Precision.DEFAULT
     raise ValueError(
         "precision must be None, default, high or highest, a jax.lax.Precision, a pair of these, or a "
         f"jax.lax.DotAlgorithmPreset, got {precision!r}"
@@ -50,7 +50,7 @@ def canonical_precision(precision: Any) -> Canonical:
 
 
 def wants_highest(precision: Canonical) -> bool:
-    """Whether an operand is to have the highest precision.
+    """Returns whether the precision of any operand is the highest.
 
     >>> wants_highest(Precision.HIGHEST), wants_highest(None)
     (True, False)
@@ -58,8 +58,7 @@ def wants_highest(precision: Canonical) -> bool:
     return Precision.HIGHEST in (precision if isinstance(precision, tuple) else (precision,))
 
 
-def _one(precision: Any) -> Precision | None:
-    """The precision of one operand; None if it is none."""
+def _parse_precision(precision: Any) -> Precision | None:
     if not isinstance(precision, (str, Precision)):
         return None
     try:
@@ -68,7 +67,7 @@ def _one(precision: Any) -> Precision | None:
         return None
 
 
-def _algorithm(precision: Any) -> DotAlgorithm | DotAlgorithmPreset | None:
+def _parse_dot_algorithm(precision: Any) -> DotAlgorithm | DotAlgorithmPreset | None:
     if isinstance(precision, str):
         return DotAlgorithmPreset.__members__.get(precision)
     return precision if isinstance(precision, (DotAlgorithm, DotAlgorithmPreset)) else None

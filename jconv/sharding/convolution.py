@@ -29,9 +29,9 @@ from .. import checks
 from ..functional import convolution as conv
 from ..functional.options import Grouped, Padded, Params, Transposed
 from ..geometry import is_integer, make_geometry, transposed_geometry
-from ..primitive.device_axis import Line
-from ..primitive.halo import cut, halo, only_real, read
-from ..primitive.placement import vary_alike
+from ..primitive.device_axis import DeviceAxis
+from ..primitive.halo import plan_halo, read_window, slice_per_device, zero_beyond_length
+from ..primitive.placement import match_varying_axes
 from .boundary import with_ends
 
 AxisName = str | tuple[str, ...]
@@ -94,17 +94,17 @@ def conv1d_transpose(
 
     `out_shard` is `shard * stride`, or more where the devices together would not have the whole output.
     """
-    x, line, length = _checked("conv1d_transpose", x, axis_name, length, options)
+    x, device_axis, length = _checked("conv1d_transpose", x, axis_name, length, options)
     checks.check_params(params, {"kernel": 3}, "sharding.conv1d_transpose")
     rest: dict[str, Any] = dict(options)
     where = {name: rest[name] for name in ("stride", "dilation") if name in rest}
     where |= {name: rest.pop(name) for name in ("padding", "output_padding") if name in rest}
     geometry = transposed_geometry(length, np.shape(params["kernel"])[0], **where)
-    out_shard = max(x.shape[-2] * geometry.stride, -(-geometry.length // line.devices))
-    around = halo("input_gradient", geometry, line.devices, out_shard, x.shape[-2])
-    y = conv.conv1d_transpose(params, read(x, around.window, line), **rest)
-    y = cut(y, [around.geometry.low + drop for drop in around.drop], out_shard, line)
-    return only_real(y, geometry.length, line)
+    out_shard = max(x.shape[-2] * geometry.stride, -(-geometry.length // device_axis.size))
+    around = plan_halo("input_gradient", geometry, device_axis.size, out_shard, x.shape[-2])
+    y = conv.conv1d_transpose(params, read_window(x, around.window, device_axis), **rest)
+    y = slice_per_device(y, [around.geometry.low + drop for drop in around.drop], out_shard, device_axis)
+    return zero_beyond_length(y, geometry.length, device_axis)
 
 
 def _of_windows(
@@ -118,47 +118,47 @@ def _of_windows(
 ) -> jax.Array:
     """The convolution of the windows that the devices' outputs read."""
     name = convolution.__name__
-    x, line, length = _checked(name, x, axis_name, length, options)
+    x, device_axis, length = _checked(name, x, axis_name, length, options)
     if kernel not in params:
         raise ValueError(f"sharding.{name} needs params[{kernel!r}]; params has {', '.join(params) or 'no key'}")
     where = {option: options.pop(option) for option in WHERE if option in options}
     mode = where.pop("padding_mode", "zeros")
     checks.check_padding_mode(mode)
     geometry = make_geometry(length, np.shape(params[kernel])[0], **where)
-    out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // line.devices))
-    around = halo("forward", geometry, line.devices, x.shape[-2], out_shard)
-    window = read(x, around.window, line)
+    out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // device_axis.size))
+    around = plan_halo("forward", geometry, device_axis.size, x.shape[-2], out_shard)
+    window = read_window(x, around.window, device_axis)
     if mode != "zeros":
-        window = with_ends(window, x, around.window, geometry, mode, line)
+        window = with_ends(window, x, around.window, geometry, mode, device_axis)
     y = convolution(params, window, stride=geometry.stride, dilation=geometry.dilation, **options)
-    return only_real(y, geometry.out_length, line)
+    return zero_beyond_length(y, geometry.out_length, device_axis)
 
 
 def _checked(
     caller: str, x: Any, axis_name: AxisName, length: int | None, options: Mapping[str, Any]
-) -> tuple[jax.Array, Line, int]:
-    """The shard as varying along the line of devices, the line, and the samples of the whole."""
+) -> tuple[jax.Array, DeviceAxis, int]:
+    """The shard as varying along the device_axis of devices, the device_axis, and the samples of the whole."""
     checks.check_input(x, f"sharding.{caller}")
     for name in ("lengths", "segment_ids"):
         if name in options:
             raise ValueError(f"sharding.{caller} does not take {name}; one length is that of all sequences")
-    line = _line(axis_name)
-    x, _ = vary_alike(jnp.asarray(x), line.number())
-    held = line.devices * x.shape[-2]
+    device_axis = _make_device_axis(axis_name)
+    x, _ = match_varying_axes(jnp.asarray(x), device_axis.index())
+    held = device_axis.size * x.shape[-2]
     if length is None:
-        return x, line, held
+        return x, device_axis, held
     if not (is_integer(length) and 1 <= length <= held):
         raise ValueError(
-            f"length must be an integer from 1 to the {held} samples of {line.devices} shards of {x.shape[-2]}, "
+            f"length must be an integer from 1 to the {held} samples of {device_axis.size} shards of {x.shape[-2]}, "
             f"got {length!r}"
         )
-    return x, line, int(length)
+    return x, device_axis, int(length)
 
 
-def _line(axis_name: AxisName) -> Line:
+def _make_device_axis(axis_name: AxisName) -> DeviceAxis:
     names = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
     order = jax.sharding.get_abstract_mesh().axis_names
     for name in names:
         if name not in order:
             raise ValueError(f"axis_name must name axes of the mesh of jax.shard_map, {order}, got {axis_name!r}")
-    return Line(names, tuple(jax.lax.axis_size(name) for name in names), order)
+    return DeviceAxis(names, tuple(jax.lax.axis_size(name) for name in names), order)

@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     cache._entries.cache_clear()
     yield tmp_path
     cache._entries.cache_clear()
-    bilinear.forget()
+    bilinear.clear_cache()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 def _forget():
     cache._entries.cache_clear()
-    bilinear.forget()
+    bilinear.clear_cache()
 
 
 def _write(text: str) -> None:

@@ -13,8 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from jconv import reference
 from jconv.geometry import Geometry
-from jconv.primitive.device_axis import Line
-from jconv.primitive.halo import Window, halo, read
+from jconv.primitive.device_axis import DeviceAxis
+from jconv.primitive.halo import HaloWindow, plan_halo, read_window
 
 geometries = st.builds(
     Geometry,
@@ -35,9 +35,13 @@ def shards_of(whole: np.ndarray, shards: int, size: int, filler: float = 1e9) ->
     return np.split(out, shards, 1)
 
 
-def windows_of(whole: np.ndarray, window: Window) -> list[np.ndarray]:
+def windows_of(whole: np.ndarray, window: HaloWindow) -> list[np.ndarray]:
     """What each device has read: what it is sent of what it needs, and zeros for what nobody sends."""
-    sent = {(n, hop.distance): range(hop.start, hop.stop) for hop in window.hops() for n in hop.receivers}
+    sent = {
+        (n, transfer.distance): range(transfer.start, transfer.stop)
+        for transfer in window.transfers()
+        for n in transfer.receivers
+    }
     windows = []
     for n, offset in enumerate(window.offsets):
         first = n * window.shard + offset
@@ -68,16 +72,16 @@ def test_windows_make_the_whole(g: Geometry, shards: int, more: int, out_more: i
     x, y = rng.standard_normal((2, g.length, 3)), rng.standard_normal((2, g.out_length, 4))
     kernel = rng.standard_normal((g.kernel_size, 3, 4))
     shard, out_shard = -(-g.length // shards) + more, -(-g.out_length // shards) + out_more
-    around = halo("forward", g, shards, shard, out_shard)
+    around = plan_halo("forward", g, shards, shard, out_shard)
     windows = windows_of(x, around.window)
     parts = [reference.forward(window, kernel, around.geometry) for window in windows]
     assert [part.shape[1] for part in parts] == [out_shard] * shards
     np.testing.assert_allclose(np.concatenate(parts, 1)[:, : g.out_length], reference.forward(x, kernel, g), atol=1e-12)
-    assert halo("kernel_gradient", g, shards, shard, out_shard) == around
+    assert plan_halo("kernel_gradient", g, shards, shard, out_shard) == around
     pairs = zip(windows, shards_of(y, shards, out_shard, filler=0.0), strict=True)
     total = sum(reference.kernel_gradient(window, part, around.geometry) for window, part in pairs)
     np.testing.assert_allclose(total, reference.kernel_gradient(x, y, g), atol=1e-12)
-    around = halo("input_gradient", g, shards, shard, out_shard)
+    around = plan_halo("input_gradient", g, shards, shard, out_shard)
     windows = windows_of(y, around.window)
     parts = [
         input_gradient(window, kernel, around.geometry)[:, drop : drop + shard]
@@ -104,16 +108,16 @@ def test_windows_make_the_whole(g: Geometry, shards: int, more: int, out_more: i
     ],
 )
 def test_no_more_moves_than_windows_share(geometry: Geometry, of_x: int, of_y: int) -> None:
-    assert halo("forward", geometry, 8).window.moved == of_x
-    assert halo("input_gradient", geometry, 8).window.moved == of_y
+    assert plan_halo("forward", geometry, 8).window.max_received == of_x
+    assert plan_halo("input_gradient", geometry, 8).window.max_received == of_y
 
 
-WINDOWS: dict[str, Window] = {
-    "nothing": Window(32, 4, 4, (0,) * 8, tuple((4 * n, 4 * n + 4) for n in range(8))),
-    "two before, one after": Window(32, 4, 7, (-2,) * 8, tuple((4 * n - 2, 4 * n + 5) for n in range(8))),
-    "farther than a shard": Window(30, 4, 11, (-6,) * 8, tuple((4 * n - 6, 4 * n + 5) for n in range(8))),
-    "each elsewhere": Window(27, 4, 6, tuple(range(8)), tuple((5 * n, 5 * n + 6) for n in range(8))),
-    "only padding": Window(27, 4, 3, (-40,) * 8, ((-40, -37),) * 8),
+WINDOWS: dict[str, HaloWindow] = {
+    "nothing": HaloWindow(32, 4, 4, (0,) * 8, tuple((4 * n, 4 * n + 4) for n in range(8))),
+    "two before, one after": HaloWindow(32, 4, 7, (-2,) * 8, tuple((4 * n - 2, 4 * n + 5) for n in range(8))),
+    "farther than a shard": HaloWindow(30, 4, 11, (-6,) * 8, tuple((4 * n - 6, 4 * n + 5) for n in range(8))),
+    "each elsewhere": HaloWindow(27, 4, 6, tuple(range(8)), tuple((5 * n, 5 * n + 6) for n in range(8))),
+    "only padding": HaloWindow(27, 4, 3, (-40,) * 8, ((-40, -37),) * 8),
 }
 
 
@@ -125,7 +129,7 @@ def test_a_window_is_read(window: str, names: tuple[str, str]) -> None:
     whole = np.arange(2.0 * wanted.length * 3).reshape(2, wanted.length, 3) + 1
     shards: Any = np.concatenate(shards_of(whole, 8, wanted.shard, filler=np.nan), 1).astype("float32")
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
-    line = Line(names, tuple(mesh.shape[name] for name in names), mesh.axis_names)
+    device_axis = DeviceAxis(names, tuple(mesh.shape[name] for name in names), mesh.axis_names)
     along = P(None, names)
-    windows = jax.shard_map(lambda x: read(x, wanted, line), mesh=mesh, in_specs=along, out_specs=along)
+    windows = jax.shard_map(lambda x: read_window(x, wanted, device_axis), mesh=mesh, in_specs=along, out_specs=along)
     np.testing.assert_array_equal(jax.jit(windows)(shards), np.concatenate(windows_of(whole, wanted), 1))

@@ -96,7 +96,7 @@ def test_a_program_of_one_device(monkeypatch):
 def test_a_program_of_eight_devices(monkeypatch):
     ctx = seen(convolve, placed(), monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (True, 8)
-    split, devices = jax_context.for_custom_partitioning(ctx)
+    split, devices = jax_context.custom_partitioning_context(ctx)
     assert split.module_context.axis_context.device_assignment == devices == tuple(jax.devices()[:8])
 
 
@@ -106,7 +106,7 @@ def test_a_program_of_eight_devices(monkeypatch):
 def test_a_program_inside_shard_map(names, manual, partitioned, monkeypatch):
     ctx = seen(inside(tuple(names), tuple(manual)), X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (partitioned, 8)
-    assert jax_context.for_custom_partitioning(ctx) is None
+    assert jax_context.custom_partitioning_context(ctx) is None
 
 
 # Another JAX.
@@ -128,7 +128,7 @@ def test_what_is_unknown_is_partitioned(name):
     assert jax_context.is_partitioned(ctx)
     assert jax_context.device_count(ctx) is None
     assert jax_context.platforms(ctx) == ()
-    assert jax_context.for_custom_partitioning(ctx) is None
+    assert jax_context.custom_partitioning_context(ctx) is None
 
 
 class Renamed:
@@ -150,7 +150,7 @@ def test_a_renamed_attribute_makes_a_contraction(path, monkeypatch):
     """One that any partitioner splits rightly."""
     of_jax = jax_context.is_partitioned
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
-    monkeypatch.setattr("jconv.primitive.bilinear.for_custom_partitioning", lambda ctx: None)
+    monkeypatch.setattr("jconv.primitive.bilinear.custom_partitioning_context", lambda ctx: None)
     lowered = jax.jit(lambda x: convolve(x)).lower(X)
     assert "stablehlo.convolution" not in lowered.as_text() and "dot_general" in lowered.as_text()
     np.testing.assert_allclose(lowered.compile()(X), jconv.reference.conv1d({"kernel": KERNEL}, X, padding="same"))

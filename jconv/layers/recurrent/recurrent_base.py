@@ -16,7 +16,7 @@ import numpy as np
 
 from ...checks import check_dtype
 from ...functional.convolution import glorot_uniform
-from ...primitive.placement import vary_alike
+from ...primitive.placement import match_varying_axes
 from ...reference.convolution import exact
 from ...slots import put_rows, take_rows
 from ...streaming.buffers import Form
@@ -207,7 +207,7 @@ class Recurrent(Layer):
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
         start = self._initial_states(named, xs)
         # Inside jax.shard_map, the carry of jax.lax.scan must vary over the same mesh axes before and after a step.
-        start = vary_alike(*start, *xs, *arrays.values())[: len(start)]
+        start = match_varying_axes(*start, *xs, *arrays.values())[: len(start)]
         mask, resets = (None if a is None else jnp.moveaxis(a, 1, 0) for a in (mask, resets))
         y, states = scan(
             lambda x, s: self._step(arrays, x, s, recurrent_drops), xs, start, mask, self._scan_options, resets

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...primitive.placement import vary_alike
+from ...primitive.placement import match_varying_axes
 from ..base import Arrays, Layer, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import not_none, unsupported_lengths
@@ -103,7 +103,7 @@ class TimeDistributed(Layer):
         x = map_inputs(lambda a: jnp.moveaxis(a, 1, 0), x)
         rest = {name: jnp.asarray(array) for name, array in rest.items()}
         # Inside jax.shard_map, the carry of jax.lax.scan must vary over the same mesh axes before and after a step.
-        varying = vary_alike(*rest.values(), *jax.tree.leaves(x))
+        varying = match_varying_axes(*rest.values(), *jax.tree.leaves(x))
         rest, y = jax.lax.scan(apply_step, dict(zip(rest, varying, strict=False)), (x, keys))
         return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), add_prefix("layer", rest)
 
