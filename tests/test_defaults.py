@@ -19,8 +19,8 @@ import jconv
 import jconv.keras
 from jconv import default_algorithm
 from jconv import layers as jl
-from jconv.functional.convolution import problem
-from jconv.inspect.trace import _equations, chosen
+from jconv.inspect.equation import trace_conv1d
+from jconv.inspect.trace import chosen_algorithms, iterate_equations
 from jconv.layers.nesting import with_algorithm
 from jconv.primitive.bilinear import OPERATION
 
@@ -58,7 +58,7 @@ def _transposed_stream(**how: Any) -> jax.Array:
 
 def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
     """The wishes of the convolutions that a function is traced to."""
-    equations = _equations(jax.make_jaxpr(function)(*arguments).jaxpr)
+    equations = iterate_equations(jax.make_jaxpr(function)(*arguments).jaxpr)
     return [equation.params["algorithm"] for equation in equations if equation.primitive in OPERATION]
 
 
@@ -165,13 +165,13 @@ def test_explain_and_summary_know_it() -> None:
         {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")},
         jax.ShapeDtypeStruct((1, 8192, 16), "float32"),
     )
-    asked = chosen(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
-    assert asked != chosen(jconv.depthwise_conv1d, params, x)
+    asked = chosen_algorithms(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
+    assert asked != chosen_algorithms(jconv.depthwise_conv1d, params, x)
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     with default_algorithm("fastest"):
-        assert chosen(jconv.depthwise_conv1d, params, x) == asked
+        assert chosen_algorithms(jconv.depthwise_conv1d, params, x) == asked
         assert asked[0].algorithm in network.summary(batch=1)
-        assert problem(PARAMS, X).algorithm == "fastest"
+        assert trace_conv1d(PARAMS, X).algorithm == "fastest"
     assert asked[0].algorithm not in network.summary(batch=1)
 
 

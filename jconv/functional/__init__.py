@@ -1,7 +1,8 @@
-"""The public convolutions, as pure functions of params and an array."""
+"""The public convolutions: pure functions of params and an array."""
 
-from .convolution import conv1d, conv1d_transpose, depthwise_conv1d, init_conv1d, separable_conv1d
+from .convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from .default_algorithm import default_algorithm
+from .initialization import init_conv1d
 from .lax_compat import conv_general_dilated
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Keras's activations by name, in JAX.
 
-Where `jax.nn` has one with Keras's meaning it is used, with Keras's defaults; the rest are written out here. The
-same names in NumPy are in `activations_numpy.py`, and a test holds the two, and Keras, together.
+Most are those of `jax.nn` with Keras's defaults. `jconv.reference.activations` has the same names in NumPy; a test
+compares both with Keras.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from ..reference.activations import look_up
 
 
 def hard_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
-    """`x` where its size exceeds `threshold`, else zero."""
+    """`x` where `|x| > threshold`, and zero elsewhere."""
     return jnp.where(jnp.abs(x) > threshold, x, jnp.zeros_like(x))
 
 
 def soft_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
-    """`x` drawn toward zero by `threshold`."""
+    """`x` moved toward zero by `threshold`."""
     return jnp.where(jnp.abs(x) > threshold, x - jnp.sign(x) * threshold, jnp.zeros_like(x))
 
 
 def sparsemax(x: jax.Array) -> jax.Array:
     """Keras's sparsemax over the last axis.
 
-    Where more than one entry is positive it is not the projection of Martins and Astudillo (ICML 2016) onto the
-    simplex: Keras takes its threshold from the sum of the running sums, not from the last of them.
+    With more than one positive entry it is not the projection onto the simplex (Martins and Astudillo, ICML 2016):
+    Keras takes the threshold from the sum of the cumulative sums instead of the last one.
     """
     ordered = jnp.flip(jnp.sort(x, axis=-1), axis=-1)
     rank = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
-    below = ordered - ordered[..., :1]  # no more than the largest: 1 is not lost beside large numbers
+    below = ordered - ordered[..., :1]  # Relative to the largest, so that large values do not absorb the 1.
     support = 1 + rank * below > jnp.cumsum(below, axis=-1)
     size = support.sum(axis=-1, keepdims=True).astype(x.dtype)
-    running = jnp.cumsum(ordered, axis=-1)
-    tau = (jnp.sum(jnp.where(support, running, 0), axis=-1, keepdims=True) - 1) / size
+    sums = jnp.cumsum(ordered, axis=-1)
+    tau = (jnp.sum(jnp.where(support, sums, 0), axis=-1, keepdims=True) - 1) / size
     return jnp.maximum(x - tau, 0)
 
 
@@ -78,9 +78,10 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def resolve(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """The function that a name, a function or `None` (linear) stands for.
+    """Returns the activation for a name, a function, or None, which means linear.
 
-    Raises `ValueError` for an unknown name.
+    Raises:
+        ValueError: The name is unknown.
 
     >>> resolve("relu")(jnp.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]

@@ -1,4 +1,4 @@
-"""What `"auto"` means in this thread: `default_algorithm` changes it for everything that is traced inside."""
+"""The meaning of `algorithm="auto"` in the current thread."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ import jax
 
 from ..planner import AUTO, check_algorithm
 
-# Part of the keys of JAX's caches, so a function that was compiled outside of a context is traced anew inside.
+# It is part of the keys of JAX's caches, so that functions that were compiled outside of a context are traced again.
 _meaning_of_auto: Any = jax.make_user_context(AUTO)
 
 
 @contextmanager
 def default_algorithm(algorithm: str) -> Iterator[None]:
-    """A context in which `algorithm="auto"`, the default of every convolution, means `algorithm`.
+    """Context in which `algorithm="auto"`, the default of every convolution, means `algorithm`.
 
-    It is for whole programs, as `jax.default_matmul_precision` is: calls, layers, models, streams and gradients that
-    are traced inside it, also those of functions compiled before, which are traced again. What was traced inside keeps
-    its algorithm outside: the function that `jax.vjp` returns computes its gradients as the call was computed. The
-    context belongs to the thread that enters it. Contexts nest; `"auto"` gives back the default. It is also a
-    decorator.
+    Like `jax.default_matmul_precision`, it is for complete programs: it applies to all calls, layers, models, streams
+    and gradients that are traced inside it. Functions that were compiled before are traced again. What was traced
+    inside keeps its algorithm outside: the function that `jax.vjp` returns computes its gradients like the call. The
+    context belongs to the current thread. Contexts can be nested; `"auto"` restores the default. It can also be used as
+    a decorator.
 
     Args:
-      algorithm: `"auto"`, `"fastest"` or the name of an algorithm, as in `jconv.conv1d`.
+        algorithm: `"auto"`, `"fastest"` or the name of an algorithm, as in `jconv.conv1d`.
+
+    Returns:
+        A context manager.
 
     Raises:
-      ValueError: for any other `algorithm`.
+        ValueError: `algorithm` is anything else.
 
     >>> import jconv
     >>> compiled = jax.jit(jconv.conv1d)
     >>> params, x = {"kernel": jax.numpy.ones((1024, 1, 1))}, jax.numpy.ones((1, 4096, 1))
-    >>> y = compiled(params, x)  # by a local algorithm
+    >>> y = compiled(params, x)  # uses a local algorithm
     >>> with jconv.default_algorithm("fastest"):
-    ...     y = compiled(params, x)  # compiled again, by any algorithm
+    ...     y = compiled(params, x)  # is compiled again, and uses any algorithm
     >>> y.shape
     (1, 3073, 1)
     """
@@ -44,12 +47,13 @@ def default_algorithm(algorithm: str) -> Iterator[None]:
         yield
 
 
-def resolved(algorithm: str) -> str:
-    """`algorithm`, or where it is `"auto"` what this thread's `default_algorithm` says.
+def resolve(algorithm: str) -> str:
+    """Returns `algorithm`, or for `"auto"` the value of `default_algorithm` in this thread.
 
-    Raises `ValueError` for one that there is not.
+    Raises:
+        ValueError: `algorithm` is unknown.
 
-    >>> resolved("lax"), resolved("auto")
+    >>> resolve("lax"), resolve("auto")
     ('lax', 'auto')
     """
     check_algorithm(algorithm)

@@ -1,4 +1,4 @@
-"""The types of the convolutions' arguments and results, for signatures that depend on which arguments are given."""
+"""Types of arguments and results of the public convolutions, for signatures that depend on the given arguments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..geometry import Padding
 
 Params = Mapping[str, Any]
 Activation = str | Callable[[Any], Any] | None
-Extended = tuple[jax.Array, jax.Array]
-"""What a convolution returns with `lengths` or `segment_ids`: the output, and these of the output."""
+OutputAndExtent = tuple[jax.Array, jax.Array]
+"""The result of a convolution with `lengths` or `segment_ids`: the output, and the lengths or ids of the output."""
 
 
-class Common(TypedDict, total=False):
-    """The options that all convolutions have."""
+class CommonOptions(TypedDict, total=False):
+    """The options of all convolutions."""
 
     stride: int
     dilation: int
@@ -25,21 +25,21 @@ class Common(TypedDict, total=False):
     precision: Any
 
 
-class Padded(Common, total=False):
-    """Those of the depthwise and the separable one."""
+class DepthwiseOptions(CommonOptions, total=False):
+    """The options of `depthwise_conv1d` and `separable_conv1d`."""
 
     padding: Padding
     padding_mode: str
 
 
-class Grouped(Padded, total=False):
-    """Those of the plain one."""
+class Conv1DOptions(DepthwiseOptions, total=False):
+    """The options of `conv1d`."""
 
     groups: int
 
 
-class Transposed(Common, total=False):
-    """Those of the transposed one."""
+class TransposeOptions(CommonOptions, total=False):
+    """The options of `conv1d_transpose`."""
 
     padding: str
     output_padding: int | None

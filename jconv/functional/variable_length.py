@@ -1,4 +1,4 @@
-"""The convolutions of ragged and packed arrays: each sequence by itself, computed for all of them at once."""
+"""Convolutions of ragged and packed arrays: each sequence as if it were alone, all in one computation."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..algorithms.operands import accumulation_dtype
 from ..geometry import Geometry
 from ..primitive import bilinear
 from ..ragged.sequences import Sequences, Window, is_still, read, repeated, taken, taps
 
-# A slice a tap takes long to compile for long kernels.
-MOST_TAPS = 64
+# Longer kernels are computed from windows instead of one slice per tap, which takes long to compile.
+MAX_SLICES = 64
 
 
 def forward(
     x: jax.Array, kernel: jax.Array, sequences: Sequences, window: Window, groups: int, **how: Any
 ) -> tuple[jax.Array, Sequences]:
-    """The convolution of each sequence by itself, and where the outputs are; those of no sequence are anything finite.
+    """Convolves each sequence and returns the sequences of the output. Outputs of no sequence have any finite value.
 
-    A ragged array is cleared of its padding and convolved as it is, or as it lies after each row was padded by its own
-    amount. Of a packed one each window is cleared of the samples that are another segment's.
+    In a ragged array the padding is set to zero; if the padding before a sequence depends on its length, each row is
+    shifted by its own amount. In a packed array the samples of other segments are set to zero in each window.
     """
     x, out = sequences.only(x), window.after(sequences)
     length = x.shape[-2]
     if sequences.packed:
         if kernel.shape[1] == 1:
-            return _channelwise(x, kernel, sequences, window), out
-        return _product(read(x, sequences, window)[0], kernel, groups, **how), out
+            return _convolve_channels(x, kernel, sequences, window), out
+        return _multiply_windows(read(x, sequences, window)[0], kernel, groups, **how), out
     geometry = window.geometry(length)
     if window.mode == "zeros" and not window.low_differs:
         return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
@@ -43,10 +44,12 @@ def forward(
 def transposed(
     x: jax.Array, kernel: jax.Array, sequences: Sequences, geometry: Geometry, **how: Any
 ) -> tuple[jax.Array, Sequences]:
-    """The transposed convolution of each sequence by itself, as `forward`; `geometry` is that of the whole length.
+    """Like `forward`, for the transposed convolution. `geometry` is that of the complete length.
 
-    A segment of a packed array begins at `stride` times where it began. Raises `ValueError` where it would be longer
-    than `stride` times what it was.
+    A segment of a packed array starts at `stride` times the position where it started.
+
+    Raises:
+        ValueError: A segment would become longer than `stride` times its length.
     """
     length, stride = x.shape[-2], geometry.stride
     more = geometry.length - length * stride
@@ -56,20 +59,20 @@ def transposed(
         return y, out.after(lambda counts: counts + more)
     if more > 0:
         raise ValueError(
-            f"this transposed convolution gives {more} samples more than {stride} for each, so neighbours of a packed "
-            "row would overlap; use same padding without output_padding"
+            f"this transposed convolution returns {more} samples more than {stride} per sample, so adjacent segments "
+            "would overlap; use same padding without output_padding"
         )
     zeros = [(0, 0)] * (x.ndim - 1) + [(0, stride - 1), (0, 0)]
     spread = jnp.pad(x[..., None, :], zeros).reshape(*x.shape[:-2], length * stride, x.shape[-1])
     low = geometry.reach - 1 - geometry.low
     window = Window(geometry.kernel_size, padding=(low, geometry.low), dilation=geometry.dilation)
     windows, _ = read(spread, out, window)
-    y = _product(windows, jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
+    y = _multiply_windows(windows, jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
     return y, out.after(lambda counts: counts + more)
 
 
-def _product(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> jax.Array:
-    """Windows (..., out_length, kernel_size, in) times the kernel, as a convolution of kernel size 1."""
+def _multiply_windows(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> jax.Array:
+    """Multiplies windows (..., out_length, kernel_size, in_channels) by the kernel, as a pointwise convolution."""
     kernel_size, per_group, out_channels = kernel.shape
     grouped = windows.reshape(*windows.shape[:-1], groups, per_group)
     columns = jnp.swapaxes(grouped, -3, -2).reshape(*windows.shape[:-2], groups * kernel_size * per_group)
@@ -77,13 +80,13 @@ def _product(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> 
     return bilinear.forward(columns, kernel, Geometry(columns.shape[-2], 1, groups=groups), **how)
 
 
-def _channelwise(x: jax.Array, kernel: jax.Array, sequences: Sequences, window: Window) -> jax.Array:
-    """The convolution of a packed array by a kernel of one in channel a group: products tap by tap, which XLA fuses."""
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    weights = kernel[:, 0].astype(wide)
-    wider = jnp.repeat(x, weights.shape[1] // x.shape[-1], axis=-1).astype(wide)
-    if is_still(sequences, window) and window.kernel_size <= MOST_TAPS:
-        y = sum(tap * weight for tap, weight in zip(taps(wider, sequences, window), weights, strict=True))
+def _convolve_channels(x: jax.Array, kernel: jax.Array, sequences: Sequences, window: Window) -> jax.Array:
+    """Convolves a packed array with one in channel per group, as a sum over taps that XLA fuses."""
+    dtype = accumulation_dtype(x)
+    weights = kernel[:, 0].astype(dtype)
+    samples = jnp.repeat(x, weights.shape[1] // x.shape[-1], axis=-1).astype(dtype)
+    if is_still(sequences, window) and window.kernel_size <= MAX_SLICES:
+        y = sum(tap * weight for tap, weight in zip(taps(samples, sequences, window), weights, strict=True))
     else:
-        y = (read(wider, sequences, window)[0] * weights).sum(axis=-2)
+        y = (read(samples, sequences, window)[0] * weights).sum(axis=-2)
     return jnp.asarray(y).astype(x.dtype)

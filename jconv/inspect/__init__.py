@@ -1,14 +1,14 @@
-"""What jconv does with a call: the algorithms that it chooses, their times and their deviations."""
+"""Inspects convolutions: the chosen algorithms, their times and their deviations from the reference."""
 
 from .cross_check import cross_check
 from .explain import Plan, explain
-from .trace import chosen
+from .trace import chosen_algorithms
 from .tune import Tuning, tune
 
 __all__ = [
     "Plan",
     "Tuning",
-    "chosen",
+    "chosen_algorithms",
     "cross_check",
     "explain",
     "tune",

@@ -1,4 +1,4 @@
-"""Every algorithm against the NumPy reference on one input: the table that a doubting user, and the tests, read."""
+"""Compares every algorithm with the NumPy reference on one input."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from ..functional.convolution import conv1d
 
 
 class Deviations(NamedTuple):
-    """For each algorithm and operation, `max |jax - numpy| / max |numpy|`; prints as a table.
+    """The deviations `max |jax - numpy| / max |numpy|` of each algorithm. Prints as a table.
 
-    `worst` maps an algorithm's name to its three deviations, in the order of `operations`.
+    Attributes:
+        worst: For each algorithm, the deviations of the three operations.
+        operations: The names of the operations.
+        dtype: The dtype of the results.
     """
 
     worst: dict[str, tuple[float, float, float]]
@@ -29,16 +32,27 @@ class Deviations(NamedTuple):
         return "\n".join(rows)
 
     def max(self) -> float:
-        """The largest deviation of the table."""
+        """Returns the largest deviation of all."""
         return max(max(row) for row in self.worst.values())
 
 
 def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations:
-    """Run every algorithm and the NumPy reference on the same input, forward and both gradients, and compare.
+    """Compares every algorithm with the NumPy reference: the output of `conv1d` and both gradients.
 
-    `options` are those of `conv1d`, except `algorithm`. The gradients are those of the output's inner product with
-    one fixed random array, without the activation.  Each deviation is relative to the largest value of the
-    reference's array.
+    The gradients are those of the inner product of the output, without the activation, with a fixed random array. Each
+    deviation is relative to the largest value of the reference.
+
+    Args:
+        params: As in `conv1d`.
+        x: As in `conv1d`.
+        **options: The options of `conv1d`, except `algorithm`.
+
+    Returns:
+        The `Deviations`, which print as a table.
+
+    Raises:
+        ValueError: `options` contains `algorithm`, or as in `conv1d`.
+        TypeError: As in `conv1d`.
 
     >>> import jax.numpy as jnp
     >>> x, params = jnp.ones((2, 10, 3)), {"kernel": jnp.ones((4, 3, 5))}
@@ -59,22 +73,22 @@ def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations
     for name in ALGORITHMS:
         y = conv1d(params, x, algorithm=name, **options, **precision)
 
-        def pulled(p: Any, x: Any, name: str = name) -> jax.Array:
+        def convolve(p: Any, x: Any, name: str = name) -> jax.Array:
             return conv1d(p, x, algorithm=name, **linear, **precision)
 
-        out, vjp = jax.vjp(pulled, dict(params), jax.numpy.asarray(x))
-        bars = vjp(jax.numpy.asarray(cotangent, out.dtype))
+        out, vjp = jax.vjp(convolve, dict(params), jax.numpy.asarray(x))
+        own_params_bar, own_x_bar = vjp(jax.numpy.asarray(cotangent, out.dtype))
         dtype = str(out.dtype)
         worst[name] = (
             deviation(y, expected),
-            deviation(bars[1], x_bar),
-            deviation(bars[0]["kernel"], params_bar["kernel"]),
+            deviation(own_x_bar, x_bar),
+            deviation(own_params_bar["kernel"], params_bar["kernel"]),
         )
     return Deviations(worst, OPERATIONS, dtype)
 
 
 def deviation(actual: Any, expected: Any) -> float:
-    """`max |actual - expected| / max |expected|`, in float64; the plain difference where nothing is expected."""
+    """Returns `max |actual - expected| / max |expected|` in float64, or the absolute difference if `expected` is 0."""
     expected = np.asarray(expected)
     if expected.size == 0:
         return 0.0

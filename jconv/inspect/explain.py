@@ -1,4 +1,4 @@
-"""What jconv does with a call, and why: for each operation the algorithm, the reason, the work and the memory."""
+"""How a call of `conv1d` is computed: the algorithm of each operation, the reason, the work and the memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ import jax
 
 from .. import planner
 from ..algorithms import OPERATIONS
-from ..functional.convolution import Problem, conv1d, problem
+from ..functional.convolution import conv1d
 from ..primitive import bilinear
-from ..sizes import Sizes
+from .equation import Conv1DEquation, trace_conv1d
 
-# `"fastest"` is mentioned where it takes at most this part of the time of `"auto"`.
-FASTER = 0.9
+# The reason mentions `algorithm="fastest"` if its time, relative to `"auto"`, is at most this.
+MAX_TIME_RATIO_OF_FASTEST = 0.9
 
 
 class OperationPlan(NamedTuple):
     """How one operation is computed.
 
-    `flops` counts a multiply-add as two, zeros of the padding included; `bytes` are those of both operands and the
-    result; `temporary` is the memory in bytes that XLA sets aside besides.
+    Attributes:
+        algorithm: Name of the algorithm.
+        reason: Why it was chosen.
+        flops: Two per multiply-add, including those with the zeros of the padding.
+        bytes: Size of both operands and the result.
+        temporary: Size in bytes of the additional memory that XLA allocates.
     """
 
     algorithm: str
@@ -34,7 +38,7 @@ class OperationPlan(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a convolution and its two gradients are computed; prints as a table."""
+    """How a convolution and both gradients are computed. Prints as a table."""
 
     forward: OperationPlan
     input_gradient: OperationPlan
@@ -49,71 +53,67 @@ class Plan(NamedTuple):
 
 
 def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
-    """What `conv1d(params, x, **options)` and its gradients would do here; nothing is computed.
+    """Explains how `conv1d(params, x, **options)` and its gradients are computed on this machine.
 
-    Options and errors are those of `conv1d`. Each operation is compiled, to ask XLA for its temporary memory; arrays
-    may be `jax.ShapeDtypeStruct`s. A larger program that holds the call may fuse it with its neighbours.
+    Nothing is computed, but each operation is compiled, because XLA then reports its temporary memory. As part of a
+    larger program an operation may need less.
 
-    The reason of a choice is the algorithm's time for that of lax, a geometric mean of similar geometries, interpolated
-    between measurements, and in what they are similar. Where `algorithm="fastest"` would be at least 10% faster it says
-    so, and how much.
+    The reason for an algorithm contains its time relative to lax, interpolated from measurements of similar geometries
+    (a geometric mean), and the range of sizes of these. It also says if `algorithm="fastest"` is predicted to be at
+    least 10% faster, and by how much.
+
+    Args:
+        params: As in `conv1d`. Arrays may be `jax.ShapeDtypeStruct`s.
+        x: As in `conv1d`, or a `jax.ShapeDtypeStruct`.
+        **options: The options of `conv1d`.
+
+    Returns:
+        A `Plan`, which prints as a table.
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: As in `conv1d`.
 
     >>> import jax.numpy as jnp
     >>> plan = explain({"kernel": jnp.ones((4, 1, 64))}, jnp.ones((8, 512, 64)), groups=64, padding="causal")
     >>> plan.forward.algorithm, plan.forward.flops
     ('shifts', 2097152)
     """
-    p = problem(params, x, **options)
-    flops = 2 * sizes_of(p).multiply_adds
+    equation = trace_conv1d(params, x, **options)
+    flops = 2 * equation.sizes.multiply_adds
     plans = []
-    for operation, shapes in operand_shapes(p).items():
-        run = _packed(p, operation, options) if p.packed else _alone(p, operation)
-        memory = jax.jit(run).lower(*shapes).compile().memory_analysis()
-        arrays = [*shapes, jax.eval_shape(run, *shapes)]
+    for operation, operands in equation.operands.items():
+        run = _make_function(equation, operation, options)
+        memory = jax.jit(run).lower(*operands).compile().memory_analysis()
+        arrays = [*operands, jax.eval_shape(run, *operands)]
         size = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
-        plans.append(OperationPlan(*_choice(p, operation), flops, size, memory.temp_size_in_bytes if memory else 0))
+        algorithm, reason = _explain_choice(equation, operation)
+        plans.append(OperationPlan(algorithm, reason, flops, size, memory.temp_size_in_bytes if memory else 0))
     return Plan(*plans)
 
 
-def _choice(p: Problem, operation: str) -> tuple[str, str]:
-    """The algorithm and the reason."""
-    if p.algorithm is None:
-        return "shifts", "segment_ids: of each window the samples of other segments are cleared, then tap by tap"
-    choice = choose_algorithm(p, operation, p.algorithm)
+def _explain_choice(equation: Conv1DEquation, operation: str) -> tuple[str, str]:
+    """Returns the algorithm and the reason."""
+    if equation.algorithm is None:
+        return "shifts", "segment_ids: samples of other segments are set to zero in each window, one tap at a time"
+    choice = equation.choose_algorithm(operation, equation.algorithm)
     reason = choice.reason
-    if p.algorithm == planner.AUTO:
-        fastest = choose_algorithm(p, operation, planner.FASTEST)
-        if choice.ratio and fastest.ratio and fastest.ratio <= FASTER * choice.ratio:
-            part = fastest.ratio / choice.ratio
-            reason += f'; algorithm="fastest" is predicted to take {part:.2f} of this time, with {fastest.algorithm}'
-    if p.packed:
-        reason = f"segment_ids: of each window the samples of other segments are cleared, then multiplied: {reason}"
+    if equation.algorithm == planner.AUTO:
+        fastest = equation.choose_algorithm(operation, planner.FASTEST)
+        if choice.ratio and fastest.ratio and fastest.ratio <= MAX_TIME_RATIO_OF_FASTEST * choice.ratio:
+            ratio = fastest.ratio / choice.ratio
+            reason += f'; algorithm="fastest" is predicted to take {ratio:.2f} of this time, with {fastest.algorithm}'
+    if equation.packed:
+        reason = f"segment_ids: samples of other segments are set to zero in each window, then multiplied: {reason}"
     return choice.algorithm, reason
 
 
-def choose_algorithm(p: Problem, operation: str, algorithm: str) -> planner.Choice:
-    """What the planner chooses for an operation of a problem, asked for an algorithm by name or `"auto"`."""
-    primitive = next(primitive for primitive, name in bilinear.OPERATION.items() if name == operation)
-    return bilinear.choose_algorithm(
-        primitive,
-        *_operands(p.x, p.kernel, p.geometry.out_length)[operation],
-        geometry=p.geometry,
-        ensemble_ndim=0,
-        algorithm=algorithm,
-        precision=p.precision,
-        platform=jax.default_backend(),
-    )
-
-
-def _alone(p: Problem, operation: str) -> Callable[..., Any]:
-    run = getattr(bilinear, operation)
-    return partial(run, geometry=p.geometry, algorithm=p.algorithm, precision=p.precision)
-
-
-def _packed(p: Problem, operation: str, options: Mapping[str, Any]) -> Callable[..., Any]:
-    """An operation of a packed array; its gradients are those of the whole, windows included."""
-    assert p.packed
-    x, kernel = p.packed
+def _make_function(equation: Conv1DEquation, operation: str, options: Mapping[str, Any]) -> Callable[..., Any]:
+    """Returns the operation as a function of both operands, for packed arrays including their windows."""
+    if not equation.packed:
+        run = getattr(bilinear, operation)
+        return partial(run, geometry=equation.geometry, algorithm=equation.algorithm, precision=equation.precision)
+    x, kernel = equation.packed
     options = {name: value for name, value in options.items() if name != "activation"}
 
     def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -124,22 +124,3 @@ def _packed(p: Problem, operation: str, options: Mapping[str, Any]) -> Callable[
     if operation == "input_gradient":
         return lambda y_bar, kernel: jax.linear_transpose(lambda x: forward(x, kernel), x)(y_bar)[0]
     return lambda x, y_bar: jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(y_bar)[0]
-
-
-def sizes_of(p: Problem) -> Sizes:
-    """What the planner is asked about."""
-    *lead, _, in_channels = p.x.shape
-    return Sizes(p.geometry, math.prod(lead), in_channels, p.kernel.shape[-1])
-
-
-Operands = dict[str, tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]
-
-
-def operand_shapes(p: Problem) -> Operands:
-    """The two operands of each operation."""
-    return _operands(*(p.packed or (p.x, p.kernel)), p.geometry.out_length)
-
-
-def _operands(x: jax.ShapeDtypeStruct, kernel: jax.ShapeDtypeStruct, out_length: int) -> Operands:
-    y_bar = jax.ShapeDtypeStruct((*x.shape[:-2], out_length, kernel.shape[-1]), x.dtype)
-    return {"forward": (x, kernel), "input_gradient": (y_bar, kernel), "kernel_gradient": (x, y_bar)}

@@ -1,4 +1,4 @@
-"""Measure the candidates for a call on this machine, and remember the fastest."""
+"""Measures the algorithms for a call on this machine, and stores which is fastest."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import planner
-from ..algorithms import ALGORITHMS, OPERATIONS
-from ..functional.convolution import problem
+from ..algorithms import ALGORITHMS
 from ..geometry import check_positive
 from ..planner import cache
 from ..primitive import bilinear
-from .explain import choose_algorithm, operand_shapes, sizes_of
+from .equation import trace_conv1d
 
-# Another algorithm must be this much faster than the planner's own choice to be remembered instead: noise is not news.
-BETTER = 0.95
-# A candidate whose first call takes this many times the fastest one's so far is not measured again.
-HOPELESS = 5.0
+# Another algorithm replaces the planner's choice only if its time, relative to it, is less than this: smaller gains are
+# within the noise.
+MAX_TIME_RATIO = 0.95
+# An algorithm is measured only once if its first time is this multiple of the smallest first time.
+MAX_FIRST_TIME_RATIO = 5.0
 
 
 class Tuning(NamedTuple):
-    """What was measured; prints as a table.
+    """The measurements of `tune`. Prints as a table.
 
-    `milliseconds` are those of each candidate for each operation, `fastest` is what is remembered: for each operation
-    the fastest algorithm that `"auto"` may choose, and that `"fastest"` may choose. `path` is where.
+    Attributes:
+        milliseconds: For each operation, the time of each algorithm.
+        fastest: For each operation, the fastest algorithm that `"auto"` and `"fastest"` allow. This is stored.
+        path: The file that it is stored in.
     """
 
     milliseconds: dict[str, dict[str, float]]
@@ -47,15 +49,25 @@ class Tuning(NamedTuple):
 
 
 def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any) -> Tuning:
-    """Time the algorithms for each operation of `conv1d(params, x, **options)`, and remember the fastest here.
+    """Measures the algorithms for each operation of `conv1d(params, x, **options)`, and stores which is fastest.
 
-    Later programs that hold an operation of the same sizes and type use the fastest local algorithm that was measured
-    wherever `algorithm` is `"auto"`, and the fastest of all where it is `"fastest"`; programs that were compiled before
-    keep what they have. Times are medians of `repeats` interleaved calls on random numbers. The file is that of
-    `jconv.planner.cache.cache_file()`: delete it to forget.
+    Programs that are compiled afterwards on this machine use it for operations with the same sizes and dtype: the
+    fastest local algorithm for `algorithm="auto"`, and the fastest of all for `"fastest"`. The measurements are in the
+    file `jconv.planner.cache.cache_file()`. Delete it to discard them.
 
-    Options and errors are those of `conv1d`, except `algorithm` and `segment_ids`; `OSError` where the file cannot be
-    written.
+    Args:
+        params: As in `conv1d`. Only shapes and dtypes are used; the operations are measured with random values.
+        x: As in `conv1d`.
+        repeats: Number of interleaved measurements per algorithm, of which the median is taken.
+        **options: The options of `conv1d`, except `algorithm` and `segment_ids`.
+
+    Returns:
+        The `Tuning`, which prints as a table.
+
+    Raises:
+        ValueError: `options` contains `algorithm` or `segment_ids`, or as in `conv1d`.
+        TypeError: As in `conv1d`.
+        OSError: The file cannot be written.
 
     >>> tuning = tune({"kernel": jnp.ones((3, 4, 8))}, jnp.ones((2, 50, 4)), repeats=1)
     >>> sorted(tuning.fastest)
@@ -64,49 +76,52 @@ def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any)
     if "algorithm" in options:
         raise ValueError("tune measures every algorithm; leave algorithm out")
     repeats = check_positive("repeats", repeats)
-    p = problem(params, x, **options)
-    if p.packed:
-        raise ValueError("tune has nothing to choose for segment_ids, whose windows are multiplied; leave them out")
-    sizes, dtype, platform = sizes_of(p), jnp.dtype(p.kernel.dtype), jax.default_backend()
-    measured, fastest = {}, {}
-    for operation, shapes in operand_shapes(p).items():
-        own = {policy: choose_algorithm(p, operation, policy).algorithm for policy in (planner.AUTO, planner.FASTEST)}
-        names = dict.fromkeys([*own.values(), *planner.candidates(operation, sizes)])
-        run = partial(getattr(bilinear, operation), geometry=p.geometry, precision=p.precision)
-        operands = [_random(shape, seed) for seed, shape in enumerate(shapes)]
-        times = _medians({name: _compiled(partial(run, algorithm=name), operands) for name in names}, repeats)
-        measured[operation] = times
-        local = {name: ms for name, ms in times.items() if ALGORITHMS[name].LOCAL}
-        fastest[operation] = {
-            planner.AUTO: _fastest(local, own[planner.AUTO]),
-            planner.FASTEST: _fastest(times, own[planner.FASTEST]),
+    equation = trace_conv1d(params, x, **options)
+    if equation.packed:
+        raise ValueError("tune does not support segment_ids, for which there is no choice of algorithm; leave them out")
+    sizes, precision, dtype = equation.sizes, equation.precision, jnp.dtype(equation.kernel.dtype)
+    measured, fastest, entries = {}, {}, {}
+    for operation, shapes in equation.operands.items():
+        choices = {
+            name: equation.choose_algorithm(operation, name).algorithm for name in (planner.AUTO, planner.FASTEST)
         }
-    keys = {operation: cache.key(operation, sizes, dtype, p.precision, platform) for operation in OPERATIONS}
-    path = cache.save({keys[operation]: fastest[operation] for operation in OPERATIONS})
+        names = dict.fromkeys([*choices.values(), *planner.candidates(operation, sizes)])
+        run = partial(getattr(bilinear, operation), geometry=equation.geometry, precision=precision)
+        operands = [_random(shape, seed) for seed, shape in enumerate(shapes)]
+        times = _medians({name: _compile(partial(run, algorithm=name), operands) for name in names}, repeats)
+        local = {name: ms for name, ms in times.items() if ALGORITHMS[name].LOCAL}
+        measured[operation] = times
+        fastest[operation] = {
+            planner.AUTO: _fastest(local, choices[planner.AUTO]),
+            planner.FASTEST: _fastest(times, choices[planner.FASTEST]),
+        }
+        entries[cache.key(operation, sizes, dtype, precision, jax.default_backend())] = fastest[operation]
+    path = cache.save(entries)
     bilinear.clear_cache()
     return Tuning(measured, fastest, path)
 
 
-def _fastest(times: Mapping[str, float], own: str) -> str:
+def _fastest(times: Mapping[str, float], choice: str) -> str:
+    """Returns the fastest algorithm, or the planner's choice if that is about as fast."""
     best = min(times, key=lambda name: times[name])
-    return best if times[best] < BETTER * times[own] else own
+    return best if times[best] < MAX_TIME_RATIO * times[choice] else choice
 
 
 def _random(shape: jax.ShapeDtypeStruct, seed: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape.shape), shape.dtype)
 
 
-def _compiled(run: Callable[..., jax.Array], operands: list[jax.Array]) -> Callable[[], Any]:
+def _compile(run: Callable[..., jax.Array], operands: list[jax.Array]) -> Callable[[], Any]:
     compiled = jax.jit(run).lower(*operands).compile()
     return lambda: jax.block_until_ready(compiled(*operands))
 
 
 def _medians(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Milliseconds of each call; the order rotates, and each timed call follows an untimed one of its own."""
+    """Returns the median time of each call. The order rotates, and each timed call follows an untimed one."""
     for call in calls.values():
         call()
     first = {name: _milliseconds(call) for name, call in calls.items()}
-    names = [name for name in calls if first[name] <= HOPELESS * min(first.values())]
+    names = [name for name in calls if first[name] <= MAX_FIRST_TIME_RATIO * min(first.values())]
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
@@ -116,6 +131,6 @@ def _medians(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, 
 
 
 def _milliseconds(call: Callable[[], Any]) -> float:
-    began = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return 1e3 * (time.perf_counter() - began)
+    return 1e3 * (time.perf_counter() - start)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import check_key
-from ..functional.convolution import glorot_uniform
+from ..functional.initialization import glorot_uniform
 from ..geometry import ShortInput
 from ..hints import check_names
 from ..ragged.sequences import of

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..inspect.trace import chosen
+from ..inspect.trace import chosen_algorithms
 from ..layers.base import map_shapes
 from .channels_first import length_first
 from .nodes import LayerGraph, Node
@@ -144,7 +144,7 @@ def _spanned(model: LayerGraph, last: int) -> int | None:
 def _algorithms(node: Node, own: Any, read: Any, batch: int) -> tuple[str, ...]:
     x = map_shapes(lambda shape: _array(batch, shape), read)
     try:
-        choices = chosen(lambda params, state, x: node.layer.apply(params, state, x)[0], *own, x)
+        choices = chosen_algorithms(lambda params, state, x: node.layer.apply(params, state, x)[0], *own, x)
     except ValueError:
         # The stand-in may be a length that the layer cannot take.
         if _open(read):

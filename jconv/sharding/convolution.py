@@ -27,7 +27,7 @@ import numpy as np
 
 from .. import checks
 from ..functional import convolution as conv
-from ..functional.options import Grouped, Padded, Params, Transposed
+from ..functional.options import Conv1DOptions, DepthwiseOptions, Params, TransposeOptions
 from ..geometry import is_integer, make_geometry, transposed_geometry
 from ..primitive.device_axis import DeviceAxis
 from ..primitive.halo import plan_halo, read_window, slice_per_device, zero_beyond_length
@@ -39,7 +39,7 @@ WHERE = ("stride", "padding", "dilation", "padding_mode")
 
 
 def conv1d(
-    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Grouped]
+    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Conv1DOptions]
 ) -> jax.Array:
     """The device's shard of `jconv.conv1d` of the whole sequence.
 
@@ -74,21 +74,21 @@ def conv1d(
 
 
 def depthwise_conv1d(
-    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Padded]
+    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[DepthwiseOptions]
 ) -> jax.Array:
     """The device's shard of `jconv.depthwise_conv1d` of the whole sequence; else as `conv1d`."""
     return _of_windows(conv.depthwise_conv1d, "kernel", params, x, axis_name, length, dict(options))
 
 
 def separable_conv1d(
-    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Padded]
+    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[DepthwiseOptions]
 ) -> jax.Array:
     """The device's shard of `jconv.separable_conv1d` of the whole sequence; else as `conv1d`."""
     return _of_windows(conv.separable_conv1d, "depthwise_kernel", params, x, axis_name, length, dict(options))
 
 
 def conv1d_transpose(
-    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Transposed]
+    params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[TransposeOptions]
 ) -> jax.Array:
     """The device's shard of `jconv.conv1d_transpose` of the whole sequence; else as `conv1d`.
 

@@ -13,7 +13,7 @@ from jax.lax import DotAlgorithmPreset, Precision
 
 import jconv
 from jconv.algorithms import ALGORITHMS
-from jconv.functional.convolution import problem
+from jconv.inspect.equation import trace_conv1d
 from jconv.primitive.precision import canonical_precision
 
 PARAMS, X = {"kernel": jnp.ones((3, 4, 8))}, jnp.ones((2, 16, 4))
@@ -57,7 +57,7 @@ HIGHEST = [
 @pytest.mark.parametrize("precision", HIGHEST, ids=str)
 def test_one_value_for_all_that_mean_the_highest(precision):
     assert canonical_precision(precision) is Precision.HIGHEST
-    assert problem(PARAMS, X, precision=precision).precision is Precision.HIGHEST
+    assert trace_conv1d(PARAMS, X, precision=precision).precision is Precision.HIGHEST
     for algorithm in ALGORITHMS:
         jconv.conv1d(PARAMS, X, precision=precision, algorithm=algorithm)
 
@@ -100,5 +100,5 @@ def test_the_default_is_that_of_the_call_as_in_lax(algorithm):
 def test_a_preset_as_the_default(preset):
     with jax.default_matmul_precision(preset):
         expected = Precision.HIGHEST if preset == "F32_F32_F32" else Precision.DEFAULT
-        assert problem(PARAMS, X).precision is expected
+        assert trace_conv1d(PARAMS, X).precision is expected
         np.testing.assert_allclose(jconv.conv1d(PARAMS, X), jconv.reference.conv1d(PARAMS, X))

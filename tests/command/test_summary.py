@@ -20,7 +20,7 @@ from jconv import layers as jl
 from jconv.algorithms import ALGORITHMS
 from jconv.command import main
 from jconv.command import summary as room
-from jconv.functional.default_algorithm import resolved
+from jconv.functional.default_algorithm import resolve
 from jconv.version import __version__
 from tests.support import command_models
 
@@ -73,7 +73,7 @@ def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
         (found[algorithm],) = json.loads(capsys.readouterr().out)["nodes"][0]["algorithms"]
     assert ALGORITHMS[found["auto"]].LOCAL and not ALGORITHMS[found["fastest"]].LOCAL
     # The process goes on as before.
-    assert resolved("auto") == "auto"
+    assert resolve("auto") == "auto"
     with pytest.raises(SystemExit) as stop:
         main(["summary", str(tmp_path / "long.keras"), "--algorithm", "fast"])
     assert stop.value.code == 2
@@ -84,7 +84,7 @@ def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
 def test_every_command_computes_by_the_algorithm(command: str, series: Path, monkeypatch: Any) -> None:
     found = []
     room = importlib.import_module(f"jconv.command.{command}")
-    monkeypatch.setattr(room, "run", lambda options: found.append(resolved("auto")) or 0)
+    monkeypatch.setattr(room, "run", lambda options: found.append(resolve("auto")) or 0)
     needed = {"run": ["--input", "x.npy", "--output", "y.npy"], "export": ["--to", "y"]}.get(command, [])
     for algorithm in ("auto", "fastest"):
         assert main([command, str(series), *needed, "--algorithm", algorithm]) == 0

@@ -19,7 +19,7 @@ import pytest
 from keras import layers as kl
 
 from jconv.command import deviations, main, real_keras, verify
-from jconv.functional.default_algorithm import resolved
+from jconv.functional.default_algorithm import resolve
 from jconv.layers import Dense
 from tests.support import command_models
 from tests.support.keras_two import as_keras_two
@@ -58,7 +58,7 @@ def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch
     found = []
 
     def whole(*arguments: Any) -> Any:
-        found.append((resolved("auto"), jax.config.jax_default_matmul_precision))  # pyright: ignore
+        found.append((resolve("auto"), jax.config.jax_default_matmul_precision))  # pyright: ignore
         return deviations.whole(*arguments)
 
     monkeypatch.setattr(verify, "whole", whole)

@@ -291,7 +291,7 @@ def test_errors_are_one_line(extents, options, message):
 
 def test_segments_that_a_transposed_convolution_would_join_are_refused():
     params, ids = {"kernel": np.ones((4, 1, 1), np.float32)}, np.zeros(5, int)
-    with pytest.raises(ValueError, match="gives 2 samples more than 2 for each"):
+    with pytest.raises(ValueError, match="returns 2 samples more than 2 per sample"):
         jconv.conv1d_transpose(params, np.ones((5, 1), np.float32), stride=2, segment_ids=ids)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...functional.convolution import glorot_uniform
+from ...functional.initialization import glorot_uniform
 from ..base import Array, Arrays, check_sizes_known
 from .attention_base import AttentionBase, combine_masks, softmax_numpy
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...checks import check_dtype
-from ...functional.convolution import glorot_uniform
+from ...functional.initialization import glorot_uniform
 from ...primitive.placement import match_varying_axes
 from ...reference.convolution import exact
 from ...slots import put_rows, take_rows
