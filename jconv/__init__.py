@@ -1,6 +1,6 @@
 """1-D convolution for JAX: tested against a NumPy definition and Keras, differentiable in every mode.
 
-A name is imported at its first use, so that `jconv --help` need not wait for JAX.
+Names are imported at their first use, so that `jconv --help` does not import JAX.
 """
 
 from __future__ import annotations
@@ -101,6 +101,6 @@ def __dir__() -> list[str]:
 
 
 if "jax" in sys.modules:
-    # This makes settings that are part of the keys of JAX's caches. Made at a first use inside a traced function, they
-    # would let JAX trace that function twice.
+    # This defines user contexts that are part of the keys of JAX's caches. Defining them inside a traced function would
+    # make JAX trace that function twice.
     importlib.import_module(".functional", __name__)

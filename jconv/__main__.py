@@ -1,4 +1,4 @@
-"""`python -m jconv`, where the command is not on the path."""
+"""Runs the `jconv` command as `python -m jconv`."""
 
 from .command import main
 

@@ -1,7 +1,7 @@
-"""What a convolution's arguments must be, checked before anything is computed.
+"""Checks the arguments of a convolution before anything is computed.
 
-One module for the NumPy reference and for JAX, so that both refuse the same mistakes in the same words. Only shapes
-and dtype names are looked at: arrays of any library pass through.
+The NumPy reference and the JAX functions share these checks, so that their errors are the same. Only shapes and names
+of dtypes are read, so arrays of any library are accepted.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ from .geometry import (
     pad_amounts,
     transposed_geometry,
 )
-from .hints import MODES, did_you_mean, meant, shown
+from .hints import MODES, did_you_mean, shown, suggest
 
-WEIGHT = "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed"
+WEIGHT_HINT = "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: str) -> None:
-    """Raise unless `params` is a dict with every array of `names` (name to rank), and `"bias"` or not.
+    """Checks that `params` is a dict with an array of the given rank for each name, and optionally `"bias"`.
 
-    Raises `TypeError` for something that is no mapping, `ValueError` for a missing or unknown key or a wrong rank.
+    Raises:
+        TypeError: `params` is no mapping.
+        ValueError: A key is missing or unknown, or an array is empty or has the wrong rank.
     """
     if not isinstance(params, Mapping):
         raise TypeError(f"{caller} takes params as a dict with {_listed(names)}, got {type(params).__name__}")
     for name in names:
         if name not in params:
-            hint = WEIGHT if name == "kernel" and "weight" in params else ""
+            hint = WEIGHT_HINT if name == "kernel" and "weight" in params else ""
             raise ValueError(f"{caller} needs params[{name!r}]; params has {_listed(params) or 'no key'}{hint}")
     for name in params:
         if name not in names and name != "bias":
@@ -53,12 +55,12 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
 
 
 def _shape(name: str, value: Any, hint: str = "") -> tuple[Any, ...]:
-    """The shape of an array, or of numbers in lists; raises `ValueError` for anything else."""
+    """Returns the shape of an array or of nested lists of numbers. Raises `ValueError` for anything else."""
     if hasattr(value, "shape"):
         return tuple(value.shape)
     try:
         array = np.asarray(value)
-    except ValueError:  # lists of different lengths
+    except ValueError:  # Lists of different lengths.
         array = None
     if array is None or array.dtype.kind not in "biufc" or value is True or value is False:
         hint = f"; {hint}" if hint and not value else ""
@@ -67,7 +69,7 @@ def _shape(name: str, value: Any, hint: str = "") -> tuple[Any, ...]:
 
 
 def check_input(x: Any, caller: str) -> None:
-    """Raise `ValueError` unless `x` has the axes (..., length, channels), neither of the last two empty."""
+    """Raises `ValueError` unless `x` has shape (..., length, channels), and neither of the last two axes is empty."""
     shape = _shape(f"x of {caller}", x)
     if len(shape) < 2:
         raise ValueError(f"{caller} takes x of shape (..., length, channels), got shape {shape}")
@@ -77,20 +79,20 @@ def check_input(x: Any, caller: str) -> None:
 
 
 def check_bias(params: Mapping[str, Any], out_channels: int) -> None:
-    """Raise `ValueError` unless the bias, where there is one, has shape `(out_channels,)`."""
+    """Raises `ValueError` if there is a bias whose shape is not `(out_channels,)`."""
     if "bias" in params and np.shape(params["bias"]) != (out_channels,):
         raise ValueError(f"params['bias'] must have shape {(out_channels,)}, got {np.shape(params['bias'])}")
 
 
 def check_key(key: Any) -> None:
-    """Raise `ValueError` unless `key` may be one of `jax.random`'s."""
+    """Raises `ValueError` if `key` cannot be a key of `jax.random`."""
     if not hasattr(key, "dtype") or isinstance(key, np.integer):
         hint = did_you_mean(f"jax.random.key({int(key)})" if is_integer(key) else None)
         raise ValueError(f"key must be one of jax.random.key, got {shown(key)}{hint}")
 
 
 def check_pointwise(params: Mapping[str, Any]) -> None:
-    """Raise `ValueError` unless the pointwise kernel has one tap and takes what the depthwise kernel gives."""
+    """Raises `ValueError` unless the pointwise kernel has one tap and reads the depthwise output channels."""
     depthwise, pointwise = np.shape(params["depthwise_kernel"]), np.shape(params["pointwise_kernel"])
     channels = depthwise[1] * depthwise[2]
     if pointwise[:2] != (1, channels):
@@ -101,16 +103,15 @@ def check_pointwise(params: Mapping[str, Any]) -> None:
 
 
 def check_dtype(name: str, array: Any) -> None:
-    """Raise `TypeError` unless the array is of one of the four real floating types that JAX computes here."""
+    """Raises `TypeError` unless the dtype of the array is one of `DTYPES`."""
     if str(array.dtype) not in DTYPES:
         raise TypeError(f"{name} must be {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {array.dtype}; cast it first")
 
 
 def check_padding_mode(padding_mode: Any) -> None:
-    """Raise `ValueError` for a padding mode that there is not."""
+    """Raises `ValueError` if the padding mode is unknown."""
     if padding_mode not in PADDING_MODES:
-        hint = meant(padding_mode, PADDING_MODES, MODES)
-        hint = did_you_mean(None if hint is None else repr(hint))
+        hint = suggest(padding_mode, PADDING_MODES, MODES)
         raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {padding_mode!r}{hint}")
 
 
@@ -124,10 +125,15 @@ def conv_geometry(
     groups: int,
     padding_mode: str,
 ) -> tuple[Geometry, tuple[int, int]]:
-    """Check `x` and a Keras-layout kernel against each other; return the geometry and what to pad beforehand.
+    """Checks `x` against a kernel in Keras's layout.
 
-    With `padding_mode="zeros"` the zeros are part of the geometry and the second value is `(0, 0)`. The other modes
-    pad the array first, `(low, high)` samples, and the geometry is the valid convolution of the padded array.
+    Returns:
+        The geometry, and the number of samples by which `x` is padded first, `(low, high)`. With
+        `padding_mode="zeros"` the padding is part of the geometry, and the second value is `(0, 0)`. With the other
+        modes the geometry is the valid convolution of the padded array.
+
+    Raises:
+        ValueError: Shapes and options do not match.
     """
     kernel_size, in_per_group, out_channels = kernel.shape
     groups = check_positive("groups", groups)
@@ -151,10 +157,12 @@ def conv_geometry(
 
 
 def depthwise_kernel(kernel: Any, x: Any) -> Any:
-    """Keras's depthwise kernel (kernel_size, channels, multiplier) as a grouped one, of one in channel a group.
+    """Reshapes Keras's depthwise kernel (kernel_size, channels, multiplier) to (kernel_size, 1, channels * multiplier).
 
-    The result is (kernel_size, 1, channels * multiplier): out channel `c * multiplier + m` reads in channel `c`, which
-    is the order of Keras's output. Raises `ValueError` unless `x` has as many channels.
+    Out channel `c * multiplier + m` reads in channel `c`, as in Keras's output.
+
+    Raises:
+        ValueError: `x` has another number of channels.
     """
     kernel_size, channels, multiplier = kernel.shape
     if x.shape[-1] != channels:
@@ -168,9 +176,13 @@ def depthwise_kernel(kernel: Any, x: Any) -> Any:
 def transpose_geometry(
     x: Any, kernel: Any, *, stride: int, padding: str, output_padding: int | None, dilation: int
 ) -> Geometry:
-    """Check `x` against a transposed kernel (kernel_size, out_channels, in_channels); return the geometry.
+    """Checks `x` against a transposed kernel (kernel_size, out_channels, in_channels).
 
-    It is the geometry of the convolution whose input gradient the transposed convolution is.
+    Returns:
+        The geometry of the convolution whose input gradient is the transposed convolution.
+
+    Raises:
+        ValueError: Shapes and options do not match.
     """
     kernel_size, _, in_channels = kernel.shape
     if x.shape[-1] != in_channels:

@@ -1,11 +1,10 @@
-"""Integers only: padding, output length and reach of a 1-D convolution.
+"""Integer arithmetic: padding, output length and reach of a 1-D convolution, without NumPy or JAX.
 
-Everything here is arithmetic on sizes, so it runs without NumPy or JAX. Sizes may also be the symbolic
-dimensions of `jax.export`, which behave like integers; a check that such a dimension cannot decide is left out. The
-length that `pad_amounts` and `Geometry` take may be an array of lengths.
+Sizes may also be symbolic dimensions of `jax.export`, which behave like integers. Checks that a symbolic dimension
+cannot decide are skipped. The length of `pad_amounts` and `Geometry` may be an array of lengths.
 
-The formulas are those of `docs/background/operations.md`. "same" is TensorFlow's and Keras's rule: the output has
-`ceil(length / stride)` samples and the odd sample of padding goes to the end.
+"same" padding follows TensorFlow and Keras: the output has `ceil(length / stride)` samples, and if the number of
+padding samples is odd, the additional one is at the end.
 """
 
 from __future__ import annotations
@@ -14,25 +13,33 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from .hints import MODES, did_you_mean, known_arguments, meant
+from .hints import MODES, did_you_mean, known_arguments, meant, suggest
 
 Padding = str | int | tuple[int, int]
-"""`"valid"`, `"same"`, `"causal"`, `"full"`, one number for both ends, or `(low, high)`."""
+"""`"valid"`, `"same"`, `"causal"`, `"full"`, the number of samples at both ends, or `(low, high)`."""
 
 PADDINGS = ("valid", "same", "causal", "full")
 PADDING_MODES = ("zeros", "reflect", "edge", "wrap")
 
 
 class ShortInput(ValueError):
-    """An input that is shorter than the window of one output, or than what is cropped: nothing comes out."""
+    """The input is too short: there is no output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The integers of one convolution: what `x`, `kernel` and `y` have to do with each other in time.
+    """The integers of one convolution.
 
     `y[t] = sum_k x[t * stride + k * dilation - low] * kernel[k]`, where `x` is zero outside its `length` samples.
-    `low` and `high` are samples of zeros before and after. All fields are samples, except `groups`.
+
+    Attributes:
+        length: Samples of `x`.
+        kernel_size: Number of taps.
+        stride: Samples from one window to the next.
+        low: Zeros before `x`.
+        high: Zeros after `x`.
+        dilation: Samples from one tap to the next.
+        groups: Number of groups of channels.
     """
 
     length: int
@@ -45,31 +52,31 @@ class Geometry:
 
     @property
     def reach(self) -> int:
-        """Samples from the first to the last that one output reads: `(kernel_size - 1) * dilation + 1`."""
+        """Samples from the first to the last that one output reads, inclusive: `(kernel_size - 1) * dilation + 1`."""
         return reach(self.kernel_size, self.dilation)
 
     @property
     def out_length(self) -> int:
-        """Samples of output: `(length + low + high - reach) // stride + 1`."""
+        """Number of outputs: `(length + low + high - reach) // stride + 1`."""
         return (self.length + self.low + self.high - self.reach) // self.stride + 1
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output sample is one input sample by a matrix: kernel size 1, stride 1, one group."""
+        """Whether this is a matrix product: kernel size 1, stride 1, one group."""
         return self.kernel_size == self.stride == self.groups == 1
 
     def __repr__(self) -> str:
-        # What a reader of a jaxpr wants first, without the defaults.
-        words = [f"length={self.length}", f"kernel_size={self.kernel_size}"]
-        words += [f"stride={self.stride}"] if self.stride != 1 else []
-        words += [f"padding=({self.low}, {self.high})"] if (self.low, self.high) != (0, 0) else []
-        words += [f"dilation={self.dilation}"] if self.dilation != 1 else []
-        words += [f"groups={self.groups}"] if self.groups != 1 else []
-        return f"Geometry({', '.join(words)})"
+        # Defaults are omitted, so that jaxprs stay readable.
+        fields = [f"length={self.length}", f"kernel_size={self.kernel_size}"]
+        fields += [f"stride={self.stride}"] if self.stride != 1 else []
+        fields += [f"padding=({self.low}, {self.high})"] if (self.low, self.high) != (0, 0) else []
+        fields += [f"dilation={self.dilation}"] if self.dilation != 1 else []
+        fields += [f"groups={self.groups}"] if self.groups != 1 else []
+        return f"Geometry({', '.join(fields)})"
 
 
 def reach(kernel_size: int, dilation: int = 1) -> int:
-    """Samples from the first to the last that one output reads.
+    """Returns the samples from the first to the last that one output reads, inclusive.
 
     >>> reach(5), reach(5, dilation=3)
     (5, 13)
@@ -80,9 +87,10 @@ def reach(kernel_size: int, dilation: int = 1) -> int:
 def pad_amounts(
     length: int, kernel_size: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> tuple[int, int]:
-    """Samples of padding before and after, `(low, high)`, for a named or numeric `padding`.
+    """Returns the samples of padding before and after, `(low, high)`.
 
-    Raises `ValueError` for an unknown name, a negative number, or something that is neither.
+    Raises:
+        ValueError: `padding` is an unknown name, contains a negative number, or has another type.
 
     >>> pad_amounts(100, 12, stride=12, padding="same")
     (4, 4)
@@ -116,7 +124,7 @@ def _unknown_padding(padding: Any) -> ValueError:
     hint = None if hint is None else repr(hint)
     if hint is None and (mode := meant(padding, PADDING_MODES, MODES)):
         hint = f"padding_mode={mode!r}"
-    if isinstance(padding, (list, tuple)) and len(padding) == 1:  # lax's and Keras's, one for each spatial axis
+    if isinstance(padding, (list, tuple)) and len(padding) == 1:  # lax and Keras have one per spatial axis.
         hint = str(padding[0])
     names = ", ".join(PADDINGS)
     return ValueError(f"padding must be one of {names}, an int or (low, high), got {padding!r}{did_you_mean(hint)}")
@@ -131,9 +139,11 @@ def make_geometry(
     dilation: int = 1,
     groups: int = 1,
 ) -> Geometry:
-    """Check the integers of a convolution and put them together.
+    """Checks the sizes and options of a convolution and returns its geometry.
 
-    Raises `ValueError` that names the argument for a size below one, `ShortInput` for an input shorter than the reach.
+    Raises:
+        ValueError: A size is less than 1, or the padding is invalid.
+        ShortInput: The padded input is shorter than the reach.
     """
     length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
@@ -152,9 +162,20 @@ def make_geometry(
 def output_length(
     length: int, kernel_size: int, *, stride: int = 1, padding: Padding = "valid", dilation: int = 1
 ) -> int:
-    """Samples of output of a 1-D convolution.
+    """Returns the number of output samples of a 1-D convolution.
 
-    Raises `ValueError` for sizes below one, an unknown padding, and an input shorter than the reach.
+    Args:
+        length: Samples of the input.
+        kernel_size: Number of taps.
+        stride: Samples from one window to the next.
+        padding: As in `conv1d`.
+        dilation: Samples from one tap to the next.
+
+    Returns:
+        `(length + low + high - reach) // stride + 1`, where reach is `(kernel_size - 1) * dilation + 1`.
+
+    Raises:
+        ValueError: A size is less than 1, the padding is invalid, or the padded input is shorter than the reach.
 
     >>> output_length(100, 12, stride=12, padding="same")
     9
@@ -171,18 +192,21 @@ def transposed_geometry(
     output_padding: int | None = None,
     dilation: int = 1,
 ) -> Geometry:
-    """The convolution whose input gradient is Keras's `Conv1DTranspose` of an input of `length` samples.
+    """Returns the geometry of the convolution whose input gradient is Keras's `Conv1DTranspose`.
 
-    The geometry's `out_length` is `length`; its `length` is what the transposed convolution returns. As Keras:
-    without `output_padding` "same" gives `length * stride` and "valid" gives
-    `length * stride + max(reach - stride, 0)`; with it, `(length - 1) * stride + reach + output_padding`, less
-    `2 * (reach // 2)` for "same".
+    Its `out_length` is `length`, and its `length` is the output length of the transposed convolution. As in Keras, this
+    is `length * stride` for "same" and `length * stride + max(reach - stride, 0)` for "valid" without
+    `output_padding`. With it, it is `(length - 1) * stride + reach + output_padding`, and for "same"
+    `2 * (reach // 2)` less.
+
+    Raises:
+        ValueError: A size is less than 1, or `padding` or `output_padding` is invalid.
+        ShortInput: There is no output.
     """
     length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
     if padding not in ("valid", "same"):
-        hint = meant(padding, ("valid", "same"))
-        hint = did_you_mean(None if hint is None else repr(hint))
+        hint = suggest(padding, ("valid", "same"))
         raise ValueError(f"padding of a transposed convolution must be valid or same, got {padding!r}{hint}")
     if output_padding is not None and not (is_integer(output_padding) and 0 <= output_padding < stride):
         raise ValueError(f"output_padding must be None or at least 0 and below stride={stride}, got {output_padding!r}")
@@ -203,22 +227,22 @@ def transposed_geometry(
 
 
 def is_integer(value: Any) -> bool:
-    """True for Python and NumPy integers, false for booleans, floats, arrays and symbolic dimensions."""
+    """Returns whether a value is a Python or NumPy integer, and not a boolean, an array or a symbolic dimension."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_symbolic(value: Any) -> bool:
-    """True for a symbolic dimension of `jax.export`; by its type's name, so that JAX is not imported for it."""
+    """Returns whether a value is a symbolic dimension of `jax.export`, by its type's name, without importing JAX."""
     return type(value).__name__ == "_DimExpr"
 
 
 def check_positive(name: str, value: Any) -> Any:
-    """`value`, an integer above zero as Python's own `int`, or a symbolic dimension; else raise `ValueError`."""
+    """Returns `value` as an `int`, or unchanged if it is symbolic. Raises `ValueError` unless it is at least 1."""
     if is_symbolic(value):
         return value
     if not (is_integer(value) and value > 0):
-        alone = isinstance(value, (list, tuple)) and len(value) == 1 and is_integer(value[0]) and value[0] > 0
-        hint = str(value[0]) if alone else None
+        is_single = isinstance(value, (list, tuple)) and len(value) == 1 and is_integer(value[0]) and value[0] > 0
+        hint = str(value[0]) if is_single else None
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}{did_you_mean(hint)}")
     return int(value)
 
@@ -226,5 +250,5 @@ def check_positive(name: str, value: Any) -> Any:
 def _at_least_zero(size: Any) -> Any:
     if is_symbolic(size):
         return size.max(0)
-    # Also for an array of sizes, of NumPy or JAX.
+    # `size` may also be an array of NumPy or JAX.
     return max(size, 0) if is_integer(size) else size.clip(0)

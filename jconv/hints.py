@@ -1,4 +1,4 @@
-"""The end of a message: what somebody who comes from Keras, PyTorch or lax may have meant."""
+"""Hints at the end of error messages: what users of Keras, PyTorch or lax may have meant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Names that other libraries have for an argument, and those of padding modes.
+# Names of arguments and padding modes in other libraries.
 ARGUMENTS = {
     "strides": "stride",
     "window_strides": "stride",
@@ -30,7 +30,7 @@ MODES = {"circular": "wrap", "periodic": "wrap", "replicate": "edge", "nearest":
 
 
 def shown(value: Any) -> str:
-    """A value in a message: as it is written where that is short, else what it is.
+    """Formats a value for a message: its repr if that is short, and otherwise a description.
 
     >>> shown("same"), shown(None), shown(len), shown(int)
     ("'same'", 'None', 'the function len', 'the class int')
@@ -47,7 +47,9 @@ def shown(value: Any) -> str:
 
 
 def meant(value: Any, known: Iterable[str], others: Mapping[str, str] | None = None) -> str | None:
-    """The name among `known` that a text is close to: by what `others` call it, in other letters, or almost.
+    """Returns the name in `known` that a text may mean, or None.
+
+    It may be another library's name in `others`, the name in other letter case, or a misspelling.
 
     >>> meant("SAME", ["valid", "same"]), meant("circular", ["wrap"], MODES), meant("mirror", ["wrap"], MODES)
     ('same', 'wrap', None)
@@ -63,12 +65,22 @@ def meant(value: Any, known: Iterable[str], others: Mapping[str, str] | None = N
 
 
 def did_you_mean(text: str | None) -> str:
-    """The end of a message, empty for None."""
+    """Returns the end of a message, which is empty for None."""
     return "" if text is None else f"; did you mean {text}?"
 
 
+def suggest(value: Any, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
+    """Returns the end of a message with the name that a value may mean. See `meant`.
+
+    >>> suggest("SAME", ["valid", "same"])
+    "; did you mean 'same'?"
+    """
+    name = meant(value, known, others)
+    return did_you_mean(None if name is None else repr(name))
+
+
 def check_names(caller: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Raise `TypeError`, as Python would, for an option that is not known, and say which one may be meant."""
+    """Raises `TypeError` for an unknown option, as Python does, with a hint at the option that may be meant."""
     known = [name for name in known if name != "self"]
     for name, value in options.items():
         if name in known:
@@ -76,13 +88,13 @@ def check_names(caller: str, options: Mapping[str, Any], known: Iterable[str]) -
         other = meant(name, known, ARGUMENTS)
         hint = f"; the arguments are {', '.join(known)}"
         if other is not None:
-            only = value[0] if isinstance(value, tuple) and len(value) == 1 else value  # lax's, one for each axis
+            only = value[0] if isinstance(value, tuple) and len(value) == 1 else value  # lax has one per axis.
             hint = did_you_mean(f"{other}={shown(only)}" if _is_short(only) else other)
         raise TypeError(f"{caller} has no argument {name}{hint}")
 
 
 def known_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, which names the argument that was meant where it is given one that it does not have.
+    """Decorates a function with a hint at the argument that may be meant by an unknown one.
 
     >>> @known_arguments
     ... def convolve(x, stride=1):

@@ -1,4 +1,4 @@
-"""All sizes of a convolution that its time depends on; integers only, without JAX."""
+"""The sizes that the time of a convolution depends on: integers, without JAX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .geometry import Geometry
 
 
 class Sizes(NamedTuple):
-    """The geometry, the batch (all its axes as one), and the channels of x and y.
+    """The geometry, the batch (all batch axes as one), and the channels of x and y.
 
     >>> sizes = Sizes(Geometry(10, 2, stride=3, groups=2), batch=3, in_channels=4, out_channels=6)
     >>> sizes.multiply_adds, sizes.windows, sizes.elements
@@ -22,12 +22,12 @@ class Sizes(NamedTuple):
 
     @property
     def in_per_group(self) -> int:
-        """In channels of one group."""
+        """In channels per group."""
         return self.in_channels // self.geometry.groups
 
     @property
     def out_per_group(self) -> int:
-        """Out channels of one group."""
+        """Out channels per group."""
         return self.out_channels // self.geometry.groups
 
     @property
@@ -43,7 +43,7 @@ class Sizes(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """Elements of x, the kernel and y together."""
+        """Elements of x, the kernel and y in total."""
         g = self.geometry
         x, y = self.batch * g.length * self.in_channels, self.batch * g.out_length * self.out_channels
         return x + y + g.kernel_size * self.in_per_group * self.out_channels

@@ -1,3 +1,3 @@
-"""The version, which the package, its build and the keys of what was measured share."""
+"""The version, which the package, its build and the stored measurements share."""
 
 __version__ = "0.2.0"

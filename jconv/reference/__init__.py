@@ -1,4 +1,4 @@
-"""The NumPy definition of each convolution and its derivatives. It never imports JAX."""
+"""The definition of each convolution and its derivatives in NumPy. It never imports JAX."""
 
 from .convolution import (
     conv1d,

@@ -1,7 +1,7 @@
 """Keras's activations by name, in NumPy, from their published formulas.
 
-Each also takes complex arrays whose imaginary part is the infinitesimal of a complex step (see `reference.py`):
-pieces are chosen by the real part alone, and no function takes a modulus.
+They also accept complex arrays for the complex-step method (see `convolution.py`): conditions use only the real part,
+and no function takes an absolute value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..hints import did_you_mean, meant, shown
+from ..hints import shown, suggest
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +22,7 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def _piecewise(x: Array, *pieces: tuple[Any, Any]) -> Array:
-    """The first `(condition, value)` whose condition holds, element by element."""
+    """Returns the value of the first `(condition, value)` pair whose condition holds, for each element."""
     return np.select([np.broadcast_to(c, x.shape) for c, _ in pieces], [v for _, v in pieces])
 
 
@@ -35,14 +35,13 @@ def _relu(x: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    # exp of a negative number only, so that nothing overflows.
+    # exp of non-positive values only, so that nothing overflows.
     small = np.exp(_piecewise(x, (x.real >= 0, -x), (True, x)))
     return np.where(x.real >= 0, 1, small) / (1 + small)
 
 
 def _softplus(x: Array) -> Array:
-    negative_size = _piecewise(x, (x.real >= 0, -x), (True, x))
-    return _relu(x) + np.log1p(np.exp(negative_size))
+    return _relu(x) + np.log1p(np.exp(-_abs(x)))
 
 
 def _expm1(x: Array) -> Array:
@@ -57,7 +56,7 @@ def _erfc(x: Array) -> Array:
     value = np.vectorize(math.erfc, otypes=[float])(x.real)
     if not np.iscomplexobj(x):
         return value
-    # First order in the imaginary part, which is exact for an infinitesimal one: erfc' = -2 exp(-x^2) / sqrt(pi).
+    # First order in the imaginary part, which is exact for an infinitesimal step: erfc' = -2 exp(-x^2) / sqrt(pi).
     return value - 1j * x.imag * 2 / math.sqrt(math.pi) * np.exp(-(x.real**2))
 
 
@@ -75,13 +74,13 @@ def _hard_sigmoid(x: Array) -> Array:
     return _clip(x + 3, 0, 6) / 6
 
 
-def _size(x: Array) -> Array:
-    """|x| of the real part, carrying the imaginary one."""
+def _abs(x: Array) -> Array:
+    """|x| by the sign of the real part, so that it is differentiable by a complex step."""
     return _piecewise(x, (x.real < 0, -x), (True, x))
 
 
-def _shrink(x: Array, by: float) -> Array:
-    return _piecewise(x, (x.real > 0.5, x - by), (x.real < -0.5, x + by), (True, 0.0))
+def _shrink(x: Array, shift: float) -> Array:
+    return _piecewise(x, (x.real > 0.5, x - shift), (x.real < -0.5, x + shift), (True, 0.0))
 
 
 def _sparse_plus(x: Array) -> Array:
@@ -94,8 +93,8 @@ def _sparsemax(x: Array) -> Array:
     rank = np.arange(1, x.shape[-1] + 1)
     below = ordered.real - ordered.real[..., :1]
     support = 1 + rank * below > np.cumsum(below, axis=-1)
-    running = np.cumsum(ordered, axis=-1)  # Keras's threshold; the published one is the last running sum alone
-    tau = (np.where(support, running, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
+    sums = np.cumsum(ordered, axis=-1)  # Keras's threshold. The published one uses only the last cumulative sum.
+    tau = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
     return _relu(x - tau)
 
 
@@ -123,7 +122,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "soft_shrink": lambda x: _shrink(x, 0.5),
     "softmax": lambda x: np.exp(_log_softmax(x)),
     "softplus": _softplus,
-    "softsign": lambda x: x / (1 + _size(x)),
+    "softsign": lambda x: x / (1 + _abs(x)),
     "sparse_plus": _sparse_plus,
     "sparse_sigmoid": lambda x: _clip((x + 1) / 2, 0, 1),
     "sparsemax": _sparsemax,
@@ -133,31 +132,31 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh_shrink": lambda x: x - np.tanh(x),
 }
 
-# Those that are no function of each number alone.
+# The activations that are not elementwise.
 ALONG_LAST = ("glu", "log_softmax", "softmax", "sparsemax")
 
 
 def look_up(table: Mapping[str, Callable[[Any], Any]], activation: Any) -> Callable[[Any], Any]:
-    """The function of a table that a name, a function or `None` (linear) stands for.
+    """Returns the activation in a table for a name, a function, or None, which means linear.
 
-    Raises `ValueError` for anything else and for an unknown name.
+    Raises:
+        ValueError: The name is unknown, or `activation` is anything else.
     """
     if activation is None:
         return table["linear"]
     if callable(activation):
         return activation
     if not isinstance(activation, str) or activation not in table:
-        hint = meant(activation, table)
-        hint = did_you_mean(None if hint is None else repr(hint))
-        names = ", ".join(sorted(table))
+        names, hint = ", ".join(sorted(table)), suggest(activation, table)
         raise ValueError(f"activation must be None, a function, or one of {names}, got {shown(activation)}{hint}")
     return table[activation]
 
 
 def resolve(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """The NumPy function that a name, a function or `None` (linear) stands for.
+    """Returns the NumPy function for a name, a function, or None, which means linear.
 
-    Raises `ValueError` for an unknown name.
+    Raises:
+        ValueError: The name is unknown.
 
     >>> resolve("relu")(np.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]

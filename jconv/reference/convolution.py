@@ -1,13 +1,11 @@
-"""NumPy: what each convolution *is*, forward and adjoint. Everything else in jconv is held to this file.
+"""The definition of each convolution and its adjoints in NumPy, which all of jconv is tested against.
 
-Values are computed in float64, or in complex128 where an argument is complex; both are exact to rounding and
-neither is fast. Complex arguments make derivatives known to the last digit without finite differences, by the
-complex step of Squire and Trapp (SIAM Review 40(1), 1998): `imag(f(x + 1e-30j * v)) / 1e-30`. For that to hold
-nothing here conjugates, takes a modulus or compares imaginary parts.
+Results are in float64, or in complex128 if an argument is complex. Complex arguments give derivatives to the last digit
+by the complex-step method (Squire and Trapp, SIAM Review 40(1), 1998): `imag(f(x + 1e-30j * v)) / 1e-30`. For this,
+nothing here conjugates, takes an absolute value or compares imaginary parts.
 
-What `lengths` and `segment_ids` mean is `one_by_one`, for each function here.
-
-The adjoints are derived by hand from the definition, not from the forward code, and use no JAX.
+The adjoints are derived by hand from the definition, not from the forward code. `one_by_one` defines `lengths` and
+`segment_ids`.
 """
 
 from __future__ import annotations
@@ -31,12 +29,19 @@ Activation = str | Callable[[Any], Any] | None
 
 
 def unfold(x: Any, kernel_size: int, *, stride: int = 1, dilation: int = 1) -> Array:
-    """Every window of `x`, as a read-only strided view: no copy is made.
+    """Extracts every window of `x`, as a read-only view: `unfold(x)[..., t, k] = x[..., t * stride + k * dilation, :]`.
 
-    `x` has shape (..., length, channels); the result (..., windows, kernel_size, channels), and
-    `unfold(x)[..., t, k, :]` is `x[..., t * stride + k * dilation, :]`.
+    Args:
+        x: (..., length, channels). It is not padded.
+        kernel_size: Number of samples in a window.
+        stride: Samples from one window to the next.
+        dilation: Samples from one sample of a window to the next.
 
-    Raises `ValueError` for sizes below one and an `x` shorter than the reach.
+    Returns:
+        (..., windows, kernel_size, channels).
+
+    Raises:
+        ValueError: A size is less than 1, or `x` is shorter than the reach.
 
     >>> unfold(np.arange(8.0)[:, None], 3, stride=2, dilation=2)[..., 0]
     array([[0., 2., 4.],
@@ -45,13 +50,25 @@ def unfold(x: Any, kernel_size: int, *, stride: int = 1, dilation: int = 1) -> A
     x = np.asarray(x)
     checks.check_input(x, "unfold")
     geometry = make_geometry(x.shape[-2], kernel_size, stride=stride, dilation=dilation)
-    # One window a sample, each of `reach` samples; then every stride-th window and every dilation-th sample of it.
-    every = np.lib.stride_tricks.sliding_window_view(x, geometry.reach, axis=-2)
-    return np.moveaxis(every[..., ::stride, :, ::dilation], -1, -2)
+    windows = np.lib.stride_tricks.sliding_window_view(x, geometry.reach, axis=-2)
+    return np.moveaxis(windows[..., ::stride, :, ::dilation], -1, -2)
 
 
 def pad(x: Any, low: int, high: int, mode: str = "zeros") -> Array:
-    """`x` of shape (..., length, channels) with `low` and `high` samples more; modes are those of `numpy.pad`."""
+    """Pads the length of `x`.
+
+    Args:
+        x: (..., length, channels).
+        low: Samples to add before.
+        high: Samples to add after.
+        mode: `"zeros"`, or a mode of `numpy.pad`.
+
+    Returns:
+        (..., low + length + high, channels).
+
+    >>> pad(np.array([[1.0], [2.0]]), 1, 2, "edge")[:, 0]
+    array([1., 1., 2., 2., 2.])
+    """
     x = np.asarray(x)
     widths = [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)]
     numpy_mode: Any = "constant" if mode == "zeros" else mode
@@ -59,7 +76,21 @@ def pad(x: Any, low: int, high: int, mode: str = "zeros") -> Array:
 
 
 def pad_adjoint(padded_bar: Any, length: int, low: int, high: int, mode: str = "zeros") -> Array:
-    """The adjoint of `pad`: each sample of the padding adds its cotangent to the sample it was copied from."""
+    """The adjoint of `pad`: each sample of the padding adds its cotangent to the sample that it is a copy of.
+
+    Args:
+        padded_bar: The cotangent of the padded array, (..., low + length + high, channels).
+        length: Samples without padding.
+        low: As in `pad`.
+        high: As in `pad`.
+        mode: As in `pad`.
+
+    Returns:
+        (..., length, channels).
+
+    >>> pad_adjoint(np.ones((5, 1)), 2, 1, 2, "edge")[:, 0]
+    array([2., 3.])
+    """
     padded_bar = np.asarray(padded_bar)
     if mode == "zeros":
         return padded_bar[..., low : low + length, :]
@@ -81,13 +112,26 @@ def conv1d(
     padding_mode: str = "zeros",
     activation: Activation = None,
 ) -> Array:
-    """1-D cross-correlation in float64 or complex128; the definition of `jconv.conv1d`.
+    """1-D cross-correlation in float64 or complex128: the definition of `jconv.conv1d`.
 
     `y[..., t, o] = bias[o] + sum_k sum_c x[..., t * stride + k * dilation - low, c] * kernel[k, c, o]`
 
-    `x` is (..., length, in_channels), `params["kernel"]` (kernel_size, in_channels // groups, out_channels),
-    `params["bias"]` (out_channels,) or absent; the result (..., out_length, out_channels). `activation` is a name
-    of Keras's or a function of NumPy arrays. Raises what `jconv.conv1d` raises, except for the dtype.
+    Args:
+        params: As in `jconv.conv1d`.
+        x: (..., length, in_channels).
+        stride: As in `jconv.conv1d`, like all options up to `padding_mode`.
+        padding: See `jconv.conv1d`.
+        dilation: See `jconv.conv1d`.
+        groups: See `jconv.conv1d`.
+        padding_mode: See `jconv.conv1d`.
+        activation: None, the name of a Keras activation, or a function of NumPy arrays.
+
+    Returns:
+        (..., out_length, out_channels).
+
+    Raises:
+        ValueError: As in `jconv.conv1d`.
+        TypeError: `params` is no dict.
 
     >>> conv1d({"kernel": np.ones((2, 1, 1))}, np.arange(4.0)[:, None], padding="causal")[:, 0]
     array([0., 1., 3., 5.])
@@ -122,9 +166,24 @@ def conv1d_vjp(
     groups: int = 1,
     padding_mode: str = "zeros",
 ) -> tuple[dict[str, Array], Array]:
-    """The hand-derived adjoint of `conv1d` without activation: `(params_bar, x_bar)`.
+    """The adjoint of `conv1d` without activation, derived by hand.
 
-    `cotangent` has the shape of the output; `params_bar` the keys and shapes of `params`, `x_bar` the shape of `x`.
+    Args:
+        params: As in `conv1d`.
+        x: As in `conv1d`.
+        cotangent: An array with the shape of the output.
+        stride: As in `conv1d`, like all options below.
+        padding: See `conv1d`.
+        dilation: See `conv1d`.
+        groups: See `conv1d`.
+        padding_mode: See `conv1d`.
+
+    Returns:
+        `(params_bar, x_bar)`, with the keys and shapes of `params` and the shape of `x`.
+
+    Raises:
+        ValueError: As in `conv1d`, or `cotangent` has another shape.
+        TypeError: `params` is no dict.
 
     >>> x, params = np.arange(4.0)[:, None], {"kernel": np.ones((2, 1, 1))}
     >>> params_bar, x_bar = conv1d_vjp(params, x, np.ones((3, 1)))
@@ -164,7 +223,27 @@ def depthwise_conv1d(
     padding_mode: str = "zeros",
     activation: Activation = None,
 ) -> Array:
-    """Each channel with its own kernels; `params["kernel"]` is (kernel_size, in_channels, multiplier), as in Keras."""
+    """The definition of `jconv.depthwise_conv1d`.
+
+    Args:
+        params: As in `jconv.depthwise_conv1d`: the kernel is (kernel_size, in_channels, multiplier).
+        x: (..., length, in_channels).
+        stride: As in `conv1d`, like all options below.
+        padding: See `conv1d`.
+        dilation: See `conv1d`.
+        padding_mode: See `conv1d`.
+        activation: See `conv1d`.
+
+    Returns:
+        (..., out_length, in_channels * multiplier).
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: `params` is no dict.
+
+    >>> depthwise_conv1d({"kernel": np.array([[[1.0], [10.0]]])}, np.array([[1.0, 2.0]]))
+    array([[ 1., 20.]])
+    """
     checks.check_params(params, {"kernel": 3}, "depthwise_conv1d")
     checks.check_input(x, "depthwise_conv1d")
     kernel = checks.depthwise_kernel(exact(params["kernel"]), np.asarray(x))
@@ -191,11 +270,32 @@ def separable_conv1d(
     padding_mode: str = "zeros",
     activation: Activation = None,
 ) -> Array:
-    """A depthwise convolution, then one of kernel size 1, with the param names of Keras."""
+    """The definition of `jconv.separable_conv1d`.
+
+    Args:
+        params: As in `jconv.separable_conv1d`.
+        x: (..., length, in_channels).
+        stride: As in `conv1d`, like all options below.
+        padding: See `conv1d`.
+        dilation: See `conv1d`.
+        padding_mode: See `conv1d`.
+        activation: See `conv1d`.
+
+    Returns:
+        (..., out_length, out_channels).
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: `params` is no dict.
+
+    >>> params = {"depthwise_kernel": np.ones((2, 1, 1)), "pointwise_kernel": np.full((1, 1, 1), 3.0)}
+    >>> separable_conv1d(params, np.array([[1.0], [2.0]]))
+    array([[9.]])
+    """
     checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
     checks.check_pointwise(params)
     checks.check_input(x, "separable_conv1d")
-    inner = depthwise_conv1d(
+    y = depthwise_conv1d(
         {"kernel": params["depthwise_kernel"]},
         x,
         stride=stride,
@@ -203,8 +303,8 @@ def separable_conv1d(
         dilation=dilation,
         padding_mode=padding_mode,
     )
-    outer = {"kernel": params["pointwise_kernel"], **({"bias": params["bias"]} if "bias" in params else {})}
-    return conv1d(outer, inner, activation=activation)
+    pointwise = {"kernel": params["pointwise_kernel"], **({"bias": params["bias"]} if "bias" in params else {})}
+    return conv1d(pointwise, y, activation=activation)
 
 
 @known_arguments
@@ -218,7 +318,23 @@ def conv1d_transpose(
     dilation: int = 1,
     activation: Activation = None,
 ) -> Array:
-    """Keras's transposed convolution: the input gradient of a convolution; kernel (kernel_size, out, in).
+    """The definition of `jconv.conv1d_transpose`: the input gradient of a convolution.
+
+    Args:
+        params: As in `jconv.conv1d_transpose`: the kernel is (kernel_size, out_channels, in_channels).
+        x: (..., length, in_channels).
+        stride: As in `jconv.conv1d_transpose`, like all options below.
+        padding: See `stride`.
+        output_padding: See `stride`.
+        dilation: See `stride`.
+        activation: As in `conv1d`.
+
+    Returns:
+        (..., out_length, out_channels).
+
+    Raises:
+        ValueError: As in `jconv.conv1d_transpose`.
+        TypeError: `params` is no dict.
 
     >>> conv1d_transpose({"kernel": np.ones((2, 1, 1))}, np.arange(1.0, 4.0)[:, None], stride=2)[:, 0]
     array([1., 1., 2., 2., 3., 3.])
@@ -236,16 +352,40 @@ def conv1d_transpose(
 
 
 def forward(x: Array, kernel: Array, geometry: Geometry) -> Array:
-    """The bilinear map itself: (..., length, in), (kernel_size, in / groups, out) -> (..., out_length, out)."""
-    windows = _grouped_windows(x, geometry)
-    y = np.einsum("...tkgi,kigo->...tgo", windows, _by_group(kernel, geometry.groups), optimize=True)
+    """The convolution without bias and activation.
+
+    Args:
+        x: (..., length, in_channels).
+        kernel: (kernel_size, in_channels // groups, out_channels).
+        geometry: The geometry, a `jconv.geometry.Geometry`.
+
+    Returns:
+        (..., out_length, out_channels).
+
+    >>> forward(np.ones((3, 1)), np.ones((2, 1, 1)), Geometry(length=3, kernel_size=2))[:, 0]
+    array([2., 2.])
+    """
+    windows = _windows_by_group(x, geometry)
+    y = np.einsum("...tkgi,kigo->...tgo", windows, _split_groups(kernel, geometry.groups), optimize=True)
     return y.reshape(*y.shape[:-2], kernel.shape[-1])
 
 
 def input_gradient(y_bar: Array, kernel: Array, geometry: Geometry) -> Array:
-    """Adjoint in x: every output sample gives back to the samples it read, tap by tap."""
+    """The adjoint of `forward` in x.
+
+    Args:
+        y_bar: The cotangent of the output, (..., out_length, out_channels).
+        kernel: As in `forward`.
+        geometry: As in `forward`.
+
+    Returns:
+        (..., length, in_channels).
+
+    >>> input_gradient(np.ones((2, 1)), np.ones((2, 1, 1)), Geometry(length=3, kernel_size=2))[:, 0]
+    array([1., 2., 1.])
+    """
     g = geometry
-    kernel, y_bar = _by_group(kernel, g.groups), _by_group(y_bar, g.groups)
+    kernel, y_bar = _split_groups(kernel, g.groups), _split_groups(y_bar, g.groups)
     taps = np.einsum("...tgo,kigo->...tkgi", y_bar, kernel, optimize=True)
     channels = kernel.shape[1] * g.groups
     padded = np.zeros((*y_bar.shape[:-3], g.low + g.length + g.high, channels), taps.dtype)
@@ -257,26 +397,48 @@ def input_gradient(y_bar: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def kernel_gradient(x: Array, y_bar: Array, geometry: Geometry) -> Array:
-    """Adjoint in the kernel: each tap collects the product of what it read and what came back."""
-    windows = _grouped_windows(x, geometry)
+    """The adjoint of `forward` in the kernel, summed over all leading axes.
+
+    Args:
+        x: As in `forward`.
+        y_bar: The cotangent of the output, (..., out_length, out_channels).
+        geometry: As in `forward`.
+
+    Returns:
+        (kernel_size, in_channels // groups, out_channels).
+
+    >>> kernel_gradient(np.ones((3, 1)), np.ones((2, 1)), Geometry(length=3, kernel_size=2))[:, 0, 0]
+    array([2., 2.])
+    """
+    windows = _windows_by_group(x, geometry)
     windows = windows.reshape(-1, *windows.shape[-4:])
-    grouped = _by_group(y_bar, geometry.groups)
+    grouped = _split_groups(y_bar, geometry.groups)
     grouped = grouped.reshape(-1, *grouped.shape[-3:])
     kernel_bar = np.einsum("ntkgi,ntgo->kigo", windows, grouped, optimize=True)
     return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1])
 
 
-def _grouped_windows(x: Array, g: Geometry) -> Array:
+def _windows_by_group(x: Array, g: Geometry) -> Array:
     windows = unfold(pad(x, g.low, g.high), g.kernel_size, stride=g.stride, dilation=g.dilation)
-    return _by_group(windows, g.groups)
+    return _split_groups(windows, g.groups)
 
 
-def _by_group(array: Array, groups: int) -> Array:
-    # Not -1 for the last size, which an empty batch leaves open.
+def _split_groups(array: Array, groups: int) -> Array:
+    # The last size is explicit because -1 is ambiguous for an empty batch.
     return array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)
 
 
 def exact(array: Any) -> Array:
-    """The array in float64, or complex128 where it is complex."""
+    """Converts an array to float64, or to complex128 if it is complex.
+
+    Args:
+        array: Any array.
+
+    Returns:
+        The converted array.
+
+    >>> exact([1, 2]).dtype
+    dtype('float64')
+    """
     array = np.asarray(array)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)

@@ -1,7 +1,7 @@
-"""NumPy: what a ragged or packed array means, which is a function of each of its sequences alone.
+"""The definition of ragged and packed arrays: functions of each sequence alone.
 
-`jconv.conv1d(params, x, lengths=n)` is `one_by_one(lambda row: reference.conv1d(params, row), x, lengths=n)`, and so
-with everything else that takes `lengths` or `segment_ids`.
+`jconv.conv1d(params, x, lengths=n)` is `one_by_one(lambda row: reference.conv1d(params, row), x, lengths=n)`. The same
+holds for every function with `lengths` or `segment_ids`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,27 @@ Array = np.ndarray[Any, Any]
 def one_by_one(
     function: Callable[[Array], Any], x: Any, *, lengths: Any = None, segment_ids: Any = None, scale: int = 1
 ) -> tuple[Array, Array]:
-    """`function` of each sequence of `x` alone, and where its samples are.
+    """Applies a function to each sequence of `x` as if it were alone.
 
-    `x` is (..., length, channels) and `function` maps (n, channels) to (m, out_channels); it raises `ShortInput`, as
-    the functions of `reference` do, for an n of which nothing comes out. Either `lengths`, integers (...,), says the
-    samples of each row; the result is then (..., out_length, out_channels) and the lengths (...,) that came out, where
-    out_length is what comes out of the complete length. Or `segment_ids`, integers (..., length), has a run of one id
-    for each sequence, negative where there is none; the result is then (..., scale * length, out_channels) and its ids
-    (..., scale * length). The output of a segment begins at `scale` times where it begins. What is no output is 0, and
-    its id -1.
+    Args:
+        function: Maps (n, channels) to (m, out_channels). It raises `ShortInput` if there is no output, like the
+            functions of this package.
+        x: (..., length, channels).
+        lengths: Integers (...,): the number of samples of each row.
+        segment_ids: Integers (..., length): each run of equal ids is one sequence; negative ids are padding.
+        scale: With `segment_ids`, the output has `scale` times the length, and the output of a segment starts at
+            `scale` times the position where the segment starts.
 
-    Raises `ValueError` unless one of the two is given, and where an output of a segment reaches into the next; and any
-    other error of `function`.
+    Returns:
+        With `lengths`: the outputs (..., out_length, out_channels), where out_length is the output length for the
+        complete length, and their lengths (...,). With `segment_ids`: the outputs
+        (..., scale * length, out_channels), and their ids (..., scale * length), -1 where there is no output. The
+        outputs are 0 where there is no sample.
+
+    Raises:
+        ValueError: Neither or both of `lengths` and `segment_ids` are given, or the output of a segment overlaps the
+            next segment.
+        Exception: All errors of `function` except `ShortInput`.
 
     >>> twice = lambda x: np.repeat(x[::2], 1, axis=0)
     >>> y, lengths = one_by_one(twice, np.ones((2, 4, 1)), lengths=[3, 1])
@@ -43,45 +52,54 @@ def one_by_one(
     x = np.asarray(x)
     if (lengths is None) == (segment_ids is None):
         raise ValueError("one_by_one needs either lengths or segment_ids")
-    whole = np.asarray(function(x.reshape(-1, *x.shape[-2:])[0]))
+    complete = np.asarray(function(x.reshape(-1, *x.shape[-2:])[0]))
     if lengths is not None:
-        y = np.zeros((*x.shape[:-2], *whole.shape), whole.dtype)
+        y = np.zeros((*x.shape[:-2], *complete.shape), complete.dtype)
         out = np.zeros(x.shape[:-2], int)
         for row in np.ndindex(*x.shape[:-2]):
-            alone = _of(function, x[row][: np.asarray(lengths)[row]])
-            if alone is not None:
-                out[row] = len(alone)
-                y[row][: len(alone)] = alone
+            own = _apply(function, x[row][: np.asarray(lengths)[row]])
+            if own is not None:
+                out[row] = len(own)
+                y[row][: len(own)] = own
         return y, out
     length = scale * x.shape[-2]
-    y = np.zeros((*x.shape[:-2], length, whole.shape[-1]), whole.dtype)
+    y = np.zeros((*x.shape[:-2], length, complete.shape[-1]), complete.dtype)
     out = np.full((*x.shape[:-2], length), -1)
     for row in np.ndindex(*x.shape[:-2]):
         for begin, end, name in runs(np.asarray(segment_ids)[row]):
-            alone = _of(function, x[row][begin:end])
-            if alone is None:
+            own = _apply(function, x[row][begin:end])
+            if own is None:
                 continue
-            if len(alone) > scale * (end - begin):
-                raise ValueError(f"{len(alone)} samples of output do not fit where {end - begin} of a segment were")
-            place = slice(scale * begin, scale * begin + len(alone))
-            y[row][place], out[row][place] = alone, name
+            if len(own) > scale * (end - begin):
+                raise ValueError(
+                    f"a segment of {end - begin} samples has {len(own)} outputs, more than {scale} per sample; the next segment "
+                    "would be overwritten"
+                )
+            place = slice(scale * begin, scale * begin + len(own))
+            y[row][place], out[row][place] = own, name
     return y, out
 
 
 def runs(segment_ids: Array) -> Iterator[tuple[int, int, int]]:
-    """Begin, end and id of each run of one id that is not negative.
+    """Finds the runs of equal ids that are not negative.
+
+    Args:
+        segment_ids: Integers (length,).
+
+    Returns:
+        An iterator over tuples (begin, end, id).
 
     >>> list(runs(np.array([2, 2, -1, 0])))
     [(0, 2, 2), (3, 4, 0)]
     """
-    borders = np.flatnonzero(np.diff(segment_ids)) + 1
-    for begin, end in zip([0, *borders], [*borders, len(segment_ids)], strict=True):
+    boundaries = np.flatnonzero(np.diff(segment_ids)) + 1
+    for begin, end in zip([0, *boundaries], [*boundaries, len(segment_ids)], strict=True):
         if end > begin and segment_ids[begin] >= 0:
             yield int(begin), int(end), int(segment_ids[begin])
 
 
-def _of(function: Callable[[Array], Any], sequence: Array) -> Array | None:
-    """The output, None where the sequence is empty or shorter than the window of one output."""
+def _apply(function: Callable[[Array], Any], sequence: Array) -> Array | None:
+    """Returns the output, or None if the sequence is too short for one."""
     try:
         return np.asarray(function(sequence)) if len(sequence) else None
     except ShortInput:

@@ -40,7 +40,7 @@ def fastest(monkeypatch):
             return {call: by if call == name else 1.0 for call in calls}
 
         monkeypatch.setattr(tune_module, "_medians", medians)
-        monkeypatch.setattr(tune_module, "_compiled", lambda run, operands: run)
+        monkeypatch.setattr(tune_module, "_compile", lambda run, operands: run)
 
     return favour
 
@@ -64,7 +64,7 @@ def test_all_candidates_of_three_operations_are_measured_and_remembered(folder):
 def test_auto_gets_the_fastest_local_one(monkeypatch):
     times = {"fft": 0.1, "winograd": 0.2, "shifts": 0.3, "lax": 1.0}
     monkeypatch.setattr(tune_module, "_medians", lambda calls, repeats: {n: times.get(n, 1.0) for n in calls})
-    monkeypatch.setattr(tune_module, "_compiled", lambda run, operands: run)
+    monkeypatch.setattr(tune_module, "_compile", lambda run, operands: run)
     params = {"kernel": jnp.ones((16, 4, 4))}
     tuning = jconv.tune(params, jnp.ones((2, 300, 4)))
     assert tuning.fastest == {key: {"auto": "shifts", "fastest": "fft"} for key in OPERATIONS}
@@ -136,9 +136,9 @@ def test_noise_is_not_remembered(fastest):
         return {own["auto"] for own in jconv.tune(PARAMS, X).fastest.values()}
 
     own = {own.algorithm for own in jconv.explain(PARAMS, X)}
-    fastest("einsum", by=tune_module.BETTER + 0.01)
+    fastest("einsum", by=tune_module.MAX_TIME_RATIO + 0.01)
     assert remembered() == own
-    fastest("einsum", by=tune_module.BETTER - 0.01)
+    fastest("einsum", by=tune_module.MAX_TIME_RATIO - 0.01)
     assert remembered() == {"einsum"}
 
 

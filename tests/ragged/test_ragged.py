@@ -298,7 +298,7 @@ def test_segments_that_a_transposed_convolution_would_join_are_refused():
 def test_the_definition_needs_one_of_the_two():
     with pytest.raises(ValueError, match="needs either lengths or segment_ids"):
         reference.one_by_one(np.asarray, np.ones((2, 3, 1)))
-    with pytest.raises(ValueError, match="3 samples of output do not fit where 2"):
+    with pytest.raises(ValueError, match="a segment of 2 samples has 3 outputs, more than 1 per sample"):
         reference.one_by_one(lambda x: np.pad(x, ((0, 1), (0, 0))), np.ones((2, 1)), segment_ids=[1, 1])
 
 
