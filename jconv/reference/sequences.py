@@ -41,11 +41,11 @@ def one_by_one(
             next segment.
         Exception: All errors of `function` except `ShortInput`.
 
-    >>> twice = lambda x: np.repeat(x[::2], 1, axis=0)
-    >>> y, lengths = one_by_one(twice, np.ones((2, 4, 1)), lengths=[3, 1])
+    >>> halve = lambda x: x[::2]
+    >>> y, lengths = one_by_one(halve, np.ones((2, 4, 1)), lengths=[3, 1])
     >>> y[..., 0].tolist(), lengths.tolist()
     ([[1.0, 1.0], [1.0, 0.0]], [2, 1])
-    >>> y, ids = one_by_one(twice, np.ones((4, 1)), segment_ids=[5, 5, 5, 2])
+    >>> y, ids = one_by_one(halve, np.ones((4, 1)), segment_ids=[5, 5, 5, 2])
     >>> y[..., 0].tolist(), ids.tolist()
     ([1.0, 1.0, 0.0, 1.0], [5, 5, -1, 2])
     """
@@ -72,8 +72,8 @@ def one_by_one(
                 continue
             if len(own) > scale * (end - begin):
                 raise ValueError(
-                    f"a segment of {end - begin} samples has {len(own)} outputs, more than {scale} per sample; the next segment "
-                    "would be overwritten"
+                    f"a segment of {end - begin} samples has {len(own)} outputs, more than {scale} per sample; "
+                    "the next segment would be overwritten"
                 )
             place = slice(scale * begin, scale * begin + len(own))
             y[row][place], out[row][place] = own, name
