@@ -14,7 +14,7 @@ with several inputs take a tuple of shapes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from fractions import Fraction
@@ -297,6 +297,15 @@ def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:
     return tuple(function(s) for s in shape) if is_tuple_of_shapes(shape) else function(shape)
 
 
+def shapes_match(shape: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Returns whether two shapes are equal, where None matches any size.
+
+    >>> shapes_match((None, 3), (7, 3)), shapes_match((7, 4), (7, 3))
+    (True, False)
+    """
+    return len(shape) == len(other) and all(a == b or None in (a, b) for a, b in zip(shape, other, strict=True))
+
+
 def is_tuple_of_shapes(shape: Any) -> bool:
     """Whether `shape` is a tuple of shapes, one for each input or output."""
     return bool(shape) and all(isinstance(one, (tuple, list)) for one in shape)
@@ -351,19 +360,16 @@ def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
 
 def masked_value_shape(layer: Layer, input_shape: Any) -> Shape:
     """The value's shape, from the shapes of a value and its mask. Raises `ValueError` if the mask does not fit."""
-    if not is_tuple_of_shapes(input_shape) or len(input_shape) != 2 or not _is_mask_shape(*input_shape):
+    if (
+        not is_tuple_of_shapes(input_shape)
+        or len(input_shape) != 2
+        or not shapes_match(input_shape[0][:-1], input_shape[1])
+    ):
         raise ValueError(
             f"{type(layer).__name__} needs a value and a mask of its shape without the last axis, "
             f"got shapes {input_shape}"
         )
     return tuple(input_shape[0])
-
-
-def _is_mask_shape(shape: Any, mask: Any) -> bool:
-    # None matches any size.
-    return len(mask) == len(shape) - 1 and all(
-        size == other or None in (size, other) for size, other in zip(shape, mask, strict=False)
-    )
 
 
 def check_sizes_known(layer: Layer, input_shape: Any) -> None:

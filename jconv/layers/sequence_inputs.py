@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .base import Layer, Shape
+from .base import Layer, Shape, shapes_match
 
 
 def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:
@@ -43,13 +43,8 @@ def shapes_by_name(
     shapes = {name: tuple(shape) for name, shape in inputs_by_name(names, input_shape).items()}
     sequence = shapes["sequence"]
     for name, wanted in {**state_shapes(sequence), "mask": sequence[:1]}.items():
-        if name in shapes and not _alike(shapes[name], wanted):
+        if name in shapes and not shapes_match(shapes[name], wanted):
             raise ValueError(
                 f"{kind} on a sequence of shape {sequence} needs {name} of shape {wanted}, got {shapes[name]}"
             )
     return shapes
-
-
-def _alike(shape: Shape, wanted: Shape) -> bool:
-    pairs = zip(shape, wanted, strict=False)
-    return len(shape) == len(wanted) and all(a is None or b is None or a == b for a, b in pairs)

@@ -1,8 +1,8 @@
-"""Convolutions inside `jax.shard_map` of sequences whose length lies over mesh axes.
+"""Convolutions inside `jax.shard_map` of sequences whose length is sharded over mesh axes.
 
-Each takes a device's shard of the sequence and gives its shard of the output of the whole. The shards of all devices,
-one after the other, are the whole sequence and, from `length` on, samples without a meaning. docs/guides/devices.md
-says what moves, and what of this a program over an automatic mesh does by itself.
+Each function takes a device's shard of the input and returns its shard of the output. The shards of all devices
+together are the sequence, followed by samples without meaning from `length` on. docs/guides/devices.md describes
+the communication, and what a program on an automatic mesh does without these functions.
 
 >>> import jconv
 >>> from jax.sharding import PartitionSpec as P
@@ -32,34 +32,33 @@ from ..geometry import is_integer, make_geometry, transposed_geometry
 from ..primitive.device_axis import DeviceAxis
 from ..primitive.halo import plan_halo, read_window, slice_per_device, zero_beyond_length
 from ..primitive.placement import match_varying_axes
-from .boundary import with_ends
+from .boundary import fill_padding
 
 AxisName = str | tuple[str, ...]
-WHERE = ("stride", "padding", "dilation", "padding_mode")
+GEOMETRY_OPTIONS = ("stride", "padding", "dilation", "padding_mode")
 
 
 def conv1d(
     params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[Conv1DOptions]
 ) -> jax.Array:
-    """The device's shard of `jconv.conv1d` of the whole sequence.
+    """Computes the device's shard of `jconv.conv1d` of the complete sequence.
 
-    The kernel is the same on every device, and its gradient is summed over them as that of any replicated operand is.
+    The kernel is replicated. Its gradient is summed over the devices, like that of every replicated operand.
 
     Args:
-      params: those of `jconv.conv1d`.
-      x: (..., shard, in_channels), of the same size on every device.
-      axis_name: the mesh axis, or several, the slowest first, that the length lies over.
-      length: samples of the whole sequence; by default all shards are full. Those that the last devices have beyond it
-        are not read, whatever they are.
-      options: those of `jconv.conv1d`, without `lengths` and `segment_ids`.
+        params: As in `jconv.conv1d`.
+        x: (..., shard, in_channels), with the same size on every device.
+        axis_name: The mesh axis that the length is sharded over, or several, the slowest first.
+        length: Samples of the complete sequence. Samples beyond it are not read. Default: all shards are full.
+        **options: The options of `jconv.conv1d`, except `lengths` and `segment_ids`.
 
     Returns:
-      (..., out_shard, out_channels), where `out_shard` is `ceil(shard / stride)`, or more where the devices together
-      would not have the outputs of the whole. Samples from `jconv.output_length(length, ...)` on are zero.
+        (..., out_shard, out_channels), where `out_shard` is `ceil(shard / stride)`, or more if the devices together
+        could not hold the complete output. Samples from `jconv.output_length(length, ...)` on are zero.
 
     Raises:
-      ValueError: for a `length` that the shards do not hold, and as `jconv.conv1d`.
-      TypeError: as `jconv.conv1d`.
+        ValueError: The shards do not hold `length` samples, or as in `jconv.conv1d`.
+        TypeError: As in `jconv.conv1d`.
 
     >>> from jax.sharding import PartitionSpec as P
     >>> mesh = jax.make_mesh((jax.device_count(),), ("time",), (jax.sharding.AxisType.Auto,))
@@ -70,44 +69,114 @@ def conv1d(
     >>> y[:, 0].tolist()[:4], y[:, 0].tolist()[13:]
     ([14.0, 1.0, 3.0, 5.0], [25.0, 27.0, 0.0])
     """
-    return _of_windows(conv.conv1d, "kernel", params, x, axis_name, length, dict(options))
+    return _convolve_window(conv.conv1d, "kernel", params, x, axis_name, length, dict(options))
 
 
 def depthwise_conv1d(
     params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[DepthwiseOptions]
 ) -> jax.Array:
-    """The device's shard of `jconv.depthwise_conv1d` of the whole sequence; else as `conv1d`."""
-    return _of_windows(conv.depthwise_conv1d, "kernel", params, x, axis_name, length, dict(options))
+    """Computes the device's shard of `jconv.depthwise_conv1d` of the complete sequence.
+
+    Args:
+        params: As in `jconv.depthwise_conv1d`.
+        x: (..., shard, in_channels), with the same size on every device.
+        axis_name: As in `conv1d`.
+        length: As in `conv1d`.
+        **options: The options of `jconv.depthwise_conv1d`, except `lengths` and `segment_ids`.
+
+    Returns:
+        (..., out_shard, in_channels * multiplier), as in `conv1d`.
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: As in `conv1d`.
+
+    >>> from jax.sharding import PartitionSpec as P
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",), (jax.sharding.AxisType.Auto,))
+    >>> params = {"kernel": jnp.ones((2, 1, 1))}
+    >>> def shard(x):
+    ...     return depthwise_conv1d(params, x, axis_name="time", padding="causal")
+    >>> y = jax.shard_map(shard, mesh=mesh, in_specs=P("time"), out_specs=P("time"))(jnp.ones((16, 1)))
+    >>> y[:3, 0].tolist()
+    [1.0, 2.0, 2.0]
+    """
+    return _convolve_window(conv.depthwise_conv1d, "kernel", params, x, axis_name, length, dict(options))
 
 
 def separable_conv1d(
     params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[DepthwiseOptions]
 ) -> jax.Array:
-    """The device's shard of `jconv.separable_conv1d` of the whole sequence; else as `conv1d`."""
-    return _of_windows(conv.separable_conv1d, "depthwise_kernel", params, x, axis_name, length, dict(options))
+    """Computes the device's shard of `jconv.separable_conv1d` of the complete sequence.
+
+    Args:
+        params: As in `jconv.separable_conv1d`.
+        x: (..., shard, in_channels), with the same size on every device.
+        axis_name: As in `conv1d`.
+        length: As in `conv1d`.
+        **options: The options of `jconv.separable_conv1d`, except `lengths` and `segment_ids`.
+
+    Returns:
+        (..., out_shard, out_channels), as in `conv1d`.
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: As in `conv1d`.
+
+    >>> from jax.sharding import PartitionSpec as P
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",), (jax.sharding.AxisType.Auto,))
+    >>> params = {"depthwise_kernel": jnp.ones((2, 1, 1)), "pointwise_kernel": jnp.full((1, 1, 1), 3.0)}
+    >>> def shard(x):
+    ...     return separable_conv1d(params, x, axis_name="time", padding="causal")
+    >>> y = jax.shard_map(shard, mesh=mesh, in_specs=P("time"), out_specs=P("time"))(jnp.ones((16, 1)))
+    >>> y[:3, 0].tolist()
+    [3.0, 6.0, 6.0]
+    """
+    return _convolve_window(conv.separable_conv1d, "depthwise_kernel", params, x, axis_name, length, dict(options))
 
 
 def conv1d_transpose(
     params: Params, x: Any, *, axis_name: AxisName, length: int | None = None, **options: Unpack[TransposeOptions]
 ) -> jax.Array:
-    """The device's shard of `jconv.conv1d_transpose` of the whole sequence; else as `conv1d`.
+    """Computes the device's shard of `jconv.conv1d_transpose` of the complete sequence.
 
-    `out_shard` is `shard * stride`, or more where the devices together would not have the whole output.
+    Args:
+        params: As in `jconv.conv1d_transpose`.
+        x: (..., shard, in_channels), with the same size on every device.
+        axis_name: As in `conv1d`.
+        length: As in `conv1d`.
+        **options: The options of `jconv.conv1d_transpose`, except `lengths` and `segment_ids`.
+
+    Returns:
+        (..., out_shard, out_channels), where `out_shard` is `shard * stride`, or more if the devices together could not
+        hold the complete output.
+
+    Raises:
+        ValueError: As in `conv1d`.
+        TypeError: As in `conv1d`.
+
+    >>> from jax.sharding import PartitionSpec as P
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("time",), (jax.sharding.AxisType.Auto,))
+    >>> params = {"kernel": jnp.ones((2, 1, 1))}
+    >>> def shard(x):
+    ...     return conv1d_transpose(params, x, axis_name="time", padding="same")
+    >>> y = jax.shard_map(shard, mesh=mesh, in_specs=P("time"), out_specs=P("time"))(jnp.ones((16, 1)))
+    >>> y[:3, 0].tolist()
+    [1.0, 2.0, 2.0]
     """
-    x, device_axis, length = _checked("conv1d_transpose", x, axis_name, length, options)
+    x, device_axis, length = _check_shard("conv1d_transpose", x, axis_name, length, options)
     checks.check_params(params, {"kernel": 3}, "sharding.conv1d_transpose")
-    rest: dict[str, Any] = dict(options)
-    where = {name: rest[name] for name in ("stride", "dilation") if name in rest}
-    where |= {name: rest.pop(name) for name in ("padding", "output_padding") if name in rest}
-    geometry = transposed_geometry(length, np.shape(params["kernel"])[0], **where)
+    other: dict[str, Any] = dict(options)
+    geometry_options = {name: other[name] for name in ("stride", "dilation") if name in other}
+    geometry_options |= {name: other.pop(name) for name in ("padding", "output_padding") if name in other}
+    geometry = transposed_geometry(length, np.shape(params["kernel"])[0], **geometry_options)
     out_shard = max(x.shape[-2] * geometry.stride, -(-geometry.length // device_axis.size))
-    around = plan_halo("input_gradient", geometry, device_axis.size, out_shard, x.shape[-2])
-    y = conv.conv1d_transpose(params, read_window(x, around.window, device_axis), **rest)
-    y = slice_per_device(y, [around.geometry.low + drop for drop in around.drop], out_shard, device_axis)
+    plan = plan_halo("input_gradient", geometry, device_axis.size, out_shard, x.shape[-2])
+    y = conv.conv1d_transpose(params, read_window(x, plan.window, device_axis), **other)
+    y = slice_per_device(y, [plan.geometry.low + drop for drop in plan.drop], out_shard, device_axis)
     return zero_beyond_length(y, geometry.length, device_axis)
 
 
-def _of_windows(
+def _convolve_window(
     convolution: Callable[..., jax.Array],
     kernel: str,
     params: Params,
@@ -116,40 +185,40 @@ def _of_windows(
     length: int | None,
     options: dict[str, Any],
 ) -> jax.Array:
-    """The convolution of the windows that the devices' outputs read."""
+    """Convolves the window that the device's outputs read."""
     name = convolution.__name__
-    x, device_axis, length = _checked(name, x, axis_name, length, options)
+    x, device_axis, length = _check_shard(name, x, axis_name, length, options)
     if kernel not in params:
         raise ValueError(f"sharding.{name} needs params[{kernel!r}]; params has {', '.join(params) or 'no key'}")
-    where = {option: options.pop(option) for option in WHERE if option in options}
-    mode = where.pop("padding_mode", "zeros")
+    geometry_options = {name: options.pop(name) for name in GEOMETRY_OPTIONS if name in options}
+    mode = geometry_options.pop("padding_mode", "zeros")
     checks.check_padding_mode(mode)
-    geometry = make_geometry(length, np.shape(params[kernel])[0], **where)
+    geometry = make_geometry(length, np.shape(params[kernel])[0], **geometry_options)
     out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // device_axis.size))
-    around = plan_halo("forward", geometry, device_axis.size, x.shape[-2], out_shard)
-    window = read_window(x, around.window, device_axis)
+    plan = plan_halo("forward", geometry, device_axis.size, x.shape[-2], out_shard)
+    window = read_window(x, plan.window, device_axis)
     if mode != "zeros":
-        window = with_ends(window, x, around.window, geometry, mode, device_axis)
+        window = fill_padding(window, x, plan.window, geometry, mode, device_axis)
     y = convolution(params, window, stride=geometry.stride, dilation=geometry.dilation, **options)
     return zero_beyond_length(y, geometry.out_length, device_axis)
 
 
-def _checked(
+def _check_shard(
     caller: str, x: Any, axis_name: AxisName, length: int | None, options: Mapping[str, Any]
 ) -> tuple[jax.Array, DeviceAxis, int]:
-    """The shard as varying along the device_axis of devices, the device_axis, and the samples of the whole."""
+    """Returns the shard, cast to vary over the mesh axes, the device axis, and the length of the complete sequence."""
     checks.check_input(x, f"sharding.{caller}")
     for name in ("lengths", "segment_ids"):
         if name in options:
-            raise ValueError(f"sharding.{caller} does not take {name}; one length is that of all sequences")
+            raise ValueError(f"sharding.{caller} does not take {name}; all sequences have the same length")
     device_axis = _make_device_axis(axis_name)
     x, _ = match_varying_axes(jnp.asarray(x), device_axis.index())
-    held = device_axis.size * x.shape[-2]
+    total = device_axis.size * x.shape[-2]
     if length is None:
-        return x, device_axis, held
-    if not (is_integer(length) and 1 <= length <= held):
+        return x, device_axis, total
+    if not (is_integer(length) and 1 <= length <= total):
         raise ValueError(
-            f"length must be an integer from 1 to the {held} samples of {device_axis.size} shards of {x.shape[-2]}, "
+            f"length must be an integer from 1 to the {total} samples of {device_axis.size} shards of {x.shape[-2]}, "
             f"got {length!r}"
         )
     return x, device_axis, int(length)

@@ -231,7 +231,7 @@ def test_a_batch_over_another_axis_under_vmap_and_scan() -> None:
         ({"length": 65}, "length must be an integer from 1 to the 64 samples of 8 shards of 8, got 65"),
         ({"length": True}, "length must be an integer from 1 to the 64 samples of 8 shards of 8, got True"),
         ({"axis_name": "b"}, r"axis_name must name axes of the mesh of jax.shard_map, \('a',\), got 'b'"),
-        ({"lengths": np.array([3])}, "sharding.conv1d does not take lengths; one length is that of all sequences"),
+        ({"lengths": np.array([3])}, "sharding.conv1d does not take lengths; all sequences have the same length"),
         ({"stride": 0}, "stride must be an integer of at least 1, got 0"),
         ({"padding_mode": "mirror"}, "padding_mode must be one of zeros, reflect, edge, wrap, got 'mirror'"),
         ({"params": {}}, r"sharding.conv1d needs params\['kernel'\]; params has no key"),

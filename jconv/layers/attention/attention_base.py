@@ -13,7 +13,7 @@ import numpy as np
 
 from ...checks import check_dtype
 from ...reference.convolution import exact
-from ..base import Array, Layer, is_tuple_of_shapes
+from ..base import Array, Layer, is_tuple_of_shapes, shapes_match
 from ..regularization import Dropout
 
 MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
@@ -119,17 +119,8 @@ class AttentionBase(Layer):
 
     def _check_mask(self, name: str, given: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
         """Raise `ValueError` unless the known sizes of a mask are as wanted."""
-        if not fits(given, wanted):
+        if not shapes_match(given, wanted):
             raise ValueError(f"{type(self).__name__}: {name} must have shape {wanted}, got {given}")
-
-
-def fits(given: tuple[Any, ...], wanted: tuple[Any, ...]) -> bool:
-    """Whether two shapes are equal, where None matches any size.
-
-    >>> fits((None, 3), (7, 3)), fits((7, 4), (7, 3))
-    (True, False)
-    """
-    return len(given) == len(wanted) and all(a == b or None in (a, b) for a, b in zip(given, wanted, strict=True))
 
 
 def combine_masks(

@@ -14,9 +14,9 @@ import numpy as np
 from ...functional import activations
 from ...geometry import check_positive
 from ...reference import activations as activations_numpy
-from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors
+from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors, shapes_match
 from ..einsum_dense import glorot_from_fans
-from .attention_base import MASKS, AttentionBase, combine_masks, fits, softmax_numpy
+from .attention_base import MASKS, AttentionBase, combine_masks, softmax_numpy
 
 INPUTS = ("query", "value", "key", *MASKS)
 # The value of masked scores, as in jax.nn.dot_product_attention: a completely masked row has uniform weights.
@@ -108,7 +108,7 @@ class MultiHeadBase(AttentionBase):
         if (
             min(len(shape) for shape in (query, value, key)) < 2
             or None in (query[-1], value[-1], key[-1])
-            or not fits(value[:-1], key[:-1])
+            or not shapes_match(value[:-1], key[:-1])
         ):
             raise ValueError(
                 f"{type(self).__name__} needs a query (length, channels) and a value and a key of one length, with "
@@ -116,7 +116,7 @@ class MultiHeadBase(AttentionBase):
             )
         heads = self._head_sizes(shapes)
         rest = [i for i in range(len(query) - 1) if i + 1 not in heads.axes]
-        if len(query) != len(value) or not fits(tuple(query[i] for i in rest), tuple(value[i] for i in rest)):
+        if len(query) != len(value) or not shapes_match(tuple(query[i] for i in rest), tuple(value[i] for i in rest)):
             raise ValueError(
                 f"{type(self).__name__} needs a query and a value of the same sizes beside the axes attended over and "
                 f"the channels, got shapes {query} and {value}"
