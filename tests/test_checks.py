@@ -275,7 +275,7 @@ def refusal(function, *args, **options):
 
 @pytest.mark.parametrize("module", [jconv, jconv.reference], ids=["jax", "numpy"])
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_refused_in_one_exact_line(mistake, module):
+def test_mistakes_raise_one_line_messages(mistake, module):
     (function, first, second, options), message = MISTAKES[mistake]
     assert "\n" not in message
     assert refusal(getattr(module, function), first, second, **options) == message
@@ -284,7 +284,7 @@ def test_a_mistake_is_refused_in_one_exact_line(mistake, module):
 @pytest.mark.parametrize(
     "mistake", [n for n, ((f, *_, o), _) in MISTAKES.items() if f == "conv1d" and "activation" not in o]
 )
-def test_the_vjp_of_the_reference_refuses_the_same(mistake):
+def test_reference_vjp_raises_the_same_messages(mistake):
     (_, params, x, options), message = MISTAKES[mistake]
     message = re.sub(r"conv1d(?= takes x| must be an array| has no argument)", "conv1d_vjp", message)
     assert refusal(jconv.reference.conv1d_vjp, params, x, np.ones((2, 8, 6)), **options) == message
@@ -336,7 +336,7 @@ ONLY_JAX = {
 
 
 @pytest.mark.parametrize("mistake", ONLY_JAX)
-def test_a_mistake_that_only_jax_knows_is_refused_in_one_exact_line(mistake):
+def test_mistakes_of_jax_functions_raise_one_line_messages(mistake):
     (function, params, x, options), message = ONLY_JAX[mistake]
     assert refusal(function, params, x, **options) == message
 
@@ -360,12 +360,12 @@ SIZES = {
 
 
 @pytest.mark.parametrize("mistake", SIZES)
-def test_init_refuses_sizes_that_no_kernel_has(mistake):
+def test_init_with_invalid_sizes_raises(mistake):
     sizes, options, message = SIZES[mistake]
     assert refusal(jconv.init_conv1d, jax.random.key(0), *sizes, **options) == message
 
 
-def test_init_refuses_what_is_no_key():
+def test_init_with_invalid_key_raises():
     message = "key must be one of jax.random.key, got 0; did you mean jax.random.key(0)?"
     layer = jconv.layers.Conv1D(4, 3)
     assert refusal(jconv.init_conv1d, 0, 4, 4, 3) == message
@@ -397,12 +397,12 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("mistake", CHAINS)
-def test_a_chain_of_what_is_no_layer_is_refused(mistake):
+def test_sequential_without_layers_raises(mistake):
     layers, message = CHAINS[mistake]
     assert refusal(jconv.sequential, layers) == message
 
 
-def test_options_that_a_layer_does_not_have_are_refused():
+def test_unknown_options_of_layers_raise():
     message = "TypeError: Conv1D has no argument strides; did you mean stride=2?"
     assert refusal(jconv.layers.Conv1D, 4, 3, strides=2) == message
     assert refusal(jconv.layers.Flatten, data_format=1).startswith("TypeError: Flatten has no argument data_format")
@@ -420,16 +420,16 @@ def test_options_that_a_layer_does_not_have_are_refused():
         (10, -1, "kernel_size must be an integer of at least 1, got -1"),
     ],
 )
-def test_output_length_refuses_sizes_that_are_none(length, kernel_size, message):
+def test_output_length_with_invalid_sizes_raises(length, kernel_size, message):
     assert refusal(jconv.output_length, length, kernel_size) == message
 
 
-def test_the_vjp_of_the_reference_refuses_a_cotangent_of_another_shape():
+def test_reference_vjp_with_wrong_cotangent_shape_raises():
     message = "cotangent must have the output's shape (2, 8, 6), got (2, 7, 6)"
     assert refusal(jconv.reference.conv1d_vjp, PARAMS, X, np.ones((2, 7, 6))) == message
 
 
-def test_a_mistake_is_refused_while_tracing_too():
+def test_mistakes_raise_while_tracing():
     traced = jax.jit(lambda x: jconv.conv1d(PARAMS, x, dilation=5))
     message = (
         "x has 10 samples, 10 with padding, but kernel_size=3 with dilation=5 reaches over 11; "
@@ -455,13 +455,13 @@ def read_only(array):
     ids=["numpy", "jax", "read-only", "list", "fortran", "reversed strides"],
 )
 @pytest.mark.parametrize("module", [jconv, jconv.reference], ids=["jax", "numpy"])
-def test_arrays_of_any_kind_are_taken(kind, module):
+def test_arrays_of_any_kind_are_accepted(kind, module):
     y = module.conv1d({name: kind(p) for name, p in PARAMS.items()}, kind(X))
     np.testing.assert_array_equal(y, EXPECTED)
 
 
 @pytest.mark.parametrize("module", [jconv, jconv.reference], ids=["jax", "numpy"])
-def test_lists_are_taken_by_every_convolution(module):
+def test_lists_are_accepted(module):
     for name, params in (
         ("depthwise_conv1d", DEPTHWISE),
         ("separable_conv1d", SEPARABLE),
@@ -475,7 +475,7 @@ def test_lists_are_taken_by_every_convolution(module):
 
 @pytest.mark.parametrize("number", [np.int64, np.int32, np.int8, np.uint8])
 @pytest.mark.parametrize("module", [jconv, jconv.reference], ids=["jax", "numpy"])
-def test_numpy_integers_are_taken_as_options(number, module):
+def test_numpy_integers_are_accepted_as_options(number, module):
     options = {"stride": number(2), "dilation": number(2), "groups": number(1), "padding": (number(3), number(1))}
     y = module.conv1d(PARAMS, X, **options, padding_mode="edge")
     expected = jconv.reference.conv1d(PARAMS, X, stride=2, dilation=2, padding=(3, 1), padding_mode="edge")
@@ -486,7 +486,7 @@ def test_numpy_integers_are_taken_as_options(number, module):
     )
 
 
-def test_numpy_integers_are_taken_by_init():
+def test_numpy_integers_are_accepted_by_init():
     params = jconv.init_conv1d(jax.random.key(0), np.int64(4), np.int8(100), np.int32(3), groups=np.int64(2))
     assert params["kernel"].shape == (3, 2, 100)
 
@@ -494,7 +494,7 @@ def test_numpy_integers_are_taken_by_init():
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", None])
 @pytest.mark.parametrize("lead", [(0,), (2, 0), (0, 3)])
-def test_a_batch_of_nothing_gives_nothing_and_gradients_of_zero(algorithm, lead):
+def test_empty_batch_has_zero_gradients(algorithm, lead):
     module, options = (jconv, {"algorithm": algorithm}) if algorithm else (jconv.reference, {})
     x = np.zeros((*lead, 10, 4), np.float32)
     for groups, params in ((1, PARAMS), (2, {"kernel": KERNEL[:, :2]})):

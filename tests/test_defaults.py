@@ -64,7 +64,7 @@ def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
 
 @pytest.mark.default_cases(5)
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_every_call_takes_it(call: Callable[..., Any]) -> None:
+def test_every_call_uses_the_default_algorithm(call: Callable[..., Any]) -> None:
     assert set(algorithms(call)) == {"auto"}
     assert set(algorithms(lambda: call(algorithm="fastest"))) == {"fastest"}
     with default_algorithm("fastest"):
@@ -74,7 +74,7 @@ def test_every_call_takes_it(call: Callable[..., Any]) -> None:
         call(algorithm="fast")
 
 
-def test_it_nests_and_ends() -> None:
+def test_default_algorithm_nests_and_ends() -> None:
     with default_algorithm("fastest"):
         with default_algorithm("auto"):
             assert algorithms(CALLS["conv1d"]) == ["auto"]
@@ -86,17 +86,17 @@ def test_it_nests_and_ends() -> None:
     assert algorithms(CALLS["conv1d"]) == ["auto"]
 
 
-def test_it_is_a_decorator() -> None:
+def test_default_algorithm_is_a_decorator() -> None:
     assert algorithms(default_algorithm("fastest")(CALLS["conv1d"])) == ["fastest"]
 
 
 @pytest.mark.parametrize("wrong", ["fast", None, 3])
-def test_what_it_refuses(wrong: Any) -> None:
+def test_unknown_default_algorithm_raises(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, "), default_algorithm(wrong):
         pass
 
 
-def test_a_compiled_function_is_traced_again() -> None:
+def test_compiled_function_is_traced_again() -> None:
     traced: list[list[str]] = []
 
     @jax.jit
@@ -135,13 +135,13 @@ def test_under_the_transformations(transform: Callable[..., Any]) -> None:
     assert set(algorithms(function, PARAMS, X)) == {"auto"}
 
 
-def test_gradients_are_computed_as_the_call_was() -> None:
+def test_gradients_use_the_algorithm_of_the_call() -> None:
     with default_algorithm("fastest"):
         _, pullback = jax.vjp(jconv.conv1d, PARAMS, X)
     assert algorithms(pullback, jnp.ones((2, 8, 6))) == ["fastest"] * 2
 
 
-def test_each_thread_has_its_own() -> None:
+def test_each_thread_has_its_own_default() -> None:
     found: dict[str, list[str]] = {}
     entered, looked = threading.Event(), threading.Event()
 
@@ -160,7 +160,7 @@ def test_each_thread_has_its_own() -> None:
     assert found == {"inside": ["fastest"], "outside": ["auto"]}
 
 
-def test_explain_and_summary_know_it() -> None:
+def test_explain_and_summary_use_the_default() -> None:
     params, x = (
         {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")},
         jax.ShapeDtypeStruct((1, 8192, 16), "float32"),
@@ -175,7 +175,7 @@ def test_explain_and_summary_know_it() -> None:
     assert asked[0].algorithm not in network.summary(batch=1)
 
 
-def test_the_outputs_inside_are_those_of_the_call() -> None:
+def test_outputs_are_those_of_the_explicit_algorithm() -> None:
     rng = np.random.default_rng(0)
     params, x = {"kernel": rng.standard_normal((9, 1, 4))}, rng.standard_normal((64, 4))
     compiled = jax.jit(lambda: jconv.conv1d(params, x, groups=4))
@@ -187,7 +187,7 @@ def test_the_outputs_inside_are_those_of_the_call() -> None:
     assert np.any(inside != outside)
 
 
-def test_a_first_use_in_a_traced_function_is_traced_once() -> None:
+def test_first_use_in_a_traced_function_is_traced_once() -> None:
     script = """
 import jax, jconv
 traced = []
@@ -255,7 +255,7 @@ def test_streams_of_a_model(slots: bool) -> None:
     assert stepped == ["fastest"] * 2
 
 
-def test_a_model_read_from_a_file(tmp_path: Any) -> None:
+def test_model_loaded_from_a_file(tmp_path: Any) -> None:
     made = model()
     params, state = made.init(jax.random.key(0))
     jconv.keras.save(tmp_path / "model.keras", made, params, state)

@@ -17,7 +17,7 @@ def windows_by_counting(length, kernel_size, stride, dilation):
 
 
 @pytest.mark.parametrize("padding", ["valid", "same", "causal", "full", 0, 4, (0, 7), (3, 0)])
-def test_output_length_counts_the_windows_of_the_padded_input(padding):
+def test_output_length_is_the_number_of_windows(padding):
     for length, kernel_size, stride, dilation in SIZES:
         low, high = pad_amounts(length, kernel_size, stride=stride, padding=padding, dilation=dilation)
         expected = windows_by_counting(length + low + high, kernel_size, stride, dilation)
@@ -44,7 +44,7 @@ def test_same_pads_no_more_than_the_last_window_needs():
         assert low + high == 0 or windows < -(-length // stride)
 
 
-def test_causal_reads_no_later_sample():
+def test_causal_padding_reads_no_later_sample():
     for length, kernel_size, stride, dilation in SIZES:
         low, high = pad_amounts(length, kernel_size, stride=stride, padding="causal", dilation=dilation)
         assert high == 0

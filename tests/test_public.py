@@ -13,7 +13,7 @@ from tests.support.keras_crafted import archive, conv, functional
 MODULES = {"layers", "ragged", "reference", "sharding", "slots", "streaming"}
 
 
-def test_every_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     assert set(jconv.__all__) <= set(dir(jconv))
     for name in jconv.__all__:
         assert isinstance(getattr(jconv, name), ModuleType) == (name in MODULES), name
@@ -23,7 +23,7 @@ def test_every_name_is_there() -> None:
             getattr(jconv, name)
 
 
-def test_no_module_takes_the_place_of_a_function() -> None:
+def test_modules_do_not_replace_functions() -> None:
     script = """
 import jconv.inspect.tune, jconv.inspect.explain, jconv.functional.convolution
 from jconv.inspect import Tuning
@@ -35,7 +35,7 @@ assert tune is jconv.tune and conv1d is jconv.conv1d
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["summary", "--help"], ["--version"], ["summary"]])
-def test_help_needs_no_jax(arguments: list[str]) -> None:
+def test_help_does_not_import_jax(arguments: list[str]) -> None:
     script = f"""
 import sys
 from jconv.command import main

@@ -48,17 +48,17 @@ def test_random_settings_agree_with_the_reference(settings):
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("settings", chunks(DESIGN_TABLE))
-def test_the_table_of_the_design_agrees_with_the_reference(settings):
+def test_design_settings_agree_with_the_reference(settings):
     assert_equal_to_the_reference(settings)
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in DESIGN_TABLE]))
-def test_the_table_of_the_design_agrees_with_the_reference_in_float64(settings):
+def test_design_settings_agree_with_the_reference_in_float64(settings):
     assert_equal_to_the_reference(settings, gradients=False)
 
 
-def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly():
+def test_there_are_150_design_settings_with_correct_output_lengths():
     assert len(set(map(str, DESIGN_TABLE))) == 150
     for setting in DESIGN_TABLE:
         params, x = setting.arrays()
@@ -67,13 +67,13 @@ def test_the_design_table_has_150_settings_and_its_outputs_are_counted_rightly()
         )
 
 
-def test_every_algorithm_has_its_share_of_the_settings():
+def test_every_algorithm_has_settings():
     shares = [name for setting in random_settings(100) for name in algorithms_for(setting)]
     assert set(shares) == set(ALGORITHMS)
     assert min(map(shares.count, ALGORITHMS)) >= 5
 
 
-def test_random_settings_reach_every_corner():
+def test_random_settings_cover_all_options():
     settings = random_settings(2000)
     seen = {name: {str(s.options[name]) for s in settings} for name in settings[0].options}
     assert seen["activation"] == {"None", *ACTIVATIONS}
@@ -99,7 +99,7 @@ def test_random_settings_reach_every_corner():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
-def test_the_operations_compiled_as_a_user_compiles_them(setting):
+def test_operations_with_default_compiler_options(setting):
     # The sweeps above leave LLVM's optimizations out.
     params, x = setting.arrays()
     assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
@@ -116,7 +116,7 @@ HALVES = [
 @pytest.mark.default_cases(10)
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_half_types_are_summed_in_float32(algorithm, seed):
+def test_16_bit_floats_accumulate_in_float32(algorithm, seed):
     for setting in HALVES:
         params, x = setting.arrays(seed)
         y = jconv.conv1d(params, x, algorithm=algorithm, **setting.options)
@@ -159,7 +159,7 @@ def test_few_channels_agree_with_the_reference(settings):
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
 @pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
-def test_kernel_gradients_of_few_examples_and_many(batch, options):
+def test_kernel_gradients_of_small_and_large_batches(batch, options):
     rng = np.random.default_rng(batch)
     geometry = make_geometry(40, 4, **options)
     x = rng.standard_normal((batch, 40, 3)).astype(np.float32)
@@ -173,7 +173,7 @@ def test_kernel_gradients_of_few_examples_and_many(batch, options):
 
 @pytest.mark.parametrize("options", [{"padding": (0, 0)}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
 @pytest.mark.parametrize("kernel_size, stride, channels", [(4, 2, 3), (6, 3, 5), (5, 5, 3), (16, 8, 4), (4, 2, 130)])
-def test_all_phases_of_an_input_gradient_at_once(kernel_size, stride, channels, options):
+def test_merged_phases_of_an_input_gradient(kernel_size, stride, channels, options):
     rng = np.random.default_rng(kernel_size)
     geometry = make_geometry(31, kernel_size, stride=stride, **options)
     assert polyphase.merges_phases(geometry, channels) == (channels < 130)

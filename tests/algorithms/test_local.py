@@ -136,7 +136,7 @@ def assert_separate(operation, algorithm, case, seed=0):
 @pytest.mark.parametrize("operation", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
-def test_the_error_of_each_output_is_bounded(algorithm, operation, case):
+def test_error_of_each_output_is_bounded(algorithm, operation, case):
     assert_bounded(operation, algorithm, case, "float32")
 
 
@@ -144,14 +144,14 @@ def test_the_error_of_each_output_is_bounded(algorithm, operation, case):
 @pytest.mark.parametrize("operation", ["forward", "input_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
-def test_no_output_depends_on_samples_that_it_does_not_read(algorithm, operation, case):
+def test_outputs_depend_only_on_samples_that_they_read(algorithm, operation, case):
     assert_separate(operation, algorithm, case)
 
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("case", FOUND, ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
-def test_geometries_that_once_failed(algorithm, case):
+def test_geometries_of_past_failures(algorithm, case):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
         assert_bounded(operation, algorithm, case, "float32")
     for operation in ("forward", "input_gradient"):
@@ -161,13 +161,13 @@ def test_geometries_that_once_failed(algorithm, case):
 @pytest.mark.default_cases(6)
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", LOCAL)
-def test_the_bound_holds_with_the_unit_of_other_types(algorithm, dtype):
+def test_error_bound_of_other_dtypes(algorithm, dtype):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
         assert_bounded(operation, algorithm, FOUND[1], dtype)
 
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in LOCAL])
-def test_algorithms_that_are_not_local_fail_the_properties(algorithm):
+def test_nonlocal_algorithms_fail_the_properties(algorithm):
     # Or they would be local, and "auto" could choose them.
     with pytest.raises(AssertionError):
         assert_separate("forward", algorithm, FOUND[0])
@@ -175,7 +175,7 @@ def test_algorithms_that_are_not_local_fail_the_properties(algorithm):
         assert_bounded("forward", algorithm, FOUND[0], "float32")
 
 
-def test_long_sums_err_at_most_twice_as_much_as_lax():
+def test_error_of_long_sums_is_at_most_twice_that_of_lax():
     g = Geometry(4_000, 40, groups=1)
     case = (g, 8, 64, 2)  # 31,688 terms in the kernel gradient
     rng = np.random.default_rng(0)
@@ -191,7 +191,7 @@ def test_long_sums_err_at_most_twice_as_much_as_lax():
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": "causal", "groups": 8}], ids=["dense", "groups"])
-def test_conv1d_by_default_keeps_a_nan_where_it_is_read(options):
+def test_conv1d_confines_a_nan_to_the_outputs_that_read_it(options):
     rng = np.random.default_rng(0)
     groups = options.get("groups", 1)
     params = {"kernel": rng.standard_normal((9, 64 // groups, 64)).astype(np.float32)}
@@ -202,7 +202,7 @@ def test_conv1d_by_default_keeps_a_nan_where_it_is_read(options):
     assert np.array_equal(np.isnan(y), expected)
 
 
-def test_members_of_a_vmap_are_local_too():
+def test_ensembles_are_local():
     case = FOUND[1]
     g = case[0]
     rng = np.random.default_rng(0)

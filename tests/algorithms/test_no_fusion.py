@@ -41,17 +41,17 @@ def alone(function, *args):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_forward_pass_is_not_merged_with_what_reads_it(place):
+def test_forward_pass_is_isolated(place):
     assert alone(PLACES[place], PARAMS, X) == 1
 
 
 @pytest.mark.parametrize(("argnums", "operations"), [(0, 2), (1, 2), ((0, 1), 3)])
-def test_nor_are_the_gradients(argnums, operations):
+def test_gradients_are_isolated(argnums, operations):
     assert alone(jax.grad(loss, argnums), PARAMS, X) == operations
 
 
 @pytest.mark.parametrize(("algorithm", "calls"), [("auto", 0), ("lax", 0), ("matmul", 0), ("shifts", 1), ("fft", 1)])
-def test_a_plain_product_stands_where_it_is_and_a_loop_of_one_tap_does_not(algorithm, calls):
+def test_matrix_products_are_not_isolated(algorithm, calls):
     params = {"kernel": jnp.ones((1, 64, 32))}
     assert alone(lambda p, x: jnp.mean(jconv.conv1d(p, x, algorithm=algorithm) ** 2), params, X) == calls
 
@@ -66,13 +66,13 @@ def kinds(groups, out_per_group, calls):
     return len(set(re.findall(r"^ \(.*?^}", nameless, re.MULTILINE | re.DOTALL)))
 
 
-def test_each_group_is_the_same_to_the_compiler():
+def test_groups_compile_to_the_same_computation():
     assert kinds(4, 32, 1) == kinds(16, 32, 1) < 8
     # Two outputs at once: once more for samples that are not finite, and then one output at a time.
     assert kinds(4, 16, 3) == kinds(16, 16, 3) < 24
 
 
-def test_what_is_shared_out_by_the_partitioner_is_written_out():
+def test_partitioned_operation_is_not_isolated():
     # A program for two devices whose operands XLA lays out: tests/primitive/test_partitioned.py has what becomes of it.
     mesh = jax.sharding.AbstractMesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.ShapeDtypeStruct(X.shape, X.dtype, sharding=jax.sharding.NamedSharding(mesh, jax.P("data")))
@@ -80,7 +80,7 @@ def test_what_is_shared_out_by_the_partitioner_is_written_out():
     assert "inlineable" not in lowered
 
 
-def test_other_platforms_merge_as_they_see_fit():
+def test_operations_on_other_platforms_are_not_isolated():
     for platforms in (("cuda",), ("tpu",), ("cuda", "tpu")):
         lowered = jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
         assert "inlineable" not in lowered
@@ -88,7 +88,7 @@ def test_other_platforms_merge_as_they_see_fit():
         assert "inlineable" in jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
 
 
-def test_a_function_is_what_it_was():
+def test_isolated_function_has_the_same_result():
     x = jnp.arange(6.0).reshape(2, 3)
     assert jnp.array_equal(isolate(lambda x, y: x @ y)(x, x.T), x @ x.T)
     assert jnp.array_equal(jax.grad(lambda x: isolate(jnp.sin)(x).sum())(x), jnp.cos(x))

@@ -35,7 +35,7 @@ CALLS: dict[str, Any] = {
     "precision", ["nonsense", "", "F32", 3, True, ("high",), ["high"] * 3, ("high", None), {}, 1.0]
 )
 @pytest.mark.parametrize("call", CALLS)
-def test_nonsense_is_refused_in_one_line(call, precision):
+def test_invalid_precision_raises(call, precision):
     for algorithm in ("auto", "fastest", *ALGORITHMS):
         with pytest.raises(ValueError, match=r"^precision must be None, .*, got " + re.escape(repr(precision)) + "$"):
             CALLS[call](precision=precision, algorithm=algorithm)
@@ -55,7 +55,7 @@ HIGHEST = [
 
 
 @pytest.mark.parametrize("precision", HIGHEST, ids=str)
-def test_one_value_for_all_that_mean_the_highest(precision):
+def test_all_names_of_highest_are_one_value(precision):
     assert canonical_precision(precision) is Precision.HIGHEST
     assert trace_conv1d(PARAMS, X, precision=precision).precision is Precision.HIGHEST
     for algorithm in ALGORITHMS:
@@ -63,7 +63,7 @@ def test_one_value_for_all_that_mean_the_highest(precision):
 
 
 @pytest.mark.parametrize("precision", ["high", "tensorfloat32", Precision.HIGH, ["high", "high"]], ids=str)
-def test_one_value_for_all_that_mean_high(precision):
+def test_all_names_of_high_are_one_value(precision):
     assert canonical_precision(precision) is Precision.HIGH
 
 
@@ -80,7 +80,7 @@ def precisions(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("algorithm", ["lax", "matmul", "einsum"])
-def test_the_default_is_that_of_the_call_as_in_lax(algorithm):
+def test_default_precision_is_that_of_the_call(algorithm):
     """Where the context ends before the program is lowered, and where it begins after the call was traced."""
 
     def gradients(x: Any) -> Any:
@@ -97,7 +97,7 @@ def test_the_default_is_that_of_the_call_as_in_lax(algorithm):
 
 
 @pytest.mark.parametrize("preset", ["F32_F32_F32", "BF16_BF16_F32"])
-def test_a_preset_as_the_default(preset):
+def test_preset_as_default_precision(preset):
     with jax.default_matmul_precision(preset):
         expected = Precision.HIGHEST if preset == "F32_F32_F32" else Precision.DEFAULT
         assert trace_conv1d(PARAMS, X).precision is expected

@@ -36,7 +36,7 @@ FORMS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_equals_the_reference(form, operation, dtype):
+def test_every_form_agrees_with_the_reference(form, operation, dtype):
     length, in_channels, out_channels, kernel_size, options = FORMS[form]
     geometry = make_geometry(length, kernel_size, **options)
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_every_form_equals_the_reference(form, operation, dtype):
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("channels", "taps", "parts"), [(1024, 9, 4), (512, 31, 4), (640, 31, 1), (1024, 7, 1)])
-def test_channels_are_cut_where_their_rows_crowd_the_cache(operation, channels, taps, parts):
+def test_channels_are_split_to_avoid_cache_conflicts(operation, channels, taps, parts):
     """As calls of one computation, each for a part."""
     geometry = make_geometry(64, taps, groups=channels, padding="same")
     x, kernel = np.zeros((1, 64, channels), np.float32), np.zeros((taps, 1, channels), np.float32)
@@ -67,7 +67,7 @@ def test_channels_are_cut_where_their_rows_crowd_the_cache(operation, channels, 
 
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize(("in_per_group", "out_per_group", "lanes"), [(3, 3, 4), (6, 2, 8), (12, 6, 16), (12, 7, 12)])
-def test_in_channels_are_filled_up_for_few_out(groups, in_per_group, out_per_group, lanes):
+def test_in_channels_are_padded_for_few_out_channels(groups, in_per_group, out_per_group, lanes):
     assert shifts.padded_in_channels(in_per_group, out_per_group) == lanes
     geometry = make_geometry(40, 3, groups=groups)
     x = np.zeros((2, 40, groups * in_per_group), np.float32)

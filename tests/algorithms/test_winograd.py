@@ -38,7 +38,7 @@ TILES = [(m, k) for m in range(1, 9) for k in range(1, 9) if m + k <= 11]
 
 
 @pytest.mark.parametrize(("outputs", "taps"), TILES)
-def test_the_matrices_are_a_correlation(outputs, taps):
+def test_matrices_compute_a_correlation(outputs, taps):
     samples, kernel, result = (np.array(matrix) for matrix in short_correlation.matrices(outputs, taps))
     count = outputs + taps - 1
     assert samples.shape[1] == count and kernel.shape[1] == taps and result.shape[1] == outputs
@@ -130,7 +130,7 @@ def test_blocks_in_every_mode(monkeypatch):
 
 
 @pytest.mark.parametrize(("batch", "count"), [(1, 1), (5, 1), (6, 2), (7, 7), (10, 2), (12, 3), (30, 6)])
-def test_a_batch_is_cut_into_equal_blocks(batch, count):
+def test_batch_is_split_into_equal_blocks(batch, count):
     geometry = make_geometry(1460, 5, padding="same")
     own, of_five = (
         tiles.count_elements(tiles.make_tiles(geometry), geometry, examples, 384) for examples in (batch, 5)
@@ -143,7 +143,7 @@ def test_a_batch_is_cut_into_equal_blocks(batch, count):
 @pytest.mark.default_cases(6)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 6, 12])
-def test_rounding_is_at_most_twice_that_of_a_plain_sum(operation, kernel_size):
+def test_rounding_error_is_at_most_twice_that_of_a_plain_sum(operation, kernel_size):
     geometry = make_geometry(120, kernel_size, padding="same")
     a, b = operands(operation, 4, 120, 128, 64, kernel_size, geometry)
     expected = by_the_reference(operation, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
@@ -156,7 +156,7 @@ def test_rounding_is_at_most_twice_that_of_a_plain_sum(operation, kernel_size):
 
 
 @pytest.mark.parametrize("dilation", [1, 3])
-def test_what_is_not_finite_spoils_its_tile_and_no_more(dilation):
+def test_non_finite_sample_affects_only_its_tile(dilation):
     geometry = make_geometry(60, 3, padding="causal", dilation=dilation)
     x, kernel = operands("forward", 1, 60, 4, 4, 3, geometry)
     x[0, 30] = np.nan
@@ -168,7 +168,7 @@ def test_what_is_not_finite_spoils_its_tile_and_no_more(dilation):
     assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
 
 
-def test_members_are_one_product():
+def test_ensemble_is_one_product():
     # Nothing loops over the members of a vmap, and no convolution is left.
     geometry = make_geometry(32, 3, padding="same")
     shapes = (jax.ShapeDtypeStruct((5, 2, 32, 8), jnp.float32), jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32))
@@ -176,7 +176,7 @@ def test_members_are_one_product():
     assert program.count("dot_general") == 1 and "while" not in program and "convolution" not in program
 
 
-def test_tiles_are_counted():
+def test_number_of_tiles():
     assert tiles.make_tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
     assert tiles.make_tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
     assert tiles.make_tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)

@@ -26,7 +26,7 @@ def by_keras(name, x):
     return in_type(str(x.dtype), quick_jit(keras.activations.get(name)), x)
 
 
-def test_the_names_are_those_of_keras():
+def test_activation_names_are_those_of_keras():
     # Every public function of keras.activations; swish, hard_swish, log_softmax and the like are its other names.
     # threshold takes two arguments, so its name alone stands for nothing.
     other = {"deserialize", "serialize", "get", "threshold"}
@@ -38,7 +38,7 @@ def test_the_names_are_those_of_keras():
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
-def test_jax_is_keras_in_float32(name):
+def test_jax_agrees_with_keras_in_float32(name):
     x = points().astype(np.float32)
     ours = in_type("float32", quick_jit(activations.resolve(name)), x)
     assert ours.dtype == x.dtype
@@ -47,7 +47,7 @@ def test_jax_is_keras_in_float32(name):
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
-def test_numpy_is_keras_and_jax_in_float64(name):
+def test_numpy_agrees_with_keras_and_jax_in_float64(name):
     x = points()
     expected = activations_numpy.resolve(name)(x)
     assert deviation(in_type("float64", quick_jit(activations.resolve(name)), x), expected) <= 1e-14
@@ -59,7 +59,7 @@ def test_numpy_is_keras_and_jax_in_float64(name):
 
 @pytest.mark.default_cases(12)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_derivative_in_jax_is_the_complex_step_of_numpy(name):
+def test_jax_derivative_is_the_complex_step_derivative_of_numpy(name):
     x, direction = points(), np.random.default_rng(1).standard_normal((200, 6))
     expected = np.imag(activations_numpy.resolve(name)(x + 1e-30j * direction)) / 1e-30
     function = activations.resolve(name)
@@ -75,7 +75,7 @@ def test_the_derivative_in_jax_is_the_complex_step_of_numpy(name):
 @pytest.mark.default_cases(16)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("name", NAMES)
-def test_half_types_stay_and_are_right_within_their_own_rounding(name, dtype):
+def test_16_bit_floats_keep_their_dtype_and_are_accurate_to_their_rounding(name, dtype):
     x = np.clip(points(), -8, 8).astype(jnp.dtype(dtype))
     y = in_type(dtype, quick_jit(activations.resolve(name)), x)
     assert y.dtype == jnp.dtype(dtype)
@@ -93,7 +93,7 @@ EXTREMES = np.array(
 @pytest.mark.default_cases(16)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NAMES)
-def test_extreme_values_stay_finite_where_they_do_in_keras(name, dtype):
+def test_extreme_values_are_finite_where_they_are_in_keras(name, dtype):
     x = EXTREMES.astype(dtype)
     ours = in_type(dtype, quick_jit(activations.resolve(name)), x)
     theirs = by_keras(name, x)
@@ -121,7 +121,7 @@ def test_complex_arguments_keep_the_real_part_of_real_ones(name):
     assert deviation(function(x.astype(complex)).real, function(x)) <= 1e-15
 
 
-def test_none_is_linear_and_a_function_is_itself():
+def test_none_is_linear_and_functions_are_unchanged():
     for room in (activations, activations_numpy):
         assert room.resolve(None) is room.resolve("linear")
         assert room.resolve(np.tanh) is np.tanh

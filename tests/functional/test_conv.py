@@ -31,7 +31,7 @@ PROMOTIONS = [
 
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
 @pytest.mark.parametrize(("x_type", "kernel_type", "expected"), PROMOTIONS)
-def test_the_result_has_the_type_that_x_and_params_promote_to(x_type, kernel_type, expected, algorithm):
+def test_result_has_the_promoted_dtype(x_type, kernel_type, expected, algorithm):
     with jax.enable_x64("float64" in (x_type, kernel_type)):
         x = jnp.ones((2, 6, 4), x_type)
         kernel = jnp.ones((3, 4, 4), kernel_type)
@@ -49,7 +49,7 @@ def test_the_result_has_the_type_that_x_and_params_promote_to(x_type, kernel_typ
 @pytest.mark.default_cases(2)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_gradients_have_the_types_of_what_they_are_gradients_of(algorithm):
+def test_gradients_have_the_dtypes_of_their_primals(algorithm):
     params = {"kernel": jnp.ones((3, 4, 4), jnp.bfloat16), "bias": jnp.ones(4, jnp.float16)}
     x = jnp.ones((2, 6, 4), jnp.float32)
     params_bar, x_bar = jax.grad(lambda p, x: jconv.conv1d(p, x, algorithm=algorithm).sum(), (0, 1))(params, x)
@@ -81,7 +81,7 @@ def operands(operation, dtype, a, b):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_products_are_not_rounded_to_the_half_type(operation, dtype, algorithm):
+def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
     # (1 + ulp)^2 - (1 + 2 ulp) = ulp^2: nothing is left of rounded products, in whatever order they are summed.
     ulp = ULP[dtype]
     half = 8  # few enough for float32 to be exact
@@ -99,7 +99,7 @@ def test_products_are_not_rounded_to_the_half_type(operation, dtype, algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_long_sum_of_small_numbers_is_not_lost(operation, dtype, algorithm):
+def test_long_sums_of_small_values_are_accurate(operation, dtype, algorithm):
     # A large number, many that a half accumulator at that size rounds away, and the large number taken off again.
     large = 1 / ULP[dtype] * 4
     ones = 510
@@ -116,7 +116,7 @@ def test_a_long_sum_of_small_numbers_is_not_lost(operation, dtype, algorithm):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_accumulator_is_asked_for_and_not_left_to_the_platform(operation, dtype, algorithm):
+def test_accumulation_dtype_is_explicit(operation, dtype, algorithm):
     # XLA accumulates in float32 on a CPU whether asked or not.
     arrays = operands(operation, dtype, [1.0] * 16, [1.0] * 16)
     function = partial(getattr(ALGORITHMS[algorithm], operation), geometry=POINTWISE)
@@ -141,7 +141,7 @@ def equations(jaxpr):
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
-def test_the_gradient_of_the_bias_is_summed_in_float32(dtype, algorithm):
+def test_bias_gradient_accumulates_in_float32(dtype, algorithm):
     params = {"kernel": jnp.ones((1, 2, 3), dtype), "bias": jnp.zeros(3, dtype)}
     x = jnp.ones((8, 600, 2), dtype)
     _, pull = jax.vjp(lambda p: jconv.conv1d(p, x, algorithm=algorithm), params)
@@ -153,7 +153,7 @@ def test_the_gradient_of_the_bias_is_summed_in_float32(dtype, algorithm):
 
 @pytest.mark.parametrize("mode", ["edge", "reflect", "wrap"])
 @pytest.mark.parametrize("dtype", HALF)
-def test_what_padding_gives_back_is_summed_in_float32(dtype, mode):
+def test_gradient_of_padding_accumulates_in_float32(dtype, mode):
     # One sample is copied 4,001 times, and its gradient is the sum of as many ones.
     params, x = {"kernel": jnp.ones((1, 1, 1), dtype)}, jnp.ones((1, 1), dtype)
     x_bar = jax.grad(lambda x: jconv.conv1d(params, x, padding=2000, padding_mode=mode).astype("float32").sum())(x)
@@ -164,7 +164,7 @@ def test_what_padding_gives_back_is_summed_in_float32(dtype, mode):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_kernel_size_one_and_stride_one_is_a_matrix_product(dtype):
+def test_pointwise_convolution_is_a_matrix_product(dtype):
     params, x = {"kernel": jnp.ones((1, 32, 64), dtype)}, jnp.ones((4, 128, 32), dtype)
 
     def one(params, x):
@@ -182,7 +182,7 @@ INIT_SIZES = [(64, 96, 7, 1), (64, 96, 7, 4), (1, 128, 8, 1), (256, 256, 1, 256)
 
 
 @pytest.mark.parametrize(("in_channels", "out_channels", "kernel_size", "groups"), INIT_SIZES)
-def test_init_draws_what_keras_draws(in_channels, out_channels, kernel_size, groups):
+def test_init_has_the_distribution_of_keras(in_channels, out_channels, kernel_size, groups):
     layer = keras.layers.Conv1D(out_channels, kernel_size, groups=groups)
     layer.build((None, None, in_channels))
     params = jconv.init_conv1d(jax.random.key(0), in_channels, out_channels, kernel_size, groups=groups)
@@ -197,14 +197,14 @@ def test_init_draws_what_keras_draws(in_channels, out_channels, kernel_size, gro
     assert abs(ours.std() - theirs.std()) < error
 
 
-def test_init_is_within_the_bound_of_glorot_and_bengio_and_reaches_it():
+def test_init_is_glorot_uniform():
     kernel = jconv.init_conv1d(jax.random.key(1), 8, 12, 50, groups=2)["kernel"]
     bound = np.sqrt(6 / (50 * (8 // 2) + 50 * 12))
     assert 0.999 * bound < np.abs(kernel).max() <= bound
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_init_draws_in_the_type_asked_for(dtype):
+def test_init_has_the_requested_dtype(dtype):
     def draw():
         return jconv.init_conv1d(jax.random.key(0), 4, 6, 3, dtype=jnp.dtype(dtype))
 
@@ -217,7 +217,7 @@ def test_init_without_bias_has_no_bias():
     assert set(jconv.init_conv1d(jax.random.key(0), 4, 6, 3, bias=False)) == {"kernel"}
 
 
-def test_the_same_key_draws_the_same_numbers_and_another_key_others():
+def test_init_depends_only_on_the_key():
     first, again, other = (jconv.init_conv1d(jax.random.key(k), 4, 6, 3)["kernel"] for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (np.asarray(first) != np.asarray(other)).all()
@@ -230,7 +230,7 @@ def test_the_same_key_draws_the_same_numbers_and_another_key_others():
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, 70])
-def test_windows_in_jax_are_those_of_the_reference(kernel_size, dtype):
+def test_unfold_agrees_with_the_reference(kernel_size, dtype):
     x = (100 * np.random.default_rng(0).standard_normal((2, 3, 150, 4))).astype(dtype)
     for stride, dilation in ((1, 1), (2, 1), (5, 2), (1, 2)):
         options = {"stride": stride, "dilation": dilation}

@@ -131,7 +131,7 @@ OF_OURS = {
 
 
 @pytest.mark.parametrize("options", OF_OURS.values(), ids=OF_OURS)
-def test_what_is_ours_however_it_is_asked_for(options):
+def test_supported_calls_use_jconv(options):
     lhs, rhs = _operands()
     assert _primitives(partial(_convolve, OURS, **options), lhs, rhs) in IS_OURS
     plain = {name: value for name, value in options.items() if name != "padding" or "lhs_dilation" not in options}
@@ -156,7 +156,7 @@ def test_negative_padding_crops(ends):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_types_are_those_of_lax(dtype):
+def test_16_bit_floats_have_the_dtypes_of_lax(dtype):
     lhs, rhs = _operands(dtype)
     ours, theirs = (_convolve(function, lhs, rhs) for function in (OURS, LAX))
     assert ours.dtype == theirs.dtype == dtype
@@ -194,7 +194,7 @@ OF_LAX = {
 
 
 @pytest.mark.parametrize(("operands", "options"), OF_LAX.values(), ids=OF_LAX)
-def test_what_is_not_ours_is_lax(operands, options):
+def test_unsupported_calls_go_to_lax(operands, options):
     assert _primitives(partial(_convolve, OURS, **options), *operands) == {"conv_general_dilated"}
     ours, theirs = (_convolve(function, *operands, **options) for function in (OURS, LAX))
     assert (ours.dtype, ours.weak_type) == (theirs.dtype, theirs.weak_type)
@@ -232,7 +232,7 @@ def test_errors_are_those_of_lax(operands, options):
     assert str(ours.value) == str(theirs.value)
 
 
-def test_the_signature_is_that_of_lax_and_an_algorithm():
+def test_signature_is_that_of_lax_with_an_algorithm():
     ours, theirs = (inspect.signature(function).parameters.values() for function in (OURS, LAX))
     *shared, last = [(p.name, p.kind, p.default) for p in ours]
     assert shared == [(p.name, p.kind, p.default) for p in theirs]
@@ -265,7 +265,7 @@ def test_under_jit_vmap_and_grad(options, in_axes):
     _assert_close(operations(OURS), operations(LAX))
 
 
-def test_an_exported_program_may_leave_batch_and_length_open():
+def test_export_with_symbolic_batch_and_length_of_lax_calls():
     _, rhs = _operands()
     options = {"window_strides": (2,), "padding": "SAME"}
     lhs_shape = jax.export.symbolic_shape("batch, length, 4", constraints=["length >= 3"])
@@ -309,7 +309,7 @@ def _output_and_gradients(function, *args):
     [((2,), options) for options in FLAX.values()] + [((), FLAX["strided"]), ((2, 3), FLAX["strided"])],
     ids=[*FLAX, "one example", "two batch axes"],
 )
-def test_flax_nnx_is_the_same_with_ours(options, lead):
+def test_flax_nnx_has_the_same_results(options, lead):
     from flax import nnx
 
     x, _ = _operands(lhs=(*lead, 12, 4))
@@ -328,7 +328,7 @@ def test_flax_nnx_is_the_same_with_ours(options, lead):
 
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("options", FLAX.values(), ids=FLAX)
-def test_flax_linen_is_the_same_with_ours(options):
+def test_flax_linen_has_the_same_results(options):
     from flax import linen
 
     options = {"features": 8, "kernel_size": (3,), **options}
@@ -341,7 +341,7 @@ def test_flax_linen_is_the_same_with_ours(options):
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2, 5])
-def test_what_lax_conv_transpose_asks_for_is_ours(monkeypatch, stride, padding):
+def test_lax_conv_transpose_uses_jconv(monkeypatch, stride, padding):
     # Flax's ConvTranspose takes no convolution of the user's; it calls lax.conv_transpose, which asks for these.
     lhs, rhs = _operands()
     asked = []

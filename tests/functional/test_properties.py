@@ -73,7 +73,7 @@ def test_linear_in_x_and_in_the_kernel(algorithm, convolution):
 
 
 @given(algorithms, convolutions(padding="valid"), st.integers(1, 3))
-def test_a_valid_convolution_of_a_later_x_is_the_later_output(algorithm, convolution, windows):
+def test_valid_convolution_is_shift_equivariant(algorithm, convolution, windows):
     params, x, options = convolution
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
     whole = run(conv, params, x)
@@ -83,7 +83,7 @@ def test_a_valid_convolution_of_a_later_x_is_the_later_output(algorithm, convolu
 
 
 @given(algorithms, convolutions(padding="causal", padding_mode="zeros"), st.integers(0, 23))
-def test_changing_the_future_does_not_change_the_past(algorithm, convolution, now):
+def test_causal_outputs_do_not_depend_on_later_samples(algorithm, convolution, now):
     params, x, options = convolution
     now = min(now, x.shape[-2] - 1)
     changed = x.copy()
@@ -117,7 +117,7 @@ def test_the_gradients_are_adjoints(algorithm, convolution):
 
 
 @given(algorithms, convolutions(groups=3))
-def test_groups_are_separate_convolutions_side_by_side(algorithm, convolution):
+def test_groups_are_independent_convolutions(algorithm, convolution):
     params, x, options = convolution
     conv = partial(jconv.conv1d, algorithm=algorithm)
 
@@ -131,7 +131,7 @@ def test_groups_are_separate_convolutions_side_by_side(algorithm, convolution):
 
 
 @given(algorithms, convolutions())
-def test_a_stride_keeps_every_nth_sample_of_stride_one(algorithm, convolution):
+def test_stride_keeps_every_nth_output_of_stride_one(algorithm, convolution):
     params, x, options = convolution
     assume(options["padding"] != "same")  # which pads by the stride
     conv = partial(jconv.conv1d, algorithm=algorithm)
@@ -140,7 +140,7 @@ def test_a_stride_keeps_every_nth_sample_of_stride_one(algorithm, convolution):
 
 
 @given(algorithms, convolutions())
-def test_a_dilation_is_a_kernel_with_zeros_between_its_taps(algorithm, convolution):
+def test_dilation_is_a_kernel_with_zeros_between_taps(algorithm, convolution):
     params, x, options = convolution
     kernel, dilation = params["kernel"], options["dilation"]
     spread = np.zeros(((kernel.shape[0] - 1) * dilation + 1, *kernel.shape[1:]))
@@ -166,7 +166,7 @@ def test_leading_axes_are_one_batch(algorithm, convolution):
 
 
 @given(algorithms, convolutions(groups=1, padding_mode="zeros", dilation=1, stride=1, padding="valid"))
-def test_the_kernel_is_not_flipped(algorithm, convolution):
+def test_kernel_is_not_flipped(algorithm, convolution):
     params, x, options = convolution
     kernel = params["kernel"]
     y = run(partial(jconv.conv1d, **options, algorithm=algorithm), params, x)

@@ -14,7 +14,7 @@ PARAMS = {"kernel": np.ones((4, 3, 5), np.float32), "bias": np.ones(5, np.float3
 X = np.random.default_rng(0).standard_normal((2, 10, 3)).astype(np.float32)
 
 
-def test_every_algorithm_and_operation_is_in_the_table():
+def test_table_contains_every_algorithm_and_operation():
     table = jconv.cross_check(PARAMS, X, padding="same", stride=2, activation="gelu")
     assert table.operations == OPERATIONS == ("forward", "input_gradient", "kernel_gradient")
     assert set(table.worst) == set(ALGORITHMS)
@@ -22,7 +22,7 @@ def test_every_algorithm_and_operation_is_in_the_table():
     assert table.max() == max(d for row in table.worst.values() for d in row) <= BOUNDS["float32"]
 
 
-def test_the_table_prints_a_row_an_algorithm():
+def test_table_has_one_row_per_algorithm():
     title, *rows = str(jconv.cross_check(PARAMS, X)).splitlines()
     assert title.split() == ["float32", "forward", "input_gradient", "kernel_gradient"]
     assert [row.split()[0] for row in rows] == list(ALGORITHMS)
@@ -31,7 +31,7 @@ def test_the_table_prints_a_row_an_algorithm():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_each_type_is_checked_in_itself(dtype):
+def test_each_dtype_is_compared_in_itself(dtype):
     params = {name: p.astype(jnp.dtype(dtype)) for name, p in PARAMS.items()}
     found = []
     in_type(dtype, lambda p, x: found.append(jconv.cross_check(p, x, groups=1)), params, X.astype(jnp.dtype(dtype)))
@@ -41,7 +41,7 @@ def test_each_type_is_checked_in_itself(dtype):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_wrong_operation_shows_in_its_own_cell(operation, monkeypatch):
+def test_wrong_operation_shows_only_in_its_own_cell(operation, monkeypatch):
     def wrong(*args):
         return getattr(lax, operation)(*args) * (1 + 1e-4)
 
@@ -56,7 +56,7 @@ def test_a_wrong_operation_shows_in_its_own_cell(operation, monkeypatch):
             assert (deviation > 9e-5) == (name == broken.__name__ and cell == operation)
 
 
-def test_options_of_the_convolution_are_passed_on():
+def test_options_are_passed_to_the_convolution():
     def wrong(y):
         return y * (2.0 if isinstance(y, jnp.ndarray) else 1.0)
 

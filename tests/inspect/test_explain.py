@@ -77,7 +77,7 @@ def _plan() -> jconv.Plan:
 
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", CASES)
-def test_it_names_what_is_lowered(case, called):
+def test_plan_names_the_algorithms_of_the_lowered_program(case, called):
     params, x, options = CASES[case]
     plan = jconv.explain(params, x, **options)
     assert {operation: getattr(plan, operation).algorithm for operation in OPERATIONS} == _lowered(
@@ -85,7 +85,7 @@ def test_it_names_what_is_lowered(case, called):
     )
 
 
-def test_it_counts_products_and_numbers():
+def test_plan_counts_flops_and_bytes():
     # 2 * 48 windows of 3 * 4 numbers, each times 8; x, kernel and y are 400, 96 and 768 numbers of 4 bytes
     plan = _plan()
     for operation in plan:
@@ -96,7 +96,7 @@ def test_it_counts_products_and_numbers():
     assert plan._fields == OPERATIONS
 
 
-def test_groups_strides_and_half_types_are_counted():
+def test_plan_counts_groups_strides_and_16_bit_floats():
     # ceil(50 / 3) = 17 windows; each of 8 out channels reads 5 taps of 2 in channels
     x = jax.ShapeDtypeStruct((2, 3, 50, 4), jnp.bfloat16)
     params = {"kernel": jax.ShapeDtypeStruct((5, 2, 8), jnp.bfloat16)}
@@ -105,27 +105,27 @@ def test_groups_strides_and_half_types_are_counted():
         assert operation.bytes == 2 * (6 * 50 * 4 + 5 * 2 * 8 + 6 * 17 * 8)
 
 
-def test_types_are_promoted_first():
+def test_plan_uses_promoted_dtypes():
     half = {"kernel": jax.ShapeDtypeStruct((3, 4, 8), jnp.bfloat16)}
     assert jconv.explain(half, X).forward.bytes == _plan().forward.bytes
     # NumPy's float64 is float32 here
     assert jconv.explain({"kernel": np.ones((3, 4, 8))}, np.ones((2, 50, 4))) == _plan()
 
 
-def test_double_precision_has_twice_the_bytes():
+def test_float64_has_twice_the_bytes():
     double = partial(jax.ShapeDtypeStruct, dtype=jnp.float64)
     with jax.enable_x64(True):
         plan = jconv.explain({"kernel": double((3, 4, 8))}, double((2, 50, 4)))
     assert plan.forward.bytes == 8 * (400 + 96 + 768)
 
 
-def test_nothing_in_is_nothing_to_do():
+def test_empty_batch_has_no_flops():
     plan = jconv.explain(PARAMS, f32((0, 50, 4)))
     assert {operation.algorithm for operation in plan} == {"lax"}
     assert {(operation.flops, operation.bytes) for operation in plan} == {(0, 4 * 96)}
 
 
-def test_large_windows_show_in_temporary_memory():
+def test_temporary_memory_contains_large_windows():
     # the contraction of 2000 windows of 100 samples writes them out, or at least what is not a mere loop over x
     params, x = _params(100, 1, 32), f32((1, 2099, 1))
     plan = jconv.explain(params, x, algorithm="einsum")
@@ -135,7 +135,7 @@ def test_large_windows_show_in_temporary_memory():
 # A copy of x a tap is more: 9.4 MB of the first, whose operands are 2.1 MB.
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("size", [(1, 16384, 16, 16, 9, 1), (2, 1024, 128, 32, 7, 1), (2, 512, 256, 64, 9, 16)])
-def test_a_kernel_gradient_holds_at_most_twice_lax_or_four_times_the_operands(size):
+def test_memory_of_kernel_gradient_is_bounded(size):
     batch, length, in_channels, out_channels, kernel_size, dilation = size
     params, x = _params(kernel_size, in_channels, out_channels), f32((batch, length, in_channels))
     plan, lax = (
@@ -145,7 +145,7 @@ def test_a_kernel_gradient_holds_at_most_twice_lax_or_four_times_the_operands(si
     assert plan.temporary <= max(2 * lax.temporary, 4 * plan.bytes)
 
 
-def test_arrays_and_their_shapes_are_the_same():
+def test_arrays_and_shape_structs_have_the_same_plan():
     arrays = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), (PARAMS, X))
     assert jconv.explain(*arrays) == _plan()
     assert jconv.explain(PARAMS, np.ones((2, 50, 4), "f4")) == _plan()
@@ -153,7 +153,7 @@ def test_arrays_and_their_shapes_are_the_same():
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_named_algorithm_is_explained(algorithm, called):
+def test_requested_algorithm_is_explained(algorithm, called):
     plan = jconv.explain(PARAMS, X, algorithm=algorithm, stride=2, padding="same")
     assert [operation.algorithm for operation in plan] == [algorithm] * 3
     assert {operation.reason for operation in plan} == {"requested by name"}
@@ -173,7 +173,7 @@ def test_every_padding_is_explained(padding, mode):
         assert operation.bytes == 4 * (2 * length * 4 + 96 + 2 * out_length * 8)
 
 
-def test_a_function_as_activation_is_not_called():
+def test_activation_function_is_not_called():
     def activation(y):
         raise AssertionError("called")
 
@@ -181,7 +181,7 @@ def test_a_function_as_activation_is_not_called():
     assert jconv.explain(PARAMS, X, activation="glu") == _plan()
 
 
-def test_precision_is_passed_on():
+def test_precision_is_in_the_plan():
     assert jconv.explain(PARAMS, X, precision="highest").forward.flops == _plan().forward.flops
 
 
@@ -213,12 +213,12 @@ def test_errors_are_those_of_conv1d(params, x, options):
     assert str(error.value) == str(expected.value)
 
 
-def test_an_unknown_option_is_refused():
+def test_unknown_option_raises():
     with pytest.raises(TypeError, match="strides"):
         jconv.explain(PARAMS, X, strides=2)
 
 
-def test_it_prints_a_table_of_three_rows():
+def test_plan_prints_a_table():
     plan = jconv.explain(PARAMS, X, algorithm="lax")
     title, *rows = str(plan).splitlines()
     assert title.split() == ["algorithm", "MFLOP", "MB", "temporary", "MB", "reason"]
@@ -227,7 +227,7 @@ def test_it_prints_a_table_of_three_rows():
     assert {row.index("requested") for row in rows} == {title.index("reason")}
 
 
-def test_a_plan_inside_a_program_is_the_same():
+def test_plan_inside_a_traced_function_is_the_same():
     inside = []
 
     @jax.jit
@@ -273,7 +273,7 @@ def test_lengths_with_a_stride_are_explained(padding, groups):
     assert not any(own.reason.startswith("kernel size 1") for own in ragged)
 
 
-def test_the_reason_is_a_measurement_and_says_what_fastest_would_gain(monkeypatch):
+def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):
     leaf = {"geometries": 7, "ratios": {"shifts": 0.5, "winograd": 0.4}}
     tree = ["kernel size", 8.5, leaf, leaf]
     choose = importlib.import_module("jconv.planner.choose")

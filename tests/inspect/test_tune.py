@@ -45,7 +45,7 @@ def fastest(monkeypatch):
     return favour
 
 
-def test_all_candidates_of_three_operations_are_measured_and_remembered(folder):
+def test_all_candidates_are_measured_and_the_fastest_stored(folder):
     tuning = jconv.tune(PARAMS, X, repeats=1, padding="same", activation="relu")
     assert tuning.path == folder / "tuned.json" == cache.cache_file()
     assert tuple(tuning.milliseconds) == tuple(tuning.fastest) == OPERATIONS
@@ -61,7 +61,7 @@ def test_all_candidates_of_three_operations_are_measured_and_remembered(folder):
     assert sorted(map(str, written.values())) == sorted(map(str, tuning.fastest.values()))
 
 
-def test_auto_gets_the_fastest_local_one(monkeypatch):
+def test_auto_uses_the_fastest_local_algorithm(monkeypatch):
     times = {"fft": 0.1, "winograd": 0.2, "shifts": 0.3, "lax": 1.0}
     monkeypatch.setattr(tune_module, "_medians", lambda calls, repeats: {n: times.get(n, 1.0) for n in calls})
     monkeypatch.setattr(tune_module, "_compile", lambda run, operands: run)
@@ -79,7 +79,7 @@ def test_auto_gets_the_fastest_local_one(monkeypatch):
 
 
 @pytest.mark.parametrize("kernel", [np.ones((3, 4, 8), "f4"), np.ones((3, 1, 4), "f4")], ids=["dense", "depthwise"])
-def test_segment_ids_have_nothing_to_tune(kernel, folder):
+def test_segment_ids_raise(kernel, folder):
     with pytest.raises(ValueError, match="segment_ids") as error:
         jconv.tune(
             {"kernel": kernel}, X, groups=4 // kernel.shape[1], padding="causal", segment_ids=np.zeros((2, 30), int)
@@ -96,7 +96,7 @@ def test_lengths_with_a_stride_are_tuned(fastest):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("algorithm", ["einsum", "matmul", "shifts"])
-def test_later_calls_use_it_and_stay_right(algorithm, fastest):
+def test_later_calls_use_the_measurements(algorithm, fastest):
     before = jconv.conv1d(PARAMS, X, padding="causal")  # compiled with the planner's own choice
     fastest(algorithm)
     tuning = jconv.tune(PARAMS, X, padding="causal")
@@ -119,7 +119,7 @@ def test_later_calls_use_it_and_stay_right(algorithm, fastest):
     assert jconv.explain(PARAMS, X, padding="causal", algorithm="lax").forward.reason == "requested by name"
 
 
-def test_calls_outside_jit_are_compiled_anew(fastest, monkeypatch):
+def test_calls_outside_jit_are_compiled_again(fastest, monkeypatch):
     asked = []
     choose = planner.choose
     monkeypatch.setattr(planner, "choose", lambda *a, **o: asked.append(choose(*a, **o)) or asked[-1])
@@ -131,7 +131,7 @@ def test_calls_outside_jit_are_compiled_anew(fastest, monkeypatch):
     assert [choice.algorithm for choice in asked] == ["einsum"]
 
 
-def test_noise_is_not_remembered(fastest):
+def test_differences_within_the_noise_are_ignored(fastest):
     def remembered() -> set[str]:
         return {own["auto"] for own in jconv.tune(PARAMS, X).fastest.values()}
 
@@ -154,7 +154,7 @@ def test_half_types_and_leading_axes(fastest):
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "lax", "nothing"])
-def test_an_algorithm_is_refused(algorithm, folder):
+def test_algorithm_option_raises(algorithm, folder):
     with pytest.raises(ValueError) as error:
         jconv.tune(PARAMS, X, algorithm=algorithm)
     assert str(error.value) == "tune measures every algorithm; leave algorithm out"
@@ -162,7 +162,7 @@ def test_an_algorithm_is_refused(algorithm, folder):
 
 
 @pytest.mark.parametrize("repeats", [0, -1, 1.5, True, "7", None])
-def test_repeats_that_are_no_number_are_refused(repeats, folder):
+def test_invalid_repeats_raise(repeats, folder):
     with pytest.raises(ValueError) as error:
         jconv.tune(PARAMS, X, repeats=repeats)
     assert str(error.value) == f"repeats must be an integer of at least 1, got {repeats!r}"
@@ -197,26 +197,26 @@ def _clocked(monkeypatch, milliseconds: dict[str, list[float]]):
     return {name: call(name) for name in milliseconds}, order
 
 
-def test_medians_leave_out_the_first_call(monkeypatch):
+def test_medians_exclude_the_first_call(monkeypatch):
     # compiling aside, a call, a timed one, then an untimed and a timed one a turn
     calls, _ = _clocked(monkeypatch, {"a": [900, 2, 900, 3, 900, 100, 900, 4], "b": [1.0]})
     found = tune_module._medians(calls, 3)
     assert found == {"a": pytest.approx(4), "b": pytest.approx(1)}
 
 
-def test_medians_leave_the_hopeless_alone(monkeypatch):
+def test_medians_do_not_repeat_slow_calls(monkeypatch):
     calls, order = _clocked(monkeypatch, {"slow": [60.0], "a": [10.0], "b": [11.0]})
     found = tune_module._medians(calls, 4)
     assert found == {"slow": pytest.approx(60), "a": pytest.approx(10), "b": pytest.approx(11)}
     assert (order.count("slow"), order.count("a"), order.count("b")) == (2, 10, 10)
 
 
-def test_medians_take_turns(monkeypatch):
+def test_medians_rotate_the_order(monkeypatch):
     calls, order = _clocked(monkeypatch, {"a": [1.0], "b": [1.0], "c": [1.0]})
     tune_module._medians(calls, 3)
     assert "".join(order) == "abc" + "abc" + "aabbcc" + "bbccaa" + "ccaabb"
 
 
-def test_one_call_has_a_median_too(monkeypatch):
+def test_median_of_one_call(monkeypatch):
     calls, _ = _clocked(monkeypatch, {"a": [2.0]})
     assert tune_module._medians(calls, 1) == {"a": pytest.approx(2)}

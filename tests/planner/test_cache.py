@@ -63,7 +63,7 @@ def _lowered(algorithm: str = "fastest", **options) -> str:
     return jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm=algorithm, **options)).lower(PARAMS, X).as_text()
 
 
-def test_a_missing_file_is_an_empty_one(folder):
+def test_missing_file_counts_as_empty(folder):
     assert _lookup() is None
     assert not folder.exists()
 
@@ -96,7 +96,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
-def test_a_broken_file_is_an_empty_one_and_is_replaced(text):
+def test_broken_file_counts_as_empty_and_is_replaced(text):
     _write(text)
     assert _lookup() is None
     assert "stablehlo.fft" not in _lowered()
@@ -104,14 +104,14 @@ def test_a_broken_file_is_an_empty_one_and_is_replaced(text):
     assert _lookup() == "shifts"
 
 
-def test_a_file_that_is_no_text_is_an_empty_one():
+def test_binary_file_counts_as_empty():
     _write("")
     cache.cache_file().write_bytes(b"\xff\xfe\x00")
     _forget()
     assert _lookup() is None
 
 
-def test_a_folder_in_place_of_the_file_is_an_empty_one():
+def test_folder_instead_of_the_file_counts_as_empty():
     cache.cache_file().mkdir(parents=True)
     assert _lookup() is None
     with pytest.raises(OSError):
@@ -119,12 +119,12 @@ def test_a_folder_in_place_of_the_file_is_an_empty_one():
     assert not list(cache.cache_file().parent.glob("tuned-*"))
 
 
-def test_unknown_names_do_not_hide_the_others():
+def test_unknown_names_do_not_affect_other_entries():
     _write_entries({KEY: _entry("fft"), "another": "magic", "a third": 3})
     assert _lookup() == "fft"
 
 
-def test_entries_of_other_machines_are_kept_and_not_used():
+def test_entries_of_other_machines_are_kept_but_not_used():
     foreign = [KEY.replace(" | jax", "+ | jax"), KEY.replace(f"jax {jax.__version__}", "jax 0.0.1")]
     _write_entries(dict.fromkeys(foreign, _entry("fft")))
     assert KEY not in foreign and _lookup() is None
@@ -133,7 +133,7 @@ def test_entries_of_other_machines_are_kept_and_not_used():
     assert kept == {"format": cache.FORMAT, "fastest": {**dict.fromkeys(foreign, _entry("fft")), KEY: _entry("shifts")}}
 
 
-def test_entries_are_merged_and_the_newest_counts():
+def test_entries_are_merged_and_newer_ones_replace_older():
     assert cache.save({KEY: _entry("fft"), "one": _entry("lax")}) == cache.cache_file()
     cache.save({"two": _entry("matmul")})
     cache.save({KEY: _entry("shifts")})
@@ -142,7 +142,7 @@ def test_entries_are_merged_and_the_newest_counts():
     assert {path.name for path in cache.cache_file().parent.iterdir()} == {"tuned.json", "tuned.lock"}
 
 
-def test_what_another_process_wrote_is_kept():
+def test_entries_of_another_process_are_kept():
     cache.save({KEY: _entry("fft")})
     assert _lookup() == "fft"
     entries = {KEY: _entry("fft"), "from outside": _entry("lax")}
@@ -151,7 +151,7 @@ def test_what_another_process_wrote_is_kept():
     assert json.loads(cache.cache_file().read_text(encoding="utf-8"))["fastest"] == {**entries, "mine": _entry("lax")}
 
 
-def test_a_failing_write_leaves_the_old_file(monkeypatch):
+def test_failed_write_keeps_the_old_file(monkeypatch):
     cache.save({KEY: _entry("fft")})
     before = cache.cache_file().read_bytes()
 
@@ -166,7 +166,7 @@ def test_a_failing_write_leaves_the_old_file(monkeypatch):
     assert _lookup() == "fft"
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
+def test_unwritable_folder_raises(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert _lookup() is None
@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
         jconv.tune({"kernel": PARAMS["kernel"][:, :1, :1]}, X[:1, :8, :1], repeats=1)
 
 
-def test_the_folder_is_the_environments(tmp_path, monkeypatch):
+def test_folder_is_set_by_environment_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache.cache_file() == tmp_path / "cache" / "tuned.json"
     monkeypatch.delenv("JCONV_CACHE_DIR")
@@ -192,14 +192,14 @@ def test_the_folder_is_the_environments(tmp_path, monkeypatch):
         assert cache.cache_file() == tmp_path / "home" / ".cache" / "jconv" / "tuned.json"
 
 
-def test_another_folder_is_another_file(tmp_path, monkeypatch):
+def test_other_folders_have_other_files(tmp_path, monkeypatch):
     cache.save({KEY: _entry("fft")})
     assert _lookup() == "fft"
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "other"))
     assert _lookup() is None
 
 
-def test_the_key_says_all_that_a_time_depends_on():
+def test_key_contains_everything_that_a_time_depends_on():
     geometry = Geometry(50, 3, stride=2, low=1, high=1, dilation=2, groups=2)
     others = [SIZES._replace(batch=3), SIZES._replace(in_channels=8), SIZES._replace(out_channels=4)]
     others.append(SIZES._replace(geometry=geometry))
@@ -215,7 +215,7 @@ def test_the_key_says_all_that_a_time_depends_on():
     assert (_lookup(operation="kernel_gradient"), _lookup(dtype="float64")) == (None, None)
 
 
-def test_what_was_tuned_is_what_is_lowered():
+def test_lowered_program_uses_the_stored_algorithm():
     assert "stablehlo.fft" not in _lowered()
     _write_entries({KEY: _entry("fft")})
     assert "stablehlo.fft" in _lowered()
@@ -226,7 +226,7 @@ def test_what_was_tuned_is_what_is_lowered():
     np.testing.assert_allclose(jconv.conv1d(PARAMS, X, algorithm="fastest"), reference.conv1d(PARAMS, X), atol=1e-5)
 
 
-def test_auto_has_an_entry_of_its_own():
+def test_auto_and_fastest_have_separate_entries():
     _write_entries({KEY: _entry("fft", auto="polyphase")})
     assert cache.lookup("auto", "forward", SIZES, jnp.dtype("float32"), None, "cpu") == "polyphase"
     assert cache.lookup("lax", "forward", SIZES, jnp.dtype("float32"), None, "cpu") is None
@@ -235,13 +235,13 @@ def test_auto_has_an_entry_of_its_own():
     assert {plan.reason for plan in plans} == {"fastest in the measurements of jconv.tune on this machine"}
 
 
-def test_several_processes_have_no_entries(monkeypatch):
+def test_programs_of_several_processes_use_no_entries(monkeypatch):
     _write_entries({KEY: _entry("fft")})
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert _lookup() is None and "stablehlo.fft" not in _lowered()
 
 
-def test_processes_that_tune_at_once_lose_nothing():
+def test_concurrent_processes_lose_no_entries():
     code = "import sys; from jconv.planner import cache; "
     code += "[cache.save({f'{sys.argv[1]} {i}': {'auto': 'lax', 'fastest': 'fft'}}) for i in range(20)]"
     processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in ("one", "two", "three")]
@@ -250,7 +250,7 @@ def test_processes_that_tune_at_once_lose_nothing():
     assert set(found) == {f"{name} {i}" for name in ("one", "two", "three") for i in range(20)}
 
 
-def test_several_members_are_not_what_was_tuned():
+def test_entries_are_not_used_for_ensembles():
     _write_entries({KEY: _entry("fft")})
     kernels, xs = np.stack([PARAMS["kernel"]] * 3), np.stack([X] * 3)
     mapped = jax.jit(jax.vmap(lambda kernel, x: jconv.conv1d({"kernel": kernel}, x, algorithm="fastest")))
@@ -258,7 +258,7 @@ def test_several_members_are_not_what_was_tuned():
 
 
 @pytest.mark.parametrize("platforms", [["cuda"], ["tpu"], ["cuda", "tpu"]])
-def test_a_program_for_a_platform_that_is_not_here(platforms):
+def test_program_for_a_missing_platform(platforms):
     _write_entries({KEY: _entry("fft")})
     export = jax.export.export(jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm="fastest")), platforms=platforms)
     assert "stablehlo.fft" not in export(PARAMS, X).mlir_module()

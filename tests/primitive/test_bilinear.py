@@ -256,7 +256,7 @@ def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
         close(loss(jconv_operations(g, algorithm)["forward"])(*operands), expected, 2e-5)
 
 
-def test_a_convolution_and_each_derivative_is_one_equation() -> None:
+def test_convolution_and_each_derivative_are_one_equation() -> None:
     params = {"kernel": jnp.ones((3, 4, 8))}
     x = jnp.ones((2, 9, 4))
     forward = str(jax.make_jaxpr(lambda p, x: jconv.conv1d(p, x, stride=2))(params, x))
@@ -279,7 +279,7 @@ def test_vmap_over_x_adds_no_equation_and_vmap_over_kernels_keeps_one() -> None:
             assert names == ["conv1d"]
 
 
-def test_with_jit_switched_off() -> None:
+def test_jit_disabled() -> None:
     g = GEOMETRIES["dense"]
     operands = operation_operands(g, "forward")
     with jax.disable_jit():
@@ -294,14 +294,14 @@ def test_linear_transpose_is_the_input_gradient() -> None:
     close(x_bar, lax_operations(g)["input_gradient"](y_bar, kernel))
 
 
-def test_eval_shape_computes_nothing_and_knows_everything() -> None:
+def test_eval_shape_returns_shape_and_dtype() -> None:
     params = {"kernel": jax.ShapeDtypeStruct((3, 4, 8), jnp.bfloat16), "bias": jax.ShapeDtypeStruct((8,), jnp.bfloat16)}
     x = jax.ShapeDtypeStruct((5, 2, 10**9, 4), jnp.bfloat16)
     y = jax.eval_shape(lambda p, x: jconv.conv1d(p, x, stride=10, padding="same"), params, x)
     assert (y.shape, y.dtype) == ((5, 2, 10**8, 8), jnp.bfloat16)
 
 
-def test_donated_buffers_are_used() -> None:
+def test_donated_buffers_are_reused() -> None:
     g = Geometry(length=8, kernel_size=3, low=1, high=1)
     step = jax.jit(lambda x, k: x + bilinear.forward(x, k, g), donate_argnums=0)
     x, kernel = jnp.ones((2, 8, 4)), jnp.ones((3, 4, 4))
@@ -337,7 +337,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("options", [("valid", 1, 4), ("same", 3, 2), ("causal", 2, 1), ("full", 1, 4), (3, 2, 2)])
-def test_export_with_a_free_length(options: Any, algorithm: str) -> None:
+def test_export_with_symbolic_length(options: Any, algorithm: str) -> None:
     params = jconv.init_conv1d(jax.random.key(0), 2, 4, 3)
     (length,) = jax.export.symbolic_shape("t", constraints=["t >= 9"])
     names = {"algorithm": algorithm, **dict(zip(("padding", "stride", "dilation"), options, strict=True))}
@@ -347,7 +347,7 @@ def test_export_with_a_free_length(options: Any, algorithm: str) -> None:
     close(exported.call(params, x), function(params, x), 2e-6)
 
 
-def test_a_loop_body_holds_no_convolution_in_a_slow_layout() -> None:
+def test_loop_body_contains_no_convolution_in_a_slow_layout() -> None:
     """jax-ml/jax issue 12868: XLA's CPU compiler makes layouts fast only outside loops, so ours must be so already."""
     conv = partial(jconv.conv1d, groups=2, algorithm="lax")
 

@@ -26,7 +26,7 @@ def mesh_of(shape: tuple[int, ...], order: list[int] | None = None) -> jax.shard
 
 @pytest.mark.parametrize("specs", SPECS)
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4), (8, 1), (2, 3), (3, 2), (1, 1), (5, 1)])
-def test_a_tiling_says_what_the_sharding_said(shape: tuple[int, int], specs: str) -> None:
+def test_tiling_describes_the_sharding(shape: tuple[int, int], specs: str) -> None:
     mesh = mesh_of(shape)
     shardings = [NamedSharding(mesh, spec) for spec in SPECS[specs]]
     fine, tilings = read_tilings(shardings, [3, 3], list(mesh.devices.flat))
@@ -36,14 +36,14 @@ def test_a_tiling_says_what_the_sharding_said(shape: tuple[int, int], specs: str
         assert again.devices_indices_map((120, 120, 120)) == sharding.devices_indices_map((120, 120, 120))
 
 
-def test_part_of_a_mesh_axis_is_an_axis() -> None:
+def test_factor_of_a_mesh_axis_is_an_axis() -> None:
     fine, (tiling,) = read_tilings([NamedSharding(mesh_of((4, 2)), P(None, "a"))], [2], jax.devices())
     whole, (eighths,) = read_tilings([NamedSharding(mesh_of((8, 1)), P(None, "a"))], [2], jax.devices())
     assert fine == whole
     assert tiling == ((), eighths[1][:2])
 
 
-def test_what_no_mesh_explains_counts_as_not_tiled() -> None:
+def test_sharding_that_no_mesh_describes_counts_as_replicated() -> None:
     order = [0, 1, 2, 4, 3, 5, 6, 7]
     odd = NamedSharding(mesh_of((8, 1), order), P("a", None))
     # read over the devices in their own order, which is not that of the sharding's mesh
@@ -57,7 +57,7 @@ def test_what_no_mesh_explains_counts_as_not_tiled() -> None:
     assert tiling == ((), ())
 
 
-def test_no_sharding_is_no_tiling() -> None:
+def test_missing_sharding_counts_as_replicated() -> None:
     _, tilings = read_tilings([None, NamedSharding(mesh_of((4, 2)), P("b"))], [2, 1], jax.devices())
     assert tilings[0] == ((), ())
     assert len(tilings[1][0]) == 1

@@ -66,7 +66,9 @@ def input_gradient(y: np.ndarray, kernel: np.ndarray, g: Geometry) -> np.ndarray
 
 
 @given(geometries, st.sampled_from([1, 2, 3, 4, 8]), more, more, st.integers(0, 2**32 - 1))
-def test_windows_make_the_whole(g: Geometry, shards: int, more: int, out_more: int, seed: int) -> None:
+def test_windows_of_all_devices_compute_the_complete_result(
+    g: Geometry, shards: int, more: int, out_more: int, seed: int
+) -> None:
     assume(g.length + g.low + g.high >= g.reach)
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((2, g.length, 3)), rng.standard_normal((2, g.out_length, 4))
@@ -107,7 +109,7 @@ def test_windows_make_the_whole(g: Geometry, shards: int, more: int, out_more: i
         (Geometry(32, 33, low=32), 28, 28),  # from all of them
     ],
 )
-def test_no_more_moves_than_windows_share(geometry: Geometry, of_x: int, of_y: int) -> None:
+def test_devices_receive_only_samples_that_windows_share(geometry: Geometry, of_x: int, of_y: int) -> None:
     assert plan_halo("forward", geometry, 8).window.max_received == of_x
     assert plan_halo("input_gradient", geometry, 8).window.max_received == of_y
 
@@ -123,7 +125,7 @@ WINDOWS: dict[str, HaloWindow] = {
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_a_window_is_read(window: str, names: tuple[str, str]) -> None:
+def test_devices_read_their_windows(window: str, names: tuple[str, str]) -> None:
     """Also along mesh axes in another order than the mesh has them in; filler is not read."""
     wanted = WINDOWS[window]
     whole = np.arange(2.0 * wanted.length * 3).reshape(2, wanted.length, 3) + 1

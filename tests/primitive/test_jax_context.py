@@ -66,18 +66,18 @@ INSIDE = ("module_context.axis_context.mesh.shape", "module_context.axis_context
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES + PROGRAMS)
 @pytest.mark.parametrize("devices", [1, 8])
-def test_a_lowering_has(attribute, devices, monkeypatch):
+def test_lowering_context_has_attribute(attribute, devices, monkeypatch):
     ctx = seen(convolve, X if devices == 1 else placed(), monkeypatch=monkeypatch)
     attrgetter(attribute)(ctx)
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES + INSIDE)
-def test_a_lowering_inside_shard_map_has(attribute, monkeypatch):
+def test_lowering_context_inside_shard_map_has_attribute(attribute, monkeypatch):
     ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
     attrgetter(attribute)(ctx)
 
 
-def test_values_and_their_types_have_what_is_read():
+def test_values_and_avals_have_attributes():
     aval = jax.typeof(X)
     for attribute in ("manual_axis_type.varying", "sharding.spec", "sharding.mesh", "sharding.update", "update"):
         attrgetter(attribute)(aval)
@@ -87,13 +87,13 @@ def test_values_and_their_types_have_what_is_read():
 
 
 # What the attributes mean.
-def test_a_program_of_one_device(monkeypatch):
+def test_program_of_one_device(monkeypatch):
     ctx = seen(convolve, X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (False, 1)
     assert jax_context.platforms(ctx) == ("cpu",)
 
 
-def test_a_program_of_eight_devices(monkeypatch):
+def test_program_of_eight_devices(monkeypatch):
     ctx = seen(convolve, placed(), monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (True, 8)
     split, devices = jax_context.custom_partitioning_context(ctx)
@@ -103,7 +103,7 @@ def test_a_program_of_eight_devices(monkeypatch):
 @pytest.mark.parametrize(
     ("names", "manual", "partitioned"), [("a", "a", False), (("a", "b"), ("a", "b"), False), (("a", "b"), ("a",), True)]
 )
-def test_a_program_inside_shard_map(names, manual, partitioned, monkeypatch):
+def test_program_inside_shard_map(names, manual, partitioned, monkeypatch):
     ctx = seen(inside(tuple(names), tuple(manual)), X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (partitioned, 8)
     assert jax_context.custom_partitioning_context(ctx) is None
@@ -123,7 +123,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_is_unknown_is_partitioned(name):
+def test_unknown_context_counts_as_partitioned(name):
     ctx = OTHERS[name]
     assert jax_context.is_partitioned(ctx)
     assert jax_context.device_count(ctx) is None
@@ -146,7 +146,7 @@ class Renamed:
 
 
 @pytest.mark.parametrize("path", ["module_context", "module_context.axis_context", *PROGRAMS[:1]])
-def test_a_renamed_attribute_makes_a_contraction(path, monkeypatch):
+def test_renamed_attribute_lowers_to_a_contraction(path, monkeypatch):
     """One that any partitioner splits rightly."""
     of_jax = jax_context.is_partitioned
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
@@ -157,7 +157,7 @@ def test_a_renamed_attribute_makes_a_contraction(path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["manual_axes", "mesh"])
-def test_a_renamed_attribute_inside_shard_map_is_partitioned(path, monkeypatch):
+def test_renamed_attribute_inside_shard_map_counts_as_partitioned(path, monkeypatch):
     ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
     assert jax_context.is_partitioned(Renamed(ctx, f"module_context.axis_context.{path}"))
 
@@ -167,6 +167,6 @@ INTERNALS = re.compile(
 )
 
 
-def test_one_module_reads_them():
+def test_only_one_module_uses_internals_of_jax():
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in ROOT.rglob("*.py")}
     assert [name for name, text in texts.items() if INTERNALS.search(text)] == ["primitive/jax_context.py"]

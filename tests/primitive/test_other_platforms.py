@@ -73,7 +73,7 @@ def geometries(groups: int) -> list[Geometry]:
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_operations_are_those_of_lax(groups, platform):
+def test_operations_lower_to_those_of_lax(groups, platform):
     for g in geometries(groups):
         found = convolutions(operations(jconv_conv, g), *operands(g), platform=platform)
         assert found == convolutions(operations(lax_conv, g), *operands(g), platform=platform), g
@@ -81,14 +81,14 @@ def test_operations_are_those_of_lax(groups, platform):
 
 
 @pytest.mark.parametrize("options", [{"dtype": jnp.bfloat16}, {"dtype": jnp.float16}, {"batch": 1}], ids=str)
-def test_types_and_batches_are_those_of_lax(options):
+def test_dtypes_and_batches_lower_to_those_of_lax(options):
     for g in (Geometry(17, 3, 2, 1, 1), Geometry(17, 3, groups=2)):
         found = convolutions(operations(jconv_conv, g), *operands(g, **options), platform="cuda")
         assert found == convolutions(operations(lax_conv, g), *operands(g, **options), platform="cuda")
 
 
 @pytest.mark.parametrize("precision", [None, "highest", jax.lax.Precision.HIGH, ("default", "highest")], ids=str)
-def test_precision_means_what_it_means_to_lax(precision):
+def test_precision_lowers_to_that_of_lax(precision):
     g = Geometry(17, 3, 2, 1, 1, groups=2)
     run, of_lax = (operations(conv, g, precision=precision) for conv in (jconv_conv, lax_conv))
     assert convolutions(run, *operands(g), platform="cuda") == convolutions(of_lax, *operands(g), platform="cuda")
@@ -96,7 +96,7 @@ def test_precision_means_what_it_means_to_lax(precision):
 
 @pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_batched_forward_and_gradients_are_those_of_lax(axes, groups):
+def test_vmapped_operations_lower_to_those_of_lax(axes, groups):
     g = Geometry(17, 3, 2, 1, 1, groups=groups)
     arguments = [
         array if axis is None else jnp.stack([array] * 3) for array, axis in zip(operands(g), axes, strict=True)
@@ -106,7 +106,7 @@ def test_batched_forward_and_gradients_are_those_of_lax(axes, groups):
     assert found == of_lax
 
 
-def test_gradients_in_a_scan_are_those_of_lax():
+def test_gradients_in_a_scan_lower_to_those_of_lax():
     g = Geometry(17, 3, 2, 1, 1, groups=2)
 
     def scanned(conv: Any) -> Any:
@@ -116,13 +116,13 @@ def test_gradients_in_a_scan_are_those_of_lax():
     assert found == of_lax
 
 
-def test_an_empty_batch_can_be_lowered():
+def test_empty_batch_can_be_lowered():
     g = Geometry(17, 3, groups=2)
     assert convolutions(operations(jconv_conv, g), *operands(g, batch=0), platform="cuda")
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_the_form_has_the_values_of_lax(groups):
+def test_lax_autodiff_has_the_values_of_lax(groups):
     """On the platform that is here; all geometries are one program."""
 
     def run(arguments: Any) -> Any:
@@ -139,7 +139,7 @@ def test_the_form_has_the_values_of_lax(groups):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_a_program_for_several_platforms_has_the_form_of_each():
+def test_program_for_several_platforms_has_each_platforms_form():
     g = Geometry(17, 3, 2, 1, 1, groups=2)
     x, kernel = operands(g)
     exported = jax.export.export(jax.jit(operations(jconv_conv, g)), platforms=("cpu", "cuda", "tpu"))(x, kernel)
@@ -150,7 +150,7 @@ def test_a_program_for_several_platforms_has_the_form_of_each():
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_a_program_for_several_platforms_takes_a_symbolic_length():
+def test_program_for_several_platforms_accepts_a_symbolic_length():
     batch, length = jax.export.symbolic_shape("b, n")
     shapes = jax.ShapeDtypeStruct((batch, length, 4), jnp.float32), jax.ShapeDtypeStruct((3, 2, 8), jnp.float32)
 

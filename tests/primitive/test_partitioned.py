@@ -96,7 +96,7 @@ def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
         assert convolutions(text) == 3
 
 
-def test_two_mesh_axes_at_once() -> None:
+def test_two_mesh_axes() -> None:
     operations = sharding.value_and_gradients(conv())
     text = compiled(operations, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
     # half the out channels of the kernel over the batch, a quarter of the batch over the out channels
@@ -122,7 +122,7 @@ HALOS: dict[str, tuple[Any, dict[str, int], int, int]] = {
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", HALOS)
-def test_a_length_moves_its_halo(name: str, kind: str) -> None:
+def test_sharded_length_exchanges_only_the_halo(name: str, kind: str) -> None:
     padding, options, of_x, of_y = HALOS[name]
     mesh = sharding.make_mesh("8", KINDS[kind])
     groups = options.get("groups", 1)
@@ -150,7 +150,7 @@ FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FAR)
-def test_any_geometry_moves_what_its_windows_read(name: str) -> None:
+def test_any_geometry_exchanges_only_what_its_windows_read(name: str) -> None:
     """On an automatic mesh the devices' shares of y need not be equal; the loss is one number more to sum."""
     padding, options, of_x, of_y = FAR[name]
     loss = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(conv(padding, **options)(x, kernel))), (0, 1))
@@ -158,14 +158,14 @@ def test_any_geometry_moves_what_its_windows_read(name: str) -> None:
     assert moved(text) == {"all-reduce": KERNEL + 1, "collective-permute": (2 * of_x + of_y) * ROW}
 
 
-def test_an_explicit_mesh_gathers_an_output_that_cannot_be_cut_evenly() -> None:
+def test_explicit_mesh_gathers_an_output_that_has_no_equal_shards() -> None:
     """30 outputs over 8 devices have no type there: the halo of x, as ever, and the output."""
     text = compiled(conv("valid"), sharding.make_mesh("8", AxisType.Explicit), P(None, "a"), P())
     assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_that_repeats_a_cut_length(kind: str) -> None:
+def test_padding_modes_with_a_sharded_length(kind: str) -> None:
     """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
     operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
     right(operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
@@ -176,7 +176,7 @@ def test_padding_that_repeats_a_cut_length(kind: str) -> None:
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
-def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
+def test_each_device_computes_with_the_requested_algorithm(algorithm: str) -> None:
     operations = sharding.value_and_gradients(conv(algorithm=algorithm))
     text = compiled(operations, sharding.make_mesh("8"), P("a"), P())
     assert moved(text) == {"all-reduce": KERNEL}
@@ -185,7 +185,7 @@ def test_each_algorithm_is_what_one_device_computes(algorithm: str) -> None:
         assert (" fft(" in text) == (algorithm == "fft")
 
 
-def test_a_first_call_over_devices_warns_of_nothing() -> None:
+def test_first_call_on_several_devices_does_not_warn() -> None:
     """XLA may ask what one device computes on a thread that has no subnormal numbers, and NumPy would say so."""
     program = """
 import jax, jconv
@@ -199,7 +199,7 @@ jax.jit(operations).lower(x, kernel).compile()
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=ROOT)
 
 
-def test_a_dense_call_keeps_the_convolution_of_one_device() -> None:
+def test_dense_call_keeps_the_convolution_of_one_device() -> None:
     x, kernel = jnp.ones((64, 128, 64)), jnp.ones((5, 64, 64))
     mesh = sharding.make_mesh("8")
     placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
@@ -223,7 +223,7 @@ def right(
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operands_or_result", ["operands", "result"])
-def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
+def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
     """XLA fills uneven shards up, and its filler must not enter a sum."""
     mesh = sharding.make_mesh("8")
     x, kernel = random(10, 30, 12), random(3, 12, 12)
@@ -241,7 +241,7 @@ def test_sizes_that_devices_do_not_divide(operands_or_result: str) -> None:
         close(jax.jit(operations)(x, kernel), jax.jit(expected)(x, kernel))
 
 
-def test_parts_of_mesh_axes() -> None:
+def test_factors_of_mesh_axes() -> None:
     """A reshape leaves axes over a part of a mesh axis, which has no name in the program's mesh."""
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     mesh = sharding.make_mesh("8")
@@ -254,7 +254,7 @@ def test_parts_of_mesh_axes() -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
+def test_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None:
     for names in (("a", "b"), ("b", "a")):
         operations = sharding.value_and_gradients(conv())
         mesh = sharding.make_mesh("4x2", KINDS[kind])
@@ -263,7 +263,7 @@ def test_a_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> No
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (6, 1)])
-def test_meshes_whose_sizes_are_no_powers_of_two(shape: tuple[int, int]) -> None:
+def test_mesh_sizes_that_are_no_powers_of_two(shape: tuple[int, int]) -> None:
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:6]).reshape(shape), ("a", "b"))
     for spec in (P("a"), P(None, "b"), P("b", "a")):
         right(sharding.value_and_gradients(conv()), mesh, (spec, P()), random(6, 36, 12), random(3, 12, 12))
@@ -310,7 +310,7 @@ def test_ensembles(specs: tuple[P, P]) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
+def test_16_bit_floats_are_accurate_to_their_rounding(dtype: Any) -> None:
     x, kernel = jnp.asarray(random(16, 32, 16), dtype), jnp.asarray(random(3, 16, 16), dtype)
     mesh = sharding.make_mesh("4x2")
     placed = jax.device_put(x, NamedSharding(mesh, P("a", None, "b"))), jax.device_put(kernel, NamedSharding(mesh, P()))
@@ -325,7 +325,7 @@ def test_half_types_are_right_to_their_rounding(dtype: Any) -> None:
     close([a.astype(jnp.float32) for a in actual], expected, float(jnp.finfo(dtype).eps))
 
 
-def test_float64_where_the_caller_alone_has_it() -> None:
+def test_float64_enabled_only_by_the_caller() -> None:
     """XLA asks for the program of one device from a thread of its own, which has none of the caller's settings."""
     with jax.enable_x64(True):
         operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
@@ -342,7 +342,7 @@ def test_matmul_precision_of_the_caller() -> None:
     assert "operand_precision" not in compiled(conv(algorithm="lax"), mesh, P("a"), P())
 
 
-def test_devices_that_share_their_cores_compute_no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_that_share_cores_use_no_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles_are_fastest = {"geometries": 9, "ratios": {"winograd": 0.5}}
     monkeypatch.setattr(
         importlib.import_module("jconv.planner.choose"), "trees", lambda _: [{"forward": tiles_are_fastest}]
@@ -366,7 +366,7 @@ def test_in_shardings_and_donation() -> None:
     close(jax.jit(operations, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
 
 
-def test_an_empty_batch_and_nothing_sharded() -> None:
+def test_empty_batch_and_no_sharding() -> None:
     mesh = sharding.make_mesh("8")
     empty = jax.device_put(np.zeros((0, 32, 16), np.float32), NamedSharding(mesh, P("a")))
     y, _, kernel_bar = jax.jit(sharding.value_and_gradients(conv()))(empty, random(3, 16, 16))
@@ -398,7 +398,7 @@ def test_export(kind: str, with_devices: bool) -> None:
     close(jax.jit(loaded.call)(*placed), jax.jit(operations)(x, kernel))
 
 
-def test_explicit_arrays_where_no_mesh_is_set() -> None:
+def test_explicitly_sharded_arrays_without_set_mesh() -> None:
     operations = sharding.value_and_gradients(conv())
     for algorithm in ["auto", *algorithms_for("shardy")]:
         operations = sharding.value_and_gradients(conv(algorithm=algorithm))
@@ -407,7 +407,7 @@ def test_explicit_arrays_where_no_mesh_is_set() -> None:
         )
 
 
-def test_a_partitioner_without_shardy() -> None:
+def test_gspmd_partitioner() -> None:
     before = jax.config.jax_use_shardy_partitioner  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_use_shardy_partitioner", False)
     try:
@@ -418,7 +418,7 @@ def test_a_partitioner_without_shardy() -> None:
         jax.config.update("jax_use_shardy_partitioner", before)
 
 
-def test_programs_of_the_same_shapes_differ_in_their_text() -> None:
+def test_programs_with_the_same_shapes_differ_in_their_text() -> None:
     """The persistent compilation cache knows programs by their text, where a callback is no more than an address."""
     mesh = sharding.make_mesh("8")
     x = jax.device_put(random(16, 32, 16), NamedSharding(mesh, P("a")))
@@ -439,7 +439,7 @@ def partitioned_text(**options: Any) -> str:
     return re.sub(r'backend_config = "\d+"', "", text)
 
 
-def test_another_version_of_jconv_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_depends_on_the_version_of_jconv(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else an upgrade would reuse what the version before it has left in the persistent compilation cache."""
     before = partitioned_text()
     assert before == partitioned_text()
@@ -447,7 +447,7 @@ def test_another_version_of_jconv_has_another_text(monkeypatch: pytest.MonkeyPat
     assert before != partitioned_text()
 
 
-def test_another_choice_has_another_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_depends_on_the_chosen_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the planner chooses depends on the processor, and on what was measured."""
     before = partitioned_text()
     choose = planner.choose

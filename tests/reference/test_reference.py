@@ -47,7 +47,7 @@ def by_loops(params, x, *, stride, padding, dilation, groups, padding_mode, acti
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:40], ids=str)
-def test_the_reference_is_the_formula_of_the_design(setting):
+def test_reference_is_the_formula(setting):
     params, x = setting.arrays()
     y = reference.conv1d(params, x, **setting.linear)
     assert y.dtype == np.float64
@@ -58,7 +58,7 @@ def test_the_reference_is_the_formula_of_the_design(setting):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
-def test_padding_longer_than_the_input_goes_on_as_the_mode_says(length, mode):
+def test_padding_longer_than_the_input(length, mode):
     x = np.arange(1.0, length + 1)[:, None]
     for low, high in ((0, 0), (1, 0), (0, 2), (5, 3), (20, 31)):
         sources = [source(i, length, mode) for i in range(-low, length + high)]
@@ -76,7 +76,7 @@ def complex_step(function, at, direction):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_the_adjoint_is_the_complex_step_derivative(setting):
+def test_adjoint_is_the_complex_step_derivative(setting):
     params, x = setting.arrays()
     rng = np.random.default_rng(3)
     cotangent = setting.cotangent()
@@ -102,7 +102,7 @@ def test_the_adjoint_is_the_complex_step_derivative(setting):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_the_adjoint_identity_holds(setting):
+def test_adjoint_identity(setting):
     params, x = setting.arrays()
     params = {"kernel": params["kernel"]}
     y = reference.conv1d(params, x, **setting.linear)
@@ -114,7 +114,7 @@ def test_the_adjoint_identity_holds(setting):
 
 
 @pytest.mark.parametrize("name", ["depthwise_conv1d", "separable_conv1d", "conv1d_transpose"])
-def test_the_other_convolutions_take_a_complex_step(name):
+def test_other_convolutions_support_the_complex_step(name):
     rng = np.random.default_rng(0)
     params = {
         "depthwise_conv1d": {"kernel": rng.standard_normal((3, 4, 2)), "bias": rng.standard_normal(8)},
@@ -145,7 +145,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_unfold_is_a_read_only_view_of_the_right_samples(layout):
+def test_unfold_is_a_read_only_view(layout):
     x = LAYOUTS[layout](np.random.default_rng(0).standard_normal((3, 23, 4)))
     before = x.copy()
     for kernel_size, stride, dilation in itertools.product((1, 2, 5), (1, 2, 3, 12), (1, 2, 3)):
@@ -164,7 +164,7 @@ def test_unfold_is_a_read_only_view_of_the_right_samples(layout):
     np.testing.assert_array_equal(x, before)
 
 
-def test_unfold_takes_no_memory_for_its_windows():
+def test_unfold_does_not_allocate_windows():
     x = np.zeros((1_000_000, 1))
     windows = reference.unfold(x, 1000)  # eight gigabytes as a copy
     assert windows.shape == (999_001, 1000, 1)
@@ -175,7 +175,7 @@ def test_unfold_takes_no_memory_for_its_windows():
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_the_transposed_convolution_adds_a_scaled_kernel_at_every_stride(padding):
+def test_transposed_convolution_adds_scaled_kernels(padding):
     rng = np.random.default_rng(0)
     for kernel_size, stride, dilation in itertools.product((1, 2, 4), (1, 2, 3), (1, 2)):
         for output_padding in (None, *range(stride)):
