@@ -1,4 +1,4 @@
-"""What every test needs before its imports: Keras's backend, eight devices, and property tests that never vary."""
+"""Settings of all tests: Keras's backend, eight devices, a compilation cache, and deterministic property tests."""
 
 import atexit
 import gc
@@ -14,13 +14,13 @@ from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# Nothing here measures speed: XLA's own passes all run, LLVM's do not. Subprocesses inherit this.
+# Tests do not measure speed, so LLVM's passes are disabled. XLA's passes all run. Subprocesses inherit this.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
-# Simulated ones, for the sharding tests; everything else runs on the first.
+# Simulated devices for the sharding tests. Everything else runs on the first one.
 jax.config.update("jax_num_cpu_devices", 8)
 
-# Each new geometry is compiled, so no example has a deadline.
+# Each new geometry is compiled, so examples have no deadline.
 for profile, examples in (("default", 3), ("complete", 15)):
     settings.register_profile(f"jconv-{profile}", deadline=None, derandomize=True, max_examples=examples)
 
@@ -28,37 +28,37 @@ CACHE_BYTES = 300_000_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before any test file is imported: how many examples a property test draws, and what the processes share."""
+    """Sets the number of examples of property tests and the folders that test processes share."""
     settings.load_profile("jconv-default" if "not complete" in config.option.markexpr else "jconv-complete")
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        # Removed by the process that starts pytest's workers; they have its environment.
+        # The process that starts pytest's workers removes it. They inherit its environment.
         own = tempfile.mkdtemp(prefix="jconv-tests-")
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         os.environ["JCONV_TEST_FOLDER"] = own
-        # What takes long to compile is compiled once for all processes, and, where pytest has a cache, for later runs.
+        # Programs that take long to compile are compiled once for all processes and, with a cache, later runs.
         cache = getattr(config, "cache", None)
         compiled = cache.mkdir("jax") if cache else Path(own, "jax")
-        # It only grows: what a custom partitioner compiled is never found again.
+        # It only grows, because programs with custom partitioning are never found again.
         if cache and sum(file.stat().st_size for file in compiled.iterdir()) > CACHE_BYTES:
             shutil.rmtree(compiled)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    # JAX read its environment when it was imported, above.
+    # JAX has read its environment when it was imported above.
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    # What jconv.tune measured on this machine must not choose for the tests.
+    # Measurements of jconv.tune on this machine must not affect the tests.
     os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["JCONV_TEST_FOLDER"])
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: the garbage collector need not look at it again and again."""
+    """Excludes imported modules and collected tests from garbage collection, which is faster."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture
 def quick_compile():
-    """For hundreds of programs that each run once: what is tested is their meaning, not their speed."""
+    """Compiles without optimizations, for hundreds of programs that each run once."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -66,7 +66,7 @@ def quick_compile():
 
 @pytest.fixture
 def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras draws nothing where a test sets all weights itself: each draw of another shape is a program to compile."""
+    """Initializes Keras's weights with constants, because each random shape is a program to compile."""
     from keras.src.initializers import random_initializers
 
     def constant(self: object, shape: tuple[int, ...], dtype: str | None = None) -> object:
@@ -78,7 +78,7 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as `complete` the cases that a function with `default_cases(n)` leaves out by default.
+    """Marks as `complete` the cases of a function with `default_cases(n)` that do not run by default.
 
     The first case stays. The steps from one that stays to the next vary, for with a single step all of them could have
     the same value of a parameter.

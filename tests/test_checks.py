@@ -1,4 +1,4 @@
-"""Every mistake a user makes gets one line that says what was wrong and what it must be, the same in NumPy and in JAX.
+"""Mistakes raise an error of one line with the argument, its value and what is right, the same in NumPy and JAX.
 
 Odd but legal input works.
 """
@@ -24,7 +24,7 @@ TRANSPOSED = {"kernel": np.ones((3, 6, 4), np.float32)}
 NAMES = ", ".join(sorted(ACTIVATIONS))
 ALGORITHM_NAMES = ", ".join(["auto", "fastest", *sorted(ALGORITHMS)])
 
-# (function, params, x, options): the whole message. TypeError where the first word says so, else ValueError.
+# (function, params, x, options) and the complete message of a ValueError, or of a TypeError if it starts with that.
 MISTAKES = {
     "x of rank 1": (
         ("conv1d", PARAMS, X[0, 0], {}),
@@ -267,7 +267,7 @@ MISTAKES = {
 
 
 def refusal(function, *args, **options):
-    """What is raised, as "TypeError: ..." or, for a ValueError, the bare message."""
+    """The message of the error, for a TypeError with "TypeError: " before it."""
     with pytest.raises((ValueError, TypeError)) as caught:
         function(*args, **options)
     return ("TypeError: " if caught.type is TypeError else "") + str(caught.value)
@@ -290,7 +290,7 @@ def test_reference_vjp_raises_the_same_messages(mistake):
     assert refusal(jconv.reference.conv1d_vjp, params, x, np.ones((2, 8, 6)), **options) == message
 
 
-# Mistakes that only one side can make.
+# Mistakes that only the JAX functions can report.
 ONLY_JAX = {
     "algorithm unknown": (
         (jconv.conv1d, PARAMS, X, {"algorithm": "strassen"}),
@@ -438,7 +438,7 @@ def test_mistakes_raise_while_tracing():
     assert refusal(traced, X) == message
 
 
-# --- odd but legal ---------------------------------------------------------------------------------------------------
+# --- unusual but valid------------------------------------------------------------------------------------------------
 
 EXPECTED = jconv.reference.conv1d(PARAMS, X)
 

@@ -1,4 +1,4 @@
-"""`algorithm="fastest"` of a call, and `default_algorithm`, which changes what `"auto"` means while it is entered."""
+"""`algorithm="fastest"`, and `default_algorithm`, which changes the meaning of `"auto"` in a context."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ X = jnp.ones((2, 10, 4))
 LENGTHS, SEGMENTS = jnp.array([10, 4]), jnp.array([[0] * 6 + [1] * 4, [2] * 3 + [-1] * 7])
 SEPARABLE = {"depthwise_kernel": jnp.ones((3, 4, 1)), "pointwise_kernel": jnp.ones((1, 4, 5))}
 NWC: dict[str, Any] = {"dimension_numbers": ("NWC", "WIO", "NWC")}
-# Each as a function of `algorithm=`, or of nothing.
+# Each is a function of `algorithm=` or of nothing.
 CALLS: dict[str, Callable[..., Any]] = {
     "conv1d": lambda **how: jconv.conv1d(PARAMS, X, **how),
     "lengths": lambda **how: jconv.conv1d(PARAMS, X, lengths=LENGTHS, **how),
@@ -57,7 +57,7 @@ def _transposed_stream(**how: Any) -> jax.Array:
 
 
 def algorithms(function: Callable[..., Any], *arguments: Any) -> list[str]:
-    """The wishes of the convolutions that a function is traced to."""
+    """The algorithm options of the convolutions in a function."""
     equations = iterate_equations(jax.make_jaxpr(function)(*arguments).jaxpr)
     return [equation.params["algorithm"] for equation in equations if equation.primitive in OPERATION]
 
@@ -108,7 +108,7 @@ def test_compiled_function_is_traced_again() -> None:
         function(X)
         with default_algorithm("fastest"):
             function(X)
-            # Where it is called by another compiled function, too.
+            # Also inside another compiled function.
             jax.jit(lambda x: function(x) + 1)(X)
     assert traced == [["auto"], ["fastest"]]
 
@@ -231,7 +231,7 @@ def test_layers(layer: Any) -> None:
 
 
 def model() -> jconv.Model:
-    """Convolutions in each layer that holds layers, and one that asks for an algorithm by name."""
+    """Convolutions in each kind of layer that contains layers, and one with an algorithm by name."""
     layers = [
         jl.Conv1D(4, 3, padding="same", algorithm="lax"),
         jl.InDtype(jl.Conv1D(4, 3, padding="same"), "bfloat16"),
@@ -273,7 +273,7 @@ def test_model_loaded_from_a_file(tmp_path: Any) -> None:
         assert wishes() == ["lax"] * len(plain)
     with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
         jconv.keras.load(tmp_path / "model.keras", algorithm="fast")
-    # It is saved as any other.
+    # It can be saved like any other.
     read, params, state = jconv.keras.load(tmp_path / "model.keras", algorithm="fastest")
     jconv.keras.save(tmp_path / "again.keras", read, params, state)
     assert jconv.keras.load(tmp_path / "again.keras")[0] == jconv.keras.load(tmp_path / "model.keras")[0]

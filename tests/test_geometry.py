@@ -1,4 +1,4 @@
-"""The integers of a convolution against counting by hand."""
+"""The integers of a convolution, compared with counts."""
 
 import itertools
 
@@ -12,7 +12,7 @@ SIZES = list(itertools.product((1, 2, 5, 9, 16, 100, 101), (1, 2, 3, 5, 12), (1,
 
 
 def windows_by_counting(length, kernel_size, stride, dilation):
-    """How many starts 0, stride, 2 * stride, ... leave room for the last tap."""
+    """Number of windows that start at 0, stride, 2 * stride, ... and fit."""
     return sum((start + (kernel_size - 1) * dilation) < length for start in range(0, length, stride))
 
 
@@ -48,7 +48,7 @@ def test_causal_padding_reads_no_later_sample():
     for length, kernel_size, stride, dilation in SIZES:
         low, high = pad_amounts(length, kernel_size, stride=stride, padding="causal", dilation=dilation)
         assert high == 0
-        assert (kernel_size - 1) * dilation - low == 0  # the last tap of window t is sample t * stride
+        assert (kernel_size - 1) * dilation - low == 0  # The last tap of window t reads sample t * stride.
 
 
 def test_full_pads_so_that_each_end_window_touches_one_sample():

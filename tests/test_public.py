@@ -1,4 +1,4 @@
-"""The names of `jconv`: there at their first use, each what it is wherever its module was imported before."""
+"""The public names of `jconv`, which are imported at their first use."""
 
 import subprocess
 import sys

@@ -19,7 +19,7 @@ from jconv.primitive import bilinear
 from tests.support.settings import quick_jit
 
 LOCAL = [name for name, module in ALGORITHMS.items() if module.LOCAL]
-# The unit in the last place that a result is rounded to, and the one that sums are taken in.
+# The unit roundoff of the result, and that of the sums.
 UNITS = {
     "float32": (2.0**-24, 2.0**-24),
     "float64": (2.0**-53, 2.0**-53),
@@ -44,7 +44,7 @@ def cases(draw, most_taps=40):
     return geometry, draw(st.sampled_from([1, 2])), groups * in_per_group, groups * out_per_group
 
 
-# What found the first failures: many taps and few channels, groups of few channels, a tile of outputs.
+# Geometries like those of the first failures: many taps and few channels, groups of few channels, a tile of outputs.
 FOUND = [
     (make_geometry(300, 128, padding="causal", groups=4), 1, 4, 4),
     (make_geometry(96, 9, padding="causal", groups=8), 2, 128, 128),
@@ -58,7 +58,7 @@ FOUND = [
 
 
 def wide_range(rng, shape, dtype):
-    """Samples of all sizes: half of the time axis is 10^5 times louder, one sample in ten is of any size at all."""
+    """Samples of all magnitudes: half of the length is 10^5 times louder, and one sample in ten has any magnitude."""
     x = rng.standard_normal(shape)
     loud = np.arange(shape[-2])[:, None] >= shape[-2] // 2
     decades = DECADES[dtype]
@@ -101,7 +101,7 @@ def assert_bounded(operation, algorithm, case, dtype, seed=0):
 
 
 def assert_separate(operation, algorithm, case, seed=0):
-    """NaN, infinity and changed samples reach the outputs that read them, and no other output changes a bit."""
+    """NaN, infinity and changed samples affect the outputs that read them; all others are bitwise unchanged."""
     g = case[0]
     rng = np.random.default_rng(seed)
     of_a, of_b = shapes(operation, case)
@@ -120,7 +120,7 @@ def assert_separate(operation, algorithm, case, seed=0):
         after = np.asarray(run(changed, b))
         assert np.array_equal(np.isfinite(after), ~reads), (algorithm, case, value)
         assert np.array_equal(after[~reads], before[~reads]), (algorithm, case, value)
-    # All later samples, also by what is no number.
+    # All later samples change, also to NaN and infinity.
     time = int(rng.integers(of_a[1]))
     read = np.zeros(of_a)
     read[:, time:] = 1
@@ -168,7 +168,7 @@ def test_error_bound_of_other_dtypes(algorithm, dtype):
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in LOCAL])
 def test_nonlocal_algorithms_fail_the_properties(algorithm):
-    # Or they would be local, and "auto" could choose them.
+    # Otherwise they would be local, and "auto" could choose them.
     with pytest.raises(AssertionError):
         assert_separate("forward", algorithm, FOUND[0])
     with pytest.raises(AssertionError):

@@ -26,7 +26,7 @@ RNG = np.random.default_rng(0)
 
 
 class Case(NamedTuple):
-    """A convolution by its name, the shapes of its params, its in channels and its options."""
+    """A convolution: its name, the shapes of its params, its in channels and its options."""
 
     name: str
     shapes: dict[str, tuple[int, ...]]
@@ -42,7 +42,7 @@ class Case(NamedTuple):
         return np.random.default_rng(2).standard_normal((rows, LENGTH, self.channels)).astype("float32")
 
     def reads(self, bad: np.ndarray) -> np.ndarray:
-        """Which outputs read a bad sample."""
+        """Whether each output reads a sample that is not finite."""
         ones = {name: np.ones(shape) for name, shape in self.shapes.items() if "kernel" in name}
         return getattr(reference, self.name)(ones, bad.astype(float), **self.options) > 0
 
@@ -64,7 +64,7 @@ CASES = {
 
 
 def spoil(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """`x` with a NaN and an infinity in a row, and where they are."""
+    """`x` with a NaN and an infinity in a row, and a mask of them."""
     bad = np.zeros(x.shape, bool)
     bad[row, BAD, x.shape[-1] // 2] = True
     spoilt = x.copy()
@@ -73,11 +73,11 @@ def spoil(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
-    """`y` is not finite just where a bad sample is read, and else what it is without."""
+    """Checks that `y` is not finite exactly where it reads such a sample, and that all other outputs are unchanged."""
     y = np.asarray(y)
     np.testing.assert_array_equal(~np.isfinite(y), read)
     expected = np.asarray(clean)[~read]
-    # Of the scale of the sums, which are of up to 640 products.
+    # Relative to the sums, which have up to 640 terms.
     np.testing.assert_allclose(y[~read], expected, rtol=1e-5, atol=2e-6 * np.abs(expected).max())
 
 
@@ -105,7 +105,7 @@ def test_sessions_of_one_pool(case: Case) -> None:
     spoilt, bad = spoil(x, row=1)
     convolution = getattr(jconv, case.name)
     stream: Any = {"convolution": convolution, **case.options}
-    # Each begins by itself until its first outputs have come.
+    # Each session begins separately, until its first outputs.
     begun = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
     first = [jconv.streaming.step(case.params, one, spoilt[n : n + 1, :40], **stream) for n, one in enumerate(begun)]
     parts = [np.concatenate([y for y, _ in first])]
@@ -133,7 +133,7 @@ EXTENTS: dict[str, dict[str, np.ndarray]] = {
 @pytest.mark.parametrize("extent", EXTENTS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_variable_lengths(case: Case, extent: str) -> None:
-    """What is in padding reaches no output and no gradient; a NaN in a sequence reaches what reads it in this one."""
+    """Padding affects no output and no gradient. A NaN affects only outputs of its own sequence that read it."""
     if extent == "segment_ids" and case.name == "conv1d_transpose" and case.options.get("padding") != "same":
         pytest.skip("segments would overlap")
     extents, convolution = EXTENTS[extent], getattr(jconv, case.name)
@@ -170,7 +170,7 @@ def mesh() -> jax.sharding.Mesh:
 @pytest.mark.parametrize("length", [LENGTH, 59])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_shards(case: Case, length: int) -> None:
-    """Inside shard_map, with filler behind the sequence that is not finite."""
+    """Inside shard_map, with samples beyond the length that are not finite."""
     sharded, whole = getattr(jconv.sharding, case.name), getattr(jconv, case.name)
     over = P(None, "time")
     run = jax.jit(
@@ -193,7 +193,7 @@ def test_shards(case: Case, length: int) -> None:
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_automatic_meshes(case: Case) -> None:
-    """Where XLA's partitioner splits a length, whose outputs and their gradients fill no shard evenly."""
+    """XLA's partitioner splits the length into shards of different sizes."""
     over, convolution = NamedSharding(mesh(), P(None, "time")), getattr(jconv, case.name)
     x = case.x(2)
     spoilt, bad = spoil(x)
@@ -214,7 +214,7 @@ def test_automatic_meshes(case: Case) -> None:
     expected = np.asarray(gradient(x, cotangent))
     at = read.shape[1] // 2
     cotangent[0, at] = np.nan
-    # An output reads a sample if the sample's gradient reads the output's.
+    # An output reads a sample if the gradient of the sample reads that of the output.
     found = np.array(
         [case.reads(np.eye(LENGTH)[None, t, :, None] * np.ones(case.channels))[0, at] for t in range(LENGTH)]
     )

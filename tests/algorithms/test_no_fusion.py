@@ -1,4 +1,4 @@
-"""Each operation is a computation of its own on a CPU, wherever it stands."""
+"""On CPUs each operation is isolated from fusion, in every place of a program."""
 
 import re
 from functools import partial
@@ -17,7 +17,7 @@ X = jnp.ones((2, 96, 64))
 
 
 def loss(params, x):
-    """A reduction over a convolution: what XLA would merge into one loop of one thread."""
+    """A reduction over a convolution, which XLA would fuse into one loop in one thread."""
     return jnp.mean(jnp.square(jconv.conv1d(params, x, groups=64, padding="causal")))
 
 
@@ -36,7 +36,7 @@ PLACES = {
 
 
 def alone(function, *args):
-    """How many computations of their own the compiled program has."""
+    """Number of isolated calls in the compiled program."""
     return len(ALONE.findall(jax.jit(function).lower(*args).compile().as_text()))
 
 
@@ -57,7 +57,7 @@ def test_matrix_products_are_not_isolated(algorithm, calls):
 
 
 def kinds(groups, out_per_group, calls):
-    """How many computations that differ in more than names a program with this many groups has."""
+    """Number of computations, up to names, in the compiled program with this number of groups."""
     kernel, x = jnp.ones((5, 16, out_per_group * groups)), jnp.ones((2, 96, 16 * groups))
     convolve = partial(jconv.conv1d, groups=groups, padding="causal", algorithm="grouped")
     text = jax.jit(convolve).lower({"kernel": kernel}, x).compile().as_text()
@@ -68,12 +68,12 @@ def kinds(groups, out_per_group, calls):
 
 def test_groups_compile_to_the_same_computation():
     assert kinds(4, 32, 1) == kinds(16, 32, 1) < 8
-    # Two outputs at once: once more for samples that are not finite, and then one output at a time.
+    # Two outputs per window, and for samples that are not finite also one output at a time.
     assert kinds(4, 16, 3) == kinds(16, 16, 3) < 24
 
 
 def test_partitioned_operation_is_not_isolated():
-    # A program for two devices whose operands XLA lays out: tests/primitive/test_partitioned.py has what becomes of it.
+    # A program for two devices on an automatic mesh. tests/primitive/test_partitioned.py tests the compiled program.
     mesh = jax.sharding.AbstractMesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.ShapeDtypeStruct(X.shape, X.dtype, sharding=jax.sharding.NamedSharding(mesh, jax.P("data")))
     lowered = jax.jit(loss).trace(PARAMS, spec).lower(lowering_platforms=("cpu",)).as_text()
@@ -84,7 +84,7 @@ def test_operations_on_other_platforms_are_not_isolated():
     for platforms in (("cuda",), ("tpu",), ("cuda", "tpu")):
         lowered = jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
         assert "inlineable" not in lowered
-    for platforms in (("cpu",), ("cpu", "cuda")):  # A program for several platforms has the form of each.
+    for platforms in (("cpu",), ("cpu", "cuda")):  # A program for several platforms contains the form of each.
         assert "inlineable" in jax.jit(loss).trace(PARAMS, X).lower(lowering_platforms=platforms).as_text()
 
 

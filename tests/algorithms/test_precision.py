@@ -1,4 +1,4 @@
-"""What `precision` means: one value for each meaning, refused at the call, and JAX's default of the call's context."""
+"""`precision`: one value per meaning, checked at the call, with JAX's default in the context of the call."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_all_names_of_high_are_one_value(precision):
 def test_pairs_and_presets():
     assert canonical_precision(None) is None
     assert canonical_precision(["default", "highest"]) == (Precision.DEFAULT, Precision.HIGHEST)
-    assert canonical_precision(DotAlgorithmPreset.TF32_TF32_F32) is Precision.DEFAULT  # as lax's convolution takes it
+    assert canonical_precision(DotAlgorithmPreset.TF32_TF32_F32) is Precision.DEFAULT  # as in lax's convolution
     both_bfloat16 = jax.lax.DotAlgorithm(jnp.bfloat16, jnp.bfloat16, jnp.float32)
     assert canonical_precision(both_bfloat16) is Precision.DEFAULT
 
@@ -81,7 +81,7 @@ def precisions(text: str) -> set[str]:
 
 @pytest.mark.parametrize("algorithm", ["lax", "matmul", "einsum"])
 def test_default_precision_is_that_of_the_call(algorithm):
-    """Where the context ends before the program is lowered, and where it begins after the call was traced."""
+    """The context may end before the program is lowered, or begin after the call was traced."""
 
     def gradients(x: Any) -> Any:
         with jax.default_matmul_precision("highest"):

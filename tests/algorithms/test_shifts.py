@@ -1,4 +1,4 @@
-"""Sums of shifted copies: every form that a loop over terms takes, against the reference."""
+"""Sums of shifted copies: every form of the loop over terms, compared with the reference."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_every_form_agrees_with_the_reference(form, operation, dtype):
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("channels", "taps", "parts"), [(1024, 9, 4), (512, 31, 4), (640, 31, 1), (1024, 7, 1)])
 def test_channels_are_split_to_avoid_cache_conflicts(operation, channels, taps, parts):
-    """As calls of one computation, each for a part."""
+    """Each part is a call of the same computation."""
     geometry = make_geometry(64, taps, groups=channels, padding="same")
     x, kernel = np.zeros((1, 64, channels), np.float32), np.zeros((taps, 1, channels), np.float32)
     operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[operation]

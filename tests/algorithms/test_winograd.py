@@ -1,4 +1,4 @@
-"""Tiles of few multiplications: their matrices, their geometries, what they cost in digits and what they spoil."""
+"""Winograd convolution: matrices, geometries, rounding errors, and the effect of samples that are not finite."""
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ def test_matrices_compute_a_correlation(outputs, taps):
     count = outputs + taps - 1
     assert samples.shape[1] == count and kernel.shape[1] == taps and result.shape[1] == outputs
     assert len(samples) == len(kernel) == len(result) < 1.5 * count
-    # Bilinear, so equal for each pair of unit vectors is equal for all.
+    # Both are bilinear, so it suffices to compare them on all pairs of unit vectors.
     for i in range(count):
         for k in range(taps):
             y = result.T @ (samples[:, i] * kernel[:, k])
@@ -67,7 +67,7 @@ def test_matrices_compute_a_correlation(outputs, taps):
         (40, 5, {"stride": 2, "dilation": 3}),  # phases
         (40, 5, {"groups": 2, "padding": "same"}),
         (40, 6, {"groups": 2, "stride": 2}),
-        (50, 15, {"groups": 2, "dilation": 2, "padding": "causal"}),  # a convolution a point
+        (50, 15, {"groups": 2, "dilation": 2, "padding": "causal"}),  # one convolution per point
         (3, 3, {}),
     ],
     ids=str,
@@ -82,7 +82,7 @@ def test_every_kind_of_geometry(operation, length, kernel_size, options):
 
 
 def in_blocks(monkeypatch):
-    """Let each example be a block."""
+    """Makes each example a block."""
     monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 1)
     monkeypatch.setattr(blocks, "MAX_UNSPLIT_ELEMENTS", 1)
 
@@ -106,7 +106,7 @@ def test_blocks_of_a_batch(operation, kernel_size, options, monkeypatch):
 
 
 def test_blocks_in_every_mode(monkeypatch):
-    # Both gradients: theirs under a vmap, and of the shards of a batch with the checks of shard_map.
+    # Both gradients, under vmap and inside shard_map.
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((2, 4, 12, 3), np.float32), rng.standard_normal((3, 3, 2), np.float32)
 
@@ -169,7 +169,7 @@ def test_non_finite_sample_affects_only_its_tile(dilation):
 
 
 def test_ensemble_is_one_product():
-    # Nothing loops over the members of a vmap, and no convolution is left.
+    # There is no loop over the ensemble, and no convolution.
     geometry = make_geometry(32, 3, padding="same")
     shapes = (jax.ShapeDtypeStruct((5, 2, 32, 8), jnp.float32), jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32))
     program = jax.jit(jax.vmap(lambda x, kernel: winograd.forward(x, kernel, geometry))).lower(*shapes).as_text()
@@ -180,4 +180,4 @@ def test_number_of_tiles():
     assert tiles.make_tiles(make_geometry(100, 3, padding="same")) == (4, 3, 1, 25)
     assert tiles.make_tiles(make_geometry(100, 3, padding="same", dilation=8)) == (4, 3, 1, 4)
     assert tiles.make_tiles(make_geometry(100, 9, padding="same")) == (4, 4, 3, 25)
-    assert space_to_depth_geometry(make_geometry(100, 5, stride=2)).kernel_size == 3  # of two samples side by side
+    assert space_to_depth_geometry(make_geometry(100, 5, stride=2)).kernel_size == 3  # taps of two samples each

@@ -1,4 +1,4 @@
-"""Each of Keras's activations three times: Keras, JAX, NumPy; and its derivative by complex step."""
+"""Keras's activations in Keras, JAX and NumPy, and their derivatives by the complex-step method."""
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,12 @@ from jconv.reference import activations as activations_numpy
 from tests.support.settings import HALF, deviation, in_type, quick_jit
 
 NAMES = sorted(activations.ACTIVATIONS)
-# Where a piece of a piecewise activation ends: its derivative is not asked for within a thousandth.
+# The kinks of piecewise activations. Derivatives are not tested within a thousandth of them.
 KINKS = np.array([-3, -1, -0.5, 0, 0.5, 1, 3, 6])
 
 
 def points(seed=0):
-    """Random values of both signs and several sizes, away from the kinks; the last axis is a softmax's."""
+    """Random values of both signs and several magnitudes, away from the kinks. Softmax is over the last axis."""
     x = np.random.default_rng(seed).standard_normal((200, 6)) * np.geomspace(0.1, 8, 200)[:, None]
     near = np.abs(x[..., None] - KINKS).min(axis=-1) < 1e-3
     return np.where(near, x + 0.01, x)
@@ -27,8 +27,8 @@ def by_keras(name, x):
 
 
 def test_activation_names_are_those_of_keras():
-    # Every public function of keras.activations; swish, hard_swish, log_softmax and the like are its other names.
-    # threshold takes two arguments, so its name alone stands for nothing.
+    # Every public function of keras.activations; swish, hard_swish, log_softmax and others are further names.
+    # threshold needs two arguments, so it cannot be used by name.
     other = {"deserialize", "serialize", "get", "threshold"}
     theirs = {name for name in dir(keras.activations) if not name.startswith("_")} - other
     assert theirs <= set(NAMES)
@@ -52,7 +52,7 @@ def test_numpy_agrees_with_keras_and_jax_in_float64(name):
     expected = activations_numpy.resolve(name)(x)
     assert deviation(in_type("float64", quick_jit(activations.resolve(name)), x), expected) <= 1e-14
     theirs = by_keras(name, x)
-    # Keras's own tanh is float32 whatever comes.
+    # Keras computes tanh in float32 for every dtype.
     assert theirs.dtype == (np.float32 if name == "tanh" else np.float64)
     assert deviation(theirs, expected) <= (1e-6 if name == "tanh" else 1e-14)
 
@@ -65,7 +65,7 @@ def test_jax_derivative_is_the_complex_step_derivative_of_numpy(name):
     function = activations.resolve(name)
     forward = in_type("float64", quick_jit(lambda x, v: jax.jvp(function, (x,), (v,))[1]), x, direction)
     assert deviation(forward, expected) <= 1e-12
-    # Reverse mode by the adjoint identity, an example at a time.
+    # Reverse mode by the adjoint identity, for each example.
     cotangent = np.random.default_rng(2).standard_normal(expected.shape)
     (x_bar,) = in_type("float64", quick_jit(lambda x, c: jax.vjp(function, x)[1](c)), x, cotangent)
     back, there = (x_bar * direction).sum(axis=-1), (cotangent * expected).sum(axis=-1)
@@ -79,7 +79,7 @@ def test_16_bit_floats_keep_their_dtype_and_are_accurate_to_their_rounding(name,
     x = np.clip(points(), -8, 8).astype(jnp.dtype(dtype))
     y = in_type(dtype, quick_jit(activations.resolve(name)), x)
     assert y.dtype == jnp.dtype(dtype)
-    # A few roundings at the size of the largest value that enters or leaves.
+    # A few roundings of the largest input or output.
     expected = activations_numpy.resolve(name)(x.astype(float))
     unit = float(jnp.finfo(dtype).eps) * max(1.0, np.abs(expected).max(), np.abs(x.astype(float)).max())
     assert np.abs(y.astype(float) - expected).max() <= 2 * unit
@@ -107,7 +107,7 @@ def test_extreme_values_are_finite_where_they_are_in_keras(name, dtype):
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - {"exponential", "squareplus"}))
 def test_gradients_of_extreme_values_are_finite(name):
-    # squareplus squares: 1e30 is its overflow, in Keras too.
+    # squareplus overflows at 1e30, also in Keras.
     bar = in_type(
         "float32", quick_jit(jax.grad(lambda x: activations.resolve(name)(x).sum())), EXTREMES.astype(np.float32)
     )

@@ -1,4 +1,4 @@
-"""What the public convolutions promise beyond the numbers of the reference: types, compiled form, initial params."""
+"""Dtypes, compiled programs and initial params of the public convolutions. Other tests compare their values."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from jconv.geometry import Geometry
 from jconv.primitive import bilinear
 from tests.support.settings import BOUNDS, HALF, deviation, in_type
 
-# --- types -----------------------------------------------------------------------------------------------------------
+# --- dtypes -----------------------------------------------------------------------------------------------------------
 
 PROMOTIONS = [
     ("float32", "float32", "float32"),
@@ -57,7 +57,7 @@ def test_gradients_have_the_dtypes_of_their_primals(algorithm):
     assert x_bar.dtype == x.dtype
 
 
-# --- the half types accumulate in float32 ----------------------------------------------------------------------------
+# --- 16-bit floats accumulate in float32 ------------------------------------------------------------------------------
 
 POINTWISE = Geometry(8, 1)
 OPERATIONS = ("forward", "input_gradient", "kernel_gradient")
@@ -65,7 +65,7 @@ ULP = {"bfloat16": 2.0**-7, "float16": 2.0**-10}
 
 
 def operands(operation, dtype, a, b):
-    """Operands of an operation over `POINTWISE` that put the products of a and b into every one of its sums."""
+    """Operands of an operation over `POINTWISE` for which every sum contains the products of a and b."""
     a, b = np.asarray(a), np.asarray(b)
     if operation == "forward":
         arrays = np.tile(a, (4, 8, 1)), np.tile(b[None, :, None], (1, 1, 3))
@@ -82,9 +82,9 @@ def operands(operation, dtype, a, b):
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
-    # (1 + ulp)^2 - (1 + 2 ulp) = ulp^2: nothing is left of rounded products, in whatever order they are summed.
+    # (1 + ulp)^2 - (1 + 2 ulp) = ulp^2, and with rounded products the sum would be 0, in any order.
     ulp = ULP[dtype]
-    half = 8  # few enough for float32 to be exact
+    half = 8  # So few that float32 is exact.
     a = [1 + ulp] * half + [1.0] * half
     b = [1 + ulp] * half + [-1 - 2 * ulp] * half
     rounded = np.asarray(a, jnp.dtype(dtype)) * np.asarray(b, jnp.dtype(dtype))
@@ -100,7 +100,7 @@ def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_long_sums_of_small_values_are_accurate(operation, dtype, algorithm):
-    # A large number, many that a half accumulator at that size rounds away, and the large number taken off again.
+    # A large value, many small ones that a 16-bit sum would lose, and the negative of the large value.
     large = 1 / ULP[dtype] * 4
     ones = 510
     a = [large, *[1.0] * ones, -large]
@@ -117,7 +117,7 @@ def test_long_sums_of_small_values_are_accurate(operation, dtype, algorithm):
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_accumulation_dtype_is_explicit(operation, dtype, algorithm):
-    # XLA accumulates in float32 on a CPU whether asked or not.
+    # On CPUs XLA accumulates in float32 in any case.
     arrays = operands(operation, dtype, [1.0] * 16, [1.0] * 16)
     function = partial(getattr(ALGORITHMS[algorithm], operation), geometry=POINTWISE)
     sums = [e for e in equations(jax.make_jaxpr(function)(*arrays).jaxpr) if e.primitive.name in SUMS]
@@ -154,13 +154,13 @@ def test_bias_gradient_accumulates_in_float32(dtype, algorithm):
 @pytest.mark.parametrize("mode", ["edge", "reflect", "wrap"])
 @pytest.mark.parametrize("dtype", HALF)
 def test_gradient_of_padding_accumulates_in_float32(dtype, mode):
-    # One sample is copied 4,001 times, and its gradient is the sum of as many ones.
+    # One sample is copied 4,001 times, so its gradient is a sum of 4,001 ones.
     params, x = {"kernel": jnp.ones((1, 1, 1), dtype)}, jnp.ones((1, 1), dtype)
     x_bar = jax.grad(lambda x: jconv.conv1d(params, x, padding=2000, padding_mode=mode).astype("float32").sum())(x)
     assert deviation(x_bar, [[4001.0]]) <= BOUNDS[dtype] / 2
 
 
-# --- what is compiled ------------------------------------------------------------------------------------------------
+# --- compiled programs ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -176,7 +176,7 @@ def test_pointwise_convolution_is_a_matrix_product(dtype):
         assert " convolution(" not in compiled
 
 
-# --- init ------------------------------------------------------------------------------------------------------------
+# --- init -------------------------------------------------------------------------------------------------------------
 
 INIT_SIZES = [(64, 96, 7, 1), (64, 96, 7, 4), (1, 128, 8, 1), (256, 256, 1, 256), (12, 24, 300, 3)]
 
@@ -189,7 +189,7 @@ def test_init_has_the_distribution_of_keras(in_channels, out_channels, kernel_si
     assert {name: p.shape for name, p in params.items()} == {"kernel": layer.kernel.shape, "bias": layer.bias.shape}
     assert not params["bias"].any()
     ours, theirs = np.asarray(params["kernel"]).ravel(), np.asarray(layer.kernel).ravel()
-    # Uniform within a bound: largest, mean and standard deviation of as many draws are the same within their errors.
+    # Uniform within a bound: maximum, mean and standard deviation agree within their statistical errors.
     bound, n = theirs.std() * np.sqrt(3), ours.size
     error = 5 * bound / np.sqrt(n)
     assert abs(np.abs(ours).max() - np.abs(theirs).max()) < 12 * bound / n
@@ -223,7 +223,7 @@ def test_init_depends_only_on_the_key():
     assert (np.asarray(first) != np.asarray(other)).all()
 
 
-# --- unfold ----------------------------------------------------------------------------------------------------------
+# --- unfold -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.default_cases(1)

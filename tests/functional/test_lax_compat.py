@@ -1,4 +1,4 @@
-"""Our `conv_general_dilated` is lax's: the same signature, values, gradients, types and errors, in Flax too."""
+"""`conv_general_dilated` has the signature, values, gradients, dtypes and errors of lax, also in Flax."""
 
 import inspect
 import itertools
@@ -31,12 +31,12 @@ def _primitives(function, *args):
 
 
 def _lay(array, spec, word):
-    """`array`, whose axes are `spec`, with its axes as in `word`."""
+    """Transposes `array` from the axes `spec` to the axes `word`."""
     return array.transpose([spec.index(letter) for letter in word])
 
 
 def _random_call(rng, transposed):
-    """`(lhs, rhs, options)` of a legal call that is ours, in float64."""
+    """`(lhs, rhs, options)` of a call that jconv computes, in float64."""
 
     def pick(values):
         return values[rng.integers(len(values))]
@@ -140,7 +140,7 @@ def test_supported_calls_use_jconv(options):
 
 
 def _spread(lhs, rhs, *, lhs_dilation, padding):
-    """The transposed convolution with the dilation and the padding, which may be negative, done first."""
+    """The transposed convolution, with dilation and padding, which may be negative, applied to the input first."""
     config = [(0, 0, 0), (*padding[0], lhs_dilation[0] - 1), (0, 0, 0)]
     return _convolve(LAX, jax.lax.pad(lhs, np.float32(0), config), rhs, padding="VALID")
 
@@ -298,7 +298,9 @@ FLAX = {
 def _output_and_gradients(function, *args):
     def energy(*args):
         y = function(*args)
-        return jnp.square(y + 1).sum(), y  # of one sign: a sum that cancels would keep only its rounding
+        return jnp.square(
+            y + 1
+        ).sum(), y  # All of one sign, because a sum that cancels would consist of rounding errors.
 
     return quick_jit(jax.value_and_grad(energy, (0, 1), has_aux=True))(*args)
 
@@ -342,7 +344,7 @@ def test_flax_linen_has_the_same_results(options):
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("stride", [1, 2, 5])
 def test_lax_conv_transpose_uses_jconv(monkeypatch, stride, padding):
-    # Flax's ConvTranspose takes no convolution of the user's; it calls lax.conv_transpose, which asks for these.
+    # Flax's ConvTranspose does not accept a convolution. It calls lax.conv_transpose, which makes these calls.
     lhs, rhs = _operands()
     asked = []
     module = inspect.getmodule(LAX)

@@ -1,4 +1,4 @@
-"""Laws that hold for every convolution, on geometries that Hypothesis draws; float64, every algorithm.
+"""Properties of every convolution, for geometries that Hypothesis draws, in float64 and with every algorithm.
 
 Values are drawn from a seed, since the laws are about shapes: all that Hypothesis draws and shrinks is integers.
 """
@@ -22,7 +22,7 @@ algorithms = st.sampled_from(sorted(ALGORITHMS))
 
 @st.composite
 def convolutions(draw, **fixed):
-    """`(params, x, options)` of a legal convolution; `fixed` options are as given."""
+    """`(params, x, options)` of a valid convolution with the given `fixed` options."""
     small = partial(st.integers, 1)
     groups = fixed.get("groups", draw(small(3)))
     options = {
@@ -91,10 +91,10 @@ def test_causal_outputs_do_not_depend_on_later_samples(algorithm, convolution, n
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
     y, y_changed = run(lambda p, x, changed: (conv(p, x), conv(p, changed)), params, x, changed)
     past = now // options["stride"] + 1
-    # A transform rounds all of its block at the largest sample in it; the others do not even read the future.
+    # A transform's rounding errors are relative to the largest sample of its block. Others do not read later samples.
     rounding = 1e6 * EXACT if algorithm == "fft" else 0
     np.testing.assert_allclose(y[..., :past, :], y_changed[..., :past, :], rtol=0, atol=rounding)
-    # The present does change what comes out now: causal is not late.
+    # The output at a time does depend on the sample at that time.
     changed[..., now, :] += 1.0
     if now % options["stride"] == 0:
         assert (run(conv, params, changed)[..., past - 1, :] != y_changed[..., past - 1, :]).any()
@@ -133,7 +133,7 @@ def test_groups_are_independent_convolutions(algorithm, convolution):
 @given(algorithms, convolutions())
 def test_stride_keeps_every_nth_output_of_stride_one(algorithm, convolution):
     params, x, options = convolution
-    assume(options["padding"] != "same")  # which pads by the stride
+    assume(options["padding"] != "same")  # Same padding depends on the stride.
     conv = partial(jconv.conv1d, algorithm=algorithm)
     strided, dense = run(lambda p, x: (conv(p, x, **options), conv(p, x, **{**options, "stride": 1})), params, x)
     assert deviation(strided, dense[..., :: options["stride"], :]) <= EXACT

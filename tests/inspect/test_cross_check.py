@@ -1,4 +1,4 @@
-"""The table of deviations that a doubting user reads."""
+"""`cross_check`: the deviations of every algorithm from the reference."""
 
 import types
 
@@ -37,7 +37,7 @@ def test_each_dtype_is_compared_in_itself(dtype):
     in_type(dtype, lambda p, x: found.append(jconv.cross_check(p, x, groups=1)), params, X.astype(jnp.dtype(dtype)))
     assert found[0].dtype == dtype
     assert found[0].max() <= BOUNDS[dtype]
-    assert dtype not in HALF or found[0].max() > BOUNDS["float32"]  # it did run in the half type
+    assert dtype not in HALF or found[0].max() > BOUNDS["float32"]  # It did run in 16 bits.
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -45,7 +45,7 @@ def test_wrong_operation_shows_only_in_its_own_cell(operation, monkeypatch):
     def wrong(*args):
         return getattr(lax, operation)(*args) * (1 + 1e-4)
 
-    # A name of its own, since what is compiled under a name stays.
+    # A new name, because compiled programs are cached by name.
     broken = types.ModuleType(f"wrong {operation}")
     for name in OPERATIONS:
         setattr(broken, name, wrong if name == operation else getattr(lax, name))

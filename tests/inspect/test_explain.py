@@ -1,4 +1,4 @@
-"""What `explain` says is what is lowered, and its numbers are those of a count by hand."""
+"""`explain` names the algorithms of the lowered program, and its numbers agree with a count by hand."""
 
 import importlib
 from functools import cache, partial
@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def called(monkeypatch):
-    """(operation, algorithm) of each that is called by a lowering, in order."""
+    """The pairs (operation, algorithm) that lowerings call, in order."""
     found = []
 
     def watched(operation, name, function, *args):
@@ -58,7 +58,7 @@ def called(monkeypatch):
 
 
 def _lowered(called, params, x, options) -> dict[str, str]:
-    """The algorithm that each operation calls first in a program of all three; some algorithms call others."""
+    """The algorithm that each operation calls first. Some algorithms call others."""
     conv = partial(jconv.conv1d, **options)
     called.clear()
     jax.jit(conv).lower(params, x)
@@ -86,7 +86,7 @@ def test_plan_names_the_algorithms_of_the_lowered_program(case, called):
 
 
 def test_plan_counts_flops_and_bytes():
-    # 2 * 48 windows of 3 * 4 numbers, each times 8; x, kernel and y are 400, 96 and 768 numbers of 4 bytes
+    # 2 * 48 windows of 3 * 4 elements, each times 8; x, kernel and y have 400, 96 and 768 elements of 4 bytes.
     plan = _plan()
     for operation in plan:
         assert operation.flops == 2 * 2 * 48 * 3 * 4 * 8
@@ -97,7 +97,7 @@ def test_plan_counts_flops_and_bytes():
 
 
 def test_plan_counts_groups_strides_and_16_bit_floats():
-    # ceil(50 / 3) = 17 windows; each of 8 out channels reads 5 taps of 2 in channels
+    # ceil(50 / 3) = 17 windows; each of 8 out channels reads 5 taps of 2 in channels.
     x = jax.ShapeDtypeStruct((2, 3, 50, 4), jnp.bfloat16)
     params = {"kernel": jax.ShapeDtypeStruct((5, 2, 8), jnp.bfloat16)}
     for operation in jconv.explain(params, x, groups=2, stride=3, padding="same"):
@@ -108,7 +108,7 @@ def test_plan_counts_groups_strides_and_16_bit_floats():
 def test_plan_uses_promoted_dtypes():
     half = {"kernel": jax.ShapeDtypeStruct((3, 4, 8), jnp.bfloat16)}
     assert jconv.explain(half, X).forward.bytes == _plan().forward.bytes
-    # NumPy's float64 is float32 here
+    # JAX converts NumPy's float64 to float32.
     assert jconv.explain({"kernel": np.ones((3, 4, 8))}, np.ones((2, 50, 4))) == _plan()
 
 
@@ -126,13 +126,13 @@ def test_empty_batch_has_no_flops():
 
 
 def test_temporary_memory_contains_large_windows():
-    # the contraction of 2000 windows of 100 samples writes them out, or at least what is not a mere loop over x
+    # The contraction of 2000 windows of 100 samples stores them.
     params, x = _params(100, 1, 32), f32((1, 2099, 1))
     plan = jconv.explain(params, x, algorithm="einsum")
     assert plan.forward.temporary >= 4 * 2000 * 100
 
 
-# A copy of x a tap is more: 9.4 MB of the first, whose operands are 2.1 MB.
+# A copy of x per tap would need more: 9.4 MB for the first, whose operands have 2.1 MB.
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("size", [(1, 16384, 16, 16, 9, 1), (2, 1024, 128, 32, 7, 1), (2, 512, 256, 64, 9, 16)])
 def test_memory_of_kernel_gradient_is_bounded(size):
@@ -166,7 +166,7 @@ def test_requested_algorithm_is_explained(algorithm, called):
 def test_every_padding_is_explained(padding, mode):
     out_length = {"valid": 48, "same": 50, "causal": 50, "full": 52, 2: 52, (1, 3): 52}[padding]
     added = {"valid": 0, "same": 2, "causal": 2, "full": 4, 2: 4, (1, 3): 4}[padding]
-    # zeros are part of the convolution, other padding is made before it
+    # Zeros are part of the convolution; other padding is added before it.
     length = 50 if mode == "zeros" else 50 + added
     for operation in jconv.explain(PARAMS, X, padding=padding, padding_mode=mode):
         assert operation.flops == 2 * 2 * out_length * 3 * 4 * 8

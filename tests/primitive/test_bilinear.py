@@ -1,4 +1,4 @@
-"""The three primitives under every transformation, against the same transformation of plain lax code."""
+"""The three primitives under every transformation, compared with lax."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def lax_operations(g: Geometry) -> dict[str, Operation]:
-    """The three bilinear maps as plain lax and its own automatic differentiation have them."""
+    """The three operations in plain lax with automatic differentiation."""
 
     def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
         lead = x.shape[:-2]
@@ -68,7 +68,7 @@ def jconv_operations(g: Geometry, algorithm: str) -> dict[str, Operation]:
 def operation_operands(
     g: Geometry, operation: str, *, mapped: tuple[int, int] = (0, 0), seed: int = 0
 ) -> tuple[Any, Any]:
-    """Random operands of an operation, with that many mapped axes of size 3 in front of each."""
+    """Random operands of an operation, each with the given number of leading axes of size 3."""
     rng = np.random.default_rng(seed)
     shapes = {
         "x": (BATCH, g.length, IN_CHANNELS),
@@ -85,7 +85,7 @@ def operation_operands(
 
 
 def nonlinear(operation: Operation) -> Operation:
-    """A scalar that is neither linear nor quadratic in the operands, so that second derivatives show all operations."""
+    """A nonlinear scalar function of an operation, so that no second derivative is zero."""
     return lambda a, b: jnp.sum(jnp.sin(operation(a, b)))
 
 
@@ -174,12 +174,12 @@ def test_transformation_is_that_of_lax(geometry: str, operation: str, transforma
     for algorithm in algorithms_for(geometry, operation, transformation):
         function = transform(jconv_operations(g, algorithm)[operation])
         compiled = function if transformation == "eager" else jax.jit(function)
-        # Second derivatives and loops add rounding of their own.
+        # Second derivatives and loops add rounding errors.
         close(compiled(*operands), expected, 2e-5 if "scan" in transformation or "reverse" in transformation else 5e-6)
 
 
 MAPPINGS: dict[str, tuple[tuple[int, int], list[tuple[int | None, int | None]]]] = {
-    # mapped axes in front of each operand, and the in_axes of each nested vmap, innermost last
+    # The number of leading mapped axes of each operand, and the in_axes of each nested vmap, innermost last.
     "over the first": ((1, 0), [(0, None)]),
     "over the second": ((0, 1), [(None, 0)]),
     "over both": ((1, 1), [(0, 0)]),
@@ -312,7 +312,7 @@ def test_donated_buffers_are_reused() -> None:
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", "shifts"])  # shifts as one that wants numbers
+@pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", "shifts"])  # shifts does not support symbolic sizes
 def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
     params = jconv.init_conv1d(jax.random.key(0), 3, 6, 5, groups=3)
     options: dict[str, Any] = {"groups": 3, "algorithm": algorithm}
@@ -325,7 +325,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
         y, pull = jax.vjp(network, params, x)
         return y, pull(jnp.cos(y))
 
-    # same padding depends on length mod stride, so this length is a multiple of the stride
+    # Same padding depends on length mod stride, so this length is a multiple of the stride.
     batch, half = jax.export.symbolic_shape("b, n", constraints=["n >= 3"])
     exported = jax.export.export(jax.jit(operations))(params, jax.ShapeDtypeStruct((batch, 2 * half, 3), jnp.float32))
     loaded = jax.export.deserialize(bytearray(exported.serialize()))
@@ -348,7 +348,7 @@ def test_export_with_symbolic_length(options: Any, algorithm: str) -> None:
 
 
 def test_loop_body_contains_no_convolution_in_a_slow_layout() -> None:
-    """jax-ml/jax issue 12868: XLA's CPU compiler makes layouts fast only outside loops, so ours must be so already."""
+    """XLA's CPU compiler changes slow layouts to fast ones only outside of loops (jax-ml/jax issue 12868)."""
     conv = partial(jconv.conv1d, groups=2, algorithm="lax")
 
     def step(kernel: jax.Array, x: jax.Array) -> Any:

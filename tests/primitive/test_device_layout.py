@@ -1,4 +1,4 @@
-"""Shardings read as layouts over prime mesh axes say the same as before, whatever mesh they were said over."""
+"""Shardings over any mesh, described in terms of mesh axes of prime sizes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_factor_of_a_mesh_axis_is_an_axis() -> None:
 def test_sharding_that_no_mesh_describes_counts_as_replicated() -> None:
     order = [0, 1, 2, 4, 3, 5, 6, 7]
     odd = NamedSharding(mesh_of((8, 1), order), P("a", None))
-    # read over the devices in their own order, which is not that of the sharding's mesh
+    # The devices in another order than in the sharding's mesh.
     reordered = {jax.devices()[n]: odd.devices_indices_map((8, 8))[jax.devices()[n]] for n in range(8)}
 
     class Odd:

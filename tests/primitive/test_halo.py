@@ -1,4 +1,4 @@
-"""A window of samples around each shard computes its part of the whole, in every operation and geometry."""
+"""Halos: each device computes its shard of the result from its window, for every operation and geometry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ geometries = st.builds(
     dilation=st.integers(1, 4),
 )
 more = st.sampled_from([0, 0, 1, 3])
-"""Samples that a shard has beyond what the sequence needs."""
+"""Additional samples per shard."""
 
 
 def shards_of(whole: np.ndarray, shards: int, size: int, filler: float = 1e9) -> list[np.ndarray]:
@@ -36,7 +36,7 @@ def shards_of(whole: np.ndarray, shards: int, size: int, filler: float = 1e9) ->
 
 
 def windows_of(whole: np.ndarray, window: HaloWindow) -> list[np.ndarray]:
-    """What each device has read: what it is sent of what it needs, and zeros for what nobody sends."""
+    """The window of each device: the samples that are sent to it, and zeros elsewhere."""
     sent = {
         (n, transfer.distance): range(transfer.start, transfer.stop)
         for transfer in window.transfers()
@@ -55,7 +55,7 @@ def windows_of(whole: np.ndarray, window: HaloWindow) -> list[np.ndarray]:
 
 
 def input_gradient(y: np.ndarray, kernel: np.ndarray, g: Geometry) -> np.ndarray:
-    """As the definition says, also where the geometry ends before its padding does."""
+    """The definition, also for geometries whose last window ends before the end of the padding."""
     x_bar = np.zeros((y.shape[0], g.length, kernel.shape[1]))
     for t in range(y.shape[1]):
         for k in range(g.kernel_size):
@@ -102,8 +102,8 @@ def test_windows_of_all_devices_compute_the_complete_result(
         (Geometry(32, 3, low=1, high=1), 2, 2),
         (Geometry(32, 3, low=1, high=1, stride=2), 1, 1),
         (Geometry(32, 1, stride=4), 0, 0),
-        (Geometry(32, 1, stride=3), 8, 2),  # two outputs a device, of six samples where it has four
-        (Geometry(32, 3), 2, 2),  # valid: the last device has less
+        (Geometry(32, 1, stride=3), 8, 2),  # two outputs per device read six samples, of which it has four
+        (Geometry(32, 3), 2, 2),  # valid: the last device has fewer
         (Geometry(30, 3, low=2), 2, 2),  # uneven
         (Geometry(32, 6, low=5), 5, 5),  # from the device before and the one before that
         (Geometry(32, 33, low=32), 28, 28),  # from all of them
@@ -126,7 +126,7 @@ WINDOWS: dict[str, HaloWindow] = {
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_devices_read_their_windows(window: str, names: tuple[str, str]) -> None:
-    """Also along mesh axes in another order than the mesh has them in; filler is not read."""
+    """Also along mesh axes in another order than in the mesh. Samples beyond the length are not read."""
     wanted = WINDOWS[window]
     whole = np.arange(2.0 * wanted.length * 3).reshape(2, wanted.length, 3) + 1
     shards: Any = np.concatenate(shards_of(whole, 8, wanted.shard, filler=np.nan), 1).astype("float32")

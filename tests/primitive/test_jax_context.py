@@ -1,4 +1,4 @@
-"""What jconv reads of JAX's internals: this version has each attribute, and without one nothing is wrong."""
+"""JAX's internals: this version has each attribute that jconv uses, and without one results are still correct."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def mesh(*names: str) -> jax.sharding.Mesh:
 
 
 def seen(function: Callable[..., Any], *arguments: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The context that JAX lowers the convolution of a function in."""
+    """The lowering context of the convolution in a function."""
     found = []
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: bool(found.append(ctx)))
-    jax.jit(lambda *operands: function(*operands)).lower(*arguments)  # a function that JAX has not seen
+    jax.jit(lambda *operands: function(*operands)).lower(*arguments)  # A new function, which JAX has not cached.
     return found[0]
 
 
@@ -47,7 +47,7 @@ def placed() -> jax.Array:
 
 
 def inside(names: tuple[str, ...], manual: tuple[str, ...]) -> Callable[[Any], Any]:
-    """The convolution in a `jax.shard_map` over some axes of a mesh."""
+    """The convolution in `jax.shard_map` over some axes of a mesh."""
     return jax.shard_map(convolve, mesh=mesh(*names), in_specs=P("a"), out_specs=P("a"), axis_names=set(manual))
 
 
@@ -86,7 +86,7 @@ def test_values_and_avals_have_attributes():
     assert is_symbolic(batch) and is_symbolic(batch * 2 + 1)
 
 
-# What the attributes mean.
+# Results in this version.
 def test_program_of_one_device(monkeypatch):
     ctx = seen(convolve, X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (False, 1)
@@ -109,7 +109,7 @@ def test_program_inside_shard_map(names, manual, partitioned, monkeypatch):
     assert jax_context.custom_partitioning_context(ctx) is None
 
 
-# Another JAX.
+# Results in other versions, which lack attributes.
 OTHERS = {
     "no context": object(),
     "no program": SimpleNamespace(module_context=object()),
@@ -132,7 +132,7 @@ def test_unknown_context_counts_as_partitioned(name):
 
 
 class Renamed:
-    """A lowering context, or a part of one, of which an attribute has another name."""
+    """A lowering context, or a part of one, without one attribute."""
 
     def __init__(self, original: Any, path: str) -> None:
         self.original, (self.name, *self.rest) = original, path.split(".")
@@ -147,7 +147,7 @@ class Renamed:
 
 @pytest.mark.parametrize("path", ["module_context", "module_context.axis_context", *PROGRAMS[:1]])
 def test_renamed_attribute_lowers_to_a_contraction(path, monkeypatch):
-    """One that any partitioner splits rightly."""
+    """Any partitioner splits contractions correctly."""
     of_jax = jax_context.is_partitioned
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
     monkeypatch.setattr("jconv.primitive.bilinear.custom_partitioning_context", lambda ctx: None)

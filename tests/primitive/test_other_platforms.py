@@ -1,4 +1,4 @@
-"""On platforms without measurements each operation is the convolution that lax's automatic differentiation writes."""
+"""On platforms without measurements each operation lowers to the convolution of lax's automatic differentiation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.settings import quick_jit
 
 PLATFORMS = ("cuda", "rocm", "tpu")
 IN_CHANNELS, OUT_CHANNELS = 4, 8
-# stride, dilation, (low, high); the last crops in the input gradient, the one before leaves samples over.
+# stride, dilation, (low, high). The last crops in the input gradient; in the one before, samples are left over.
 WINDOWS = [(1, 1, (0, 0)), (1, 3, (6, 0)), (2, 1, (3, 1)), (3, 2, (0, 2)), (2, 3, (1, 1)), (1, 1, (7, 5))]
 
 
@@ -123,7 +123,7 @@ def test_empty_batch_can_be_lowered():
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_lax_autodiff_has_the_values_of_lax(groups):
-    """On the platform that is here; all geometries are one program."""
+    """All geometries in one program, on the default platform."""
 
     def run(arguments: Any) -> Any:
         found = []

@@ -1,4 +1,4 @@
-"""What a program for several devices becomes: read as XLA compiled it, and right where layouts are awkward."""
+"""Programs for several devices: the collectives in the compiled program, and results for unusual shardings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def conv(padding: Any = "causal", **options: Any) -> sharding.Operation:
 
 
 def compiled(function: Callable[..., Any], mesh: jax.sharding.Mesh, x_spec: P, kernel_spec: P, **shape: int) -> str:
-    """The compiled program of a function of x and kernel that lie so."""
+    """The compiled program of a function of x and kernel with these shardings."""
     x, kernel = sharding.operands({"kernel_size": 3, **shape})
     with jax.set_mesh(mesh):
         placed = [
@@ -68,7 +68,7 @@ def compiled(function: Callable[..., Any], mesh: jax.sharding.Mesh, x_spec: P, k
 KERNEL = 3 * 16 * 16
 Y = 16 * 32 * 16
 LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
-    # the geometry, x, kernel, and what may move
+    # The options, the specs of x and kernel, and the allowed collectives.
     "dense, batch": ({}, P("a"), P(), {"all-reduce": KERNEL}),
     "dense, in channels": ({}, P(None, None, "a"), P(None, "a"), {"all-reduce": Y}),
     "dense, out channels": ({}, P(), P(None, None, "a"), {"all-reduce": Y}),
@@ -86,7 +86,7 @@ LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
-    """Forward and both gradients: sums over devices where something is contracted, and no more (openxla/xla 47945)."""
+    """Forward and both gradients: only contracted axes need communication, a sum (openxla/xla issue 47945)."""
     geometry, x_spec, kernel_spec, allowed = LAYOUTS[layout]
     operations = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
     mesh = sharding.make_mesh("8", KINDS[kind])
@@ -99,16 +99,16 @@ def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
 def test_two_mesh_axes() -> None:
     operations = sharding.value_and_gradients(conv())
     text = compiled(operations, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
-    # half the out channels of the kernel over the batch, a quarter of the batch over the out channels
+    # Half the out channels of the kernel over the batch, a quarter of the batch over the out channels.
     assert moved(text) == {"all-reduce": KERNEL // 2 + Y // 4}
 
 
-# --- a length moves its halo --------------------------------------------------------------------------------------
+# --- the halo of a sharded length ---------------------------------------------------------------------------------
 
 ROW = 16 * 16
 """Elements of one sample of x (batch 16, 16 channels) or of y."""
 HALOS: dict[str, tuple[Any, dict[str, int], int, int]] = {
-    # padding, options, halo of x, halo of y_bar
+    # Padding, options, halo of x, halo of y_bar.
     "causal": ("causal", {}, 2, 2),
     "same": ("same", {}, 2, 2),
     "causal, dilated": ("causal", {"dilation": 2}, 4, 4),
@@ -130,14 +130,14 @@ def test_sharded_length_exchanges_only_the_halo(name: str, kind: str) -> None:
     forward = moved(compiled(operation, mesh, P(None, "a"), P(), groups=groups))
     assert forward == ({"collective-permute": of_x * ROW} if of_x else {})
     text = compiled(sharding.value_and_gradients(operation), mesh, P(None, "a"), P(), groups=groups)
-    # x's halo for the value and again for the kernel's gradient, y_bar's for the input gradient
+    # The halo of x for the forward pass and for the kernel gradient, that of y_bar for the input gradient.
     permuted = (2 * of_x + of_y) * ROW
     expected = {"all-reduce": KERNEL // groups}
     assert moved(text) == expected | ({"collective-permute": permuted} if permuted else {})
 
 
 FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
-    # padding, options, what is sent of x, and of y_bar
+    # Padding, options, samples of x and of y_bar that are sent.
     "valid": ("valid", {}, 2, 2),
     "valid, strided": ("valid", {"stride": 2}, 1, 1),
     "farther than a shard": ("causal", {"dilation": 3}, 6, 6),
@@ -151,7 +151,7 @@ FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FAR)
 def test_any_geometry_exchanges_only_what_its_windows_read(name: str) -> None:
-    """On an automatic mesh the devices' shares of y need not be equal; the loss is one number more to sum."""
+    """On an automatic mesh the shards of y may have different sizes. The loss is one more element to sum."""
     padding, options, of_x, of_y = FAR[name]
     loss = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(conv(padding, **options)(x, kernel))), (0, 1))
     text = compiled(loss, sharding.make_mesh("8"), P(None, "a"), P())
@@ -159,19 +159,19 @@ def test_any_geometry_exchanges_only_what_its_windows_read(name: str) -> None:
 
 
 def test_explicit_mesh_gathers_an_output_that_has_no_equal_shards() -> None:
-    """30 outputs over 8 devices have no type there: the halo of x, as ever, and the output."""
+    """30 outputs cannot be sharded over 8 devices there, so the output is gathered in addition to the halo of x."""
     text = compiled(conv("valid"), sharding.make_mesh("8", AxisType.Explicit), P(None, "a"), P())
     assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_padding_modes_with_a_sharded_length(kind: str) -> None:
-    """What moves is more than the halo: XLA lays the padded array anew, and an explicit mesh gathers it."""
+    """More than the halo is sent: XLA reshards the padded array, and an explicit mesh gathers it."""
     operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
     right(operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
 
 
-# --- every algorithm, and awkward places --------------------------------------------------------------------------
+# --- algorithms and unusual shardings -----------------------------------------------------------------------------
 
 
 @pytest.mark.default_cases(2)
@@ -186,7 +186,7 @@ def test_each_device_computes_with_the_requested_algorithm(algorithm: str) -> No
 
 
 def test_first_call_on_several_devices_does_not_warn() -> None:
-    """XLA may ask what one device computes on a thread that has no subnormal numbers, and NumPy would say so."""
+    """XLA may trace the program of one device on a thread without subnormal numbers, of which NumPy would warn."""
     program = """
 import jax, jconv
 from benchmarks import sharding
@@ -214,7 +214,7 @@ def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
 def right(
     function: Callable[..., Any], mesh: jax.sharding.Mesh, specs: tuple[P, ...], *operands: Any, tolerance: float = 2e-5
 ) -> Any:
-    """The function of operands that lie so is what it is on one device."""
+    """Checks that a function of operands with these shardings has the result of one device."""
     placed = [jax.device_put(o, NamedSharding(mesh, s)) for o, s in zip(operands, specs, strict=True)]
     actual = jax.jit(function)(*placed)
     close(actual, jax.jit(function)(*operands), tolerance)
@@ -224,7 +224,7 @@ def right(
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operands_or_result", ["operands", "result"])
 def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
-    """XLA fills uneven shards up, and its filler must not enter a sum."""
+    """XLA pads shards to equal sizes, and the padding must not enter a sum."""
     mesh = sharding.make_mesh("8")
     x, kernel = random(10, 30, 12), random(3, 12, 12)
     for spec in (P("a"), P(None, "a"), P(None, None, "a")):
@@ -232,7 +232,7 @@ def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
 
         def uneven(x: jax.Array, kernel: jax.Array, here: NamedSharding = here) -> jax.Array:
             if operands_or_result == "operands":
-                # the cosine makes ones of a filler of zeros
+                # The cosine makes ones of padding with zeros.
                 return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
             return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
 
@@ -242,7 +242,7 @@ def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
 
 
 def test_factors_of_mesh_axes() -> None:
-    """A reshape leaves axes over a part of a mesh axis, which has no name in the program's mesh."""
+    """After a reshape an axis may be sharded over a factor of a mesh axis, which has no name in the program's mesh."""
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     mesh = sharding.make_mesh("8")
     fewer = sharding.value_and_gradients(lambda x, k: conv()(x.reshape(4, 128, 16), k))
@@ -317,7 +317,7 @@ def test_16_bit_floats_are_accurate_to_their_rounding(dtype: Any) -> None:
 
     def operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, pull = jax.vjp(conv(), x, kernel)
-        return (y, *pull(x))  # a cotangent without rounding of its own
+        return (y, *pull(x))  # A cotangent without rounding errors.
 
     expected = jax.jit(operations)(x.astype(jnp.float32), kernel.astype(jnp.float32))
     actual = jax.jit(operations)(*placed)
@@ -326,7 +326,7 @@ def test_16_bit_floats_are_accurate_to_their_rounding(dtype: Any) -> None:
 
 
 def test_float64_enabled_only_by_the_caller() -> None:
-    """XLA asks for the program of one device from a thread of its own, which has none of the caller's settings."""
+    """XLA traces the program of one device on another thread, which does not have the caller's settings."""
     with jax.enable_x64(True):
         operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
         for spec in (P("a", None, "b"), P(None, "a")):
@@ -375,14 +375,14 @@ def test_empty_batch_and_no_sharding() -> None:
     right(sharding.value_and_gradients(conv()), mesh, (P(), P()), random(16, 32, 16), random(3, 16, 16))
 
 
-# --- where custom partitioning has no place -----------------------------------------------------------------------
+# --- without custom partitioning ----------------------------------------------------------------------------------
 
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("with_devices", [True, False])
 def test_export(kind: str, with_devices: bool) -> None:
-    """A callback cannot be serialized, so an exported program holds a contraction."""
+    """A callback cannot be serialized, so an exported program contains a contraction."""
     mesh = sharding.make_mesh("8", KINDS[kind])
     named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
     x, kernel = random(16, 32, 16), random(3, 16, 16)
@@ -419,7 +419,7 @@ def test_gspmd_partitioner() -> None:
 
 
 def test_programs_with_the_same_shapes_differ_in_their_text() -> None:
-    """The persistent compilation cache knows programs by their text, where a callback is no more than an address."""
+    """The persistent compilation cache uses the text of a program as key, and it contains only a callback's address."""
     mesh = sharding.make_mesh("8")
     x = jax.device_put(random(16, 32, 16), NamedSharding(mesh, P("a")))
     operations = [conv(), conv(dilation=2), conv("same"), conv(algorithm="einsum"), conv(precision="high")]
@@ -440,7 +440,7 @@ def partitioned_text(**options: Any) -> str:
 
 
 def test_text_depends_on_the_version_of_jconv(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else an upgrade would reuse what the version before it has left in the persistent compilation cache."""
+    """Otherwise a new version would reuse programs of the previous one from the persistent compilation cache."""
     before = partitioned_text()
     assert before == partitioned_text()
     monkeypatch.setattr("jconv.primitive.bilinear.__version__", "99.0")
@@ -448,7 +448,7 @@ def test_text_depends_on_the_version_of_jconv(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_text_depends_on_the_chosen_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the planner chooses depends on the processor, and on what was measured."""
+    """The planner's choice depends on the processor and on measurements."""
     before = partitioned_text()
     choose = planner.choose
     monkeypatch.setattr(planner, "choose", lambda *_, **options: choose("einsum", *_[1:], **options))

@@ -1,4 +1,4 @@
-"""The NumPy reference against the formula written as loops, and its adjoints against complex-step derivatives."""
+"""The NumPy reference compared with the formula as loops, and its adjoints with complex-step derivatives."""
 
 import itertools
 
@@ -14,7 +14,7 @@ MODES = ("zeros", "reflect", "edge", "wrap")
 
 
 def source(i, length, mode):
-    """The sample that stands at place i of an endless padded input, or None for a zero."""
+    """The sample at position i of the padded input, or None for a zero."""
     if 0 <= i < length:
         return i
     if mode == "zeros":
@@ -23,12 +23,12 @@ def source(i, length, mode):
         return min(max(i, 0), length - 1)
     if mode == "wrap":
         return i % length
-    i %= 2 * (length - 1)  # reflect: there and back, the ends not doubled
+    i %= 2 * (length - 1)  # reflect: forward and backward, without repeating the ends
     return i if i < length else 2 * (length - 1) - i
 
 
 def by_loops(params, x, *, stride, padding, dilation, groups, padding_mode, activation=None):
-    """The design's formula for one example, (length, channels), read out loud."""
+    """The formula for one example (length, channels), as loops."""
     assert activation is None
     kernel, (length, _) = params["kernel"], x.shape
     kernel_size, in_per_group, out_channels = kernel.shape
@@ -91,7 +91,7 @@ def test_adjoint_is_the_complex_step_derivative(setting):
 
     for name, bar in bars.items():
         assert bar.shape == values[name].shape
-        # One direction says all of a linear map's scale; single coordinates say which is wrong.
+        # A random direction tests the complete linear map; single coordinates show which one is wrong.
         directions = [rng.standard_normal(bar.shape)]
         for flat in rng.choice(bar.size, min(4, bar.size), replace=False):
             directions.append((np.arange(bar.size) == flat).reshape(bar.shape).astype(float))
@@ -166,7 +166,7 @@ def test_unfold_is_a_read_only_view(layout):
 
 def test_unfold_does_not_allocate_windows():
     x = np.zeros((1_000_000, 1))
-    windows = reference.unfold(x, 1000)  # eight gigabytes as a copy
+    windows = reference.unfold(x, 1000)  # A copy would have eight gigabytes.
     assert windows.shape == (999_001, 1000, 1)
     assert np.shares_memory(windows, x)
 

@@ -1,4 +1,4 @@
-"""What every layer is held to: JAX against the layer's own NumPy reference, values and derivatives."""
+"""Compares a layer in JAX with its NumPy reference: values and derivatives."""
 
 from __future__ import annotations
 

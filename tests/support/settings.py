@@ -1,4 +1,4 @@
-"""Settings of a convolution that the tests share: the design's 150, random ones, and a fast way to run many.
+"""Settings of a convolution that tests share: 150 fixed ones, random ones, and a fast way to run many.
 
 A random setting is always legal. What it is run with (`arrays`) is drawn at the scale of a trained network: `x` about
 one, outputs about one.
@@ -56,11 +56,11 @@ class Setting:
         return {name: value for name, value in self.options.items() if name != "activation"}
 
     def in_type(self, dtype: str) -> Setting:
-        """The same setting in another type."""
+        """The same setting with another dtype."""
         return replace(self, dtype=dtype)
 
     def arrays(self, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """`(params, x)` in NumPy, of this setting's type."""
+        """`(params, x)` in NumPy, with the dtype of this setting."""
         rng = np.random.default_rng(seed)
         dtype = jnp.dtype(self.dtype)
         in_per_group = self.in_channels // self.options.get("groups", 1)
