@@ -30,9 +30,8 @@ MAX_GROUPS = 32
 # The largest intermediate arrays of an algorithm, relative to the operands and the result. XLA may compute what depends
 # on x alone long before it is used, and keep it in memory.
 MAX_MEMORY_RATIO = 4
-# The largest time, relative to lax, for which an algorithm is preferred to lax. For an ensemble the limit is lower,
-# because the times were measured for a single convolution.
-MAX_TIME_RATIO, MAX_TIME_RATIO_ENSEMBLE = 0.93, 0.7
+# The largest time, relative to lax, for which an algorithm is preferred to lax.
+MAX_TIME_RATIO = 0.93
 
 
 class Choice(NamedTuple):
@@ -120,15 +119,11 @@ def choose(
         choice = Choice("lax", "sizes are symbolic, so no time can be predicted")
     elif not sizes.multiply_adds:
         choice = Choice("lax", "nothing to compute")
-    elif sizes.geometry.pointwise:
-        # Both compile to the same matrix product, except that lax's kernel gradient is a convolution.
-        name = "lax" if ensemble_size == 1 and operation != "kernel_gradient" else "matmul"
-        choice = Choice(name, "kernel size 1 and stride 1: a matrix product")
-    elif matmul.has_disjoint_windows(sizes.geometry) and ensemble_size == 1:
+    elif sizes.geometry.pointwise or matmul.has_disjoint_windows(sizes.geometry):
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
-        choices = [_best(walk(tree[operation], sizes), names, ensemble_size) for tree in trees(hardware)]
+        choices = [_best(walk(tree[operation], sizes), names) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
             choice = Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
@@ -136,10 +131,9 @@ def choose(
     return choice._replace(loops_over_ensemble=in_loop)
 
 
-def _best(leaf: Leaf, names: list[str], ensemble_size: int) -> Choice:
+def _best(leaf: Leaf, names: list[str]) -> Choice:
     """Returns the fastest of the named algorithms at a leaf, or lax if none is clearly faster."""
-    max_ratio = MAX_TIME_RATIO if ensemble_size == 1 else MAX_TIME_RATIO_ENSEMBLE
-    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= max_ratio}
+    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= MAX_TIME_RATIO}
     measured = f"interpolated from measurements, {leaf.geometries} of them in this range ({leaf.path})"
     if not ratios:
         return Choice("lax", f"no other algorithm is clearly faster, {measured}", ratio=1.0)

@@ -270,7 +270,6 @@ def test_lengths_with_a_stride_are_explained(padding, groups):
     whole = jconv.explain(params, X, padding=padding, stride=3, groups=groups)
     ragged = jconv.explain(params, X, padding=padding, stride=3, groups=groups, lengths=lengths)
     assert [own.flops for own in ragged] == [own.flops for own in whole]
-    assert not any(own.reason.startswith("kernel size 1") for own in ragged)
 
 
 def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):

@@ -163,13 +163,11 @@ def test_algorithm_is_preferred_to_lax_only_if_clearly_faster(ratios, expected, 
     assert choose("auto", "kernel_gradient", sizes(4, 2000, 8, 8, 3)).algorithm == expected
 
 
-def test_ensemble_needs_a_larger_speedup(leaves):
-    leaves({"shifts": (choose_module.MAX_TIME_RATIO_ENSEMBLE + choose_module.MAX_TIME_RATIO) / 2, "winograd": 0.1})
+def test_ensemble_has_the_choices_of_one_convolution_except_tiles(leaves):
+    leaves({"shifts": choose_module.MAX_TIME_RATIO, "winograd": 0.1})
     for policy, expected in (("auto", "shifts"), ("fastest", "winograd")):
         assert choose(policy, "forward", DENSE).algorithm == expected
-        assert choose(policy, "forward", DENSE, ensemble_size=8).algorithm == "lax"
-    leaves({"shifts": choose_module.MAX_TIME_RATIO_ENSEMBLE - 0.01})
-    assert choose("auto", "forward", DENSE, ensemble_size=8).algorithm == "shifts"
+        assert choose(policy, "forward", DENSE, ensemble_size=8).algorithm == "shifts"
 
 
 def test_unknown_processor_uses_lax_where_measured_processors_differ(leaves):
@@ -207,7 +205,7 @@ def test_data_files_contain_trees():
     for path in tree.DATA.glob("*.json"):
         trees = json.loads(path.read_text(encoding="utf-8"))["trees"]
         assert set(trees) == set(OPERATIONS)
-        assert all(16 <= leaves_of(own) <= 100 for own in trees.values())
+        assert all(16 <= leaves_of(own) <= 400 for own in trees.values())
 
 
 def test_leaf_path_is_described_in_words():
