@@ -24,7 +24,7 @@ from ..layers.base import Layer
 from ..layers.nesting import replace_options
 from ..layers.operations.operands import Constant, Input, Slice
 from ..layers.operations.operation_window import ELEMENTWISE
-from ..primitive.placement import with_whole_length
+from ..primitive.placement import replicate_length
 
 if TYPE_CHECKING:
     from .graph import Model
@@ -132,7 +132,7 @@ def _cut(value: Any, held: Range, span: Range) -> Any:
         return value
     start = held[0] if held else 0
     # JAX has no slices of a length that is sharded over an explicit mesh.
-    return with_whole_length(jnp.asarray(value))[:, span[0] - start : span[1] - start]
+    return replicate_length(jnp.asarray(value))[:, span[0] - start : span[1] - start]
 
 
 # --- rules --------------------------------------------------------------------------------------------------------
