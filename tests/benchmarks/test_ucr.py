@@ -136,7 +136,9 @@ def test_no_process_is_left(monkeypatch):
 
 def test_the_table_of_the_docs_is_of_the_runs_that_are_kept():
     docs = Path(ucr.__file__).parents[1] / "docs"
-    lines = [line.replace("`", "").lower() for line in (docs / "background" / "training_results.md").read_text().splitlines()]
+    lines = [
+        line.replace("`", "").lower() for line in (docs / "background" / "training_results.md").read_text().splitlines()
+    ]
     runs = {run.key: run for run in ucr._read(docs / "ucr.json")}
     found = ucr.cells(runs, list(runs))
     assert len(found) >= 7
