@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from ..keras.load import MAX_BYTES
+from ..keras.read.file import MAX_BYTES
 from .errors import UserError
 from .opened import Opened, shown, whole_numbers
 

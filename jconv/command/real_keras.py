@@ -21,7 +21,7 @@ import numpy as np
 
 from ..keras import KerasFileError, save
 from ..keras.files.container import opened
-from ..keras.load import MAX_BYTES
+from ..keras.read.file import MAX_BYTES
 from .opened import Opened
 
 Array = np.ndarray[Any, Any]

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .files.errors import KerasFileError, NotCompiledError
-from .load import load, load_weights
-from .save import save
+from .loading import load
+from .loading_weights import load_weights
+from .saving import save
 
 if TYPE_CHECKING:
     from .training.load import load_training

@@ -390,7 +390,7 @@ def test_configs_of_keras_2() -> None:
     layer = KINDS["GRU"].make(Config(old, "layer"), lambda value, place: jl.Dense(1))
     assert layer == jl.GRU(3, recurrent_activation="hard_sigmoid")
     with pytest.raises(
-        KerasFileError, match=r"^layer: time_major must be False, for jconv has nothing else, got True$"
+        KerasFileError, match=r"^layer: time_major must be False; jconv supports no other value here, got True$"
     ):
         KINDS["GRU"].make(Config({**old, "time_major": True}, "layer"), lambda value, place: jl.Dense(1))
     with pytest.raises(KerasFileError, match=r"^layer: stateful must be False: nothing is kept from call to call"):

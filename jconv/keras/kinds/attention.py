@@ -1,31 +1,103 @@
-"""Keras's attention of one head."""
+"""Attention layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ...layers import AdditiveAttention, Attention, Layer
-from .config import Config, flag, number, one_of
+from ...layers import AdditiveAttention, Attention, GroupedQueryAttention, Layer, MultiHeadAttention
+from .config import Config, as_lists, flag, integer, number, one_of, one_or_more_integers, optional
 from .kind import Key, Kind
 
-USE_SCALE = Key("use_scale", "use_scale", flag)
-DROPOUT = Key("dropout", "dropout", number)
-CALL = {"inputs": ("query", "value", "key"), "mask": ("query_mask", "value_mask", "key_mask")}
+USE_SCALE = Key("use_scale", flag)
+DROPOUT = Key("dropout", number)
 CALL_OPTIONS = {"use_causal_mask": "causal", "return_attention_scores": "return_attention_scores"}
 
 
-def _reading(layer: Any, keys: tuple[Key, ...]) -> Callable[[Config, Any], Layer]:
-    """Read the keys and Keras 2's `causal`, which is an argument of the call now."""
+def _reader(layer: Any, keys: tuple[Key, ...]) -> Callable[[Config, Any], Layer]:
+    """Reads the keys, and `causal`: an option of the layer in Keras 2, an argument of its call in Keras 3."""
     options = Kind("", layer, keys).options
     return lambda config, read_layer: layer(**options(config), causal=config.get("causal", flag, False))
 
 
-def _kind(name: str, layer: type[Layer], keys: tuple[Key, ...]) -> Kind:
-    return Kind(name, layer, keys, read=_reading(layer, keys), mask="on", call=CALL, call_options=CALL_OPTIONS)
+def _single_head(layer: type[Layer], keys: tuple[Key, ...]) -> Kind:
+    return Kind(
+        layer.__name__,
+        layer,
+        keys,
+        read=_reader(layer, keys),
+        mask="propagate",
+        call={"inputs": ("query", "value", "key"), "mask": ("query_mask", "value_mask", "key_mask")},
+        call_options=CALL_OPTIONS,
+    )
+
+
+SHARED = (
+    DROPOUT,
+    Key("use_bias", flag),
+    Key("use_gate", flag),
+    Key("sliding_window", optional(integer)),
+)
+ARGUMENTS = ("query", "value", "key", "query_mask", "value_mask", "key_mask", "attention_mask")
+CALL = {name: (name,) for name in ARGUMENTS}
+
+
+def _sizes(value: Any) -> int | tuple[int, ...] | None:
+    """An integer, or several; None for an empty list."""
+    return None if value == [] else one_or_more_integers(value)
 
 
 KINDS = (
-    _kind("Attention", Attention, (USE_SCALE, Key("score_mode", "score_mode", one_of("dot", "concat")), DROPOUT)),
-    _kind("AdditiveAttention", AdditiveAttention, (USE_SCALE, DROPOUT)),
+    _single_head(Attention, (USE_SCALE, Key("score_mode", one_of("dot", "concat")), DROPOUT)),
+    _single_head(AdditiveAttention, (USE_SCALE, DROPOUT)),
+    Kind(
+        "MultiHeadAttention",
+        MultiHeadAttention,
+        (
+            Key("num_heads", integer),
+            Key("key_dim", integer),
+            Key("value_dim", optional(integer)),
+            Key("output_shape", optional(_sizes), as_lists, field="out_shape"),
+            Key("attention_axes", optional(_sizes), as_lists),
+            *SHARED,
+        ),
+        folders=lambda layer: {
+            "query": "query_dense",
+            "key": "key_dense",
+            "gate": "_gate_dense",
+            "value": "value_dense",
+            "attention_output": "output_dense",
+        },
+        # Shapes of the inputs in Keras 2, and how the layer is computed.
+        ignored=("query_shape", "key_shape", "value_shape", "flash_attention"),
+        call=CALL,
+        call_options=CALL_OPTIONS,
+        # Keras overwrites it by the query's own mask.
+        ignored_arguments=("query_mask",),
+        mask="propagate",
+        # So the usual sum of the output and the query has no mask.
+        removes_masks=True,
+    ),
+    Kind(
+        "GroupQueryAttention",
+        GroupedQueryAttention,
+        (
+            Key("head_dim", integer),
+            Key("num_query_heads", integer),
+            Key("num_key_value_heads", integer),
+            *SHARED,
+        ),
+        folders=lambda layer: {
+            "query": "_query_dense",
+            "key": "_key_dense",
+            "gate": "_gate_dense",
+            "value": "_value_dense",
+            "attention_output": "_output_dense",
+        },
+        source_name="GroupedQueryAttention",
+        ignored=("flash_attention",),
+        call=CALL,
+        call_options=CALL_OPTIONS,
+        mask="propagate",
+    ),
 )

@@ -1,14 +1,13 @@
-"""A piece of a file's config with its place, so that whatever is wrong with it can be found.
+"""Reading one object of a config, with its place in the file for error messages.
 
-A config is what a JSON text holds: dicts, lists, strings, numbers, true, false and null, never trusted. `Config` hands
-out one value at a time, of the type asked for, and remembers which were asked for: one that nobody asked for is an
-option of a layer that would otherwise be passed over in silence.
+A config comes from JSON and is never trusted. `Config` returns one value at a time, checked to be of the type that the
+caller expects, and records which keys were read: an option that nobody reads would otherwise be ignored silently.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -17,7 +16,7 @@ from ..files.errors import KerasFileError
 
 @dataclass(frozen=True)
 class Config:
-    """The dict `values` that was found at `place`, such as `"layer 'conv1d' (Conv1D) at config.layers[3]"`.
+    """The dict `values` found at `place`, such as `"layer 'conv1d' (Conv1D) at config.layers[3]"`.
 
     >>> config = Config({"units": 3}, "layer 'dense' (Dense)")
     >>> config.get("units", integer), config.get("use_bias", flag, True)
@@ -29,15 +28,15 @@ class Config:
 
     values: Mapping[str, Any]
     place: str
-    _asked: set[str] = field(default_factory=set, compare=False, repr=False)
+    _used: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def get(self, key: str, read: Callable[[Any], Any], *default: Any) -> Any:
-        """`read` of the value of `key`; the `default`, as it is, where the key is missing.
+        """`read(value)` of a key, or the `default`, unread, if the key is missing.
 
-        Raises `KerasFileError`, with the place and the key, where the key is missing with no default and where `read`
+        Raises `KerasFileError`, with the place and the key, if the key is missing without a default, or if `read`
         raises `ValueError` with what the value must be.
         """
-        self._asked.add(key)
+        self._used.add(key)
         if key not in self.values:
             if default:
                 return default[0]
@@ -51,22 +50,42 @@ class Config:
             self.fail(f"{key} {error}, got {shortened(value)}")
 
     def has(self, key: str) -> bool:
-        """Whether there is a value for `key` and it is not null."""
+        """Whether `key` has a value other than null."""
         return self.values.get(key) is not None
 
-    def unasked(self) -> list[str]:
-        """The keys that nobody has asked for."""
-        return [key for key in self.values if key not in self._asked]
+    def unused_keys(self) -> list[str]:
+        """The keys that `get` was never called for."""
+        return [key for key in self.values if key not in self._used]
 
     def fail(self, message: str) -> NoReturn:
         """Raise `KerasFileError` with the place before the message."""
         raise KerasFileError(f"{self.place}: {message}")
 
 
+def objects_in(config: Any) -> Iterator[dict[str, Any]]:
+    """Every dict in a config, outer ones first. A dict may be changed before the next one is requested.
+
+    >>> [value["name"] for value in objects_in({"name": "a", "layers": [{"name": "b"}, {"name": "c"}]})]
+    ['a', 'b', 'c']
+    """
+    # A stack in place of recursion: a config may be nested deeper than Python's stack.
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+
+
 def shortened(value: Any, most: int = 80) -> str:
-    """A value for a message: no longer than `most` characters, on one line."""
+    """A value for an error message: one line of at most `most` characters."""
     text = ascii(value) if not isinstance(value, (dict, list)) or len(value) < 20 else f"{type(value).__name__}..."
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+# Each of these returns the value, converted, or raises `ValueError` with what it must be.
 
 
 def integer(value: Any) -> int:
@@ -80,7 +99,7 @@ def number(value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError("must be a finite number")
-    # A whole number of more than 32 bits is no operand of JAX's.
+    # JAX accepts no Python integer of more than 32 bits.
     return value if abs(value) < 2**31 else float(value)
 
 
@@ -99,17 +118,25 @@ def text(value: Any) -> str:
 
 
 def single(value: Any) -> int:
-    """An integer, or the one integer of a list, as Keras writes sizes of one dimension."""
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    return integer(value)
+    """An integer, or the one integer of a list: the form of Keras's sizes in one dimension."""
+    return integer(value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value)
 
 
 def integers(value: Any) -> tuple[int, ...]:
-    """A tuple of integers from a list of them."""
+    """A tuple of integers, from a list."""
     if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of integers")
     return tuple(integer(v) for v in value)
+
+
+def one_or_more_integers(value: Any) -> int | tuple[int, ...]:
+    """An integer, or a tuple of integers from a list."""
+    return integers(value) if isinstance(value, (list, tuple)) else integer(value)
+
+
+def sizes(value: Any) -> tuple[int | None, ...]:
+    """A tuple of integers and None, from a list."""
+    return tuple(optional(integer)(size) for size in as_list(value))
 
 
 def as_list(value: Any) -> list[Any]:
@@ -126,8 +153,21 @@ def as_dict(value: Any) -> dict[str, Any]:
     return value
 
 
+def anything(value: Any) -> Any:
+    """Any value, unchanged."""
+    return value
+
+
+def array(value: Any) -> Any:
+    """A number, or nested tuples of numbers, from lists or from Keras's form of a serialized array."""
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        inner = value.get("config")
+        value = inner.get("value") if isinstance(inner, dict) else None
+    return tuple(array(part) for part in value) if isinstance(value, (list, tuple)) else number(value)
+
+
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """As `read`, but null is None."""
+    """None for null; otherwise what `read` returns."""
     return lambda value: None if value is None else read(value)
 
 
@@ -140,3 +180,19 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
         return value
 
     return read
+
+
+def only(allowed: Any) -> Callable[[Any], Any]:
+    """The value `allowed`."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not type(allowed) or value != allowed:
+            raise ValueError(f"must be {allowed!r}; jconv supports no other value here")
+        return value
+
+    return read
+
+
+def as_lists(value: Any) -> Any:
+    """Nested tuples as lists, for JSON; other values unchanged."""
+    return [as_lists(part) for part in value] if isinstance(value, tuple) else value

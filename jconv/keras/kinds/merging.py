@@ -1,13 +1,17 @@
-"""Keras's layers that read several inputs and return one."""
+"""Layers that merge several inputs."""
 
 from __future__ import annotations
 
-from ...layers import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from .config import integer
+from ...layers import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from .config import as_lists, flag, integer, one_or_more_integers
 from .kind import Key, Kind
 
 KINDS = (
-    *(Kind(layer.__name__, layer, mask="on", joins="any") for layer in (Add, Average, Subtract)),
-    *(Kind(layer.__name__, layer, mask="on", joins="any", reads_masks=True) for layer in (Maximum, Minimum, Multiply)),
-    Kind("Concatenate", Concatenate, (Key("axis", "axis", integer),), mask="on", joins="beside"),
+    *(Kind(layer.__name__, layer, mask="propagate", mask_join="any") for layer in (Add, Average, Subtract)),
+    *(
+        Kind(layer.__name__, layer, mask="propagate", mask_join="any", reads_masks=True)
+        for layer in (Maximum, Minimum, Multiply)
+    ),
+    Kind("Concatenate", Concatenate, (Key("axis", integer),), mask="propagate", mask_join="concatenate"),
+    Kind("Dot", Dot, (Key("axes", one_or_more_integers, as_lists), Key("normalize", flag))),
 )

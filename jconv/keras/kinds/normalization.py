@@ -1,26 +1,94 @@
-"""Keras's batch normalization."""
+"""Layers that normalize or rescale."""
 
 from __future__ import annotations
 
-from ...layers import BatchNormalization
-from .config import flag, number, single
-from .kind import Key, Kind
+from typing import Any
+
+from ...layers import (
+    BatchNormalization,
+    Embedding,
+    GroupNormalization,
+    Layer,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+    SpectralNormalization,
+    UnitNormalization,
+)
+from ...layers.nesting import unwrap
+from .config import Config, array, as_dict, as_lists, flag, integer, number, one_or_more_integers, optional, single
+from .kind import Key, Kind, ReadLayer, WriteLayer
+
+AXIS = Key("axis", single)
+AXES = Key("axis", one_or_more_integers, as_lists)
+EPSILON = Key("epsilon", number)
+CENTER_AND_SCALE = (Key("center", flag), Key("scale", flag))
+
+
+def _axes_or_none(value: Any) -> int | tuple[int, ...]:
+    """An axis, or several; none for null."""
+    return () if value is None else one_or_more_integers(value)
+
+
+def _read_spectral(config: Config, read_layer: ReadLayer) -> Layer:
+    layer = read_layer(config.get("layer", as_dict), f"{config.place}, layer")
+    return SpectralNormalization(layer, config.get("power_iterations", integer, 1))
+
+
+def _write_spectral(layer: SpectralNormalization, write_layer: WriteLayer) -> dict[str, Any]:
+    return {"layer": write_layer(layer.layer, "layer"), "power_iterations": layer.power_iterations}
+
+
+def _kernel_copy(layer: SpectralNormalization) -> dict[str, str]:
+    # Keras's wrapper has the kernel of the wrapped layer as a variable of its own.
+    return {"vars/0": "layer/embeddings" if isinstance(unwrap(layer.layer), Embedding) else "layer/kernel"}
+
 
 KINDS = (
     Kind(
         "BatchNormalization",
         BatchNormalization,
-        (
-            Key("axis", "axis", single),
-            Key("momentum", "momentum", number),
-            Key("epsilon", "epsilon", number),
-            Key("center", "center", flag),
-            Key("scale", "scale", flag),
-        ),
-        mask="on",
-        takes_mask=True,
+        (AXIS, Key("momentum", number), EPSILON, *CENTER_AND_SCALE),
         fixed=(("renorm", False), ("virtual_batch_size", None), ("adjustment", None)),
-        # Options of `renorm`, of how it is computed, and of training on several devices.
-        harmless=("renorm_clipping", "renorm_momentum", "fused", "synchronized"),
+        # Options of `renorm`, of how the layer is computed, and of training on several devices.
+        ignored=("renorm_clipping", "renorm_momentum", "fused", "synchronized"),
+        takes_mask=True,
+        mask="propagate",
+    ),
+    Kind(
+        "LayerNormalization",
+        LayerNormalization,
+        (AXES, EPSILON, *CENTER_AND_SCALE, Key("rms_scaling", flag)),
+        mask="propagate",
+    ),
+    Kind("RMSNormalization", RMSNormalization, (AXES, EPSILON)),
+    Kind("UnitNormalization", UnitNormalization, (AXES,), mask="propagate"),
+    Kind(
+        "GroupNormalization",
+        GroupNormalization,
+        (Key("groups", integer), AXIS, EPSILON, *CENTER_AND_SCALE),
+        mask="propagate",
+    ),
+    Kind(
+        "SpectralNormalization",
+        SpectralNormalization,
+        read=_read_spectral,
+        write=_write_spectral,
+        inside=lambda layer: [(layer.layer, "layer", "layer")],
+        copies=_kernel_copy,
+        mask="inside",
+    ),
+    Kind("Rescaling", Rescaling, (Key("scale", array, as_lists), Key("offset", array, as_lists)), mask="propagate"),
+    Kind(
+        "Normalization",
+        Normalization,
+        (
+            Key("axis", _axes_or_none, as_lists),
+            Key("mean", optional(array), as_lists),
+            Key("variance", optional(array), as_lists),
+            Key("invert", flag),
+        ),
+        mask="propagate",
     ),
 )

@@ -1,16 +1,37 @@
-"""Keras's pooling over windows."""
+"""Pooling layers."""
 
 from __future__ import annotations
 
-from ...layers import AveragePooling1D, MaxPooling1D
-from .config import one_of, optional, single
-from .convolution import listed
+from ...layers import (
+    AdaptiveAveragePooling1D,
+    AdaptiveMaxPooling1D,
+    AveragePooling1D,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    Layer,
+    MaxPooling1D,
+)
+from .config import flag, one_of, optional, single
+from .convolution import as_list_of_one, size_key
 from .kind import Key, Kind
 
-KEYS = (
-    Key("pool_size", "pool_size", single, listed),
-    Key("strides", "stride", optional(single), optional(listed)),
-    Key("padding", "padding", one_of("valid", "same")),
+WINDOW = (
+    size_key("pool_size"),
+    Key("strides", optional(single), optional(as_list_of_one), field="stride"),
+    Key("padding", one_of("valid", "same")),
 )
+KEEPDIMS = Key("keepdims", flag)
 
-KINDS = tuple(Kind(layer.__name__, layer, KEYS, channels_first=True) for layer in (AveragePooling1D, MaxPooling1D))
+
+def _kind(layer: type[Layer], *keys: Key, takes_mask: bool = False) -> Kind:
+    return Kind(layer.__name__, layer, keys, channels_first=True, takes_mask=takes_mask)
+
+
+KINDS = (
+    _kind(AveragePooling1D, *WINDOW),
+    _kind(MaxPooling1D, *WINDOW),
+    _kind(GlobalAveragePooling1D, KEEPDIMS, takes_mask=True),
+    _kind(GlobalMaxPooling1D, KEEPDIMS),
+    _kind(AdaptiveAveragePooling1D, size_key("output_size")),
+    _kind(AdaptiveMaxPooling1D, size_key("output_size")),
+)

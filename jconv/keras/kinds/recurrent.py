@@ -1,61 +1,107 @@
-"""Keras's recurrent layers."""
+"""Recurrent layers, and the wrappers that apply a layer in both directions or at every step."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ...layers import GRU, LSTM, SimpleRNN
-from .config import flag, integer, number
-from .kind import ACTIVATION, Key, Kind, activation
+from ...layers import GRU, LSTM, Bidirectional, ConvLSTM1D, Layer, SimpleRNN, TimeDistributed
+from .config import Config, as_dict, flag, integer, number, one_of, optional
+from .convolution import size_key
+from .kind import ACTIVATION, Arguments, Inside, Key, Kind, ReadLayer, WriteLayer, activation
 
-UNITS = Key("units", "units", integer)
-RECURRENT_ACTIVATION = Key("recurrent_activation", "recurrent_activation", activation, layers=True)
-UNIT_FORGET_BIAS = Key("unit_forget_bias", "unit_forget_bias", flag)
+UNITS = Key("units", integer)
+RECURRENT_ACTIVATION = Key("recurrent_activation", activation, allows_layer=True)
+UNIT_FORGET_BIAS = Key("unit_forget_bias", flag)
+FLAGS = ("use_bias", "return_sequences", "return_state", "go_backwards", "stateful", "unroll", "zero_output_for_mask")
 SHARED = (
     ACTIVATION,
-    Key("use_bias", "use_bias", flag),
-    Key("return_sequences", "return_sequences", flag),
-    Key("return_state", "return_state", flag),
-    Key("go_backwards", "go_backwards", flag),
-    Key("stateful", "stateful", flag),
-    Key("unroll", "unroll", flag),
-    Key("zero_output_for_mask", "zero_output_for_mask", flag),
-    Key("dropout", "dropout", number),
-    Key("recurrent_dropout", "recurrent_dropout", number),
+    *(Key(name, flag) for name in FLAGS),
+    Key("dropout", number),
+    Key("recurrent_dropout", number),
 )
-# All that Keras calls a cell lies in the folder of one; the activation is met before the cell.
-FOLDERS = {"": "cell", "recurrent_activation": "cell/recurrent_activation"}
-# Keras 2's: which axis is the time, and how it is computed.
-FIXED = (("time_major", False),)
-HARMLESS = ("implementation", "use_cudnn")
 
 
-def call_of(*states: str) -> dict[str, tuple[str, ...]]:
-    """The arguments of Keras's call of a layer with these initial states."""
+def _call(*states: str) -> Arguments:
     return {"sequences": ("sequence",), "initial_state": states, "mask": ("mask",)}
 
 
-def mask_of(layer: Any) -> str:
-    """A mask goes on where there is an output for every step."""
-    return "on" if layer.return_sequences else "stop"
-
-
-KINDS = tuple(
-    Kind(
+def _recurrent(layer: Any, *keys: Key) -> Kind:
+    return Kind(
         layer.__name__,
         layer,
-        keys,
-        folders=lambda layer: FOLDERS,
-        mask=mask_of,
+        (*keys, *SHARED),
+        # All arrays are the cell's, but Keras finds a layer that is the activation before the cell.
+        folders=lambda layer: {"": "cell", "recurrent_activation": "cell/recurrent_activation"},
+        # Options of Keras 2: which axis is the time, and how the layer is computed.
+        fixed=(("time_major", False),),
+        ignored=("implementation", "use_cudnn"),
+        call=_call(*layer.states),
         takes_mask=True,
-        call=call_of(*layer.states),
-        fixed=FIXED,
-        harmless=HARMLESS,
+        mask=lambda layer: "propagate" if layer.return_sequences else "stop",
     )
-    for layer, keys in (
-        (SimpleRNN, (UNITS, *SHARED)),
-        (LSTM, (UNITS, RECURRENT_ACTIVATION, UNIT_FORGET_BIAS, *SHARED)),
-        # Where it is missing, as in Keras before 2.1, real Keras 3 takes its own default, and so does this.
-        (GRU, (UNITS, RECURRENT_ACTIVATION, Key("reset_after", "reset_after", flag), *SHARED)),
+
+
+def _read_bidirectional(config: Config, read_layer: ReadLayer) -> Layer:
+    layer = read_layer(config.get("layer", as_dict), f"{config.place}, layer")
+    # Keras 2 writes no backward layer if it is made from the forward one.
+    backward = config.get("backward_layer", optional(as_dict), None)
+    return Bidirectional(
+        layer,
+        config.get("merge_mode", optional(one_of("concat", "sum", "ave", "mul")), "concat"),
+        backward_layer=None if backward is None else read_layer(backward, f"{config.place}, backward_layer"),
     )
+
+
+def _write_bidirectional(layer: Bidirectional, write_layer: WriteLayer) -> dict[str, Any]:
+    forward, backward = layer.forward_and_backward
+    return {
+        "merge_mode": layer.merge_mode,
+        "layer": write_layer(forward, "forward_layer"),
+        "backward_layer": write_layer(backward, "backward_layer"),
+    }
+
+
+def _directions(layer: Bidirectional) -> list[Inside]:
+    forward, backward = layer.forward_and_backward
+    return [(forward, "forward", "forward_layer"), (backward, "backward", "backward_layer")]
+
+
+KINDS = (
+    _recurrent(SimpleRNN, UNITS),
+    _recurrent(LSTM, UNITS, RECURRENT_ACTIVATION, UNIT_FORGET_BIAS),
+    # Keras before 2.1 has no `reset_after`; Keras 3 then takes its own default, and so does jconv.
+    _recurrent(GRU, UNITS, RECURRENT_ACTIVATION, Key("reset_after", flag)),
+    _recurrent(
+        ConvLSTM1D,
+        Key("filters", integer),
+        size_key("kernel_size"),
+        size_key("strides", "stride"),
+        Key("padding", one_of("valid", "same")),
+        size_key("dilation_rate", "dilation"),
+        Key("data_format", one_of("channels_last", "channels_first")),
+        RECURRENT_ACTIVATION,
+        UNIT_FORGET_BIAS,
+    ),
+    Kind(
+        "Bidirectional",
+        Bidirectional,
+        read=_read_bidirectional,
+        write=_write_bidirectional,
+        inside=_directions,
+        call=lambda layer: _call(*layer.states),
+        takes_mask=True,
+        mask=lambda layer: "propagate" if layer.returns_sequences else "stop",
+        masked_outputs=lambda layer: 2 if layer.merge_mode is None else 1,
+    ),
+    Kind(
+        "TimeDistributed",
+        TimeDistributed,
+        read=lambda config, read_layer: TimeDistributed(
+            read_layer(config.get("layer", as_dict), f"{config.place}, layer")
+        ),
+        write=lambda layer, write_layer: {"layer": write_layer(layer.layer, "layer")},
+        inside=lambda layer: [(layer.layer, "layer", "layer")],
+        takes_mask=True,
+        mask="propagate",
+    ),
 )

@@ -1,33 +1,33 @@
-"""Keras's layers for training alone."""
+"""Layers that only have an effect in training."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...layers import ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
-from .config import as_list, integer, number, optional
+from ...layers import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    Layer,
+    SpatialDropout1D,
+)
+from .config import number, optional, sizes
 from .kind import Key, Kind
 
-
-def _sizes(value: Any) -> tuple[int | None, ...]:
-    """Sizes, of which any may be null."""
-    return tuple(optional(integer)(size) for size in as_list(value))
+RATE = Key("rate", number)
+NOISE_SHAPE = Key("noise_shape", optional(sizes), optional(list))
 
 
-RATE = Key("rate", "rate", number)
-NOISE_SHAPE = Key("noise_shape", "noise_shape", optional(_sizes), optional(list))
+def _kind(layer: type[Layer], *keys: Key) -> Kind:
+    return Kind(layer.__name__, layer, keys, mask="identity")
+
 
 KINDS = (
-    Kind("Dropout", Dropout, (RATE, NOISE_SHAPE), mask="same"),
-    # Keras 2 writes the noise_shape that this layer inherits and does not use.
-    Kind("SpatialDropout1D", SpatialDropout1D, (RATE,), mask="same", fixed=(("noise_shape", None),)),
-    Kind("GaussianDropout", GaussianDropout, (RATE,), mask="same"),
-    Kind("GaussianNoise", GaussianNoise, (Key("stddev", "stddev", number),), mask="same"),
-    Kind("AlphaDropout", AlphaDropout, (RATE, NOISE_SHAPE), mask="same"),
-    Kind(
-        "ActivityRegularization",
-        ActivityRegularization,
-        (Key("l1", "l1", number), Key("l2", "l2", number)),
-        mask="same",
-    ),
+    _kind(Dropout, RATE, NOISE_SHAPE),
+    # Keras 2 writes the `noise_shape` that this class inherits and does not use.
+    Kind("SpatialDropout1D", SpatialDropout1D, (RATE,), fixed=(("noise_shape", None),), mask="identity"),
+    _kind(GaussianDropout, RATE),
+    _kind(GaussianNoise, Key("stddev", number)),
+    _kind(AlphaDropout, RATE, NOISE_SHAPE),
+    _kind(ActivityRegularization, Key("l1", number), Key("l2", number)),
 )

@@ -1,1 +1,1 @@
-"""A Keras config as a graph of layers, and its arrays as params and state."""
+"""Reading: a Keras config as a graph of layers, and the file's arrays as params and state."""

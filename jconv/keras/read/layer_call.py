@@ -1,4 +1,4 @@
-"""One layer of a file, called: Keras's arguments to the inputs of the layer, with the masks that go with them."""
+"""One call of a layer: from the arguments of Keras's call to the inputs of the layer, with the masks of its inputs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Any, NoReturn
 from ...layers.operations.operation import Constant
 from ..files.errors import KerasFileError
 from ..kinds.config import shortened
+from .builder import GraphBuilder
 from .calls import Call, Ref, refs_in
-from .layer import Read, with_inputs
+from .layer import ParsedLayer, called_layer
 from .parts import Part
-from .values import Values
-
-# What a call of Keras 3 says of it has no effect in `fit` and `predict`; see `mode_of` for Keras 2.
-PASSED_OVER = ("training",)
 
 Names = tuple[str, ...]
+# Pairs of the layer's name of an input and the value that it is.
+Inputs = list[tuple[str, str]]
 
 
-def mode_of(call: Call, given: bool | None, values: Values, place: str) -> bool | None:
-    """Whether a call is always in training (True), or never, as in Keras 2 the call itself may say; else `given`.
+def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) -> bool | None:
+    """Whether a call is always (True) or never (False) in training, as a call in Keras 2 may say; otherwise `mode`.
 
-    Raises `KerasFileError` for anything but true or false.
+    Raises `KerasFileError` for a value other than true, false and null.
     """
-    said = call.kwargs.get("training") if values.older else None
-    if said is None:
-        return given
-    if said not in (0, 1) or not isinstance(said, int):
-        raise KerasFileError(f"{place}: training must be true, false or null, got {shortened(said)}")
-    return bool(said)
+    # In Keras 3 the argument has no effect on `fit` and `predict`.
+    value = call.kwargs.get("training") if builder.keras_2 else None
+    if value is None:
+        return mode
+    if value not in (0, 1) or not isinstance(value, int):
+        raise KerasFileError(f"{place}: training must be true, false or null, got {shortened(value)}")
+    return bool(value)
 
 
 def as_constant(value: Any) -> Any:
-    """An array as Keras 2 writes one, in lists, as the `Constant` that it is as Keras 3 writes it; else the value.
+    """A `Constant` from nested tuples of numbers, which is how Keras 2 writes an array; other values unchanged.
 
     >>> as_constant(((True, False), (True, True)))
     Constant(values=((True, False), (True, True)), dtype='bool')
@@ -41,116 +41,114 @@ def as_constant(value: Any) -> Any:
     leaves = [value]
     while leaves and isinstance(leaves[0], tuple):
         leaves = [part for tree in leaves if isinstance(tree, tuple) for part in tree]
-    numbers = isinstance(value, tuple) and leaves and all(isinstance(leaf, (bool, int, float)) for leaf in leaves)
-    if not numbers:
+    is_array = isinstance(value, tuple) and leaves and all(isinstance(leaf, (bool, int, float)) for leaf in leaves)
+    if not is_array:
         return value
     return Constant(value, "bool" if all(isinstance(leaf, bool) for leaf in leaves) else "float32")
 
 
 class LayerCaller:
-    """A layer: one node a call; `mode` is that of the model it is in, as `mode_of` gives it."""
+    """Adds a node for each call of a layer. `mode` is that of the model around it; see `mode_of`."""
 
-    def __init__(self, values: Values, read: Read, part: Part, node: str, mode: bool | None = None) -> None:
-        self._values, self._read, self._part, self._node, self._mode = values, read, part, node, mode
+    def __init__(
+        self, builder: GraphBuilder, parsed: ParsedLayer, part: Part, node: str, mode: bool | None = None
+    ) -> None:
+        self._builder, self._parsed, self._part, self._node, self._mode = builder, parsed, part, node, mode
+        self._kind = parsed.kind
 
     def call(self, call: Call, value: Callable[[Ref], str]) -> str:
-        """The value of a call whose tensors `value` names."""
-        roles, inputs, options = self._arranged(call, value)
-        mode = mode_of(call, self._mode, self._values, self._read.place)
-        layer = with_inputs(self._read, roles, options, mode)
-        # A mask that stands among the positional arguments does not go on.
-        said = call.kwargs.get("mask")
-        masks = tuple(value(m) if isinstance(m, Ref) else None for m in (said if isinstance(said, tuple) else (said,)))
-        explicit = masks if said is not None else ()
-        return self._values.add_layer(self._node, self._read, layer, roles, inputs, self._part, explicit)
+        """Add a call; `value` gives the value of each tensor. Returns the value of the output."""
+        inputs, options = self._inputs_and_options(call, value)
+        mode = mode_of(call, self._mode, self._builder, self._parsed.place)
+        roles = tuple(role for role, _ in inputs if role)
+        layer = called_layer(self._parsed, roles, options, mode)
+        # Keras does not propagate a mask that is a positional argument.
+        masks = call.kwargs.get("mask")
+        masks = () if masks is None else masks if isinstance(masks, tuple) else (masks,)
+        explicit = tuple(value(mask) if isinstance(mask, Ref) else None for mask in masks)
+        return self._builder.add_layer(self._node, self._parsed, layer, inputs, self._part, explicit)
 
-    def _arranged(self, call: Call, value: Callable[[Ref], str]) -> tuple[Names, Names, dict[str, Any]]:
-        """The names of the layer's inputs, the values that they are, and options that the call sets."""
-        kind = self._read.kind
-        wanted: Mapping[str, Names] = kind.arguments(self._read.base) if kind else {}
-        if kind is not None and kind.takes_mask and "mask" not in wanted:
-            wanted = {**(wanted or {"inputs": (self._default_input(),)}), "mask": ("mask",)}
-        if not wanted:
+    def _inputs_and_options(self, call: Call, value: Callable[[Ref], str]) -> tuple[Inputs, dict[str, Any]]:
+        """The inputs of the layer, and the options that the call sets."""
+        kind = self._kind
+        accepted: Mapping[str, Names] = kind.arguments(self._parsed.base) if kind else {}
+        if kind is not None and kind.takes_mask and "mask" not in accepted:
+            accepted = {**(accepted or {"inputs": (self._first_input(),)}), "mask": ("mask",)}
+        if not accepted:
             refs = tuple(refs_in(call.args)) or tuple(ref for v in call.kwargs.values() for ref in refs_in(v))
-            read = self._some(tuple(value(ref) for ref in refs))
-            roles, read = self._values.with_masks(read) if kind is not None and kind.reads_masks else ((), read)
-            return roles, read, {}
-        if len(call.args) > len(wanted):
-            self._fail(f"is called with {len(call.args)} arguments; it takes {', '.join(wanted)}")
-        given = dict(zip(wanted, call.args, strict=False)) | call.kwargs
-        for name in kind.passed_over if kind else ():
+            values = tuple(value(ref) for ref in refs)
+            if not values:
+                self._fail("is called on no tensor")
+            reads_masks = kind is not None and kind.reads_masks
+            return self._builder.with_masks(values) if reads_masks else [("", v) for v in values], {}
+        if len(call.args) > len(accepted):
+            self._fail(f"is called with {len(call.args)} arguments; it takes {', '.join(accepted)}")
+        given = dict(zip(accepted, call.args, strict=False)) | call.kwargs
+        for name in kind.ignored_arguments if kind else ():
             given.pop(name, None)
-        roles, inputs = self._placed(wanted, given, value)
-        self._some(tuple(inputs))
-        self._with_masks(wanted, given, roles, inputs)
-        return tuple(roles), tuple(inputs), self._options(wanted, given)
-
-    def _options(self, wanted: Mapping[str, Names], given: Mapping[str, Any]) -> dict[str, Any]:
-        """The layer's fields that arguments without tensors set."""
-        known = self._read.kind.call_options if self._read.kind else {}
-        options = {}
-        for name, found in given.items():
-            if name in wanted or name in PASSED_OVER or found is None:
-                continue
-            if name not in known:
-                self._fail(f"is called with {name!a}, which jconv does not have for it")
-            options[known[name]] = found
-        return options
-
-    def _placed(
-        self, wanted: Mapping[str, Names], given: Mapping[str, Any], value: Callable[[Ref], str]
-    ) -> tuple[list[str], list[str]]:
-        """The roles that the arguments' tensors have, and their values."""
-        roles: list[str] = []
-        inputs: list[str] = []
-        for name, parts in wanted.items():
-            found = as_constant(given.get(name)) if name.endswith("mask") else given.get(name)
-            if isinstance(found, Constant) and len(parts) == 1 and inputs:
-                roles.append(parts[0])
-                inputs.append(self._values.constant(f"{self._node}/{name}", inputs[0], found, self._read.place))
-                continue
-            trees = found if isinstance(found, tuple) else (found,)
-            # The states of a recurrent layer may stand in one list behind its sequence.
-            parts = parts if len(trees) <= len(parts) else tuple(p for ps in wanted.values() for p in ps)
-            if len(trees) > len(parts):
-                self._fail(f"argument {name} has {len(trees)} tensors; it takes {', '.join(parts)}")
-            for role, ref in zip(parts, trees, strict=False):
-                if isinstance(ref, Ref):
-                    roles.append(role)
-                    inputs.append(value(ref))
-                elif ref is not None:
-                    self._fail(f"argument {name} must be a tensor")
-        return roles, inputs
-
-    def _some(self, inputs: Names) -> Names:
+        inputs = self._explicit_inputs(accepted, given, value)
         if not inputs:
             self._fail("is called on no tensor")
+        tensors = [name for name in accepted if isinstance(given.get(name), Ref) or given.get(name)]
+        return inputs + self._implicit_masks(accepted, tensors, inputs), self._options(accepted, given)
+
+    def _options(self, accepted: Mapping[str, Names], given: Mapping[str, Any]) -> dict[str, Any]:
+        """The layer's fields that arguments other than tensors set."""
+        fields = self._kind.call_options if self._kind else {}
+        options = {}
+        for name, value in given.items():
+            if name in accepted or name == "training" or value is None:
+                continue
+            if name not in fields:
+                self._fail(f"is called with {name!a}, which jconv does not have for it")
+            options[fields[name]] = value
+        return options
+
+    def _explicit_inputs(
+        self, accepted: Mapping[str, Names], given: Mapping[str, Any], value: Callable[[Ref], str]
+    ) -> Inputs:
+        """The inputs that are tensors in the arguments."""
+        inputs: Inputs = []
+        for name, roles in accepted.items():
+            argument = as_constant(given.get(name)) if name.endswith("mask") else given.get(name)
+            if isinstance(argument, Constant) and len(roles) == 1 and inputs:
+                mask = self._builder.constant(f"{self._node}/{name}", inputs[0][1], argument, self._parsed.place)
+                inputs.append((roles[0], mask))
+                continue
+            trees = argument if isinstance(argument, tuple) else (argument,)
+            # The states of a recurrent layer may be in one list after its sequence.
+            roles = roles if len(trees) <= len(roles) else tuple(r for own in accepted.values() for r in own)
+            if len(trees) > len(roles):
+                self._fail(f"argument {name} has {len(trees)} tensors; it takes {', '.join(roles)}")
+            for role, ref in zip(roles, trees, strict=False):
+                if isinstance(ref, Ref):
+                    inputs.append((role, value(ref)))
+                elif ref is not None:
+                    self._fail(f"argument {name} must be a tensor")
         return inputs
 
-    def _fail(self, message: str) -> NoReturn:
-        raise KerasFileError(f"{self._read.place}: {message}")
+    def _implicit_masks(self, accepted: Mapping[str, Names], tensors: list[str], inputs: Inputs) -> Inputs:
+        """The masks that Keras passes to the layer with its inputs, unless the call has them as arguments.
 
-    def _default_input(self) -> str:
-        inputs = getattr(self._read.base, "inputs", ("inputs",))
+        A call with one argument of `tensors` gets `mask`; one with several gets a mask for each, such as `query_mask`.
+        """
+        masks: Inputs = []
+        given = {role for role, _ in inputs}
+        for role, value in inputs:
+            name = f"{role}_mask"
+            if len(tensors) > 1:
+                name = name if role in tensors and name in accepted else ""
+            elif name not in accepted.get("mask", ()):
+                name = "mask" if "mask" in accepted.get("mask", ()) and role == inputs[0][0] else ""
+            mask = self._builder.mask_of(value) if name and name not in given else None
+            if mask is not None:
+                given.add(name)
+                masks.append((name, mask))
+        return masks
+
+    def _first_input(self) -> str:
+        inputs = getattr(self._parsed.base, "inputs", ("inputs",))
         return next(name for name in inputs if name != "mask")
 
-    def _with_masks(
-        self, wanted: Mapping[str, Names], given: Mapping[str, Any], roles: list[str], inputs: list[str]
-    ) -> None:
-        """Add the masks that Keras hands to the layer with its inputs, where the call does not say them.
-
-        `mask` comes to a call with a single argument of tensors, and the mask of an argument, such as `query_mask`, to
-        a call with several.
-        """
-        tensors = [name for name in wanted if isinstance(given.get(name), Ref) or given.get(name)]
-        for role, found in list(zip(roles, inputs, strict=True)):
-            if len(tensors) > 1:
-                name = f"{role}_mask" if role in tensors and f"{role}_mask" in wanted else ""
-            else:
-                parts = wanted.get("mask", ())
-                name = f"{role}_mask" if f"{role}_mask" in parts else "mask" if "mask" in parts else ""
-            if name and name not in roles and (name != "mask" or role == roles[0]):
-                mask = self._values.mask_of(found)
-                if mask is not None:
-                    roles.append(name)
-                    inputs.append(mask)
+    def _fail(self, message: str) -> NoReturn:
+        raise KerasFileError(f"{self._parsed.place}: {message}")

@@ -1,4 +1,4 @@
-"""What of a config the file's arrays belong to: a tree of layers and models, and the folders that Keras gives them."""
+"""`Part`: a layer or model of a config as the owner of arrays in the file; and Keras's names of their folders."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from ..kinds.kind import Kind
 
 @dataclass
 class Part:
-    """A layer or a model as the file's arrays see it.
+    """A layer, or a model with `parts`.
 
-    `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 one; `key` is that of its arrays in params and
-    state, `layer` and `input_shape` the layer as it is first called, `class_name` and `config` what the file says of
-    it; a model has `parts` instead. One that is not `used` has arrays in the file, and nothing that is computed from
-    them is an output.
+    `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 file, `place` that in the config for errors.
+    `key` is the key of its arrays in params and state. `layer` and `input_shape` are those of its first call,
+    `class_name` and `config` are from the file. A part is not `used` if no output of the model depends on it.
     """
 
     name: str
@@ -36,26 +35,26 @@ class Part:
     used: bool = True
 
     def leaves(self) -> list[Part]:
-        """The layers below, in the config's order, that the graph calls."""
+        """The layers in this part that are called, in the config's order."""
         if self.layer is not None:
             return [self]
         return [leaf for part in self.parts for leaf in part.leaves()]
 
     def below(self) -> Iterator[Part]:
-        """All parts of a model, and theirs."""
+        """All parts in this one, at any depth."""
         for part in self.parts:
             yield part
             yield from part.below()
 
 
-class Folders:
-    """Keras 3's names of folders: the class, counted where it comes again."""
+class FolderNames:
+    """The folders of the layers of one model, from Keras's class names: `conv1d`, `conv1d_1`, ..."""
 
-    def __init__(self, above: str) -> None:
-        self._above = f"{above}/layers" if above else "layers"
+    def __init__(self, model_folder: str) -> None:
+        self._above = f"{model_folder}/layers" if model_folder else "layers"
         self._counts: Counter[str] = Counter()
 
-    def of(self, class_name: str) -> str:
+    def next(self, class_name: str) -> str:
         """The folder of the next layer of a class."""
         name = folder_name("Functional" if class_name == "Model" else class_name)
         number = self._counts[name]
@@ -64,17 +63,17 @@ class Folders:
 
 
 def folder_name(class_name: str) -> str:
-    """The name of the folder of a class's arrays.
+    """The name of the folder of the first layer of a class.
 
     >>> folder_name("GroupQueryAttention")
     'grouped_query_attention'
     """
     kind = KINDS.get(class_name)
-    return snake_case(kind.own_name or class_name if kind else class_name)
+    return snake_case(kind.source_name or class_name if kind else class_name)
 
 
 def snake_case(name: str) -> str:
-    """`Conv1D` to `conv1d`, as Keras names what it has no name for.
+    """A class name in Keras's snake case.
 
     >>> snake_case("GlobalAveragePooling1D")
     'global_average_pooling1d'

@@ -1,44 +1,42 @@
-"""The file's arrays to the layers that they belong to, in both arrangements.
+"""The arrays of a file, assigned to the layers of its model, in both of Keras's layouts.
 
-Keras 3 puts each object's arrays in a folder, numbered. Keras 2 lists the arrays of each layer of the outermost model,
-those that are trained first, in the order of the layers that have some.
+Keras 3 stores the arrays of each object in a folder, numbered. Keras 2 lists the arrays of each layer of the outermost
+model, trainable ones first, in the order of the layers that have arrays.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...layers import ChannelsFirst, Frozen, InDtype, InMode, Layer
 from ...model.graph import Tree
 from ..files.container import Arrays
 from ..files.errors import KerasFileError, spoken_at
 from ..files.hdf5 import Hdf5Arrays
 from ..kinds.config import shortened
-from ..kinds.kind import names_to_paths
-from .keras2 import PRUNING
-from .layer_order import listed
-from .nested import Nested
+from ..kinds.table import array_paths
 from .parts import Part
+from .rewrite import PRUNING_ARRAYS
+from .variable_order import ordered_variables
 
-# What a file has below a layer and jconv has no use for: the state of random generators.
-PASSED_OVER = ("seed_generator",)
-# What Keras 2.12 and 2.13 called the folder of all layers.
+# The state of random number generators, which jconv does not use.
+IGNORED = "/seed_generator"
+# The name of the folder of all layers in Keras 2.12 and 2.13.
 OLD_LAYERS = "_layer_checkpoint_dependencies"
 
 
 def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     """`(params, state)` from the folders of a Keras 3 file.
 
-    Raises `KerasFileError` for an array that is missing, too many, or of another shape than its layer needs.
+    Raises `KerasFileError` for an array that is missing, has no layer, or is of another shape than its layer needs.
     """
     stored = set(arrays.paths())
-    renamed = {_new_path(path): path for path in stored}
+    renamed = {_keras_3_path(path): path for path in stored}
     used: set[str] = set()
     params: Tree = {}
     state: Tree = {}
@@ -47,27 +45,25 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         shapes = wanted(part)
         if not shapes:
             continue
-        found = {}
         with spoken_at(part.place):
-            copies = copies_of(part.layer, part.kind)
-            paths = names_to_paths(list(shapes), folders_of(part.layer, part.kind), copies)
+            paths, copies = array_paths(part.layer, part.kind, list(shapes))
+        found = {}
         for name, path in paths.items():
-            whole = f"{part.folder}/{path}"
-            used.add(whole)
-            found[name] = arrays.read(renamed.get(whole, whole))
+            full = f"{part.folder}/{path}"
+            used.add(full)
+            found[name] = arrays.read(renamed.get(full, full))
         place(part, found, shapes, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
-        used.update(f"{part.folder}/{path}" for path in part.kind.unused(bare(part.layer))) if part.kind else None
     called = {part.folder for part in root.leaves() if part.kind is not None}
     for path in sorted(set(renamed) - used):
-        if _is_below(path, called) and not any(f"/{word}" in path for word in PASSED_OVER):
+        if not called.isdisjoint(_folders_above(path)) and IGNORED not in path:
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
 
 
 def _share_folders(leaves: list[Part], paths: set[str]) -> None:
-    """Give a layer that Keras met again in another model, and did not store again, the folder that it has."""
-    present = {path[: match.start()] for path in paths for match in re.finditer("/", path)}
+    """Give a layer that Keras did not store again, as it is also in another model, the folder that it has there."""
+    present = {folder for path in paths for folder in _folders_above(path)}
     folders: dict[tuple[str, str], str] = {}
     for leaf in leaves:
         if leaf.folder in present:
@@ -77,10 +73,14 @@ def _share_folders(leaves: list[Part], paths: set[str]) -> None:
             leaf.folder = folders.get((leaf.class_name, leaf.name), leaf.folder)
 
 
-def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
-    """`(params, state)` from a Keras 2 file, whose layers stand in `group`.
+def _folders_above(path: str) -> Iterable[str]:
+    return (path[: match.start()] for match in re.finditer("/", path))
 
-    Raises `KerasFileError` where layers, arrays or shapes are not those of the model.
+
+def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
+    """`(params, state)` from a Keras 2 file with its layers in `group`.
+
+    Raises `KerasFileError` if layers, arrays or shapes are not those of the model.
     """
     above = f"{group}/" if group else ""
     layers = dict.fromkeys(file.texts("layer_names", group))
@@ -92,9 +92,9 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
-        names = [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING]
+        names = [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
         with spoken_at(part.place):
-            variables = listed(part, names)
+            variables = ordered_variables(part, names)
         if len(variables) != len(names):
             raise KerasFileError(f"{part.place}: the file has {len(names)} arrays, and the layer {len(variables)}")
         found: dict[str, dict[str, Any]] = {}
@@ -106,25 +106,8 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     return params, state
 
 
-def bare(layer: Layer | None) -> Layer | None:
-    """The layer inside what every layer of Keras has in common."""
-    while isinstance(layer, (ChannelsFirst, Frozen, InDtype, InMode)):
-        layer = layer.layer
-    return layer
-
-
-def folders_of(layer: Layer | None, kind: Any) -> dict[str, str]:
-    """Where a layer's prefixed arrays lie."""
-    return {} if kind is None else kind.places(bare(layer))
-
-
-def copies_of(layer: Layer | None, kind: Any) -> dict[str, str]:
-    """Where a layer's arrays lie a second time."""
-    return {} if kind is None else dict(kind.copies(bare(layer)))
-
-
 def wanted(part: Part) -> dict[str, tuple[int, ...]]:
-    """The shapes of a layer's arrays, those that are trained first."""
+    """The shapes of a layer's arrays, trainable ones first."""
     if part.layer is None:
         return {}
     shape = part.input_shape
@@ -132,42 +115,33 @@ def wanted(part: Part) -> dict[str, tuple[int, ...]]:
         return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
 
 
-def _new_path(path: str) -> str:
-    """A path as Keras 3 has it, of one that Keras 2 wrote in an archive."""
+def _keras_3_path(path: str) -> str:
+    """The path in Keras 3 of an array at `path`, which Keras 2 may have written in an archive."""
     new = path.replace(OLD_LAYERS, "layers")
     return re.sub(r"(/multi_head_attention(?:_\d+)?/)_(query|key|value|output)_dense/", r"\1\2_dense/", new)
 
 
-def _is_below(path: str, folders: set[str]) -> bool:
-    """Whether a path leads through one of the folders."""
-    return any(path[: match.start()] in folders for match in re.finditer("/", path))
-
-
 def place(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
-    """Put a layer's arrays into params and state, each of the shape that the layer needs."""
+    """Put a layer's arrays, which must have the `shapes`, into params and state."""
     assert part.layer is not None
-    trained = part.layer.param_shapes(part.input_shape)
-    own: dict[str, dict[str, jax.Array]] = {"params": {}, "state": {}}
+    trainable = part.layer.param_shapes(part.input_shape)
+    own: tuple[dict[str, jax.Array], dict[str, jax.Array]] = {}, {}
     for name, array in found.items():
         if tuple(array.shape) != tuple(shapes[name]):
             raise KerasFileError(
                 f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(shapes[name])}, the file "
                 f"has {shortened(array.shape)}"
             )
-        own["params" if name in trained else "state"][name] = _array(array, part)
-    if not part.used:
-        return
-    params |= {part.key: own["params"]} if own["params"] else {}
-    state |= {part.key: own["state"]} if own["state"] else {}
+        own[name not in trainable][name] = _to_jax(array, part)
+    for tree, arrays in zip((params, state), own, strict=True):
+        if arrays and part.used:
+            tree[part.key] = arrays
 
 
-def _array(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
+def _to_jax(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
     if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise KerasFileError(
             f"layer {part.name!a} at {part.place} has float64 arrays, which JAX would round to float32: call "
             "jax.config.update('jax_enable_x64', True) first"
         )
     return jnp.asarray(array)
-
-
-__all__ = ["Nested", "bare", "copies_of", "folders_of", "read_by_folder", "read_by_layer"]

@@ -12,11 +12,11 @@ import numpy as np
 
 from ...layers import Bidirectional
 from ...layers.base import is_tuple_of_shapes
+from ...layers.nesting import unwrap
 from ...model.graph import Model
 from ..files.errors import spoken_at
 from ..kinds.config import Config
 from ..read.parts import Part
-from ..read.weights import bare
 from .named import check_all_read, one_of_table
 from .regularizers import REGULARIZERS, Orthogonal, Sum
 from .weight_options import Piece, pieces_of
@@ -78,7 +78,7 @@ def _terms_of(part: Part) -> list[Sum | Orthogonal]:
     """The regularizers of a layer's outputs."""
     found = {piece.prefix: (piece, term) for piece in pieces_of(part) if (term := _term(piece)) is not None}
     sides = [found[prefix][1] for prefix in ("forward/", "backward/") if prefix in found]
-    layer = bare(part.layer)
+    layer = unwrap(part.layer)
     beside = isinstance(layer, Bidirectional) and layer.merge_mode in ("concat", None)
     if beside and len(sides) == 2 and sides[0] == sides[1] and isinstance(sides[0], Sum):
         # Both sides' outputs stand beside each other in the layer's own, so their sums add up to one over all.

@@ -16,7 +16,7 @@ from ...model.graph import Model, Tree
 from ..files.container import Contents, opened
 from ..files.errors import KerasFileError, NotCompiledError
 from ..kinds.config import shortened
-from ..load import MAX_BYTES, CustomLayers, read_arrays, read_graph
+from ..read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
 from ..read.folders import with_folders
 from ..read.graph import Built
 from .activity import read_activity

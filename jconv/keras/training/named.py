@@ -73,6 +73,6 @@ def plain(name: str) -> str:
 
 def check_all_read(config: Config, harmless: tuple[str, ...] = ("name",)) -> None:
     """Raise `KerasFileError` for an option that nobody asked for."""
-    for key in config.unasked():
+    for key in config.unused_keys():
         if key not in harmless:
             config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")

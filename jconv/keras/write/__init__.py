@@ -1,1 +1,1 @@
-"""A graph of layers as a Keras config."""
+"""Writing: a graph of layers as a Keras config."""

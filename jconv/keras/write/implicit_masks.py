@@ -1,73 +1,133 @@
-"""Whether real Keras hands on the masks that a model reads: what is written is read again, and the two compared.
+"""The masks that Keras propagates implicitly, from `Masking` and `Embedding` on, compared with those of a model.
 
-Keras hands masks on behind the scenes, from `Masking` and `Embedding` on. A model that was built here may have the
-layers and not read the masks, or give a layer that merges other masks than Keras would.
+A model that was not loaded from Keras may have these layers and not read their masks, or merge other masks than Keras.
+So what was written is read again, as Keras would, and compared with the model. Both are described by numbers from one
+table, in which equal computations have equal numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from ...layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multiply, NonzeroMask, Operation, Pick
-from ...layers.nesting import unwrap
+from ...layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multiply, NonzeroMask, Operation
+from ...layers.nesting import replace_options, unwrap
+from ...layers.operations.operation import Input
 from ...model.graph import Model
+from .inner_models import NO_LAYERS, owners_of
 
 
 def has_masks(model: Model) -> bool:
-    """Whether Keras hands on any mask in a model, or a layer that merges reads one."""
+    """Whether Keras propagates a mask in a model, or a merging layer reads one."""
     return makes_masks(model) or any(merges_masks(node.layer) for node in model.nodes)
 
 
 def makes_masks(model: Model) -> bool:
-    """Whether Keras makes any mask in a model, which it then hands on."""
-    return any(_makes_mask(node.layer) for node in model.nodes)
+    """Whether a layer of a model makes a mask, which Keras then propagates."""
+    layers = [unwrap(node.layer) for node in model.nodes]
+    return any(isinstance(x, Masking) or (isinstance(x, Embedding) and x.mask_zero) for x in layers)
 
 
 def merges_masks(layer: Layer) -> bool:
-    """Whether a layer merges by masks, which no argument of Keras's call gives it."""
+    """Whether a layer merges its inputs by masks, for which Keras's layer has no argument."""
     return isinstance(unwrap(layer), (Maximum, Minimum, Multiply)) and "mask" in unwrap(layer).inputs
 
 
-def differing(model: Model, reread: Model, names: Mapping[str, str]) -> list[str]:
-    """The nodes of a model whose masks are not those of the same node as Keras reads it.
+def differing_nodes(model: Model, reread: Model, names: Mapping[str, str]) -> list[str]:
+    """The nodes of a model that read other masks in the model `reread` from what was written.
 
-    `names` are those of the model's nodes in the file.
+    `names` are the layers' names in the file.
     """
     table: dict[Any, int] = {}
-    ours, theirs = _told(model, names, table), _told(reread, {}, table)
+    ours, theirs = _masks_read(model, names, table), _masks_read(reread, {}, table)
     differ = [key for key in theirs if key in ours and sorted(ours[key].values()) != sorted(theirs[key].values())]
     return [name for key in differ for name in ours[key]]
 
 
-def _makes_mask(layer: Layer) -> bool:
-    layer = unwrap(layer)
-    return isinstance(layer, Masking) or (isinstance(layer, Embedding) and layer.mask_zero)
+def _masks_read(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict[str, dict[str, tuple[Any, ...]]]:
+    """The masks that each node reads, by the layer's name in the file and the node's.
 
-
-def _told(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict[str, dict[str, tuple[Any, ...]]]:
-    """By each layer's name in the file, and then by its nodes, what masks it reads.
-
-    Where the layer merges, a mask is the number that `table` has for what it is made of. Elsewhere its role will do,
-    for every mask that such a layer reads is written as an argument of its call.
+    A merging layer's mask is the number of its computation. For other layers the name of the input is sufficient, as
+    each mask that they read is written as an argument.
     """
-    made: dict[str, int] = {}
+    numbers = {name: _number(table, names.get(name, name)) for name in model.inputs}
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
-
-    def number(*what: Any) -> int:
-        return table.setdefault(what, len(table))
-
-    for name in model.inputs:
-        made[name] = number(names.get(name, name))
     for node in model.nodes:
         layer, key = unwrap(node.layer), names.get(node.key, node.key)
-        if isinstance(layer, (MaskOf, NonzeroMask, Operation, Pick)):
-            made[node.name] = number(layer, *(made[value] for value in node.inputs))
+        inputs = [numbers[value] for value in node.inputs]
+        if isinstance(layer, NO_LAYERS):
+            numbers[node.name] = _number(table, layer, *inputs)
             continue
-        roles = getattr(layer, "inputs", ())
-        masked = [i for i, role in enumerate(roles) if role.endswith("mask")]
-        read = [made[value] for i, value in enumerate(node.inputs) if i not in masked]
-        made[node.name] = number(key, *read)
-        told = (str(made[node.inputs[i]]) if merges_masks(layer) else roles[i] for i in masked)
-        found.setdefault(key, {})[node.name] = tuple(told) if merges_masks(layer) else tuple(sorted(told))
+        masks, others = _split_masks(layer, inputs)
+        numbers[node.name] = _number(table, key, *others)
+        merges = merges_masks(layer)
+        read = tuple(str(number) for _, number in masks) if merges else tuple(sorted(role for role, _ in masks))
+        found.setdefault(key, {})[node.name] = read
     return found
+
+
+def _number(table: dict[Any, int], *computation: Any) -> int:
+    return table.setdefault(computation, len(table))
+
+
+def _split_masks(layer: Any, inputs: list[int]) -> tuple[list[tuple[str, int]], list[int]]:
+    """The masks among a layer's inputs, with the layer's names for them, and the other inputs."""
+    roles = (*getattr(layer, "inputs", ()), *[""] * len(inputs))
+    pairs = list(zip(roles, inputs, strict=False))
+    return [(r, i) for r, i in pairs if r.endswith("mask")], [i for r, i in pairs if not r.endswith("mask")]
+
+
+def without_inner_masks(model: Model) -> Model:
+    """The model without the masks into and out of nested models, which Keras propagates in no argument.
+
+    Masks that no other layer reads are removed, too.
+    """
+    owners = owners_of(model)
+    nodes = []
+    for node in model.nodes:
+        roles = tuple(getattr(unwrap(node.layer), "inputs", ()))
+        is_inner = [node.name in owners or value in owners for value in node.inputs]
+        kept = [i for i, role in enumerate(roles) if not (role.endswith("mask") and is_inner[i])]
+        if len(kept) < len(roles):
+            names = tuple(roles[i] for i in kept)
+            # Merging layers name their inputs only if some are masks.
+            layer = replace_options(node.layer, inputs=() if set(names) == {"value"} else names)
+            node = replace(node, layer=layer, inputs=tuple(node.inputs[i] for i in kept))
+        nodes.append(node)
+    needed = set(model.outputs)
+    for node in reversed(nodes):
+        if node.name in needed or not isinstance(node.layer, NO_LAYERS):
+            needed.update(node.inputs)
+    return replace(model, nodes=tuple(node for node in nodes if node.name in needed))
+
+
+def computes_the_same(model: Model, reread: Model, names: Mapping[str, str]) -> bool:
+    """Whether the outputs of a model are computed as those of `reread`, from what was written with these `names`."""
+    table: dict[Any, int] = {}
+    return _output_numbers(model, names, table) == _output_numbers(reread, {}, table)
+
+
+def _output_numbers(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> list[int]:
+    numbers = {name: _number(table, "input", position) for position, name in enumerate(model.inputs)}
+    for node in model.nodes:
+        layer, inputs = unwrap(node.layer), [numbers[value] for value in node.inputs]
+        if isinstance(layer, (MaskOf, NonzeroMask)):
+            for operation in mask_operations(layer):
+                inputs = [_number(table, operation, *inputs)]
+            numbers[node.name] = inputs[0]
+        elif isinstance(layer, NO_LAYERS):
+            numbers[node.name] = _number(table, layer, *inputs)
+        else:
+            masks, others = _split_masks(layer, inputs)
+            masks = masks if "value" in getattr(layer, "inputs", ()) else sorted(masks)
+            numbers[node.name] = _number(table, names.get(node.key, node.key), tuple(masks), *others)
+    return [numbers[name] for name in model.outputs]
+
+
+def mask_operations(layer: MaskOf | NonzeroMask) -> list[Operation]:
+    """The operations that compute a mask."""
+    differs = Operation("not_equal", (Input(0), layer.mask_value if isinstance(layer, MaskOf) else 0))
+    if isinstance(layer, NonzeroMask):
+        return [differs]
+    return [differs, Operation("any", options=(("axis", -1), ("keepdims", False)))]

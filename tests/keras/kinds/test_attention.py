@@ -45,11 +45,14 @@ def test_configs_of_older_versions_are_read(name: str) -> None:
     values, layer = OLDER[name]
     config = Config(values, "layer")
     assert KINDS[name].make(config, no_layer) == layer
-    assert config.unasked() == []
+    assert config.unused_keys() == []
 
 
 REFUSED = {
-    "BatchNormalization": ({"renorm": True}, "layer: renorm must be False, for jconv has nothing else, got True"),
+    "BatchNormalization": (
+        {"renorm": True},
+        "layer: renorm must be False; jconv supports no other value here, got True",
+    ),
     "MultiHeadAttention": ({"num_heads": 2}, "layer: key_dim is missing"),
     "Rescaling": ({"scale": [1, "2"]}, r"layer: scale must be a finite number, got \[1, '2'\]"),
     "SpectralNormalization": ({"layer": "dense"}, "layer: layer must be an object, got 'dense'"),

@@ -18,7 +18,7 @@ from jconv.keras.kinds.config import Config
 def read(name: str, config: dict[str, Any]) -> tuple[Any, list[str]]:
     """The layer of a config, and the keys that it has not asked for."""
     found = Config(config, f"a {name}")
-    return KINDS[name].make(found, None), found.unasked()  # pyright: ignore[reportArgumentType]
+    return KINDS[name].make(found, None), found.unused_keys()  # pyright: ignore[reportArgumentType]
 
 
 # What Keras 2 wrote, without what every layer has.
@@ -96,10 +96,10 @@ def test_keras_takes_the_config_of_a_layer_and_gives_it_back(layer: jl.Layer) ->
     name = type(layer).__name__
     config = KINDS[name].config(layer, None)  # pyright: ignore[reportArgumentType]
     theirs = getattr(kl, name).from_config(config)
-    found, unasked = read(name, json.loads(json.dumps(theirs.get_config())))
+    found, unused = read(name, json.loads(json.dumps(theirs.get_config())))
     assert found == (layer if name != "MaxPooling1D" else jl.MaxPooling1D(3, 3))
     common = r"name|trainable|dtype|seed|data_format|quantization_config|\w+_(initializer|regularizer|constraint)"
-    assert [key for key in unasked if not re.fullmatch(common, key)] == []
+    assert [key for key in unused if not re.fullmatch(common, key)] == []
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -115,12 +115,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "DepthwiseConv1D",
         {"kernel_size": [3], "groups": 2},
-        "a DepthwiseConv1D: groups must be 1, for jconv has nothing else, got 2",
+        "a DepthwiseConv1D: groups must be 1; jconv supports no other value here, got 2",
     ),
     (
         "SpatialDropout1D",
         {"rate": 0.5, "noise_shape": [None, 1, 3]},
-        "a SpatialDropout1D: noise_shape must be None, for jconv has nothing else, got [None, 1, 3]",
+        "a SpatialDropout1D: noise_shape must be None; jconv supports no other value here, got [None, 1, 3]",
     ),
     ("Masking", {"mask_value": [0, 1]}, "a Masking: mask_value must be a finite number, got [0, 1]"),
     ("Reshape", {"target_shape": 4}, "a Reshape: target_shape must be a list, got 4"),

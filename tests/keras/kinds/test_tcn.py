@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jconv.keras
-from jconv.keras.tcn import TCN
+from jconv.keras.layers import TCN
 from tests.support.keras_crafted import archive, functional, layer, saved
 from tests.support.keras_files import deviation
 from tests.support.keras_watch import refused
@@ -67,5 +67,5 @@ def test_other_options_are_refused(config: Any, part: str, tmp_path: Path) -> No
 
 
 def test_the_middle_of_an_open_length_is_not_known() -> None:
-    with pytest.raises(ValueError, match="TCN: the middle of a sequence of an open length"):
+    with pytest.raises(ValueError, match="TCN: the middle of a sequence of unknown length"):
         TCN((3,), (1,), padding="same").output_shape((None, 2))

@@ -1,7 +1,7 @@
-"""Functions of TensorFlow between layers, of which files of Keras 2 hold the names: operations of jconv's.
+"""A function of TensorFlow between layers of Keras 2, as an `Operation`.
 
-`TFOpLambda` and `SlicingOpLambda` (TensorFlow 2.4 and later) have the name of a function of TensorFlow's Python,
-`TensorFlowOpLayer` (before) that of an operation of its graphs, with its constants and attributes. Neither has code.
+`TFOpLambda` and `SlicingOpLambda` (TensorFlow 2.4 and later) have the name of a Python function of TensorFlow,
+`TensorFlowOpLayer` (before 2.4) the name of an operation of its graphs, with constants and attributes. None has code.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from typing import Any
 
 from ...layers.operations.operation import Operation, Slice
 from ..files.errors import KerasFileError, spoken_at
-from ..read.calls import Call, Ref
-from .config import Config, as_dict, shortened, text
+from ..files.json_text import parse
+from ..kinds.config import Config, anything, as_dict, shortened, text
+from .calls import Call, Ref
+from .operations import replace_refs
 
-FUNCTIONS, GRAPH = ("TFOpLambda", "SlicingOpLambda"), "TensorFlowOpLayer"
-CLASSES = (*FUNCTIONS, GRAPH)
+GRAPH_OPERATION = "TensorFlowOpLayer"
+CLASSES = ("TFOpLambda", "SlicingOpLambda", GRAPH_OPERATION)
 
-# `(operation, arguments)` by TensorFlow's name: what TensorFlow calls each argument, in its order, and the operation.
+# The name of the operation, and its argument for each argument of TensorFlow's function, in order.
 Entry = tuple[str, Mapping[str, str]]
-TWO = {"x": "x1", "y": "x2"}
+BINARY = {"x": "x1", "y": "x2"}
 
 
-def _same(words: str) -> dict[str, str]:
-    """Functions that have one name in both."""
-    return {word: word for word in words.split()}
+def _same(names: str) -> dict[str, str]:
+    """Functions that have the same name as their operation."""
+    return {name: name for name in names.split()}
 
 
 def _table() -> dict[str, Entry]:
@@ -37,8 +39,8 @@ def _table() -> dict[str, Entry]:
     activations = _same("relu relu6 selu softplus softsign silu sigmoid tanh elu")
     reduced = _same("sum mean max min prod any all std logsumexp") | {"variance": "var"}
     axes = {"input_tensor": "x", "axis": "axis", "keepdims": "keepdims"}
-    found: dict[str, Entry] = {f"math.{name}": (operation, TWO) for name, operation in two.items()}
-    found |= {f"__operators__.{name}": (operation, TWO) for name, operation in operators.items()}
+    found: dict[str, Entry] = {f"math.{name}": (operation, BINARY) for name, operation in two.items()}
+    found |= {f"__operators__.{name}": (operation, BINARY) for name, operation in operators.items()}
     found |= {f"math.{name}": (operation, {"x": "x"}) for name, operation in one.items()}
     found |= {f"nn.{name}": (operation, {"features": "x"}) for name, operation in activations.items()}
     found |= {f"math.reduce_{name}": (operation, axes) for name, operation in reduced.items()}
@@ -72,14 +74,15 @@ def _table() -> dict[str, Entry]:
     return found
 
 
+# The entry of each Python function of TensorFlow.
 TABLE = _table()
-# What a call may say beside the table's arguments, each with the one value at which it means nothing.
-IDLE = {"conjugate": False, "output_type": "int64"}
-# Where the default of an operation is not that of TensorFlow's function.
+# Arguments that are not in the table, and are accepted at one value only.
+FIXED = {"conjugate": False, "output_type": "int64"}
+# Defaults of TensorFlow's functions that the operations do not share.
 DEFAULTS: dict[str, dict[str, Any]] = {"nn.gelu": {"approximate": False}, "math.l2_normalize": {"epsilon": 1e-12}}
 
-# The operations of graphs, as functions, and where among their inputs options stand as constants.
-OPS = {
+# The operations of graphs whose inputs are all tensors or constants, and reductions, which also have an attribute.
+OPERATIONS = {
     **{"AddV2": "add", "Add": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "divide", "Pow": "power"},
     **{"Maximum": "maximum", "Minimum": "minimum", "NotEqual": "not_equal", "Equal": "equal", "Greater": "greater"},
     **{"GreaterEqual": "greater_equal", "Less": "less", "LessEqual": "less_equal", "LogicalAnd": "logical_and"},
@@ -88,21 +91,21 @@ OPS = {
     **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
     **{"Selu": "selu", "BatchMatMulV2": "matmul", "Identity": "stop_gradient"},
 }
-REDUCED = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
-SHAPED = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+OPERATIONS |= {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
 DTYPES = {"DT_FLOAT": "float32", "DT_HALF": "float16", "DT_DOUBLE": "float64", "DT_BOOL": "bool"}
 DTYPES |= {"DT_INT32": "int32", "DT_INT64": "int64", "DT_BFLOAT16": "bfloat16"}
 ADVICE = "supply a jconv layer for it with custom_layers={name: layer}"
 
 
-def read_tensorflow(class_name: str, config: Config, call: Call, place: Callable[[Ref], Any]) -> Operation:
-    """The operation of a node of one of the `CLASSES`, whose tensors `place` puts among its inputs.
+def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
+    """The operation of a node of one of the `CLASSES`; `to_input` gives the input for each tensor.
 
-    Raises `KerasFileError`, naming the function, for one that jconv does not have.
+    Raises `KerasFileError`, with the name of the function, for a function that jconv does not have.
     """
     with spoken_at(config.place, "Operation: "):
-        if class_name == GRAPH:
-            return _of_graph(config, call, place)
+        if class_name == GRAPH_OPERATION:
+            return _graph_operation(config, call, to_input)
         name = config.get("function", text)
         if name not in TABLE:
             raise KerasFileError(f"{config.place}: TensorFlow's {name!a} is not one that jconv has; {ADVICE}")
@@ -111,35 +114,29 @@ def read_tensorflow(class_name: str, config: Config, call: Call, place: Callable
         given = {**DEFAULTS.get(name, {}), **{key: value for key, value in given.items() if key != "name"}}
         if name == "linalg.matmul":
             operation, names = "einsum", {**names, "subscripts": "subscripts"}
-            turned = [given.pop(f"transpose_{side}", False) for side in "ab"]
-            given["subscripts"] = f"...{'ji' if turned[0] else 'ij'},...{'kj' if turned[1] else 'jk'}->...ik"
+            transposed = [given.pop(f"transpose_{side}", False) for side in "ab"]
+            given["subscripts"] = f"...{'ji' if transposed[0] else 'ij'},...{'kj' if transposed[1] else 'jk'}->...ik"
         options = {names[key]: given.pop(key) for key in names if given.get(key) is not None}
-        _check_idle({key: value for key, value in given.items() if key not in names}, name, config)
+        for key, value in given.items():
+            if key not in names and value is not None and not (key in FIXED and value == FIXED[key]):
+                config.fail(
+                    f"the option {key!a} of TensorFlow's {name} (at {shortened(value)}) is not one that jconv has"
+                )
         if name == "math.l2_normalize":
             options["epsilon"] = options["epsilon"] ** 0.5
         if "key" in options:
-            options["key"] = _key(options["key"])
-        # The operands of einsum have no names.
-        operands = tuple(_placed(options.pop(key), place) for key in ("x1", "x2") if operation == "einsum")
-        return Operation(operation, operands, tuple((key, _placed(value, place)) for key, value in options.items()))
+            options["key"] = _slices(options["key"])
+        # The operands of einsum are positional.
+        operands = tuple(replace_refs(options.pop(key), to_input) for key in ("x1", "x2") if operation == "einsum")
+        return Operation(
+            operation, operands, tuple((key, replace_refs(value, to_input)) for key, value in options.items())
+        )
 
 
-def _check_idle(rest: Mapping[str, Any], name: str, config: Config) -> None:
-    for key, value in rest.items():
-        if value is not None and not (key in IDLE and value == IDLE[key]):
-            config.fail(f"the option {key!a} of TensorFlow's {name} (at {shortened(value)}) is not one that jconv has")
-
-
-def _placed(value: Any, place: Callable[[Ref], Any]) -> Any:
-    if isinstance(value, Ref):
-        return place(value)
-    return tuple(_placed(part, place) for part in value) if isinstance(value, tuple) else value
-
-
-def _key(value: Any) -> Any:
-    """A key of a slice, or of several, as `SlicingOpLambda` has it."""
+def _slices(value: Any) -> Any:
+    """An index, or a tuple of them, with slices in place of their dicts."""
     if isinstance(value, tuple):
-        return tuple(_key(part) for part in value)
+        return tuple(_slices(part) for part in value)
     if isinstance(value, dict):
         if set(value) == {"start", "stop", "step"}:
             return Slice(value["start"], value["stop"], value["step"])
@@ -147,37 +144,34 @@ def _key(value: Any) -> Any:
     return value
 
 
-def _of_graph(config: Config, call: Call, place: Callable[[Ref], Any]) -> Operation:
-    definition = config.get("node_def", lambda value: value)
+def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
+    definition = config.get("node_def", anything)
     if isinstance(definition, str):
-        from ..files.json_text import parse
-
         definition = parse(definition.encode(), f"{config.place}, node_def")
     node = Config(as_dict(definition), f"{config.place}, node_def")
-    op = node.get("op", text)
+    name = node.get("op", text)
     attributes = node.get("attr", as_dict, {})
     constants = {int(key): value for key, value in config.get("constants", as_dict, {}).items()}
     tensors = list(call.args[0]) if call.args and isinstance(call.args[0], tuple) else list(call.args)
     inputs: list[Any] = []
     for position in range(len(tensors) + len(constants)):
-        inputs.append(_frozen(constants[position]) if position in constants else _placed(tensors.pop(0), place))
-    if op in OPS:
-        return Operation(OPS[op], tuple(inputs))
-    if op in REDUCED:
+        is_constant = position in constants
+        inputs.append(_as_tuples(constants[position]) if is_constant else replace_refs(tensors.pop(0), to_input))
+    if name in OPERATIONS:
+        return Operation(OPERATIONS[name], tuple(inputs))
+    if name in REDUCTIONS:
         keepdims = bool(_attribute(attributes, "keep_dims", "b", False))
-        return Operation(REDUCED[op], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))
-    if op in SHAPED:
-        return Operation(SHAPED[op], tuple(inputs))
-    if op == "ConcatV2":
+        return Operation(REDUCTIONS[name], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))
+    if name == "ConcatV2":
         return Operation("concatenate", (tuple(inputs[:-1]),), (("axis", inputs[-1]),))
-    if op == "Cast":
+    if name == "Cast":
         return Operation("cast", (inputs[0], DTYPES.get(_attribute(attributes, "DstT", "type", ""), "unknown")))
-    if op == "Squeeze":
+    if name == "Squeeze":
         axes = _attribute(attributes, "squeeze_dims", "list", {}).get("i", [])
         return Operation("squeeze", (inputs[0],), (("axis", tuple(int(axis) for axis in axes) or None),))
-    if op == "StridedSlice":
+    if name == "StridedSlice":
         return Operation("get_item", (inputs[0], _strided(inputs[1:], attributes)))
-    raise KerasFileError(f"{config.place}: TensorFlow's operation {op!a} is not one that jconv has; {ADVICE}")
+    raise KerasFileError(f"{config.place}: TensorFlow's operation {name!a} is not one that jconv has; {ADVICE}")
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:
@@ -186,20 +180,20 @@ def _attribute(attributes: Mapping[str, Any], name: str, kind: str, default: Any
 
 
 def _strided(bounds: list[Any], attributes: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The key of a slice whose masks say, by axis, which bounds count."""
+    """The index of a strided slice; bit `axis` of each mask is the option for this axis."""
     names = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
     masks = [int(_attribute(attributes, name, "i", 0)) for name in names]
-    key: list[Any] = []
+    index: list[Any] = []
     for axis, (begin, end, step) in enumerate(zip(*bounds, strict=True)):
         no_begin, no_end, ellipsis, new, shrink = (mask >> axis & 1 for mask in masks)
         if ellipsis or new:
-            key.append(... if ellipsis else None)
+            index.append(... if ellipsis else None)
         elif shrink:
-            key.append(begin)
+            index.append(begin)
         else:
-            key.append(Slice(None if no_begin else begin, None if no_end else end, step))
-    return tuple(key)
+            index.append(Slice(None if no_begin else begin, None if no_end else end, step))
+    return tuple(index)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(part) for part in value) if isinstance(value, list) else value
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(part) for part in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A whole model as a layer: what a wrapper, such as `TimeDistributed`, holds when Keras gave it a model."""
+"""`NestedModel`: a model as a layer, such as the layer of a `TimeDistributed`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ...model.graph import Model
 
 
 @dataclass(frozen=True)
-class Nested(Layer):
+class NestedModel(Layer):
     """A model as a layer; its arrays are named `node/array`.
 
-    `folders` are pairs of a params key and the folder of its arrays in the file.
+    `folders` has the folder in the file of each key of the model's params and state.
     """
 
     model: Model
@@ -28,29 +28,29 @@ class Nested(Layer):
         return len(self.model.inputs) > 1
 
     def inside(self) -> list[tuple[Layer, str, str]]:
-        """Each layer, what its arrays' names begin with, and its folder."""
+        """The layers of the model, each with the prefix of its arrays' names and its folder."""
         layers = {node.key: node.layer for node in self.model.nodes}
         return [(layers[key], key, folder) for key, folder in self.folders if key in layers]
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The model's, a tuple of shapes for several outputs."""
+        """The shape of the output, or a tuple of shapes for several outputs."""
         named = self._named(input_shape)
         shapes = {**named, **self.model.output_shapes(named)}
         first, *others = (shapes[name] for name in self.model.outputs)
         return (first, *others) if others else first
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Those of each node, with its name before them."""
+        """The shapes of each node, with its key as prefix."""
         return self._shapes_of("param_shapes", input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Those of each node, with its name before them."""
+        """The shapes of each node, with its key as prefix."""
         return self._shapes_of("state_shapes", input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """What the model draws."""
+        """As `Model.init`."""
         params, state = self.model.init(key, self._named(input_shape))
-        return _flattened(params), _flattened(state)
+        return _flatten(params), _flatten(state)
 
     def apply(
         self,
@@ -61,24 +61,24 @@ class Nested(Layer):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The model's outputs, a tuple for several."""
+        """The output, or a tuple of several outputs."""
         trees = self._tree(params), self._tree(state)
         y, after = self.model.apply(*trees, self._named(x), training=training, key=key)
-        return self._outputs(y), _flattened(after)
+        return self._outputs(y), _flatten(after)
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """As `apply`, in NumPy."""
         trees = self._tree(params), self._tree(state)
         return self._outputs(self.model.reference(*trees, self._named(x), training=training))
 
     def flops(self, input_shape: Any) -> int:
-        """The sum of the nodes'."""
+        """The sum over the nodes."""
         named = self._named(input_shape)
         shapes = {**named, **self.model.output_shapes(named)}
-        return sum(node.layer.flops(_read(node, shapes)) for node in self.model.nodes)
+        return sum(node.layer.flops(_input_shape(node, shapes)) for node in self.model.nodes)
 
     def window(self) -> ReceptiveField | None:
-        """None: what a path through the model reads is not followed."""
+        """None: the receptive field of a nested model is not computed."""
         return None
 
     def _named(self, x: Any) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Nested(Layer):
         return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        # Keys and names may both hold slashes, so the longest key that fits is the one.
+        # Keys and names may both contain slashes; the longest key that matches is the right one.
         keys = sorted({node.key for node in self.model.nodes}, key=len, reverse=True)
         tree: dict[str, dict[str, Any]] = {}
         for path, array in arrays.items():
@@ -102,15 +102,15 @@ class Nested(Layer):
         shapes = {**named, **self.model.output_shapes(named)}
         found: dict[str, dict[str, tuple[int, ...]]] = {}
         for node in self.model.nodes:
-            found.setdefault(node.key, getattr(node.layer, which)(_read(node, shapes)))
+            found.setdefault(node.key, getattr(node.layer, which)(_input_shape(node, shapes)))
         order = [key for key, _ in self.folders if key in found] or list(found)
         return {f"{key}/{name}": shape for key in order for name, shape in found[key].items()}
 
 
-def _read(node: Any, shapes: Mapping[str, Any]) -> Any:
-    read = tuple(shapes[name] for name in node.inputs)
-    return read if node.layer.has_several_inputs else read[0]
+def _input_shape(node: Any, shapes: Mapping[str, Any]) -> Any:
+    inputs = tuple(shapes[name] for name in node.inputs)
+    return inputs if node.layer.has_several_inputs else inputs[0]
 
 
-def _flattened(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _flatten(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{key}/{name}": array for key, arrays in tree.items() for name, array in arrays.items()}

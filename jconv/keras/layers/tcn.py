@@ -1,4 +1,4 @@
-"""`TCN` of keras-tcn: residual blocks of two dilated convolutions each, the custom layer that is published most."""
+"""`TCN` of the package keras-tcn: residual blocks of two dilated convolutions each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..layers import (
+from ...layers import (
     Activation,
     Add,
     BatchNormalization,
@@ -18,21 +18,21 @@ from ..layers import (
     Operation,
     SpatialDropout1D,
 )
-from ..layers.base import Arrays, ReceptiveField
-from ..layers.operations.operation import Input, Slice
-from ..model.graph import Model, Node
-from .read.nested import Nested
+from ...layers.base import Arrays, ReceptiveField
+from ...layers.operations.operation import Input, Slice
+from ...model.graph import Model, Node
+from .nested_model import NestedModel
 
 NORMALIZATIONS: dict[str, type[Layer]] = {"batch": BatchNormalization, "layer": LayerNormalization}
 
 
 @dataclass(frozen=True)
 class TCN(Layer):
-    """keras-tcn's `TCN`, with its options: one number of `filters` for each of the `dilations`.
+    """keras-tcn's `TCN`, with its options; `filters` has one number for each of the `dilations`.
 
-    `normalization` is `"batch"`, `"layer"` or none. Arrays are named `residual_block_0/conv1D_0/kernel`, as in its
-    files. Raises `ValueError` for other numbers of filters than dilations, and, where only one step is given, which is
-    that in the middle with padding `"same"`, for a length that is not known.
+    `normalization` is `"batch"`, `"layer"` or `""`. Arrays are named as in keras-tcn's files,
+    `residual_block_0/conv1D_0/kernel`. Without `return_sequences` the output is the last step, or with padding
+    `"same"` the middle one, for which the length must be known.
     """
 
     filters: tuple[int, ...]
@@ -56,14 +56,14 @@ class TCN(Layer):
             raise ValueError(f"TCN: stacks must be at least 1, got {self.stacks}")
 
     def folders(self) -> dict[str, str]:
-        """By the prefix of its arrays, the folder of each layer inside in a file of Keras's newer format."""
+        """The folder in a Keras 3 file of each prefix of the arrays' names."""
         kind = {"batch": "batch_normalization", "layer": "layer_normalization"}.get(self.normalization)
         found = {}
         for number in range(self.stacks * len(self.dilations)):
-            above = f"residual_blocks/{_counted('residual_block', number)}"
+            above = f"residual_blocks/{_numbered('residual_block', number)}"
             for prefix, name in (("norm", kind), ("conv1D", "conv1d")):
                 for part in range(2 if name else 0):
-                    found[f"residual_block_{number}/{prefix}_{part}"] = f"{above}/layers/{_counted(name, part)}"
+                    found[f"residual_block_{number}/{prefix}_{part}"] = f"{above}/layers/{_numbered(name, part)}"
             found[f"residual_block_{number}/matching_conv1D"] = f"{above}/shape_match_conv"
         return found
 
@@ -72,7 +72,7 @@ class TCN(Layer):
         return self._first(self._nested(input_shape).output_shape(input_shape))
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Those of the layers inside, block by block."""
+        """The shapes of the layers inside, block by block."""
         return self._nested(input_shape).param_shapes(input_shape)
 
     def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
@@ -80,7 +80,7 @@ class TCN(Layer):
         return self._nested(input_shape).state_shapes(input_shape)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """What the layers inside draw."""
+        """The arrays of the layers inside."""
         return self._nested(input_shape).init(key, input_shape)
 
     def apply(
@@ -97,23 +97,23 @@ class TCN(Layer):
         return self._first(y), after
 
     def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
-        """The same in NumPy."""
+        """As `apply`, in NumPy."""
         return self._first(self._nested(x.shape[1:]).reference(params, state, x, training=training))
 
     def flops(self, input_shape: Any) -> int:
-        """The sum of the layers inside."""
+        """The sum over the layers inside."""
         return self._nested(input_shape).flops(input_shape)
 
     def window(self) -> ReceptiveField | None:
-        """None: what a path through the blocks reads is not followed."""
+        """None: the receptive field of a graph of layers is not computed."""
         return None
 
     @staticmethod
     def _first(y: Any) -> Any:
-        # The last block is an output too, so that its arrays, which skips leave unread, are the layer's.
+        # The last block is an output, too, because with skip connections no other output depends on its arrays.
         return y[0]
 
-    def _nested(self, input_shape: Any) -> Nested:
+    def _nested(self, input_shape: Any) -> NestedModel:
         length, channels = input_shape
         nodes: list[Node] = []
 
@@ -146,14 +146,14 @@ class TCN(Layer):
         y = add("skips", Add() if len(ends) > 1 else Activation("linear"), *ends) if self.skips else value
         if not self.return_sequences:
             if self.padding == "same" and length is None:
-                raise ValueError("TCN: the middle of a sequence of an open length is not read; say input_shape=")
+                raise ValueError("TCN: the middle of a sequence of unknown length is not known; give input_shape=")
             step = -1 if self.padding == "causal" else length // 2
             y = add("step", Operation("get_item", (Input(0), (Slice(), step))), y)
         outputs = (y, value) if y != value else (add("sequence", Activation("linear"), y), value)
         order = [prefix for prefix in self.folders() if prefix in {node.name for node in nodes}]
         model = Model(tuple(nodes), ("input",), outputs)
-        return Nested(model, tuple((prefix, prefix) for prefix in order))
+        return NestedModel(model, tuple((prefix, prefix) for prefix in order))
 
 
-def _counted(name: str | None, number: int) -> str:
+def _numbered(name: str | None, number: int) -> str:
     return f"{name}_{number}" if number else f"{name}"

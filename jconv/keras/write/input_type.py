@@ -1,4 +1,4 @@
-"""Which inputs of a model are integers: those of which all readers look something up."""
+"""Which inputs of a model must be integers."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from ...layers import Embedding, Layer
 from ...layers.mask import NonzeroMask
 from ...layers.nesting import unwrap
 from ...model.graph import Model, Node
-from ..read.nested import Nested
+from ..layers import NestedModel
 
 
 def reads_integers(model: Model, value: str) -> bool:
-    """Whether all that reads a value reads integers."""
+    """Whether every layer that reads a value needs integers, as an embedding does."""
     readers = [node for node in model.nodes if value in node.inputs]
-    return bool(readers) and all(_of_integers(node, value) for node in readers)
+    return bool(readers) and all(_needs_integers(node, value) for node in readers)
 
 
-def _of_integers(node: Node, value: str) -> bool:
+def _needs_integers(node: Node, value: str) -> bool:
     layer = unwrap(node.layer)
     while isinstance(inside := getattr(layer, "layer", None), Layer):
         layer = unwrap(inside)
-    if isinstance(layer, Nested):
-        own = zip(layer.model.inputs, node.inputs, strict=True)
-        return all(reads_integers(layer.model, name) for name, read in own if read == value)
+    if isinstance(layer, NestedModel):
+        pairs = zip(layer.model.inputs, node.inputs, strict=True)
+        return all(reads_integers(layer.model, name) for name, read in pairs if read == value)
     return isinstance(layer, (Embedding, NonzeroMask))

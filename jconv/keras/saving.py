@@ -1,4 +1,4 @@
-"""A model and its arrays into a file that Keras loads."""
+"""`save`: a model and its arrays as a file that Keras loads."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ import numpy as np
 from ..model.graph import Model
 from .files.container import CONFIG, METADATA, WEIGHTS
 from .files.errors import KerasFileError
-from .kinds.kind import names_to_paths
-from .read.folders import named_as_read
+from .kinds.table import array_paths
+from .read.folders import restore_folders
 from .read.parts import Part
-from .read.weights import copies_of, folders_of
 from .write.config import write_model
 
 if TYPE_CHECKING:
     from .training.state import Training
 
-# Whose config the written one is.
+# The version of Keras whose config is written.
 KERAS_VERSION = "3.15.1"
-# The first date that a zip archive can say: with the present one, equal models would not make equal files.
+# The first date of the zip format; with the current date, equal models would not make equal files.
 DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,29 +41,38 @@ def save(
 ) -> None:
     """Write a `.keras` file, or for a path that ends in `.weights.h5` the arrays alone, that Keras 3 loads.
 
-    `input_shape` is the shape of one example, without the batch axis, or a dict of them by input name; it need not be
-    given where the model has `input_shapes`, as one that `load` returned has. Equal models make equal bytes. The file
-    is written beside its place and then renamed, so that there is never half of one. Models inside a model that `load`
-    returned are written as such, and its `.weights.h5` fits the Keras model that it was loaded from.
+    Equal models make equal bytes. The file is written under a temporary name and renamed, so it is never incomplete.
+    For a model from `load`, nested models are written as such, and a `.weights.h5` fits the Keras model of its file.
 
-    With `training`, from `load_training` and with the optimizer's state as it is now, a `.keras` file is that of a
-    compiled model, on which Keras trains as if it had never stopped::
+    With `training`, a `.keras` file is that of a compiled model, whose training Keras continues as if it had never
+    stopped::
 
         training = dataclasses.replace(training, state=slots)
         jconv.keras.save("model.keras", model, params, state, training=training)
 
-    It has the optimizer and its state, the losses, and the layers' regularizers and constraints; metrics are not kept,
-    nor is a loss that jconv does not have.
+    It has the optimizer with its state, the losses, and the layers' regularizers and constraints. Metrics, and losses
+    that jconv does not have, are not kept.
 
-    Raises `KerasFileError` for a layer, an option or an optimizer that Keras does not have, `ValueError` for arrays
-    that do not fit the model, and `ImportError` where h5py is missing.
+    Args:
+        path: The file, which ends in `.keras` or `.weights.h5`.
+        model: The model.
+        params: Its params.
+        state: Its state.
+        input_shape: The shape of one example, without the batch axis, or a dict of shapes by input name. Not necessary
+            for a model with `input_shapes`, such as one from `load`.
+        training: The result of `load_training`, with the present state of the optimizer.
+
+    Raises:
+        KerasFileError: For a layer, an option or an optimizer that Keras does not have.
+        ValueError: For arrays that do not fit the model.
+        ImportError: If h5py is not installed.
     """
     path = Path(path)
-    whole = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
-    written = write_model(model, model.named_shapes(input_shape), whole)
+    stored = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
+    written = write_model(model, model.named_shapes(input_shape), stored)
     root = written.root
-    # Keras writes each layer's own name beside its arrays.
-    names = named_as_read(root, model) if path.name.endswith(".weights.h5") else None
+    # Keras stores the name of each layer with its arrays.
+    names = restore_folders(root, model) if path.name.endswith(".weights.h5") else None
     names = names or {part.folder: part.name for part in root.below()}
     names = {f"{folder}/vars": name for folder, name in names.items()}
     arrays = _arrays(root.leaves(), params, state)
@@ -84,7 +92,7 @@ def save(
 
 
 def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """Every array by its path in the file."""
+    """The arrays, by path in the file."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     owners: dict[str, str] = {}
     for part in parts:
@@ -93,8 +101,7 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
         wanted = part.layer.param_shapes(part.input_shape) | part.layer.state_shapes(part.input_shape)
         if set(own) != set(wanted):
             raise KerasFileError(f"node {part.key!r} needs arrays {sorted(wanted)}, got {sorted(own)}")
-        copies = copies_of(part.layer, part.kind)
-        paths = names_to_paths(list(wanted), folders_of(part.layer, part.kind), copies)
+        paths, copies = array_paths(part.layer, part.kind, list(wanted))
         for name, shape in wanted.items():
             array = np.asarray(own[name])
             if array.shape != tuple(shape):
@@ -122,7 +129,7 @@ def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], names: Mapping[str, str]) 
             file.create_group(folder).attrs["name"] = name
         for path, array in arrays.items():
             half = array.dtype.name == "bfloat16"
-            # Two bytes of no kind, which is how Keras reads it; whole numbers it would convert.
+            # Keras reads untyped pairs of bytes; it would convert integers.
             data = file.create_dataset(path, data=array.view("V2") if half else array)
             if half:
                 data.attrs["dtype"] = "bfloat16"
@@ -146,7 +153,7 @@ def _write(path: Path, data: bytes) -> None:
     try:
         _replace(path, data)
     except OSError as error:
-        # It is not the temporary file that the caller knows of.
+        # Name the caller's file instead of the temporary one.
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
@@ -157,7 +164,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes a file for its owner alone; a new file has the permissions that the user's mask leaves.
+        # mkstemp gives the owner alone access; a new file has the permissions that the user's umask allows.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)

@@ -1,0 +1,6 @@
+"""Layers of Keras models that hold a graph of layers: a nested model, and keras-tcn's `TCN`."""
+
+from .nested_model import NestedModel
+from .tcn import TCN
+
+__all__ = ["TCN", "NestedModel"]

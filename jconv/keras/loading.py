@@ -1,0 +1,73 @@
+"""`load`: the model and the arrays of a Keras file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..layers.base import Activation
+from ..layers.nesting import with_algorithm
+from ..model.graph import Model, Tree
+from ..planner import AUTO, check_algorithm
+from .files.container import opened
+from .files.errors import KerasFileError, spoken_at
+from .read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
+from .read.folders import with_folders
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    custom_layers: CustomLayers | None = None,
+    custom_activations: Mapping[str, Activation] | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    max_bytes: int = MAX_BYTES,
+    algorithm: str = AUTO,
+) -> tuple[Model, Tree, Tree]:
+    """Load a model that Keras saved.
+
+    `model.apply(params, state, x)` computes what Keras's model computes. Nodes have the names of Keras's layers, and
+    `outer/inner` in nested models; inputs have the names of the InputLayers. Arrays have Keras's names and layout.
+    Arrays of layers with `trainable` false are in `state`. Nothing in the file is imported or executed.
+
+    Args:
+        path: A `.keras` file, zipped or unzipped; a complete model in `.h5`; a model in `.json`, with its arrays in
+            `weights`; or a folder with one `.json` and one file of arrays.
+        weights: A file with the arrays, such as a `.weights.h5` of the same model.
+        custom_layers: What to use for layers that jconv does not have, by the layer's name or class: a jconv layer, or
+            the class of one that has the options in Keras, `{"ConvDNA": jconv.layers.Conv1D}`.
+        custom_activations: What to use for activations, by name, `"<lambda>"` for a lambda: a name from Keras, an
+            activation layer, or a function, which is called with arrays of JAX, and of NumPy for the reference.
+        input_shape: The shape of one example, for a Sequential model that was saved before it was built.
+        max_bytes: The most bytes that the arrays may need together.
+        algorithm: The algorithm of the model's convolutions, as in `jconv.conv1d`.
+
+    Returns:
+        `(model, params, state)`.
+
+    Raises:
+        KerasFileError: A `ValueError`, for a file that is damaged, or has something that jconv does not have.
+        OSError: If the file cannot be opened.
+        ValueError: For an unknown `algorithm`.
+    """
+    check_algorithm(algorithm)
+    with opened(path, max_bytes) as contents:
+        supplied = custom_layers or {}, custom_activations or {}
+        built = read_graph(contents, os.fspath(path), *supplied, input_shape)
+        if weights is None:
+            if contents.arrays is None:
+                raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
+            trees = read_arrays(built.root, contents)
+            return _with_algorithm(with_folders(built), algorithm), *trees
+    with opened(weights, max_bytes) as contents:
+        trees = read_arrays(built.root, contents)
+        return _with_algorithm(with_folders(built), algorithm), *trees
+
+
+def _with_algorithm(model: Model, algorithm: str) -> Model:
+    # Layers may be nested deeper than Python's stack.
+    with spoken_at("config"):
+        nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
+        return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))

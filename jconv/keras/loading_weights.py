@@ -1,0 +1,81 @@
+"""`load_weights`: the arrays of a Keras file for a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..model.graph import Model, Tree
+from .files.container import Contents, opened
+from .files.errors import KerasFileError
+from .files.hdf5 import Hdf5Arrays
+from .read.file import MAX_BYTES, read_arrays, update_config
+from .read.folders import folders_in, put_in_folders
+from .read.graph import Built, build
+from .read.parts import Part
+from .read.weights import place, wanted
+from .write.config import write_model
+
+
+def load_weights(
+    path: str | os.PathLike[str], model: Model, *, input_shape: Any = None, max_bytes: int = MAX_BYTES
+) -> tuple[Tree, Tree]:
+    """Load the arrays for a model from a file of a Keras model with the same layers.
+
+    Layers are matched by name if the names in the file are the model's, otherwise by Keras's order.
+
+    Args:
+        path: A `.weights.h5`, or a file of a complete model.
+        model: The model.
+        input_shape: The shape of one example, as for `save`; also for a Sequential model in the file that was saved
+            before it was built.
+        max_bytes: The most bytes that the arrays may need together.
+
+    Returns:
+        `(params, state)`.
+
+    Raises:
+        KerasFileError: For a layer that is not in the file, or has other arrays there.
+    """
+    shapes = model.named_shapes(input_shape)
+    root = write_model(model, shapes, {}).root
+    with opened(path, max_bytes) as contents:
+        if contents.by_layer is None:
+            folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
+            if not put_in_folders(root, folders) and contents.arrays is not None:
+                put_in_folders(root, folders_in(model, contents.arrays.paths()))
+        elif contents.config is not None:
+            return _read_by_name(root, contents, shapes) or read_arrays(root, contents)
+        return read_arrays(root, contents)
+
+
+def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> tuple[Tree, Tree] | None:
+    """The arrays that the model in the file has under the names of the layers of `root`; None if one is missing."""
+    built = _build_with_any(contents, (None, *shapes.values()) if len(shapes) == 1 else (None,))
+    if built is None:
+        return None
+    trees = read_arrays(built.root, contents)
+    params: Tree = {}
+    state: Tree = {}
+    for part in root.leaves():
+        shapes = wanted(part)
+        found = {name: array for tree in trees for name, array in tree.get(part.key, {}).items()}
+        if set(found) != set(shapes):
+            return None
+        place(part, found, shapes, params, state)
+    return params, state
+
+
+def _build_with_any(contents: Contents, input_shapes: Sequence[Sequence[int | None] | None]) -> Built | None:
+    """The model in the file with the first of `input_shapes` that it accepts.
+
+    None if jconv cannot read the model, for example because of a custom layer. Its arrays may fit all the same.
+    """
+    with suppress(KerasFileError):
+        keras_2 = update_config(contents, "the file", {})
+        for shape in input_shapes:
+            with suppress(KerasFileError):
+                return build(contents.config or {}, {}, keras_2=keras_2, input_shape=shape)
+    return None
