@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 import jconv.command.options
+import jconv.equinox
+import jconv.flax
 import jconv.keras
 import training.compare
 import training.predict
@@ -96,7 +98,14 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
     assert done.returncode == 0, done.stderr
     inventory = (tmp_path / "objects.inv").read_bytes().split(b"\n", 4)[4]
     documented = {line.split()[0] for line in zlib.decompress(inventory).decode().splitlines()}
-    modules = [jconv, jconv.keras, *(getattr(jconv, name) for name in MODULES)]
+    modules = [
+        jconv,
+        jconv.equinox,
+        jconv.flax.linen,
+        jconv.flax.nnx,
+        jconv.keras,
+        *(getattr(jconv, name) for name in MODULES),
+    ]
     public = {
         f"{module.__name__}.{name}": getattr(module, name)
         for module in modules
