@@ -103,15 +103,8 @@ def conv1d(
     checks.check_params(params, {"kernel": 3}, "conv1d")
     checks.check_input(x, "conv1d")
     x, kernel, bias = promote(x, params, "kernel", "bias")
-    geometry, amounts = checks.conv_geometry(
-        x,
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-    )
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    geometry, amounts = checks.conv_geometry(x, kernel, padding_mode=padding_mode, **options)
     checks.check_bias(params, kernel.shape[2])
     how = {"algorithm": algorithm, "precision": canonical_precision(precision)}
     sequences = ragged.of(x.shape[:-1], lengths, segment_ids)

@@ -137,19 +137,8 @@ def conv1d(
     array([0., 1., 3., 5.])
     """
     act = resolve_activation(activation)
-    checks.check_params(params, {"kernel": 3}, "conv1d")
-    checks.check_input(x, "conv1d")
-    x, kernel = exact(x), exact(params["kernel"])
-    geometry, amounts = checks.conv_geometry(
-        x,
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-    )
-    checks.check_bias(params, kernel.shape[2])
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x, kernel, geometry, amounts = _check_conv1d("conv1d", params, x, padding_mode=padding_mode, **options)
     y = forward(pad(x, *amounts, padding_mode), kernel, geometry)
     return act(y + exact(params["bias"]) if "bias" in params else y)
 
@@ -190,19 +179,9 @@ def conv1d_vjp(
     >>> params_bar["kernel"].ravel(), x_bar.ravel()
     (array([3., 6.]), array([1., 2., 2., 1.]))
     """
-    checks.check_params(params, {"kernel": 3}, "conv1d")
-    checks.check_input(x, "conv1d_vjp")
-    x, kernel, y_bar = exact(x), exact(params["kernel"]), exact(cotangent)
-    geometry, amounts = checks.conv_geometry(
-        x,
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        padding_mode=padding_mode,
-    )
-    checks.check_bias(params, kernel.shape[2])
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x, kernel, geometry, amounts = _check_conv1d("conv1d_vjp", params, x, padding_mode=padding_mode, **options)
+    y_bar = exact(cotangent)
     expected = (*x.shape[:-2], geometry.out_length, kernel.shape[2])
     if y_bar.shape != expected:
         raise ValueError(f"cotangent must have the output's shape {expected}, got {y_bar.shape}")
@@ -416,6 +395,18 @@ def kernel_gradient(x: Array, y_bar: Array, geometry: Geometry) -> Array:
     grouped = grouped.reshape(-1, *grouped.shape[-3:])
     kernel_bar = np.einsum("ntkgi,ntgo->kigo", windows, grouped, optimize=True)
     return kernel_bar.reshape(*kernel_bar.shape[:2], y_bar.shape[-1])
+
+
+def _check_conv1d(
+    caller: str, params: Params, x: Any, **options: Any
+) -> tuple[Array, Array, Geometry, tuple[int, int]]:
+    """Checks the arguments; returns `x` and the kernel, and what `checks.conv_geometry` returns."""
+    checks.check_params(params, {"kernel": 3}, "conv1d")
+    checks.check_input(x, caller)
+    x, kernel = exact(x), exact(params["kernel"])
+    geometry, amounts = checks.conv_geometry(x, kernel, **options)
+    checks.check_bias(params, kernel.shape[2])
+    return x, kernel, geometry, amounts
 
 
 def _windows_by_group(x: Array, g: Geometry) -> Array:
