@@ -1,7 +1,7 @@
-"""`"auto"` is local in streams, in variable-length arrays and over devices: a NaN stays where it is read.
+"""`"auto"` is local in streams, in variable-length arrays and on several devices: a NaN affects only what reads it.
 
-The algorithms themselves are tested elsewhere; here is what is around them: buffers, padding, neighbours in a packed
-row, halos and the filler of shards.
+`test_local.py` tests the algorithms. This tests the code around them: buffers, padding, adjacent segments of a packed
+row, halos, and samples of shards beyond the length.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jconv import reference
 from tests.support.sequences import pieces, spoiled
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-LENGTH, BAD = 64, (21, 40)
+LENGTH, POSITIONS = 64, (21, 40)
 RNG = np.random.default_rng(0)
 
 
@@ -59,17 +59,17 @@ CASES = {
     ),
     "transposed": Case("conv1d_transpose", {"kernel": (5, 6, 4), "bias": (6,)}, 4, {"stride": 2}),
     "transposed same": Case("conv1d_transpose", {"kernel": (8, 16, 16)}, 16, {"stride": 4, "padding": "same"}),
-    "transposed apart": Case("conv1d_transpose", {"kernel": (2, 6, 4)}, 4, {"stride": 3, "dilation": 2}),
+    "transposed with gaps": Case("conv1d_transpose", {"kernel": (2, 6, 4)}, 4, {"stride": 3, "dilation": 2}),
 }
 
 
-def spoil(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def insert_non_finite(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """`x` with a NaN and an infinity in a row, and a mask of them."""
     bad = np.zeros(x.shape, bool)
-    bad[row, BAD, x.shape[-1] // 2] = True
-    spoilt = x.copy()
-    spoilt[row, BAD, x.shape[-1] // 2] = [np.nan, np.inf]
-    return spoilt, bad
+    bad[row, POSITIONS, x.shape[-1] // 2] = True
+    non_finite = x.copy()
+    non_finite[row, POSITIONS, x.shape[-1] // 2] = [np.nan, np.inf]
+    return non_finite, bad
 
 
 def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
@@ -86,13 +86,13 @@ def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_streams(case: Case, form: str) -> None:
     x = case.x(2)
-    spoilt, bad = spoil(x)
+    non_finite, bad = insert_non_finite(x)
     convolution = getattr(jconv, case.name)
     stream: Any = {"convolution": convolution, **case.options}
     step = jax.jit(partial(jconv.streaming.step, case.params, **stream))
     state, parts = jconv.streaming.init(case.params, (2,), form=form, chunk=8, **stream), []
     for start in range(0, LENGTH, 8):
-        y, state = step(state, spoilt[:, start : start + 8])
+        y, state = step(state, non_finite[:, start : start + 8])
         parts.append(y)
     parts.append(jconv.streaming.flush(case.params, state, **stream))
     assert_local(np.concatenate(parts, 1), convolution(case.params, x, **case.options), case.reads(bad))
@@ -102,18 +102,20 @@ def test_streams(case: Case, form: str) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_sessions_of_one_pool(case: Case) -> None:
     x = case.x(2)
-    spoilt, bad = spoil(x, row=1)
+    non_finite, bad = insert_non_finite(x, row=1)
     convolution = getattr(jconv, case.name)
     stream: Any = {"convolution": convolution, **case.options}
     # Each session begins separately, until its first outputs.
     begun = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
-    first = [jconv.streaming.step(case.params, one, spoilt[n : n + 1, :40], **stream) for n, one in enumerate(begun)]
+    first = [
+        jconv.streaming.step(case.params, one, non_finite[n : n + 1, :40], **stream) for n, one in enumerate(begun)
+    ]
     parts = [np.concatenate([y for y, _ in first])]
     pool = jconv.slots.pool(first[0][1], 3)
     pool = jconv.slots.put(pool, first[1][1], np.array([2]))
     step = jax.jit(partial(jconv.streaming.step, case.params, **stream))
     for start in range(40, LENGTH, 8):
-        y, pool = step(pool, spoilt[:, start : start + 8], slots=jnp.array([0, 2]))
+        y, pool = step(pool, non_finite[:, start : start + 8], slots=jnp.array([0, 2]))
         parts.append(y)
     y = np.concatenate(parts, 1)
     clean, read = convolution(case.params, x, **case.options), case.reads(bad)
@@ -137,7 +139,7 @@ def test_variable_lengths(case: Case, extent: str) -> None:
     if extent == "segment_ids" and case.name == "conv1d_transpose" and case.options.get("padding") != "same":
         pytest.skip("segments would overlap")
     extents, convolution = EXTENTS[extent], getattr(jconv, case.name)
-    x, (_, bad) = case.x(3), spoil(case.x(3))
+    x, (_, bad) = case.x(3), insert_non_finite(case.x(3))
 
     @jax.jit
     def run(x: Any, cotangent: Any) -> Any:
@@ -172,20 +174,20 @@ def mesh() -> jax.sharding.Mesh:
 def test_shards(case: Case, length: int) -> None:
     """Inside shard_map, with samples beyond the length that are not finite."""
     sharded, whole = getattr(jconv.sharding, case.name), getattr(jconv, case.name)
-    over = P(None, "time")
+    along_length = P(None, "time")
     run = jax.jit(
         jax.shard_map(
             lambda x: sharded(case.params, x, axis_name="time", length=length, **case.options),
             mesh=mesh(),
-            in_specs=over,
-            out_specs=over,
+            in_specs=along_length,
+            out_specs=along_length,
         )
     )
     x = case.x(2)
-    spoilt, bad = spoil(x)
-    spoilt[:, length:] = np.nan
+    non_finite, bad = insert_non_finite(x)
+    non_finite[:, length:] = np.nan
     read = case.reads(bad[:, :length])
-    y = np.asarray(run(spoilt))
+    y = np.asarray(run(non_finite))
     assert_local(y[:, : read.shape[1]], whole(case.params, x[:, :length], **case.options), read)
     assert not np.any(y[:, read.shape[1] :])
 
@@ -194,19 +196,19 @@ def test_shards(case: Case, length: int) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_automatic_meshes(case: Case) -> None:
     """XLA's partitioner splits the length into shards of different sizes."""
-    over, convolution = NamedSharding(mesh(), P(None, "time")), getattr(jconv, case.name)
+    along_length, convolution = NamedSharding(mesh(), P(None, "time")), getattr(jconv, case.name)
     x = case.x(2)
-    spoilt, bad = spoil(x)
+    non_finite, bad = insert_non_finite(x)
     read = case.reads(bad)
 
-    @partial(jax.jit, out_shardings=over if read.shape[1] % 8 == 0 else None)
+    @partial(jax.jit, out_shardings=along_length if read.shape[1] % 8 == 0 else None)
     def forward(x: Any) -> Any:
         return convolution(case.params, x, **case.options)
 
     clean = convolution(case.params, x, **case.options)
-    assert_local(forward(jax.device_put(spoilt, over)), clean, read)
+    assert_local(forward(jax.device_put(non_finite, along_length)), clean, read)
 
-    @partial(jax.jit, in_shardings=(over, None), out_shardings=over)
+    @partial(jax.jit, in_shardings=(along_length, None), out_shardings=along_length)
     def gradient(x: Any, cotangent: Any) -> Any:
         return jax.vjp(lambda x: convolution(case.params, x, **case.options), x)[1](cotangent)[0]
 
@@ -226,12 +228,12 @@ def test_automatic_meshes(case: Case) -> None:
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_fastest_over_devices(case: Case) -> None:
-    over, options = P(None, "time"), {**case.options, "algorithm": "fastest"}
+    along_length, options = P(None, "time"), {**case.options, "algorithm": "fastest"}
     sharded = jax.shard_map(
         lambda x: getattr(jconv.sharding, case.name)(case.params, x, axis_name="time", **options),
         mesh=mesh(),
-        in_specs=over,
-        out_specs=over,
+        in_specs=along_length,
+        out_specs=along_length,
     )
     x = case.x(2)
     y, expected = np.asarray(jax.jit(sharded)(x)), np.asarray(getattr(jconv, case.name)(case.params, x, **options))

@@ -24,13 +24,13 @@ from jconv import reference
 from jconv.algorithms import ALGORITHMS
 from jconv.functional.activations import ACTIVATIONS
 
-# The bound of each type, relative to the largest value of the reference's array. For the half types it is one unit in
-# the last place of that largest value.
+# The error bound of each dtype, relative to the largest value of the reference. For 16-bit floats it is one unit in the
+# last place of that value.
 BOUNDS = {"float32": 2e-6, "float64": 1e-14, "bfloat16": 2.0**-7, "float16": 2.0**-10}
 HALF = ("bfloat16", "float16")
 
-# Hundreds of small convolutions are compiled and run once: LLVM's passes are most of that time and change no result's
-# meaning, so they are left out. Tests that are not about many settings compile as a user does.
+# For hundreds of small convolutions that are compiled and run once: LLVM's passes would take most of the time. Tests
+# with few programs compile with the default options.
 QUICK: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 if jax.__version_info__ < (0, 11):
     QUICK["xla_cpu_use_fusion_emitters"] = False
@@ -121,7 +121,7 @@ def _random_setting(rng: np.random.Generator, fixed: dict[str, Any]) -> Setting:
         "activation": pick((None, *sorted(ACTIVATIONS)), (0.5, *[0.5 / len(ACTIVATIONS)] * len(ACTIVATIONS))),
     }
     dtype = fixed.get("dtype", pick(tuple(BOUNDS), (0.4, 0.3, 0.15, 0.15)))
-    if dtype in HALF:  # an activation computes in the half type itself: tests/functional/test_activations.py
+    if dtype in HALF:  # activations compute in 16 bits: tests/functional/test_activations.py
         options["activation"] = None
     options |= {name: value for name, value in fixed.items() if name != "dtype"}
     in_channels, out_channels = groups * int(rng.integers(1, 4)), groups * int(rng.integers(1, 4))
