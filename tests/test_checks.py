@@ -266,7 +266,7 @@ MISTAKES = {
 }
 
 
-def refusal(function, *args, **options):
+def error_message(function, *args, **options):
     """The message of the error, for a TypeError with "TypeError: " before it."""
     with pytest.raises((ValueError, TypeError)) as caught:
         function(*args, **options)
@@ -278,7 +278,7 @@ def refusal(function, *args, **options):
 def test_mistakes_raise_one_line_messages(mistake, module):
     (function, first, second, options), message = MISTAKES[mistake]
     assert "\n" not in message
-    assert refusal(getattr(module, function), first, second, **options) == message
+    assert error_message(getattr(module, function), first, second, **options) == message
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_mistakes_raise_one_line_messages(mistake, module):
 def test_reference_vjp_raises_the_same_messages(mistake):
     (_, params, x, options), message = MISTAKES[mistake]
     message = re.sub(r"conv1d(?= takes x| must be an array| has no argument)", "conv1d_vjp", message)
-    assert refusal(jconv.reference.conv1d_vjp, params, x, np.ones((2, 8, 6)), **options) == message
+    assert error_message(jconv.reference.conv1d_vjp, params, x, np.ones((2, 8, 6)), **options) == message
 
 
 # Mistakes that only the JAX functions can report.
@@ -338,7 +338,7 @@ ONLY_JAX = {
 @pytest.mark.parametrize("mistake", ONLY_JAX)
 def test_mistakes_of_jax_functions_raise_one_line_messages(mistake):
     (function, params, x, options), message = ONLY_JAX[mistake]
-    assert refusal(function, params, x, **options) == message
+    assert error_message(function, params, x, **options) == message
 
 
 SIZES = {
@@ -362,15 +362,15 @@ SIZES = {
 @pytest.mark.parametrize("mistake", SIZES)
 def test_init_with_invalid_sizes_raises(mistake):
     sizes, options, message = SIZES[mistake]
-    assert refusal(jconv.init_conv1d, jax.random.key(0), *sizes, **options) == message
+    assert error_message(jconv.init_conv1d, jax.random.key(0), *sizes, **options) == message
 
 
 def test_init_with_invalid_key_raises():
     message = "key must be one of jax.random.key, got 0; did you mean jax.random.key(0)?"
     layer = jconv.layers.Conv1D(4, 3)
-    assert refusal(jconv.init_conv1d, 0, 4, 4, 3) == message
-    assert refusal(layer.init, 0, (8, 4)) == refusal(jconv.sequential([layer]).init, 0, (8, 4)) == message
-    assert refusal(jconv.init_conv1d, None, 4, 4, 3) == "key must be one of jax.random.key, got None"
+    assert error_message(jconv.init_conv1d, 0, 4, 4, 3) == message
+    assert error_message(layer.init, 0, (8, 4)) == error_message(jconv.sequential([layer]).init, 0, (8, 4)) == message
+    assert error_message(jconv.init_conv1d, None, 4, 4, 3) == "key must be one of jax.random.key, got None"
     assert jconv.init_conv1d(jax.random.PRNGKey(0), 4, 4, 3)["kernel"].shape == (3, 4, 4)
 
 
@@ -399,17 +399,19 @@ CHAINS = {
 @pytest.mark.parametrize("mistake", CHAINS)
 def test_sequential_without_layers_raises(mistake):
     layers, message = CHAINS[mistake]
-    assert refusal(jconv.sequential, layers) == message
+    assert error_message(jconv.sequential, layers) == message
 
 
 def test_unknown_options_of_layers_raise():
     message = "TypeError: Conv1D has no argument strides; did you mean stride=2?"
-    assert refusal(jconv.layers.Conv1D, 4, 3, strides=2) == message
-    assert refusal(jconv.layers.Flatten, data_format=1).startswith("TypeError: Flatten has no argument data_format")
+    assert error_message(jconv.layers.Conv1D, 4, 3, strides=2) == message
+    assert error_message(jconv.layers.Flatten, data_format=1).startswith(
+        "TypeError: Flatten has no argument data_format"
+    )
     message = "TypeError: output_length has no argument strides; did you mean stride=2?"
-    assert refusal(jconv.output_length, 10, 3, strides=2) == message
+    assert error_message(jconv.output_length, 10, 3, strides=2) == message
     for function in (jconv.explain, jconv.tune):
-        assert "did you mean stride=2?" in refusal(function, PARAMS, X, strides=2)
+        assert "did you mean stride=2?" in error_message(function, PARAMS, X, strides=2)
 
 
 @pytest.mark.parametrize(
@@ -421,12 +423,12 @@ def test_unknown_options_of_layers_raise():
     ],
 )
 def test_output_length_with_invalid_sizes_raises(length, kernel_size, message):
-    assert refusal(jconv.output_length, length, kernel_size) == message
+    assert error_message(jconv.output_length, length, kernel_size) == message
 
 
 def test_reference_vjp_with_wrong_cotangent_shape_raises():
     message = "cotangent must have the output's shape (2, 8, 6), got (2, 7, 6)"
-    assert refusal(jconv.reference.conv1d_vjp, PARAMS, X, np.ones((2, 7, 6))) == message
+    assert error_message(jconv.reference.conv1d_vjp, PARAMS, X, np.ones((2, 7, 6))) == message
 
 
 def test_mistakes_raise_while_tracing():
@@ -435,7 +437,7 @@ def test_mistakes_raise_while_tracing():
         "x has 10 samples, 10 with padding, but kernel_size=3 with dilation=5 reaches over 11; "
         "pad x or use a smaller kernel"
     )
-    assert refusal(traced, X) == message
+    assert error_message(traced, X) == message
 
 
 # --- unusual but valid------------------------------------------------------------------------------------------------

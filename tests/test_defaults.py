@@ -261,16 +261,16 @@ def test_model_loaded_from_a_file(tmp_path: Any) -> None:
     jconv.keras.save(tmp_path / "model.keras", made, params, state)
     x = jnp.ones((2, 10, 4))
 
-    def wishes(**how: Any) -> list[str]:
+    def requested(**how: Any) -> list[str]:
         read, params, state = jconv.keras.load(tmp_path / "model.keras", **how)
         return algorithms(lambda x: read.apply(params, state, x)[0], x)
 
-    plain = wishes()
+    plain = requested()
     assert set(plain) == {"auto"} and len(plain) >= 6
-    assert wishes(algorithm="fastest") == ["fastest"] * len(plain)
+    assert requested(algorithm="fastest") == ["fastest"] * len(plain)
     with default_algorithm("lax"):
-        assert wishes(algorithm="fastest") == ["fastest"] * len(plain)
-        assert wishes() == ["lax"] * len(plain)
+        assert requested(algorithm="fastest") == ["fastest"] * len(plain)
+        assert requested() == ["lax"] * len(plain)
     with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
         jconv.keras.load(tmp_path / "model.keras", algorithm="fast")
     # It can be saved like any other.

@@ -228,16 +228,16 @@ def choose_algorithm(
     partitioned: bool = False,
     devices: int | None = 1,
 ) -> planner.Choice:
-    """Returns the planner's choice for an equation.
+    """Returns the planner's choice for an equation with these parameters and operands of these shapes and dtypes.
 
     Args:
         primitive: The primitive.
-        a: The first operand, of which only the shape and the dtype are used.
+        a: The first operand.
         b: The second operand.
-        geometry: A parameter of the equation, like `ensemble_ndim`, `algorithm` and `precision`.
-        ensemble_ndim: See `geometry`.
-        algorithm: See `geometry`.
-        precision: See `geometry`.
+        geometry: The geometry.
+        ensemble_ndim: Number of leading ensemble axes.
+        algorithm: The user's option.
+        precision: The canonical precision.
         platform: The platform, or None for a program for several platforms.
         partitioned: Whether XLA's partitioner splits the operation.
         devices: Number of devices of the program, or None if that is unknown. On a CPU they share its cores.

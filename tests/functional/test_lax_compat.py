@@ -180,7 +180,7 @@ OF_LAX = {
     "groups of the batch": (_operands(), {"batch_group_count": 2}),
     "integers": (_operands("int32"), {}),
     "integers that accumulate in more": (_operands("int8"), {"preferred_element_type": jnp.int32}),
-    "another type asked for": (_operands("bfloat16"), {"preferred_element_type": jnp.float32}),
+    "another preferred type": (_operands("bfloat16"), {"preferred_element_type": jnp.float32}),
     "complex numbers": (_operands("complex64"), {}),
     "weak types": ((_weak((2, 12, 4)), _weak((3, 4, 6))), {}),
     "an empty batch": (_operands(lhs=(0, 12, 4)), {}),

@@ -60,7 +60,7 @@ def test_linear_in_x_and_in_the_kernel(algorithm, convolution):
     params, x, options = convolution
     kernel, x2, kernel2 = params["kernel"], other_of(x), other_of(params["kernel"], 8)
 
-    def law(x, x2, kernel, kernel2):
+    def outputs(x, x2, kernel, kernel2):
         def conv(kernel, x):
             return jconv.conv1d({"kernel": kernel}, x, **options, algorithm=algorithm)
 
@@ -68,18 +68,18 @@ def test_linear_in_x_and_in_the_kernel(algorithm, convolution):
         in_kernel = conv(2 * kernel - 3 * kernel2, x), 2 * conv(kernel, x) - 3 * conv(kernel2, x)
         return in_x, in_kernel
 
-    for together, apart in run(law, x, x2, kernel, kernel2):
-        assert deviation(together, apart) <= EXACT
+    for combined, separate in run(outputs, x, x2, kernel, kernel2):
+        assert deviation(combined, separate) <= EXACT
 
 
 @given(algorithms, convolutions(padding="valid"), st.integers(1, 3))
 def test_valid_convolution_is_shift_equivariant(algorithm, convolution, windows):
     params, x, options = convolution
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
-    whole = run(conv, params, x)
-    assume(whole.shape[-2] > windows)
+    complete = run(conv, params, x)
+    assume(complete.shape[-2] > windows)
     later = run(conv, params, x[..., windows * options["stride"] :, :])
-    assert deviation(later, whole[..., windows:, :]) <= EXACT
+    assert deviation(later, complete[..., windows:, :]) <= EXACT
 
 
 @given(algorithms, convolutions(padding="causal", padding_mode="zeros"), st.integers(0, 23))
@@ -101,7 +101,7 @@ def test_causal_outputs_do_not_depend_on_later_samples(algorithm, convolution, n
 
 
 @given(algorithms, convolutions())
-def test_the_gradients_are_adjoints(algorithm, convolution):
+def test_gradients_are_adjoints(algorithm, convolution):
     params, x, options = convolution
 
     def products(params, x):
@@ -121,13 +121,13 @@ def test_groups_are_independent_convolutions(algorithm, convolution):
     params, x, options = convolution
     conv = partial(jconv.conv1d, algorithm=algorithm)
 
-    def apart(params, x):
+    def by_group(params, x):
         kernels, xs = jnp.split(params["kernel"], 3, axis=-1), jnp.split(x, 3, axis=-1)
-        alone = {**options, "groups": 1}
-        return jnp.concatenate([conv({"kernel": k}, x, **alone) for k, x in zip(kernels, xs, strict=True)], axis=-1)
+        dense = {**options, "groups": 1}
+        return jnp.concatenate([conv({"kernel": k}, x, **dense) for k, x in zip(kernels, xs, strict=True)], axis=-1)
 
-    together, separate = run(lambda p, x: (conv(p, x, **options), apart(p, x)), params, x)
-    assert deviation(together, separate) <= EXACT
+    combined, separate = run(lambda p, x: (conv(p, x, **options), by_group(p, x)), params, x)
+    assert deviation(combined, separate) <= EXACT
 
 
 @given(algorithms, convolutions())
@@ -157,11 +157,11 @@ def test_leading_axes_are_one_batch(algorithm, convolution):
     params, x, options = convolution
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
     flat = x.reshape(-1, *x.shape[-2:])
-    whole, merged, doubled = run(
+    complete, merged, doubled = run(
         lambda p, x, flat: (conv(p, x), conv(p, flat), conv(p, jnp.concatenate([flat, -flat]))), params, x, flat
     )
-    assert whole.shape[:-2] == x.shape[:-2]
-    assert deviation(whole.reshape(merged.shape), merged) <= EXACT
+    assert complete.shape[:-2] == x.shape[:-2]
+    assert deviation(complete.reshape(merged.shape), merged) <= EXACT
     assert deviation(doubled, np.concatenate([merged, -merged])) <= EXACT
 
 

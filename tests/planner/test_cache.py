@@ -29,12 +29,12 @@ X = np.random.default_rng(1).standard_normal((2, 50, 4)).astype(np.float32)
 def folder(tmp_path, monkeypatch):
     """A cache folder that does not exist yet; what was read from others is forgotten."""
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "cache"))
-    _forget()
+    _clear_caches()
     yield tmp_path / "cache"
-    _forget()
+    _clear_caches()
 
 
-def _forget():
+def _clear_caches():
     cache._entries.cache_clear()
     bilinear.clear_cache()
 
@@ -43,7 +43,7 @@ def _write(text: str) -> None:
     path = cache.cache_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    _forget()
+    _clear_caches()
 
 
 def _write_entries(fastest: dict) -> None:
@@ -107,7 +107,7 @@ def test_broken_file_counts_as_empty_and_is_replaced(text):
 def test_binary_file_counts_as_empty():
     _write("")
     cache.cache_file().write_bytes(b"\xff\xfe\x00")
-    _forget()
+    _clear_caches()
     assert _lookup() is None
 
 
