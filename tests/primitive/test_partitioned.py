@@ -168,7 +168,9 @@ def test_explicit_mesh_gathers_an_output_that_has_no_equal_shards() -> None:
 def test_padding_modes_with_a_sharded_length(kind: str) -> None:
     """More than the halo is sent: XLA reshards the padded array, and an explicit mesh gathers it."""
     operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
-    right(operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4))
+    check_sharded(
+        operations, sharding.make_mesh("4x2", KINDS[kind]), (P("b", "a"), P()), random(2, 32, 3), random(3, 3, 4)
+    )
 
 
 # --- algorithms and unusual shardings -----------------------------------------------------------------------------
@@ -211,7 +213,7 @@ def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
     return np.random.default_rng(len(shape)).standard_normal(shape).astype(dtype)
 
 
-def right(
+def check_sharded(
     function: Callable[..., Any], mesh: jax.sharding.Mesh, specs: tuple[P, ...], *operands: Any, tolerance: float = 2e-5
 ) -> Any:
     """Checks that a function of operands with these shardings has the result of one device."""
@@ -246,10 +248,10 @@ def test_factors_of_mesh_axes() -> None:
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     mesh = sharding.make_mesh("8")
     fewer = sharding.value_and_gradients(lambda x, k: conv()(x.reshape(4, 128, 16), k))
-    right(fewer, mesh, (P("a"), P()), x, kernel)
+    check_sharded(fewer, mesh, (P("a"), P()), x, kernel)
     grouped = sharding.value_and_gradients(lambda x, k: conv(groups=4)(x, k[:, :4]))
     for kernel_spec in (P(), P(None, None, "a")):
-        right(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
+        check_sharded(grouped, mesh, (P(None, None, "a"), kernel_spec), x, kernel)
 
 
 @pytest.mark.default_cases(1)
@@ -258,7 +260,7 @@ def test_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None
     for names in (("a", "b"), ("b", "a")):
         operations = sharding.value_and_gradients(conv())
         mesh = sharding.make_mesh("4x2", KINDS[kind])
-        right(operations, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
+        check_sharded(operations, mesh, (P(None, names), P()), random(2, 32, 3), random(3, 3, 4))
 
 
 @pytest.mark.default_cases(1)
@@ -266,15 +268,15 @@ def test_length_over_mesh_axes_in_another_order_than_the_mesh(kind: str) -> None
 def test_mesh_sizes_that_are_no_powers_of_two(shape: tuple[int, int]) -> None:
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:6]).reshape(shape), ("a", "b"))
     for spec in (P("a"), P(None, "b"), P("b", "a")):
-        right(sharding.value_and_gradients(conv()), mesh, (spec, P()), random(6, 36, 12), random(3, 12, 12))
+        check_sharded(sharding.value_and_gradients(conv()), mesh, (spec, P()), random(6, 36, 12), random(3, 12, 12))
 
 
 def test_devices_in_any_order_and_two_meshes() -> None:
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     operations = sharding.value_and_gradients(conv())
     shuffled = np.array(jax.devices())[[3, 1, 4, 0, 5, 2, 6, 7]]
-    right(operations, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
-    right(operations, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    check_sharded(operations, jax.sharding.Mesh(shuffled.reshape(4, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
+    check_sharded(operations, jax.sharding.Mesh(shuffled[4:].reshape(2, 2), ("a", "b")), (P("b", "a"), P()), x, kernel)
     one, other = sharding.make_mesh("8"), sharding.make_mesh("4x2")
     placed = jax.device_put(x, NamedSharding(one, P("a"))), jax.device_put(kernel, NamedSharding(other, P(None, "b")))
     close(jax.jit(operations)(*placed), jax.jit(operations)(x, kernel))
@@ -290,7 +292,7 @@ def test_loops_branches_and_rematerialization(spec: P) -> None:
         return jnp.mean(h**2)
 
     gradients = jax.value_and_grad(loss, (0, 1))
-    right(gradients, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+    check_sharded(gradients, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
 
 
 def test_second_order_and_forward_mode() -> None:
@@ -298,14 +300,14 @@ def test_second_order_and_forward_mode() -> None:
         gradient = jax.grad(lambda x: jnp.sum(jnp.sin(conv(stride=2)(x, kernel))))
         return jax.jvp(gradient, (x,), (2 * x,))
 
-    right(curved, sharding.make_mesh("4x2"), (P("b", "a"), P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
+    check_sharded(curved, sharding.make_mesh("4x2"), (P("b", "a"), P()), random(16, 32, 16), 0.1 * random(3, 16, 16))
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("specs", [(P("a"), P("a")), (P("b", None, "a"), P()), (P(None, "a"), P("b"))], ids=str)
 def test_ensembles(specs: tuple[P, P]) -> None:
     members = jax.vmap(sharding.value_and_gradients(conv()))
-    right(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
+    check_sharded(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
 
 
 @pytest.mark.default_cases(1)
@@ -331,7 +333,7 @@ def test_float64_enabled_only_by_the_caller() -> None:
         operands = random(16, 32, 16, dtype=np.float64), random(3, 16, 16, dtype=np.float64)
         for spec in (P("a", None, "b"), P(None, "a")):
             operations = sharding.value_and_gradients(conv())
-            right(operations, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
+            check_sharded(operations, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
 
 
 def test_matmul_precision_of_the_caller() -> None:
@@ -372,7 +374,7 @@ def test_empty_batch_and_no_sharding() -> None:
     y, _, kernel_bar = jax.jit(sharding.value_and_gradients(conv()))(empty, random(3, 16, 16))
     assert y.shape == (0, 32, 16)
     assert not kernel_bar.any()
-    right(sharding.value_and_gradients(conv()), mesh, (P(), P()), random(16, 32, 16), random(3, 16, 16))
+    check_sharded(sharding.value_and_gradients(conv()), mesh, (P(), P()), random(16, 32, 16), random(3, 16, 16))
 
 
 # --- without custom partitioning ----------------------------------------------------------------------------------
@@ -402,7 +404,7 @@ def test_explicitly_sharded_arrays_without_set_mesh() -> None:
     operations = sharding.value_and_gradients(conv())
     for algorithm in ["auto", *algorithms_for("shardy")]:
         operations = sharding.value_and_gradients(conv(algorithm=algorithm))
-        right(
+        check_sharded(
             operations, sharding.make_mesh("8", AxisType.Explicit), (P("a"), P()), random(16, 32, 16), random(3, 16, 16)
         )
 
@@ -413,7 +415,7 @@ def test_gspmd_partitioner() -> None:
     try:
         operations = sharding.value_and_gradients(conv())
         for spec in (P("a"), P("b", "a"), P("a", None, "b")):
-            right(operations, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
+            check_sharded(operations, sharding.make_mesh("4x2"), (spec, P()), random(16, 32, 16), random(3, 16, 16))
     finally:
         jax.config.update("jax_use_shardy_partitioner", before)
 
