@@ -65,12 +65,12 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _draw(runs: Sequence[Run], path: Path) -> None:
-    from .views import pictures_of_runs
+    from .views import run_curves
 
     for run in runs:
         if not {"epoch", "train_loss", "train_score", "test_loss", "test_score"} <= run.curves.keys():
             raise UserError(f"{run.name}: {run_folder.METRICS} has no epochs to draw, or cannot be read")
-    content = pictures_of_runs.curves(
+    content = run_curves.curves(
         {run.name: run.curves for run in runs}, {run.results["score_name"] for run in runs}, path.suffix[1:].lower()
     )
     try:

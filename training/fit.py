@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -137,7 +138,7 @@ def _run_in_folder(
         finished = _train(options, task, plan, learner, interrupted)
         after_training = time.perf_counter()
         with run_folder.writable(options.out):
-            found = results.save(options.out, task, finished.progress, plan.members)
+            found = results.save(options.out, task, plan, finished.progress)
         seconds = {
             "start and proof": after_proof - began,
             "training": after_training - after_proof,
@@ -149,6 +150,8 @@ def _run_in_folder(
         status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
         told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
         told["failed_saves"] = list(finished.failed_saves)
+        told |= {"command": options.command, "given": options.given}
+        told["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
         with run_folder.writable(options.out):
             results.tell(options.out, task, told)
         heard = processes.heard(interrupted())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,7 +84,7 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     arguments = ["--data", _series(), "--epochs", "2", "--skip-proof"]
     assert fit.main(arguments) == 0
     folder = Path("runs/a-fcn-0")
-    drawn = {"confusion_matrix.png", "class_activation_map.png", "embeddings.png"}
+    drawn = {"confusion_matrix.png", "calibration.png", "class_activation_map.png", "embeddings.png"}
     assert _names(folder) - {"misclassified.png"} == COMMON | drawn
     assert (folder / "report.html").read_text().count('src="data:image/png;base64,') == len(_names(folder) - COMMON) + 1
     config = json.loads((folder / "config.json").read_text())
@@ -114,6 +115,11 @@ def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_i
     assert results["status"] == "done" and results["epochs"] == results["best_epoch"] == 1 and results["proof"] is None
     assert results["run"] == "run" and results["test"] is None and results["began_after_epoch"] == 0
     assert len(list(Path("run/tensorboard/training").iterdir())) == 1
+    assert results["command"].startswith("python -m training.fit --data a.npz --model two-layer")
+    assert (
+        results["given"]["--epochs"] == "1" and results["given"]["--x64"] is True and "--seed" not in results["given"]
+    )
+    assert datetime.fromisoformat(results["date"]).tzinfo is not None
     assert set(results["training"]) == {"loss", "score"} and results["score_name"] == "absolute_error"
     params, _ = run_folder.read_params(Path("run"))
     assert params["conv1d"]["kernel"].dtype == np.float64

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +24,10 @@ from .types import Every, augmentation, channel, every, fold, not_negative, posi
 
 CHANNELS = ("first", "last")
 
-# Options that the numbers of a run do not depend on.
+# Options that the results of a run do not depend on.
 FREE = (
+    "command",
+    "given",
     "out",
     "overwrite",
     "resume",
@@ -43,8 +47,13 @@ FREE = (
 
 
 class Options(NamedTuple):
-    """The options of a run. None is a default that depends on the model or the data."""
+    """The options of a run. None is a default that depends on the model or the data.
 
+    `command` is the command line, `given` the options in it with their text, True for one without a value.
+    """
+
+    command: str
+    given: dict[str, str | bool]
     data: str
     channels: str | None
     model: str
@@ -103,8 +112,11 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
     'runs/gunpoint-two-layer-3'
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser(command)
     values = vars(parser.parse_args(arguments))
+    values["command"] = shlex.join(["python", "-m", f"training.{command}", *arguments])
+    values["given"] = _given(_parser(command), arguments)
     if values["model"] is None:
         values["model"] = "unet" if values["task"] in ("denoise", "segment") else "fcn"
     if values["out"] is None:
@@ -114,6 +126,14 @@ def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
         values["devices"] = max(values["processes"] or 1, values["shard_length"])
     _check_processes(parser, values["processes"], values["process_id"], values["coordinator"])
     return Options(**values)
+
+
+def _given(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[str, str | bool]:
+    """The options that `arguments` name, in the order of the help, with the text of their values."""
+    for action in parser._actions:
+        action.default, action.type = argparse.SUPPRESS, None
+    found = vars(parser.parse_args(arguments))
+    return {action.option_strings[-1]: found[action.dest] for action in parser._actions if action.dest in found}
 
 
 def _check_processes(parser: argparse.ArgumentParser, count: int | None, number: int | None, at: str | None) -> None:

@@ -57,6 +57,10 @@ def _numbers(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
     more: dict[str, Any] = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}
+    if result.classes:
+        more["classes"] = [own._asdict() for own in result.classes]
+    if result.calibration:
+        more["calibration"] = result.calibration._asdict()
     if result.members:
         more["members"] = [{"loss": loss, "score": score} for loss, score in result.members]
     return {"loss": result.loss, "score": result.score, **more}

@@ -1,4 +1,4 @@
-"""`report.html`: all that a run's folder has, on one page that can be mailed."""
+"""`report.html`: everything in a run's folder on one page that can be mailed."""
 
 from __future__ import annotations
 
@@ -12,58 +12,66 @@ from ..views import html_page, report
 from . import run_folder
 
 CAPTIONS = {
-    run_folder.CURVES: ("Curves", "Loss and score after each epoch."),
-    run_folder.CONFUSION: ("Confusion matrix", "How many of each class were taken for each class."),
+    run_folder.CURVES: ("Curves", "Loss and score after each epoch, smoothed over the raw values, and learning rate."),
+    run_folder.CONFUSION: ("Confusion matrix", "How many of each true class were predicted as each class."),
+    run_folder.CALIBRATION: (
+        "Calibration",
+        "How often predictions are correct, by their probability. Above the dashed line the network is less certain "
+        "than it could be, below it is too certain.",
+    ),
     run_folder.MAPS: (
         "Class activation maps",
-        "Where in time the network sees the class of a series: red speaks for it, blue against.",
+        "Where in time the network sees the true class of a series. The mean of a map over time, plus the bias, is the "
+        "logit of the class.",
     ),
     run_folder.MISTAKEN: (
         "Misclassified series",
-        "Those that are most wrong, with the mean training series of their class and of the guess.",
+        "Those misclassified by the largest margin, with the mean training series of their class and of the predicted "
+        "class.",
     ),
     run_folder.EMBEDDINGS: (
         "Embeddings",
-        "What the last layer reads of each series, in the two directions in which the training series differ most.",
+        "The input of the last layer for each series, projected on the two directions in which the training series "
+        "vary most.",
     ),
-    run_folder.DENOISED: (
-        "Denoised series",
-        "Six series spread over the set: with noise, without, and what the network made of the noisy one.",
-    ),
+    run_folder.DENOISED: ("Denoised series", "Six series spread over the set: noisy, clean, and denoised."),
     run_folder.SEGMENTS: (
         "Segments",
-        "Six series spread over the set, over the true class of each sample and the guess.",
+        "Six series spread over the set, above the true and the predicted class of each sample.",
     ),
-    run_folder.PREDICTIONS: (
-        "Predictions",
-        "What was predicted: of a forecast after what was read, of a regression over what is true.",
-    ),
+    run_folder.PREDICTIONS: ("Predictions", "Forecasts after their input, or predictions over true values."),
 }
+BY_CHANCE = (
+    "F1 by chance is that of predictions drawn at random with the class frequencies of the training set. Precision of "
+    "a class that was never predicted, and recall of one without examples, are not defined."
+)
 
 
 def page(folder: Path, task: Task) -> str:
-    """The page of a run that has written its numbers and pictures to `folder`."""
+    """The page of a run whose results and pictures are in `folder`."""
     config, results = (run_folder.read_json(folder, name) or {} for name in (run_folder.CONFIG, run_folder.RESULTS))
     seconds = sum(results["seconds"].values())
     title = f"{config['model']} on {config['data']}"
     epochs = f"{results['epochs']} of {config['epochs']} epochs"
-    under = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds"
+    when = f", {results['date']}" if "date" in results else ""
+    subtitle = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds{when}"
     pictures = {head: _picture(folder / name, caption) for name, (head, caption) in CAPTIONS.items()}
     mistaken = CAPTIONS[run_folder.MISTAKEN][0]
     if task.kind == "classification" and not pictures[mistaken]:
         pictures[mistaken] = html_page.line("None.")
-    options = {**config["options"], **{name: config[name] for name in ("evaluate_every", "schedule")}}
-    versions = {**config["versions"], "platform": config["platform"]}
-    prints = {f"{name} fingerprint": value for name, value in config["fingerprints"].items() if value}
+    given = {name: "yes" if value is True else str(value) for name, value in results.get("given", {}).items()}
+    layers, sizes = _layers(folder, task)
     sections = [
-        ("What was trained on what", html_page.facts(_facts(config, task))),
-        ("Results", _results(results, task) + html_page.line(_proof(results)) + html_page.line(_went(results))),
+        ("What was trained on what", html_page.facts(_facts(config, task) | sizes)),
+        ("Command", html_page.code(results["command"]) if "command" in results else ""),
+        ("Results", _results(results, task) + html_page.line(_proof(results)) + html_page.line(_course(results))),
+        ("Classes", _classes(results)),
         *pictures.items(),
-        ("Layers", _layers(folder, task)),
-        ("Options", html_page.facts({_spaced(name): _said(value) for name, value in options.items()})),
-        ("Versions", html_page.facts({_spaced(name): _said(value) for name, value in (versions | prints).items()})),
+        ("Layers", layers),
+        ("Options that were given", html_page.facts(given) or html_page.line("None.")),
+        ("Hardware and versions", html_page.facts(_environment(config))),
     ]
-    return html_page.page(title, under, sections)
+    return html_page.page(title, subtitle, sections)
 
 
 def _picture(path: Path, caption: str) -> str:
@@ -73,23 +81,37 @@ def _picture(path: Path, caption: str) -> str:
 def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     length, channels = config["series_shape"]
     counts = " and ".join(f"{count:,} {part}" for part, count in config["series"].items() if count)
-    found = {
-        "task": _learned(task),
+    facts = {
+        "task": _target(task),
         "data": str(config["data"]),
         "series": f"{counts}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
     }
     if task.classes:
-        found["classes"] = f"{len(task.classes)}: {', '.join(task.classes)}"
-    found["model"] = str(config["model"])
+        facts["classes"] = f"{len(task.classes)}: {', '.join(task.classes)}"
+    facts["model"] = str(config["model"])
     if "start" in config:
-        found["start"] = str(config["start"])
+        facts["start"] = str(config["start"])
+    if "optimizer" in config:
+        facts["training"] = (
+            f"up to {config['epochs']} epochs, batches of {config['batch_size']}, {config['optimizer']} at "
+            f"{config['learning_rate']:g}, {config['schedule']} schedule, {config['keep']} params kept, "
+            f"seed {config['seed']}"
+        )
     shown = zip(config["channel_mean"][:8], config["channel_deviation"][:8], strict=True)
     scaling = ", ".join(f"{mean:.4g} and {deviation:.4g}" for mean, deviation in shown)
-    found["channel mean and deviation"] = scaling + (", …" if channels > 8 else "")
-    return found
+    facts["channel mean and deviation"] = scaling + (", …" if channels > 8 else "")
+    return facts
 
 
-def _learned(task: Task) -> str:
+def _environment(config: dict[str, Any]) -> dict[str, str]:
+    """Where the run was computed, with what, and the fingerprints of what it depends on."""
+    facts = {name: config[name] for name in ("hardware", "cores", "platform") if name in config}
+    facts |= config["versions"]
+    facts |= {f"{name} fingerprint": value for name, value in config["fingerprints"].items() if value}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
+
+
+def _target(task: Task) -> str:
     if task.forecast_target is None:
         return task.kind
     channels = ", ".join(str(channel + 1) for channel in task.forecast_target.channels)
@@ -98,20 +120,35 @@ def _learned(task: Task) -> str:
 
 def _results(results: dict[str, Any], task: Task) -> str:
     parts = [part for part in run_folder.PARTS if results[part]]
-    rows = [[what, *(_number(results[part][field]) for part in parts)] for what, field in _measures(results)]
     score = _spaced(results["score_name"])
+    fields = {"loss": "loss", score: "score"}
+    if any("mean_overlap" in results[part] for part in parts):
+        fields["mean overlap (intersection over union)"] = "mean_overlap"
+    rows = [[name, *(_number(results[part][field]) for part in parts)] for name, field in fields.items()]
     for number, each in enumerate(zip(*(results[part].get("members", ()) for part in parts), strict=True), 1):
         rows.append([f"{score} of member {number}", *(_number(own["score"]) for own in each)])
     if task.baseline:
-        of = "loss" if task.baseline_of == "loss" else _spaced(results["score_name"])
+        of = "loss" if task.baseline_of == "loss" else score
         rows.append([f"{task.baseline_name}, {of}", *map(_number, task.baseline)])
+    if all("calibration" in results[part] for part in parts):
+        errors = (_number(results[part]["calibration"]["error"]) for part in parts)
+        rows.append(["expected calibration error", *errors])
     return html_page.table(["", *parts], rows, numbers=parts)
 
 
-def _measures(results: dict[str, Any]) -> list[tuple[str, str]]:
-    overlap = any("mean_overlap" in (results[part] or {}) for part in run_folder.PARTS)
-    more = [("mean overlap (intersection over union)", "mean_overlap")] if overlap else []
-    return [("loss", "loss"), (_spaced(results["score_name"]), "score"), *more]
+def _classes(results: dict[str, Any]) -> str:
+    """Precision, recall and F1 of each class on the last part of the data, and their means."""
+    part = next(part for part in reversed(run_folder.PARTS) if results[part])
+    classes = results[part].get("classes")
+    if not classes:
+        return ""
+    fields = ("precision", "recall", "f1", "chance_f1")
+    rows = [[own["name"], f"{own['examples']:,}", *(_fraction(own[field]) for field in fields)] for own in classes]
+    means = [[own[field] for own in classes if own[field] is not None] for field in fields]
+    total = f"{sum(own['examples'] for own in classes):,}"
+    rows.append(["mean of the classes", total, *(_fraction(sum(own) / len(own) if own else None) for own in means)])
+    heads = [f"{part} set", "count", "precision", "recall", "F1", "F1 by chance"]
+    return html_page.table(heads, rows, numbers=heads[1:]) + html_page.line(BY_CHANCE)
 
 
 def _proof(results: dict[str, Any]) -> str:
@@ -122,26 +159,39 @@ def _proof(results: dict[str, Any]) -> str:
     return f"Gradients proved before training: {words}."
 
 
-def _went(results: dict[str, Any]) -> str:
+def _course(results: dict[str, Any]) -> str:
     seconds = ", ".join(f"{what} {value:.1f}" for what, value in results["seconds"].items())
     before = results["began_after_epoch"]
-    resumed = f" This is what was done after epoch {before}, where it was resumed." if before else ""
+    resumed = f" These are the seconds after epoch {before}, where the run was resumed." if before else ""
     best = results["best_epoch"]
     lowest = "" if best is None else f"The {results['watched']} loss was lowest in epoch {best}. "
     return f"{lowest}Seconds: {seconds}.{resumed}"
 
 
-def _layers(folder: Path, task: Task) -> str:
+def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
+    """A table of the layers, and the number of params and FLOPs in all."""
     params, state = run_folder.read_params(folder)
-    shapes = task.model.output_shapes(tuple(task.train.x.shape[1:]))
+    shape = tuple(task.train.x.shape[1:])
+    shapes = {task.model.inputs[0]: shape, **task.model.output_shapes(shape)}
     counted: set[str] = set()
-    rows = []
+    rows, size, operations = [], 0, 0
     for node in task.model.nodes:
         arrays = [*params.get(node.key, {}).values(), *state.get(node.key, {}).values()]
-        count = "shared" if arrays and node.key in counted else f"{sum(array.size for array in arrays):,}"
+        count, is_shared = sum(array.size for array in arrays), bool(arrays) and node.key in counted
+        read = [shapes[name] for name in node.inputs]
+        flops = node.layer.flops(read if node.layer.has_several_inputs else read[0])
+        size, operations = size + count * (not is_shared), operations + flops
         counted.add(node.key)
-        rows.append([node.name, str(node.layer), ", ".join(node.inputs), str(shapes[node.name]), count])
-    return html_page.table(["node", "layer", "reads", "output", "params"], rows, numbers=["params"])
+        words = "shared" if is_shared else f"{count:,}"
+        rows.append([node.name, str(node.layer), ", ".join(node.inputs), str(shapes[node.name]), words, f"{flops:,}"])
+    table = html_page.table(
+        ["node", "layer", "reads", "output", "params", "FLOPs"], rows, numbers=["params", "FLOPs"], is_stacked=True
+    )
+    return table, {"parameters and state": f"{size:,}", "FLOPs": f"{operations:,} for one series, forward"}
+
+
+def _fraction(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _number(value: Any) -> str:
@@ -150,11 +200,3 @@ def _number(value: Any) -> str:
 
 def _spaced(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "not given"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -7,20 +7,31 @@ from typing import Any
 
 import jax
 
-from ..core import devices, ensemble, loop
+from ..core import devices, ensemble, loop, stopping
 from ..core.learner import Learner, Progress, final_learner
+from ..core.plan import Plan
 from ..data.datasets import sample_mask
 from ..networks import pretrained
 from ..run import processes
-from ..tasks import Examples, Task, mean_overlap
-from ..views import embeddings, pictures, pictures_of_samples, pictures_of_series, report
+from ..tasks import Examples, Task, class_labels, mean_overlap
+from ..tasks.metrics import calibration, class_scores, probabilities
+from ..views import (
+    activation_maps,
+    class_pictures,
+    curves,
+    embeddings,
+    predictions,
+    report,
+    sample_pictures,
+    series_pictures,
+)
 from . import page, run_folder
 
 
-def save(folder: Path, task: Task, progress: Progress, members: int = 1) -> dict[str, report.Result]:
-    """Write all that training left, and return the loss and score of each part of the data.
+def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, report.Result]:
+    """Write the trained network and the pictures; returns loss, score and more for each part of the data.
 
-    Pictures of what one network computes are not drawn of several members.
+    Pictures of what a network computes inside are not drawn of an ensemble.
     """
     learner, rows = final_learner(progress.learner), progress.rows
     # From here on on one device.
@@ -33,61 +44,53 @@ def save(folder: Path, task: Task, progress: Progress, members: int = 1) -> dict
         pretrained.save(folder / run_folder.MODEL, task.model, task.pretrained, params, state, slots, shape)
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
-    results = {part: _evaluate(task, learner, examples, members) for part, examples in parts.items()}
+    results = {part: _evaluate(task, learner, examples, plan.members) for part, examples in parts.items()}
     if not processes.leads():
         return results
-    outputs = {part: result.output for part, result in results.items()}
-    drawn = _pictures(task, learner, parts, outputs, alone=members == 1)
+    drawn = _pictures(task, learner, parts, results, is_ensemble=plan.members > 1)
     if rows:
-        drawn[run_folder.CURVES] = pictures.learning_curves(rows, task)
+        best = stopping.best_epoch(plan, rows)
+        drawn[run_folder.CURVES] = curves.learning_curves(rows, task, best, plan.watch)
     for name in run_folder.PICTURES:
-        # Where a run was stopped and went on there may be a picture that no longer is true.
         if name in drawn:
             run_folder.write(folder, name, drawn[name])
         else:
+            # A run that was stopped and resumed may have a picture that is no longer true.
             (folder / name).unlink(missing_ok=True)
     return results
 
 
 def _pictures(
-    task: Task, learner: Learner, parts: dict[str, Examples], outputs: dict[str, Any], alone: bool
+    task: Task, learner: Learner, parts: dict[str, Examples], results: dict[str, report.Result], is_ensemble: bool
 ) -> dict[str, bytes]:
-    """The pictures of what the network does, by the names of their files: of the test set where there is one.
-
-    Those of what one network computes inside only where it is `alone`.
-    """
+    """The pictures of the last part of the data, the test set if there is one, by the names of their files."""
     part, examples = list(parts.items())[-1]
-    output = outputs[part]
-    if task.kind == "classification":
-        return _of_classes(task, learner, parts, output, alone)
+    result = results[part]
+    output = result.output
     if task.kind == "regression":
-        return {run_folder.PREDICTIONS: pictures.predicted_over_true(task, examples, output, part)}
+        return {run_folder.PREDICTIONS: predictions.predicted_over_true(task, examples, output, part)}
     if task.kind == "forecast":
-        return {run_folder.PREDICTIONS: pictures.predictions(task, examples, output, part)}
+        return {run_folder.PREDICTIONS: predictions.forecasts(task, examples, output, part)}
     if task.kind == "denoise":
-        return {run_folder.DENOISED: pictures_of_samples.denoised(examples, output, part)}
-    own = sample_mask(examples.x, examples.lengths)
-    labels, guessed = examples.y[own], output.argmax(-1)[own]
-    return {
-        run_folder.CONFUSION: pictures.confusion_matrix(labels, guessed, task.classes, part, "samples"),
-        run_folder.SEGMENTS: pictures_of_samples.segmented(task, examples, output, part),
+        return {run_folder.DENOISED: sample_pictures.denoised(examples, output, part)}
+    labels, predicted = class_labels(examples), _valid_output(examples, output).argmax(-1)
+    counted = "samples" if task.is_per_sample else "series"
+    assert result.calibration is not None
+    drawn = {
+        run_folder.CONFUSION: class_pictures.confusion_matrix(labels, predicted, task.classes, part, counted),
+        run_folder.CALIBRATION: class_pictures.reliability_diagram(result.calibration, part),
     }
-
-
-def _of_classes(task: Task, learner: Learner, parts: dict[str, Examples], output: Any, alone: bool) -> dict[str, bytes]:
-    params, state = learner.params, learner.state
-    part, examples = list(parts.items())[-1]
-    guessed = output.argmax(-1)
-    drawn = {run_folder.CONFUSION: pictures.confusion_matrix(examples.y, guessed, task.classes, part)}
-    if alone and pictures.has_activation_maps(task):
-        drawn[run_folder.MAPS] = pictures.class_activation_map(task, params, state, examples)
-    if (guessed != examples.y).any():
-        drawn[run_folder.MISTAKEN] = pictures_of_series.misclassified(task, part, examples, output)
-    if not alone:
+    if task.kind == "segment":
+        return drawn | {run_folder.SEGMENTS: sample_pictures.segmented(task, examples, output, part)}
+    if (predicted != labels).any():
+        drawn[run_folder.MISTAKEN] = series_pictures.misclassified(task, part, examples, output)
+    if is_ensemble:
         return drawn
-    points = {part: embeddings.of(task, params, state, examples) for part, examples in parts.items()}
-    labels = {part: examples.y for part, examples in parts.items()}
-    return drawn | {run_folder.EMBEDDINGS: pictures_of_series.embeddings(points, labels, task.classes)}
+    if activation_maps.has_activation_maps(task):
+        drawn[run_folder.MAPS] = activation_maps.class_activation_map(task, learner.params, learner.state, examples)
+    points = {part: embeddings.of(task, learner.params, learner.state, examples) for part, examples in parts.items()}
+    kinds = {part: examples.y for part, examples in parts.items()}
+    return drawn | {run_folder.EMBEDDINGS: series_pictures.embeddings(points, kinds, task.classes)}
 
 
 def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
@@ -99,12 +102,23 @@ def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
 
 
 def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) -> report.Result:
-    mesh, given = devices.mesh_of(learner), (learner.params, learner.state, loop.to_device(examples, learner))
-    output, loss, score = loop.make_evaluation(task, mesh, members)(*given)
-    each = ensemble.vmap_members(loop.make_evaluation(task, mesh))(*given)[1:] if members > 1 else ()
-    pairs = tuple(zip(*(devices.to_host(values).tolist() for values in each), strict=True))
-    output, overlap = devices.to_host(output), None
-    if task.kind == "segment":
-        own = sample_mask(examples.x, examples.lengths)
-        overlap = mean_overlap(examples.y[own], output.argmax(-1)[own])
-    return report.Result(float(loss), float(score), output, overlap, pairs)
+    mesh = devices.mesh_of(learner)
+    arguments = (learner.params, learner.state, loop.to_device(examples, learner))
+    output, loss, score = loop.make_evaluation(task, mesh, members)(*arguments)
+    each = ensemble.vmap_members(loop.make_evaluation(task, mesh))(*arguments)[1:] if members > 1 else ()
+    of_members = tuple(zip(*(devices.to_host(values).tolist() for values in each), strict=True))
+    result = report.Result(float(loss), float(score), devices.to_host(output), members=of_members)
+    if not task.classes:
+        return result
+    labels, shares = class_labels(examples), probabilities(_valid_output(examples, result.output))
+    predicted = shares.argmax(-1)
+    return result._replace(
+        mean_overlap=mean_overlap(labels, predicted) if task.kind == "segment" else None,
+        classes=tuple(class_scores(labels, predicted, class_labels(task.train), task.classes)),
+        calibration=calibration(shares, labels),
+    )
+
+
+def _valid_output(examples: Examples, output: Any) -> Any:
+    """Outputs (n, classes) of series; those of samples without padding, one after the other."""
+    return output[sample_mask(examples.x, examples.lengths)] if output.ndim == 3 else output

@@ -38,9 +38,9 @@ TENSORBOARD = "tensorboard"
 FOLD = "fold-"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
-DENOISED, SEGMENTS = "denoised.png", "segments.png"
+DENOISED, SEGMENTS, CALIBRATION = "denoised.png", "segments.png", "calibration.png"
 PARTS = ("training", "validation", "test")
-PICTURES = (CURVES, CONFUSION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS, DENOISED, SEGMENTS)
+PICTURES = (CURVES, CONFUSION, CALIBRATION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS, DENOISED, SEGMENTS)
 FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, *PICTURES)
 
 Tree = dict[str, dict[str, Any]]

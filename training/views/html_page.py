@@ -1,7 +1,7 @@
-"""Pieces of one HTML page that needs nothing from elsewhere: no script, no font, and pictures inside it.
+"""Parts of one HTML page that is complete in itself: no script, no font, and pictures inside it.
 
-Every function takes text as it is and returns HTML, so whatever a file or a data set is named shows as that name. The
-page forbids itself to load anything, by its content security policy.
+Every function takes plain text and returns HTML, so that the name of a file or of a class cannot become markup. The
+page's content security policy forbids it to load anything.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-# Where a PNG file has its width, and the pixels up to which a picture is still read when it is as wide as a phone.
-WIDTH = slice(16, 20)
-NARROW = 800
 
 STYLE = """\
 :root { color-scheme: light dark; --ink: #1b1d20; --paper: #ffffff; --faint: #5c6470; --line: #d8dce2; }
@@ -29,36 +25,45 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 0.2rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; padding-top: 0.5rem; border-top: 1px solid var(--line); }
 p { margin: 0.4rem 0; }
 .faint, figcaption { color: var(--faint); }
-.wide { overflow-x: auto; }
-.wide:focus-visible { outline: 2px solid currentColor; }
 table { border-collapse: collapse; font-size: 0.92rem; overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 1.2rem 0.25rem 0;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
-thead th { color: var(--faint); white-space: nowrap; }
+thead th { color: var(--faint); vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.facts td { overflow-wrap: anywhere; }
+td, th { overflow-wrap: anywhere; }
+thead th, .number { overflow-wrap: normal; }
+pre { margin: 0.4rem 0; padding: 0.6rem 0.8rem; border: 1px solid var(--line); border-radius: 4px;
+  white-space: pre-wrap;
+  overflow-wrap: anywhere; font: 0.9rem/1.5 ui-monospace, monospace; }
 figure { margin: 1rem 0; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; }
 figcaption { font-size: 0.92rem; margin-top: 0.3rem; }
 @media (max-width: 40rem) {
-  .wide img { max-width: none; width: 40rem; }
+  table { font-size: 0.8rem; }
+  th, td { padding-right: 0.5rem; }
   .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; }
-  .facts th { border: 0; padding-bottom: 0; font-size: 0.85rem; color: var(--faint); }
+  .facts th { border: 0; padding-bottom: 0; color: var(--faint); }
   .facts td { padding-top: 0; }
+  .stacked, .stacked tbody, .stacked tr, .stacked td { display: block; }
+  .stacked thead { display: none; }
+  .stacked tr { padding: 0.4rem 0; border-bottom: 1px solid var(--line); }
+  .stacked td { padding: 0 0 0 5rem; border: 0; text-align: left; white-space: normal; text-indent: -5rem; }
+  .stacked td::before { content: attr(data-head); display: inline-block; width: 5rem; text-indent: 0;
+    color: var(--faint); }
 }
 """
 
 
-def page(title: str, under: str, sections: Iterable[tuple[str, str]]) -> str:
-    """The whole page: a title, a line under it, and sections of a heading and HTML; one without HTML is left out."""
+def page(title: str, subtitle: str, sections: Iterable[tuple[str, str]]) -> str:
+    """The complete page: title, subtitle, and sections of a heading and HTML; those without HTML are left out."""
     parts = [f"<section>\n<h2>{escape(head)}</h2>\n{body}</section>\n" for head, body in sections if body]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>\n{STYLE}</style>\n</head>\n'
-        f'<body>\n<h1>{escape(title)}</h1>\n<p class="faint">{escape(under)}</p>\n{"".join(parts)}</body>\n</html>\n'
+        f'<body>\n<h1>{escape(title)}</h1>\n<p class="faint">{escape(subtitle)}</p>\n{"".join(parts)}</body>\n</html>\n'
     )
 
 
@@ -71,30 +76,46 @@ def line(text: str) -> str:
     return f"<p>{escape(text)}</p>\n"
 
 
+def code(text: str) -> str:
+    """A command as it is typed, wrapped where there is no room.
+
+    >>> code("fit --out <dir>")
+    '<pre>fit --out &lt;dir&gt;</pre>\\n'
+    """
+    return f"<pre>{escape(text)}</pre>\n"
+
+
 def facts(pairs: Mapping[str, str]) -> str:
-    """A table of two columns, names and what is to be said of them; empty for none."""
+    """A table of two columns, names and values; empty for none."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(words)}</td></tr>\n' for name, words in pairs.items()
     )
     return f'<table class="facts">\n{rows}</table>\n' if pairs else ""
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> str:
-    """A table that scrolls sideways where it has no room; `numbers` names the columns that are set to the right."""
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = (), is_stacked: bool = False
+) -> str:
+    """A table. `numbers` names the columns aligned to the right.
+
+    With `is_stacked`, a narrow screen shows the cells of a row one below the other, each behind its heading.
+    """
     sides = [' class="number"' if head in numbers else "" for head in heads]
     head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{side}>{escape(cell)}</td>" for cell, side in zip(row, sides, strict=True)) + "</tr>\n"
-        for row in rows
+    body = "".join(f"<tr>{_cells(heads, row, sides, is_stacked)}</tr>\n" for row in rows)
+    kind = ' class="stacked"' if is_stacked else ""
+    return f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
+
+
+def _cells(heads: Sequence[str], row: Sequence[str], sides: Sequence[str], is_stacked: bool) -> str:
+    return "".join(
+        f"<td{side}{f' data-head={chr(34)}{escape(head)}{chr(34)}' if is_stacked else ''}>{escape(cell)}</td>"
+        for head, cell, side in zip(heads, row, sides, strict=True)
     )
-    whole = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>"
-    return f'<div class="wide" tabindex="0">{whole}</div>\n'
 
 
-def picture(content: bytes, says: str) -> str:
-    """A PNG file inside the page, with what it says under it and for those who do not see it."""
+def picture(content: bytes, caption: str) -> str:
+    """A PNG file inside the page, with a caption that is also its text for readers who do not see it."""
     data = base64.b64encode(content).decode()
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(says)}">'
-    if int.from_bytes(content[WIDTH]) > NARROW:
-        image = f'<div class="wide" tabindex="0">{image}</div>'
-    return f"<figure>{image}<figcaption>{escape(says)}</figcaption></figure>\n"
+    image = f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>\n"

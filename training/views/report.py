@@ -14,14 +14,16 @@ from ..core.plan import Plan
 from ..data.datasets import Dataset
 from ..proof.proof import THRESHOLD, Proof
 from ..tasks import Task
+from ..tasks.metrics import Calibration, ClassScores
 
 Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):
-    """The trained model on one part of the data: loss, score, outputs (n, ...), and the mean overlap of segments.
+    """The trained model on one part of the data: loss, score, and outputs (n, ...).
 
-    `members` has loss and score of each where there are several.
+    `mean_overlap` is that of segments, `classes` and `calibration` are of classes, and `members` has the loss and score
+    of each network of an ensemble.
     """
 
     loss: float
@@ -29,6 +31,8 @@ class Result(NamedTuple):
     output: np.ndarray[Any, Any]
     mean_overlap: float | None = None
     members: tuple[tuple[float, float], ...] = ()
+    classes: tuple[ClassScores, ...] = ()
+    calibration: Calibration | None = None
 
 
 def opening(

@@ -24,7 +24,7 @@ from training.data import datasets
 from training.errors import UserError
 from training.networks import variable_length
 from training.proof import proof
-from training.views import pictures
+from training.views import activation_maps
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -141,10 +141,10 @@ def test_activation_maps_add_up_over_a_series_s_own_samples():
     task = _spoilt(_task())
     params, state = task.model.init(jax.random.key(0), (32, 1))
     x, _, lengths = task.test
-    maps, logits = pictures.activation_maps(task, params, state, x, lengths)
+    maps, logits = activation_maps.activation_maps(task, params, state, x, lengths)
     means = np.array([map_[:n].mean(0) for map_, n in zip(maps, lengths, strict=True)])
     np.testing.assert_allclose(means + np.asarray(params["dense"]["bias"]), logits, atol=1e-5)
-    image = matplotlib.image.imread(io.BytesIO(pictures.class_activation_map(task, params, state, task.test)))
+    image = matplotlib.image.imread(io.BytesIO(activation_maps.class_activation_map(task, params, state, task.test)))
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
 
 

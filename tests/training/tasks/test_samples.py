@@ -19,7 +19,7 @@ from training.core.plan import Plan
 from training.data import datasets
 from training.errors import UserError
 from training.proof import proof
-from training.views import pictures_of_samples
+from training.views import sample_pictures
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -99,7 +99,7 @@ def test_segments_are_proved_and_learned():
     # The score counts the samples of the series and no others.
     output = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(task.test, learner))[0]
     assert row.test_score == pytest.approx(np.mean(np.asarray(output).argmax(-1)[own] == task.test.y[own]))
-    _check(pictures_of_samples.segmented(task, task.test, np.asarray(output), "test"))
+    _check(sample_pictures.segmented(task, task.test, np.asarray(output), "test"))
 
 
 def _check(png):
@@ -124,7 +124,7 @@ def test_noise_is_proved_and_taken_away():
     learner, row = _trained(task)
     assert row.test_loss < 0.6 * task.baseline[1]
     output = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(task.test, learner))[0]
-    _check(pictures_of_samples.denoised(task.test, np.asarray(output), "test"))
+    _check(sample_pictures.denoised(task.test, np.asarray(output), "test"))
 
 
 @pytest.mark.usefixtures("narrow")

@@ -16,7 +16,8 @@ from training.core.plan import Plan
 from training.data import datasets
 from training.run import outcome, run_folder
 from training.run import page as page_of_run
-from training.views import html_page, pictures
+from training.tasks import metrics
+from training.views import curves, html_page
 from training.views.report import Result
 
 BAD = "<script>alert('1')</script> & \"x\""
@@ -59,15 +60,30 @@ def task():
 def folder(tmp_path, task):
     """A run's folder without a training: numbers and one picture."""
     config = {"data": f"{BAD}.csv", "model": "fcn", "epochs": 4, "options": {"seed": 0, "loss": None, "x64": False}}
-    config |= {"evaluate_every": 1, "schedule": "cosine", "platform": "cpu", "versions": {"jax": "0.0<1"}}
+    config |= {"hardware": "a processor", "cores": 2, "platform": "cpu", "versions": {"jax": "0.0<1"}}
+    config |= {
+        "batch_size": 10,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "keep": "last",
+        "seed": 0,
+    }
     config |= {"fingerprints": {"data": "ab12", "model": None}, "series": {"training": 50, "test": 150}}
     config |= {"series_shape": [150, 1], "channel_mean": [0.5], "channel_deviation": [2.0]}
     run_folder.begin(tmp_path, config)
     run_folder.write_params(tmp_path, *task.model.init(jax.random.key(0), (150, 1)))
-    found = {"training": Result(0.5, 0.75, np.zeros(1)), "test": Result(float("nan"), 0.625, np.zeros(1))}
+    labels, guesses = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
+    scores = tuple(metrics.class_scores(labels, guesses, np.array([0, 1]), task.classes))
+    certain = metrics.calibration(np.array([[0.75, 0.25]] * 4), labels)
+    found = {
+        "training": Result(0.5, 0.75, np.zeros(1), classes=scores, calibration=certain),
+        "test": Result(float("nan"), 0.625, np.zeros(1), classes=scores, calibration=certain),
+    }
     told = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
-    run_folder.write_json(tmp_path, run_folder.RESULTS, told)
-    run_folder.write(tmp_path, run_folder.CURVES, pictures.learning_curves(ROWS, task))
+    told |= {"command": "python -m training.fit --epochs 4", "given": {"--epochs": "4", "--x64": True}}
+    run_folder.write_json(tmp_path, run_folder.RESULTS, told | {"date": "2026-11-30T12:00:00+00:00"})
+    run_folder.write(tmp_path, run_folder.CURVES, curves.learning_curves(ROWS, task))
     return tmp_path
 
 
@@ -75,21 +91,29 @@ def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
     page = page_of_run.page(folder, task)
     read = _Reader(page)
     text = " ".join(" ".join(read.text).split())
+    convolution = task.model.nodes[0].layer.flops((150, 1))
+    flops = sum(int(words.split()[1].replace(",", "")) for words in task.model.summary((150, 1)).splitlines()[-1:])
     for words in (
         f"fcn on {BAD}.csv",
         f"2: {BAD}, point",
-        "interrupted, 3 of 4 epochs, 1.2 seconds",
+        "interrupted, 3 of 4 epochs, 1.2 seconds, 2026-11-30T12:00:00+00:00",
+        "Command python -m training.fit --epochs 4",
+        "up to 4 epochs, batches of 10, adam at 0.001, cosine schedule, last params kept, seed 0",
+        "parameters and state 18",
+        f"FLOPs {flops:,} for one series, forward",
         "50 training and 150 test, of 150 samples and 1 channel",
         "loss 0.5000 nan accuracy 0.7500 0.6250",
         "worst relative deviation 3.0e-14 (loss)",
         "lowest in epoch 2",
         "after epoch 1, where it was resumed",
         "Misclassified series None.",
-        "conv1d Conv1D(2, 5) input (146, 2) 12",
+        "expected calibration error 0.0000 0.0000",
+        f"test set count precision recall F1 F1 by chance {BAD} 3 0.750 1.000 0.857 0.600 point 1 – 0.000 0.000 0.333",
+        "mean of the classes 4 0.750 0.500 0.429 0.467",
+        f"conv1d Conv1D(2, 5) input (146, 2) 12 {convolution:,} global",
         "dense Dense(2) global_average_pooling1d (2,) 6",
-        "loss not given",
-        "x64 no",
-        "jax 0.0<1",
+        "Options that were given --epochs 4 --x64 yes Hardware",
+        "hardware a processor cores 2 platform cpu jax 0.0<1",
     ):
         assert words in text, words
 
@@ -123,14 +147,31 @@ def test_a_browser_has_nothing_to_complain_of(folder, task, tmp_path):
     assert "Content Security Policy" in console("other.html", page.replace("</h2>", "</h2><script>1</script>", 1))[0]
 
 
-def test_a_picture_has_words_for_those_who_do_not_see_it(folder):
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
+def test_nothing_is_hidden_on_a_phone(folder, task, tmp_path):
+    """At 420 pixels no element is wider than the page, and none scrolls sideways."""
+    (tmp_path / "report.html").write_text(page_of_run.page(folder, task))
+    script = """onload = () => {
+        const page = document.querySelector("iframe").contentDocument
+        const wide = [...page.querySelectorAll("body *")].filter(
+            e => e.getBoundingClientRect().right > 421 || (e.clientWidth && e.scrollWidth > e.clientWidth + 1))
+        document.querySelector("p").textContent =
+            `${page.documentElement.clientWidth} ${page.querySelectorAll("td").length > 40} ` +
+            `wide: ${wide.map(e => e.outerHTML)}.`
+    }"""
+    frame = '<iframe src="report.html" style="width: 420px; height: 900px; border: 0"></iframe>'
+    (tmp_path / "frame.html").write_text(f"{frame}<p></p><script>{script}</script>")
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--dump-dom"]
+    profile, address = f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "frame.html").as_uri()
+    ran = subprocess.run([BROWSER, *options, profile, address], capture_output=True, text=True, timeout=60)
+    assert "<p>420 true wide: .</p>" in ran.stdout
+
+
+def test_a_picture_has_text_for_readers_who_do_not_see_it(folder):
     content = (folder / run_folder.CURVES).read_bytes()
     read = _Reader(html_page.picture(content, 'a "wide" one'))
-    assert [tag for tag, _ in read.seen] == ["figure", "div", "img", "figcaption"]
+    assert [tag for tag, _ in read.seen] == ["figure", "img", "figcaption"]
     assert dict(read.seen)["img"]["alt"] == 'a "wide" one'
-    # A narrow one needs no scrolling.
-    narrow = content[:16] + (500).to_bytes(4, "big") + content[20:]
-    assert "div" not in dict(_Reader(html_page.picture(narrow, "")).seen)
 
 
 def test_a_section_without_anything_is_left_out():

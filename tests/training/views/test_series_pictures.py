@@ -11,7 +11,7 @@ from jconv import sequential
 from jconv.layers import Activation, Conv1D, Dense, GlobalAveragePooling1D
 from training import tasks
 from training.data import datasets
-from training.views import embeddings, pictures_of_series
+from training.views import embeddings, series_pictures
 
 
 def _check(png):
@@ -37,15 +37,15 @@ def test_misclassified(task):
     right = np.eye(2)[task.test.y]
     one, all_wrong = right.copy(), 1 - right
     one[4] = 1 - right[4]
-    few = _check(pictures_of_series.misclassified(task, "test", task.test, one))
+    few = _check(series_pictures.misclassified(task, "test", task.test, one))
     named = task._replace(classes=("_a", "$b$" * 9))
-    assert _check(pictures_of_series.misclassified(named, "test", named.test, all_wrong)).shape[0] > 2 * few.shape[0]
+    assert _check(series_pictures.misclassified(named, "test", named.test, all_wrong)).shape[0] > 2 * few.shape[0]
 
 
 def test_the_most_wrong_come_first(task):
     output = np.eye(2)[task.test.y]
     output[[3, 8, 20]] = (1 - output[[3, 8, 20]]) * np.array([[1.0], [3.0], [2.0]])
-    assert pictures_of_series.most_wrong(output, task.test.y).tolist() == [8, 20, 3]
+    assert series_pictures.most_wrong(output, task.test.y).tolist() == [8, 20, 3]
 
 
 def test_embeddings_are_what_the_last_layer_with_params_reads(task, trees):
@@ -69,12 +69,12 @@ def test_series_of_unequal_length_are_seen_without_their_padding(task, trees):
         alone = embeddings.of(own, params, state, tasks.Examples(task.test.x[:, :90], task.test.y))
         found = embeddings.of(own, params, state, task.test._replace(lengths=lengths))
         np.testing.assert_allclose(found[::2], alone[::2], rtol=1e-4, atol=1e-5)
-    mean = pictures_of_series._mean(tasks.Examples(task.test.x, task.test.y, lengths))
+    mean = series_pictures._mean(tasks.Examples(task.test.x, task.test.y, lengths))
     np.testing.assert_allclose(mean[100:], task.test.x[1::2, 100:, 0].mean(axis=0))
     ragged = task._replace(
         train=task.train._replace(lengths=np.full(50, 120)), test=task.test._replace(lengths=lengths)
     )
-    _check(pictures_of_series.misclassified(ragged, "test", ragged.test, np.eye(2)[1 - task.test.y]))
+    _check(series_pictures.misclassified(ragged, "test", ragged.test, np.eye(2)[1 - task.test.y]))
 
 
 @pytest.mark.parametrize("classes", [2, 12, 25])
@@ -83,10 +83,23 @@ def test_the_picture_of_embeddings(classes):
     points = {"training": rng.normal(size=(40, 5)), "test": rng.normal(size=(7, 5))}
     labels = {part: np.arange(len(own)) % classes for part, own in points.items()}
     names = [f"_class {number}" for number in range(classes)]
-    without = _check(pictures_of_series.embeddings(points, labels, names))
+    without = _check(series_pictures.embeddings(points, labels, names))
     points["validation"], labels["validation"] = 3 + points["test"], labels["test"]
-    assert not np.array_equal(_check(pictures_of_series.embeddings(points, labels, names)), without)
-    _check(pictures_of_series.embeddings({"training": np.ones((3, 1))}, {"training": np.arange(3) % 2}, names))
+    assert not np.array_equal(_check(series_pictures.embeddings(points, labels, names)), without)
+    _check(series_pictures.embeddings({"training": np.ones((3, 1))}, {"training": np.arange(3) % 2}, names))
+
+
+def test_embeddings_name_their_axes_and_classes_differ_in_color_or_mark(monkeypatch):
+    figures = []
+    monkeypatch.setattr(series_pictures, "png", lambda figure: figures.append(figure) or b"")
+    points, labels = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 20
+    both = {"training": points, "test": points + 1}
+    series_pictures.embeddings(both, dict.fromkeys(both, labels), [str(number) for number in range(20)])
+    (axes,) = figures[0].axes
+    assert axes.get_xlabel().startswith("first principal component (")
+    assert axes.get_ylabel().startswith("second principal component (")
+    looks = [(line.get_color(), line.get_marker(), line.get_fillstyle()) for line in axes.get_lines()]
+    assert len(looks) == len(set(looks)) == 40
 
 
 def test_the_plane_is_the_one_of_the_largest_variance():

@@ -1,8 +1,7 @@
-"""The curves of several runs over each other: training, and validation where a run has it, else test."""
+"""The learning curves of several runs in one picture: training, and validation where a run has it, else test."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .pictures import FAINT, TEST_WITHOUT_VALIDATION, short
+from .curves import TEST_WITHOUT_VALIDATION
+from .style import FAINT, legend_label, png
 
 Curves = Mapping[str, Sequence[float | None]]
 
@@ -29,11 +29,11 @@ def is_validated(run: Curves) -> bool:
 
 
 def curves(runs: Mapping[str, Curves], scores: Collection[str], form: str) -> bytes:
-    """Loss and score over the epochs, a color a run; an image file of `form`.
+    """Loss and score over the epochs, a color for each run, as an image file of the format `form`.
 
-    Training is thin, validation thick. A run without a validation set has its test curve instead, dashed, and the
-    legend says that it must not be used for choices. The curves of a run are `epoch`, and of each part `train_loss`,
-    `train_score` and so on, with None where it was not evaluated. `scores` are the names of the scores.
+    Training curves are thin, validation curves thick. A run without a validation set has its test curve instead,
+    dashed, and the legend says that it must not be used for choices. `runs` has the columns of each run's
+    `metrics.csv`: `epoch`, `train_loss`, `train_score` and so on. `scores` are the names of the scores.
     """
     height = 3.8 + 0.22 * len(runs)
     figure = Figure(figsize=(9, height), layout="constrained")
@@ -54,10 +54,7 @@ def curves(runs: Mapping[str, Curves], scores: Collection[str], form: str) -> by
         axes.grid(alpha=0.3)
     left.set_yscale("log")
     handles = [Line2D([], [], color=FAINT, label=LABELS[part], **STYLES[part]) for part in LABELS if part in drawn]
-    # The space, since Matplotlib leaves labels that begin with an underscore out of legends.
-    handles += [Line2D([], [], color=colors(n), lw=2, label=f" {short(name, 70)}") for n, name in enumerate(runs)]
+    handles += [Line2D([], [], color=colors(n), lw=2, label=legend_label(name, 70)) for n, name in enumerate(runs)]
     columns = 1 if max(map(len, runs)) > 40 else 2
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-    content = io.BytesIO()
-    figure.savefig(content, format=form, dpi=120)
-    return content.getvalue()
+    return png(figure, form)

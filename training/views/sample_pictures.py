@@ -1,4 +1,4 @@
-"""The pictures of networks that give something for each sample: series denoised, and series cut into segments."""
+"""Pictures of networks with outputs for each sample: denoised series, and segmented series."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..tasks import Examples, Task
-from .pictures import FAINT, TEST, TRAIN, png, short
-from .pictures_of_series import MOST_CLASSES, class_colors
+from .series_pictures import MOST_CLASSES
+from .style import FAINT, TEST, TRAIN, WIDTH, class_colors, legend_label, png
 
 Array = np.ndarray[Any, Any]
 
@@ -20,15 +20,12 @@ ROWS, COLUMNS = 3, 2
 
 
 def denoised(examples: Examples, output: Array, part: str) -> bytes:
-    """Six series spread over the set: with noise, without, and what was made of them, `output` (n, length, channels).
-
-    Of several channels the first is shown.
-    """
-    figure = Figure(figsize=(9, 6.6), layout="constrained")
+    """Six series spread over the set: noisy, clean, and denoised (`output`); of several channels the first."""
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
     grid = figure.subplots(ROWS, COLUMNS, sharex=True, sharey=True)
     for axes, index, own in _shown(grid, examples):
         axes.plot(examples.x[index, own, 0], color=FAINT, lw=0.8, label="with noise")
-        axes.plot(examples.y[index, own, 0], color=TRAIN, lw=1.6, label="without")
+        axes.plot(examples.y[index, own, 0], color=TRAIN, lw=1.6, label="clean")
         axes.plot(output[index, own, 0], color=TEST, lw=1.4, ls="--", label="denoised")
         axes.set_title(f"{part} series {index + 1}", fontsize=9)
         axes.grid(alpha=0.3)
@@ -39,40 +36,39 @@ def denoised(examples: Examples, output: Array, part: str) -> bytes:
 
 
 def segmented(task: Task, examples: Examples, output: Array, part: str) -> bytes:
-    """Six series spread over the set, over strips of the true class of each sample and of the guess.
+    """Six series spread over the set, above strips of the true and the predicted class of each sample.
 
     `output` is (n, length, classes). Of several channels the first is shown.
     """
-    guessed = output.argmax(-1)
+    predicted = output.argmax(-1)
     colors = class_colors(len(task.classes))
-    figure = Figure(figsize=(9, 7.2), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 7.2), layout="constrained")
     grid = figure.subplots(ROWS, COLUMNS, sharex=True, sharey=True)
     lowest, highest = examples.x[..., 0].min(), examples.x[..., 0].max()
     step = 0.09 * (highest - lowest)
-    places = {"guess": lowest - 2.4 * step, "true": lowest - 1.2 * step}
+    places = {"predicted": lowest - 2.4 * step, "true": lowest - 1.2 * step}
     for axes, index, own in _shown(grid, examples):
         axes.plot(examples.x[index, own, 0], color="black", lw=1.1)
-        for word, labels in (("true", examples.y), ("guess", guessed)):
+        for word, labels in (("true", examples.y), ("predicted", predicted)):
             strip = labels[index, own]
             extent = (-0.5, len(strip) - 0.5, places[word] - step / 2, places[word] + step / 2)
             axes.imshow(
                 strip[None], ListedColormap(colors), vmin=-0.5, vmax=len(colors) - 0.5, extent=extent, aspect="auto"
             )
-        right = np.mean(guessed[index, own] == examples.y[index, own])
-        axes.set_title(f"{part} series {index + 1}: {right:.0%} of samples right", fontsize=9)
-        axes.set_ylim(places["guess"] - step, highest + step / 2)
+        correct = np.mean(predicted[index, own] == examples.y[index, own])
+        axes.set_title(f"{part} series {index + 1}: {correct:.0%} correct", fontsize=9)
+        axes.set_ylim(places["predicted"] - step, highest + step / 2)
         axes.set_xlim(-0.5, examples.x.shape[1] - 0.5)
         axes.set_yticks(list(places.values()), list(places))
     if len(task.classes) <= MOST_CLASSES:
-        # The space, since Matplotlib leaves labels that begin with an underscore out of legends.
         pairs = zip(colors, task.classes, strict=True)
-        handles = [Patch(color=color, label=f" {short(name)}") for color, name in pairs]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), frameon=False)
+        handles = [Patch(color=color, label=legend_label(name)) for color, name in pairs]
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
     return png(figure)
 
 
 def _shown(grid: Any, examples: Examples) -> Iterator[tuple[Any, int, slice]]:
-    """The axes, the number and the samples of each series that is shown, axes that are left over switched off."""
+    """Axes, index and samples (without padding) of each series that is shown; unused axes are switched off."""
     count = min(grid.size, len(examples.x))
     for axes in grid.flat[count:]:
         axes.set_axis_off()

@@ -1,0 +1,53 @@
+"""What all pictures share: size, colors, marks, and how a figure becomes a PNG file.
+
+Figures are made without `pyplot`, so nothing depends on a display or on what else the process draws. They are narrow,
+so that their text can be read on a phone. Colors are those of Okabe and Ito, which readers with color blindness can
+distinguish; where there are more classes than colors, marks differ.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+Array = np.ndarray[Any, Any]
+
+# Inches, at 120 dots each.
+WIDTH, DPI = 6.0, 120
+TRAIN, VALIDATION, TEST, FAINT = "#0072B2", "#009E73", "#D55E00", "#999999"
+CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Their number and that of the colors have no common divisor: 91 classes differ in the pair.
+MARKERS = "o^sDvP*X<>hpd"
+
+
+def class_colors(count: int) -> Array:
+    """A color for each class, (count, 4)."""
+    if count <= len(CLASS_COLORS):
+        return np.array([[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0] for name in CLASS_COLORS[:count]])
+    return colormaps["tab20" if count <= 20 else "turbo"](np.arange(count) if count <= 20 else np.linspace(0, 1, count))
+
+
+def short(name: str, most: int = 14) -> str:
+    """The name of a class for a picture: cut off, and with its dollar signs escaped, which enclose mathematics.
+
+    >>> short("5$ or 10$ a day")
+    '5\\\\$ or 10\\\\$ a d…'
+    """
+    name = name if len(name) <= most else name[: most - 1] + "…"
+    return name.replace("$", r"\$")
+
+
+def legend_label(name: str, most: int = 14) -> str:
+    """`short` with a space in front: Matplotlib leaves labels that begin with an underscore out of legends."""
+    return f" {short(name, most)}"
+
+
+def png(figure: Figure, form: str = "png") -> bytes:
+    """The figure as the bytes of an image file."""
+    content = io.BytesIO()
+    figure.savefig(content, format=form, dpi=DPI)
+    return content.getvalue()
