@@ -28,7 +28,7 @@ from .run import interrupt, outcome, processes, resume, run_folder
 from .run.config import config
 from .run.ended import Ended
 from .tasks import Task
-from .views import report
+from .views import report, tensorboard, tracker
 
 # It imports Orbax, which may be missing.
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def _run_in_folder(
         told["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
         with run_folder.writable(options.out):
             results.tell(options.out, task, told)
+        if options.tracker:
+            tracker.finish(options.out / run_folder.TRACKER, status)
         heard = processes.heard(interrupted())
     if early:
         print(report.early_line(plan, rows), flush=True)
@@ -203,7 +205,6 @@ def _train_with(
     start: Learner,
     interrupted: Callable[[], signal.Signals | None],
 ) -> Finished:
-    from .views import tensorboard
     from .views.progress import progress_display
 
     mesh = devices.mesh_of(start)
@@ -217,11 +218,12 @@ def _train_with(
         first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
         return processes.shared(kept.restore(first, most), first) or Progress(first, ())
 
-    steps, score, events = steps_per_epoch(task, plan), task.score_name, None
-    if options.tensorboard:
-        events = options.out / run_folder.TENSORBOARD
+    steps, score = steps_per_epoch(task, plan), task.score_name
+    events = options.out / run_folder.TENSORBOARD if options.tensorboard else None
+    record = options.out / run_folder.TRACKER if options.tracker else None
     with (
-        tensorboard.opened(events, score, began_after) as log,
+        tensorboard.opened(events, score, began_after) as log_events,
+        tracker.opened(record, resume.asked(options, plan), score) as log_row,
         progress_display(plan.epochs, steps, score, began_after) as show,
     ):
         rows, stop = progress.rows, None
@@ -229,7 +231,8 @@ def _train_with(
             for after in loop.train(task, plan, progress):
                 progress, rows = after, after.rows
                 show(rows[-1])
-                log(rows[-1])
+                log_events(rows[-1])
+                log_row(rows[-1])
                 stop = processes.heard(interrupted())
                 if stop:
                     break
@@ -259,9 +262,9 @@ def _check_extras(options: Options) -> None:
         raise UserError(EXTRA) from None
     del matplotlib, orbax, tqdm
     if options.tensorboard:
-        from .views import tensorboard
-
         tensorboard.check()
+    if options.tracker:
+        tracker.check()
 
 
 if __name__ == "__main__":

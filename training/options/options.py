@@ -23,6 +23,7 @@ from .help import DESCRIPTION, EPILOG
 from .types import Every, augmentation, channel, every, fold, not_negative, positive, share, whole
 
 CHANNELS = ("first", "last")
+TRACKERS = ("mlflow",)
 
 # Options that the results of a run do not depend on.
 FREE = (
@@ -43,6 +44,7 @@ FREE = (
     "skip_proof",
     "json",
     "tensorboard",
+    "tracker",
 )
 
 
@@ -91,6 +93,7 @@ class Options(NamedTuple):
     skip_proof: bool
     json: bool
     tensorboard: bool
+    tracker: str | None
     schedule: str | None
     warm_up: int | None
     precision: str | None
@@ -292,6 +295,7 @@ def _folder(group: Any) -> None:
     )
     add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
     add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
+    add("--tracker", choices=TRACKERS, help="log options, curves and files, at the address in MLFLOW_TRACKING_URI")
 
 
 GROUPS: dict[str, Callable[[Any], None]] = {

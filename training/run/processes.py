@@ -123,7 +123,7 @@ def _for_this_one(options: Options, own: ExitStack) -> Options:
         return options
     own.enter_context(_silent())
     folder = own.enter_context(tempfile.TemporaryDirectory())
-    return options._replace(out=Path(folder), overwrite=False, skip_proof=True, tensorboard=False)
+    return options._replace(out=Path(folder), overwrite=False, skip_proof=True, tensorboard=False, tracker=None)
 
 
 @contextmanager

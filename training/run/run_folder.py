@@ -34,6 +34,7 @@ MODEL = "model.keras"
 REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+TRACKER = "mlflow.json"
 # Before the number of a fold.
 FOLD = "fold-"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
@@ -41,7 +42,7 @@ MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "pred
 DENOISED, SEGMENTS, CALIBRATION = "denoised.png", "segments.png", "calibration.png"
 PARTS = ("training", "validation", "test")
 PICTURES = (CURVES, CONFUSION, CALIBRATION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS, DENOISED, SEGMENTS)
-FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, *PICTURES)
+FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, TRACKER, *PICTURES)
 
 Tree = dict[str, dict[str, Any]]
 

@@ -1,0 +1,108 @@
+"""`--tracker mlflow`: options, curves and files of a run in MLflow, at the address that MLflow is configured with.
+
+A run that is resumed continues its run in MLflow, whose number is in `mlflow.json` in the run folder. When MLflow fails
+during training, that is printed once, and training continues without it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..core.learner import Row
+from ..errors import UserError, tell
+
+EXTRA = '--tracker mlflow needs MLflow; install it with: pip install "jconv[train,mlflow]"'
+EXPERIMENT = "jconv"
+# MLflow's limit for the text of a parameter.
+LONGEST = 6000
+# MLflow's status of a run, by that of `results.json`; for others it is FAILED.
+STATUS = {"done": "FINISHED", "interrupted": "KILLED"}
+
+
+def check() -> None:
+    """Raise `UserError` unless MLflow is installed."""
+    try:
+        import mlflow
+    except ImportError:
+        raise UserError(EXTRA) from None
+    del mlflow
+
+
+@contextmanager
+def opened(record: Path | None, options: Mapping[str, Any], score_name: str) -> Iterator[Callable[[Row], None]]:
+    """Begin or continue a run in MLflow; within the block, the yielded function logs the row of an epoch.
+
+    `record` is the file with the number of the run, None for no tracking; `options` become the run's parameters. Raises
+    `UserError` if MLflow refuses to begin.
+    """
+    if record is None:
+        yield lambda row: None
+        return
+    client, entities, failures = _mlflow()
+    try:
+        number = _begin(client, record, options, entities)
+    except failures as error:
+        raise UserError(f"--tracker mlflow: {_first_line(error)}") from None
+    is_lost = False
+
+    def log(row: Row) -> None:
+        nonlocal is_lost
+        if is_lost:
+            return
+        now = int(time.time() * 1000)
+        values = {name.replace("score", score_name): value for name, value in row._asdict().items() if name != "epoch"}
+        metrics = [entities.Metric(name, value, now, row.epoch) for name, value in values.items() if value is not None]
+        try:
+            client.log_batch(number, metrics=metrics)
+        except failures as error:
+            is_lost = True
+            tell(f"nothing more is logged to MLflow: {_first_line(error)}; training continues")
+
+    yield log
+
+
+def finish(record: Path, status: str) -> None:
+    """Add the files of the run folder to the run in MLflow, but not its checkpoints, and end it."""
+    client, _, failures = _mlflow()
+    try:
+        number = json.loads(record.read_text())["run_id"]
+        for path in sorted(record.parent.iterdir()):
+            if path.is_file() and not path.name.startswith(".") and path != record:
+                client.log_artifact(number, str(path))
+        client.set_terminated(number, STATUS.get(status, "FAILED"))
+    except (*failures, ValueError, KeyError) as error:
+        tell(f"the files were not added to MLflow: {_first_line(error)}")
+
+
+def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
+    """A client, the module of entities, and the exceptions by which MLflow fails."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    return mlflow.MlflowClient(), mlflow.entities, (MlflowException, OSError)
+
+
+def _begin(client: Any, record: Path, options: Mapping[str, Any], entities: Any) -> str:
+    """The number of the run in MLflow: the one in `record`, else a new one."""
+    if record.is_file():
+        number = str(json.loads(record.read_text())["run_id"])
+        client.update_run(number, status="RUNNING")
+        return number
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    experiment = client.get_experiment_by_name(name)
+    where = experiment.experiment_id if experiment else client.create_experiment(name)
+    number = client.create_run(where, run_name=record.parent.resolve().name).info.run_id
+    text = {name: str(value)[:LONGEST] for name, value in options.items() if value is not None}
+    client.log_batch(number, params=[entities.Param(name, value) for name, value in text.items()])
+    record.write_text(json.dumps({"run_id": number}) + "\n")
+    return number
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
