@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 import jconv
 
 from .commands import folds
-from .commands.from_options import asked, dtype_for
+from .commands.from_options import build_run, dtype_for
 from .core import devices, diverged, ensemble, loop, stopping
 from .core.learner import Learner, Progress, init_learner
 from .core.plan import Plan, steps_per_epoch
@@ -26,7 +26,7 @@ from .options.options import Options, parse
 from .proof import proof
 from .run import interrupt, outcome, processes, resume, run_folder
 from .run.config import config
-from .run.ended import Ended
+from .run.outcome import Exit
 from .tasks import Task
 from .views import report, tensorboard, tracker
 
@@ -62,50 +62,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     devices.set_cpu_devices(options.devices // (options.processes or 1))
     try:
         with (
-            processes.joined(options) as others,
+            processes.joined(options) as group,
             redirect_stdout(sys.stderr) if options.json else nullcontext(),
             _device(options.device),
             jax.enable_x64(options.x64),
             jconv.default_algorithm(options.algorithm),
         ):
-            run = partial(_run, others=others)
-            code, told = folds.run(others.options, run) if options.folds else run(others.options)
+            run = partial(_run, group=group)
+            code, summary = folds.run(group.options, run) if options.folds else run(group.options)
     except UserError as error:
         tell(str(error))
         return MISTAKE
     except KeyboardInterrupt:
         tell("interrupted")
         return INTERRUPTED
-    if options.json and processes.leads():
-        print(run_folder.as_json(told), end="", flush=True)
+    if options.json and processes.is_leader():
+        print(run_folder.as_json(summary), end="", flush=True)
     return code
 
 
-def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, others: processes.Others) -> Ended:
+def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, group: processes.ProcessGroup) -> Exit:
     """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will, and the task."""
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
     # Before the checks: what they find is true until the run ends.
     with run_folder.locked(options.out):
-        return _run_locked(options, before, others, mesh, began)
+        return _run_locked(options, before, group, mesh, began)
 
 
 def _run_locked(
     options: Options,
     before: Callable[[bool, str], None] | None,
-    others: processes.Others,
+    group: processes.ProcessGroup,
     mesh: Mesh | None,
     began: float,
-) -> Ended:
-    begun = run_folder.begun(options.out) if options.resume else None
+) -> Exit:
+    begun = run_folder.config_to_resume(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
-    data, held, task, plan = asked(options)
+    data, held_out, task, plan = build_run(options)
     for note in data.notes:
         tell(note)
     learner = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
-    opening = report.opening(data, task, options.model, learner.params, held, plan.members)
+    opening = report.opening(data, task, options.model, learner.params, held_out, plan.members)
     configuration = config(options, plan, data, task, learner)
     if begun is not None:
         resume.check(options.out, begun, configuration, options.allow_changed_data, options.allow_changed_conditions)
@@ -118,23 +118,23 @@ def _run_locked(
     print(opening, flush=True)
     if mesh is not None:
         print(f"devices    {devices.describe(mesh)}, {plan.batch_size} examples a batch", flush=True)
-    return _run_in_folder(options, others, task, plan, learner, began)
+    return _run_in_folder(options, group, task, plan, learner, began)
 
 
 def _run_in_folder(
-    options: Options, others: processes.Others, task: Task, plan: Plan, learner: Learner, began: float
-) -> Ended:
+    options: Options, group: processes.ProcessGroup, task: Task, plan: Plan, learner: Learner, began: float
+) -> Exit:
     from .run import results
 
     worst = None
     if not options.skip_proof:
         worst, proved = _prove(options, task, plan, learner)
         if not proved:
-            told = outcome.outcome(options.out, outcome.NOT_PROVED, task, plan, (), {}, worst, {}, 0)
-            return Ended(FAILED, told)
-    others.begin()
+            summary = outcome.outcome(options.out, outcome.NOT_PROVED, task, plan, (), {}, worst, {}, 0)
+            return Exit(FAILED, summary)
+    group.begin()
     after_proof = time.perf_counter()
-    with interrupt.noted() as interrupted:
+    with interrupt.catching_signals() as interrupted:
         finished = _train(options, task, plan, learner, interrupted)
         after_training = time.perf_counter()
         with run_folder.writable(options.out):
@@ -148,15 +148,15 @@ def _run_in_folder(
         early = len(rows) < plan.epochs and stopping.should_stop(plan, rows)
         stopped = not early and len(rows) < plan.epochs and finished.signal is not None
         status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
-        told = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
-        told["failed_saves"] = list(finished.failed_saves)
-        told |= {"command": options.command, "given": options.given}
-        told["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
+        summary = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
+        summary["failed_saves"] = list(finished.failed_saves)
+        summary |= {"command": options.command, "given": options.given}
+        summary["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
         with run_folder.writable(options.out):
-            results.tell(options.out, task, told)
+            results.tell(options.out, task, summary)
         if options.tracker:
             tracker.finish(options.out / run_folder.TRACKER, status)
-        heard = processes.heard(interrupted())
+        heard = processes.any_signal(interrupted())
     if early:
         print(report.early_line(plan, rows), flush=True)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
@@ -168,7 +168,7 @@ def _run_in_folder(
     elif heard:
         print(f"fit: {signal.Signals(heard).name} came when training had ended; all is saved", flush=True)
     code = interrupt.EXIT_CODES[signal.Signals(heard)] if heard else DONE
-    return Ended(FAILED if finished.diverged else code, told)
+    return Exit(FAILED if finished.diverged else code, summary)
 
 
 def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
@@ -208,7 +208,7 @@ def _train_with(
     from .views.progress import progress_display
 
     mesh = devices.mesh_of(start)
-    restored = processes.shared(kept.restore(start), start) if options.resume else None
+    restored = processes.broadcast_progress(kept.restore(start), start) if options.resume else None
     progress = restored or Progress(start, ())
     began_after = len(progress.rows)
     if options.resume:
@@ -216,14 +216,14 @@ def _train_with(
 
     def progress_at(most: int) -> Progress:
         first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
-        return processes.shared(kept.restore(first, most), first) or Progress(first, ())
+        return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
 
     steps, score = steps_per_epoch(task, plan), task.score_name
     events = options.out / run_folder.TENSORBOARD if options.tensorboard else None
     record = options.out / run_folder.TRACKER if options.tracker else None
     with (
         tensorboard.opened(events, score, began_after) as log_events,
-        tracker.opened(record, resume.asked(options, plan), score) as log_row,
+        tracker.opened(record, resume.recorded_options(options, plan), score) as log_row,
         progress_display(plan.epochs, steps, score, began_after) as show,
     ):
         rows, stop = progress.rows, None
@@ -233,7 +233,7 @@ def _train_with(
                 show(rows[-1])
                 log_events(rows[-1])
                 log_row(rows[-1])
-                stop = processes.heard(interrupted())
+                stop = processes.any_signal(interrupted())
                 if stop:
                     break
                 kept.offer(progress)

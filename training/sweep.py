@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import jax
 
-from .commands.from_options import asked
+from .commands.from_options import build_run
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
 from .options.options import FREE, Options, parse
 from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
 from .run.child import FIT, Children
-from .run.cores import held_to, shares
+from .run.cores import pinned_to, split_cores
 from .run.interrupt import EXIT_CODES
 
 DESCRIPTION = """\
@@ -157,16 +157,16 @@ def _check(cells: Sequence[Cell]) -> None:
         options = cell.options
         if options.folds:
             raise UserError("--folds trains several times; --grid fold=1/5,2/5,... has each as a cell")
-        begun = run_folder.begun(options.out) if options.resume else None
+        begun = run_folder.config_to_resume(options.out) if options.resume else None
         if not options.resume:
             run_folder.check(options.out, options.overwrite)
         try:
-            plan = asked(options, load).plan
+            plan = build_run(options, load).plan
         except UserError as error:
             raise UserError(f"{cell.name}: {error}") from None
         if begun is not None:
             # As they are written.
-            now = json.loads(run_folder.as_json(resume.asked(options, plan)))
+            now = json.loads(run_folder.as_json(resume.recorded_options(options, plan)))
             resume.check_options(options.out, begun.get("options", {}), now)
 
 
@@ -182,7 +182,7 @@ def _run(
         out.mkdir(parents=True, exist_ok=True)
     # As many as there are jobs, not cells that are left: with other cores a run would go on to other bits.
     free: SimpleQueue[set[int]] = SimpleQueue()
-    for share in shares(jobs):
+    for share in split_cores(jobs):
         free.put(share)
     with Children() as children, ThreadPoolExecutor(jobs) as pool:
         running = {}
@@ -214,7 +214,7 @@ def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[i
         return "", None
     share, began, log = free.get(), time.perf_counter(), out / f"{cell.name}.log"
     try:
-        with run_folder.writable(out), held_to(share):
+        with run_folder.writable(out), pinned_to(share):
             code = children.run([*FIT, *cell.arguments], log)
     finally:
         free.put(share)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jconv.planner.hardware import cores
-from training.run.cores import held_to, shares
+from training.run.cores import pinned_to, split_cores
 
 from . import fcn
 
@@ -98,7 +98,7 @@ class Several:
     """A process a core of one side, each held to its core, that are asked together."""
 
     def __init__(self, side: Side, argument: Any) -> None:
-        self.workers = side_by_side(side, argument, shares(cores()))
+        self.workers = side_by_side(side, argument, split_cores(cores()))
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """The answer of the first, with the seconds until all had answered."""
@@ -118,7 +118,7 @@ def side_by_side(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[W
     """A process for each share of the cores, held to it."""
     workers = []
     for share in parts:
-        with held_to(share):
+        with pinned_to(share):
             workers.append(Worker(side, argument))
     return workers
 
@@ -128,7 +128,7 @@ def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Gene
 
     Raises `WorkerError` where one of them fails. However it ends, all processes have.
     """
-    waiting, workers = list(reversed(questions)), side_by_side(side, None, shares(count)[: len(questions)])
+    waiting, workers = list(reversed(questions)), side_by_side(side, None, split_cores(count)[: len(questions)])
     try:
         with selectors.DefaultSelector() as busy:
             for worker in workers:

@@ -95,7 +95,7 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     first = (folder / "metrics.csv").read_bytes()
 
     assert fit.main(arguments) == 2
-    choices = "choose another --out, --overwrite to replace it, or --resume to go on"
+    choices = "choose another --out, --overwrite to replace it, or --resume to continue"
     assert capsys.readouterr().err == f"fit: runs/a-fcn-0 holds an earlier run; {choices}\n"
     assert (folder / "metrics.csv").read_bytes() == first
 

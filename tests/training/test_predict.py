@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from training import predict
-from training.commands.from_options import asked
+from training.commands.from_options import build_run
 from training.core import loop
 from training.core.learner import init_learner
 from training.data import datasets
@@ -48,7 +48,7 @@ def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
     """A run folder of a network as it was drawn, with its task and learner."""
     arguments = [*KINDS[kind], "--data", _file(folder, kind), "--epochs", "1", "--out", str(folder), *more]
     options = parse(arguments)
-    data, _, task, plan = asked(options)
+    data, _, task, plan = build_run(options)
     learner = init_learner(task, plan, jnp.float32)
     run_folder.write_json(folder, run_folder.CONFIG, config(options, plan, data, task, learner))
     run_folder.write_params(folder, learner.params, learner.state)
@@ -165,7 +165,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(predict.UserError, match="is not what this version writes"):
         trained.read(tmp_path)
     run_folder.write_json(tmp_path, run_folder.CONFIG, {"model": "some.keras"})
-    with pytest.raises(predict.UserError, match=r"its network is from a file; jconv run .* asks it"):
+    with pytest.raises(predict.UserError, match=r"its network is from a file; use jconv run .*"):
         trained.read(tmp_path)
 
 
@@ -176,7 +176,7 @@ def table_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     rng = np.random.default_rng(0)
     np.savez("drawn.npz", x_train=rng.normal(size=(6, 12)), y_train=np.arange(6) % 2)
     options = parse(["--data", "drawn.npz", "--epochs", "1", "--out", "run"])
-    data, _, task, plan = asked(options)
+    data, _, task, plan = build_run(options)
     learner = init_learner(task, plan, jnp.float32)
     Path("run").mkdir()
     run_folder.write_json(Path("run"), run_folder.CONFIG, config(options, plan, data, task, learner))

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from training import fit, sweep
 from training.run import run_folder
 from training.run.child import FIT, Children
-from training.run.cores import held_to, shares
+from training.run.cores import pinned_to, split_cores
 
 SERIES = ["--data", "a.npz", "--model", "two-layer", "--epochs", "2", "--batch-size", "4", "--skip-proof"]
 
@@ -48,7 +48,7 @@ def _losses(monkeypatch, found):
             return 143
         status = "diverged" if value > 100 else "done"
         options = sweep.parse(command[len(FIT) :])
-        asked = sweep.resume.asked(options, sweep.asked(options).plan)
+        asked = sweep.resume.recorded_options(options, sweep.build_run(options).plan)
         results = {"status": status, "epochs": 2, "seconds": {"training": 1.0}, "score_name": "absolute_error"}
         parts = {
             "training": {"loss": value, "score": value},
@@ -160,7 +160,7 @@ def test_what_cannot_vary_and_what_is_there_already(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(f"sweep: s/{NAMES[0]} holds an earlier run; ")
     other = [argument if argument != "4" else "3" for argument in GRID]
     assert sweep.main([*other, "--resume"]) == 2
-    assert f"s/{NAMES[0]} was begun with --batch-size 4, not --batch-size 3; " in capsys.readouterr().err
+    assert f"s/{NAMES[0]} was started with --batch-size 4, not --batch-size 3; " in capsys.readouterr().err
 
 
 def test_cells_at_once_have_a_core_each(monkeypatch):
@@ -176,16 +176,16 @@ def test_cells_at_once_have_a_core_each(monkeypatch):
     before = os.sched_getaffinity(0)
     assert sweep.main([*GRID, "--jobs", "2"]) == 1
     assert len(held) == 4 and os.sched_getaffinity(0) == before
-    assert set(map(frozenset, held)) == set(map(frozenset, shares(2)))
+    assert set(map(frozenset, held)) == set(map(frozenset, split_cores(2)))
 
 
 def test_shares_of_the_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 5, 8})
-    assert shares(1) == [{1, 2, 3, 5, 8}] and shares(2) == [{1, 2}, {3, 5, 8}]
-    assert shares(7) == [{1}, {1}, {2}, {3}, {3}, {5}, {8}]
+    assert split_cores(1) == [{1, 2, 3, 5, 8}] and split_cores(2) == [{1, 2}, {3, 5, 8}]
+    assert split_cores(7) == [{1}, {1}, {2}, {3}, {3}, {5}, {8}]
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert shares(2) == [set(), set()]
-    with held_to(set()):
+    assert split_cores(2) == [set(), set()]
+    with pinned_to(set()):
         pass
 
 

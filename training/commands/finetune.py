@@ -29,7 +29,7 @@ def task(
     optimizer: str | None = None,
     loss: str | None = None,
     kind: str | None = None,
-    regresses: bool = False,
+    is_regression: bool = False,
     own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Task:
     """Learn with the network of a file what `kind` names of `TASKS`, with the options of its `own` by that name.
@@ -43,7 +43,7 @@ def task(
     model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
     if kind is None:
-        kind = "forecast" if _is_forecast(model) else "regression" if regresses else "classification"
+        kind = "forecast" if _is_forecast(model) else "regression" if is_regression else "classification"
     options = dict((own or {}).get(kind, {}))
     length, channels = data.x_train.shape[1:]
     output = _output_shape(model, name, (options.get("window", WINDOW) if kind == "forecast" else length, channels))

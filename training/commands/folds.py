@@ -11,12 +11,12 @@ import numpy as np
 
 from ..options.options import Options
 from ..run import outcome, run_folder
-from ..run.ended import Ended
+from ..run.outcome import Exit
 
 FIELDS = ("loss", "score")
 
 
-def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
+def run(options: Options, run_one: Callable[..., Exit]) -> Exit:
     """Train once without each fold, in folders `fold-I` of the run folder, each as `--fold I/K` does alone.
 
     `results.json` beside them has the mean over the folds, and the deviation, of the loss and score of each part of the
@@ -28,21 +28,21 @@ def run(options: Options, run_one: Callable[..., Ended]) -> Ended:
     # Each run looks after its own folder.
     if not (folder / f"{run_folder.FOLD}1").is_dir():
         run_folder.check(folder, options.overwrite)
-    told: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     code = 0
     with ExitStack() as held:
         for number in range(1, count + 1):
             print(f"fold       {number} of {count}", flush=True)
             own = options._replace(folds=None, fold=f"{number}/{count}", out=folder / f"{run_folder.FOLD}{number}")
-            code, results = run_one(own, partial(_begin, options, held) if number == 1 else None)
-            told.append(results)
+            code, result = run_one(own, partial(_begin, options, held) if number == 1 else None)
+            results.append(result)
             with run_folder.writable(folder):
-                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), told, count))
+                run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), results, count))
             print(flush=True)
             if code:
                 break
-    print(table(told), flush=True)
-    return Ended(code, summary(str(folder), told, count))
+    print(table(results), flush=True)
+    return Exit(code, summary(str(folder), results, count))
 
 
 def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
@@ -54,33 +54,33 @@ def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
         run_folder.begin(options.out, own, options.folds or 0)
 
 
-def summary(run: str, told: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+def summary(run: str, results: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
     """What the results of the folds come to: means in the place where a run has its numbers, and deviations.
 
     `count` is of all folds: fewer that are done are a run that was interrupted, and so is one killed in the next.
     """
-    parts = {part: [one[part] for one in told if one[part]] for part in run_folder.PARTS}
-    seconds = [one["seconds"] for one in told]
-    status = told[-1]["status"]
+    parts = {part: [one[part] for one in results if one[part]] for part in run_folder.PARTS}
+    seconds = [one["seconds"] for one in results]
+    status = results[-1]["status"]
     return {
         "run": run,
-        "status": outcome.STOPPED if status == outcome.DONE and len(told) < count else status,
-        "epochs": max(one["epochs"] for one in told),
+        "status": outcome.STOPPED if status == outcome.DONE and len(results) < count else status,
+        "epochs": max(one["epochs"] for one in results),
         "best_epoch": None,
-        "score_name": told[0]["score_name"],
+        "score_name": results[0]["score_name"],
         **{part: _over(found, np.mean) for part, found in parts.items()},
         "deviation": {part: _over(found, np.std) for part, found in parts.items()},
         "seconds": {what: sum(own.get(what, 0.0) for own in seconds) for what in seconds[0]},
-        "folds": list(told),
+        "folds": list(results),
     }
 
 
-def table(told: Sequence[dict[str, Any]]) -> str:
+def table(results: Sequence[dict[str, Any]]) -> str:
     """Losses and scores of each fold, their mean and deviation, as text."""
-    whole = summary("", told, len(told))
+    whole = summary("", results, len(results))
     parts = [part for part in ("validation", "test") if whole[part]]
     heads = [f"{part} {field}" for part in parts for field in ("loss", whole["score_name"].replace("_", " "))]
-    rows = [(str(number), one) for number, one in enumerate(told, start=1)]
+    rows = [(str(number), one) for number, one in enumerate(results, start=1)]
     rows += [("mean", whole), ("deviation", whole["deviation"])]
     lines = [[name, *(_cell(one[part], field) for part in parts for field in FIELDS)] for name, one in rows]
     widths = [max(map(len, column)) for column in zip(["fold", *heads], *lines, strict=True)]

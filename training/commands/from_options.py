@@ -34,29 +34,29 @@ from ..tasks import (
 from . import finetune
 
 # Options that only one task has.
-OWN = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
+OPTIONS_OF_TASK = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
 # Tasks whose networks give numbers for each sample.
 BY_SAMPLE = ("denoise", "segment")
 # What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
-OF_FRESH = ("schedule", "warm_up", "clip", "weight_decay", "ema")
+NOT_FOR_KEPT_OPTIMIZER = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
 
-class Asked(NamedTuple):
+class RunSetup(NamedTuple):
     """The data, those of them that are held out for validation, what is learned, and the numbers of the run."""
 
     data: datasets.Dataset
-    held: datasets.Dataset | None
+    held_out: datasets.Dataset | None
     task: Task
     plan: Plan
 
 
-def asked(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> Asked:
+def build_run(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> RunSetup:
     """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
-    data, held = held_out(options, load(options.data, options.channels == "first"))
+    data, held_out = hold_out(options, load(options.data, options.channels == "first"))
     task = task_for(options, data)
-    if held is not None:
-        task = with_validation(task, task_for(options, held))
-    return Asked(data, held, task, plan_for(options, task))
+    if held_out is not None:
+        task = with_validation(task, task_for(options, held_out))
+    return RunSetup(data, held_out, task, plan_for(options, task))
 
 
 def task_for(options: Options, data: datasets.Dataset) -> Task:
@@ -72,7 +72,7 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
     kind = _kind(options, data)
-    for name, only in OWN.items():
+    for name, only in OPTIONS_OF_TASK.items():
         if getattr(options, name) is not None and kind is not None and kind != only:
             raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for --task {kind}")
     if kind is not None:
@@ -89,12 +89,12 @@ def _task(options: Options, data: datasets.Dataset) -> Task:
         optimizer=options.optimizer,
         loss=options.loss,
         kind=options.task,
-        regresses=regresses(options, data),
+        is_regression=is_regression(options, data),
         own={name: _own(options, name) for name in TASKS},
     )
 
 
-def held_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
+def hold_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
     """The data that are trained on, and the same with what is held out for validation as their test set, if any is."""
     if options.fold:
         return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
@@ -125,8 +125,8 @@ def plan_for(options: Options, task: Task) -> Plan:
     if options.batch_size is not None:
         raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {over}")
     if options.protocol is not None:
-        words = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of {over}"
-        raise UserError(f"{words}; --batch-size takes its place")
+        message = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of {over}"
+        raise UserError(f"{message}; --batch-size takes its place")
     if shared * plan.accumulate > len(task.train.x):
         raise UserError(f"{over} is more than the {len(task.train.x)} training examples can share")
     return plan._replace(batch_size=shared)
@@ -136,15 +136,15 @@ def _plan_of_one(options: Options, task: Task) -> Plan:
     examples = len(task.train.x)
     last = options.seed * options.members + options.members - 1
     if last > LARGEST:
-        words = f"--seed {options.seed} with --members {options.members} has seeds up to {last}"
-        raise UserError(f"{words}; they must be at most {LARGEST}")
+        message = f"--seed {options.seed} with --members {options.members} has seeds up to {last}"
+        raise UserError(f"{message}; they must be at most {LARGEST}")
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     plan = _with_methods(_plan(options, task), options, task)
     each = plan.batch_size * plan.accumulate
     if each > examples:
-        words = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {each} examples"
-        raise UserError(f"{words}, more than the {examples} training examples")
+        message = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {each} examples"
+        raise UserError(f"{message}, more than the {examples} training examples")
     if plan.warm_up >= plan.epochs:
         raise UserError(f"--warm-up {plan.warm_up} must be less than the {plan.epochs} epochs of the run")
     return plan
@@ -184,10 +184,10 @@ def _plan(options: Options, task: Task) -> Plan:
 def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
     """The plan with the methods that were asked for."""
     keeps_optimizer = task.pretrained is not None and task.pretrained.keeps_optimizer
-    for name in OF_FRESH if keeps_optimizer else ():
+    for name in NOT_FOR_KEPT_OPTIMIZER if keeps_optimizer else ():
         if getattr(options, name) is not None:
-            words = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
-            raise UserError(f"--{name.replace('_', '-')} {words}")
+            message = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
+            raise UserError(f"--{name.replace('_', '-')} {message}")
     if not keeps_optimizer:
         decay = options.weight_decay
         plan = plan._replace(
@@ -203,8 +203,8 @@ def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
         plan = plan._replace(keep="best", early_stopping=options.early_stopping)
         if task.validation is not None:
             if plan.members > 1:
-                words = "the best of each would be of another epoch; without --validation the training loss is watched"
-                raise UserError(f"--early-stopping by validation is not for --members {plan.members}: {words}")
+                why = "the best of each would be of another epoch; without --validation the training loss is watched"
+                raise UserError(f"--early-stopping by validation is not for --members {plan.members}: {why}")
             plan = plan._replace(watch="validation", evaluate_every=1)
     return plan._replace(accumulate=options.accumulate, precision=_precision(options, task))
 
@@ -221,7 +221,7 @@ def _precision(options: Options, task: Task) -> str | None:
     return options.precision
 
 
-def regresses(options: Options, data: datasets.Dataset) -> bool:
+def is_regression(options: Options, data: datasets.Dataset) -> bool:
     """Whether numbers are learned: as asked, else where labels have fractions."""
     return options.task == "regression" or (options.task is None and data.has_fractional_labels)
 

@@ -1,9 +1,9 @@
-"""Checkpoints of a run, written by Orbax: what it needs to go on bit for bit, in the run folder's `checkpoints`.
+"""Checkpoints of a run, written by Orbax to the run folder's `checkpoints`: all that it needs to resume bit by bit.
 
-A checkpoint is a folder named by the number of epochs done. Orbax writes it under another name, in a thread, and
-renames it, so that it is there complete or not at all; a digest of all it holds finds what was damaged later. The last
-two are kept, since the newest may be damaged, and the one of the lowest training loss. Older ones are removed only when
-the newer ones are on the disk.
+A checkpoint is a folder named by its number of epochs. Orbax writes it in a thread under a temporary name and renames
+it, so it is complete or absent; a digest of its content detects later damage. The last two are kept, because the newest
+may be damaged, and the one with the lowest training loss. Older ones are removed only when the newer ones are synced to
+the disk.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ from ..run import processes
 from . import durable, fingerprint
 
 LAST = 2
-# A checkpoint is put off where they would take more than this share of the time.
+# Checkpoints are postponed if they would take more than this fraction of the time.
 SHARE = 0.01
 WRONG_CONTENT = ("DATA_LOSS", "OUT_OF_RANGE", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
-"""The statuses by which Tensorstore says that a file is not what it should be."""
+"""Tensorstore's status codes for wrong content."""
 
 
 class Checkpoints:
-    """The checkpoints of one run. Made by `opened`, which also closes it."""
+    """The checkpoints of one run; use it through `opened`, which closes it."""
 
     def __init__(self, folder: Path, every: Every) -> None:
         self.folder, self.every = folder.absolute(), every
         self._checkpointer = _checkpointer()
         self._losses: dict[int, float] = {}
         self._epoch, self._time, self._cost = 0, time.monotonic(), 0.0
-        # The checkpoints that could not be written, each with its epoch and why.
+        # Epoch and reason of each checkpoint that could not be written.
         self.failed: list[dict[str, Any]] = []
-        # The epoch of the one that may still be being written, and those that are known to be on the disk.
+        # The epoch of the checkpoint that may not be finished yet, and those that are synced to the disk.
         self._pending, self._synced = 0, set[int]()
         self._sweep()
 
     def offer(self, progress: Progress) -> None:
-        """Write a checkpoint, in the background, if one is due."""
+        """Start writing a checkpoint if one is due."""
         epochs, seconds = len(progress.rows) - self._epoch, time.monotonic() - self._time
         if self.every.epochs is not None:
             due = epochs >= self.every.epochs
@@ -68,12 +68,12 @@ class Checkpoints:
             self.save(progress)
 
     def save(self, progress: Progress, wait: bool = False) -> None:
-        """Write a checkpoint, and `wait` until it is there. Each failure is one line: training goes on."""
-        if not processes.leads():
+        """Start writing a checkpoint, and `wait` for it if asked. A failure is printed, and training continues."""
+        if not processes.is_leader():
             return
         began = time.monotonic()
         self._epoch, self._time = len(progress.rows), began
-        # First the one before: what went wrong with it in the background shows here.
+        # Errors of the previous checkpoint, in the background, appear here.
         self._finish()
         with self._failures(self._epoch):
             self._write(progress)
@@ -83,10 +83,10 @@ class Checkpoints:
         self._cost = time.monotonic() - began
 
     def restore(self, start: Learner, most: int | None = None) -> Progress | None:
-        """The newest state that can be read, of at most `most` epochs, with arrays as and where those of `start` are.
+        """The newest progress of at most `most` epochs that can be read, with arrays placed like those of `start`.
 
-        A checkpoint whose content or format is wrong is named in one line and set aside. None where there is none.
-        Raises `UserError`, and changes nothing, where one cannot be read for another reason, such as too little memory.
+        A checkpoint with wrong content or format is reported and renamed. None without any checkpoint. Raises
+        `UserError`, and changes nothing, if one cannot be read for another reason, such as too little memory.
         """
         epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
         for epoch in reversed(epochs):
@@ -96,7 +96,7 @@ class Checkpoints:
                 if not _is_damage(error):
                     words = f"cannot be read: {_line(error)}; nothing was changed, and --resume tries again"
                     raise UserError(f"{self.folder / str(epoch)}: {words}") from None
-                instead = "beginning again" if epoch == epochs[0] else "going back to the one before"
+                instead = "starting again" if epoch == epochs[0] else "going back to the one before"
                 tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); {instead}")
                 shutil.rmtree(self._aside(epoch), ignore_errors=True)
                 (self.folder / str(epoch)).rename(self._aside(epoch))
@@ -106,18 +106,18 @@ class Checkpoints:
         return None
 
     def epochs(self) -> list[int]:
-        """The epochs of which there are checkpoints, in order."""
+        """The epochs that have checkpoints, in order."""
         if not self.folder.is_dir():
             return []
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
 
     def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait for the checkpoint that is being written."""
         self._finish()
         self._checkpointer.close()
 
     def _finish(self) -> None:
-        """Wait for what is being written, and when it is on the disk remove what it replaces."""
+        """Wait for the checkpoint that is being written, sync it, and remove those that it replaces."""
         with self._failures(self._pending):
             self._checkpointer.wait_until_finished()
             for epoch in self.epochs():
@@ -127,7 +127,7 @@ class Checkpoints:
             self._prune()
 
     def _write(self, progress: Progress) -> None:
-        # Copies: the next epoch gets the buffers of this learner.
+        # Copies, since the buffers are donated to the next epoch.
         learner = jax.tree.map(lambda array: np.array(array), progress.learner)
         epoch, text = len(progress.rows), json.dumps(progress.rows)
         path = self.folder / str(epoch)
@@ -162,7 +162,7 @@ class Checkpoints:
         for epoch in epochs[:-LAST]:
             if epoch != best:
                 shutil.rmtree(self.folder / str(epoch))
-        # Those that the run has gone past again.
+        # Damaged checkpoints that the run has passed again.
         for path in self.folder.glob(self._aside("*").name):
             if len(epochs) >= LAST and int(path.stem) <= epochs[-LAST]:
                 shutil.rmtree(path)
@@ -172,7 +172,7 @@ class Checkpoints:
 
     @contextmanager
     def _failures(self, epoch: int) -> Iterator[None]:
-        """What goes wrong in the block is told and recorded, as of the checkpoint of `epoch`; Orbax begins afresh."""
+        """An exception in the block is printed and recorded for the checkpoint of `epoch`; Orbax starts again."""
         why = None
         try:
             yield
@@ -181,14 +181,14 @@ class Checkpoints:
         if why is None:
             return
         self._checkpointer = _checkpointer()
-        # What Orbax has left of the one that failed complains when it goes; here that is not heard, later it might be.
+        # Remains of the failed checkpointer warn when they are collected; now these warnings are suppressed.
         gc.collect()
         self._sweep()
         self.failed.append({"epoch": epoch, "why": why})
-        tell(f"{self.folder}: the checkpoint of epoch {epoch} could not be written: {why}; training goes on")
+        tell(f"{self.folder}: the checkpoint of epoch {epoch} could not be written: {why}; training continues")
 
     def _sweep(self) -> None:
-        """Remove what was begun and not finished, as by a process that was killed."""
+        """Remove unfinished checkpoints, such as those of a process that was killed."""
         for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -198,10 +198,9 @@ class _Changed(ValueError):
 
 
 def _is_damage(error: BaseException) -> bool:
-    """Whether a checkpoint cannot be read because of its content, rather than the system or this process.
+    """Whether a checkpoint cannot be read because of its content: missing files, or files that Orbax did not write.
 
-    Files are missing, or are not what Orbax wrote. Everything else passes: memory, open files, permissions, a disk
-    that does not answer.
+    Other causes are temporary: too little memory, too many open files, permissions, a disk that does not respond.
     """
     if isinstance(error, OSError):
         return isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
@@ -216,7 +215,7 @@ def _is_damage(error: BaseException) -> bool:
 
 
 def check_room(folder: Path, size: int) -> None:
-    """Raise `OSError` where so many bytes could not be written: Orbax says less clearly what is wrong."""
+    """Raise `OSError` unless `size` bytes can be written. Orbax's own error is less clear."""
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -224,7 +223,7 @@ def check_room(folder: Path, size: int) -> None:
 
 @contextmanager
 def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
-    """The checkpoints in `folder`, which need not exist; at the end, what is being written is waited for."""
+    """The checkpoints in `folder`, which need not exist; the end of the block waits for unfinished ones."""
     checkpoints = Checkpoints(folder, every)
     with _quiet():
         try:
@@ -235,11 +234,11 @@ def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What goes wrong is told here in a line: Orbax's threads say nothing of it, nor do the writes that they leave."""
+    """Suppress what Orbax's threads print about failures, which are reported here in one line."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.CRITICAL)
-    # For good: what a write that failed has left may end long after.
+    # Permanently: the remains of a failed write may be collected much later.
     if not isinstance(sys.unraisablehook, _Unraisable):
         sys.unraisablehook = _Unraisable(sys.unraisablehook)
     try:
@@ -251,7 +250,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Unraisable(NamedTuple):
-    """What Python calls for an exception that nobody can catch: all but one go on to the hook that was there."""
+    """A hook for exceptions that cannot be caught: it passes on all but that of a closed event loop."""
 
     hook: Callable[[Any], object]
 
@@ -263,7 +262,7 @@ class _Unraisable(NamedTuple):
 def _checkpointer() -> ocp.AsyncCheckpointer:
     if jax.process_count() == 1:
         return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
-    # Of several processes one alone writes and reads.
+    # Only one of several processes writes and reads.
     index = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(index, active_processes={index}, barrier_sync_key_prefix=f"fit{index}")
     handler = ocp.CompositeCheckpointHandler(
@@ -275,7 +274,7 @@ def _checkpointer() -> ocp.AsyncCheckpointer:
 
 
 def _named(learner: Learner) -> dict[str, Any]:
-    """The arrays by names that Orbax can make paths of, whatever the layers are called."""
+    """The arrays by names that are valid paths, whatever the names of the layers."""
     leaves = jax.tree_util.tree_leaves_with_path(learner)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
     return {
@@ -289,7 +288,7 @@ def _digest(learner: Learner, text: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """What went wrong, short: the words of the system where it was the system, as for a full disk."""
+    """A short message: that of the operating system if it was the cause, as for a full disk."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -1,7 +1,6 @@
-"""Runs in processes of their own, to which the signals that would end this process are passed on.
+"""Runs in child processes, which receive the signals of this process and end with it.
 
-`FIT` with options is `training.fit` in a process that ends with the one that started it, however that ended: by SIGKILL
-too, which cannot be passed on.
+They end with it even if it is killed by SIGKILL, which cannot be passed on.
 """
 
 from __future__ import annotations
@@ -30,15 +29,14 @@ raise SystemExit(main())
 
 # -P, so that no folder `training` in the working directory is taken for this package.
 FIT = (sys.executable, "-P", "-c", _SCRIPT)
-"""The command of a child that is a run of `training.fit`, whose options follow."""
+"""The command of a child process that runs `training.fit`; append its options."""
 
 
 class Children:
-    """While entered, a Ctrl-C or SIGTERM goes to every process that runs, as often as it comes.
+    """Within its context, each Ctrl-C and SIGTERM is passed on to all running child processes.
 
-    `signal` is the first of them, None before any; after it nothing more is run. The main thread, in which Python
-    delivers signals, enters it; each process is run by another thread. Where another one enters it, nothing is passed
-    on.
+    `signal` is the first of them, None before it; after it no process is started. Only the main thread receives
+    signals, so it must enter the context; other threads call `run`.
     """
 
     def __init__(self) -> None:
@@ -57,14 +55,14 @@ class Children:
             signal.signal(number, handler)
 
     def run(self, command: Sequence[str], log: Path) -> int | None:
-        """The exit code of a command, all of whose words go to a file; None where a signal came before it began."""
+        """The exit code of a command whose output goes to a file; None if a signal came before it started."""
         with log.open("wb") as file:
-            # A signal that comes meanwhile waits, and then finds the process.
+            # A signal that arrives meanwhile waits for the lock, and then finds the process.
             with self._lock:
                 if self.signal is not None:
                     return None
-                # A session of its own: the terminal's Ctrl-C comes once, from here.
-                # Its standard input ends when this process does, which alone has the other end.
+                # In a new session the Ctrl-C of the terminal arrives once, from here. The standard input of the child
+                # ends with this process, which holds the only other end.
                 process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
@@ -85,12 +83,12 @@ class Children:
 
 
 def end_with_parent() -> None:
-    """From now on end this process when its standard input does, which says that the one that started it has ended."""
+    """End this process when its standard input ends, which means that the parent process has ended."""
 
     def listen() -> None:
-        # Not by sys.stdin, whose lock a thread that reads would keep from the end of the process.
+        # Not `sys.stdin`: a thread that reads it holds its lock, which blocks the end of the process.
         os.read(0, 1)
-        tell("the process that started this one has ended, and so does this; --resume goes on")
+        tell("the parent process has ended, so this one ends; --resume continues")
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()

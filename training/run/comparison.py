@@ -1,4 +1,4 @@
-"""Runs side by side: what is read of each run folder, and a table of them."""
+"""Comparison of runs: what is read from each run folder, and the table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import run_folder
 
 NOTHING = ""
 WIDTH = 100
-"""Of the table, in characters."""
+"""The width of the table in characters."""
 
 
 class Run(NamedTuple):
-    """What is compared of a run: its folder as it was named, and what its files hold."""
+    """A run: its folder as the user named it, and the content of its files."""
 
     name: str
     config: dict[str, Any]
@@ -26,9 +26,9 @@ class Run(NamedTuple):
 
 
 def read(folder: Path) -> Run:
-    """A run that has ended, or was stopped and has saved what there was.
+    """A run that has ended or was interrupted.
 
-    Raises `UserError` for a folder that is none, and for one that another version has written.
+    Raises `UserError` for a folder that is not a run folder or was written by another version.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: {'a file, not a run folder' if folder.exists() else 'no such folder'}")
@@ -47,7 +47,7 @@ def read(folder: Path) -> Run:
 
 
 def row(run: Run) -> dict[str, Any]:
-    """The line of a run, by column; None for the test set of a run that had none."""
+    """The row of a run, by column; None for parts of the data that it does not have."""
     results = run.results
     found = {
         "run": run.name,
@@ -66,9 +66,9 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
-    """The table: a line a run. Where all have one score its name is in the heads; what says nothing is left out.
+    """The table, with a line for each run. Columns that say nothing are left out; a common score is in the headings.
 
-    Where that is wider than `width`, the words of a head stand over each other, and if need be a run has three lines.
+    If that is wider than `width`, the words of a heading are stacked, and if necessary a run has three lines.
 
     >>> print(text([{"run": "a", "status": "done", "score": "accuracy", "test_score": 0.5, "seconds": 2.0}]), end="")
     run  test accuracy  seconds
@@ -79,15 +79,14 @@ def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     names = {row["score"] for row in rows}
     left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
     left |= {"score"} if len(names) == 1 else set[str]()
-    # Losses and scores of different tasks are not of the same unit, whatever their names.
+    # Losses and scores of different tasks have different units, whatever their names.
     left |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
-    # Few runs hold series out for validation.
     left |= {field for field in rows[0] if field.startswith("validation") and all(row[field] is None for row in rows)}
     fields = [field for field in rows[0] if field not in left]
     heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
     heads = [head.replace("_", " ") for head in heads]
     cells = [[_cell(field, row[field]) for field in fields] for row in rows]
-    # Numbers to the right.
+    # Numbers are aligned to the right.
     numbers = [all(isinstance(row[field], int | float | None) for row in rows) for field in fields]
     words = [head.split() for head in heads]
     deep = max(map(len, words))
@@ -113,7 +112,7 @@ def _aligned(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[b
 
 
 def _blocks(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
-    """As `_aligned`, but the name of each run and its other words are lines of their own above its numbers."""
+    """As `_aligned`, but the name of each run and its other text are separate lines above its numbers."""
     words = [list(compress(line, (not number for number in numbers))) for line in cells]
     heads, values = ([list(compress(line, numbers)) for line in part] for part in (heads, cells))
     lines = iter(_aligned(heads, values, [True] * sum(numbers)))
@@ -130,7 +129,7 @@ def _cell(field: str, value: Any) -> str:
 
 
 def _curves(folder: Path, score: str) -> dict[str, list[float | None]]:
-    """The columns of `metrics.csv`, the score's as `train_score` and `test_score`; none where it cannot be read."""
+    """The columns of `metrics.csv`, with the name of the score replaced by `score`; empty if it cannot be read."""
     try:
         with (folder / run_folder.METRICS).open(newline="") as file:
             head, *lines = csv.reader(file)

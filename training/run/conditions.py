@@ -1,4 +1,4 @@
-"""What a run is computed with, on which its last digits depend: versions, hardware, cores, and the program itself."""
+"""The conditions that the last digits of a run depend on: versions, hardware, cores, and the compiled program."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def conditions(options: Options, task: Task, plan: Plan, learner: Learner) -> di
 
 
 def program(task: Task, plan: Plan, learner: Learner) -> str:
-    """The SHA-256 of an epoch of training as it is given to XLA, after every convolution has its algorithm.
+    """The SHA-256 of an epoch of training as XLA receives it, with the chosen algorithm of each convolution.
 
-    It is that of one device: partitioned convolutions are chosen for later, and stand for addresses in the text.
+    It is that of a single device: a partitioned program chooses its algorithms later and contains memory addresses.
     """
     learner, examples = jax.tree.map(
         lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.to_device(task.train, learner))
@@ -50,9 +50,10 @@ def program(task: Task, plan: Plan, learner: Learner) -> str:
 
 
 def changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[list[str], list[str]]:
-    """The conditions that differ, in words: those when a run was begun, and those of now.
+    """The conditions that differ, in words: those when the run began, and the present ones.
 
-    What an earlier version did not write is not compared. Other data may be constants of another program.
+    Conditions that an earlier version did not record are not compared. Programs are compared only for the same data,
+    which may be constants in them.
     """
     then, here = _named(begun), _named(now)
     names = [name for name in here if name in then and then[name] != here[name]]

@@ -1,4 +1,4 @@
-"""What a run was asked for and on what: `config.json`."""
+"""The configuration of a run: `config.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .resume import identity
 
 
 def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, learner: Learner) -> dict[str, Any]:
-    """What `config.json` holds: the options and what their defaults came to, the data, the layers, the conditions."""
+    """The content of `config.json`: options with the values of their defaults, data, layers, conditions."""
     mean, deviation = task.scaling
     return {
         **identity(options, plan, data, task.validation, learner),
@@ -43,7 +43,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
 
 
 def _of_task(options: Options, task: Task) -> dict[str, Any]:
-    """What the options that only this task has came to; channels count from 1."""
+    """The options that only this task has, with the values of their defaults; channels count from 1."""
     if task.forecast_target is not None:
         channels = [channel + 1 for channel in task.forecast_target.channels]
         return {"window": task.train.x.shape[1], "horizon": task.forecast_target.horizon, "target_channels": channels}

@@ -1,4 +1,4 @@
-"""Shares of the cores that this process may use, for processes side by side."""
+"""Cores for several processes that run at the same time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from itertools import pairwise
 
 
 def count() -> int:
-    """How many cores this process may use, on which the last digits of what XLA computes depend."""
+    """The number of cores that this process may use. The last digits of what XLA computes depend on it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def shares(count: int) -> list[set[int]]:
-    """These cores in so many parts, as even as can be; of more parts than cores some have the same core.
+def split_cores(count: int) -> list[set[int]]:
+    """The cores of this process in `count` parts of about equal size; with more parts than cores, parts share a core.
 
-    The parts are empty where the system does not say which cores a process may use.
+    The parts are empty if the system does not say which cores a process may use.
     """
     own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     bounds = pairwise(number * len(own) // count for number in range(count + 1))
@@ -24,10 +24,10 @@ def shares(count: int) -> list[set[int]]:
 
 
 @contextmanager
-def held_to(share: set[int]) -> Iterator[None]:
-    """A process that this thread starts within the block is held to these cores, from its first thread on.
+def pinned_to(share: set[int]) -> Iterator[None]:
+    """Processes that this thread starts within the block run on these cores, and use as many threads.
 
-    So it has as many threads as they are. Where the share is empty it has all cores.
+    If the share is empty they run on all cores.
     """
     if not share:
         yield

@@ -1,7 +1,7 @@
-"""Files that survive a crash: written under another name, on the disk, and then renamed.
+"""Atomic file writes: to a temporary file, synced to the disk, and renamed.
 
-A reader sees the old content or the new, after a power cut too. What a run needs to resume is written by these
-functions.
+After a crash or a power cut a file has its old content or its new one. Everything that a run needs to resume is written
+by these functions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a complete file, or leave the one that was there."""
+    """Write a file completely, or leave the old one unchanged."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
@@ -25,7 +25,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Wait until all that others have written in a folder, and the folder's own name, are on the disk."""
+    """Sync to the disk all files in a folder, written by another library, and the folder's own name."""
     for inside, _, names in os.walk(folder):
         for name in names:
             _sync(Path(inside, name))
@@ -34,7 +34,7 @@ def sync(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    # Windows opens no folder.
+    # Windows cannot open a folder.
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Fingerprints of what a run depends on: equal content has equal ones, wherever it lies."""
+"""Digests of what a run depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def of(tree: Any) -> str:
-    """The SHA-256 of the arrays and other values of a tree, with their places, types and shapes.
+    """The SHA-256 of the arrays and other values of a tree, with their paths, types and shapes.
 
     >>> of({"x": np.zeros(3)}) == of({"x": np.zeros(3)}), of({"x": np.zeros(3)}) == of({"x": np.zeros((3, 1))})
     (True, False)

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM as a question that the training loop asks between two epochs.
+"""Ctrl-C and SIGTERM, which the training loop asks for between two epochs.
 
-An exception in the middle of a compiled call would lose the arrays that were given to it, and with them the run. And
-Python runs a handler only when such a call has returned, which may take minutes: so a thread hears the signals as they
-come, tells that the first was heard, and ends the process at the second Ctrl-C.
+An exception during a compiled call would lose the arrays that were donated to it, and with them the run. Python runs a
+signal handler only after such a call, which may take minutes: so a thread receives the signals immediately, prints
+that the first one arrived, and ends the process at the second Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 from ..errors import tell
 
-# What the shell says of a process that the signal ended.
+# The exit codes by which a shell reports these signals.
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @contextmanager
-def noted() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Within the block a first Ctrl-C, or SIGTERM, only shows in what the yielded function returns.
+def catching_signals() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Within the block the yielded function returns the first Ctrl-C or SIGTERM, None before it.
 
-    That is the signal, or None. Another Ctrl-C ends the process at once with exit code 130. Outside the main thread,
-    where Python delivers no signals, nothing changes.
+    A second Ctrl-C ends the process immediately with exit code 130. Outside the main thread, to which Python delivers
+    no signals, nothing changes.
 
-    >>> with noted() as interrupted:
+    >>> with catching_signals() as interrupted:
     ...     signal.raise_signal(signal.SIGINT)
     ...     interrupted()
     <Signals.SIGINT: 2>
@@ -41,11 +41,11 @@ def noted() -> Iterator[Callable[[], signal.Signals | None]]:
     def note(number: int, frame: Any) -> None:
         seen.append(signal.Signals(number))
 
-    heard, told = socket.socketpair()
-    told.setblocking(False)
-    thread = threading.Thread(target=_listen, args=(heard,), daemon=True)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    thread = threading.Thread(target=_listen, args=(receiver,), daemon=True)
     before = {number: signal.signal(number, note) for number in EXIT_CODES}
-    former = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     thread.start()
     try:
         yield lambda: seen[0] if seen else None
@@ -53,16 +53,16 @@ def noted() -> Iterator[Callable[[], signal.Signals | None]]:
         signal.set_wakeup_fd(former)
         for number, handler in before.items():
             signal.signal(number, handler)
-        # The thread reads to the end.
-        told.close()
+        # Ends the thread.
+        sender.close()
         thread.join()
-        heard.close()
+        receiver.close()
 
 
-def _listen(heard: socket.socket) -> None:
-    """Read the numbers of the signals as they come, a byte each, until the writing end is closed."""
+def _listen(receiver: socket.socket) -> None:
+    """Read the numbers of the signals, a byte each, until the sender is closed."""
     seen: list[int] = []
-    while numbers := heard.recv(64):
+    while numbers := receiver.recv(64):
         for number in numbers:
             if number not in EXIT_CODES:
                 continue

@@ -1,10 +1,10 @@
-"""What came of a run, in numbers: the content of `results.json`, which `--json` prints too."""
+"""The results of a run: the content of `results.json`, which `--json` prints too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core import stopping
 from ..core.learner import Row
@@ -14,6 +14,13 @@ from ..views.report import Result
 from .run_folder import PARTS
 
 DONE, STOPPED, DIVERGED, NOT_PROVED = "done", "interrupted", "diverged", "not proved"
+
+
+class Exit(NamedTuple):
+    """The exit code of the command, and its results."""
+
+    code: int
+    results: dict[str, Any]
 
 
 def outcome(
@@ -27,10 +34,10 @@ def outcome(
     seconds: dict[str, float],
     began_after: int,
 ) -> dict[str, Any]:
-    """The object: what was reached on each part of the data, by what epoch, in how many seconds.
+    """Loss, scores and baseline on each part of the data, with epochs and seconds.
 
-    `proof` is the worst deviation and what it is of, None where nothing was proved. `seconds` are of this process,
-    which began after `began_after` epochs. The best epoch is the one of the lowest loss that the plan watches.
+    `proof` is the largest deviation and what it is of, None if nothing was proved. `seconds` are those of this process,
+    which started after `began_after` epochs. The best epoch is the one with the lowest loss that the plan watches.
     """
     return {
         "run": str(run),
@@ -48,7 +55,6 @@ def outcome(
 
 
 def _baseline(task: Task) -> dict[str, Any] | None:
-    """What must be beaten, of each part that there is."""
     field = "losses" if task.baseline_of == "loss" else "scores"
     return {"name": task.baseline_name, field: list(task.baseline)} if task.baseline else None
 

@@ -1,7 +1,7 @@
-"""One run by several processes, each with devices of its own: how they meet, agree, and do not wait for the dead.
+"""One run in several processes with their own devices: how they connect, communicate, and end when one fails.
 
-All of them do the same, so that what they compute together meets. Number 0 has the run folder and speaks; the others
-have a folder that goes away with them. Where one dies, the next sum over devices fails in the others, who end.
+All processes run the same program. Process 0 writes the run folder and prints; the others are silent and have a
+temporary folder. If one dies, the next collective operation fails in the others, and they end.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ..core.learner import Learner, Progress, Row
 from ..errors import UserError, tell
 from ..options.options import Options
 
-# Seconds in which all must have come, and at the end have gone.
-COMING, GOING = 300, 60
+# Seconds in which all processes must connect, and at the end disconnect.
+START_TIMEOUT, SHUTDOWN_TIMEOUT = 300, 60
 FAILED = 1
 
 
-class Others:
-    """The other processes of the run, if there are any; `options` are as they are for this one."""
+class ProcessGroup:
+    """The processes of the run; `options` are those of this process."""
 
     def __init__(self, options: Options) -> None:
         self.options, self.begun = options, False
 
     def begin(self, ready: bool = True) -> None:
-        """Wait until all are ready to train. Raises `UserError` where another one is not, and so will not."""
+        """Wait until all processes are ready to train. Raises `UserError` if another one is not."""
         if jax.process_count() > 1 and not self.begun:
             self.begun = True
             if not multihost_utils.process_allgather(np.array(ready)).all() and ready:
@@ -43,40 +43,40 @@ class Others:
 
 
 @contextmanager
-def joined(options: Options) -> Iterator[Others]:
-    """Within the block this process is one of those of `options`; without `--processes` nothing changes.
+def joined(options: Options) -> Iterator[ProcessGroup]:
+    """Within the block the processes of `--processes` are connected; without the option nothing changes.
 
-    Raises `UserError` where they do not meet. If another one dies in the block, this one ends with exit code 1.
+    Raises `UserError` if they cannot connect. If another process dies in the block, this one ends with exit code 1.
     """
     if options.processes is None:
-        yield Others(options)
+        yield ProcessGroup(options)
         return
-    with _words_of_libraries_aside():
-        _meet(options)
+    with _library_output_to_stderr():
+        _connect(options)
         try:
             with ExitStack() as own:
-                others = Others(_for_this_one(options, own))
+                group = ProcessGroup(_options_of_this_process(options, own))
                 try:
-                    yield others
+                    yield group
                 finally:
-                    others.begin(ready=False)
+                    group.begin(ready=False)
             jax.distributed.shutdown()
         except jax.errors.JaxRuntimeError as error:
             why = str(error).splitlines()[0][:150]
-            tell(f"process {options.process_id}: another process of the run has gone ({why}); --resume goes on")
-            # At once: JAX's own way out waits for those that are gone.
+            tell(f"process {options.process_id}: another process of the run has died ({why}); --resume continues")
+            # Immediately: JAX's own shutdown waits for the dead processes.
             os._exit(FAILED)
 
 
-def shared(progress: Progress | None, start: Learner) -> Progress | None:
-    """What process 0 has read of a run, for all of them, with arrays as and where those of `start` are."""
+def broadcast_progress(progress: Progress | None, start: Learner) -> Progress | None:
+    """The progress that process 0 has restored, in all processes, with arrays placed like those of `start`."""
     if jax.process_count() == 1:
         return progress
     data = b""
     if jax.process_index() == 0 and progress is not None:
         arrays = (np.asarray(array).tobytes() for array in jax.tree.leaves(progress.learner))
         data = b"".join((json.dumps(progress.rows).encode(), b"\n", *arrays))
-    data = _from_first(data)
+    data = _broadcast_bytes(data)
     if not data:
         return None
     text, raw = data.split(b"\n", 1)
@@ -88,60 +88,60 @@ def shared(progress: Progress | None, start: Learner) -> Progress | None:
     return Progress(devices.place_like(learner, start), tuple(Row(*row) for row in json.loads(text)))
 
 
-def heard(number: int | None) -> int | None:
-    """The signal that any of the processes has heard; all of them ask at the same time."""
+def any_signal(number: int | None) -> int | None:
+    """The signal that any of the processes has received; all of them must call this."""
     if jax.process_count() == 1:
         return number
     return int(multihost_utils.process_allgather(np.array(number or 0)).max()) or None
 
 
-def leads() -> bool:
-    """Whether this is the process that writes."""
+def is_leader() -> bool:
+    """Whether this process writes the run folder."""
     return jax.process_index() == 0
 
 
-def _meet(options: Options) -> None:
+def _connect(options: Options) -> None:
     try:
         jax.distributed.initialize(
             options.coordinator,
             options.processes,
             options.process_id,
-            initialization_timeout=COMING,
-            shutdown_timeout_seconds=GOING,
+            initialization_timeout=START_TIMEOUT,
+            shutdown_timeout_seconds=SHUTDOWN_TIMEOUT,
         )
-        # Now, while all are here: what connects them gives up after 30 seconds, once connected it waits.
+        # Connect now: the first connection has a limit of 30 seconds, later operations wait.
         multihost_utils.sync_global_devices("joined")
     except (ValueError, RuntimeError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0][:200]
         needs = "" if options.coordinator else "; --process-id and --coordinator are needed where JAX knows no cluster"
-        raise UserError(f"--processes {options.processes}: they do not meet: {why}{needs}") from None
+        raise UserError(f"--processes {options.processes}: they do not connect: {why}{needs}") from None
 
 
-def _for_this_one(options: Options, own: ExitStack) -> Options:
-    """The options of a process: those of number 0 as they are, the others silent and with a folder for the while."""
-    if leads():
+def _options_of_this_process(options: Options, own: ExitStack) -> Options:
+    """The options of this process: other processes than 0 are silent and have a temporary folder."""
+    if is_leader():
         return options
-    own.enter_context(_silent())
+    own.enter_context(_muted())
     folder = own.enter_context(tempfile.TemporaryDirectory())
     return options._replace(out=Path(folder), overwrite=False, skip_proof=True, tensorboard=False, tracker=None)
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _muted() -> Iterator[None]:
     with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
         yield
 
 
-def _from_first(data: bytes) -> bytes:
-    """The bytes that process 0 has."""
+def _broadcast_bytes(data: bytes) -> bytes:
+    """The bytes of process 0, in all processes."""
     high, low = multihost_utils.broadcast_one_to_all(np.array(divmod(len(data), 2**30), np.int32))
-    own = np.frombuffer(data, np.uint8) if leads() else np.zeros(int(high) * 2**30 + int(low), np.uint8)
+    own = np.frombuffer(data, np.uint8) if is_leader() else np.zeros(int(high) * 2**30 + int(low), np.uint8)
     return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes()
 
 
 @contextmanager
-def _words_of_libraries_aside() -> Iterator[None]:
-    """Gloo says on the process's standard output that it has connected; in the block that is standard error."""
+def _library_output_to_stderr() -> Iterator[None]:
+    """Within the block the standard output of libraries goes to standard error: Gloo prints that it has connected."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)

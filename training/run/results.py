@@ -1,4 +1,4 @@
-"""What a run leaves when it ends: the trained network, how well it does, the pictures, and the report."""
+"""Writes the results of a run: the trained network, its evaluation, the pictures, and the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
     Pictures of what a network computes inside are not drawn of an ensemble.
     """
     learner, rows = final_learner(progress.learner), progress.rows
-    # From here on on one device.
+    # From here on, on one device.
     params, state, slots = jax.device_get(learner[:3])
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
@@ -45,7 +45,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
     every = {"training": task.train, "validation": task.validation, "test": task.test}
     parts = {part: examples for part, examples in every.items() if examples}
     results = {part: _evaluate(task, learner, examples, plan.members) for part, examples in parts.items()}
-    if not processes.leads():
+    if not processes.is_leader():
         return results
     drawn = _pictures(task, learner, parts, results, is_ensemble=plan.members > 1)
     if rows:
@@ -94,8 +94,8 @@ def _pictures(
 
 
 def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
-    """Write the numbers, and the page that shows all that the folder has."""
-    if not processes.leads():
+    """Write `results.json` and `report.html`."""
+    if not processes.is_leader():
         return
     run_folder.write_json(folder, run_folder.RESULTS, outcome)
     run_folder.write(folder, run_folder.REPORT, page.page(folder, task).encode())

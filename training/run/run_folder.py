@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, who may write to it, and its files."""
+"""The run folder: its files, its lock, and reading and writing them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ REPORT = "report.html"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
 TRACKER = "mlflow.json"
-# Before the number of a fold.
 FOLD = "fold-"
 CURVES, CONFUSION, MAPS = "learning_curves.png", "confusion_matrix.png", "class_activation_map.png"
 MISTAKEN, EMBEDDINGS, PREDICTIONS = "misclassified.png", "embeddings.png", "predictions.png"
@@ -48,10 +47,7 @@ Tree = dict[str, dict[str, Any]]
 
 
 def check(folder: Path, overwrite: bool) -> None:
-    """Raise `UserError` unless a run may be written to `folder`.
-
-    It may if the folder is missing or empty, or if `overwrite` is given and it holds an earlier run.
-    """
+    """Raise `UserError` unless the folder is missing or empty, or `overwrite` allows to replace an earlier run."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --out must name a folder")
     if not folder.exists() or not any(folder.iterdir()):
@@ -60,35 +56,35 @@ def check(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} is not empty and not a run folder, it has no {CONFIG}; choose another --out")
     if not overwrite:
         raise UserError(
-            f"{folder} holds an earlier run; choose another --out, --overwrite to replace it, or --resume to go on"
+            f"{folder} holds an earlier run; choose another --out, --overwrite to replace it, or --resume to continue"
         )
 
 
-def begun(folder: Path) -> dict[str, Any] | None:
-    """The content of `config.json` of a run to go on with; None where none was begun.
+def config_to_resume(folder: Path) -> dict[str, Any] | None:
+    """The content of `config.json` of a run to resume; None if there is no run yet.
 
-    Raises `UserError` for a folder of something else and for a file that is no JSON.
+    Raises `UserError` if the folder contains something else or the file is not JSON.
     """
     if not (folder / CONFIG).is_file():
         check(folder, overwrite=False)
         return None
     content = read_json(folder, CONFIG)
     if content is None:
-        raise UserError(f"{folder / CONFIG}: cannot be read, so the run cannot be resumed; --overwrite begins again")
+        raise UserError(f"{folder / CONFIG}: cannot be read, so the run cannot be resumed; --overwrite starts again")
     return content
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder, and raise `UserError` where another process is at the run in it.
+    """Create and lock the folder for the block. Raises `UserError` if another process has locked it.
 
-    Folders that were made for it and are empty at the end go away. Where the system has no such locks nothing is held.
+    Folders that were created for it and are empty at the end are removed. Systems without such locks do not lock.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --out must name a folder")
     made = [own for own in (folder, *folder.parents) if not own.exists()]
     with writable(folder):
-        handle = _locked(folder)
+        handle = _acquire_lock(folder)
     try:
         yield
     finally:
@@ -99,8 +95,8 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _locked(folder: Path) -> int | None:
-    """Make the folder and lock it: what to close, None where the system has no such locks."""
+def _acquire_lock(folder: Path) -> int | None:
+    """Create and lock the folder: the handle to close, None if the system has no such locks."""
     folder.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
         return None
@@ -109,28 +105,28 @@ def _locked(folder: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise UserError(f"{folder}: another process is at this run") from None
+        raise UserError(f"{folder}: another process works on this run") from None
     except OSError:
         # Some network file systems cannot lock.
         return handle
-    # Another process may have removed the folder that it had made, between our two calls.
+    # Another process may have removed the folder between the two calls.
     if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
         return handle
     os.close(handle)
-    return _locked(folder)
+    return _acquire_lock(folder)
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `UserError` where no file can be written to the folder."""
+    """Raise `UserError` if no file can be written to the folder."""
     with writable(folder), tempfile.TemporaryFile(dir=folder):
         pass
 
 
 def begin(folder: Path, config: dict[str, Any], folds: int = 0) -> None:
-    """Make the folder, remove an earlier run's files from it and nothing else, and write `config.json`.
+    """Create the folder, remove the files of an earlier run and nothing else, and write `config.json`.
 
-    The folders of the first `folds` folds stay, empty: their runs are about to begin, and may hold locks. Raises
-    `UserError` where the system does not allow it.
+    The folders of the first `folds` folds remain, empty: their runs are about to start and may hold locks. Raises
+    `UserError` if the system does not allow it.
     """
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +134,7 @@ def begin(folder: Path, config: dict[str, Any], folds: int = 0) -> None:
             if own.name.removeprefix(FOLD).isdecimal() and (own / CONFIG).is_file():
                 _empty(own)
                 (own / CONFIG).unlink()
-                # It stays where somebody has put something else there.
+                # It remains if it contains other files.
                 if int(own.name.removeprefix(FOLD)) > folds:
                     with suppress(OSError):
                         own.rmdir()
@@ -147,7 +143,7 @@ def begin(folder: Path, config: dict[str, Any], folds: int = 0) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove a run's files but the one that says that this is a run folder, which is replaced last."""
+    """Remove the files of a run except `config.json`, which marks a run folder and is replaced last."""
     for name in (CHECKPOINTS, TENSORBOARD):
         if (folder / name).exists():
             shutil.rmtree(folder / name)
@@ -158,7 +154,7 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Within the block, a file that the system does not let be written is a `UserError`."""
+    """Within the block, an `OSError` becomes a `UserError`: a file cannot be written."""
     try:
         yield
     except OSError as error:
@@ -166,12 +162,12 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def write(folder: Path, name: str, content: bytes) -> None:
-    """Write a complete file, or leave the one that was there; see `durable.write`."""
+    """Write a file atomically; see `durable.write`."""
     durable.write(folder / name, content)
 
 
 def write_json(folder: Path, name: str, content: dict[str, Any]) -> None:
-    """Write a JSON file. Numbers that are not finite become text, since JSON has none."""
+    """Write a JSON file. Floats that are not finite become strings, since JSON has none."""
     write(folder, name, as_json(content).encode())
 
 
@@ -187,7 +183,7 @@ def as_json(content: dict[str, Any]) -> str:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any] | None:
-    """The content of a JSON file, None where there is none or it cannot be read."""
+    """The content of a JSON file; None if it does not exist or cannot be read."""
     try:
         return json.loads((folder / name).read_text())
     except (OSError, ValueError):
@@ -195,8 +191,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def write_metrics(folder: Path, rows: Sequence[Row], score_name: str) -> None:
-    """Write `metrics.csv`: a head and a line an epoch, empty where a set was not evaluated."""
-    # The last two are the validation set's.
+    """Write `metrics.csv`: a heading and a line for each epoch, with empty cells where a set was not evaluated."""
+    # The last two columns are those of the validation set.
     fields = Row._fields[: None if any(row.validation_loss is not None for row in rows) else -2]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -221,7 +217,7 @@ def write_params(folder: Path, params: Tree, state: Tree) -> None:
 def read_params(folder: Path) -> tuple[Tree, Tree]:
     """`(params, state)` of a run, as `Model.apply` takes them."""
     trees: dict[str, Tree] = {"params": {}, "state": {}}
-    # Opened here: NumPy leaves a file open that is none of its own.
+    # NumPy does not close a damaged file.
     with (folder / PARAMS).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in file.files:
             kind, node, name = (unquote(part) for part in key.split("/"))

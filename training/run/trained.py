@@ -1,4 +1,4 @@
-"""What a run has learned, read from its folder: a function of series in their own units, of answers in theirs."""
+"""A trained network, read from its run folder: a function of series, in the units of the data."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Array = np.ndarray[Any, Any]
 
 
 class Trained(NamedTuple):
-    """A network by name, with all that is needed to ask it.
+    """A trained network, with everything needed for predictions.
 
-    `kind` is a name in `tasks.TASKS`; `shape` (length, channels) of what it was trained on, of a forecast the window;
-    `length` that of the longest training series, which `is_fixed` where all are as long. `channels_first` says that the
+    `kind` is a name in `tasks.TASKS`; `shape` is (length, channels) of the training inputs, of a forecast the window;
+    `length` is that of the longest training series, `is_fixed` if all have it. `channels_first` says that the
     training arrays were (n, channels, length) in their file.
-    `scaling` is the mean and deviation of each channel, with `by_series` after each series was moved to mean 0 and
-    scaled to deviation 1 by itself; `target` those of a regression. `ahead` counts the samples of a forecast, of
-    `channels`, which count from 0. Arrays of more than one of `members` have a leading axis.
+    `scaling` is the mean and deviation of each channel, with `normalize_series` after each series was
+    standardized by itself; `target` is that of a regression. `ahead` is the number of samples of a forecast of
+    `channels`, which count from 0. Arrays of an ensemble of `members` have a leading axis.
     """
 
     name: str
@@ -58,18 +58,18 @@ class Trained(NamedTuple):
 def read(folder: Path) -> Trained:
     """The network of a run of `training.fit`.
 
-    Raises `UserError` for a folder that is no run, one that has no params yet, one that another version has written,
-    and a network from a Keras file, which `jconv run` reads.
+    Raises `UserError` for a folder that is not a run folder, has no params yet, or was written by another version, and
+    for a network from a Keras file, which `jconv run` reads.
     """
     config = run_folder.read_json(folder, run_folder.CONFIG)
     if config is None:
-        raise UserError(f"{folder}: no run folder, {run_folder.CONFIG} is missing or cannot be read")
+        raise UserError(f"{folder}: not a run folder, {run_folder.CONFIG} is missing or cannot be read")
     if not (folder / run_folder.PARAMS).is_file():
         raise UserError(
             f"{folder}: has no {run_folder.PARAMS}; a run writes it when it ends, a fold of --folds its own"
         )
     if config.get("model") not in NETWORKS:
-        raise UserError(f"{folder}: its network is from a file; jconv run {folder / run_folder.MODEL} asks it")
+        raise UserError(f"{folder}: its network is from a file; use jconv run {folder / run_folder.MODEL}")
     try:
         params, state = run_folder.read_params(folder)
     except OSError as error:
@@ -111,9 +111,9 @@ def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> T
 
 
 def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Model:
-    """The network for series of that length, or of unequal `lengths` (n,) with padding behind.
+    """The model for series of that length, or of unequal `lengths` (n,), padded to it.
 
-    Raises `UserError` where its arrays are for another length, and where it takes none that are unequal.
+    Raises `UserError` if its arrays are for another length, or if it requires one length.
     """
     shape = length, trained.shape[1]
     try:
@@ -133,15 +133,14 @@ def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Mo
 
 
 def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
-    """What the network says of series x (n, length, channels), of which `lengths` (n,) samples are their own.
+    """The predictions for series x (n, length, channels), which are padded behind `lengths` (n,) samples.
 
-    Of a classification the probabilities (n, classes), of segments (n, length, classes), of several members the mean
-    of theirs; of a regression the numbers (n,); of a forecast what follows, (n, horizon, its channels); and what
-    denoising leaves of the series, (n, length, channels).
+    Classification gives probabilities (n, classes), segmentation (n, length, classes), an ensemble their mean;
+    regression gives numbers (n,), forecasting (n, horizon, target channels), denoising (n, length, channels).
     """
     dtype = jax.tree.leaves(trained.params)[0].dtype
     mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)
-    # The number of series may be a symbol.
+    # The number of series may be symbolic.
     own = (jnp.ones(x.shape[:2], bool) if lengths is None else sample_mask(x, lengths))[..., None]
     x = jnp.where(own, jnp.asarray(x, dtype), 0)
     if trained.normalize_series:

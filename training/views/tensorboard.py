@@ -85,7 +85,7 @@ def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Calla
 
 
 def _given_up(error: OSError) -> None:
-    tell(f"no more events for TensorBoard: {error.strerror or error}; training goes on")
+    tell(f"no more events for TensorBoard: {error.strerror or error}; training continues")
 
 
 def _close(file: Any) -> None:

@@ -28,7 +28,7 @@ STATUS = {"done": "FINISHED", "interrupted": "KILLED"}
 def check() -> None:
     """Raise `UserError` unless MLflow is installed."""
     try:
-        import mlflow
+        import mlflow  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(EXTRA) from None
     del mlflow
@@ -82,8 +82,8 @@ def finish(record: Path, status: str) -> None:
 
 def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
     """A client, the module of entities, and the exceptions by which MLflow fails."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
+    import mlflow  # pyright: ignore[reportMissingImports]
+    from mlflow.exceptions import MlflowException  # pyright: ignore[reportMissingImports]
 
     return mlflow.MlflowClient(), mlflow.entities, (MlflowException, OSError)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training import compare, fit
-from training.commands.from_options import asked
+from training.commands.from_options import build_run
 from training.core.learner import init_learner
 from training.data import datasets
 from training.data.splits import fold
@@ -64,7 +64,7 @@ def test_series_held_out_that_have_changed_are_other_data():
     prints = []
     for name in ("a.npz", "b.npz"):
         options = parse([*RUN, "--data", name, "--fold", "1/2"])
-        data, _, task, plan = asked(options)
+        data, _, task, plan = build_run(options)
         prints.append(config(options, plan, data, task, init_learner(task, plan, np.float32))["fingerprints"])
         assert data.x_train.shape == (5, 8, 1)
     assert prints[0].pop("data") != prints[1].pop("data") and prints[0] == prints[1]
@@ -119,9 +119,9 @@ def test_the_command(capsys):
     assert json.loads(Path("run/results.json").read_text())["validation"] == results["validation"]
     with run_folder.locked(Path("run")):
         assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 2
-    assert capsys.readouterr().err == "fit: run: another process is at this run\n"
+    assert capsys.readouterr().err == "fit: run: another process works on this run\n"
     assert fit.main([*RUN, "--folds", "3", "--out", "run", "--resume"]) == 2
-    words = "run/fold-1 was begun with --fold 1/2, not --fold 1/3; --resume needs the same options"
+    words = "run/fold-1 was started with --fold 1/2, not --fold 1/3; --resume needs the same options"
     assert capsys.readouterr().err == f"fit: {words}\n"
     # One network in the place of the folds.
     run_folder.begin(Path("run"), {})

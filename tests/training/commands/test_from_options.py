@@ -10,7 +10,7 @@ from training.options.options import parse
 
 
 def _plan(*arguments):
-    return from_options.asked(parse(arguments)).plan
+    return from_options.build_run(parse(arguments)).plan
 
 
 def test_defaults_are_those_of_before():

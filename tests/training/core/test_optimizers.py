@@ -12,7 +12,7 @@ from training.core.plan import Plan
 from training.core.schedules import SCHEDULES, schedule
 
 PLAN = Plan(epochs=2, batch_size=1, learning_rate=0.1, seed=0, evaluate_every=1)
-OWN = {
+OPTIONS_OF_TASK = {
     "adam": optax.adam,
     "adamw": lambda rate: optax.adamw(rate, mask=decay_mask),
     "sgd": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
@@ -42,7 +42,7 @@ def test_each_is_optax_s_own(name):
     rate = schedule("cosine", 0.1, 3)
     gradients = [jax.tree.map(lambda a, i=i: jnp.sin(i + 5 * a), _params()) for i in range(3)]
     found = _steps(optimizer(plan, rate, 1), gradients, _params())
-    expected = _steps(OWN[name](rate), gradients, _params())
+    expected = _steps(OPTIONS_OF_TASK[name](rate), gradients, _params())
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 

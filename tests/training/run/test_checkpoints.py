@@ -179,7 +179,7 @@ def test_all_damaged_begins_again(task, run, tmp_path, capfd):
         count = len(kept.epochs())
         assert kept.restore(_start(task)) is None
     lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == count and lines[-1].endswith("; beginning again") and kept.epochs() == []
+    assert len(lines) == count and lines[-1].endswith("; starting again") and kept.epochs() == []
 
 
 def test_what_a_killed_process_began_is_swept(tmp_path):
@@ -194,7 +194,7 @@ def _told(kept, why):
     assert all(why in found["why"] for found in kept.failed)
     return [
         f"fit: {kept.folder}: the checkpoint of epoch {found['epoch']} could not be written: {found['why']}; training "
-        "goes on"
+        "continues"
         for found in kept.failed
     ]
 

@@ -78,7 +78,9 @@ def test_where_one_dies_the_other_ends():
     code, out, err = _ended(first)
     assert code == 1, err
     assert "devices    2 of cpu" in out
-    assert re.search(r"^fit: process 0: another process of the run has gone \(.*\); --resume goes on$", err, re.M), err
+    assert re.search(r"^fit: process 0: another process of the run has died \(.*\); --resume continues$", err, re.M), (
+        err
+    )
     second.communicate()
 
 

@@ -100,11 +100,13 @@ def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
 def test_other_options_are_refused_and_named(here, capsys):
     needs = "; --resume needs the same options"
     said = _refused(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
-    assert said == f"stopped was begun with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
+    assert (
+        said == f"stopped was started with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
+    )
     said = _refused(capsys, "--x64", "--loss", "absolute-error")
-    assert said == f"stopped was begun with no --loss no --x64, not --loss absolute-error --x64{needs}"
+    assert said == f"stopped was started with no --loss no --x64, not --loss absolute-error --x64{needs}"
     said = _refused(capsys, "--algorithm", "fastest")
-    assert said == f"stopped was begun with --algorithm auto, not --algorithm fastest{needs}"
+    assert said == f"stopped was started with --algorithm auto, not --algorithm fastest{needs}"
     # Earlier versions recorded no algorithm.
     config = here / "stopped" / "config.json"
     content = json.loads(config.read_text())
@@ -119,16 +121,16 @@ def test_changed_data_are_refused_unless_allowed(here, capsys):
     # The same content elsewhere is the same data.
     shutil.copy("a.npz", "b.npz")
     _write_data(here, scale=2.0)
-    said = "a.npz: the data have changed since stopped was begun; --allow-changed-data goes on with them"
+    said = "a.npz: the data have changed since stopped was started; --allow-changed-data continues with them"
     assert _refused(capsys) == said
     _write_data(here, channels=2)
-    said = "a.npz: the network for it is of other shapes than when stopped was begun; --overwrite begins again"
+    said = "a.npz: the network for it has other shapes than when stopped was started; --overwrite starts again"
     assert _refused(capsys, "--allow-changed-data") == said
     shutil.copytree("stopped", "moved")
     _write_data(here, scale=2.0)
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
-    # What the run was begun with stays known.
+    # What the run was started with stays known.
     assert Path("stopped/config.json").read_bytes() == Path("moved/config.json").read_bytes()
     assert fit.main([*RUN, "--data", "b.npz", "--out", "moved", "--resume"]) == 0
     _assert_as_whole("moved")
@@ -139,10 +141,10 @@ def test_what_is_no_run_to_go_on_with(here, capsys):
     config.write_text("{")
     assert (
         _refused(capsys)
-        == "stopped/config.json: cannot be read, so the run cannot be resumed; --overwrite begins again"
+        == "stopped/config.json: cannot be read, so the run cannot be resumed; --overwrite starts again"
     )
     config.write_text(json.dumps({"model": "fcn"}))
-    assert _refused(capsys) == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite it"
+    assert _refused(capsys) == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite replaces it"
     config.unlink()
     assert _refused(capsys).startswith("stopped is not empty and not a run folder")
 
@@ -167,11 +169,11 @@ def test_other_conditions_need_an_option(here, capsys, of):
     change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
     config.write_text(json.dumps(begun | change))
     said = _refused(capsys)
-    assert said.startswith(f"stopped was begun with {words}, not ")
-    assert said.endswith(": the last digits may differ; --allow-changed-conditions goes on")
+    assert said.startswith(f"stopped was started with {words}, not ")
+    assert said.endswith(": the last digits may differ; --allow-changed-conditions continues")
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
     assert capsys.readouterr().err.startswith(f"fit: {said.rpartition(';')[0]}\n")
-    # What the run was begun with stays known.
+    # What the run was started with stays known.
     assert json.loads(config.read_text()) == begun | change
 
 
@@ -185,12 +187,12 @@ def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
         return own(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
 
     monkeypatch.setattr(layers.Conv1D, "apply", apply)
-    assert _refused(capsys).startswith("stopped was begun with other algorithms, not those chosen now: ")
+    assert _refused(capsys).startswith("stopped was started with other algorithms, not those chosen now: ")
 
 
 def test_another_process_at_the_same_run(here, capsys):
     with run_folder.locked(here / "stopped"):
-        assert _refused(capsys) == "stopped: another process is at this run"
+        assert _refused(capsys) == "stopped: another process works on this run"
     with run_folder.locked(here / "stopped"), pytest.raises(UserError), run_folder.locked(here / "stopped"):
         pass
 
@@ -200,7 +202,7 @@ def test_the_lock_is_taken_before_the_checks(here, capsys, monkeypatch):
     check = run_folder.check
 
     def checked(folder, overwrite):
-        with pytest.raises(UserError, match="another process is at this run"), run_folder.locked(folder):
+        with pytest.raises(UserError, match="another process works on this run"), run_folder.locked(folder):
             pass
         check(folder, overwrite)
 
@@ -305,7 +307,7 @@ def test_a_second_ctrl_c_stops_at_once(first):
     code = """
 import hashlib
 from training.run import interrupt
-with interrupt.noted() as interrupted:
+with interrupt.catching_signals() as interrupted:
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 """
@@ -324,7 +326,7 @@ with interrupt.noted() as interrupted:
 
 def test_a_signal_is_noted_and_the_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM)
-    with interrupt.noted() as interrupted:
+    with interrupt.catching_signals() as interrupted:
         assert interrupted() is None
         signal.raise_signal(signal.SIGTERM)
         assert interrupted() is signal.SIGTERM

@@ -25,7 +25,7 @@ def test_a_new_or_empty_folder_is_free(tmp_path):
 def test_an_earlier_run_is_replaced_only_when_asked(tmp_path):
     run_folder.begin(tmp_path / "a", {"model": "fcn"})
     folder = tmp_path / "a"
-    wanted = "choose another --out, --overwrite to replace it, or --resume to go on"
+    wanted = "choose another --out, --overwrite to replace it, or --resume to continue"
     assert _message(folder) == f"{folder} holds an earlier run; {wanted}"
     run_folder.check(folder, overwrite=True)
 

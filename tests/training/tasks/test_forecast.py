@@ -89,7 +89,7 @@ def test_the_end_of_the_only_series_is_held_out(capsys):
     np.savez("one.npz", x_train=series, y_train=[0])
     asked = ["--data", "one.npz", "--task", "forecast", "--model", "mlp", "--window", "8", "--horizon", "4"]
     asked += ["--validation", "0.25", "--epochs", "1", "--skip-proof", "--out", "run"]
-    _, _, task, _ = training_asked.asked(options.parse(asked))
+    _, _, task, _ = training_asked.build_run(options.parse(asked))
     scaled = (series - series[:, :45].mean()) / series[:, :45].std()
     assert len(task.train.x) == 45 - 11 and len(task.validation.x) == 15 - 11 and task.test is None
     np.testing.assert_allclose(task.train.y[-1], scaled[0, 41:45, 0])

@@ -69,7 +69,7 @@ def test_a_disk_that_is_full_is_told_once_and_ends_nothing(tmp_path, monkeypatch
             patch.setattr(event_file_writer.EventsWriter, "write_event", full)
             log(_rows()[0])
             log(_rows()[1])
-    words = "fit: no more events for TensorBoard: No space left on device; training goes on\n"
+    words = "fit: no more events for TensorBoard: No space left on device; training continues\n"
     assert capsys.readouterr().err == words
     (tmp_path / "file").write_text("")
     with tensorboard.opened(tmp_path / "file" / "x", "accuracy", 0) as log:
