@@ -1,4 +1,4 @@
-"""What went wrong, in one line: a mistake of the user's as an exception, and lines on standard error."""
+"""Errors of the user, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 MISTAKE = 2
-"""The exit code of a command for a mistake of the user's."""
+"""The exit code for an error of the user."""
 
 
 class UserError(ValueError):
-    """A mistake in a file or an option, said in one line that names it; the command prints it without a traceback."""
+    """An error in a file or an option, in one line that names it; commands print it without a traceback."""
 
 
 class Parser(argparse.ArgumentParser):
-    """That of a command `python -m training.NAME`: a mistake in an option is a line of NAME's and exit code 2.
+    """The option parser of a command `python -m training.NAME`. An error is one line that begins with NAME.
 
-    Its description and epilog stay as they are written, and options are not abbreviated.
+    Description and epilog keep their line breaks, and options cannot be abbreviated.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Tell it and leave with exit code 2."""
+        """Print the error and exit with code 2."""
         print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)
         raise SystemExit(MISTAKE)
 
 
-def tell(words: str) -> None:
-    """A line on standard error, lost where that cannot be written to: a disk that is full must not end a run."""
+def tell(message: str) -> None:
+    """Print a line on standard error. It is lost if that is a file on a full disk, which must not end a run."""
     with suppress(OSError):
-        print(f"fit: {words}", file=sys.stderr, flush=True)
+        print(f"fit: {message}", file=sys.stderr, flush=True)

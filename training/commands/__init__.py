@@ -1,1 +1,1 @@
-"""What the commands share: their list, a task and plan made from options, fine-tuning, folds."""
+"""Parts of the commands: their list, task and plan from options, fine-tuning, folds."""

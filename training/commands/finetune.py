@@ -1,4 +1,4 @@
-"""A data set and a network that Keras saved, joined: what the network puts out says what is learned."""
+"""The task of a network that Keras saved: its output shape decides what is learned."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def task(
     is_regression: bool = False,
     own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Task:
-    """Learn with the network of a file what `kind` names of `TASKS`, with the options of its `own` by that name.
+    """The task `kind` in `TASKS`, with the options in `own` for it, for the network of a file.
 
-    Without `kind` that is a forecast where its output says so, else a regression or a classification. What is minimized
-    is the loss that the network was compiled with, else cross-entropy or, of numbers, squared error; `loss` names
-    another, and `optimizer` one that begins afresh in place of the file's. `learning_rate` takes the place of its
-    optimizer's where it is not None; `proved` says that the gradients are to be proved. Raises `UserError` for a file
-    that cannot be read and a network or a loss that does not fit the data.
+    Without `kind` it is a forecast if the output shape is that of one, else a regression or a classification. The loss
+    is the one that the network was compiled with, else cross-entropy or, for numbers, the squared error; `loss` names
+    another one, `optimizer` a new optimizer in place of the file's, and `learning_rate` replaces its rate unless None.
+    `proved` says that the gradients will be proved. Raises `UserError` for a file that cannot be read, and for a
+    network or a loss that does not fit the data.
     """
     model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
@@ -71,7 +71,7 @@ def task(
 
 
 def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...]) -> None:
-    """Raise `UserError` unless the network's output is what the task learns."""
+    """Raise `UserError` unless the network has the output shape of the task."""
     wanted = (len(task.classes),) if task.classes else task.train.y.shape[1:]
     if task.is_per_sample:
         wanted = (*task.train.x.shape[1:2], *wanted[-1:])
@@ -86,10 +86,10 @@ def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...])
 
 
 def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
-    """The task with the file's own loss. Raises `UserError` where that does not fit the targets."""
+    """The task with the loss of the file. Raises `UserError` if it does not fit the targets."""
     assert task.pretrained is not None and task.pretrained.training.loss is not None
     own, count = task.pretrained.training.loss, len(task.classes)
-    # Class numbers, for the losses that take them; a number for each class for the others.
+    # Some losses take class numbers, the others a one-hot encoding.
     spread = count > 0 and not own.takes_classes[0]
 
     def loss(y: jax.Array, target: jax.Array) -> jax.Array:
@@ -108,9 +108,9 @@ def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
 
 
 def _output_shape(model: Model, name: str, shape: Any) -> Any:
-    """The output's shape for one series of a shape."""
+    """The output shape for one series of a shape."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UserError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is read")
+        raise UserError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs, not one of each")
     series: tuple[Any, ...] = tuple(shape)
     wanted: tuple[Any, ...] = (model.input_shapes or (series,))[0]
     if len(wanted) != len(series) or any(w not in (None, g) for w, g in zip(wanted, series, strict=True)):
@@ -141,7 +141,7 @@ def _check_types(model: Model, name: str, proved: bool) -> None:
 
 
 def _gives_probabilities(model: Model, name: str) -> bool:
-    """Whether the last layer is a softmax; one without activation gives logits."""
+    """Whether the last layer is a softmax, rather than giving logits."""
     node = next(node for node in model.nodes if node.name == model.outputs[0])
     layer: Any = node.layer
     while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):

@@ -1,4 +1,4 @@
-"""`--folds K`: a run for each fold, and what they come to."""
+"""`--folds K`: cross-validation with a run for each fold."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FIELDS = ("loss", "score")
 def run(options: Options, run_one: Callable[..., Exit]) -> Exit:
     """Train once without each fold, in folders `fold-I` of the run folder, each as `--fold I/K` does alone.
 
-    `results.json` beside them has the mean over the folds, and the deviation, of the loss and score of each part of the
-    data. A run that does not end well ends the folds. With `--resume` each goes on from where it stands. What an
-    earlier run has left in the folder, or other folds, goes when the first one begins.
+    `results.json` of the run folder has the mean and the deviation over the folds of loss and score on each part of the
+    data. A run that fails ends the folds. With `--resume` each continues. The files of an earlier run are removed when
+    the first fold starts.
     """
     assert options.folds is not None
     count, folder = options.folds, options.out
-    # Each run looks after its own folder.
+    # Each run checks its own folder.
     if not (folder / f"{run_folder.FOLD}1").is_dir():
         run_folder.check(folder, options.overwrite)
     results: list[dict[str, Any]] = []
@@ -46,7 +46,7 @@ def run(options: Options, run_one: Callable[..., Exit]) -> Exit:
 
 
 def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
-    """Keep other processes from the folder, and `afresh` empty it of an earlier run and say what this one is."""
+    """Lock the folder and, for a new run, remove the files of an earlier one and write `config.json`."""
     held.enter_context(run_folder.locked(options.out))
     if afresh:
         names = ("data", "model", "folds", "seed")
@@ -55,9 +55,9 @@ def _begin(options: Options, held: ExitStack, afresh: bool, task: str) -> None:
 
 
 def summary(run: str, results: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    """What the results of the folds come to: means in the place where a run has its numbers, and deviations.
+    """The results of the folds: means where a run has its values, and deviations.
 
-    `count` is of all folds: fewer that are done are a run that was interrupted, and so is one killed in the next.
+    With fewer results than the `count` of folds the run counts as interrupted.
     """
     parts = {part: [one[part] for one in results if one[part]] for part in run_folder.PARTS}
     seconds = [one["seconds"] for one in results]
@@ -76,7 +76,7 @@ def summary(run: str, results: Sequence[dict[str, Any]], count: int) -> dict[str
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
-    """Losses and scores of each fold, their mean and deviation, as text."""
+    """A table of the losses and scores of each fold, their mean and deviation."""
     whole = summary("", results, len(results))
     parts = [part for part in ("validation", "test") if whole[part]]
     heads = [f"{part} {field}" for part in parts for field in ("loss", whole["score_name"].replace("_", " "))]

@@ -1,4 +1,4 @@
-"""What the options of a run come to: its task, the numbers of its plan, the type that it computes in."""
+"""From the options of a run: its data, task, plan, and the dtype of its params."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from . import finetune
 
 # Options that only one task has.
 OPTIONS_OF_TASK = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
-# Tasks whose networks give numbers for each sample.
+# Tasks with outputs for each sample.
 BY_SAMPLE = ("denoise", "segment")
-# What a file's own optimizer has, or has not, by itself; and averages, which its state would not be of.
+# Options that cannot be combined with the optimizer of a file.
 NOT_FOR_KEPT_OPTIMIZER = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
 
 class RunSetup(NamedTuple):
-    """The data, those of them that are held out for validation, what is learned, and the numbers of the run."""
+    """The data, the part of them held out for validation, the task and the plan."""
 
     data: datasets.Dataset
     held_out: datasets.Dataset | None
@@ -51,7 +51,7 @@ class RunSetup(NamedTuple):
 
 
 def build_run(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> RunSetup:
-    """What options come to; `load` reads data by their name. Raises `UserError` for whatever is wrong with them."""
+    """Everything that options determine; `load` reads data by name. Raises `UserError` for options that are wrong."""
     data, held_out = hold_out(options, load(options.data, options.channels == "first"))
     task = task_for(options, data)
     if held_out is not None:
@@ -60,7 +60,7 @@ def build_run(options: Options, load: Callable[[str, bool], datasets.Dataset] = 
 
 
 def task_for(options: Options, data: datasets.Dataset) -> Task:
-    """What is learned of the data, with which network. Raises `UserError` for options that do not fit together."""
+    """The task of options and data. Raises `UserError` for options that cannot be combined."""
     task = _task(options, data)
     if options.label_smoothing or options.class_weights:
         weights = (
@@ -95,11 +95,11 @@ def _task(options: Options, data: datasets.Dataset) -> Task:
 
 
 def hold_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
-    """The data that are trained on, and the same with what is held out for validation as their test set, if any is."""
+    """The data without the series held out for validation, and the same data with these as the test set, if any."""
     if options.fold:
         return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
     if options.validation and len(data.x_train) == 1 and _kind(options, data) in ("forecast", None):
-        # From one series nothing else can be learned; windows of what is held out are of its samples alone.
+        # The end of a single series; its windows contain no training samples.
         return splits.end(data, options.validation)
     if options.validation:
         return splits.split(data, options.validation, options.seed, _stratified(options, data))
@@ -107,11 +107,11 @@ def hold_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset
 
 
 def plan_for(options: Options, task: Task) -> Plan:
-    """The numbers of the run, with the model's defaults for those that were not given.
+    """The plan of the run, with defaults for options that were not given.
 
-    A default batch is made larger until the devices share it evenly. Raises `UserError` for a batch that the training
-    set cannot fill, for one that was asked for and the devices do not share evenly, for such a length, and for options
-    that do not fit together.
+    A default batch size is rounded up to a multiple of the devices. Raises `UserError` for a batch larger than the
+    training set, for a given batch size or a length that the devices cannot divide evenly, and for options that cannot
+    be combined.
     """
     plan, many = _plan_of_one(options, task), options.devices // options.shard_length
     length = task.train.x.shape[1]
@@ -120,8 +120,8 @@ def plan_for(options: Options, task: Task) -> Plan:
     shared = -(-plan.batch_size // many) * many
     if shared == plan.batch_size:
         return plan
-    apart = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
-    over = f"--devices {options.devices}{apart}"
+    of_length = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
+    over = f"--devices {options.devices}{of_length}"
     if options.batch_size is not None:
         raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {over}")
     if options.protocol is not None:
@@ -151,7 +151,7 @@ def _plan_of_one(options: Options, task: Task) -> Plan:
 
 
 def _plan(options: Options, task: Task) -> Plan:
-    """How long, in which batches, at which rate, by which optimizer."""
+    """The plan of epochs, batches, learning rate and optimizer."""
     examples = len(task.train.x)
     epochs, size = (60, 32) if task.kind == "forecast" else (400, min(max(4, examples // 10), 16))
     if options.protocol is not None:
@@ -182,11 +182,11 @@ def _plan(options: Options, task: Task) -> Plan:
 
 
 def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
-    """The plan with the methods that were asked for."""
+    """The plan with schedule, clipping, decay, averages, early stopping and precision."""
     keeps_optimizer = task.pretrained is not None and task.pretrained.keeps_optimizer
     for name in NOT_FOR_KEPT_OPTIMIZER if keeps_optimizer else ():
         if getattr(options, name) is not None:
-            message = f"is not for {options.model}'s own optimizer, which goes on; --optimizer begins one afresh"
+            message = f"is not for {options.model}'s own optimizer, which is continued; --optimizer starts a new one"
             raise UserError(f"--{name.replace('_', '-')} {message}")
     if not keeps_optimizer:
         decay = options.weight_decay
@@ -210,7 +210,7 @@ def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
 
 
 def _precision(options: Options, task: Task) -> str | None:
-    """The half type that the network computes in, None for the type of the params."""
+    """The 16-bit float that the network computes in, None for the dtype of the params."""
     if options.x64 and options.precision is not None:
         raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
     if options.precision not in SIXTEEN_BIT:
@@ -222,17 +222,17 @@ def _precision(options: Options, task: Task) -> str | None:
 
 
 def is_regression(options: Options, data: datasets.Dataset) -> bool:
-    """Whether numbers are learned: as asked, else where labels have fractions."""
+    """Whether numbers are learned: with `--task regression`, or if labels have fractions."""
     return options.task == "regression" or (options.task is None and data.has_fractional_labels)
 
 
 def _stratified(options: Options, data: datasets.Dataset) -> bool:
-    """Whether labels are classes of series, of which each part of the data is to have its share."""
+    """Whether labels are classes of series, so that each part of the data has the same class frequencies."""
     return not (data.has_fractional_labels or data.has_sample_labels or options.task == "regression")
 
 
 def dtype_for(options: Options) -> Any:
-    """The type of params and of all that is computed in training."""
+    """The dtype of the params and of training."""
     return jnp.float64 if options.x64 else jnp.float32
 
 
@@ -241,7 +241,7 @@ def _augmented(options: Options, task: Task) -> Task:
 
 
 def _kind(options: Options, data: datasets.Dataset) -> str | None:
-    """The name in `TASKS`: as asked, else as network and labels say. None for a network from a file, which says it."""
+    """The name in `TASKS`: that of `--task`, else by network and labels. None for a network from a file."""
     if options.model not in NETWORKS:
         return None
     network = NETWORKS[options.model]
@@ -255,7 +255,7 @@ def _kind(options: Options, data: datasets.Dataset) -> str | None:
 
 
 def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
-    """Raise `UserError` where the network, or the protocol, is not one for the task."""
+    """Raise `UserError` if the network or the protocol does not fit the task."""
     network, by_sample = NETWORKS[options.model], kind in BY_SAMPLE
     if network.forecasts and kind != "forecast":
         raise UserError(f"--task {kind} is not one for {options.model}, which forecasts")
@@ -269,7 +269,7 @@ def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
 
 
 def _own(options: Options, kind: str) -> dict[str, Any]:
-    """The options that only this task has, as its function takes them."""
+    """The options of this task only, as arguments of its function."""
     if kind == "classification":
         return {"normalize_series": options.protocol is not None}
     if kind == "forecast":

@@ -1,4 +1,4 @@
-"""The commands `python -m training.NAME`, and what is said of a module that is none."""
+"""The list of commands, and the error for a module that is not a command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMANDS = {
 
 
 def listing() -> str:
-    """The commands, a line each.
+    """One line for each command.
 
     >>> print(listing().splitlines()[0])
     python -m training.fit      prove a network's gradients, train it and evaluate it, in a run folder
@@ -28,7 +28,7 @@ def listing() -> str:
 
 
 def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
-    """What to say where Python was started with `-m` and a module of the package that is no command; else None.
+    """The error message if Python was started with `-m` and a module of the package that is not a command; else None.
 
     >>> refusal(["python", "-m", "training.core.loop"]).partition(";")[0]
     'training.core.loop is not a command'
@@ -45,10 +45,10 @@ def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
 
 
 def check() -> None:
-    """End a process that runs a module which is no command, and would do nothing: one line, exit code 2.
+    """End the process with one line and exit code 2 if it runs a module that is not a command.
 
-    While Python looks for the module of `-m`, which imports its package, that is the name of the program.
+    While Python searches for the module of `-m`, which imports its package, `sys.argv[0]` is "-m".
     """
-    if sys.argv[:1] == ["-m"] and (words := refusal(sys.orig_argv)):
-        print(words, file=sys.stderr)
+    if sys.argv[:1] == ["-m"] and (message := refusal(sys.orig_argv)):
+        print(message, file=sys.stderr)
         raise SystemExit(MISTAKE)

@@ -1,6 +1,6 @@
-"""The networks that the command trains, by name: each a function of its outputs and of the shape of a series.
+"""The networks by name: each is a function of the number of outputs and the shape of a series.
 
-A network that tells classes apart gives logits (n, outputs); the softmax is in the loss.
+A classifier gives logits (n, outputs); the softmax is part of the loss.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Network(NamedTuple):
     """
 
     build: Callable[[int, tuple[int, int]], Model]
-    words: str
+    description: str
     is_per_sample: bool = False
     forecasts: bool = False
 

@@ -1,4 +1,4 @@
-"""What `python -m training.fit --help` says around its options."""
+"""Description and epilog of `python -m training.fit --help`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Train a 1-D convolutional network on a set of series, after proving its gradient
 Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
 a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
 
-NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.words}" for name, kind in NETWORKS.items())
+NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.description}" for name, kind in NETWORKS.items())
 
 EPILOG = f"""\
 examples:
@@ -30,17 +30,17 @@ examples:
   python -m training.fit --model some.keras --data series.csv --optimizer adamw --loss cross-entropy
 
 data files:
-  .tsv, .csv   a row a series, the label first, then the samples; there may be a header row, and with it an index
-               column. X_TEST.tsv is the test set of X_TRAIN.tsv where it is beside it.
+  .tsv, .csv   a row for each series, the label first, then the samples; there may be a header row, and with it an index
+               column. X_TEST.tsv is the test set of X_TRAIN.tsv in the same folder.
   .npz         x_train (n, length) or (n, length, channels), y_train (n,), or (n, length) with the class of each
                sample; x_test and y_test, or neither. --channels first reads (n, channels, length).
-  .npy         these arrays one by one, beside each other: X_x_train.npy, X_y_train.npy and so on.
-  .ts, .arff   as aeon reads them, likewise with X_TEST beside X_TRAIN.
-  NAME         a set of the UCR and UEA archives: in aeon's package, or fetched once.
-  Labels are text or whole numbers, classes; numbers with fractions are the targets of a regression, and so are all
-  numbers with --task regression. They are standardized by the training set.
-  Series may differ in length: shorter rows, or NaN behind. Nothing else may be missing. Each channel is standardized
-  by the training set.
+  .npy         these arrays in separate files of one folder: X_x_train.npy, X_y_train.npy and so on.
+  .ts, .arff   as aeon reads them, likewise X_TRAIN with X_TEST.
+  NAME         a set of the UCR and UEA archives, from aeon's package or downloaded once.
+  Labels of text or whole numbers are classes; numbers with fractions are the targets of a regression, and with
+  --task regression all numbers are. They are standardized by the training set.
+  Series may differ in length: shorter rows, or NaN at the end. No other sample may be missing. Each channel is
+  standardized by the training set.
 
 tasks:
   classification the class of each series
@@ -48,23 +48,23 @@ tasks:
   forecast       the next --horizon samples of --target-channel from --window samples of all channels
   denoise        each series from the series with --noise on it
   segment        the class of each sample
-  Of a forecast and of denoising labels are not used. unet is for the last two, all others for the first three.
+  Forecasting and denoising do not use labels. unet is for the last two, all others are for the first three.
 
 models:
   {NETWORK_WORDS}
-  FILE           a network that Keras saved, .keras or .h5: trained on from its weights, with the layers' penalties
-                 and constraints and, where it was compiled, its optimizer with that one's state and its loss;
-                 --optimizer and --loss take their places. It reads series of the data's length and channels,
-                 standardized, and its output is a number for each class, one number for a regression, 16 numbers
-                 (1, 16), a forecast, or what --task asks for.
+  FILE           a network that Keras saved, .keras or .h5. Training continues from its weights, with the penalties
+                 and constraints of its layers and, if it was compiled, with its loss and its optimizer and that
+                 one's state; --optimizer and --loss replace them. Its inputs are standardized series of the data's
+                 length and channels. Its output is a number for each class, one number for a regression, (1, 16)
+                 for a forecast, or what --task requires.
 
 the run folder:
-  report.html, which shows it all; config.json, gradients.json (the proof), metrics.csv (a line an epoch),
-  results.json, params.npz, and pictures; for a network from a file model.keras, with which Keras goes on;
-  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... sets runs side by side;
+  report.html, which shows everything; config.json, gradients.json (the proof), metrics.csv (a line for each epoch),
+  results.json, params.npz, and pictures; for a network from a file model.keras, for Keras;
+  checkpoints/, the last two and the best. python -m training.compare RUN RUN ... compares runs;
   python -m training.sweep trains one for each cell of a grid of options.
-  Ctrl-C or SIGTERM stops after the epoch and saves what there is; another Ctrl-C stops at once. The same command with
-  --resume goes on from the newest checkpoint, to the same numbers as if the run had never stopped.
+  Ctrl-C or SIGTERM stops after the epoch and saves the results; another Ctrl-C stops immediately. The same command
+  with --resume continues from the newest checkpoint, with the same results as if the run had never stopped.
 
-exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 a mistake in an option or a file, or a folder
+exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 an error in an option or a file, or a folder
 that cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""

@@ -1,4 +1,4 @@
-"""The command line of `python -m training.fit`: what can be asked for, and what is refused before any work."""
+"""The options of `python -m training.fit`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Options(NamedTuple):
 def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
     """The options in `arguments`, by default those of the process.
 
-    A mistake is one line on standard error, of that command, and `SystemExit(2)`.
+    An error is one line on standard error that begins with the command, and `SystemExit(2)`.
 
     >>> str(parse(["--model", "two-layer", "--seed", "3"]).out)
     'runs/gunpoint-two-layer-3'
@@ -140,7 +140,7 @@ def _given(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> dict[st
 
 
 def _check_processes(parser: argparse.ArgumentParser, count: int | None, number: int | None, at: str | None) -> None:
-    """Refuse what says which of several processes this is, where they are not several or not so many."""
+    """Refuse `--process-id` and `--coordinator` that do not fit `--processes`."""
     for name, value in (("--process-id", number), ("--coordinator", at)):
         if count is None and value is not None:
             parser.error(f"argument {name}: is of one of several processes, and needs --processes N")
@@ -185,7 +185,7 @@ def _what(group: Any) -> None:
         type=whole(1),
         default=1,
         metavar="N",
-        help="networks of other seeds; together they vote; default 1",
+        help="ensemble size: networks with different seeds; default 1",
     )
 
 
@@ -194,8 +194,8 @@ def _task(group: Any) -> None:
     add(
         "--task",
         choices=TASKS,
-        help="default by labels and network: regression where labels have fractions, else classification; two-layer "
-        "forecasts, unet denoises or, where each sample has a label, segments",
+        help="default by labels and network: regression if labels have fractions, else classification; two-layer "
+        "forecasts, unet denoises or, if each sample has a label, segments",
     )
     add("--window", type=whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
     add("--horizon", type=whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
@@ -224,7 +224,7 @@ def _steps(group: Any) -> None:
         help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
     )
     add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
-    add("--optimizer", choices=OPTIMIZERS, help="begins afresh; default adam, or the file's, which goes on")
+    add("--optimizer", choices=OPTIMIZERS, help="a new one; default adam, or continue the optimizer of the file")
     add(
         "--learning-rate",
         type=positive,
@@ -234,14 +234,23 @@ def _steps(group: Any) -> None:
     add("--schedule", choices=SCHEDULES, help="of the learning rate; default cosine, to zero over all epochs")
     add("--warm-up", type=whole(0), metavar="EPOCHS", help="in which the rate rises from zero; default 0")
     add("--clip", type=positive, metavar="NORM", help="scale gradients of a larger norm down to it; default none")
-    add("--protocol", choices=PROTOCOLS, help="a published way to train, its epochs, batch, schedule and params kept")
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="published settings: epochs, batch size, schedule, params kept",
+    )
 
 
 def _minimized(group: Any) -> None:
     add = group.add_argument
     add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
-    add("--label-smoothing", type=share, metavar="E", help="a label is 1 - E of its class and E of all; default 0")
-    add("--class-weights", choices=["balanced"], help="each class counts for as much as another in the loss")
+    add(
+        "--label-smoothing",
+        type=share,
+        metavar="E",
+        help="targets are 1 - E for the class, E for all; default 0",
+    )
+    add("--class-weights", choices=["balanced"], help="weight the loss so that all classes contribute equally")
     add(
         "--weight-decay",
         type=not_negative,
@@ -253,7 +262,7 @@ def _minimized(group: Any) -> None:
         "--early-stopping",
         type=whole(1),
         metavar="EPOCHS",
-        help="end after so many without a lower validation loss, without --validation training loss; keeps the best",
+        help="stop after so many without a lower validation loss (training loss without --validation); keep the best",
     )
     add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
 
@@ -261,12 +270,23 @@ def _minimized(group: Any) -> None:
 def _where(group: Any) -> None:
     add = group.add_argument
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
-    add("--devices", type=whole(1), metavar="N", help="each batch over N in all, as which a CPU counts; default 1")
-    add("--shard-length", type=whole(1), default=1, metavar="N", help="N of the devices share each series; default 1")
+    add(
+        "--devices",
+        type=whole(1),
+        metavar="N",
+        help="shard each batch over N; a CPU can simulate them; default 1",
+    )
+    add(
+        "--shard-length",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="shard series over N of the devices; default 1",
+    )
     add("--processes", type=whole(1), metavar="N", help="one run by N processes, by default with a device each")
-    add("--process-id", type=whole(0), metavar="K", help="which of them this is, from 0; 0 writes the run folder")
-    add("--coordinator", metavar="HOST:PORT", help="where process 0 can be reached, and a port that is free there")
-    add("--precision", choices=PRECISIONS, help="what the network computes in, params staying float32; default float32")
+    add("--process-id", type=whole(0), metavar="K", help="the number of this process, from 0; 0 writes the run folder")
+    add("--coordinator", metavar="HOST:PORT", help="the address of process 0, with a free port")
+    add("--precision", choices=PRECISIONS, help="of the layers' computations; params stay float32; default float32")
     add(
         "--algorithm",
         choices=["auto", "fastest"],
@@ -282,9 +302,9 @@ def _folder(group: Any) -> None:
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     again = group.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
-    again.add_argument("--resume", action="store_true", help="go on with the run in that folder, or begin it")
-    add("--allow-changed-data", action="store_true", help="resume although the data are others than before")
-    words = "resume although versions, cores, devices or chosen algorithms are others: the last digits may differ"
+    again.add_argument("--resume", action="store_true", help="continue the run in that folder, or start it")
+    add("--allow-changed-data", action="store_true", help="resume although the data have changed")
+    words = "resume although versions, cores, devices or algorithms have changed: the last digits may differ"
     add("--allow-changed-conditions", action="store_true", help=words)
     add(
         "--checkpoint-every",
@@ -293,7 +313,7 @@ def _folder(group: Any) -> None:
         metavar="N|Ns",
         help="epochs, or seconds as in 60s; default 10s",
     )
-    add("--json", action="store_true", help="print results.json, one object, at the end; all else on standard error")
+    add("--json", action="store_true", help="print results.json at the end; everything else on standard error")
     add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
     add("--tracker", choices=TRACKERS, help="log options, curves and files, at the address in MLFLOW_TRACKING_URI")
 

@@ -1,4 +1,4 @@
-"""What options take: each a function of the text, whose refusal is one line, for argparse."""
+"""Converters of option values for argparse, with errors of one line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..data import augment
 from ..data.splits import fold_numbers
 
 LARGEST = 2**31 - 1
-"""What the seed and the counts can be, 32-bit numbers in JAX."""
+"""The largest seed and the largest count: integers have 32 bits in JAX."""
 
 
 class Every(NamedTuple):
-    """How often: after this many epochs, or at the end of the epoch when this many seconds have gone by."""
+    """An interval in epochs, or in seconds, which ends with the epoch."""
 
     epochs: int | None = None
     seconds: float | None = None
@@ -43,7 +43,7 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def share(text: str) -> float:
-    """A number between zero and one, neither of them."""
+    """A number between zero and one, exclusive."""
     value = _number(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
@@ -76,7 +76,7 @@ def augmentation(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """A fold and their number, as in 2/5."""
+    """The number of a fold and the number of folds, as in 2/5."""
     try:
         fold_numbers(text)
     except ValueError as error:
@@ -92,7 +92,7 @@ def channel(text: str) -> str:
 
 
 def every(text: str) -> Every:
-    """A number of epochs or, with an s behind it, of seconds."""
+    """A number of epochs or, followed by s, of seconds."""
     try:
         found = Every(seconds=float(text[:-1])) if text.endswith("s") else Every(epochs=int(text))
     except ValueError:

@@ -15,7 +15,7 @@ A network from a file may draw at random in training, as dropout does: its proof
 Of series of unequal length the definition takes each alone, but for batch normalization, whose statistics are of all
 samples of all of them; JAX gets them with NaN behind, which must not reach a number.
 
-Two more rooms of the same proof are in `proof_layers.py`: each convolution's adjoints, and second derivatives.
+`layers.py` proves the adjoints and second derivatives of each convolution.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What people look at: progress, reports, pictures, pages, event files."""
+"""Progress, reports, pictures, the HTML page, and logs for TensorBoard and MLflow."""

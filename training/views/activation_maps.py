@@ -45,9 +45,9 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     # Not the largest value: the ends of a series, next to the padding, would make everything else pale.
     limit = float(np.quantile(np.abs(valid), 0.99)) or 1.0
     scale = Normalize(-limit, limit)
-    rows, height = -(-len(picked) // COLUMNS), 1.5 if channels == 1 else min(1.0 + 0.25 * channels, 4.0)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.8), layout="constrained")
-    parts: Any = figure.subfigures(2, 1, height_ratios=(height * rows, 0.8))
+    rows, height = -(-len(picked) // COLUMNS), 1.6 if channels == 1 else min(1.0 + 0.25 * channels, 4.0)
+    figure = Figure(figsize=(WIDTH, height * rows + 1.0), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=(height * rows, 1.0))
     upper, lower = parts
     grid = upper.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     # Channels may overlap where one of them has rare peaks.

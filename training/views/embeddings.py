@@ -1,4 +1,4 @@
-"""What the last layer with params reads of each series, and the plane in which a set of such vectors spreads most."""
+"""Embeddings: the input of the last layer with params for each series, and their first two principal components."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..tasks import Examples, Task
 Array = np.ndarray[Any, Any]
 Tree = dict[str, dict[str, Any]]
 
-# A picture has no room for more points, nor a decomposition time.
+# A picture has no room for more points.
 MOST = 1000
 
 
 def spread(count: int) -> Array:
-    """The numbers of at most a thousand series, spread evenly over `count`, in their order.
+    """The indices of at most 1,000 of `count` series, evenly spaced.
 
     >>> spread(3), len(spread(5000)), spread(5000)[-1]
     (array([0, 1, 2]), 1000, np.int64(4999))
@@ -28,7 +28,7 @@ def spread(count: int) -> Array:
 
 
 def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
-    """What the last layer with params reads of each series, (n, features); means over samples where it has those."""
+    """The input of the last layer with params for each series, (n, features); the mean over time if it has a length."""
     nodes = {node.name: node for node in task.model.nodes}
     node = nodes[task.model.outputs[0]]
     while node.key not in params and len(node.inputs) == 1 and node.inputs[0] in nodes:
@@ -57,10 +57,9 @@ def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
 
 
 def plane(points: Array) -> tuple[Array, Array, Array]:
-    """`(center, axes, shares)` of points (n, features): the two directions (2, features) of the largest variance.
+    """`(center, axes, shares)` of points (n, features): the two principal axes (2, features).
 
-    `shares` (2,) are their parts of all variance. Where the points lie on a line, or in one place, the axes that are
-    missing are zeros.
+    `shares` (2,) are their fractions of the variance. If the points lie on a line or coincide, missing axes are zeros.
 
     >>> center, axes, shares = plane(np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]]))
     >>> center.tolist(), abs(axes).tolist(), shares.tolist()

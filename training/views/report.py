@@ -1,4 +1,4 @@
-"""What the command prints: the opening, the line of the proof, and the table at the end."""
+"""What the command prints: the summary at the start, the result of the proof, and the table at the end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Result(NamedTuple):
 def opening(
     data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None, members: int = 1
 ) -> str:
-    """What is about to be trained on what; the test set of `held_out` is for validation."""
+    """The data and the model of a run; the test set of `held_out` is the validation set."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     size = sum(array.size for own in params.values() for array in own.values())
@@ -46,7 +46,6 @@ def opening(
     if held_out is not None and held_out.x_test is not None:
         behind = held_out.x_test.shape[1]
         held = f", {len(held_out.x_test)} validation"
-        # The end of the only series.
         held += f" (the {behind} samples behind it)" if behind != length and data.lengths_train is None else ""
     words = [
         f"{count} training{held} and {test} of {shortest(data)}{length} samples",
@@ -69,13 +68,13 @@ def _learned(data: Dataset, task: Task) -> str:
 
 
 def shortest(data: Dataset) -> str:
-    """The words before the length of the longest series where not all are as long: those of the shortest."""
+    """The length of the shortest series, before that of the longest, if they differ."""
     lengths = [own.min() for own in (data.lengths_train, data.lengths_test) if own is not None]
     return f"{min(lengths)} to " if lengths else ""
 
 
 def proof_line(proof: Proof) -> str:
-    """The verdict of the gradient proof, and every deviation above the threshold."""
+    """The result of the gradient proof, with every deviation above the threshold."""
     failures = proof.failures()
     if failures:
         lines = [f"gradients  NOT proved, these deviate by more than {THRESHOLD:.0e}:"]
@@ -84,7 +83,7 @@ def proof_line(proof: Proof) -> str:
 
 
 def early_line(plan: Plan, rows: Sequence[Row]) -> str:
-    """What is said of a run that ended before its last epoch."""
+    """The line about early stopping."""
     best, epochs = stopping.best_epoch(plan, rows), plan.early_stopping
     words = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
     kept = "initial params, since no loss was finite," if best is None else f"params of epoch {best}"
@@ -120,6 +119,6 @@ def closing(
 
 
 def worst_line(worst: tuple[str, float]) -> str:
-    """The words for the largest deviation and what it is of."""
+    """The largest deviation and what it is of."""
     what, value = worst
     return f"worst relative deviation {value:.1e} ({what})"

@@ -1,7 +1,6 @@
-"""The curves of a run as event files for TensorBoard, while it goes on: `tensorboard --logdir runs`.
+"""Event files for TensorBoard during a run: `tensorboard --logdir runs`.
 
-Written here and now, an event at a time: the writer that TensorBoard's libraries offer instead has a thread and a queue
-that waits for ever once a disk is full.
+Each event is written immediately. The asynchronous writer of TensorBoard's libraries blocks forever on a full disk.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ..errors import UserError, tell
 
 
 def check() -> None:
-    """Raise `UserError` where tensorboardX is missing."""
+    """Raise `UserError` unless tensorboardX is installed."""
     try:
         import tensorboardX
     except ImportError:
@@ -27,11 +26,11 @@ def check() -> None:
 
 @contextmanager
 def opened(folder: Path | None, score_name: str, done: int) -> Iterator[Callable[[Row], None]]:
-    """Within the block, the yielded function writes the row of an epoch; for no folder it does nothing.
+    """Within the block, the yielded function writes the row of an epoch; without a folder it does nothing.
 
-    Training and test are runs of their own, in folders of these names, so that their curves lie over each other. What a
-    process that was killed wrote of epochs after the `done` ones is withdrawn. What cannot be written is told once, and
-    the run goes on without.
+    Training and test are separate runs in subfolders, so that TensorBoard shows their curves in one picture. Events
+    that a killed process wrote after the first `done` epochs are discarded. A failure is printed once, and training
+    continues without event files.
     """
     if folder is None:
         yield lambda row: None
@@ -57,7 +56,7 @@ def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Calla
     from tensorboardX import event_file_writer
     from tensorboardX.proto import event_pb2, summary_pb2
 
-    # The classes that protobuf makes are unknown to type checkers.
+    # Type checkers do not know the classes that protobuf creates.
     protos: Any = event_pb2
     summaries: Any = summary_pb2
     files = {}

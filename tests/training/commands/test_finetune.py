@@ -187,7 +187,7 @@ MISTAKES = {
         lambda: _network(kl.Flatten(), kl.Dense(2, activation="sigmoid", name="last")),
         "some.keras: its last layer, 'last', has the activation sigmoid; it must be softmax or none",
     ),
-    "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs; one of each is read"),
+    "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs; not one of each"),
     "half": (
         _half,
         "some.keras: 'conv1d' computes in bfloat16, whose rounding the proof of the gradients would take for errors; "
@@ -308,7 +308,7 @@ def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
         ("weight-decay", "0"),
         ("ema", "0.9"),
     ):
-        said = f"^--{option} is not for some.keras's own optimizer, which goes on; --optimizer begins one afresh$"
+        said = f"^--{option} is not for some.keras's own optimizer, which is continued; --optimizer starts a new one$"
         with pytest.raises(UserError, match=said):
             plan(f"--{option}", value)
     with pytest.raises(UserError, match=r"^--label-smoothing is .*; --loss cross-entropy takes its place$"):
