@@ -187,7 +187,7 @@ MISTAKES = {
         lambda: _network(kl.Flatten(), kl.Dense(2, activation="sigmoid", name="last")),
         "some.keras: its last layer, 'last', has the activation sigmoid; it must be softmax or none",
     ),
-    "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs; not one of each"),
+    "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs, not one of each"),
     "half": (
         _half,
         "some.keras: 'conv1d' computes in bfloat16, whose rounding the proof of the gradients would take for errors; "
