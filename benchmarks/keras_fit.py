@@ -36,11 +36,11 @@ SECONDS = 1.5
 
 ONE, SEVERAL = "jconv", "jconv, a seed a core, each"
 SIDES = (
-    Side(ONE, "protocol_jax", "protocol"),
-    Side(SEVERAL, "protocol_jax", "protocol"),
-    Side("Keras on JAX", "protocol_keras", "fit", ("keras",)),
-    Side("Keras on PyTorch", "protocol_keras", "fit", ("keras", "torch"), "torch"),
-    Side("Keras on JAX, best to a file", "protocol_keras", "file", ("keras",)),
+    Side(ONE, "trainers.protocol_jax", "protocol"),
+    Side(SEVERAL, "trainers.protocol_jax", "protocol"),
+    Side("Keras on JAX", "trainers.protocol_keras", "fit", ("keras",)),
+    Side("Keras on PyTorch", "trainers.protocol_keras", "fit", ("keras", "torch"), "torch"),
+    Side("Keras on JAX, best to a file", "trainers.protocol_keras", "file", ("keras",)),
 )
 RIVALS = ("Keras on JAX", "Keras on PyTorch")
 

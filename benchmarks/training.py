@@ -46,14 +46,14 @@ compiler). All sides have as many threads as this process may use processors."""
 
 
 SIDES = (
-    Side("jconv, `training/core/loop.py`, a scan of an epoch's steps", "fcn_jax", "loop"),
-    Side("plain JAX with jconv.conv_general_dilated, scanned", "fcn_jax", "jconv scanned"),
-    Side("plain JAX with lax.conv_general_dilated, scanned", "fcn_jax", "lax scanned"),
-    Side("plain JAX with lax.conv_general_dilated, a call a step", "fcn_jax", "lax calls"),
-    Side("Keras `fit` on JAX", "fcn_keras", "fit", ("keras",)),
-    Side("Keras `fit` on PyTorch", "fcn_keras", "fit", ("keras", "torch"), "torch"),
-    Side("PyTorch, eager", "fcn_torch", "eager", ("torch",)),
-    Side("PyTorch, torch.compile", "fcn_torch", "compiled", ("torch",)),
+    Side("jconv, `training/core/loop.py`, a scan of an epoch's steps", "trainers.fcn_jax", "loop"),
+    Side("plain JAX with jconv.conv_general_dilated, scanned", "trainers.fcn_jax", "jconv scanned"),
+    Side("plain JAX with lax.conv_general_dilated, scanned", "trainers.fcn_jax", "lax scanned"),
+    Side("plain JAX with lax.conv_general_dilated, a call a step", "trainers.fcn_jax", "lax calls"),
+    Side("Keras `fit` on JAX", "trainers.fcn_keras", "fit", ("keras",)),
+    Side("Keras `fit` on PyTorch", "trainers.fcn_keras", "fit", ("keras", "torch"), "torch"),
+    Side("PyTorch, eager", "trainers.fcn_torch", "eager", ("torch",)),
+    Side("PyTorch, torch.compile", "trainers.fcn_torch", "compiled", ("torch",)),
 )
 
 

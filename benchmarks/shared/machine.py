@@ -18,7 +18,19 @@ from ..convolution.rows import Row
 from .errors import UserError
 from .timing import once
 
-PACKAGES = ("jconv", "jax", "jaxlib", "numpy", "torch", "onnxruntime", "onnx", "flax", "keras", "sequence_layers")
+PACKAGES = (
+    "jconv",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "torch",
+    "onnxruntime",
+    "onnx",
+    "flax",
+    "keras",
+    "tensorflow",
+    "sequence_layers",
+)
 MATRIX = {"cpu": 2048, "gpu": 8192}
 COPIED = {"cpu": 2**25, "gpu": 2**28}
 """Float32 values; far more than any cache holds."""
@@ -68,8 +80,13 @@ def describe(device: Any) -> dict[str, Any]:
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": installed_versions(),
     }
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of the packages that a comparison may use, by name."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _version(name: str) -> str | None:

@@ -25,7 +25,7 @@ from .workers import Side
 
 PROTOCOL = "dl4tsc"
 EVERY = Every(seconds=60.0)
-SIDE = Side("a run", "ucr_run", "run")
+SIDE = Side("a run", "trainers.ucr_run", "run")
 
 
 class Run(NamedTuple):

@@ -30,7 +30,10 @@ from . import fcn
 
 
 class Side(NamedTuple):
-    """One way to train: its name in the table, what builds it, the packages that needs, and Keras's backend."""
+    """One way to compute: its name in the table, what builds it, the packages that needs, and Keras's backend.
+
+    `module`, in `benchmarks`, has a dict `SIDES`, and that has what builds it under `key`.
+    """
 
     name: str
     module: str
@@ -178,7 +181,7 @@ def _lines() -> Iterator[str]:
 
 
 def _build(module: str, key: str, argument: Any) -> Any:
-    side = importlib.import_module(f"benchmarks.trainers.{module}").SIDES[key](argument)
+    side = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
     if "torch" in sys.modules:  # its own, or Keras's backend
         sys.modules["torch"].set_num_threads(cores())
     return side

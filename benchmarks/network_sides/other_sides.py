@@ -1,0 +1,73 @@
+"""The same file in Keras on PyTorch and TensorFlow, and in ONNX Runtime: forward alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from jconv.planner.hardware import cores
+
+from .side import Call, NetworkSide
+
+
+class _Loaded(NetworkSide):
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.model: Any = keras.saving.load_model(file, compile=False)
+        self.input_shape, self.output_shape = self.model.input_shape[1:], self.model.output_shape[1:]
+
+
+class Torch(_Loaded):
+    """`torch.compile` of the model on PyTorch."""
+
+    def forward(self, x: Any) -> Call:
+        """See `NetworkSide`."""
+        import torch
+
+        self.version = f"Keras {keras.__version__}, PyTorch {torch.__version__}"
+        compiled, x = torch.compile(self.model), torch.from_numpy(x)
+
+        @torch.inference_mode()
+        def call() -> Any:
+            return compiled(x, training=False).numpy()
+
+        call()
+        return call
+
+
+class TensorFlow(_Loaded):
+    """`tf.function` of the model on TensorFlow."""
+
+    def forward(self, x: Any) -> Call:
+        """See `NetworkSide`."""
+        import tensorflow as tf  # pyright: ignore[reportMissingImports]
+
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        compiled, x = tf.function(lambda x: self.model(x, training=False)), tf.constant(x)
+        return lambda: compiled(x).numpy()
+
+
+class Onnx(_Loaded):
+    """ONNX Runtime, on what PyTorch's exporter makes of the model on PyTorch."""
+
+    def forward(self, x: Any) -> Call:
+        """See `NetworkSide`."""
+        import onnxruntime
+        import torch
+
+        self.model.eval()
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "model.onnx")
+            torch.onnx.export(self.model, (torch.from_numpy(x),), file, dynamo=False)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = cores()
+            session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        named = {session.get_inputs()[0].name: x}
+        return lambda: session.run(None, named)[0]
+
+
+SIDES: dict[str, Callable[[str], NetworkSide]] = {"torch": Torch, "tensorflow": TensorFlow, "onnx": Onnx}

@@ -1,0 +1,78 @@
+"""What the sides have in common: questions of the table's process, the inputs, and the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..shared.allocator import keep_memory
+
+FORWARD, STEP = "forward", "training step"
+LEARNING_RATE = 1e-3
+
+Call = Callable[[], Any]
+
+
+class NetworkSide:
+    """Answers questions about one network, in a file that Keras saved.
+
+    A subclass prepares a call for a batch: `forward` returns what gives the output, `step` what takes a step of
+    gradient descent on the mean squared error and gives the loss before it. Each call waits for its result.
+    """
+
+    version: str
+
+    def __init__(self) -> None:
+        keep_memory()
+        self.prepared = cache(self.prepare)
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """The version; with `save` the results of calls, written to that file; with `seconds` their times."""
+        if "batch" not in question:
+            return {"version": self.version}
+        call = self.prepared(question["program"], question["batch"])
+        if "save" in question:
+            np.save(question["save"], np.asarray([call() for _ in range(question["calls"])], np.float32))
+            return {}
+        return {"milliseconds": timed(call, question["seconds"])}
+
+    def prepare(self, program: str, batch: int) -> Call:
+        """The call of a program for a batch."""
+        x, shape = examples(self.input_shape, batch), (batch, *self.output_shape)
+        return self.forward(x) if program == FORWARD else self.step(x, targets(shape))
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    def forward(self, x: Any) -> Call:
+        """The call that computes the output of `x`."""
+        raise NotImplementedError
+
+    def step(self, x: Any, target: Any) -> Call:
+        """The call that takes a training step."""
+        raise NotImplementedError
+
+
+def examples(shape: tuple[int, ...], batch: int) -> Any:
+    """The same batch for every side."""
+    return np.random.default_rng(0).standard_normal((batch, *shape)).astype("float32")
+
+
+def targets(shape: tuple[int, ...]) -> Any:
+    """What a training step is to make of it."""
+    return np.random.default_rng(1).uniform(size=shape).astype("float32")
+
+
+def timed(call: Call, seconds: float) -> list[float]:
+    """Milliseconds of calls one after the other, for about so many seconds; at least one, behind one untimed."""
+    call()
+    found, end = [], time.perf_counter() + seconds
+    while not found or time.perf_counter() < end:
+        began = time.perf_counter()
+        call()
+        found.append(1e3 * (time.perf_counter() - began))
+    return found

@@ -1,0 +1,270 @@
+"""Complete networks: jconv beside Keras's own model under `jax.jit`, on other backends, and ONNX Runtime.
+
+    python -m benchmarks.networks            # the table, some twenty minutes on two cores
+
+Each network is built in Keras and saved; every side reads that file, in a process of its own, so all compute the same
+network. Before anything is timed, all outputs must be equal, and so must the losses of three training steps. Then the
+sides take turns, the order rotated; a number is the median over the calls of all turns, and ratios are of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from jconv.planner.hardware import cores
+
+from .network_sides.side import FORWARD, STEP
+from .shared.errors import UserError
+from .trainers.workers import Side, Worker, WorkerError
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+JCONV, KERAS = "jconv", "Keras, `jax.jit`"
+SIDES = (
+    Side(JCONV, "network_sides.jax_sides", "jconv"),
+    Side(KERAS, "network_sides.jax_sides", "jit", ("keras",)),
+    Side("Keras `predict`", "network_sides.jax_sides", "predict", ("keras",)),
+    Side("`torch.compile`", "network_sides.other_sides", "torch", ("keras", "torch"), "torch"),
+    Side("`tf.function`", "network_sides.other_sides", "tensorflow", ("keras", "tensorflow"), "tensorflow"),
+    Side("ONNX Runtime", "network_sides.other_sides", "onnx", ("keras", "torch", "onnx", "onnxruntime"), "torch"),
+)
+TRAINED = (JCONV, KERAS)
+"""The sides that take training steps."""
+
+TOLERANCE = 1e-4
+PAUSE = 0.05
+"""Seconds before a turn: the threads of the side before it may spin a while."""
+MISTAKE = 2
+
+EPILOG = """\
+examples:
+  python -m benchmarks.networks
+  python -m benchmarks.networks --network Inception --batch 1
+  python -m benchmarks.networks --sides jconv Keras --json runs/networks.json
+
+A side whose package is not installed is left out, and so is one that cannot compute a network. Exit codes: 0 done, 1
+results that differ or a side of JAX that fails, 2 a mistake in an option."""
+
+
+class Row(NamedTuple):
+    """What is timed: a program of a network, for a batch."""
+
+    network: str
+    program: str
+    batch: int
+
+
+Times = dict[str, list[float]]
+"""Milliseconds of calls, by side."""
+
+
+def measure(
+    network: Any, sides: Sequence[Side], programs: Sequence[str], rounds: int, seconds: float
+) -> dict[Row, Times]:
+    """The times of a network. Raises `WorkerError` for a side of JAX that fails, `ArithmeticError` for results that
+    differ; another side that fails is left out."""
+    rows = [Row(network.name, program, batch) for program in programs for batch in network.batches]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "network.keras")
+        network.model().save(file)
+        with _workers(sides, str(file)) as workers:
+            found: dict[Row, Times] = {row: {side: [] for side in _computed_by(row, workers, folder)} for row in rows}
+            for turn in range(rounds):
+                for row, times in found.items():
+                    for name in np.roll(list(times), -turn):
+                        time.sleep(PAUSE)
+                        question = {"program": row.program, "batch": row.batch, "seconds": seconds}
+                        times[name] += workers[name].ask(**question)["milliseconds"]
+    return found
+
+
+@contextmanager
+def _workers(sides: Sequence[Side], file: str) -> Iterator[dict[str, Worker]]:
+    workers: dict[str, Worker] = {}
+    try:
+        for side in sides:
+            workers[side.name] = Worker(side, file)
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.stop()
+
+
+def _computed_by(row: Row, workers: dict[str, Worker], folder: str) -> list[str]:
+    """The sides that compute a row; raises `ArithmeticError` unless their results are equal."""
+    results: dict[str, Any] = {}
+    for name, worker in workers.items():
+        if row.program == STEP and name not in TRAINED:
+            continue
+        file = str(Path(folder, "results.npy"))
+        try:
+            worker.ask(program=row.program, batch=row.batch, save=file, calls=1 if row.program == FORWARD else 3)
+        except WorkerError as error:
+            if name in TRAINED:
+                raise
+            print(f"left out of {row.network}, batch {row.batch}: {error}", flush=True)
+            continue
+        results[name] = np.load(file)
+    first, *_ = results.values()
+    for name, result in results.items():
+        deviation = float(np.abs(result - first).max() / np.abs(first).max())
+        if not deviation < TOLERANCE:
+            raise ArithmeticError(
+                f"{row.network}, {row.program}, batch {row.batch}: {name} deviates by {deviation:.1e} of the scale"
+            )
+    return list(results)
+
+
+def table(found: dict[Row, Times]) -> str:
+    """In Markdown: milliseconds of a call of jconv, and how many times that the other sides take."""
+    names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
+    lines = [
+        f"| network | program | batch | ms, {JCONV} | {' | '.join(f'{name} / jconv' for name in names[1:])} |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for row, times in found.items():
+        ratios = [f"{_ratio(times, name):.2f}" if name in times else "" for name in names[1:]]
+        cells = [row.network, row.program, str(row.batch), f"{np.median(times[JCONV]):.3g}", *ratios]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def summary(found: dict[Row, Times], name: str = KERAS) -> list[str]:
+    """A line for each program: geometric mean and least of the ratios to one side."""
+    lines = []
+    for program in (FORWARD, STEP):
+        ratios = {row: _ratio(times, name) for row, times in found.items() if row.program == program and name in times}
+        if ratios:
+            least = min(ratios, key=lambda row: ratios[row])
+            mean = math.exp(np.log(list(ratios.values())).mean())
+            where = f"{least.network}, batch {least.batch}"
+            lines.append(f"{name} / jconv, {program}: geometric mean {mean:.2f}, least {ratios[least]:.2f} ({where})")
+    return lines
+
+
+def _ratio(times: Times, name: str) -> float:
+    return float(np.median(times[name]) / np.median(times[JCONV]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.networks --help`."""
+    options = _parse(arguments)
+    found: dict[Row, Times] = {}
+    print(f"{cores()} threads, Python {platform.python_version()}, {_versions()}", flush=True)
+    try:
+        for network in options.networks:
+            found |= measure(network, options.sides, options.programs, options.rounds, options.seconds)
+            for row, times in found.items():
+                if row.network == network.name:
+                    print(row, {name: round(float(np.median(ms)), 3) for name, ms in times.items()}, flush=True)
+    except (WorkerError, ArithmeticError) as error:
+        print(f"networks: {error}", file=sys.stderr)
+        return 1
+    print("\n" + "\n".join([table(found), "", *summary(found)]))
+    if options.json:
+        rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]
+        options.json.write_text(
+            json.dumps({"threads": cores(), "versions": _versions(), "rows": rows}, indent=1) + "\n"
+        )
+    return 0
+
+
+def _versions() -> str:
+    from .shared.machine import installed_versions
+
+    return ", ".join(f"{name} {version}" for name, version in installed_versions().items())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"networks: {message}; --help explains the options", file=sys.stderr)
+        raise SystemExit(MISTAKE)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        prog="python -m benchmarks.networks",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
+    add("--batch", type=_whole, metavar="N", help="only this batch size, whatever a network's own are")
+    add("--program", choices=[FORWARD, STEP], help="only one of the two programs")
+    add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
+    add("--rounds", type=_whole, default=9, metavar="N", help="turns of each side; default 9")
+    add("--seconds", type=_seconds, default=0.2, metavar="S", help="seconds of a turn; default 0.2")
+    add("--json", type=Path, metavar="FILE", help="write every number")
+    options = parser.parse_args(arguments)
+    try:
+        options.sides = _sides(options.sides)
+        options.networks = _networks(options.network, options.batch)
+        if options.json and not options.json.parent.is_dir():
+            raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
+    except UserError as error:
+        parser.error(str(error))
+    options.programs = [options.program] if options.program else [FORWARD, STEP]
+    return options
+
+
+def _sides(texts: Sequence[str] | None) -> list[Side]:
+    for text in texts or ():
+        if not any(text in side.name for side in SIDES):
+            raise UserError(
+                f"--sides {text!r}: no side has that in its name; they are {', '.join(s.name for s in SIDES)}"
+            )
+    chosen = [side for side in SIDES if side.name == JCONV or not texts or any(text in side.name for text in texts)]
+    there = [side for side in chosen if all(find_spec(package) for package in side.needs)]
+    for side in chosen:
+        if side not in there:
+            print(f"left out: {side.name}: {' or '.join(side.needs)} not installed", flush=True)
+    return there
+
+
+def _networks(text: str, batch: int | None) -> list[Any]:
+    if find_spec("keras") is None:
+        raise UserError('the networks are built in Keras; install it with: pip install "jconv[bench]"')
+    from .network_sides.architectures import NETWORKS
+
+    found = [network if batch is None else network._replace(batches=(batch,)) for network in NETWORKS]
+    found = [network for network in found if text in network.name]
+    if not found:
+        names = ", ".join(network.name for network in NETWORKS)
+        raise UserError(f"--network {text!r}: no network has that in its name; they are {names}")
+    return found
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
