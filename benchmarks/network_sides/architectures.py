@@ -77,7 +77,8 @@ def encoder(length: int, filters: int) -> Any:
 
 def tcn(length: int, filters: int) -> Any:
     """Bai et al., 2018: residual blocks of two causal convolutions, dilations that double, and the last step."""
-    x = y = keras.Input((length, 1))
+    x: Any = keras.Input((length, 1))
+    y = x
     for level in range(8):
         begin = y if level else kl.Conv1D(filters, 1)(y)
         for _ in range(2):

@@ -64,7 +64,7 @@ class Keras(NetworkSide):
 
         self.version = f"Keras {keras.__version__}, JAX {jax.__version__}"
         self.model: Any = keras.saving.load_model(file, compile=False)
-        self.arrays = tuple(
+        self.arrays: Any = tuple(
             [variable.value for variable in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
         )

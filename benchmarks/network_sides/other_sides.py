@@ -44,7 +44,7 @@ class TensorFlow(_Loaded):
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
-        import tensorflow as tf  # pyright: ignore[reportMissingImports]
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
         tf.config.threading.set_inter_op_parallelism_threads(1)
         compiled, x = tf.function(lambda x: self.model(x, training=False)), tf.constant(x)
