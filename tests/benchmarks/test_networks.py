@@ -16,7 +16,10 @@ from benchmarks.network_sides.architectures import NETWORKS, Network
 from benchmarks.network_sides.side import FORWARD, STEP, examples
 from benchmarks.networks import JCONV, KERAS, SIDES, Row
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = [
+    pytest.mark.usefixtures("quick_compile"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 def tiny(network: Network) -> Network:
