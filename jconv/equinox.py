@@ -40,15 +40,15 @@ class Conv1d(eqx.nn.Conv1d):
             params,
             x.T,
             stride=stride,
-            padding=self._pairs(x.shape[1]),
+            padding=self._conv1d_padding(x.shape[1]),
             dilation=dilation,
             groups=self.groups,
             padding_mode=_MODES[self.padding_mode],
         )
         return y.T
 
-    def _pairs(self, length: int) -> str | tuple[int, int]:
-        """The padding in jconv's words."""
+    def _conv1d_padding(self, length: int) -> str | tuple[int, int]:
+        """`self.padding` as an argument of `conv1d`, for an input of this length."""
         if not isinstance(self.padding, str):
             ((low, high),) = self.padding
             return low, high
