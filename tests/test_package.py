@@ -152,7 +152,7 @@ def _commands_start(commands: Path, outside: Path) -> None:
     assert refused.returncode == 2 and refused.stderr.startswith("fit: training needs tqdm, matplotlib and orbax")
 
 
-def _readme_and_training_work(commands: Path, outside: Path) -> None:
+def _readme_works(commands: Path, outside: Path) -> None:
     assert '".[train]"' in README
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
     snippets = [text for language, text in blocks if language == "python"]
@@ -160,15 +160,22 @@ def _readme_and_training_work(commands: Path, outside: Path) -> None:
     for snippet in snippets:
         _run([str(commands / "python"), "-c", snippet], outside)
 
-    def run(line: str) -> str:
-        name, *words = shlex.split(line)
-        return _run([str(commands / name), *words], outside)
-
     shell = "".join(text for language, text in blocks if language != "python")
     lines = re.findall(r"^(?:jconv|python -c) .*", shell, re.MULTILINE)
     assert any(line.startswith("jconv export") for line in lines)
     for line in lines:
-        run(line)
+        _run_line(commands, line, outside)
+
+
+def _run_line(commands: Path, line: str, folder: Path) -> str:
+    name, *words = shlex.split(line)
+    return _run([str(commands / name), *words], folder)
+
+
+def _training_works(commands: Path, outside: Path) -> None:
+    def run(line: str) -> str:
+        return _run_line(commands, line, outside)
+
     short = "--epochs 2 --skip-proof --out"
     run(f"jconv-fit {short} first")
     run(f"jconv fit --model docs/gun_point.keras {short} from-keras")
@@ -190,7 +197,8 @@ def _ecg_stream_runs(commands: Path, outside: Path) -> None:
     "extra, check",
     [
         ("", _commands_start),
-        pytest.param("train", _readme_and_training_work, marks=pytest.mark.complete),
+        pytest.param("train", _readme_works, marks=pytest.mark.complete),
+        pytest.param("train", _training_works, marks=pytest.mark.complete),
         pytest.param("examples", _ecg_stream_runs, marks=pytest.mark.complete),
     ],
 )
