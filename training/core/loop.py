@@ -7,6 +7,7 @@ validation loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -82,8 +83,23 @@ def make_epoch(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[...
 
     Loss and score are means over the steps, `losses` (steps,) those of each step, and `finite` says whether the new
     params and state are. Examples that do not fill the last batch are left out; each epoch draws another order. Of an
-    ensemble learner and key have a leading axis.
+    ensemble learner and key have a leading axis. Tasks that differ only in their arrays, and plans that differ only in
+    their seed, share one compiled epoch: the folds of a cross-validation, the members of an ensemble.
     """
+    if task.pretrained is not None:
+        return _make_epoch(task, plan, mesh)
+    # Hashable, and without the arrays of the first task, which a cache would keep: only their number is read.
+    count = range(len(task.train.x))
+    shared: Any = task._replace(train=Examples(count, None), test=None, validation=None, baseline=())
+    return _shared_epoch(shared._replace(scaling=()), plan._replace(seed=0), mesh)
+
+
+@lru_cache(maxsize=8)
+def _shared_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tuple[Learner, Any, Any]]:
+    return _make_epoch(task, plan, mesh)
+
+
+def _make_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tuple[Learner, Any, Any]]:
     step = make_step(task, plan)
 
     def one_epoch(learner: Learner, key: jax.Array, examples: Examples) -> Any:

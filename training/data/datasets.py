@@ -81,6 +81,43 @@ def load(source: str, channels_first: bool = False) -> Dataset:
     return data
 
 
+def from_arrays(
+    x_train: Any,
+    y_train: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    *,
+    name: str = "data",
+    channels_first: bool = False,
+) -> Dataset:
+    """A data set of arrays, as of those in a `.npz` file.
+
+    Args:
+        x_train: series (n, length) or (n, length, channels), NaN behind the shorter ones.
+        y_train: labels (n,), text or numbers, or (n, length) with the class of each sample.
+        x_test: the series of a test set, if there is one.
+        y_test: their labels.
+        name: what the data are called in errors.
+        channels_first: whether series are (n, channels, length).
+
+    Raises:
+        UserError: as `load` does.
+
+    >>> from_arrays(np.eye(4), ["up", "down", "up", "down"]).classes
+    ('down', 'up')
+    """
+    if (x_test is None) != (y_test is None):
+        raise UserError(f"{name}: a test set needs both x_test and y_test")
+    train, *test = (
+        readers.part_of(name, np.asarray(x), np.asarray(y), part, channels_first)
+        for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test))
+        if x is not None
+    )
+    data = _dataset(name, train, test[0] if test else None, {})
+    check_varies(data.name, data.x_train, data.lengths_train)
+    return data
+
+
 def _read(source: str, channels_first: bool = False) -> Dataset:
     """As `load`, also where nothing changes."""
     path = Path(source)

@@ -101,7 +101,9 @@ def _read_npz(path: Path, channels_first: bool = False) -> tuple[Part, Part | No
         there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
         raise UserError(f"{path}: there is {there} and no {missing}; a test set needs both")
     parts = ["train", *(["test"] if "x_test" in arrays else [])]
-    train, *test = (_part(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], part, channels_first) for part in parts)
+    train, *test = (
+        part_of(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], part, channels_first) for part in parts
+    )
     return train, test[0] if test else None
 
 
@@ -126,7 +128,11 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _part(path: str, x: Array, y: Array, part: str, channels_first: bool) -> Part:
+def part_of(path: str, x: Array, y: Array, part: str, channels_first: bool) -> Part:
+    """The training or test part that two arrays are, which are named in errors after `path` and `part`.
+
+    Raises `UserError` for arrays of another kind or shape.
+    """
     x_name, y_name = f"x_{part}", f"y_{part}"
     series = _series(path, x, x_name, channels_first)
     sizes, notes = series.shape[:2], _notes(path, series, x_name, channels_first)
@@ -189,7 +195,9 @@ def _read_npy(path: Path, channels_first: bool = False) -> tuple[Part, Part | No
         raise UserError(f"{path}: there is {there.name} and no {missing.name}; a test set needs both")
     parts = ["train", *(["test"] if tests[0].exists() else [])]
     loaded = {name: _loaded(_beside(path, name)) for part in parts for name in (f"x_{part}", f"y_{part}")}
-    train, *test = (_part(str(path), loaded[f"x_{part}"], loaded[f"y_{part}"], part, channels_first) for part in parts)
+    train, *test = (
+        part_of(str(path), loaded[f"x_{part}"], loaded[f"y_{part}"], part, channels_first) for part in parts
+    )
     return train, test[0] if test else None
 
 

@@ -13,6 +13,7 @@ from jconv import Model
 from .convnext import convnext
 from .fcn import fcn
 from .inception_time import inception_time
+from .lite import lite
 from .mlp import mlp
 from .resnet import resnet
 from .tcn import tcn
@@ -39,6 +40,7 @@ NETWORKS: dict[str, Network] = {
     "resnet": Network(resnet, "three residual blocks of three convolutions (Wang et al. 2017)"),
     "mlp": Network(mlp, "three dense layers of 500 with dropout (Wang et al. 2017)"),
     "inception-time": Network(inception_time, "six Inception modules of kernel sizes 10, 20, 40 (Fawaz et al. 2020)"),
+    "lite": Network(lite, "hand-made filters and separable convolutions, 9,814 params (Ismail-Fawaz et al. 2023)"),
     "tcn": Network(tcn, "residual blocks of dilated causal convolutions (Bai et al. 2018)"),
     "wavenet": Network(wavenet, "gated dilated causal convolutions with skips (van den Oord et al. 2016)"),
     "convnext": Network(convnext, "depthwise convolutions of 7 between pointwise ones (after Liu et al. 2022)"),
@@ -56,6 +58,7 @@ __all__ = [
     "convnext",
     "fcn",
     "inception_time",
+    "lite",
     "mlp",
     "resnet",
     "tcn",

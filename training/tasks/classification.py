@@ -34,4 +34,5 @@ def classification(data: Dataset, network: str | Model = "fcn", normalize_series
         classes=data.classes,
         baseline=(),
         scaling=(scaling[0], scaling[1]),
+        normalize_series=normalize_series,
     )

@@ -75,6 +75,7 @@ class Task(NamedTuple):
         validation: examples held out of the training set, None without any.
         is_per_sample: whether there are outputs and targets for each sample.
         transform: a random change of the examples in each training step, given a key; None for no change.
+        normalize_series: whether each series was standardized by itself, before `scaling`.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Task(NamedTuple):
     validation: Examples | None = None
     is_per_sample: bool = False
     transform: Callable[[jax.Array, Examples], Examples] | None = None
+    normalize_series: bool = False
 
     def transformed(self, examples: Examples, key: jax.Array) -> tuple[Examples, jax.Array]:
         """The examples of a training step after `transform`, and the key for the layers of that step."""

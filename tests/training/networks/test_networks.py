@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jconv import layers
-from training.networks import NETWORKS, inception_time, mlp, resnet, tcn, unet, wavenet
+from training.networks import NETWORKS, inception_time, lite, mlp, resnet, tcn, unet, wavenet
 
 
 def trained(model, shape):
@@ -23,6 +23,8 @@ def test_sizes_of_the_papers():
     assert trained(resnet(2), (150, 1)) == first + second + third + 258 == 504_258
     # 420,192 without the dense layer of 128 to 2.
     assert trained(inception_time(2), (150, 1)) == 420_192 + 258
+    # 9,814 without the dense layer of 32 to 2.
+    assert trained(lite(2), (150, 1)) == 9_814 + 66
     assert trained(mlp(2), (150, 1)) == 151 * 500 + 2 * 501 * 500 + 501 * 2
 
 
@@ -71,3 +73,27 @@ def test_unet_equals_the_reference():
     x = np.random.default_rng(0).standard_normal((2, 13, 2))
     y = jax.jit(model.apply)(params, state, x)[0]
     np.testing.assert_allclose(y, model.reference(params, state, x), atol=1e-5)
+
+
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lite_equals_the_reference(channels):
+    model = lite(2, (40, channels))
+    params, state = model.init(jax.random.key(0), (40, channels))
+    x = np.random.default_rng(0).standard_normal((2, 40, channels))
+    y = jax.jit(model.apply)(params, state, x)[0]
+    np.testing.assert_allclose(y, model.reference(params, state, x), atol=1e-5)
+
+
+def test_handmade_filters_are_those_of_separate_convolutions():
+    from jconv import conv1d
+    from training.networks.lite import HandmadeFilters, filters
+
+    x = np.random.default_rng(0).standard_normal((2, 50, 1)).astype(np.float32)
+    y, _ = HandmadeFilters().apply({}, {}, x)
+    found = filters()
+    assert found.shape == (96, 17)
+    for number in range(17):
+        own = np.trim_zeros(found[:, number]).astype(np.float32)
+        alone = np.maximum(conv1d({"kernel": own[:, None, None]}, x, padding="same"), 0)
+        np.testing.assert_allclose(y[..., number], alone[..., 0], atol=1e-4)

@@ -1,0 +1,48 @@
+"""aeon's own checks of the estimators that are aeon's."""
+
+import numpy as np
+import pytest
+
+from training import estimators
+
+pytest.importorskip("aeon")
+from aeon.testing.estimator_checking import check_estimator
+
+from training.estimators import for_aeon
+
+# aeon's checks that fit nothing.
+QUICK = [
+    "check_create_test_instance",
+    "check_inheritance",
+    "check_has_common_interface",
+    "check_set_params",
+    "check_constructor",
+    "check_estimator_class_tags",
+    "check_get_params",
+    "check_repr",
+    "check_estimator_tags",
+    "check_raises_not_fitted_error",
+    "check_classifier_overrides_and_tags",
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name, checks",
+    [("FCNClassifier", QUICK), *(pytest.param(name, None, marks=pytest.mark.complete) for name in estimators.__all__)],
+)
+def test_checks_of_aeon(name, checks):
+    found = check_estimator(getattr(for_aeon, name), checks_to_run=checks)
+    assert {check: result for check, result in found.items() if result != "PASSED"} == {}
+    assert len(found) >= (len(QUICK) if checks else 20)
+
+
+def test_the_same_results_as_for_scikit_learn():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 2, 20)), np.arange(12) % 2
+    both = [
+        package.FCNClassifier(epochs=1, batch_size=5, keep="best", random_state=3).fit(x, y)
+        for package in (estimators, for_aeon)
+    ]
+    np.testing.assert_array_equal(both[0].predict_proba(x), both[1].predict_proba(x))
+    assert both[0].get_params() == both[1].get_params()

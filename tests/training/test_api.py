@@ -1,0 +1,91 @@
+"""Training as a library: the same numbers as the commands', shared compilation, and mistakes in one line."""
+
+import jax
+import numpy as np
+import pytest
+
+from training import api, fit, predict
+from training.core import loop
+from training.run import run_folder, trained
+
+PLAN = api.Plan(epochs=2, batch_size=10, learning_rate=1e-3, seed=3, evaluate_every=1)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return api.classification(api.load("gunpoint"), "lite")
+
+
+@pytest.fixture(scope="module")
+def model(task):
+    return api.train(task, PLAN)
+
+
+def test_the_command_trains_the_same_network(task, model, tmp_path):
+    options = ["--model", "lite", "--epochs", "2", "--batch-size", "10", "--seed", "3"]
+    assert fit.main([*options, "--skip-proof", "--out", str(tmp_path / "run")]) == 0
+    own = run_folder.read_params(tmp_path / "run")
+    for mine, saved in zip(jax.tree.leaves((model.params, model.state)), jax.tree.leaves(own), strict=True):
+        np.testing.assert_array_equal(mine, saved)
+    x = api.load("gunpoint").x_test[:7]
+    np.testing.assert_array_equal(api.predict(model, x), predict.predict(trained.read(tmp_path / "run"), x))
+
+
+def test_evaluation_is_that_of_the_last_row(task, model):
+    found = api.evaluate(task, model, task.test)
+    assert (found.loss, found.score) == (model.rows[-1].test_loss, model.rows[-1].test_score)
+    probabilities = api.predict(model, api.load("gunpoint").x_test)
+    np.testing.assert_allclose(jax.nn.softmax(found.output), probabilities, atol=1e-6)
+
+
+def test_members_are_evaluated_together(task):
+    both = api.train(task, PLAN._replace(epochs=1, members=2))
+    probabilities = api.predict(both, api.load("gunpoint").x_test)
+    output = api.evaluate(task, both, task.test).output
+    np.testing.assert_allclose(probabilities, jax.nn.softmax(output), atol=1e-6)
+
+
+def test_a_regression_predicts_in_the_units_of_its_targets():
+    x = np.random.default_rng(0).standard_normal((12, 20))
+    y = 1000 + x.mean(1)
+    task = api.regression(api.from_arrays(x, y), "fcn")
+    found = api.predict(api.train(task, PLAN._replace(epochs=1, batch_size=4)), x[..., None])
+    assert found.shape == (12,) and (abs(found - 1000) < 100).all()
+
+
+def test_epochs_are_reported_as_they_end(task):
+    seen = []
+    model = api.train(task, PLAN, on_epoch=lambda row: seen.append(row.epoch))
+    assert seen == [row.epoch for row in model.rows] == [1, 2]
+
+
+def test_tasks_that_differ_in_their_arrays_share_one_compiled_epoch(task):
+    data = api.load("gunpoint")
+    other = api.classification(data._replace(x_train=data.x_train[::-1]), "lite")
+    epoch = loop.make_epoch(task, PLAN)
+    assert loop.make_epoch(other, PLAN._replace(seed=4)) is epoch
+    fewer = other._replace(train=other.train.at(slice(40)))
+    for changed in (fewer, task._replace(model=api.classification(data, "fcn").model)):
+        assert loop.make_epoch(changed, PLAN) is not epoch
+    assert loop.make_epoch(task, PLAN._replace(batch_size=5)) is not epoch
+
+
+@pytest.mark.parametrize("batch_size", [0, 51])
+def test_a_batch_that_the_examples_cannot_fill(task, batch_size):
+    with pytest.raises(api.UserError, match=f"batch_size {batch_size} times accumulate 1 must be 1 to 50"):
+        api.train(task, PLAN._replace(batch_size=batch_size))
+
+
+def test_series_with_other_channels(model):
+    with pytest.raises(api.UserError, match=r"series must be \(n, length, 1\), got shape \(3, 20, 2\)"):
+        api.predict(model, np.zeros((3, 20, 2)))
+
+
+def test_a_test_set_without_labels():
+    with pytest.raises(api.UserError, match="a test set needs both x_test and y_test"):
+        api.from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4))
+
+
+def test_channels_first():
+    x = np.random.default_rng(0).standard_normal((4, 2, 9))
+    assert api.from_arrays(x, [0, 1, 0, 1], channels_first=True).x_train.shape == (4, 9, 2)

@@ -1,0 +1,214 @@
+"""Training as a library: data, task and plan in, a trained model out, all of them values, and no files.
+
+A `Task` joins a data set and a network, a `Plan` has the numbers of a run, `train` gives a `TrainedModel`, and
+`evaluate` and `predict` use it. The commands `python -m training.fit` and `predict` are layers over the same core, with
+run folders, checkpoints and the gradient proof.
+
+>>> data = load("gunpoint")
+>>> task = classification(data, "fcn")
+>>> model = train(task, Plan(epochs=2, batch_size=10, learning_rate=1e-3, seed=0, evaluate_every=2))
+>>> [row.epoch for row in model.rows], round(model.rows[-1].train_score) in (0, 1)
+([1, 2], True)
+>>> evaluate(task, model, task.test).output.shape
+(150, 2)
+>>> predict(model, data.x_test[:3]).sum(1).round(3).tolist()
+[1.0, 1.0, 1.0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv import Model
+
+from .core import loop
+from .core.learner import Learner, Progress, Row, final_learner, init_learner
+from .core.loop import Diverged
+from .core.plan import Plan
+from .data.datasets import Dataset, from_arrays, load
+from .errors import UserError
+from .run import trained
+from .tasks import Examples, Task, classification, denoise, forecast, regression, segment, with_augment, with_validation
+
+__all__ = [
+    "Dataset",
+    "Diverged",
+    "Evaluation",
+    "Examples",
+    "Plan",
+    "Row",
+    "Task",
+    "TrainedModel",
+    "UserError",
+    "classification",
+    "denoise",
+    "evaluate",
+    "forecast",
+    "from_arrays",
+    "load",
+    "predict",
+    "regression",
+    "segment",
+    "train",
+    "with_augment",
+    "with_validation",
+]
+
+Array = np.ndarray[Any, Any]
+Tree = dict[str, dict[str, Any]]
+
+# Memory does not grow with the number of series that are predicted for.
+BATCH = 256
+
+
+class TrainedModel(NamedTuple):
+    """What training gives: a network with its params and state, as `network.apply` takes them, and a row an epoch.
+
+    The arrays are NumPy's, so it can be pickled. Of a plan with more than one of `members` they have a leading axis.
+    `scaling` is the mean and deviation of each channel that `predict` takes out, `described` what else it needs.
+    """
+
+    network: Model
+    params: Tree
+    state: Tree
+    rows: tuple[Row, ...]
+    scaling: tuple[Array, Array]
+    described: trained.Trained
+
+
+class Evaluation(NamedTuple):
+    """Mean loss and score of examples, and the network's output for each of them, logits of a classification."""
+
+    loss: float
+    score: float
+    output: Array
+
+
+def train(
+    task: Task, plan: Plan, *, dtype: Any = jnp.float32, on_epoch: Callable[[Row], None] | None = None
+) -> TrainedModel:
+    """Train a network.
+
+    Args:
+        task: what is learned, as from `classification`. Its test and validation sets are evaluated as the plan says.
+        plan: epochs, batch size, learning rate, seed and methods.
+        dtype: the type of the params and of what is computed; float64 needs `jax.enable_x64`.
+        on_epoch: is called with the row of each epoch, for progress; what it raises ends training.
+
+    Returns:
+        The params that the plan keeps, the last or those of the lowest loss.
+
+    Raises:
+        UserError: if a step takes more examples than there are.
+        Diverged: if the loss is not finite or explodes.
+
+    >>> task = classification(load("gunpoint"), "lite")
+    >>> model = train(task, Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
+    >>> model.params["head.1"]["kernel"].shape
+    (32, 2)
+    """
+    examples, each = len(task.train.x), plan.batch_size * plan.accumulate
+    if not 0 < each <= examples:
+        raise UserError(f"batch_size {plan.batch_size} times accumulate {plan.accumulate} must be 1 to {examples}")
+    progress = Progress(init_learner(task, plan, dtype), ())
+    for after in loop.train(task, plan, progress):
+        progress = after
+        if on_epoch is not None:
+            on_epoch(progress.rows[-1])
+    learner = final_learner(progress.learner)
+    params, state = jax.device_get((learner.params, learner.state))
+    return TrainedModel(task.model, params, state, progress.rows, task.scaling, _described(task, plan.members))
+
+
+def evaluate(task: Task, model: TrainedModel, examples: Examples) -> Evaluation:
+    """Loss, score and outputs of a trained model.
+
+    Args:
+        task: the task that it was trained on.
+        model: what `train` returned.
+        examples: `task.train`, `task.validation` or `task.test`, or some of them: `task.test.at([0, 1])`.
+
+    Returns:
+        The evaluation; of several members that of all together.
+
+    >>> task = classification(load("gunpoint"), "lite")
+    >>> model = train(task, Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
+    >>> evaluate(task, model, task.test.at([0, 1])).output.shape
+    (2, 2)
+    """
+    params, state = jax.tree.map(jnp.asarray, (model.params, model.state))
+    on_device = loop.to_device(examples, Learner(params, state, None))
+    output, loss, score = loop.make_evaluation(task, members=model.described.members)(params, state, on_device)
+    return Evaluation(float(loss), float(score), np.asarray(output))
+
+
+def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
+    """Predict for new series in the units of the data.
+
+    Args:
+        model: what `train` returned.
+        x: series (n, length, channels), unscaled.
+        lengths: how many samples of each are its own (n,), where not all are.
+
+    Returns:
+        The probabilities of the task's classes (n, classes), of each sample (n, length, classes) if samples are
+        classified; the numbers (n,) of a regression; what follows the series (n, horizon, channels) of a forecast; or
+        the denoised series (n, length, channels).
+
+    Raises:
+        UserError: for series with other channels than those of training.
+
+    >>> data = load("gunpoint")
+    >>> model = train(classification(data, "lite"), Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
+    >>> predict(model, data.x_test[:5]).shape
+    (5, 2)
+    """
+    x = np.asarray(x)
+    channels = model.described.shape[1]
+    if x.ndim != 3 or x.shape[2] != channels:
+        raise UserError(f"series must be (n, length, {channels}), got shape {x.shape}")
+    parts = [slice(at, at + BATCH) for at in range(0, len(x), BATCH)]
+    own = [None if lengths is None else np.asarray(lengths[part], np.int32) for part in parts]
+    fixed, arrays = (model.network, model.described), (model.scaling, model.params, model.state)
+    found = [_answers(*fixed, *arrays, x[part], some) for part, some in zip(parts, own, strict=True)]
+    return np.concatenate([np.asarray(answers) for answers in found])
+
+
+def _described(task: Task, members: int) -> trained.Trained:
+    """What `trained.answers` reads of a task, without the arrays, so that it is hashable."""
+    length, channels = task.train.x.shape[1:]
+    none: Any = ()
+    return trained.Trained(
+        name=task.kind,
+        kind=task.kind,
+        network="",
+        outputs=0,
+        shape=(length, channels),
+        classes=task.classes,
+        scaling=none,
+        normalize_series=task.normalize_series,
+        target=(0.0, 1.0) if task.target_scaling is None else (task.target_scaling.mean, task.target_scaling.deviation),
+        ahead=0 if task.forecast_target is None else task.forecast_target.horizon,
+        channels=() if task.forecast_target is None else task.forecast_target.channels,
+        members=members,
+        x64=False,
+        length=length,
+        is_fixed=task.train.lengths is None,
+        channels_first=False,
+        algorithm="auto",
+        params=None,
+        state=None,
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _answers(
+    network: Model, described: trained.Trained, scaling: Any, params: Tree, state: Tree, x: Any, lengths: Any
+) -> jax.Array:
+    return trained.answers(described._replace(scaling=scaling, params=params, state=state), network, x, lengths)

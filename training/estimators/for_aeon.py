@@ -1,0 +1,115 @@
+"""The estimators of this package as aeon's: for its pipelines, its experiments and its `check_estimator`.
+
+Parameters and results are the same. aeon's own base classes check the input and have more methods (`fit_predict`,
+`get_tags`, `reset`), so importing this module needs aeon.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+try:
+    from aeon.classification import BaseClassifier
+    from aeon.regression import BaseRegressor
+except ImportError:
+    raise ImportError('training.estimators.for_aeon needs aeon; install it with: pip install "jconv[train]"') from None
+
+from . import networks
+from .base import NetworkEstimator
+from .series import read_series
+
+TAGS: dict[str, Any] = {
+    "X_inner_type": ["np-list", "numpy3D"],
+    "capability:multivariate": True,
+    "capability:unequal_length": True,
+    "algorithm_type": "deeplearning",
+}
+
+
+class AeonNetwork:
+    """Calls the estimator's own methods from those that aeon's base classes call, which have checked the input."""
+
+    def __init__(
+        self,
+        epochs: int = 400,
+        batch_size: int | None = None,
+        learning_rate: float = 1e-3,
+        optimizer: str = "adam",
+        schedule: str = "cosine",
+        keep: str = "last",
+        ensemble_size: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        # aeon's constructors end in those of the next base class, which is the estimator's own, without arguments.
+        super().__init__()
+        NetworkEstimator.__init__(
+            self,  # type: ignore[arg-type]
+            epochs,
+            batch_size,
+            learning_rate,
+            optimizer,
+            schedule,
+            keep,
+            ensemble_size,
+            random_state,
+        )
+
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
+        return {"epochs": 2, "ensemble_size": 1}
+
+    def _fit(self: Any, X: Any, y: Any) -> Any:
+        return self.fit_series(read_series(self, X, fitting=True), y)
+
+
+class AeonClassifier(AeonNetwork, BaseClassifier):
+    """Base class of the classifiers."""
+
+    _tags: ClassVar[dict[str, Any]] = TAGS
+
+    def _predict(self, X: Any) -> Any:
+        return self.classes_[self._predict_proba(X).argmax(axis=1)]
+
+    def _predict_proba(self: Any, X: Any) -> Any:
+        return self.predict_series(read_series(self, X, fitting=False))
+
+
+class AeonRegressor(AeonNetwork, BaseRegressor):
+    """Base class of the regressors."""
+
+    _tags: ClassVar[dict[str, Any]] = TAGS
+
+    def _predict(self: Any, X: Any) -> Any:
+        return self.predict_series(read_series(self, X, fitting=False))
+
+
+class FCNClassifier(AeonClassifier, networks.FCNClassifier):
+    """`training.estimators.FCNClassifier` for aeon."""
+
+
+class FCNRegressor(AeonRegressor, networks.FCNRegressor):
+    """`training.estimators.FCNRegressor` for aeon."""
+
+
+class ResNetClassifier(AeonClassifier, networks.ResNetClassifier):
+    """`training.estimators.ResNetClassifier` for aeon."""
+
+
+class ResNetRegressor(AeonRegressor, networks.ResNetRegressor):
+    """`training.estimators.ResNetRegressor` for aeon."""
+
+
+class InceptionTimeClassifier(AeonClassifier, networks.InceptionTimeClassifier):
+    """`training.estimators.InceptionTimeClassifier` for aeon."""
+
+
+class InceptionTimeRegressor(AeonRegressor, networks.InceptionTimeRegressor):
+    """`training.estimators.InceptionTimeRegressor` for aeon."""
+
+
+class LITETimeClassifier(AeonClassifier, networks.LITETimeClassifier):
+    """`training.estimators.LITETimeClassifier` for aeon."""
+
+
+class LITETimeRegressor(AeonRegressor, networks.LITETimeRegressor):
+    """`training.estimators.LITETimeRegressor` for aeon."""

@@ -1,0 +1,111 @@
+"""Series and targets as scikit-learn and aeon pass them, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ..data.datasets import Array, Series
+
+
+def read_series(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Series:
+    """Series (n, length, channels) of X, zeros behind the shorter ones.
+
+    Args:
+        estimator: it remembers the length and channels of what it is fitted to, as `series_shape_`, and of tables
+            `n_features_in_` and `feature_names_in_`.
+        X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length) or (length,), which may
+            differ in length.
+        fitting: whether the estimator is being fitted; else the series must have the shape of those that it was fitted
+            to, any length if these differed.
+
+    Raises:
+        ValueError: for other shapes, and for missing or infinite values.
+    """
+    fewest = 2 if fitting else 1
+    if isinstance(X, (list, tuple)) and any(isinstance(one, np.ndarray) for one in X):
+        series = _padded(list(_checked(X)))
+        check_array(series.x[:, 0], ensure_min_samples=fewest)
+    elif getattr(X, "ndim", 2) == 3:
+        x = check_array(X, allow_nd=True, dtype=np.float64, ensure_min_samples=fewest)
+        series = Series(x.swapaxes(1, 2), None)
+    else:
+        options: Any = {"dtype": np.float64, "ensure_min_samples": fewest}
+        x = validate_data(estimator, X, reset=fitting, **options)
+        series = Series(np.asarray(x)[:, :, None], None)
+    length, channels = series.x.shape[1:]
+    shape = None if series.lengths is not None else length, channels
+    if fitting:
+        estimator.series_shape_ = shape
+    else:
+        _check_same_shape(estimator, shape)
+    return series
+
+
+def class_numbers(estimator: Any, series: Series, y: Any) -> Array:
+    """The number of the class of each series; the classes, in order, become `estimator.classes_`.
+
+    Raises:
+        ValueError: for labels that are not one class for each series.
+    """
+    y = _targets(estimator, series, y)
+    check_classification_targets(y)
+    estimator.classes_, numbers = np.unique(y, return_inverse=True)
+    return numbers.astype(np.int32)
+
+
+def target_values(estimator: Any, series: Series, y: Any) -> Array:
+    """The targets of a regression (n,).
+
+    Raises:
+        ValueError: for targets that are not one finite number for each series.
+    """
+    return check_array(_targets(estimator, series, y), ensure_2d=False, dtype=np.float64, input_name="y")
+
+
+def _targets(estimator: Any, series: Series, y: Any) -> Array:
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(series.x, y)
+    return y
+
+
+def _checked(X: Any) -> Iterator[Array]:
+    """Each series as (length, channels)."""
+    for number, one in enumerate(X):
+        one = np.asarray(one)
+        if one.ndim not in (1, 2) or not one.size:
+            raise ValueError(
+                f"X[{number}] must be (channels, length) or (length,) and not empty, got shape {one.shape}"
+            )
+        yield check_array(one.reshape(-1, one.shape[-1]), dtype=np.float64, input_name=f"X[{number}]").T
+
+
+def _padded(rows: list[Array]) -> Series:
+    channels = {row.shape[1] for row in rows}
+    if len(channels) > 1:
+        raise ValueError(f"all series of X must have the same number of channels, got {sorted(channels)}")
+    lengths = np.array([len(row) for row in rows], np.int32)
+    x = np.zeros((len(rows), lengths.max(), channels.pop()))
+    for padded, row in zip(x, rows, strict=True):
+        padded[: len(row)] = row
+    return Series(x, None if (lengths == lengths[0]).all() else lengths)
+
+
+def _check_same_shape(estimator: Any, shape: tuple[int | None, int]) -> None:
+    length, channels = estimator.series_shape_
+    if shape[1] != channels:
+        raise ValueError(f"series must have {channels} channels, as in fit, got {shape[1]}")
+    if length is not None and shape[0] != length:
+        found = "several lengths" if shape[0] is None else f"{shape[0]}"
+        raise ValueError(
+            f"series must have {length} samples, as in fit, got {found}; fit with a list of series of unequal length "
+            "to predict for any length"
+        )
