@@ -13,7 +13,7 @@ PLAN = api.Plan(epochs=2, batch_size=10, learning_rate=1e-3, seed=3, evaluate_ev
 
 @pytest.fixture(scope="module")
 def task():
-    return api.classification(api.load("gunpoint"), "lite")
+    return api.classification(api.load("gunpoint"), "fcn")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def model(task):
 
 
 def test_the_command_trains_the_same_network(task, model, tmp_path):
-    options = ["--model", "lite", "--epochs", "2", "--batch-size", "10", "--seed", "3"]
+    options = ["--epochs", "2", "--batch-size", "10", "--seed", "3"]
     assert fit.main([*options, "--skip-proof", "--out", str(tmp_path / "run")]) == 0
     own = run_folder.read_params(tmp_path / "run")
     for mine, saved in zip(jax.tree.leaves((model.params, model.state)), jax.tree.leaves(own), strict=True):
@@ -61,11 +61,11 @@ def test_epochs_are_reported_as_they_end(task):
 
 def test_tasks_that_differ_in_their_arrays_share_one_compiled_epoch(task):
     data = api.load("gunpoint")
-    other = api.classification(data._replace(x_train=data.x_train[::-1]), "lite")
+    other = api.classification(data._replace(x_train=data.x_train[::-1]), "fcn")
     epoch = loop.make_epoch(task, PLAN)
     assert loop.make_epoch(other, PLAN._replace(seed=4)) is epoch
     fewer = other._replace(train=other.train.at(slice(40)))
-    for changed in (fewer, task._replace(model=api.classification(data, "fcn").model)):
+    for changed in (fewer, task._replace(model=api.classification(data, "mlp").model)):
         assert loop.make_epoch(changed, PLAN) is not epoch
     assert loop.make_epoch(task, PLAN._replace(batch_size=5)) is not epoch
 

@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .hydra import HydraClassifier, HydraTransformer
     from .networks import (
         FCNClassifier,
         FCNRegressor,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FCNClassifier",
     "FCNRegressor",
+    "HydraClassifier",
+    "HydraTransformer",
     "InceptionTimeClassifier",
     "InceptionTimeRegressor",
     "LITETimeClassifier",
@@ -42,4 +45,5 @@ def __getattr__(name: str) -> Any:
         importlib.import_module("sklearn")
     except ImportError:
         raise ImportError(_EXTRA) from None
-    return getattr(importlib.import_module(".networks", __name__), name)
+    module = ".hydra" if name.startswith("Hydra") else ".networks"
+    return getattr(importlib.import_module(module, __name__), name)

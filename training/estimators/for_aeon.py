@@ -14,7 +14,7 @@ try:
 except ImportError:
     raise ImportError('training.estimators.for_aeon needs aeon; install it with: pip install "jconv[train]"') from None
 
-from . import networks
+from . import hydra, networks
 from .base import NetworkEstimator
 from .series import read_series
 
@@ -113,3 +113,33 @@ class LITETimeClassifier(AeonClassifier, networks.LITETimeClassifier):
 
 class LITETimeRegressor(AeonRegressor, networks.LITETimeRegressor):
     """`training.estimators.LITETimeRegressor` for aeon."""
+
+
+class HydraClassifier(BaseClassifier, hydra.HydraClassifier):
+    """`training.estimators.HydraClassifier` for aeon."""
+
+    _tags: ClassVar[dict[str, Any]] = TAGS | {"algorithm_type": "convolution"}
+
+    def __init__(
+        self,
+        n_kernels: int = 8,
+        n_groups: int = 64,
+        multirocket: bool = False,
+        class_weight: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        super().__init__()
+        hydra.HydraClassifier.__init__(self, n_kernels, n_groups, multirocket, class_weight, random_state)
+
+    @classmethod
+    def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
+        return {"n_groups": 4}
+
+    def _fit(self, X: Any, y: Any) -> Any:
+        return self.fit_series(read_series(self, X, fitting=True), y)
+
+    def _predict(self, X: Any) -> Any:
+        return self.classes_[self._predict_proba(X).argmax(axis=1)]
+
+    def _predict_proba(self, X: Any) -> Any:
+        return self.probabilities(read_series(self, X, fitting=False))

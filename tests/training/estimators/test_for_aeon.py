@@ -26,10 +26,17 @@ QUICK = [
 ]
 
 
+NAMES = [name for name in estimators.__all__ if name != "HydraTransformer"]
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "name, checks",
-    [("FCNClassifier", QUICK), *(pytest.param(name, None, marks=pytest.mark.complete) for name in estimators.__all__)],
+    [
+        ("FCNClassifier", QUICK),
+        ("HydraClassifier", QUICK),
+        *(pytest.param(name, None, marks=pytest.mark.complete) for name in NAMES),
+    ],
 )
 def test_checks_of_aeon(name, checks):
     found = check_estimator(getattr(for_aeon, name), checks_to_run=checks)

@@ -1,0 +1,127 @@
+"""The networks of `training.estimators` beside aeon's: seconds to fit, and accuracy on the test set.
+
+    python -m benchmarks.estimators --aeon PYTHON      # about fifteen minutes on two cores
+
+Both sides train the same network for the same epochs, in the same batches, with Adam at 0.001, halved after 50 epochs
+without a lower loss, and keep the params of the lowest training loss. aeon's deep learning needs TensorFlow, which may
+be in another environment: PYTHON is its interpreter. Each side has a process of its own and all cores; seconds are
+those of `fit`, with all that is compiled. The accuracy after so few epochs is not that of the published ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+NETWORKS = ("FCN", "ResNet", "InceptionTime", "LITETime")
+SETS = ("GunPoint", "ItalyPowerDemand", "ArrowHead")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.estimators --help`."""
+    options = _parse(arguments)
+    if options.side:
+        print(json.dumps(measure(*options.side, options.epochs, options.batch_size)))
+        return 0
+    # Not before: the side of aeon has no JAX.
+    import jax
+
+    from .shared.machine import describe
+
+    machine, rows = describe(jax.devices()[0]), []
+    for name in options.sets:
+        for network in options.networks:
+            row: dict[str, Any] = {"data": name, "network": network}
+            for side, python in (("jconv", sys.executable), ("aeon", options.aeon)):
+                try:
+                    row[side] = _in_process(python, side, name, network, options)
+                except subprocess.CalledProcessError as error:
+                    print(f"estimators: {side} on {name}: {error.stderr.strip()[-300:]}", file=sys.stderr)
+                    return 1
+            rows.append(row)
+            print(table([row], head=len(rows) == 1), flush=True)
+    print(f"\n{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {options.epochs} epochs")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def table(rows: Sequence[dict[str, Any]], head: bool = True) -> str:
+    """The rows of a Markdown table.
+
+    >>> one = {"data": "Some", "network": "FCN", "jconv": [2.0, 0.9], "aeon": [8.0, 0.8]}
+    >>> print(table([one], head=False))
+    | Some | FCN | 2.0 s | 8.0 s | 4.0 | 0.900 | 0.800 |
+    """
+    heads = ["data", "network", "fit", "aeon's", "ratio", "accuracy", "aeon's"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"] if head else []
+    for row in rows:
+        (seconds, accuracy), (other, others) = row["jconv"], row["aeon"]
+        words = [row["data"], row["network"], f"{seconds:.1f} s", f"{other:.1f} s", f"{other / seconds:.1f}"]
+        lines.append(f"| {' | '.join([*words, f'{accuracy:.3f}', f'{others:.3f}'])} |")
+    return "\n".join(lines)
+
+
+def measure(side: str, name: str, network: str, epochs: int, batch_size: int) -> tuple[float, float]:
+    """Seconds to fit, and accuracy, of one side in this process."""
+    from aeon.datasets import load_classification
+
+    (x, y), (x_test, y_test) = (load_classification(name, split=part)[:2] for part in ("train", "test"))
+    estimator = (_ours if side == "jconv" else _aeons)(network, epochs, batch_size)
+    began = time.perf_counter()
+    estimator.fit(x, y)
+    seconds = time.perf_counter() - began
+    return seconds, float(estimator.score(x_test, y_test))
+
+
+def _ours(network: str, epochs: int, batch_size: int) -> Any:
+    from training import estimators
+
+    options = {"epochs": epochs, "batch_size": batch_size, "schedule": "plateau", "keep": "best", "random_state": 0}
+    return getattr(estimators, f"{network}Classifier")(**options)
+
+
+def _aeons(network: str, epochs: int, batch_size: int) -> Any:
+    from aeon.classification import deep_learning
+
+    # Its checkpoints are files.
+    folder = f"{tempfile.mkdtemp()}/"
+    options = {"n_epochs": epochs, "batch_size": batch_size, "file_path": folder, "random_state": 0}
+    return getattr(deep_learning, f"{network}Classifier")(**options)
+
+
+def _in_process(python: str, side: str, name: str, network: str, options: argparse.Namespace) -> list[float]:
+    file = Path(__file__).resolve()
+    # As a file: `-m` would look for the other modules here.
+    own = ["-m", "benchmarks.estimators"] if side == "jconv" else ["-P", str(file)]
+    numbers = ["--epochs", str(options.epochs), "--batch-size", str(options.batch_size)]
+    command = [python, "-W", "ignore", *own, "--side", side, name, network, *numbers]
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    if side == "aeon":
+        quiet.pop("PYTHONPATH", None)
+    done = subprocess.run(command, env=quiet, cwd=file.parents[1], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.estimators", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--aeon", default=sys.executable, metavar="PYTHON", help="with aeon and TensorFlow")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), metavar="NAME", help=f"default {' '.join(SETS)}")
+    parser.add_argument("--networks", nargs="+", default=["FCN", "LITETime"], choices=NETWORKS)
+    parser.add_argument("--epochs", type=int, default=100, help="default 100")
+    parser.add_argument("--batch-size", type=int, default=16, help="default 16")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number")
+    parser.add_argument("--side", nargs=3, metavar=("SIDE", "NAME", "NETWORK"), help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Hydra beside aeon's on the data sets inside aeon's package: accuracy, and seconds of transform and fit.
+
+    python -m benchmarks.hydra               # about three minutes on two cores
+
+aeon computes with PyTorch, with as many threads as there are cores. Accuracies are means over seeds. Of each side the
+features of the test set are computed several times, by turns, and the median counts; so does that of fits of the
+classifier to the training set. The first transform, which compiles, has a column of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jconv.planner.hardware import cores
+
+from .shared.machine import describe
+from .shared.timing import once
+
+OURS, AEON = "jconv", "aeon"
+
+
+class Cell(NamedTuple):
+    """A data set: of each side the accuracies by seed, and the seconds of each transform and fit."""
+
+    data: str
+    shape: tuple[int, int, int]
+    first: dict[str, float]
+    transform: dict[str, list[float]]
+    fit: dict[str, list[float]]
+    accuracy: dict[str, list[float]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; see `python -m benchmarks.hydra --help`."""
+    options = _parse(arguments)
+    sides = _sides()
+    machine, cells = describe(jax.devices()[0]), []
+    for name in options.sets:
+        cells.append(measure(name, sides, options.seeds, options.rounds))
+        print(table(cells[-1:], head=len(cells) == 1), flush=True)
+    print(f"\n{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
+    if options.json:
+        found = {"machine": machine, "cells": [cell._asdict() for cell in cells]}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def measure(name: str, sides: dict[str, Callable[[int], Any]], seeds: int, rounds: int) -> Cell:
+    """All numbers of a data set; aeon's are left out where its series differ in length."""
+    (x, y), (x_test, y_test) = _load(name)
+    if isinstance(x, list):
+        sides = {OURS: sides[OURS]}
+        shape = len(x), x[0].shape[0], max(one.shape[1] for one in x)
+    else:
+        shape = x.shape
+    cell = Cell(name, shape, {}, {side: [] for side in sides}, {side: [] for side in sides}, {})
+    transforms = {}
+    for side, make in sides.items():
+        classifier = make(0).fit(x, y)
+        transforms[side] = partial(_features, side, classifier, x_test)
+        cell.first[side] = once(transforms[side])[1]
+    for turn in range(rounds):
+        for side in list(sides)[:: -1 if turn % 2 else 1]:
+            cell.transform[side].append(once(transforms[side])[1])
+            cell.fit[side].append(once(partial(sides[side](turn).fit, x, y))[1])
+    for side, make in sides.items():
+        cell.accuracy[side] = [float(make(seed).fit(x, y).score(x_test, y_test)) for seed in range(seeds)]
+    return cell
+
+
+def table(cells: Sequence[Cell], head: bool = True) -> str:
+    """The rows of a Markdown table.
+
+    >>> one = {"jconv": [0.5], "aeon": [1.0]}
+    >>> print(table([Cell("Some", (9, 1, 20), {"jconv": 2.0, "aeon": 1.0}, one, one, one)], head=False))
+    | Some | 9, 1, 20 | 0.500 | 1.000 | 500 ms | 1000 ms | 2.0 | 500 ms | 1000 ms | 2.0 | 2.0 s |
+    """
+    lines = []
+    if head:
+        heads = ["data", "n, channels, length", "accuracy", "aeon's", "transform", "aeon's", "ratio", "fit", "aeon's"]
+        heads += ["ratio", "first transform"]
+        lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for cell in cells:
+        words = [cell.data, ", ".join(map(str, cell.shape))]
+        words += [f"{np.mean(cell.accuracy[side]):.3f}" if side in cell.accuracy else "–" for side in (OURS, AEON)]
+        for seconds in (cell.transform, cell.fit):
+            medians = {side: float(np.median(values)) for side, values in seconds.items()}
+            words += [f"{1e3 * medians[side]:.0f} ms" if side in medians else "–" for side in (OURS, AEON)]
+            words.append(f"{medians[AEON] / medians[OURS]:.1f}" if AEON in medians else "–")
+        words.append(f"{cell.first[OURS]:.1f} s")
+        lines.append(f"| {' | '.join(words)} |")
+    return "\n".join(lines)
+
+
+def _features(side: str, classifier: Any, x: Any) -> Any:
+    if side == AEON:
+        return classifier.clf_[0].transform(x)
+    return classifier._features(classifier._read(x))
+
+
+def _sides() -> dict[str, Callable[[int], Any]]:
+    from aeon.classification.convolution_based import HydraClassifier as Aeon
+
+    from training.estimators import HydraClassifier
+
+    return {
+        OURS: lambda seed: HydraClassifier(random_state=seed),
+        AEON: lambda seed: Aeon(random_state=seed, n_jobs=cores()),
+    }
+
+
+def _load(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    from aeon.datasets import load_classification
+
+    return tuple(load_classification(name, split=part, load_equal_length=False)[:2] for part in ("train", "test"))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hydra", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help="default: all classified ones")
+    parser.add_argument("--seeds", type=int, default=5, help="default 5")
+    parser.add_argument("--rounds", type=int, default=5, help="default 5")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number")
+    return parser.parse_args(arguments)
+
+
+def packaged() -> list[str]:
+    """The classified data sets inside aeon's package."""
+    from aeon.datasets import tsc_datasets
+
+    from training.data.archives import inside
+
+    return [name for name in inside() if name in {*tsc_datasets.univariate, *tsc_datasets.multivariate}]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""Hydra as scikit-learn's estimators: a transformer, and a classifier with ridge regression on its features."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.datasets import Array, Series
+from ..errors import UserError
+from . import hydra_features
+from .base import SEEDS
+from .series import class_numbers, read_series
+
+# Of the ridge regression, from which the one of the lowest leave-one-out error is taken.
+ALPHAS = np.logspace(-3, 3, 10)
+
+
+class HydraTransformer(TransformerMixin, BaseEstimator):
+    """Hydra's features of series (n, features), for any classifier or regressor of tables.
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((10, 3, 40))
+    >>> HydraTransformer(random_state=0).fit_transform(X).shape
+    (10, 3072)
+    """
+
+    def __init__(self, n_kernels: int = 8, n_groups: int = 64, random_state: Any = None) -> None:
+        """Keep the parameters; `fit` checks them.
+
+        Args:
+            n_kernels: the kernels of a group, which compete.
+            n_groups: groups for each dilation, half of them for the first difference: an even number.
+            random_state: an int for the same kernels each time, a `numpy.random.RandomState`, or None.
+        """
+        self.n_kernels = n_kernels
+        self.n_groups = n_groups
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Draw the kernels for series like these.
+
+        Args:
+            X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length), which may differ
+                in length; the longest decides the dilations.
+            y: not used.
+
+        Returns:
+            The transformer itself.
+        """
+        self.hydra_ = draw(self, read_series(self, X, fitting=True))
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """The features (n, features), float32; X as in `fit`."""
+        check_is_fitted(self)
+        series = read_series(self, X, fitting=False)
+        return np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class HydraClassifier(ClassifierMixin, BaseEstimator):
+    """Hydra's features, and scikit-learn's ridge classifier on them.
+
+    (Dempster, Schmidt and Webb, Hydra: competing convolutional kernels for fast and accurate time series
+    classification, Data Mining and Knowledge Discovery 2023.)
+
+    >>> from training.api import load
+    >>> data = load("gunpoint")
+    >>> classifier = HydraClassifier(random_state=0).fit(data.x_train[:, :, 0], data.y_train)
+    >>> classifier.score(data.x_test[:, :, 0], data.y_test) > 0.98
+    True
+    """
+
+    def __init__(
+        self,
+        n_kernels: int = 8,
+        n_groups: int = 64,
+        multirocket: bool = False,
+        class_weight: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        """Keep the parameters; `fit` checks them.
+
+        Args:
+            n_kernels: the kernels of a group, which compete.
+            n_groups: groups for each dilation, half of them for the first difference: an even number.
+            multirocket: whether aeon's MultiRocket features are joined to Hydra's; for series of one length.
+            class_weight: that of `sklearn.linear_model.RidgeClassifierCV`.
+            random_state: an int for the same kernels each time, a `numpy.random.RandomState`, or None.
+        """
+        self.n_kernels = n_kernels
+        self.n_groups = n_groups
+        self.multirocket = multirocket
+        self.class_weight = class_weight
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Draw the kernels, and fit the ridge classifier to their features.
+
+        Args:
+            X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length), which may differ
+                in length.
+            y: a class for each series (n,).
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: for data or parameters that cannot be fitted.
+        """
+        return self.fit_series(read_series(self, X, fitting=True), y)
+
+    def fit_series(self, series: Series, y: Any) -> Self:
+        """`fit` for series that `read_series` has checked."""
+        numbers = class_numbers(self, series, y)
+        if len(self.classes_) < 2:
+            raise UserError(f"y has one class, {self.classes_[0]!r}; at least two classes are needed")
+        self.hydra_ = draw(self, series)
+        features = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+        self.scaling_ = sparse_scaling(features)
+        parts = [scaled(features, self.scaling_)]
+        if self.multirocket:
+            self.multirocket_ = _multirocket(self, series)
+            self.multirocket_scaler_ = StandardScaler()
+            rocket = self.multirocket_.fit_transform(series.x.swapaxes(1, 2).astype(np.float32))
+            parts.append(self.multirocket_scaler_.fit_transform(rocket))
+        ridge = RidgeClassifierCV(alphas=ALPHAS, class_weight=self.class_weight)
+        self.ridge_ = ridge.fit(np.hstack(parts), self.classes_[numbers])
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The class of each series (n,); X as in `fit`."""
+        return self.ridge_.predict(self._features(self._read(X)))
+
+    def decision_function(self, X: Any) -> Array:
+        """The ridge regression's scores, (n,) of two classes, else (n, classes); X as in `fit`."""
+        return self.ridge_.decision_function(self._features(self._read(X)))
+
+    def predict_proba(self, X: Any) -> Array:
+        """The softmax of the scores (n, classes), which is not calibrated; X as in `fit`."""
+        return self.probabilities(self._read(X))
+
+    def probabilities(self, series: Series) -> Array:
+        """`predict_proba` of series that `read_series` has checked."""
+        scores = self.ridge_.decision_function(self._features(series))
+        if scores.ndim == 1:
+            scores = np.stack([-scores, scores], axis=1)
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _read(self, X: Any) -> Series:
+        check_is_fitted(self)
+        return read_series(self, X, fitting=False)
+
+    def _features(self, series: Series) -> Array:
+        found = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+        parts = [scaled(found, self.scaling_)]
+        if self.multirocket:
+            rocket = self.multirocket_.transform(series.x.swapaxes(1, 2).astype(np.float32))
+            parts.append(self.multirocket_scaler_.transform(rocket))
+        return np.hstack(parts)
+
+
+def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra_features.Hydra:
+    """The kernels of an estimator's parameters for series like these.
+
+    Raises:
+        UserError: for numbers of kernels and groups that cannot be.
+    """
+    for name, holds, wanted in (
+        ("n_kernels", estimator.n_kernels >= 2, "at least 2, which compete"),
+        ("n_groups", estimator.n_groups >= 2 and estimator.n_groups % 2 == 0, "an even number of at least 2"),
+    ):
+        if not holds:
+            raise UserError(f"{name} must be {wanted}, got {getattr(estimator, name)!r}")
+    seed = int(check_random_state(estimator.random_state).randint(SEEDS))
+    return hydra_features.init_hydra(
+        seed, *series.x.shape[1:], n_kernels=estimator.n_kernels, n_groups=estimator.n_groups
+    )
+
+
+def sparse_scaling(features: Array) -> tuple[Array, Array]:
+    """The mean of each feature's square root, and its deviation, plus the fourth power of its share of zeros.
+
+    A feature that is seldom other than zero would be scaled up to the size of the others; the second term prevents it.
+    """
+    roots = np.sqrt(np.maximum(features, 0))
+    zeros = (roots == 0).mean(0) ** 4 + 1e-8
+    return roots.mean(0), (roots.std(0, ddof=1) + zeros).astype(features.dtype)
+
+
+def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
+    """Square roots less their mean, over their deviation; zeros stay zeros.
+
+    >>> scaled(np.array([[0.0, 4.0]]), (np.array([1.0, 1.0]), np.array([2.0, 2.0]))).tolist()
+    [[0.0, 0.5]]
+    """
+    roots = np.sqrt(np.maximum(features, 0))
+    return (roots - scaling[0]) * (roots != 0) / scaling[1]
+
+
+def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
+    if series.lengths is not None:
+        raise UserError("multirocket=True is for series of one length; these differ")
+    try:
+        from aeon.transformations.collection.convolution_based import MultiRocket
+    except ImportError:
+        raise ImportError('multirocket=True needs aeon; install it with: pip install "jconv[train]"') from None
+    return MultiRocket(random_state=int(check_random_state(estimator.random_state).randint(SEEDS)))

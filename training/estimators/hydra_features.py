@@ -1,0 +1,210 @@
+"""Hydra's features: which of the random kernels of a group responds most, and which least, summed over time.
+
+A series and its first difference are convolved with groups of random kernels of nine taps, at dilations 1, 2, 4 and so
+on. At each sample the kernels of a group compete: the one of the largest response gets that response, the one of the
+smallest gets 1. The features are the sums over the samples. (Dempster, Schmidt and Webb, Hydra: competing convolutional
+kernels for fast and accurate time series classification, Data Mining and Knowledge Discovery 2023.)
+
+Since they are sums over time, they can be computed from chunks as they come: `stream_init` and `stream_step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jconv import conv1d, depthwise_conv1d, streaming
+
+Array = np.ndarray[Any, Any]
+
+KERNEL_SIZE = 9
+MOST_CHANNELS = 8
+# The responses of a block of series, in values, which should stay in a core's cache.
+BLOCK = 2**18
+
+
+class Hydra(NamedTuple):
+    """Random kernels (dilations, 2, taps, kernels, groups): for each dilation those of the series and the difference.
+
+    Groups read one channel, or the sums over some channels, which `mixing` (dilations, 2, channels, groups) counts.
+    """
+
+    kernels: Any
+    mixing: Any = None
+
+
+class Stream(NamedTuple):
+    """The features of the samples so far (batch, dilations, 2, 2, kernels, groups), and the streams of convolutions.
+
+    `previous` is the last sample of each series, None before the first.
+    """
+
+    features: jax.Array
+    convolutions: tuple[Any, ...]
+    previous: jax.Array | None = None
+
+
+def init_hydra(seed: int, length: int, channels: int, *, n_kernels: int = 8, n_groups: int = 64) -> Hydra:
+    """Draw the kernels for series of that length and those channels.
+
+    Each kernel is normal noise of mean zero whose absolute values sum to one. Half of the groups are for the series,
+    half for its difference. Of several channels, each group reads the sum of 2 to 8, half as many as there are.
+
+    >>> init_hydra(0, 150, 1).kernels.shape
+    (5, 2, 9, 8, 32)
+    """
+    rng = np.random.default_rng(seed)
+    groups = n_groups // 2
+    dilations = 1 + max(0, int(np.log2(max(length - 1, 1) / (KERNEL_SIZE - 1))))
+    kernels = rng.standard_normal((dilations, 2, KERNEL_SIZE, n_kernels, groups))
+    kernels -= kernels.mean(2, keepdims=True)
+    kernels /= abs(kernels).sum(2, keepdims=True)
+    if channels == 1:
+        return Hydra(kernels.astype(np.float32))
+    count = int(np.clip(channels // 2, 2, MOST_CHANNELS))
+    chosen = rng.integers(channels, size=(dilations, 2, groups, count, 1))
+    mixing = (chosen == np.arange(channels)).sum(3).swapaxes(2, 3)
+    return Hydra(kernels.astype(np.float32), mixing.astype(np.float32))
+
+
+def features(hydra: Hydra, x: Any, lengths: Any = None) -> jax.Array:
+    """The features (n, features) of series x (n, length, channels), of which `lengths` (n,) samples are their own.
+
+    >>> features(init_hydra(0, 150, 1), jnp.ones((3, 150, 1))).shape
+    (3, 5120)
+    """
+    x = jnp.asarray(x, jnp.float32)
+    kernels, groups = hydra.kernels.shape[3:]
+    block = int(np.clip(BLOCK // (x.shape[1] * kernels * groups), 1, len(x)))
+    lengths = None if lengths is None else jnp.asarray(lengths, jnp.int32)
+    return _features(hydra, x, lengths, block)
+
+
+@partial(jax.jit, static_argnums=3)
+def _features(hydra: Hydra, x: Any, lengths: Any, block: int) -> jax.Array:
+    def of_block(rows: tuple[Any, Any]) -> jax.Array:
+        return _of_series(hydra, *rows)
+
+    count = len(x)
+    turns = -(-count // block)
+    rows = (jnp.arange(turns * block) % count).reshape(turns, block)
+    blocks = jax.lax.map(lambda row: of_block((x[row], None if lengths is None else lengths[row])), rows)
+    return blocks.reshape(turns * block, -1)[:count]
+
+
+def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
+    found = []
+    for one, series, own in _convolutions(hydra, x, lengths):
+        response = one.function({"kernel": one.kernel}, one.read(series), padding="same", dilation=one.dilation)
+        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:]), own))
+    return jnp.stack(found, axis=1)
+
+
+class _Convolution(NamedTuple):
+    """A convolution with all kernels of a dilation; it reads the series, or those sums of channels."""
+
+    function: Any
+    kernel: Any
+    dilation: int
+    mixing: Any
+
+    def read(self, series: Any) -> Any:
+        return series if self.mixing is None else series @ self.mixing
+
+
+def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
+    """Whether it is of the difference, and the convolution; all dilations one after the other."""
+    dilations, _, taps, kernels, groups = hydra.kernels.shape
+    for number in range(dilations):
+        for difference in (0, 1):
+            kernel = hydra.kernels[number, difference].reshape(taps, 1, kernels * groups)
+            if hydra.mixing is None:
+                yield difference, _Convolution(conv1d, kernel, 2**number, None)
+            else:
+                mixing = jnp.tile(hydra.mixing[number, difference], (1, kernels))
+                own = kernel.reshape(taps, kernels * groups, 1)
+                yield difference, _Convolution(depthwise_conv1d, own, 2**number, mixing)
+
+
+def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolution, Any, Any]]:
+    """Each convolution, the series or difference that it reads, and which of its samples (n, length) are real ones."""
+    if lengths is None:
+        masks = (None, None)
+    else:
+        masks = tuple((jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1))
+        x = jnp.where(masks[0], x, 0)
+    both = x, jnp.diff(x, axis=1)
+    if lengths is not None:
+        both = both[0], jnp.where(masks[1], both[1], 0)
+    for difference, one in _each_convolution(hydra):
+        yield one, both[difference], masks[difference]
+
+
+def _compete(response: Any, own: Any = None) -> jax.Array:
+    """The sums (n, 2, kernels, groups) over the samples of responses (n, samples, kernels, groups).
+
+    Comparisons of one kernel after the other are many times faster than `argmax` on a CPU.
+    """
+    largest = smallest = response[:, :, 0]
+    winner = loser = jnp.zeros(largest.shape, jnp.int32)
+    for number in range(1, response.shape[2]):
+        value = response[:, :, number]
+        above, below = value > largest, value < smallest
+        largest, winner = jnp.where(above, value, largest), jnp.where(above, number, winner)
+        smallest, loser = jnp.where(below, value, smallest), jnp.where(below, number, loser)
+    if own is not None:
+        # No kernel has this number.
+        winner, loser = jnp.where(own, winner, -1), jnp.where(own, loser, -1)
+    numbers = jnp.arange(response.shape[2])[:, None]
+    won = jnp.where(winner[:, :, None] == numbers, largest[:, :, None], 0).sum(1)
+    return jnp.stack([won, (loser[:, :, None] == numbers).sum(1, dtype=won.dtype)], axis=1)
+
+
+def stream_init(hydra: Hydra, batch: int, channels: int = 1) -> Stream:
+    """The stream of a batch of series before their first samples.
+
+    >>> hydra = init_hydra(0, 150, 1)
+    >>> stream = stream_init(hydra, 3)
+    >>> for chunk in jnp.split(jnp.ones((3, 150, 1)), 3, axis=1):
+    ...     stream = stream_step(hydra, stream, chunk)
+    >>> stream_step(hydra, stream, jnp.zeros((3, 0, 1)), last=True).features.shape
+    (3, 10, 2, 8, 32)
+    """
+    streams = tuple(
+        streaming.init(
+            {"kernel": one.kernel}, (batch,), convolution=one.function, padding="same", dilation=one.dilation
+        )
+        for _, one in _each_convolution(hydra)
+    )
+    return Stream(jnp.zeros((batch, len(streams), 2, *hydra.kernels.shape[3:])), streams)
+
+
+def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False) -> Stream:
+    """The stream after the next samples (batch, samples, channels); with `last` the series end with them.
+
+    The features of a stream that has ended are those of the complete series. Before, the samples that the widest
+    kernels still wait for are missing.
+    """
+    chunk = jnp.asarray(chunk, jnp.float32)
+    known = chunk if stream.previous is None else jnp.concatenate([stream.previous, chunk], axis=1)
+    both = chunk, jnp.diff(known, axis=1) if known.shape[1] else chunk
+    found, convolutions = [], []
+    for (difference, one), own in zip(_each_convolution(hydra), stream.convolutions, strict=True):
+        response, after = streaming.step(
+            {"kernel": one.kernel},
+            own,
+            one.read(both[difference]),
+            convolution=one.function,
+            padding="same",
+            dilation=one.dilation,
+            last=last,
+        )
+        convolutions.append(after)
+        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:])))
+    previous = known[:, -1:] if known.shape[1] else None
+    return Stream(stream.features + jnp.stack(found, axis=1), tuple(convolutions), previous)
