@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.estimators --help`."""
     options = _parse(arguments)
     if options.side:
-        print(json.dumps(measure(*options.side, options.epochs, options.batch_size)))
+        side, name, network = options.side
+        print(json.dumps(measure(side, name, network, options.epochs, options.batch_size)))
         return 0
     # Not before: the side of aeon has no JAX.
     import jax

@@ -121,7 +121,8 @@ def _sides() -> dict[str, Callable[[int], Any]]:
 def _load(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     from aeon.datasets import load_classification
 
-    return tuple(load_classification(name, split=part, load_equal_length=False)[:2] for part in ("train", "test"))
+    train, test = (load_classification(name, split=part, load_equal_length=False)[:2] for part in ("train", "test"))
+    return train, test
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -137,9 +138,9 @@ def packaged() -> list[str]:
     """The classified data sets inside aeon's package."""
     from aeon.datasets import tsc_datasets
 
-    from training.data.archives import inside
+    from training.data import archives
 
-    return [name for name in inside() if name in {*tsc_datasets.univariate, *tsc_datasets.multivariate}]
+    return [name for name in archives.packaged() if name in {*tsc_datasets.univariate, *tsc_datasets.multivariate}]
 
 
 if __name__ == "__main__":

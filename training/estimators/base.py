@@ -137,6 +137,8 @@ class NetworkEstimator(BaseEstimator):
 class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """Base class of the classifiers, with `classes_` in sorted order."""
 
+    classes_: Array
+
     def predict(self, X: Any) -> Array:
         """The most probable class of each series (n,); X as in `fit`."""
         numbers = self.predict_proba(X).argmax(axis=1)

@@ -4,6 +4,9 @@ Parameters and results are the same. aeon's own base classes check the input and
 `get_tags`, `reset`), so importing this module needs aeon.
 """
 
+# aeon's methods come first, whose parameters have other names than scikit-learn's.
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 from typing import Any, ClassVar

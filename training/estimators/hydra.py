@@ -82,6 +82,8 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    classes_: Array
+
     def __init__(
         self,
         n_kernels: int = 8,
@@ -99,6 +101,8 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
             class_weight: that of `sklearn.linear_model.RidgeClassifierCV`.
             random_state: an int for the same kernels each time, a `numpy.random.RandomState`, or None.
         """
+        # The next base class of a subclass may be aeon's.
+        super().__init__()
         self.n_kernels = n_kernels
         self.n_groups = n_groups
         self.multirocket = multirocket
@@ -132,20 +136,22 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
         parts = [scaled(features, self.scaling_)]
         if self.multirocket:
             self.multirocket_ = _multirocket(self, series)
-            self.multirocket_scaler_ = StandardScaler()
+            self.multirocket_scaler_: Any = StandardScaler()
             rocket = self.multirocket_.fit_transform(series.x.swapaxes(1, 2).astype(np.float32))
             parts.append(self.multirocket_scaler_.fit_transform(rocket))
-        ridge = RidgeClassifierCV(alphas=ALPHAS, class_weight=self.class_weight)
+        ridge: Any = RidgeClassifierCV(alphas=ALPHAS, class_weight=self.class_weight)
         self.ridge_ = ridge.fit(np.hstack(parts), self.classes_[numbers])
         return self
 
     def predict(self, X: Any) -> Array:
         """The class of each series (n,); X as in `fit`."""
-        return self.ridge_.predict(self._features(self._read(X)))
+        features = self._features(self._read(X))
+        return self.ridge_.predict(features)
 
     def decision_function(self, X: Any) -> Array:
         """The ridge regression's scores, (n,) of two classes, else (n, classes); X as in `fit`."""
-        return self.ridge_.decision_function(self._features(self._read(X)))
+        features = self._features(self._read(X))
+        return self.ridge_.decision_function(features)
 
     def predict_proba(self, X: Any) -> Array:
         """The softmax of the scores (n, classes), which is not calibrated; X as in `fit`."""

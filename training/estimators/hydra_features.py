@@ -133,14 +133,13 @@ def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
 
 def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolution, Any, Any]]:
     """Each convolution, the series or difference that it reads, and which of its samples (n, length) are real ones."""
-    if lengths is None:
-        masks = (None, None)
-    else:
-        masks = tuple((jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1))
-        x = jnp.where(masks[0], x, 0)
-    both = x, jnp.diff(x, axis=1)
+    masks: Any = (None, None)
     if lengths is not None:
-        both = both[0], jnp.where(masks[1], both[1], 0)
+        masks = [(jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1)]
+        x = jnp.where(masks[0], x, 0)
+    both = [x, jnp.diff(x, axis=1)]
+    if lengths is not None:
+        both[1] = jnp.where(masks[1], both[1], 0)
     for difference, one in _each_convolution(hydra):
         yield one, both[difference], masks[difference]
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ..data.datasets import Array, Series
 
+# Without the types that are guessed from scikit-learn's defaults, which are text.
+FLOAT: Any = np.float64
 
-def read_series(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Series:
+
+def read_series(estimator: Any, X: Any, *, fitting: bool) -> Series:
     """Series (n, length, channels) of X, zeros behind the shorter ones.
 
     Args:
@@ -33,11 +35,10 @@ def read_series(estimator: BaseEstimator, X: Any, *, fitting: bool) -> Series:
         series = _padded(list(_checked(X)))
         check_array(series.x[:, 0], ensure_min_samples=fewest)
     elif getattr(X, "ndim", 2) == 3:
-        x = check_array(X, allow_nd=True, dtype=np.float64, ensure_min_samples=fewest)
+        x = check_array(X, allow_nd=True, dtype=FLOAT, ensure_min_samples=fewest)
         series = Series(x.swapaxes(1, 2), None)
     else:
-        options: Any = {"dtype": np.float64, "ensure_min_samples": fewest}
-        x = validate_data(estimator, X, reset=fitting, **options)
+        x = validate_data(estimator, X=X, reset=fitting, dtype=FLOAT, ensure_min_samples=fewest)
         series = Series(np.asarray(x)[:, :, None], None)
     length, channels = series.x.shape[1:]
     shape = None if series.lengths is not None else length, channels
@@ -66,7 +67,7 @@ def target_values(estimator: Any, series: Series, y: Any) -> Array:
     Raises:
         ValueError: for targets that are not one finite number for each series.
     """
-    return check_array(_targets(estimator, series, y), ensure_2d=False, dtype=np.float64, input_name="y")
+    return check_array(_targets(estimator, series, y), ensure_2d=False, dtype=FLOAT, input_name="y")
 
 
 def _targets(estimator: Any, series: Series, y: Any) -> Array:
@@ -85,7 +86,7 @@ def _checked(X: Any) -> Iterator[Array]:
             raise ValueError(
                 f"X[{number}] must be (channels, length) or (length,) and not empty, got shape {one.shape}"
             )
-        yield check_array(one.reshape(-1, one.shape[-1]), dtype=np.float64, input_name=f"X[{number}]").T
+        yield check_array(one.reshape(-1, one.shape[-1]), dtype=FLOAT, input_name=f"X[{number}]").T
 
 
 def _padded(rows: list[Array]) -> Series:
