@@ -218,7 +218,7 @@ def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
     [[0.0, 0.5]]
     """
     roots = np.sqrt(np.maximum(features, 0))
-    return (roots - scaling[0]) * (roots != 0) / scaling[1]
+    return np.where(roots != 0, (roots - scaling[0]) / scaling[1], 0)
 
 
 def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
