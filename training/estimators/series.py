@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from ..data.datasets import Array, Series
 
-# Without the types that are guessed from scikit-learn's defaults, which are text.
+# Any, since type checkers take scikit-learn's parameters for text, as their defaults are.
 FLOAT: Any = np.float64
 
 
@@ -38,7 +38,8 @@ def read_series(estimator: Any, X: Any, *, fitting: bool) -> Series:
         x = check_array(X, allow_nd=True, dtype=FLOAT, ensure_min_samples=fewest)
         series = Series(x.swapaxes(1, 2), None)
     else:
-        x = validate_data(estimator, X=X, reset=fitting, dtype=FLOAT, ensure_min_samples=fewest)
+        table: Any = X
+        x = validate_data(estimator, table, reset=fitting, dtype=FLOAT, ensure_min_samples=fewest)
         series = Series(np.asarray(x)[:, :, None], None)
     length, channels = series.x.shape[1:]
     shape = None if series.lengths is not None else length, channels
