@@ -227,5 +227,5 @@ def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
     try:
         from aeon.transformations.collection.convolution_based import MultiRocket
     except ImportError:
-        raise ImportError('multirocket=True needs aeon; install it with: pip install "jconv[train]"') from None
+        raise ImportError('multirocket=True needs aeon, of the extra train: pip install "aeon>=1.4,<2"') from None
     return MultiRocket(random_state=int(check_random_state(estimator.random_state).randint(SEEDS)))
