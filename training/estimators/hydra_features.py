@@ -100,6 +100,10 @@ def _features(hydra: Hydra, x: Any, lengths: Any, block: int) -> jax.Array:
 def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
     found = []
     for one, series, own in _convolutions(hydra, x, lengths):
+        if not series.shape[1]:
+            # The difference of a single sample.
+            found.append(jnp.zeros((len(x), 2, *hydra.kernels.shape[3:])))
+            continue
         response = one.function({"kernel": one.kernel}, one.read(series), padding="same", dilation=one.dilation)
         found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:]), own))
     return jnp.stack(found, axis=1)

@@ -59,6 +59,11 @@ def test_the_widest_kernel_is_no_longer_than_the_series(length, dilations):
     assert len(init_hydra(0, length, 1, n_groups=2).kernels) == dilations
 
 
+def test_one_sample_has_no_difference():
+    found = features(init_hydra(0, 1, 1, n_groups=4), np.ones((2, 1, 1))).reshape(2, 2, -1)
+    assert (found[:, 0] != 0).any() and (found[:, 1] == 0).all()
+
+
 def test_mixing_sums_some_channels():
     mixing = init_hydra(0, 20, 6).mixing
     assert mixing.shape == (2, 2, 6, 32) and (mixing.sum(2) == 3).all()
