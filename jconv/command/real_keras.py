@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..keras import KerasFileError, save
-from ..keras.files.container import opened
+from ..keras.files.container import open_contents
 from ..keras.read.file import MAX_BYTES
 from .opened import Opened
 
@@ -122,9 +122,9 @@ def _copied(path: Path, copy: Path, max_bytes: int | None) -> bool:
 
     Raises `KerasFailed` for a config that names what Keras would have to import from elsewhere.
     """
-    with opened(path, MAX_BYTES if max_bytes is None else max_bytes) as contents:
+    with open_contents(path, MAX_BYTES if max_bytes is None else max_bytes) as contents:
         source, config = contents.by_layer, contents.config
-        if source is None or config is None or not contents.older:
+        if source is None or config is None or not contents.is_keras_2:
             return False
         if foreign := _foreign(config):
             raise KerasFailed(f"the file names {foreign}, which is not Keras's own")

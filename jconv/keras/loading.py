@@ -10,8 +10,8 @@ from ..layers.base import Activation
 from ..layers.nesting import with_algorithm
 from ..model.graph import Model, Tree
 from ..planner import AUTO, check_algorithm
-from .files.container import opened
-from .files.errors import KerasFileError, spoken_at
+from .files.container import open_contents
+from .files.errors import KerasFileError, error_context
 from .read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
 from .read.folders import with_folders
 
@@ -53,7 +53,7 @@ def load(
         ValueError: For an unknown `algorithm`.
     """
     check_algorithm(algorithm)
-    with opened(path, max_bytes) as contents:
+    with open_contents(path, max_bytes) as contents:
         supplied = custom_layers or {}, custom_activations or {}
         built = read_graph(contents, os.fspath(path), *supplied, input_shape)
         if weights is None:
@@ -61,13 +61,13 @@ def load(
                 raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
             trees = read_arrays(built.root, contents)
             return _with_algorithm(with_folders(built), algorithm), *trees
-    with opened(weights, max_bytes) as contents:
+    with open_contents(weights, max_bytes) as contents:
         trees = read_arrays(built.root, contents)
         return _with_algorithm(with_folders(built), algorithm), *trees
 
 
 def _with_algorithm(model: Model, algorithm: str) -> Model:
     # Layers may be nested deeper than Python's stack.
-    with spoken_at("config"):
+    with error_context("config"):
         nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
         return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))

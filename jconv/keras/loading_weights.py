@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..model.graph import Model, Tree
-from .files.container import Contents, opened
+from .files.container import Contents, open_contents
 from .files.errors import KerasFileError
 from .files.hdf5 import Hdf5Arrays
 from .read.file import MAX_BYTES, read_arrays, update_config
@@ -41,7 +41,7 @@ def load_weights(
     """
     shapes = model.named_shapes(input_shape)
     root = write_model(model, shapes, {}).root
-    with opened(path, max_bytes) as contents:
+    with open_contents(path, max_bytes) as contents:
         if contents.by_layer is None:
             folders = contents.arrays.folders() if isinstance(contents.arrays, Hdf5Arrays) else {}
             if not put_in_folders(root, folders) and contents.arrays is not None:

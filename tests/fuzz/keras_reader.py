@@ -25,9 +25,9 @@ import atheris
 
 with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.layers.operations", "zipfile", "json"]):
     import jconv.keras
-    from jconv.keras.files.container import opened
+    from jconv.keras.files.container import open_contents
     from jconv.keras.files.hdf5 import Hdf5Arrays
-    from jconv.keras.files.json_text import parse
+    from jconv.keras.files.json_text import parse_json
     from jconv.keras.read.graph import build
     from jconv.keras.read.parts import Part
     from jconv.keras.read.weights import read_by_folder
@@ -63,7 +63,7 @@ def read(path: Path) -> None:
         except jconv.keras.KerasFileError as error:
             check_line(error)
     try:
-        with opened(path, MOST) as contents:
+        with open_contents(path, MOST) as contents:
             arrays = contents.arrays
             paths = [] if arrays is None else arrays.paths()
             for name in paths:
@@ -127,7 +127,7 @@ def config_target(data: bytes) -> None:
     choices = Provided(data)
     config = changed_config(*SEEDS[choices.below(len(SEEDS))], choices)
     try:
-        built = build(parse(json.dumps(config).encode(), "config.json"), {})
+        built = build(parse_json(json.dumps(config).encode(), "config.json"), {})
         for leaf in built.root.leaves():
             with suppress(jconv.keras.KerasFileError):
                 read_by_folder(Part("", "", "config", parts=[leaf]), Nothing())

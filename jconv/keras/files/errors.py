@@ -1,42 +1,42 @@
-"""What goes wrong with a Keras file, said in one line."""
+"""Errors about Keras files, each with a message of one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST = 1000
+MAX_LENGTH = 1000
 
 
 class KerasFileError(ValueError):
-    """A file, or a part of one, that cannot be read or written: what, where in the file, and what would be right.
+    """A file, or a part of it, that cannot be read or written: where, what was found, and what is accepted.
 
-    Messages quote what stands in the file; here they become one line of printable characters and no long text.
+    Messages quote the file. To keep them on one line, unprintable characters are escaped and long messages shortened.
 
     >>> str(KerasFileError("no layer 'a\\nb'"))
     "no layer 'a\\\\nb'"
     """
 
     def __init__(self, message: str) -> None:
-        if len(message) > LONGEST:
-            message = f"{message[: LONGEST - 300]} ... {message[-290:]}"
+        if len(message) > MAX_LENGTH:
+            message = f"{message[: MAX_LENGTH - 300]} ... {message[-290:]}"
         if not message.isprintable():
             message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
         super().__init__(message)
 
 
 class NotCompiledError(KerasFileError):
-    """A file of a model that was never compiled, so that it has no optimizer and no loss to go on with."""
+    """The model in the file was not compiled: it has no optimizer and no loss."""
 
 
 @contextmanager
-def spoken_at(place: str, prefix: str = "") -> Iterator[None]:
-    """Make what is raised within a `KerasFileError` with the place before it, and without the `prefix`.
+def error_context(place: str, prefix: str = "") -> Iterator[None]:
+    """Raise any exception from the `with` block as a `KerasFileError`, with `place` before its message.
 
-    Layers raise `ValueError` for what a user may get wrong. A file may also hold what no user would write, and what is
-    then raised, by a layer, by NumPy or by JAX, is of any class.
+    A `prefix` of the message is removed. Layers raise `ValueError` for wrong options, but a file may contain anything,
+    so that layers, NumPy and JAX may raise exceptions of other classes too.
 
-    >>> with spoken_at("config.layers[3]"):
+    >>> with error_context("config.layers[3]"):
     ...     range(3).index(4)
     Traceback (most recent call last):
     jconv.keras.files.errors.KerasFileError: config.layers[3]: 4 is not in range
@@ -47,5 +47,5 @@ def spoken_at(place: str, prefix: str = "") -> Iterator[None]:
         raise
     except ValueError as error:
         raise KerasFileError(f"{place}: {str(error).removeprefix(prefix)}") from None
-    except Exception as error:  # of any class, as the file may hold anything
+    except Exception as error:
         raise KerasFileError(f"{place}: {type(error).__name__}: {error}") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...layers.base import Layer
 from ...reference.activations import ACTIVATIONS
-from ..files.errors import spoken_at
+from ..files.errors import error_context
 from .config import Config, anything, only
 
 # `read_layer(value, place)` reads a layer inside a config; `write_layer(layer, name)` writes one.
@@ -147,7 +147,7 @@ class Kind:
 
     def make(self, config: Config, read_layer: ReadLayer) -> Layer:
         """The layer of a config. Raises `KerasFileError` for a config that describes no layer."""
-        with spoken_at(config.place, f"{self.layer.__name__}: "):
+        with error_context(config.place, f"{self.layer.__name__}: "):
             for name, value in self.fixed:
                 config.get(name, only(value), value)
             for name in self.ignored:

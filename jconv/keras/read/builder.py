@@ -15,8 +15,8 @@ from ...layers import InDtype, Layer, Operation, Pick
 from ...layers.base import is_tuple_of_shapes
 from ...layers.operations.operation import Constant, Input, Slice
 from ...model.graph import Node
-from ..files.errors import KerasFileError, spoken_at
-from ..files.limits import Tally
+from ..files.errors import KerasFileError, error_context
+from ..files.limits import CallCount
 from ..kinds.table import mask_of
 from .layer import ParsedLayer
 from .parts import Part
@@ -31,7 +31,7 @@ class GraphBuilder:
     Minimum and Multiply ignore masks; no layer removes masks from its inputs.
     """
 
-    def __init__(self, tally: Tally, keras_2: bool = False) -> None:
+    def __init__(self, tally: CallCount, keras_2: bool = False) -> None:
         self.keras_2 = keras_2
         self.nodes: list[Node] = []
         self.shapes: dict[str, Any] = {}
@@ -58,7 +58,7 @@ class GraphBuilder:
             self._repeats[name] += 1
             unique = f"{name}:{self._repeats[name] + 1}"
         shapes = tuple(self.shapes[value] for value in inputs)
-        with spoken_at(place):
+        with error_context(place):
             node = Node(unique, layer, inputs, key if key != unique else None)
             self.shapes[unique] = layer.output_shape(shapes if layer.has_several_inputs else shapes[0])
         self.nodes.append(node)
@@ -172,7 +172,7 @@ class GraphBuilder:
         """
         values: Any = constant.values
         rank = len(self.shapes[like])
-        with spoken_at(place):
+        with error_context(place):
             sizes = np.shape(values)
         if len(sizes) == rank + 1 and sizes[0] == 1:
             values, sizes = values[0], sizes[1:]
@@ -181,7 +181,7 @@ class GraphBuilder:
         one = Operation("get_item", (Input(0), (Slice(), *[Slice(0, 1)] * rank)))
         first = self.add(f"{name}/first", one, (like,), place=place)
         ones = self.add(f"{name}/ones", Operation("ones_like"), (first,), place=place)
-        with spoken_at(place, "Operation: "):
+        with error_context(place, "Operation: "):
             product = Operation("multiply", (Input(0), Constant(values, "float32")))
         return self.add(name, product, (ones,), place=place)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...layers.operations.operation import Constant, Slice
 from ..files.errors import KerasFileError
-from ..files.limits import MOST_PARTS
+from ..files.limits import MAX_ITEMS
 from ..kinds.config import Config, anything, as_dict, as_list, integer, one_of, optional, shortened, text
 
 # What Keras 2 writes in place of a layer's name if an argument is an array.
@@ -140,8 +140,8 @@ def parse_argument(value: Any, place: str) -> Any:
 
 def _nested_numbers(value: Any, place: str) -> Any:
     if isinstance(value, list):
-        if len(value) > MOST_PARTS:
-            raise KerasFileError(f"{place}: a constant has {len(value):,} rows; more than {MOST_PARTS:,} are refused")
+        if len(value) > MAX_ITEMS:
+            raise KerasFileError(f"{place}: a constant has {len(value):,} rows; more than {MAX_ITEMS:,} are refused")
         return tuple(_nested_numbers(part, place) for part in value)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise KerasFileError(f"{place}: a constant must hold finite numbers, got {shortened(value)}")

@@ -42,7 +42,7 @@ def update_config(contents: Contents, file: str, custom_activations: Mapping[str
         raise KerasFileError(f"{file} is a file of Keras 1; load it in Keras 2.2 and save it again")
     replace_activations(contents.config, custom_activations)
     unwrap_pruned(contents.config)
-    keras_2 = replace_layer_lists(contents.config) or contents.older
+    keras_2 = replace_layer_lists(contents.config) or contents.is_keras_2
     if keras_2:
         upgrade_keras_2(contents.config)
     return keras_2

@@ -13,8 +13,8 @@ from typing import Any
 
 from ...layers import Activation, Layer
 from ...model.graph import Model, Node
-from ..files.errors import KerasFileError, spoken_at
-from ..files.limits import Tally
+from ..files.errors import KerasFileError, error_context
+from ..files.limits import CallCount
 from ..kinds.config import Config, anything, as_list, optional
 from ..layers import NestedModel
 from .builder import GraphBuilder
@@ -56,8 +56,8 @@ def build(
             "they compute"
         )
     # Models and layers may be nested deeper than Python's stack.
-    with spoken_at("config"):
-        reader = _GraphReader(custom, has_other_types(inner), GraphBuilder(Tally(), keras_2))
+    with error_context("config"):
+        reader = _GraphReader(custom, has_other_types(inner), GraphBuilder(CallCount(), keras_2))
         root = Part(name, "", "config")
         reader.input_shape = None if input_shape is None else [None, *input_shape]
         outputs = reader.model(class_name, inner, Scope(root), None)

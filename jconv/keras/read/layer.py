@@ -22,7 +22,7 @@ from ...layers import (
     PReLU,
     SpectralNormalization,
 )
-from ..files.errors import KerasFileError, spoken_at
+from ..files.errors import KerasFileError, error_context
 from ..kinds import KINDS
 from ..kinds.activation import hard_sigmoid_slope
 from ..kinds.config import Config, as_dict, flag, objects_in, one_of, optional, shortened, text
@@ -208,7 +208,7 @@ def called_layer(
     changes: dict[str, Any] = dict(options)
     if inputs and inputs != getattr(parsed.base, "inputs", inputs):
         changes["inputs"] = inputs
-    with spoken_at(parsed.place):
+    with error_context(parsed.place):
         layer = replace(parsed.base, **changes) if changes else parsed.base
         return parsed.wrap(layer if mode is None or not depends_on_mode(layer) else InMode(layer, mode))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...layers.operations.operation import Operation
-from ..files.errors import spoken_at
+from ..files.errors import error_context
 from ..kinds.config import Config
 from ..kinds.operations import FUNCTIONS
 from .calls import Call, Ref, parse_argument, refs_in
@@ -18,7 +18,7 @@ def read_operation(class_name: str, config: Config, call: Call, to_input: Callab
     if any(refs_in(tuple(own.values()))):
         config.fail("an option is a tensor, which only an argument of the call may be")
     options = {key: value for key, value in (own | call.kwargs).items() if value is not None}
-    with spoken_at(config.place, "Operation: "):
+    with error_context(config.place, "Operation: "):
         return Operation(
             FUNCTIONS[class_name],
             tuple(replace_refs(arg, to_input) for arg in call.args),

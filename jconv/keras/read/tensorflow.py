@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...layers.operations.operation import Operation, Slice
-from ..files.errors import KerasFileError, spoken_at
-from ..files.json_text import parse
+from ..files.errors import KerasFileError, error_context
+from ..files.json_text import parse_json
 from ..kinds.config import Config, anything, as_dict, shortened, text
 from .calls import Call, Ref
 from .operations import replace_refs
@@ -103,7 +103,7 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
 
     Raises `KerasFileError`, with the name of the function, for a function that jconv does not have.
     """
-    with spoken_at(config.place, "Operation: "):
+    with error_context(config.place, "Operation: "):
         if class_name == GRAPH_OPERATION:
             return _graph_operation(config, call, to_input)
         name = config.get("function", text)
@@ -147,7 +147,7 @@ def _slices(value: Any) -> Any:
 def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
     definition = config.get("node_def", anything)
     if isinstance(definition, str):
-        definition = parse(definition.encode(), f"{config.place}, node_def")
+        definition = parse_json(definition.encode(), f"{config.place}, node_def")
     node = Config(as_dict(definition), f"{config.place}, node_def")
     name = node.get("op", text)
     attributes = node.get("attr", as_dict, {})

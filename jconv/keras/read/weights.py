@@ -16,7 +16,7 @@ import numpy as np
 
 from ...model.graph import Tree
 from ..files.container import Arrays
-from ..files.errors import KerasFileError, spoken_at
+from ..files.errors import KerasFileError, error_context
 from ..files.hdf5 import Hdf5Arrays
 from ..kinds.config import shortened
 from ..kinds.table import array_paths
@@ -45,7 +45,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         shapes = wanted(part)
         if not shapes:
             continue
-        with spoken_at(part.place):
+        with error_context(part.place):
             paths, copies = array_paths(part.layer, part.kind, list(shapes))
         found = {}
         for name, path in paths.items():
@@ -93,7 +93,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
         names = [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
-        with spoken_at(part.place):
+        with error_context(part.place):
             variables = ordered_variables(part, names)
         if len(variables) != len(names):
             raise KerasFileError(f"{part.place}: the file has {len(names)} arrays, and the layer {len(variables)}")
@@ -111,7 +111,7 @@ def wanted(part: Part) -> dict[str, tuple[int, ...]]:
     if part.layer is None:
         return {}
     shape = part.input_shape
-    with spoken_at(part.place):
+    with error_context(part.place):
         return part.layer.param_shapes(shape) | part.layer.state_shapes(shape)
 
 

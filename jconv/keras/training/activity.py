@@ -14,7 +14,7 @@ from ...layers import Bidirectional
 from ...layers.base import is_tuple_of_shapes
 from ...layers.nesting import unwrap
 from ...model.graph import Model
-from ..files.errors import spoken_at
+from ..files.errors import error_context
 from ..kinds.config import Config
 from ..read.parts import Part
 from .named import check_all_read, one_of_table
@@ -60,7 +60,7 @@ def read_activity(root: Part, model: Model) -> Activity:
     for part in root.leaves():
         calls = [node.name for node in model.nodes if node.key == part.key]
         for term in _terms_of(part):
-            with spoken_at(f"{part.place}: {OPTION}"):
+            with error_context(f"{part.place}: {OPTION}"):
                 _check(term, part)
             terms += [(name, term) for name in calls]
     return Activity(tuple(terms))

@@ -13,7 +13,7 @@ import optax
 from ...layers import InDtype
 from ...layers.base import Activation
 from ...model.graph import Model, Tree
-from ..files.container import Contents, opened
+from ..files.container import Contents, open_contents
 from ..files.errors import KerasFileError, NotCompiledError
 from ..kinds.config import shortened
 from ..read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
@@ -83,7 +83,7 @@ def load_training(
     if learning_rate is not None and not callable(learning_rate):
         learning_rate = _finite(learning_rate, "learning_rate", ValueError)
     what = os.fspath(path)
-    with opened(path, max_bytes) as contents:
+    with open_contents(path, max_bytes) as contents:
         built = read_graph(contents, what, custom_layers or {}, custom_activations, input_shape)
         params, _ = read_arrays(built.root, contents)
         constraints = read_constraints(built.root)
@@ -141,7 +141,7 @@ def _read(
     learning_rate: float | Callable[[Any], Any] | None,
 ) -> _Made:
     """The file's optimizer with its state."""
-    rule = read_optimizer(value, "optimizer", constraints, older=contents.older)
+    rule = read_optimizer(value, "optimizer", constraints, older=contents.is_keras_2)
     _check_scaling(rule, built.model)
     listed = Listed(contents)
     trained = trained_arrays(built.root)

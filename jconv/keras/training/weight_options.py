@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..files.errors import KerasFileError, spoken_at
+from ..files.errors import KerasFileError, error_context
 from ..read.layer import MODELS
 from ..read.parts import Part
 
@@ -52,7 +52,7 @@ class Attached:
 
     def check(self, function: Callable[[jax.Array], Any]) -> None:
         """Raise `KerasFileError` where a function cannot take an array of this shape."""
-        with spoken_at(f"{self.place} does not fit an array of shape {self.shape}"):
+        with error_context(f"{self.place} does not fit an array of shape {self.shape}"):
             jax.eval_shape(function, jax.ShapeDtypeStruct(self.shape, jnp.float32))
 
 
@@ -64,7 +64,7 @@ def attached(root: Part, suffix: str) -> list[Attached]:
     found = []
     for part in (leaf for leaf in root.leaves() if leaf.used):
         assert part.layer is not None
-        with spoken_at(part.place):
+        with error_context(part.place):
             shapes = part.layer.param_shapes(part.input_shape)
         for piece in pieces_of(part):
             for option, value in piece.config.items():

@@ -83,7 +83,7 @@ def test_a_folder_with_zeros_behind_its_weights(tmp_path: Path) -> None:
 def test_weights_that_say_they_are_longer_than_their_member(tmp_path: Path) -> None:
     weights = bytearray(hdf5())
     weights[40:48] = (2**40).to_bytes(8, "little")
-    refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, bytes(weights)))), "it is cut off")
+    refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, bytes(weights)))), "the file is truncated")
     # What follows the file is not looked at, and what belongs to it is held against the checksum of its member.
     damaged = archive(CONFIG, hdf5()).replace(zlib.crc32(hdf5()).to_bytes(4, "little"), b"\1\2\3\4")
     refused(lambda: jconv.keras.load(saved(tmp_path, damaged)), "damaged")

@@ -13,7 +13,7 @@ import pytest
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.files.json_text import parse
+from jconv.keras.files.json_text import parse_json
 from jconv.keras.read.graph import Built, build
 from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
 from tests.support.keras_watch import check_line, peak, refused
@@ -23,7 +23,7 @@ MIB = 2**20
 
 def made(config: Any) -> Built:
     """The model of a config that was written as text and read again, as that of a file is."""
-    return build(parse(json.dumps(config).encode(), "config.json"), {})
+    return build(parse_json(json.dumps(config).encode(), "config.json"), {})
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_models_that_are_called_twice_in_models_that_are_called_twice(entries: l
     for number in range(40):
         called = layer("Functional", f"m{number}", model["config"], [("in0",)] * 2)
         model = functional(called, name=f"m{number + 1}", outputs=[[f"m{number}", 2, 0]])
-    refused(lambda: made(model), "the model comes to more than 20,000 layers and calls")
+    refused(lambda: made(model), "the model has more than 20,000 layers and calls")
 
 
 def test_a_million_layers():
     text = json.dumps(functional(conv())).replace('"layers": [', '"layers": [' + "{}," * 1_000_000, 1)
-    refused(lambda: parse(text.encode(), "config.json"), "more than 2,000,000 values")
+    refused(lambda: parse_json(text.encode(), "config.json"), "more than 2,000,000 values")
     entry = json.dumps(layer("Flatten", "f", reads=()))
     many = ",".join(entry.replace('"f"', f'"f{i}"') for i in range(21_000))
     config = json.dumps(functional(conv())).replace('"layers": [', f'"layers": [{many},', 1)

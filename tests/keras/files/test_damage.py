@@ -10,7 +10,7 @@ import pytest
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.files.container import opened
+from jconv.keras.files.container import open_contents
 from jconv.keras.files.hdf5 import Hdf5Arrays
 from tests.fuzz.mutate import Random, changed_bytes
 from tests.support.keras_crafted import ARRAYS, KERNEL, archive, conv, functional, hdf5, made, saved
@@ -73,7 +73,7 @@ def read(path: Path) -> None:
     """All that can be read of a file."""
     with suppress(KerasFileError):
         jconv.keras.load(path, max_bytes=16 * MIB)
-    with suppress(KerasFileError), opened(path, 16 * MIB) as contents:
+    with suppress(KerasFileError), open_contents(path, 16 * MIB) as contents:
         arrays = contents.arrays
         paths = [] if arrays is None else arrays.paths()
         for name in paths:

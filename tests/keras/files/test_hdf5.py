@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
-    return hdf5.opened(data, "x.h5", Budget(limit))
+    return hdf5.open_arrays(data, "x.h5", Budget(limit))
 
 
 HONEST: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -116,7 +116,7 @@ def test_newer_versions_of_the_format(version: str):
     arrays = opened(data)
     for name, (array, _) in HONEST.items():
         if name in GROWING[version]:
-            refused(lambda name=name: arrays.read(f"a/{name}"), "is stored so that it can grow")
+            refused(lambda name=name: arrays.read(f"a/{name}"), "is an extensible array")
             continue
         found = arrays.read(f"a/{name}")
         assert found.dtype == array.dtype.newbyteorder("=") and found.dtype.isnative, name
@@ -155,7 +155,7 @@ def test_reading_from_a_file_is_reading_from_its_bytes(tmp_path: Path):
     path = tmp_path / "x.h5"
     path.write_bytes(data)
     with path.open("rb") as stream:
-        arrays = hdf5.opened(stream, "x.h5", Budget(MIB))
+        arrays = hdf5.open_arrays(stream, "x.h5", Budget(MIB))
         np.testing.assert_array_equal(arrays.read("a/b"), np.arange(1000.0))
         assert arrays.texts("c") == ["d", "e"]
-        refused(lambda: hdf5.opened(stream, "x.h5", Budget(100)).read("a/b"), "the limit is 100")
+        refused(lambda: hdf5.open_arrays(stream, "x.h5", Budget(100)).read("a/b"), "the limit is 100")

@@ -20,7 +20,7 @@ MIB = 2**20
 
 
 def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
-    return hdf5.opened(data, "x.h5", Budget(limit))
+    return hdf5.open_arrays(data, "x.h5", Budget(limit))
 
 
 def links(file: h5py.File) -> None:
@@ -92,17 +92,17 @@ def of(array: Any, **options: Any) -> Callable[[h5py.File], None]:
 OPEN = {
     "soft_link": (links, "'link' is a soft link; links are not followed"),
     "external_link": (outside, "'link' is a link to another file; links are not followed"),
-    "cycle": (cycle, "is reached twice"),
+    "cycle": (cycle, "is an object that has another path too"),
     "named_type": (type_elsewhere, "neither a group nor an array"),
-    "deep": (deep, "is too deep"),
+    "deep": (deep, "is nested deeper than 64 levels"),
 }
 READ = {
-    "external_storage": (stored_outside, "lies in another file"),
-    "virtual": (virtual, "is put together from others"),
+    "external_storage": (stored_outside, "is stored in another file"),
+    "virtual": (virtual, "is a virtual dataset"),
     "references": (references, "HDF5's class reference"),
     "regions": (regions, "HDF5's class reference"),
-    "objects": (of(np.array(["a", "b"], object)), "must hold numbers, got text"),
-    "text": (of(np.array([b"ab"])), "must hold numbers, got text"),
+    "objects": (of(np.array(["a", "b"], object)), "must contain numbers, got text"),
+    "text": (of(np.array([b"ab"])), "must contain numbers, got text"),
     "lists": (of(None, shape=(2,), dtype=h5py.vlen_dtype("f4")), "HDF5's class sequence"),
     "records": (of(np.zeros(2, [("x", "f4"), ("y", "i2")])), "HDF5's class compound"),
     "arrays": (of(None, shape=(2,), dtype=np.dtype(("f4", (3,)))), "HDF5's class array"),
@@ -110,12 +110,12 @@ READ = {
     "enumeration": (of(np.zeros(2, "i1"), dtype=h5py.enum_dtype({"a": 0, "b": 1}, "i1")), "HDF5's class enumeration"),
     "complex": (of(np.zeros(2, complex)), "HDF5's class compound"),
     "long_double": (of(np.zeros(2, np.longdouble)), "HDF5's class float"),
-    "nothing": (of(h5py.Empty("f4")), "no values and no shape"),
-    "never_written": (never_written, "declares 34,359,738,368 bytes and stores 0"),
-    "never_written_chunks": (never_written_chunks, "declares 34,359,738,368 bytes in 8,192 pieces and stores 0"),
-    "half_written": (half_written, "in 10 pieces and stores"),
+    "nothing": (of(h5py.Empty("f4")), "a null dataspace"),
+    "never_written": (never_written, "declares 34,359,738,368 bytes but stores 0"),
+    "never_written_chunks": (never_written_chunks, "declares 34,359,738,368 bytes in 8,192 chunks but stores 0"),
+    "half_written": (half_written, "in 10 chunks but stores"),
     "bomb": (bomb, "the limit is"),
-    "other_filter": (other_filter, "filter 32000"),
+    "other_filter": (other_filter, "HDF5's filter 32000"),
 }
 
 
@@ -146,7 +146,7 @@ def test_attributes_that_are_no_texts():
         file.attrs["ref"] = file.ref
         arrays = opened(done())
     refused(lambda: arrays.texts("numbers"), "attribute 'numbers'", "must be text")
-    refused(lambda: arrays.texts("bytes"), "not text in UTF-8")
+    refused(lambda: arrays.texts("bytes"), "is not UTF-8")
     refused(lambda: arrays.texts("ref"), "HDF5's class reference")
     refused(lambda: arrays.texts("numbers", "missing"), "group 'missing' is missing")
 
@@ -158,7 +158,7 @@ def test_a_file_that_is_cut_off():
         data = done()
     for size in range(0, len(data), 61):
         refused(lambda size=size: opened(data[:size]), "x.h5")
-    refused(lambda: opened(data[:-1]), "it is cut off: it had")
+    refused(lambda: opened(data[:-1]), "the file is truncated: it must have")
 
 
 def chunked() -> bytes:
@@ -174,19 +174,19 @@ def test_a_piece_that_unpacks_to_more_than_it_has():
         a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
         a.id.write_direct_chunk((0,), zlib.compress(bytes(64 * MIB), 9))
         data = done()
-    assert peak(lambda: refused(lambda: opened(data).read("a"), "a damaged piece at (0,)")) < 2 * MIB
+    assert peak(lambda: refused(lambda: opened(data).read("a"), "a damaged chunk at (0,)")) < 2 * MIB
 
 
 def test_pieces_in_wrong_places_or_of_wrong_sizes():
     data = chunked()
     tree = data.index(b"TREE\1")
     key = tree + 24 + 32  # the second piece's: size, filters, offsets; then its address
-    for offset, part in ((3, "where none can be"), (0, "where none can be"), (2**40, "where none can be")):
+    for offset, part in ((3, "impossible offset"), (0, "impossible offset"), (2**40, "impossible offset")):
         refused(lambda o=offset: opened(patched(data, (key + 8, struct.pack("<Q", o)))).read("a"), part)
     refused(lambda: opened(patched(data, (key, b"\xff\xff\xff\x7f"))).read("a"), "stores 2,147,4")
-    refused(lambda: opened(patched(data, (key, b"\1\0\0\0"))).read("a"), "damaged piece")
-    refused(lambda: opened(patched(data, (key + 4, b"\1"))).read("a"), "damaged piece")
-    refused(lambda: opened(patched(data, (key + 24, struct.pack("<Q", 2**60)))).read("a"), "beyond its end")
+    refused(lambda: opened(patched(data, (key, b"\1\0\0\0"))).read("a"), "damaged chunk")
+    refused(lambda: opened(patched(data, (key + 4, b"\1"))).read("a"), "damaged chunk")
+    refused(lambda: opened(patched(data, (key + 24, struct.pack("<Q", 2**60)))).read("a"), "beyond the end of the file")
     # A tree that has itself for a child.
     level = patched(data, (tree + 5, b"\1"), *((key - 8 + 32 * i, struct.pack("<Q", tree)) for i in range(4)))
     refused(lambda: opened(level).read("a"), "level")
@@ -242,4 +242,4 @@ def test_one_text_may_not_stand_for_thousands():
         data = done()
     at = data.index(struct.pack("<I", 60_000))
     data = patched(data, (at, data[at : at + 16] * 3001))
-    assert peak(lambda: refused(lambda: opened(data).texts("c"), "the same bytes are made much of")) < MIB
+    assert peak(lambda: refused(lambda: opened(data).texts("c"), "the metadata are cyclic or overlap")) < MIB

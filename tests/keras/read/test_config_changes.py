@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jconv.keras
 from jconv.keras import KerasFileError
-from jconv.keras.files.json_text import parse
+from jconv.keras.files.json_text import parse_json
 from jconv.keras.read.graph import build
 from jconv.keras.read.parts import Part
 from jconv.keras.read.weights import read_by_folder
@@ -28,7 +28,7 @@ PLACES = {name: list(paths(config)) for name, config in SEEDS.items()}
 
 def is_read_or_refused(config: Any) -> None:
     try:
-        built = build(parse(json.dumps(config).encode(), "config.json"), {})
+        built = build(parse_json(json.dumps(config).encode(), "config.json"), {})
     except KerasFileError as error:
         assert str(error).isprintable() and len(str(error)) <= 1000
         return

@@ -1,12 +1,11 @@
-"""HDF5 files without the HDF5 library; names handed on, nothing defined.
+"""HDF5 files, read without the HDF5 library.
 
-The library is made for files that one trusts: a single flipped byte can make it run for ever, and nothing in the same
-process can stop it. What Keras writes is a small and old part of the format, whatever the version of Keras or h5py, so
-that part is read here, each byte of a file's structure once, and everything else in it is refused by name.
-The names are those of the HDF5 File Format Specification, version 3.
+The library is made for trusted files: a single flipped byte can put it into an endless loop. Whatever the version of
+Keras and h5py, Keras writes a small, old part of the format. Only that part is read here, each byte of metadata at most
+once; everything else is refused by name. Terms are those of the HDF5 File Format Specification, version 3.
 """
 
-from .arrays import Hdf5Arrays, opened
-from .objects import extent
+from .arrays import Hdf5Arrays, open_arrays
+from .objects import file_size
 
-__all__ = ["Hdf5Arrays", "extent", "opened"]
+__all__ = ["Hdf5Arrays", "file_size", "open_arrays"]

@@ -1,6 +1,6 @@
-"""Arrays that are stored in pieces, each of which may be packed.
+"""Arrays stored in chunks, possibly compressed.
 
-The filters are undone here, by zlib and NumPy, and never give more than a piece has: HDF5 would unpack whatever comes.
+The filters are undone here with zlib and NumPy, because HDF5 decompresses a chunk to any size.
 """
 
 from __future__ import annotations
@@ -11,134 +11,130 @@ from typing import Any
 
 import numpy as np
 
-from ..limits import MOST_PARTS, Budget, check_expansion
-from ..raw import native
-from .chunk_index import Piece, indexed_pieces
-from .objects import Message, tree_node
+from ..limits import MAX_ITEMS, Budget, check_compression
+from ..raw import to_native
+from .chunk_index import Chunk, indexed_chunks
+from .objects import Message, tree_leaves
 from .source import UNDEFINED, Fields, Source
 
 Array = np.ndarray[Any, Any]
 
-DEFLATE, SHUFFLE, FLETCHER = 1, 2, 3
-NAMES = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER: "fletcher32"}
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+FILTER_NAMES = {DEFLATE: "gzip", SHUFFLE: "shuffle", FLETCHER32: "fletcher32"}
 
 
 def read_chunks(
     source: Source,
     layout: Fields,
-    newer: bool,
+    is_v4: bool,
     pipeline: Message | None,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
     budget: Budget,
     where: str,
 ) -> Array:
-    """The array whose pieces `layout` tells of, in its `newer` version or not, packed by the filters of `pipeline`.
+    """The array whose chunks are described by a `layout` message, in its version 4 or 3, and a filter `pipeline`.
 
-    Raises `KerasFileError`, naming `where`, for pieces that are missing, damaged, or not what they declare.
+    Raises `KerasFileError`, naming `where`, for chunks that are missing, damaged or of other sizes than declared.
     """
-    options = layout.integer(1) if newer else 0
+    flags = layout.integer(1) if is_v4 else 0
     if layout.integer(1) != len(shape) + 1:
-        source.fail(f"{where} has pieces of another number of axes")
-    tree = UNDEFINED if newer else layout.integer(8)
-    *sizes, item = layout.integers(len(shape) + 1, layout.integer(1) if newer else 4)
+        source.fail(f"{where} has chunks with another number of axes than the array")
+    tree = UNDEFINED if is_v4 else layout.integer(8)
+    *sizes, item = layout.integers(len(shape) + 1, layout.integer(1) if is_v4 else 4)
     if item != dtype.itemsize or 0 in sizes:
-        source.fail(f"{where} has pieces of {sizes} values of {item} bytes")
+        source.fail(f"{where} has chunks of shape {sizes} with {item} bytes per element")
     filters = [] if pipeline is None else _filters(pipeline, source, where)
     counts = [-(-size // chunk) for size, chunk in zip(shape, sizes, strict=True)]
-    wanted, piece = math.prod(counts), math.prod(sizes) * item
-    if wanted > MOST_PARTS:
-        source.fail(f"{where} is stored in more than {MOST_PARTS:,} pieces")
-    if newer:
-        found = indexed_pieces(source, layout, options, counts, sizes, piece, bool(filters), where)
+    count, chunk_bytes = math.prod(counts), math.prod(sizes) * item
+    if count > MAX_ITEMS:
+        source.fail(f"{where} has more than {MAX_ITEMS:,} chunks")
+    if is_v4:
+        chunks = indexed_chunks(source, layout, flags, counts, sizes, chunk_bytes, bool(filters), where)
     else:
-        found = _pieces(source, tree, len(shape), where) if tree != UNDEFINED else []
-    stored = sum(size for _, size, _, _ in found)
+        chunks = _chunks_in_tree(source, tree, len(shape), where) if tree != UNDEFINED else []
+    stored = sum(size for _, size, _, _ in chunks)
     declared = math.prod(shape) * item
-    if len(found) != wanted or stored > source.size or (not filters and stored < declared):
-        source.fail(f"{where} declares {declared:,} bytes in {wanted:,} pieces and stores {stored:,} in {len(found):,}")
-    check_expansion(declared, stored, f"{where} of {source.what}")
-    budget.spend(wanted * piece, f"{where} of {source.what}")
+    if len(chunks) != count or stored > source.size or (not filters and stored < declared):
+        source.fail(
+            f"{where} declares {declared:,} bytes in {count:,} chunks but stores {stored:,} bytes in {len(chunks):,}"
+        )
+    check_compression(declared, stored, f"{where} of {source.what}")
+    budget.spend(count * chunk_bytes, f"{where} of {source.what}")
     try:
         array = np.empty(shape, dtype)
     except (ValueError, OverflowError):
-        source.fail(f"{where} declares the shape {shape}, which no array has")
-    places = set()
-    for offset, size, skipped, address in found:
-        if any(o % c or o >= s for o, c, s in zip(offset, sizes, shape, strict=True)) or offset in places:
-            source.fail(f"{where} has a piece at {offset}, where none can be")
-        places.add(offset)
-        used = [f for i, f in enumerate(filters) if not skipped >> i & 1]
-        data = _unpacked(source.read(address, size), used, piece, item)
+        source.fail(f"{where} declares the shape {shape}, which NumPy does not support")
+    offsets = set()
+    for offset, size, skipped, address in chunks:
+        if any(o % c or o >= s for o, c, s in zip(offset, sizes, shape, strict=True)) or offset in offsets:
+            source.fail(f"{where} has a chunk at the impossible offset {offset}")
+        offsets.add(offset)
+        applied = [number for i, number in enumerate(filters) if not skipped >> i & 1]
+        data = _undo_filters(source.read(address, size), applied, chunk_bytes, item)
         if data is None:
-            source.fail(f"{where} has a damaged piece at {offset}")
+            source.fail(f"{where} has a damaged chunk at {offset}")
         values = np.frombuffer(data, dtype).reshape(sizes)
         region = tuple(slice(o, o + c) for o, c in zip(offset, sizes, strict=True))
         array[region] = values[tuple(slice(0, s - o) for o, s in zip(offset, shape, strict=True))]
-    return native(array)
+    return to_native(array)
 
 
-def _pieces(source: Source, tree: int, rank: int, where: str) -> list[Piece]:
-    found: list[Piece] = []
-    waiting: list[tuple[int, int | None]] = [(tree, None)]
-    while waiting:
-        address, level = waiting.pop()
-        children, above = tree_node(source, address, level, 1, 8 + 8 * (rank + 1))
-        if above:
-            waiting += [(child, above - 1) for _, child in children]
-            continue
-        for key, child in children:
-            fields = Fields(key, source)
-            size, skipped = fields.integers(2, 4)
-            found.append((fields.integers(rank, 8), size, skipped, child))
-        if len(found) > MOST_PARTS:
-            source.fail(f"{where} is stored in more than {MOST_PARTS:,} pieces")
-    return found
+def _chunks_in_tree(source: Source, tree: int, rank: int, where: str) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    for key, address in tree_leaves(source, tree, 1, 8 + 8 * (rank + 1)):
+        fields = Fields(key, source)
+        size, skipped = fields.integers(2, 4)
+        chunks.append((fields.integers(rank, 8), size, skipped, address))
+        if len(chunks) > MAX_ITEMS:
+            source.fail(f"{where} has more than {MAX_ITEMS:,} chunks")
+    return chunks
 
 
-def _filters(message: Message, source: Source, where: str) -> list[int]:
-    """The numbers of the filters, in the order in which they were applied."""
-    fields = Fields(message.data, source)
-    version, count = fields.expect("version of the filters", 1, 2), fields.integer(1)
+def _filters(pipeline: Message, source: Source, where: str) -> list[int]:
+    """The filters of a pipeline, in the order in which they were applied."""
+    fields = Fields(pipeline.data, source)
+    version, count = fields.expect("version of the filter pipeline", 1, 2), fields.integer(1)
     fields.take(6 if version == 1 else 0)
-    found = []
+    filters = []
     for _ in range(count):
         number = fields.integer(2)
-        name = fields.integer(2) if version == 1 or number >= 256 else 0
+        name_size = fields.integer(2) if version == 1 or number >= 256 else 0
         fields.take(2)
         values = fields.integer(2)
-        if number not in NAMES:
-            source.fail(f"{where} is stored by filter {number}; only {', '.join(NAMES.values())} are undone")
-        fields.take(-(-name // 8) * 8 if version == 1 else name)
+        if number not in FILTER_NAMES:
+            names = ", ".join(FILTER_NAMES.values())
+            source.fail(f"{where} is stored with HDF5's filter {number}; supported are {names}")
+        fields.take(-(-name_size // 8) * 8 if version == 1 else name_size)
         fields.take(4 * (values + (values % 2 if version == 1 else 0)))
-        found.append(number)
-    return found
+        filters.append(number)
+    return filters
 
 
-def _unpacked(data: Any, filters: list[int], size: int, item: int) -> Any:
-    """The `size` bytes of a piece; None where they are not what was packed."""
+def _undo_filters(data: Any, filters: list[int], size: int, item: int) -> Any:
+    """The `size` bytes of a chunk with items of `item` bytes; None if it is damaged."""
     for number in reversed(filters):
         if number == DEFLATE:
-            # Four bytes more, since a checksum may have been packed with the rest.
-            unpacker = zlib.decompressobj()
+            # Four bytes more: a checksum may have been compressed too.
+            decompressor = zlib.decompressobj()
             try:
-                data = unpacker.decompress(data, size + 4)
+                data = decompressor.decompress(data, size + 4)
             except zlib.error:
                 return None
-            if not unpacker.eof:
+            if not decompressor.eof:
                 return None
         elif number == SHUFFLE and item > 1:
-            whole = len(data) - len(data) % item
-            mixed = np.frombuffer(data, np.uint8, whole).reshape(item, -1)
-            data = mixed.T.tobytes() + bytes(data[whole:])
-        elif number == FLETCHER:
+            end = len(data) - len(data) % item
+            data = np.frombuffer(data, np.uint8, end).reshape(item, -1).T.tobytes() + bytes(data[end:])
+        elif number == FLETCHER32:
             data, checksum = data[:-4], bytes(data[-4:])
-            if len(checksum) < 4 or not _is_fletcher(data, checksum):
+            if len(checksum) < 4 or not _has_checksum(data, checksum):
                 return None
     return data if len(data) == size else None
 
 
-def _is_fletcher(data: Any, checksum: bytes) -> bool:
+def _has_checksum(data: Any, checksum: bytes) -> bool:
+    """Whether the Fletcher-32 checksum of the data is this."""
     words = np.frombuffer(bytes(data) + b"\0" * (len(data) % 2), ">u2").astype(np.uint64)
     weights = np.arange(len(words), 0, -1, dtype=np.uint64) % 65535
     sums = int(words.sum()) % 65535, int((words * weights % 65535).sum()) % 65535

@@ -1,4 +1,4 @@
-"""The objects of a file: where the first one is, the messages that an object consists of, and a group's members."""
+"""Objects of a file: the address of the root group, the header messages of an object, and the members of a group."""
 
 from __future__ import annotations
 
@@ -12,97 +12,100 @@ from .source import UNDEFINED, Fields, Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
-# Kinds of messages.
-SPACE, LINK_INFO, TYPE, LINK, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08, 0x0B
+# Types of header messages.
+DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT, FILTERS = 0x01, 0x02, 0x03, 0x06, 0x07, 0x08, 0x0B
 ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0C, 0x10, 0x11, 0x15
 
-# A message's kind, size and flags, in the first version of objects; in the second, maybe with a number.
-MESSAGE, NEWER_MESSAGE, ORDERED_MESSAGE = Struct("<HHB3x"), Struct("<BHB"), Struct("<BHB2x")
-NEWER = b"OHDR"
-# Of any version, with the size of the file in it.
-HEAD_BYTES = 52
+# Type, size and flags of a message in version 1 of object headers, and in version 2 without and with creation order.
+MESSAGE_V1, MESSAGE_V2, ORDERED_MESSAGE_V2 = Struct("<HHB3x"), Struct("<BHB"), Struct("<BHB2x")
+HEADER_V2 = b"OHDR"
+# The beginning of a superblock of any version, up to and with the size of the file.
+SUPERBLOCK_BYTES = 52
 
+HARD, SOFT, EXTERNAL = 0, 1, 64
+LINKS = {SOFT: "a soft link", EXTERNAL: "a link to another file"}
+# What a symbol table entry caches for a soft link.
 SOFT_ENTRY = 2
-HARD, SOFT, OUTSIDE = 0, 1, 64
-LONGEST_NAME = 1024
+MAX_NAME = 1024
 
 
 @dataclass(frozen=True)
 class Message:
-    """One piece of what an object is: its kind, flags and bytes."""
+    """A header message of an object: its type, flags and data."""
 
     kind: int
     flags: int
     data: memoryview
 
     @property
-    def shared(self) -> bool:
-        """Whether the bytes only say where in the file the message is."""
+    def is_shared(self) -> bool:
+        """Whether the data are only the address of the actual message."""
         return bool(self.flags & 2)
 
 
-def extent(head: bytes) -> int | None:
-    """How many bytes the file has that begins with `head`; None for a beginning that does not say."""
-    version = head[8] if head.startswith(SIGNATURE) and len(head) >= HEAD_BYTES else None
-    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(-1 if version is None else version)
+def file_size(head: bytes) -> int | None:
+    """The size of the file that begins with `head`; None if `head` is too short or not HDF5."""
+    version = head[8] if head.startswith(SIGNATURE) and len(head) >= SUPERBLOCK_BYTES else -1
+    at = {0: 40, 1: 44, 2: 28, 3: 28}.get(version)
     return None if at is None else int.from_bytes(head[at : at + 8], "little")
 
 
 def root(source: Source) -> int:
-    """The address of the root group. Raises `KerasFileError` for a file that is not whole, or of a newer format."""
+    """The address of the root group. Raises `KerasFileError` for a truncated file or an unknown superblock."""
     head = source.fields(0, 9)
     if bytes(head.take(8)) != SIGNATURE:
-        source.fail("it does not begin as one")
-    version = head.expect("version of the file", 0, 1, 2, 3)
-    newer = version >= 2
-    head = source.fields(9, 39 if newer else 63 + 4 * version)
-    head.take(0 if newer else 4)
+        source.fail("the signature is missing")
+    version = head.expect("version of the superblock", 0, 1, 2, 3)
+    is_v2 = version >= 2
+    head = source.fields(9, 39 if is_v2 else 63 + 4 * version)
+    head.take(0 if is_v2 else 4)
     head.expect("size of addresses", 8)
     head.expect("size of lengths", 8)
-    head.take(1 if newer else 9 + 4 * version)
-    head.expect("address of the first block", 0, size=8)
+    head.take(1 if is_v2 else 9 + 4 * version)
+    head.expect("base address", 0, size=8)
     head.take(8)
     end = head.integer(8)
     if end > source.size:
-        source.fail(f"it is cut off: it had {end:,} bytes and has {source.size:,}")
-    if newer:
+        source.fail(f"the file is truncated: it must have {end:,} bytes and has {source.size:,}")
+    if is_v2:
         return head.integer(8)
-    head.expect("address of a driver", UNDEFINED, size=8)
+    head.expect("address of the driver information", UNDEFINED, size=8)
     head.take(8)
     return head.integer(8)
 
 
 def messages(source: Source, address: int) -> list[Message]:
-    """The messages of the object at an address, from its first block and those that go on from it."""
-    if bytes(source.read(address, 4)) == NEWER:
-        return _newer_messages(source, address)
+    """The header messages of the object at an address, those of continuation blocks included."""
+    if bytes(source.read(address, 4)) == HEADER_V2:
+        return _messages_v2(source, address)
     head = source.fields(address, 16)
-    head.expect("version of an object", 1)
+    head.expect("version of an object header", 1)
     head.take(7)
-    return _messages_in(source, (address + 16, head.integer(4)), MESSAGE)
+    return _messages_in(source, (address + 16, head.integer(4)), MESSAGE_V1)
 
 
-def _newer_messages(source: Source, address: int) -> list[Message]:
+def _messages_v2(source: Source, address: int) -> list[Message]:
     head = source.fields(address, 6)
-    head.signature(NEWER)
-    head.expect("version of an object", 2)
+    head.signature(HEADER_V2)
+    head.expect("version of an object header", 2)
     flags = head.integer(1)
-    # Times, and how many attributes it keeps in one place.
-    more = 16 * bool(flags & 32) + 4 * bool(flags & 16)
+    # Times, and the numbers of attributes at which their storage changes.
+    skipped = 16 * bool(flags & 32) + 4 * bool(flags & 16)
     size = 1 << (flags & 3)
-    head = source.fields(address + 6, more + size)
-    head.take(more)
-    first = address + 6 + more + size, head.integer(size)
-    return _messages_in(source, first, ORDERED_MESSAGE if flags & 4 else NEWER_MESSAGE, newer=True)
+    head = source.fields(address + 6, skipped + size)
+    head.take(skipped)
+    first = address + 6 + skipped + size, head.integer(size)
+    return _messages_in(source, first, ORDERED_MESSAGE_V2 if flags & 4 else MESSAGE_V2)
 
 
-def _messages_in(source: Source, first: tuple[int, int], form: Struct, newer: bool = False) -> list[Message]:
+def _messages_in(source: Source, first: tuple[int, int], form: Struct) -> list[Message]:
+    """The messages in the block with the address and size `first`, and in those that continue it."""
     found: list[Message] = []
     blocks = deque([first])
     while blocks:
-        block = source.structure(*blocks.popleft())
+        block = source.metadata(*blocks.popleft())
         at = 0
-        # Without `Fields`, since there may be millions.
+        # Without `Fields`, which is slower: there may be millions.
         while at + form.size <= len(block):
             kind, size, flags = form.unpack_from(block, at)
             at += form.size
@@ -111,124 +114,121 @@ def _messages_in(source: Source, first: tuple[int, int], form: Struct, newer: bo
             if at > len(block):
                 source.fail("a message is longer than its block")
             if kind == CONTINUATION:
-                where = Fields(data, source)
-                start, length = where.integer(8), where.integer(8)
-                if newer:
-                    # Between a signature and a checksum.
-                    source.fields(start, 4).signature(b"OCHK")
-                    start, length = start + 4, max(length - 8, 0)
-                blocks.append((start, length))
+                address, length = Fields(data, source).integers(2, 8)
+                if form is not MESSAGE_V1:
+                    # The messages are between a signature and a checksum.
+                    source.fields(address, 4).signature(b"OCHK")
+                    address, length = address + 4, max(length - 8, 0)
+                blocks.append((address, length))
             elif kind:
                 found.append(Message(kind, flags, data))
     return found
 
 
-def attributes(source: Source, found: list[Message]) -> Iterator[Message]:
-    """The attributes of an object, those that it keeps in a heap too."""
-    for message in found:
+def attributes(source: Source, header: list[Message]) -> Iterator[Message]:
+    """The attributes of an object, those in a heap included."""
+    for message in header:
         if message.kind == ATTRIBUTE:
             yield message
         elif message.kind == ATTRIBUTE_INFO:
             fields = Fields(message.data, source)
-            fields.expect("version of an object's attributes", 0)
+            fields.expect("version of the attribute information", 0)
             fields.take(2 if fields.integer(1) & 1 else 0)
             heap, tree = fields.integers(2, 8)
             for data in heaps.objects(source, heap, tree, heaps.ATTRIBUTES):
                 yield Message(ATTRIBUTE, 0, data)
 
 
-def members(source: Source, found: list[Message]) -> Iterator[tuple[str, int]]:
-    """`(name, address)` of what a group holds. Raises `KerasFileError` for links, which are not followed."""
-    for message in found:
+def members(source: Source, header: list[Message]) -> Iterator[tuple[str, int]]:
+    """`(name, address)` of each member of a group. Raises `KerasFileError` for soft and external links."""
+    for message in header:
         fields = Fields(message.data, source)
         if message.kind == SYMBOL_TABLE:
-            yield from _symbols(source, fields.integer(8), fields.integer(8))
+            yield from _symbol_table(source, fields.integer(8), fields.integer(8))
         elif message.kind == LINK:
             yield _link(source, fields)
         elif message.kind == LINK_INFO:
-            fields.expect("version of a group's links", 0)
+            fields.expect("version of the link information", 0)
             fields.take(8 if fields.integer(1) & 1 else 0)
             heap, tree = fields.integers(2, 8)
             for data in heaps.objects(source, heap, tree, heaps.LINKS):
                 yield _link(source, Fields(data, source))
 
 
-def _symbols(source: Source, tree: int, heap: int) -> Iterator[tuple[str, int]]:
-    """The members in a tree of tables, the names in a heap: what every version of HDF5 writes unless told otherwise."""
+def _symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[str, int]]:
+    """The members in a B-tree of symbol tables, with their names in a local heap: HDF5's default form of a group."""
     head = source.fields(heap, 32)
     head.signature(b"HEAP")
-    head.expect("version of a heap", 0)
+    head.expect("version of a local heap", 0)
     head.take(3)
     size, _, names = head.integers(3, 8)
-    waiting: list[tuple[int, int | None]] = [(tree, None)]
-    while waiting:
-        address, level = waiting.pop()
-        children, above = tree_node(source, address, level, 0, 8)
-        if above:
-            waiting += [(child, above - 1) for _, child in children]
-            continue
-        for _, child in children:
-            table = source.fields(child, 8)
-            table.signature(b"SNOD")
-            table.expect("version of a table", 1)
-            table.take(1)
-            entries = source.fields(child + 8, 40 * table.integer(2))
-            while entries.left:
-                offset, target = entries.integers(2, 8)
-                linked = entries.integer(4) == SOFT_ENTRY
-                entries.take(20)
-                if offset >= size:
-                    source.fail(f"a name stands at {offset:,} of a heap of {size:,} bytes")
-                name = _name(source, names + offset, size - offset)
-                _check_link(source, name, SOFT if linked else HARD)
-                yield name, target
+    for _, address in tree_leaves(source, tree, 0, 8):
+        table = source.fields(address, 8)
+        table.signature(b"SNOD")
+        table.expect("version of a symbol table", 1)
+        table.take(1)
+        entries = source.fields(address + 8, 40 * table.integer(2))
+        while entries.remaining:
+            offset, target = entries.integers(2, 8)
+            is_soft = entries.integer(4) == SOFT_ENTRY
+            entries.take(20)
+            if offset >= size:
+                source.fail(f"the offset {offset:,} of a name is beyond the {size:,} bytes of its heap")
+            name = _name(source, names + offset, size - offset)
+            _check_link(source, name, SOFT if is_soft else HARD)
+            yield name, target
 
 
-def tree_node(
-    source: Source, address: int, level: int | None, kind: int, key_size: int
-) -> tuple[list[tuple[memoryview, int]], int]:
-    """`([(key, child), ...], level)` of a node of a tree; `level` is what it must be, None at the root."""
-    head = source.fields(address, 24)
-    head.signature(b"TREE")
-    head.expect("kind of a tree", kind)
-    found, used = head.integer(1), head.integer(2)
-    if level is not None and found != level:
-        source.fail(f"a tree has a node of level {found} where level {level} must be")
-    body = source.fields(address + 24, used * (key_size + 8))
-    return [(body.take(key_size), body.integer(8)) for _ in range(used)], found
+def tree_leaves(source: Source, root: int, kind: int, key_size: int) -> Iterator[tuple[memoryview, int]]:
+    """`(key, address)` of each child of the leaves of a version 1 B-tree."""
+    nodes: list[tuple[int, int | None]] = [(root, None)]
+    while nodes:
+        address, expected = nodes.pop()
+        head = source.fields(address, 24)
+        head.signature(b"TREE")
+        head.expect("kind of a B-tree", kind)
+        level, count = head.integer(1), head.integer(2)
+        if expected is not None and level != expected:
+            source.fail(f"a B-tree has a node of level {level} where level {expected} must be")
+        body = source.fields(address + 24, count * (key_size + 8))
+        for _ in range(count):
+            key, child = body.take(key_size), body.integer(8)
+            if level:
+                nodes.append((child, level - 1))
+            else:
+                yield key, child
 
 
-def _name(source: Source, address: int, left: int) -> str:
-    raw = bytes(source.read(address, min(left, LONGEST_NAME)))
-    end = raw.find(b"\0")
+def _name(source: Source, address: int, remaining: int) -> str:
+    data = bytes(source.read(address, min(remaining, MAX_NAME)))
+    end = data.find(b"\0")
     if end < 0:
-        source.fail(f"a name has no end within {len(raw)} bytes")
-    source.spend(end)
-    return _decoded(source, raw[:end])
+        source.fail(f"a name does not end within {len(data)} bytes")
+    source.count(end)
+    return _decode_name(source, data[:end])
 
 
 def _link(source: Source, fields: Fields) -> tuple[str, int]:
-    """A member as a message of its own, as groups with links to other files have them."""
+    """The member in a link message, the form of groups with external links or many members."""
     fields.expect("version of a link", 1)
     flags = fields.integer(1)
     kind = fields.integer(1) if flags & 8 else HARD
     fields.take((8 if flags & 4 else 0) + (1 if flags & 16 else 0))
-    name = _decoded(source, bytes(fields.take(fields.integer(1 << (flags & 3)))))
+    name = _decode_name(source, bytes(fields.take(fields.integer(1 << (flags & 3)))))
     _check_link(source, name, kind)
     return name, fields.integer(8)
 
 
 def _check_link(source: Source, name: str, kind: int) -> None:
     if kind != HARD:
-        named = {SOFT: "a soft link", OUTSIDE: "a link to another file"}.get(kind, "a link of the user's own")
-        source.fail(f"{name!a} is {named}; links are not followed")
+        source.fail(f"{name!a} is {LINKS.get(kind, 'a user-defined link')}; links are not followed")
 
 
-def _decoded(source: Source, raw: bytes) -> str:
+def _decode_name(source: Source, data: bytes) -> str:
     try:
-        name = raw.decode("utf-8")
+        name = data.decode("utf-8")
     except UnicodeDecodeError:
-        source.fail(f"the name {raw[:80]!r} is not text in UTF-8")
+        source.fail(f"the name {data[:80]!r} is not UTF-8")
     if name in ("", ".", "..") or "/" in name:
-        source.fail(f"{name!a} is no name")
+        source.fail(f"{name!a} is not a valid name")
     return name
