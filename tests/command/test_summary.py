@@ -105,7 +105,7 @@ def test_as_a_module(series: Path) -> None:
         (["summary", "nope.keras"], "jconv: nope.keras: No such file or directory"),
         (
             ["summary", "text.txt"],
-            "jconv: text.txt is neither a .keras archive, an HDF5 file nor a JSON text: it begins with b'hello'",
+            "jconv: text.txt is neither a .keras archive, an HDF5 file nor a JSON file: it begins with b'hello'",
         ),
         (["summary", "series.keras", "--length", "0"], None),
         (["summary", "series.keras", "--max-bytes", "10"], None),

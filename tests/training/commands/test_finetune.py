@@ -282,7 +282,7 @@ def test_a_file_that_is_none(capsys):
     Path("some.h5").write_bytes(b"no model")
     assert fit.main(["--model", "some.h5", "--data", "a.npz"]) == 2
     assert capsys.readouterr().err.startswith(
-        "fit: some.h5: some.h5 is neither a .keras archive, an HDF5 file nor a JSON text"
+        "fit: some.h5: some.h5 is neither a .keras archive, an HDF5 file nor a JSON file"
     )
 
 
