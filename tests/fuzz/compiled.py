@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jconv.keras.training.losses import LOSSES, SHORT
-from jconv.keras.training.optimizer import OPTIMIZERS
+from jconv.keras.training.losses import LOSSES, SHORT_NAMES
+from jconv.keras.training.update_rules import OPTIMIZERS
 from tests.support.keras_crafted import CONV, functional, layer
 
 SCHEDULES: tuple[Any, ...] = (
@@ -29,7 +29,7 @@ REGULARIZERS: dict[str, Any] = {
 def compiled_configs() -> dict[str, Any]:
     """Configs of a compiled model of one convolution, by name."""
     found = {}
-    losses = [loss for loss in LOSSES if loss not in SHORT]
+    losses = [loss for loss in LOSSES if loss not in SHORT_NAMES]
     for number, optimizer in enumerate(OPTIMIZERS):
         rate = SCHEDULES[number % len(SCHEDULES)]
         options = {"learning_rate": rate, "epsilon": 1e-7, "momentum": 0.9, "beta_1": 0.9, "beta_2": 0.99, "rho": 0.9}

@@ -31,12 +31,11 @@ with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.l
     from jconv.keras.read.graph import build
     from jconv.keras.read.parts import Part
     from jconv.keras.read.weights import read_by_folder
-    from jconv.keras.training.activity import read_activity
-    from jconv.keras.training.compiled import options_of, serialized_loss, serialized_optimizer
-    from jconv.keras.training.compiled_loss import read_loss, read_outputs
+    from jconv.keras.training.compiled_loss import read_loss, read_output_names
     from jconv.keras.training.constraints import read_constraints
     from jconv.keras.training.optimizer import read_optimizer
-    from jconv.keras.training.regularizers import read_penalty
+    from jconv.keras.training.regularizers import read_activity_penalty, read_weight_penalty
+    from jconv.keras.training.write import serialize_loss, serialize_optimizer, serialize_options
 
 from tests.fuzz.compiled import compiled_configs
 from tests.fuzz.mutate import Random, changed_bytes, changed_config, paths
@@ -133,14 +132,14 @@ def config_target(data: bytes) -> None:
                 read_by_folder(Part("", "", "config", parts=[leaf]), Nothing())
         compiled = config.get("compile_config")
         if isinstance(compiled, dict):
-            read_penalty(built.root)
-            read_activity(built.root, built.model)
-            outputs = read_outputs(config, built.model.outputs)
-            options_of(built.root)
+            read_weight_penalty(built.root)
+            read_activity_penalty(built.root, built.model)
+            outputs = read_output_names(config, built.model.outputs)
+            serialize_options(built.root)
             read_optimizer(compiled.get("optimizer"), "optimizer", read_constraints(built.root))
-            serialized_optimizer(compiled.get("optimizer"), "optimizer", None)
+            serialize_optimizer(compiled.get("optimizer"), "optimizer", None)
             loss = read_loss(compiled.get("loss"), compiled.get("loss_weights"), outputs, "loss")
-            [serialized_loss(term.value, "loss") for term in (loss.terms if loss else ())]
+            [serialize_loss(term.value, "loss") for term in (loss.terms if loss else ())]
     except jconv.keras.KerasFileError as error:
         check_line(error)
 

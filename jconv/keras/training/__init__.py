@@ -1,1 +1,1 @@
-"""A compiled model: optimizer, loss, regularizers and constraints."""
+"""Training of compiled models: optimizers, losses, regularizers and constraints."""

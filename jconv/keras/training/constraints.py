@@ -1,4 +1,4 @@
-"""Keras's constraints of weights: what an array is brought to after each step."""
+"""Keras's constraints of weights: projections that are applied to an array after each step."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import optax
 
 from ..kinds.config import Config, integer, integers, number
 from ..read.parts import Part
-from .named import check_all_read, one_of_table
-from .weight_options import attached
+from .layer_options import array_options
+from .objects import check_all_used, look_up
 
 EPSILON = 1e-7
 Constraint = Callable[[jax.Array], jax.Array]
 
 
 def read_constraints(root: Part) -> dict[tuple[str, str], Constraint]:
-    """The constraint of each trained array that has one, by its key and name in params.
+    """The constraints of trained arrays, by key and name in params.
 
-    Raises `KerasFileError` for one that is not Keras's own.
+    Raises `KerasFileError` for a constraint that is not part of Keras.
     """
-    found = {}
-    for option in attached(root, "_constraint"):
-        read, config = one_of_table(CONSTRAINTS, option.value, option.place, "the constraint")
+    constraints = {}
+    for option in array_options(root, "_constraint"):
+        read, config = look_up(CONSTRAINTS, option.value, option.place, "the constraint")
         constraint = read(config)
-        check_all_read(config)
+        check_all_used(config)
         option.check(constraint)
-        found[option.key, option.array] = constraint
-    return found
+        constraints[option.key, option.array] = constraint
+    return constraints
 
 
 def constrain(constraints: dict[tuple[str, str], Constraint]) -> optax.GradientTransformation:
-    """Updates that lead to where the constraints allow; the last of a chain."""
+    """Change the updates so that the updated params satisfy the constraints; must be the last of a chain."""
 
     def update(updates: Any, params: Any) -> Any:
         updates = {key: dict(own) for key, own in updates.items()}
@@ -55,11 +55,11 @@ def _axis(config: Config) -> Any:
 
 
 def _max_norm(config: Config) -> Constraint:
-    most, axis = config.get("max_value", number, 2), _axis(config)
+    limit, axis = config.get("max_value", number, 2), _axis(config)
 
     def constraint(w: jax.Array) -> jax.Array:
         norms = _norms(w, axis)
-        return w * (jnp.clip(norms, 0, most) / (EPSILON + norms))
+        return w * (jnp.clip(norms, 0, limit) / (EPSILON + norms))
 
     return constraint
 
@@ -70,13 +70,13 @@ def _unit_norm(config: Config) -> Constraint:
 
 
 def _min_max_norm(config: Config) -> Constraint:
-    least, most = config.get("min_value", number, 0.0), config.get("max_value", number, 1.0)
+    low, high = config.get("min_value", number, 0.0), config.get("max_value", number, 1.0)
     rate, axis = config.get("rate", number, 1.0), _axis(config)
 
     def constraint(w: jax.Array) -> jax.Array:
         norms = _norms(w, axis)
-        wanted = rate * jnp.clip(norms, least, most) + (1 - rate) * norms
-        return w * (wanted / (EPSILON + norms))
+        target = rate * jnp.clip(norms, low, high) + (1 - rate) * norms
+        return w * (target / (EPSILON + norms))
 
     return constraint
 

@@ -1,7 +1,7 @@
-"""Keras's losses: each a function of target and output to a loss an example, and how those become one number.
+"""Keras's losses: formulas for the loss of each example, and their reduction to one number.
 
-The formulas are Keras's to the letter, with its epsilon and its clipping, since their gradients are trained on. Each
-stands once, for JAX and for NumPy: `m` is where its arithmetic comes from, as in `operations.py`.
+The formulas are exactly Keras's, including epsilons and clipping, so that the gradients are the same too. Each is
+written once for JAX and NumPy: its argument `m` is the module of array functions, as in `layers/operations`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ import numpy as np
 
 from ...layers.operations.functions import EXACT, TRACED
 from ..kinds.config import Config, flag, integer, integers, number, one_of, optional
-from .named import check_all_read, named_object, one_of_table, plain
+from .objects import check_all_used, look_up, normalize_name, parse_object
 
 EPSILON = 1e-7
-# Of a library, target and output, to the losses of single examples.
+# Given a module of array functions, targets and outputs, the loss of each example.
 Formula = Callable[[Any, Any, Any], Any]
-# "auto" is Keras 2's, which has each loss's function, `fn`, beside its options.
+# "auto" is of Keras 2.
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "auto")
-SPARSE = "SparseCategoricalCrossentropy"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of one output, by Keras's `name`; `takes_classes` says that targets are class numbers."""
+    """The loss of one output; `name` is Keras's, `takes_classes` whether targets are class indices.
+
+    Targets equal to `ignored`, unless that is None, do not count.
+    """
 
     name: str
     formula: Formula = field(repr=False)
@@ -44,7 +46,7 @@ class Loss:
         return self._value(TRACED, y, jnp.asarray(target, y.dtype))
 
     def reference(self, y: Any, target: Any) -> Any:
-        """The same in NumPy, in float64 or for `y` in complex128."""
+        """The same in NumPy, in float64, or in complex128 if `y` is complex."""
         return self._value(EXACT, EXACT.asarray(y), np.asarray(target, float))
 
     def _value(self, m: Any, y: Any, target: Any) -> Any:
@@ -53,34 +55,35 @@ class Loss:
             values = self.formula(m, target, y)
             return m.sum(values) if self.reduction == "sum" else m.mean(values)
         target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
-        counts = target != self.ignored
-        values = self.formula(m, m.where(counts, target, 0), m.where(counts[..., None], y, 0))
-        total, number = m.sum(m.where(counts, values, 0)), m.sum(counts)
-        return total if self.reduction == "sum" else m.where(number == 0, 0, total / m.maximum(number, 1))
+        is_used = target != self.ignored
+        values = self.formula(m, m.where(is_used, target, 0), m.where(is_used[..., None], y, 0))
+        total, count = m.sum(m.where(is_used, values, 0)), m.sum(is_used)
+        return total if self.reduction == "sum" else m.where(count == 0, 0, total / m.maximum(count, 1))
 
 
 def read_single_loss(value: Any, place: str) -> Loss:
-    """The loss of one output, from its name or its serialized object.
+    """The loss of one output, given its name or its serialized object.
 
-    Raises `KerasFileError` for one that is not Keras's own or that jconv does not have.
+    Raises `KerasFileError` for a loss that is not part of Keras or not supported.
 
     >>> loss = read_single_loss("mse", "loss")
     >>> float(loss(jnp.array([[1.0], [3.0]]), jnp.array([0.0, 0.0])))
     5.0
     """
-    read, config = one_of_table(LOSSES, value, place, "the loss")
+    read, config = look_up(LOSSES, value, place, "the loss")
     reduction = config.get("reduction", one_of(*REDUCTIONS), "sum_over_batch_size")
     ignored = config.get("ignore_class", optional(integer), None)
     formula = read(config)
-    check_all_read(config, ("name", "fn"))
-    wanted = plain(named_object(value, place)[0])
-    name = next(name for name in LOSSES if plain(name) == wanted)
-    name = SHORT.get(name, name)
-    return Loss(name, formula, reduction, ignored, name == SPARSE)
+    # Keras 2 writes the function of the loss as the option "fn".
+    check_all_used(config, ("name", "fn"))
+    normalized = normalize_name(parse_object(value, place)[0])
+    name = next(name for name in LOSSES if normalize_name(name) == normalized)
+    name = SHORT_NAMES.get(name, name)
+    return Loss(name, formula, reduction, ignored, name == "SparseCategoricalCrossentropy")
 
 
 def _same_rank(target: Any, y: Any) -> tuple[Any, Any]:
-    """Both with as many axes, where one has a last one of size 1 more; a row of numbers becomes a column."""
+    """Target and output with the same number of axes: one may have an additional last axis of size 1."""
     if target.ndim == y.ndim + 1 and target.shape[-1] == 1:
         return (target, y[:, None]) if y.ndim == 1 else (target[..., 0], y)
     if y.ndim == target.ndim + 1 and y.shape[-1] == 1:
@@ -89,7 +92,7 @@ def _same_rank(target: Any, y: Any) -> tuple[Any, Any]:
 
 
 def _mean(formula: Formula) -> Callable[[Config], Formula]:
-    """A formula of numbers, whose mean is taken over the last axis."""
+    """The mean of an elementwise formula over the last axis."""
     return lambda config: lambda m, target, y: m.mean(formula(m, target, y), axis=-1)
 
 
@@ -107,14 +110,14 @@ def _log_cosh(m: Any, target: Any, y: Any) -> Any:
 
 
 def _hinge(m: Any, target: Any, y: Any) -> Any:
-    # Labels of 0 and 1 mean -1 and 1.
+    # Labels 0 and 1 are converted to -1 and 1.
     binary = m.all((target == 0) | (target == 1))
     return m.maximum(1 - m.where(binary, 2 * target - 1, target) * y, 0)
 
 
 def _categorical_hinge(m: Any, target: Any, y: Any) -> Any:
-    right = m.sum(target * y, axis=-1)
-    return m.maximum(m.max((1 - target) * y, axis=-1) - right + 1, 0)
+    positive = m.sum(target * y, axis=-1)
+    return m.maximum(m.max((1 - target) * y, axis=-1) - positive + 1, 0)
 
 
 def _kl_divergence(m: Any, target: Any, y: Any) -> Any:
@@ -158,7 +161,7 @@ def _binary(m: Any, target: Any, y: Any, logits: bool = False) -> Any:
     return -(target * m.log(y) + (1 - target) * m.log(1 - y))
 
 
-def _smoothed(config: Config) -> tuple[bool, float, int]:
+def _logits_smoothing_axis(config: Config) -> tuple[bool, float, int]:
     return (
         config.get("from_logits", flag, False),
         config.get("label_smoothing", number, 0.0),
@@ -167,7 +170,7 @@ def _smoothed(config: Config) -> tuple[bool, float, int]:
 
 
 def _binary_crossentropy(config: Config) -> Formula:
-    logits, smoothing, axis = _smoothed(config)
+    logits, smoothing, axis = _logits_smoothing_axis(config)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
         return m.mean(_binary(m, target * (1 - smoothing) + 0.5 * smoothing, y, logits), axis=axis)
@@ -176,7 +179,7 @@ def _binary_crossentropy(config: Config) -> Formula:
 
 
 def _binary_focal(config: Config) -> Formula:
-    logits, smoothing, axis = _smoothed(config)
+    logits, smoothing, axis = _logits_smoothing_axis(config)
     alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
     balancing = config.get("apply_class_balancing", flag, False)
 
@@ -192,7 +195,7 @@ def _binary_focal(config: Config) -> Formula:
 
 
 def _along(m: Any, name: str, y: Any, axis: int) -> Any:
-    """An activation along an axis."""
+    """The activation `name` along an axis."""
     return m.moveaxis(m.activation(name)(m.moveaxis(y, axis, -1)), -1, axis)
 
 
@@ -202,29 +205,29 @@ def _log_probabilities(m: Any, y: Any, logits: bool, axis: int = -1) -> Any:
     return m.log(_clip(m, y / m.sum(y, axis=axis, keepdims=True)))
 
 
-def _spread(target: Any, y: Any, smoothing: float) -> Any:
+def _smooth_labels(target: Any, y: Any, smoothing: float) -> Any:
     if target.shape != y.shape:
-        raise ValueError(f"target must have a number for each class, {y.shape}, got {target.shape}")
+        raise ValueError(f"target must have a value for each class, shape {y.shape}, got {target.shape}")
     return target * (1 - smoothing) + smoothing / target.shape[-1] if smoothing else target
 
 
 def _categorical(config: Config) -> Formula:
-    logits, smoothing, axis = _smoothed(config)
+    logits, smoothing, axis = _logits_smoothing_axis(config)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
-        return -m.sum(_spread(target, y, smoothing) * _log_probabilities(m, y, logits, axis), axis=axis)
+        return -m.sum(_smooth_labels(target, y, smoothing) * _log_probabilities(m, y, logits, axis), axis=axis)
 
     return loss
 
 
 def _categorical_focal(config: Config) -> Formula:
-    logits, smoothing, axis = _smoothed(config)
+    logits, smoothing, axis = _logits_smoothing_axis(config)
     alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
         y = _along(m, "softmax", y, axis) if logits else y
         output = _clip(m, y / m.sum(y, axis=axis, keepdims=True))
-        losses = -_spread(target, y, smoothing) * m.log(output)
+        losses = -_smooth_labels(target, y, smoothing) * m.log(output)
         return m.sum(alpha * m.power(1 - output, gamma) * losses, axis=axis)
 
     return loss
@@ -237,7 +240,7 @@ def _sparse_categorical(config: Config) -> Formula:
     def loss(m: Any, target: Any, y: Any) -> Any:
         target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
         if target.shape != y.shape[:-1]:
-            raise ValueError(f"target must hold class numbers of shape {y.shape[:-1]}, got {target.shape}")
+            raise ValueError(f"target must be class indices of shape {y.shape[:-1]}, got {target.shape}")
         classes = m.where(target[..., None].astype(int) == m.arange(y.shape[-1]), 1.0, 0.0)
         return -m.sum(classes * _log_probabilities(m, y, logits), axis=-1)
 
@@ -296,7 +299,7 @@ LOSSES: dict[str, Callable[[Config], Formula]] = {
     "Dice": _dice,
     "Tversky": _tversky,
 }
-SHORT = {
+SHORT_NAMES = {
     "mse": "MeanSquaredError",
     "mae": "MeanAbsoluteError",
     "mape": "MeanAbsolutePercentageError",
@@ -304,4 +307,4 @@ SHORT = {
     "bce": "BinaryCrossentropy",
     "kld": "KLDivergence",
 }
-LOSSES |= {short: LOSSES[name] for short, name in SHORT.items()}
+LOSSES |= {short: LOSSES[name] for short, name in SHORT_NAMES.items()}

@@ -1,8 +1,7 @@
-"""Keras's optimizers as optax has them: the update rules to the letter, in optax's own parts where those are the same.
+"""Keras's optimizers as optax's transformations, with Keras's update rules.
 
-A rule is a chain: clipping, the optimizer's own part, the learning rate, decay of the weights. Around it gradients are
-accumulated over several steps, and after it come the moving average of the params and the constraints, all in Keras's
-order. `Rule.slots` says how a file lists the arrays of the state, by the names of the fields of optax's states.
+An optimizer is a chain of clipping, the update rule, the learning rate and weight decay. Gradient accumulation wraps
+this chain; after it come the moving average of the params and the constraints. This is Keras's order.
 """
 
 from __future__ import annotations
@@ -17,89 +16,102 @@ import optax
 
 from ..kinds.config import Config, flag, integer, number, optional
 from .constraints import Constraint, constrain
-from .moving_average import moving_average
-from .named import check_all_read, one_of_table
-from .optimizer_age import Age, aged, decayed
-from .optimizer_cores import DEFAULTS, IDENTITY, LEARNING_RATE, OPTIMIZERS, Slots
+from .objects import check_all_used, look_up
+from .optimizer_version import OptimizerVersion, modernize, with_decay
 from .schedules import Schedule, read_schedule
+from .update_rules import DEFAULTS, IDENTITY, LEARNING_RATE, OPTIMIZERS, ShapeOf, Slots, moving_average
 
 
 @dataclass(frozen=True)
-class Rule:
-    """An optimizer's config, read.
+class ParsedOptimizer:
+    """An optimizer, read from its config.
 
-    `learning_rate` is a number, or None where there is a `schedule` of the count of steps. `make` gives the
-    transformation for the learning rate to use, which is a number or a function of the count of steps. `scales` says
-    whether Keras multiplies the loss by a factor, which the gradients are divided by again. Keras 3 stores a learning
-    rate that has no schedule among the arrays, of which `stores_rate` says whether. `unused` is that of `Core`; with
-    `may_be_uncounted` a file may have no count of steps, and Keras then counts from 0.
+    Attributes:
+      name: the name of Keras's class.
+      learning_rate: a number, or None if there is a schedule.
+      schedule: the learning rate as a function of the number of steps, or None.
+      accumulation: over how many steps gradients are accumulated.
+      scales_loss: whether Keras multiplies the loss by a factor and divides the gradients by it.
+      stores_rate: whether a file has the learning rate among the arrays, as Keras 3 does without a schedule.
+      slots, unused_shape: the arrays in a file, see `UpdateRule`.
+      may_lack_count: whether a file may have no step count, so that Keras continues from 0.
+      make: returns the transformation for a learning rate, a number or a function of the number of steps.
     """
 
     name: str
     learning_rate: float | None
     schedule: Schedule | None
     accumulation: int
-    scales: bool
+    scales_loss: bool
     stores_rate: bool
     slots: Slots
+    unused_shape: ShapeOf | None
+    may_lack_count: bool
     make: Callable[[float | Schedule], optax.GradientTransformation]
-    unused: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
-    may_be_uncounted: bool = False
 
 
 def read_optimizer(
-    value: Any, place: str, constraints: dict[tuple[str, str], Constraint], *, older: bool = False
-) -> Rule:
-    """The rule of a serialized optimizer; with `older` one of a file that Keras 2 wrote.
+    value: Any, place: str, constraints: dict[tuple[str, str], Constraint], *, is_keras_2: bool = False
+) -> ParsedOptimizer:
+    """A serialized optimizer; `is_keras_2` says whether Keras 2 wrote the file.
 
-    Raises `KerasFileError` for an optimizer that jconv does not have and for options that it does not know.
+    Raises `KerasFileError` for an unknown optimizer or option.
     """
-    value, age = aged(value, older)
-    (name, read), config = one_of_table(OPTIMIZERS, value, place, "the optimizer")
+    value, version = modernize(value, is_keras_2)
+    (name, read), config = look_up(OPTIMIZERS, value, place, "the optimizer")
     defaults = {"learning_rate": LEARNING_RATE, **DEFAULTS.get(name, {})}
     config = Config({**defaults, **config.values}, config.place)
-    core = read(config, age)
-    rate, schedule = _rate(config, age, place)
+    rule = read(config, version)
+    rate, schedule = _learning_rate(config, version, place)
     clip = _clipping(config)
     decay = config.get("weight_decay", optional(number), None)
     steps = config.get("gradient_accumulation_steps", optional(integer), None) or 1
     if steps < 1:
         config.fail(f"gradient_accumulation_steps must be at least 2 or null, got {steps}")
-    average = _average(config, age)
-    scales = config.get("loss_scale_factor", optional(number), None) is not None
-    check_all_read(config, age.harmless)
+    average = _moving_average(config, version)
+    scales_loss = config.get("loss_scale_factor", optional(number), None) is not None
+    check_all_used(config, version.value)
 
     def make(rate: float | Schedule) -> optax.GradientTransformation:
-        own = _at_real_steps(rate, steps)
-        parts = [*clip, core.before, optax.scale_by_learning_rate(own), core.after]
-        parts += [] if decay is None else [_weight_decay(own, decay)]
+        rate = _per_update(rate, steps)
+        parts = [*clip, rule.before, optax.scale_by_learning_rate(rate), rule.after]
+        parts += [] if decay is None else [_weight_decay(rate, decay)]
         chain = optax.chain(*(part for part in parts if part is not IDENTITY))
         outer = [average(steps)] if average else []
         outer += [constrain(constraints)] if constraints else []
         inner = accumulate(chain, steps) if steps > 1 else chain
         return optax.chain(inner, *outer) if outer else inner
 
-    slots = ((("ema",),) if average else ()) + ((("acc_grads",),) if steps > 1 else ()) + core.slots
-    stores_rate = age is Age.THREE and schedule is None
-    uncounted = age is Age.LEGACY and name in ("RMSprop", "Adagrad")
-    return Rule(name, rate, schedule, steps, scales, stores_rate, slots, make, core.unused, uncounted)
+    return ParsedOptimizer(
+        name,
+        rate,
+        schedule,
+        steps,
+        scales_loss,
+        stores_rate=version is OptimizerVersion.KERAS_3 and schedule is None,
+        slots=((("ema",),) if average else ()) + ((("acc_grads",),) if steps > 1 else ()) + rule.slots,
+        unused_shape=rule.unused_shape,
+        may_lack_count=version is OptimizerVersion.LEGACY and name in ("RMSprop", "Adagrad"),
+        make=make,
+    )
 
 
-def _rate(config: Config, age: Age, place: str) -> tuple[float | None, Schedule | None]:
-    """The learning rate, or the schedule that it has."""
-    given = config.get("learning_rate", lambda v: v)
-    schedule = read_schedule(given, f"{place}, learning_rate") if isinstance(given, (dict, str)) else None
+def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> tuple[float | None, Schedule | None]:
+    """The learning rate, a number or a schedule; the other one is None."""
+    value = config.get("learning_rate", lambda v: v)
+    schedule = read_schedule(value, f"{place}, learning_rate") if isinstance(value, (dict, str)) else None
     rate = None if schedule else config.get("learning_rate", number)
-    decay = (config.get("decay", optional(number), None) or 0.0) if age is Age.LEGACY else 0.0
+    is_legacy = version is OptimizerVersion.LEGACY
+    decay = (config.get("decay", optional(number), None) or 0.0) if is_legacy else 0.0
     if decay <= 0:
         return rate, schedule
-    return None, decayed(schedule or config.get("learning_rate", number), decay)
+    return None, with_decay(schedule or config.get("learning_rate", number), decay)
 
 
 def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
-    """As `optax.MultiSteps`: `inner` sees the mean of `steps` gradients, and in between nothing changes.
+    """Like `optax.MultiSteps`: `inner` updates every `steps` steps, with the mean of the gradients since.
 
-    Unlike optax's, and as in Keras, `acc_grads` is the sum of the gradients so far.
+    Unlike in optax, and as in Keras, `acc_grads` is the sum of the gradients so far, not their mean.
     """
 
     def init(params: Any) -> Any:
@@ -112,28 +124,30 @@ def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.Gradien
         zeros = jax.tree.map(jnp.zeros_like, updates)
 
         def step() -> Any:
-            moves, after = inner.update(jax.tree.map(lambda g: g / steps, sums), state.inner_opt_state, params)
-            return moves, after, zeros
+            means = jax.tree.map(lambda g: g / steps, sums)
+            return *inner.update(means, state.inner_opt_state, params), zeros
 
         def wait() -> Any:
             return zeros, state.inner_opt_state, sums
 
-        due = state.mini_step == steps - 1
-        moves, after, left = jax.lax.cond(due, step, wait)
-        return moves, optax.MultiStepsState((state.mini_step + 1) % steps, state.gradient_step + due, after, left)
+        is_due = state.mini_step == steps - 1
+        updates, inner_state, sums = jax.lax.cond(is_due, step, wait)
+        return updates, optax.MultiStepsState(
+            (state.mini_step + 1) % steps, state.gradient_step + is_due, inner_state, sums
+        )
 
     return optax.GradientTransformation(init, update)
 
 
-def _at_real_steps(rate: float | Schedule, steps: int) -> float | Schedule:
-    """Keras's schedules count every step, also those that only accumulate; a step is taken at the last of them."""
+def _per_update(rate: float | Schedule, steps: int) -> float | Schedule:
+    """A schedule of updates, one every `steps` steps; Keras's schedules count steps."""
     if not callable(rate) or steps == 1:
         return rate
     return lambda count: rate(count * steps + steps - 1)
 
 
 def _weight_decay(rate: float | Schedule, decay: float) -> optax.GradientTransformation:
-    """Take the share `rate * decay` off each param, whatever the gradient."""
+    """Subtract `rate * decay` times each param, independently of the gradient."""
 
     def shrink(updates: Any, params: Any, rate: Any) -> Any:
         return jax.tree.map(
@@ -150,33 +164,42 @@ def _weight_decay(rate: float | Schedule, decay: float) -> optax.GradientTransfo
 
 
 def _clipping(config: Config) -> list[optax.GradientTransformation]:
-    limits = {name: config.get(name, optional(number), None) for name in ("clipnorm", "global_clipnorm", "clipvalue")}
+    limits = {name: config.get(name, optional(number), None) for name in CLIPPINGS}
     given = {name: limit for name, limit in limits.items() if limit is not None}
     if len(given) > 1:
         config.fail(f"at most one of {', '.join(limits)} may be set, got {', '.join(given)}")
-    made = {"clipnorm": _clip_each, "global_clipnorm": _clip_all, "clipvalue": optax.clip}
-    return [made[name](limit) for name, limit in given.items() if limit > 0]
+    return [CLIPPINGS[name](limit) for name, limit in given.items() if limit > 0]
 
 
 def _clip_each(limit: float) -> optax.GradientTransformation:
+    """Limit the norm of each gradient."""
+
     def clip(g: jax.Array) -> jax.Array:
-        squares = jnp.sum(jnp.square(g))
-        return g * limit / jnp.maximum(jnp.sqrt(squares), limit)
+        return g * limit / jnp.maximum(jnp.sqrt(jnp.sum(jnp.square(g))), limit)
 
     return optax.stateless(lambda updates, params: jax.tree.map(clip, updates))
 
 
 def _clip_all(limit: float) -> optax.GradientTransformation:
+    """Limit the norm of all gradients together."""
+
     def clip(updates: Any, params: Any) -> Any:
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(updates)))
-        # Not finite in, not a number out, as in Keras.
-        share = limit * jnp.minimum(1 / norm, 1 / limit) + (norm - norm)
-        return jax.tree.map(lambda g: g * share, updates)
+        # As in Keras, the result is NaN unless the norm is finite.
+        factor = limit * jnp.minimum(1 / norm, 1 / limit) + (norm - norm)
+        return jax.tree.map(lambda g: g * factor, updates)
 
     return optax.stateless(clip)
 
 
-def _average(config: Config, age: Age) -> Callable[[int], optax.GradientTransformation] | None:
+CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
+    "clipnorm": _clip_each,
+    "global_clipnorm": _clip_all,
+    "clipvalue": optax.clip,
+}
+
+
+def _moving_average(config: Config, version: OptimizerVersion) -> Callable[[int], optax.GradientTransformation] | None:
     momentum = config.get("ema_momentum", number, 0.99)
     every = config.get("ema_overwrite_frequency", optional(integer), None)
     if not config.get("use_ema", flag, False):
@@ -186,4 +209,5 @@ def _average(config: Config, age: Age) -> Callable[[int], optax.GradientTransfor
             "ema_momentum must be from 0 to 1 and ema_overwrite_frequency null or at least 1, got "
             f"{momentum} and {every}"
         )
-    return lambda steps: moving_average(momentum, every, steps, of_first=age is not Age.THREE)
+    includes_start = version is not OptimizerVersion.KERAS_3
+    return lambda steps: moving_average(momentum, every, steps, includes_start=includes_start)

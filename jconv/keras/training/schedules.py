@@ -11,27 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..kinds.config import Config, as_list, flag, number, optional
-from .named import check_all_read, one_of_table
+from .objects import check_all_used, look_up
 
 Schedule = Callable[[Any], jax.Array]
-LAST = 2**31 - 1
+MAX_STEP = 2**31 - 1
 
 
 def read_schedule(value: Any, place: str) -> Schedule:
-    """The function of the count of steps done to the learning rate of the next, from a schedule's dict.
+    """A serialized schedule as a function from the number of steps done to the learning rate of the next step.
 
-    Raises `KerasFileError` for one that jconv does not have, such as a schedule of the user's own.
+    Raises `KerasFileError` for a schedule that is not part of Keras.
 
     >>> halving = {"initial_learning_rate": 0.5, "decay_steps": 10, "decay_rate": 0.5}
     >>> float(read_schedule({"class_name": "ExponentialDecay", "config": halving}, "learning_rate")(20))
     0.125
     """
-    read, config = one_of_table(SCHEDULES, value, place, "the schedule")
+    read, config = look_up(SCHEDULES, value, place, "the schedule")
     schedule = read(config)
-    check_all_read(config)
+    check_all_used(config)
 
     def rate(count: Any) -> jax.Array:
-        # A number of the file that the type cannot hold is infinite, as in Keras, and NumPy need not say so.
+        # As in Keras, numbers beyond the range of the type are infinite; NumPy need not warn.
         with np.errstate(over="ignore"):
             return schedule(count)
 
@@ -54,7 +54,7 @@ def _steps(value: Any) -> float:
 
 
 def _fraction(config: Config) -> Schedule:
-    """Steps done as a share of `decay_steps`, whole ones alone with `staircase`."""
+    """The number of steps divided by `decay_steps`, rounded down with `staircase`."""
     steps, staircase = config.get("decay_steps", _steps), config.get("staircase", flag, False)
     return lambda count: jnp.floor(_floating(count) / steps) if staircase else _floating(count) / steps
 
@@ -70,8 +70,8 @@ def _inverse_time(config: Config) -> Schedule:
 
 
 def _piecewise(config: Config) -> Schedule:
-    # Keras casts the boundaries to the type of the step count, which is whole and has 32 bits.
-    boundaries = [int(max(-LAST, min(b, LAST))) for b in config.get("boundaries", _numbers)]
+    # Keras casts the boundaries to the type of the step count, a 32-bit integer.
+    boundaries = [int(max(-MAX_STEP, min(b, MAX_STEP))) for b in config.get("boundaries", _numbers)]
     values = config.get("values", _numbers)
     if not boundaries or len(values) != len(boundaries) + 1:
         config.fail(f"values must be one more than boundaries, got {len(values)} and {len(boundaries)}")

@@ -1,4 +1,4 @@
-"""How training goes on: an optimizer with its state, and what it minimizes."""
+"""What training continues with: an optimizer and its state, the losses and the penalties."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ import optax
 
 from ...model.graph import Model, Tree
 from ..write.config import Written
-from .activity import Activity
-from .compiled import Compiled
 from .compiled_loss import CompiledLoss
-from .optimizer import Rule
-from .optimizer_state import counted
-from .regularizers import Penalty
+from .optimizer import ParsedOptimizer
+from .optimizer_state import count_steps
+from .regularizers import ActivityPenalty, WeightPenalty
 from .schedules import Schedule
-from .write import write_training
+from .write import CompileConfig, write_training
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to go on training; see `load_training`.
+    """Everything needed to continue training; see `load_training`.
 
-    `optimizer` and its `state` are for the params that `load` returns, as it returns `model`. `objective` is what is
-    minimized, the sum of three: `loss(y, target)` is the mean over a batch of what the model was compiled with, `y` as
-    `model.apply` returns it and `target` likewise: class numbers, numbers, or for several outputs a dict by name. It is
-    None where jconv cannot have it, and `why_no_loss` then says why. `penalty(params)` is the sum of the regularizers
-    of weights and `activity(values)` that of outputs, of what `model.values` gives; zero without any, and both have a
-    `reference`, the same in NumPy.
+    Attributes:
+      model: the model that `load` returns, too.
+      name: the name of Keras's optimizer.
+      optimizer: the optimizer, for the params that `load` returns.
+      state: its state.
+      loss: the function `loss(y, target)`, the mean over a batch of the losses that the model was compiled with. `y` is
+        what `model.apply` returns; `target` has the same form, or contains class indices. None if not supported.
+      why_no_loss: the reason if `loss` is None.
+      penalty: `penalty(params)` is the sum of the regularizers of weights.
+      activity: `activity(values)` is the sum of the regularizers of outputs, given what `model.values` returns. Like
+        `loss` and `penalty`, it has a method `reference` that computes the same in NumPy.
+      schedule: the learning rate as a function of the number of steps; None for an optimizer of yours.
+      rule: the optimizer's config, parsed; None for an optimizer of yours.
+      compiled: what `save` writes of the file's compile config.
 
-    `schedule` is the learning rate as a function of the count of steps done, and `name` that of Keras's optimizer. With
-    an optimizer of the user's own, `schedule` and the `rule` that the file has are None.
-
-    `save(..., training=)` writes it for Keras to go on, from `dataclasses.replace(training, state=slots)` after some
-    steps; `compiled` is what it needs of the file.
+    To write a file with which Keras continues, pass `dataclasses.replace(training, state=...)` to `save`.
     """
 
     model: Model
@@ -45,20 +47,20 @@ class Training:
     state: Any
     loss: CompiledLoss | None
     why_no_loss: str | None
-    penalty: Penalty
-    activity: Activity
+    penalty: WeightPenalty
+    activity: ActivityPenalty
     schedule: Schedule | None
-    rule: Rule | None
-    compiled: Compiled
+    rule: ParsedOptimizer | None
+    compiled: CompileConfig
 
     @property
     def steps(self) -> int:
-        """The steps done, by the `state`; 0 for an optimizer of the user's own."""
-        return 0 if self.rule is None else counted(self.state, self.rule.accumulation)
+        """The number of steps done, according to `state`; 0 for an optimizer of yours."""
+        return 0 if self.rule is None else count_steps(self.state, self.rule.accumulation)
 
     @property
     def learning_rate(self) -> float | None:
-        """The learning rate of the next step; None for an optimizer of the user's own."""
+        """The learning rate of the next step; None for an optimizer of yours."""
         return None if self.schedule is None else float(self.schedule(self.steps))
 
     def objective(
@@ -71,16 +73,17 @@ class Training:
         key: jax.Array | None = None,
         loss: Callable[[Any, Any], jax.Array] | None = None,
     ) -> tuple[jax.Array, tuple[Any, Tree]]:
-        """`(value, (y, state))`: what training minimizes, a scalar, of a batch; arguments as `Model.apply` has them.
+        """The function that training minimizes, for a batch: `(value, (y, new state))`.
 
-        `loss` takes the place of the file's. Raises `ValueError` where there is neither, and what `apply` raises.
+        The value is the sum of `loss`, `penalty` and `activity`. The arguments are those of `Model.apply`, and a `loss`
+        that replaces the file's. Raises `ValueError` if there is no loss, and the errors of `Model.apply`.
         """
         loss = loss or self.loss
         if loss is None:
             raise ValueError(f"loss must be given: {self.why_no_loss}")
-        values, after = self.model.values(params, state, x, training=True, key=key)
+        values, new_state = self.model.values(params, state, x, training=True, key=key)
         y = self.model.outputs_of(values, x)
-        return loss(y, target) + self.penalty(params) + self.activity(values), (y, after)
+        return loss(y, target) + self.penalty(params) + self.activity(values), (y, new_state)
 
     def objective_reference(
         self,
@@ -91,21 +94,21 @@ class Training:
         *,
         loss: Callable[[Any, Any], Any] | None = None,
     ) -> Any:
-        """The value of `objective` in NumPy, in float64, or complex128 where an argument is complex.
+        """The value of `objective` in NumPy, in float64, or in complex128 if an argument is complex.
 
-        `loss`, in NumPy too, takes the place of the file's. Raises as `objective` does.
+        `loss`, a function of NumPy arrays, replaces the file's. Raises the same errors as `objective`.
         """
         loss = loss or (None if self.loss is None else self.loss.reference)
         if loss is None:
             raise ValueError(f"loss must be given: {self.why_no_loss}")
         values = self.model.reference_values(params, state, x, training=True)
-        total = self.penalty.reference(params) + self.activity.reference(values)
-        return loss(self.model.outputs_of(values, x), target) + total
+        penalties = self.penalty.reference(params) + self.activity.reference(values)
+        return loss(self.model.outputs_of(values, x), target) + penalties
 
     def write_into(self, written: Written) -> tuple[dict[str, Any], dict[str, str]]:
-        """Add the training to a written model's config, for `save`.
+        """Add the training to the config of a written model, for `save`.
 
-        Returns the optimizer's arrays by path, and names by folder. Raises `KerasFileError` where Keras 3 cannot have
-        the optimizer or its state.
+        Returns the optimizer's arrays by path and their names by folder. Raises `KerasFileError` if Keras 3 does not
+        have the optimizer, or the state does not fit it.
         """
         return write_training(written, self)

@@ -127,16 +127,16 @@ def test_training_goes_on_as_in_keras(tmp_path: Path) -> None:
     assert max(deviation(a, b) for a, b in zip(*map(jax.tree.leaves, (params, expected)), strict=True)) < 1e-5
 
 
-INSIDE = "has an activity_regularizer on what a layer inside it puts out, which jconv does not have in training"
+INSIDE = "the activity_regularizer of a layer inside another layer is not supported in training"
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "merged": (lambda: _chain(kl.Bidirectional(kl.GRU(2, activity_regularizer="l2"), merge_mode="sum")), INSIDE),
     "over time": (lambda: _chain(kl.TimeDistributed(kl.Dense(2, activity_regularizer="l2"))), INSIDE),
     "attention": (lambda: _attention(), INSIDE),
     "no matrix": (
         lambda: _chain(kl.Dense(2, activity_regularizer=R.OrthogonalRegularizer())),
-        "the orthogonal regularizer is of a matrix, and an output has the shape .None, 6, 2.",
+        "the orthogonal regularizer needs a matrix, and the output has shape .None, 6, 2.",
     ),
-    "own": (lambda: _chain(kl.Dense(2, activity_regularizer=Own())), "is not Keras's own, and is not imported"),
+    "own": (lambda: _chain(kl.Dense(2, activity_regularizer=Own())), "is not part of Keras, and is not imported"),
 }
 
 

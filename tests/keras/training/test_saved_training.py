@@ -193,6 +193,6 @@ def test_what_keras_does_not_have_is_refused_in_one_line(tmp_path: Path) -> None
     own = jconv.keras.load_training(path, optimizer=optax.sgd(0.1))
     refused("training has an optimizer that Keras does not have: it is one of yours", own)
     legacy = jconv.keras.load_training(unpacked("legacy_adagrad.h5", tmp_path))
-    refused("in Keras 3 the epsilon of Adagrad stands inside the root", legacy)
+    refused("Adagrad of Keras 3 adds epsilon before it takes the square root", legacy)
     other = replace(training, compiled=replace(training.compiled, options={"gone": {"": {"kernel_regularizer": {}}}}))
     refused("training has kernel_regularizer for 'gone', a layer that the written model does not have", other)

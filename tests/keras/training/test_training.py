@@ -21,7 +21,7 @@ from keras import optimizers as ko
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 import jconv.keras
-from jconv.keras.training.regularizers import Orthogonal, Penalty, Sum
+from jconv.keras.training.regularizers import L1L2, Orthogonal, WeightPenalty
 from tests.support.keras_files import deviation, saved
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -218,7 +218,7 @@ def test_constraints(name: str, tmp_path: Path) -> None:
 def _example() -> str:
     """The loop in the docstring."""
     text = inspect.getdoc(jconv.keras.load_training).split("::\n")[1]
-    return textwrap.dedent(text[: text.index("A model with layers that draw")])
+    return textwrap.dedent(text[: text.index("A model with random layers")])
 
 
 def test_the_loop_of_the_docstring_follows_train_on_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,8 +295,8 @@ def test_every_slot_belongs_to_its_array(tmp_path: Path) -> None:
 def test_the_reference_of_the_penalty_has_its_gradient() -> None:
     with _float64():
         params = {"a": {"kernel": np.random.default_rng(0).standard_normal((5, 3))}}
-        terms = [Sum(0.1, 0.2), Orthogonal(0.3), Orthogonal(0.4, "columns")]
-        penalty = Penalty(tuple(("a", "kernel", term) for term in terms))
+        terms = [L1L2(0.1, 0.2), Orthogonal(0.3), Orthogonal(0.4, "columns")]
+        penalty = WeightPenalty(tuple(("a", "kernel", term) for term in terms))
         bar = jax.jit(jax.grad(penalty))(params)["a"]["kernel"]
         for index in np.ndindex(5, 3):
             moved = params["a"]["kernel"] + 0j

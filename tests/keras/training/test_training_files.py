@@ -65,7 +65,7 @@ def test_another_optimizer(tmp_path: Path) -> None:
     moved = params[key]["kernel"] - 10 * bars[key]["kernel"]
     after: Any = optax.apply_updates(params, updates)
     np.testing.assert_allclose(after[key]["kernel"], np.maximum(moved, 0), atol=1e-6)
-    with pytest.raises(ValueError, match="learning_rate must not be given beside an optimizer"):
+    with pytest.raises(ValueError, match="learning_rate must not be given together with an optimizer"):
         jconv.keras.load_training(path, optimizer=optax.sgd(1.0), learning_rate=0.1)
     training = jconv.keras.load_training(saved(small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
     assert training.loss is None and training.why_no_loss == "the model was compiled without a loss"
@@ -90,11 +90,15 @@ class OwnRegularizer(keras.regularizers.Regularizer):
 
 
 NO_LOSS: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "own": (small, OwnLoss(), "'OwnLoss' is not Keras's own, and is not imported"),
-    "unknown": (small, L.Circle(), "the loss 'Circle' is not one that jconv has: "),
+    "own": (small, OwnLoss(), "'OwnLoss' is not part of Keras, and is not imported"),
+    "unknown": (small, L.Circle(), "the loss 'Circle' is not supported; supported are "),
     "none": (small, None, "the model was compiled without a loss"),
     "no number": (small, L.MeanSquaredError(reduction="none"), "reduction must be one of sum_over_batch_size, "),
-    "masked": (lambda: small(kl.Masking(), (5, 2)), "mse", "what the mask of the output '.*' leaves out"),
+    "masked": (
+        lambda: small(kl.Masking(), (5, 2)),
+        "mse",
+        "the output '.*' has a mask, which Keras applies to the loss",
+    ),
 }
 
 
@@ -109,9 +113,9 @@ def test_a_loss_that_jconv_cannot_have_is_none_and_why(name: str, tmp_path: Path
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "optimizer": (small, lambda: ko.Adamax(), "the optimizer 'Adamax' is not one that jconv has: SGD, Adam"),
-    "schedule": (small, lambda: ko.SGD(OwnSchedule()), "'OwnSchedule' is not Keras's own, and is not imported"),
-    "regularizer": (lambda: small(kl.Dense(2, kernel_regularizer=OwnRegularizer())), ko.SGD, "is not Keras's own"),
+    "optimizer": (small, lambda: ko.Adamax(), "the optimizer 'Adamax' is not supported; supported are SGD, Adam"),
+    "schedule": (small, lambda: ko.SGD(OwnSchedule()), "'OwnSchedule' is not part of Keras, and is not imported"),
+    "regularizer": (lambda: small(kl.Dense(2, kernel_regularizer=OwnRegularizer())), ko.SGD, "is not part of Keras"),
     "matrix": (
         lambda: small(kl.Conv1D(2, 3, bias_regularizer=keras.regularizers.OrthogonalRegularizer()), (5, 2)),
         ko.SGD,
@@ -153,15 +157,15 @@ def _set(**options: Any) -> Callable[[dict[str, Any]], None]:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
-    "decay": (_set(decay=0.1), "the option 'decay' .at 0.1. is not one that jconv has"),
+    "decay": (_set(decay=0.1), "the option 'decay', 0.1, is not supported"),
     "two clips": (_set(clipnorm=1.0, clipvalue=1.0), "at most one of clipnorm, global_clipnorm, clipvalue may be set"),
     "text": (_set(beta_1="0.9"), "beta_1 must be a finite number, got '0.9'"),
     "rate": (_set(learning_rate=[1]), "learning_rate must be a finite number"),
     "steps": (_set(gradient_accumulation_steps=-1), "gradient_accumulation_steps must be at least 2 or null, got -1"),
     "average": (_set(use_ema=True, ema_momentum=2.0), "ema_momentum must be from 0 to 1"),
-    "slots": (_set(amsgrad=True), "has 4 arrays beside its counts, and Adam has 6 for the model's 2 trained arrays"),
+    "slots": (_set(amsgrad=True), "has 4 arrays after its counts; Adam must have 6 for the model's 2 trainable arrays"),
     "class": (lambda optimizer: optimizer.update(class_name="Lion"), "the option 'epsilon'"),
-    "module": (lambda optimizer: optimizer.update(module="os"), "'Adam' is not Keras's own, and is not imported"),
+    "module": (lambda optimizer: optimizer.update(module="os"), "'Adam' is not part of Keras, and is not imported"),
     "kind": (lambda optimizer: optimizer.update(config=3), "config must be an object, got 3"),
     "schedule": (
         _set(
@@ -195,5 +199,5 @@ def test_a_model_in_float16_is_refused_for_its_scaled_loss(tmp_path: Path) -> No
         model.optimizer.build(model.trainable_variables)
     finally:
         keras.config.set_dtype_policy("float32")
-    with pytest.raises(jconv.keras.KerasFileError, match="and none that scales the loss of a model in float16"):
+    with pytest.raises(jconv.keras.KerasFileError, match="and no loss scaling for float16"):
         jconv.keras.load_training(saved(model, tmp_path / "a.keras"))

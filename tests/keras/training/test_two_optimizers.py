@@ -74,7 +74,7 @@ def test_other_numbers_of_arrays_are_refused(tmp_path: Path) -> None:
         moments = with_placeholders(arrays, options)
         return [*moments[:-1], np.zeros(2, np.float32)]
 
-    with pytest.raises(jconv.keras.KerasFileError, match=r"must hold numbers of shape \(1,\), got float32 of shape"):
+    with pytest.raises(jconv.keras.KerasFileError, match=r"must have numbers of shape \(1,\), got float32 of shape"):
         jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), wide))
     with pytest.raises(jconv.keras.KerasFileError, match="the optimizer has"):
         jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), lambda arrays, _: arrays[:-1]))

@@ -214,8 +214,8 @@ def test_an_optimizer_that_jconv_does_not_have_is_said_and_begins_afresh(capsys)
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start ")]
     known = "SGD, Adam, AdamW, RMSprop, Adagrad, Lion"
     assert told == [
-        f"start      its weights; optimizer: the optimizer 'Adamax' is not one that jconv has: {known}; so adam begins "
-        "afresh; penalties on 1 array; its loss BinaryCrossentropy"
+        f"start      its weights; optimizer: the optimizer 'Adamax' is not supported; supported are {known}; so adam "
+        "begins afresh; penalties on 1 array; its loss BinaryCrossentropy"
     ]
     params, _ = run_folder.read_params(Path("run"))
     assert np.all(params[model.layers[-1].name]["kernel"] >= 0)
@@ -241,7 +241,7 @@ def test_a_loss_that_does_not_fit_is_one_line_and_exit_code_2(capsys):
     model = _network(kl.Conv1D(16, 100), shape=(100, 2))
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert fit.main(["--model", _saved(model), "--data", _series(n=4, length=118), "--out", "run"]) == 2
-    fits = "target must hold class numbers of shape (2, 1), got (2, 1, 16)"
+    fits = "target must be class indices of shape (2, 1), got (2, 1, 16)"
     message = f"fit: some.keras: its loss does not fit the data: {fits}; --loss names another\n"
     assert capsys.readouterr().err == message
 
@@ -256,7 +256,7 @@ def test_a_loss_that_jconv_does_not_have_is_said():
     model.compile("sgd", OwnLoss())
     task = finetune.task(_saved(model), datasets.load(_series()), None, True)
     assert task.pretrained.description.endswith(
-        "'OwnLoss' is not Keras's own, and is not imported, so cross-entropy is minimized"
+        "'OwnLoss' is not part of Keras, and is not imported, so cross-entropy is minimized"
     )
     assert task.loss.__name__ == "cross_entropy"
 

@@ -1,0 +1,120 @@
+"""Options of layers for single arrays, such as `kernel_regularizer`, and the trained arrays that they apply to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..files.errors import KerasFileError, error_context
+from ..read.layer import MODELS
+from ..read.parts import Part
+
+# The word before `_regularizer`, and the last parts of the names of the arrays that it applies to. The `kernel` of an
+# attention layer is the kernel of each of its projections.
+ARRAYS = {
+    "kernel": ("kernel",),
+    "bias": ("bias",),
+    "recurrent": ("recurrent_kernel",),
+    "depthwise": ("depthwise_kernel", "kernel"),
+    "pointwise": ("pointwise_kernel",),
+    "gamma": ("gamma",),
+    "beta": ("beta",),
+    "alpha": ("alpha",),
+    "embeddings": ("embeddings",),
+}
+# Keys of a layer's config that contain another layer, and the prefix of the names of its arrays.
+INNER_LAYERS = {
+    "layer": "layer",
+    "backward_layer": "backward",
+    "cell": "cell",
+    "activation": "activation",
+    "recurrent_activation": "recurrent_activation",
+}
+ACTIVITY_REGULARIZER = "activity_regularizer"
+
+
+@dataclass(frozen=True)
+class ArrayOption:
+    """The `value` of an option, and the trained array of params that it applies to, with its `shape`."""
+
+    key: str
+    array: str
+    shape: tuple[int, ...]
+    value: Any
+    place: str
+
+    def check(self, function: Callable[[jax.Array], Any]) -> None:
+        """Raise `KerasFileError` if a function does not accept an array of this shape."""
+        with error_context(f"{self.place} does not fit an array of shape {self.shape}"):
+            jax.eval_shape(function, jax.ShapeDtypeStruct(self.shape, jnp.float32))
+
+
+def array_options(root: Part, suffix: str) -> list[ArrayOption]:
+    """The options whose key ends in `suffix`, one entry per trained array.
+
+    Raises `KerasFileError` for an option of arrays that jconv does not know.
+    """
+    options = []
+    for part in (leaf for leaf in root.leaves() if leaf.used):
+        assert part.layer is not None
+        with error_context(part.place):
+            shapes = part.layer.param_shapes(part.input_shape)
+        for layer in layer_configs(part):
+            for option, value in layer.config.items():
+                if option.endswith(suffix) and value is not None and option != ACTIVITY_REGULARIZER:
+                    place = f"{layer.place}: {option}"
+                    if option.removesuffix(suffix) not in ARRAYS:
+                        raise KerasFileError(f"{place} is not supported")
+                    suffixes = ARRAYS[option.removesuffix(suffix)]
+                    for name, shape in shapes.items():
+                        if name.startswith(layer.prefix) and name.rpartition("/")[2] in suffixes:
+                            options.append(ArrayOption(part.key, name, tuple(shape), value, place))
+    return options
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """The config of a layer or of a layer inside it, and the prefix of the names of its arrays."""
+
+    class_name: str
+    config: Mapping[str, Any]
+    prefix: str
+    place: str
+
+
+def layer_configs(part: Part) -> Iterator[LayerConfig]:
+    """The config of a layer, then those of the layers inside it."""
+    return _configs(part.class_name, part.config, "", f"layer {part.name!a}")
+
+
+def _configs(class_name: str, config: Mapping[str, Any], prefix: str, place: str) -> Iterator[LayerConfig]:
+    yield LayerConfig(class_name, config, prefix, place)
+    if class_name in MODELS:
+        for entry in config.get("layers", []):
+            yield from _inner_configs(entry, f"{prefix}{_name(entry)}", place)
+        return
+    for key, value in config.items():
+        if key in INNER_LAYERS:
+            names = [INNER_LAYERS[key]]
+            if class_name == "Bidirectional" and key == "layer":
+                # Without a backward layer, this one has both directions.
+                names = ["forward"] if config.get("backward_layer") else ["forward", "backward"]
+            elif class_name == "Activation":
+                names = [""]
+            for name in names:
+                yield from _inner_configs(value, f"{prefix}{name}", f"{place}, {key}")
+
+
+def _inner_configs(entry: Any, prefix: str, place: str) -> Iterator[LayerConfig]:
+    if isinstance(entry, dict) and isinstance(entry.get("config"), dict):
+        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
+        yield from _configs(str(entry.get("class_name")), entry["config"], prefix, place)
+
+
+def _name(entry: Any) -> Any:
+    config = entry.get("config") if isinstance(entry, dict) else None
+    return config.get("name") if isinstance(config, dict) else None

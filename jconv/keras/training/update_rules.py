@@ -1,0 +1,176 @@
+"""The update rules of Keras's optimizers, made of optax's transformations where these compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ..kinds.config import Config, flag, number
+from .optimizer_version import OptimizerVersion
+
+Slots = tuple[tuple[str, ...], ...]
+ShapeOf = Callable[[tuple[int, ...]], tuple[int, ...]]
+IDENTITY = optax.identity()
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """The transformations `before` and `after` the multiplication by the learning rate, and their arrays in a file.
+
+    `slots` are groups of state fields: a file lists all fields of the first group for the first array of params, then
+    for the second, and so on, then the next group. After them there may be one unused array for each array of params,
+    whose shape `unused_shape` gives.
+    """
+
+    before: optax.GradientTransformation
+    slots: Slots
+    after: optax.GradientTransformation = IDENTITY
+    unused_shape: ShapeOf | None = None
+
+
+def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool = False) -> optax.GradientTransformation:
+    """Adam as in Keras: `eps` is added to the root of the second moment before its bias correction.
+
+    As in Keras, the corrections have the type of the params, so that in float32 the first ones have errors of 1e-5.
+    """
+
+    def init(params: Any) -> Any:
+        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(3 if amsgrad else 2)]
+        state = optax.ScaleByAmsgradState if amsgrad else optax.ScaleByAdamState
+        return state(jnp.zeros((), jnp.int32), *zeros)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        mu = jax.tree.map(lambda g, m: m + (g - m) * (1 - b1), updates, state.mu)
+        nu = jax.tree.map(lambda g, v: v + (jnp.square(g) - v) * (1 - b2), updates, state.nu)
+        largest = jax.tree.map(jnp.maximum, state.nu_max, nu) if amsgrad else nu
+
+        def scaled(m: jax.Array, v: jax.Array) -> jax.Array:
+            step = (state.count + 1).astype(m.dtype)
+            powers = [jnp.power(jnp.asarray(b, m.dtype), step) for b in (b1, b2)]
+            return m * (jnp.sqrt(1 - powers[1]) / (1 - powers[0])) / (jnp.sqrt(v) + eps)
+
+        new_state = state._replace(count=state.count + 1, mu=mu, nu=nu)
+        return jax.tree.map(scaled, mu, largest), new_state._replace(nu_max=largest) if amsgrad else new_state
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_legacy_rss(start: float, eps: float) -> optax.GradientTransformation:
+    """Like `optax.scale_by_rss`, but `eps` is added to the root of the sum of squares instead of the sum."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        sums = jax.tree.map(lambda g, s: s + jnp.square(g), updates, state.sum_of_squares)
+        return jax.tree.map(lambda g, s: g / (jnp.sqrt(s) + eps), updates, sums), optax.ScaleByRssState(sums)
+
+    return optax.GradientTransformation(optax.scale_by_rss(start).init, update)
+
+
+def moving_average(
+    momentum: float, every: int | None, steps: int = 1, *, includes_start: bool = False
+) -> optax.GradientTransformation:
+    """Keras's moving average of the params (`use_ema`), kept in `optax.EmaState.ema`.
+
+    Must come after everything else in a chain except constraints. The average begins as the params after the first
+    step, or with `includes_start` before it, as in Keras 2. Then each step multiplies it by `momentum` and adds the
+    rest of the new params. Every `every` steps the params become the average; never if that is None. `steps` is the
+    number of steps over which gradients are accumulated, which Keras counts as one.
+    """
+
+    def init(params: Any) -> Any:
+        first = jnp.asarray if includes_start else jnp.zeros_like
+        return optax.EmaState(jnp.zeros((), jnp.int32), jax.tree.map(first, params))
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        count = state.count // steps
+        old_share = jnp.where((count == 0) & (not includes_start), 0.0, momentum)
+
+        def average(p: jax.Array, u: jax.Array, ema: jax.Array) -> jax.Array:
+            share = old_share.astype(p.dtype)
+            return share * ema + (1 - share) * (p + u)
+
+        ema = jax.tree.map(average, params, updates, state.ema)
+        if every is not None:
+            is_due = (count + 1) % every == 0
+            updates = jax.tree.map(lambda u, p, a: jnp.where(is_due, a - p, u), updates, params, ema)
+        return updates, optax.EmaState(state.count + 1, ema)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _sgd(config: Config, version: OptimizerVersion) -> UpdateRule:
+    momentum, nesterov = config.get("momentum", number, 0.0), config.get("nesterov", flag, False)
+    if not momentum:
+        # Keras 2 stores the momentum arrays even if there is no momentum.
+        if version is OptimizerVersion.KERAS_2:
+            return UpdateRule(IDENTITY, (("trace",),))
+        is_legacy = version is OptimizerVersion.LEGACY
+        return UpdateRule(IDENTITY, (), unused_shape=(lambda shape: shape) if is_legacy else None)
+    # The trace is that of the gradient times the learning rate, which may change from step to step.
+    return UpdateRule(IDENTITY, (("trace",),), optax.trace(momentum, nesterov))
+
+
+def _adam(config: Config, version: OptimizerVersion) -> UpdateRule:
+    betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.999)
+    amsgrad = config.get("amsgrad", flag, False)
+    rule = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
+    is_legacy = version is OptimizerVersion.LEGACY
+    moments = (("mu",), ("nu",)) if is_legacy else (("mu", "nu"),)
+    # In place of the maximum of the moments, standalone Keras 2.1 to 2.3 stores arrays of one element.
+    unused_shape = (lambda shape: (1,)) if is_legacy and not amsgrad else None
+    return UpdateRule(rule, (*moments, *([("nu_max",)] if amsgrad else [])), unused_shape=unused_shape)
+
+
+def _adamw(config: Config, version: OptimizerVersion) -> UpdateRule:
+    config.get("weight_decay", number)
+    return _adam(config, version)
+
+
+def _rmsprop(config: Config, version: OptimizerVersion) -> UpdateRule:
+    rho, momentum = config.get("rho", number, 0.9), config.get("momentum", number, 0.0)
+    eps, centered = config.get("epsilon", number, 1e-7), config.get("centered", flag, False)
+    eps_in_sqrt = version is not OptimizerVersion.LEGACY or momentum > 0
+    scale = optax.scale_by_stddev if centered else optax.scale_by_rms
+    slots = [("nu",), *([("trace",)] if momentum > 0 else []), *([("mu",)] if centered else [])]
+    after = _negative_trace(momentum) if momentum > 0 else IDENTITY
+    return UpdateRule(scale(rho, eps, eps_in_sqrt=eps_in_sqrt), tuple(slots), after)
+
+
+def _negative_trace(momentum: float) -> optax.GradientTransformation:
+    """`optax.trace` with a trace of the opposite sign: Keras's RMSprop subtracts its momentum."""
+    trace = optax.trace(momentum)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        updates, state = trace.update(jax.tree.map(jnp.negative, updates), state, params)
+        return jax.tree.map(jnp.negative, updates), state
+
+    return optax.GradientTransformation(trace.init, update)
+
+
+def _adagrad(config: Config, version: OptimizerVersion) -> UpdateRule:
+    start, eps = config.get("initial_accumulator_value", number, 0.1), config.get("epsilon", number, 1e-7)
+    scale = scale_by_legacy_rss if version is OptimizerVersion.LEGACY else optax.scale_by_rss
+    return UpdateRule(scale(start, eps), (("sum_of_squares",),))
+
+
+def _lion(config: Config, version: OptimizerVersion) -> UpdateRule:
+    betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.99)
+    return UpdateRule(optax.scale_by_lion(*betas), (("mu",),))
+
+
+# Keras's defaults for options that a config lacks, as that of an optimizer given by name.
+LEARNING_RATE = 0.001
+DEFAULTS: dict[str, dict[str, float]] = {"SGD": {"learning_rate": 0.01}, "AdamW": {"weight_decay": 0.004}}
+
+OPTIMIZERS: dict[str, tuple[str, Callable[[Config, OptimizerVersion], UpdateRule]]] = {
+    "SGD": ("SGD", _sgd),
+    "Adam": ("Adam", _adam),
+    "AdamW": ("AdamW", _adamw),
+    "RMSprop": ("RMSprop", _rmsprop),
+    "Adagrad": ("Adagrad", _adagrad),
+    "Lion": ("Lion", _lion),
+}
