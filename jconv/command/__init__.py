@@ -1,4 +1,4 @@
-"""`jconv summary|verify|run|export FILE`: a Keras file from the command line."""
+"""The command `jconv`."""
 
 from .main import main
 

@@ -1,20 +1,18 @@
-"""What can be asked of the command, and what is refused before any work."""
+"""The options of the command and their help texts."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..version import __version__
 from . import plugins
-
-MISTAKE = 2
+from .errors import Parser
 
 DESCRIPTION = """\
-Look at, check, run and export a model that Keras saved (.keras, or a whole-model .h5), without Keras."""
+Summarize, check, run and export a model that Keras saved (.keras, or a complete model in .h5), without Keras."""
 
 EPILOG = """\
 examples:
@@ -23,153 +21,136 @@ examples:
   jconv run model.keras --input x.npy --output y.npy
   jconv export model.keras --to model.stablehlo
 
-exit codes: 0 done, 1 verify found a deviation beyond its bound, 2 a mistake in an option or a file, 130 stopped by
-Ctrl-C. `jconv COMMAND --help` explains each."""
+exit codes: 0 success, 1 verify found a deviation beyond its bound, 2 a mistake in an option or a file, 130 stopped by
+Ctrl-C. `jconv COMMAND --help` explains each command."""
 
 SUMMARY = """\
-Print the layers with their shapes, sizes, receptive fields ("sees": input samples that one output sample spans), FLOPs
-for one example, and the algorithm that each convolution gets here. "reads" is empty for a layer that reads the one
-above it. Where the file leaves the length open, --length says one."""
+Print the layers with their shapes, parameters, receptive fields ("sees": the number of input samples that one output
+sample depends on), FLOPs for one example, and the algorithm of each convolution on this machine. "reads" is empty for a
+layer that reads the one above it. If the length is not fixed in the file, --length sets it."""
 
 VERIFY = """\
-Compare JAX with the NumPy definition in float64: layer by layer, each fed with the definition's own input, and the
-whole network. Every deviation is relative to the largest value of the definition's output. Bounds: 1e-5 in float32
-(1e-4 with recurrent layers, whose rounding adds up along the sequence; 2e-2 where a layer computes in bfloat16 or
-float16) and 1e-12 in float64. Outputs of a softmax or sigmoid that are all 0 or 1 are compared before it.
+Compare JAX with the NumPy definition in float64: each layer, on the definition's own input, and the complete network.
+Deviations are relative to the largest value of the definition's output. Their bounds are 1e-5 in float32 (1e-4 with
+recurrent layers, whose rounding errors accumulate along the sequence; 2e-2 if a layer computes in bfloat16 or float16)
+and 1e-12 in float64. If all outputs of a softmax or sigmoid are 0 or 1, the values before it are compared.
 
-With --keras the outputs of Keras's layers too are compared, with the first bound: of Keras 3, and for a file of Keras 2
-of Keras 2 or tf-keras where that is installed. It runs in a process of its own, with safe_mode on, for at most 300
-seconds and in at most 8 GiB, on a copy that jconv writes; it never sees the file itself.
+--keras also compares the outputs of Keras's layers, with the first of these bounds. Files of Keras 2 are compared with
+Keras 2 or tf-keras if one is installed, and otherwise with Keras 3. Keras runs in a separate process with safe_mode,
+for at most 300 seconds and with at most 8 GiB, on a copy that jconv writes; it never opens the file itself.
 
-The input is random, whole numbers where an embedding reads it, unless there is --input."""
+Without --input, the input is random: integers for an embedding, else real numbers."""
 
 RUN = """\
-Compute the model's output for a whole file of inputs.
+Compute the model's output for a file of inputs.
 
---input is a .npy file of shape (examples, ...), or for a model with several inputs a .npz file with an array for each
-by its name. Numbers are read as float32, whole ones where an embedding reads them as int32. The output is written as
-.npy, or for several outputs as .npz by their names; bfloat16 is written as float32. No half of a file is left behind
-where something fails. A .npy file is read and written a batch at a time."""
+--input is a .npy file of shape (examples, ...), or for a model with several inputs a .npz file with one array per
+input name. Numbers are converted to float32, or to int32 for an embedding. The output is written as .npy, or for
+several outputs as .npz with one array per output name; bfloat16 becomes float32. .npy files are read and written batch
+by batch. If something fails, no partial file is left."""
 
 EXPORT = """\
-Write the network with its arrays as a program of jax.export (StableHLO inside), for any number of examples and, where
-the network allows it, any length. It runs without jconv:
+Write the network with its parameters as a program of jax.export (StableHLO), for any number of examples and, if the
+network allows it, any length. It runs without jconv:
 
   import jax
   program = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
   y = program.call(x)
 
-Several inputs are a dict by their names, as several outputs are. Open sizes leave every convolution to XLA's own
-algorithm; a fixed --batch and --length let jconv choose, on one platform."""
-
-
-class Parser(argparse.ArgumentParser):
-    """One that says a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and leave with 2."""
-        print(f"jconv: {message}; {self.prog} --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
+Several inputs are passed as a dict by name, and several outputs are returned as one. With open sizes, XLA chooses the
+algorithm of each convolution; with --batch, --length and one platform, jconv does."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options in `arguments`, by default those of the process; `command` is the name of the command.
 
-    A mistake is one line on standard error and `SystemExit(2)`.
+    A mistake is printed as one line on standard error and raises `SystemExit(2)`.
 
     >>> parse(["summary", "model.keras", "--length", "100"]).length
     100
     """
-    parser = Parser(
-        prog="jconv",
-        description=DESCRIPTION,
-        epilog=plugins.listing() + EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="jconv", description=DESCRIPTION, epilog=plugins.help_text() + EPILOG)
     parser.add_argument("--version", action="version", version=f"jconv {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text, add in (
-        ("summary", SUMMARY, _summary),
-        ("verify", VERIFY, _verify),
-        ("run", RUN, _run),
-        ("export", EXPORT, _export),
+    for name, text, add_options in (
+        ("summary", SUMMARY, _add_summary),
+        ("verify", VERIFY, _add_verify),
+        ("run", RUN, _add_run),
+        ("export", EXPORT, _add_export),
     ):
-        one = commands.add_parser(
-            name,
-            help=text.split(".")[0].split(":")[0],
-            description=text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        one.add_argument("file", type=Path, metavar="FILE", help="a .keras or whole-model .h5 file")
-        add(one)
-        one.add_argument(
+        command = commands.add_parser(name, help=text.split(".")[0].split(":")[0], description=text)
+        command.add_argument("file", type=Path, metavar="FILE", help="a .keras file, or a complete model in .h5")
+        add_options(command)
+        command.add_argument(
             "--algorithm",
             choices=("auto", "fastest"),
             default="auto",
-            help="auto: local algorithms, whose error is bounded for each output; fastest: all; default auto",
+            help="auto: local algorithms, with an error bound for each output; fastest: all; default auto",
         )
-        one.add_argument(
+        command.add_argument(
             "--max-bytes",
-            type=_whole(1),
+            type=_integer(1),
             metavar="N",
-            help="what the arrays of FILE may need, and those of a .npz input; default 4 GiB",
+            help="limit on the bytes of the arrays in FILE, and in a .npz input; default 4 GiB",
         )
     return parser.parse_args(arguments)
 
 
-def _summary(parser: Any) -> None:
-    parser.add_argument("--length", type=_whole(1), metavar="N", help="the length, where the file leaves it open")
-    parser.add_argument("--batch", type=_whole(1), default=1, metavar="N", help="examples at once; default 1")
-    parser.add_argument("--json", action="store_true", help="the same for machines")
+def _add_summary(parser: Any) -> None:
+    parser.add_argument("--length", type=_integer(1), metavar="N", help="the length, if the file leaves it open")
+    parser.add_argument("--batch", type=_integer(1), default=1, metavar="N", help="batch size; default 1")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _verify(parser: Any) -> None:
-    parser.add_argument("--input", type=Path, metavar="FILE", help="examples to use: .npy, .npz for several inputs")
-    parser.add_argument("--length", type=_whole(1), metavar="N", help="of the random input; default the file's, or 64")
-    parser.add_argument("--batch", type=_whole(1), default=3, metavar="N", help="random examples; default 3")
-    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="of the random input; default 0")
-    parser.add_argument("--all", action="store_true", help="show every layer, not only the worst")
-    parser.add_argument("--json", action="store_true", help="the same for machines, with every layer")
+def _add_verify(parser: Any) -> None:
+    parser.add_argument("--input", type=Path, metavar="FILE", help="examples: .npy, or .npz for several inputs")
+    parser.add_argument(
+        "--length", type=_integer(1), metavar="N", help="length of random inputs; default the file's, or 64"
+    )
+    parser.add_argument("--batch", type=_integer(1), default=3, metavar="N", help="random examples; default 3")
+    parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="seed of random inputs; default 0")
+    parser.add_argument("--all", action="store_true", help="show all layers, not only the worst")
+    parser.add_argument("--json", action="store_true", help="print JSON, with all layers")
     parser.add_argument(
         "--keras",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="compare with Keras too, on a copy that jconv writes; default: do not",
+        help="also compare with Keras, on a copy that jconv writes; default no",
     )
 
 
-def _run(parser: Any) -> None:
+def _add_run(parser: Any) -> None:
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="X", help="examples: .npy, .npz for several inputs"
+        "--input", type=Path, required=True, metavar="X", help="examples: .npy, or .npz for several inputs"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="Y", help=".npy, or .npz for several outputs")
-    parser.add_argument("--batch", type=_whole(1), default=32, metavar="N", help="examples at once; default 32")
+    parser.add_argument("--batch", type=_integer(1), default=32, metavar="N", help="batch size; default 32")
 
 
-def _export(parser: Any) -> None:
+def _add_export(parser: Any) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="NAME", help="the file to write")
-    parser.add_argument("--batch", type=_whole(1, "any"), metavar="N", help="a number of examples; default any")
+    parser.add_argument("--batch", type=_integer(1, "any"), metavar="N", help="the number of examples; default any")
     parser.add_argument(
-        "--length", type=_whole(1, "any"), metavar="N", help="a length; default any where possible, else the file's"
+        "--length", type=_integer(1, "any"), metavar="N", help="the length; default any if possible, else the file's"
     )
     parser.add_argument(
-        "--platforms", type=_platforms, metavar="A,B", help="cpu, cuda, rocm, tpu; default cpu,cuda where possible"
+        "--platforms", type=_platforms, metavar="A,B", help="cpu, cuda, rocm, tpu; default cpu,cuda if possible"
     )
 
 
-def _whole(least: int, word: str | None = None) -> Any:
+def _integer(minimum: int, word: str | None = None) -> Any:
+    """A parser of integers of at least `minimum`, which also accepts `word`."""
+
     def convert(text: str) -> Any:
         if text == word:
             return word
         try:
             value = int(text)
         except ValueError:
-            value = least - 1
-        if not least <= value < 2**63:
+            value = minimum - 1
+        if not minimum <= value < 2**63:
             or_word = f" or {word!r}" if word else ""
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}{or_word}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be an integer of at least {minimum}{or_word}, got {text!r}")
         return value
 
     return convert
@@ -179,5 +160,5 @@ def _platforms(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     known = ("cpu", "cuda", "rocm", "tpu")
     if not set(names).issubset(known) or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"must be some of {','.join(known)} with commas between, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a comma-separated list of {', '.join(known)}, got {text!r}")
     return names

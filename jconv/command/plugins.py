@@ -1,4 +1,4 @@
-"""Commands that installed packages add to `jconv`, by entry points of the group `jconv.commands`."""
+"""Subcommands of other installed packages, found by entry points of the group `jconv.commands`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ BUILT_IN = ("summary", "verify", "run", "export")
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The entry point of each added command, by the command's name."""
+    """The entry points by name of the subcommand."""
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 
-def find(words: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
-    """The added command that a command line begins with: a function of its arguments that returns the exit code.
+def find(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
+    """The subcommand that the arguments begin with, a function from the other arguments to the exit code; or None.
 
     >>> find(["summary", "model.keras"]) is find(["--help"]) is find([]) is None
     True
     """
-    if not words or words[0].startswith("-") or words[0] in BUILT_IN:
+    if not arguments or arguments[0].startswith("-") or arguments[0] in BUILT_IN:
         return None
-    point = installed().get(words[0])
+    point = installed().get(arguments[0])
     return None if point is None else point.load()
 
 
-def listing() -> str:
-    """A line for `jconv --help` that names the added commands; empty where there is none."""
+def help_text() -> str:
+    """A paragraph for `jconv --help` that names the subcommands; empty if there are none."""
     names = sorted(installed())
     return f"more commands, each with --help: {', '.join(f'jconv {name}' for name in names)}\n\n" if names else ""

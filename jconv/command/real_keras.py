@@ -1,8 +1,8 @@
-"""What real Keras makes of a model, where it is asked for: in a process of its own, with limits, on a copy.
+"""The outputs of real Keras for a model, computed in a separate process with limits, on a copy.
 
-The child never sees the file. Keras 3 gets what jconv writes of the model that it read, which has no names but Keras's
-own. Keras 2, also as tf-keras, gets for a file of Keras 2 its config, which jconv has read to the last option, and the
-arrays that jconv read.
+The process never opens the file itself. Keras 3 loads what jconv writes for the model that it read, which names only
+classes of Keras. For a file of Keras 2, Keras 2 (or tf-keras) loads the config, of which jconv has read every option,
+and the arrays that jconv read.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ import numpy as np
 from ..keras import KerasFileError, save
 from ..keras.files.container import open_contents
 from ..keras.read.file import MAX_BYTES
-from .opened import Opened
+from .model_file import ModelFile
 
 Array = np.ndarray[Any, Any]
 
-# Seconds, and bytes that the child may allocate.
-SECONDS, MEMORY = 300, 8 * 2**30
+# The limits on time, in seconds, and on allocated bytes.
+MAX_SECONDS, MAX_MEMORY = 300, 8 * 2**30
 MODULES = ("keras", "tf_keras")
 
-# Run by the child: the model's outputs in order, and those of every layer that has one call and one output, by name.
+# The script of the process. It saves the outputs of the model in order, and by name those of each layer with one call
+# and one output.
 SCRIPT = """
 import sys
-judge, path, given, found, memory = sys.argv[1:]
+module, path, inputs, outputs, memory = sys.argv[1:]
 try:
     import resource
     resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
@@ -42,114 +43,118 @@ except (ImportError, ValueError, OSError):
     pass
 import importlib
 import numpy as np
-keras = importlib.import_module(judge)
+keras = importlib.import_module(module)
 model = keras.models.load_model(path, compile=False, safe_mode=True)
-with np.load(given, allow_pickle=False) as arrays:
+with np.load(inputs, allow_pickle=False) as arrays:
     x = [arrays[f"input/{i}"] for i in range(len(arrays.files))]
-taps = {}
+layers = {}
 for layer in model.layers:
     if len(layer._inbound_nodes) == 1 and not isinstance(layer, keras.layers.InputLayer):
         output = layer.output
         if not isinstance(output, (list, tuple, dict)):
-            taps[layer.name] = output
-names = [f"output/{i}" for i in range(len(model.outputs))] + [f"layer/{name}" for name in taps]
-probe = keras.Model(model.inputs, [*model.outputs, *taps.values()])
-values = probe.predict_on_batch(x)
+            layers[layer.name] = output
+names = [f"output/{i}" for i in range(len(model.outputs))] + [f"layer/{name}" for name in layers]
+extended = keras.Model(model.inputs, [*model.outputs, *layers.values()])
+values = extended.predict_on_batch(x)
 values = values if isinstance(values, (list, tuple)) else [values]
-np.savez(found, **{name: np.asarray(value).astype("float64") for name, value in zip(names, values, strict=True)})
+np.savez(outputs, **{name: np.asarray(value).astype("float64") for name, value in zip(names, values, strict=True)})
 """
 
 
-class KerasFailed(Exception):
-    """Keras gave no numbers; the message says why in one line."""
+class KerasError(Exception):
+    """Keras computed nothing; the message is the reason, in one line."""
 
 
-def installed() -> dict[int, str]:
-    """The module of each major version of Keras that is installed: Keras 3, and Keras 2, which is also tf-keras."""
-    found = {int(version(name).partition(".")[0]): name for name in reversed(MODULES) if find_spec(name) is not None}
-    return {min(major, 3): name for major, name in found.items()}
+def installed_modules() -> dict[int, str]:
+    """The installed module of Keras 3 and that of Keras 2, which may be tf-keras, by major version."""
+    majors = {int(version(name).partition(".")[0]): name for name in reversed(MODULES) if find_spec(name) is not None}
+    return {min(major, 3): name for major, name in majors.items()}
 
 
 def outputs(
-    path: Path, found: Opened, x: list[Array], max_bytes: int | None
+    path: Path, file: ModelFile, x: list[Array], max_bytes: int | None
 ) -> tuple[str, list[Array], dict[str, Array]]:
-    """`(judge, outputs, layers)` for `x`, one array an input: which Keras it was, and what it gives, in float64.
+    """`(version of Keras, outputs, outputs of layers by name)` for one array of `x` per input, in float64.
 
-    Files of Keras 2 go to Keras 2 where it is installed. Raises `KerasFailed` where no Keras has such a model, where it
-    refuses it, and where it reaches a limit.
+    Raises `KerasError` if Keras does not have or does not accept such a model, and if it exceeds a limit.
     """
-    modules = installed()
+    modules = installed_modules()
     with tempfile.TemporaryDirectory(prefix="jconv-") as folder:
-        copy, given, out = (Path(folder, name) for name in ("copy.h5", "given.npz", "found.npz"))
-        major = 2 if 2 in modules and _copied(path, copy, max_bytes) else 3
+        copy, x_path, y_path = (Path(folder, name) for name in ("copy.h5", "x.npz", "y.npz"))
+        major = 2 if 2 in modules and _copy_keras_2(path, copy, max_bytes) else 3
         if major not in modules:
-            raise KerasFailed("Keras 2 alone is installed, and reads no files of Keras 3")
+            raise KerasError("only Keras 2 is installed, which cannot read files of Keras 3")
         if major == 3:
             copy = Path(folder, "copy.keras")
             try:
-                save(copy, found.model, found.params, found.state)
+                save(copy, file.model, file.params, file.state)
             except (KerasFileError, ImportError) as error:
-                raise KerasFailed(f"jconv cannot write the model for Keras: {error}") from None
-        arrays: Any = {f"input/{i}": array for i, array in enumerate(x)}
-        np.savez(given, **arrays)
-        # On the CPU, where numbers are exact; -P, so that no module of the current folder is taken for Keras.
-        environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-        environment.pop("JAX_ENABLE_X64", None)
-        try:
-            child = subprocess.run(
-                [sys.executable, "-P", "-c", SCRIPT, modules[major], str(copy), str(given), str(out), str(MEMORY)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise KerasFailed(f"it took more than {SECONDS} seconds") from None
-        if child.returncode:
-            lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-            raise KerasFailed(lines[-1] if lines else f"it ended with {child.returncode}")
-        with np.load(out, allow_pickle=False) as values:
-            read = {name: values[name] for name in values.files}
-    layers = {name.removeprefix("layer/"): value for name, value in read.items() if name.startswith("layer/")}
-    judge = f"{modules[major]} {version(modules[major])}"
-    return judge, [read[f"output/{i}"] for i in range(len(read) - len(layers))], layers
+                raise KerasError(f"jconv cannot write the model for Keras: {error}") from None
+        inputs: Any = {f"input/{i}": array for i, array in enumerate(x)}
+        np.savez(x_path, **inputs)
+        _run_script([modules[major], str(copy), str(x_path), str(y_path), str(MAX_MEMORY)])
+        with np.load(y_path, allow_pickle=False) as values:
+            arrays = {name: values[name] for name in values.files}
+    layers = {name.removeprefix("layer/"): value for name, value in arrays.items() if name.startswith("layer/")}
+    keras_version = f"{modules[major]} {version(modules[major])}"
+    return keras_version, [arrays[f"output/{i}"] for i in range(len(arrays) - len(layers))], layers
 
 
-def _copied(path: Path, copy: Path, max_bytes: int | None) -> bool:
-    """Write the config and the arrays of a whole-model HDF5 file of Keras 2, and nothing else of it; False for others.
+def _run_script(arguments: list[str]) -> None:
+    # On CPU, because GPUs may compute with fewer bits.
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("JAX_ENABLE_X64", None)
+    try:
+        child = subprocess.run(
+            # With -P, modules in the current folder cannot replace Keras.
+            [sys.executable, "-P", "-c", SCRIPT, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=MAX_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise KerasError(f"it needs more than {MAX_SECONDS} seconds") from None
+    if child.returncode:
+        lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
+        raise KerasError(lines[-1] if lines else f"it ended with exit code {child.returncode}")
 
-    Raises `KerasFailed` for a config that names what Keras would have to import from elsewhere.
+
+def _copy_keras_2(path: Path, copy: Path, max_bytes: int | None) -> bool:
+    """Write the config and the arrays of a complete model of Keras 2, nothing else; returns False for other files.
+
+    Raises `KerasError` for a config that makes Keras import code.
     """
     with open_contents(path, MAX_BYTES if max_bytes is None else max_bytes) as contents:
         source, config = contents.by_layer, contents.config
         if source is None or config is None or not contents.is_keras_2:
             return False
-        if foreign := _foreign(config):
-            raise KerasFailed(f"the file names {foreign}, which is not Keras's own")
+        if code := _code_in(config):
+            raise KerasError(f"the file names {code}, which is not part of Keras")
         import h5py
 
         with h5py.File(copy, "w") as target:
             target.attrs["model_config"] = json.dumps(config).encode()
             group = target.create_group(contents.group)
             for place in (target, group):
-                # Without them Keras takes the arrays for those of Keras 1.
+                # Without these, Keras expects the arrays of Keras 1.
                 place.attrs["keras_version"], place.attrs["backend"] = contents.version.encode(), b"tensorflow"
             names = source.texts("layer_names", contents.group)
             group.attrs["layer_names"] = np.array([name.encode() for name in names], "S")
             for name in names:
-                below = f"{contents.group}/{name}"
-                paths = source.texts("weight_names", below)
-                own = group.require_group(name)
-                own.attrs["weight_names"] = np.array([path.encode() for path in paths], "S")
-                for weight in paths:
-                    own[weight] = source.read(f"{below}/{weight}")
+                path_in_source = f"{contents.group}/{name}"
+                weights = source.texts("weight_names", path_in_source)
+                layer_group = group.require_group(name)
+                layer_group.attrs["weight_names"] = np.array([weight.encode() for weight in weights], "S")
+                for weight in weights:
+                    layer_group[weight] = source.read(f"{path_in_source}/{weight}")
     return True
 
 
-def _foreign(config: Any) -> str | None:
-    """What a config names that Keras would have to import from outside itself; older ones do so unasked."""
+def _code_in(config: Any) -> str | None:
+    """A description of the first thing in a config that Keras would import or execute; None if there is none."""
     waiting: list[Any] = [config]
     while waiting:
         value = waiting.pop()

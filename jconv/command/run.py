@@ -1,4 +1,4 @@
-"""`jconv run`: a file of inputs to a file of outputs, a batch at a time."""
+"""`jconv run`: from a file of inputs to a file of outputs, batch by batch."""
 
 from __future__ import annotations
 
@@ -12,57 +12,59 @@ import jax
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from .arrays import Array, as_read, beside, check_place, read_inputs
+from ..atomic_files import temporary_folder
+from .arrays import Array, cast_input, check_output, read_inputs
 from .errors import UserError
-from .opened import opened, whole_numbers
+from .model_file import integer_inputs, load_model
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the outputs of `options.file` for `options.input` to `options.output` and return the exit code."""
     output: Path = options.output
-    found = opened(options.file, options.max_bytes)
-    model = found.model
-    _check_name(output, model.outputs)
-    check_place(output, {"model": options.file, "input": options.input})
-    x = read_inputs(options.input, found, options.max_bytes)
-    whole = whole_numbers(model)
+    file = load_model(options.file, options.max_bytes)
+    model = file.model
+    _check_suffix(output, model.outputs)
+    check_output(output, {"model": options.file, "input": options.input})
+    x = read_inputs(options.input, file, options.max_bytes)
+    integers = integer_inputs(model)
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
 
-    def outputs(start: int) -> dict[str, Array]:
-        part = {name: as_read(a[start : start + options.batch], name, name in whole) for name, a in x.items()}
-        y = apply(found.params, found.state, part)
-        named = {model.outputs[0]: y} if len(model.outputs) == 1 else y
-        return {name: _storable(np.asarray(named[name])) for name in model.outputs}
+    def compute(start: int) -> dict[str, Array]:
+        batch = {name: cast_input(a[start : start + options.batch], name, name in integers) for name, a in x.items()}
+        y = apply(file.params, file.state, batch)
+        by_name = {model.outputs[0]: y} if len(model.outputs) == 1 else y
+        return {name: _to_storable(np.asarray(by_name[name])) for name in model.outputs}
 
     examples = len(x[model.inputs[0]])
-    with beside(output) as folder:
-        arrays = _filled(folder, outputs, examples, options.batch)
-        shapes = {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
+    with temporary_folder(output) as folder:
+        arrays = _compute_all(folder, compute, examples, options.batch)
+        summary = ", ".join(f"{name} {array.shape} {array.dtype.name}" for name, array in arrays.items())
         _finish(folder, arrays, output)
-    text = ", ".join(f"{name} {shape} {dtype}" for name, (shape, dtype) in shapes.items())
-    print(f"{output}: {text}")
+    print(f"{output}: {summary}")
     return 0
 
 
-def _check_name(output: Path, names: tuple[str, ...]) -> None:
+def _check_suffix(output: Path, names: tuple[str, ...]) -> None:
     if output.suffix not in (".npy", ".npz"):
         raise UserError(f"--output {output}: the name must end in .npy or .npz")
     if len(names) > 1 and output.suffix == ".npy":
         raise UserError(
-            f"--output {output}: the model has outputs {', '.join(names)}, for which the name must end in .npz"
+            f"--output {output}: the name must end in .npz, since the model has several outputs: {', '.join(names)}"
         )
 
 
-def _storable(y: Array) -> Array:
+def _to_storable(y: Array) -> Array:
     # NumPy's files have no bfloat16.
     return y.astype(np.float32) if y.dtype.name == "bfloat16" else y
 
 
-def _filled(folder: Path, outputs: Callable[[int], Mapping[str, Array]], examples: int, batch: int) -> dict[str, Array]:
-    """All outputs as arrays that lie in files `0.npy`, `1.npy`, ... of the folder."""
+def _compute_all(
+    folder: Path, compute: Callable[[int], Mapping[str, Array]], examples: int, batch: int
+) -> dict[str, Array]:
+    """All outputs, as arrays that are mapped to the files `0.npy`, `1.npy`, ... of the folder."""
     arrays: dict[str, Array] = {}
     for start in range(0, examples, batch):
-        for i, (name, y) in enumerate(outputs(start).items()):
+        for i, (name, y) in enumerate(compute(start).items()):
             if not start:
                 shape = (examples, *y.shape[1:])
                 arrays[name] = open_memmap(folder / f"{i}.npy", mode="w+", dtype=y.dtype, shape=shape)
@@ -74,9 +76,9 @@ def _finish(folder: Path, arrays: dict[str, Array], output: Path) -> None:
     for array in arrays.values():
         assert isinstance(array, np.memmap)
         array.flush()
-    made = folder / "0.npy"
+    result = folder / "0.npy"
     if output.suffix == ".npz":
-        made = folder / "all.npz"
-        named: Any = arrays
-        np.savez(made, **named)
-    os.replace(made, output)
+        result = folder / "all.npz"
+        by_name: Any = arrays
+        np.savez(result, **by_name)
+    os.replace(result, output)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atomic_files import write_file
 from ..model.graph import Model
 from .files.container import CONFIG, METADATA, WEIGHTS
 from .files.errors import KerasFileError
@@ -88,7 +88,7 @@ def save(
         raise KerasFileError(f"the name of a file with training must end in .keras, got {path.name!r}")
     else:
         raise KerasFileError(f"the name of the file must end in .keras or .weights.h5, got {path.name!r}")
-    _write(path, data)
+    write_file(path, data)
 
 
 def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
@@ -147,28 +147,3 @@ def _archive(config: Mapping[str, Any], weights: bytes) -> bytes:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name, DATE), data)
     return stream.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        _replace(path, data)
-    except OSError as error:
-        # Name the caller's file instead of the temporary one.
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp gives the owner alone access; a new file has the permissions that the user's umask allows.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

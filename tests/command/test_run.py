@@ -79,8 +79,8 @@ ONE = [
     (np.zeros((20, 4)), "x.npy has shape (20, 4), the model takes (examples, any, 4); for one example write x[None]"),
     (np.zeros((2, 20, 3)), "x.npy has shape (2, 20, 3), the model takes (examples, any, 4)"),
     (np.zeros((0, 20, 4)), "x.npy has no examples"),
-    (np.zeros((2, 20, 4), complex), "x.npy must hold real numbers, got complex128"),
-    (np.array(["a"]), "x.npy must hold real numbers, got <U1"),
+    (np.zeros((2, 20, 4), complex), "x.npy must contain real numbers, got complex128"),
+    (np.array(["a"]), "x.npy must contain real numbers, got <U1"),
     (np.array([{}]), "x.npy cannot be read: "),
 ]
 
@@ -131,21 +131,31 @@ def test_refused_files(series: Path, words: Path, tmp_path: Path, capsys: Any) -
     (tmp_path / "short.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-8])
     for model, x, y, message in (
         (words, "names.npz", "y.npz", "names.npz has arrays numbers; the model's inputs are numbers, features"),
-        (words, "x.npy", "y.npz", "x.npy is one array; the model has inputs numbers, features: give a .npz with these"),
+        (
+            words,
+            "x.npy",
+            "y.npz",
+            "x.npy is a single array; the model has inputs numbers, features: provide a .npz with these",
+        ),
         (
             words,
             "counts.npz",
             "y.npz",
-            "counts.npz: inputs must have as many examples as each other, got {'numbers': 1",
+            "counts.npz: all inputs must have the same number of examples, got {'numbers': 1",
         ),
         (
             words,
             "real.npz",
             "y.npz",
-            "numbers in real.npz must hold whole numbers, which an embedding reads, got float64",
+            "numbers in real.npz must contain integers, for an embedding, got float64",
         ),
-        (words, "long.npz", "y.npz", "numbers has whole numbers beyond 32 bits"),
-        (words, "x.npy", "y.npy", "--output {}: the model has outputs conv, head, for which the name must end in .npz"),
+        (words, "long.npz", "y.npz", "numbers has integers of more than 32 bits"),
+        (
+            words,
+            "x.npy",
+            "y.npy",
+            "--output {}: the name must end in .npz, since the model has several outputs: conv, head",
+        ),
         (series, "text.npy", "y.npy", "text.npy is neither a .npy nor a .npz file"),
         (series, "broken.npz", "y.npy", "broken.npz cannot be read: "),
         (series, "short.npy", "y.npy", "short.npy cannot be read: "),

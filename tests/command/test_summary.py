@@ -136,7 +136,7 @@ def test_a_length_that_the_file_does_not_leave_open(tmp_path: Path, capsys: Any)
     path = command_models.half(tmp_path)
     assert main(["summary", str(path), "--length", "7"]) == 2
     assert capsys.readouterr().err == (
-        "jconv: --length 7: the file leaves no length open, inputs have shapes x (12, 3)\n"
+        "jconv: --length 7: the file leaves no length open; the inputs have the shapes x (12, 3)\n"
     )
 
 

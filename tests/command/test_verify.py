@@ -57,11 +57,11 @@ def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> No
 def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch: Any) -> None:
     found = []
 
-    def whole(*arguments: Any) -> Any:
+    def network_deviations(*arguments: Any) -> Any:
         found.append((resolve("auto"), jax.config.jax_default_matmul_precision))  # pyright: ignore
-        return deviations.whole(*arguments)
+        return deviations.network_deviations(*arguments)
 
-    monkeypatch.setattr(verify, "whole", whole)
+    monkeypatch.setattr(verify, "network_deviations", network_deviations)
     arguments = ["verify", str(series), "--no-keras", "--length", "20", "--json"]
     assert main([*arguments, "--algorithm", "fastest"]) == 0
     assert not data_of(capsys)["beyond"]
@@ -84,11 +84,11 @@ def test_the_report(series: Path, capsys: Any) -> None:
 
 def test_several_inputs_whole_numbers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     path = command_models.words(tmp_path)
-    monkeypatch.setattr("jconv.command.verify.MOST_SHOWN", 1)
+    monkeypatch.setattr("jconv.command.verify.WORST", 1)
     assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
     out = capsys.readouterr().out
     assert "input numbers (2, 8), features (2, 8, 2), random, seed 4" in out
-    assert re.search(r"\nthe [12] worst of 5 nodes; --all shows every one\n", out)
+    assert re.search(r"\nthe [12] worst of 5 nodes; --all shows all\n", out)
     assert main(["verify", str(path), "--no-keras", "--all"]) == 0
     assert "--all" not in capsys.readouterr().out
 
@@ -109,7 +109,7 @@ def test_a_planted_error_is_found_and_named(
     x = keras.Input((6, 5), name="x")
     path = str(command_models.save(keras.Model(x, kl.Dense(3, name="head")(kl.ReLU()(x))), tmp_path / "dense.keras"))
     right = Dense._jax
-    deviations._applied.clear_cache()
+    deviations._apply_layer.clear_cache()
     monkeypatch.setattr(Dense, "_jax", lambda self, params, x: planted(right(self, params, x)))
     assert main(["verify", path, "--no-keras", "--json"]) == 1
     data = data_of(capsys)
@@ -119,8 +119,8 @@ def test_a_planted_error_is_found_and_named(
     assert main(["verify", path, "--no-keras"]) == 1
     out = capsys.readouterr().out
     assert " !" in out and "beyond the bound of 1e-12: " in out
-    deviations._applied.clear_cache()
-    deviations._outputs.clear_cache()
+    deviations._apply_layer.clear_cache()
+    deviations._apply_model.clear_cache()
 
 
 def test_own_input_also_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
@@ -137,7 +137,7 @@ def test_own_input_also_with_nan(series: Path, tmp_path: Path, capsys: Any) -> N
 
 
 def test_deviation() -> None:
-    of = deviations.deviation
+    of = deviations.relative_deviation
     assert of(np.float32([1, 2]), np.array([1.0, 4.0])) == 0.5
     assert of(np.zeros(3), np.zeros(3)) == of(np.zeros((0, 2)), np.zeros((0, 2))) == 0
     assert of(np.zeros(3), np.zeros((3, 1))) == math.inf
@@ -211,7 +211,7 @@ with h5py.File(sys.argv[2]) as file:
 assert sorted(shapes) == [(2,), (3, 16), (4, 2), (4, 16), (16,)], shapes
 np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
 """
-    monkeypatch.setattr(real_keras, "installed", lambda: {2: "keras"})
+    monkeypatch.setattr(real_keras, "installed_modules", lambda: {2: "keras"})
     monkeypatch.setattr(real_keras, "SCRIPT", script)
     assert main(["verify", str(path), "--keras", "--json"]) == 1
     assert data_of(capsys)["beyond"] == ["whole network"]
@@ -221,27 +221,27 @@ np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
         config["config"]["layers"][-1]["config"]["kernel_initializer"] = {"class_name": "A", "module": "own.code"}
         file.attrs["model_config"] = json.dumps(config)
     assert main(["verify", str(path), "--keras"]) == 2
-    assert "the file names the module 'own.code', which is not Keras's own" in capsys.readouterr().err
+    assert "the file names the module 'own.code', which is not part of Keras" in capsys.readouterr().err
 
 
 def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(real_keras, "installed", dict)
+    monkeypatch.setattr(real_keras, "installed_modules", dict)
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
     assert capsys.readouterr().err == "jconv: --keras: Keras is not installed\n"
-    monkeypatch.setattr(real_keras, "installed", lambda: {2: "tf_keras"})
+    monkeypatch.setattr(real_keras, "installed_modules", lambda: {2: "tf_keras"})
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
-    assert "Keras 2 alone is installed, and reads no files of Keras 3" in capsys.readouterr().err
+    assert "only Keras 2 is installed, which cannot read files of Keras 3" in capsys.readouterr().err
 
 
 def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any) -> None:
     verify = ["verify", str(series), "--length", "20", "--keras"]
     monkeypatch.setattr(real_keras, "SCRIPT", "raise SystemExit('out of luck')")
     assert main(verify) == 2
-    assert capsys.readouterr().err == "jconv: series.keras: Keras gave no numbers: out of luck\n"
-    monkeypatch.setattr(real_keras, "SECONDS", 1)
+    assert capsys.readouterr().err == "jconv: series.keras: Keras computed no outputs: out of luck\n"
+    monkeypatch.setattr(real_keras, "MAX_SECONDS", 1)
     monkeypatch.setattr(real_keras, "SCRIPT", "while True: pass")
     assert main(verify) == 2
-    assert "Keras gave no numbers: it took more than 1 seconds\n" in capsys.readouterr().err
+    assert "Keras computed no outputs: it needs more than 1 seconds\n" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
@@ -250,9 +250,9 @@ def test_keras_has_a_limit_of_memory(series: Path, capsys: Any, monkeypatch: Any
     assert limit in real_keras.SCRIPT and rest in real_keras.SCRIPT
     script = real_keras.SCRIPT.replace(rest, "bytearray(2**30)\nprint('none', file=sys.stderr); sys.exit(3)\n", 1)
     monkeypatch.setattr(real_keras, "SCRIPT", script)
-    monkeypatch.setattr(real_keras, "MEMORY", 2**29)
+    monkeypatch.setattr(real_keras, "MAX_MEMORY", 2**29)
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
-    assert "Keras gave no numbers: MemoryError" in capsys.readouterr().err
+    assert "Keras computed no outputs: MemoryError" in capsys.readouterr().err
 
 
 def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:

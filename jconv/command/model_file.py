@@ -1,0 +1,112 @@
+"""The model in a file, and the shapes of inputs that it accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..keras import load
+from ..layers.base import Layer
+from ..layers.embedding import Embedding
+from ..model.graph import Model, Tree
+from .errors import UserError
+
+# The lengths that are tried, in this order, for a model with an open length.
+TRIAL_LENGTHS = tuple(2**n for n in range(6, 21))
+
+Shapes = dict[str, Any]
+
+
+class ModelFile(NamedTuple):
+    """A model with its arrays, and the shape of one example of each input by name, with None for an open size."""
+
+    model: Model
+    params: Tree
+    state: Tree
+    shapes: dict[str, tuple[int | None, ...]]
+
+
+def load_model(path: Path, max_bytes: int | None) -> ModelFile:
+    """The model in a file.
+
+    Raises the errors of `jconv.keras.load`, and `UserError` for a model that does not say the shapes of its inputs.
+    """
+    model, params, state = load(path) if max_bytes is None else load(path, max_bytes=max_bytes)
+    if model.input_shapes is None:
+        raise UserError(f"{path.name}: the file does not contain the shapes of the model's inputs")
+    return ModelFile(model, params, state, {name: tuple(shape) for name, shape in model.named_shapes().items()})
+
+
+def has_open_size(shapes: Shapes) -> bool:
+    """Whether a size of any input is open."""
+    return any(None in shape for shape in shapes.values())
+
+
+def fill_sizes(shapes: Shapes, length: int) -> dict[str, tuple[int, ...]]:
+    """The shapes with `length` for each open size.
+
+    >>> fill_sizes({"x": (None, 3), "y": (5,)}, 100)
+    {'x': (100, 3), 'y': (5,)}
+    """
+    return {name: tuple(length if size is None else size for size in shape) for name, shape in shapes.items()}
+
+
+def why_refused(model: Model, shapes: Shapes) -> str | None:
+    """The reason why a model does not accept inputs of these shapes; None if it does."""
+    try:
+        model.output_shapes(shapes)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, tuple[int, ...]]:
+    """The shapes with `length` for each open size; if that is None, with a length that the model accepts.
+
+    Raises `UserError` for a `length` if no size is open or the model does not accept it, and if no length is found.
+    """
+    if not has_open_size(shapes):
+        if length is not None:
+            raise UserError(
+                f"--length {length}: the file leaves no length open; the inputs have the shapes {format_shapes(shapes)}"
+            )
+        return fill_sizes(shapes, 0)
+    if length is not None:
+        if reason := why_refused(model, fill_sizes(shapes, length)):
+            raise UserError(f"--length {length}: {reason}")
+        return fill_sizes(shapes, length)
+    for trial in TRIAL_LENGTHS:
+        if why_refused(model, fill_sizes(shapes, trial)) is None:
+            return fill_sizes(shapes, trial)
+    raise UserError("found no length that the model accepts; set one with --length")
+
+
+def integer_inputs(model: Model) -> dict[str, int]:
+    """The inputs that an embedding reads, with the number of rows of the smallest such embedding."""
+    rows: dict[str, int] = {}
+    for node in reversed(model.nodes):
+        limit = _embedding_rows(node.layer) or rows.get(node.name)
+        if limit:
+            rows |= {name: min(limit, rows.get(name, limit)) for name in node.inputs}
+    return {name: rows[name] for name in model.inputs if name in rows}
+
+
+def _embedding_rows(layer: Any) -> int | None:
+    while not isinstance(layer, Embedding) and isinstance(getattr(layer, "layer", None), Layer):
+        layer = layer.layer
+    return layer.input_dim if isinstance(layer, Embedding) else None
+
+
+def format_shapes(shapes: Shapes, batch: str = "") -> str:
+    """Inputs by name for a message: `x (100, 3), y (5,)`."""
+    return ", ".join(f"{name} {format_shape(shape, batch)}" for name, shape in shapes.items())
+
+
+def format_shape(shape: Any, batch: str = "") -> str:
+    """A shape for a message, with `any` for open sizes and after a `batch`.
+
+    >>> format_shape((None, 3), "examples")
+    '(examples, any, 3)'
+    """
+    sizes = [batch] * bool(batch) + ["any" if size is None else str(size) for size in shape]
+    return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
