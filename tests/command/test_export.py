@@ -1,4 +1,4 @@
-"""`jconv export`: programs that run in a process without jconv, for sizes that the network allows."""
+"""`jconv export`: programs for fixed and open sizes, which run without jconv."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_several_inputs_and_the_length_of_the_file(tmp_path: Path, capsys: Any) 
     assert "words.keras cannot be exported so: " in capsys.readouterr().err
 
 
-def test_one_length_for_all_inputs(tmp_path: Path, capsys: Any) -> None:
+def test_a_shared_length(tmp_path: Path, capsys: Any) -> None:
     a, b = keras.Input((None, 2), name="a"), keras.Input((None, 2), name="b")
     model = command_models.save(keras.Model([a, b], kl.Conv1D(3, 3)(kl.Add()([a, b]))), tmp_path / "two.keras")
     code, path = export(model)
@@ -103,7 +103,7 @@ def test_one_length_for_all_inputs(tmp_path: Path, capsys: Any) -> None:
     close(call(path, x), expected(model, x))
 
 
-def test_a_length_that_is_a_multiple(tmp_path: Path, capsys: Any) -> None:
+def test_multiples_of_a_length(tmp_path: Path, capsys: Any) -> None:
     model = command_models.halving(tmp_path)
     code, path = export(model)
     assert code == 0

@@ -1,4 +1,4 @@
-"""`jconv run`: files in, files out, and what is refused."""
+"""`jconv run`: results and errors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_several_inputs_and_outputs(words: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(y[name], expected[name], rtol=1e-5, atol=1e-5)
 
 
-def test_a_half_output_is_written_as_float32(tmp_path: Path) -> None:
+def test_a_bfloat16_output_is_written_as_float32(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", RNG.standard_normal((2, 12, 3)))
     assert run(command_models.half(tmp_path), tmp_path, y="y.npz") == 0
     with np.load(tmp_path / "y.npz") as y:
@@ -86,7 +86,7 @@ ONE = [
 
 
 @pytest.mark.parametrize(("x", "message"), ONE)
-def test_refused_arrays_leave_nothing(x: Any, message: str, series: Path, tmp_path: Path, capsys: Any) -> None:
+def test_refused_arrays_change_no_file(x: Any, message: str, series: Path, tmp_path: Path, capsys: Any) -> None:
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "y.npy").write_bytes(b"before")
     assert run(series, tmp_path) == 2
@@ -97,8 +97,8 @@ def test_refused_arrays_leave_nothing(x: Any, message: str, series: Path, tmp_pa
 
 
 @pytest.mark.parametrize("how", ["stored", "compressed", "declared and not there"])
-def test_npz_inputs_are_limited_too(how: str, words: Path, tmp_path: Path, capsys: Any) -> None:
-    """A small file may declare arrays of any size; they were all read before any was looked at."""
+def test_npz_inputs_are_limited(how: str, words: Path, tmp_path: Path, capsys: Any) -> None:
+    """A small file may declare arrays of any size."""
     numbers, features = np.zeros((2000, 8), np.int64), np.zeros((2000, 8, 2))
     save: Any = np.savez if how == "stored" else np.savez_compressed
     save(tmp_path / "x.npz", numbers=numbers, features=features)

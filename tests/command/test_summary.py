@@ -1,4 +1,4 @@
-"""`jconv summary`, the command's errors and its exit codes."""
+"""`jconv summary`; errors and exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import jconv.keras
 from jconv import layers as jl
 from jconv.algorithms import ALGORITHMS
 from jconv.command import main
-from jconv.command import summary as room
+from jconv.command import summary as module
 from jconv.functional.default_algorithm import resolve
 from jconv.version import __version__
 from tests.support import command_models
@@ -72,7 +72,7 @@ def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
         assert main(["summary", str(tmp_path / "long.keras"), "--json", "--algorithm", algorithm]) == 0
         (found[algorithm],) = json.loads(capsys.readouterr().out)["nodes"][0]["algorithms"]
     assert ALGORITHMS[found["auto"]].LOCAL and not ALGORITHMS[found["fastest"]].LOCAL
-    # The process goes on as before.
+    # The default is restored.
     assert resolve("auto") == "auto"
     with pytest.raises(SystemExit) as stop:
         main(["summary", str(tmp_path / "long.keras"), "--algorithm", "fast"])
@@ -81,10 +81,10 @@ def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["summary", "verify", "run", "export"])
-def test_every_command_computes_by_the_algorithm(command: str, series: Path, monkeypatch: Any) -> None:
+def test_every_command_uses_the_algorithm(command: str, series: Path, monkeypatch: Any) -> None:
     found = []
-    room = importlib.import_module(f"jconv.command.{command}")
-    monkeypatch.setattr(room, "run", lambda options: found.append(resolve("auto")) or 0)
+    module = importlib.import_module(f"jconv.command.{command}")
+    monkeypatch.setattr(module, "run", lambda options: found.append(resolve("auto")) or 0)
     needed = {"run": ["--input", "x.npy", "--output", "y.npy"], "export": ["--to", "y"]}.get(command, [])
     for algorithm in ("auto", "fastest"):
         assert main([command, str(series), *needed, "--algorithm", algorithm]) == 0
@@ -116,7 +116,7 @@ def test_as_a_module(series: Path) -> None:
         ([], None),
     ],
 )
-def test_mistakes_are_one_line_and_2(
+def test_mistakes_are_one_line_and_exit_code_2(
     arguments: list[str], message: str | None, series: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -132,7 +132,7 @@ def test_mistakes_are_one_line_and_2(
     assert message is None or err == message + "\n"
 
 
-def test_a_length_that_the_file_does_not_leave_open(tmp_path: Path, capsys: Any) -> None:
+def test_a_length_for_a_model_of_fixed_length(tmp_path: Path, capsys: Any) -> None:
     path = command_models.half(tmp_path)
     assert main(["summary", str(path), "--length", "7"]) == 2
     assert capsys.readouterr().err == (
@@ -151,16 +151,16 @@ def test_other_failures(series: Path, capsys: Any, monkeypatch: Any) -> None:
         (ImportError("reading needs h5py: pip install h5py"), 2, "jconv: reading needs h5py: pip install h5py\n"),
         (ValueError("one line\nand more"), 2, "jconv: one line\n"),
     ):
-        monkeypatch.setattr(room, "run", lambda options, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(module, "run", lambda options, error=error: (_ for _ in ()).throw(error))
         assert main(["summary", str(series)]) == code
         assert capsys.readouterr().err == message
-    # A mistake of ours keeps its traceback.
-    monkeypatch.setattr(room, "run", lambda options: {}["missing"])
+    # Errors of jconv itself keep their traceback.
+    monkeypatch.setattr(module, "run", lambda options: {}["missing"])
     with pytest.raises(KeyError):
         main(["summary", str(series)])
 
 
-def test_a_reader_that_has_seen_enough(series: Path) -> None:
+def test_a_closed_pipe(series: Path) -> None:
     command = f"{sys.executable} -m jconv summary {series} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.returncode == 141 and not done.stderr

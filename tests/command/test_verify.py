@@ -1,4 +1,4 @@
-"""`jconv verify`: what it finds in files that are right, and planted errors."""
+"""`jconv verify`: correct files, injected errors, and limits on Keras."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def data_of(capsys: Any) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> None:
+def test_a_correct_file_with_keras(series: Path, capsys: Any) -> None:
     assert main(["verify", str(series), "--keras", "--length", "20", "--json"]) == 0
     data = data_of(capsys)
     assert not data["beyond"] and data["note"] == f"by keras {keras.__version__}"
@@ -54,7 +54,7 @@ def test_a_file_that_is_right_against_keras_too(series: Path, capsys: Any) -> No
     assert sum("Keras" in node for node in data["nodes"]) == 5
 
 
-def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_fastest_is_verified_with_the_same_precision(series: Path, capsys: Any, monkeypatch: Any) -> None:
     found = []
 
     def network_deviations(*arguments: Any) -> Any:
@@ -65,7 +65,7 @@ def test_fastest_is_verified_as_it_is_run(series: Path, capsys: Any, monkeypatch
     arguments = ["verify", str(series), "--no-keras", "--length", "20", "--json"]
     assert main([*arguments, "--algorithm", "fastest"]) == 0
     assert not data_of(capsys)["beyond"]
-    # "highest" would keep it from Winograd's tiles; on a CPU float32 is float32 without it.
+    # "highest" would exclude Winograd's tiles; on CPUs, float32 is exact without it.
     assert found == [("fastest", None)]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert main(arguments) == 0
@@ -82,7 +82,7 @@ def test_the_report(series: Path, capsys: Any) -> None:
     assert "within the bound of 1e-05: " in lines[-2] and "within the bound of 1e-12: " in lines[-1]
 
 
-def test_several_inputs_whole_numbers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_several_inputs_integers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     path = command_models.words(tmp_path)
     monkeypatch.setattr("jconv.command.verify.WORST", 1)
     assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
@@ -93,7 +93,7 @@ def test_several_inputs_whole_numbers_and_only_the_worst(tmp_path: Path, capsys:
     assert "--all" not in capsys.readouterr().out
 
 
-def test_a_layer_in_half_has_its_own_bound(tmp_path: Path, capsys: Any) -> None:
+def test_the_bound_of_a_bfloat16_layer(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(command_models.half(tmp_path)), "--no-keras", "--json"]) == 0
     data = data_of(capsys)
     (conv, *_) = data["nodes"]
@@ -102,15 +102,15 @@ def test_a_layer_in_half_has_its_own_bound(tmp_path: Path, capsys: Any) -> None:
     assert conv["float64"]["bound"] == 1e-12 and conv["float64"]["deviation"] < 1e-12
 
 
-@pytest.mark.parametrize(("planted", "shown"), [(lambda y: y * (1 + 1e-4), None), (lambda y: y / 0, "inf")])
-def test_a_planted_error_is_found_and_named(
-    planted: Any, shown: str | None, tmp_path: Path, capsys: Any, monkeypatch: Any
+@pytest.mark.parametrize(("injected", "shown"), [(lambda y: y * (1 + 1e-4), None), (lambda y: y / 0, "inf")])
+def test_an_injected_error_is_found_and_named(
+    injected: Any, shown: str | None, tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     x = keras.Input((6, 5), name="x")
     path = str(command_models.save(keras.Model(x, kl.Dense(3, name="head")(kl.ReLU()(x))), tmp_path / "dense.keras"))
     right = Dense._jax
     deviations._apply_layer.clear_cache()
-    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: planted(right(self, params, x)))
+    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: injected(right(self, params, x)))
     assert main(["verify", path, "--no-keras", "--json"]) == 1
     data = data_of(capsys)
     assert data["beyond"] == ["head", "whole network"]
@@ -123,7 +123,7 @@ def test_a_planted_error_is_found_and_named(
     deviations._apply_model.clear_cache()
 
 
-def test_own_input_also_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
+def test_an_input_file_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
     x = np.random.default_rng(0).standard_normal((3, 20, 4))
     x[1, 3, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
@@ -149,15 +149,15 @@ def test_deviation() -> None:
     assert of((np.ones(1),), (np.ones(1), np.ones(2))) == math.inf
 
 
-def test_keras_runs_only_where_it_is_asked_for(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_keras_runs_only_with_the_option(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(real_keras.subprocess, "run", None)
     assert main(["verify", str(series), "--length", "20", "--json"]) == 0
     data = data_of(capsys)
     assert not data["note"] and not any("Keras" in node for node in (*data["nodes"], data["network"]))
 
 
-def test_keras_gets_nothing_that_names_another_module(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    """What it gets is a copy that jconv wrote, in which such names are not."""
+def test_keras_gets_no_names_of_other_modules(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    """It loads a copy that jconv wrote, without such names."""
 
     @keras.saving.register_keras_serializable("tests")
     class Own(keras.initializers.Initializer):
@@ -181,19 +181,19 @@ def test_keras_gets_nothing_that_names_another_module(tmp_path: Path, capsys: An
 
 
 def old_lstm(folder: Path) -> Path:
-    """A file of Keras 2 whose gates are its own `hard_sigmoid`, which Keras 3 means otherwise."""
+    """A file of Keras 2 with its `hard_sigmoid`, which differs from that of Keras 3."""
     model = keras.Sequential([keras.Input((8, 3)), kl.LSTM(4, recurrent_activation="hard_sigmoid"), kl.Dense(2)])
     as_keras_two(command_models.save(model, folder / "new.h5"), folder / "old.h5")
     return folder / "old.h5"
 
 
-def test_hard_sigmoid_of_keras_2_is_no_false_alarm(tmp_path: Path, capsys: Any) -> None:
+def test_hard_sigmoid_of_keras_2(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
     network = data_of(capsys)["network"]
     assert network["Keras"]["deviation"] < 1e-5 < network["Keras"]["bound"] == network["float32"]["bound"] == 1e-4
 
 
-def test_keras_2_gets_the_config_and_the_arrays_alone(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_keras_2_gets_only_the_config_and_the_arrays(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     path = old_lstm(tmp_path)
     with h5py.File(path, "r+") as file:
         file["own"] = np.ones(3)
@@ -233,7 +233,7 @@ def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
     assert "only Keras 2 is installed, which cannot read files of Keras 3" in capsys.readouterr().err
 
 
-def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_failures_of_keras_are_reported(series: Path, capsys: Any, monkeypatch: Any) -> None:
     verify = ["verify", str(series), "--length", "20", "--keras"]
     monkeypatch.setattr(real_keras, "SCRIPT", "raise SystemExit('out of luck')")
     assert main(verify) == 2
@@ -245,7 +245,7 @@ def test_a_keras_that_fails_says_why(series: Path, capsys: Any, monkeypatch: Any
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
-def test_keras_has_a_limit_of_memory(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_the_memory_of_keras_is_limited(series: Path, capsys: Any, monkeypatch: Any) -> None:
     limit, rest = "(resource.RLIMIT_CORE, (0, 0))", "import importlib\n"
     assert limit in real_keras.SCRIPT and rest in real_keras.SCRIPT
     script = real_keras.SCRIPT.replace(rest, "bytearray(2**30)\nprint('none', file=sys.stderr); sys.exit(3)\n", 1)
@@ -256,7 +256,7 @@ def test_keras_has_a_limit_of_memory(series: Path, capsys: Any, monkeypatch: Any
 
 
 def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:
-    """All networks are alike behind a softmax that is 0 and 1; it was compared to 8.7e-27."""
+    """After a saturated softmax, all networks have the same outputs."""
     x = keras.Input((6,), name="x")
     model = keras.Model(x, kl.Dense(3, activation="softmax", name="head")(kl.Rescaling(1e4, name="loud")(x)))
     path = str(command_models.save(model, tmp_path / "loud.keras"))

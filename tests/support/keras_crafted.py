@@ -1,4 +1,4 @@
-"""Keras files made by hand, honest or not, without Keras: configs, archives and HDF5."""
+"""Keras files made without Keras, valid or malicious: configs, archives and HDF5."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ARRAYS = {"layers/conv1d/vars/0": KERNEL, "layers/conv1d/vars/1": BIAS}
 
 
 def tensor(layer: str, call: int = 0, output: int = 0) -> dict[str, Any]:
-    """A layer's output as an argument of a call."""
+    """The output of a layer as an argument of a call."""
     return {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, call, output]}}
 
 
 def layer(class_name: str, name: str, config: Any = None, reads: Any = ("in0",), **entry: Any) -> dict[str, Any]:
-    """A layer's entry in a Functional model, called once on the layers `reads`, or as often as lists in it say."""
+    """A layer of a Functional model, called on the layers `reads`; if `reads` is a list of lists, once for each."""
     calls = [reads] if all(isinstance(read, str) for read in reads) else reads
     nodes = [{"args": [tensor(read) for read in call], "kwargs": {}} for call in calls]
     own = {"name": name, **({} if config is None else config)}
@@ -34,28 +34,28 @@ def layer(class_name: str, name: str, config: Any = None, reads: Any = ("in0",),
 
 
 def conv(name: str = "conv1d", reads: Any = ("in0",), **config: Any) -> dict[str, Any]:
-    """A convolution's entry."""
+    """A Conv1D layer."""
     return layer("Conv1D", name, CONV | config, reads, module="keras.layers")
 
 
 def operation(class_name: str, *args: Any, **config: Any) -> dict[str, Any]:
-    """An operation's entry, named `"op"`."""
+    """An operation named `"op"`."""
     node = {"args": list(args), "kwargs": {}}
     return {"class_name": class_name, "name": "op", "config": {"name": "op", **config}, "inbound_nodes": [node]}
 
 
 def functional(*entries: Any, outputs: Any = None, name: str = "model", shape: Any = SHAPE) -> dict[str, Any]:
-    """A Functional model of one input, `"in0"`; the output is the last layer's unless `outputs` says another."""
+    """A Functional model with the input `"in0"`; by default its output is that of the last layer."""
     first = {"class_name": "InputLayer", "name": "in0", "inbound_nodes": []}
     first["config"] = {"batch_shape": [None, *shape], "name": "in0"}
-    # A model's first call is number 1, since the model itself was one.
+    # The first call of a model is number 1, since building it counts as a call.
     last = [[entry["name"], int(entry["class_name"] == "Functional"), 0] for entry in entries[-1:]] or [["in0", 0, 0]]
     config = {"name": name, "layers": [first, *entries], "input_layers": [["in0", 0, 0]]}
     return {"class_name": "Functional", "config": config | {"output_layers": outputs or last}}
 
 
 def hdf5(arrays: Mapping[str, Any] = ARRAYS, **attributes: Any) -> bytes:
-    """An HDF5 file of arrays by their path, and attributes of its root."""
+    """An HDF5 file with arrays by path and attributes of the root."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for path, array in arrays.items():
@@ -66,7 +66,7 @@ def hdf5(arrays: Mapping[str, Any] = ARRAYS, **attributes: Any) -> bytes:
 
 
 def archive(config: Any, weights: bytes | None = None, packing: int = zipfile.ZIP_DEFLATED, **members: Any) -> bytes:
-    """A `.keras` file; `config` may also be the text itself."""
+    """A `.keras` file; `config` may also be text."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", packing) as file:
         file.writestr("config.json", config if isinstance(config, (str, bytes)) else json.dumps(config))
@@ -77,7 +77,7 @@ def archive(config: Any, weights: bytes | None = None, packing: int = zipfile.ZI
 
 
 def saved(folder: Path, data: bytes, name: str = "model.keras") -> Path:
-    """The file in a folder."""
+    """The path of a file with these bytes."""
     path = folder / name
     path.write_bytes(data)
     return path
@@ -85,7 +85,7 @@ def saved(folder: Path, data: bytes, name: str = "model.keras") -> Path:
 
 @contextmanager
 def made(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
-    """An HDF5 file to fill, and its bytes once it is filled."""
+    """An open HDF5 file, and a function that closes it and returns its bytes."""
     stream = io.BytesIO()
     file = h5py.File(stream, "w", **options)
 
@@ -97,7 +97,7 @@ def made(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
 
 
 def patched(data: bytes, *changes: tuple[int, bytes]) -> bytes:
-    """The bytes with others at some offsets."""
+    """The bytes with `changes`: other bytes at some offsets."""
     found = bytearray(data)
     for at, new in changes:
         found[at : at + len(new)] = new

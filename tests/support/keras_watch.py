@@ -1,4 +1,4 @@
-"""What happens while a file is loaded: time, memory, and whatever a program can do beyond computing."""
+"""Observing the loading of a file: time, memory, and audit events."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ import pytest
 from jconv.keras import KerasFileError
 
 SECONDS = 15
-DEEDS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "os.remove", "os.rename", "os.mkdir")
-DEEDS += ("socket.", "urllib.", "ctypes.", "pickle.", "marshal.", "shutil.", "ftplib.", "webbrowser.", "os.symlink")
-_watched: list[list[str]] = []
+EVENTS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "os.remove", "os.rename", "os.mkdir")
+EVENTS += ("socket.", "urllib.", "ctypes.", "pickle.", "marshal.", "shutil.", "ftplib.", "webbrowser.", "os.symlink")
+_recordings: list[list[str]] = []
 
 
-def _hear(event: str, args: Any) -> None:
-    if not _watched:
+def _record(event: str, args: Any) -> None:
+    if not _recordings:
         return
-    if event.startswith(DEEDS) or event == "import":
-        _watched[-1].append(f"{event} {args[0] if args else ''}")
+    if event.startswith(EVENTS) or event == "import":
+        _recordings[-1].append(f"{event} {args[0] if args else ''}")
     elif event == "open" and not isinstance(args[0], int):
-        _watched[-1].append(f"open {os.fspath(args[0])}")
+        _recordings[-1].append(f"open {os.fspath(args[0])}")
 
 
-sys.addaudithook(_hear)
+sys.addaudithook(_record)
 
 
 @contextmanager
-def deeds() -> Iterator[list[str]]:
-    """A list that fills with what is imported, opened, run or called over a network."""
-    heard: list[str] = []
-    _watched.append(heard)
+def audit() -> Iterator[list[str]]:
+    """A list of the audit events in the `with` block: imports, opened files, processes, network connections."""
+    events: list[str] = []
+    _recordings.append(events)
     try:
-        yield heard
+        yield events
     finally:
-        _watched.remove(heard)
+        _recordings.remove(events)
 
 
 def refused(function: Callable[[], Any], *parts: str, seconds: float = SECONDS) -> str:
-    """The one line with which a file is refused; it has the `parts`, and came in time."""
+    """The message of the `KerasFileError` that `function` raises: one line that contains the `parts`, in time."""
     began = time.monotonic()
     with pytest.raises(KerasFileError) as caught:
         function()
@@ -58,7 +58,7 @@ def refused(function: Callable[[], Any], *parts: str, seconds: float = SECONDS) 
 
 
 def check_line(error: KerasFileError) -> str:
-    """The message, which is one for a user: a line of bounded length that names no exception by its class."""
+    """The message, which must be one short line and must not contain the name of an exception class."""
     message = str(error)
     assert message.isprintable() and 0 < len(message) <= 1000, message
     assert not re.search(r": [A-Z]\w*(Error|Exception|Warning): ", message), message
@@ -66,7 +66,7 @@ def check_line(error: KerasFileError) -> str:
 
 
 def peak(function: Callable[[], Any]) -> int:
-    """The bytes that Python and NumPy hold at most while a function runs, beyond those before."""
+    """The largest number of bytes that Python and NumPy allocate while a function runs."""
     tracemalloc.start()
     try:
         function()

@@ -1,4 +1,4 @@
-"""Archives in forms that Keras itself writes or leaves behind elsewhere: on Windows, with more behind the weights."""
+"""Archives written on Windows, and weights followed by other bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def on_windows(arrays: dict[str, Any] | None = None) -> bytes:
-    """Weights as Keras writes them on Windows: the path of a layer is the name of one group, with backslashes."""
+    """Weights as Keras writes them on Windows: the path of a layer, with backslashes, is the name of one group."""
     with made() as (file, done):
         for path, array in (ARRAYS if arrays is None else arrays).items():
             folder, name = path.split("/vars/")
@@ -44,7 +44,7 @@ def test_archives_written_on_windows(tmp_path: Path) -> None:
 
 
 def with_zeros(weights: bytes, zeros: int) -> bytes:
-    """An archive whose member of weights has as many bytes of zeros behind the file that it is."""
+    """An archive whose weights are followed by so many bytes of zeros."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         with zipfile.ZipFile(io.BytesIO(archive(CONFIG))) as other:
@@ -58,8 +58,8 @@ def with_zeros(weights: bytes, zeros: int) -> bytes:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", ["earliest", "latest"])
-def test_weights_with_zeros_behind_them(version: str, tmp_path: Path) -> None:
-    """No more is read than the file itself says that it has: 600 MB of zeros took 638 MB of memory."""
+def test_zeros_after_the_weights_are_not_read(version: str, tmp_path: Path) -> None:
+    """Only the size in the HDF5 superblock is read, whatever the size of the member."""
     with made(libver=version) as (file, done):
         for path, array in ARRAYS.items():
             file[path] = array
@@ -72,7 +72,7 @@ def test_weights_with_zeros_behind_them(version: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[0][1]["conv1d"]["kernel"], ARRAYS["layers/conv1d/vars/0"])
 
 
-def test_a_folder_with_zeros_behind_its_weights(tmp_path: Path) -> None:
+def test_zeros_after_the_weights_in_a_folder_are_not_read(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(archive(CONFIG))) as file:
         file.extractall(tmp_path)
     with (tmp_path / "model.weights.h5").open("r+b") as file:
@@ -80,10 +80,10 @@ def test_a_folder_with_zeros_behind_its_weights(tmp_path: Path) -> None:
     assert peak(lambda: jconv.keras.load(tmp_path, max_bytes=MIB)) < 20 * MIB
 
 
-def test_weights_that_say_they_are_longer_than_their_member(tmp_path: Path) -> None:
+def test_weights_that_declare_more_bytes_than_their_member(tmp_path: Path) -> None:
     weights = bytearray(hdf5())
     weights[40:48] = (2**40).to_bytes(8, "little")
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, bytes(weights)))), "the file is truncated")
-    # What follows the file is not looked at, and what belongs to it is held against the checksum of its member.
+    # The bytes that belong to the file are compared with the checksum of the member.
     damaged = archive(CONFIG, hdf5()).replace(zlib.crc32(hdf5()).to_bytes(4, "little"), b"\1\2\3\4")
     refused(lambda: jconv.keras.load(saved(tmp_path, damaged)), "damaged")

@@ -1,4 +1,4 @@
-"""Archives and folders that are not what they say: names, links, sizes, bombs, and arrays in a `.npz`."""
+"""Malicious and damaged archives and folders: names, links, sizes and compression bombs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIB = 2**20
 
 
 def with_member(name: str, mode: int = 0, data: bytes = b"x") -> bytes:
-    """An honest archive with one member more, of a name and a Unix mode."""
+    """A valid archive with another member of this name and Unix mode."""
     stream = io.BytesIO(archive(CONFIG))
     info = zipfile.ZipInfo(name)
     info.external_attr = mode << 16
@@ -37,7 +37,7 @@ def with_member(name: str, mode: int = 0, data: bytes = b"x") -> bytes:
 
 
 def near(data: bytes, *changes: tuple[bytes, int, bytes]) -> bytes:
-    """The bytes with others at an offset behind the last place of a signature."""
+    """The bytes with `changes`: other bytes at an offset from the last occurrence of a signature."""
     return patched(data, *((data.rindex(signature) + offset, new) for signature, offset, new in changes))
 
 
@@ -62,7 +62,7 @@ def test_cve_2025_12060_links_and_devices_in_an_archive(kind: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "x"])
-def test_members_that_stand_twice(name: str, tmp_path: Path):
+def test_duplicate_members(name: str, tmp_path: Path):
     twice = with_member(name)
     if name == "x":
         stream = io.BytesIO(twice)
@@ -73,15 +73,15 @@ def test_members_that_stand_twice(name: str, tmp_path: Path):
     refused(lambda: jconv.keras.load(saved(tmp_path, twice)), f"{name!r}: the name occurs twice")
 
 
-def test_a_name_with_a_zero_is_the_name_before_it(tmp_path: Path):
+def test_a_name_ends_at_its_first_null_byte(tmp_path: Path):
     data = with_member("config.jsonX").replace(b"config.jsonX", b"config.json\0")
     refused(lambda: jconv.keras.load(saved(tmp_path, data)), "'config.json': the name occurs twice")
 
 
-def test_names_are_shown_shortened_on_one_line(tmp_path: Path):
+def test_long_and_unprintable_names_in_messages(tmp_path: Path):
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("../" + "a\n\x1b[31m" * 100))), "leads out")
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("a" * 60000))), "60,000 characters")
-    empty = with_member("X").replace(b"X", b"\0")  # of whose name zipfile asks the last letter
+    empty = with_member("X").replace(b"X", b"\0")  # zipfile reads the last character of the name
     refused(lambda: jconv.keras.load(saved(tmp_path, empty)), "0 characters")
 
 
@@ -117,22 +117,22 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_archives_that_are_not_what_they_declare(name: str, tmp_path: Path):
+def test_damaged_archives(name: str, tmp_path: Path):
     made, part = BROKEN[name]
     path = saved(tmp_path, made())
-    if name == "two_in_one":  # what comes first is read by nobody
+    if name == "two_in_one":  # zipfile ignores what precedes the archive
         assert jconv.keras.load(path)[0].outputs == ("conv1d",)
         return
     limits = {"max_bytes": 16 * MIB} if name == "weights_bomb" else {}
     assert peak(lambda: refused(lambda: jconv.keras.load(path, **limits), part)) < 50 * MIB
 
 
-def test_a_member_may_not_be_packed_further_than_deflate_can(tmp_path: Path):
+def test_impossible_compression_ratios(tmp_path: Path):
     data = near(archive(CONFIG, bytes(3 * MIB)), (CENTRAL, 24, struct.pack("<I", 2**31 - 1)))
     refused(lambda: jconv.keras.load(saved(tmp_path, data)), "stores", "no compression of Keras reaches that ratio")
 
 
-def test_the_limit_is_on_what_is_declared_and_can_be_raised(tmp_path: Path):
+def test_max_bytes_limits_declared_sizes(tmp_path: Path):
     path = saved(tmp_path, archive(CONFIG))
     refused(lambda: jconv.keras.load(path, max_bytes=1000), "the limit is 1,000", "max_bytes")
     refused(lambda: jconv.keras.load(saved(tmp_path, hdf5(), "x.weights.h5"), max_bytes=1000), "load_weights")
@@ -143,7 +143,7 @@ def test_the_limit_is_on_what_is_declared_and_can_be_raised(tmp_path: Path):
     refused(lambda: jconv.keras.load_weights(weights, model, max_bytes=100), "the limit is 100")
 
 
-def test_the_list_of_members_has_a_bound(tmp_path: Path):
+def test_the_size_of_the_archive_directory_is_limited(tmp_path: Path):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
         for number in range(3000):
@@ -159,7 +159,7 @@ def test_the_list_of_members_has_a_bound(tmp_path: Path):
 
 @pytest.fixture
 def unzipped(tmp_path: Path) -> Path:
-    """The folder form of a file."""
+    """A `.keras` file as a folder."""
     folder = tmp_path / "model.keras"
     with zipfile.ZipFile(io.BytesIO(archive(CONFIG))) as file:
         file.extractall(folder)
@@ -174,16 +174,16 @@ def test_a_folder(unzipped: Path):
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
-def test_what_a_folder_holds_must_be_files(name: str, kind: str, unzipped: Path):
-    """A link would read what the user may read; a pipe would wait for ever."""
+def test_members_of_a_folder_must_be_regular_files(name: str, kind: str, unzipped: Path):
+    """A link could lead to any file of the user; reading a pipe would block."""
     path = unzipped / name
     target = path.rename(unzipped.parent / "elsewhere")
     {"link": lambda: path.symlink_to(target), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
     refused(lambda: jconv.keras.load(unzipped), "has no config.json" if name == "config.json" else "has neither")
 
 
-def test_what_becomes_a_link_while_it_is_read(unzipped: Path, monkeypatch: pytest.MonkeyPatch):
-    """Between the listing and the opening of a member, somebody puts a link, or a pipe, in its place."""
+def test_a_member_replaced_by_a_link_after_listing(unzipped: Path, monkeypatch: pytest.MonkeyPatch):
+    """A member becomes a link or a pipe between listing the folder and opening the member."""
     path = unzipped / "model.weights.h5"
     target = path.rename(unzipped.parent / "elsewhere")
     listed = os.scandir
@@ -204,7 +204,7 @@ def test_what_becomes_a_link_while_it_is_read(unzipped: Path, monkeypatch: pytes
     refused(lambda: jconv.keras.load(unzipped), "is not a file")
 
 
-def test_what_is_no_file(tmp_path: Path):
+def test_paths_that_are_not_regular_files(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         jconv.keras.load(tmp_path / "none.keras")
     pipe = tmp_path / "pipe.keras"
@@ -220,8 +220,8 @@ def test_what_is_no_file(tmp_path: Path):
     assert jconv.keras.load(link)[0].outputs == ("conv1d",)
 
 
-def test_other_ways_to_write_a_member(tmp_path: Path):
-    """Sizes of 64 bits, and sizes that stand behind the data because they were not known before it."""
+def test_zip64_and_streamed_members(tmp_path: Path):
+    """Sizes of 64 bits, and sizes after the data, in archives written to a stream."""
 
     class Stream(io.RawIOBase):
         written = b""
@@ -241,13 +241,13 @@ def test_other_ways_to_write_a_member(tmp_path: Path):
                     member.write(old.read(name))
     for data in (stream.written, wide.getvalue()):
         assert jconv.keras.load(saved(tmp_path, data))[0].outputs == ("conv1d",)
-    # No sizes of 64 bits follow, which newer Pythons see and older ones take for sizes.
+    # The 64-bit sizes are missing: recent Pythons notice, older ones use the placeholders.
     lying = near(archive(CONFIG), (CENTRAL, 20, b"\xff" * 8))
     refused(lambda: jconv.keras.load(saved(tmp_path, lying)), "model.keras")
 
 
-def test_members_that_are_the_same_bytes(tmp_path: Path):
-    """Two entries of the list for one member, as in archives that contain themselves."""
+def test_overlapping_members(tmp_path: Path):
+    """Two directory entries for the same bytes, as in quines and some compression bombs."""
     data = archive(CONFIG)
     first, end = data.index(CENTRAL), data.rindex(END)
     entry = data[data.rindex(CENTRAL) : end]
@@ -260,10 +260,10 @@ def test_members_that_are_the_same_bytes(tmp_path: Path):
         assert "damaged" in str(error)
 
 
-def test_polyglots_are_what_they_begin_as(tmp_path: Path):
+def test_the_first_bytes_determine_the_format(tmp_path: Path):
     h5 = hdf5()
     refused(lambda: jconv.keras.load(saved(tmp_path, h5 + archive(CONFIG))), "has arrays and no model")
-    padded = b"\0" * 512 + h5  # a user block, which h5py would look behind
+    padded = b"\0" * 512 + h5  # a user block, which h5py would skip
     refused(lambda: jconv.keras.load(saved(tmp_path, padded)), "neither a .keras archive, an HDF5 file nor a JSON file")
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, padded))), "the signature is missing")
     model, _, _ = jconv.keras.load(saved(tmp_path, archive(CONFIG) + b"PK"))

@@ -1,4 +1,4 @@
-"""The published attacks on the loading of Keras files, one by one: refused in a line, with nothing done."""
+"""Published attacks on loading Keras files: each is refused, and nothing is imported, opened or executed."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ from tests.support.keras_crafted import (
     saved,
     tensor,
 )
-from tests.support.keras_watch import deeds, peak, refused
+from tests.support.keras_watch import audit, peak, refused
 
 
 @pytest.fixture
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module that can be imported, and the file that says that it was."""
-    sung = tmp_path / "sung"
-    (tmp_path / "canary_module.py").write_text(f"open({str(sung)!r}, 'w').close()\ndef sing(*args): return args\n")
+    """The file that `canary_module` creates when it is imported."""
+    executed = tmp_path / "executed"
+    (tmp_path / "canary_module.py").write_text(
+        f"open({str(executed)!r}, 'w').close()\ndef run_code(*args): return args\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
-    return sung
+    return executed
 
 
-def bytecode(sung: Path) -> str:
-    """A function's code as Keras writes a lambda, which leaves a file when it is run."""
-    code = compile(f"lambda x: open({str(sung)!r}, 'w')", "lambda", "eval").co_consts[0]
+def bytecode(executed: Path) -> str:
+    """The serialized code of a lambda that creates a file when it is called."""
+    code = compile(f"lambda x: open({str(executed)!r}, 'w')", "lambda", "eval").co_consts[0]
     return base64.b64encode(marshal.dumps(code)).decode()
 
 
@@ -100,30 +102,30 @@ def refuse(canary: Path, tmp_path: Path) -> Callable[..., None]:
     def check(entry: dict[str, Any], weights: bytes | None = None, *parts: str) -> None:
         jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
         path = saved(tmp_path, archive(functional(entry), weights))
-        with deeds() as heard:
+        with audit() as events:
             refused(lambda: jconv.keras.load(path), *(parts or (entry["name"],)))
-        assert not [deed for deed in heard if deed != f"open {path}" and not deed.startswith("import ")], heard
+        assert not [event for event in events if event != f"open {path}" and not event.startswith("import ")], events
         assert "canary_module" not in sys.modules and not canary.exists()
 
     return check
 
 
 MODULES = {
-    "class": layer("Popen", "f", {"args": ["touch", "sung"]}, module="subprocess"),
-    "own_class": layer("sing", "f", {}, module="canary_module"),
-    "registered": layer("Dense", "f", {"units": 2}, module="keras.layers", registered_name="canary_module>sing"),
+    "class": layer("Popen", "f", {"args": ["touch", "executed"]}, module="subprocess"),
+    "own_class": layer("run_code", "f", {}, module="canary_module"),
+    "registered": layer("Dense", "f", {"units": 2}, module="keras.layers", registered_name="canary_module>run_code"),
     "prefix": layer("Dense", "f", {"units": 2}, module="keras_evil.layers"),
-    "path_as_class": layer("../canary_module.sing", "f", {}),
-    "activation": conv("f", activation=function("canary_module", "sing")),
-    "activation_by_name": conv("f", activation="canary_module.sing"),
+    "path_as_class": layer("../canary_module.run_code", "f", {}),
+    "activation": conv("f", activation=function("canary_module", "run_code")),
+    "activation_by_name": conv("f", activation="canary_module.run_code"),
     "inner_layer": layer(
         "TimeDistributed", "f", {"layer": {"class_name": "system", "module": "os", "config": {"name": "g"}}}
     ),
     "argument": operation(
         "Add", tensor("in0"), {"class_name": "Popen", "module": "subprocess", "config": {"args": "x"}}
     ),
-    "policy": conv("f", dtype={"module": "canary_module", "class_name": "sing", "config": {"name": "float32"}}),
-    "rnn_cell": layer("RNN", "f", {"cell": {"class_name": "sing", "module": "canary_module", "config": {}}}),
+    "policy": conv("f", dtype={"module": "canary_module", "class_name": "run_code", "config": {"name": "float32"}}),
+    "rnn_cell": layer("RNN", "f", {"cell": {"class_name": "run_code", "module": "canary_module", "config": {}}}),
 }
 
 
@@ -222,9 +224,9 @@ def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_pat
         (alone, lambda: jconv.keras.load_weights(alone, model)),
         (whole, lambda: jconv.keras.load(whole)),
     ):
-        with deeds() as heard:
+        with audit() as events:
             refused(read, part)
-        assert [deed for deed in heard if deed.startswith("open ")] == [f"open {path}"]
+        assert [event for event in events if event.startswith("open ")] == [f"open {path}"]
 
 
 def test_cve_2026_1669_arrays_in_another_file_are_not_read(tmp_path: Path):
@@ -261,14 +263,14 @@ def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
     folder.mkdir(parents=True)
     path = saved(folder, archive(functional(conv(name))))
     before = sorted(tmp_path.rglob("*"))
-    with deeds() as heard:
+    with audit() as events:
         model, params, state = jconv.keras.load(path)
-    assert [deed for deed in heard if not deed.startswith("import ")] == [f"open {path}"]
+    assert [event for event in events if not event.startswith("import ")] == [f"open {path}"]
     np.testing.assert_array_equal(params[name]["kernel"], KERNEL)
     for target in (folder / "again.keras", folder / "again.weights.h5"):
-        with deeds() as heard:
+        with audit() as events:
             jconv.keras.save(target, model, params, state)
-        assert not [deed for deed in heard if deed.startswith("os.mkdir") or "escaped" in deed], heard
+        assert not [event for event in events if event.startswith("os.mkdir") or "escaped" in event], events
     assert sorted(tmp_path.rglob("*")) == sorted([*before, folder / "again.keras", folder / "again.weights.h5"])
     with zipfile.ZipFile(folder / "again.keras") as written:
         assert sorted(written.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
@@ -276,21 +278,23 @@ def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
     np.testing.assert_array_equal(again["kernel"], KERNEL)
 
 
-def test_what_is_not_needed_is_not_looked_at(canary: Path, tmp_path: Path):
-    """Initializers and the like have no effect on a model that has its weights; nothing of theirs is imported."""
-    evil = function("canary_module", "sing")
+def test_unused_objects_are_ignored(canary: Path, tmp_path: Path):
+    """Initializers and others have no effect on a model with weights; nothing is imported for them."""
+    evil = function("canary_module", "run_code")
     entry = conv(kernel_initializer=evil, bias_regularizer=evil, kernel_constraint=evil)
     config = functional(entry) | {"compile_config": {"optimizer": evil, "loss": evil, "metrics": [evil]}}
     path = saved(tmp_path, archive(config | {"module": "canary_module", "build_config": evil}))
     model, params, _ = jconv.keras.load(path)
     assert model.outputs == ("conv1d",) and params["conv1d"]["kernel"].shape == (2, 4, 3)
     assert "canary_module" not in sys.modules and not canary.exists()
-    refused(lambda: jconv.keras.load_training(path), "'sing'", "not imported")
+    refused(lambda: jconv.keras.load_training(path), "'run_code'", "not imported")
     assert "canary_module" not in sys.modules and not canary.exists()
 
 
-@pytest.mark.parametrize("loss", [function("canary_module", "sing"), "canary_module.sing", {"class_name": "system"}])
-def test_the_words_of_training_import_nothing(loss: Any, canary: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    "loss", [function("canary_module", "run_code"), "canary_module.run_code", {"class_name": "system"}]
+)
+def test_objects_of_training_are_not_imported(loss: Any, canary: Path, tmp_path: Path):
     compiled = {"optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1}}, "loss": loss}
     path = saved(tmp_path, archive(functional(conv()) | {"compile_config": compiled}))
     assert jconv.keras.load_training(path).loss is None
@@ -301,7 +305,7 @@ def test_the_words_of_training_import_nothing(loss: Any, canary: Path, tmp_path:
 
 
 @pytest.mark.parametrize("class_name", ["system", "Model2", "Subclassed", "ModelCheckpoint"])
-def test_a_whole_model_of_another_class_is_refused(class_name: str, tmp_path: Path):
-    config = {"module": "os", "class_name": class_name, "config": {"name": "touch sung"}, "registered_name": None}
+def test_models_of_other_classes_are_refused(class_name: str, tmp_path: Path):
+    config = {"module": "os", "class_name": class_name, "config": {"name": "touch executed"}, "registered_name": None}
     path = saved(tmp_path, archive(config))
     refused(lambda: jconv.keras.load(path), class_name, "only Sequential and Functional models")

@@ -1,4 +1,4 @@
-"""Configs that are too deep, too many, too large, circular, or of the wrong types in any place."""
+"""Malicious configs: too deep, too large, cyclic, or with wrong types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def made(config: Any) -> Built:
-    """The model of a config that was written as text and read again, as that of a file is."""
+    """The model of a config that was written as JSON and parsed again."""
     return build(parse_json(json.dumps(config).encode(), "config.json"), {})
 
 
@@ -30,8 +30,8 @@ def made(config: Any) -> Built:
     "where", ["args", "kwargs", "output_layers", "input_layers", "value", "dtype", "layer", "axis"]
 )
 @pytest.mark.parametrize("inner", ["list", "object"])
-def test_what_is_deep_is_refused_wherever_it_is(where: str, inner: str):
-    """As deep as a text may be: nothing runs out of Python's stack, and nothing takes exponential time."""
+def test_deep_nesting_is_refused_in_every_place(where: str, inner: str):
+    """At the maximum depth of JSON, there is no stack overflow and no exponential time."""
     deep: Any = 1
     for _ in range(180):
         deep = [deep] if inner == "list" else {"class_name": "__numpy__", "config": deep}
@@ -52,12 +52,12 @@ def test_what_is_deep_is_refused_wherever_it_is(where: str, inner: str):
         places[where][0] = deep
     else:
         places[where]["mask" if where == "kwargs" else where] = deep
-    # What a convolution is called with beside its tensor is passed over.
+    # Other arguments of a convolution than its input are ignored.
     made(config) if (where, inner) == ("kwargs", "list") else refused(lambda: made(config))
 
 
 def wrapped(class_name: str, depth: int) -> dict[str, Any]:
-    """A layer in a layer in a layer, as deep as a text may be."""
+    """Layers inside each other, at the maximum depth of JSON."""
     inner: dict[str, Any] = {"class_name": "Dense", "config": {"name": "d", "units": 2}}
     for number in range(depth):
         inner = {"class_name": class_name, "config": {"name": f"w{number}", "layer": inner}}
@@ -66,7 +66,7 @@ def wrapped(class_name: str, depth: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("class_name", ["TimeDistributed", "Bidirectional", "SpectralNormalization"])
 @pytest.mark.parametrize("depth", [10, 58, 90])
-def test_layers_in_layers(class_name: str, depth: int):
+def test_nested_wrappers(class_name: str, depth: int):
     config = wrapped(class_name, depth)
     if class_name == "TimeDistributed" and depth < 60:
         (leaf,) = made(config).root.leaves()
@@ -75,7 +75,7 @@ def test_layers_in_layers(class_name: str, depth: int):
         refused(lambda: made(config))
 
 
-def test_models_in_models():
+def test_nested_models():
     model = functional(conv())
     for number in range(45):
         model = functional(layer("Functional", f"m{number}", model["config"]), name=f"n{number}")
@@ -86,7 +86,7 @@ def test_models_in_models():
 
 
 @pytest.mark.parametrize("entries", [[], [conv("c", padding="same", filters=4)]])
-def test_models_that_are_called_twice_in_models_that_are_called_twice(entries: list[Any]):
+def test_exponentially_many_calls_are_refused(entries: list[Any]):
     model = functional(*entries)
     for number in range(40):
         called = layer("Functional", f"m{number}", model["config"], [("in0",)] * 2)
@@ -94,7 +94,7 @@ def test_models_that_are_called_twice_in_models_that_are_called_twice(entries: l
     refused(lambda: made(model), "the model has more than 20,000 layers and calls")
 
 
-def test_a_million_layers():
+def test_too_many_layers_are_refused():
     text = json.dumps(functional(conv())).replace('"layers": [', '"layers": [' + "{}," * 1_000_000, 1)
     refused(lambda: parse_json(text.encode(), "config.json"), "more than 2,000,000 values")
     entry = json.dumps(layer("Flatten", "f", reads=()))
@@ -103,8 +103,8 @@ def test_a_million_layers():
     refused(lambda: build(json.loads(config), {}), "more than 20,000 layers")
 
 
-def test_thousands_of_layers_take_seconds():
-    """Each of these took a time that grew with the square of their number."""
+def test_the_time_for_many_layers_is_linear():
+    """Regression tests: each of these once took quadratic time."""
     many = range(1500)
     chain = [conv(f"c{i}", (f"c{i - 1}" if i else "in0",), padding="same", filters=4) for i in many]
     assert len(made(functional(*chain)).model.nodes) == len(many)
@@ -117,7 +117,7 @@ def test_thousands_of_layers_take_seconds():
     assert len(made(functional(*beside, outputs=[[f"l{i}", 0, 0] for i in many])).model.nodes) == 2 + 2 * len(many)
 
 
-CIRCLES = {
+CYCLES = {
     "itself": [conv("a", ("a",))],
     "two": [conv("a", ("b",)), conv("b", ("a",))],
     "aside": [conv("a"), conv("b", ("c",)), conv("c", ("b",))],
@@ -125,9 +125,9 @@ CIRCLES = {
 }
 
 
-@pytest.mark.parametrize("name", CIRCLES)
-def test_circles(name: str):
-    refused(lambda: made(functional(*CIRCLES[name])), "in a circle, or what does not exist")
+@pytest.mark.parametrize("name", CYCLES)
+def test_cycles(name: str):
+    refused(lambda: made(functional(*CYCLES[name])), "in a circle, or what does not exist")
 
 
 def with_an_input_that_reads(name: str) -> dict[str, Any]:
@@ -168,12 +168,12 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_references_that_lead_nowhere(name: str):
+def test_invalid_references(name: str):
     config, part = REFERENCES[name]
     refused(lambda: made(config), part)
 
 
-def test_layers_in_a_row_of_the_same_name_and_models_without_outputs():
+def test_invalid_sequential_models():
     config: dict[str, Any] = {"class_name": "Sequential", "config": {"name": "s", "build_input_shape": [None, 7, 4]}}
     config["config"]["layers"] = [conv("a"), conv("a")]
     refused(lambda: made(config), "two layers are named 'a'")
@@ -183,15 +183,15 @@ def test_layers_in_a_row_of_the_same_name_and_models_without_outputs():
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "\u202eevil", "\0", "a" * 100_000, "\ud800", "'; DROP", ""])
-def test_names_are_shown_on_one_line(name: str):
+def test_messages_with_unprintable_names_are_one_line(name: str):
     for entry in (conv(name, activation="x"), layer(name or "x", "a"), layer("Dense", name, {"unknown": name})):
         refused(lambda entry=entry: made(functional(entry)))
     refused(lambda: made(functional(conv("a", (name,)))))
 
 
 @pytest.mark.parametrize("filters", [10**12, 2**63, 2**64 - 1, 0, -1, 1.0, True, "3", [3], None, {}])
-def test_sizes_that_nothing_has(filters: Any, tmp_path: Path):
-    """A size is compared with the array in the file, and never made."""
+def test_impossible_sizes(filters: Any, tmp_path: Path):
+    """Sizes are compared with the array in the file and never allocated."""
     path = saved(tmp_path, archive(functional(conv(filters=filters))))
     assert peak(lambda: refused(lambda: jconv.keras.load(path), "layer 'conv1d'")) < 2 * MIB
     config = functional(conv(kernel_size=[10**9], padding="same", dilation_rate=[10**9]), conv("b", ("conv1d",)))
@@ -199,7 +199,7 @@ def test_sizes_that_nothing_has(filters: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize("shape", [(10**15, 4), (2**64 - 1, 4), (0, 4), (None, None), (7, 10**17), (7,) * 70, ()])
-def test_inputs_of_any_shape_are_no_arrays(shape: tuple[Any, ...]):
+def test_input_shapes_allocate_nothing(shape: tuple[Any, ...]):
     def try_all() -> None:
         for entry in (
             conv(),
@@ -213,7 +213,7 @@ def test_inputs_of_any_shape_are_no_arrays(shape: tuple[Any, ...]):
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_arrays_whose_shapes_depend_on_an_unknown_length(form: str, tmp_path: Path):
+def test_array_shapes_that_depend_on_an_open_length(form: str, tmp_path: Path):
     options = {"equation": "abc,bd->adc", "output_shape": [5, 4], "bias_axes": "d"}
     config = functional(layer("EinsumDense", "e", options, module="keras.layers"), shape=(None, 4))
     whole = hdf5({"model_weights/a": 1.0}, model_config=json.dumps(config))
@@ -222,7 +222,7 @@ def test_arrays_whose_shapes_depend_on_an_unknown_length(form: str, tmp_path: Pa
 
 
 def named(data: bytes) -> bytes:
-    """A whole model of Keras 2 with a list of no layers."""
+    """A complete model of Keras 2 with an empty list of layers."""
     stream = io.BytesIO(data)
     with h5py.File(stream, "a") as file:
         file["model_weights"].attrs["layer_names"] = []
@@ -261,7 +261,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_compute_nothing(name: str):
+def test_operations_allocate_nothing(name: str):
     class_name, options = OPERATIONS[name]
     config = functional(operation(class_name, tensor("in0"), **options), shape=(None, 4))
 
@@ -284,7 +284,7 @@ KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("number", range(len(KEYS)))
-def test_keys_of_items(number: int):
+def test_keys_of_get_item(number: int):
     for key in (KEYS[number], [KEYS[number], KEYS[number]]):
         try:
             made(functional(operation("GetItem", tensor("in0"), key)))

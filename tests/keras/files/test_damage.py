@@ -1,4 +1,4 @@
-"""Files with bytes flipped, overwritten, swapped, copied about and cut off, and files that once broke the reader."""
+"""Damaged files: flipped, overwritten, swapped and truncated bytes, and findings of the fuzzer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = functional(conv())
 
 
 def whole() -> bytes:
-    """A whole model as Keras 2 writes it."""
+    """A complete model as Keras 2 writes it."""
     with made() as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
         group = file.create_group("model_weights")
@@ -35,7 +35,7 @@ def whole() -> bytes:
 
 
 def newer() -> bytes:
-    """The same with `libver="latest"`: many links and attributes, which then lie in heaps, and arrays in pieces."""
+    """The same with `libver="latest"`: heaps of links and attributes, and arrays in chunks."""
     with made(libver="latest") as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
         group = file.create_group("model_weights")
@@ -51,8 +51,8 @@ def newer() -> bytes:
         return done()
 
 
-def packed() -> bytes:
-    """Arrays in packed pieces."""
+def compressed() -> bytes:
+    """Arrays in compressed chunks."""
     with made() as (file, done):
         for path, array in ARRAYS.items():
             options = {"chunks": array.shape, "compression": "gzip", "shuffle": True, "fletcher32": True}
@@ -65,12 +65,12 @@ FORMS = {
     "model.h5": whole,
     "newer.h5": newer,
     "model.weights.h5": hdf5,
-    "packed.weights.h5": packed,
+    "compressed.weights.h5": compressed,
 }
 
 
 def read(path: Path) -> None:
-    """All that can be read of a file."""
+    """Read everything in a file."""
     with suppress(KerasFileError):
         jconv.keras.load(path, max_bytes=16 * MIB)
     with suppress(KerasFileError), open_contents(path, 16 * MIB) as contents:
@@ -85,12 +85,12 @@ def read(path: Path) -> None:
             contents.arrays.texts("layer_names", "model_weights")
 
 
-def test_the_forms_are_honest(tmp_path: Path):
+def test_the_undamaged_files_load(tmp_path: Path):
     for name in ("model.keras", "model.h5", "newer.h5"):
         _, params, _ = jconv.keras.load(saved(tmp_path, FORMS[name](), name))
         assert params["conv1d"]["kernel"].tolist() == KERNEL.tolist()
     model, _, _ = jconv.keras.load(tmp_path / "model.keras")
-    for name in ("model.weights.h5", "packed.weights.h5"):
+    for name in ("model.weights.h5", "compressed.weights.h5"):
         params, _ = jconv.keras.load_weights(saved(tmp_path, FORMS[name](), name), model)
         assert params["conv1d"]["kernel"].tolist() == KERNEL.tolist()
 
@@ -98,7 +98,7 @@ def test_the_forms_are_honest(tmp_path: Path):
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FORMS)
 def test_damaged_files_are_read_or_refused(name: str, tmp_path: Path):
-    """Nothing else comes out, in bounded time; under the HDF5 library one in 300 of these never ends."""
+    """There are no other exceptions, and no endless loops as in the HDF5 library."""
     data, path = FORMS[name](), tmp_path / name
 
     def read_all() -> None:
@@ -110,15 +110,15 @@ def test_damaged_files_are_read_or_refused(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_files_that_are_cut_off_are_refused(name: str, tmp_path: Path):
+def test_truncated_files_are_refused(name: str, tmp_path: Path):
     data = FORMS[name]()
     for size in range(0, len(data), 97):
         path = saved(tmp_path, data[:size], name)
         refused(lambda path=path: jconv.keras.load(path))
 
 
-def test_one_byte_that_makes_the_hdf5_library_run_for_ever(tmp_path: Path):
-    """HDF5 2.0.0 does not come back from the size of this text."""
+def test_a_byte_that_causes_an_endless_loop_in_the_hdf5_library(tmp_path: Path):
+    """The size of a string, with which HDF5 2.0.0 does not terminate."""
     data = whole()
     heap = data.index(b"GCOL")
     for value in range(256):
@@ -129,7 +129,7 @@ def test_one_byte_that_makes_the_hdf5_library_run_for_ever(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", found())
-def test_what_a_fuzzer_found(name: str, tmp_path: Path):
+def test_findings_of_the_fuzzer(name: str, tmp_path: Path):
     path = saved(tmp_path, found()[name], name)
     refused(lambda: jconv.keras.load(path, max_bytes=16 * MIB), seconds=SECONDS)
     read(path)

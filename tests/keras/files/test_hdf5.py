@@ -1,4 +1,4 @@
-"""HDF5 files read without the HDF5 library, as h5py reads them."""
+"""HDF5 files are read like with h5py."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.support.keras_watch import refused
 MIB = 2**20
 
 
-def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
+def open_arrays(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
     return hdf5.open_arrays(data, "x.h5", Budget(limit))
 
 
-HONEST: dict[str, tuple[Any, dict[str, Any]]] = {
+ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
     **{kind: (np.arange(24).reshape(2, 3, 4).astype(kind), {}) for kind in ("<f2", ">f4", "<f8", "u1", ">i2", "<i8")},
     "bool": (np.array([[True, False], [False, True]]), {}),
     "scalar": (np.float32(3), {}),
@@ -37,13 +37,13 @@ HONEST: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def test_honest_arrays():
+def test_arrays():
     with made() as (file, done):
-        for name, (array, options) in HONEST.items():
+        for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
-        arrays = opened(done())
-    assert sorted(arrays.paths()) == sorted(f"a/{name}" for name in HONEST)
-    for name, (array, _) in HONEST.items():
+        arrays = open_arrays(done())
+    assert sorted(arrays.paths()) == sorted(f"a/{name}" for name in ARRAYS)
+    for name, (array, _) in ARRAYS.items():
         found = arrays.read(f"a/{name}")
         assert found.dtype == array.dtype.newbyteorder("=") and found.dtype.isnative, name
         np.testing.assert_array_equal(found, array)
@@ -59,14 +59,14 @@ def test_compact_arrays_and_bfloat16():
         file["compact"][:] = np.arange(6)
         for name, array in (("opaque", half), ("whole", half.astype(np.uint16)), ("wide", half.astype(np.float32))):
             file.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
-        arrays = opened(done())
+        arrays = open_arrays(done())
     np.testing.assert_array_equal(arrays.read("compact"), np.arange(6, dtype=np.float32))
     for name in ("opaque", "whole", "wide"):
         assert arrays.read(name).dtype == ml_dtypes.bfloat16
         np.testing.assert_array_equal(arrays.read(name), half)
 
 
-def test_texts():
+def test_string_attributes():
     names = [f"layer_{number}" for number in range(40)] + ["ä/ö"]
     with made() as (file, done):
         file.attrs["far"] = names
@@ -75,7 +75,7 @@ def test_texts():
         file.attrs["none"] = []
         for part in range(3):
             file.attrs[f"split{part}"] = names[part::3]
-        arrays = opened(done())
+        arrays = open_arrays(done())
     assert arrays.texts("far") == arrays.texts("near") == names
     assert arrays.texts("split") == names[0::3] + names[1::3] + names[2::3]
     assert arrays.text("whole") == b"a" * 100_000
@@ -83,25 +83,25 @@ def test_texts():
     assert arrays.has_attribute("split") and not arrays.has_attribute("spli")
 
 
-def test_hundreds_of_groups():
+def test_many_groups():
     with made() as (file, done):
         for number in range(700):
             file[f"layers/layer_{number}/vars/0"] = np.float32([number])
         data = done()
-    arrays = opened(data)
+    arrays = open_arrays(data)
     assert len(arrays.paths()) == 700
     assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
 
 
-# The arrays whose size may grow, which Keras does not write: newer versions have an index of its own for them.
-GROWING = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
+# Extensible arrays, which Keras does not write: recent versions use other chunk indices for them.
+EXTENSIBLE = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
 
 
-@pytest.mark.parametrize("version", GROWING)
-def test_newer_versions_of_the_format(version: str):
-    """What `h5py.File(..., libver=...)` and h5repack write: also many members and attributes, which lie in heaps."""
+@pytest.mark.parametrize("version", EXTENSIBLE)
+def test_recent_versions_of_the_format(version: str):
+    """As written by `h5py.File(..., libver=...)` and h5repack, with heaps of links and attributes."""
     with made(libver=version if version == "latest" else (version, version)) as (file, done):
-        for name, (array, options) in HONEST.items():
+        for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
         for options in ({}, {"compression": "gzip"}):
             file.create_dataset(f"pages{len(options)}", data=np.arange(9000.0), chunks=(3,), **options)
@@ -113,9 +113,9 @@ def test_newer_versions_of_the_format(version: str):
         file.attrs["whole"] = "a" * 100_000
         data = done()
     assert data[8] == {"v108": 2}.get(version, 3)
-    arrays = opened(data)
-    for name, (array, _) in HONEST.items():
-        if name in GROWING[version]:
+    arrays = open_arrays(data)
+    for name, (array, _) in ARRAYS.items():
+        if name in EXTENSIBLE[version]:
             refused(lambda name=name: arrays.read(f"a/{name}"), "is an extensible array")
             continue
         found = arrays.read(f"a/{name}")
@@ -130,24 +130,24 @@ def test_newer_versions_of_the_format(version: str):
     assert arrays.text("whole") == b"a" * 100_000
 
 
-def test_members_in_the_order_in_which_they_were_made():
+def test_members_in_creation_order():
     with made(track_order=True) as (file, done):
         for number in range(12):
             file.attrs[f"a{number}"] = "a"
             file[f"b{number}"] = np.ones(3)
         data = done()
-    arrays = opened(data)
+    arrays = open_arrays(data)
     assert len(arrays.paths()) == 12 and arrays.text("a11") == b"a"
 
 
-def test_a_file_behind_a_block_of_the_users_is_refused():
+def test_user_blocks_are_refused():
     with made(userblock_size=512) as (file, done):
         file["a"] = np.ones(3)
         data = done()
-    refused(lambda: opened(data), "x.h5")
+    refused(lambda: open_arrays(data), "x.h5")
 
 
-def test_reading_from_a_file_is_reading_from_its_bytes(tmp_path: Path):
+def test_open_files(tmp_path: Path):
     with made() as (file, done):
         file["a/b"] = np.arange(1000.0)
         file.attrs["c"] = ["d", "e"]

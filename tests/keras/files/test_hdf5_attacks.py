@@ -1,4 +1,4 @@
-"""HDF5 files that point outside themselves, lie about sizes, lead in circles, or hold other things than numbers."""
+"""Malicious HDF5 files: references to other files, wrong sizes, cycles, and other types than numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.keras_watch import peak, refused
 MIB = 2**20
 
 
-def opened(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
+def open_arrays(data: bytes, limit: int = 64 * MIB) -> hdf5.Hdf5Arrays:
     return hdf5.open_arrays(data, "x.h5", Budget(limit))
 
 
@@ -89,14 +89,14 @@ def of(array: Any, **options: Any) -> Callable[[h5py.File], None]:
     return lambda file: file.create_dataset("a", data=array, **options) and None
 
 
-OPEN = {
+REFUSED_WHEN_OPENED = {
     "soft_link": (links, "'link' is a soft link; links are not followed"),
     "external_link": (outside, "'link' is a link to another file; links are not followed"),
     "cycle": (cycle, "is an object that has another path too"),
     "named_type": (type_elsewhere, "neither a group nor an array"),
     "deep": (deep, "is nested deeper than 64 levels"),
 }
-READ = {
+REFUSED_WHEN_READ = {
     "external_storage": (stored_outside, "is stored in another file"),
     "virtual": (virtual, "is a virtual dataset"),
     "references": (references, "HDF5's class reference"),
@@ -119,81 +119,83 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("name", OPEN)
-def test_what_leads_outside_or_round(name: str):
-    make, part = OPEN[name]
+@pytest.mark.parametrize("name", REFUSED_WHEN_OPENED)
+def test_links_and_cycles_are_refused_when_a_file_is_opened(name: str):
+    make, part = REFUSED_WHEN_OPENED[name]
     with made() as (file, done):
         make(file)
         data = done()
-    assert peak(lambda: refused(lambda: opened(data), "x.h5", part)) < 5 * MIB
+    assert peak(lambda: refused(lambda: open_arrays(data), "x.h5", part)) < 5 * MIB
 
 
-@pytest.mark.parametrize("name", READ)
-def test_what_is_no_array_of_numbers_or_not_there(name: str):
-    make, part = READ[name]
+@pytest.mark.parametrize("name", REFUSED_WHEN_READ)
+def test_unsupported_and_missing_arrays(name: str):
+    make, part = REFUSED_WHEN_READ[name]
     with made() as (file, done):
         make(file)
         data = done()
-    arrays = opened(data)
-    assert peak(lambda: refused(lambda: opened(data, MIB).read("a"), "x.h5", part)) < 5 * MIB
+    arrays = open_arrays(data)
+    assert peak(lambda: refused(lambda: open_arrays(data, MIB).read("a"), "x.h5", part)) < 5 * MIB
     refused(lambda: arrays.read("b/c"), "array 'b/c' is missing")
 
 
-def test_attributes_that_are_no_texts():
+def test_attributes_that_are_not_strings():
     with made() as (file, done):
         file.attrs["numbers"] = [1, 2]
         file.attrs["bytes"] = np.array([b"\xff\xfe"])
         file.attrs["ref"] = file.ref
-        arrays = opened(done())
+        arrays = open_arrays(done())
     refused(lambda: arrays.texts("numbers"), "attribute 'numbers'", "must be text")
     refused(lambda: arrays.texts("bytes"), "is not UTF-8")
     refused(lambda: arrays.texts("ref"), "HDF5's class reference")
     refused(lambda: arrays.texts("numbers", "missing"), "group 'missing' is missing")
 
 
-def test_a_file_that_is_cut_off():
+def test_truncated_files():
     with made() as (file, done):
         file["a/b"] = np.arange(100.0)
         file.attrs["c"] = "d" * 3000
         data = done()
     for size in range(0, len(data), 61):
-        refused(lambda size=size: opened(data[:size]), "x.h5")
-    refused(lambda: opened(data[:-1]), "the file is truncated: it must have")
+        refused(lambda size=size: open_arrays(data[:size]), "x.h5")
+    refused(lambda: open_arrays(data[:-1]), "the file is truncated: it must have")
 
 
 def chunked() -> bytes:
-    """A file of one array in packed pieces."""
+    """A file of one array in compressed chunks."""
     with made() as (file, done):
         file.create_dataset("a", data=np.zeros(4 * 65536, np.float32), chunks=(65536,), compression="gzip")
         return done()
 
 
-def test_a_piece_that_unpacks_to_more_than_it_has():
-    """HDF5 unpacks a piece to its end, whatever size it should have."""
+def test_a_chunk_that_decompresses_to_more_than_its_size():
+    """The HDF5 library decompresses a chunk completely, whatever its size should be."""
     with made() as (file, done):
         a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
         a.id.write_direct_chunk((0,), zlib.compress(bytes(64 * MIB), 9))
         data = done()
-    assert peak(lambda: refused(lambda: opened(data).read("a"), "a damaged chunk at (0,)")) < 2 * MIB
+    assert peak(lambda: refused(lambda: open_arrays(data).read("a"), "a damaged chunk at (0,)")) < 2 * MIB
 
 
-def test_pieces_in_wrong_places_or_of_wrong_sizes():
+def test_chunks_with_wrong_offsets_and_sizes():
     data = chunked()
     tree = data.index(b"TREE\1")
-    key = tree + 24 + 32  # the second piece's: size, filters, offsets; then its address
+    key = tree + 24 + 32  # of the second chunk: size, filters, offsets; then its address
     for offset, part in ((3, "impossible offset"), (0, "impossible offset"), (2**40, "impossible offset")):
-        refused(lambda o=offset: opened(patched(data, (key + 8, struct.pack("<Q", o)))).read("a"), part)
-    refused(lambda: opened(patched(data, (key, b"\xff\xff\xff\x7f"))).read("a"), "stores 2,147,4")
-    refused(lambda: opened(patched(data, (key, b"\1\0\0\0"))).read("a"), "damaged chunk")
-    refused(lambda: opened(patched(data, (key + 4, b"\1"))).read("a"), "damaged chunk")
-    refused(lambda: opened(patched(data, (key + 24, struct.pack("<Q", 2**60)))).read("a"), "beyond the end of the file")
-    # A tree that has itself for a child.
+        refused(lambda o=offset: open_arrays(patched(data, (key + 8, struct.pack("<Q", o)))).read("a"), part)
+    refused(lambda: open_arrays(patched(data, (key, b"\xff\xff\xff\x7f"))).read("a"), "stores 2,147,4")
+    refused(lambda: open_arrays(patched(data, (key, b"\1\0\0\0"))).read("a"), "damaged chunk")
+    refused(lambda: open_arrays(patched(data, (key + 4, b"\1"))).read("a"), "damaged chunk")
+    refused(
+        lambda: open_arrays(patched(data, (key + 24, struct.pack("<Q", 2**60)))).read("a"), "beyond the end of the file"
+    )
+    # A B-tree with itself as a child.
     level = patched(data, (tree + 5, b"\1"), *((key - 8 + 32 * i, struct.pack("<Q", tree)) for i in range(4)))
-    refused(lambda: opened(level).read("a"), "level")
+    refused(lambda: open_arrays(level).read("a"), "level")
 
 
-def test_circles_in_the_structure():
-    """Each of these makes the HDF5 library run for ever, or recurse until it crashes, or did so."""
+def test_cyclic_metadata():
+    """Each of these caused an endless loop or a stack overflow in a version of the HDF5 library."""
     with made() as (file, done):
         for number in range(30):
             file[f"a/b{number}"] = np.ones(2)
@@ -201,17 +203,17 @@ def test_circles_in_the_structure():
         data = done()
     tree = data.rindex(b"TREE\0")
     table = data.index(b"SNOD", tree)
-    for data_in_circles in (
+    for cyclic in (
         patched(data, (tree + 5, b"\1"), *((tree + 32 + 16 * i, struct.pack("<Q", tree)) for i in range(4))),
         patched(data, *((tree + 32 + 16 * i, struct.pack("<Q", table)) for i in range(4))),
     ):
-        refused(lambda data=data_in_circles: opened(data), "x.h5")
+        refused(lambda data=cyclic: open_arrays(data), "x.h5")
     heap = data.index(b"GCOL")
     for size in (0, 1, 2**16, 2**64 - 8, 2**64 - 16):
-        refused(lambda size=size: opened(patched(data, (heap + 24, struct.pack("<Q", size)))).texts("c"), "x.h5")
+        refused(lambda size=size: open_arrays(patched(data, (heap + 24, struct.pack("<Q", size)))).texts("c"), "x.h5")
 
 
-def test_a_message_that_goes_on_in_itself():
+def test_a_continuation_message_that_refers_to_itself():
     with made() as (file, done):
         for number in range(20):
             file.attrs[f"a{number}"] = "b" * 30
@@ -220,26 +222,26 @@ def test_a_message_that_goes_on_in_itself():
     address, size = struct.unpack_from("<QQ", data, at + 8)
     for target in (96, address, at):
         message = b"\x10\0\x10\0\0\0\0\0" + struct.pack("<QQ", target, size)
-        refused(lambda m=message: opened(patched(data, (address, m))), "x.h5")
+        refused(lambda m=message: open_arrays(patched(data, (address, m))), "x.h5")
 
 
 @pytest.mark.parametrize("rank", [0, 1, 33, 255])
-def test_shapes_of_other_ranks(rank: int):
+def test_damaged_shapes(rank: int):
     with made() as (file, done):
         file["a"] = np.float32([[1, 2], [3, 4]])
         data = done()
     space = data.index(b"\1\2\1\0\0\0\0\0" + struct.pack("<Q", 2))
-    refused(lambda: opened(patched(data, (space + 1, bytes([rank])))).read("a"), "x.h5") if rank > 1 else None
+    refused(lambda: open_arrays(patched(data, (space + 1, bytes([rank])))).read("a"), "x.h5") if rank > 1 else None
     for sizes in ((0, 2**62), (2**62, 0), (2**32, 2**32), (2**63, 2)):
         changed = patched(data, (space + 8, struct.pack("<QQ", *sizes)))
-        refused(lambda changed=changed: opened(changed).read("a"), "array 'a'", "declares")
+        refused(lambda changed=changed: open_arrays(changed).read("a"), "array 'a'", "declares")
 
 
-def test_one_text_may_not_stand_for_thousands():
-    """A long text and a list of references that all lead to it."""
+def test_many_references_to_one_string_are_refused():
+    """A small file with thousands of references to a long string."""
     with made() as (file, done):
         file.attrs["c"] = ["d" * 60_000, *["e"] * 3000]
         data = done()
     at = data.index(struct.pack("<I", 60_000))
     data = patched(data, (at, data[at : at + 16] * 3001))
-    assert peak(lambda: refused(lambda: opened(data).texts("c"), "the metadata are cyclic or overlap")) < MIB
+    assert peak(lambda: refused(lambda: open_arrays(data).texts("c"), "the metadata are cyclic or overlap")) < MIB

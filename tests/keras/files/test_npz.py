@@ -1,4 +1,4 @@
-"""Arrays in a `.npz`, honest and not: pickles, headers that are programs, and sizes that nothing has."""
+"""Arrays in `.npz` files, valid and malicious: pickles, code in headers, and wrong sizes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def npz(**members: bytes) -> bytes:
-    """A `.npz` of members as they are given."""
+    """A `.npz` file with these members."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
         for name, data in members.items():
@@ -31,14 +31,14 @@ def npz(**members: bytes) -> bytes:
 
 
 def npy(array: Any, **changes: Any) -> bytes:
-    """NumPy's format of an array."""
+    """An array in NumPy's format."""
     stream = io.BytesIO()
     np.save(stream, np.asarray(array), **changes)
     return stream.getvalue()
 
 
 def with_npz(weights: bytes) -> bytes:
-    """A `.keras` file whose arrays are a `.npz`."""
+    """A `.keras` file with arrays in a `.npz` file."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as file:
         file.writestr("config.json", json.dumps(CONFIG))
@@ -47,7 +47,7 @@ def with_npz(weights: bytes) -> bytes:
 
 
 def in_npz(kernel: bytes) -> bytes:
-    """One with a kernel and an honest bias."""
+    """A `.keras` file with this kernel and a valid bias."""
     return with_npz(npz(v0=kernel, v1=npy(BIAS)))
 
 
@@ -62,7 +62,7 @@ def test_arrays_in_npz(kernel: Any, tmp_path: Path):
 
 
 def header(text: str, data: bytes = b"", version: bytes = b"\1\0") -> bytes:
-    """A member with a header of one's own."""
+    """A member with this header."""
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text.encode() + data
 
 
@@ -91,14 +91,14 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_arrays_in_npz_that_are_none(name: str, tmp_path: Path):
+def test_invalid_arrays_in_npz(name: str, tmp_path: Path):
     path = saved(tmp_path, in_npz(HEADERS[name]))
     whole = ("other_shape", "scalar", "huge_and_empty")
     part = "must have the shape (2, 4, 3)" if name in whole else "layers/conv1d/vars/0"
     assert peak(lambda: refused(lambda: jconv.keras.load(path), part)) < 5 * MIB
 
 
-def test_a_bomb_in_npz(tmp_path: Path):
+def test_a_compression_bomb_in_npz(tmp_path: Path):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("layers/conv1d/vars/0.npy", npy(np.zeros(16 * MIB, np.float32)))

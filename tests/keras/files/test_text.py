@@ -1,4 +1,4 @@
-"""JSON texts that are no config: too deep, too many, too large, and with numbers and keys that JSON does not have."""
+"""JSON that is too deep or too large, or has invalid numbers and keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read(text: str | bytes) -> dict[str, Any]:
     return parse_json(text if isinstance(text, bytes) else text.encode(), "config.json")
 
 
-TEXTS = {
+INVALID = {
     "deep": (b"[" * 100_000, "is nested deeper than 200 levels"),
     "deep_and_whole": (b'{"a":' * 201 + b"1" + b"}" * 201, "is nested deeper"),
     "deep_in_a_list": (b"[" * 201 + b"]" * 201, "is nested deeper"),
@@ -49,13 +49,13 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_texts_that_are_no_config(name: str):
-    text, part = TEXTS[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_json(name: str):
+    text, part = INVALID[name]
     assert peak(lambda: refused(lambda: read(text), "config.json", part)) < 120 * MIB
 
 
-def test_numbers_of_64_bits_and_deep_texts_are_read():
+def test_numbers_of_64_bits_and_maximum_depth_are_accepted():
     assert read('{"a": [18446744073709551615, -18446744073709551615, 1.7e308, "\\\\\\"[[["]}')["a"][3] == '\\"[[['
     assert read('{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
     assert read('{"a":' * 199 + "{}" + "}" * 199)

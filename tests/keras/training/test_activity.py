@@ -1,4 +1,4 @@
-"""Regularizers of what layers put out count in the objective as real Keras counts them."""
+"""Regularizers of outputs contribute to the objective as in Keras."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: 
     assert y.shape == target.shape
 
 
-def test_training_goes_on_as_in_keras(tmp_path: Path) -> None:
+def test_training_continues_as_in_keras(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     layers = kl.Conv1D(4, 3, activation="tanh", activity_regularizer=R.L2(0.1)), kl.ActivityRegularization(0.05)
     model = _chain(*layers, kl.GlobalAveragePooling1D(), kl.Dense(2, kernel_regularizer="l1"))
@@ -154,7 +154,7 @@ def _attention() -> Any:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_jconv_does_not_have_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+def test_unsupported_regularizers_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     make, message = REFUSED[name]
     model = make()
     model.compile("sgd", "mse")
@@ -164,7 +164,7 @@ def test_what_jconv_does_not_have_is_refused_in_one_line(name: str, tmp_path: Pa
     assert "\n" not in str(caught.value)
 
 
-def test_an_objective_without_a_loss_asks_for_one(tmp_path: Path) -> None:
+def test_an_objective_without_a_loss_raises(tmp_path: Path) -> None:
     model = _chain(kl.Dense(2, activity_regularizer="l2"))
     model.compile("sgd")
     path = _saved(model, tmp_path / "a.keras")

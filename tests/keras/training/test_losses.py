@@ -1,4 +1,4 @@
-"""The losses of Keras files: their numbers and gradients beside real Keras."""
+"""Losses: values and gradients are those of Keras."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_losses(name: str) -> None:
     assert float(value) == pytest.approx(float(want), rel=1e-6)
     assert deviation(bar, want_bar) < 1e-6
     assert loss.reference(y, target) == pytest.approx(float(want), rel=1e-5)
-    # A derivative to the last digit, by an imaginary step.
+    # The derivative by the complex step.
     ray = np.random.default_rng(2).standard_normal(y.shape)
     with jax.enable_x64(True):
         exact = float(np.vdot(jax.jit(jax.grad(lambda y: loss(y, target)))(y.astype(float)), ray))
     assert loss.reference(y + 1e-30j * ray, target).imag / 1e-30 == pytest.approx(exact, rel=1e-12, abs=1e-14)
 
 
-def test_a_column_and_a_row_of_numbers() -> None:
+def test_shapes_that_differ_by_an_axis_of_size_1() -> None:
     y, target = np.ones((3, 1), "float32"), np.array([1.0, 2.0, 4.0], "float32")
     assert float(read_single_loss("mse", "loss")(y, target)) == pytest.approx(10 / 3)
     assert float(read_single_loss("mse", "loss")(y[:, 0], target[:, None])) == pytest.approx(10 / 3)

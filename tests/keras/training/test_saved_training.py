@@ -1,4 +1,4 @@
-"""A file written with its training, with which real Keras goes on as if it had never stopped."""
+"""Files written with training, with which Keras continues as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 
 
 def _network(several: bool) -> Any:
-    """Penalties on weights and outputs, and constraints; with `several` also what is no chain of layers."""
+    """Penalties on weights and outputs, and constraints; with `several` also branches and nested models."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 2))
     h = kl.Conv1D(3, 3, activation="tanh", kernel_regularizer=R.L2(0.05), activity_regularizer=R.L2(0.1))(x)
@@ -99,7 +99,7 @@ def _parts(data: Any) -> list[Any]:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_keras_goes_on_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> None:
+def test_keras_continues_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> None:
     first, second, third = _parts(_data(3 * STEPS))
     model = _network(name == "adam")
     model.compile(OPTIMIZERS[name](), LOSS, loss_weights=[0.7, 1.3])
@@ -125,7 +125,7 @@ def test_keras_goes_on_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["sgd_nesterov.h5", "adam.keras", "adamw.h5", "legacy_sgd.h5", "legacy_adam.h5"])
-def test_a_file_of_keras_two_is_written_for_keras_three(name: str, tmp_path: Path) -> None:
+def test_a_file_of_keras_2_is_written_for_keras_3(name: str, tmp_path: Path) -> None:
     model, params, state = jconv.keras.load(unpacked(name, tmp_path))
     training = jconv.keras.load_training(tmp_path / name)
     jconv.keras.save(tmp_path / "b.keras", model, params, state, training=training)
@@ -165,7 +165,7 @@ class Own(R.Regularizer):
         return {}
 
 
-def test_what_a_frozen_layer_has_of_its_own_is_passed_over(tmp_path: Path) -> None:
+def test_custom_regularizers_of_frozen_layers_are_ignored(tmp_path: Path) -> None:
     x = keras.Input((5,))
     model = keras.Model(x, kl.Dense(2)(kl.Dense(3, trainable=False, kernel_regularizer=Own())(x)))
     model.compile("sgd", "MSE")
@@ -175,7 +175,7 @@ def test_what_a_frozen_layer_has_of_its_own_is_passed_over(tmp_path: Path) -> No
     assert back.layers[1].kernel_regularizer is None and back.loss is not None
 
 
-def test_what_keras_does_not_have_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_optimizers_and_options_that_keras_lacks_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.keras"
 
     def refused(message: str, training: Any, model: Any = None, name: str = "b.keras") -> None:

@@ -1,4 +1,4 @@
-"""Training goes on in jconv as it would have gone on in real Keras: rules, options, schedules, penalties."""
+"""Training continues as in Keras: update rules, options, schedules and penalties."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ S = ko.schedules
 
 @dataclass
 class Trainee:
-    """A Keras model, its first weights, and its gradient, compiled once for all optimizers."""
+    """A Keras model, its initial weights and its gradient, compiled once for all optimizers."""
 
     model: Any
     weights: list[Any]
@@ -40,14 +40,14 @@ class Trainee:
     apply: Any = None
 
     def compiled(self, optimizer: Any) -> None:
-        """Begin again with an optimizer."""
+        """Start with the initial weights and this optimizer."""
         self.model.set_weights(self.weights)
         self.model.compile(optimizer, "mse")
         optimizer.build(self.model.trainable_variables)
         self.apply = jax.jit(optimizer.stateless_apply)
 
     def steps(self, x: Any, y: Any) -> None:
-        """A step of Keras's for each batch: what `train_on_batch` does, in two compiled pieces."""
+        """One step of Keras for each batch, like `train_on_batch`, in two compiled functions."""
         model, optimizer = self.model, self.model.optimizer
         sets = model.trainable_variables, model.non_trainable_variables, optimizer.variables
         trained, rest, slots = ([v.value for v in variables] for variables in sets)
@@ -61,7 +61,7 @@ class Trainee:
 
 @cache
 def _trainee(dtype: str) -> Trainee:
-    """Convolutions with batch normalization and every regularizer; no bias that normalization makes idle."""
+    """Convolutions with batch normalization and every regularizer, without a bias before the normalization."""
     keras.utils.set_random_seed(0)
     r = keras.regularizers
     x = keras.Input((10, 2), dtype=dtype)
@@ -98,7 +98,7 @@ MEAN_SQUARED = lambda y, target: ((y - target) ** 2).mean()  # noqa: E731
 
 
 def _ours(path: Path, x: Any, y: Any) -> tuple[Any, Any, Any]:
-    """Params, state and optimizer state after a step for each batch."""
+    """The params, state and optimizer state after one step for each batch."""
     model, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     slots, gradient = training.state, _our_gradient(model, training.penalty, MEAN_SQUARED)
@@ -118,7 +118,7 @@ def _batches(dtype: str, seed: int = 0) -> tuple[Any, Any]:
 
 @contextmanager
 def _float64() -> Any:
-    """Keras in float64, which on JAX it is not by itself: by a table of types many operations give float32."""
+    """Keras in float64: on JAX, a table of types makes many of its operations return float32."""
     before = BIT64_TO_BIT32_DTYPE["float64"]
     BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     keras.config.set_floatx("float64")
@@ -133,7 +133,7 @@ def _float64() -> Any:
 
 
 def _furthest(path: Path, ours: Any) -> float:
-    """The largest deviation of what we have from the file that Keras saved after the same steps."""
+    """The largest deviation from the file that Keras saved after the same steps."""
     _, params, state = jconv.keras.load(path)
     expected = (params, state, jconv.keras.load_training(path).state)
     assert jax.tree.structure(ours) == jax.tree.structure(expected)
@@ -169,8 +169,8 @@ CONSTRAINTS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _goes_on(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> float:
-    """How far we are from Keras after further steps."""
+def _continue(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> float:
+    """The largest deviation from Keras after further steps."""
     x, y = _batches(dtype)
     trainee = _trainee(dtype)
     trainee.compiled(optimizer)
@@ -184,17 +184,17 @@ def _goes_on(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> f
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", RULES)
-def test_goes_on_as_keras_in_float64(name: str, tmp_path: Path) -> None:
+def test_continues_as_keras_in_float64(name: str, tmp_path: Path) -> None:
     with _float64():
-        assert _goes_on(RULES[name](), tmp_path, "float64") < 1e-10
+        assert _continue(RULES[name](), tmp_path, "float64") < 1e-10
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize(
     "name", ["sgd momentum", "adam", "adam amsgrad", "adamw", "rmsprop centered", "adagrad", "lion", "averaged"]
 )
-def test_goes_on_as_keras_in_float32(name: str, tmp_path: Path) -> None:
-    assert _goes_on(RULES[name](), tmp_path, "float32", "h5" if "a" in name else "keras") < 1e-5
+def test_continues_as_keras_in_float32(name: str, tmp_path: Path) -> None:
+    assert _continue(RULES[name](), tmp_path, "float32", "h5" if "a" in name else "keras") < 1e-5
 
 
 @pytest.mark.default_cases(1)
@@ -208,7 +208,7 @@ def test_constraints(name: str, tmp_path: Path) -> None:
             for layer, array in arrays:
                 setattr(layer, f"{array}_constraint", constraint)
                 getattr(layer, array).constraint = constraint
-            assert _goes_on(ko.SGD(0.05, momentum=0.5), tmp_path, "float64") < 1e-10
+            assert _continue(ko.SGD(0.05, momentum=0.5), tmp_path, "float64") < 1e-10
         finally:
             for layer, array in arrays:
                 setattr(layer, f"{array}_constraint", None)
@@ -216,12 +216,12 @@ def test_constraints(name: str, tmp_path: Path) -> None:
 
 
 def _example() -> str:
-    """The loop in the docstring."""
+    """The example in the docstring of `load_training`."""
     text = inspect.getdoc(jconv.keras.load_training).split("::\n")[1]
     return textwrap.dedent(text[: text.index("A model with random layers")])
 
 
-def test_the_loop_of_the_docstring_follows_train_on_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_in_the_docstring_follows_train_on_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(1)
     x = keras.Input((6, 2))
@@ -234,17 +234,17 @@ def test_the_loop_of_the_docstring_follows_train_on_batch(tmp_path: Path, monkey
     for one_x, one_y in zip(xs[:3], ys[:3], strict=True):
         model.train_on_batch(one_x, one_y)
     saved(model, Path("some.keras"))
-    room: dict[str, Any] = {}
-    exec(_example(), room)
-    carry = room["params"], room["state"], room["slots"]
+    namespace: dict[str, Any] = {}
+    exec(_example(), namespace)
+    carry = namespace["params"], namespace["state"], namespace["slots"]
     for one_x, one_y in zip(xs[3:], ys[3:], strict=True):
         model.train_on_batch(one_x, one_y)
-        carry = room["step"](*carry, one_x, one_y)
+        carry = namespace["step"](*carry, one_x, one_y)
     assert _furthest(saved(model, Path("after.keras")), carry) < 1e-5
 
 
 def _varied() -> Any:
-    """Layers whose arrays lie in various ways, a model in a model, a layer called twice, frozen layers."""
+    """Layers with many kinds of arrays, a nested model, a layer called twice, and a frozen layer."""
     r = keras.regularizers
     x = keras.Input((8, 4))
     inner_x = keras.Input((8, 4))
@@ -274,7 +274,7 @@ def test_every_slot_belongs_to_its_array(tmp_path: Path) -> None:
     model.compile(ko.Adam(), "mse")
     model.optimizer.build(model.trainable_variables)
     slots = model.optimizer.variables[2:]
-    # With each array's own value in its slots, a slot in a wrong place shows.
+    # Each slot gets the value of its array, so that exchanged slots are detected.
     for variable, mean, square in zip(model.trainable_variables, slots[::2], slots[1::2], strict=True):
         mean.assign(variable)
         square.assign(2 * variable)

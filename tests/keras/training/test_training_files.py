@@ -1,4 +1,4 @@
-"""What `load_training` makes of a file: begun afresh, with other rates and optimizers, and what it refuses and how."""
+"""`load_training`: new optimizers and learning rates, losses that are not supported, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 L, S = keras.losses, ko.schedules
 
 
-def test_a_model_that_was_never_trained_begins_afresh(tmp_path: Path) -> None:
+def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.Adagrad(0.25, initial_accumulator_value=0.5), "mse")
     training = jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
@@ -43,7 +43,7 @@ def test_another_learning_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [1e39, 10**40, float("nan"), "fast"])
-def test_a_learning_rate_that_float32_does_not_have(rate: Any, tmp_path: Path) -> None:
+def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.1), "mse")
     path = saved(model, tmp_path / "a.keras")
@@ -103,7 +103,7 @@ NO_LOSS: dict[str, tuple[Callable[[], Any], Any, str]] = {
 
 
 @pytest.mark.parametrize("name", NO_LOSS)
-def test_a_loss_that_jconv_cannot_have_is_none_and_why(name: str, tmp_path: Path) -> None:
+def test_unsupported_losses_are_none_with_a_reason(name: str, tmp_path: Path) -> None:
     make, loss, why = NO_LOSS[name]
     model = make()
     model.compile("sgd", loss)
@@ -125,7 +125,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_jconv_does_not_have_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+def test_unsupported_objects_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     make, optimizer, message = REFUSED[name]
     model = make()
     model.compile(optimizer(), "mse")
@@ -180,7 +180,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_file_that_is_not_what_it_must_be(name: str, tmp_path: Path) -> None:
+def test_invalid_optimizer_configs(name: str, tmp_path: Path) -> None:
     change, message = CHANGES[name]
     model = small()
     model.compile(ko.Adam(), "mse")
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_what_it_must_be(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_in_float16_is_refused_for_its_scaled_loss(tmp_path: Path) -> None:
+def test_loss_scaling_in_float16_is_refused(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = small()

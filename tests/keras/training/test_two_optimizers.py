@@ -61,7 +61,7 @@ def same_state(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
-def test_adam_with_a_number_in_place_of_each_greatest_moment(tmp_path: Path) -> None:
+def test_adam_with_unused_arrays_of_one_element(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     plain = jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path / "a"), without_amsgrad))
     training = jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), with_placeholders))
@@ -69,7 +69,7 @@ def test_adam_with_a_number_in_place_of_each_greatest_moment(tmp_path: Path) -> 
     assert any(np.any(leaf) for leaf in jax.tree.leaves(training.state) if np.ndim(leaf))
 
 
-def test_other_numbers_of_arrays_are_refused(tmp_path: Path) -> None:
+def test_other_counts_of_arrays_are_refused(tmp_path: Path) -> None:
     def wide(arrays: list[Any], options: dict[str, Any]) -> list[Any]:
         moments = with_placeholders(arrays, options)
         return [*moments[:-1], np.zeros(2, np.float32)]
@@ -81,7 +81,7 @@ def test_other_numbers_of_arrays_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["legacy_rmsprop", "legacy_adagrad"])
-def test_no_count_of_steps(name: str, tmp_path: Path) -> None:
+def test_optimizers_without_a_step_count(name: str, tmp_path: Path) -> None:
     """RMSprop and Adagrad of Keras 2.0 to 2.2: Keras itself then counts from 0."""
     whole = jconv.keras.load_training(unpacked(f"{name}.h5", tmp_path))
     (tmp_path / "a").mkdir()
@@ -94,7 +94,7 @@ def test_no_count_of_steps(name: str, tmp_path: Path) -> None:
     assert same_state(found, other)
 
 
-def test_a_count_in_float32_and_moments_without_momentum(tmp_path: Path) -> None:
+def test_a_float32_step_count_and_momentum_arrays_without_momentum(tmp_path: Path) -> None:
     def change(arrays: list[Any], options: dict[str, Any]) -> list[Any]:
         options["momentum"] = 0.0
         return with_float_count(arrays, options)
@@ -105,8 +105,8 @@ def test_a_count_in_float32_and_moments_without_momentum(tmp_path: Path) -> None
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["Adam", "sgd", "adamw", "RMSprop", "adagrad", "lion"])
-def test_an_optimizer_by_its_name(name: str, tmp_path: Path) -> None:
-    """An archive of Keras 3 has what `compile` was given."""
+def test_optimizers_by_name(name: str, tmp_path: Path) -> None:
+    """A `.keras` archive contains what was passed to `compile`."""
     model = small()
     model.compile(name, "mse")
     path = saved(model, tmp_path / "a.keras")

@@ -1,4 +1,4 @@
-"""Training goes on from files of Keras 2 as Keras 2 went on; `keras_two_files/README.md` says how they were made."""
+"""Training continues from files of Keras 2 as in Keras 2; see `keras_two_files/README.md` for the files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _after() -> dict[str, Any]:
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", NAMES)
-def test_training_goes_on_as_in_keras_two(name: str, tmp_path: Path) -> None:
+def test_training_continues_as_in_keras_2(name: str, tmp_path: Path) -> None:
     path = unpacked(name, tmp_path)
     model, params, state = jconv.keras.load(path)
     order = [(node.key, array) for node in model.nodes for tree in (params, state) for array in tree.get(node.key, ())]
