@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jconv.planner.hardware import cores
+from training.errors import MISTAKE, UserError
 
 from .convolution import measure, options, other_libraries, public_issues, results, tables
 from .convolution.summary import Result, summary
 from .shared import allocator, machine
-from .shared.errors import UserError
 from .shared.timing import compute_inline
 
-DONE, WRONG, MISTAKE, INTERRUPTED = 0, 1, options.MISTAKE, 130
+DONE, WRONG, INTERRUPTED = 0, 1, 130
 QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
 
 

@@ -16,12 +16,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jconv.planner.hardware import cores
+from training.errors import Parser
+from training.options.types import whole
 
 from .shared.allocator import keep_memory
 from .shared.machine import describe
@@ -30,7 +32,6 @@ from .streams.networks import Array, Network, networks
 from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
 
 TOLERANCE = 1e-5
-MISTAKE = 2
 
 EPILOG = """\
 examples:
@@ -195,39 +196,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"streaming: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="python -m benchmarks.streaming",
-        description=(__doc__ or "").partition("\n")[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = Parser(
+        prog="python -m benchmarks.streaming", description=(__doc__ or "").partition("\n")[0], epilog=EPILOG
     )
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name holds this text")
     add("--sessions", type=int, choices=[1, 1000], help="only rows of so many sessions")
-    add("--turns", type=_whole, default=31, metavar="N", help="turns of a side at most; default 31")
+    add("--turns", type=whole(1), default=31, metavar="N", help="turns of a side at most; default 31")
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
     add("--inline", action="store_true", help="JAX computes in the calling thread, for all sides that are JAX's")
-    add("--long", type=_whole, metavar="N", help="stream N samples through the WaveNet instead")
+    add("--long", type=whole(1), metavar="N", help="stream N samples through the WaveNet instead")
     add("--json", type=Path, metavar="FILE", help="write every number")
     options = parser.parse_args(arguments)
     options.rows = rows(options.sessions, options.network)
     if not options.rows:
         parser.error(f"--network {options.network!r}: no network has that in its name")
     return options
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

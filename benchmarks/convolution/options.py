@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple
 
-from ..shared.errors import UserError
+from training.errors import Parser, UserError
+from training.options.types import positive, whole
+
 from .rows import QUICK, ROWS, Row
-
-MISTAKE = 2
 
 DESCRIPTION = """\
 jconv beside plain jax.lax, PyTorch and ONNX Runtime: forward, with both gradients, in a scan and under vmap.
@@ -77,27 +75,15 @@ def parse(arguments: Sequence[str] | None) -> Options:
     return Options(**vars(_parser().parse_args(arguments)))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"conv1d: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m benchmarks.conv1d",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="python -m benchmarks.conv1d", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
     add("--rows", default="", metavar="TEXT", help="only the rows whose name contains this text")
     add("--quick", action="store_true", help="eight rows and fewer repetitions, about a minute")
-    add("--repeats", type=_whole, default=31, metavar="N", help="timings of a program at most; default 31")
+    add("--repeats", type=whole(1), default=31, metavar="N", help="timings of a program at most; default 31")
     add(
         "--patience",
-        type=_seconds,
+        type=positive,
         default=60.0,
         metavar="S",
         help="leave out a program whose call is predicted to take longer than this many seconds; default 60",
@@ -109,19 +95,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")
     return parser
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> Any:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
-    return value

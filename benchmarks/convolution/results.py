@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..shared.errors import UserError
+from training.errors import UserError
 
 KIND = "jconv benchmarks.conv1d"
 

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from jconv.planner.hardware import cores, processor
+from training.errors import UserError
 
 from ..convolution.rows import Row
-from .errors import UserError
 from .timing import once
 
 PACKAGES = (
