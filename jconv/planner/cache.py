@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import Any
 import jax
 
 from ..algorithms import ALGORITHMS
+from ..atomic_files import write_file
 from ..sizes import Sizes
 from ..version import __version__
 from .choose import AUTO, FASTEST
@@ -72,13 +72,7 @@ def save(fastest: Mapping[str, Mapping[str, str]]) -> Path:
     with _locked(path.with_suffix(".lock")):
         _entries.cache_clear()
         text = json.dumps({"format": FORMAT, "fastest": _entries(path) | dict(fastest)}, indent=1, sort_keys=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix="tuned-", delete=False, encoding="utf-8") as file:
-            file.write(text + "\n")
-        try:
-            os.replace(file.name, path)
-        except OSError:
-            os.unlink(file.name)
-            raise
+        write_file(path, f"{text}\n".encode())
     _entries.cache_clear()
     return path
 

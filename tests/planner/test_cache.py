@@ -116,7 +116,7 @@ def test_folder_instead_of_the_file_counts_as_empty():
     assert _lookup() is None
     with pytest.raises(OSError):
         cache.save({KEY: _entry("fft")})
-    assert not list(cache.cache_file().parent.glob("tuned-*"))
+    assert not list(cache.cache_file().parent.glob(".tuned*"))
 
 
 def test_unknown_names_do_not_affect_other_entries():
