@@ -149,7 +149,7 @@ def _from_members(names: set[str], read: Any, what: str, budget: Budget, folder:
     weights = next((name for name in WEIGHTS if name in names), None)
     if weights is None:
         raise KerasFileError(f"{what} has neither {' nor '.join(WEIGHTS)}")
-    # The file of arrays is in memory beside the arrays, so each has the limit for itself.
+    # The bytes of this file and its arrays are in memory at the same time; each may reach the limit.
     is_npz = weights.endswith(".npz")
     data = read(weights, Budget(budget.limit), *(() if is_npz else (hdf5.file_size,)))
     name = f"{weights} of {what}"

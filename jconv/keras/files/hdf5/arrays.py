@@ -94,7 +94,7 @@ class Hdf5Arrays:
         return folders
 
     def has_attribute(self, name: str, group: str = "") -> bool:
-        """Whether a group has an attribute of this name, whole or split."""
+        """Whether a group has an attribute of this name, complete or split."""
         return not {name, f"{name}0"}.isdisjoint(self._groups[group])
 
     def text(self, name: str, group: str = "") -> bytes | None:
