@@ -31,7 +31,7 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> di
             raise UserError(
                 f"{path.name} is a single array; the model has inputs {', '.join(names)}: provide a .npz with these"
             )
-        content = {names[0]: content}
+        content = dict.fromkeys(names, content)
     elif set(content) != set(names):
         raise UserError(
             f"{path.name} has arrays {', '.join(sorted(content)) or 'none'}; the model's inputs are {', '.join(names)}"
