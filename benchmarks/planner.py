@@ -34,9 +34,9 @@ from jconv.planner.hardware import this_machine
 from jconv.planner.tree import DATA, features
 from jconv.primitive import bilinear
 from jconv.sizes import Sizes
+from training.errors import UserError
 
 from .shared.allocator import keep_memory
-from .shared.errors import UserError
 from .shared.timing import WARMED, Watch, compute_inline, medians, once
 
 NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
