@@ -26,9 +26,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from jconv.planner.hardware import cores
+from training.errors import UserError
 
 from .network_sides.side import FORWARD, STEP
-from .shared.errors import UserError
 from .trainers.workers import Side, Worker, WorkerError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
