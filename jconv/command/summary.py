@@ -7,7 +7,7 @@ import json
 import shutil
 from typing import Any
 
-from ..model.summary import count
+from ..model.summary import rows_and_totals
 from .model_file import ModelFile, Shapes, choose_sizes, load_model
 
 
@@ -25,12 +25,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _to_json(file: ModelFile, shapes: Shapes, batch: int) -> dict[str, Any]:
-    rows, counts = count(file.model, file.params, file.state, file.model.all_shapes(shapes), batch)
+    rows, totals = rows_and_totals(file.model, file.params, file.state, file.model.all_shapes(shapes), batch)
     return {
         "inputs": shapes,
         "nodes": [row._asdict() for row in rows],
         "outputs": file.model.outputs,
-        "trained": counts.trained,
-        "state": counts.state,
-        "flops": counts.flops,
+        "trained": totals.trained,
+        "state": totals.state,
+        "flops": totals.flops,
     }

@@ -107,12 +107,12 @@ def conv1d(
     geometry, amounts = checks.conv_geometry(x, kernel, padding_mode=padding_mode, **options)
     checks.check_bias(params, kernel.shape[2])
     how = {"algorithm": algorithm, "precision": canonical_precision(precision)}
-    sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(x.shape[:-1], lengths, segment_ids)
     if sequences is None:
         return act(add_bias(bilinear.forward(_pad(x, *amounts, padding_mode), kernel, geometry, **how), bias))
     window = ragged.Window(kernel.shape[0], stride, padding, dilation, padding_mode)
     y, sequences = variable_length.forward(x, kernel, sequences, window, geometry.groups, **how)
-    return sequences.only(act(add_bias(y, bias))), sequences.extent
+    return sequences.replace_padding(act(add_bias(y, bias))), sequences.extent
 
 
 @overload
@@ -327,11 +327,11 @@ def conv1d_transpose(
     )
     checks.check_bias(params, kernel.shape[1])
     how = {"algorithm": algorithm, "precision": canonical_precision(precision)}
-    sequences = ragged.of(x.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(x.shape[:-1], lengths, segment_ids)
     if sequences is None:
         return act(add_bias(bilinear.input_gradient(x, kernel, geometry, **how), bias))
     y, sequences = variable_length.transposed(x, kernel, sequences, geometry, **how)
-    return sequences.only(act(add_bias(y, bias))), sequences.extent
+    return sequences.replace_padding(act(add_bias(y, bias))), sequences.extent
 
 
 def promote(x: Any, params: Params, *names: str) -> list[Any]:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from ..algorithms.operands import accumulation_dtype
 from ..geometry import Geometry
 from ..primitive import bilinear
-from ..ragged.sequences import Sequences, Window, is_still, read, repeated, taken, taps
+from ..ragged.sequences import Sequences
+from ..ragged.windows import Window, has_fixed_offsets, iterate_taps, read_windows, take
 
 # Longer kernels are computed from windows instead of one slice per tap, which takes long to compile.
 MAX_SLICES = 64
@@ -25,18 +26,18 @@ def forward(
     In a ragged array the padding is set to zero; if the padding before a sequence depends on its length, each row is
     shifted by its own amount. In a packed array the samples of other segments are set to zero in each window.
     """
-    x, out = sequences.only(x), window.after(sequences)
+    x, out = sequences.replace_padding(x), window.output_sequences(sequences)
     length = x.shape[-2]
     if sequences.packed:
         if kernel.shape[1] == 1:
             return _convolve_channels(x, kernel, sequences, window), out
-        return _multiply_windows(read(x, sequences, window)[0], kernel, groups, **how), out
+        return _multiply_windows(read_windows(x, sequences, window)[0], kernel, groups, **how), out
     geometry = window.geometry(length)
-    if window.mode == "zeros" and not window.low_differs:
+    if window.mode == "zeros" and not window.low_depends_on_length:
         return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
     padded_length = (geometry.out_length - 1) * window.stride + geometry.reach
     at = jnp.arange(padded_length) - window.low(sequences)
-    padded, _ = taken(x, at, sequences.begin, sequences.end, window.mode)
+    padded, _ = take(x, at, sequences.begin, sequences.end, window.mode)
     valid = Geometry(padded_length, window.kernel_size, window.stride, dilation=window.dilation, groups=groups)
     return bilinear.forward(padded, kernel, valid, **how), out
 
@@ -53,10 +54,10 @@ def transposed(
     """
     length, stride = x.shape[-2], geometry.stride
     more = geometry.length - length * stride
-    x, out = sequences.only(x), repeated(sequences, stride)
+    x, out = sequences.replace_padding(x), sequences.repeat(stride)
     if not sequences.packed:
         y = bilinear.input_gradient(x, kernel, geometry, **how)
-        return y, out.after(lambda counts: counts + more)
+        return y, out.with_counts(lambda counts: counts + more)
     if more > 0:
         raise ValueError(
             f"this transposed convolution returns {more} samples more than {stride} per sample, so adjacent segments "
@@ -66,9 +67,9 @@ def transposed(
     spread = jnp.pad(x[..., None, :], zeros).reshape(*x.shape[:-2], length * stride, x.shape[-1])
     low = geometry.reach - 1 - geometry.low
     window = Window(geometry.kernel_size, padding=(low, geometry.low), dilation=geometry.dilation)
-    windows, _ = read(spread, out, window)
+    windows, _ = read_windows(spread, out, window)
     y = _multiply_windows(windows, jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
-    return y, out.after(lambda counts: counts + more)
+    return y, out.with_counts(lambda counts: counts + more)
 
 
 def _multiply_windows(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> jax.Array:
@@ -85,8 +86,8 @@ def _convolve_channels(x: jax.Array, kernel: jax.Array, sequences: Sequences, wi
     dtype = accumulation_dtype(x)
     weights = kernel[:, 0].astype(dtype)
     samples = jnp.repeat(x, weights.shape[1] // x.shape[-1], axis=-1).astype(dtype)
-    if is_still(sequences, window) and window.kernel_size <= MAX_SLICES:
-        y = sum(tap * weight for tap, weight in zip(taps(samples, sequences, window), weights, strict=True))
+    if has_fixed_offsets(sequences, window) and window.kernel_size <= MAX_SLICES:
+        y = sum(tap * weight for tap, weight in zip(iterate_taps(samples, sequences, window), weights, strict=True))
     else:
-        y = (read(samples, sequences, window)[0] * weights).sum(axis=-2)
+        y = (read_windows(samples, sequences, window)[0] * weights).sum(axis=-2)
     return jnp.asarray(y).astype(x.dtype)

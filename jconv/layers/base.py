@@ -4,8 +4,8 @@ A layer is a frozen dataclass of options. It holds no arrays, so it is hashable 
 `jax.jit`. The caller keeps its arrays in two dicts: `params` are trained, `state` is not. To write a layer, implement
 `output_shape`, `param_shapes` if it has params, and `_jax` and `_numpy`, the computation in JAX and in NumPy.
 
-A layer that can run on a stream of chunks also implements `pace`, `stream_init` and `stream_step`, unless it works
-sample by sample: that is the default, without a buffer.
+A layer that can run on a stream of chunks also implements `output_timing`, `stream_init` and `stream_step`, unless it
+works sample by sample: that is the default, without a buffer.
 
 Shapes are those of one example, without the batch axis: `(length, channels)`. An unknown length is `None`. Layers
 with several inputs take a tuple of shapes.
@@ -28,10 +28,10 @@ from ..checks import check_key
 from ..functional.initialization import glorot_uniform
 from ..geometry import ShortInput
 from ..hints import check_names
-from ..ragged.sequences import of
+from ..ragged.sequences import make_sequences
 from ..reference.convolution import exact
-from ..streaming.buffers import Form
-from ..streaming.timing import SAMPLE, Pace
+from ..streaming.buffers import StreamOptions
+from ..streaming.timing import IMMEDIATE, OutputTiming
 from .ragged import not_none, prepare_samplewise
 
 Array = np.ndarray[Any, Any]
@@ -132,7 +132,7 @@ class Layer:
         tuple if `y` is a tuple. `docs/guides/variable_length.md` describes the effect on each layer. Raises
         `ValueError` for a layer that does not support variable lengths.
         """
-        sequences = map_inputs(lambda a: of(tuple(a.shape[:2]), lengths, segment_ids), x)
+        sequences = map_inputs(lambda a: make_sequences(tuple(a.shape[:2]), lengths, segment_ids), x)
         y, state, out = self.apply_sequences(params, state, x, sequences, training=training, key=key)
         return (y, map_inputs(lambda one: None if one is None else one.extent, out)), state
 
@@ -155,7 +155,7 @@ class Layer:
             return y, state, map_inputs(lambda _: None, y)
         x, out = prepare_samplewise(self, x, sequences)
         y, state = self.apply(params, state, x, training=training, key=key)
-        return map_inputs(out.only, y), state, map_inputs(lambda _: out, y)
+        return map_inputs(out.replace_padding, y), state, map_inputs(lambda _: out, y)
 
     def reference(
         self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
@@ -178,7 +178,7 @@ class Layer:
         """
         return 1, 1
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """The rate and latency of the layer's output in a stream.
 
         None for an output without a length, which summarizes all samples so far; a tuple for a layer with several
@@ -186,15 +186,15 @@ class Layer:
         """
         if self.window() != (1, 1):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
-        return SAMPLE
+        return IMMEDIATE
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """The initial stream state: a pytree of arrays, or None for a layer without a buffer.
 
         `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), or a tuple for a layer with several inputs;
         its number of samples is ignored. Raises `ValueError` for a layer that needs the complete sequence.
         """
-        self.pace()
+        self.output_timing()
         if not self.has_several_inputs and len(x.shape) < 3 and not self.allows_missing_channels:
             raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {len(x.shape)} axes")
         shape = map_inputs(lambda a: (None, *a.shape[2:]), x)

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..reference.activations import ALONG_LAST
-from ..streaming.buffers import Form
-from ..streaming.timing import Pace
+from ..streaming.buffers import StreamOptions
+from ..streaming.timing import OutputTiming
 from .activations.activation import Activation
 from .activations.parametric_activation import PReLU
 from .base import Arrays, Layer, ReceptiveField, map_inputs, map_shapes
@@ -110,7 +110,7 @@ class ChannelsFirst(Wrapper):
         """Same as for the wrapped layer; None if the activation is over the length."""
         return self.layer.window() if self._layer_and_activation[1] is None else None
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """Raises `ValueError`: chunks have the shape (batch, samples, channels).
 
         `jconv.length_first` converts a channels-first network, so that the wrapped layers can be streamed.
@@ -119,9 +119,9 @@ class ChannelsFirst(Wrapper):
             f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"
         )
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
-        """Raises `ValueError`; see `pace`."""
-        self.pace()
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+        """Raises `ValueError`; see `output_timing`."""
+        self.output_timing()
 
     def __str__(self) -> str:
         return f"{self.layer} channels first"

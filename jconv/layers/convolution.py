@@ -22,9 +22,9 @@ from ..geometry import (
     transposed_geometry,
 )
 from ..planner import check_algorithm
-from ..ragged.sequences import of
-from ..streaming.buffers import Form
-from ..streaming.timing import Pace, convolution_pace, transposed_pace
+from ..ragged.sequences import make_sequences
+from ..streaming.buffers import StreamOptions
+from ..streaming.timing import OutputTiming, convolution_timing, transposed_timing
 from .activations.activation_option import (
     activation_shapes,
     check_activation,
@@ -105,8 +105,8 @@ class Convolution(Layer):
         with name_layer_in_errors(self):
             function: Any = type(self).function
             how = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
-            y, extent = function(remove_activation_params(params), x, **self._options(), **how, **sequences.named)
-        return y, dict(state), of(y.shape[:2], **dict.fromkeys(sequences.named, extent))
+            y, extent = function(remove_activation_params(params), x, **self._options(), **how, **sequences.as_argument)
+        return y, dict(state), make_sequences(y.shape[:2], **dict.fromkeys(sequences.as_argument, extent))
 
     def flops(self, input_shape: Any) -> int:
         """2 per multiply-add, including those with padding."""
@@ -128,22 +128,21 @@ class Convolution(Layer):
             out_length = None if length is None else self._out_length(length)
         return out_length, self._out_channels(channels)
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """Same as for `jconv.streaming` with this convolution."""
         self._check_chunks()
         with name_layer_in_errors(self):
-            return convolution_pace(self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
+            options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+            return convolution_timing(self.kernel_size, **options)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """The state of `jconv.streaming.init`, or None for a layer that works sample by sample."""
         if self._sample_by_sample:
-            return super().stream_init(params, state, x, form)
-        kept = {"form": form.name, "chunk": form.chunk, "slots": form.slots}
+            return super().stream_init(params, state, x, options)
         with name_layer_in_errors(self):
             activation_shapes(self.activation, (None, self._out_channels(x.shape[-1])))
-            return streaming.init(
-                remove_activation_params(params), x.shape[:-2], dtype=x.dtype, **kept, **self._streamed(params)
-            )
+            own, params = self._streamed(params), remove_activation_params(params)
+            return streaming.init(params, x.shape[:-2], dtype=x.dtype, **options._asdict(), **own)
 
     def stream_step(
         self,
@@ -353,11 +352,11 @@ class Conv1DTranspose(Convolution):
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """Same as for `jconv.streaming` with this transposed convolution."""
         self._check_chunks()
         with name_layer_in_errors(self):
-            return transposed_pace(
+            return transposed_timing(
                 self.kernel_size,
                 stride=self.stride,
                 padding=self.padding,

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..ragged.sequences import Sequences, shifted
+from ..ragged.sequences import Sequences
+from ..ragged.windows import shift
 
 REASONS = {
     "AdditiveAttention": "scores would be of the padding too; give it masks as inputs",
@@ -60,7 +61,7 @@ def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequenc
     whole = any(not s.one_sample for s in not_none(sequences))
     cleared, kept = [], []
     for a, s in pairs:
-        a = a if s is None else s.only(a)
+        a = a if s is None else s.replace_padding(a)
         if s is not None and s.one_sample and whole:
             a = repeat_first_sample(a, s)
         elif s is not None:
@@ -92,12 +93,12 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     >>> sequence_max(jnp.array([[[1.0], [3.0], [9.0]]]), of_lengths([2], (1, 3))).tolist()
     [[[3.0]]]
     """
-    fixed = jax.lax.stop_gradient(sequences.only(x, -jnp.inf))
+    fixed = jax.lax.stop_gradient(sequences.replace_padding(x, -jnp.inf))
     any_there = _append_axes(sequences.counts > 0, x)
     most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
     most = jnp.where(any_there, most, 0)
     # NaN is not equal to itself, so it is passed on explicitly.
-    hits = sequences.only(fixed == most)
+    hits = sequences.replace_padding(fixed == most)
     ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
     return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
 
@@ -121,8 +122,8 @@ def collapse_length(x: jax.Array, sequences: Sequences, keepdims: bool = False) 
     """
     if not sequences.packed:
         return (x if keepdims else x[:, 0]), None
-    out = sequences.after(lambda counts: jnp.minimum(counts, 1), one_sample=True)
-    return out.only(x), out
+    out = sequences.with_counts(lambda counts: jnp.minimum(counts, 1), one_sample=True)
+    return out.replace_padding(x), out
 
 
 def reverse_sequences(x: jax.Array, sequences: Sequences) -> jax.Array:
@@ -132,7 +133,7 @@ def reverse_sequences(x: jax.Array, sequences: Sequences) -> jax.Array:
 
 def shift_sequences(x: jax.Array, sequences: Sequences, offset: jax.Array) -> jax.Array:
     """Shift each sequence of `x` (batch, length, ...): position t gets sample `t + offset`, or zero if out of range."""
-    return shifted(x.reshape(*x.shape[:2], -1), sequences, offset).reshape(x.shape)
+    return shift(x.reshape(*x.shape[:2], -1), sequences, offset).reshape(x.shape)
 
 
 def _reduce_segments(function: Any, x: jax.Array, sequences: Sequences) -> jax.Array:

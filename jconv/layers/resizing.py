@@ -13,10 +13,10 @@ import numpy as np
 
 from .. import reference
 from ..geometry import ShortInput, check_positive, is_integer
-from ..ragged.sequences import repeated, shifted
-from ..streaming.buffers import Form, advance, start
-from ..streaming.timing import Pace
-from ..streaming.windows import Taps, joined
+from ..ragged.windows import shift
+from ..streaming.buffers import StreamOptions, init_buffer, step_buffer
+from ..streaming.timing import OutputTiming
+from ..streaming.windows import StreamWindow, concatenate
 from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 from .ragged import unsupported_lengths
 
@@ -65,11 +65,11 @@ class ZeroPadding1D(Layer):
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length + sum(self.ends), channels
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """`low` output samples are available before the first input sample."""
-        return Pace(lead=-self.ends[0])
+        return OutputTiming(delay=-self.ends[0])
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """A state in which the zeros at the start have not been emitted."""
         sequence_shape(self, x.shape[1:])
         return ZeroPaddingState(has_started=False)
@@ -87,7 +87,7 @@ class ZeroPadding1D(Layer):
         """The chunk, with zeros before the first chunk and after the last."""
         ends = 0 if stream.has_started else self.ends[0], self.ends[1] if last else 0
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
-        return joined([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
+        return concatenate([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
 
     def apply_sequences(
         self,
@@ -104,8 +104,8 @@ class ZeroPadding1D(Layer):
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed and sum(self.ends):
             raise unsupported_lengths(self, "packed segments would grow into their neighbours")
-        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
-        return y, state, sequences.after(lambda counts: counts + sum(self.ends))
+        y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
+        return y, state, sequences.with_counts(lambda counts: counts + sum(self.ends))
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
@@ -142,15 +142,15 @@ class Cropping1D(Layer):
             raise ShortInput(f"Cropping1D: cropping={self.cropping} leaves nothing of a length of {length}")
         return None if length is None else length - sum(self.ends), channels
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """A sample is emitted once it is known not to be among the last `high` samples."""
-        return Pace(lead=sum(self.ends))
+        return OutputTiming(delay=sum(self.ends))
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """A buffer of `high` samples."""
         sequence_shape(self, x.shape[1:])
         # In temporal order, because samples are read, not windows.
-        return start(self._taps, x.shape[:-2], x.shape[-1], x.dtype, form._replace(name="shifted"))
+        return init_buffer(self._stream_window, x.shape[:-2], x.shape[-1], x.dtype, options._replace(form="shifted"))
 
     def stream_step(
         self,
@@ -163,15 +163,15 @@ class Cropping1D(Layer):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The samples `high` positions before those of the chunk."""
-        ready, stream = advance(stream, x, self._taps, end=0 if last else None, slots=slots)
+        ready, stream = step_buffer(stream, x, self._stream_window, end=0 if last else None, slots=slots)
         if ready is None:
             return jnp.zeros((x.shape[0], 0, x.shape[2]), x.dtype), stream
         return ready.samples[:, : ready.samples.shape[1] - self.ends[1]], stream
 
     @property
-    def _taps(self) -> Taps:
+    def _stream_window(self) -> StreamWindow:
         # Windows of which only the first sample is used.
-        return Taps(self.ends[1] + 1, early=-self.ends[0])
+        return StreamWindow(self.ends[1] + 1, low=-self.ends[0])
 
     def apply_sequences(
         self,
@@ -187,10 +187,10 @@ class Cropping1D(Layer):
         if sequences is None:
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        out = sequences.after(lambda counts: counts - sum(self.ends))
-        y = shifted(jnp.asarray(x), sequences, self.ends[0])
+        out = sequences.with_counts(lambda counts: counts - sum(self.ends))
+        y = shift(jnp.asarray(x), sequences, self.ends[0])
         y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
-        return out.only(y), dict(state), out
+        return out.replace_padding(y), dict(state), out
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         low, high = self.ends
@@ -233,16 +233,16 @@ class UpSampling1D(Layer):
         """See `Layer.apply_sequences`."""
         if sequences is None:
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
-        y, state = self.apply(params, state, sequences.only(jnp.asarray(x)))
-        return y, state, repeated(sequences, self.size)
+        y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
+        return y, state, sequences.repeat(self.size)
 
     def window(self) -> ReceptiveField | None:
         """`(2 - 1 / size, 1 / size)`, in input samples."""
         return 2 - Fraction(1, self.size), Fraction(1, self.size)
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """`size` output samples per input sample."""
-        return Pace(rate=self.size)
+        return OutputTiming(upsampling=self.size)
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x), self.size, axis=1)

@@ -40,7 +40,7 @@ class Flatten(Layer):
         """See `Layer.apply_sequences`."""
         if sequences is not None and sequences.one_sample:
             # Each sequence has one sample left, so its features are already flat.
-            return sequences.only(jnp.asarray(x)), dict(state), sequences
+            return sequences.replace_padding(jnp.asarray(x)), dict(state), sequences
         return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
     def window(self) -> ReceptiveField | None:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..checks import DTYPES
-from ..streaming.buffers import Form
-from ..streaming.timing import Pace
+from ..streaming.buffers import StreamOptions
+from ..streaming.timing import OutputTiming
 from .base import Arrays, Layer, ReceptiveField, map_inputs
 from .normalization.normalization import BatchNormalization
 
@@ -88,13 +88,13 @@ class Wrapper(Layer):
         """Same as for the wrapped layer."""
         return self.layer.window()
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """Same as for the wrapped layer."""
-        return self.layer.pace()
+        return self.layer.output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer."""
-        return self.layer.stream_init(params, state, x, form)
+        return self.layer.stream_init(params, state, x, options)
 
     def stream_step(
         self,
@@ -172,9 +172,9 @@ class Frozen(Wrapper):
         own, rest = self._check_and_split(params, state, x)
         return _freeze_batch_normalization(self.layer).reference(own, rest, x, training=training)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer."""
-        return self.layer.stream_init(*self._split_arrays(state, x), x, form)
+        return self.layer.stream_init(*self._split_arrays(state, x), x, options)
 
     def stream_step(
         self,
@@ -248,11 +248,11 @@ class InMode(Wrapper):
         """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.reference(params, state, x, training=self.training)
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """Same as for the wrapped layer; raises `ValueError` if `training` is True."""
         if self.training:
             raise ValueError(f"{self} cannot be computed a chunk at a time")
-        return self.layer.pace()
+        return self.layer.output_timing()
 
     def __str__(self) -> str:
         return f"{self.layer} {'always' if self.training else 'never'} in training"
@@ -328,10 +328,10 @@ class InDtype(Wrapper):
         y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer, computed in `dtype`."""
         own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
-        return self.layer.stream_init(own, rest, cast, form)
+        return self.layer.stream_init(own, rest, cast, options)
 
     def stream_step(
         self,

@@ -1,8 +1,9 @@
-"""A network whose sequences have the length last, (batch, channels, length), as one that has it first.
+"""Converts a network of sequences (batch, channels, length) to one of sequences (batch, length, channels).
 
-Keras's `data_format="channels_first"` is such a network, and a stream's samples come along its last axis. What a layer
-keeps is always of samples one after the other, so a stream is that of the turned network: the inner layer of each
-`ChannelsFirst`, axes counted anew, and nothing of a `Permute` that goes from one to the other. Arrays are the same.
+Keras's `data_format="channels_first"` gives such networks, whose chunks of a stream are along the last axis. The state
+of a layer assumes the length first, so the converted network is streamed: the inner layer of each `ChannelsFirst`,
+layers along an axis with that axis renumbered, and no transpose for a `Permute` between the two layouts. Params are the
+same.
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ from ..layers.operations.operands import Constant
 from ..layers.operations.operation_window import ELEMENTWISE
 from ..layers.wrapper import Wrapper
 from ..reference.activations import ALONG_LAST
-from ..streaming.timing import Pace
+from ..streaming.timing import OutputTiming
 from .nodes import LayerGraph
 
-# These do the same to every value, wherever it stands, or outside training nothing.
-BY_VALUES = (
+ELEMENTWISE_LAYERS = (
     *(jl.ReLU, jl.LeakyReLU, jl.ELU, jl.HardSigmoid, jl.Add, jl.Subtract, jl.Average, jl.Multiply, jl.Maximum),
     *(jl.Minimum, jl.Dropout, jl.AlphaDropout, jl.SpatialDropout1D, jl.GaussianDropout, jl.GaussianNoise),
     jl.ActivityRegularization,
 )
-# These work along `axis`.
-ALONG = (jl.BatchNormalization, jl.LayerNormalization, jl.UnitNormalization, jl.Softmax)
+LAYERS_WITH_AXIS = (jl.BatchNormalization, jl.LayerNormalization, jl.UnitNormalization, jl.Softmax)
 
 
-class Turned(NamedTuple):
-    """The `model` with the length first, and the names of the inputs and outputs that had it last."""
+class LengthFirst(NamedTuple):
+    """The converted graph, and the names of the inputs and outputs whose length was last."""
 
-    model: LayerGraph
-    names: frozenset[str]
+    graph: LayerGraph
+    length_last: frozenset[str]
 
 
 @dataclass(frozen=True)
 class LengthLast(Wrapper):
-    """A layer that does not work sample by sample along a length that is last, as it is for the inputs in `last`."""
+    """A layer that mixes the samples of inputs whose length was last, so that it cannot be streamed.
 
-    last: tuple[bool, ...]
+    `length_last` says which inputs these are.
+    """
+
+    length_last: tuple[bool, ...]
 
     def apply(
         self,
@@ -56,65 +58,64 @@ class LengthLast(Wrapper):
         training: bool = False,
         key: jax.Array | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's of the inputs as they were: of values so far, which are no sequences, it may be."""
-        several = x if self.has_several_inputs else (x,)
-        moved = tuple(turned(a) if last else a for a, last in zip(several, self.last, strict=True))
-        return self.layer.apply(
-            params, state, moved if self.has_several_inputs else moved[0], training=training, key=key
-        )
+        """The inner layer's output for the inputs in their original layout, possible for values without a length."""
+        inputs = x if self.has_several_inputs else (x,)
+        inputs = tuple(swap_axes(a) if last else a for a, last in zip(inputs, self.length_last, strict=True))
+        x = inputs if self.has_several_inputs else inputs[0]
+        return self.layer.apply(params, state, x, training=training, key=key)
 
     def window(self) -> ReceptiveField | None:
-        """None: it may read every sample."""
+        """None: an output may depend on every sample."""
         return None
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """Raises `ValueError`."""
         raise ValueError(
             f"{self.layer} cannot be computed a chunk at a time: it needs the whole length, the last axis of its input"
         )
 
 
-def length_first(model: LayerGraph) -> Turned:
-    """The network with the length first; the same one where it has it first already.
+def length_first(graph: LayerGraph) -> LengthFirst:
+    """The graph with the length first; the same graph if it has the length first already.
 
-    An input has its length last where its shape says so, (4, None), or without a length that is open where the first
-    layer that minds is `ChannelsFirst`.
+    The length of an input is last if its shape says so, as in (4, None). If its shape has no length of None, it is last
+    if the first layer whose result depends on the layout is `ChannelsFirst`.
     """
-    shapes = model.input_shapes or (None,) * len(model.inputs)
-    last = {name: _begins_last(model, name, shape) for name, shape in zip(model.inputs, shapes, strict=True)}
-    if not any(last.values()) and not any(isinstance(node.layer, jl.Permute) for node in model.nodes):
-        return Turned(model, frozenset())
+    shapes = graph.input_shapes or (None,) * len(graph.inputs)
+    last = {name: _has_length_last(graph, name, shape) for name, shape in zip(graph.inputs, shapes, strict=True)}
+    if not any(last.values()) and not any(isinstance(node.layer, jl.Permute) for node in graph.nodes):
+        return LengthFirst(graph, frozenset())
     nodes = []
-    for node in model.nodes:
-        layer, last[node.name] = _turned(node.layer, [last[name] for name in node.inputs])
+    for node in graph.nodes:
+        layer, last[node.name] = _convert(node.layer, [last[name] for name in node.inputs])
         nodes.append(replace(node, layer=layer))
-    names = frozenset(name for name in (*model.inputs, *model.outputs) if last[name])
-    known = [
-        shape[::-1] if shape and name in names else shape for name, shape in zip(model.inputs, shapes, strict=True)
-    ]
-    shapes = None if model.input_shapes is None else tuple(known)
-    return Turned(replace(model, nodes=tuple(nodes), input_shapes=shapes), names)
+    names = frozenset(name for name in (*graph.inputs, *graph.outputs) if last[name])
+    reversed_shapes = tuple(
+        shape[::-1] if shape and name in names else shape for name, shape in zip(graph.inputs, shapes, strict=True)
+    )
+    converted = replace(graph, nodes=tuple(nodes), input_shapes=None if graph.input_shapes is None else reversed_shapes)
+    return LengthFirst(converted, names)
 
 
-def turned(array: jax.Array) -> jax.Array:
-    """(batch, channels, length) from (batch, length, channels), and the other way round."""
+def swap_axes(array: jax.Array) -> jax.Array:
+    """(batch, length, channels) to (batch, channels, length) and back."""
     return jnp.swapaxes(array, 1, 2)
 
 
-def _begins_last(model: LayerGraph, name: str, shape: Any) -> bool:
-    """Whether an input's length is its last axis."""
+def _has_length_last(graph: LayerGraph, name: str, shape: Any) -> bool:
+    """Whether the length of an input is its last axis."""
     if shape is not None and (len(shape) != 2 or None in shape):
         return len(shape) == 2 and shape[0] is not None
-    passed = {name}
-    for node in model.nodes:
-        if not passed.intersection(node.inputs):
+    reached = {name}
+    for node in graph.nodes:
+        if not reached.intersection(node.inputs):
             continue
         if _is_channels_first(node.layer):
             return True
-        layer, _ = _turned(node.layer, [True] * len(node.inputs))
+        layer, _ = _convert(node.layer, [True] * len(node.inputs))
         if isinstance(node.layer, jl.Permute) or isinstance(layer, LengthLast):
             return False
-        passed.add(node.name)
+        reached.add(node.name)
     return False
 
 
@@ -124,33 +125,34 @@ def _is_channels_first(layer: Layer) -> bool:
     return isinstance(layer, jl.ChannelsFirst)
 
 
-def _turned(layer: Layer, read: Sequence[bool]) -> tuple[Layer, bool]:
-    """The layer on inputs with the length first, of which these had it last, and whether its output had."""
+def _convert(layer: Layer, length_last: Sequence[bool]) -> tuple[Layer, bool]:
+    """The layer for inputs with the length first, and whether the length of its original output was last."""
     if isinstance(layer, jl.Permute) and layer.dims == (2, 1):
-        return jl.Permute((1, 2)), not read[0]
-    if not any(read):
+        return jl.Permute((1, 2)), not length_last[0]
+    if not any(length_last):
         return layer, False
-    mixing = LengthLast(layer, tuple(read)), False
-    if not all(read):
+    mixing = LengthLast(layer, tuple(length_last)), False
+    if not all(length_last):
         return mixing
     if isinstance(layer, jl.ChannelsFirst):
         if layer.window() is None and layer.layer.window() is not None:
-            # Its activation goes along the length.
+            # Its activation works along the length.
             return mixing
-        kept = unwrap(layer.layer)
-        one_value = isinstance(kept, (jl.GlobalAveragePooling1D, jl.GlobalMaxPooling1D)) and not kept.keepdims
-        return layer.layer, not one_value
+        inner = unwrap(layer.layer)
+        drops_length = isinstance(inner, (jl.GlobalAveragePooling1D, jl.GlobalMaxPooling1D)) and not inner.keepdims
+        return layer.layer, not drops_length
     if isinstance(layer, (Wrapper, jl.SpectralNormalization)):
-        inner, last = _turned(layer.layer, read)
+        inner, last = _convert(layer.layer, length_last)
         return mixing if isinstance(inner, LengthLast) else (replace(layer, layer=inner), last)
-    if isinstance(layer, (*ALONG, jl.Concatenate)) and layer.axis in (1, -2, (1,), (-2,)):
+    if isinstance(layer, (*LAYERS_WITH_AXIS, jl.Concatenate)) and layer.axis in (1, -2, (1,), (-2,)):
         return replace(layer, axis=-1), True
-    return (layer, True) if _by_value(layer) else mixing
+    return (layer, True) if _is_elementwise(layer) else mixing
 
 
-def _by_value(layer: Layer) -> bool:
+def _is_elementwise(layer: Layer) -> bool:
+    """Whether the layer computes each element independently of its position, at least outside training."""
     if isinstance(layer, jl.Activation):
-        # A function may look along the last axis.
+        # A callable may depend on other elements.
         return not callable(layer.activation) and layer.activation not in ALONG_LAST
     if isinstance(layer, jl.Operation):
         operands = (*layer.arguments, *(value for _, value in layer.options))
@@ -159,4 +161,4 @@ def _by_value(layer: Layer) -> bool:
         return set(layer.shared_axes or ()) == {1, 2}
     if isinstance(layer, jl.Rescaling):
         return isinstance(layer.scale, (int, float)) and isinstance(layer.offset, (int, float))
-    return isinstance(layer, BY_VALUES)
+    return isinstance(layer, ELEMENTWISE_LAYERS)

@@ -12,7 +12,7 @@ A range is `(start, stop)` along axis 1, the length; None is the complete value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,7 @@ from ..layers.nesting import replace_options
 from ..layers.operations.operands import Constant, Input, Slice
 from ..layers.operations.operation_window import ELEMENTWISE
 from ..primitive.placement import replicate_length
-
-if TYPE_CHECKING:
-    from .graph import Model
-    from .nodes import Node
+from .nodes import LayerGraph, Node
 
 Range = tuple[int, int] | None
 
@@ -59,7 +56,7 @@ def call_part(
     return layer.apply(*arrays, read if layer.has_several_inputs else read[0], training=training, key=key)
 
 
-def needed(model: Model, x: Any, training: bool) -> Parts:
+def needed(graph: LayerGraph, x: Any, training: bool) -> Parts:
     """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
     if not any(_drops_samples(_unfrozen(node.layer)) for node in model.nodes):
         return {}
@@ -74,7 +71,7 @@ def needed(model: Model, x: Any, training: bool) -> Parts:
     return plan(model, shapes, training)
 
 
-def plan(model: Model, shapes: Mapping[str, Any], training: bool) -> Parts:
+def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool) -> Parts:
     """As `needed`, for the `shapes` of all inputs and nodes by name.
 
     >>> from jconv import sequential

@@ -1,7 +1,7 @@
-"""A whole network a chunk at a time: each layer keeps what it needs, and branches wait for each other.
+"""A network chunk by chunk: each layer keeps what it needs, and branches wait for each other.
 
-Where branches meet, the one that is ahead waits: its samples are kept until those that go with them have come. How many
-that are is known from the layers' paces, so shapes never depend on numbers.
+Where branches meet, the samples of the one that is ahead are kept until those of the other arrive. Their number follows
+from the timing of the layers, so shapes never depend on values.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ import jax.numpy as jnp
 
 from ..layers.base import name_node_in_errors
 from ..layers.pick import Pick
-from ..slots import named_slots, only_named, put_rows, take_rows, uneven
-from ..streaming.buffers import ENDED, FORMS, Form
-from ..streaming.ring_buffer import Ring, turns_of
-from ..streaming.windows import joined
-from .channels_first import length_first, turned
+from ..slots import check_slots, clear_unassigned, put_rows, take_rows, uneven_sessions
+from ..streaming.buffers import ENDED, FORMS, StreamOptions
+from ..streaming.ring_buffer import RingBuffer, compute_steps
+from ..streaming.windows import concatenate
+from .channels_first import length_first, swap_axes
 from .nodes import LayerGraph, Node
 from .timing import ratios
 
-Tree = Mapping[str, Any]
+Arrays = Mapping[str, Any]
+Ratios = Mapping[str, Any]
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Stream:
-    """What a network keeps between chunks: arrays, and how they belong together.
+    """The state of a network between chunks: arrays, and the structure of `parts`.
 
-    One flat tuple, because a call of a compiled step pays for every Python object that its arguments and results are
-    made of, and for a small network that is a good part of a step.
+    The arrays are in one flat tuple, because a call of a compiled function takes time for each Python object in its
+    arguments and results, which matters for small networks.
     """
 
     arrays: tuple[jax.Array, ...]
@@ -41,37 +42,36 @@ class Stream:
     ended: bool = field(default=False, metadata={"static": True})
 
     @property
-    def parts(self) -> Parts:
-        """The same with names."""
+    def parts(self) -> StreamParts:
+        """The arrays by name."""
         return jax.tree.unflatten(self.structure, self.arrays)
 
 
-class Parts(NamedTuple):
-    """What a stream's arrays are.
+class StreamParts(NamedTuple):
+    """The arrays of a stream.
 
-    `kept` has what each layer keeps, by its node's name; `waiting`, by the name of a node that reads several, the
-    samples (batch, waiting, ...) of each of its inputs that those of another are still to come for, or None. `rings`
-    are the samples of the rings in `kept`, several one after the other in one array, and `heads`, (..., number of
-    rings), where they are written next, in the order of nodes.
+    `states` are the stream states of layers by node name. `waiting` has, for each node with several inputs, the samples
+    (batch, samples, ...) of each input that wait for another input, or None. `rings` are the samples of the ring
+    buffers in `states`, several in one array, and `heads` (..., number of rings) their heads, in the order of nodes.
     """
 
-    kept: dict[str, Any]
+    states: dict[str, Any]
     waiting: dict[str, tuple[jax.Array | None, ...]]
     rings: tuple[jax.Array, ...]
     heads: jax.Array | None
 
 
 def init(
-    model: LayerGraph,
-    params: Tree,
-    state: Tree,
+    graph: LayerGraph,
+    params: Arrays,
+    state: Arrays,
     batch_shape: Sequence[int],
     *,
-    input_shape: Any = None,
-    dtype: Any = jnp.float32,
-    form: str = "auto",
-    chunk: int = 1,
-    slots: bool = False,
+    input_shape: Any,
+    dtype: Any,
+    form: str,
+    chunk: int,
+    slots: bool,
 ) -> Stream:
     """See `Model.stream_init`."""
     batch_shape = tuple(batch_shape) if isinstance(batch_shape, Sequence) else (batch_shape,)
@@ -79,187 +79,194 @@ def init(
         raise ValueError(f"batch_shape must be the one batch axis of the chunks, (batch,), got {batch_shape}")
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
-    shapes = model.named_shapes(input_shape)
-    model, last = length_first(model)
-    rates = ratios(model)
+    shapes = graph.named_shapes(input_shape)
+    graph, length_last = length_first(graph)
+    rates = ratios(graph)
     values: dict[str, Any] = {}
-    dtypes = model.named(dtype, "dtype") if isinstance(dtype, Mapping) else dict.fromkeys(model.inputs, dtype)
+    dtypes = graph.named(dtype, "dtype") if isinstance(dtype, Mapping) else dict.fromkeys(graph.inputs, dtype)
     for name, shape in shapes.items():
-        shape = shape[::-1] if name in last else shape
+        shape = shape[::-1] if name in length_last else shape
         if not shape:
             raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
         values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
-    kept: dict[str, Any] = {}
+    states: dict[str, Any] = {}
     waiting: dict[str, tuple[jax.Array | None, ...]] = {}
-    for node in model.nodes:
-        arrays = params.get(node.key, {}), state.get(node.key, {})
-        read = tuple(values[name] for name in node.inputs)
-        x = read if node.layer.has_several_inputs else read[0]
-        own = None
+    for node in graph.nodes:
+        arrays, x, own = (params.get(node.key, {}), state.get(node.key, {})), node.select(values), None
         with name_node_in_errors(node.name):
-            if _timed(node, rates):
-                ratio = next(r for r in (rates[name] for name in node.inputs) if r is not None)
-                own = node.layer.stream_init(*arrays, x, Form(form, max(1, math.ceil(chunk * ratio)), slots))
-            y = jax.eval_shape(lambda x, n=node, o=own, a=arrays: _step(n, rates, a, o, x, False, None)[0], x)
-        values[node.name] = y if rates[node.name] is None else _of_one_sample(y)
+            if _reads_sequence(node, rates):
+                ratio = next(ratio for ratio in (rates[name] for name in node.inputs) if ratio is not None)
+                options = StreamOptions(form, max(1, math.ceil(chunk * ratio)), slots)
+                own = node.layer.stream_init(*arrays, x, options)
+            y = jax.eval_shape(lambda x, n=node, a=arrays, s=own: _step_node(n, rates, a, s, x, False, None)[0], x)
+        values[node.name] = y if rates[node.name] is None else _one_sample(y)
         if own is not None:
-            kept[node.name] = own
-        if len(node.inputs) > 1 and _timed(node, rates):
+            states[node.name] = own
+        if len(node.inputs) > 1 and _reads_sequence(node, rates):
             waiting[node.name] = (None,) * len(node.inputs)
-    kept, rings, heads = _shared(model, kept)
-    return _packed(Parts(kept, waiting, rings, heads))
+    states, rings, heads = _merge_rings(graph, states)
+    return _flatten(StreamParts(states, waiting, rings, heads))
 
 
-def _packed(parts: Parts) -> Stream:
+def _flatten(parts: StreamParts) -> Stream:
     arrays, structure = jax.tree.flatten(parts)
     return Stream(tuple(arrays), structure)
 
 
-def _shared(model: LayerGraph, kept: dict[str, Any]) -> tuple[dict[str, Any], tuple[jax.Array, ...], jax.Array | None]:
-    """What is kept without the arrays of its rings, these arrays, and the heads.
+def _merge_rings(
+    graph: LayerGraph, states: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[jax.Array, ...], jax.Array | None]:
+    """Returns the states without the arrays of their rings, these arrays, and the heads.
 
-    Rings lie in one array where each reads what comes of the one before: then every read of the array is over before
-    the next write, which is therefore done in place. Rings side by side would make XLA copy the array.
+    Rings share an array if each depends on the output of the one before. Every read of the array then precedes the next
+    write, so XLA writes in place. For independent rings it would copy the array.
     """
-    behind: dict[str, set[str]] = {name: set() for name in model.inputs}
+    ancestors: dict[str, set[str]] = {name: set() for name in graph.inputs}
     groups: list[tuple[Any, str, list[jax.Array]]] = []
     heads = []
-    for node in model.nodes:
-        behind[node.name] = set(node.inputs).union(*(behind[name] for name in node.inputs))
-        ring = kept.get(node.name)
-        if not isinstance(ring, Ring):
+    for node in graph.nodes:
+        ancestors[node.name] = set(node.inputs).union(*(ancestors[name] for name in node.inputs))
+        ring = states.get(node.name)
+        if not isinstance(ring, RingBuffer):
             continue
         kind = ring.samples.shape[:-2], ring.samples.shape[-1], ring.samples.dtype
-        fits = (i for i, (other, last, _) in enumerate(groups) if other == kind and last in behind[node.name])
-        number = next(fits, len(groups))
+        fitting = (i for i, (other, last, _) in enumerate(groups) if other == kind and last in ancestors[node.name])
+        number = next(fitting, len(groups))
         before = groups[number][2] if number < len(groups) else []
         groups[number : number + 1] = [(kind, node.name, [*before, ring.samples])]
         heads.append(ring.head)
         base = sum(array.shape[-2] for array in before)
-        kept[node.name] = replace(ring, samples=None, head=None, base=base, group=number)
-    rings = tuple(joined(arrays) for _, _, arrays in groups)
-    return kept, rings, jnp.stack(heads, axis=-1) if heads else None
+        states[node.name] = replace(ring, samples=None, head=None, base=base, group=number)
+    rings = tuple(concatenate(arrays) for _, _, arrays in groups)
+    return states, rings, jnp.stack(heads, axis=-1) if heads else None
 
 
-def _of_one_sample(y: Any) -> Any:
-    """The shape of a chunk, or of one beside values so far, with one sample: how many there are at first differs."""
+def _one_sample(y: Any) -> Any:
+    """The shape of a chunk with one sample, whatever its number of samples; of several outputs only the first."""
     if isinstance(y, tuple):
-        return _of_one_sample(y[0]), *y[1:]
+        return _one_sample(y[0]), *y[1:]
     return jax.ShapeDtypeStruct((y.shape[0], 1, *y.shape[2:]), y.dtype)
 
 
-def _timed(node: Node, rates: Mapping[str, Any]) -> bool:
-    """Whether a node reads a sequence, and does more than to pick it."""
+def _reads_sequence(node: Node, rates: Ratios) -> bool:
+    """Whether a node reads a sequence; `Pick` passes sequences on without a state."""
     return not isinstance(node.layer, Pick) and any(rates[name] is not None for name in node.inputs)
 
 
-def _step(node: Node, rates: Any, arrays: tuple[Any, Any], own: Any, x: Any, last: bool, slots: Any) -> tuple[Any, Any]:
-    if not _timed(node, rates):
+def _step_node(
+    node: Node, rates: Ratios, arrays: tuple[Any, Any], own: Any, x: Any, last: bool, slots: Any
+) -> tuple[Any, Any]:
+    if not _reads_sequence(node, rates):
         return node.layer.apply(*arrays, x)[0], own
     return node.layer.stream_step(*arrays, own, x, last=last, slots=slots)
 
 
 def step(
-    model: LayerGraph,
-    params: Tree,
-    state: Tree,
+    graph: LayerGraph,
+    params: Arrays,
+    state: Arrays,
     stream: Stream,
     chunk: Any,
     *,
-    last: bool = False,
-    slots: Any = None,
+    last: bool,
+    slots: Any,
 ) -> tuple[Any, Stream]:
     """See `Model.stream_step`."""
     if stream.ended:
         raise ValueError(ENDED)
-    values = {name: jnp.asarray(array) for name, array in model.named(chunk, "chunk").items()}
-    model, lasts = length_first(model)
-    for name in lasts.intersection(values):
+    values = {name: jnp.asarray(array) for name, array in graph.named(chunk, "chunk").items()}
+    graph, length_last = length_first(graph)
+    for name in length_last.intersection(values):
         if values[name].ndim != 3:
             raise ValueError(
                 f"input {name!r} takes chunks of shape (batch, channels, samples), got {values[name].shape}"
             )
-    values = {name: turned(array) if name in lasts else array for name, array in values.items()}
+        values[name] = swap_axes(values[name])
     if slots is None:
-        outputs, after = _stepped(model, params, state, stream, values, last, None)
+        outputs, after = _step_nodes(graph, params, state, stream, values, last, None)
         after = replace(after, ended=last)
     else:
-        named = named_slots(slots, next(iter(values.values())).shape[0])
-        values = {name: only_named(array, named, stream) for name, array in values.items()}
-        outputs, after = _stepped_slots(model, params, state, stream, values, last, named)
-    outputs = {name: turned(outputs[name]) if name in lasts else outputs[name] for name in model.outputs}
-    return outputs[model.outputs[0]] if len(outputs) == 1 else outputs, after
+        slots = check_slots(slots, next(iter(values.values())).shape[0])
+        values = {name: clear_unassigned(array, slots, stream) for name, array in values.items()}
+        outputs, after = _step_slots(graph, params, state, stream, values, last, slots)
+    outputs = {name: swap_axes(outputs[name]) if name in length_last else outputs[name] for name in graph.outputs}
+    return outputs[graph.outputs[0]] if len(outputs) == 1 else outputs, after
 
 
-def _stepped_slots(
-    model: LayerGraph, params: Tree, state: Tree, pool: Stream, values: Tree, last: bool, named: jax.Array
-) -> tuple[Tree, Stream]:
+def _step_slots(
+    graph: LayerGraph, params: Arrays, state: Arrays, pool: Stream, values: Arrays, last: bool, slots: jax.Array
+) -> tuple[Arrays, Stream]:
     if last:
-        # They end by themselves: for the sessions in other slots nothing has happened.
-        return _stepped(model, params, state, take_rows(pool, named), values, True, None)[0], pool
-    outputs, after = _stepped(model, params, state, pool, values, False, named)
+        # The named sessions are stepped separately, so that the state of the others stays as it is.
+        return _step_nodes(graph, params, state, take_rows(pool, slots), values, True, None)[0], pool
+    outputs, after = _step_nodes(graph, params, state, pool, values, False, slots)
     if after.structure != pool.structure:
-        raise uneven(math.lcm(*(rate.denominator for rate in ratios(model).values() if rate is not None)))
+        raise uneven_sessions(math.lcm(*(rate.denominator for rate in ratios(graph).values() if rate is not None)))
     return outputs, after
 
 
-def _stepped(
-    model: LayerGraph, params: Tree, state: Tree, stream: Stream, given: Tree, last: bool, named: jax.Array | None
-) -> tuple[Tree, Stream]:
-    """The values of all nodes, and the stream with the chunk."""
-    rates, values = ratios(model), dict(given)
+def _step_nodes(
+    graph: LayerGraph,
+    params: Arrays,
+    state: Arrays,
+    stream: Stream,
+    inputs: Arrays,
+    last: bool,
+    slots: jax.Array | None,
+) -> tuple[Arrays, Stream]:
+    """The values of all inputs and nodes, and the stream after the chunk."""
+    rates, values = ratios(graph), dict(inputs)
     parts = stream.parts
-    kept, waiting, rings = dict(parts.kept), dict(parts.waiting), list(parts.rings)
+    states, waiting, rings = dict(parts.states), dict(parts.waiting), list(parts.rings)
+    buffers = [own for node in graph.nodes if isinstance(own := states.get(node.name), RingBuffer)]
+    steps = [] if parts.heads is None else compute_steps(buffers, parts.heads, slots)
     heads: list[jax.Array] = []
-    in_rings = [own for node in model.nodes if isinstance(own := kept.get(node.name), Ring)]
-    turns = [] if parts.heads is None else turns_of(in_rings, parts.heads, named)
-    for node in model.nodes:
-        arrays = params.get(node.key, {}), state.get(node.key, {})
-        read = tuple(values[name] for name in node.inputs)
+    for node in graph.nodes:
+        arrays, x, own = (params.get(node.key, {}), state.get(node.key, {})), node.select(values), states.get(node.name)
+        if isinstance(own, RingBuffer) and parts.heads is not None:
+            i = len(heads)
+            own = replace(own, samples=rings[own.group], head=parts.heads[..., i], step=steps[i])
         with name_node_in_errors(node.name):
             if node.name in waiting:
-                read, waiting[node.name] = _met(read, waiting[node.name], last, named)
-            x = read if node.layer.has_several_inputs else read[0]
-            own = kept.get(node.name)
-            if isinstance(own, Ring) and parts.heads is not None:
-                head, turn = parts.heads[..., len(heads)], turns[len(heads)]
-                own = replace(own, samples=rings[own.group], head=head, turn=turn)
-            values[node.name], own = _step(node, rates, arrays, own, x, last, named)
-        if isinstance(own, Ring):
+                x, waiting[node.name] = _align(x, waiting[node.name], last, slots)
+            values[node.name], own = _step_node(node, rates, arrays, own, x, last, slots)
+        if isinstance(own, RingBuffer):
             rings[own.group] = own.samples
             heads.append(own.head)
-            own = replace(own, samples=None, head=None, turn=None)
-        if node.name in kept:
-            kept[node.name] = own
-    return values, _packed(Parts(kept, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
+            own = replace(own, samples=None, head=None, step=None)
+        if node.name in states:
+            states[node.name] = own
+    return values, _flatten(StreamParts(states, waiting, tuple(rings), jnp.stack(heads, axis=-1) if heads else None))
 
 
-def _met(
-    read: tuple[jax.Array, ...], waiting: tuple[Any, ...], last: bool, slots: jax.Array | None
+def _align(
+    inputs: tuple[jax.Array, ...], waiting: tuple[Any, ...], last: bool, slots: jax.Array | None
 ) -> tuple[tuple[jax.Array, ...], tuple[Any, ...]]:
-    """The samples that all inputs have, and those that wait."""
-    whole = [
-        new if old is None else joined([take_rows(old, slots), new], axis=1)
-        for old, new in zip(waiting, read, strict=True)
+    """The samples that all inputs have, and those that wait for another input."""
+    arrays = [
+        new if old is None else concatenate([take_rows(old, slots), new], axis=1)
+        for old, new in zip(waiting, inputs, strict=True)
     ]
-    length = min(array.shape[1] for array in whole)
-    if last and any(array.shape[1] != length for array in whole):
+    length = min(array.shape[1] for array in arrays)
+    if last and any(array.shape[1] != length for array in arrays):
         raise ValueError(
-            f"inputs end after different numbers of samples, {', '.join(str(a.shape[1]) for a in whole)} more"
+            f"inputs end after different numbers of samples, {', '.join(str(a.shape[1]) for a in arrays)} more"
         )
-    left = [None if array.shape[1] == length else array[:, length:] for array in whole]
-    ready = tuple(array if rest is None else _front(array, length) for array, rest in zip(whole, left, strict=True))
+    rest = [None if array.shape[1] == length else array[:, length:] for array in arrays]
+    ready = tuple(array if array.shape[1] == length else _first_samples(array, length) for array in arrays)
     if slots is None:
-        return ready, tuple(left)
-    return ready, tuple(_put(old, rest, slots) for old, rest in zip(waiting, left, strict=True))
+        return ready, tuple(rest)
+    return ready, tuple(_put(old, new, slots) for old, new in zip(waiting, rest, strict=True))
 
 
-def _front(array: jax.Array, length: int) -> jax.Array:
-    # XLA's CPU compiler fails on slices of no samples in some programs.
+def _first_samples(array: jax.Array, length: int) -> jax.Array:
+    # XLA's CPU compiler fails on slices without samples in some programs.
     return array[:, :length] if length else jnp.zeros((array.shape[0], 0, *array.shape[2:]), array.dtype)
 
 
-def _put(old: jax.Array | None, rest: jax.Array | None, slots: jax.Array) -> jax.Array | None:
-    if (old is None) != (rest is None) or (old is not None and rest is not None and old.shape[1] != rest.shape[1]):
-        raise uneven()
-    return None if old is None else put_rows(old, rest, slots)
+def _put(old: jax.Array | None, new: jax.Array | None, slots: jax.Array) -> jax.Array | None:
+    if old is None and new is None:
+        return None
+    if old is None or new is None or old.shape[1] != new.shape[1]:
+        raise uneven_sessions()
+    return put_rows(old, new, slots)

@@ -1,4 +1,4 @@
-"""The table that `Model.summary` prints: shapes, sizes, receptive fields and operations, node by node."""
+"""The table of `Model.summary`: for each node its shapes, sizes, receptive field and FLOPs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HEADS = ("node", "layer", "reads", "output", "params", "sees", "FLOPs")
 RIGHT = ("params", "sees", "FLOPs")
 ALGORITHM = "algorithm"
 UNKNOWN = "?"
-# For a length that is not known, where all that is asked is whether there is a convolution.
-STAND_IN = 5040
+# In place of unknown sizes, to find out whether a layer has a convolution. It has many divisors.
+PLACEHOLDER_SIZE = 5040
 
 
 class Row(NamedTuple):
-    """What the table says of a node.
+    """A row of the table.
 
-    `params` is None for a node that shares its arrays with one above it, `sees` for one that sees the whole length,
-    `flops` where a size is not known; `algorithms` are those of the node's convolutions, `"?"` where they depend on a
-    size that is not known, and None where nobody asked.
+    `params` is None for a node that shares its arrays with a node above, `sees` for a receptive field of the complete
+    length, and `flops` if a size is unknown. `algorithms` are those of the node's convolutions, `"?"` if they depend on
+    an unknown size, and None if they were not requested.
     """
 
     name: str
@@ -41,42 +41,51 @@ class Row(NamedTuple):
     algorithms: tuple[str, ...] | None = None
 
 
-class Counts(NamedTuple):
-    """The model's numbers in all: elements of its trained arrays and of its state, and FLOPs for one example."""
+class Totals(NamedTuple):
+    """Elements of the trained arrays and of the state, and FLOPs for one example, None if a size is unknown."""
 
     trained: int
     state: int
     flops: int | None
 
 
-def count(
-    model: LayerGraph, params: Mapping[str, Any], state: Mapping[str, Any], shapes: Mapping[str, Any], batch: int | None
-) -> tuple[list[Row], Counts]:
-    """A row for each node, and the sums; with a `batch` the rows have algorithms."""
-    fields = receptive_fields(model)
+def rows_and_totals(
+    graph: LayerGraph,
+    params: Mapping[str, Any],
+    state: Mapping[str, Any],
+    shapes: Mapping[str, Any],
+    batch: int | None,
+) -> tuple[list[Row], Totals]:
+    """The rows, with algorithms if a `batch` is given, and the totals.
+
+    `params` and `state` are arrays or `jax.ShapeDtypeStruct`, and `shapes` those of all inputs and nodes.
+    """
+    fields = receptive_fields(graph)
     rows: list[Row] = []
-    for node in model.nodes:
-        first = not any(node.key == row.key for row in model.nodes[: len(rows)])
-        own = params.get(node.key, {}), state.get(node.key, {})
-        read = node.select(shapes)
-        row = Row(
-            node.name,
-            str(node.layer),
-            node.inputs,
-            shapes[node.name],
-            _count(own) if first else None,
-            fields[node.name],
-            None if _open(read) else node.layer.flops(read),
-            None if batch is None else _algorithms(node, own, read, batch),
+    keys: set[str] = set()
+    for node in graph.nodes:
+        arrays = params.get(node.key, {}), state.get(node.key, {})
+        input_shape = node.select(shapes)
+        rows.append(
+            Row(
+                node.name,
+                str(node.layer),
+                node.inputs,
+                shapes[node.name],
+                None if node.key in keys else _count_elements(arrays),
+                fields[node.name],
+                None if _has_unknown(input_shape) else node.layer.flops(input_shape),
+                None if batch is None else _algorithms(node, arrays, input_shape, batch),
+            )
         )
-        rows.append(row)
-    flops = [row.flops for row in rows]
-    total = None if None in flops else sum(f for f in flops if f is not None)
-    return rows, Counts(_count(params), _count(state), total)
+        keys.add(node.key)
+    flops = [row.flops for row in rows if row.flops is not None]
+    total = sum(flops) if len(flops) == len(rows) else None
+    return rows, Totals(_count_elements(params), _count_elements(state), total)
 
 
 def summary(
-    model: LayerGraph,
+    graph: LayerGraph,
     params: Mapping[str, Any],
     state: Mapping[str, Any],
     shapes: Mapping[str, Any],
@@ -84,9 +93,9 @@ def summary(
     batch: int | None,
     width: int | None,
 ) -> str:
-    """The table of a model for one example; see `Model.summary`."""
-    rows, counts = count(model, params, state, shapes, batch)
-    cells = [(name, "input", "", str(shapes[name]), "", "", "") for name in model.inputs]
+    """The table as text; see `Model.summary` and `rows_and_totals`."""
+    rows, totals = rows_and_totals(graph, params, state, shapes, batch)
+    cells = [(name, "input", "", str(shapes[name]), "", "", "") for name in graph.inputs]
     cells += [
         (
             row.name,
@@ -95,76 +104,78 @@ def summary(
             str(row.output),
             "shared" if row.params is None else f"{row.params:,}",
             "all" if row.sees is None else f"{row.sees:,}",
-            _shown(row.flops),
+            _format(row.flops),
         )
-        for row, above in zip(rows, [model.inputs[-1], *(row.name for row in rows)], strict=False)
+        for row, above in zip(rows, [graph.inputs[-1], *(row.name for row in rows)], strict=False)
     ]
     heads = HEADS
     if batch is not None:
         heads = (*HEADS, ALGORITHM)
-        algorithms = [""] * len(model.inputs) + [", ".join(row.algorithms or ()) for row in rows]
+        algorithms = [""] * len(graph.inputs) + [", ".join(row.algorithms or ()) for row in rows]
         cells = [(*cell, algorithm) for cell, algorithm in zip(cells, algorithms, strict=True)]
     return "\n".join(
         [
             *table(heads, cells, right=RIGHT, width=width),
-            f"params {counts.trained + counts.state:,} ({counts.trained:,} trained, {counts.state:,} state)",
-            f"FLOPs {_shown(counts.flops)} for one example",
-            *([f"outputs {', '.join(model.outputs)}"] if len(model.outputs) > 1 else []),
+            f"params {totals.trained + totals.state:,} ({totals.trained:,} trained, {totals.state:,} state)",
+            f"FLOPs {_format(totals.flops)} for one example",
+            *([f"outputs {', '.join(graph.outputs)}"] if len(graph.outputs) > 1 else []),
         ]
     )
 
 
-def receptive_fields(model: LayerGraph) -> dict[str, int | None]:
-    """For each node, how many samples of a model input one output sample spans along the longest path; None for all.
+def receptive_fields(graph: LayerGraph) -> dict[str, int | None]:
+    """For each node the samples of a model input that one output sample spans on the longest path; None for all.
 
     >>> from jconv.layers import Conv1D, Conv1DTranspose
     >>> from jconv.model import sequential
     >>> receptive_fields(sequential([Conv1D(1, 3, stride=2), Conv1D(1, 3), Conv1DTranspose(1, 4, stride=2)]))
     {'conv1d': 3, 'conv1d_1': 7, 'conv1d_transpose': 9}
     """
-    model = length_first(model).model
-    return {node.name: _spanned(model, last) for last, node in enumerate(model.nodes)}
+    graph = length_first(graph).graph
+    return {node.name: _receptive_field(graph, last) for last, node in enumerate(graph.nodes)}
 
 
-def _spanned(model: LayerGraph, last: int) -> int | None:
-    # Backwards from the one sample, since a transposed convolution rounds the number of samples that it reads down.
-    needed = {model.nodes[last].name: 1}
-    for node in reversed(model.nodes[: last + 1]):
+def _receptive_field(graph: LayerGraph, last: int) -> int | None:
+    # Backwards from one output sample, because a transposed convolution rounds the number of samples down.
+    needed = {graph.nodes[last].name: 1}
+    for node in reversed(graph.nodes[: last + 1]):
         if node.name not in needed:
             continue
         window = node.layer.window()
         if window is None:
             return None
         reach, stride = window
-        read = math.floor((needed[node.name] - 1) * stride + reach)
-        needed |= {name: max(read, needed.get(name, 1)) for name in node.inputs}
-    return max(needed.get(name, 1) for name in model.inputs)
+        samples = math.floor((needed[node.name] - 1) * stride + reach)
+        needed |= {name: max(samples, needed.get(name, 1)) for name in node.inputs}
+    return max(needed.get(name, 1) for name in graph.inputs)
 
 
-def _algorithms(node: Node, own: Any, read: Any, batch: int) -> tuple[str, ...]:
-    x = map_shapes(lambda shape: _array(batch, shape), read)
+def _algorithms(node: Node, arrays: Any, input_shape: Any, batch: int) -> tuple[str, ...]:
+    """The algorithms of the node's convolutions."""
+    x = map_shapes(lambda shape: _placeholder(batch, shape), input_shape)
+    unknown = _has_unknown(input_shape)
     try:
-        choices = chosen_algorithms(lambda params, state, x: node.layer.apply(params, state, x)[0], *own, x)
+        choices = chosen_algorithms(lambda params, state, x: node.layer.apply(params, state, x)[0], *arrays, x)
     except ValueError:
-        # The stand-in may be a length that the layer cannot take.
-        if _open(read):
+        # The layer may not accept the placeholder for a length.
+        if unknown:
             return ()
         raise
-    return tuple(dict.fromkeys(UNKNOWN if _open(read) else choice.algorithm for choice in choices))
+    return tuple(dict.fromkeys(UNKNOWN if unknown else choice.algorithm for choice in choices))
 
 
-def _array(batch: int, shape: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((batch, *(STAND_IN if size is None else size for size in shape)), jnp.float32)
+def _placeholder(batch: int, shape: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((batch, *(PLACEHOLDER_SIZE if size is None else size for size in shape)), jnp.float32)
 
 
-def _open(shapes: Any) -> bool:
-    """Whether a size of a shape, or of one of several, is not known."""
-    return any(size is None or (isinstance(size, (tuple, list)) and _open(size)) for size in shapes)
+def _has_unknown(shapes: Any) -> bool:
+    """Whether a size of a shape, or of one of several shapes, is None."""
+    return any(size is None or (isinstance(size, (tuple, list)) and _has_unknown(size)) for size in shapes)
 
 
-def _count(tree: Any) -> int:
+def _count_elements(tree: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def _shown(number: int | None) -> str:
-    return UNKNOWN if number is None else f"{number:,}"
+def _format(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count:,}"

@@ -1,4 +1,4 @@
-"""When the outputs of a network's stream are there, from the paces of its layers: exact fractions, and no arrays."""
+"""When the outputs of a network's stream are available: exact fractions from the timing of its layers, no arrays."""
 
 from __future__ import annotations
 
@@ -8,88 +8,85 @@ from typing import Any
 
 from ..layers.base import name_node_in_errors
 from ..layers.pick import Pick
-from ..streaming.timing import SAMPLE, Pace
+from ..streaming.timing import IMMEDIATE, OutputTiming
 from .channels_first import length_first
 from .nodes import LayerGraph, Node
 
-Paces = dict[str, Any]
+Timings = dict[str, Any]
+"""For each input and node an `OutputTiming`, None for a value without a length, or a tuple for several outputs."""
 
 
-def paces(model: LayerGraph) -> Paces:
-    """For each input and node, its layer's pace; None for a value so far, a tuple for several outputs.
+def node_timings(graph: LayerGraph) -> Timings:
+    """Each node's timing relative to its own inputs.
 
-    Raises `ValueError`, naming the node, for one that cannot be computed a chunk at a time.
+    Raises `ValueError`, with the node's name, for a layer that cannot be streamed.
     """
-    found: Paces = dict.fromkeys(model.inputs, SAMPLE)
-    for node in model.nodes:
+    timings: Timings = dict.fromkeys(graph.inputs, IMMEDIATE)
+    for node in graph.nodes:
         with name_node_in_errors(node.name):
-            found[node.name] = _pace(node, [found[name] for name in node.inputs])
-    return found
+            timings[node.name] = _node_timing(node, [timings[name] for name in node.inputs])
+    return timings
 
 
-def _pace(node: Node, read: list[Any]) -> Any:
+def _node_timing(node: Node, inputs: list[Any]) -> Any:
     if isinstance(node.layer, Pick):
-        return read[0][node.layer.index]
-    timed = [pace is not None for pace in read]
-    if not any(timed):
-        # Of values so far any layer gives one.
+        return inputs[0][node.layer.index]
+    if all(timing is None for timing in inputs):
         return None
-    if not all(timed):
+    if None in inputs:
         raise ValueError(
             f"{node.layer} cannot be computed a chunk at a time: it reads a sequence beside a value of all samples"
         )
-    return node.layer.pace()
+    return node.layer.output_timing()
 
 
-def ratios(model: LayerGraph) -> dict[str, Fraction | None]:
-    """Samples of each node's output for each sample of the inputs; None for values so far.
+def ratios(graph: LayerGraph) -> dict[str, Fraction | None]:
+    """Samples of each node's output per sample of the model's inputs; None for a value without a length.
 
-    Raises `ValueError` where a node reads sequences of different ratios.
+    Raises `ValueError` for a node that reads sequences with different ratios.
     """
-    model = length_first(model).model
-    known = paces(model)
-    found: dict[str, Fraction | None] = {name: Fraction(1) for name in model.inputs}
-    for node in model.nodes:
-        read = {ratio for ratio in (found[name] for name in node.inputs) if ratio is not None}
-        if len(read) > 1:
+    graph = length_first(graph).graph
+    timings = node_timings(graph)
+    result: dict[str, Fraction | None] = {name: Fraction(1) for name in graph.inputs}
+    for node in graph.nodes:
+        inputs = {ratio for ratio in (result[name] for name in node.inputs) if ratio is not None}
+        if len(inputs) > 1:
             raise ValueError(
-                f"node {node.name!r}: its inputs have {', '.join(map(str, sorted(read)))} samples for one of the model"
+                f"node {node.name!r}: its inputs have {', '.join(map(str, sorted(inputs)))} samples for one of the "
+                "model"
             )
-        pace = known[node.name]
-        first = pace[0] if isinstance(pace, tuple) else pace
+        timing = timings[node.name]
+        first = timing[0] if isinstance(timing, tuple) else timing
         own = 1 if isinstance(node.layer, Pick) or first is None else first.ratio
-        found[node.name] = None if not read or (first is None) else read.pop() * own
-    return found
+        result[node.name] = None if not inputs or first is None else inputs.pop() * own
+    return result
 
 
-def latency(model: LayerGraph) -> Fraction:
-    """How far the outputs trail behind, in samples of the inputs: the most of all outputs, exactly."""
-    model = length_first(model).model
-    known, rates = paces(model), ratios(model)
-    # A value so far trails as the sequences do that it is made of.
-    made_of = {name: {name: rate} for name, rate in rates.items() if rate is not None}
-    for node in model.nodes:
-        made_of.setdefault(node.name, dict(pair for name in node.inputs for pair in made_of[name].items()))
-    sequences = dict(pair for name in model.outputs for pair in made_of[name].items())
-    found = []
+def latency(graph: LayerGraph) -> Fraction:
+    """The largest delay of an output of the network in samples of its inputs."""
+    graph = length_first(graph).graph
+    timings, rates = node_timings(graph), ratios(graph)
+    # A value without a length is as late as the sequences that it summarizes.
+    sequences_of = {name: {name: rate} for name, rate in rates.items() if rate is not None}
+    for node in graph.nodes:
+        sequences_of.setdefault(node.name, dict(pair for name in node.inputs for pair in sequences_of[name].items()))
+    sequences = dict(pair for name in graph.outputs for pair in sequences_of[name].items())
+    delays = []
     for name, ratio in sequences.items():
-        # So many outputs later every layer is again as far between two samples as it was.
+        # After this number of outputs, every layer is in the same phase again.
         period = math.lcm(*((rate / ratio).denominator for rate in rates.values() if rate is not None))
-        found += [_needed(model, known, name, i) - i / ratio for i in range(period)]
-    return max(found)
+        delays += [_last_input(graph, timings, name, i) - i / ratio for i in range(period)]
+    return max(delays)
 
 
-def _needed(model: LayerGraph, known: Paces, name: str, output: int) -> int:
-    """The number of the last input sample that sample `output` of a node needs."""
+def _last_input(graph: LayerGraph, timings: Timings, name: str, output: int) -> int:
+    """The number of the last input sample that sample `output` of a node waits for."""
     needed = {name: output}
-    for node in reversed(model.nodes):
+    for node in reversed(graph.nodes):
         if node.name not in needed:
             continue
-        pace = known[node.name]
-        read = (
-            pace.needs(needed[node.name])
-            if isinstance(pace, Pace) and not isinstance(node.layer, Pick)
-            else needed[node.name]
-        )
-        needed |= {source: max(read, needed.get(source, read)) for source in node.inputs}
-    return max(needed[source] for source in model.inputs if source in needed)
+        timing, last = timings[node.name], needed[node.name]
+        if isinstance(timing, OutputTiming) and not isinstance(node.layer, Pick):
+            last = timing.last_input(last)
+        needed |= {source: max(last, needed.get(source, last)) for source in node.inputs}
+    return max(needed[source] for source in graph.inputs if source in needed)

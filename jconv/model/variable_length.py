@@ -1,4 +1,4 @@
-"""A model's inputs and outputs as sequences of unlike length: `lengths` and `segment_ids` by their names."""
+"""`lengths` and `segment_ids` of a model's inputs and outputs, by name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..ragged.sequences import Sequences, of
+from ..ragged.sequences import Sequences, make_sequences
 
 
 def sequences_of(values: Mapping[str, Any], lengths: Any, segment_ids: Any) -> dict[str, Sequences | None]:
-    """Where the sequences of each input are, by its name.
+    """The positions of the sequences in each input, by name.
 
-    `lengths` or `segment_ids` are those of every input, or a dict by input name, which leaves out inputs that are no
-    sequences. Raises `ValueError` for both, for a name that is none of an input, and for inputs without a length.
+    `lengths` or `segment_ids` apply to every input, or are a dict by the names of those inputs that are sequences.
+    Raises `ValueError` if both are given, for an unknown name, and for an input without a length.
     """
     if lengths is not None and segment_ids is not None:
         raise ValueError("lengths and segment_ids must not both be given: a row has one sequence or several")
     argument, given = ("lengths", lengths) if segment_ids is None else ("segment_ids", segment_ids)
     by_name = dict(given) if isinstance(given, Mapping) else dict.fromkeys(values, given)
-    found: dict[str, Sequences | None] = dict.fromkeys(values)
+    result: dict[str, Sequences | None] = dict.fromkeys(values)
     for name, extent in by_name.items():
         if name not in values:
             known = ", ".join(repr(one) for one in values)
@@ -28,12 +28,12 @@ def sequences_of(values: Mapping[str, Any], lengths: Any, segment_ids: Any) -> d
         shape = jnp.shape(values[name])
         if len(shape) < 2:
             raise ValueError(f"input {name!r} of shape {shape} has no length, but {argument} were given for it")
-        found[name] = of(shape[:2], **{argument: extent})
-    return found
+        result[name] = make_sequences(shape[:2], **{argument: extent})
+    return result
 
 
 def extents(sequences: Mapping[str, Sequences | None], names: Sequence[str]) -> Any:
-    """`lengths` or `segment_ids` of one output, or a dict of them by name for several; None for those without."""
+    """The `lengths` or `segment_ids` of an output, None without a length; for several outputs a dict by name."""
     named = {name: _extent(sequences[name]) for name in names}
     return named[names[0]] if len(names) == 1 else named
 

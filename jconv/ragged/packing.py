@@ -1,4 +1,4 @@
-"""NumPy: a list of sequences into one ragged or packed array, and back."""
+"""NumPy functions that convert lists of sequences to ragged and packed arrays, and back."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ Array = np.ndarray[Any, Any]
 
 
 def pad(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Array]:
-    """`(x, lengths)`: one sequence (n, channels) a row, zeros behind it, (rows, length, channels) and (rows,).
+    """Convert sequences to a ragged array: one sequence per row, followed by zeros.
 
-    `length` is by default that of the longest. Raises `ValueError` for no sequence at all, for sequences of unlike
-    channels, and for one longer than `length`.
+    Args:
+      sequences: arrays (n, channels), each with its own n.
+      length: of the rows; by default that of the longest sequence.
+
+    Returns:
+      `(x, lengths)`: (rows, length, channels) and (rows,) of int32.
+
+    Raises:
+      ValueError: for no sequence, for sequences with different numbers of channels, and for a sequence longer than
+        `length`.
 
     >>> x, lengths = pad([np.ones((2, 1)), np.ones((3, 1))])
     >>> x[..., 0].tolist(), lengths.tolist()
     ([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [2, 3])
     """
-    arrays, length = _checked(sequences, length)
+    arrays, length = _check(sequences, length)
     x = np.zeros((len(arrays), length, arrays[0].shape[1]), arrays[0].dtype)
     for row, array in zip(x, arrays, strict=True):
         row[: len(array)] = array
@@ -28,45 +36,61 @@ def pad(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Arr
 
 
 def pack(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Array]:
-    """`(x, segment_ids)`: several sequences (n, channels) a row, (rows, length, channels) and (rows, length).
+    """Convert sequences to a packed array: several sequences per row, one after the other.
 
-    The id of a sequence is its number in the list, -1 is padding. The longest come first, each into the first row with
-    room for it. `length` is by default that of the longest. Raises `ValueError` as `pad`.
+    Sequences are placed from the longest to the shortest, each into the first row that has room for it.
+
+    Args:
+      sequences: arrays (n, channels), each with its own n.
+      length: of the rows; by default that of the longest sequence.
+
+    Returns:
+      `(x, segment_ids)`: (rows, length, channels) and (rows, length) of int32. The id of a sequence is its index in the
+      list; padding has the id -1.
+
+    Raises:
+      ValueError: as `pad`.
 
     >>> x, segment_ids = pack([np.ones((2, 1)), np.ones((3, 1)), np.ones((1, 1))], length=4)
     >>> segment_ids.tolist()
     [[1, 1, 1, 2], [0, 0, -1, -1]]
     """
-    arrays, length = _checked(sequences, length)
-    filled: list[int] = []
-    places = {}
-    for number in sorted(range(len(arrays)), key=lambda number: -len(arrays[number])):
-        size = len(arrays[number])
-        row = next((row for row, used in enumerate(filled) if used + size <= length), len(filled))
-        filled += [0] * (row == len(filled))
-        places[number] = row, slice(filled[row], filled[row] + size)
-        filled[row] += size
-    x = np.zeros((len(filled), length, arrays[0].shape[1]), arrays[0].dtype)
-    segment_ids = np.full((len(filled), length), -1, np.int32)
-    for number, (row, samples) in places.items():
-        x[row, samples], segment_ids[row, samples] = arrays[number], number
+    arrays, length = _check(sequences, length)
+    used: list[int] = []
+    slices = {}
+    for index in sorted(range(len(arrays)), key=lambda index: -len(arrays[index])):
+        size = len(arrays[index])
+        row = next((row for row, start in enumerate(used) if start + size <= length), len(used))
+        used += [0] * (row == len(used))
+        slices[index] = row, slice(used[row], used[row] + size)
+        used[row] += size
+    x = np.zeros((len(used), length, arrays[0].shape[1]), arrays[0].dtype)
+    segment_ids = np.full((len(used), length), -1, np.int32)
+    for index, place in slices.items():
+        x[place], segment_ids[place] = arrays[index], index
     return x, segment_ids
 
 
 def unpack(x: Any, segment_ids: Any, count: int | None = None) -> list[Array]:
-    """The samples (n, ...) of each id from 0 to `count` less 1, from `x` (rows, length, ...) and ids (rows, length).
+    """Convert a packed array to a list of sequences.
 
-    `count` is by default one more than the greatest id. An id that is not there has no samples.
+    Args:
+      x: (rows, length, ...).
+      segment_ids: integers (rows, length).
+      count: the length of the list; by default one more than the largest id.
+
+    Returns:
+      For each id from 0 to `count - 1` its samples (n, ...), none for an id that does not occur.
 
     >>> [array.tolist() for array in unpack(np.arange(8.0).reshape(2, 4), [[1, 1, 1, 2], [0, 0, -1, -1]])]
     [[4.0, 5.0], [0.0, 1.0, 2.0], [3.0]]
     """
     x, segment_ids = np.asarray(x), np.asarray(segment_ids)
     count = int(segment_ids.max(initial=-1)) + 1 if count is None else count
-    return [x[segment_ids == number] for number in range(count)]
+    return [x[segment_ids == index] for index in range(count)]
 
 
-def _checked(sequences: Sequence[Any], length: int | None) -> tuple[list[Array], int]:
+def _check(sequences: Sequence[Any], length: int | None) -> tuple[list[Array], int]:
     arrays = [np.asarray(sequence) for sequence in sequences]
     shapes = [array.shape for array in arrays]
     if not arrays or any(len(shape) != 2 or shape[1] != shapes[0][1] for shape in shapes):

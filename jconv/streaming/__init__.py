@@ -1,12 +1,13 @@
-"""Convolutions of a signal that comes chunk by chunk, with the same outputs as for the complete signal."""
+"""Convolutions of a signal chunk by chunk, with the same outputs as for the complete signal."""
 
-from .convolution import State, flush, init, latency, pace, resume, step
+from .convolution import State, flush, init, latency, output_timing, pace, resume, step
 
 __all__ = [
     "State",
     "flush",
     "init",
     "latency",
+    "output_timing",
     "pace",
     "resume",
     "step",

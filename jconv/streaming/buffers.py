@@ -1,9 +1,9 @@
-"""What a stream keeps of the samples that have passed, so that windows can reach back over them.
+"""The samples that a stream keeps for later windows, as a shift buffer or as a ring buffer.
 
-Two forms with one meaning. `Shifted` is the last samples in order: each chunk is put behind them and the oldest fall
-off. `Ring` never moves them: a chunk takes the place of the oldest, and of the rest only the taps are read, so that a
-step costs the same whatever the reach. Whole numbers that decide shapes, above all how long the next output has to
-wait, are part of the pytree's structure: the same structure is the same compiled step.
+A `ShiftBuffer` has the last samples in order: each step appends the chunk and drops the oldest samples. A `RingBuffer`
+moves nothing: a step overwrites the oldest samples with the chunk and reads only the samples of the kernel elements, so
+its cost does not depend on the reach. Integers that determine shapes, such as the number of samples that the next
+output needs, are part of the pytree's structure: a step is compiled once per structure.
 """
 
 from __future__ import annotations
@@ -18,146 +18,146 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..slots import put_rows, take_rows
-from .ring_buffer import Ring, from_order, in_order, step_round
-from .windows import Ready, Taps, gathered, joined
+from .ring_buffer import RingBuffer, from_order, in_order, step_ring
+from .windows import ReadyWindows, StreamWindow, concatenate, from_taps
 
 FORMS = ("auto", "shifted", "ring")
-ENDED = "the stream has ended: its last step was taken with last=True; begin another"
+ENDED = "the stream has ended: its last step had last=True; start a new stream"
 
 
-class Form(NamedTuple):
-    """How streams keep what they keep.
+class StreamOptions(NamedTuple):
+    """The options of `jconv.streaming.init` that decide how samples are kept."""
 
-    `name` is `"shifted"`, `"ring"`, or `"auto"` for a ring where the taps alone are little to read, by themselves or
-    beside all; `chunk` the samples of a usual step, which is the one that a ring is made for: any other is right too,
-    and moves all samples. With `slots` the first axis is sessions, each at its own time.
-    """
-
-    name: str = "auto"
+    form: str = "auto"
     chunk: int = 1
     slots: bool = False
 
 
-SHORT = Form()
-"""Steps of one sample, all sessions at one time."""
+MAX_GATHER_BYTES = 2**17
+"""Up to this many bytes, the samples of overlapping windows are gathered, which makes the convolution a matrix product.
 
-LITTLE = 2**17
-"""Bytes of taps up to which they are read alone also where they overlap, so that a product has its operand as it lies.
-
-Samples as they lie are a convolution, which costs more than they are worth. A step of a TCN, 16 layers of 64 channels,
-takes with taps alone and with all: for 8 samples (12 KB a layer) 0.10 and 0.19 ms, for 64 (49 KB) 0.23 and 0.25, for
-256 (196 KB) 0.65 and 0.62; with JAX in the calling thread 0.06 and 0.15, 0.20 and 0.28, 0.61 and 0.60. Eight depthwise
-layers of 4 taps and 256 channels: for 32 samples (131 KB) 0.05 and 0.09 ms, for 64 0.15 and 0.11. Medians, two cores
-of an AMD EPYC, JAX 0.10.2, 2026-11-27.
+Above, the copies cost more than the product saves.
 """
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Shifted:
-    """The last samples, oldest first: `samples` (..., kept, channels).
+class ShiftBuffer:
+    """The last samples, oldest first: `samples` (..., buffer_size, channels).
 
-    `wait` is how many samples more the next output needs, None after the end.
+    `needed` is the number of further samples that the next output needs, None after the end.
     """
 
     samples: jax.Array
-    wait: int | None = field(metadata={"static": True})
+    needed: int | None = field(metadata={"static": True})
 
 
-def start(
-    taps: Taps, batch_shape: Sequence[int], channels: int, dtype: Any, form: Form = SHORT, fill: float = 0
-) -> Shifted | Ring:
-    """The history before the first sample: `fill` everywhere. Raises `ValueError` for an unknown form."""
-    if form.name not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form.name!r}")
-    if not isinstance(form.chunk, int) or form.chunk < 1:
-        raise ValueError(f"chunk must be an integer of at least 1, got {form.chunk!r}")
-    if form.slots and len(batch_shape) != 1:
-        raise ValueError(f"slots are the one leading axis of a stream, got batch_shape={tuple(batch_shape)}")
-    wait = taps.reach - taps.early
-    if _shifts(form, taps, math.prod(batch_shape) * channels * np.dtype(dtype).itemsize):
-        return Shifted(jnp.full((*batch_shape, taps.kept, channels), fill, dtype), wait)
-    head = jnp.zeros(batch_shape if form.slots else (), jnp.int32)
-    ring = Ring(None, head, taps, form.chunk, wait)
+Buffer = ShiftBuffer | RingBuffer
+
+
+def init_buffer(
+    window: StreamWindow,
+    batch_shape: Sequence[int],
+    channels: int,
+    dtype: Any,
+    options: StreamOptions,
+    fill: float = 0,
+) -> Buffer:
+    """The buffer before the first sample, filled with `fill`. Raises `ValueError` for options that do not exist."""
+    if options.form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {options.form!r}")
+    if not isinstance(options.chunk, int) or options.chunk < 1:
+        raise ValueError(f"chunk must be an integer of at least 1, got {options.chunk!r}")
+    if options.slots and len(batch_shape) != 1:
+        raise ValueError(f"with slots=True batch_shape must be (slots,), got {tuple(batch_shape)}")
+    needed = window.reach - window.low
+    if _prefers_shifting(options, window, math.prod(batch_shape) * channels * np.dtype(dtype).itemsize):
+        return ShiftBuffer(jnp.full((*batch_shape, window.buffer_size, channels), fill, dtype), needed)
+    head = jnp.zeros(batch_shape if options.slots else (), jnp.int32)
+    ring = RingBuffer(None, head, window, options.chunk, needed)
     return replace(ring, samples=jnp.full((*batch_shape, ring.rows, channels), fill, dtype))
 
 
-def _shifts(form: Form, taps: Taps, row: int) -> bool:
-    """Whether all samples are moved, where one sample of all sessions is `row` bytes."""
-    if form.name != "auto" or taps.kept == 0:
-        return form.name == "shifted" or taps.kept == 0
-    # A step of one sample reads no sample twice. With more, taps overlap, and a ring writes its chunk twice.
-    overlap = form.chunk > 1 and taps.kernel_size * form.chunk * 2 >= taps.kept + form.chunk
-    return overlap and taps.kernel_size * form.chunk * row > LITTLE
+def _prefers_shifting(options: StreamOptions, window: StreamWindow, sample_bytes: int) -> bool:
+    """Whether to use a shift buffer, if one sample of all sessions has `sample_bytes` bytes."""
+    if options.form != "auto" or window.buffer_size == 0:
+        return options.form == "shifted" or window.buffer_size == 0
+    # A step of one sample reads no sample twice. Windows of longer steps overlap, and a ring may write its chunk twice.
+    read = window.kernel_size * options.chunk
+    overlaps = options.chunk > 1 and 2 * read >= window.buffer_size + options.chunk
+    return overlaps and read * sample_bytes > MAX_GATHER_BYTES
 
 
-def due(wait: int | None, samples: int, stride: int) -> tuple[int, int]:
-    """`(outputs, wait)` after so many samples more. Raises `ValueError` after the end."""
-    if wait is None:
+def check_not_ended(needed: int | None) -> int:
+    """`needed` of a buffer. Raises `ValueError` after the end of the stream."""
+    if needed is None:
         raise ValueError(ENDED)
-    outputs = max(0, (samples - wait) // stride + 1)
-    return outputs, wait + outputs * stride - samples
+    return needed
 
 
-def advance(
-    history: Shifted | Ring,
+def count_outputs(needed: int, samples: int, stride: int) -> tuple[int, int]:
+    """The number of outputs that further samples complete, and the samples that the next output needs after them."""
+    outputs = max(0, (samples - needed) // stride + 1)
+    return outputs, needed + outputs * stride - samples
+
+
+def step_buffer(
+    buffer: Buffer,
     chunk: jax.Array,
-    taps: Taps,
+    window: StreamWindow,
     *,
     fill: float = 0,
     end: int | None = None,
     slots: jax.Array | None = None,
     interleaved: bool = True,
-    alone: int = 0,
-) -> tuple[Ready | None, Shifted | Ring]:
-    """What is ready to be read with `chunk` (..., n, channels) of samples more, and the history with them.
+    max_gather_bytes: int = 0,
+) -> tuple[ReadyWindows | None, Buffer]:
+    """The windows that a chunk (..., samples, channels) completes, or None, and the buffer after it.
 
-    Where no window is whole yet, None. `end` is how many samples of `fill` follow the last chunk, None for a chunk
-    that is not the last. With `slots` (rows,), row i of `chunk` is of session `slots[i]`. `interleaved` is how taps lie
-    that were read alone: those of a window side by side, or a tap's samples side by side. Up to `alone` bytes they are
-    read alone also where they overlap.
+    Args:
+      buffer: of `init_buffer` or the previous step.
+      chunk: the next samples.
+      window: that of `init_buffer`.
+      fill: the value of padding.
+      end: for the last chunk the number of padding samples after it, else None.
+      slots: (rows,): row i of `chunk` belongs to session `slots[i]`.
+      interleaved: see `from_taps`.
+      max_gather_bytes: up to this size overlapping windows are gathered; see `MAX_GATHER_BYTES`.
     """
-    length = chunk.shape[-2]
-    if isinstance(history, Ring) and history.taps != taps:
-        raise ValueError(f"the stream was begun for {history.taps}, got {taps}")
-    outputs, wait = due(history.wait, length, taps.stride)
+    if isinstance(buffer, RingBuffer) and buffer.window != window:
+        raise ValueError(f"the state is of a convolution with {buffer.window}, got {window}")
+    length, needed = chunk.shape[-2], check_not_ended(buffer.needed)
+    outputs, after = count_outputs(needed, length, window.stride)
     if end is not None:
-        outputs, _ = due(history.wait, length + end, taps.stride)
-    after = wait if end is None else None
+        (outputs, _), after = count_outputs(needed, length + end, window.stride), None
     if not (length or outputs):
-        return None, replace(history, wait=after)
-    chunk = chunk.astype(history.samples.dtype)
-    # Before the first samples there may be more outputs than a chunk has: they are read from all of them.
-    usual = isinstance(history, Ring) and length == history.chunk and (outputs - 1) * taps.stride < length
-    if isinstance(history, Ring) and usual and not end:
-        return step_round(history, chunk, outputs, after, slots, interleaved)
-    own = replace(history.alone(), turn=None) if isinstance(history, Ring) else history
+        return None, replace(buffer, needed=after)
+    chunk = chunk.astype(buffer.samples.dtype)
+    # Padding at the start may give more outputs than the chunk has samples. They are read from all samples.
+    if isinstance(buffer, RingBuffer) and length == buffer.chunk and (outputs - 1) * window.stride < length and not end:
+        return step_ring(buffer, chunk, outputs, after, slots, interleaved)
+    own = replace(buffer.extract(), step=None) if isinstance(buffer, RingBuffer) else buffer
     rows = take_rows(own, slots)
-    kept = rows.samples if isinstance(rows, Shifted) else in_order(rows)
-    whole = joined([kept, chunk])
+    samples = concatenate([rows.samples if isinstance(rows, ShiftBuffer) else in_order(rows), chunk])
     ready = None
     if outputs:
-        padded = joined([whole, jnp.full((*whole.shape[:-2], end or 0, whole.shape[-1]), fill, whole.dtype)])
-        # The first window that is new ends `wait` samples after the kept ones.
-        first = taps.kept + _known(history.wait) - taps.reach
-        ready = _read(padded, first, outputs, taps, interleaved, alone)
-    last = whole[..., length:, :]
-    rows = replace(rows, samples=last, wait=after) if isinstance(rows, Shifted) else from_order(rows, last, after)
+        padding = jnp.full((*samples.shape[:-2], end or 0, samples.shape[-1]), fill, samples.dtype)
+        first = window.buffer_size + needed - window.reach
+        ready = _read_windows(concatenate([samples, padding]), first, outputs, window, interleaved, max_gather_bytes)
+    last = samples[..., length:, :]
+    rows = replace(rows, samples=last, needed=after) if isinstance(rows, ShiftBuffer) else from_order(rows, last, after)
     rows = put_rows(own, rows, slots)
-    return ready, history.back(rows) if isinstance(history, Ring) else rows
+    return ready, buffer.insert(rows) if isinstance(buffer, RingBuffer) else rows
 
 
-def _known(wait: int | None) -> int:
-    assert wait is not None
-    return wait
-
-
-def _read(whole: jax.Array, first: int, outputs: int, taps: Taps, interleaved: bool, alone: int) -> Ready:
-    """The windows of samples in order: as they lie, or where that is less, the taps alone."""
-    span = (outputs - 1) * taps.stride + taps.reach
-    read = outputs * taps.kernel_size
-    if read >= span and read * whole[..., 0, :].size * whole.dtype.itemsize > alone:
-        return Ready(whole[..., first : first + span, :], taps.stride, taps.dilation)
-    reach = (outputs - 1) * taps.stride + 1
-    begins = [first + k * taps.dilation for k in range(taps.kernel_size)]
-    return gathered([whole[..., b : b + reach : taps.stride, :] for b in begins], interleaved)
+def _read_windows(
+    samples: jax.Array, first: int, outputs: int, window: StreamWindow, interleaved: bool, max_gather_bytes: int
+) -> ReadyWindows:
+    """Windows of samples in order, gathered if that reads less or is small."""
+    span = (outputs - 1) * window.stride + window.reach
+    read = outputs * window.kernel_size
+    if read >= span and read * samples[..., 0, :].size * samples.dtype.itemsize > max_gather_bytes:
+        return ReadyWindows(samples[..., first : first + span, :], window.stride, window.dilation)
+    tap_span = (outputs - 1) * window.stride + 1
+    starts = [first + k * window.dilation for k in range(window.kernel_size)]
+    return from_taps([samples[..., start : start + tap_span : window.stride, :] for start in starts], interleaved)

@@ -1,8 +1,8 @@
-"""The convolutions a chunk at a time: the numbers of the whole sequence, in steps of any length.
+"""Convolutions chunk by chunk, for chunks of any length.
 
-`init` makes a state, `step` takes it and a chunk and gives the outputs that are whole with it, `flush` those that are
-left at the end. All the outputs one after the other are the convolution of all the chunks one after the other.
-docs/guides/stream.md says what a state holds.
+`init` returns a state, `step` takes it and a chunk and returns the outputs that the chunk completes, and `flush`
+returns the remaining outputs at the end. The concatenated outputs are the convolution of the concatenated chunks.
+docs/guides/stream.md describes the states.
 
 >>> import jconv
 >>> params = {"kernel": jnp.ones((2, 1, 1))}
@@ -15,7 +15,7 @@ docs/guides/stream.md says what a state holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -27,19 +27,27 @@ from ..checks import check_dtype
 from ..functional.convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from ..geometry import check_positive, pad_amounts
 from ..planner import AUTO, check_algorithm
-from ..slots import named_slots, only_named, take_rows, uneven
-from . import overlap_add
-from .buffers import LITTLE, Form, Shifted, advance, due, start
-from .overlap_add import Overlap, Tail
-from .ring_buffer import Ring
-from .timing import Pace, convolution_pace, transposed_pace
-from .windows import Taps
+from ..slots import check_slots, clear_unassigned, take_rows, uneven_sessions
+from .buffers import (
+    MAX_GATHER_BYTES,
+    Buffer,
+    StreamOptions,
+    check_not_ended,
+    count_outputs,
+    init_buffer,
+    step_buffer,
+)
+from .overlap_add import OverlapAdd, init_overlap, overlap_sizes, step_overlap
+from .timing import OutputTiming, convolution_timing, transposed_timing
+from .windows import StreamWindow
 
-State = Shifted | Ring | Overlap
+State = Buffer | OverlapAdd
+"""What a stream keeps between steps."""
+
 Convolution = Callable[..., jax.Array]
 KERNELS = {conv1d: "kernel", depthwise_conv1d: "kernel", separable_conv1d: "depthwise_kernel"}
-WHERE = ("stride", "padding", "dilation")
-WHERE_TRANSPOSED = (*WHERE, "output_padding")
+WINDOW_OPTIONS = ("stride", "padding", "dilation")
+TRANSPOSED_OPTIONS = (*WINDOW_OPTIONS, "output_padding")
 
 
 def init(
@@ -60,32 +68,33 @@ def init(
       batch_shape: the leading axes of the chunks, `()` for none.
       dtype: of the samples.
       convolution: `jconv.conv1d`, `depthwise_conv1d`, `separable_conv1d` or `conv1d_transpose`; `options` are its own.
-      form: `"shifted"`, where a step moves all samples that are kept, `"ring"`, where it writes the chunk and reads the
-        taps, or `"auto"`. A transposed convolution has one form.
-      chunk: samples of the usual step, for which a ring is made; others are right too, and move all samples.
-      slots: whether the leading axis, then the only one, is sessions that are each at their own time; see `step`.
+      form: `"shifted"`, in which a step moves all buffered samples, `"ring"`, in which it writes the chunk and reads
+        the samples of the kernel elements, or `"auto"`. A transposed convolution has only one form.
+      chunk: the usual number of samples per step, for which a ring is optimized. Steps of other lengths are allowed,
+        and move all buffered samples.
+      slots: whether the leading axis, which must be the only one, is sessions that progress independently; see `step`.
 
     Returns:
-      A pytree of arrays: `jconv.history.Shifted`, `jconv.ring.Ring` or `jconv.overlap.Overlap`.
+      A pytree of arrays: a `ShiftBuffer`, `RingBuffer` or `OverlapAdd`.
 
     Raises:
-      ValueError: for options that mean nothing or cannot be streamed: a `padding_mode` other than `"zeros"`.
+      ValueError: for options that do not exist or that a stream does not support: a `padding_mode` other than
+        `"zeros"`.
       TypeError: for a `dtype` other than float32, float64, bfloat16 and float16.
 
     >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal", form="shifted").samples.shape
     (2, 2, 1)
     """
     batch_shape = tuple(batch_shape)
-    form_ = Form(form, chunk, slots)
     check_dtype("dtype", np.empty(0, dtype))
     if convolution is conv1d_transpose:
         _check(convolution, options)
-        tail = Tail.of(np.shape(params["kernel"])[0], **_some(options, WHERE_TRANSPOSED))
-        return overlap_add.begin(tail, batch_shape, np.shape(params["kernel"])[1], dtype)
-    taps = _taps(convolution, params, options)
-    kernel = np.shape(params[KERNELS[convolution]])
-    channels = kernel[1] * options.get("groups", 1)
-    return start(taps, batch_shape, channels, dtype, form_)
+        kernel_size, out_channels, _ = np.shape(params["kernel"])
+        sizes = overlap_sizes(kernel_size, **_select(options, TRANSPOSED_OPTIONS))
+        return init_overlap(sizes, batch_shape, out_channels, dtype)
+    window = _window(convolution, params, options)
+    channels = np.shape(params[KERNELS[convolution]])[1] * options.get("groups", 1)
+    return init_buffer(window, batch_shape, channels, dtype, StreamOptions(form, chunk, slots))
 
 
 def step(
@@ -98,26 +107,36 @@ def step(
     slots: Any = None,
     **options: Any,
 ) -> tuple[jax.Array, State]:
-    """`(y, state)`: the outputs that are whole with this chunk.
+    """The outputs that a chunk completes.
 
-    How many those are is known from shapes alone: `pace(...).count` of all samples so far, less those before.
-    `convolution` and `options` are those of `init`.
+    Their number follows from shapes alone: it is `output_timing(...).count` of all samples so far, minus the same of
+    all samples before the chunk.
 
     Args:
       params: those of the convolution.
-      state: of `init` or the step before.
-      chunk: (..., samples, channels), of any length, none included, which may differ from step to step.
-      last: whether the sequence ends with the chunk: then all outputs come that are left.
-      slots: (rows,) of integers for a state with slots: row i of the chunk is the next of session `slots[i]`, and only
-        those sessions change. A number that is negative or too large is nobody's: its outputs mean nothing. No number
-        may be there twice. With `last` the sessions end that are named; their slots must be begun anew. The sessions
-        of a state wait for their next outputs together: one begins by itself until its first come.
+      state: of `init` or the previous step.
+      chunk: (..., samples, channels), with any number of samples, including 0, which may change from step to step.
+      convolution: that of `init`; `options` too are those of `init`.
+      last: whether the sequence ends with this chunk; all remaining outputs are then returned.
+      slots: (rows,) of distinct integers, for a state with slots: row i of the chunk is the next of session `slots[i]`,
+        and other sessions do not change. For a slot that is negative or too large the outputs are undefined. With
+        `last` the named sessions end, and their slots must be initialized again. All sessions of a state complete
+        outputs in the same steps, so a new session is stepped by itself until its first outputs.
+
+    Returns:
+      `(y, state)`, with `y` (..., outputs, out_channels).
 
     Raises:
       ValueError: for arrays that do not fit, for a step after the last, for a step with `slots` after which the next
-        output has to wait for another number of samples than before, and at the end of a `"same"` convolution whose
-        sequence does not fill up the stride, where Keras pads the start by an amount that could not be known.
-      TypeError: for a chunk of another type than those of `init`.
+        output needs another number of samples than before, and at the end of a `"same"` convolution if the number of
+        samples is no multiple of the stride: Keras pads the start by an amount that depends on the length.
+      TypeError: for a chunk that is not of a floating type.
+
+    >>> params, options = {"kernel": jnp.ones((3, 1, 1))}, {"padding": "same"}
+    >>> state = init(params, (), **options)
+    >>> y, state = step(params, state, jnp.array([[1.0], [2.0], [4.0]]), **options)
+    >>> y.ravel().tolist(), step(params, state, jnp.array([[8.0]]), last=True, **options)[0].ravel().tolist()
+    ([3.0, 7.0], [14.0, 12.0])
     """
     shape = np.shape(chunk)
     if len(shape) < 2:
@@ -125,15 +144,15 @@ def step(
     chunk = jnp.asarray(chunk)
     if slots is None:
         return resume(params, state, chunk, convolution=convolution, last=last, **options)
-    named = named_slots(slots, shape[0])
-    chunk = only_named(chunk, named, state)
+    slots = check_slots(slots, shape[0])
+    chunk = clear_unassigned(chunk, slots, state)
     if last:
-        # They end by themselves: for the sessions in other slots nothing has happened.
-        rows = take_rows(state, named)
+        # The named sessions are stepped separately, so that the state of the others stays as it is.
+        rows = take_rows(state, slots)
         return resume(params, rows, chunk, convolution=convolution, last=True, **options)[0], state
-    y, after = resume(params, state, chunk, convolution=convolution, slots=named, **options)
+    y, after = resume(params, state, chunk, convolution=convolution, slots=slots, **options)
     if jax.tree.structure(after) != jax.tree.structure(state):
-        raise uneven(1 if convolution is conv1d_transpose else options.get("stride", 1))
+        raise uneven_sessions(1 if convolution is conv1d_transpose else options.get("stride", 1))
     return y, after
 
 
@@ -147,92 +166,147 @@ def resume(
     slots: jax.Array | None = None,
     **options: Any,
 ) -> tuple[jax.Array, State]:
-    """`step` of a layer in a network, which has looked at `slots` and at what the whole network then waits for."""
+    """Like `step`, for a convolution inside a larger network, which checks `slots` for all of its layers.
+
+    Args:
+      params, state, chunk, convolution, last: see `step`; `chunk` is a JAX array, and `options` are those of `init`.
+      slots: see `step`, but checked: int32, and above all slots in rows without a session. Not together with `last`.
+
+    Returns:
+      `(y, state)`; see `step`.
+
+    Raises:
+      ValueError: see `step`, but a step after which outputs need another number of samples is allowed.
+      TypeError: see `step`.
+
+    >>> params = {"kernel": jnp.ones((2, 1, 1))}
+    >>> y, state = resume(params, init(params, (3,), slots=True), jnp.ones((1, 2, 1)), slots=jnp.array([1]))
+    >>> y.shape
+    (1, 1, 1)
+    """
     check_dtype("chunk", chunk)
     _check_chunk(chunk, state, convolution, params, slots is not None)
-    if isinstance(state, Overlap):
-        tail = Tail.of(np.shape(params["kernel"])[0], **_some(options, WHERE_TRANSPOSED))
-        rest = {name: value for name, value in options.items() if name not in ("padding", "output_padding")}
-        return overlap_add.add(state, params, chunk, tail, last=last, slots=slots, **rest)
-    taps = _taps(convolution, params, options)
-    end = end_padding(taps, options.get("padding", "valid"), state.wait, chunk.shape[-2]) if last else None
+    if isinstance(state, OverlapAdd):
+        sizes = overlap_sizes(np.shape(params["kernel"])[0], **_select(options, TRANSPOSED_OPTIONS))
+        rest = _omit(options, ("padding", "output_padding"))
+        return step_overlap(state, params, chunk, sizes, last=last, slots=slots, **rest)
+    window = _window(convolution, params, options)
+    end = end_padding(window, options.get("padding", "valid"), state.needed, chunk.shape[-2]) if last else None
     interleaved = convolution is conv1d and options.get("groups", 1) == 1
-    ready, state = advance(state, chunk, taps, end=end, slots=slots, interleaved=interleaved, alone=LITTLE)
-    rest = {name: value for name, value in options.items() if name not in WHERE}
+    ready, state = step_buffer(
+        state, chunk, window, end=end, slots=slots, interleaved=interleaved, max_gather_bytes=MAX_GATHER_BYTES
+    )
+    rest = _omit(options, WINDOW_OPTIONS)
     if ready is None:
-        return _nothing(params, chunk, convolution, taps, rest), state
+        return _empty_output(params, chunk, convolution, window, rest), state
     return convolution(params, ready.samples, stride=ready.stride, dilation=ready.dilation, **rest), state
 
 
 def flush(params: Mapping[str, Any], state: State, **options: Any) -> jax.Array:
-    """The outputs that are left when the sequence has ended: a last step with no samples.
+    """The remaining outputs at the end of the sequence: those of a last step without samples.
+
+    Args:
+      params: those of the convolution.
+      state: of the last step.
+      options: `convolution` and its options, as in `init`.
+
+    Returns:
+      (..., outputs, out_channels).
+
+    Raises:
+      ValueError: after a step with `last=True`, and for a `"same"` convolution if the number of samples is no multiple
+        of the stride; see `step`.
 
     >>> params = {"kernel": jnp.ones((3, 1, 1))}
     >>> y, state = step(params, init(params, (), padding="same"), jnp.ones((4, 1)), padding="same")
     >>> y.ravel().tolist(), flush(params, state, padding="same").ravel().tolist()
     ([2.0, 3.0, 3.0], [2.0])
     """
-    if isinstance(state, Overlap):
-        channels, like = np.shape(params["kernel"])[2], state.sums
-    else:
-        channels, like = state.samples.shape[-1], state.samples
-    dtype = state.dtype if isinstance(state, Overlap) else like.dtype
-    return step(params, state, jnp.zeros((*like.shape[:-2], 0, channels), dtype), last=True, **options)[0]
+    leading, channels, dtype = _chunk_type(state, params)
+    return step(params, state, jnp.zeros((*leading, 0, channels), dtype), last=True, **options)[0]
 
 
 def latency(params: Mapping[str, Any], *, convolution: Convolution = conv1d, **options: Any) -> Fraction:
-    """How many input samples the outputs trail behind: 0 for causal, `reach - 1` for valid.
+    """The largest delay of an output in input samples: 0 for causal padding, `reach - 1` for valid.
+
+    Args:
+      params: those of the convolution, of which only shapes are read.
+      convolution: as in `init`; `options` are its own.
+
+    Returns:
+      An exact fraction, negative if outputs are available before the samples at their positions.
+
+    Raises:
+      ValueError: as `init`.
 
     >>> latency({"kernel": np.ones((5, 1, 1))}, padding="same", dilation=3)
     Fraction(6, 1)
     """
-    return pace(params, convolution=convolution, **options).latency
+    return output_timing(params, convolution=convolution, **options).latency
 
 
-def pace(params: Mapping[str, Any], *, convolution: Convolution = conv1d, **options: Any) -> Pace:
-    """How outputs follow inputs: `pace(...).count(n)` outputs are there after n samples, before the end.
+def output_timing(params: Mapping[str, Any], *, convolution: Convolution = conv1d, **options: Any) -> OutputTiming:
+    """The number of outputs that are available after each number of input samples, their rate and their latency.
 
-    >>> pace({"kernel": np.ones((5, 1, 1))}, stride=2).count(9)
-    3
+    `jconv.streaming.pace` is an alias.
+
+    Args:
+      params: those of the convolution, of which only shapes are read.
+      convolution: as in `init`; `options` are its own.
+
+    Returns:
+      An object with the method `count(samples)`, the number of outputs available after so many samples if the sequence
+      continues, and the properties `ratio`, output samples per input sample, and `latency`.
+
+    Raises:
+      ValueError: as `init`.
+
+    >>> timing = output_timing({"kernel": np.ones((5, 1, 1))}, stride=2)
+    >>> timing.count(4), timing.count(9), timing.ratio, timing.latency
+    (0, 3, Fraction(1, 2), Fraction(4, 1))
     """
     _check(convolution, options)
     size = np.shape(params[KERNELS.get(convolution, "kernel")])[0]
     if convolution is conv1d_transpose:
-        return transposed_pace(size, **_some(options, WHERE_TRANSPOSED))
-    return convolution_pace(size, **_some(options, WHERE))
+        return transposed_timing(size, **_select(options, TRANSPOSED_OPTIONS))
+    return convolution_timing(size, **_select(options, WINDOW_OPTIONS))
 
 
-def taps_of(kernel_size: int, *, stride: int = 1, padding: Any = "valid", dilation: int = 1) -> Taps:
+pace = output_timing
+
+
+def stream_window(kernel_size: int, *, stride: int = 1, padding: Any = "valid", dilation: int = 1) -> StreamWindow:
     """The windows of a convolution or of pooling in a stream."""
     for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
         check_positive(name, value)
-    known = Taps(kernel_size, stride, dilation)
-    lead = convolution_pace(kernel_size, stride=stride, padding=padding, dilation=dilation).lead
-    return known._replace(early=known.reach - 1 - lead)
+    window = StreamWindow(kernel_size, stride, dilation)
+    delay = convolution_timing(kernel_size, stride=stride, padding=padding, dilation=dilation).delay
+    return window._replace(low=window.reach - 1 - delay)
 
 
-def end_padding(taps: Taps, padding: Any, wait: int | None, samples: int) -> int:
-    """How many samples follow the last chunk, of `samples`, for the outputs of the whole sequence.
+def end_padding(window: StreamWindow, padding: Any, needed: int | None, samples: int) -> int:
+    """The number of padding samples after a last chunk of `samples` samples.
 
-    Raises `ValueError` where `"same"` pads the start of this length by another amount than the stream has.
+    Raises `ValueError` if `"same"` pads the start of a sequence of this length by another amount than the stream.
     """
     if padding != "same":
-        return pad_amounts(taps.reach, taps.kernel_size, stride=taps.stride, padding=padding, dilation=taps.dilation)[1]
-    _, after = due(wait, samples, taps.stride)
-    first = taps.reach - taps.early
-    missing = (after - first) % taps.stride
-    if max(taps.reach - taps.stride + missing, 0) // 2 != taps.early:
+        options = {"stride": window.stride, "padding": padding, "dilation": window.dilation}
+        return pad_amounts(window.reach, window.kernel_size, **options)[1]
+    _, after = count_outputs(check_not_ended(needed), samples, window.stride)
+    first = window.reach - window.low
+    missing = (after - first) % window.stride
+    if max(window.reach - window.stride + missing, 0) // 2 != window.low:
         raise ValueError(
-            f"a same convolution of stride {taps.stride} pads the start of a sequence that is no multiple of it by "
+            f"a same convolution of stride {window.stride} pads the start of a sequence that is no multiple of it by "
             f"another amount; end with {missing} samples more, or use causal padding"
         )
-    outputs = (first + missing - after) // taps.stride
-    return max(0, after + (outputs - 1) * taps.stride) if outputs > 0 else 0
+    outputs = (first + missing - after) // window.stride
+    return max(0, after + (outputs - 1) * window.stride) if outputs > 0 else 0
 
 
-def _taps(convolution: Convolution, params: Mapping[str, Any], options: Mapping[str, Any]) -> Taps:
+def _window(convolution: Convolution, params: Mapping[str, Any], options: Mapping[str, Any]) -> StreamWindow:
     _check(convolution, options)
-    return taps_of(np.shape(params[KERNELS[convolution]])[0], **_some(options, WHERE))
+    return stream_window(np.shape(params[KERNELS[convolution]])[0], **_select(options, WINDOW_OPTIONS))
 
 
 def _check(convolution: Convolution, options: Mapping[str, Any]) -> None:
@@ -245,34 +319,41 @@ def _check(convolution: Convolution, options: Mapping[str, Any]) -> None:
         raise ValueError(f"padding_mode must be zeros in a stream, whose ends are not known, got {mode!r}")
 
 
+def _chunk_type(state: State, params: Mapping[str, Any]) -> tuple[tuple[int, ...], int, Any]:
+    """The leading axes, channels and dtype of the chunks of a stream."""
+    if isinstance(state, OverlapAdd):
+        return state.sums.shape[:-2], np.shape(params["kernel"])[2], jnp.dtype(state.dtype)
+    return state.samples.shape[:-2], state.samples.shape[-1], state.samples.dtype
+
+
 def _check_chunk(chunk: jax.Array, state: State, convolution: Convolution, params: Any, slots: bool) -> None:
-    transposed = isinstance(state, Overlap)
-    if transposed != (convolution is conv1d_transpose):
+    if isinstance(state, OverlapAdd) != (convolution is conv1d_transpose):
         raise ValueError(
             f"state must be one of init with convolution={convolution.__name__}, got {type(state).__name__}"
         )
-    kept, dtype = (
-        (state.sums, jnp.dtype(state.dtype)) if isinstance(state, Overlap) else (state.samples, state.samples.dtype)
-    )
-    channels = np.shape(params["kernel"])[2] if transposed else kept.shape[-1]
-    axes = slice(1, -2) if slots else slice(None, -2)
-    if chunk.ndim != kept.ndim or chunk.shape[axes] != kept.shape[axes] or chunk.shape[-1] != channels:
-        leading = "rows" if slots else ", ".join(map(str, kept.shape[:-2]))
-        raise ValueError(
-            f"chunk must be of shape ({leading + ', ' if leading else ''}samples, {channels}), got {chunk.shape}"
-        )
+    leading, channels, dtype = _chunk_type(state, params)
+    # With slots the number of rows is free.
+    free = 1 if slots else 0
+    if chunk.ndim != len(leading) + 2 or chunk.shape[free:-2] != leading[free:] or chunk.shape[-1] != channels:
+        axes = ", ".join([*(["rows"] if slots else map(str, leading)), "samples", str(channels)])
+        raise ValueError(f"chunk must be of shape ({axes}), got {chunk.shape}")
     if jnp.promote_types(chunk.dtype, dtype) != dtype:
         raise ValueError(
             f"chunk must be of the stream's type {dtype}, got {chunk.dtype}; cast it or give init its dtype"
         )
 
 
-def _nothing(params: Any, chunk: jax.Array, convolution: Convolution, taps: Taps, options: Any) -> jax.Array:
-    """No outputs, of the shape and type that they have."""
-    one = jax.ShapeDtypeStruct((*chunk.shape[:-2], taps.kernel_size, chunk.shape[-1]), chunk.dtype)
+def _empty_output(
+    params: Any, chunk: jax.Array, convolution: Convolution, window: StreamWindow, options: Any
+) -> jax.Array:
+    one = jax.ShapeDtypeStruct((*chunk.shape[:-2], window.kernel_size, chunk.shape[-1]), chunk.dtype)
     y = jax.eval_shape(lambda params, x: convolution(params, x, **options), params, one)
     return jnp.zeros((*y.shape[:-2], 0, y.shape[-1]), y.dtype)
 
 
-def _some(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _select(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: options[name] for name in names if name in options}
+
+
+def _omit(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}

@@ -1,10 +1,10 @@
-"""What a transposed convolution keeps from chunk to chunk: sums that later samples still add to."""
+"""The state of a transposed convolution: sums to which later samples still add."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,69 +13,68 @@ from ..functional.activations import resolve
 from ..functional.convolution import add_bias, conv1d_transpose
 from ..geometry import reach, transposed_geometry
 from ..slots import put_rows, take_rows
-from .buffers import ENDED
-from .windows import joined
+from .buffers import check_not_ended
+from .windows import concatenate
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Overlap:
-    """Output samples that are not whole yet: `sums` (..., kept, out_channels), in float32 for half types.
+class OverlapAdd:
+    """Incomplete output samples: `sums` (..., length, out_channels), in float32 for 16-bit floats.
 
-    `drop` is how many of the next are cropped from the start, None after the end; `dtype` is that of the samples.
+    `crop` is the number of next samples to be cropped from the start, None after the end. `dtype` is that of the
+    samples.
     """
 
     sums: jax.Array
-    drop: int | None = field(metadata={"static": True})
+    crop: int | None = field(metadata={"static": True})
     dtype: str = field(metadata={"static": True})
 
 
-@dataclass(frozen=True)
-class Tail:
-    """Sizes in output samples, of a transposed convolution of any length.
+class OverlapSizes(NamedTuple):
+    """Sizes in output samples. After n input samples, `n * stride - withheld` outputs are complete.
 
-    After n samples the stream has come to `n * stride - held`: where the stride is longer than the reach, the zeros
-    after the last sample may not be part of the output. `added` come at the end, `low` are cropped from the start, and
-    the sums reach `beyond` further than `n * stride`.
+    `low` outputs are cropped from the start and `high` are added at the end. `overlap` sums extend beyond
+    `n * stride`. If the stride exceeds the reach, the zeros after the last input's outputs may not be part of the
+    output, so `withheld` outputs are returned later.
     """
 
     low: int
-    held: int
-    added: int
-    beyond: int
-
-    @classmethod
-    def of(
-        cls,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: str = "valid",
-        output_padding: int | None = None,
-        dilation: int = 1,
-    ) -> Tail:
-        """From the options of `jconv.conv1d_transpose`."""
-        # None of them depends on the length, once it is long enough to be cropped.
-        length = span = reach(kernel_size, dilation)
-        geometry = transposed_geometry(
-            length, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
-        )
-        left = geometry.length + geometry.low - length * stride
-        return cls(geometry.low, max(0, -left), max(0, left), max(0, span - stride))
+    withheld: int
+    high: int
+    overlap: int
 
 
-def begin(tail: Tail, batch_shape: Sequence[int], out_channels: int, dtype: Any) -> Overlap:
+def overlap_sizes(
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: str = "valid",
+    output_padding: int | None = None,
+    dilation: int = 1,
+) -> OverlapSizes:
+    """From the options of `jconv.conv1d_transpose`."""
+    # Sizes are the same for all lengths that are long enough to be cropped.
+    length = span = reach(kernel_size, dilation)
+    geometry = transposed_geometry(
+        length, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+    )
+    extra = geometry.length + geometry.low - length * stride
+    return OverlapSizes(geometry.low, max(0, -extra), max(0, extra), max(0, span - stride))
+
+
+def init_overlap(sizes: OverlapSizes, batch_shape: Sequence[int], out_channels: int, dtype: Any) -> OverlapAdd:
     """The sums before the first sample: zeros."""
-    wide = jnp.promote_types(dtype, jnp.float32)
-    sums = jnp.zeros((*batch_shape, tail.held + tail.beyond, out_channels), wide)
-    return Overlap(sums, tail.low + tail.held, jnp.dtype(dtype).name)
+    sums_dtype = jnp.promote_types(dtype, jnp.float32)
+    sums = jnp.zeros((*batch_shape, sizes.withheld + sizes.overlap, out_channels), sums_dtype)
+    return OverlapAdd(sums, sizes.low + sizes.withheld, jnp.dtype(dtype).name)
 
 
-def add(
-    overlap: Overlap,
+def step_overlap(
+    state: OverlapAdd,
     params: Mapping[str, Any],
     chunk: jax.Array,
-    tail: Tail,
+    sizes: OverlapSizes,
     *,
     last: bool = False,
     slots: jax.Array | None = None,
@@ -83,46 +82,44 @@ def add(
     dilation: int = 1,
     activation: Any = None,
     **options: Any,
-) -> tuple[jax.Array, Overlap]:
-    """`(y, overlap)`: the output samples that no later chunk adds to, all that are left for the last one."""
-    if overlap.drop is None:
-        raise ValueError(ENDED)
-    dtype = jnp.result_type(overlap.dtype, *params.values())
-    sums = take_rows(overlap.sums, slots)
-    ready = chunk.shape[-2] * stride
-    if ready:
-        kernel, wide = jnp.asarray(params["kernel"]), sums.dtype
+) -> tuple[jax.Array, OverlapAdd]:
+    """`(y, state)`: the output samples that a chunk completes, all remaining ones for the last chunk."""
+    crop = check_not_ended(state.crop)
+    dtype = jnp.result_type(state.dtype, *params.values())
+    sums = take_rows(state.sums, slots)
+    complete = chunk.shape[-2] * stride
+    if complete:
+        kernel = jnp.asarray(params["kernel"])
         y = conv1d_transpose(
-            {"kernel": kernel.astype(jnp.promote_types(wide, kernel.dtype))},
-            chunk.astype(wide),
+            {"kernel": kernel.astype(jnp.promote_types(sums.dtype, kernel.dtype))},
+            chunk.astype(sums.dtype),
             stride=stride,
             dilation=dilation,
             **options,
-        ).astype(wide)
-        sums = _summed(_extended(sums, ready), y, tail.held)
-    emitted = ready + (tail.added if last else 0)
-    sums = _extended(sums, emitted - sums.shape[-2])
-    drop = min(overlap.drop, emitted)
-    y = add_bias(sums[..., drop:emitted, :].astype(dtype), params.get("bias"))
-    y = resolve(activation)(y) if y.shape[-2] else jnp.zeros(_activated(activation, y), y.dtype)
-    # At the end there may be more zeros than there were sums.
-    kept = _extended(sums, emitted + overlap.sums.shape[-2] - sums.shape[-2])[..., emitted:, :]
-    left = None if last else overlap.drop - drop
-    return y, put_rows(overlap, replace(overlap, sums=kept, drop=left), slots)
+        ).astype(sums.dtype)
+        sums = _add(_extend(sums, complete), y, sizes.withheld)
+    complete += sizes.high if last else 0
+    sums = _extend(sums, complete - sums.shape[-2])
+    cropped = min(crop, complete)
+    y = add_bias(sums[..., cropped:complete, :].astype(dtype), params.get("bias"))
+    y = resolve(activation)(y) if y.shape[-2] else jnp.zeros(_activated_shape(activation, y), y.dtype)
+    # At the end more zeros may be added than there are sums.
+    sums = _extend(sums, complete + state.sums.shape[-2] - sums.shape[-2])[..., complete:, :]
+    return y, put_rows(state, replace(state, sums=sums, crop=None if last else crop - cropped), slots)
 
 
-def _extended(sums: jax.Array, samples: int) -> jax.Array:
-    zeros = jnp.zeros((*sums.shape[:-2], max(samples, 0), sums.shape[-1]), sums.dtype)
-    return joined([sums, zeros])
+def _extend(sums: jax.Array, samples: int) -> jax.Array:
+    """`sums` followed by zeros."""
+    return concatenate([sums, jnp.zeros((*sums.shape[:-2], max(samples, 0), sums.shape[-1]), sums.dtype)])
 
 
-def _summed(sums: jax.Array, y: jax.Array, at: int) -> jax.Array:
-    """`sums` with `y`, which ends where they do, added from sample `at` on."""
-    before = sums[..., :at, :]
-    return joined([before, sums[..., at:, :] + y]) if at else sums + y
+def _add(sums: jax.Array, y: jax.Array, start: int) -> jax.Array:
+    """`sums` with `y` added from sample `start` to the end."""
+    return concatenate([sums[..., :start, :], sums[..., start:, :] + y]) if start else sums + y
 
 
-def _activated(activation: Any, y: jax.Array) -> tuple[int, ...]:
+def _activated_shape(activation: Any, y: jax.Array) -> tuple[int, ...]:
+    """The shape of `y`, which is empty, after an activation that may change the channels."""
     one = jax.ShapeDtypeStruct((*y.shape[:-2], 1, y.shape[-1]), y.dtype)
     shape = jax.eval_shape(resolve(activation), one).shape
     return (*shape[:-2], 0, shape[-1])

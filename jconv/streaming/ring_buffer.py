@@ -1,4 +1,4 @@
-"""The last samples of a stream where they were written, going round: a step reads the taps and moves nothing."""
+"""A ring buffer: a step overwrites the oldest samples, reads those of the kernel elements, and moves nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .windows import Ready, Taps, gathered, joined
+from .windows import ReadyWindows, StreamWindow, concatenate, from_taps
 
 
-class Turn(NamedTuple):
-    """A ring's step by its own chunk: the rows (..., number) of its `places`, and the head after it."""
+class RingStep(NamedTuple):
+    """The rows (..., accesses) at which a step writes and then reads, see `RingBuffer.accesses`, and the next head."""
 
     rows: jax.Array
     head: jax.Array
@@ -22,175 +22,169 @@ class Turn(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Ring:
-    """The last samples where they were written: `samples` (..., rows, channels).
+class RingBuffer:
+    """The last samples, in a ring of rows: `samples` (..., rows, channels).
 
-    The next chunk goes to rows `head` to `head + chunk - 1`, where `head`, below `room`, is a multiple of `chunk`; in
-    front of it, going round, are the samples before. Where a read could go round within a chunk, the first rows are
-    there once more behind the room. `head` is () or (sessions,) of int32, `wait` as in `Shifted`. In a network several
-    rings lie one after the other in one array: this one from row `base` on, in array number `group`; `samples` and
-    `head` are then None between steps, and in a step `turn` is what was found for all rings at once.
+    The next chunk is written to rows `head` to `head + chunk - 1`. `head` is a multiple of `chunk` below `capacity`.
+    Before it, modulo `capacity`, are the previous samples. If a read could wrap around within a chunk, a copy of the
+    first rows follows the last, so that every read is contiguous. `head` is () or (sessions,) of int32; `needed` is
+    that of `ShiftBuffer`.
+
+    A network concatenates several rings in one array: this one begins at row `base` of array number `group`. Its
+    `samples` and `head` are then None between steps. During a step, `step` has the rows that were computed for all
+    rings together.
     """
 
     samples: Any
     head: Any
-    taps: Taps = field(metadata={"static": True})
+    window: StreamWindow = field(metadata={"static": True})
     chunk: int = field(metadata={"static": True})
-    wait: int | None = field(metadata={"static": True})
+    needed: int | None = field(metadata={"static": True})
     base: int = field(default=0, metadata={"static": True})
     group: int = field(default=0, metadata={"static": True})
-    turn: Turn | None = None
+    step: RingStep | None = None
 
     @property
-    def room(self) -> int:
-        """Rows that are written in turn."""
-        # Whole chunks, and one more for the chunk that is written before the oldest samples are read.
-        return (-(-self.taps.kept // self.chunk) + 1) * self.chunk
+    def capacity(self) -> int:
+        """The number of rows of the ring, without copies."""
+        # One chunk more than the buffered samples, because a step writes its chunk before it reads.
+        return (-(-self.window.buffer_size // self.chunk) + 1) * self.chunk
 
     @property
-    def whole(self) -> bool:
-        """Whether what a tap reads in a step always lies in one chunk's rows, so that no read goes round."""
-        return self.chunk == 1 or (self.taps.stride == 1 and self.taps.dilation % self.chunk == 0)
+    def is_aligned(self) -> bool:
+        """Whether each kernel element reads rows of a single chunk, so that no read wraps around."""
+        return self.chunk == 1 or (self.window.stride == 1 and self.window.dilation % self.chunk == 0)
 
     @property
-    def short(self) -> bool:
-        """Whether all that is kept came with the chunk before: a read is rows of that one, then of the chunk itself."""
-        return not self.whole and self.taps.kept <= self.chunk
+    def is_short(self) -> bool:
+        """Whether all buffered samples are of the previous chunk, so that reads are its rows and the new chunk's."""
+        return not self.is_aligned and self.window.buffer_size <= self.chunk
 
     @property
-    def twice(self) -> bool:
-        """Whether each chunk is written twice, so that every read is one piece, also one that goes round."""
-        return not (self.whole or self.short)
+    def has_copy(self) -> bool:
+        """Whether the first rows are copied behind the last."""
+        return not (self.is_aligned or self.is_short)
 
     @property
     def rows(self) -> int:
-        """All its rows."""
-        return self.room + (self.chunk if self.twice else 0)
+        """The number of rows, with copies."""
+        return self.capacity + (self.chunk if self.has_copy else 0)
 
-    def reads(self) -> list[int]:
-        """For each tap how far from the chunk's first row, in rows, the first sample is that it reads."""
-        first = (self.wait or 0) - self.taps.reach
-        return [first + k * self.taps.dilation for k in range(self.taps.kernel_size)]
+    def tap_offsets(self) -> list[int]:
+        """For each kernel element, the first row that it reads, relative to the first row of the chunk."""
+        first = (self.needed or 0) - self.window.reach
+        return [first + k * self.window.dilation for k in range(self.window.kernel_size)]
 
-    def places(self) -> list[tuple[int, int]]:
-        """How far from the head, going round, and from which row on: the writes of the next chunk, then its reads."""
-        # What lies from the chunk's first row on is the chunk itself.
-        reads = [(begin, self.base) for begin in self.reads() if (begin < 0 if self.short else begin)]
-        # A row of the head is also the row behind the one before it: for row 0, the first behind the room.
-        return [(0, self.base), *([(-1, self.base + 1)] if self.twice else []), *reads]
+    def accesses(self) -> list[tuple[int, int]]:
+        """The writes of the next chunk and then its reads: (offset from the head modulo `capacity`, first row)."""
+        # Reads from the first row of the chunk on are taken from the chunk itself.
+        reads = [(offset, self.base) for offset in self.tap_offsets() if (offset < 0 if self.is_short else offset)]
+        # The second write is shifted by one row: row `capacity`, where the copy begins, is that of offset -1 at head 0.
+        return [(0, self.base), *([(-1, self.base + 1)] if self.has_copy else []), *reads]
 
-    def alone(self) -> Ring:
-        """The same in an array of its own."""
+    def extract(self) -> RingBuffer:
+        """The same ring in an array of its own."""
         if self.samples.shape[-2] == self.rows:
             return self
         return replace(self, samples=self.samples[..., self.base : self.base + self.rows, :], base=0)
 
-    def back(self, own: Ring) -> Ring:
-        """`own`, which `alone` gave, in this one's array."""
+    def insert(self, own: RingBuffer) -> RingBuffer:
+        """The inverse of `extract`: `own` in the array of this ring."""
         if self.samples.shape[-2] == self.rows:
             return own
         samples = jax.lax.dynamic_update_slice_in_dim(self.samples, own.samples, self.base, self.samples.ndim - 2)
         return replace(own, samples=samples, base=self.base)
 
 
-def turns_of(rings: Sequence[Ring], heads: jax.Array, slots: jax.Array | None) -> list[Turn]:
-    """The next step of several rings with these heads (..., number of rings), each by its own chunk.
+def compute_steps(rings: Sequence[RingBuffer], heads: jax.Array, slots: jax.Array | None) -> list[RingStep]:
+    """The next step of each ring by its own chunk, where `heads` (..., number of rings) are all heads.
 
-    Found for all at once: as numbers of each ring they are dozens of computations of one number, which XLA hands to
-    its threads one by one. A step of a WaveNet of ten dilations and 64 channels takes 71 us so, and 94 ring by ring
-    (median of 300, two cores of an AMD EPYC, JAX 0.10.2, 2026-11-27).
+    They are computed together: with integer arithmetic ring by ring, a step of a small network takes a third longer.
     """
-    # Without slots, rows that are each at their own time are all stepped.
+    # Without slots a step is of all sessions.
     slots = jnp.arange(heads.shape[0]) if slots is None and heads.ndim > 1 else slots
     own = heads if slots is None else heads.at[slots].get(mode="fill", fill_value=0)
-    places = [ring.places() for ring in rings]
-    which = np.repeat(np.arange(len(rings)), [len(of_ring) for of_ring in places])
-    rooms = np.array([ring.room for ring in rings], np.int32)
-    steps, bases = np.array([place for of_ring in places for place in of_ring], np.int32).T
-    # No place is more than a room in front of the head. Of numbers that are not negative `fmod` is the remainder, and
-    # one operation where `remainder` is six.
-    rows = bases + jnp.fmod(own[..., which] + (steps + rooms[which]), rooms[which])
-    following = jnp.fmod(own + np.array([ring.chunk for ring in rings], np.int32), rooms)
+    accesses = [ring.accesses() for ring in rings]
+    ring_of = np.repeat(np.arange(len(rings)), [len(of_ring) for of_ring in accesses])
+    capacities = np.array([ring.capacity for ring in rings], np.int32)
+    offsets, bases = np.array([access for of_ring in accesses for access in of_ring], np.int32).T
+    # No offset is below minus the capacity, so operands are not negative and `fmod` is the remainder, in one operation
+    # instead of six.
+    rows = bases + jnp.fmod(own[..., ring_of] + (offsets + capacities[ring_of]), capacities[ring_of])
+    following = jnp.fmod(own + np.array([ring.chunk for ring in rings], np.int32), capacities)
     after = following if slots is None else heads.at[slots].set(following, mode="drop")
-    ends = np.cumsum([len(of_ring) for of_ring in places]).tolist()
-    begins = [0, *ends[:-1]]
-    return [Turn(rows[..., b:e], after[..., i]) for i, (b, e) in enumerate(zip(begins, ends, strict=True))]
+    bounds = np.cumsum([0, *(len(of_ring) for of_ring in accesses)]).tolist()
+    return [RingStep(rows[..., bounds[i] : bounds[i + 1]], after[..., i]) for i in range(len(rings))]
 
 
-def step_round(
-    ring: Ring, chunk: jax.Array, outputs: int, wait: int | None, slots: jax.Array | None, interleaved: bool
-) -> tuple[Ready | None, Ring]:
-    """A step of a ring by its own chunk. It is written before it is read, so that it is written in place."""
+def step_ring(
+    ring: RingBuffer, chunk: jax.Array, outputs: int, needed: int | None, slots: jax.Array | None, interleaved: bool
+) -> tuple[ReadyWindows | None, RingBuffer]:
+    """A step by a chunk of the ring's own length. It writes before it reads, so that XLA writes in place."""
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
-    turn = ring.turn or turns_of([ring], ring.head[..., None], slots)[0]
-    writes = 2 if ring.twice else 1
+    step = ring.step or compute_steps([ring], ring.head[..., None], slots)[0]
+    rows = iter([step.rows[..., i] for i in range(step.rows.shape[-1])])
     samples = ring.samples
-    for number in range(writes):
-        samples = _written(samples, chunk, turn.rows[..., number], slots)
+    for _ in range(2 if ring.has_copy else 1):
+        samples = _write(samples, chunk, next(rows), slots)
     ready = None
     if outputs:
-        taps = ring.taps
-        reach = (outputs - 1) * taps.stride + 1
-        rows = iter([turn.rows[..., number] for number in range(writes, turn.rows.shape[-1])])
-        parts = [_read(ring, samples, chunk, begin, reach, rows, slots) for begin in ring.reads()]
-        ready = gathered(parts, interleaved)
-    return ready, replace(ring, samples=samples, head=turn.head, wait=wait, turn=None)
+        length = (outputs - 1) * ring.window.stride + 1
+        taps = [_read_tap(ring, samples, chunk, offset, length, rows, slots) for offset in ring.tap_offsets()]
+        ready = from_taps(taps, interleaved)
+    return ready, replace(ring, samples=samples, head=step.head, needed=needed, step=None)
 
 
-def _read(
-    ring: Ring,
+def _read_tap(
+    ring: RingBuffer,
     samples: jax.Array,
     chunk: jax.Array,
-    begin: int,
-    reach: int,
+    offset: int,
+    length: int,
     rows: Iterator[jax.Array],
     slots: jax.Array | None,
 ) -> jax.Array:
-    """What a tap reads in a step: `reach` samples from `begin` on, counted from the chunk's first, by the stride."""
-    stride = ring.taps.stride
-    if ring.short:
-        before = min(reach, max(0, -begin))
-        of_chunk = chunk[..., max(0, begin) : max(0, begin + reach), :]
-        pieces = [_cut(samples, next(rows), before, 1, slots), of_chunk] if before else [of_chunk]
-        return joined(pieces)[..., ::stride, :]
-    if begin:
-        return _cut(samples, next(rows), reach, stride, slots)
-    # Not looked up again: the last tap of a causal convolution, say.
-    return chunk[..., :reach:stride, :]
+    """The samples that a kernel element reads: every `stride`-th of `length`, from `offset` relative to the chunk."""
+    stride = ring.window.stride
+    if ring.is_short:
+        before = min(length, max(0, -offset))
+        of_chunk = chunk[..., max(0, offset) : max(0, offset + length), :]
+        pieces = [_read(samples, next(rows), before, 1, slots), of_chunk] if before else [of_chunk]
+        return concatenate(pieces)[..., ::stride, :]
+    if offset:
+        return _read(samples, next(rows), length, stride, slots)
+    return chunk[..., :length:stride, :]
 
 
-def _written(samples: jax.Array, chunk: jax.Array, head: jax.Array, slots: jax.Array | None) -> jax.Array:
+def _write(samples: jax.Array, chunk: jax.Array, row: jax.Array, slots: jax.Array | None) -> jax.Array:
     if slots is None:
-        return jax.lax.dynamic_update_slice_in_dim(samples, chunk, head, axis=samples.ndim - 2)
-    at = head[:, None] + jnp.arange(chunk.shape[-2], dtype=head.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(samples, chunk, row, axis=samples.ndim - 2)
+    at = row[:, None] + jnp.arange(chunk.shape[-2], dtype=row.dtype)
     return samples.at[slots[:, None], at].set(chunk, mode="drop")
 
 
-def _cut(samples: jax.Array, begin: jax.Array, length: int, stride: int, slots: jax.Array | None) -> jax.Array:
+def _read(samples: jax.Array, row: jax.Array, length: int, stride: int, slots: jax.Array | None) -> jax.Array:
     if slots is None:
-        cut = jax.lax.dynamic_slice_in_dim(samples, begin, length, axis=samples.ndim - 2)
-        return cut[..., ::stride, :]
-    at = begin[:, None] + jnp.arange(0, length, stride, dtype=begin.dtype)
+        return jax.lax.dynamic_slice_in_dim(samples, row, length, axis=samples.ndim - 2)[..., ::stride, :]
+    at = row[:, None] + jnp.arange(0, length, stride, dtype=row.dtype)
     return samples.at[slots[:, None], at].get(mode="fill", fill_value=0)
 
 
-def in_order(ring: Ring) -> jax.Array:
-    """The kept samples of a ring, oldest first."""
-    kept = ring.taps.kept
-    at = jnp.remainder(jnp.asarray(ring.head)[..., None] - kept + np.arange(kept), ring.room)
+def in_order(ring: RingBuffer) -> jax.Array:
+    """The buffered samples, oldest first."""
+    size = ring.window.buffer_size
+    at = jnp.remainder(jnp.asarray(ring.head)[..., None] - size + np.arange(size), ring.capacity)
     if at.ndim == 1:
         return jnp.take(ring.samples, at, axis=-2, mode="clip")
     return jnp.take_along_axis(ring.samples, at[..., None], axis=-2)
 
 
-def from_order(ring: Ring, kept: jax.Array, wait: int | None) -> Ring:
-    """The ring with these samples, which end where a chunk begins, not at row 0: so nothing lies beyond the room."""
-    head = ring.room - ring.chunk
-    padding = jnp.zeros_like(kept, shape=(*kept.shape[:-2], ring.samples.shape[-2] - head, kept.shape[-1]))
-    front = head - ring.taps.kept
-    before = jnp.zeros_like(kept, shape=(*kept.shape[:-2], front, kept.shape[-1]))
-    whole = joined([before, kept, padding])
-    if ring.twice:
-        whole = joined([whole[..., : ring.room, :], whole[..., : ring.chunk, :]])
-    return replace(ring, samples=whole, head=jnp.full_like(ring.head, head), wait=wait)
+def from_order(ring: RingBuffer, samples: jax.Array, needed: int | None) -> RingBuffer:
+    """The inverse of `in_order`: the ring with these samples, right before the rows of the last chunk."""
+    head = ring.capacity - ring.chunk
+    before, after = head - ring.window.buffer_size, ring.samples.shape[-2] - head
+    rows = jnp.pad(samples, [(0, 0)] * (samples.ndim - 2) + [(before, after), (0, 0)])
+    if ring.has_copy:
+        rows = concatenate([rows[..., : ring.capacity, :], rows[..., : ring.chunk, :]])
+    return replace(ring, samples=rows, head=jnp.full_like(ring.head, head), needed=needed)

@@ -69,14 +69,14 @@ def test_chunks_come_along_the_last_axis(form: str) -> None:
 
 
 def test_the_length_is_that_of_the_first_layer_that_minds() -> None:
-    assert length_first(network((4, LENGTH))).names == {"x", "up"}
+    assert length_first(network((4, LENGTH))).length_last == {"x", "up"}
     layers = [jl.ReLU(), jl.BatchNormalization(axis=1), First(jl.Conv1D(4, 3, padding="causal"))]
-    assert length_first(sequential(layers)).names == {"input", "channels_first"}
+    assert length_first(sequential(layers)).length_last == {"input", "channels_first"}
     assert sequential(layers, input_shape=(4, None)).receptive_field == 3
     # A length that is open stands where it is, and so does that of a network that says nothing.
-    assert not length_first(sequential([jl.ReLU()], input_shape=(None, 4))).names
-    assert length_first(sequential([jl.ReLU()], input_shape=(4, None))).names == {"input", "re_lu"}
-    assert not length_first(sequential([jl.Dense(3), First(jl.Conv1D(4, 3))])).names
+    assert not length_first(sequential([jl.ReLU()], input_shape=(None, 4))).length_last
+    assert length_first(sequential([jl.ReLU()], input_shape=(4, None))).length_last == {"input", "re_lu"}
+    assert not length_first(sequential([jl.Dense(3), First(jl.Conv1D(4, 3))])).length_last
 
 
 def test_sessions_in_slots() -> None:

@@ -280,7 +280,7 @@ def test_the_latency_is_the_most_that_an_output_trails(layers: list[jl.Layer], l
     model = sequential(layers, input_shape=(None, 2))
     assert model.latency == latency
     # Counted sample by sample, for the sequence that the mean is of.
-    timed = sequential([layer for layer in layers if layer.pace() is not None], input_shape=(None, 2))
+    timed = sequential([layer for layer in layers if layer.output_timing() is not None], input_shape=(None, 2))
     params, state = timed.init(jax.random.key(0))
     stream, count, late = timed.stream_init(params, state, (1,)), 0, []
     for at in range(60):

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import jconv
 from jconv import streaming
-from jconv.streaming.buffers import Shifted
-from jconv.streaming.overlap_add import Overlap
-from jconv.streaming.ring_buffer import Ring
-from jconv.streaming.timing import Pace
+from jconv.streaming.buffers import ShiftBuffer
+from jconv.streaming.overlap_add import OverlapAdd
+from jconv.streaming.ring_buffer import RingBuffer
+from jconv.streaming.timing import OutputTiming
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CAUSAL = {"padding": "causal", "dilation": 2}
@@ -238,14 +238,14 @@ def test_a_step_compiles_once(form: str) -> None:
 def test_what_a_state_holds() -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     shifted = streaming.init(params, (5,), dilation=3, form="shifted")
-    assert isinstance(shifted, Shifted) and shifted.samples.shape == (5, 6, 4) and shifted.wait == 7
+    assert isinstance(shifted, ShiftBuffer) and shifted.samples.shape == (5, 6, 4) and shifted.needed == 7
     ring = streaming.init(params, (5,), dilation=3, form="ring", chunk=4)
     # Two chunks of the past and the one to come, and the first once more.
-    assert isinstance(ring, Ring) and ring.samples.shape == (5, 16, 4) and ring.head.shape == ()
+    assert isinstance(ring, RingBuffer) and ring.samples.shape == (5, 16, 4) and ring.head.shape == ()
     single = streaming.init(params, (5,), dilation=300)
-    assert isinstance(single, Ring) and single.samples.shape == (5, 601, 4)
+    assert isinstance(single, RingBuffer) and single.samples.shape == (5, 601, 4)
     overlap = streaming.init(params_of(jconv.conv1d_transpose, 5), (5,), stride=2, convolution=jconv.conv1d_transpose)
-    assert isinstance(overlap, Overlap) and overlap.sums.shape == (5, 3, 3)
+    assert isinstance(overlap, OverlapAdd) and overlap.sums.shape == (5, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -262,17 +262,17 @@ def test_what_a_state_holds() -> None:
 def test_latency(options: dict[str, Any], latency: int) -> None:
     params = {"kernel": np.ones((5, 1, 1))}
     assert streaming.latency(params, **options) == latency
-    pace, state, count = streaming.pace(params, **options), streaming.init(params, (), **options), 0
+    timing, state, count = streaming.output_timing(params, **options), streaming.init(params, (), **options), 0
     for samples in range(1, 30):
         y, state = streaming.step(params, state, jnp.ones((1, 1)), **options)
         count += y.shape[0]
-        assert count == pace.count(samples)
+        assert count == timing.count(samples)
 
 
 def test_latency_of_a_transposed_convolution() -> None:
     params = {"kernel": np.ones((4, 1, 1))}
     assert streaming.latency(params, convolution=jconv.conv1d_transpose, stride=2, padding="same") == Fraction(1, 2)
-    assert Pace(rate=3).ratio == 3 and Pace(stride=2).ratio == Fraction(1, 2)
+    assert OutputTiming(upsampling=3).ratio == 3 and OutputTiming(stride=2).ratio == Fraction(1, 2)
 
 
 def test_steps_without_samples_and_without_outputs() -> None:
@@ -302,7 +302,10 @@ ONE = jnp.ones((2, 1, 4))
     [
         (lambda: streaming.init(PARAMS, (2,), form="round"), "form must be one of auto, shifted, ring, got 'round'"),
         (lambda: streaming.init(PARAMS, (2,), chunk=0), "chunk must be an integer of at least 1, got 0"),
-        (lambda: streaming.init(PARAMS, (2, 3), slots=True), "slots are the one leading axis of a stream"),
+        (
+            lambda: streaming.init(PARAMS, (2, 3), slots=True),
+            r"with slots=True batch_shape must be \(slots,\), got \(2, 3\)",
+        ),
         (lambda: streaming.init(PARAMS, (2,), padding_mode="edge"), "padding_mode must be zeros in a stream"),
         (lambda: streaming.init(PARAMS, (2,), stride=0), "stride must be an integer of at least 1, got 0"),
         (lambda: streaming.init(PARAMS, (2,), convolution=print), "convolution must be one of jconv's conv1d"),
@@ -316,7 +319,7 @@ ONE = jnp.ones((2, 1, 4))
         ),
         (
             lambda: streaming.step(PARAMS, streaming.init(PARAMS, (2,)), ONE, convolution=jconv.conv1d_transpose),
-            "state must be one of init with convolution=conv1d_transpose, got Ring",
+            "state must be one of init with convolution=conv1d_transpose, got RingBuffer",
         ),
         (
             lambda: streaming.step(

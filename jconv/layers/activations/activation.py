@@ -227,8 +227,8 @@ class Softmax(ActivationLayer):
             raise unsupported_lengths(self, "over the length and another axis at once")
         self.check(params, state, x)
         x = jnp.asarray(x)
-        wide = sequences.only(x).astype(jnp.promote_types(x.dtype, jnp.float32))
-        powers = sequences.only(jnp.exp(wide - jax.lax.stop_gradient(sequence_max(wide, sequences))))
+        wide = sequences.replace_padding(x).astype(jnp.promote_types(x.dtype, jnp.float32))
+        powers = sequences.replace_padding(jnp.exp(wide - jax.lax.stop_gradient(sequence_max(wide, sequences))))
         sums = sequence_sum(powers, sequences)
         return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
 

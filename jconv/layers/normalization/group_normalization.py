@@ -72,16 +72,16 @@ class GroupNormalization(PerExampleNormalization):
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
-        grouped, _ = self._grouped(sequences.only(x).astype(wide))
+        grouped, _ = self._grouped(sequences.replace_padding(x).astype(wide))
 
         def mean(a: jax.Array) -> jax.Array:
-            sums = sequence_sum(sequences.only(a).sum(-1, keepdims=True), sequences)
+            sums = sequence_sum(sequences.replace_padding(a).sum(-1, keepdims=True), sequences)
             return sums / (sample_count(sequences, a) * a.shape[-1])
 
         centered = grouped - mean(grouped)
         y = centered * jax.lax.rsqrt(mean(jnp.square(centered)) + self.epsilon)
         y = self._scale_and_shift({name: jnp.asarray(a).astype(wide) for name, a in params.items()}, y.reshape(x.shape))
-        return sequences.only(y.astype(dtype)), dict(state), sequences
+        return sequences.replace_padding(y.astype(dtype)), dict(state), sequences
 
     def window(self) -> None:
         """None: the statistics of a group depend on the complete length."""

@@ -192,11 +192,11 @@ class UnitNormalization(PerExampleNormalization):
         if sequences is None or 1 not in axis_positions(self, self.axis, x.shape[1:]):
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
-        x = sequences.only(jnp.asarray(x))
+        x = sequences.replace_padding(jnp.asarray(x))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         axes = tuple(axis for axis in axis_positions(self, self.axis, x.shape[1:]) if axis != 1)
         squares = sequence_sum(jnp.square(wide).sum(axes, keepdims=True), sequences)
-        return sequences.only(self._divide_by_norm(wide, squares).astype(x.dtype)), dict(state), sequences
+        return sequences.replace_padding(self._divide_by_norm(wide, squares).astype(x.dtype)), dict(state), sequences
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         return self._divide_by_norm(x, jnp.square(x).sum(axis_positions(self, self.axis, x.shape[1:]), keepdims=True))

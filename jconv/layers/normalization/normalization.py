@@ -115,7 +115,7 @@ class BatchNormalization(Layer):
         count_epsilon = 0.0 if mask is None else COUNT_EPSILON
         kept = kept if mask is None else kept & (jnp.asarray(mask) != 0)
         y, state = self._apply_masked(params, state, cleared, kept, count_epsilon, training)
-        return places.only(y), state, places
+        return places.replace_padding(y), state, places
 
     def _apply_masked(
         self,

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...geometry import check_positive
 from ...reference.convolution import exact
-from ...streaming.buffers import Form
-from ...streaming.timing import Pace
+from ...streaming.buffers import StreamOptions
+from ...streaming.timing import OutputTiming
 from ..base import Array, Arrays, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 
 # As in Keras: the upper limit of the factor that normalizes a vector.
@@ -137,13 +137,13 @@ class SpectralNormalization(Layer):
         """Same as for `layer`."""
         return self.layer.window()
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """Same as for `layer`."""
-        return self.layer.pace()
+        return self.layer.output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """Same as for `layer`."""
-        return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, form)
+        return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, options)
 
     def stream_step(
         self,

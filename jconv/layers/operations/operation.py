@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...streaming.timing import SAMPLE, Pace
+from ...streaming.timing import IMMEDIATE, OutputTiming
 from ..base import Array, Layer, ReceptiveField, map_inputs, name_layer_in_errors
 from ..ragged import not_none, unsupported_lengths
 from .functions import EXACT, OPERATIONS, TRACED
@@ -84,11 +84,11 @@ class Operation(Layer):
         """See `Layer.window`; None if it cannot be inferred from the function, its axes and slices."""
         return receptive_field(self.function, self.arguments, self.options)
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """One output sample per input sample; raises `ValueError` unless the operation works sample by sample."""
         if not is_samplewise(self.function, self.arguments, self.options):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
-        return SAMPLE
+        return IMMEDIATE
 
     def apply_sequences(
         self,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import check_positive
-from ...ragged.sequences import taken
+from ...ragged.windows import take
 from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 from ..ragged import unsupported_lengths
 from .pooling import AveragePooling1D, MaxPooling1D
@@ -70,11 +70,11 @@ class _AdaptivePooling(Layer):
         most = x.shape[1] // self.output_size + 2
         at = (first[..., None] + jnp.arange(most)).reshape(len(first), -1)
         first, end = (jnp.repeat(bound, most, axis=-1) for bound in (first, end))
-        windows, counted = taken(jnp.asarray(x), at, first, end, fill=self.fill)
+        windows, counted = take(jnp.asarray(x), at, first, end, fill=self.fill)
         shape = len(first), self.output_size, most
         y = self._reduce_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
-        out = sequences.after(lambda counts: jnp.full_like(counts, self.output_size))
-        return out.only(y), dict(state), out
+        out = sequences.with_counts(lambda counts: jnp.full_like(counts, self.output_size))
+        return out.replace_padding(y), dict(state), out
 
     def window(self) -> ReceptiveField | None:
         """None: the windows depend on the length."""

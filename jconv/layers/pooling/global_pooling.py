@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...slots import put_rows, take_rows
-from ...streaming.buffers import Form
+from ...streaming.buffers import StreamOptions
 from ..base import Array, Layer, ReceptiveField, Shape, check_inputs, masked_value_shape, sequence_shape
 from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
 
@@ -67,7 +67,7 @@ class _GlobalPooling(Layer):
         """None: the output depends on all samples."""
         return None
 
-    def pace(self) -> None:
+    def output_timing(self) -> None:
         """None: the output summarizes all samples so far."""
         return None
 
@@ -97,7 +97,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
         return super().output_shape(masked_value_shape(self, input_shape) if self.has_several_inputs else input_shape)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """A `RunningMean` of no samples."""
         sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
@@ -145,7 +145,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         places = not_none(sequences)[0]
         x = jnp.asarray(x)
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        kept = places.valid(x.shape[1]) if mask is None else places.only(jnp.asarray(mask) != 0)
+        kept = places.valid(x.shape[1]) if mask is None else places.replace_padding(jnp.asarray(mask) != 0)
         sums = sequence_sum(jnp.where(kept[..., None], x.astype(wide), 0), places)
         counts = sequence_sum(kept[..., None].astype(wide), places)
         y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
@@ -180,7 +180,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
 
     keepdims: bool = False
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """A `RunningMax` of no samples."""
         sequence_shape(self, x.shape[1:])
         shape = x.shape[0], x.shape[2]

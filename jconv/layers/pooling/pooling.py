@@ -17,11 +17,11 @@ import numpy as np
 from ... import reference
 from ...algorithms.einsum import unfold
 from ...geometry import Geometry, check_positive, make_geometry
-from ...ragged.sequences import Window as RaggedWindow
-from ...ragged.sequences import read
-from ...streaming.buffers import Form, advance, start
-from ...streaming.convolution import end_padding, taps_of
-from ...streaming.timing import Pace, convolution_pace
+from ...ragged.windows import Window as RaggedWindow
+from ...ragged.windows import read_windows
+from ...streaming.buffers import StreamOptions, init_buffer, step_buffer
+from ...streaming.convolution import end_padding, stream_window
+from ...streaming.timing import OutputTiming, convolution_timing
 from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
 
 # Up to this pool size, one comparison per tap is the fastest, also for the gradient.
@@ -65,23 +65,23 @@ class _Pooling(Layer):
             return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         window = RaggedWindow(self.pool_size, self._stride, self.padding)
-        out = window.after(sequences)
-        y = self._reduce_windows(*read(jnp.asarray(x), sequences, window, self.fill))
-        return out.only(y), dict(state), out
+        out = window.output_sequences(sequences)
+        y = self._reduce_windows(*read_windows(jnp.asarray(x), sequences, window, self.fill))
+        return out.replace_padding(y), dict(state), out
 
     def window(self) -> ReceptiveField | None:
         """`(pool_size, stride)`."""
         return self.pool_size, self._stride
 
-    def pace(self) -> Pace:
+    def output_timing(self) -> OutputTiming:
         """Same as for a convolution with this kernel size and stride."""
-        return convolution_pace(self.pool_size, stride=self._stride, padding=self.padding)
+        return convolution_timing(self.pool_size, stride=self._stride, padding=self.padding)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """A buffer of samples; for a mean with one more channel, 1 for samples and 0 for padding."""
         sequence_shape(self, x.shape[1:])
-        taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
-        return start(taps, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, form, self.fill)
+        window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
+        return init_buffer(window, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, options, self.fill)
 
     def stream_step(
         self,
@@ -94,11 +94,11 @@ class _Pooling(Layer):
         slots: jax.Array | None = None,
     ) -> tuple[Any, Any]:
         """The outputs that the chunk completes."""
-        taps = taps_of(self.pool_size, stride=self._stride, padding=self.padding)
+        window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
         with name_layer_in_errors(self):
-            end = end_padding(taps, self.padding, stream.wait, x.shape[-2]) if last else None
+            end = end_padding(window, self.padding, stream.needed, x.shape[-2]) if last else None
         read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts_samples else x
-        ready, stream = advance(stream, read, taps, fill=self.fill, end=end, slots=slots)
+        ready, stream = step_buffer(stream, read, window, fill=self.fill, end=end, slots=slots)
         if ready is None:
             return jnp.zeros((*x.shape[:-2], 0, x.shape[-1]), x.dtype), stream
         return self._pool(ready.samples, ready.stride), stream

@@ -19,8 +19,8 @@ from ...functional.initialization import glorot_uniform
 from ...primitive.placement import match_varying_axes
 from ...reference.convolution import exact
 from ...slots import put_rows, take_rows
-from ...streaming.buffers import Form
-from ...streaming.timing import SAMPLE, Pace
+from ...streaming.buffers import StreamOptions
+from ...streaming.timing import IMMEDIATE, OutputTiming
 from ..activations.activation_option import activation_shapes, check_activation
 from ..base import Activation, Array, Arrays, Layer, ReceptiveField, Shape, apply_unless_empty, map_inputs
 from ..ragged import collapse_length, not_none, reverse_sequences, shift_sequences, unsupported_lengths
@@ -149,7 +149,7 @@ class Recurrent(Layer):
             raise unsupported_lengths(self, "with packed segments, states and masks are not supported")
         kept = places.valid(named["sequence"].shape[1])
         kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
-        named["sequence"] = places.only(named["sequence"])
+        named["sequence"] = places.replace_padding(named["sequence"])
         layer = self
         if self.go_backwards:
             # Run forward over the sequence reversed within its own length.
@@ -160,12 +160,12 @@ class Recurrent(Layer):
             if not self.return_sequences:
                 return y, dict(state), map_inputs(lambda _: None, y)
             if not self.return_state:
-                return places.only(y), dict(state), places
-            return (places.only(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
+                return places.replace_padding(y), dict(state), places
+            return (places.replace_padding(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
         resets = places.begin == jnp.arange(kept.shape[1])
         y = replace(layer, return_sequences=True)._run(params, named, kept, resets, training=training, key=key)
         if self.return_sequences:
-            return places.only(y), dict(state), places
+            return places.replace_padding(y), dict(state), places
         y, out = collapse_length(shift_sequences(y, places, places.counts - 1), places)
         return y, dict(state), out
 
@@ -215,7 +215,7 @@ class Recurrent(Layer):
         y = jnp.moveaxis(y, 0, 1) if self.return_sequences else y
         return tuple(self._swap_layout(a).astype(dtype) for a in (y, *states)), states
 
-    def pace(self) -> Pace | tuple[Pace | None, ...] | None:
+    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """One output per sample with `return_sequences`, else the latest output; also None for each state."""
         unrolled = self.unroll and "mask" in self.inputs
         reasons = (
@@ -226,12 +226,12 @@ class Recurrent(Layer):
         for holds, reason in reasons:
             if holds:
                 raise ValueError(f"{self} cannot be computed a chunk at a time: {reason}")
-        pace = SAMPLE if self.return_sequences else None
-        return (pace, *(None for _ in self.states)) if self.return_state else pace
+        timing = IMMEDIATE if self.return_sequences else None
+        return (timing, *(None for _ in self.states)) if self.return_state else timing
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Form) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
         """Zero states, in float32 for 16-bit floats."""
-        self.pace()
+        self.output_timing()
         sequence = inputs_by_name(self.inputs, x)["sequence"]
         size: Any = self._state_shape(self._swap_layout_shape(tuple(sequence.shape[1:])))
         dtype = jnp.promote_types(jnp.result_type(sequence.dtype, *params.values()), jnp.float32)
