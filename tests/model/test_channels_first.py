@@ -1,4 +1,4 @@
-"""A network whose length is last, Keras's channels_first, a chunk (batch, channels, samples) at a time."""
+"""Streaming of channels-first networks, in chunks (batch, channels, samples)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def drawn(model: Model) -> tuple[Any, Any]:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_chunks_come_along_the_last_axis(form: str) -> None:
+def test_chunks_along_the_last_axis(form: str) -> None:
     model = network()
     x = np.random.default_rng(0).normal(size=(2, 4, LENGTH))
     with jax.enable_x64(True):
@@ -68,12 +68,12 @@ def test_chunks_come_along_the_last_axis(form: str) -> None:
     assert (model.latency, model.output_ratio["up"]) == (3, 1)  # type: ignore[index]
 
 
-def test_the_length_is_that_of_the_first_layer_that_minds() -> None:
+def test_the_layout_is_that_of_the_first_layer_that_depends_on_it() -> None:
     assert length_first(network((4, LENGTH))).length_last == {"x", "up"}
     layers = [jl.ReLU(), jl.BatchNormalization(axis=1), First(jl.Conv1D(4, 3, padding="causal"))]
     assert length_first(sequential(layers)).length_last == {"input", "channels_first"}
     assert sequential(layers, input_shape=(4, None)).receptive_field == 3
-    # A length that is open stands where it is, and so does that of a network that says nothing.
+    # An unknown length shows its axis. Without any information the length is first.
     assert not length_first(sequential([jl.ReLU()], input_shape=(None, 4))).length_last
     assert length_first(sequential([jl.ReLU()], input_shape=(4, None))).length_last == {"input", "re_lu"}
     assert not length_first(sequential([jl.Dense(3), First(jl.Conv1D(4, 3))])).length_last
@@ -99,7 +99,7 @@ REFUSED = {
     "BatchNormalization": jl.BatchNormalization(axis=2),
     "Concatenate": jl.Concatenate(),
     "LSTM": jl.LSTM(3),
-    # Its scale goes with the last axis whatever its axis is, as in Keras.
+    # Its scale belongs to the last axis whatever `axis` is, as in Keras.
     "RMSNormalization": jl.RMSNormalization(axis=1),
     "Softmax": jl.Softmax(),
     "Flatten": First(jl.Flatten()),
@@ -107,7 +107,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_layer_that_mixes_the_length_says_so(name: str) -> None:
+def test_layers_that_mix_samples_are_errors(name: str) -> None:
     reads = ("x", "x") if name == "Concatenate" else ("x",)
     model = Model((Node("it", REFUSED[name], reads),), ("x",), ("it",), ((4, None),))
     with pytest.raises(
@@ -117,7 +117,7 @@ def test_a_layer_that_mixes_the_length_says_so(name: str) -> None:
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_length_that_is_first_for_a_layer_that_wants_it_last() -> None:
+def test_inputs_in_the_wrong_layout_are_errors() -> None:
     model = sequential([First(jl.Conv1D(3, 3))], input_shape=(None, 4))
     with pytest.raises(ValueError, match="it needs the whole length, the first axis of its input"):
         model.stream_init({}, {}, (2,))

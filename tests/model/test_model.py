@@ -123,7 +123,7 @@ def test_shared_state_is_updated_at_each_use_in_turn() -> None:
     assert state["n"]["moving_mean"].tolist() == [0]
 
 
-def test_values_hold_every_node_and_several_outputs_are_a_dict() -> None:
+def test_values_of_every_node_and_several_outputs_as_a_dict() -> None:
     model = Model(
         (
             Node("a", jl.Conv1D(2, 3), ("x",)),
@@ -146,7 +146,7 @@ def test_values_hold_every_node_and_several_outputs_are_a_dict() -> None:
     assert model.output_shapes({"x": (9, 1), "z": (4,)}) == {"a": (7, 2), "b": (2,), "pool": (2,), "sum": (2,)}
 
 
-def test_init_is_reproducible_and_each_node_draws_its_own() -> None:
+def test_init_is_reproducible_and_independent_per_node() -> None:
     model = sequential([jl.Conv1D(3, 3), jl.Conv1D(3, 3)])
     one, two = (model.init(jax.random.key(4), (None, 3))[0] for _ in range(2))
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), one, two))
@@ -155,14 +155,14 @@ def test_init_is_reproducible_and_each_node_draws_its_own() -> None:
     assert not (one["conv1d"]["kernel"] == other["conv1d"]["kernel"]).any()
 
 
-def test_dropout_nodes_draw_their_own_masks() -> None:
+def test_dropout_nodes_have_independent_masks() -> None:
     model = sequential([jl.Dropout(0.5), jl.Dropout(0.5)])
     values, _ = model.values({}, {}, jnp.ones((50, 20)), training=True, key=jax.random.key(0))
     # Of what the first keeps the second drops half; the same mask twice would drop none.
     assert float((values["dropout_1"] == 0).mean()) == pytest.approx(0.75, abs=0.05)
 
 
-def test_sequential_names_nodes_as_keras() -> None:
+def test_sequential_names_nodes_like_keras() -> None:
     made = [jl.Conv1D(2, 3), jl.BatchNormalization(), jl.SeparableConv1D(2, 3), jl.Conv1D(2, 3)]
     made += [jl.DepthwiseConv1D(1), jl.Conv1DTranspose(2, 3), jl.MaxPooling1D(), jl.Conv1D(2, 1)]
     made += [jl.ZeroPadding1D(), jl.GlobalAveragePooling1D(), jl.Flatten(), jl.Dense(2), jl.Activation("relu")]
@@ -237,7 +237,7 @@ def test_summary_of_an_unknown_length() -> None:
     )
 
 
-def test_summary_says_what_computes_each_convolution_and_keeps_to_a_width() -> None:
+def test_summary_with_algorithms_and_a_width() -> None:
     depthwise = jl.Frozen(jl.DepthwiseConv1D(4, padding="causal"))
     model = sequential([jl.SeparableConv1D(256, 4), depthwise, jl.LeakyReLU(0.2)])
     separable, frozen, relu = model.summary((512, 256), batch=8).splitlines()[3:6]
@@ -260,7 +260,7 @@ STACKS: list[tuple[list[jl.Layer], int]] = [
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layers", "expected"), STACKS)
-def test_receptive_field_is_what_an_output_depends_on(layers: list[jl.Layer], expected: int) -> None:
+def test_receptive_field_is_the_span_of_a_gradient(layers: list[jl.Layer], expected: int) -> None:
     model = sequential(layers)
     assert receptive_fields(model)[model.outputs[0]] == expected
     params, state = model.init(jax.random.key(0), (64, 1))
@@ -314,12 +314,12 @@ GRAPHS: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), GRAPHS, ids=[message for _, message in GRAPHS])
-def test_graphs_that_are_none(make: Callable[[], Any], message: str) -> None:
+def test_invalid_graphs_are_errors(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
 
 
-def test_shapes_that_do_not_fit_name_the_node() -> None:
+def test_errors_of_shapes_name_the_node() -> None:
     model = sequential([CONV, CONV])
     message = (
         "node 'conv1d_1': Conv1D: x has 2 samples, 2 with padding, but kernel_size=3 with dilation=1 reaches over 3; "
@@ -330,7 +330,7 @@ def test_shapes_that_do_not_fit_name_the_node() -> None:
             refused((4, 2))
 
 
-def test_a_shared_layer_needs_inputs_that_need_the_same_arrays() -> None:
+def test_a_shared_layer_needs_inputs_with_the_same_array_shapes() -> None:
     model = Model((Node("a", CONV, ("x",), "c"), Node("b", CONV, ("a",), "c")), ("x",), ("b",))
     message = (
         "node 'b' shares params 'c' with 'a', but its input of shape (7, 2) needs {'kernel': (3, 2, 2), 'bias': (2,)} "
@@ -340,7 +340,7 @@ def test_a_shared_layer_needs_inputs_that_need_the_same_arrays() -> None:
         model.init(jax.random.key(0), (9, 1))
 
 
-def test_arrays_that_do_not_fit_are_refused_by_apply_and_reference() -> None:
+def test_arrays_that_do_not_fit_are_errors_in_apply_and_reference() -> None:
     model = sequential([CONV, jl.BatchNormalization()])
     params, state = model.init(jax.random.key(0), (9, 1))
     x = np.ones((2, 9, 1), np.float32)
@@ -375,7 +375,7 @@ def test_arrays_that_do_not_fit_are_refused_by_apply_and_reference() -> None:
                 run(p, s, x)
 
 
-def test_several_inputs_in_a_list_or_tuple() -> None:
+def test_several_inputs_as_a_list_or_tuple() -> None:
     nodes = (Node("dense", jl.Dense(3), ("b",)), Node("both", jl.Concatenate(), ("dense", "a")))
     model = Model(nodes, ("b", "a"), ("both",))
     params, state = model.init(jax.random.key(0), [(4, 2), (4, 5)])
@@ -392,8 +392,8 @@ def test_several_inputs_in_a_list_or_tuple() -> None:
         model.apply(params, state, [b, a, a])
 
 
-def test_a_chain_passes_masks_on() -> None:
-    """To the layers that read them, until one ends them, as Keras does."""
+def test_sequential_passes_masks() -> None:
+    """To the layers that read them, up to one that ends them, as in Keras."""
     x = np.random.default_rng(0).standard_normal((2, 6, 3)).astype(np.float32)
     x[0, 4:] = x[1, 1] = 0
     model = sequential(

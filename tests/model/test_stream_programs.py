@@ -1,4 +1,4 @@
-"""A step of a network as a program: compiled once, sharded without talk, written in place, gone on with elsewhere."""
+"""The compiled step of a network: one per chunk length, no communication, updates in place, resumed elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENT = re.compile("all-gather|all-reduce|all-to-all|collective-permute|reduce-sc
 
 
 def network() -> Model:
-    """Of every kind of thing that a stream keeps one."""
+    """A network with one of each kind of stream state."""
     nodes = (
         Node("far", jl.Conv1D(4, 2, padding="causal", dilation=9, activation="relu"), ("x",)),
         Node("near", jl.Conv1D(4, 5, padding="same"), ("far",)),
@@ -55,7 +55,7 @@ def begun(params: Any, state: Any, x: jax.Array, **how: Any) -> Any:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_one_program_for_each_length_of_chunk(form: str) -> None:
+def test_one_program_per_chunk_length(form: str) -> None:
     assert MODEL.latency == BEGIN
     params, state, x = drawn(2, 40)
     step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x), donate_argnums=0)
@@ -68,7 +68,7 @@ def test_one_program_for_each_length_of_chunk(form: str) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_a_step_over_devices_sends_nothing(form: str) -> None:
+def test_a_step_with_a_sharded_batch_communicates_nothing(form: str) -> None:
     mesh = jax.make_mesh((8,), ("batch",))
     rows = NamedSharding(mesh, PartitionSpec("batch"))
     params, state, x = drawn()
@@ -83,7 +83,7 @@ def test_a_step_over_devices_sends_nothing(form: str) -> None:
     assert all(a.sharding.is_equivalent_to(rows, a.ndim) for a in after.arrays if a.shape[:1] == (8,))
 
 
-def test_a_pool_over_devices_has_the_slots_of_each_apart() -> None:
+def test_each_device_numbers_its_own_slots_of_a_sharded_pool() -> None:
     mesh = jax.make_mesh((8,), ("slots",))
     over = PartitionSpec("slots")
     params, state, x = drawn()
@@ -105,7 +105,7 @@ def test_a_pool_over_devices_has_the_slots_of_each_apart() -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 @pytest.mark.parametrize("last", [False, True])
-def test_a_pool_that_is_donated_is_written_where_it_lies(form: str, last: bool) -> None:
+def test_a_donated_pool_is_updated_in_place(form: str, last: bool) -> None:
     params, state, x = drawn(4)
     pool = slots.pool(begun(params, state, x[:1], form=form, slots=True), 64)
     chunk, named = x[:, BEGIN : BEGIN + 1], jnp.arange(4)
@@ -120,7 +120,7 @@ def test_a_pool_that_is_donated_is_written_where_it_lies(form: str, last: bool) 
     assert [array.unsafe_buffer_pointer() for array in after.arrays] == places
 
 
-def test_a_ring_that_is_donated_is_written_where_it_lies() -> None:
+def test_a_donated_ring_is_updated_in_place() -> None:
     params, state, x = drawn()
     stream = begun(params, state, x, form="ring")
     place = stream.parts.rings[0].unsafe_buffer_pointer()
@@ -131,13 +131,13 @@ def test_a_ring_that_is_donated_is_written_where_it_lies() -> None:
 
 
 def test_a_step_reads_each_sample_once() -> None:
-    """The last tap is the chunk itself, which is not read again."""
+    """The last kernel element reads the chunk itself, not the buffer."""
     convs = [jl.Conv1D(8, 3, padding="causal", dilation=d, activation="relu") for d in (1, 4)]
     model, x = sequential(convs), jnp.ones((1, 16, 8))
     params, state = model.init(jax.random.key(0), (16, 8))
     stream = model.stream_init(params, state, (1,), input_shape=(None, 8), chunk=16)
     program = str(jax.make_jaxpr(lambda stream, x: model.stream_step(params, state, stream, x))(stream, x))
-    # What the chunk before brought is read in one piece, so that each chunk is written once.
+    # The samples of the previous chunk are read in one slice, so that each chunk is written once.
     assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 2
 
 
@@ -147,8 +147,8 @@ def rest(stream: Any, folder: Path) -> None:
     np.savez(folder, **end(stream, x[:, BEGIN + 3 :]))
 
 
-def go_on(folder: Path) -> None:
-    """In another process: from the arrays alone, and from the pickled stream."""
+def resume(folder: Path) -> None:
+    """Continue in another process: from the arrays, and from the pickled stream."""
     params, state, x = drawn(2)
     with np.load(folder / "stream.npz") as arrays:
         kept = tuple(jnp.asarray(arrays[name]) for name in arrays.files)
@@ -156,13 +156,13 @@ def go_on(folder: Path) -> None:
     rest(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
 
 
-def test_a_stream_goes_on_in_another_process_bit_for_bit(tmp_path: Path) -> None:
+def test_a_stream_resumes_in_another_process_with_the_same_bits(tmp_path: Path) -> None:
     params, state, x = drawn(2)
     _, stream = MODEL.stream_step(params, state, begun(params, state, x), x[:, BEGIN : BEGIN + 3])
     np.savez(tmp_path / "stream", *stream.arrays)
     (tmp_path / "stream.pickle").write_bytes(pickle.dumps(stream))
     program = "import pathlib, sys; from tests.model import test_stream_programs as here\n"
-    program += "here.go_on(pathlib.Path(sys.argv[1]))"
+    program += "here.resume(pathlib.Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=ROOT)
     rest(stream, tmp_path / "here")
     with np.load(tmp_path / "here.npz") as wanted:

@@ -1,4 +1,4 @@
-"""A network a chunk at a time is the network on the whole sequence."""
+"""A streamed network equals the network on the complete sequence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
 
 
 def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], **begun: Any) -> list[Any]:
-    """What each step gives: chunks of these lengths, and the rest of `x`, with which it ends."""
+    """The outputs of each step: for chunks of these lengths, then for the rest of `x` as the last chunk."""
     length = jax.tree.leaves(x)[0].shape[1]
     dtype = jax.tree.map(lambda a: a.dtype, x)
     stream = model.stream_init(params, state, (2,), dtype=dtype, **begun)
@@ -45,7 +45,7 @@ def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], *
 
 
 def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
-    """Hold the stream to `apply`."""
+    """Compare the stream with `apply`."""
     with jax.enable_x64(True):
         params, state = drawn(model)
         whole, _ = model.apply(params, state, x)
@@ -72,7 +72,7 @@ STREAMED = {
     "depthwise": jl.DepthwiseConv1D(4, depth_multiplier=2, padding="causal"),
     "separable": jl.SeparableConv1D(3, 3, padding="same"),
     "transposed": jl.Conv1DTranspose(3, 5, stride=2, padding="same"),
-    "transposed_apart": jl.Conv1DTranspose(3, 2, stride=3, padding="same", output_padding=0),
+    "transposed_with_gaps": jl.Conv1DTranspose(3, 2, stride=3, padding="same", output_padding=0),
     "max": jl.MaxPooling1D(3, 2, padding="same"),
     "mean": jl.AveragePooling1D(4, 2, padding="same"),
     "mean_valid": jl.AveragePooling1D(3),
@@ -123,7 +123,7 @@ def test_every_form(form: str) -> None:
 
 @st.composite
 def networks(draw: st.DrawFn) -> Model:
-    """A few layers in a chain, some with a way around them."""
+    """A few layers in a chain, some with a residual connection."""
     nodes: list[Node] = []
     at = "x"
     for number in range(draw(st.integers(1, 5))):
@@ -179,7 +179,7 @@ def wavenet(dilations: tuple[int, ...] = (1, 2, 4, 8), channels: int = 4) -> Mod
     return Model(tuple(nodes), ("x",), ("y", at), ((None, 1),))
 
 
-def test_branches_meet_without_delay() -> None:
+def test_branches_of_a_causal_network_have_no_delay() -> None:
     model = wavenet()
     check(model, sequence(24, 1), [1, 1, 5])
     assert (model.latency, model.receptive_field) == (0, 17)
@@ -201,7 +201,7 @@ def test_branches_wait_for_each_other() -> None:
     assert [None if a is None else a.shape[1] for a in stream.parts.waiting["both"]] == [3, None, 4]
 
 
-def test_branches_that_begin_with_different_numbers_of_samples() -> None:
+def test_branches_with_different_padding_at_the_start() -> None:
     nodes = (
         Node("padded", jl.ZeroPadding1D((2, 1)), ("x",)),
         Node("late", jl.Conv1D(4, 3, padding="same"), ("padded",)),
@@ -220,7 +220,7 @@ def test_a_u_net() -> None:
     )
     model = Model(nodes, ("x",), ("y",), ((None, 4),))
     check(model, sequence(), [3, 3, 3, 8])
-    # Every input sample that an output waits for, counted one by one.
+    # The delay of each output, measured sample by sample.
     params, state = drawn(model)
     stream, ready = model.stream_init(params, state, (2,)), 0
     late = []
@@ -258,7 +258,7 @@ def test_masks() -> None:
     check(Model(nodes, ("x",), ("lstm", "mean"), ((None, 4),)), x, [1, 4, 6])
 
 
-def test_an_embedding_reads_numbers() -> None:
+def test_embedding_of_integers() -> None:
     model = sequential([jl.Embedding(10, 4), jl.Conv1D(3, 3, padding="causal")], input_shape=(None,))
     check(model, np.random.default_rng(0).integers(0, 10, (2, 24)), [1, 4, 6])
 
@@ -276,10 +276,10 @@ def up(kernel_size: int, stride: int) -> jl.Layer:
         ([jl.MaxPooling1D(3), jl.UpSampling1D(2), jl.GlobalAveragePooling1D()], Fraction(2)),
     ],
 )
-def test_the_latency_is_the_most_that_an_output_trails(layers: list[jl.Layer], latency: Fraction) -> None:
+def test_latency_is_the_largest_delay_of_an_output(layers: list[jl.Layer], latency: Fraction) -> None:
     model = sequential(layers, input_shape=(None, 2))
     assert model.latency == latency
-    # Counted sample by sample, for the sequence that the mean is of.
+    # Measured sample by sample, for the sequence that the mean summarizes.
     timed = sequential([layer for layer in layers if layer.output_timing() is not None], input_shape=(None, 2))
     params, state = timed.init(jax.random.key(0))
     stream, count, late = timed.stream_init(params, state, (1,)), 0, []
@@ -293,7 +293,7 @@ def test_the_latency_is_the_most_that_an_output_trails(layers: list[jl.Layer], l
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("layer", [jl.Conv1D(2, 3, padding="causal"), jl.Dense(2), jl.ZeroPadding1D(1), jl.GRU(2)])
-def test_no_step_follows_the_last(layer: jl.Layer) -> None:
+def test_a_step_after_the_last_is_an_error(layer: jl.Layer) -> None:
     model = sequential([layer], input_shape=(None, 4))
     params, state = model.init(jax.random.key(0))
     x = jnp.ones((2, 1, 4))
@@ -317,7 +317,7 @@ def test_gradients() -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * max(1.0, float(jnp.abs(b).max())))
 
 
-def test_samples_that_tie_for_the_greatest_share_its_gradient() -> None:
+def test_equal_maxima_share_the_gradient() -> None:
     with jax.enable_x64(True):
         model = sequential([jl.GlobalMaxPooling1D()], input_shape=(None, 2))
         x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (2, 9, 2)) * 1.5)
@@ -340,7 +340,7 @@ def test_a_scan_of_steps() -> None:
     np.testing.assert_allclose(jnp.moveaxis(y, 0, 1), whole, rtol=0, atol=1e-6 * float(jnp.abs(whole).max()))
 
 
-def test_half_types_keep_recurrent_states_in_float32() -> None:
+def test_16_bit_floats_have_recurrent_states_in_float32() -> None:
     model = sequential([jl.InDtype(jl.LSTM(3, return_sequences=True), "bfloat16")], input_shape=(None, 4))
     params, state = model.init(jax.random.key(0))
     x = jnp.asarray(sequence(), jnp.float32)
@@ -350,7 +350,7 @@ def test_half_types_keep_recurrent_states_in_float32() -> None:
     np.testing.assert_array_equal(y, model.apply(params, state, x)[0])
 
 
-def test_fractions_of_a_sample() -> None:
+def test_fractional_ratios() -> None:
     layers = [jl.UpSampling1D(2), jl.Conv1D(4, 3, stride=3, padding="same"), jl.Conv1DTranspose(4, 4, stride=3)]
     model = sequential(layers, input_shape=(None, 4))
     assert model.output_ratio == Fraction(2, 1)
@@ -376,7 +376,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_layer_that_cannot_stream_says_so(name: str) -> None:
+def test_layers_that_cannot_be_streamed_are_errors(name: str) -> None:
     model = sequential([REFUSED[name]], names=["it"], input_shape=(24, 4))
     params, state = model.init(jax.random.key(0))
     with pytest.raises(ValueError, match=r"node 'it': .*cannot be computed a chunk at a time") as error:
@@ -384,7 +384,7 @@ def test_a_layer_that_cannot_stream_says_so(name: str) -> None:
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_sequence_beside_a_value_of_all_samples() -> None:
+def test_a_sequence_merged_with_a_value_of_all_samples_is_an_error() -> None:
     nodes = (Node("mean", jl.GlobalAveragePooling1D(), ("x",)), Node("scaled", jl.Multiply(), ("x", "mean")))
     model = Model(nodes, ("x",), ("scaled",), ((None, 4),))
     with pytest.raises(ValueError, match=r"node 'scaled': .* it reads a sequence beside a value of all samples"):
@@ -408,19 +408,19 @@ def small() -> tuple[Model, Any, Any]:
         ),
     ],
 )
-def test_what_is_refused(call: Callable[..., Any], message: str) -> None:
+def test_invalid_arguments_are_errors(call: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(*small())
 
 
-def test_inputs_that_end_apart() -> None:
+def test_inputs_that_end_at_different_samples_are_an_error() -> None:
     model = Model((Node("sum", jl.Add(), ("a", "b")),), ("a", "b"), ("sum",), ((None, 4), (None, 4)))
     stream = model.stream_init({}, {}, (2,))
     with pytest.raises(ValueError, match="inputs end after different numbers of samples, 3, 2 more"):
         model.stream_step({}, {}, stream, {"a": jnp.ones((2, 3, 4)), "b": jnp.ones((2, 2, 4))}, last=True)
 
 
-def test_inputs_of_different_ratios() -> None:
+def test_merging_sequences_with_different_ratios_is_an_error() -> None:
     nodes = (Node("half", jl.MaxPooling1D(2), ("x",)), Node("sum", jl.Add(), ("half", "x")))
     model = Model(nodes, ("x",), ("sum",), ((None, 4),))
     with pytest.raises(ValueError, match="node 'sum': its inputs have 1/2, 1 samples"):

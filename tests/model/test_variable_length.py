@@ -1,4 +1,4 @@
-"""Whole networks on ragged and packed batches equal the network on each sequence by itself."""
+"""Networks on ragged and packed batches equal the network on each sequence alone."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ LENGTHS = np.array([17, LENGTH, 9])
 
 
 def residual():
-    """Squeeze and excitation around a residual block, then classes: what a sequence comes to is used in the middle."""
+    """A residual block with squeeze and excitation, then classes: a value per sequence is used in the middle."""
     nodes = [
         Node("first", jl.Conv1D(4, 3, stride=2, padding="same"), ("x",)),
         Node("norm", jl.BatchNormalization(), ("first",)),
@@ -110,7 +110,7 @@ def test_equals_each_sequence_alone(name, packed):
     assert sum(np.vdot(a, b) for a, b in pairs) == pytest.approx(np.vdot(y_bar, dy), rel=1e-11)
 
 
-def test_inputs_that_are_no_sequences_go_beside_those_that_are():
+def test_inputs_that_are_no_sequences():
     nodes = (
         Node("conv", jl.Conv1D(3, 3, padding="same"), ("x",)),
         Node("own", jl.Dense(3), ("facts",)),
@@ -130,7 +130,7 @@ def test_inputs_that_are_no_sequences_go_beside_those_that_are():
         assert deviation(y["pool"][row], alone["pool"][0]) < 1e-14
 
 
-def test_a_model_that_keras_saved():
+def test_a_model_saved_by_keras():
     model, params, state = jconv.keras.load(ROOT / "docs" / "gun_point.keras")
     x = np.random.default_rng(0).standard_normal((2, 60, 1))
     lengths = np.array([60, 31])
@@ -144,7 +144,7 @@ def test_a_model_that_keras_saved():
     assert deviation(found, y) < 1e-12
 
 
-def test_training_has_one_state_and_jits_with_lengths_traced():
+def test_training_with_traced_lengths():
     model = MODELS["residual"]
     params, state = jax.tree.map(jnp.float32, arrays(model))
     x = np.random.default_rng(0).standard_normal((3, LENGTH, 2)).astype(np.float32)

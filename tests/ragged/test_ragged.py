@@ -1,4 +1,4 @@
-"""Ragged and packed convolutions equal each sequence by itself, and what is no sequence never shows."""
+"""Convolutions of ragged and packed arrays equal those of each sequence; padding affects nothing."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ LENGTH = 19
 
 
 def geometry(rng, packed):
-    """Options and sizes of a convolution that takes the whole row."""
+    """Random options and a kernel size that a complete row is long enough for."""
     kernel_size, dilation = int(rng.integers(1, 6)), int(rng.choice([1, 1, 2, 3]))
     overhang = (kernel_size - 1) * dilation
     within = int(rng.integers(0, overhang + 1))
@@ -49,7 +49,7 @@ def case(seed, packed):
 
 
 def expected(params, x, options, extents):
-    """The output, where it is, and the gradients of its sum with a cotangent, sequence by sequence."""
+    """The output, its lengths or ids, and gradients for a cotangent, computed sequence by sequence."""
     y, out = reference.one_by_one(partial(reference.conv1d, params, **options), x, **extents)
     y_bar = np.random.default_rng(5).uniform(0.5, 1.5, y.shape)
     bars = {name: np.zeros(p.shape) for name, p in params.items()}
@@ -185,8 +185,8 @@ def test_packed_rows_equal_ragged_ones(counts, kernel_size, stride, causal):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_another_segment_never_shows(seed):
-    """NaNs in all other segments change neither a segment's outputs nor what flows back to it by one bit."""
+def test_other_segments_affect_neither_values_nor_gradients(seed):
+    """NaNs in all other segments change no bit of a segment's outputs and gradients."""
     params, x, options, extents = case(seed, True)
     begin, end, _ = list(reference.runs(extents["segment_ids"][0]))[-1]
     other = np.full_like(x, np.nan)
@@ -204,11 +204,11 @@ def test_another_segment_never_shows(seed):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_every_algorithm_and_half_types(dtype):
+def test_every_algorithm_and_16_bit_floats(dtype):
     _, x, _, extents = case(3, False)
     options = {"stride": 2, "padding": "same"}
     kernel = np.random.default_rng(0).standard_normal((3, x.shape[-1], 4)) / 3
-    # What is given is already rounded to the type.
+    # Operands are rounded to the type beforehand.
     x, kernel = (np.asarray(jnp.asarray(a, dtype), np.float64) for a in (x, kernel))
     both = extents, {"segment_ids": np.stack([drawn_ids(np.random.default_rng(n), LENGTH) for n in range(len(x))])}
     inputs = [(jnp.asarray(kernel, dtype), jnp.asarray(spoiled(x, **named), dtype)) for named in both]
@@ -251,7 +251,7 @@ def test_lengths_are_traced_mapped_and_differentiated_twice():
     assert all(np.isfinite(a).all() for a in moved)
 
 
-def test_more_taps_than_are_written_out():
+def test_kernels_too_long_for_a_sum_over_taps():
     rng = np.random.default_rng(0)
     ids = np.repeat([0, 1, 2], [70, 3, 37])
     params, x = {"kernel": rng.standard_normal((66, 2, 1))}, rng.standard_normal((110, 2))
@@ -262,7 +262,7 @@ def test_more_taps_than_are_written_out():
     assert deviation(found, y) <= 1e-14
 
 
-def test_a_length_beyond_the_row_is_the_row():
+def test_a_length_beyond_the_row_stands_for_the_row():
     params, x, options, _ = case(2, False)
     run = quick_jit(partial(jconv.conv1d, **options))
     found, lengths = run(params, x, lengths=np.full(len(x), 10**6))
@@ -289,13 +289,13 @@ def test_errors_are_one_line(extents, options, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_segments_that_a_transposed_convolution_would_join_are_refused():
+def test_a_transposed_convolution_that_would_join_segments_is_an_error():
     params, ids = {"kernel": np.ones((4, 1, 1), np.float32)}, np.zeros(5, int)
     with pytest.raises(ValueError, match="returns 2 samples more than 2 per sample"):
         jconv.conv1d_transpose(params, np.ones((5, 1), np.float32), stride=2, segment_ids=ids)
 
 
-def test_the_definition_needs_one_of_the_two():
+def test_the_definition_needs_lengths_or_segment_ids():
     with pytest.raises(ValueError, match="needs either lengths or segment_ids"):
         reference.one_by_one(np.asarray, np.ones((2, 3, 1)))
     with pytest.raises(ValueError, match="a segment of 2 samples has 3 outputs, more than 1 per sample"):
@@ -303,8 +303,8 @@ def test_the_definition_needs_one_of_the_two():
 
 
 @pytest.mark.parametrize("extents", [{"lengths": [4, 2]}, {"segment_ids": [[0, 0, 0, 0], [1, 1, 2, 2]]}], ids=str)
-def test_the_definition_hides_no_error_of_a_row(extents):
-    """Only a row of which nothing comes out is zero."""
+def test_the_definition_raises_errors_other_than_short_input(extents):
+    """Only a row that is too short for an output is zero."""
 
     def fails_for_short(x):
         if len(x) < 3:
@@ -330,6 +330,6 @@ def test_the_definition_hides_no_error_of_a_row(extents):
         lambda x: jconv.sequential([jconv.layers.MaxPooling1D(4)]).reference({}, {}, x[None])[0][0],
     ],
 )
-def test_a_layer_too_has_nothing_of_a_short_row(alone):
+def test_layers_return_nothing_for_a_short_row(alone):
     y, out = reference.one_by_one(alone, np.ones((2, 8, 1)), lengths=[8, 3])
     assert out.tolist() == [len(y[0]), 0] and not y[1].any()

@@ -1,4 +1,4 @@
-"""Sessions in slots: each as if it were alone, whatever lies in the slots beside it."""
+"""Sessions in slots: each has the outputs of a separate stream, whatever the other slots contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network() -> Model:
 
 
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_sessions_that_come_and_go(form: str) -> None:
+def test_sessions_start_and_end_independently(form: str) -> None:
     model = network()
     params, state = model.init(jax.random.key(0))
     rng = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_sessions_that_come_and_go(form: str) -> None:
             if slot not in given:
                 pool = slots.put(pool, fresh, jnp.array([slot]))
                 given[slot], sessions[slot] = [], []
-        # Always three rows, of which some are nobody's, with numbers that must not be seen anywhere.
+        # Always three rows. Those without a session contain NaN, which must not appear in any output.
         named = np.array([*live, -1, 99, -1][:3], np.int32)
         x = rng.normal(size=(3, 2, 2)).astype("float32")
         x[len(live) :] = np.nan
@@ -69,7 +69,7 @@ def test_sessions_that_come_and_go(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_idle_slots_are_not_touched(form: str) -> None:
+def test_a_step_does_not_change_other_slots(form: str) -> None:
     params = {"kernel": jnp.ones((2, 3, 1))}
     options: dict[str, Any] = {"padding": "causal", "dilation": 4}
     state = streaming.init(params, (5,), form=form, slots=True, **options)
@@ -83,13 +83,13 @@ def test_idle_slots_are_not_touched(form: str) -> None:
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_session_moves_with_what_it_keeps() -> None:
+def test_a_session_can_be_saved_and_moved_to_another_pool() -> None:
     model = sequential([jl.Conv1D(2, 3, padding="causal", dilation=3)], input_shape=(None, 1))
     params, state = model.init(jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
     alone = model.stream_init(params, state, (1,), slots=True)
     _, alone = model.stream_step(params, state, alone, x[:, :7])
-    # Saved as plain arrays, and elsewhere put into a slot.
+    # Saved as NumPy arrays, and restored in a slot of another pool.
     leaves, structure = jax.tree.flatten(alone)
     sent = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
     pool = slots.pool(model.stream_init(params, state, (1,), slots=True), 3)
@@ -98,7 +98,7 @@ def test_a_session_moves_with_what_it_keeps() -> None:
     np.testing.assert_allclose(y, model.apply(params, state, x)[0][:, 7:], rtol=0, atol=1e-6)
 
 
-def test_a_network_with_latency_begins_by_itself() -> None:
+def test_a_session_of_a_network_with_latency_is_stepped_separately_first() -> None:
     model = sequential([jl.Conv1D(2, 5, padding="same")], input_shape=(None, 1))
     params, state = model.init(jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
@@ -114,8 +114,8 @@ def test_a_network_with_latency_begins_by_itself() -> None:
         slots.put(pool, begin, jnp.array([0]))
 
 
-def test_a_session_that_ends_leaves_the_others_as_they_are() -> None:
-    # Where one ends, its last samples come to the next layer, whose next output then waits for fewer.
+def test_ending_a_session_does_not_change_others() -> None:
+    # The last samples of a session pass the layers at once, so that their next outputs need fewer samples.
     nodes = (
         Node("same", jl.Conv1D(3, 5, padding="same"), ("x",)),
         Node("sum", jl.Add(), ("same", "x")),
@@ -135,7 +135,7 @@ def test_a_session_that_ends_leaves_the_others_as_they_are() -> None:
     np.testing.assert_allclose(jnp.concatenate([y0[1:], y2], 1), whole[1:], rtol=0, atol=1e-6)
 
 
-def test_a_step_that_would_move_only_some_sessions_is_refused() -> None:
+def test_a_step_after_which_sessions_need_other_numbers_of_samples_is_an_error() -> None:
     params, named = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
     state = streaming.init(params, (2,), slots=True, stride=2)
     message = "with slots the next outputs must need .*, and step by multiples of 2 samples"
@@ -148,7 +148,7 @@ def test_a_step_that_would_move_only_some_sessions_is_refused() -> None:
 
 
 @pytest.mark.parametrize("row", [-1, 99])
-def test_what_stands_in_a_row_of_nobody_is_in_no_derivative(row: int) -> None:
+def test_rows_without_a_session_do_not_affect_derivatives(row: int) -> None:
     model = sequential([jl.Conv1D(4, 2, padding="causal"), jl.GRU(3, return_sequences=True)], input_shape=(None, 2))
     params, state = model.init(jax.random.key(0))
     fresh = model.stream_init(params, state, (1,), slots=True)
@@ -172,7 +172,7 @@ def test_what_stands_in_a_row_of_nobody_is_in_no_derivative(row: int) -> None:
     assert jnp.isfinite(kernel).all()
 
 
-def test_the_pool_is_written_where_it_lies() -> None:
+def test_a_donated_pool_is_updated_in_place() -> None:
     params = {"kernel": jnp.ones((2, 8, 8))}
     options: dict[str, Any] = {"padding": "causal", "dilation": 500}
     state = streaming.init(params, (64,), slots=True, **options)
@@ -190,14 +190,21 @@ def test_the_pool_is_written_where_it_lies() -> None:
         (np.zeros(2), "slots must be integers of shape \\(2,\\), got float"),
     ],
 )
-def test_what_is_refused(named: Any, message: str) -> None:
+def test_invalid_slots_are_errors(named: Any, message: str) -> None:
     params = {"kernel": jnp.ones((2, 3, 1))}
     state = streaming.init(params, (5,), slots=True)
     with pytest.raises(ValueError, match=message):
         streaming.step(params, state, jnp.ones((2, 1, 3)), slots=named)
 
 
-def test_a_pool_needs_one_row() -> None:
+def test_slots_must_be_a_vector() -> None:
+    state = streaming.init({"kernel": jnp.ones((2, 3, 1))}, (5,), slots=True)
+    for call in (lambda: slots.take(state, 3), lambda: slots.put(state, slots.take(state, [3]), 3)):
+        with pytest.raises(ValueError, match=r"slots must be integers of shape \(rows,\), got int\d+ of shape \(\)"):
+            call()
+
+
+def test_pool_needs_a_stream_with_one_row() -> None:
     state = streaming.init({"kernel": jnp.ones((2, 3, 1))}, (5,), slots=True)
     with pytest.raises(ValueError, match="stream must have 1 row and be begun with slots=True"):
         jconv.slots.pool(state, 4)

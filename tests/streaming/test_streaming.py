@@ -1,4 +1,4 @@
-"""A convolution a chunk at a time is the convolution of the whole, in values and gradients."""
+"""A streamed convolution equals the convolution of the complete signal, in values and gradients."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def streamed(
     begun: dict[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """The outputs of `x` in chunks, and what is left over at the end in one."""
+    """The outputs for `x` in chunks of these lengths, with the rest as the last chunk."""
     state = streaming.init(params, x.shape[:-2], dtype=x.dtype, **(begun or {}), **options)
     step = jax.jit(partial(streaming.step, **options), static_argnames="last")
     outputs, at = [], 0
@@ -182,7 +182,7 @@ def test_truncated_backpropagation(x64: None) -> None:
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.conv1d_transpose])
-def test_types(dtype: str, convolution: Any) -> None:
+def test_dtypes(dtype: str, convolution: Any) -> None:
     params = {name: jnp.asarray(a, dtype) for name, a in params_of(convolution, 3, dtype="float32").items()}
     x = jnp.asarray(drawn(5, 2, 12, 4), dtype)
     options = {"convolution": convolution} | ({} if convolution is jconv.conv1d_transpose else {"padding": "causal"})
@@ -194,7 +194,7 @@ def test_types(dtype: str, convolution: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["shifted", "ring"])
-def test_bit_for_bit_where_the_algorithm_is_the_same(form: str) -> None:
+def test_same_bits_with_the_same_algorithm(form: str) -> None:
     params = params_of(jconv.depthwise_conv1d, 4, dtype="float32")
     x = drawn(5, 2, 24, 4, dtype="float32")
     options = {"padding": "causal", "algorithm": "shifts"}
@@ -203,7 +203,7 @@ def test_bit_for_bit_where_the_algorithm_is_the_same(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["shifted", "ring"])
-def test_one_program_serves_a_scan_and_vmap(form: str) -> None:
+def test_steps_under_scan_and_vmap(form: str) -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     x = jnp.asarray(drawn(5, 3, 2, 12, 4, dtype="float32"))
 
@@ -235,12 +235,12 @@ def test_a_step_compiles_once(form: str) -> None:
     assert len(traced) == 1
 
 
-def test_what_a_state_holds() -> None:
+def test_shapes_of_states() -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     shifted = streaming.init(params, (5,), dilation=3, form="shifted")
     assert isinstance(shifted, ShiftBuffer) and shifted.samples.shape == (5, 6, 4) and shifted.needed == 7
     ring = streaming.init(params, (5,), dilation=3, form="ring", chunk=4)
-    # Two chunks of the past and the one to come, and the first once more.
+    # Rows for two previous chunks, the next chunk, and a copy of the first.
     assert isinstance(ring, RingBuffer) and ring.samples.shape == (5, 16, 4) and ring.head.shape == ()
     single = streaming.init(params, (5,), dilation=300)
     assert isinstance(single, RingBuffer) and single.samples.shape == (5, 601, 4)
@@ -269,6 +269,10 @@ def test_latency(options: dict[str, Any], latency: int) -> None:
         assert count == timing.count(samples)
 
 
+def test_pace_is_an_alias_of_output_timing() -> None:
+    assert streaming.pace is streaming.output_timing
+
+
 def test_latency_of_a_transposed_convolution() -> None:
     params = {"kernel": np.ones((4, 1, 1))}
     assert streaming.latency(params, convolution=jconv.conv1d_transpose, stride=2, padding="same") == Fraction(1, 2)
@@ -284,7 +288,7 @@ def test_steps_without_samples_and_without_outputs() -> None:
     assert y.shape == (2, 0, 3)
 
 
-def test_nan_stays_in_its_row_and_its_reach() -> None:
+def test_nan_affects_only_the_windows_that_read_it() -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     x = drawn(5, 2, 12, 4, dtype="float32")
     x[0, 2] = np.nan
@@ -333,7 +337,7 @@ ONE = jnp.ones((2, 1, 4))
         ),
     ],
 )
-def test_what_is_refused(call: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_errors(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
 
