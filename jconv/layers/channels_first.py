@@ -113,7 +113,7 @@ class ChannelsFirst(Wrapper):
     def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """Raises `ValueError`: chunks have the shape (batch, samples, channels).
 
-        `jconv.length_first` converts a channels-first network, so that the wrapped layers can be streamed.
+        `jconv.model.channels_first.length_first` converts a channels-first network, which can then be streamed.
         """
         raise ValueError(
             f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"

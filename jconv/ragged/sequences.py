@@ -78,11 +78,13 @@ class Sequences:
     def replace_padding(self, x: Any, fill: Any = 0) -> jax.Array:
         """`x` (..., length, and any further axes) with `fill` at all positions without a sample.
 
-        Values and derivatives do not depend on the replaced values, even if these are NaN.
+        Values and derivatives do not depend on the replaced values, even if these are NaN. `only` is an alias.
         """
         x, rank = jnp.asarray(x), self.begin.ndim
         valid = self.valid(x.shape[rank - 1])
         return jnp.where(valid.reshape(valid.shape + (1,) * (x.ndim - rank)), x, jnp.asarray(fill, x.dtype))
+
+    only = replace_padding
 
     def with_counts(self, function: Callable[[Any], Any], **changes: Any) -> Sequences:
         """The sequences with `function(counts)` samples each, but none for a sequence that had none."""
@@ -152,6 +154,8 @@ def make_sequences(shape: tuple[int, ...], lengths: Any = None, segment_ids: Any
     Raises:
       ValueError: if both are given, and for a wrong type or shape.
 
+    `jconv.ragged.of` is an alias.
+
     >>> make_sequences((2, 5), lengths=jnp.array([2, 3])).packed, make_sequences((2, 5))
     (False, None)
     """
@@ -160,6 +164,9 @@ def make_sequences(shape: tuple[int, ...], lengths: Any = None, segment_ids: Any
     if lengths is not None:
         return of_lengths(lengths, shape)
     return None if segment_ids is None else of_segment_ids(segment_ids, shape)
+
+
+of = make_sequences
 
 
 def _check_integers(name: str, given: Any, shape: tuple[int, ...]) -> jax.Array:

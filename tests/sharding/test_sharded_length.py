@@ -1,4 +1,4 @@
-"""A sequence whose length lies over devices: `jconv.sharding` inside `shard_map`, and automatic meshes alone."""
+"""Sequences with a sharded length: `jconv.sharding` inside `shard_map`, and automatic meshes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.primitive.test_partitioned import moved
 from tests.support.settings import deviation, in_type, quick_jit
 
 BOUNDS = {"float32": 1e-6, "float64": 1e-13}
-EXAMPLES = settings.default.max_examples // 2  # a program each, of several devices
+EXAMPLES = settings.default.max_examples // 2  # each compiles a program for several devices
 
 
 class Case(NamedTuple):
-    """A convolution by its name in `jconv` and `jconv.sharding`, and a sequence over `devices` in shards of `shard`."""
+    """A convolution by its name in `jconv` and `jconv.sharding`, and a sequence in shards of `shard` samples."""
 
     convolution: str
     params: dict[str, np.ndarray]
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw: Any, convolutions: tuple[str, ...], repeats: bool = True) -> Case:
-    """Any convolution; its values come from a seed."""
+    """A random convolution, with params from a random seed."""
 
     def small(most: int, least: int = 1) -> int:
         return draw(st.integers(least, most))
@@ -87,7 +87,7 @@ def mesh_of(devices: int) -> Mesh:
 
 
 def operands(case: Case, *filler: float) -> list[np.ndarray]:
-    """x and a cotangent of the whole; with `filler` in shards, each with that behind."""
+    """x and a cotangent; with `filler` both are padded to complete shards with these values."""
     rng = np.random.default_rng(case.length)
     x = rng.standard_normal((2, case.length, 2))
     y = jax.eval_shape(case.whole, case.params, x)
@@ -116,15 +116,15 @@ EVERY = ("conv1d", "depthwise_conv1d", "conv1d_transpose")
 
 @settings(max_examples=EXAMPLES)
 @given(cases(EVERY), st.sampled_from(sorted(BOUNDS)), st.booleans(), st.booleans())
-def test_shards_are_those_of_the_whole(case: Case, dtype: str, inside: bool, checked: bool) -> None:
-    """Whatever filler is, the gradients are of the sequence alone; the kernel's is summed over the devices once."""
+def test_sharded_values_and_gradients_equal_unsharded(case: Case, dtype: str, inside: bool, checked: bool) -> None:
+    """Samples beyond the length affect nothing; the kernel's gradient is summed over the devices once."""
     specs = P(), P(None, "t"), P(None, "t")
     how = {"mesh": mesh_of(case.devices), "check_vma": checked}
     if inside:
 
         def local(*operands: Any) -> Any:
             y, params_bar, x_bar = operations(case.sharded)(*operands)
-            # With the checks off a replicated operand's gradient is one device's share, as of any JAX function.
+            # Without checks a replicated operand's gradient is that of one device, as for any JAX function.
             return y, params_bar if checked else jax.lax.psum(params_bar, "t"), x_bar
 
         program = jax.shard_map(local, in_specs=specs, out_specs=(specs[2], specs[0], specs[1]), **how)
@@ -140,8 +140,8 @@ def test_shards_are_those_of_the_whole(case: Case, dtype: str, inside: bool, che
 
 @settings(max_examples=EXAMPLES)
 @given(cases(EVERY), st.sampled_from(sorted(BOUNDS)), st.sampled_from(["x", "y", "x and y"]))
-def test_an_automatic_mesh_computes_the_whole(case: Case, dtype: str, cut: str) -> None:
-    """Shards need not be even there: XLA fills them up with anything, which a cosine makes sure is not zero."""
+def test_automatic_meshes_equal_unsharded(case: Case, dtype: str, cut: str) -> None:
+    """Shards may be uneven: XLA pads them with arbitrary values, which the cosine makes nonzero."""
     here = NamedSharding(mesh_of(case.devices), P(None, "t"))
 
     def placed(params: Any, x: Any) -> jax.Array:
@@ -155,7 +155,7 @@ def test_an_automatic_mesh_computes_the_whole(case: Case, dtype: str, cut: str) 
     close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), whole, dtype)
 
 
-# --- what moves -----------------------------------------------------------------------------------------------------
+# --- communication --------------------------------------------------------------------------------------------------
 
 ROW = 2 * 6
 """Elements of a sample of x or y: batch 2, 6 channels."""
@@ -175,8 +175,8 @@ HALOS: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.default_cases(2)
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", HALOS)
-def test_the_halo_moves_and_nothing_more(name: str) -> None:
-    """Forward the halo; the gradients send it back and sum the kernel's over the devices."""
+def test_only_the_halo_is_communicated(name: str) -> None:
+    """The forward pass sends the halo. The gradients send it again and sum the kernel's over the devices."""
     options, halo = HALOS[name]
     kernel, x = jnp.ones((5, 6, 6)), jnp.ones((2, 8 * 8, 6))
 
@@ -196,7 +196,7 @@ def test_the_halo_moves_and_nothing_more(name: str) -> None:
 
 
 @pytest.mark.usefixtures("quick_compile")
-def test_a_batch_over_another_axis_under_vmap_and_scan() -> None:
+def test_a_batch_sharded_over_another_axis_under_vmap_and_scan() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4, 3, 24, 6), np.float32)
     kernel = rng.standard_normal((5, 6, 6), np.float32) / 5
@@ -221,7 +221,7 @@ def test_a_batch_over_another_axis_under_vmap_and_scan() -> None:
         assert deviation(a, e) <= 2e-6
 
 
-# --- mistakes -------------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_batch_over_another_axis_under_vmap_and_scan() -> None:
         ({"length": 3}, "x has 3 samples, 3 with padding, but kernel_size=5"),
     ],
 )
-def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_errors(options: dict[str, Any], message: str) -> None:
     options = {"axis_name": "a", "params": {"kernel": np.ones((5, 6, 6), np.float32)}, **options}
 
     def local(x: jax.Array) -> jax.Array:
@@ -249,6 +249,6 @@ def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
         mapped(jnp.ones((64, 6)))
 
 
-def test_outside_shard_map_there_is_no_axis() -> None:
+def test_outside_shard_map_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"axis_name must name axes of the mesh of jax.shard_map, \(\), got 't'"):
         jconv.sharding.conv1d({"kernel": np.ones((5, 6, 6), np.float32)}, np.ones((64, 6)), axis_name="t")

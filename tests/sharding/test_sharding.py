@@ -1,7 +1,7 @@
-"""Eight simulated devices: sharded values and gradients are the unsharded ones, wherever the operands lie.
+"""Values and gradients on eight simulated devices equal the unsharded ones, for all shardings of the operands.
 
-The sweep over every layout is `python -m benchmarks.sharding`; here a fixed random share of it runs, with the meshes
-and geometries all present, and the places that the sweep does not visit.
+`python -m benchmarks.sharding` tries every layout. Here a fixed random sample of them runs for each mesh and geometry,
+and cases that are not among them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tests.support.settings import algorithms_for
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
-SHARE = 2
-"""Layouts of each mesh, kind and geometry that a run of the suite tries."""
+SAMPLE_SIZE = 2
+"""Layouts per mesh, kind and geometry."""
 
 
 def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> None:
@@ -38,19 +38,19 @@ def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> 
 @pytest.mark.parametrize("geometry", sharding.GEOMETRIES)
 @pytest.mark.parametrize("mesh", sharding.MESHES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_layout_is_right(kind: str, mesh: str, geometry: str) -> None:
+def test_sharded_values_and_gradients_equal_unsharded(kind: str, mesh: str, geometry: str) -> None:
     g = sharding.GEOMETRIES[geometry]
     on = sharding.make_mesh(mesh, KINDS[kind])
     every = list(sharding.layouts(g, on))
-    share = random.Random(f"{kind}{mesh}{geometry}").sample(every, min(SHARE, len(every)))
+    share = random.Random(f"{kind}{mesh}{geometry}").sample(every, min(SAMPLE_SIZE, len(every)))
     for n, layout in enumerate(share):
         algorithm = algorithms_for(kind, mesh, geometry)[0] if n % 2 else "auto"
         operation = sharding.jconv_operation(g, algorithm)
         assert sharding.verdict(operation, g, on, layout) == "right", (layout, algorithm)
 
 
-def test_the_sweep_can_tell_wrong_from_right() -> None:
-    """The same check finds what XLA's partitioner does to a plain grouped convolution: data parallel, 4 x 2."""
+def test_wrong_results_are_detected() -> None:
+    """The verdict of the sweep on an operation with doubled outputs."""
     g = sharding.GEOMETRIES["depthwise"]
     layout = sharding.Layout(P("a", None, None), P(None, None, None))
     on = sharding.make_mesh("4x2")
@@ -62,7 +62,7 @@ def test_the_sweep_can_tell_wrong_from_right() -> None:
     assert sharding.verdict(doubled, g, on, layout).startswith("wrong: y by 1")
 
 
-def test_no_partitioned_program_holds_a_bare_convolution() -> None:
+def test_no_partitioned_program_contains_a_bare_convolution() -> None:
     on = sharding.make_mesh("8")
     for geometry in sharding.GEOMETRIES.values():
         for algorithm in ["auto", *ALGORITHMS]:
@@ -84,7 +84,7 @@ CASES_BY_HAND = [
     (geometry, layout)
     for layout in LAYOUTS_BY_HAND
     for geometry in ("dense", "strided", "depthwise")
-    # one device's channels are not one group's
+    # a device would have channels of several groups
     if not ("channels" in layout and geometry == "depthwise")
 ]
 
@@ -107,7 +107,7 @@ def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> No
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
 def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
-    """With the checks on, JAX sums a replicated operand's cotangent over the devices, and so must the primitives."""
+    """With checks, JAX sums a replicated operand's cotangent over the devices, and so must the primitives."""
     g = sharding.GEOMETRIES[geometry]
     x_spec, kernel_spec, _, summed = LAYOUTS_BY_HAND[layout]
     specs = (x_spec, kernel_spec)
@@ -120,8 +120,8 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
 
 
 @pytest.mark.parametrize("geometry", ["dense", "strided", "depthwise"])
-def test_gradients_inside_unchecked_shard_map_are_one_devices_share(geometry: str) -> None:
-    """With the checks off the caller sums, as with any JAX function."""
+def test_gradients_inside_unchecked_shard_map_are_per_device(geometry: str) -> None:
+    """Without checks the caller sums, as for any JAX function."""
     g = sharding.GEOMETRIES[geometry]
     for algorithm in ["auto", *algorithms_for(geometry)]:
         operation = sharding.jconv_operation(g, algorithm)
@@ -142,7 +142,7 @@ def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Ope
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("geometry", ["dense", "4 groups", "depthwise strided"])
-def test_shard_map_over_one_axis_leaves_the_other_to_a_partitioner_that_is_right(geometry: str, kind: str) -> None:
+def test_shard_map_over_one_axis_with_the_other_partitioned(geometry: str, kind: str) -> None:
     g = sharding.GEOMETRIES[geometry]
     on = sharding.make_mesh("4x2", KINDS[kind])
     x, kernel = sharding.operands(g)
@@ -176,7 +176,7 @@ def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
-    """Ensembles, residual sums and loops, with the batch over one mesh axis and out channels over the other."""
+    """Ensembles, residual sums and loops; the batch is sharded over one mesh axis, out channels over the other."""
     on = sharding.make_mesh("4x2", KINDS[kind])
     rng = np.random.default_rng(0)
     x = rng.standard_normal((16, 20, 8), np.float32)
@@ -202,13 +202,13 @@ def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
         placed = {name: jax.device_put(params[name], NamedSharding(on, specs[name])) for name in params}
         x_placed = jax.device_put(x, NamedSharding(on, P("a")))
         if kind == "explicit":
-            # the residual sum needs x and y to lie alike
+            # the residual sum needs the same sharding for x and y
             placed = jax.device_put(params, NamedSharding(on, P()))
         actual = jax.jit(steps)(placed, x_placed)
     close(actual, expected)
 
 
-def test_explicit_types_say_where_the_result_lies() -> None:
+def test_result_shardings_on_explicit_meshes() -> None:
     on = sharding.make_mesh("4x2", AxisType.Explicit)
     x, kernel = sharding.operands(sharding.GEOMETRIES["dense"])
     with jax.set_mesh(on):
@@ -231,8 +231,8 @@ def test_sharded_arrays_outside_jit() -> None:
     close([y], sharding.expected_operations(tuple(g.items()))[:1])
 
 
-def test_cast_to_varying_is_what_sums_a_replicated_kernels_gradient() -> None:
-    """Without the cast the value is right and the gradient is one device's share: the test would see it."""
+def test_a_cast_to_varying_sums_a_replicated_kernels_gradient() -> None:
+    """Without the cast the value is right, but the gradient is that of one device."""
     on = sharding.make_mesh("8")
     g = sharding.GEOMETRIES["dense"]
     x, kernel = sharding.operands(g)

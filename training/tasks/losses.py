@@ -44,7 +44,7 @@ def cross_entropy(
     >>> [round(float(cross_entropy(y, jnp.array([0]), smoothing=e)), 4) for e in (0.0, 0.1)]
     [0.1269, 0.2269]
     """
-    sequences = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(logits.shape[:-1], lengths, segment_ids)
     logits, labels = _mask_padding(logits, sequences), _mask_padding(labels, sequences)
     return -_mean(_label_log_probabilities(jax.nn.log_softmax(logits), labels, smoothing, weights), sequences)
 
@@ -85,7 +85,7 @@ def probability_cross_entropy(
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
     """
-    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
     # Padding becomes ones, since zeros cannot be normalized.
     output, labels = _mask_padding(output, sequences, 1), _mask_padding(labels, sequences)
     probabilities = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
@@ -131,7 +131,7 @@ def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, 
     >>> float(squared_error(jnp.array([[[1.0], [3.0], [jnp.nan]]]), jnp.zeros((1, 3, 1)), lengths=[2]))
     5.0
     """
-    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
     return _mean(jnp.square(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
 
 
@@ -158,20 +158,20 @@ class Loss(NamedTuple):
 
 def accuracy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
     """The fraction of samples whose largest logit is that of the label; a scalar."""
-    sequences = ragged.of(logits.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(logits.shape[:-1], lengths, segment_ids)
     hits = logits.argmax(axis=-1) == labels
     return _mean(_mask_padding(hits, sequences).astype(logits.dtype)[..., None], sequences)
 
 
 def absolute_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
     """Mean absolute error over all axes; a scalar."""
-    sequences = ragged.of(output.shape[:-1], lengths, segment_ids)
+    sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
     return _mean(jnp.abs(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
 
 
 def _mask_padding(array: jax.Array, sequences: ragged.Sequences | None, fill: int = 0) -> jax.Array:
     """`array` with padding replaced by `fill`, before any computation, so that no derivative becomes NaN."""
-    return array if sequences is None else sequences.only(array, fill)
+    return array if sequences is None else sequences.replace_padding(array, fill)
 
 
 def _mean(values: jax.Array, sequences: ragged.Sequences | None) -> jax.Array:
@@ -179,7 +179,7 @@ def _mean(values: jax.Array, sequences: ragged.Sequences | None) -> jax.Array:
     if sequences is None:
         return values.mean()
     samples = sequences.valid(values.shape[-2]).sum()
-    return sequences.only(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
+    return sequences.replace_padding(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
 
 
 def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
