@@ -58,17 +58,17 @@ def call_part(
 
 def needed(graph: LayerGraph, x: Any, training: bool) -> Parts:
     """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
-    if not any(_drops_samples(_unfrozen(node.layer)) for node in model.nodes):
+    if not any(_drops_samples(_unfrozen(node.layer)) for node in graph.nodes):
         return {}
-    shapes = {name: tuple(jnp.shape(array)[1:]) for name, array in model.named(x).items()}
+    shapes = {name: tuple(jnp.shape(array)[1:]) for name, array in graph.named(x).items()}
     if not all(is_integer(size) for shape in shapes.values() for size in shape):
         return {}
     try:
-        shapes |= model.output_shapes(shapes)
+        shapes |= graph.output_shapes(shapes)
     except ValueError:
         # The layer that refuses the shapes raises its own error when it is applied.
         return {}
-    return plan(model, shapes, training)
+    return plan(graph, shapes, training)
 
 
 def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool) -> Parts:
@@ -80,9 +80,9 @@ def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool) -> Parts:
     >>> {name: part.span for name, part in plan(model, shapes, training=False).items()}
     {'cropping1d': None, 'conv1d_1': (10, 90), 'conv1d': (9, 91)}
     """
-    wanted: dict[str, Range] = dict.fromkeys(model.outputs)
+    wanted: dict[str, Range] = dict.fromkeys(graph.outputs)
     parts: dict[str, Part] = {}
-    for node in reversed(model.nodes):
+    for node in reversed(graph.nodes):
         read = tuple(shapes[name] for name in node.inputs)
         part = _part(node.layer, read, shapes[node.name], wanted[node.name], training)
         parts[node.name] = part
