@@ -1,7 +1,7 @@
 """Pools: many sessions in one stream, which start and end independently and are stepped together.
 
 The batch axis of a pool is slots, one per session. A step with `slots=` (`jconv.streaming.step`, `Model.stream_step`)
-reads and writes only the slots that it names. Its batch has a fixed number of rows; a row without a session names slot
+reads and writes only the slots that it names. A chunk has a fixed number of rows; a row without a session names slot
 -1. Donate the pool to the step, `jax.jit(step, donate_argnums=...)`, so that it is updated in place.
 
 >>> import jconv

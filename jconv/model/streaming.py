@@ -142,7 +142,7 @@ def _merge_rings(
 
 
 def _one_sample(y: Any) -> Any:
-    """The shape of a chunk with one sample, whatever its number of samples; of several outputs only the first."""
+    """The shape of `y` with one sample in place of any number; of several outputs the first is the sequence."""
     if isinstance(y, tuple):
         return _one_sample(y[0]), *y[1:]
     return jax.ShapeDtypeStruct((y.shape[0], 1, *y.shape[2:]), y.dtype)

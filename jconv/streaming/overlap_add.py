@@ -53,7 +53,7 @@ def overlap_sizes(
     output_padding: int | None = None,
     dilation: int = 1,
 ) -> OverlapSizes:
-    """From the options of `jconv.conv1d_transpose`."""
+    """The sizes for these options of `jconv.conv1d_transpose`."""
     # Sizes are the same for all lengths that are long enough to be cropped.
     length = span = reach(kernel_size, dilation)
     geometry = transposed_geometry(

@@ -79,7 +79,7 @@ class RingBuffer:
         """The writes of the next chunk and then its reads: (offset from the head modulo `capacity`, first row)."""
         # Reads from the first row of the chunk on are taken from the chunk itself.
         reads = [(offset, self.base) for offset in self.tap_offsets() if (offset < 0 if self.is_short else offset)]
-        # The second write is shifted by one row: row `capacity`, where the copy begins, is that of offset -1 at head 0.
+        # At head 0 the second write is at row `capacity`, where the copy begins. Elsewhere it repeats the first.
         return [(0, self.base), *([(-1, self.base + 1)] if self.has_copy else []), *reads]
 
     def extract(self) -> RingBuffer:
