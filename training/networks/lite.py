@@ -87,13 +87,13 @@ class HandmadeFilters(layers.Layer):
         """That of the longest filter."""
         return _convolution().window()
 
-    def pace(self) -> Any:
+    def output_timing(self) -> Any:
         """Same as for a convolution with these filters."""
-        return _convolution().pace()
+        return _convolution().output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, form: Any) -> Any:
+    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: Any) -> Any:
         """See `Layer.stream_init`."""
-        return _convolution().stream_init(_kernel(x), state, x, form)
+        return _convolution().stream_init(_kernel(x), state, x, options)
 
     def stream_step(
         self,
