@@ -85,7 +85,7 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
-    """Every layout whose mesh axes divide what lies on them; meshes with equal axes without their mirror images."""
+    """Every layout whose mesh axes divide the array axes that they shard; of mirrored meshes with equal axes only one."""
     names = list(mesh.shape)
     x, kernel = operands(geometry)
     seen = set()
@@ -113,7 +113,7 @@ def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: jax.sharding.Mes
 
 
 def value_and_gradients(operation: Operation) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so on where y lies."""
+    """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so on its sharding."""
 
     def all_operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, vjp = jax.vjp(operation, x, kernel)

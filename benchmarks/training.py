@@ -141,7 +141,7 @@ def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
 
 
 def _start(batch_size: int, workers: dict[str, Worker]) -> dict[str, dict[str, Any]]:
-    """Start a worker for each side that works here, and return what each said of itself."""
+    """Start a worker for each side that works here, and return what each reports about itself."""
     started = {}
     for side in SIDES:
         missing = [package for package in side.needs if find_spec(package) is None]

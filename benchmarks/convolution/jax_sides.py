@@ -24,7 +24,7 @@ TIMED_SCALE = 1e-6
 
 
 def lax_convolution(row: Row) -> Convolution:
-    """One member of the row as plain lax has it."""
+    """One convolution of the row by plain lax."""
     if row.transposed:
         return lambda x, kernel: jax.lax.conv_transpose(
             x,
@@ -47,7 +47,7 @@ def lax_convolution(row: Row) -> Convolution:
 
 
 def jconv_options(row: Row) -> dict[str, Any]:
-    """The options of `jconv.conv1d` for one member of the row; of `jconv.conv1d_transpose` for a transposed one."""
+    """The options of `jconv.conv1d` for one convolution of the row, or of `jconv.conv1d_transpose`."""
     if row.transposed:
         return {**row.geometry, "padding": "valid"}
     return {**row.geometry, "groups": row.groups, "padding": row.amounts}
@@ -67,13 +67,13 @@ CONVOLUTIONS: dict[str, Callable[[Row], Convolution]] = {
 
 
 def forward(row: Row, convolution: Convolution) -> Callable[..., Any]:
-    """(x, kernel) -> y, of all members of the row."""
+    """(x, kernel) -> y, of the complete ensemble."""
     kernel_axis = None if row.shared_kernel else 0
     return jax.vmap(convolution, (0, kernel_axis)) if row.ensemble > 1 else convolution
 
 
 def gradients(row: Row, convolution: Convolution) -> Callable[..., Any]:
-    """(x, kernel, y_bar) -> (y, x_bar, kernel_bar), of all members of the row."""
+    """(x, kernel, y_bar) -> (y, x_bar, kernel_bar), of the complete ensemble."""
 
     def one(x: jax.Array, kernel: jax.Array, y_bar: jax.Array) -> Any:
         y, pull = jax.vjp(convolution, x, kernel)

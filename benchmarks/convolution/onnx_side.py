@@ -55,7 +55,7 @@ def model(row: Row, o: Operands) -> bytes:
 
 
 def _fold(row: Row, x: Array) -> Array:
-    """(members, batch, time, channels) as (batch, members and channels, time), or the members among the batch."""
+    """(ensemble, batch, time, channels) as (batch, ensemble and channels, time), or the ensemble within the batch."""
     x = np.swapaxes(x, -1, -2)
     if row.shared_kernel:
         x = x.reshape(-1, *x.shape[-2:])

@@ -172,7 +172,7 @@ def _gathers() -> dict[str, Any]:
     child = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
     if child.returncode:
         raise ArithmeticError(f"openxla/xla 47945: its process failed: {child.stderr.strip().splitlines()[-1:]}")
-    program = "all-gathers in a grouped convolution of a batch that lies over 8 simulated devices"
+    program = "all-gathers in a grouped convolution of a batch that is sharded over 8 simulated devices"
     return {
         "link": "openxla/xla 47945",
         "program": program,

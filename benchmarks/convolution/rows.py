@@ -94,7 +94,7 @@ class Row(NamedTuple):
 
 
 class Operands(NamedTuple):
-    """x, kernel and a cotangent of y, in float32; each with a leading axis of members where there are several."""
+    """x, kernel and a cotangent of y, in float32; each with a leading ensemble axis if the row is an ensemble."""
 
     x: Array
     kernel: Array
@@ -104,11 +104,11 @@ class Operands(NamedTuple):
 def operands(row: Row) -> Operands:
     """Random operands of a row, the same at every call."""
     rng = np.random.default_rng(0)
-    members = (row.ensemble,) if row.ensemble > 1 else ()
+    ensemble = (row.ensemble,) if row.ensemble > 1 else ()
     shapes = (
-        (*members, row.batch, row.length, row.in_channels),
-        (*(() if row.shared_kernel else members), *row.kernel_shape),
-        (*members, row.batch, row.out_length, row.out_channels),
+        (*ensemble, row.batch, row.length, row.in_channels),
+        (*(() if row.shared_kernel else ensemble), *row.kernel_shape),
+        (*ensemble, row.batch, row.out_length, row.out_channels),
     )
     return Operands(*(rng.standard_normal(shape, np.float32) for shape in shapes))
 
@@ -158,7 +158,7 @@ ROWS = [
     # Kernel size 1: a matrix product.
     Row("InceptionTime, bottleneck", "pointwise", 64, 152, 128, 32, 1),
     Row("pointwise", "pointwise", 16, 512, 128, 256, 1),
-    # Taps that lie apart.
+    # Dilated kernels.
     Row("WaveNet, dilation 1", "dilated", 2, 4096, 64, 128, 2),
     Row("WaveNet, dilation 64", "dilated", 2, 4096, 64, 128, 2, dilation=64),
     Row("TCN, dilation 8", "dilated", 8, 512, 64, 64, 3, dilation=8),

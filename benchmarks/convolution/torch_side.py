@@ -4,7 +4,7 @@
 """PyTorch's program of a row, in the layout it likes best: channels before time, laid out before it is timed.
 
 PyTorch pads both ends alike, so a causal convolution is written as its users write it: pad first, or pad both ends and
-drop the end. An ensemble is a loop over its members or a vmap. Whichever is faster here is the one that is timed.
+drop the end. An ensemble is a loop over its models or a vmap. Whichever is faster here is the one that is timed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _functional(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor,
 
 
 def _over_members(row: Row, looped: Callable[..., Any], mapped: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The function itself; for an ensemble, a loop over the members, its results stacked, and a vmap."""
+    """The function itself; for an ensemble, a loop over the models, its results stacked, and a vmap."""
     if row.ensemble == 1:
         return [looped]
 

@@ -98,7 +98,7 @@ class Worker:
 
 
 class Several:
-    """A process a core of one side, each held to its core, that are asked together."""
+    """Processes of one side, one for each core, that answer the same questions together."""
 
     def __init__(self, side: Side, argument: Any) -> None:
         self.workers = side_by_side(side, argument, split_cores(cores()))
@@ -160,7 +160,7 @@ def serve(module: str, key: str, argument: Any) -> None:
         try:
             side = side or _build(module, key, argument)
             answer = (getattr(side, "answer", None) or partial(_answer, side))(json.loads(line))
-        except Exception as error:  # of any library; whoever asks is told
+        except Exception as error:  # of any library; reported to the process that asked
             first_line = (str(error).strip().splitlines() or [""])[0]
             answer = {"error": f"{type(error).__name__}: {first_line}"}
         print(json.dumps(answer), file=answers, flush=True)
