@@ -234,7 +234,7 @@ def test_a_run_ends_with_the_process_that_began_it(monkeypatch):
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(run, signal.SIGKILL)
         os.close(run)
-    assert Path("log").read_text().startswith("fit: the process that started this one has ended, ")
+    assert Path("log").read_text().startswith("fit: the parent process has ended, ")
 
 
 TOLD = """
