@@ -1,4 +1,4 @@
-"""openxla/xla issue 47945: does a grouped convolution of a batch that is sharded over devices gather the complete batch?
+"""openxla/xla issue 47945: does a grouped convolution of a batch that is sharded over devices gather all of it?
 
 `python -m benchmarks.gathers` prints, as JSON, the all-gathers in the compiled programs of lax and of jconv.
 """

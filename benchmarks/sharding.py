@@ -85,7 +85,7 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
-    """Every layout whose mesh axes divide the array axes that they shard; of mirrored meshes with equal axes only one."""
+    """Every layout whose mesh axes divide what they shard; of mirrored meshes with equal axes only one."""
     names = list(mesh.shape)
     x, kernel = operands(geometry)
     seen = set()
