@@ -1,5 +1,6 @@
 """The file of measurements: what is read, what is kept, and what it changes."""
 
+import errno
 import json
 import os
 import subprocess
@@ -156,7 +157,7 @@ def test_failed_write_keeps_the_old_file(monkeypatch):
     before = cache.cache_file().read_bytes()
 
     def fail(source, target):
-        raise PermissionError("no")
+        raise PermissionError(errno.EACCES, "no")
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(PermissionError, match="no"):

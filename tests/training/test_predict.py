@@ -157,7 +157,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert capsys.readouterr().err == line + "\n"
     (tmp_path / "x").mkdir()
     assert predict.main([str(tmp_path / "x"), "--data", "gunpoint"]) == 2
-    assert "no run folder, config.json is missing or cannot be read" in capsys.readouterr().err
+    assert "not a run folder, config.json is missing or cannot be read" in capsys.readouterr().err
     with pytest.raises(predict.UserError, match="has arrays for series of 20 samples, and these have 24"):
         own = network._replace(params={name: {} for name in network.params})
         trained.model_for(own, 24)

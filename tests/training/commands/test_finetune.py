@@ -67,6 +67,7 @@ def test_a_network_with_its_optimizer(capsys):
     folder = Path("runs/a-some-0")
     pictures = {"learning_curves.png", "confusion_matrix.png", "class_activation_map.png"}
     assert _names(folder) - {"misclassified.png"} == pictures | {
+        "calibration.png",
         "checkpoints",
         "embeddings.png",
         "report.html",

@@ -153,7 +153,9 @@ def test_the_command(task, capsys):
     page = Path("run/report.html").read_text()
     if task == "segment":
         assert "most frequent class, accuracy" in told and "mean overlap (IoU)" in told
-        assert set(results["test"]) == {"loss", "score", "mean_overlap"} and len(results["baseline"]["scores"]) == 2
+        assert {"loss", "score", "mean_overlap", "classes", "calibration"} == set(results["test"]) and len(
+            results["baseline"]["scores"]
+        ) == 2
         assert {"segments.png", "confusion_matrix.png"} < names and "Segments" in page
     else:
         assert "noisy series itself, loss" in told and len(results["baseline"]["losses"]) == 2
