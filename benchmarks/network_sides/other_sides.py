@@ -26,7 +26,7 @@ class Torch(_Loaded):
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         self.version = f"Keras {keras.__version__}, PyTorch {torch.__version__}"
         compiled, x = torch.compile(self.model), torch.from_numpy(x)
@@ -56,8 +56,8 @@ class Onnx(_Loaded):
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
-        import onnxruntime
-        import torch
+        import onnxruntime  # pyright: ignore[reportMissingImports]
+        import torch  # pyright: ignore[reportMissingImports]
 
         self.model.eval()
         with tempfile.TemporaryDirectory() as folder:
