@@ -14,18 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-DEVICES = 8
-jax.config.update("jax_num_cpu_devices", DEVICES)
+from training.networks.unet import unet
 
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
-from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
-
-from training.networks.unet import unet  # noqa: E402
-
-LENGTH = 8192
+DEVICES, LENGTH = 8, 8192
 COLLECTIVES = ("collective-permute", "all-reduce", "all-gather", "all-to-all")
 
 
@@ -36,6 +32,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("unet_sharded.png"), help="the picture; default %(default)s")
     parser.add_argument("--steps", type=int, default=40, help="of training; default %(default)s")
     options = parser.parse_args()
+    # Before the first computation, with which JAX finds its devices.
+    jax.config.update("jax_num_cpu_devices", DEVICES)
     rng, t = np.random.default_rng(0), np.arange(LENGTH)
     clean = np.sin(2 * np.pi * t / (60 + 40 * np.sin(2 * np.pi * t / LENGTH)))[None, :, None].astype("float32")
     noisy = clean + 0.5 * rng.standard_normal(clean.shape).astype("float32")

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ended(named: Sequence[Path]) -> list[Path]:
-    """The folders that were named, but for runs that have not ended where others have: each is told of."""
+    """The named folders. If some runs have ended, the others are left out, with a message for each."""
     folders = [folder for name in named for folder in _folders(name)] or list(named)
     ended = [
         folder

@@ -43,7 +43,7 @@ EXTRA = (
 
 
 class Finished(NamedTuple):
-    """Where training ended, the signal that stopped it, and what is to be said where it diverged.
+    """Where training ended, the signal that stopped it, and the message if it diverged.
 
     `began_after` is the number of epochs that an earlier process had done, `failed_saves` the checkpoints that could
     not be written.
@@ -172,7 +172,7 @@ def _run_in_folder(
 
 
 def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
-    """The worst deviation and what it is of, and whether the gradients are proved; all is told."""
+    """The worst deviation, the array that has it, and whether the proof passed; prints each."""
     before = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
     if before and before.get("passed"):
         worst = before["worst"]["of"], before["worst"]["deviation"]

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def predict(network: Trained, x: Array, lengths: Array | None = None) -> Array:
-    """What a network says of series x (n, length, channels); see `trained.answers`, which is asked in batches.
+    """The predictions for series x (n, length, channels), by `trained.answers` in batches.
 
     Raises `UserError` for series that do not fit the network.
     """
@@ -174,7 +174,7 @@ def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
 
 
 def _read(network: Trained, source: str, labels: str | None, channels: str | None) -> datasets.Series:
-    """The series to predict for, their channels where those of the training data were unless it is said."""
+    """The series to predict for. Without `channels`, their channel axis is where that of the training data was."""
     is_array = source.endswith(ARRAYS)
     first = channels == "first" if channels or not is_array else network.channels_first
     found = datasets.series(source, network.length, network.is_fixed, labels, first)

@@ -35,8 +35,8 @@ an option of fit and goes to every cell.
 At the end the runs are set side by side, as training.compare has them, the best first: by the score on the validation
 set, with --validation, else by the training loss. The test set picks nothing.
 
-A cell that fails or diverges is told of and the next one begins. Ctrl-C or SIGTERM lets the cells that run finish their
-epoch and save; the same command with --resume goes on: cells that have ended stay as they are, others go on."""
+A cell that fails or diverges is reported, and the next one starts. Ctrl-C or SIGTERM lets the running cells finish
+their epoch and save. The same command with --resume continues: cells that have ended stay as they are."""
 
 EPILOG = """\
 examples:
@@ -64,7 +64,7 @@ class Cell(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.sweep --help`."""
     options, rest = _parser().parse_known_args(arguments)
-    # This process only looks at what is asked for; an accelerator's memory is for the cells.
+    # This process computes nothing; an accelerator's memory is left to the cells.
     jax.config.update("jax_platforms", "cpu")
     say = _say_to(sys.stderr if options.json else sys.stdout)
     try:

@@ -1,8 +1,9 @@
-"""What the sides have in common: questions of the table's process, the inputs, and the clock."""
+"""What all sides share: answers to the process that prints the table, the inputs, and timing."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ LEARNING_RATE = 1e-3
 Call = Callable[[], Any]
 
 
-class NetworkSide:
+class NetworkSide(ABC):
     """Answers questions about one network, in a file that Keras saved.
 
     A subclass prepares a call for a batch: `forward` returns what gives the output, `step` what takes a step of
@@ -48,13 +49,13 @@ class NetworkSide:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
 
+    @abstractmethod
     def forward(self, x: Any) -> Call:
         """The call that computes the output of `x`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, x: Any, target: Any) -> Call:
         """The call that takes a training step."""
-        raise NotImplementedError
 
 
 def examples(shape: tuple[int, ...], batch: int) -> Any:
@@ -63,12 +64,12 @@ def examples(shape: tuple[int, ...], batch: int) -> Any:
 
 
 def targets(shape: tuple[int, ...]) -> Any:
-    """What a training step is to make of it."""
+    """The targets of a training step, the same for every side."""
     return np.random.default_rng(1).uniform(size=shape).astype("float32")
 
 
 def timed(call: Call, seconds: float) -> list[float]:
-    """Milliseconds of calls one after the other, for about so many seconds; at least one, behind one untimed."""
+    """Milliseconds of consecutive calls for about `seconds`, at least one, after one call that is not timed."""
     call()
     found, end = [], time.perf_counter() + seconds
     while not found or time.perf_counter() < end:

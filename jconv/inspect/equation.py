@@ -82,7 +82,8 @@ def trace_conv1d(params: Mapping[str, Any], x: Any, **options: Any) -> Conv1DEqu
         kernel = jax.ShapeDtypeStruct((1, kernel_size * per_group, out_channels), x.dtype)
         return Conv1DEquation(x, kernel, Geometry(length, 1, groups=groups), None, None, packed)
     (equation,) = equations
-    x, kernel = (jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars)
+    avals: Any = [variable.aval for variable in equation.invars]
+    x, kernel = (jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)
     bound = {name: equation.params[name] for name in ("geometry", "algorithm", "precision")}
     return Conv1DEquation(x, kernel, **bound, packed=packed)
 

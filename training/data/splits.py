@@ -88,7 +88,7 @@ def _order(data: Dataset, rng: np.random.Generator, stratified: bool) -> Array:
     return order[np.argsort(data.y_train[order], kind="stable")] if stratified else order
 
 
-def _parted(data: Dataset, held: Array, stratified: bool, asked: str) -> tuple[Dataset, Dataset]:
+def _parted(data: Dataset, held: Array, stratified: bool, option: str) -> tuple[Dataset, Dataset]:
     """The data without the series `held`, and the same with these as its test set."""
     count = len(data.x_train)
     if stratified:
@@ -99,7 +99,7 @@ def _parted(data: Dataset, held: Array, stratified: bool, asked: str) -> tuple[D
         held = np.setdiff1d(held, back)
     held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
     if not (len(held) and len(kept)):
-        raise UserError(f"{asked} of {count} training series is {'all' if len(held) else 'none'} of them")
+        raise UserError(f"{option} of {count} training series is {'all' if len(held) else 'none'} of them")
 
     def taken(index: Array, part: str) -> dict[str, Any]:
         arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}

@@ -48,4 +48,5 @@ def error_context(place: str, prefix: str = "") -> Iterator[None]:
     except ValueError as error:
         raise KerasFileError(f"{place}: {str(error).removeprefix(prefix)}") from None
     except Exception as error:
-        raise KerasFileError(f"{place}: {type(error).__name__}: {error}") from None
+        # Perhaps an error in jconv: its cause is kept.
+        raise KerasFileError(f"{place}: {type(error).__name__}: {error}") from error
