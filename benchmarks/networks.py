@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import sys
@@ -21,13 +20,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jconv.planner.hardware import cores
-from training.errors import UserError
+from training.errors import Parser, UserError
+from training.options.types import positive, whole
 
+from .convolution.summary import geometric_mean
 from .network_sides.side import FORWARD, STEP
 from .trainers.workers import Side, Worker, WorkerError
 
@@ -48,7 +49,6 @@ TRAINED = (JCONV, KERAS)
 TOLERANCE = 1e-4
 PAUSE = 0.05
 """Seconds before a turn: the threads of the side before it may spin a while."""
-MISTAKE = 2
 
 EPILOG = """\
 examples:
@@ -150,7 +150,7 @@ def summary(found: dict[Row, Times], name: str = KERAS) -> list[str]:
         ratios = {row: _ratio(times, name) for row, times in found.items() if row.program == program and name in times}
         if ratios:
             least = min(ratios, key=lambda row: ratios[row])
-            mean = math.exp(np.log(list(ratios.values())).mean())
+            mean = geometric_mean(ratios.values())
             where = f"{least.network}, batch {least.batch}"
             lines.append(f"{name} / jconv, {program}: geometric mean {mean:.2f}, least {ratios[least]:.2f} ({where})")
     return lines
@@ -189,27 +189,15 @@ def _versions() -> str:
     return ", ".join(f"{name} {version}" for name, version in installed_versions().items())
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"networks: {message}; --help explains the options", file=sys.stderr)
-        raise SystemExit(MISTAKE)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="python -m benchmarks.networks",
-        description=(__doc__ or "").partition("\n")[0],
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="python -m benchmarks.networks", description=(__doc__ or "").partition("\n")[0], epilog=EPILOG)
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
-    add("--batch", type=_whole, metavar="N", help="only this batch size, whatever a network's own are")
+    add("--batch", type=whole(1), metavar="N", help="only this batch size, whatever a network's own are")
     add("--program", choices=[FORWARD, STEP], help="only one of the two programs")
     add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
-    add("--rounds", type=_whole, default=9, metavar="N", help="turns of each side; default 9")
-    add("--seconds", type=_seconds, default=0.2, metavar="S", help="seconds of a turn; default 0.2")
+    add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
+    add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn; default 0.2")
     add("--json", type=Path, metavar="FILE", help="write every number")
     options = parser.parse_args(arguments)
     try:
@@ -227,7 +215,7 @@ def _sides(texts: Sequence[str] | None) -> list[Side]:
     for text in texts or ():
         if not any(text in side.name for side in SIDES):
             raise UserError(
-                f"--sides {text!r}: no side has that in its name; they are {', '.join(s.name for s in SIDES)}"
+                f"--sides {text!r}: no name of a side contains it; they are {', '.join(s.name for s in SIDES)}"
             )
     chosen = [side for side in SIDES if side.name == JCONV or not texts or any(text in side.name for text in texts)]
     there = [side for side in chosen if all(find_spec(package) for package in side.needs)]
@@ -239,31 +227,15 @@ def _sides(texts: Sequence[str] | None) -> list[Side]:
 
 def _networks(text: str, batch: int | None) -> list[Any]:
     if find_spec("keras") is None:
-        raise UserError('the networks are built in Keras; install it with: pip install "jconv[bench]"')
+        raise UserError('the networks are built in Keras; install it with: pip install -e ".[bench]"')
     from .network_sides.architectures import NETWORKS
 
     found = [network if batch is None else network._replace(batches=(batch,)) for network in NETWORKS]
     found = [network for network in found if text in network.name]
     if not found:
         names = ", ".join(network.name for network in NETWORKS)
-        raise UserError(f"--network {text!r}: no network has that in its name; they are {names}")
+        raise UserError(f"--network {text!r}: no name of a network contains it; they are {names}")
     return found
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
-    return value
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,21 +23,18 @@ def _error(y: Any, target: Any) -> jax.Array:
     return jnp.square(y - target).mean()
 
 
-class Jconv(NetworkSide):
-    """`jconv.keras.load`, and `Model.apply` under `jax.jit`."""
+class JaxSide(NetworkSide):
+    """A side that is a function of its params and state, compiled by `jax.jit`."""
 
-    version = f"jconv {jconv.__version__}, JAX {jax.__version__}"
+    arrays: tuple[Any, Any]
 
-    def __init__(self, file: str) -> None:
-        super().__init__()
-        model, params, state = jconv.keras.load(file)
-        self.model, self.arrays = model, jax.tree.map(jnp.asarray, (params, state))
-        (self.input_shape,) = model.input_shapes  # pyright: ignore[reportAttributeAccessIssue, reportGeneralTypeIssues]
-        self.output_shape = model.output_shapes()[model.outputs[0]]  # pyright: ignore[reportAttributeAccessIssue]
+    @abstractmethod
+    def apply(self, params: Any, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
+        """The output and the new state."""
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
-        apply = jax.jit(lambda params, state, x: self.model.apply(params, state, x)[0])
+        apply = jax.jit(lambda params, state, x: self.apply(params, state, x, training=False)[0])
         x = jnp.asarray(x)
         return lambda: jax.block_until_ready(apply(*self.arrays, x))
 
@@ -44,7 +42,7 @@ class Jconv(NetworkSide):
         """See `NetworkSide`."""
 
         def loss(params: Any, state: Any, x: Any, target: Any) -> Any:
-            y, state = self.model.apply(params, state, x, training=True)
+            y, state = self.apply(params, state, x, training=True)
             return _error(y, target), state
 
         @partial(jax.jit, donate_argnums=(0, 1))
@@ -55,40 +53,36 @@ class Jconv(NetworkSide):
         return _repeated(step, self.arrays, x, target)
 
 
-class Keras(NetworkSide):
-    """The model's `stateless_call` under `jax.jit`."""
+class Jconv(JaxSide):
+    """`jconv.keras.load` and `Model.apply`."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        model, params, state = jconv.keras.load(file)
+        self.model, self.arrays = model, jax.tree.map(jnp.asarray, (params, state))
+        (self.input_shape,) = model.input_shapes  # pyright: ignore[reportAttributeAccessIssue, reportGeneralTypeIssues]
+        self.output_shape = model.output_shapes()[model.outputs[0]]  # pyright: ignore[reportAttributeAccessIssue]
+
+    def apply(self, params: Any, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
+        """See `JaxSide`."""
+        return self.model.apply(params, state, x, training=training)
+
+
+class Keras(JaxSide):
+    """The model's `stateless_call`."""
 
     def __init__(self, file: str) -> None:
         super().__init__()
         import keras
 
-        self.version = f"Keras {keras.__version__}, JAX {jax.__version__}"
         self.model: Any = keras.saving.load_model(file, compile=False)
-        self.arrays: Any = tuple(
-            [variable.value for variable in variables]
-            for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
-        )
+        trained, others = self.model.trainable_variables, self.model.non_trainable_variables
+        self.arrays = [variable.value for variable in trained], [variable.value for variable in others]
         self.input_shape, self.output_shape = self.model.input_shape[1:], self.model.output_shape[1:]
 
-    def forward(self, x: Any) -> Call:
-        """See `NetworkSide`."""
-        apply = jax.jit(lambda trained, other, x: self.model.stateless_call(trained, other, x, training=False)[0])
-        x = jnp.asarray(x)
-        return lambda: jax.block_until_ready(apply(*self.arrays, x))
-
-    def step(self, x: Any, target: Any) -> Call:
-        """See `NetworkSide`."""
-
-        def loss(trained: Any, other: Any, x: Any, target: Any) -> Any:
-            y, other = self.model.stateless_call(trained, other, x, training=True)
-            return _error(y, target), other
-
-        @partial(jax.jit, donate_argnums=(0, 1))
-        def step(trained: Any, other: Any, x: Any, target: Any) -> Any:
-            (before, other), gradients = jax.value_and_grad(loss, has_aux=True)(trained, other, x, target)
-            return before, _descend(trained, gradients), other
-
-        return _repeated(step, self.arrays, x, target)
+    def apply(self, params: Any, state: Any, x: Any, training: bool) -> tuple[Any, Any]:
+        """See `JaxSide`."""
+        return self.model.stateless_call(params, state, x, training=training)
 
 
 class Predict(Keras):

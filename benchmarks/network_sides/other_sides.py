@@ -28,7 +28,6 @@ class Torch(_Loaded):
         """See `NetworkSide`."""
         import torch  # pyright: ignore[reportMissingImports]
 
-        self.version = f"Keras {keras.__version__}, PyTorch {torch.__version__}"
         compiled, x = torch.compile(self.model), torch.from_numpy(x)
 
         @torch.inference_mode()

@@ -25,16 +25,12 @@ class NetworkSide(ABC):
     gradient descent on the mean squared error and gives the loss before it. Each call waits for its result.
     """
 
-    version: str
-
     def __init__(self) -> None:
         keep_memory()
         self.prepared = cache(self.prepare)
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The version; with `save` the results of calls, written to that file; with `seconds` their times."""
-        if "batch" not in question:
-            return {"version": self.version}
+        """With `save` the results of `calls` calls are written to that file, with `seconds` calls are timed."""
         call = self.prepared(question["program"], question["batch"])
         if "save" in question:
             np.save(question["save"], np.asarray([call() for _ in range(question["calls"])], np.float32))
@@ -53,9 +49,9 @@ class NetworkSide(ABC):
     def forward(self, x: Any) -> Call:
         """The call that computes the output of `x`."""
 
-    @abstractmethod
     def step(self, x: Any, target: Any) -> Call:
-        """The call that takes a training step."""
+        """The call that takes a training step; a side without it is measured forward only."""
+        raise NotImplementedError(f"{type(self).__name__} has no training step")
 
 
 def examples(shape: tuple[int, ...], batch: int) -> Any:

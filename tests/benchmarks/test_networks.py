@@ -133,8 +133,8 @@ def test_results_that_differ_and_sides_that_fail(tmp_path: Path, capsys: Any) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--network", "VGG"], "--network 'VGG': no network has that in its name; they are FCN, ResNet"),
-        (["--sides", "MXNet"], "--sides 'MXNet': no side has that in its name; they are jconv"),
+        (["--network", "VGG"], "--network 'VGG': no name of a network contains it; they are FCN, ResNet"),
+        (["--sides", "MXNet"], "--sides 'MXNet': no name of a side contains it; they are jconv"),
         (["--batch", "0"], "--batch: must be a whole number of at least 1, got '0'"),
         (["--seconds", "nan"], "--seconds: must be a number above zero, got 'nan'"),
         (["--json", "/nowhere/found.json"], "there is no folder /nowhere"),

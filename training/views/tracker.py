@@ -17,7 +17,7 @@ from typing import Any
 from ..core.learner import Row
 from ..errors import UserError, tell
 
-EXTRA = '--tracker mlflow needs MLflow; install it with: pip install "jconv[train,mlflow]"'
+EXTRA = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
 EXPERIMENT = "jconv"
 # MLflow's limit for the text of a parameter.
 LONGEST = 6000

@@ -90,7 +90,7 @@ def test_a_failure_is_told_once_and_ends_nothing(mlflow, capsys):
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     assert fit.main(["--tracker", "mlflow", "--out", str(tmp_path / "run")]) == 2
-    words = '--tracker mlflow needs MLflow; install it with: pip install "jconv[train,mlflow]"'
+    words = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
     assert capsys.readouterr() == ("", f"fit: {words}\n")
 
 
