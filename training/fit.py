@@ -1,4 +1,4 @@
-"""`python -m training.fit`: prove the gradients, train, evaluate, and leave a run folder with everything in it."""
+"""`python -m training.fit`: prove the gradients, train, evaluate, and write all results to a run folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .run.outcome import Exit
 from .tasks import Task
 from .views import report, tensorboard, tracker
 
-# It imports Orbax, which may be missing.
+# The module imports Orbax, an optional dependency.
 if TYPE_CHECKING:
     from .run.checkpoints import Checkpoints
 
@@ -43,9 +43,10 @@ EXTRA = (
 
 
 class Finished(NamedTuple):
-    """Where training ended, the signal that stopped it, and the message if it diverged.
+    """The result of the training loop.
 
-    `began_after` is the number of epochs that an earlier process had done, `failed_saves` the checkpoints that could
+    `progress` is the state at its end, `signal` what stopped it, `diverged` the message if the loss diverged,
+    `began_after` the number of epochs that earlier processes completed, and `failed_saves` the checkpoints that could
     not be written.
     """
 
@@ -82,11 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, group: processes.ProcessGroup) -> Exit:
-    """A run in its folder; `before` is told whether it begins afresh, when it has not yet but will, and the task."""
+    """Lock the run folder and run in it. `before(is_new, task)` is called after the checks, before the first write."""
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
-    # Before the checks: what they find is true until the run ends.
+    # The lock comes before the checks, so that what they find stays true until the run ends.
     with run_folder.locked(options.out):
         return _run_locked(options, before, group, mesh, began)
 
@@ -98,7 +99,7 @@ def _run_locked(
     mesh: Mesh | None,
     began: float,
 ) -> Exit:
-    begun = run_folder.config_to_resume(options.out) if options.resume else None
+    earlier = run_folder.config_to_resume(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
     data, held_out, task, plan = build_run(options)
@@ -107,11 +108,11 @@ def _run_locked(
     learner = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
     opening = report.opening(data, task, options.model, learner.params, held_out, plan.members)
     configuration = config(options, plan, data, task, learner)
-    if begun is not None:
-        resume.check(options.out, begun, configuration, options.allow_changed_data, options.allow_changed_conditions)
+    if earlier is not None:
+        resume.check(options.out, earlier, configuration, options.allow_changed_data, options.allow_changed_conditions)
     if before is not None:
-        before(begun is None, task.kind)
-    if begun is None:
+        before(earlier is None, task.kind)
+    if earlier is None:
         run_folder.begin(options.out, configuration)
     else:
         run_folder.check_writable(options.out)
@@ -156,29 +157,29 @@ def _run_in_folder(
             results.tell(options.out, task, summary)
         if options.tracker:
             tracker.finish(options.out / run_folder.TRACKER, status)
-        heard = processes.any_signal(interrupted())
+        received = processes.any_signal(interrupted())
     if early:
         print(report.early_line(plan, rows), flush=True)
     print(report.closing(task, found, worst, seconds, options.out), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
     if stopped:
-        saved = "what there is was saved, and --resume goes on"
+        saved = "the results so far are saved; --resume continues"
         print(f"fit: interrupted after epoch {len(rows)} of {plan.epochs}; {saved}", flush=True)
-    elif heard:
-        print(f"fit: {signal.Signals(heard).name} came when training had ended; all is saved", flush=True)
-    code = interrupt.EXIT_CODES[signal.Signals(heard)] if heard else DONE
+    elif received:
+        print(f"fit: {signal.Signals(received).name} arrived after the training; everything is saved", flush=True)
+    code = interrupt.EXIT_CODES[signal.Signals(received)] if received else DONE
     return Exit(FAILED if finished.diverged else code, summary)
 
 
 def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
-    """The worst deviation, the array that has it, and whether the proof passed; prints each."""
-    before = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
-    if before and before.get("passed"):
-        worst = before["worst"]["of"], before["worst"]["deviation"]
+    """Run the gradient proof, or take its result from the run to resume: the worst deviation, and whether it passed."""
+    earlier = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
+    if earlier and earlier.get("passed"):
+        worst = earlier["worst"]["of"], earlier["worst"]["deviation"]
         print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
         return worst, True
-    # Of several members the first: another has other numbers in the same program.
+    # The first model of an ensemble is enough: the others differ only in the values of their params.
     one = learner if plan.members == 1 else ensemble.select_member(learner, 0)
     proved = proof.prove(task, one.params, one.state, plan.seed)
     with run_folder.writable(options.out):
@@ -215,6 +216,7 @@ def _train_with(
         print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
     def progress_at(most: int) -> Progress:
+        """The newest checkpoint of at most so many epochs, else the initial state."""
         first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
         return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
 

@@ -277,7 +277,7 @@ def test_ctrl_c_saves_what_there_is():
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    done = int(re.search(r"fit: interrupted after epoch (\d+) of 100000; what there is was saved", out)[1])
+    done = int(re.search(r"fit: interrupted after epoch (\d+) of 100000; the results so far are saved", out)[1])
     assert "Traceback" not in err
     assert _names("run") == COMMON | {"predictions.png"}
     assert len(Path("run/metrics.csv").read_text().splitlines()) == done + 1

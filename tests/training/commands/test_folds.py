@@ -138,7 +138,7 @@ def test_a_signal_while_a_fold_is_saved(monkeypatch, capsys):
 
     monkeypatch.setattr(results, "save", saved)
     assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 143
-    assert "fit: SIGTERM came when training had ended; all is saved" in capsys.readouterr().out
+    assert "fit: SIGTERM arrived after the training; everything is saved" in capsys.readouterr().out
     assert json.loads(Path("run/fold-1/results.json").read_text())["status"] == "done"
     # Neither the one that is done says so of all, nor would a process that is killed in the next.
     whole = json.loads(Path("run/results.json").read_text())

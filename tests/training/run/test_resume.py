@@ -87,7 +87,7 @@ def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
         waves.stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
     told = capsys.readouterr()
-    assert "fit: interrupted after epoch 2 of 6; what there is was saved, and --resume goes on" in told.out
+    assert "fit: interrupted after epoch 2 of 6; the results so far are saved; --resume continues" in told.out
     assert "fit: SIGINT: stopping after this epoch; another Ctrl-C stops at once" in told.err.splitlines()
     shutil.rmtree(here / "run" / "checkpoints" / "2" / "learner")
     assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
