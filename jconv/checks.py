@@ -24,7 +24,9 @@ from .geometry import (
 )
 from .hints import MODES, did_you_mean, shown, suggest
 
-WEIGHT_HINT = "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed"
+WEIGHT_HINT = (
+    "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed: see jconv.torch"
+)
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 

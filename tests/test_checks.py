@@ -216,7 +216,7 @@ MISTAKES = {
     "PyTorch's params": (
         ("conv1d", {"weight": KERNEL}, X, {}),
         "conv1d needs params['kernel']; params has 'weight'; a PyTorch weight (out_channels, in_channels, kernel_size) "
-        "is the kernel with its axes reversed",
+        "is the kernel with its axes reversed: see jconv.torch",
     ),
     "Keras's stride": (
         ("conv1d", PARAMS, X, {"strides": 2}),

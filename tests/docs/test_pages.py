@@ -19,6 +19,7 @@ import jconv.command.options
 import jconv.equinox
 import jconv.flax
 import jconv.keras
+import jconv.torch
 import training.compare
 import training.predict
 import training.sweep
@@ -104,6 +105,7 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
         jconv.flax.linen,
         jconv.flax.nnx,
         jconv.keras,
+        jconv.torch,
         *(getattr(jconv, name) for name in MODULES),
     ]
     public = {
