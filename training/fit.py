@@ -22,7 +22,7 @@ from .core import devices, diverged, ensemble, loop, stopping
 from .core.learner import Learner, Progress, init_learner
 from .core.plan import Plan, steps_per_epoch
 from .errors import MISTAKE, UserError, tell
-from .options.options import Options, parse
+from .options.options import HYDRA, Options, parse
 from .proof import proof
 from .run import interrupt, outcome, processes, resume, run_folder
 from .run.config import config
@@ -40,6 +40,7 @@ EXTRA = (
     "training needs tqdm, matplotlib and orbax-checkpoint: "
     'pip install "tqdm>=4.66" "matplotlib>=3.10" "orbax-checkpoint>=0.12,<0.13"'
 )
+HYDRA_EXTRA = '--model hydra needs scikit-learn and matplotlib: pip install "scikit-learn>=1.6,<2" "matplotlib>=3.10"'
 
 
 class Finished(NamedTuple):
@@ -84,12 +85,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, group: processes.ProcessGroup) -> Exit:
     """Lock the run folder and run in it. `before(is_new, task)` is called after the checks, before the first write."""
+    if options.model == HYDRA:
+        return _run_hydra(options, before)
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
     # The lock comes before the checks, so that what they find stays true until the run ends.
     with run_folder.locked(options.out):
         return _run_locked(options, before, group, mesh, began)
+
+
+def _run_hydra(options: Options, before: Callable[[bool, str], None] | None) -> Exit:
+    try:
+        import matplotlib
+        import sklearn
+    except ImportError:
+        raise UserError(HYDRA_EXTRA) from None
+    del matplotlib, sklearn
+    from .estimators import hydra_run
+
+    return hydra_run.run(options, before)
 
 
 def _run_locked(

@@ -16,6 +16,8 @@ import numpy as np
 
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
+from .estimators import hydra_ridge
+from .estimators.hydra_ridge import TrainedHydra
 from .options.options import CHANNELS
 from .run import run_folder, trained
 from .run.trained import Trained
@@ -58,9 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.predict --help`."""
     options = _parser().parse_args(arguments)
     try:
-        network = trained.read(options.run)
+        network = hydra_ridge.read(options.run) or trained.read(options.run)
         with jax.enable_x64(network.x64):
             if options.export:
+                if isinstance(network, TrainedHydra):
+                    raise UserError(f"{network.name}: --export is for networks, and this is a ridge classifier")
                 _write(options.export, exported(network))
                 length, channels = network.shape
                 print(f"{options.export}: a program of series (any number, {length}, {channels})")
@@ -72,13 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def predict(network: Trained, x: Array, lengths: Array | None = None) -> Array:
+def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = None) -> Array:
     """The predictions for series x (n, length, channels), by `trained.answers` in batches.
 
     Raises `UserError` for series that do not fit the network.
     """
     if x.shape[2] != network.shape[1]:
         raise UserError(f"{network.name}: series have {x.shape[2]} channels, the network's {network.shape[1]}")
+    if isinstance(network, TrainedHydra):
+        return network.model.probabilities(x, lengths)
     if network.kind == "forecast":
         x, lengths = _windows(network, x, lengths), None
     model = trained.model_for(network, x.shape[1], lengths)
@@ -106,7 +112,7 @@ def exported(network: Trained) -> bytes:
     return bytes(jax.export.export(ask, platforms=("cpu", "cuda"))(x).serialize())
 
 
-def table(network: Trained, found: Array, lengths: Array | None = None) -> str:
+def table(network: Trained | TrainedHydra, found: Array, lengths: Array | None = None) -> str:
     """The answers as CSV.
 
     Unequal `lengths` (n,) leave the cells behind a series empty.
@@ -116,7 +122,7 @@ def table(network: Trained, found: Array, lengths: Array | None = None) -> str:
     return text.getvalue()
 
 
-def as_json(network: Trained, found: Array, lengths: Array | None = None) -> dict[str, Any]:
+def as_json(network: Trained | TrainedHydra, found: Array, lengths: Array | None = None) -> dict[str, Any]:
     """The predictions as one object: the run, its task, and an object for each series, in the order of the file.
 
     A series has its `class` and `probabilities` by class, or its `prediction`; or of its samples, without those behind
@@ -127,7 +133,7 @@ def as_json(network: Trained, found: Array, lengths: Array | None = None) -> dic
     return {"run": network.name, "task": network.kind, "series": series}
 
 
-def _object(network: Trained, values: Array, length: int | None) -> dict[str, Any]:
+def _object(network: Trained | TrainedHydra, values: Array, length: int | None) -> dict[str, Any]:
     if network.kind == "classification":
         shares = dict(zip(network.classes, values.tolist(), strict=True))
         return {"class": network.classes[values.argmax()], "probabilities": shares}
@@ -138,7 +144,7 @@ def _object(network: Trained, values: Array, length: int | None) -> dict[str, An
     return {"values": values[:length].T.tolist()}
 
 
-def _rows(network: Trained, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
+def _rows(network: Trained | TrainedHydra, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
     if network.kind == "classification":
         yield ["series", "class", *network.classes]
         for number, shares in enumerate(found, start=1):
@@ -173,7 +179,7 @@ def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
     return np.stack([series[end - window : end] for series, end in zip(x, ends, strict=True)])
 
 
-def _read(network: Trained, source: str, labels: str | None, channels: str | None) -> datasets.Series:
+def _read(network: Trained | TrainedHydra, source: str, labels: str | None, channels: str | None) -> datasets.Series:
     """The series to predict for. Without `channels`, their channel axis is where that of the training data was."""
     is_array = source.endswith(ARRAYS)
     first = channels == "first" if channels or not is_array else network.channels_first
@@ -185,7 +191,7 @@ def _read(network: Trained, source: str, labels: str | None, channels: str | Non
     return found
 
 
-def _notes(network: Trained, found: datasets.Series) -> list[str]:
+def _notes(network: Trained | TrainedHydra, found: datasets.Series) -> list[str]:
     """What a user should know of how the series were read, and where they are not as long as in training."""
     notes = list(found.notes)
     sizes = np.full(len(found.x), found.x.shape[1]) if found.lengths is None else found.lengths
@@ -196,7 +202,7 @@ def _notes(network: Trained, found: datasets.Series) -> list[str]:
     return notes
 
 
-def _tell(options: argparse.Namespace, network: Trained) -> None:
+def _tell(options: argparse.Namespace, network: Trained | TrainedHydra) -> None:
     read = _read(network, options.data, options.labels, options.channels)
     found, out = predict(network, read.x, read.lengths), options.out
     for note in _notes(network, read):

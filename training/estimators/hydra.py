@@ -15,6 +15,7 @@ from ..data.datasets import Array, Series
 from ..errors import UserError
 from . import hydra_features
 from .base import SEEDS
+from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
 # Of the ridge regression, from which the one of the lowest leave-one-out error is taken.
@@ -159,11 +160,7 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
 
     def probabilities(self, series: Series) -> Array:
         """`predict_proba` of series that `read_series` has checked."""
-        scores = self.ridge_.decision_function(self._features(series))
-        if scores.ndim == 1:
-            scores = np.stack([-scores, scores], axis=1)
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return softmax_of_scores(self.ridge_.decision_function(self._features(series)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -199,26 +196,6 @@ def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra
     return hydra_features.init_hydra(
         seed, *series.x.shape[1:], n_kernels=estimator.n_kernels, n_groups=estimator.n_groups
     )
-
-
-def sparse_scaling(features: Array) -> tuple[Array, Array]:
-    """The mean of each feature's square root, and its deviation, plus the fourth power of its share of zeros.
-
-    A feature that is seldom other than zero would be scaled up to the size of the others; the second term prevents it.
-    """
-    roots = np.sqrt(np.maximum(features, 0))
-    zeros = (roots == 0).mean(0) ** 4 + 1e-8
-    return roots.mean(0), (roots.std(0, ddof=1) + zeros).astype(features.dtype)
-
-
-def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
-    """Square roots less their mean, over their deviation; zeros stay zeros.
-
-    >>> scaled(np.array([[0.0, 4.0]]), (np.array([1.0, 1.0]), np.array([2.0, 2.0]))).tolist()
-    [[0.0, 0.5]]
-    """
-    roots = np.sqrt(np.maximum(features, 0))
-    return np.where(roots != 0, (roots - scaling[0]) / scaling[1], 0)
 
 
 def _multirocket(estimator: HydraClassifier, series: Series) -> Any:

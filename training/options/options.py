@@ -25,6 +25,9 @@ from .types import Every, augmentation, channel, every, fold, not_negative, posi
 CHANNELS = ("first", "last")
 TRACKERS = ("mlflow",)
 
+HYDRA = "hydra"
+"""The model that is no network: random convolutions and a ridge classifier."""
+
 # Options that the results of a run do not depend on.
 FREE = (
     "command",
@@ -173,7 +176,7 @@ def _what(group: Any) -> None:
         "--model",
         type=_model,
         metavar="NAME|FILE",
-        help=f"{', '.join(NETWORKS)}, or a file; default fcn, to denoise or segment unet",
+        help=f"{', '.join(NETWORKS)}, {HYDRA}, or a file; default fcn, to denoise or segment unet",
     )
     held = group.add_mutually_exclusive_group().add_argument
     held("--validation", type=share, metavar="SHARE", help="of the training series, held out and evaluated")
@@ -329,7 +332,7 @@ GROUPS: dict[str, Callable[[Any], None]] = {
 
 
 def _model(text: str) -> str:
-    if text not in NETWORKS and not is_file(text):
-        known = ", ".join(map(repr, NETWORKS))
+    if text not in (*NETWORKS, HYDRA) and not is_file(text):
+        known = ", ".join(map(repr, (*NETWORKS, HYDRA)))
         raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known}, or a .keras or .h5 file)")
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,22 @@ PACKAGES = ("jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
 def conditions(options: Options, task: Task, plan: Plan, learner: Learner) -> dict[str, Any]:
     """The conditions of a run for its `config.json`."""
-    device = next(iter(jnp.zeros(()).devices()))
     each = plan.batch_size * options.shard_length // options.devices
     return {
         "devices": [options.devices, options.shard_length],
+        **environment(PACKAGES),
+        "program": program(task, plan._replace(batch_size=each), learner),
+    }
+
+
+def environment(packages: Sequence[str]) -> dict[str, Any]:
+    """The hardware, the cores of this process, and the versions of jconv and some packages."""
+    device = next(iter(jnp.zeros(()).devices()))
+    return {
         "platform": device.platform,
         "hardware": _processor() if device.platform == "cpu" else device.device_kind,
         "cores": cores.count(),
-        "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in PACKAGES}},
-        "program": program(task, plan._replace(batch_size=each), learner),
+        "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in packages}},
     }
 
 

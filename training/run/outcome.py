@@ -47,7 +47,7 @@ def outcome(
         "watched": plan.watch,
         "best_epoch": stopping.best_epoch(plan, rows),
         "score_name": task.score_name,
-        **{part: _numbers(results.get(part)) for part in PARTS},
+        **{part: numbers(results.get(part)) for part in PARTS},
         "baseline": _baseline(task),
         "proof": proof and {"of": proof[0], "deviation": proof[1]},
         "seconds": seconds,
@@ -59,7 +59,8 @@ def _baseline(task: Task) -> dict[str, Any] | None:
     return {"name": task.baseline_name, field: list(task.baseline)} if task.baseline else None
 
 
-def _numbers(result: Result | None) -> dict[str, Any] | None:
+def numbers(result: Result | None) -> dict[str, Any] | None:
+    """A result as `results.json` has it, without the outputs; None for a part of the data that a run does not have."""
     if result is None:
         return None
     more: dict[str, Any] = {} if result.mean_overlap is None else {"mean_overlap": result.mean_overlap}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,26 +56,37 @@ def page(folder: Path, task: Task) -> str:
     epochs = f"{results['epochs']} of {config['epochs']} epochs"
     when = f", {results['date']}" if "date" in results else ""
     subtitle = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds{when}"
-    pictures = {head: _picture(folder / name, caption) for name, (head, caption) in CAPTIONS.items()}
+    pictures = {head: picture(folder / name, caption) for name, (head, caption) in CAPTIONS.items()}
     mistaken = CAPTIONS[run_folder.MISTAKEN][0]
     if task.kind == "classification" and not pictures[mistaken]:
         pictures[mistaken] = html_page.line("None.")
-    given = {name: "yes" if value is True else str(value) for name, value in results.get("given", {}).items()}
     layers, sizes = _layers(folder, task)
     sections = [
         ("What was trained on what", html_page.facts(_facts(config, task) | sizes)),
         ("Command", html_page.code(results["command"]) if "command" in results else ""),
-        ("Results", _results(results, task) + html_page.line(_proof(results)) + html_page.line(_course(results))),
-        ("Classes", _classes(results)),
+        (
+            "Results",
+            result_table(results, task.baseline, task.baseline_name, task.baseline_of)
+            + html_page.line(_proof(results))
+            + html_page.line(_course(results)),
+        ),
+        ("Classes", class_table(results)),
         *pictures.items(),
         ("Layers", layers),
-        ("Options that were given", html_page.facts(given) or html_page.line("None.")),
-        ("Hardware and versions", html_page.facts(_environment(config))),
+        ("Options that were given", given_options(results)),
+        ("Hardware and versions", html_page.facts(environment(config))),
     ]
     return html_page.page(title, subtitle, sections)
 
 
-def _picture(path: Path, caption: str) -> str:
+def given_options(results: dict[str, Any]) -> str:
+    """The options of the command line with their values."""
+    given = {name: "yes" if value is True else str(value) for name, value in results.get("given", {}).items()}
+    return html_page.facts(given) or html_page.line("None.")
+
+
+def picture(path: Path, caption: str) -> str:
+    """A picture of the run folder with its caption; empty if the run has none."""
     return html_page.picture(path.read_bytes(), caption) if path.is_file() else ""
 
 
@@ -103,7 +115,7 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     return facts
 
 
-def _environment(config: dict[str, Any]) -> dict[str, str]:
+def environment(config: dict[str, Any]) -> dict[str, str]:
     """Where the run was computed, with what, and the fingerprints of what it depends on."""
     facts = {name: config[name] for name in ("hardware", "cores", "platform") if name in config}
     facts |= config["versions"]
@@ -118,7 +130,10 @@ def _target(task: Task) -> str:
     return f"forecast of {task.forecast_target.horizon} samples of channel {channels} from {task.train.x.shape[1]}"
 
 
-def _results(results: dict[str, Any], task: Task) -> str:
+def result_table(
+    results: dict[str, Any], baseline: Sequence[float] = (), baseline_name: str = "", baseline_of: str = "loss"
+) -> str:
+    """Loss, score and more of each part of the data, with a baseline for each part."""
     parts = [part for part in run_folder.PARTS if results[part]]
     score = _spaced(results["score_name"])
     fields = {"loss": "loss", score: "score"}
@@ -127,16 +142,16 @@ def _results(results: dict[str, Any], task: Task) -> str:
     rows = [[name, *(_number(results[part][field]) for part in parts)] for name, field in fields.items()]
     for number, each in enumerate(zip(*(results[part].get("members", ()) for part in parts), strict=True), 1):
         rows.append([f"{score} of member {number}", *(_number(own["score"]) for own in each)])
-    if task.baseline:
-        of = "loss" if task.baseline_of == "loss" else score
-        rows.append([f"{task.baseline_name}, {of}", *map(_number, task.baseline)])
+    if baseline:
+        of = "loss" if baseline_of == "loss" else score
+        rows.append([f"{baseline_name}, {of}", *map(_number, baseline)])
     if all("calibration" in results[part] for part in parts):
         errors = (_number(results[part]["calibration"]["error"]) for part in parts)
         rows.append(["expected calibration error", *errors])
     return html_page.table(["", *parts], rows, numbers=parts)
 
 
-def _classes(results: dict[str, Any]) -> str:
+def class_table(results: dict[str, Any]) -> str:
     """Precision, recall and F1 of each class on the last part of the data, and their means."""
     part = next(part for part in reversed(run_folder.PARTS) if results[part])
     classes = results[part].get("classes")

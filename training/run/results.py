@@ -83,7 +83,7 @@ def _pictures(
     if task.kind == "segment":
         return drawn | {run_folder.SEGMENTS: sample_pictures.segmented(task, examples, output, part)}
     if (predicted != labels).any():
-        drawn[run_folder.MISTAKEN] = series_pictures.misclassified(task, part, examples, output)
+        drawn[run_folder.MISTAKEN] = series_pictures.misclassified(task.train, task.classes, part, examples, output)
     if is_ensemble:
         return drawn
     if activation_maps.has_activation_maps(task):

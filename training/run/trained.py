@@ -64,23 +64,28 @@ def read(folder: Path) -> Trained:
     config = run_folder.read_json(folder, run_folder.CONFIG)
     if config is None:
         raise UserError(f"{folder}: not a run folder, {run_folder.CONFIG} is missing or cannot be read")
+    if config.get("model") not in NETWORKS:
+        raise UserError(f"{folder}: its network is from a file; use jconv run {folder / run_folder.MODEL}")
+    params, state = read_arrays(folder)
+    try:
+        return _trained(folder, config, params, state)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{folder}: {run_folder.CONFIG} is not what this version writes") from None
+
+
+def read_arrays(folder: Path) -> tuple[Any, Any]:
+    """`(params, state)` of a run. Raises `UserError` where they are missing or damaged."""
     if not (folder / run_folder.PARAMS).is_file():
         raise UserError(
             f"{folder}: has no {run_folder.PARAMS}; a run writes it when it ends, a fold of --folds its own"
         )
-    if config.get("model") not in NETWORKS:
-        raise UserError(f"{folder}: its network is from a file; use jconv run {folder / run_folder.MODEL}")
     try:
-        params, state = run_folder.read_params(folder)
+        return run_folder.read_params(folder)
     except OSError as error:
         raise UserError(f"{folder / run_folder.PARAMS}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{folder / run_folder.PARAMS}: cannot be read, it is empty or damaged: {reason}") from None
-    try:
-        return _trained(folder, config, params, state)
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{folder}: {run_folder.CONFIG} is not what this version writes") from None
 
 
 def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> Trained:

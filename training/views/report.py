@@ -39,22 +39,23 @@ def opening(
     data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None, members: int = 1
 ) -> str:
     """The data and the model of a run; the test set of `held_out` is the validation set."""
+    size = sum(array.size for own in params.values() for array in own.values())
+    several = f", {members} members" if members > 1 else ""
+    lines = [data_line(data, _learned(data, task), held_out), f"model      {model}{several}, {size:,} parameters"]
+    return "\n".join([*lines, *([f"start      {task.pretrained.description}"] if task.pretrained else [])])
+
+
+def data_line(data: Dataset, learned: str, held_out: Dataset | None = None) -> str:
+    """The series of a run and what is `learned` from them."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
-    size = sum(array.size for own in params.values() for array in own.values())
     held = ""
     if held_out is not None and held_out.x_test is not None:
         behind = held_out.x_test.shape[1]
         held = f", {len(held_out.x_test)} validation"
         held += f" (the {behind} samples behind it)" if behind != length and data.lengths_train is None else ""
-    words = [
-        f"{count} training{held} and {test} of {shortest(data)}{length} samples",
-        f"{channels} channel{'s' if channels > 1 else ''}",
-    ]
-    words += [_learned(data, task)]
-    several = f", {members} members" if members > 1 else ""
-    lines = [f"data       {data.name}: {', '.join(words)}", f"model      {model}{several}, {size:,} parameters"]
-    return "\n".join([*lines, *([f"start      {task.pretrained.description}"] if task.pretrained else [])])
+    series = f"{count} training{held} and {test} of {shortest(data)}{length} samples"
+    return f"data       {data.name}: {series}, {channels} channel{'s' if channels > 1 else ''}, {learned}"
 
 
 def _learned(data: Dataset, task: Task) -> str:
@@ -106,16 +107,28 @@ def closing(
     if task.baseline:
         of = "loss" if task.baseline_of == "loss" else score
         rows += [[f"{task.baseline_name}, {of}", *(f"{value:.{digits}f}" for value in task.baseline)]]
+    gradients = f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}"
+    return "\n".join(["", *_aligned(rows), "", gradients, *_where(seconds, folder)])
+
+
+def closing_table(score_name: str, results: dict[str, Result], seconds: dict[str, float], folder: Path) -> str:
+    """The table at the end of a run that trained no network."""
+    rows = [["", *results]]
+    rows += [["loss", *(f"{result.loss:.4f}" for result in results.values())]]
+    rows += [[score_name, *(f"{result.score:.4f}" for result in results.values())]]
+    return "\n".join(["", *_aligned(rows), "", *_where(seconds, folder)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     width = max(len(row[0]) for row in rows)
-    table = [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+    return [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+
+
+def _where(seconds: dict[str, float], folder: Path) -> list[str]:
+    """The lines about time and files."""
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
     files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
-    lines = [
-        f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}",
-        f"seconds    {sum(seconds.values()):.1f} ({parts})",
-        f"files      {folder}: {files}",
-    ]
-    return "\n".join(["", *table, "", *lines])
+    return [f"seconds    {sum(seconds.values()):.1f} ({parts})", f"files      {folder}: {files}"]
 
 
 def worst_line(worst: tuple[str, float]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..tasks import Examples, Task
+from ..tasks import Examples
 from . import embeddings as vectors
 from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, legend_label, png, short
 
@@ -27,10 +27,17 @@ FILLINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def misclassified(task: Task, part: str, examples: Examples, output: Array) -> bytes:
+def misclassified(
+    training: Examples,
+    classes: Sequence[str],
+    part: str,
+    examples: Examples,
+    output: Array,
+    unit: str = "standardized value",
+) -> bytes:
     """The series misclassified by the largest margin, with the mean training series of both classes.
 
-    `output` is (n, classes).
+    `output` is (n, classes), of the examples of that part of the data; `unit` is that of the series.
     """
     x, y = examples.x, examples.y
     predicted = output.argmax(-1)
@@ -41,14 +48,14 @@ def misclassified(task: Task, part: str, examples: Examples, output: Array) -> b
     grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(picked) :]:
         axes.set_axis_off()
-    means = {number: _mean(task.train.at(task.train.y == number)) for number in {*y[picked], *predicted[picked]}}
+    means = {number: _mean(training.at(training.y == number)) for number in {*y[picked], *predicted[picked]}}
     for axes, index in zip(grid.flat, picked, strict=False):
         true, guess = int(y[index]), int(predicted[index])
         axes.plot(means[true], color=TRAIN, lw=1.1, ls="--")
         axes.plot(means[guess], color=TEST, lw=1.1, ls=":")
         own = slice(None if examples.lengths is None else examples.lengths[index])
         axes.plot(x[index, own, 0], color="black", lw=1.3)
-        names = f"true {short(task.classes[true])}, predicted {short(task.classes[guess])}"
+        names = f"true {short(classes[true])}, predicted {short(classes[guess])}"
         axes.set_title(f"series {index + 1}\n{names}", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
@@ -56,7 +63,7 @@ def misclassified(task: Task, part: str, examples: Examples, output: Array) -> b
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_xlabel("sample", fontsize=8)
     for axes in grid[:, 0]:
-        axes.set_ylabel("standardized value", fontsize=8)
+        axes.set_ylabel(unit, fontsize=8)
     styles = (("the series", "black", "-"), ("mean of its class", TRAIN, "--"), ("mean of the predicted", TEST, ":"))
     handles = [Line2D([], [], color=color, ls=style, label=word) for word, color, style in styles]
     shown = f"; the {SHOWN} most wrong" if len(wrong) > SHOWN else ""

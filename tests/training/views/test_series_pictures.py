@@ -37,9 +37,12 @@ def test_misclassified(task):
     right = np.eye(2)[task.test.y]
     one, all_wrong = right.copy(), 1 - right
     one[4] = 1 - right[4]
-    few = _check(series_pictures.misclassified(task, "test", task.test, one))
+    few = _check(series_pictures.misclassified(task.train, task.classes, "test", task.test, one))
     named = task._replace(classes=("_a", "$b$" * 9))
-    assert _check(series_pictures.misclassified(named, "test", named.test, all_wrong)).shape[0] > 2 * few.shape[0]
+    assert (
+        _check(series_pictures.misclassified(named.train, named.classes, "test", named.test, all_wrong)).shape[0]
+        > 2 * few.shape[0]
+    )
 
 
 def test_the_most_wrong_come_first(task):
@@ -74,7 +77,7 @@ def test_series_of_unequal_length_are_seen_without_their_padding(task, trees):
     ragged = task._replace(
         train=task.train._replace(lengths=np.full(50, 120)), test=task.test._replace(lengths=lengths)
     )
-    _check(series_pictures.misclassified(ragged, "test", ragged.test, np.eye(2)[1 - task.test.y]))
+    _check(series_pictures.misclassified(ragged.train, ragged.classes, "test", ragged.test, np.eye(2)[1 - task.test.y]))
 
 
 @pytest.mark.parametrize("classes", [2, 12, 25])

@@ -1,0 +1,123 @@
+"""Hydra with a ridge classifier that was fitted: scores and probabilities of series, without scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data.datasets import Array
+from ..errors import UserError
+from ..options.options import HYDRA
+from ..run import run_folder, trained
+from . import hydra_features
+
+
+class HydraRidge(NamedTuple):
+    """The random kernels, the scaling of their features, and the ridge classifier on them.
+
+    `scaling` is the mean and the deviation of `sparse_scaling`. `coefficients` are (rows, features) and `intercept`
+    (rows,), one row for two classes, else one for each. `numbers` are those of the classes that it tells apart, of the
+    `classes` of the data.
+    """
+
+    hydra: hydra_features.Hydra
+    scaling: tuple[Array, Array]
+    coefficients: Array
+    intercept: Array
+    numbers: Array
+    classes: int
+
+    def probabilities(self, x: Any, lengths: Any = None) -> Array:
+        """The softmax of the ridge classifier's scores (n, classes) of series x (n, length, channels)."""
+        features = np.asarray(hydra_features.features(self.hydra, x, lengths))
+        scores = scaled(features, self.scaling) @ self.coefficients.T + self.intercept
+        found = np.zeros((len(features), self.classes))
+        found[:, self.numbers] = softmax_of_scores(scores[:, 0] if scores.shape[1] == 1 else scores)
+        return found
+
+
+def softmax_of_scores(scores: Array) -> Array:
+    """Probabilities (n, classes) of a linear classifier's scores, (n,) of two classes, else (n, classes).
+
+    >>> softmax_of_scores(np.array([0.0])).tolist()
+    [[0.5, 0.5]]
+    """
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def sparse_scaling(features: Array) -> tuple[Array, Array]:
+    """The mean of each feature's square root, and its deviation, plus the fourth power of its share of zeros.
+
+    A feature that is seldom other than zero would be scaled up to the size of the others; the second term prevents it.
+    """
+    roots = np.sqrt(np.maximum(features, 0))
+    zeros = (roots == 0).mean(0) ** 4 + 1e-8
+    return roots.mean(0), (roots.std(0, ddof=1) + zeros).astype(features.dtype)
+
+
+def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
+    """Square roots less their mean, over their deviation; zeros stay zeros.
+
+    >>> scaled(np.array([[0.0, 4.0]]), (np.array([1.0, 1.0]), np.array([2.0, 2.0]))).tolist()
+    [[0.0, 0.5]]
+    """
+    roots = np.sqrt(np.maximum(features, 0))
+    return np.where(roots != 0, (roots - scaling[0]) / scaling[1], 0)
+
+
+def arrays(model: HydraRidge) -> dict[str, dict[str, Array]]:
+    """Its arrays by name, as `run_folder.write_params` takes them."""
+    kernels, mixing = model.hydra
+    return {
+        "hydra": {"kernels": kernels} | ({} if mixing is None else {"mixing": mixing}),
+        "scaling": {"mean": model.scaling[0], "deviation": model.scaling[1]},
+        "ridge": {
+            "coefficients": model.coefficients,
+            "intercept": model.intercept,
+            "classes": model.numbers,
+        },
+    }
+
+
+class TrainedHydra(NamedTuple):
+    """A run of `training.fit --model hydra`, for `training.predict`, with the fields of `trained.Trained`."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int]
+    is_fixed: bool
+    channels_first: bool
+    model: HydraRidge
+    kind: str = "classification"
+    x64: bool = False
+
+    @property
+    def length(self) -> int:
+        """The samples of the longest training series."""
+        return self.shape[0]
+
+
+def read(folder: Path) -> TrainedHydra | None:
+    """The classifier of a run folder; None if the folder has another model.
+
+    Raises `UserError` where its files are missing, damaged, or of another version.
+    """
+    config = run_folder.read_json(folder, run_folder.CONFIG)
+    if config is None or config.get("model") != HYDRA:
+        return None
+    params, _ = trained.read_arrays(folder)
+    try:
+        hydra = hydra_features.Hydra(params["hydra"]["kernels"], params["hydra"].get("mixing"))
+        scaling = params["scaling"]["mean"], params["scaling"]["deviation"]
+        coefficients, intercept, numbers = (params["ridge"][name] for name in ("coefficients", "intercept", "classes"))
+        classes, shape = tuple(config["classes"]), tuple(config["series_shape"])
+        channels_first = config["options"]["channels"] == "first"
+        model = HydraRidge(hydra, scaling, coefficients, intercept, numbers, len(classes))
+        return TrainedHydra(str(folder), classes, shape, not config["unequal_lengths"], channels_first, model)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{folder}: {run_folder.CONFIG} is not what this version writes") from None
