@@ -119,6 +119,10 @@ def choose(
         choice = Choice("lax", "sizes are symbolic, so no time can be predicted")
     elif not sizes.multiply_adds:
         choice = Choice("lax", "nothing to compute")
+    elif operation == "forward" and sizes.geometry.pointwise and sizes.out_channels >= sizes.in_channels > 1:
+        choice = Choice(
+            "lax", "kernel size 1 and no fewer out channels than in channels: the product that XLA makes of it"
+        )
     elif sizes.geometry.pointwise or matmul.has_disjoint_windows(sizes.geometry):
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:

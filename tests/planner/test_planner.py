@@ -170,6 +170,22 @@ def test_ensemble_has_the_choices_of_one_convolution_except_tiles(leaves):
         assert choose(policy, "forward", DENSE, ensemble_size=8).algorithm == "shifts"
 
 
+@pytest.mark.parametrize(
+    ("channels", "operation", "expected"),
+    [
+        ((32, 32), "forward", "lax"),
+        ((16, 64), "forward", "lax"),
+        ((64, 16), "forward", "matmul"),
+        ((1, 32), "forward", "matmul"),
+        ((32, 32), "input_gradient", "matmul"),
+        ((32, 32), "kernel_gradient", "matmul"),
+    ],
+)
+def test_kernel_size_1_is_a_matrix_product(channels, operation, expected):
+    sizes = Sizes(Geometry(512, 1), 8, *channels)
+    assert choose("auto", operation, sizes).algorithm == expected
+
+
 def test_unknown_processor_uses_lax_where_measured_processors_differ(leaves):
     clear = {"shifts": 0.5}
     leaves(clear, {"shifts": 0.7})
