@@ -105,7 +105,7 @@ def _in_process(python: str, side: str, name: str, network: str, options: argpar
     own = ["-m", "benchmarks.estimators"] if side == "jconv" else ["-P", str(file)]
     numbers = ["--epochs", str(options.epochs), "--batch-size", str(options.batch_size)]
     command = [python, "-W", "ignore", *own, "--side", side, name, network, *numbers]
-    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}
     if side == "aeon":
         quiet.pop("PYTHONPATH", None)
     done = subprocess.run(command, env=quiet, cwd=file.parents[1], check=True, capture_output=True, text=True)
