@@ -4,7 +4,7 @@ XLA's partitioner is silently wrong about some convolutions on automatic meshes.
 `jax.lax.conv_general_dilated` and for `jconv`, over six geometries and every way to lay the axes of `x` and of the
 kernel over the mesh axes, forward and both gradients, on eight simulated CPU devices:
 
-    python -m benchmarks.sharding --mesh 4x2          # both, counted, as rows of docs/background/sharding.md
+    python -m benchmarks.sharding --mesh 4x2          # both, counted; totals in docs/background/sharding.md
     python -m benchmarks.sharding --mesh 2x2x2 --what jconv
 """
 

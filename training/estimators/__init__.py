@@ -1,4 +1,4 @@
-"""Classifiers and regressors of time series by scikit-learn's conventions; docs/estimators.md describes them.
+"""Classifiers and regressors of time series by scikit-learn's conventions; docs/guides/estimators.md describes them.
 
 `training.estimators.for_aeon` has the same classes as estimators of aeon. Both packages are imported with the first
 class that is used: importing this package needs neither.
