@@ -27,6 +27,7 @@ import numpy as np
 
 from jconv import Model
 
+from .arrays import Array, Tree
 from .core import loop
 from .core.learner import Learner, Progress, Row, final_learner, init_learner
 from .core.loop import Diverged
@@ -60,8 +61,6 @@ __all__ = [
     "with_validation",
 ]
 
-Array = np.ndarray[Any, Any]
-Tree = dict[str, dict[str, Any]]
 
 # Memory does not grow with the number of series that are predicted for.
 BATCH = 256

@@ -1,4 +1,4 @@
-"""`python -m training.compare RUN RUN ...`: runs side by side, as a table, as JSON, or their curves in one picture."""
+"""`python -m training.compare RUN RUN ...`: a comparison of runs, as a table, JSON, or a picture of their curves."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .run import run_folder
 from .run.comparison import Run, read, row, text
 
 DESCRIPTION = """\
-Set runs side by side: what was trained on what, how long, how well.
+Compare runs: networks and data, training time, losses and scores.
 
-Each RUN is a folder that python -m training.fit has left, for example runs/*, or one of python -m training.sweep,
-which stands for its runs; those that have not ended are left out. Losses and scores are of the params that the run
-kept; the best epoch is that of the lowest training loss or, where it stopped early by that, validation loss."""
+Each RUN is a run folder of python -m training.fit, for example runs/*, or the folder of python -m training.sweep with
+all its runs; runs that have not ended are left out. Losses and scores are those of the params that the run kept; the
+best epoch is that of the lowest training loss or, if it decided about early stopping, validation loss."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code, 2 for a folder that is no run or a picture that cannot be written."""
+    """Run the command and return its exit code, 2 for a folder without a run or a picture that cannot be written."""
     options = _parser().parse_args(arguments)
     try:
         runs = [read(folder) for folder in _ended([Path(name) for name in options.runs])]
@@ -48,16 +48,13 @@ def _ended(named: Sequence[Path]) -> list[Path]:
         return folders
     for folder in folders:
         if folder not in ended:
-            words = f"it has no {run_folder.RESULTS}, a run writes it when it ends"
+            words = f"it has no {run_folder.RESULTS}, which a run writes at its end"
             print(f"compare: {folder} is left out: {words}", file=sys.stderr)
     return ended
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The run folders within a folder that is none itself, as a sweep has them; else the folder alone.
-
-    Nothing for the file that a sweep writes beside a run, `RUN.log`.
-    """
+    """A run folder itself, the run folders in the folder of a sweep, and nothing for a sweep's `RUN.log`."""
     if folder.suffix == ".log" and folder.is_file() and folder.with_suffix("").is_dir():
         return []
     inside = sorted(file.parent for file in folder.glob(f"*/{run_folder.CONFIG}"))
@@ -80,14 +77,11 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m training.compare",
-        description=DESCRIPTION,
-    )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or a sweep's")
-    words = "draw the curves of training and validation, without it of test: .png, .svg or .pdf"
+    parser = Parser(prog="python -m training.compare", description=DESCRIPTION)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or the folder of a sweep")
+    words = "draw the curves of training and validation, or test if nothing was held out: .png, .svg or .pdf"
     parser.add_argument("--picture", type=_picture, metavar="FILE", help=words)
-    parser.add_argument("--json", action="store_true", help='print {"runs": [...]} in place of the table')
+    parser.add_argument("--json", action="store_true", help='print {"runs": [...]} instead of the table')
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`python -m training.predict RUN`: what a trained network predicts for new series, or the network as one program."""
+"""`python -m training.predict RUN`: predictions of a trained network for new series, or the network as a program."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .arrays import Array
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError
 from .estimators import hydra_ridge
@@ -22,13 +23,11 @@ from .options.options import CHANNELS
 from .run import run_folder, trained
 from .run.trained import Trained
 
-Array = np.ndarray[Any, Any]
-
 DESCRIPTION = """\
 Predict with a network that python -m training.fit has trained.
 
-RUN is its run folder. Series are given in their own units, as for training: what scaled them then scales them now, and
-predictions are in the units of the data."""
+RUN is its run folder. Series have the units of the training data: they are standardized in the same way, and
+predictions have these units too."""
 
 EPILOG = """\
 examples:
@@ -37,20 +36,19 @@ examples:
   python -m training.predict runs/first --data new.csv --labels none --json
   python -m training.predict runs/first --export network.bin
 
---data: a .npy file of series (n, length) or (n, length, channels), NaN behind shorter ones; or whatever training reads,
-of which the test part is taken where there is one, and labels are not used. The rows of a .csv or .tsv may begin with a
-label or not: a row must have as many values as a training series, or one more. Rows of other lengths, and all rows for
-a network that was trained on several lengths, need --labels. A forecast is of what follows the last samples of each
-series.
+--data: a .npy file of series (n, length) or (n, length, channels), with NaN after the end of shorter ones; or what
+training reads, of which the test set is used if there is one, without its labels. The rows of a .csv or .tsv may begin
+with a label: a row must have as many values as a training series, or one more. Rows of other lengths need --labels, and
+so do all rows if the training series had several lengths. A forecast continues each series.
 
-a .csv, the default, on standard output, has a row a series: its number, from 1; the class and the probability of each,
-or the prediction, or the class or value of each sample (of several channels a row each). A .npy has the probabilities
-or values as one array; --json prints one object.
+A .csv, the default, on standard output, has a row for each series: its number, from 1, and the class and all
+probabilities, or the prediction, or the class or value of each sample, with a row for each of several channels. A .npy
+has the probabilities or values as an array; --json prints one object.
 
---export: a program for jax.export.deserialize(bytes).call(x), which needs JAX and nothing of jconv: series of the
-length that the network was trained on, as many as one likes, scaled inside.
+--export: a program for jax.export.deserialize(bytes).call(x), which needs only JAX. It reads any number of series of
+the training length, in the units of the data.
 
-exit codes: 0 done, 2 a mistake in an option or a file."""
+exit codes: 0 done, 2 an error in an option or a file."""
 
 BATCH = 256
 ARRAYS = (".npy", ".npz")
@@ -69,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 length, channels = network.shape
                 print(f"{options.export}: a program of series (any number, {length}, {channels})")
             else:
-                _tell(options, network)
+                _predict_file(options, network)
     except UserError as error:
         print(f"predict: {error}", file=sys.stderr)
         return MISTAKE
@@ -77,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = None) -> Array:
-    """The predictions for series x (n, length, channels), by `trained.answers` in batches.
+    """The predictions of `trained.answers` for series x (n, length, channels), computed in batches.
 
     Raises `UserError` for series that do not fit the network.
     """
@@ -88,17 +86,16 @@ def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = N
     if network.kind == "forecast":
         x, lengths = _windows(network, x, lengths), None
     model = trained.model_for(network, x.shape[1], lengths)
-    ask = jax.jit(lambda x, lengths: trained.answers(network, model, x, lengths))
-    parts = [
-        ask(x[at : at + BATCH], None if lengths is None else lengths[at : at + BATCH]) for at in range(0, len(x), BATCH)
-    ]
+    answers = jax.jit(lambda x, lengths: trained.answers(network, model, x, lengths))
+    batches = (slice(at, at + BATCH) for at in range(0, len(x), BATCH))
+    parts = [answers(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
     return np.concatenate([np.asarray(part) for part in parts])
 
 
 def exported(network: Trained) -> bytes:
-    """A program of `jax.export`, for any number of series of the length that the network was trained on.
+    """A program of `jax.export` for any number of series of the training length.
 
-    Raises `UserError` without the package flatbuffers, in which JAX writes it.
+    Raises `UserError` without the package flatbuffers, which JAX needs to write it.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError("jax.export needs flatbuffers to write a program: pip install flatbuffers")
@@ -108,15 +105,12 @@ def exported(network: Trained) -> bytes:
     model = trained.model_for(network, length)
     dtype = jax.tree.leaves(network.params)[0].dtype
     x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"n, {length}, {channels}"), dtype)
-    ask = jax.jit(lambda x: trained.answers(network, model, x))
-    return bytes(jax.export.export(ask, platforms=("cpu", "cuda"))(x).serialize())
+    answers = jax.jit(lambda x: trained.answers(network, model, x))
+    return bytes(jax.export.export(answers, platforms=("cpu", "cuda"))(x).serialize())
 
 
 def table(network: Trained | TrainedHydra, found: Array, lengths: Array | None = None) -> str:
-    """The answers as CSV.
-
-    Unequal `lengths` (n,) leave the cells behind a series empty.
-    """
+    """The predictions as CSV; cells after the end of shorter series are empty."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(_rows(network, found, lengths))
     return text.getvalue()
@@ -125,8 +119,8 @@ def table(network: Trained | TrainedHydra, found: Array, lengths: Array | None =
 def as_json(network: Trained | TrainedHydra, found: Array, lengths: Array | None = None) -> dict[str, Any]:
     """The predictions as one object: the run, its task, and an object for each series, in the order of the file.
 
-    A series has its `class` and `probabilities` by class, or its `prediction`; or of its samples, without those behind
-    a shorter series, the `classes`, or the `values` as a list for each channel.
+    A series has its `class` and `probabilities` by class, or its `prediction`, or the `classes` of its samples, or
+    their `values` as a list for each channel.
     """
     own = [None] * len(found) if lengths is None or network.kind == "forecast" else lengths
     series = [_object(network, values, length) for values, length in zip(found, own, strict=True)]
@@ -135,8 +129,8 @@ def as_json(network: Trained | TrainedHydra, found: Array, lengths: Array | None
 
 def _object(network: Trained | TrainedHydra, values: Array, length: int | None) -> dict[str, Any]:
     if network.kind == "classification":
-        shares = dict(zip(network.classes, values.tolist(), strict=True))
-        return {"class": network.classes[values.argmax()], "probabilities": shares}
+        probabilities = dict(zip(network.classes, values.tolist(), strict=True))
+        return {"class": network.classes[values.argmax()], "probabilities": probabilities}
     if network.kind == "regression":
         return {"prediction": float(values)}
     if network.kind == "segment":
@@ -147,8 +141,8 @@ def _object(network: Trained | TrainedHydra, values: Array, length: int | None) 
 def _rows(network: Trained | TrainedHydra, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
     if network.kind == "classification":
         yield ["series", "class", *network.classes]
-        for number, shares in enumerate(found, start=1):
-            yield [number, network.classes[shares.argmax()], *map(_text, shares)]
+        for number, probabilities in enumerate(found, start=1):
+            yield [number, network.classes[probabilities.argmax()], *map(_text, probabilities)]
         return
     if network.kind == "regression":
         yield ["series", "prediction"]
@@ -161,8 +155,8 @@ def _rows(network: Trained | TrainedHydra, found: Array, lengths: Array | None) 
     own = np.full(len(found), found.shape[1]) if lengths is None or network.kind == "forecast" else lengths
     for number, (values, length) in enumerate(zip(found, own, strict=True), start=1):
         for channel, line in enumerate(values.T, start=1):
-            behind = [""] * (len(line) - int(length))
-            yield [number, *([channel] if several else []), *map(_text, line[:length]), *behind]
+            padding = [""] * (len(line) - int(length))
+            yield [number, *([channel] if several else []), *map(_text, line[:length]), *padding]
 
 
 def _text(value: Any) -> str:
@@ -170,7 +164,7 @@ def _text(value: Any) -> str:
 
 
 def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
-    """The last samples of each series, as many as a forecast reads."""
+    """The last samples of each series, which a forecast reads."""
     window = network.shape[0]
     ends = np.full(len(x), x.shape[1]) if lengths is None else lengths
     if ends.min() < window:
@@ -180,7 +174,7 @@ def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
 
 
 def _read(network: Trained | TrainedHydra, source: str, labels: str | None, channels: str | None) -> datasets.Series:
-    """The series to predict for. Without `channels`, their channel axis is where that of the training data was."""
+    """The series to predict for; by default arrays have the layout of the training data."""
     is_array = source.endswith(ARRAYS)
     first = channels == "first" if channels or not is_array else network.channels_first
     found = datasets.series(source, network.length, network.is_fixed, labels, first)
@@ -192,32 +186,31 @@ def _read(network: Trained | TrainedHydra, source: str, labels: str | None, chan
 
 
 def _notes(network: Trained | TrainedHydra, found: datasets.Series) -> list[str]:
-    """What a user should know of how the series were read, and where they are not as long as in training."""
+    """Notes on how the series were read, and on lengths that differ from training."""
     notes = list(found.notes)
     sizes = np.full(len(found.x), found.x.shape[1]) if found.lengths is None else found.lengths
     if network.is_fixed and network.kind != "forecast" and (sizes != network.length).any():
-        one, several = int(sizes.min()), int(sizes.max())
-        sized = f"{one}" if one == several else f"{one} to {several}"
-        notes.append(f"series have {sized} samples; the network was trained on series of {network.length}")
+        shortest, longest = int(sizes.min()), int(sizes.max())
+        found_sizes = f"{shortest}" if shortest == longest else f"{shortest} to {longest}"
+        notes.append(f"series have {found_sizes} samples; the network was trained on series of {network.length}")
     return notes
 
 
-def _tell(options: argparse.Namespace, network: Trained | TrainedHydra) -> None:
-    read = _read(network, options.data, options.labels, options.channels)
-    found, out = predict(network, read.x, read.lengths), options.out
-    for note in _notes(network, read):
+def _predict_file(options: argparse.Namespace, network: Trained | TrainedHydra) -> None:
+    series, out = _read(network, options.data, options.labels, options.channels), options.out
+    found = predict(network, series.x, series.lengths)
+    for note in _notes(network, series):
         print(f"predict: {note}", file=sys.stderr)
-    lengths = read.lengths
     if options.json:
-        print(run_folder.as_json(as_json(network, found, lengths)), end="")
+        print(run_folder.as_json(as_json(network, found, series.lengths)), end="")
     elif out is None:
-        print(table(network, found, lengths), end="")
+        print(table(network, found, series.lengths), end="")
     elif out.suffix == ".npy":
         content = io.BytesIO()
         np.save(content, found)
         _write(out, content.getvalue())
     else:
-        _write(out, table(network, found, lengths).encode())
+        _write(out, table(network, found, series.lengths).encode())
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -226,18 +219,14 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m training.predict",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
+    parser = Parser(prog="python -m training.predict", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of python -m training.fit")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", metavar="NAME|FILE", help="series to predict for")
     what.add_argument("--export", type=Path, metavar="FILE", help="write the network as a program of jax.export")
-    words = "whether rows of a .csv or .tsv begin with a label; default: as the length of the training series says"
+    words = "whether rows of a .csv or .tsv begin with a label; default: by the length of the training series"
     parser.add_argument("--labels", choices=["first", "none"], help=words)
-    words = "where arrays have them; default: as in training"
+    words = "the position of the channel axis in arrays; default: as in training"
     parser.add_argument("--channels", choices=CHANNELS, help=words)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--out", type=_out, metavar="FILE", help="a .csv or .npy; default standard output")

@@ -1,4 +1,4 @@
-"""`python -m training.sweep`: a run of `training.fit` for each cell of a small grid of its options, side by side."""
+"""`python -m training.sweep`: a run of `training.fit` for each cell of a grid of its options, and their comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -28,33 +28,33 @@ from .run.cores import pinned_to, split_cores
 from .run.interrupt import EXIT_CODES
 
 DESCRIPTION = """\
-Train a network for each cell of a grid: python -m training.fit with each choice of the values given, one after the
-other or --jobs at once, each in a process and a folder of its own, DIR/name=value,name=value. Whatever else is given is
-an option of fit and goes to every cell.
+Train a network for each cell of a grid: python -m training.fit with each combination of the values, one after the other
+or --jobs at once, each in its own process and folder, DIR/name=value,name=value. All other options are those of fit and
+apply to every cell.
 
-At the end the runs are set side by side, as training.compare has them, the best first: by the score on the validation
-set, with --validation, else by the training loss. The test set picks nothing.
+At the end the runs are compared in the table of training.compare, the best first: by the score on the validation set,
+with --validation, else by the training loss. The test set is not used for this order.
 
-A cell that fails or diverges is reported, and the next one starts. Ctrl-C or SIGTERM lets the running cells finish
-their epoch and save. The same command with --resume continues: cells that have ended stay as they are."""
+A cell that fails or diverges is reported, and the next one starts. After Ctrl-C or SIGTERM the running cells finish
+their epoch and save. The same command with --resume continues: cells that have ended are not run again."""
 
 EPILOG = """\
 examples:
   python -m training.sweep --out runs/rates --grid learning-rate=0.01,0.001 --grid model=fcn,resnet --validation 0.2
   python -m training.sweep --out runs/seeds --grid seed=0,1,2,3 --jobs 2 --epochs 100 --skip-proof --resume
 
-exit codes: 0 all cells done, 1 some failed or diverged, 2 a mistake in an option, 130 stopped by Ctrl-C, 143 by
+exit codes: 0 all cells done, 1 some failed or diverged, 2 an error in an option, 130 stopped by Ctrl-C, 143 by
 SIGTERM."""
 
 DONE, FAILED = 0, 1
-# A run in such a state has ended: the same options would come to the same.
+# A run with such a status is not repeated: the same options would give the same results.
 ENDED = (outcome.DONE, outcome.DIVERGED, outcome.NOT_PROVED)
-# Where the loss itself differs from cell to cell, a lower one is no better.
-OF_LOSS = ("data", "loss", "label_smoothing", "class_weights", "task")
+# If these options vary, so does the meaning of the loss, and a lower one is not better.
+LOSS_OPTIONS = ("data", "loss", "label_smoothing", "class_weights", "task")
 
 
 class Cell(NamedTuple):
-    """A choice of values: its words, the arguments of `fit`, and what they come to."""
+    """A combination of values: its name, the arguments of `fit`, and its options."""
 
     name: str
     arguments: tuple[str, ...]
@@ -64,71 +64,75 @@ class Cell(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.sweep --help`."""
     options, rest = _parser().parse_known_args(arguments)
-    # This process computes nothing; an accelerator's memory is left to the cells.
+    # This process computes nothing and leaves the memory of accelerators to the cells.
     jax.config.update("jax_platforms", "cpu")
-    say = _say_to(sys.stderr if options.json else sys.stdout)
+    report = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
     try:
         grid = _grid(options.grid, rest)
         cells = _cells(options.out, grid, rest)
         _check(cells)
-        failed, stopped = _run(options.out, cells, options.jobs, say)
+        failed, stopped = _run(options.out, cells, options.jobs, report)
         ended = [cell.options.out for cell in cells if cell.name not in failed and _status(cell) is not None]
         runs = [comparison.read(folder) for folder in ended]
     except UserError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return MISTAKE
-    rows, words = ranked([comparison.row(run) for run in runs], varied=[name for name, _ in grid])
+    rows, order = ranked([comparison.row(run) for run in runs], varied=[name for name, _ in grid])
     if options.json:
-        print(run_folder.as_json({"sorted_by": words, "runs": rows, "failed": failed}), end="")
+        print(run_folder.as_json({"sorted_by": order, "runs": rows, "failed": failed}), end="")
     elif rows:
-        print(f"\nsorted by {words}\n{comparison.text(rows)}", end="")
+        print(f"\nsorted by {order}\n{comparison.text(rows)}", end="")
     if stopped is not None:
-        print("sweep: interrupted; the same command with --resume goes on", file=sys.stderr)
+        print("sweep: interrupted; the same command with --resume continues", file=sys.stderr)
         return EXIT_CODES[stopped]
     return DONE if all(_status(cell) == outcome.DONE for cell in cells) and not failed else FAILED
 
 
 def ranked(rows: Sequence[dict[str, Any]], varied: Sequence[str] = ()) -> tuple[list[dict[str, Any]], str]:
-    """The rows of runs, the best first, and the words for what that is by: nothing of the test set.
+    """Sort runs, the best first.
 
-    Runs that are not done come last. `varied` are the names of the options in which the runs differ.
+    Args:
+        rows: rows of `comparison.row`.
+        varied: the names of the options in which the runs differ.
+
+    Returns:
+        The sorted rows, and a description of the order. Runs that are not done come last.
 
     >>> row = {"status": "done", "score": "accuracy", "training_loss": 0.5}
-    >>> rows, words = ranked([row | {"validation_score": score} for score in (0.25, 0.75)])
-    >>> [row["validation_score"] for row in rows], words
-    ([0.75, 0.25], 'validation accuracy, the best first; the test set picks nothing')
+    >>> rows, order = ranked([row | {"validation_score": score} for score in (0.25, 0.75)])
+    >>> [row["validation_score"] for row in rows], order
+    ([0.75, 0.25], 'validation accuracy, the best first; the test set is not used')
     """
     names = {row["score"] for row in rows}
     validated = len(names) == 1 and all(row["validation_score"] is not None for row in rows)
-    # An error is better where it is lower.
+    # High accuracies, but low errors and losses, are better.
     sign = -1 if validated and names == {"accuracy"} else 1
     field = "validation_score" if validated else "training_loss"
 
-    def place(row: dict[str, Any]) -> tuple[bool, float]:
+    def sort_key(row: dict[str, Any]) -> tuple[bool, float]:
         value = row[field]
         return row["status"] != outcome.DONE, sign * value if isinstance(value, int | float) else float("inf")
 
     if validated:
-        words = f"validation {names.pop().replace('_', ' ')}, the best first"
+        order = f"validation {names.pop().replace('_', ' ')}, the best first"
     else:
-        words = "training loss, the lowest first, since --validation holds no series out"
-        other = [name for name in varied if name in OF_LOSS]
-        if other or len(names) > 1:
-            words += "; it is not the same loss in each, so its order says little"
-    return sorted(rows, key=place), f"{words}; the test set picks nothing"
+        order = "training loss, the lowest first, since --validation holds no series out"
+        if len(names) > 1 or any(name in LOSS_OPTIONS for name in varied):
+            order += "; it is not the same loss in each run, so this order means little"
+    return sorted(rows, key=sort_key), f"{order}; the test set is not used"
 
 
 def _grid(given: Sequence[tuple[str, list[str]]], rest: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """The names of options, as fields of `Options`, each with its values. Raises `UserError` for what is no grid."""
+    """The options of the grid, by field of `Options`, with their values. Raises `UserError` for other options."""
     known = [name for name in Options._fields if name not in (*FREE, "x64", "folds")]
     found: list[tuple[str, list[str]]] = []
     for word, values in given:
         name = word.replace("-", "_")
         if name not in known:
             names = ", ".join(one.replace("_", "-") for one in known)
-            raise UserError(f"--grid {word}: not an option of fit whose values can vary; those are {names}")
+            raise UserError(f"--grid {word}: not an option of fit that can vary; those are {names}")
         if any(argument.partition("=")[0] == f"--{word}" for argument in rest):
-            raise UserError(f"--{word} is given by itself and in --grid")
+            raise UserError(f"--{word} is given both in --grid and separately")
         if name in dict(found):
             raise UserError(f"--grid {word} is given twice")
         if len(set(values)) < len(values):
@@ -138,49 +142,49 @@ def _grid(given: Sequence[tuple[str, list[str]]], rest: Sequence[str]) -> list[t
 
 
 def _cells(out: Path, grid: Sequence[tuple[str, list[str]]], rest: Sequence[str]) -> list[Cell]:
-    """Every choice of a value for each name. Raises `UserError`, and `SystemExit` for values that are none."""
+    """Every combination of the values. Raises `UserError`, and `SystemExit` for a value that `fit` does not accept."""
     cells: dict[str, Cell] = {}
     for values in itertools.product(*(values for _, values in grid)):
         pairs = [(name.replace("_", "-"), value) for (name, _), value in zip(grid, values, strict=True)]
-        name = ",".join(f"{word}={_said(word, value)}" for word, value in pairs)
+        name = ",".join(f"{word}={_folder_text(word, value)}" for word, value in pairs)
         arguments = (*rest, *(f"--{word}={value}" for word, value in pairs), "--out", str(out / name))
         if name in cells:
-            raise UserError(f"{out / name}: the folder of two cells, whose files have one name")
+            raise UserError(f"{out / name}: two cells have this folder; rename one of their files")
         cells[name] = Cell(name, arguments, parse(arguments, "sweep"))
     return list(cells.values())
 
 
 def _check(cells: Sequence[Cell]) -> None:
-    """Raise `UserError` for whatever is wrong with a cell, before any of them runs."""
+    """Raise `UserError` for an error in any cell, before the first one runs."""
     load = cache(datasets.load)
     for cell in cells:
         options = cell.options
         if options.folds:
-            raise UserError("--folds trains several times; --grid fold=1/5,2/5,... has each as a cell")
-        begun = run_folder.config_to_resume(options.out) if options.resume else None
+            raise UserError("--folds is several runs; --grid fold=1/5,2/5,... makes each of them a cell")
+        earlier = run_folder.config_to_resume(options.out) if options.resume else None
         if not options.resume:
             run_folder.check(options.out, options.overwrite)
         try:
             plan = build_run(options, load).plan
         except UserError as error:
             raise UserError(f"{cell.name}: {error}") from None
-        if begun is not None:
-            # As they are written.
+        if earlier is not None:
+            # Converted like the recorded options, which are JSON.
             now = json.loads(run_folder.as_json(resume.recorded_options(options, plan)))
-            resume.check_options(options.out, begun.get("options", {}), now)
+            resume.check_options(options.out, earlier.get("options", {}), now)
 
 
 def _run(
-    out: Path, cells: Sequence[Cell], jobs: int, say: Callable[[str], None]
+    out: Path, cells: Sequence[Cell], jobs: int, report: Callable[[str], None]
 ) -> tuple[dict[str, str], signal.Signals | None]:
-    """Run each cell that has not ended, `jobs` at once, each held to its share of the cores.
+    """Run each cell that has not ended, `jobs` at once, each restricted to its share of the cores.
 
-    Returns why those failed that did, and the signal that stopped the sweep, or None.
+    Returns the reasons of failed cells by name, and the signal that stopped the sweep, or None.
     """
     failed: dict[str, str] = {}
     with run_folder.writable(out):
         out.mkdir(parents=True, exist_ok=True)
-    # As many as there are jobs, not cells that are left: with other cores a run would go on to other bits.
+    # The number of shares does not depend on the remaining cells: on other cores a resumed run would round differently.
     free: SimpleQueue[set[int]] = SimpleQueue()
     for share in split_cores(jobs):
         free.put(share)
@@ -189,27 +193,27 @@ def _run(
         for number, cell in enumerate(cells, 1):
             head = f"{number}/{len(cells)} {cell.name}"
             if cell.options.resume and _status(cell) in ENDED:
-                say(f"{head}: {_status(cell)} before")
+                report(f"{head}: {_status(cell)} before")
             else:
                 running[pool.submit(_run_cell, out, cell, children, free)] = cell.name, head
         left = set(running)
         try:
             while left:
-                # A signal that was heard by another thread is passed on when this one wakes.
+                # The timeout lets this thread run the handler of a signal that another thread received.
                 ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
                 for one in (one for one in running if one in ended):
-                    (name, head), (words, why) = running[one], one.result()
+                    (name, head), (message, why) = running[one], one.result()
                     if why is not None:
                         failed[name] = why
-                    if words:
-                        say(f"{head}: {words}")
+                    if message:
+                        report(f"{head}: {message}")
         finally:
             pool.shutdown(cancel_futures=True)
     return failed, children.signal
 
 
 def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[int]]) -> tuple[str, str | None]:
-    """Run a cell on free cores: the words for how it ended, empty where it did not begin, and why it failed."""
+    """Run a cell on free cores: returns how it ended, empty if it did not start, and the reason if it failed."""
     if children.signal is not None:
         return "", None
     share, began, log = free.get(), time.perf_counter(), out / f"{cell.name}.log"
@@ -228,7 +232,7 @@ def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[i
 
 
 def _status(cell: Cell) -> str | None:
-    """How a cell's run has ended, None where it has not come to that."""
+    """The status in the results of a cell, None if it has not ended."""
     return (run_folder.read_json(cell.options.out, run_folder.RESULTS) or {}).get("status")
 
 
@@ -237,13 +241,9 @@ def _last_line(log: Path) -> str | None:
     return next((line.removeprefix("fit: ") for line in reversed(lines) if line.strip()), None)
 
 
-def _said(word: str, value: str) -> str:
-    """A value in the name of a folder: a file by its name."""
+def _folder_text(word: str, value: str) -> str:
+    """The text of a value in the name of a folder: of a file only its name."""
     return Path(value).name if word in ("data", "model") else value.replace("/", "-")
-
-
-def _say_to(stream: Any) -> Callable[[str], None]:
-    return lambda words: print(words, file=stream, flush=True)
 
 
 def _values(text: str) -> tuple[str, list[str]]:
@@ -263,14 +263,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="where the folders of the cells go")
-    words = "an option of fit and its values; each further one multiplies the cells"
+    add("--out", type=Path, required=True, metavar="DIR", help="the folder for the run folders of the cells")
+    words = "an option of fit and its values; may be repeated, for the cells of all combinations"
     add("--grid", type=_values, action="append", required=True, metavar="NAME=VALUE,VALUE", help=words)
-    words = (
-        "cells that run at once, each held to its share of the cores; with one a core all are done soonest; default 1"
-    )
+    words = "cells that run at once, each on its share of the cores; one per core takes the least time; default 1"
     add("--jobs", type=whole(1), default=1, metavar="N", help=words)
-    add("--json", action="store_true", help="print one object at the end; all words on standard error")
+    add("--json", action="store_true", help="print one object at the end; everything else on standard error")
     return parser
 
 

@@ -82,7 +82,7 @@ def test_a_run_that_has_not_ended_is_left_out(tmp_path, capsys):
     assert compare.main([_run(tmp_path / "a"), "b", "--json"]) == 0
     out, line = capsys.readouterr()
     assert [row["run"] for row in json.loads(out)["runs"]] == ["a"]
-    assert line == "compare: b is left out: it has no results.json, a run writes it when it ends\n"
+    assert line == "compare: b is left out: it has no results.json, which a run writes at its end\n"
 
 
 def test_runs_of_different_tasks_say_which(tmp_path, capsys):

@@ -159,8 +159,8 @@ MISTAKES = {
     "in aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
     "JapaneseVowels, OSULeaf, PickupGestureWiimoteZ",
     ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
-    ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series are of 7 to 29 samples, which the network "
-    "cannot take: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
+    ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series have 7 to 29 samples, which the network "
+    "does not accept: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
     ("--data", "none.csv"): "none.csv: no such file",
     ("--window", "50"): "--window is one for --task forecast, not for --task classification",
     ("--task", "segment"): "gunpoint: --task segment needs a label for each sample, arrays y_train and y_test of shape "

@@ -149,7 +149,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = {
         "short.npy": f"predict: {run}: a forecast reads 20 samples; series 1 has 9",
         "narrow.npy": f"predict: {run}: series have 1 channels, the network's 2",
-        "no.npy": f"predict: {tmp_path / 'no.npy'}: is no NumPy .npy file of numbers or text",
+        "no.npy": f"predict: {tmp_path / 'no.npy'}: is not a NumPy .npy file of numbers or text",
         "none.npy": f"predict: {tmp_path / 'none.npy'}: cannot be read: No such file or directory",
     }
     for name, line in said.items():
@@ -222,7 +222,7 @@ def test_a_table_is_read_as_the_training_series_are_long(table_run: Any, kind: s
 def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None:
     short = _text(*(row[:9] for row in ROWS))
     assert table_run(short) == 2
-    fits = "neither 12, a series as the run was trained on, nor 13, a label and a series"
+    fits = "neither 12, the length of the training series, nor 13, a label and a series"
     line = f"predict: new.csv: rows have 9 cells, {fits}; --labels first or none reads other lengths\n"
     assert capsys.readouterr() == ("", line)
     assert table_run(short + _text(ROWS[0])) == 2
@@ -240,8 +240,8 @@ def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None
 def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: Any) -> None:
     several = {"unequal_lengths": True}
     assert table_run(_text(*ROWS), change=several) == 2
-    why = "the run was trained on series of several lengths, so whether rows begin with a label does not show"
-    assert capsys.readouterr().err == f"predict: new.csv: {why}; say --labels first or none\n"
+    why = "the training series have several lengths, so whether rows begin with a label is unknown"
+    assert capsys.readouterr().err == f"predict: new.csv: {why}; give --labels first or none\n"
     assert table_run(_text(*ROWS), "--labels", "none", change=several) == 0
     assert table_run(_text(["up", *ROWS[0]], ["up", *ROWS[1][:9]]), change=several) == 0
     assert capsys.readouterr().err == ""

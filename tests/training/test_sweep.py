@@ -97,7 +97,7 @@ def test_the_validation_set_picks_where_there_is_one(monkeypatch, capsys):
     _losses(monkeypatch, dict(zip(NAMES, (0.5, 0.75, 0.125, 0.25), strict=True)))
     assert sweep.main([*GRID, "--json", "--validation", "0.4"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["sorted_by"] == "validation absolute error, the best first; the test set picks nothing"
+    assert told["sorted_by"] == "validation absolute error, the best first; the test set is not used"
     assert [row["run"] for row in told["runs"]] == [f"s/{NAMES[i]}" for i in (1, 0, 3, 2)]
     rows, words = sweep.ranked(
         [{"status": "done", "score": "accuracy", "validation_score": None, "training_loss": "nan"}]
@@ -112,7 +112,7 @@ def test_a_signal_ends_the_sweep_and_it_goes_on(monkeypatch, capsys):
     assert sweep.main(GRID) == 143
     out, err = capsys.readouterr()
     assert ran == NAMES[:2] and f"2/4 {NAMES[1]}: interrupted" in out and f"s/{NAMES[0]}" in out
-    assert err == "sweep: interrupted; the same command with --resume goes on\n"
+    assert err == "sweep: interrupted; the same command with --resume continues\n"
     found[NAMES[1]] = 0.5
     assert sweep.main([*GRID, "--resume"]) == 0
     assert ran[2:] == NAMES[1:]
@@ -131,7 +131,7 @@ REFUSED = {
     ("--grid", "seed=0", "--grid", "seed=1"): "--grid seed is given twice",
     ("--grid", "seed=0", "--jobs", "0"): "argument --jobs: must be a whole number of at least 1, got '0'; --help "
     "explains the options",
-    ("--grid", "epochs=1,2"): "--epochs is given by itself and in --grid",
+    ("--grid", "epochs=1,2"): "--epochs is given both in --grid and separately",
     ("--grid", "seed"): "argument --grid: must be name=value,value,... got 'seed'; --help explains the options",
     ("--grid", "seed=0", "--epoch", "2"): "unrecognized arguments: --epoch 2; --help explains the options",
 }
@@ -151,9 +151,7 @@ def test_a_mistake_is_refused_before_anything_runs(arguments, monkeypatch, capsy
 def test_what_cannot_vary_and_what_is_there_already(monkeypatch, capsys):
     _losses(monkeypatch, dict.fromkeys(NAMES, 0.5))
     assert sweep.main(["--out", "s", "--grid", "out=a,b"]) == 2
-    assert capsys.readouterr().err.startswith(
-        "sweep: --grid out: not an option of fit whose values can vary; those are "
-    )
+    assert capsys.readouterr().err.startswith("sweep: --grid out: not an option of fit that can vary; those are ")
     assert sweep.main(GRID) == 0
     capsys.readouterr()
     assert sweep.main(GRID) == 2

@@ -18,9 +18,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from ..arrays import Array
 from ..errors import UserError
-
-Array = np.ndarray[Any, Any]
 
 BATCH, LENGTH = "batch", "length"
 # XLA's flag for simulated devices, which cannot be combined with JAX's own option.

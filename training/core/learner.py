@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import ReduceLROnPlateauState
 
+from ..arrays import Tree
 from ..tasks import Task
 from . import ensemble, loss_scale
 from .loss_scale import LossScale
 from .optimizers import optimizer
 from .plan import Plan, keys, member_plans, schedule, steps_per_epoch
-
-Tree = dict[str, dict[str, Any]]
 
 
 class Best(NamedTuple):

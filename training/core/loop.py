@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ..arrays import Tree
 from ..networks import variable_length
 from ..tasks import Examples, Task
 from . import devices, ensemble, stopping
-from .learner import Learner, Progress, Row, Tree, final_learner, plateau_scale, update_best, with_averages
+from .learner import Learner, Progress, Row, final_learner, plateau_scale, update_best, with_averages
 from .loss_scale import all_finite
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
 from .step import make_step

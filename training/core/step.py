@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..arrays import Tree
 from ..tasks import Examples, Task
 from . import loss_scale
-from .learner import Learner, Tree, make_optimizer, update_average
+from .learner import Learner, make_optimizer, update_average
 from .plan import Plan
 from .precision import with_precision
 

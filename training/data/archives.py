@@ -1,64 +1,66 @@
-"""Sets of the UCR and UEA archives by name, read with aeon: those inside its package, others from the network."""
+"""Data sets of the UCR and UEA archives by name, read with aeon: from its package, or downloaded."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
-
-Array = np.ndarray[Any, Any]
+from .parts import Part
 
 EQUAL_LENGTH_SUFFIX = "_eq"
-"""Behind a set's name: its series brought to one length by aeon, the ends of shorter ones filled with noise.
+"""The end of a name that selects series of one length: aeon fills the ends of shorter ones with noise.
 
-What is published for sets of unequal length is mostly of padded series: hfawaz/dl-4-tsc 49.
+Most published results on sets of unequal length are for such series: hfawaz/dl-4-tsc 49.
 """
 
 EXTRA = 'data sets by name need aeon: pip install "aeon>=1.4,<2"'
 
 
 def packaged() -> list[str]:
-    """The names of the sets that aeon's package holds, which need no network."""
-    folder = _folder()
-    return sorted({path.parent.name for path in folder.glob("*/*_TRAIN.ts")} & {*_classifications(), *_regressions()})
+    """The names of the data sets in aeon's package, which need no download."""
+    import aeon.datasets
+
+    files = Path(aeon.datasets.__file__).parent.glob("data/*/*_TRAIN.ts")
+    return sorted({path.parent.name for path in files} & {*_classifications(), *_regressions()})
 
 
 def is_known(name: str) -> bool:
-    """Whether aeon knows a set of this name, which may end in `EQUAL`."""
+    """Whether aeon has a data set of this name, which may end in `EQUAL_LENGTH_SUFFIX`."""
     return name.removesuffix(EQUAL_LENGTH_SUFFIX) in {*_classifications(), *_regressions()}
 
 
-def load(name: str, cache: Path) -> dict[str, tuple[Array, list[str]]]:
-    """`"train"` and `"test"`: series (n, length, channels) float64 and their labels; NaN follows a shorter series.
+def load(name: str) -> list[Part]:
+    """The training and the test part of a data set; `name` may end in `EQUAL_LENGTH_SUFFIX`.
 
-    The labels of a regression set are numbers. `name` may end in `EQUAL`.
-
-    A set that is not in aeon's package is fetched, once, into `cache`.
-
-    Raises `UserError` where it cannot be had.
+    Sets outside aeon's package are downloaded once, to `jconv/archives` in `$XDG_CACHE_HOME`, by default `~/.cache`.
+    Raises `UserError` if that fails.
     """
     import aeon.datasets
 
-    own = name.removesuffix(EQUAL_LENGTH_SUFFIX)
-    load_one = aeon.datasets.load_classification if own in _classifications() else aeon.datasets.load_regression
-    folder = None if own in packaged() else cache
-    parts = {}
+    aeon_name = name.removesuffix(EQUAL_LENGTH_SUFFIX)
+    is_class = aeon_name in _classifications()
+    load_part = aeon.datasets.load_classification if is_class else aeon.datasets.load_regression
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "archives"
+    folder = None if aeon_name in packaged() else str(cache)
+    parts = []
     for part in ("train", "test"):
         try:
-            loaded: Any = load_one(own, split=part, extract_path=folder and str(folder), load_equal_length=own != name)
+            loaded: Any = load_part(aeon_name, split=part, extract_path=folder, load_equal_length=aeon_name != name)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{name}: is not in aeon's package and could not be fetched: {reason}") from None
-        parts[part] = pad_series(loaded[0]), [str(label) for label in loaded[1]]
+            raise UserError(f"{name}: is not in aeon's package and could not be downloaded: {reason}") from None
+        parts.append(Part(pad_series(loaded[0]), [str(label) for label in loaded[1]]))
     return parts
 
 
 def pad_series(series: Sequence[Array]) -> Array:
-    """aeon's series (channels, length) as (n, length, channels) float64, NaN behind those that are shorter.
+    """aeon's series (channels, length) as (n, length, channels) float64, with NaN after the end of shorter ones.
 
     >>> pad_series([np.ones((1, 3)), np.zeros((1, 2))])[:, :, 0].tolist()
     [[1.0, 1.0, 1.0], [0.0, 0.0, nan]]
@@ -82,9 +84,3 @@ def _regressions() -> set[str]:
     from aeon.datasets import tser_datasets
 
     return {*tser_datasets.tser_soton, *tser_datasets.tser_monash}
-
-
-def _folder() -> Path:
-    import aeon.datasets
-
-    return Path(aeon.datasets.__file__).parent / "data"

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-Array = np.ndarray[Any, Any]
+from ..arrays import Array
 
 
 class Part(NamedTuple):
-    """Series as they are in a file: `x` (n, length, channels) float64, NaN behind shorter ones, and labels as text.
+    """The training or the test part of a data set, as it is in a file.
 
-    Where each sample has a label, `labels` are the distinct ones, and `of_samples` (n, length) their indices, -1 behind
-    shorter series. `notes` say, a line each, what the reader decided that the file leaves open.
+    `x` are series (n, length, channels) float64, with NaN after the end of shorter ones, `labels` their labels as text.
+    If each sample has a label, `labels` are the distinct ones, and `sample_labels` (n, length) are indices into them,
+    -1 after the end of shorter series. `notes` are lines about what the reader had to guess.
     """
 
     x: Array
     labels: list[str]
-    of_samples: Array | None = None
+    sample_labels: Array | None = None
     notes: tuple[str, ...] = ()
 
 
-def plain(label: Any) -> str:
-    """A label as text; a whole number without its fraction, since archives write class 1 as 1, 1.0 or 1.0e+00.
+def label_text(label: Any) -> str:
+    """A label as text. Whole numbers have one form, since archives write class 1 as 1, 1.0 or 1.0e+00.
 
-    >>> plain(1.0), plain("1.0e+00"), plain("1.5"), plain("up")
+    >>> label_text(1.0), label_text("1.0e+00"), label_text("1.5"), label_text("up")
     ('1', '1', '1.5', 'up')
     """
     text = str(label)

@@ -1,71 +1,68 @@
-"""Files of series to plain arrays: what each format looks like, and what can be wrong with one.
+"""Readers of each file format of series.
 
-Tables (`.tsv`, `.csv`) are read by `tables.py`. `.npz` files hold `x_train`, `y_train` and, if there is a test set,
-`x_test` and `y_test`; `.npy` files are these arrays one by one. `.ts` and `.arff` files are read by aeon. Whatever
-cannot be read is a `UserError` that names the file and the place. What the values must be is checked in `datasets.py`,
-once for all formats.
+`tables.py` reads tables (`.tsv`, `.csv`). `.npz` files contain `x_train`, `y_train` and, if there is a test set,
+`x_test` and `y_test`; `.npy` files contain one of these arrays each. aeon reads `.ts` and `.arff` files. What cannot be
+read is a `UserError` that names the file and the place. `datasets.py` checks the values, for all formats.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
 from . import archives, tables
-from .parts import Array, Part, plain
-
-ARRAYS = (".npz", ".npy")
+from .parts import Part, label_text
 
 
-def read(path: Path, channels_first: bool = False) -> tuple[Part, Part | None]:
-    """The training part and, if there is one, the test part of a file.
+def read(path: Path, channels_first: bool = False) -> list[Part]:
+    """The training part and, if there is one, the test part of a data set.
 
-    A file named `..._TRAIN` has its test part in `..._TEST` beside it, if that exists. With `channels_first` arrays are
-    (n, channels, length) in the file.
+    The test part of a file named `..._TRAIN` is the file `..._TEST` in the same folder, if that exists. With
+    `channels_first` arrays are (n, channels, length) in the file.
 
-    Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is no set of series.
+    Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is not a data set.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file")
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file in it")
     suffix = path.suffix.lower()
-    if suffix not in READERS:
+    if suffix not in (*ARRAYS, *FILES):
         kind = f"a file ending in {suffix}" if suffix else "a file without a suffix"
-        raise UserError(f"{path}: cannot read {kind}; use one of {', '.join(READERS)}")
+        raise UserError(f"{path}: cannot read {kind}; use one of {', '.join((*ARRAYS, *FILES))}")
     with _readable(path):
         if suffix in ARRAYS:
-            return (_read_npz if suffix == ".npz" else _read_npy)(path, channels_first)
+            return ARRAYS[suffix](path, channels_first)
         check_channels_first(str(path), channels_first)
-        return READERS[suffix](path)
+        return [FILES[suffix](file) for file in _files(path)]
 
 
 def check_channels_first(source: str, channels_first: bool) -> None:
-    """Raise `UserError` where data that are no arrays are to be read with their channels first."""
+    """Raise `UserError` if `channels_first` is given for data that are not arrays."""
     if channels_first:
         raise UserError(f"{source}: --channels first is for arrays, files that end in {' or '.join(ARRAYS)}")
 
 
 def array(path: Path, channels_first: bool = False) -> Array:
-    """The series (n, length, channels) of a `.npy` file by themselves, float64, NaN behind shorter ones.
+    """The series (n, length, channels) float64 of a `.npy` file without labels.
 
     With `channels_first` they are (n, channels, length) in the file. Raises `UserError` for a missing or unreadable
-    file, and content that is no set of series.
+    file, and for other content.
     """
     with _readable(path):
         return _series(str(path), _loaded(path), "the array", channels_first)
 
 
 def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None) -> Part:
-    """The series of a table, of its test part where it has one, as `tables.unlabeled` reads them."""
-    other = _test_of(path)
+    """The series of a table, or of its test part if there is one; see `tables.unlabeled`."""
     with _readable(path):
-        return tables.unlabeled(path if other is None else other, length, is_fixed, labels)
+        return tables.unlabeled(_files(path)[-1], length, is_fixed, labels)
 
 
 @contextmanager
@@ -76,23 +73,13 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _test_of(path: Path) -> Path | None:
-    """The file of the test part beside that of a training part, if there is one."""
-    if not path.stem.endswith("_TRAIN"):
-        return None
-    other = path.with_name(path.stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
-    return other if other.exists() else None
+def _files(path: Path) -> list[Path]:
+    """The file of the training part and, if there is one, that of the test part."""
+    test = path.with_name(path.stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
+    return [path, test] if path.stem.endswith("_TRAIN") and test.exists() else [path]
 
 
-def _with_test(read_one: Callable[[Path], Part]) -> Callable[[Path], tuple[Part, Part | None]]:
-    def read_both(path: Path) -> tuple[Part, Part | None]:
-        other = _test_of(path)
-        return read_one(path), None if other is None else read_one(other)
-
-    return read_both
-
-
-def _read_npz(path: Path, channels_first: bool = False) -> tuple[Part, Part | None]:
+def _read_npz(path: Path, channels_first: bool) -> list[Part]:
     arrays = _npz_arrays(path)
     for name in ("x_train", "y_train"):
         if name not in arrays:
@@ -100,11 +87,7 @@ def _read_npz(path: Path, channels_first: bool = False) -> tuple[Part, Part | No
     if ("x_test" in arrays) != ("y_test" in arrays):
         there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
         raise UserError(f"{path}: there is {there} and no {missing}; a test set needs both")
-    parts = ["train", *(["test"] if "x_test" in arrays else [])]
-    train, *test = (
-        part_of(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], part, channels_first) for part in parts
-    )
-    return train, test[0] if test else None
+    return _parts_of(path, arrays, channels_first)
 
 
 def _npz_arrays(path: Path) -> dict[str, Array]:
@@ -128,8 +111,16 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
+def _parts_of(path: Path, arrays: Mapping[str, Array], channels_first: bool) -> list[Part]:
+    return [
+        part_of(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], part, channels_first)
+        for part in ("train", "test")
+        if f"x_{part}" in arrays
+    ]
+
+
 def part_of(path: str, x: Array, y: Array, part: str, channels_first: bool) -> Part:
-    """The training or test part that two arrays are, which are named in errors after `path` and `part`.
+    """A part of a data set from its two arrays; errors name `path` and `part`, which is "train" or "test".
 
     Raises `UserError` for arrays of another kind or shape.
     """
@@ -139,27 +130,26 @@ def part_of(path: str, x: Array, y: Array, part: str, channels_first: bool) -> P
     if y.shape != sizes[:1] and y.shape != sizes:
         if y.ndim == 1:
             raise UserError(f"{path}: {x_name} has {len(x)} series and {y_name} {len(y)} labels")
-        raise UserError(
-            f"{path}: {y_name} must be (n,), a label a series, or {sizes}, a label a sample, got shape {y.shape}"
-        )
+        wanted = f"(n,), one label per series, or {sizes}, one label per sample"
+        raise UserError(f"{path}: {y_name} must be {wanted}, got shape {y.shape}")
     if y.dtype.kind not in "biufUS":
         raise UserError(f"{path}: {y_name} must hold numbers or text, got {y.dtype}")
-    there = np.ones(len(x), bool) if y.ndim == 1 else ~np.isnan(series).all(-1)
-    labels = y[there]
+    inside = np.ones(len(x), bool) if y.ndim == 1 else ~np.isnan(series).all(-1)
+    labels = y[inside]
     if y.dtype.kind == "f" and not np.isfinite(labels).all():
         raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {labels[~np.isfinite(labels)][0]}")
     if y.ndim == 1:
         return Part(series, _texts(labels), notes=notes)
     if y.dtype.kind == "f" and (labels != np.round(labels)).any():
-        raise UserError(f"{path}: {y_name} has a label a sample, which must be a class: whole numbers or text")
-    found, numbers = np.unique(labels, return_inverse=True)
-    of_samples = np.full(y.shape, -1, np.int32)
-    of_samples[there] = numbers
-    return Part(series, _texts(found), of_samples, notes)
+        raise UserError(f"{path}: {y_name} has one label per sample, which must be a class: a whole number or text")
+    distinct, numbers = np.unique(labels, return_inverse=True)
+    sample_labels = np.full(y.shape, -1, np.int32)
+    sample_labels[inside] = numbers
+    return Part(series, _texts(distinct), sample_labels, notes)
 
 
 def _notes(path: str, series: Array, name: str, channels_first: bool) -> tuple[str, ...]:
-    """A line where more channels than samples say that an array may be (n, channels, length)."""
+    """A line if there are more channels than samples, so that the array may be (n, channels, length)."""
     _, length, channels = series.shape
     if channels_first or channels <= length:
         return ()
@@ -181,10 +171,10 @@ def _series(path: str, x: Array, name: str, channels_first: bool) -> Array:
 
 def _texts(labels: Array) -> list[str]:
     texts = labels.astype(str) if labels.dtype.kind != "S" else np.char.decode(labels, "utf-8", "replace")
-    return [plain(text) for text in texts]
+    return [label_text(text) for text in texts]
 
 
-def _read_npy(path: Path, channels_first: bool = False) -> tuple[Part, Part | None]:
+def _read_npy(path: Path, channels_first: bool) -> list[Part]:
     if "x_train" not in path.name:
         raise UserError(f"{path}: is an array without labels; name it ...x_train.npy, with ...y_train.npy beside it")
     if not _beside(path, "y_train").exists():
@@ -193,12 +183,8 @@ def _read_npy(path: Path, channels_first: bool = False) -> tuple[Part, Part | No
     if tests[0].exists() != tests[1].exists():
         there, missing = tests if tests[0].exists() else tests[::-1]
         raise UserError(f"{path}: there is {there.name} and no {missing.name}; a test set needs both")
-    parts = ["train", *(["test"] if tests[0].exists() else [])]
-    loaded = {name: _loaded(_beside(path, name)) for part in parts for name in (f"x_{part}", f"y_{part}")}
-    train, *test = (
-        part_of(str(path), loaded[f"x_{part}"], loaded[f"y_{part}"], part, channels_first) for part in parts
-    )
-    return train, test[0] if test else None
+    names = ["x_train", "y_train", *(["x_test", "y_test"] if tests[0].exists() else [])]
+    return _parts_of(path, {name: _loaded(_beside(path, name)) for name in names}, channels_first)
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -211,7 +197,7 @@ def _loaded(file: Path) -> Array:
     except (ValueError, EOFError):
         found = None
     if not isinstance(found, np.ndarray):
-        raise UserError(f"{file}: is no NumPy .npy file of numbers or text")
+        raise UserError(f"{file}: is not a NumPy .npy file of numbers or text")
     return found
 
 
@@ -227,21 +213,20 @@ def _by_aeon(function: str) -> Callable[[Path], Part]:
         except OSError:
             raise
         except Exception as error:
-            # aeon's readers check little; a file that is none ends in one of many errors of Python's.
+            # aeon's readers check little: for another kind of file they raise any of Python's exceptions.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path}: cannot be read as {path.suffix} by aeon: {reason}") from None
         if len(labels) != len(x):
             raise UserError(f"{path}: has {len(x)} series and {len(labels)} labels")
-        return Part(x, [plain(label) for label in labels])
+        return Part(x, [label_text(label) for label in labels])
 
     return read_one
 
 
-READERS: dict[str, Callable[[Path], tuple[Part, Part | None]]] = {
-    ".npz": _read_npz,
-    ".npy": _read_npy,
-    ".tsv": _with_test(tables.labeled),
-    ".csv": _with_test(tables.labeled),
-    ".ts": _with_test(_by_aeon("load_from_ts_file")),
-    ".arff": _with_test(_by_aeon("load_from_arff_file")),
+ARRAYS: dict[str, Callable[[Path, bool], list[Part]]] = {".npz": _read_npz, ".npy": _read_npy}
+FILES: dict[str, Callable[[Path], Part]] = {
+    ".tsv": tables.labeled,
+    ".csv": tables.labeled,
+    ".ts": _by_aeon("load_from_ts_file"),
+    ".arff": _by_aeon("load_from_arff_file"),
 }

@@ -1,69 +1,71 @@
-"""Series moved and scaled: all by the numbers of the training set, or each by its own."""
+"""Standardization of series: by mean and deviation of the training set, or of each series."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
-from .datasets import Array, Dataset, sample_mask
+from .datasets import Dataset, sample_mask
 
 
 def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
-    """`data` with each channel's training mean at 0 and its standard deviation at 1, and those two, (channels,).
+    """Standardize each channel by the mean and deviation of the training set, which are also returned, (channels,).
 
-    The test set is moved and scaled by the training set's numbers. Raises `UserError` as `moments` does.
+    Raises `UserError` as `moments` does.
 
     >>> from .datasets import load
     >>> scaled, mean, deviation = standardize(load("gunpoint"))
     >>> bool(abs(scaled.x_train.mean()) < 1e-12), mean.shape
     (True, (1,))
     """
-    own = data.x_train[sample_mask(data.x_train, data.lengths_train)]
-    mean, deviation = moments(data.name, own, "the training series")
-
-    def scaled(x: Array, lengths: Array | None) -> Array:
-        return np.where(sample_mask(x, lengths)[..., None], (x - mean) / deviation, 0)
-
-    test = None if data.x_test is None else scaled(data.x_test, data.lengths_test)
-    return data._replace(x_train=scaled(data.x_train, data.lengths_train), x_test=test), mean, deviation
+    samples = data.x_train[sample_mask(data.x_train, data.lengths_train)]
+    mean, deviation = moments(data.name, samples, "the training series")
+    return _change_series(data, lambda x, inside: (x - mean) / deviation), mean, deviation
 
 
-def moments(name: str, values: Array, of: str) -> tuple[Array, Array]:
-    """The mean and the deviation of each channel of values (n, channels), by which they are standardized.
+def moments(name: str, values: Array, what: str) -> tuple[Array, Array]:
+    """The mean and deviation of each channel of values (n, channels).
 
-    Raises `UserError` where the values are so large, or so small, that their squares are no numbers.
+    Raises `UserError`, which names the data and `what`, for values whose squares are too large or too small for floats.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = values.mean(0), values.std(0)
     for channel in np.flatnonzero(~((deviation > 0) & (deviation < np.inf))):
-        which = f"channel {channel + 1} of {of}" if len(deviation) > 1 else of
-        words = f"the deviation of {which} is {deviation[channel]:g}, which scales nothing; write it in another unit"
-        raise UserError(f"{name}: {words}")
+        which = f"channel {channel + 1} of {what}" if len(deviation) > 1 else what
+        value = f"{deviation[channel]:g}, which cannot scale it"
+        raise UserError(f"{name}: the standard deviation of {which} is {value}; use another unit")
     return mean, deviation
 
 
 def z_normalize(data: Dataset) -> Dataset:
-    """Each channel of each series moved to mean 0 and scaled to deviation 1; one that never changes to zeros.
+    """Standardize each channel of each series by itself. A constant channel becomes zeros.
 
     >>> from .datasets import load
     >>> bool(abs(z_normalize(load("gunpoint")).x_test.std(1) - 1).max() < 1e-12)
     True
     """
-
-    def whole(x: Array, lengths: Array | None) -> Array:
-        own = sample_mask(x, lengths)[..., None]
-        return np.where(own, normalize_samples(x, own), 0)
-
-    test = None if data.x_test is None else whole(data.x_test, data.lengths_test)
-    return data._replace(x_train=whole(data.x_train, data.lengths_train), x_test=test)
+    return _change_series(data, normalize_samples)
 
 
-def normalize_samples(x: Any, own: Any) -> Any:
-    """`z_normalized` of series x (n, length, channels) by their `own` samples (n, length, 1), the others as they come.
+def normalize_samples(x: Any, inside: Any) -> Any:
+    """Series x (n, length, channels) standardized by their samples where `inside` (n, length, 1) is true.
 
-    NumPy's arrays or JAX's.
+    For arrays of NumPy or JAX. The result in the padding is arbitrary.
     """
-    deviation = x.std(1, keepdims=True, where=own)
-    return (x - x.mean(1, keepdims=True, where=own)) / (deviation + (deviation == 0))
+    deviation = x.std(1, keepdims=True, where=inside)
+    return (x - x.mean(1, keepdims=True, where=inside)) / (deviation + (deviation == 0))
+
+
+def _change_series(data: Dataset, change: Callable[[Array, Array], Array]) -> Dataset:
+    """The data with `change(x, inside)` in place of the samples of each series; padding stays zero."""
+
+    def changed(x: Array, lengths: Array | None) -> Array:
+        inside = sample_mask(x, lengths)[..., None]
+        return np.where(inside, change(x, inside), 0)
+
+    x_test = None if data.x_test is None else changed(data.x_test, data.lengths_test)
+    return data._replace(x_train=changed(data.x_train, data.lengths_train), x_test=x_test)

@@ -1,4 +1,4 @@
-"""Training series held out: a share of them, one fold of several, or the end of the only one."""
+"""Training series held out for validation: a share of them, a fold, or the end of a single series."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
 from .datasets import Dataset, check_varies
 
-Array = np.ndarray[Any, Any]
-
 
 def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
-    """The data without a share of its training series, and the same with that share as its test set.
+    """Hold out a random share of the training series.
 
-    The share is drawn from the seed; `stratified`, it has its share of each class, within one series, and leaves one.
-    Raises `UserError` where the share is no series, and where what is left never changes.
+    Args:
+        data: the data set.
+        share: the share of the series, between 0 and 1.
+        seed: the seed of the draw.
+        stratified: whether to hold out that share of each class, to within one series; one of each class remains.
+
+    Returns:
+        The data with the other training series, and the same with the held-out series as its test set.
+
+    Raises:
+        UserError: if the share is no series or all of them, and if a channel of the others is constant.
 
     >>> from .datasets import load
     >>> kept, held = split(load("gunpoint"), 0.2, 0, stratified=True)
@@ -24,15 +32,15 @@ def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dat
     (40, [5, 5])
     """
     rng, count = np.random.default_rng(seed), len(data.x_train)
-    order = _order(data, rng, stratified)
+    order = _shuffled(data, rng, stratified)
     held = order[np.diff(np.floor(np.arange(count + 1) * share + rng.random())) > 0]
-    return _parted(data, held, stratified, f"--validation {share:g}")
+    return _hold_out(data, held, stratified, f"--validation {share:g}")
 
 
 def end(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
-    """Of data of one training series: without its last share of samples, and the same with those as the test set.
+    """Hold out the last share of the samples of a single training series; returns what `split` does.
 
-    Raises `UserError` where the share is no sample or all of them, and where what is left never changes.
+    Raises `UserError` if the share is no sample or all of them, and if a channel of the others is constant.
 
     >>> from .datasets import load
     >>> one = load("gunpoint")
@@ -52,11 +60,20 @@ def end(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
 
 
 def fold(data: Dataset, number: int, count: int, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
-    """The data without one fold of its training series, and the same with that fold as its test set.
+    """Hold out one fold of the training series; returns what `split` does.
 
-    `number` counts from 1 to `count`. The folds are drawn from the seed; each series is in one, and their sizes differ
-    by one series at most, and `stratified` those of each class in them too. A class of one series is never held out.
-    Raises `UserError` for more folds than series, and where what is left never changes.
+    The folds are drawn at random, and each series is in one of them. Their sizes differ by at most one series, and with
+    `stratified` those of each class too. The only series of a class is never held out.
+
+    Args:
+        data: the data set.
+        number: which fold, from 1.
+        count: the number of folds.
+        seed: the seed of the draw.
+        stratified: whether to distribute each class evenly over the folds.
+
+    Raises:
+        UserError: for more folds than series, and if a channel of the others is constant.
 
     >>> from .datasets import load
     >>> [np.bincount(fold(load("gunpoint"), n, 3, 0, stratified=True)[1].y_test).tolist() for n in (1, 2, 3)]
@@ -64,12 +81,12 @@ def fold(data: Dataset, number: int, count: int, seed: int, stratified: bool) ->
     """
     if count > len(data.x_train):
         raise UserError(f"{count} folds are more than the {len(data.x_train)} training series of {data.name}")
-    order = _order(data, np.random.default_rng(seed), stratified)
-    return _parted(data, order[number - 1 :: count], stratified, f"--fold {number}/{count}")
+    order = _shuffled(data, np.random.default_rng(seed), stratified)
+    return _hold_out(data, order[number - 1 :: count], stratified, f"--fold {number}/{count}")
 
 
 def fold_numbers(text: str) -> tuple[int, int]:
-    """The number of a fold, from 1, and how many there are. Raises `ValueError` for text that says none.
+    """The number of a fold, from 1, and the number of folds. Raises `ValueError` for other text.
 
     >>> fold_numbers("2/5")
     (2, 5)
@@ -82,28 +99,26 @@ def fold_numbers(text: str) -> tuple[int, int]:
     raise ValueError(f"must be one of at least two folds, as 2/5, got {text!r}")
 
 
-def _order(data: Dataset, rng: np.random.Generator, stratified: bool) -> Array:
-    """The numbers of the training series in an order that is drawn; `stratified`, class after class."""
+def _shuffled(data: Dataset, rng: np.random.Generator, stratified: bool) -> Array:
+    """The indices of the training series in random order, with `stratified` one class after the other."""
     order = rng.permutation(len(data.x_train))
     return order[np.argsort(data.y_train[order], kind="stable")] if stratified else order
 
 
-def _parted(data: Dataset, held: Array, stratified: bool, option: str) -> tuple[Dataset, Dataset]:
-    """The data without the series `held`, and the same with these as its test set."""
+def _hold_out(data: Dataset, held: Array, stratified: bool, option: str) -> tuple[Dataset, Dataset]:
+    """The data without the series of the indices `held`, and the same with these as its test set."""
     count = len(data.x_train)
     if stratified:
-        left = np.delete(data.y_train, held)
-        alone = np.isin(data.y_train[held], left, invert=True)
-        # One of each class that would be gone goes back.
-        back = [held[data.y_train[held] == number][0] for number in np.unique(data.y_train[held][alone])]
-        held = np.setdiff1d(held, back)
+        # Each class must remain in the training set: of those that would not, the first series is not held out.
+        lost = np.setdiff1d(data.y_train[held], np.delete(data.y_train, held))
+        held = np.setdiff1d(held, [held[data.y_train[held] == number][0] for number in lost])
     held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
     if not (len(held) and len(kept)):
         raise UserError(f"{option} of {count} training series is {'all' if len(held) else 'none'} of them")
 
     def taken(index: Array, part: str) -> dict[str, Any]:
-        arrays = {of: getattr(data, f"{of}_train") for of in ("x", "y", "lengths", "targets")}
-        return {f"{of}_{part}": None if array is None else array[index] for of, array in arrays.items()}
+        arrays = {field: getattr(data, f"{field}_train") for field in ("x", "y", "lengths", "targets")}
+        return {f"{field}_{part}": None if array is None else array[index] for field, array in arrays.items()}
 
     rest = data._replace(**taken(kept, "train"))
     check_varies(data.name, rest.x_train, rest.lengths_train)

@@ -1,7 +1,7 @@
-"""Tables of series, `.csv` and `.tsv`: a row a series, its label first, with or without a header and an index.
+"""Tables of series, `.csv` and `.tsv`: a row for each series, the label first.
 
-The layout is that of the UCR archive. What pandas writes around it is recognized: a header of names or of counts, and
-an index. A table of series without labels can be told apart only by the length of its rows, see `unlabeled`.
+The layout is that of the UCR archive. A header and an index column, as pandas writes them, are recognized and left out.
+Only the length of the rows shows whether they begin with labels, see `unlabeled`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from .parts import Part, plain
+from .parts import Part, label_text
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 HEADER_WORDS = ("label", "class", "target", "y")
@@ -27,7 +27,7 @@ Row = tuple[int, list[str]]
 
 
 class _Table(NamedTuple):
-    """The rows of series, each with its line number, and what was decided about the rest."""
+    """The rows of series with their line numbers, whether there was a header, and notes about what was left out."""
 
     rows: list[Row]
     has_header: bool
@@ -37,7 +37,7 @@ class _Table(NamedTuple):
 def labeled(path: Path) -> Part:
     """The series of a table whose rows are label, value, value, ...
 
-    Raises `UserError` for a file that is no such table.
+    Raises `UserError` for a file that is not such a table.
     """
     table = _table(path)
     notes = table.notes
@@ -50,18 +50,23 @@ def labeled(path: Path) -> Part:
             raise UserError(f"{path}: row {number} has a label and no values; the layout is label, value, value, ...")
         if cells[0].lower() in MISSING:
             raise UserError(f"{path}: row {number} has no label; the layout is label, value, value, ...")
-        labels.append(plain(cells[0]))
+        labels.append(label_text(cells[0]))
         series.append(_values(path, number, cells, 1))
-    return Part(_behind(series), labels, notes=notes)
+    return Part(_padded(series), labels, notes=notes)
 
 
 def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None) -> Part:
-    """The series of a table, whose rows may begin with a label, which is not kept.
+    """The series of a table whose rows may begin with a label, which is dropped.
 
-    `labels` says whether they do, `LABELED` or `UNLABELED`. By default the rows must have `length` values, or one more
-    where they begin with a label; unless the length `is_fixed`, that says nothing.
+    Args:
+        path: the file.
+        length: the length of the training series. Without `labels` a row must have as many cells, or one more, which is
+            then a label.
+        is_fixed: whether all training series have that length; otherwise rows with labels must not begin with numbers.
+        labels: `LABELED`, `UNLABELED`, or None.
 
-    Raises `UserError` for a file that is no table, and where it does not show whether there are labels.
+    Raises:
+        UserError: for a file that is not a table, and if it is unknown whether there are labels.
     """
     table = _table(path)
     labels = labels or _whether_labeled(path, table.rows, length, is_fixed)
@@ -69,21 +74,21 @@ def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None) -> Pa
     for number, cells in table.rows:
         if len(cells) <= begin:
             raise UserError(f"{path}: row {number} has a label and no values; --labels none reads it as a value")
-    return Part(_behind([_values(path, *row, begin) for row in table.rows]), [], notes=table.notes)
+    return Part(_padded([_values(path, *row, begin) for row in table.rows]), [], notes=table.notes)
 
 
 def _whether_labeled(path: Path, rows: Sequence[Row], length: int, is_fixed: bool) -> str:
     if not is_fixed:
         if all(not _is_value(cells[0]) for _, cells in rows):
             return LABELED
-        why = "the run was trained on series of several lengths, so whether rows begin with a label does not show"
-        raise UserError(f"{path}: {why}; say --labels first or none")
+        why = "the training series have several lengths, so whether rows begin with a label is unknown"
+        raise UserError(f"{path}: {why}; give --labels first or none")
     sizes = {len(cells) for _, cells in rows}
     for labels, wanted in ((UNLABELED, length), (LABELED, length + 1)):
         if sizes == {wanted}:
             return labels
     found = f"{min(sizes)} to {max(sizes)}" if len(sizes) > 1 else f"{min(sizes)}"
-    fits = f"neither {length}, a series as the run was trained on, nor {length + 1}, a label and a series"
+    fits = f"neither {length}, the length of the training series, nor {length + 1}, a label and a series"
     raise UserError(f"{path}: rows have {found} cells, {fits}; --labels first or none reads other lengths")
 
 
@@ -107,7 +112,7 @@ def _table(path: Path) -> _Table:
 
 
 def _rows(path: Path) -> list[Row]:
-    """The rows that are not blank, stripped, each with its line number."""
+    """The rows that are not blank, with their line numbers; cells are stripped."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=DELIMITERS[path.suffix.lower()], strict=True)
@@ -120,20 +125,20 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _is_header(cells: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether a first row has names or counts, before rows that begin with `labels`."""
+    """Whether the cells of the first row are names or counts; the other rows begin with `labels`."""
     if cells[0].lower() in HEADER_WORDS or (len(cells) > 1 and not any(_is_value(cell) for cell in cells[1:])):
         return True
-    # The names that pandas gives to columns without names. Fewer may be a label and one or two values.
+    # pandas numbers columns without names. Fewer numbers may be a label and one or two values.
     if len(cells) > 3 and _counts(cells, (0,)):
         return True
     if not _counts(cells[1:], (0, 1)) or _is_number(cells[0]) or cells[0] in labels:
         return False
-    # A word over samples that are only counted: nobody's label, where others share theirs or have numbers.
+    # A word followed by counts. It is no label if labels repeat, since it occurs once, or if all labels are numbers.
     return len(set(labels)) < len(labels) or (bool(labels) and all(map(_is_number, labels)))
 
 
 def _counts(cells: Sequence[str], begins: tuple[int, ...]) -> bool:
-    """Whether cells are whole numbers that count up by one, from one of `begins`."""
+    """Whether cells are consecutive integers from one of `begins`."""
     return any(list(cells) == list(map(str, range(begin, begin + len(cells)))) for begin in begins)
 
 
@@ -156,7 +161,7 @@ def _values(path: Path, number: int, cells: Sequence[str], begin: int) -> list[f
     return [math.nan if cell.lower() in MISSING else float(cell) for cell in cells[begin:]]
 
 
-def _behind(series: Sequence[list[float]]) -> np.ndarray:
-    """The series as (n, longest, 1), NaN behind shorter ones."""
+def _padded(series: Sequence[list[float]]) -> np.ndarray:
+    """The series as (n, longest, 1), with NaN after the end of shorter ones."""
     longest = max(map(len, series))
     return np.array([values + [math.nan] * (longest - len(values)) for values in series])[:, :, None]

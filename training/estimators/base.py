@@ -10,9 +10,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import api
+from ..arrays import Array
 from ..core.optimizers import OPTIMIZERS
 from ..core.schedules import SCHEDULES
-from ..data.datasets import Array, Dataset, Series, check_varies
+from ..data.datasets import Dataset, Series, check_varies
 from ..errors import UserError
 from .series import class_numbers, read_series, target_values
 

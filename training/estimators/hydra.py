@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..data.datasets import Array, Series
+from ..arrays import Array
+from ..data.datasets import Series
 from ..errors import UserError
 from . import hydra_features
 from .base import SEEDS

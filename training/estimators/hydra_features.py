@@ -20,8 +20,6 @@ import numpy as np
 
 from jconv import conv1d, depthwise_conv1d, streaming
 
-Array = np.ndarray[Any, Any]
-
 KERNEL_SIZE = 9
 MOST_CHANNELS = 8
 # The most responses of a block of series, which should stay in a core's cache: all at once take three times as long.

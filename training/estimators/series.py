@@ -10,7 +10,8 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from ..data.datasets import Array, Series
+from ..arrays import Array
+from ..data.datasets import Series
 
 # Any, since type checkers take scikit-learn's parameters for text, as their defaults are.
 FLOAT: Any = np.float64

@@ -1,6 +1,7 @@
-"""The networks by name: each is a function of the number of outputs and the shape of a series.
+"""The networks by name.
 
-A classifier gives logits (n, outputs); the softmax is part of the loss.
+Each function builds a model from the number of outputs and the shape (length, channels) of a series. Classifiers
+compute logits (n, outputs); the softmax is part of the loss.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from .wavenet import wavenet
 
 
 class Network(NamedTuple):
-    """`build(outputs, (length, channels))` makes the model.
+    """A network: `build(outputs, (length, channels))` returns the model.
 
-    With `sequence` the model has `outputs` numbers for each sample, (n, length, outputs), else (n, outputs) in all, or
-    (n, 1, outputs) where all that it does is `forecasts`.
+    The shape of its output is (n, outputs), with `is_per_sample` (n, length, outputs). With `forecasts` it is
+    (n, 1, outputs), and forecasting is the only task.
     """
 
     build: Callable[[int, tuple[int, int]], Model]
@@ -40,16 +41,16 @@ NETWORKS: dict[str, Network] = {
     "resnet": Network(resnet, "three residual blocks of three convolutions (Wang et al. 2017)"),
     "mlp": Network(mlp, "three dense layers of 500 with dropout (Wang et al. 2017)"),
     "inception-time": Network(inception_time, "six Inception modules of kernel sizes 10, 20, 40 (Fawaz et al. 2020)"),
-    "lite": Network(lite, "hand-made filters and separable convolutions, 9,814 params (Ismail-Fawaz et al. 2023)"),
+    "lite": Network(lite, "handmade filters and separable convolutions, 9,814 params (Ismail-Fawaz et al. 2023)"),
     "tcn": Network(tcn, "residual blocks of dilated causal convolutions (Bai et al. 2018)"),
     "wavenet": Network(wavenet, "gated dilated causal convolutions with skips (van den Oord et al. 2016)"),
-    "convnext": Network(convnext, "depthwise convolutions of 7 between pointwise ones (after Liu et al. 2022)"),
+    "convnext": Network(convnext, "depthwise convolutions of size 7 between pointwise ones (after Liu et al. 2022)"),
     "two-layer": Network(
         two_layer,
-        "two convolutions of 12 taps and stride 12: a forecast from up to 144 samples",
+        "two convolutions of kernel size and stride 12: a forecast from up to 144 samples",
         forecasts=True,
     ),
-    "unet": Network(unet, "down and up again with skips (Ronneberger et al. 2015)", is_per_sample=True),
+    "unet": Network(unet, "four levels down and up with skips (Ronneberger et al. 2015)", is_per_sample=True),
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""LITE: an Inception module with hand-made filters, then two depthwise separable convolutions."""
+"""LITE: an Inception module with handmade filters, then two depthwise separable convolutions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 
 from jconv import Model, layers
 
-from .graph import Graph
-
-Array = np.ndarray[Any, Any]
+from ..arrays import Array
+from .builder import ModelBuilder
 
 FILTERS = 32
 KERNEL_SIZES = (40, 20, 10)
@@ -23,40 +22,40 @@ PEAK_SIZES = (6, 12, 24, 48, 96)
 
 
 def lite(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
-    """Hand-made and learned filters side by side, two separable convolutions, the mean over time, one dense layer.
+    """Handmade and learned filters, concatenated, two separable convolutions, the mean over time, and a dense layer.
 
-    The first module has 32 filters of each of the sizes 40, 20 and 10 beside `HandmadeFilters`; the two separable
-    convolutions have 32 filters of the sizes 20 and 10 and the dilations 2 and 4. Each of the three is followed by
-    batch normalization and relu. 9,814 numbers are trained for series of one channel, without the dense layer. What is
-    called LITETime is the mean of five such networks' probabilities. (Ismail-Fawaz et al., LITE: Light Inception with
-    boosTing tEchniques for Time Series Classification, IEEE DSAA 2023.)
+    The learned filters are 32 of each of the sizes 40, 20 and 10, the others `HandmadeFilters`. The separable
+    convolutions have 32 filters, kernel sizes 20 and 10 and dilations 2 and 4. Batch normalization and relu follow each
+    of the three. For series of one channel 9,814 parameters are trained, without the dense layer. LITETime is the mean
+    of the probabilities of five such networks. (Ismail-Fawaz et al., LITE: Light Inception with boosTing tEchniques for
+    Time Series Classification, IEEE DSAA 2023.)
 
     >>> lite(2).output_shapes((150, 1))["join"]
     (150, 113)
     """
-    graph = Graph()
+    builder = ModelBuilder()
     parts = [
-        graph.add(f"learned.{size}", layers.Conv1D(FILTERS, size, padding="same", use_bias=False), "x")
+        builder.add(f"learned.{size}", layers.Conv1D(FILTERS, size, padding="same", use_bias=False), "x")
         for size in KERNEL_SIZES
     ]
-    at = graph.add("join", layers.Concatenate(), *parts, graph.add("handmade", HandmadeFilters(), "x"))
-    at = graph.chain("end", [layers.BatchNormalization(), layers.Activation("relu")], at)
+    at = builder.add("join", layers.Concatenate(), *parts, builder.add("handmade", HandmadeFilters(), "x"))
+    at = builder.chain("end", [layers.BatchNormalization(), layers.Activation("relu")], at)
     for number, size in enumerate(KERNEL_SIZES[1:], start=1):
         block = [
             layers.SeparableConv1D(FILTERS, size, padding="same", dilation=2**number, use_bias=False),
             layers.BatchNormalization(),
             layers.Activation("relu"),
         ]
-        at = graph.chain(f"separable.{number}", block, at)
-    return graph.model(graph.chain("head", [layers.GlobalAveragePooling1D(), layers.Dense(outputs)], at))
+        at = builder.chain(f"separable.{number}", block, at)
+    return builder.build_classifier(at, outputs)
 
 
 @dataclass(frozen=True)
 class HandmadeFilters(layers.Layer):
     """17 fixed filters of the sum of all channels, and relu: (length, channels) to (length, 17).
 
-    Six of alternating signs, their negatives, and five that look for a peak. Nothing is trained. (Ismail-Fawaz et al.,
-    Deep Learning For Time Series Classification Using New Hand-Crafted Convolution Filters, IEEE Big Data 2022.)
+    Six filters of alternating signs, their negatives, and five that detect peaks. Nothing is trained. (Ismail-Fawaz et
+    al., Deep Learning For Time Series Classification Using New Hand-Crafted Convolution Filters, IEEE Big Data 2022.)
 
     >>> HandmadeFilters().output_shape((150, 3))
     (150, 17)
@@ -84,11 +83,11 @@ class HandmadeFilters(layers.Layer):
         return _convolution().flops(input_shape)
 
     def window(self) -> Any:
-        """That of the longest filter."""
+        """The window of the longest filter."""
         return _convolution().window()
 
     def output_timing(self) -> Any:
-        """Same as for a convolution with these filters."""
+        """See `Layer.output_timing`."""
         return _convolution().output_timing()
 
     def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: Any) -> Any:
@@ -117,7 +116,7 @@ class HandmadeFilters(layers.Layer):
 
 @cache
 def filters() -> Array:
-    """The filters (96, 17), zeros around the shorter ones so that each is padded as a convolution of its own size.
+    """The filters (96, 17), padded with zeros so that each gives the outputs of a "same" convolution of its own size.
 
     >>> filters()[46:49, 0].tolist()
     [0.0, -1.0, 1.0]
@@ -125,15 +124,15 @@ def filters() -> Array:
     trends = [np.where(np.arange(size) % 2, 1.0, -1.0) for size in TREND_SIZES]
     columns = [*trends, *(-trend for trend in trends), *map(_peak, PEAK_SIZES)]
     longest = max(map(len, columns))
-    found = np.zeros((longest, len(columns)))
+    kernel = np.zeros((longest, len(columns)))
     for number, column in enumerate(columns):
         first = (longest - 1) // 2 - (len(column) - 1) // 2
-        found[first : first + len(column), number] = column
-    return found
+        kernel[first : first + len(column), number] = column
+    return kernel
 
 
 def _peak(size: int) -> Array:
-    """A parabola up and down, twice as high as those below zero on both its sides, all of a third of the size."""
+    """Three peaks of equal width with parabolic sides, of the heights -1, 2 and -1."""
     rise = (np.arange(1, size // 6 + 1) / (size // 6)) ** 2
     hill = np.concatenate([rise, rise[::-1]])
     return np.concatenate([-hill, 2 * hill, -hill])

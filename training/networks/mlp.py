@@ -6,9 +6,10 @@ from jconv import Model, layers, sequential
 
 
 def mlp(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
-    """Three dense layers of 500 with relu, between dropouts of 0.1, 0.2, 0.2 and 0.3, and one dense layer more.
+    """Three dense layers of width 500 with relu, and a dense layer for the outputs, each preceded by dropout.
 
-    (Time Series Classification from Scratch with Deep Neural Networks: A Strong Baseline, IJCNN 2017.)
+    The dropout rates are 0.1, 0.2, 0.2 and 0.3. (Time Series Classification from Scratch with Deep Neural Networks: A
+    Strong Baseline, IJCNN 2017.)
 
     >>> mlp(2).output_shapes((150, 1))["flatten"]
     (150,)

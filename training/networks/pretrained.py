@@ -1,4 +1,4 @@
-"""A network that Keras saved, to train on: its arrays, and its optimizer where it was compiled."""
+"""A network that Keras saved, to be trained further: its params and, if it was compiled, its optimizer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ import jconv.keras
 from jconv import Model
 from jconv.keras import Training
 
+from ..arrays import Tree
 from ..errors import UserError
 
-Tree = dict[str, dict[str, Any]]
-
 SUFFIXES = (".keras", ".h5", ".hdf5")
-# Fields of layers that say how much is drawn at random in training.
-AMOUNTS = ("rate", "stddev", "dropout", "recurrent_dropout")
+# Fields of layers that control random changes in training.
+RANDOM_FIELDS = ("rate", "stddev", "dropout", "recurrent_dropout")
 
 
 class Pretrained(NamedTuple):
-    """A network from a file: its params and state, and how Keras trained it.
+    """A network from a file: its params and state, and the training options that Keras saved.
 
-    `keeps_optimizer` says that training continues the file's optimizer, with its state and schedule. Otherwise
+    With `keeps_optimizer` training continues with the file's optimizer, its state and schedule. Otherwise
     `training.optimizer` only applies the constraints of weights, after the updates of a new optimizer. `description`
-    says all that in words.
+    is a line about this for the user.
     """
 
     params: Tree
@@ -39,7 +38,7 @@ class Pretrained(NamedTuple):
 
 
 def is_file(model: str) -> bool:
-    """Whether `--model` names a file rather than one of the networks.
+    """Whether the value of `--model` is a file, not the name of a network.
 
     >>> is_file("some.keras"), is_file("fcn")
     (True, False)
@@ -47,17 +46,22 @@ def is_file(model: str) -> bool:
     return Path(model).suffix in SUFFIXES or Path(model).exists()
 
 
-def load(path: str, learning_rate: float | None, fresh: str | None = None) -> tuple[Model, Pretrained]:
-    """The network of a file, and where its training begins; `learning_rate` takes the place of its optimizer's.
+def load(path: str, learning_rate: float | None, new_optimizer: str | None = None) -> tuple[Model, Pretrained]:
+    """The network of a file, and the state in which its training starts.
 
-    `fresh` names the optimizer that takes the place of the file's. Raises `UserError` for a file that cannot be read,
-    and for a network that could not be saved again.
+    Args:
+        path: a file that Keras saved.
+        learning_rate: replaces that of the file's optimizer; None keeps it.
+        new_optimizer: the name of the optimizer that replaces the file's; None keeps it, if the file has one.
+
+    Raises:
+        UserError: for a file that cannot be read, and for a network that could not be saved again.
     """
     try:
-        # In the file's own types; training then brings them to its own.
+        # Keeps the types of the file; training converts them later.
         with jax.enable_x64(True):
             model, params, state = jconv.keras.load(path)
-            training, words = _training(path, learning_rate, fresh)
+            training, words = _training(path, learning_rate, new_optimizer)
         start = Pretrained(params, state, training, training.rule is not None, words)
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder) / "model.keras", model, start, params, state, training.state)
@@ -69,46 +73,47 @@ def load(path: str, learning_rate: float | None, fresh: str | None = None) -> tu
 
 
 def save(path: Path, model: Model, start: Pretrained, params: Tree, state: Tree, slots: Any, shape: Any = None) -> None:
-    """Write a `.keras` file of a network that was trained on, with the file's own optimizer where it has Keras's."""
+    """Write a `.keras` file of the trained network, with the optimizer and its state (`slots`) if it was the file's."""
     training = start.training
-    kept = start.keeps_optimizer and training.compiled.optimizer is not None
-    written = replace(training, state=slots) if kept else None
+    keeps = start.keeps_optimizer and training.compiled.optimizer is not None
+    written = replace(training, state=slots) if keeps else None
     jconv.keras.save(path, model, params, state, input_shape=shape, training=written)
 
 
-def still(value: Any) -> Any:
-    """A model, or a layer, that draws nothing at random in training, and else computes the same.
+def without_randomness(value: Any) -> Any:
+    """A model or layer that computes the same in training, but without dropout and other random changes.
 
     >>> from jconv.layers import Dropout
-    >>> still(Dropout(0.5)).rate
+    >>> without_randomness(Dropout(0.5)).rate
     0.0
     """
     if isinstance(value, Model):
-        return replace(value, nodes=tuple(replace(node, layer=still(node.layer)) for node in value.nodes))
+        nodes = (replace(node, layer=without_randomness(node.layer)) for node in value.nodes)
+        return replace(value, nodes=tuple(nodes))
     changes: dict[str, Any] = {}
     for field in fields(value):
         held = getattr(value, field.name)
-        if field.name in AMOUNTS and isinstance(held, float) and held:
+        if field.name in RANDOM_FIELDS and isinstance(held, float):
             changes[field.name] = 0.0
-        elif is_dataclass(held) and still(held) != held:
-            changes[field.name] = still(held)
+        elif is_dataclass(held):
+            changes[field.name] = without_randomness(held)
     return replace(value, **changes) if changes else value
 
 
-def _training(path: str, learning_rate: float | None, fresh: str | None) -> tuple[Training, str]:
-    """How training goes on, and the words for it: with the file's optimizer, or for one that begins afresh."""
-    if fresh is None:
+def _training(path: str, learning_rate: float | None, new_optimizer: str | None) -> tuple[Training, str]:
+    """The training options, and the line about them for the user."""
+    if new_optimizer is None:
         try:
             training = jconv.keras.load_training(path, learning_rate=learning_rate)
         except jconv.keras.NotCompiledError:
-            why = "not compiled, so adam begins afresh"
+            why = "not compiled, so adam starts anew"
         except jconv.keras.KerasFileError as error:
-            why = f"{error}; so adam begins afresh"
+            why = f"{error}; so adam starts anew"
         else:
             words = f"{training.name} after {training.steps:,} steps, learning rate {training.learning_rate:.3g}"
             return training, f"its weights; {words}{_penalties(training)}"
     else:
-        why = f"{fresh} begins afresh"
+        why = f"{new_optimizer} starts anew"
     training = jconv.keras.load_training(path, optimizer=optax.identity())
     return training, f"its weights; {why}{_penalties(training)}"
 

@@ -1,4 +1,4 @@
-"""The smallest network that is one: two convolutions."""
+"""A network of two convolutions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from jconv import Model, layers, sequential
 
 
 def two_layer(outputs: int = 16, shape: tuple[int, int] = (100, 1)) -> Model:
-    """Two convolutions whose windows touch and do not overlap: (n, 100, channels) to (n, 9, 16) to (n, 1, outputs).
+    """Two convolutions of kernel size and stride 12: (n, 100, channels) to (n, 9, 16) to (n, 1, outputs).
 
-    There is no activation between them, so the whole is a linear map of 100 samples to 16 numbers. Up to 144 samples
-    end in one.
+    Without an activation between them they are a linear map. Series of up to 144 samples give one output sample.
 
     >>> two_layer().output_shapes((100, 1))
     {'conv1d': (9, 16), 'conv1d_1': (1, 16)}

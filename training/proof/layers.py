@@ -1,15 +1,15 @@
-"""The gradient proof of each convolution by itself: its adjoints, and its second derivatives.
+"""The gradient proof of each convolution by itself: its adjoints and its second derivatives.
 
-Each convolution of the model is taken at the values that the model feeds it for a real batch, in float64; series of
+Each convolution is tested in float64, at the values that it has in the model for a batch of training data. Series of
 unequal length are cut to the shortest.
 
-- Adjoints: <y_bar, conv(x)> = <x_bar, x> = <kernel_bar, kernel> for a random y_bar, where the bars are what JAX's
-  reverse mode makes of it. The entries of y_bar are normal, so the products are about |y| in size; the deviation is
-  relative to that.
-- Second order: the Hessian of `sum(conv(x) ** 3) / 3` in kernel and x, times a random vector, by JAX's forward mode
-  over reverse mode and by reverse mode over reverse mode, which use different rules. The gradient of that sum is the
-  hand-derived adjoint `jconv.reference.conv1d_vjp` of y ** 2, which takes complex numbers, so its complex step is
-  the same product to the last digit. The deviation is the larger of the two modes, relative to the norm.
+- Adjoints: <y_bar, conv(x)> = <x_bar, x> = <kernel_bar, kernel> for a random y_bar, where JAX's reverse mode computes
+  x_bar and kernel_bar. The elements of y_bar are normal, so the inner products are of the order of |y|; the deviation
+  is relative to it.
+- Second order: the Hessian of `sum(conv(x) ** 3) / 3` with respect to kernel and x, times a random vector, by JAX's
+  forward mode over reverse mode and by reverse mode over reverse mode, which use different rules. The gradient of that
+  sum is `jconv.reference.conv1d_vjp` of y ** 2, which accepts complex numbers, so the complex-step method computes the
+  same product to the last digit. The deviation is the larger of the two modes, relative to the norm.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ import jconv
 from jconv import Model
 from jconv.layers import Conv1D
 
-Array = np.ndarray[Any, Any]
-Tree = dict[str, dict[str, Any]]
+from ..arrays import Array, Tree
 
 STEP = 1e-30
 
 
 class LayerResult(NamedTuple):
-    """One convolution: the deviations of both adjoints, and of the Hessian's product in kernel and in input."""
+    """The deviations of one convolution: of both adjoints, and of the Hessian product for the kernel and the input."""
 
     name: str
     adjoint_input: float
@@ -40,7 +39,7 @@ class LayerResult(NamedTuple):
     second_order_input: float
 
     def deviations(self) -> dict[str, float]:
-        """The deviations by what they are."""
+        """The deviations by their names in messages."""
         return {
             "input adjoint": self.adjoint_input,
             "kernel adjoint": self.adjoint_kernel,
@@ -52,14 +51,14 @@ class LayerResult(NamedTuple):
 def prove_layers(
     model: Model, params: Tree, state: Tree, x: Array, rng: np.random.Generator
 ) -> tuple[LayerResult, ...]:
-    """The proof of every `Conv1D` of a model of one input, at its values for x (n, length, channels).
+    """Prove every `Conv1D` of a model with one input, at its values for x (n, length, channels).
 
-    Call with 64-bit types enabled.
+    Call it with 64-bit types enabled.
     """
     values = jax.jit(lambda x: model.values(params, state, x, training=True)[0])(jnp.asarray(x))
-    fed = {model.inputs[0]: x} | {name: np.asarray(value) for name, value in values.items()}
+    inputs = {model.inputs[0]: x} | {name: np.asarray(value) for name, value in values.items()}
     return tuple(
-        _prove_layer(node.name, node.layer, np.asarray(params[node.key]["kernel"]), fed[node.inputs[0]], rng)
+        _prove_layer(node.name, node.layer, np.asarray(params[node.key]["kernel"]), inputs[node.inputs[0]], rng)
         for node in model.nodes
         if isinstance(node.layer, Conv1D)
     )
@@ -84,17 +83,13 @@ def _adjoints(conv: Any, kernel: Array, x: Array, rng: np.random.Generator) -> t
     y_bar = rng.standard_normal(jax.eval_shape(conv, kernel, x).shape)
 
     @jax.jit
-    def pulled(kernel: jax.Array, x: jax.Array) -> Any:
-        y, pull = jax.vjp(conv, kernel, x)
-        return y, *pull(jnp.asarray(y_bar))
+    def value_and_adjoints(kernel: jax.Array, x: jax.Array) -> Any:
+        y, vjp = jax.vjp(conv, kernel, x)
+        return y, *vjp(jnp.asarray(y_bar))
 
-    y, kernel_bar, x_bar = (np.asarray(a) for a in pulled(jnp.asarray(kernel), jnp.asarray(x)))
-    size = np.linalg.norm(y)
-    product = np.sum(y_bar * y)
-    return (
-        float(abs(product - np.sum(x_bar * x)) / size),
-        float(abs(product - np.sum(kernel_bar * kernel)) / size),
-    )
+    y, kernel_bar, x_bar = (np.asarray(a) for a in value_and_adjoints(jnp.asarray(kernel), jnp.asarray(x)))
+    product, norm = np.sum(y_bar * y), np.linalg.norm(y)
+    return float(abs(product - np.sum(x_bar * x)) / norm), float(abs(product - np.sum(kernel_bar * kernel)) / norm)
 
 
 def _second_order(
@@ -102,28 +97,25 @@ def _second_order(
 ) -> tuple[float, float]:
     v = rng.standard_normal(kernel.shape), rng.standard_normal(x.shape)
 
-    def cubed(kernel: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.sum(conv(kernel, x) ** 3) / 3
+    gradient = jax.grad(lambda kernel, x: jnp.sum(conv(kernel, x) ** 3) / 3, argnums=(0, 1))
 
-    gradient = jax.grad(cubed, argnums=(0, 1))
-
-    def along(kernel: jax.Array, x: jax.Array) -> jax.Array:
+    def directional_derivative(kernel: jax.Array, x: jax.Array) -> jax.Array:
         in_kernel, in_x = (jnp.vdot(g, u) for g, u in zip(gradient(kernel, x), v, strict=True))
         return in_kernel + in_x
 
     @jax.jit
-    def products(kernel: jax.Array, x: jax.Array) -> Any:
+    def hessian_products(kernel: jax.Array, x: jax.Array) -> Any:
         forward = jax.jvp(gradient, (kernel, x), tuple(map(jnp.asarray, v)))[1]
-        return forward, jax.grad(along, argnums=(0, 1))(kernel, x)
+        return forward, jax.grad(directional_derivative, argnums=(0, 1))(kernel, x)
 
-    modes = products(jnp.asarray(kernel), jnp.asarray(x))
+    modes = hessian_products(jnp.asarray(kernel), jnp.asarray(x))
     moved = {"kernel": kernel + STEP * 1j * v[0]}, x + STEP * 1j * v[1]
     y = jconv.reference.conv1d(*moved, **options)
     params_bar, x_bar = jconv.reference.conv1d_vjp(*moved, y**2, **options)
     exact = np.imag(params_bar["kernel"]) / STEP, np.imag(x_bar) / STEP
-    return _furthest(exact[0], [mode[0] for mode in modes]), _furthest(exact[1], [mode[1] for mode in modes])
+    return _deviation(exact[0], [mode[0] for mode in modes]), _deviation(exact[1], [mode[1] for mode in modes])
 
 
-def _furthest(exact: Array, found: list[Any]) -> float:
-    # np.max, unlike max, keeps a NaN wherever it stands.
+def _deviation(exact: Array, found: list[Any]) -> float:
+    # Unlike max, np.max returns NaN if any of the values is NaN.
     return float(np.max([np.linalg.norm(np.asarray(a) - exact) for a in found]) / np.linalg.norm(exact))

@@ -1,19 +1,19 @@
-"""The gradient proof: JAX's derivatives of the model being trained, held to its NumPy definition in float64.
+"""The gradient proof: JAX's derivatives of the model to train, compared with its NumPy definition in float64.
 
-Along a direction v the derivative of a real function f is `imag(f(p + 1e-30j * v)) / 1e-30`, exact to rounding: the
-complex step, which has no difference to cancel. Here f is the NumPy forward pass of the whole network and its loss,
-with batch normalization by the statistics of a small real batch, in complex128. It is held against JAX's gradient for
-every parameter tensor, along random directions of signs over the whole tensor and along single coordinates.
+The derivative of a real function f in the direction v is `imag(f(p + 1e-30j * v)) / 1e-30`, exact to rounding: the
+complex-step method, which subtracts no close numbers. Here f is the NumPy forward pass of the network and its loss in
+complex128, where batch normalization uses the statistics of a small batch of training data. The result is compared with
+JAX's gradient for every parameter tensor, in random directions of signs over the tensor and along single coordinates.
 
-A deviation is `|jax - complex step| / scale`. Along random signs, a gradient g of n numbers is about |g| in size, which
-is the scale; a single coordinate is about |g| / sqrt(n). The norm |g| of a tensor counts as at least 1e-3 of that of
-the whole gradient: a bias in front of batch normalization has a gradient of exactly zero, since the mean is
-subtracted, and what is left to compare there is rounding. Such tensors are marked.
+A deviation is `|jax - complex step| / scale`. In a direction of random signs, the derivative is of the order of the
+norm |g| of the gradient, which is the scale; along one of n coordinates it is of the order of |g| / sqrt(n). The scale
+is at least 1e-3 of the norm of the gradient of all tensors: a bias in front of batch normalization, which subtracts the
+mean, has a gradient of exactly zero, and there only rounding errors are compared. Such tensors are marked.
 
-A network from a file may draw at random in training, as dropout does: its proof is of the network that draws nothing.
+Networks with dropout and other random changes in training are proved without these.
 
-Of series of unequal length the definition takes each alone, but for batch normalization, whose statistics are of all
-samples of all of them; JAX gets them with NaN behind, which must not reach a number.
+For series of unequal length, the definition computes each series alone, except that batch normalization reads all of
+them. JAX gets series that are padded with NaN, which must not reach any result.
 
 `layers.py` proves the adjoints and second derivatives of each convolution.
 """
@@ -27,20 +27,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..networks.pretrained import still
+from ..arrays import Array, Tree
+from ..data.datasets import sample_mask
+from ..networks.pretrained import without_randomness
 from ..tasks import Examples, Task
 from .layers import LayerResult, prove_layers
-
-Array = np.ndarray[Any, Any]
-Tree = dict[str, dict[str, Any]]
 
 THRESHOLD = 1e-11
 STEP = 1e-30
 SERIES = 4
 DIRECTIONS = 2
 COORDINATES = 2
-SMALLEST_NORM = 1e-3
-# Below this share of the whole gradient a tensor's own is rounding.
+# Relative to the norm of the gradient of all tensors: the least scale of a deviation, and the limit below which the
+# gradient of a tensor counts as zero.
+SMALLEST_SCALE = 1e-3
 ZERO_NORM = 1e-12
 
 
@@ -56,14 +56,14 @@ class TensorResult(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What was found. `loss_deviation` is that of the loss itself, JAX against NumPy."""
+    """The deviations of the loss, of the gradients of the parameter tensors, and of the convolutions."""
 
     loss_deviation: float
     tensors: tuple[TensorResult, ...]
     layers: tuple[LayerResult, ...]
 
     def deviations(self) -> dict[str, float]:
-        """Every deviation by what it is of."""
+        """All deviations, by the name of the loss, tensor or layer."""
         found = {"loss": self.loss_deviation}
         for tensor in self.tensors:
             found[f"gradient of {tensor.name}"] = max(tensor.along_directions, tensor.along_coordinates)
@@ -72,29 +72,39 @@ class Proof(NamedTuple):
         return found
 
     def worst(self) -> tuple[str, float]:
-        """The largest deviation and what it is of. One that is not a number is the largest."""
+        """The name and value of the largest deviation; NaN counts as the largest."""
         return max(self.deviations().items(), key=lambda item: np.inf if np.isnan(item[1]) else item[1])
 
     def failures(self) -> dict[str, float]:
-        """The deviations above the threshold, or not a number; empty when the gradients are proved."""
+        """The deviations above the threshold, and those that are NaN; empty if the gradients are proved."""
         return {what: value for what, value in self.deviations().items() if not value <= THRESHOLD}
 
 
 def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
-    """Hold JAX's derivatives of the task's loss at `params` to the complex step; see the module for how.
+    """Compare JAX's derivatives of the task's loss at `params` with the complex-step method; see the module.
 
-    The batch is the first and last examples of the training set, the random directions are drawn from `seed`. Computes
-    in float64 whatever the arrays are, and leaves JAX's settings as they were.
+    The batch consists of the first and last training examples. Everything is computed in float64, whatever the types of
+    the arrays, and JAX's settings are restored.
+
+    Args:
+        task: the data, the model and the loss.
+        params: the params of the model.
+        state: its state, such as the moving statistics of batch normalization.
+        seed: the seed of the random directions.
+
+    Returns:
+        The deviations, whether or not they are below the threshold.
     """
     half = SERIES // 2
-    task = task._replace(model=still(task.model))
-    picked = task.train.at(np.r_[:half, -half:0])
-    examples = picked._replace(x=_spoiled(picked), y=picked.y if picked.y.dtype.kind == "f" else np.int64(picked.y))
+    task = task._replace(model=without_randomness(task.model))
+    examples = task.train.at(np.r_[:half, -half:0])
+    y = examples.y if examples.y.dtype.kind == "f" else np.int64(examples.y)
+    examples = examples._replace(x=_padded_with_nan(examples), y=y)
     exact_params, exact_state = jax.tree.map(lambda a: np.asarray(a, np.float64), (params, state))
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         value, gradient = _jax_gradient(task, exact_params, exact_state, examples)
-        layers = prove_layers(task.model, exact_params, exact_state, _whole(examples.at(slice(half))), rng)
+        layers = prove_layers(task.model, exact_params, exact_state, _cut_to_shortest(examples.at(slice(half))), rng)
 
     def loss(trial: Tree) -> Any:
         return task.objective_reference(trial, exact_state, examples)
@@ -117,24 +127,19 @@ def as_json(proof: Proof) -> dict[str, Any]:
     }
 
 
-def _spoiled(examples: Examples) -> Array:
-    """The inputs with NaN behind those that are shorter."""
+def _padded_with_nan(examples: Examples) -> Array:
     x, _, lengths = examples
-    return x if lengths is None else np.where(np.arange(x.shape[1])[:, None] < lengths[:, None, None], x, np.nan)
+    return x if lengths is None else np.where(sample_mask(x, lengths)[..., None], x, np.nan)
 
 
-def _whole(examples: Examples) -> Array:
-    """The inputs, cut to the shortest."""
+def _cut_to_shortest(examples: Examples) -> Array:
     return examples.x if examples.lengths is None else examples.x[:, : examples.lengths.min()]
 
 
 def _jax_gradient(task: Task, params: Tree, state: Tree, examples: Examples) -> tuple[float, Tree]:
     @jax.jit
     def value_and_gradient(params: Tree, examples: Examples) -> tuple[jax.Array, Tree]:
-        def loss(params: Tree) -> jax.Array:
-            return task.objective(params, state, examples)[0]
-
-        return jax.value_and_grad(loss)(params)
+        return jax.value_and_grad(lambda params: task.objective(params, state, examples)[0])(params)
 
     value, gradient = value_and_gradient(params, jax.tree.map(jnp.asarray, examples))
     return float(value), jax.tree.map(np.asarray, gradient)
@@ -143,7 +148,7 @@ def _jax_gradient(task: Task, params: Tree, state: Tree, examples: Examples) -> 
 def _prove_tensors(
     loss: Callable[[Tree], Any], params: Tree, gradient: Tree, rng: np.random.Generator
 ) -> tuple[TensorResult, ...]:
-    whole = float(np.sqrt(sum(np.sum(g**2) for own in gradient.values() for g in own.values())))
+    total_norm = float(np.sqrt(sum(np.sum(g**2) for own in gradient.values() for g in own.values())))
     results = []
     for node, own in params.items():
         for name, tensor in own.items():
@@ -152,15 +157,15 @@ def _prove_tensors(
                 moved = {**params[node], name: tensor + STEP * 1j * v}
                 return float(np.imag(loss({**params, node: moved})) / STEP)
 
-            results.append(_prove_tensor(f"{node}/{name}", gradient[node][name], whole, derivative, rng))
+            results.append(_prove_tensor(f"{node}/{name}", gradient[node][name], total_norm, derivative, rng))
     return tuple(results)
 
 
 def _prove_tensor(
-    name: str, gradient: Array, whole: float, derivative: Callable[[Array], float], rng: np.random.Generator
+    name: str, gradient: Array, total_norm: float, derivative: Callable[[Array], float], rng: np.random.Generator
 ) -> TensorResult:
     norm = float(np.linalg.norm(gradient))
-    scale = max(norm, SMALLEST_NORM * whole, np.finfo(float).tiny)
+    scale = max(norm, SMALLEST_SCALE * total_norm, np.finfo(float).tiny)
     along_directions, along_coordinates = [], []
     for _ in range(DIRECTIONS):
         v = rng.choice([-1.0, 1.0], gradient.shape)
@@ -174,8 +179,8 @@ def _prove_tensor(
         name,
         gradient.shape,
         norm,
-        norm < ZERO_NORM * whole,
-        # np.max, unlike max, keeps a NaN wherever it stands.
+        norm < ZERO_NORM * total_norm,
+        # Unlike max, np.max returns NaN if any of the values is NaN.
         float(np.max(along_directions)),
         float(np.max(along_coordinates)),
     )

@@ -21,6 +21,7 @@ try:
 except ImportError:  # on Windows
     fcntl = None
 
+from ..arrays import Tree
 from ..core.learner import Row
 from ..errors import UserError
 from . import durable
@@ -42,8 +43,6 @@ DENOISED, SEGMENTS, CALIBRATION = "denoised.png", "segments.png", "calibration.p
 PARTS = ("training", "validation", "test")
 PICTURES = (CURVES, CONFUSION, CALIBRATION, MAPS, MISTAKEN, EMBEDDINGS, PREDICTIONS, DENOISED, SEGMENTS)
 FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, TRACKER, *PICTURES)
-
-Tree = dict[str, dict[str, Any]]
 
 
 def check(folder: Path, overwrite: bool) -> None:

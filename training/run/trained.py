@@ -13,14 +13,13 @@ import numpy as np
 
 from jconv import Model, default_algorithm
 
+from ..arrays import Array
 from ..core import ensemble
 from ..data.datasets import sample_mask
 from ..data.scaling import normalize_samples
 from ..errors import UserError
 from ..networks import NETWORKS, variable_length
 from . import run_folder
-
-Array = np.ndarray[Any, Any]
 
 
 class Trained(NamedTuple):

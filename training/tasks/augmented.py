@@ -32,12 +32,12 @@ def with_augment(task: Task, strengths: Mapping[str, float]) -> Task:
             if name not in strengths:
                 continue
             own_key = jax.random.fold_in(key, number)
-            if name in augment.VALUES:
-                series = augment.VALUES[name](own_key, series, strengths[name], lengths)
+            if name in augment.VALUE_CHANGES:
+                series = augment.VALUE_CHANGES[name](own_key, series, strengths[name], lengths)
                 continue
-            times = augment.TIMES[name](own_key, series, strengths[name], lengths)
-            series = augment.sampled(series, times, lengths)
-            y = augment.nearest(y, times, lengths) if task.kind == "segment" else y
+            times = augment.TIME_CHANGES[name](own_key, series, strengths[name], lengths)
+            series = augment.resample(series, times, lengths)
+            y = augment.resample_labels(y, times, lengths) if task.kind == "segment" else y
         changed = Examples(series, series if task.kind == "denoise" else y, lengths)
         if task.transform is None:
             return changed

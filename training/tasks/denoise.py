@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from jconv import Model
 
+from ..arrays import Array
 from ..data.datasets import Dataset, sample_mask
 from ..data.scaling import standardize
 from . import losses
 from .task import Examples, Task, build_model, check_lengths
-
-Array = np.ndarray[Any, Any]
 
 NOISE = 0.5
 # Seed of the noise that is evaluated and used in the proof: the same in each run, whatever its seed.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from jconv import Model
 
+from ..arrays import Array
 from ..data.datasets import Dataset
 from ..data.scaling import standardize
 from ..errors import UserError
 from . import losses
 from .task import Examples, ForecastTarget, Task, build_model, output_shape
-
-Array = np.ndarray[Any, Any]
 
 WINDOW = 100
 HORIZON = 16

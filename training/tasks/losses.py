@@ -19,7 +19,7 @@ import numpy as np
 
 from jconv import ragged
 
-Array = np.ndarray[Any, Any]
+from ..arrays import Array
 
 
 def cross_entropy(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from jconv import Model
 
+from ..arrays import Array
 from ..data.datasets import Dataset, check_classes
 from ..data.scaling import standardize
 from . import losses
 from .task import Examples, Task, build_model, check_lengths, class_labels
-
-Array = np.ndarray[Any, Any]
 
 
 def segment(data: Dataset, network: str | Model = "unet") -> Task:

@@ -10,13 +10,12 @@ import numpy as np
 
 from jconv import Model
 
+from ..arrays import Array
 from ..data.datasets import Dataset, sample_mask
 from ..errors import UserError
 from ..networks import NETWORKS, variable_length
 from ..networks.pretrained import Pretrained
 from . import losses
-
-Array = np.ndarray[Any, Any]
 
 
 class Examples(NamedTuple):

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
 from . import losses
-from .task import Array, Task
+from .task import Task
 
 
 def balanced(labels: Array, classes: int) -> Array:

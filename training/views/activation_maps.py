@@ -12,12 +12,10 @@ from matplotlib.figure import Figure
 
 from jconv.layers import Dense, GlobalAveragePooling1D
 
+from ..arrays import Array, Tree
 from ..networks import variable_length
 from ..tasks import Examples, Task
 from .style import WIDTH, png, short
-
-Array = np.ndarray[Any, Any]
-Tree = dict[str, dict[str, Any]]
 
 COLORS = "coolwarm"
 COLUMNS = 2

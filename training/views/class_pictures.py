@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..arrays import Array
 from ..tasks.metrics import Calibration
 from .style import FAINT, TEST, TRAIN, WIDTH, png, short
-
-Array = np.ndarray[Any, Any]
 
 # More classes have no room for counts in the cells.
 MOST_COUNTED = 20

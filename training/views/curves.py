@@ -9,11 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..arrays import Array
 from ..core.learner import Row
 from ..tasks import Task
 from .style import FAINT, TEST, TRAIN, VALIDATION, WIDTH, png
-
-Array = np.ndarray[Any, Any]
 
 # Choosing by the test curve would make the test score too good.
 TEST_WITHOUT_VALIDATION = "test (no validation set: do not choose by it)"

@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..arrays import Array, Tree
 from ..tasks import Examples, Task
-
-Array = np.ndarray[Any, Any]
-Tree = dict[str, dict[str, Any]]
 
 # A picture has no room for more points.
 MOST = 1000

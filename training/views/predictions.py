@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..arrays import Array
 from ..tasks import Examples, Task
 from .style import FAINT, TEST, TRAIN, WIDTH, png
-
-Array = np.ndarray[Any, Any]
 
 ROWS, COLUMNS = 3, 2
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import Tree
 from ..core import stopping
 from ..core.learner import Row
 from ..core.plan import Plan
@@ -15,8 +16,6 @@ from ..data.datasets import Dataset
 from ..proof.proof import THRESHOLD, Proof
 from ..tasks import Task
 from ..tasks.metrics import Calibration, ClassScores
-
-Tree = dict[str, dict[str, Any]]
 
 
 class Result(NamedTuple):

@@ -10,11 +10,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ..arrays import Array
 from ..tasks import Examples, Task
 from .series_pictures import MOST_CLASSES
 from .style import FAINT, TEST, TRAIN, WIDTH, class_colors, legend_label, png
-
-Array = np.ndarray[Any, Any]
 
 ROWS, COLUMNS = 3, 2
 

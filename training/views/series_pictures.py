@@ -9,11 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..arrays import Array
 from ..tasks import Examples
 from . import embeddings as vectors
 from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, legend_label, png, short
-
-Array = np.ndarray[Any, Any]
 
 SHOWN = 12
 COLUMNS = 2

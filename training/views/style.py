@@ -8,13 +8,12 @@ distinguish; where there are more classes than colors, marks differ.
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, Any]
+from ..arrays import Array
 
 # Inches, at 120 dots each.
 WIDTH, DPI = 6.0, 120

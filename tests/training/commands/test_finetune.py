@@ -125,7 +125,7 @@ def test_a_forecast_that_was_not_compiled(capsys):
     model = _network(kl.Conv1D(16, 100), shape=(100, 2))
     assert fit.main(["--model", _saved(model), *arguments, "--learning-rate", "0.005"]) == 0
     told = capsys.readouterr().out
-    assert "start      its weights; not compiled, so adam begins afresh" in told
+    assert "start      its weights; not compiled, so adam starts anew" in told
     assert {"model.keras", "predictions.png"} <= _names("run")
     assert json.loads(Path("run/config.json").read_text())["learning_rate"] == 0.005
 
@@ -166,7 +166,7 @@ def test_series_of_unequal_length(capsys):
     for name, other, words in (
         ("penalty.keras", _network(head, kl.Dense(2, activity_regularizer="l2"), shape=(None, 1)), "has penalties on"),
         ("flat.keras", _network(kl.Flatten(), kl.Dense(2), shape=(19, 1)), "Flatten takes no lengths"),
-        ("short.keras", _network(kl.Conv1D(2, 13), head, shape=(None, 1)), "the network cannot take: node 'conv1d"),
+        ("short.keras", _network(kl.Conv1D(2, 13), head, shape=(None, 1)), "the network does not accept: node 'conv1d"),
     ):
         keras.backend.clear_session()
         capsys.readouterr()
@@ -216,7 +216,7 @@ def test_an_optimizer_that_jconv_does_not_have_is_said_and_begins_afresh(capsys)
     known = "SGD, Adam, AdamW, RMSprop, Adagrad, Lion"
     assert told == [
         f"start      its weights; optimizer: the optimizer 'Adamax' is not supported; supported are {known}; so adam "
-        "begins afresh; penalties on 1 array; its loss BinaryCrossentropy"
+        "starts anew; penalties on 1 array; its loss BinaryCrossentropy"
     ]
     params, _ = run_folder.read_params(Path("run"))
     assert np.all(params[model.layers[-1].name]["kernel"] >= 0)
@@ -232,7 +232,7 @@ def test_an_optimizer_and_a_loss_of_the_command_line(capsys):
     assert capsys.readouterr().err == "fit: --loss squared-error is not one for classes\n"
     assert fit.main([*command, "cross-entropy"]) == 0
     told = capsys.readouterr().out
-    assert "start      its weights; lion begins afresh; penalties on 1 array and 1 output\n" in told
+    assert "start      its weights; lion starts anew; penalties on 1 array and 1 output\n" in told
     config = json.loads(Path("run/config.json").read_text())
     assert (config["optimizer"], config["learning_rate"]) == ("lion", 0.001)
     assert json.loads(Path("run/gradients.json").read_text())["passed"]
@@ -288,9 +288,8 @@ def test_a_file_that_is_none(capsys):
 
 
 def test_what_draws_at_random_is_proved_without_it():
-    still = finetune.pretrained.still
     model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
-    assert [str(node.layer).count("0.5") for node in still(model).nodes] == [0, 0]
+    assert [str(node.layer).count("0.5") for node in finetune.pretrained.without_randomness(model).nodes] == [0, 0]
 
 
 def test_its_own_optimizer_goes_on_without_what_is_not_its_own():

@@ -14,7 +14,12 @@ from training.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-FUNCTIONS = {"jitter": augment.jitter, "scaling": augment.scaling, "slice": augment.slicing, "warp": augment.warp}
+
+def _in_time(times):
+    return lambda key, x, strength, lengths=None: augment.resample(x, times(key, x, strength, lengths), lengths)
+
+
+FUNCTIONS = augment.VALUE_CHANGES | {name: _in_time(times) for name, times in augment.TIME_CHANGES.items()}
 STRENGTHS = {"jitter": 0.1, "scaling": 0.1, "slice": 0.8, "warp": 0.3}
 NOTHING = {"jitter": 0.0, "scaling": 0.0, "slice": 1.0, "warp": 0.0}
 LENGTHS = np.array([1, 2, 17, 30], np.int32)
@@ -93,7 +98,7 @@ def test_labels_of_samples_follow_their_samples():
     x = jnp.broadcast_to(jnp.arange(40.0)[:, None], (3, 40, 1))
     labels = (x[..., 0] >= 20).astype(jnp.int32)
     times = augment.warp_times(KEY, x, 0.5)
-    moved, followed = augment.sampled(x, times)[..., 0], augment.nearest(labels, times)
+    moved, followed = augment.resample(x, times)[..., 0], augment.resample_labels(labels, times)
     assert set(np.unique(followed)) == {0, 1}
     np.testing.assert_array_equal(followed, np.round(moved) >= 20)
 

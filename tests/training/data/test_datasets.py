@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from training.data import cbf
+from training.data import synthetic
 from training.data.datasets import check_classes, load, sample_mask, series
 from training.data.scaling import standardize
 from training.data.splits import split
@@ -84,8 +84,8 @@ def test_values_that_have_no_deviation(save, scale, deviation):
     data = load(save("a.npz", x_train=np.stack([X, X * scale], -1), y_train=Y))
     with pytest.raises(UserError) as caught:
         standardize(data)
-    said = f"a: the deviation of channel 2 of the training series is {deviation}, which scales nothing; write it in"
-    assert str(caught.value) == f"{said} another unit"
+    said = f"a: the standard deviation of channel 2 of the training series is {deviation}, which cannot scale it"
+    assert str(caught.value) == f"{said}; use another unit"
 
 
 @pytest.mark.parametrize("head", ["who,0,1,2\n", ",1,2,3\n"])
@@ -213,7 +213,7 @@ def test_series_brought_to_one_length_by_aeon():
     assert np.all(equal.x_train[~there] > 0)
 
 
-def test_a_set_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):
+def test_a_set_that_cannot_be_downloaded_is_one_line(monkeypatch, tmp_path):
     import aeon.datasets
 
     def none(name, **options):
@@ -222,12 +222,12 @@ def test_a_set_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(aeon.datasets, "load_classification", none)
-    assert _message("Adiac") == "Adiac: is not in aeon's package and could not be fetched: no network, none at all"
+    assert _message("Adiac") == "Adiac: is not in aeon's package and could not be downloaded: no network, none at all"
 
 
 def test_cylinder_bell_funnel():
-    x, kinds = cbf.draw(np.random.default_rng(1), 300)
-    means = [x[kinds == kind, 40:100].mean(0) for kind in range(3)]
+    part = synthetic.cbf(np.random.default_rng(1), 300)
+    means = [part.x[np.array(part.labels) == name, 40:100, 0].mean(0) for name in synthetic.CBF_CLASSES]
     # A bell rises and a funnel falls; a cylinder does neither until it ends.
     rises = [np.polyfit(np.arange(20), mean[:20], 1)[0] for mean in means]
     assert rises[1] > 0.02 and rises[2] < rises[0] < rises[1]
@@ -252,7 +252,7 @@ NPZ_MISTAKES = [
     ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
     (
         {"y_train": np.eye(3)},
-        "a.npz: y_train must be (n,), a label a series, or (3, 4), a label a sample, got shape (3, 3)",
+        "a.npz: y_train must be (n,), one label per series, or (3, 4), one label per sample, got shape (3, 3)",
     ),
     ({"y_train": Y + 0.5}, "a: labels are numbers with fractions, not classes; --task regression learns them"),
     ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold finite numbers or text, got nan"),

@@ -158,8 +158,8 @@ def test_networks(name):
     with pytest.raises(UserError) as caught:
         tasks.classification(data, name)
     assert str(caught.value) == (
-        "waves: series are of 9 to 32 samples, which the network cannot take: node 'flatten': Flatten takes no lengths "
-        "or segment_ids: padding would become features"
+        "waves: series have 9 to 32 samples, which the network does not accept: node 'flatten': Flatten takes no "
+        "lengths or segment_ids: padding would become features"
     )
 
 

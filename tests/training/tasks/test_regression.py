@@ -109,8 +109,8 @@ MISTAKES = {
     ("--loss", "cross-entropy"): "--loss cross-entropy is not one for numbers",
     ("--data", "words.csv", "--task", "regression"): "words: --task regression needs labels that are finite numbers",
     ("--data", "same.csv", "--task", "regression"): "same: all training targets are 2; there is nothing to learn",
-    ("--data", "far.csv"): "far: the deviation of the training targets is inf, which scales nothing; write it in "
-    "another unit",
+    ("--data", "far.csv"): "far: the standard deviation of the training targets is inf, which cannot scale it; "
+    "use another unit",
 }
 
 
@@ -130,5 +130,5 @@ def test_series_of_unequal_length():
     Path("a.csv").write_text("\n".join(rows))
     task = tasks.regression(datasets.load("a.csv"))
     assert task.train.lengths.tolist() == [9, 12, 15, 18, 20]
-    with pytest.raises(UserError, match="which the network cannot take: node 'flatten'"):
+    with pytest.raises(UserError, match="which the network does not accept: node 'flatten'"):
         tasks.regression(datasets.load("a.csv"), "mlp")

@@ -75,9 +75,9 @@ def test_labels_of_samples_are_read():
     [
         (
             np.zeros((3, 4), int),
-            "y_train must be (n,), a label a series, or (3, 5), a label a sample, got shape (3, 4)",
+            "y_train must be (n,), one label per series, or (3, 5), one label per sample, got shape (3, 4)",
         ),
-        (np.full((3, 5), 0.5), "y_train has a label a sample, which must be a class: whole numbers or text"),
+        (np.full((3, 5), 0.5), "y_train has one label per sample, which must be a class: a whole number or text"),
         (np.full((3, 5), np.nan), "y_train must hold finite numbers or text, got nan"),
     ],
 )
@@ -138,7 +138,7 @@ def test_the_unet_is_proved():
 def test_lengths_that_the_unet_cannot_halve_are_one_line():
     data = _bursts(unequal=True)
     assert tasks.segment(data).train.lengths.tolist() == [16, 24] * 4
-    with pytest.raises(UserError, match=r"^a: series are of 15 to 24 samples, which the network cannot take: node '"):
+    with pytest.raises(UserError, match=r"^a: series have 15 to 24 samples, which the network does not accept: node '"):
         tasks.segment(data._replace(lengths_train=data.lengths_train - (data.lengths_train == 16)))
 
 

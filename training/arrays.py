@@ -1,0 +1,10 @@
+"""Types of NumPy arrays, and of params and state: arrays by layer and name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Tree = dict[str, dict[str, Any]]
