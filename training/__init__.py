@@ -1,6 +1,6 @@
-"""Training 1-D convolutional networks on series, with the gradients proved first: `python -m training.fit`."""
+"""Train 1-D convolutional networks on series, after a proof of their gradients: `python -m training.fit`."""
 
 from .commands.names import check as _check
 
-# The one place that Python passes before any module of the package that it runs.
+# Python runs this before any module of the package that is given to `python -m`.
 _check()

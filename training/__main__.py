@@ -1,21 +1,23 @@
-"""`python -m training`: the commands."""
+"""`python -m training`: a list of the commands."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from .commands.names import COMMANDS, MISTAKE, listing
+from .commands.names import COMMANDS, listing
+from .errors import MISTAKE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the commands and return the exit code, 2 where one was given with a space before its name."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or given[0] in ("-h", "--help"):
+    """Print the commands and return the exit code: 2 if a command is an argument, as in `python -m training fit`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(listing())
         return 0
-    own = f"training.{given[0]}" if given[0] in COMMANDS else "training.fit"
-    print(f"training: {given[0]!r} must be part of the module's name, as in python -m {own}", file=sys.stderr)
+    name, *_ = arguments
+    module = f"training.{name if name in COMMANDS else 'fit'}"
+    print(f"training: {name!r} must be part of the module's name, as in python -m {module}", file=sys.stderr)
     return MISTAKE
 
 

@@ -1,8 +1,8 @@
-"""Training as a library: data, task and plan in, a trained model out, all of them values, and no files.
+"""The Python API of training: functions of data, task and plan, without files.
 
-A `Task` joins a data set and a network, a `Plan` has the numbers of a run, `train` gives a `TrainedModel`, and
-`evaluate` and `predict` use it. The commands `python -m training.fit` and `predict` are layers over the same core, with
-run folders, checkpoints and the gradient proof.
+A `Task` combines a data set and a network, and a `Plan` has the options of the training loop. `train` returns a
+`TrainedModel`, which `evaluate` and `predict` use. The commands `python -m training.fit` and `predict` use the same
+functions, and add run folders, checkpoints and the gradient proof.
 
 >>> data = load("gunpoint")
 >>> task = classification(data, "fcn")
@@ -62,15 +62,15 @@ __all__ = [
 ]
 
 
-# Memory does not grow with the number of series that are predicted for.
+# Series are predicted in batches, so that memory does not grow with their number.
 BATCH = 256
 
 
 class TrainedModel(NamedTuple):
-    """What training gives: a network with its params and state, as `network.apply` takes them, and a row an epoch.
+    """A trained network with its params and state for `network.apply`, and a row for each epoch.
 
-    The arrays are NumPy's, so it can be pickled. Of a plan with more than one of `members` they have a leading axis.
-    `scaling` is the mean and deviation of each channel that `predict` takes out, `described` what else it needs.
+    All arrays are NumPy arrays, so it can be pickled. If the plan has several `members`, they have a leading axis.
+    `scaling` is the mean and deviation by which `predict` standardizes each channel, `described` what else it needs.
     """
 
     network: Model
@@ -82,7 +82,7 @@ class TrainedModel(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Mean loss and score of examples, and the network's output for each of them, logits of a classification."""
+    """Mean loss and score of examples, and the network's outputs for them: logits if classes are learned."""
 
     loss: float
     score: float
@@ -95,16 +95,16 @@ def train(
     """Train a network.
 
     Args:
-        task: what is learned, as from `classification`. Its test and validation sets are evaluated as the plan says.
+        task: a task, for example from `classification`. The plan says when its test and validation sets are evaluated.
         plan: epochs, batch size, learning rate, seed and methods.
-        dtype: the type of the params and of what is computed; float64 needs `jax.enable_x64`.
-        on_epoch: is called with the row of each epoch, for progress; what it raises ends training.
+        dtype: the type of the params and of all computations; float64 needs `jax.enable_x64`.
+        on_epoch: a function of the row of each epoch, for example to show progress; an exception ends training.
 
     Returns:
-        The params that the plan keeps, the last or those of the lowest loss.
+        The model with the params that the plan keeps, the last or those of the lowest loss.
 
     Raises:
-        UserError: if a step takes more examples than there are.
+        UserError: if a step needs more examples than there are.
         Diverged: if the loss is not finite or explodes.
 
     >>> task = classification(load("gunpoint"), "lite")
@@ -134,7 +134,7 @@ def evaluate(task: Task, model: TrainedModel, examples: Examples) -> Evaluation:
         examples: `task.train`, `task.validation` or `task.test`, or some of them: `task.test.at([0, 1])`.
 
     Returns:
-        The evaluation; of several members that of all together.
+        The evaluation; for several members that of their combined outputs.
 
     >>> task = classification(load("gunpoint"), "lite")
     >>> model = train(task, Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
@@ -153,15 +153,15 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     Args:
         model: what `train` returned.
         x: series (n, length, channels), unscaled.
-        lengths: how many samples of each are its own (n,), where not all are.
+        lengths: the number of samples of each series (n,), if they differ; the others are padding.
 
     Returns:
-        The probabilities of the task's classes (n, classes), of each sample (n, length, classes) if samples are
-        classified; the numbers (n,) of a regression; what follows the series (n, horizon, channels) of a forecast; or
-        the denoised series (n, length, channels).
+        The probabilities of the classes (n, classes), or of those of each sample (n, length, classes); the values (n,)
+        of a regression; the next samples (n, horizon, channels) of a forecast; or the denoised series (n, length,
+        channels).
 
     Raises:
-        UserError: for series with other channels than those of training.
+        UserError: if the number of channels differs from training.
 
     >>> data = load("gunpoint")
     >>> model = train(classification(data, "lite"), Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
@@ -180,7 +180,7 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
 
 
 def _described(task: Task, members: int) -> trained.Trained:
-    """What `trained.answers` reads of a task, without the arrays, so that it is hashable."""
+    """The fields of a task that `trained.answers` reads, without arrays, so that the result is hashable."""
     length, channels = task.train.x.shape[1:]
     none: Any = ()
     return trained.Trained(

@@ -1,4 +1,4 @@
-"""Errors of the user, and messages on standard error."""
+"""Errors in the user's options and files, and messages on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 MISTAKE = 2
-"""The exit code for an error of the user."""
+"""The exit code for an error in options or files."""
 
 
 class UserError(ValueError):

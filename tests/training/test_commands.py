@@ -43,4 +43,4 @@ def test_a_module_that_is_no_command_says_so(module):
 
 def test_a_module_that_imports_the_package_is_left_alone():
     assert _run("-c", "import training.core.stopping") == (0, "", "")
-    assert names.refusal(["python", "-m", "pytest", "training.loop"]) is None
+    assert names.error_message(["python", "-m", "pytest", "training.loop"]) is None

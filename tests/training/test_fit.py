@@ -158,14 +158,14 @@ MISTAKES = {
     ("--data", "gunpont"): "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf, bursts; "
     "in aeon's package: ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, "
     "JapaneseVowels, OSULeaf, PickupGestureWiimoteZ",
-    ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc is one for fcn and resnet, not for mlp",
+    ("--model", "mlp", "--protocol", "dl4tsc"): "--protocol dl4tsc supports --model fcn and resnet, not mlp",
     ("--data", "JapaneseVowels", "--model", "mlp"): "JapaneseVowels: series have 7 to 29 samples, which the network "
     "does not accept: node 'flatten': Flatten takes no lengths or segment_ids: padding would become features",
     ("--data", "none.csv"): "none.csv: no such file",
-    ("--window", "50"): "--window is one for --task forecast, not for --task classification",
+    ("--window", "50"): "--window is an option of --task forecast, not of --task classification",
     ("--task", "segment"): "gunpoint: --task segment needs a label for each sample, arrays y_train and y_test of shape "
     "(n, length)",
-    ("--task", "denoise", "--model", "fcn"): "--task denoise is not one for fcn; it is for unet",
+    ("--task", "denoise", "--model", "fcn"): "--model fcn does not support --task denoise; use unet",
     ("--model", "unet", "--data", "one.csv"): "one: 2 samples are too few for unet: node '2.down': MaxPooling1D: x "
     "has 1 samples, 1 with padding, but kernel_size=2 with dilation=1 reaches over 2; pad x or use a smaller kernel",
     ("--model", "tcn", "--task", "forecast", "--target-channel", "2"): "--target-channel 2: series of gunpoint have 1 "
@@ -176,9 +176,14 @@ MISTAKES = {
         "429496730",
         "--members",
         "5",
-    ): "--seed 429496730 with --members 5 has seeds up to 2147483654; they must be at most 2147483647",
+    ): "--seed 429496730 with --members 5 uses seeds up to 2147483654; they must be at most 2147483647",
     ("--folds", "51"): "51 folds are more than the 50 training series of gunpoint",
-    ("--task", "forecast", "--augment", "warp=0.1"): "--augment warp is not one for --task forecast; it has jitter",
+    (
+        "--task",
+        "forecast",
+        "--augment",
+        "warp=0.1",
+    ): "--augment warp does not fit --task forecast, which supports jitter",
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
     ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",
     ("--data", "one.csv", "--model", "two-layer"): "one: a forecast of 16 samples from 100 needs series of at "

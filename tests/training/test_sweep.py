@@ -125,8 +125,11 @@ REFUSED = {
         "--grid",
         "accumulate=1,4",
     ): "accumulate=4: --accumulate 4 batches of 4 are 16 examples, more than the 15 training examples",
-    ("--grid", "precision=float32,float16", "--x64"): "precision=float32: --precision float32 cannot go with --x64, "
-    "which trains in float64",
+    (
+        "--grid",
+        "precision=float32,float16",
+        "--x64",
+    ): "precision=float32: --precision float32 cannot be combined with --x64, which trains in float64",
     ("--grid", "seed=0,0"): "--grid seed: a value is given twice in 0,0",
     ("--grid", "seed=0", "--grid", "seed=1"): "--grid seed is given twice",
     ("--grid", "seed=0", "--jobs", "0"): "argument --jobs: must be a whole number of at least 1, got '0'; --help "

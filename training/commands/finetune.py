@@ -1,4 +1,4 @@
-"""The task of a network that Keras saved: its output shape decides what is learned."""
+"""The task of a network that Keras saved, by default chosen from its output shape."""
 
 from __future__ import annotations
 
@@ -17,53 +17,64 @@ from ..errors import UserError
 from ..networks import pretrained
 from ..tasks import HORIZON, TASKS, WINDOW, Task, losses, output_shape, with_loss
 
-FORECAST = (1, HORIZON)
+FORECAST_SHAPE = (1, HORIZON)
 
 
 def task(
     path: str,
     data: Dataset,
     learning_rate: float | None,
-    proved: bool,
+    will_be_proved: bool,
     *,
     optimizer: str | None = None,
     loss: str | None = None,
     kind: str | None = None,
     is_regression: bool = False,
-    own: Mapping[str, Mapping[str, Any]] | None = None,
+    task_options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Task:
-    """The task `kind` in `TASKS`, with the options in `own` for it, for the network of a file.
+    """The task for the network of a file.
 
-    Without `kind` it is a forecast if the output shape is that of one, else a regression or a classification. The loss
-    is the one that the network was compiled with, else cross-entropy or, for numbers, the squared error; `loss` names
-    another one, `optimizer` a new optimizer in place of the file's, and `learning_rate` replaces its rate unless None.
-    `proved` says that the gradients will be proved. Raises `UserError` for a file that cannot be read, and for a
-    network or a loss that does not fit the data.
+    Args:
+        path: the file.
+        data: the data set.
+        learning_rate: replaces the rate of the file's optimizer; None keeps it.
+        will_be_proved: whether the gradients will be proved.
+        optimizer: the name of the optimizer that replaces the file's; None keeps it, if the file has one.
+        loss: a name in `losses.LOSSES`; by default the loss that the network was compiled with, else cross-entropy for
+            classes and the squared error for numbers.
+        kind: a name in `TASKS`; by default "forecast" if the network has the output shape of a forecast, else
+            "regression" or "classification".
+        is_regression: whether that is "regression".
+        task_options: the arguments of each task's function, by name of the task.
+
+    Raises:
+        UserError: for a file that cannot be read, and for a network or a loss that does not fit the data.
     """
     model, start = pretrained.load(path, learning_rate, optimizer)
     name = Path(path).name
     if kind is None:
         kind = "forecast" if _is_forecast(model) else "regression" if is_regression else "classification"
-    options = dict((own or {}).get(kind, {}))
+    options = dict((task_options or {}).get(kind, {}))
     length, channels = data.x_train.shape[1:]
     output = _output_shape(model, name, (options.get("window", WINDOW) if kind == "forecast" else length, channels))
     found = TASKS[kind](data, model, **options)
-    _check_types(model, name, proved)
+    if will_be_proved:
+        _check_dtypes(model, name)
     _check_output(found, name, data, output)
     if found.train.lengths is not None and start.training.activity.terms:
         raise UserError(
-            f"{name}: has penalties on outputs, which are for series of one length; those of {data.name} differ"
+            f"{name}: has penalties on outputs, which need series of one length; the lengths in {data.name} differ"
         )
     found = found._replace(pretrained=start)
     if loss is not None:
         found = with_loss(found, loss)
     elif start.training.loss is not None:
-        return _with_own_loss(found, name, output)
+        return _with_compiled_loss(found, name, output)
     elif start.keeps_optimizer:
-        instead = "cross-entropy" if found.classes else "squared error"
-        words = f"{start.description}; {start.training.why_no_loss}, so {instead} is minimized"
+        default = "cross-entropy" if found.classes else "squared error"
+        words = f"{start.description}; {start.training.why_no_loss}, so {default} is minimized"
         found = found._replace(pretrained=start._replace(description=words))
-    if found.classes and _gives_probabilities(model, name):
+    if found.classes and _computes_probabilities(model, name):
         return found._replace(
             loss=losses.probability_cross_entropy, loss_reference=losses.probability_cross_entropy_reference
         )
@@ -71,13 +82,13 @@ def task(
 
 
 def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...]) -> None:
-    """Raise `UserError` unless the network has the output shape of the task."""
+    """Raise `UserError` unless the output shape of the network fits the task."""
     wanted = (len(task.classes),) if task.classes else task.train.y.shape[1:]
     if task.is_per_sample:
         wanted = (*task.train.x.shape[1:2], *wanted[-1:])
     if output == wanted:
         return
-    must = f"it must be {wanted}, or {FORECAST} for a forecast"
+    must = f"it must be {wanted}, or {FORECAST_SHAPE} for a forecast"
     if task.is_per_sample:
         must = f"to {task.kind} it must be {wanted}"
     elif task.classes:
@@ -85,30 +96,30 @@ def _check_output(task: Task, name: str, data: Dataset, output: tuple[int, ...])
     raise UserError(f"{name}: its output for one series is {output}; {must}")
 
 
-def _with_own_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
+def _with_compiled_loss(task: Task, name: str, output: tuple[int, ...]) -> Task:
     """The task with the loss of the file. Raises `UserError` if it does not fit the targets."""
     assert task.pretrained is not None and task.pretrained.training.loss is not None
-    own, count = task.pretrained.training.loss, len(task.classes)
+    compiled, count = task.pretrained.training.loss, len(task.classes)
     # Some losses take class numbers, the others a one-hot encoding.
-    spread = count > 0 and not own.takes_classes[0]
+    is_one_hot = count > 0 and not compiled.takes_classes[0]
 
     def loss(y: jax.Array, target: jax.Array) -> jax.Array:
-        return own(y, jax.nn.one_hot(target, count, dtype=y.dtype) if spread else target)
+        return compiled(y, jax.nn.one_hot(target, count, dtype=y.dtype) if is_one_hot else target)
 
     def reference(y: Any, target: Any) -> Any:
-        return own.reference(y, np.eye(count)[target] if spread else target)
+        return compiled.reference(y, np.eye(count)[target] if is_one_hot else target)
 
-    of_targets = jax.ShapeDtypeStruct((2,), np.int32) if count else jax.ShapeDtypeStruct((2, *output), np.float32)
+    y = jax.ShapeDtypeStruct((2, *output), np.float32)
     try:
-        jax.eval_shape(loss, jax.ShapeDtypeStruct((2, *output), np.float32), of_targets)
+        jax.eval_shape(loss, y, jax.ShapeDtypeStruct((2,), np.int32) if count else y)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{name}: its loss does not fit the data: {error}; --loss names another") from None
-    words = f"{task.pretrained.description}; its loss {own.name}"
+        raise UserError(f"{name}: its loss does not fit the data: {error}; --loss replaces it") from None
+    words = f"{task.pretrained.description}; its loss {compiled.name}"
     return task._replace(loss=loss, loss_reference=reference, pretrained=task.pretrained._replace(description=words))
 
 
 def _output_shape(model: Model, name: str, shape: Any) -> Any:
-    """The output shape for one series of a shape."""
+    """The output shape for one series. Raises `UserError` unless the network accepts it."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise UserError(f"{name}: has {len(model.inputs)} inputs and {len(model.outputs)} outputs, not one of each")
     series: tuple[Any, ...] = tuple(shape)
@@ -125,23 +136,20 @@ def _is_forecast(model: Model) -> bool:
     if not model.input_shapes:
         return False
     try:
-        return tuple(model.output_shapes()[model.outputs[0]]) == FORECAST
+        return tuple(model.output_shapes()[model.outputs[0]]) == FORECAST_SHAPE
     except ValueError:
         return False
 
 
-def _check_types(model: Model, name: str, proved: bool) -> None:
-    typed = [node for node in model.nodes if isinstance(node.layer, InDtype) and node.layer.dtype != "float64"]
-    if typed and proved:
-        node = typed[0]
-        raise UserError(
-            f"{name}: {node.name!r} computes in {getattr(node.layer, 'dtype', '')}, whose rounding the proof of the "
-            "gradients would take for errors; --skip-proof trains without it"
-        )
+def _check_dtypes(model: Model, name: str) -> None:
+    for node in model.nodes:
+        if isinstance(node.layer, InDtype) and node.layer.dtype != "float64":
+            why = f"computes in {node.layer.dtype}, whose rounding errors exceed the bound of the gradient proof"
+            raise UserError(f"{name}: {node.name!r} {why}; --skip-proof trains without it")
 
 
-def _gives_probabilities(model: Model, name: str) -> bool:
-    """Whether the last layer is a softmax, rather than giving logits."""
+def _computes_probabilities(model: Model, name: str) -> bool:
+    """Whether the last layer has a softmax; otherwise its outputs are logits."""
     node = next(node for node in model.nodes if node.name == model.outputs[0])
     layer: Any = node.layer
     while isinstance(layer, (ChannelsFirst, Frozen, InDtype)):

@@ -1,4 +1,4 @@
-"""From the options of a run: its data, task, plan, and the dtype of its params."""
+"""The data, task, plan and dtype of a run, from its options."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from ..tasks import (
 )
 from . import finetune
 
-# Options that only one task has.
+# Options of a single task.
 OPTIONS_OF_TASK = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
 # Tasks with outputs for each sample.
 BY_SAMPLE = ("denoise", "segment")
-# Options that cannot be combined with the optimizer of a file.
+# Options that cannot change the optimizer of a file.
 NOT_FOR_KEPT_OPTIMIZER = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
 
 class RunSetup(NamedTuple):
-    """The data, the part of them held out for validation, the task and the plan."""
+    """The data, the same data with the held-out series as the test set, the task, and the plan."""
 
     data: datasets.Dataset
     held_out: datasets.Dataset | None
@@ -51,7 +51,7 @@ class RunSetup(NamedTuple):
 
 
 def build_run(options: Options, load: Callable[[str, bool], datasets.Dataset] = datasets.load) -> RunSetup:
-    """Everything that options determine; `load` reads data by name. Raises `UserError` for options that are wrong."""
+    """Build everything that the options determine; `load` reads a data set by name. Raises `UserError`."""
     data, held_out = hold_out(options, load(options.data, options.channels == "first"))
     task = task_for(options, data)
     if held_out is not None:
@@ -63,24 +63,23 @@ def task_for(options: Options, data: datasets.Dataset) -> Task:
     """The task of options and data. Raises `UserError` for options that cannot be combined."""
     task = _task(options, data)
     if options.label_smoothing or options.class_weights:
-        weights = (
-            balanced(class_labels(task.train), len(task.classes)) if options.class_weights and task.classes else None
-        )
+        is_weighted = options.class_weights is not None and task.classes
+        weights = balanced(class_labels(task.train), len(task.classes)) if is_weighted else None
         task = with_cross_entropy(task, options.label_smoothing or 0.0, weights)
-    return _augmented(options, task)
+    return with_augment(task, augment.parse(options.augment)) if options.augment else task
 
 
 def _task(options: Options, data: datasets.Dataset) -> Task:
     kind = _kind(options, data)
     for name, only in OPTIONS_OF_TASK.items():
         if getattr(options, name) is not None and kind is not None and kind != only:
-            raise UserError(f"--{name.replace('_', '-')} is one for --task {only}, not for --task {kind}")
+            raise UserError(f"--{name.replace('_', '-')} is an option of --task {only}, not of --task {kind}")
     if kind is not None:
-        _check_fits(options, data, kind)
-        task = TASKS[kind](data, options.model, **_own(options, kind))
+        _check_task(options, data, kind)
+        task = TASKS[kind](data, options.model, **_task_options(options, kind))
         return with_loss(task, options.loss) if options.loss else task
     if options.members > 1:
-        raise UserError(f"--members {options.members} are of a network by name, not of {options.model}")
+        raise UserError(f"--members {options.members} needs a network by name, got the file {options.model}")
     return finetune.task(
         options.model,
         data,
@@ -89,17 +88,17 @@ def _task(options: Options, data: datasets.Dataset) -> Task:
         optimizer=options.optimizer,
         loss=options.loss,
         kind=options.task,
-        is_regression=is_regression(options, data),
-        own={name: _own(options, name) for name in TASKS},
+        is_regression=options.task == "regression" or (options.task is None and data.has_fractional_labels),
+        task_options={name: _task_options(options, name) for name in TASKS},
     )
 
 
 def hold_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset, datasets.Dataset | None]:
-    """The data without the series held out for validation, and the same data with these as the test set, if any."""
+    """The data without the held-out series, and the same data with these as the test set, None without any."""
     if options.fold:
         return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
     if options.validation and len(data.x_train) == 1 and _kind(options, data) in ("forecast", None):
-        # The end of a single series; its windows contain no training samples.
+        # Of a single series its end is held out, so that the windows for validation contain no training samples.
         return splits.end(data, options.validation)
     if options.validation:
         return splits.split(data, options.validation, options.seed, _stratified(options, data))
@@ -110,40 +109,41 @@ def plan_for(options: Options, task: Task) -> Plan:
     """The plan of the run, with defaults for options that were not given.
 
     A default batch size is rounded up to a multiple of the devices. Raises `UserError` for a batch larger than the
-    training set, for a given batch size or a length that the devices cannot divide evenly, and for options that cannot
-    be combined.
+    training set, for a batch size or a length that is not a multiple of its devices, and for options that cannot be
+    combined.
     """
-    plan, many = _plan_of_one(options, task), options.devices // options.shard_length
+    plan, batch_devices = _plan_for_one_device(options, task), options.devices // options.shard_length
     length = task.train.x.shape[1]
     if length % options.shard_length:
         raise UserError(f"--shard-length {options.shard_length} does not divide the {length} samples of a series")
-    shared = -(-plan.batch_size // many) * many
-    if shared == plan.batch_size:
+    batch_size = -(-plan.batch_size // batch_devices) * batch_devices
+    if batch_size == plan.batch_size:
         return plan
-    of_length = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
-    over = f"--devices {options.devices}{of_length}"
+    sharing = f", of which {options.shard_length} share a series" if options.shard_length > 1 else ""
+    devices = f"--devices {options.devices}{sharing}"
     if options.batch_size is not None:
-        raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {over}")
+        raise UserError(f"--batch-size {plan.batch_size} is not a multiple of {devices}")
     if options.protocol is not None:
-        message = f"--protocol {options.protocol} has a batch of {plan.batch_size}, no multiple of {over}"
-        raise UserError(f"{message}; --batch-size takes its place")
-    if shared * plan.accumulate > len(task.train.x):
-        raise UserError(f"{over} is more than the {len(task.train.x)} training examples can share")
-    return plan._replace(batch_size=shared)
+        message = f"the batch size {plan.batch_size} of --protocol {options.protocol} is not a multiple of {devices}"
+        raise UserError(f"{message}; --batch-size replaces it")
+    if batch_size * plan.accumulate > len(task.train.x):
+        needed = f"{devices} needs {batch_size * plan.accumulate} examples for a step"
+        raise UserError(f"{needed}, more than the {len(task.train.x)} training examples")
+    return plan._replace(batch_size=batch_size)
 
 
-def _plan_of_one(options: Options, task: Task) -> Plan:
+def _plan_for_one_device(options: Options, task: Task) -> Plan:
     examples = len(task.train.x)
     last = options.seed * options.members + options.members - 1
     if last > LARGEST:
-        message = f"--seed {options.seed} with --members {options.members} has seeds up to {last}"
+        message = f"--seed {options.seed} with --members {options.members} uses seeds up to {last}"
         raise UserError(f"{message}; they must be at most {LARGEST}")
     if options.batch_size is not None and options.batch_size > examples:
         raise UserError(f"--batch-size {options.batch_size} is more than the {examples} training examples")
     plan = _with_methods(_plan(options, task), options, task)
-    each = plan.batch_size * plan.accumulate
-    if each > examples:
-        message = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {each} examples"
+    step_examples = plan.batch_size * plan.accumulate
+    if step_examples > examples:
+        message = f"--accumulate {plan.accumulate} batches of {plan.batch_size} are {step_examples} examples"
         raise UserError(f"{message}, more than the {examples} training examples")
     if plan.warm_up >= plan.epochs:
         raise UserError(f"--warm-up {plan.warm_up} must be less than the {plan.epochs} epochs of the run")
@@ -151,7 +151,7 @@ def _plan_of_one(options: Options, task: Task) -> Plan:
 
 
 def _plan(options: Options, task: Task) -> Plan:
-    """The plan of epochs, batches, learning rate and optimizer."""
+    """The plan with its epochs, batch size, learning rate and optimizer."""
     examples = len(task.train.x)
     epochs, size = (60, 32) if task.kind == "forecast" else (400, min(max(4, examples // 10), 16))
     if options.protocol is not None:
@@ -186,7 +186,7 @@ def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
     keeps_optimizer = task.pretrained is not None and task.pretrained.keeps_optimizer
     for name in NOT_FOR_KEPT_OPTIMIZER if keeps_optimizer else ():
         if getattr(options, name) is not None:
-            message = f"is not for {options.model}'s own optimizer, which is continued; --optimizer starts a new one"
+            message = f"cannot change the optimizer of {options.model}, which continues; --optimizer replaces it"
             raise UserError(f"--{name.replace('_', '-')} {message}")
     if not keeps_optimizer:
         decay = options.weight_decay
@@ -199,35 +199,31 @@ def _with_methods(plan: Plan, options: Options, task: Task) -> Plan:
         )
     if options.early_stopping is not None:
         if options.keep == "last":
-            raise UserError("--early-stopping keeps the best params; --keep last cannot go with it")
+            raise UserError("--early-stopping keeps the best params, so it cannot be combined with --keep last")
         plan = plan._replace(keep="best", early_stopping=options.early_stopping)
         if task.validation is not None:
             if plan.members > 1:
-                why = "the best of each would be of another epoch; without --validation the training loss is watched"
-                raise UserError(f"--early-stopping by validation is not for --members {plan.members}: {why}")
+                message = f"--early-stopping with --validation needs one network, got --members {plan.members}"
+                why = "whose best epochs differ; without --validation it uses the training loss"
+                raise UserError(f"{message}, {why}")
             plan = plan._replace(watch="validation", evaluate_every=1)
     return plan._replace(accumulate=options.accumulate, precision=_precision(options, task))
 
 
 def _precision(options: Options, task: Task) -> str | None:
-    """The 16-bit float that the network computes in, None for the dtype of the params."""
+    """The 16-bit float type for the computations of the network, None for the dtype of the params."""
     if options.x64 and options.precision is not None:
-        raise UserError(f"--precision {options.precision} cannot go with --x64, which trains in float64")
+        raise UserError(f"--precision {options.precision} cannot be combined with --x64, which trains in float64")
     if options.precision not in SIXTEEN_BIT:
         return None
     typed = next((node for node in task.model.nodes if isinstance(node.layer, InDtype)), None)
     if typed is not None:
-        raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has a type of its own")
+        raise UserError(f"--precision {options.precision}: {options.model}: {typed.name!r} has its own dtype")
     return options.precision
 
 
-def is_regression(options: Options, data: datasets.Dataset) -> bool:
-    """Whether numbers are learned: with `--task regression`, or if labels have fractions."""
-    return options.task == "regression" or (options.task is None and data.has_fractional_labels)
-
-
 def _stratified(options: Options, data: datasets.Dataset) -> bool:
-    """Whether labels are classes of series, so that each part of the data has the same class frequencies."""
+    """Whether each part of the data should have the same class frequencies: if each series has a class."""
     return not (data.has_fractional_labels or data.has_sample_labels or options.task == "regression")
 
 
@@ -236,12 +232,8 @@ def dtype_for(options: Options) -> Any:
     return jnp.float64 if options.x64 else jnp.float32
 
 
-def _augmented(options: Options, task: Task) -> Task:
-    return with_augment(task, augment.parse(options.augment)) if options.augment else task
-
-
 def _kind(options: Options, data: datasets.Dataset) -> str | None:
-    """The name in `TASKS`: that of `--task`, else by network and labels. None for a network from a file."""
+    """The name of the task in `TASKS`, by default from network and labels; None for a network from a file."""
     if options.model not in NETWORKS:
         return None
     network = NETWORKS[options.model]
@@ -254,26 +246,26 @@ def _kind(options: Options, data: datasets.Dataset) -> str | None:
     return "regression" if data.has_fractional_labels else "classification"
 
 
-def _check_fits(options: Options, data: datasets.Dataset, kind: str) -> None:
-    """Raise `UserError` if the network or the protocol does not fit the task."""
+def _check_task(options: Options, data: datasets.Dataset, kind: str) -> None:
+    """Raise `UserError` if the network or the protocol does not support the task."""
     network, by_sample = NETWORKS[options.model], kind in BY_SAMPLE
     if network.forecasts and kind != "forecast":
-        raise UserError(f"--task {kind} is not one for {options.model}, which forecasts")
+        raise UserError(f"--model {options.model} supports only --task forecast, not --task {kind}")
     if network.is_per_sample != by_sample:
-        fit = ", ".join(name for name, one in NETWORKS.items() if one.is_per_sample == by_sample and not one.forecasts)
-        raise UserError(f"--task {kind} is not one for {options.model}; it is for {fit}")
+        others = (name for name, one in NETWORKS.items() if one.is_per_sample == by_sample and not one.forecasts)
+        raise UserError(f"--model {options.model} does not support --task {kind}; use {', '.join(others)}")
     if options.protocol is not None:
         protocols.settings(options.protocol, options.model)
         if kind != "classification":
-            raise UserError(f"--protocol {options.protocol} tells classes apart, and {data.name} is for a {kind}")
+            raise UserError(f"--protocol {options.protocol} is for classification, and {data.name} is for {kind}")
 
 
-def _own(options: Options, kind: str) -> dict[str, Any]:
-    """The options of this task only, as arguments of its function."""
+def _task_options(options: Options, kind: str) -> dict[str, Any]:
+    """The options that only this task has, as arguments of its function."""
     if kind == "classification":
         return {"normalize_series": options.protocol is not None}
     if kind == "forecast":
         channel = 1 if options.target_channel is None else options.target_channel
-        numbers = {"window": options.window or WINDOW, "horizon": options.horizon or HORIZON}
-        return numbers | {"channel": None if channel == "all" else int(channel) - 1}
+        sizes = {"window": options.window or WINDOW, "horizon": options.horizon or HORIZON}
+        return sizes | {"channel": None if channel == "all" else int(channel) - 1}
     return {"noise": NOISE if options.noise is None else options.noise} if kind == "denoise" else {}

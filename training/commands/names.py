@@ -1,22 +1,22 @@
-"""The list of commands, and the error for a module that is not a command."""
+"""The commands of `python -m training.NAME`, and the error for other modules."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-MISTAKE = 2
+from ..errors import MISTAKE
 
 COMMANDS = {
     "fit": "prove a network's gradients, train it and evaluate it, in a run folder",
     "predict": "predict with a trained network, or export it as one program",
-    "compare": "set runs side by side: a table, JSON, or their curves in one picture",
+    "compare": "compare runs: a table, JSON, or a picture of their curves",
     "sweep": "train a network for each cell of a grid of options",
 }
 
 
 def listing() -> str:
-    """One line for each command.
+    """The help text: one line for each command.
 
     >>> print(listing().splitlines()[0])
     python -m training.fit      prove a network's gradients, train it and evaluate it, in a run folder
@@ -27,12 +27,12 @@ def listing() -> str:
     return "\n".join([*lines, "", installed])
 
 
-def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
+def error_message(arguments: Sequence[str], package: str = "training") -> str | None:
     """The error message if Python was started with `-m` and a module of the package that is not a command; else None.
 
-    >>> refusal(["python", "-m", "training.core.loop"]).partition(";")[0]
+    >>> error_message(["python", "-m", "training.core.loop"]).partition(";")[0]
     'training.core.loop is not a command'
-    >>> refusal(["python", "-m", "training.fit"]) is refusal(["python", "my_script.py"]) is None
+    >>> error_message(["python", "-m", "training.fit"]) is error_message(["python", "my_script.py"]) is None
     True
     """
     if "-m" not in arguments[:-1]:
@@ -45,10 +45,10 @@ def refusal(arguments: Sequence[str], package: str = "training") -> str | None:
 
 
 def check() -> None:
-    """End the process with one line and exit code 2 if it runs a module that is not a command.
+    """Exit with code 2 and one line if the process runs a module that is not a command.
 
-    While Python searches for the module of `-m`, which imports its package, `sys.argv[0]` is "-m".
+    Python imports the package while it searches for the module of `-m`; `sys.argv[0]` is then "-m".
     """
-    if sys.argv[:1] == ["-m"] and (message := refusal(sys.orig_argv)):
+    if sys.argv[:1] == ["-m"] and (message := error_message(sys.orig_argv)):
         print(message, file=sys.stderr)
         raise SystemExit(MISTAKE)

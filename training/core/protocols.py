@@ -31,7 +31,7 @@ def settings(protocol: str, network: str) -> Settings:
     """
     networks = PROTOCOLS[protocol]
     if network not in networks:
-        raise UserError(f"--protocol {protocol} is one for {' and '.join(networks)}, not for {network}")
+        raise UserError(f"--protocol {protocol} supports --model {' and '.join(networks)}, not {network}")
     return networks[network]
 
 

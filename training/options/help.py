@@ -10,7 +10,7 @@ Train a 1-D convolutional network on a set of series, after proving its gradient
 Without options: prove the gradients of the fully convolutional network of Wang, Yan and Oates (2017) to 1e-11 against
 a NumPy definition, then train it on GunPoint, 50 series of real motion capture, and test it on 150 others."""
 
-NETWORK_WORDS = "\n  ".join(f"{name:<14} {kind.description}" for name, kind in NETWORKS.items())
+NETWORK_LINES = "\n  ".join(f"{name:<14} {kind.description}" for name, kind in NETWORKS.items())
 
 EPILOG = f"""\
 examples:
@@ -51,7 +51,7 @@ tasks:
   Forecasting and denoising do not use labels. unet is for the last two, all others are for the first three.
 
 models:
-  {NETWORK_WORDS}
+  {NETWORK_LINES}
   FILE           a network that Keras saved, .keras or .h5. Training continues from its weights, with the penalties
                  and constraints of its layers and, if it was compiled, with its loss and its optimizer and that
                  one's state; --optimizer and --loss replace them. Its inputs are standardized series of the data's

@@ -1,11 +1,11 @@
-"""Converters of option values for argparse, with errors of one line."""
+"""Converters of option values for argparse."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..data import augment
 from ..data.splits import fold_numbers
@@ -15,14 +15,14 @@ LARGEST = 2**31 - 1
 
 
 class Every(NamedTuple):
-    """An interval in epochs, or in seconds, which ends with the epoch."""
+    """An interval in epochs or in seconds."""
 
     epochs: int | None = None
     seconds: float | None = None
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """Whole numbers of at least `least`.
+    """A converter to integers of at least `least`.
 
     >>> whole(1)("3")
     3
@@ -42,57 +42,52 @@ def whole(least: int) -> Callable[[str], int]:
     return convert
 
 
-def share(text: str) -> float:
-    """A number between zero and one, exclusive."""
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"must be a share between zero and one, got {text!r}")
-    return value
+def _number(kind: str, is_valid: Callable[[float], bool]) -> Callable[[str], float]:
+    """A converter to numbers of a kind, for which `is_valid` is true."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not is_valid(value):
+            raise argparse.ArgumentTypeError(f"must be {kind}, got {text!r}")
+        return value
+
+    return convert
 
 
-def positive(text: str) -> float:
-    """A number above zero."""
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above zero, got {text!r}")
-    return value
+share = _number("a share between zero and one", lambda value: 0 < value < 1)
+positive = _number("a number above zero", lambda value: 0 < value < math.inf)
+not_negative = _number("a number of at least zero", lambda value: 0 <= value < math.inf)
 
 
-def not_negative(text: str) -> float:
-    """A number of at least zero."""
-    value = _number(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number of at least zero, got {text!r}")
-    return value
+def _text(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """A converter that returns the text if `parse` accepts it."""
+
+    def convert(text: str) -> str:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return text
+
+    return convert
 
 
-def augmentation(text: str) -> str:
-    """Augmentations and their strengths, as `augment.parse` reads them."""
-    try:
-        augment.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
-
-
-def fold(text: str) -> str:
-    """The number of a fold and the number of folds, as in 2/5."""
-    try:
-        fold_numbers(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+augmentation = _text(augment.parse)
+fold = _text(fold_numbers)
 
 
 def channel(text: str) -> str:
-    """The number of a channel, from 1, or all."""
+    """The number of a channel, from 1, or "all"."""
     if text != "all" and not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"must be the number of a channel, from 1, or all, got {text!r}")
     return text
 
 
 def every(text: str) -> Every:
-    """A number of epochs or, followed by s, of seconds."""
+    """A number of epochs, or of seconds as in 60s."""
     try:
         found = Every(seconds=float(text[:-1])) if text.endswith("s") else Every(epochs=int(text))
     except ValueError:
@@ -103,10 +98,3 @@ def every(text: str) -> Every:
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
     return found
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

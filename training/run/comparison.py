@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
+from ..views.text_table import aligned
 from . import run_folder
 
 NOTHING = ""
@@ -91,7 +92,7 @@ def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     words = [head.split() for head in heads]
     deep = max(map(len, words))
     stacked = [list(line) for line in zip(*([""] * (deep - len(own)) + own for own in words), strict=True)]
-    for shown in (_aligned([heads], cells, numbers), _aligned(stacked, cells, numbers)):
+    for shown in (_ruled([heads], cells, numbers), _ruled(stacked, cells, numbers)):
         if len(shown[-1]) <= width:
             break
     else:
@@ -99,23 +100,18 @@ def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     return "\n".join(line.rstrip() for line in shown) + "\n"
 
 
-def _aligned(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
+def _ruled(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
     """Lines of columns between rules."""
-    widths = [max(map(len, column)) for column in zip(*heads, *cells, strict=True)]
-    sides = [str.rjust if number else str.ljust for number in numbers]
-    shown = [
-        "  ".join(side(cell, width) for cell, width, side in zip(line, widths, sides, strict=True))
-        for line in (*heads, *cells)
-    ]
+    shown = aligned([*heads, *cells], [index for index, number in enumerate(numbers) if not number])
     rule = "-" * max(len(line.rstrip()) for line in shown)
     return [*shown[: len(heads)], rule, *shown[len(heads) :], rule]
 
 
 def _blocks(heads: list[list[str]], cells: list[list[str]], numbers: Sequence[bool]) -> list[str]:
-    """As `_aligned`, but the name of each run and its other text are separate lines above its numbers."""
+    """As `_ruled`, but the name of each run and its other text are separate lines above its numbers."""
     words = [list(compress(line, (not number for number in numbers))) for line in cells]
     heads, values = ([list(compress(line, numbers)) for line in part] for part in (heads, cells))
-    lines = iter(_aligned(heads, values, [True] * sum(numbers)))
+    lines = iter(_ruled(heads, values, [True] * sum(numbers)))
     shown = [f"  {next(lines)}" for _ in range(len(heads) + 1)]
     for name, *others in words:
         shown += [name, f"  {', '.join(others)}", f"  {next(lines)}"]

@@ -23,7 +23,7 @@ def with_augment(task: Task, strengths: Mapping[str, float]) -> Task:
     for name in strengths:
         if name in UNSUPPORTED.get(task.kind, ()):
             supported = ", ".join(one for one in augment.NAMES if one not in UNSUPPORTED[task.kind])
-            raise UserError(f"--augment {name} is not one for --task {task.kind}; it has {supported}")
+            raise UserError(f"--augment {name} does not fit --task {task.kind}, which supports {supported}")
 
     def transform(key: jax.Array, examples: Examples) -> Examples:
         x, y, lengths = examples

@@ -183,6 +183,6 @@ def with_loss(task: Task, name: str) -> Task:
     """The task with a loss of `losses.LOSSES`. Raises `UserError` for a loss that does not fit the targets."""
     loss = losses.LOSSES[name]
     if loss.takes_classes != bool(task.classes):
-        kind = "classes" if task.classes else "numbers"
-        raise UserError(f"--loss {name} is not one for {kind}")
+        kinds = ("numbers", "classes") if task.classes else ("classes", "numbers")
+        raise UserError(f"--loss {name} is for targets that are {kinds[0]}, and these are {kinds[1]}")
     return task._replace(loss=loss.loss, loss_reference=loss.reference)

@@ -191,7 +191,7 @@ MISTAKES = {
     "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs, not one of each"),
     "half": (
         _half,
-        "some.keras: 'conv1d' computes in bfloat16, whose rounding the proof of the gradients would take for errors; "
+        "some.keras: 'conv1d' computes in bfloat16, whose rounding errors exceed the bound of the gradient proof; "
         "--skip-proof trains without it",
     ),
 }
@@ -229,7 +229,9 @@ def test_an_optimizer_and_a_loss_of_the_command_line(capsys):
     arguments = ["--data", _series(), "--epochs", "1", "--out", "run"]
     command = ["--model", _saved(model), *arguments, "--optimizer", "lion", "--loss"]
     assert fit.main([*command, "squared-error"]) == 2
-    assert capsys.readouterr().err == "fit: --loss squared-error is not one for classes\n"
+    assert (
+        capsys.readouterr().err == "fit: --loss squared-error is for targets that are numbers, and these are classes\n"
+    )
     assert fit.main([*command, "cross-entropy"]) == 0
     told = capsys.readouterr().out
     assert "start      its weights; lion starts anew; penalties on 1 array and 1 output\n" in told
@@ -243,7 +245,7 @@ def test_a_loss_that_does_not_fit_is_one_line_and_exit_code_2(capsys):
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert fit.main(["--model", _saved(model), "--data", _series(n=4, length=118), "--out", "run"]) == 2
     fits = "target must be class indices of shape (2, 1), got (2, 1, 16)"
-    message = f"fit: some.keras: its loss does not fit the data: {fits}; --loss names another\n"
+    message = f"fit: some.keras: its loss does not fit the data: {fits}; --loss replaces it\n"
     assert capsys.readouterr().err == message
 
 
@@ -308,10 +310,10 @@ def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
         ("weight-decay", "0"),
         ("ema", "0.9"),
     ):
-        said = f"^--{option} is not for some.keras's own optimizer, which is continued; --optimizer starts a new one$"
+        said = f"^--{option} cannot change the optimizer of some.keras, which continues; --optimizer replaces it$"
         with pytest.raises(UserError, match=said):
             plan(f"--{option}", value)
-    with pytest.raises(UserError, match=r"^--label-smoothing is .*; --loss cross-entropy takes its place$"):
+    with pytest.raises(UserError, match=r"^--label-smoothing is .*; --loss cross-entropy replaces it$"):
         plan("--label-smoothing", "0.1")
     found = plan("--accumulate", "2", "--precision", "bfloat16", "--early-stopping", "3")
     assert (found.accumulate, found.precision, found.early_stopping, found.keep) == (2, "bfloat16", 3, "best")

@@ -44,11 +44,11 @@ def test_weights_of_the_classes_in_training():
 
 ANOTHER = "is for cross-entropy, and another loss is minimized"
 REFUSED = {
-    ("--precision", "float16", "--x64"): "--precision float16 cannot go with --x64, which trains in float64",
+    ("--precision", "float16", "--x64"): "--precision float16 cannot be combined with --x64, which trains in float64",
     ("--accumulate", "11"): "--accumulate 11 batches of 5 are 55 examples, more than the 50 training examples",
     ("--warm-up", "4", "--epochs", "4"): "--warm-up 4 must be less than the 4 epochs of the run",
-    ("--early-stopping", "3", "--keep", "last"): "--early-stopping keeps the best params; --keep last cannot go with "
-    "it",
+    ("--early-stopping", "3", "--keep", "last"): "--early-stopping keeps the best params, so it cannot be combined "
+    "with --keep last",
     ("--model", "two-layer", "--class-weights", "balanced"): f"--class-weights {ANOTHER}",
     ("--task", "regression", "--label-smoothing", "0.1"): f"--label-smoothing {ANOTHER}",
 }

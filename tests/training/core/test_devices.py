@@ -108,9 +108,15 @@ MISTAKES = {
     ("--devices", "5", "--shard-length", "2"): "--devices 5 is not a multiple of --shard-length 2",
     ("--shard-length", "8"): "--shard-length 8 does not divide the 100 samples of a series",
     ("--devices", "9"): "--devices 9: JAX finds 8 here, and 9 are needed",
-    ("--devices", "8"): "--devices 8 is more than the 12 training examples can share",
-    ("--devices", "5", "--model", "fcn", "--protocol", "dl4tsc"): "--protocol dl4tsc has a batch of 1, no multiple of "
-    "--devices 5; --batch-size takes its place",
+    ("--devices", "8"): "--devices 8 needs 16 examples for a step, more than the 12 training examples",
+    (
+        "--devices",
+        "5",
+        "--model",
+        "fcn",
+        "--protocol",
+        "dl4tsc",
+    ): "the batch size 1 of --protocol dl4tsc is not a multiple of --devices 5; --batch-size replaces it",
 }
 
 

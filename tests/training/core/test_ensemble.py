@@ -125,7 +125,7 @@ def test_a_network_from_a_file_is_one(tmp_path):
     file = tmp_path / "some.keras"
     file.touch()
     options = parse(["--model", str(file), "--members", "5"])
-    with pytest.raises(UserError, match=r"^--members 5 are of a network by name, not of .*some\.keras$"):
+    with pytest.raises(UserError, match=r"^--members 5 needs a network by name, got the file .*some\.keras$"):
         from_options.task_for(options, load("gunpoint"))
 
 

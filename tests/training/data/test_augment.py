@@ -142,7 +142,7 @@ def test_targets_are_not_left_behind():
     data = datasets.load("gunpoint")
     with pytest.raises(UserError) as caught:
         tasks.with_augment(tasks.forecast(data), {"warp": 0.1})
-    assert str(caught.value) == "--augment warp is not one for --task forecast; it has jitter"
+    assert str(caught.value) == "--augment warp does not fit --task forecast, which supports jitter"
     noisy = tasks.with_augment(tasks.denoise(data, noise=0.1), {"scaling": 0.5})
     batch = jax.tree.map(jnp.asarray, noisy.train.at(slice(5)))
     x, y, _ = noisy.transform(KEY, batch)

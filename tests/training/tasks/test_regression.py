@@ -104,9 +104,10 @@ def test_sets_of_numbers_inside_aeon():
 
 MISTAKES = {
     ("--task", "classification"): "a: labels are numbers with fractions, not classes; --task regression learns them",
-    ("--protocol", "dl4tsc"): "--protocol dl4tsc tells classes apart, and a is for a regression",
-    ("--model", "two-layer", "--task", "regression"): "--task regression is not one for two-layer, which forecasts",
-    ("--loss", "cross-entropy"): "--loss cross-entropy is not one for numbers",
+    ("--protocol", "dl4tsc"): "--protocol dl4tsc is for classification, and a is for regression",
+    ("--model", "two-layer", "--task", "regression"): "--model two-layer supports only --task forecast, not "
+    "--task regression",
+    ("--loss", "cross-entropy"): "--loss cross-entropy is for targets that are classes, and these are numbers",
     ("--data", "words.csv", "--task", "regression"): "words: --task regression needs labels that are finite numbers",
     ("--data", "same.csv", "--task", "regression"): "same: all training targets are 2; there is nothing to learn",
     ("--data", "far.csv"): "far: the standard deviation of the training targets is inf, which cannot scale it; "
