@@ -20,7 +20,7 @@ from training.errors import MISTAKE, UserError
 
 from .convolution import measure, options, other_libraries, public_issues, results, tables
 from .convolution.summary import Result, summary
-from .shared import allocator, machine
+from .shared import allocator, machine, markdown
 from .shared.timing import compute_inline
 
 DONE, WRONG, INTERRUPTED = 0, 1, 130
@@ -70,7 +70,7 @@ def _measure(args: options.Options) -> dict[str, Any]:
     record |= {"ceilings": ceilings._asdict(), "rows": []}
     _print_opening(record)
     measure.warm_up()
-    print(tables.heading(tables.FIRST), flush=True)
+    print(markdown.heading(tables.FIRST), flush=True)
     for row in rows:
         record["rows"].append(measure.measure(row, found, settings, ceilings))
         print(tables.first_line(record["rows"][-1]), flush=True)
@@ -105,7 +105,7 @@ def _print_opening(record: dict[str, Any]) -> None:
 
 def _print_closing(record: dict[str, Any]) -> None:
     gpu = record["where"]["platform"] != "cpu"
-    print(f"\n{tables.heading(tables.second_columns(gpu))}")
+    print(f"\n{markdown.heading(tables.second_columns(gpu))}")
     for result in record["rows"]:
         print(tables.second_line(result, gpu))
     print("\nGeometric means of ratios of medians; above 1 jconv is faster:\n", *summary(record["rows"]), sep="\n")
@@ -116,7 +116,7 @@ def _print_earlier(record: dict[str, Any]) -> None:
     if "issues" in record:
         public_issues.show(record["issues"])
         return
-    print(tables.heading(tables.FIRST))
+    print(markdown.heading(tables.FIRST))
     rows: list[Result] = record["rows"]
     print(*map(tables.first_line, rows), sep="\n")
     _print_closing(record)

@@ -35,7 +35,7 @@ from training.core.plan import Plan, epoch_key
 from training.networks import fcn, unet
 from training.tasks import Examples, Task, losses
 
-from .shared import machine
+from .shared import command, machine, markdown
 from .shared.timing import once
 
 COUNTS = (1, 2, 4, 8)
@@ -157,20 +157,20 @@ def table(rows: Sequence[Measured]) -> str:
     """The rows in Markdown."""
     head = ["network", "devices", "GFLOP", "MB touched", "MB needed", "KB summed", "KB from neighbours", "KB gathered"]
     head += ["ms a step", "ms, one device", "ratio"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines = []
     for row in rows:
         kinds = [row.received.get(kind, 0) / 1e3 for kind in KINDS[:2]]
         kinds += [sum(row.received.get(kind, 0) for kind in KINDS[2:]) / 1e3]
         cells = [row.network, row.devices, f"{row.flops / 1e9:.3g}", f"{row.touched / 1e6:.0f}"]
         cells += [f"{row.temporary / 1e6:.1f}", *(f"{kind:.1f}" for kind in kinds)]
         cells += [f"{1e3 * row.seconds:.0f}", f"{1e3 * row.alone:.0f}", f"{row.seconds / row.alone:.2f}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown.table(head, lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure each in a process of its own, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.devices", description=(__doc__ or "").split("\n\n")[0])
+    parser = command.parser("devices", __doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="how many (default: 1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=9, help="steps that are timed (default: 9)")
     parser.add_argument("--json", type=Path, help="write the numbers to this file too")
@@ -182,10 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for network in NETWORKS:
         for count in (1,) if NETWORKS[network].alone else options.devices:
-            command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
+            child_command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
             environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
             child = subprocess.run(
-                [*command, "--repeats", str(options.repeats)],
+                [*child_command, "--repeats", str(options.repeats)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
     about = machine.describe(jax.devices("cpu")[0])
     if options.json:
-        options.json.write_text(json.dumps({"machine": about, "rows": [row._asdict() for row in rows]}, indent=2))
+        command.write_json(options.json, {"machine": about, "rows": [row._asdict() for row in rows]})
     print(f"{about['date'][:10]}, {about['cores']} cores of {about['cpu']}, JAX {jax.__version__}, float32\n")
     print(table(rows))
 

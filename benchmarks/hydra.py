@@ -10,7 +10,6 @@ classifier to the training set. The first transform, which compiles, has a colum
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ import numpy as np
 
 from jconv.planner.hardware import cores
 
+from .shared import command, markdown
 from .shared.machine import describe
 from .shared.timing import once
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
     if options.json:
         found = {"machine": machine, "cells": [cell._asdict() for cell in cells]}
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        command.write_json(options.json, found)
     return 0
 
 
@@ -84,11 +84,8 @@ def table(cells: Sequence[Cell], head: bool = True) -> str:
     >>> print(table([Cell("Some", (9, 1, 20), {"jconv": 2.0, "aeon": 1.0}, one, one, one)], head=False))
     | Some | 9, 1, 20 | 0.500 | 1.000 | 500 ms | 1000 ms | 2.0 | 500 ms | 1000 ms | 2.0 | 2.0 s |
     """
-    lines = []
-    if head:
-        heads = ["data", "n, channels, length", "accuracy", "aeon's", "transform", "aeon's", "ratio", "fit", "aeon's"]
-        heads += ["ratio", "first transform"]
-        lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    heads = ["data", "n, channels, length", "accuracy", "aeon's", "transform", "aeon's", "ratio", "fit", "aeon's"]
+    lines = [markdown.heading([*heads, "ratio", "first transform"])] if head else []
     for cell in cells:
         words = [cell.data, ", ".join(map(str, cell.shape))]
         words += [f"{np.mean(cell.accuracy[side]):.3f}" if side in cell.accuracy else "–" for side in (OURS, AEON)]
@@ -97,7 +94,7 @@ def table(cells: Sequence[Cell], head: bool = True) -> str:
             words += [f"{1e3 * medians[side]:.0f} ms" if side in medians else "–" for side in (OURS, AEON)]
             words.append(f"{medians[AEON] / medians[OURS]:.1f}" if AEON in medians else "–")
         words.append(f"{cell.first[OURS]:.1f} s")
-        lines.append(f"| {' | '.join(words)} |")
+        lines.append(markdown.row(words))
     return "\n".join(lines)
 
 
@@ -126,7 +123,7 @@ def _load(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hydra", description=(__doc__ or "").splitlines()[0])
+    parser = command.parser("hydra", __doc__)
     parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help="default: all classified ones")
     parser.add_argument("--seeds", type=int, default=5, help="default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")

@@ -12,7 +12,6 @@ and the last batch where it is not full.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -25,7 +24,9 @@ import jax
 import numpy as np
 
 from jconv.planner.hardware import cores
+from training.options.types import whole
 
+from .shared import command, markdown
 from .shared.machine import describe
 from .trainers import protocol_jax
 from .trainers.workers import Several, Side, Worker, WorkerError
@@ -83,9 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         found = [{**cell._asdict(), "medians": cell.medians, "ratios": cell.ratios} for cell in cells]
-        options.json.write_text(json.dumps({"machine": machine, "cells": found}, indent=1) + "\n")
+        command.write_json(options.json, {"machine": machine, "cells": found})
     return 0
 
 
@@ -108,14 +108,14 @@ def measure(data: str, network: str, rounds: int) -> Cell:
 def table(cells: Sequence[Cell]) -> str:
     """The cells in Markdown."""
     heads = ["set, network", "side", "ms an epoch", "lowest to highest", "to Keras", "first epoch, s"]
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rows = []
     for cell in cells:
         medians, ratios = cell.medians, cell.ratios
         for name, values in cell.milliseconds.items():
             turns, ratio = f"{min(values):.3g} to {max(values):.3g}", f"{ratios[name]:.2f}" if ratios else "–"
-            start = f"| {cell.data}, {cell.network} | {name} | {medians[name]:.3g}"
-            lines.append(f"{start} | {turns} | {ratio} | {cell.first[name]:.1f} |")
-    return "\n".join(lines)
+            first = f"{cell.first[name]:.1f}"
+            rows.append([f"{cell.data}, {cell.network}", name, f"{medians[name]:.3g}", turns, ratio, first])
+    return markdown.table(heads, rows)
 
 
 def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -134,18 +134,14 @@ def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dic
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m benchmarks.keras_fit", description=__doc__, formatter_class=formatter)
+    parser = command.parser("keras_fit", __doc__)
     add = parser.add_argument
     add("--sets", nargs="+", default=["gunpoint", "OSULeaf"], metavar="NAME", help="of the archive; default both")
     networks = list(protocol_jax.protocols.PROTOCOLS[protocol_jax.PROTOCOL])
     add("--models", nargs="+", choices=networks, default=networks, help="default both")
-    add("--rounds", type=int, default=5, metavar="N", help="turns of each side; default 5")
+    add("--rounds", type=whole(1), default=5, metavar="N", help="turns of each side; default 5")
     add("--json", type=Path, metavar="FILE", help="also write every number to this file")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return options
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

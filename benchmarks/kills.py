@@ -15,7 +15,6 @@ again when the run is resumed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import shutil
@@ -28,7 +27,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-DESCRIPTION = "Kill runs at random moments, resume them, and compare what they leave with a run that was never killed."
+from .shared import command
+
 COMPARED = ("params.npz", "metrics.csv")
 DISK = "64m"
 # Checkpoints that a full disk has space for, at most.
@@ -56,7 +56,7 @@ class Trial(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: exit code 0 where every resumed run ended as the one that was never killed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=DESCRIPTION)
+    parser = command.parser("kills", __doc__)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
     parser.add_argument("--full-disk", action="store_true", help="fill the disk, a small tmpfs, before each kill")
@@ -155,9 +155,9 @@ def _tmpfs(is_needed: bool) -> Iterator[Path | None]:
 
 
 def _begin(run: Path, training: Sequence[str], work: Path, errors: Any = None) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "training.fit", "--skip-proof", "--checkpoint-every", "1", "--out", str(run)]
+    fit = [sys.executable, "-m", "training.fit", "--skip-proof", "--checkpoint-every", "1", "--out", str(run)]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(work / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return subprocess.Popen([*command, *training], stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | cache)
+    return subprocess.Popen([*fit, *training], stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | cache)
 
 
 def _describe(trial: Trial) -> str:

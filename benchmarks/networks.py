@@ -10,7 +10,6 @@ sides take turns, the order rotated; a number is the median over the calls of al
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -25,11 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jconv.planner.hardware import cores
-from training.errors import Parser, UserError
+from training.errors import UserError
 from training.options.types import positive, whole
 
 from .convolution.summary import geometric_mean
 from .network_sides.side import FORWARD, STEP
+from .shared import command, markdown
 from .trainers.workers import Side, Worker, WorkerError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -132,15 +132,12 @@ def _computed_by(row: Row, workers: dict[str, Worker], folder: str) -> list[str]
 def table(found: dict[Row, Times]) -> str:
     """In Markdown: milliseconds of a call of jconv, and how many times that the other sides take."""
     names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
-    lines = [
-        f"| network | program | batch | ms, {JCONV} | {' | '.join(f'{name} / jconv' for name in names[1:])} |",
-        "|---" * (3 + len(names)) + "|",
-    ]
+    heads = ["network", "program", "batch", f"ms, {JCONV}", *(f"{name} / jconv" for name in names[1:])]
+    rows = []
     for row, times in found.items():
         ratios = [f"{_ratio(times, name):.2f}" if name in times else "" for name in names[1:]]
-        cells = [row.network, row.program, str(row.batch), f"{np.median(times[JCONV]):.3g}", *ratios]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([row.network, row.program, row.batch, f"{np.median(times[JCONV]):.3g}", *ratios])
+    return markdown.table(heads, rows)
 
 
 def summary(found: dict[Row, Times], name: str = KERAS) -> list[str]:
@@ -177,9 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + "\n".join([table(found), "", *summary(found)]))
     if options.json:
         rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]
-        options.json.write_text(
-            json.dumps({"threads": cores(), "versions": _versions(), "rows": rows}, indent=1) + "\n"
-        )
+        command.write_json(options.json, {"threads": cores(), "versions": _versions(), "rows": rows})
     return 0
 
 
@@ -190,7 +185,7 @@ def _versions() -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m benchmarks.networks", description=(__doc__ or "").partition("\n")[0], epilog=EPILOG)
+    parser = command.parser("networks", __doc__, EPILOG)
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
     add("--batch", type=whole(1), metavar="N", help="only this batch size, whatever a network's own are")

@@ -36,6 +36,7 @@ from jconv.primitive import bilinear
 from jconv.sizes import Sizes
 from training.errors import UserError
 
+from .shared import command
 from .shared.allocator import keep_memory
 from .shared.timing import WARMED, Watch, compute_inline, medians, once
 
@@ -303,8 +304,7 @@ def _summary(ratios: dict[int, float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a step; returns the exit code."""
     head, examples = (__doc__ or "").split("\n\n")[:2]
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m benchmarks.planner", None, head, examples, formatter_class=formatter)
+    parser = command.parser("planner", head, examples)
     parser.add_argument("step", choices=list(STEPS))
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files; measure begins or continues the first")
     parser.add_argument("--minutes", type=float, default=math.inf, help="measure: until then")

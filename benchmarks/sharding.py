@@ -25,6 +25,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jconv
 
+from .shared import command, markdown
+
 DEVICES = 8
 X_SHAPE = (16, 32, 16)
 OUT_CHANNELS = 16
@@ -161,8 +163,8 @@ def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[i
     start = 0
     while True:
         place = f"{what}/{geometry}/{mesh}/{kind}/{start}"
-        command = [sys.executable, "-m", "benchmarks.sharding", "--child", place]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        child_command = [sys.executable, "-m", "benchmarks.sharding", "--child", place]
+        with subprocess.Popen(child_command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
             for line in child.stdout or ():
                 yield start, line.strip()
                 start += 1
@@ -183,7 +185,7 @@ def child(place: str) -> None:
 
 def main() -> None:
     """Print a row a geometry: how many layouts there are, and how many come out wrong, refused, or as an abort."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sharding", description=(__doc__ or "").split("\n\n")[0])
+    parser = command.parser("sharding", __doc__)
     parser.add_argument("--mesh", choices=MESHES, default="4x2", help="the mesh of eight devices (default: 4x2)")
     parser.add_argument("--kind", choices=KINDS, default="auto", help="the type of its axes (default: auto)")
     parser.add_argument("--what", choices=[*OPERATIONS, "both"], default="both", help="what to count (default: both)")
@@ -197,8 +199,7 @@ def main() -> None:
     wanted = list(OPERATIONS) if args.what == "both" else [args.what]
     mesh = make_mesh(args.mesh)
     print(f"JAX {jax.__version__}, mesh {args.mesh}, {args.kind} axes\n")
-    print("| geometry | layouts | " + " | ".join(f"{w} {found}" for w in wanted for found in FINDINGS) + " |")
-    print("|---|---|" + "---|" * len(FINDINGS) * len(wanted))
+    print(markdown.heading(["geometry", "layouts", *(f"{what} {found}" for what in wanted for found in FINDINGS)]))
     totals = np.zeros(1 + len(FINDINGS) * len(wanted), int)
     for name, geometry in GEOMETRIES.items():
         every = list(layouts(geometry, mesh))
@@ -211,8 +212,8 @@ def main() -> None:
                     print(f"{what} {name} x={every[n].x} kernel={every[n].kernel}: {text}", file=sys.stderr, flush=True)
             row += [found[finding] for finding in FINDINGS]
         totals += row
-        print(f"| {name} | " + " | ".join(map(str, row)) + " |", flush=True)
-    print("| all | " + " | ".join(map(str, totals)) + " |")
+        print(markdown.row([name, *row]), flush=True)
+    print(markdown.row(["all", *totals]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ stream, and a side's number is the median over its turns of the time of a step.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 from collections.abc import Sequence
@@ -22,9 +21,9 @@ import jax
 import numpy as np
 
 from jconv.planner.hardware import cores
-from training.errors import Parser
 from training.options.types import whole
 
+from .shared import command, markdown
 from .shared.allocator import keep_memory
 from .shared.machine import describe
 from .shared.timing import Timing, compute_inline, medians, once
@@ -152,15 +151,15 @@ def shown(results: dict[str, dict[str, Timing]]) -> str:
     """The table in Markdown: milliseconds of a step, and how many times jconv's the others take."""
     names = [side.name for side in SIDES if any(side.name in found for found in results.values())]
     heads = ["a step of sessions x samples, ms", *names, "sequence-layers to jconv", "PyTorch to jconv"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    rows = []
     for row, found in results.items():
         times = [f"{found[name].milliseconds:.3g}" if name in found else "" for name in names]
         ratios = [
             f"{found[other].milliseconds / found[JCONV].milliseconds:.2f}" if other in found else ""
             for other in (SEQUENCE_LAYERS, TORCH)
         ]
-        lines.append(f"| {' | '.join([row, *times, *ratios])} |")
-    return "\n".join(lines)
+        rows.append([row, *times, *ratios])
+    return markdown.table(heads, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -191,15 +190,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + shown(results))
     if options.json:
         found = {row: {name: t._asdict() for name, t in times.items()} for row, times in results.items()}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({"machine": machine, "rows": found}, indent=1) + "\n")
+        command.write_json(options.json, {"machine": machine, "rows": found})
     return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m benchmarks.streaming", description=(__doc__ or "").partition("\n")[0], epilog=EPILOG
-    )
+    parser = command.parser("streaming", __doc__, EPILOG)
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name holds this text")
     add("--sessions", type=int, choices=[1, 1000], help="only rows of so many sessions")

@@ -10,7 +10,6 @@ Before anything is timed, all sides take one step from the same params on the sa
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import sys
 import time
@@ -22,7 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jconv.planner.hardware import cores
+from training.options.types import whole
 
+from .shared import command, markdown
 from .trainers import fcn
 from .trainers.workers import Side, Worker, WorkerError
 
@@ -77,11 +78,11 @@ def ratios(results: Sequence[Result]) -> list[float]:
 
 def table(results: Sequence[Result]) -> str:
     """The results in Markdown, the first side's as the unit."""
-    lines = ["| a training step | ms | lowest to highest | to the first | |", "|---|---|---|---|---|"]
+    rows = []
     for result, ratio in zip(results, ratios(results), strict=True):
         turns = f"{min(result.milliseconds):.3g} to {max(result.milliseconds):.3g}"
-        lines.append(f"| {result.name} | {result.median:.3g} | {turns} | {ratio:.2f} | {result.version} |")
-    return "\n".join(lines)
+        rows.append([result.name, f"{result.median:.3g}", turns, f"{ratio:.2f}", result.version])
+    return markdown.table(["a training step", "ms", "lowest to highest", "to the first", ""], rows)
 
 
 def rotated(items: Sequence[Any], turn: int) -> list[Any]:
@@ -136,7 +137,7 @@ def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
     print(f"\nbatch size {options.batch_size}, {cores()} threads, Python {platform.python_version()}\n")
     print(table(results))
     if options.json:
-        options.json.write_text(json.dumps(_as_json(options, results), indent=1) + "\n")
+        command.write_json(options.json, _as_json(options, results))
     return 0
 
 
@@ -166,15 +167,9 @@ def _as_json(options: argparse.Namespace, results: Sequence[Result]) -> dict[str
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    description, *_ = (__doc__ or "").split("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training",
-        description=description,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
-    parser.add_argument("--batch-size", type=int, default=5, help="series in a batch (default: 5)")
+    parser = command.parser("training", __doc__, EPILOG)
+    parser.add_argument("--rounds", type=whole(1), default=9, help="turns of each side (default: 9)")
+    parser.add_argument("--batch-size", type=whole(1), default=5, help="series in a batch (default: 5)")
     parser.add_argument(
         "--steps",
         type=int,
@@ -182,8 +177,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.batch_size < 1:
-        parser.error("--rounds and --batch-size must be at least 1")
     if options.steps is not None and (options.steps < 1 or options.steps % fcn.BATCHES):
         parser.error(f"--steps must be a multiple of {fcn.BATCHES}, got {options.steps}")
     return options

@@ -28,10 +28,11 @@ from jconv.planner.hardware import cores
 from training.core import protocols
 from training.data.archives import EQUAL_LENGTH_SUFFIX
 from training.data.datasets import load
-from training.errors import MISTAKE, Parser, UserError
+from training.errors import MISTAKE, UserError
 from training.options.types import whole
 from training.run import run_folder
 
+from .shared import command, markdown
 from .shared.machine import describe
 from .trainers.ucr_run import PROTOCOL, SIDE, Run
 from .trainers.workers import WorkerError, answers
@@ -149,15 +150,13 @@ def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
 
 def shown(cells: Sequence[Cell]) -> str:
     """The table in Markdown."""
-    lines = ["| set | network | here: mean (std) | published | | seconds a run |", "|---|---|---|---|---|---|"]
+    rows = []
     for cell in cells:
         mean, deviation = PUBLISHED[cell.data, cell.network]
         own = f"{cell.mean:.1f} ({np.std(cell.accuracies):.1f}) of {len(cell.accuracies)}"
         verdict = "holds" if cell.holds else "below"
-        lines.append(
-            f"| {cell.data} | {cell.network} | {own} | {mean} ({deviation}) | {verdict} | {cell.seconds:,.0f} |"
-        )
-    return "\n".join(lines)
+        rows.append([cell.data, cell.network, own, f"{mean} ({deviation})", verdict, f"{cell.seconds:,.0f}"])
+    return markdown.table(["set", "network", "here: mean (std)", "published", "", "seconds a run"], rows)
 
 
 def _line(run: Run) -> str:
@@ -189,7 +188,7 @@ def _write(file: Path | None, machine: dict[str, Any], runs: Iterable[Run], foun
 
 
 def _parse(arguments: Sequence[str] | None) -> Any:
-    parser = Parser(prog="python -m benchmarks.ucr", description=__doc__)
+    parser = command.parser("ucr", __doc__)
     known = tuple(protocols.PROTOCOLS[PROTOCOL])
     add = parser.add_argument
     add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")

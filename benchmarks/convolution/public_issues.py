@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..shared import timing
+from ..shared import markdown, timing
 from ..shared.timing import Call
 from . import flax_issue
 from .jax_sides import CONVOLUTIONS, Convolution, forward_program, gradient_scan
 from .measure import Settings
 from .programs import JCONV, LAX
 from .rows import Row, operands
-from .tables import heading, number, times_as_large
+from .tables import number, times_as_large
 
 SIDES = (LAX, JCONV)
 AGREE = 1e-4
@@ -65,7 +65,7 @@ def issues(device: str) -> list[Issue]:
 
 def run(settings: Settings, device: str) -> list[dict[str, Any]]:
     """Measure and print every issue; what is written to the JSON file."""
-    print(heading(COLUMNS), flush=True)
+    print(markdown.heading(COLUMNS), flush=True)
     found = []
     for issue in issues(device):
         found.append(_measured(issue, settings))
@@ -77,7 +77,7 @@ def run(settings: Settings, device: str) -> list[dict[str, Any]]:
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print a former run."""
-    print(heading(COLUMNS))
+    print(markdown.heading(COLUMNS))
     print(*map(line, found), sep="\n")
 
 
@@ -88,7 +88,7 @@ def line(found: dict[str, Any]) -> str:
     others = ", ".join(f"{side} {number(value)} {unit}" for side, value in values.items() if side not in SIDES)
     compared = times_as_large(values[LAX] / own) if own else "–"
     cells = [found["link"], found["program"], *(f"{number(values[side])} {unit}" for side in SIDES), compared, others]
-    return f"| {' | '.join(cells)} |"
+    return markdown.row(cells)
 
 
 def _measured(issue: Issue, settings: Settings) -> dict[str, Any]:

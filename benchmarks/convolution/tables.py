@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+from ..shared import markdown
 from .programs import (
     FASTEST,
     FORWARD,
@@ -47,12 +47,6 @@ SECOND = (
 COPY_COLUMN = "share of copying"
 
 
-def heading(columns: Iterable[str]) -> str:
-    """The two lines that open a table."""
-    names = list(columns)
-    return f"| {' | '.join(names)} |\n|{'---|' * len(names)}"
-
-
 def second_columns(gpu: bool) -> tuple[str, ...]:
     """The second table's columns; on a GPU a depthwise convolution is compared with copying."""
     return (*SECOND, COPY_COLUMN) if gpu else SECOND
@@ -63,7 +57,7 @@ def first_line(result: Result) -> str:
     row = Row(**result["row"])
     models = f", {row.ensemble} kernels" if row.ensemble > 1 else ""
     differs = FASTEST in result["milliseconds"][FORWARD]
-    return _line(
+    cells = [
         f"{row.name} ({row.sizes}{models})",
         _ratios(result, BEST_OTHER, FORWARD, GRADIENTS),
         _ratios(result, BEST_OTHER, FORWARD, GRADIENTS, own=FASTEST) if differs else NOTHING,
@@ -73,7 +67,8 @@ def first_line(result: Result) -> str:
         _ratios(result, LAX, SCAN_FORWARD, SCAN_GRADIENTS),
         _ratios(result, LAX, VMAP_FORWARD, VMAP_GRADIENTS),
         _algorithms(result),
-    )
+    ]
+    return markdown.row(cells)
 
 
 def second_line(result: Result, gpu: bool = False) -> str:
@@ -89,7 +84,7 @@ def second_line(result: Result, gpu: bool = False) -> str:
     ]
     if gpu:
         cells.append(_percent(result["copy_share"]) if row.depthwise else NOTHING)
-    return _line(*cells)
+    return markdown.row(cells)
 
 
 def number(value: float | None) -> str:
@@ -112,10 +107,6 @@ def times_as_large(value: float | None) -> str:
     if value is None:
         return NOTHING
     return f"{value:,.0f}x" if value >= 10 else f"{value:.2f}x"
-
-
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _times(result: Result, program: str, *sides: str) -> str:

@@ -27,7 +27,7 @@ from benchmarks.convolution.programs import (
 )
 from benchmarks.convolution.rows import QUICK, ROWS, Row, operands
 from benchmarks.convolution.truth import check, checked_groups, expected, part
-from benchmarks.shared import allocator, machine, timing
+from benchmarks.shared import allocator, machine, markdown, timing
 from tests.support.paths import ROOT
 
 TINY = Row("tiny", "grouped", 2, 9, 4, 6, 3, 2, 1, 2, padding="same")
@@ -231,7 +231,7 @@ def test_the_lines_of_the_tables():
         (tables.second_columns(False), tables.second_line(result("a", 1, 1))),
         (tables.second_columns(True), tables.second_line(result("a", 1, 1), gpu=True)),
     ):
-        assert tables.heading(columns).splitlines()[0].count("|") == line.count("|")
+        assert markdown.heading(columns).splitlines()[0].count("|") == line.count("|")
 
 
 @pytest.mark.parametrize("module", [summary, tables])
