@@ -34,7 +34,7 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
     """Checks that `params` is a dict with an array of the given rank for each name, and optionally `"bias"`.
 
     Raises:
-        TypeError: `params` is no mapping.
+        TypeError: `params` is not a mapping.
         ValueError: A key is missing or unknown, or an array is empty or has the wrong rank.
     """
     if not isinstance(params, Mapping):

@@ -15,8 +15,8 @@ DESCRIPTION = """\
 Compare runs: networks and data, training time, losses and scores.
 
 Each RUN is a run folder of python -m training.fit, for example runs/*, or the folder of python -m training.sweep with
-all its runs; runs that have not ended are left out. Losses and scores are those of the params that the run kept; the
-best epoch is that of the lowest training loss or, if it decided about early stopping, validation loss."""
+all its runs; runs that have not ended are left out. Losses and scores are those of the params that the run kept. The
+best epoch has the lowest training loss, or the lowest validation loss if early stopping used that."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 

@@ -41,9 +41,9 @@ training reads, of which the test set is used if there is one, without its label
 with a label: a row must have as many values as a training series, or one more. Rows of other lengths need --labels, and
 so do all rows if the training series had several lengths. A forecast continues each series.
 
-A .csv, the default, on standard output, has a row for each series: its number, from 1, and the class and all
-probabilities, or the prediction, or the class or value of each sample, with a row for each of several channels. A .npy
-has the probabilities or values as an array; --json prints one object.
+The output is a .csv with a row for each series: its number, from 1, and the class and all probabilities, or the
+prediction, or the class or value of each sample; series of several channels have a row for each. A .npy has the
+probabilities or values as an array; --json prints one object.
 
 --export: a program for jax.export.deserialize(bytes).call(x), which needs only JAX. It reads any number of series of
 the training length, in the units of the data.

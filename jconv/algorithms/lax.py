@@ -1,9 +1,9 @@
 """XLA's convolution, with each operation in the form for which XLA's CPU compiler has a fast kernel.
 
 That form is `lax.conv_general_dilated` with NWC, WIO, NWC layouts and explicit transposes. XLA converts other layouts
-to it in the entry computation only. So the gradients of automatic differentiation are 20 to 100 times slower in the
-body of a scan, while or cond (jax-ml/jax issue 12868), and these are not. `batch_group_count` is not used: it is slow
-for grouped kernels, and XLA partitions it incorrectly.
+to it in the entry computation only. In the body of a scan, while or cond, the gradients of automatic differentiation
+are therefore 20 to 100 times slower (jax-ml/jax issue 12868) than those of this module. `batch_group_count` is not
+used: it is slow for grouped kernels, and XLA partitions it incorrectly.
 
 Platforms other than the CPU use `lax_autodiff.py`.
 """
@@ -78,7 +78,7 @@ def transposed_kernel_gradient(rows: jax.Array, columns: jax.Array, geometry: Ge
     g = geometry
     batch = columns.shape[1]
     if g.groups == g.stride == 1 and not is_symbolic(batch) and batch == 1:
-        # With one input feature, XLA's convolution is twice as fast if the operand is padded before.
+        # With one input feature, XLA's convolution is twice as fast if the operand is padded first.
         rows = pad_input(rows, g)
         g = replace(g, length=rows.shape[1], low=0, high=0)
     return _conv(
@@ -104,7 +104,7 @@ def _conv(
     precision: Any = None,
 ) -> jax.Array:
     # lax.pad accepts negative and symbolic padding. With negative padding, XLA's convolution on CPUs silently reads
-    # past the end of its operand (JAX 0.10.2; correct in 0.12). Symbolic padding, as in jax.export, it rejects.
+    # past the end of its operand (JAX 0.10.2; correct in 0.12). It rejects symbolic padding, as in jax.export.
     if any(is_symbolic(amount) or amount < 0 for amount in padding):
         x, padding, input_dilation = pad(x, *padding, input_dilation - 1), (0, 0), 1
     return jax.lax.conv_general_dilated(

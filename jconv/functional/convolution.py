@@ -92,7 +92,7 @@ def conv1d(
 
     Raises:
         ValueError: An argument cannot be used. The message names it.
-        TypeError: `params` is no dict, or a dtype is not float32, float64, bfloat16 or float16.
+        TypeError: `params` is not a dict, or a dtype is not float32, float64, bfloat16 or float16.
 
     >>> params = {"kernel": jnp.ones((2, 1, 1)), "bias": jnp.zeros(1)}
     >>> conv1d(params, jnp.arange(4.0)[:, None], padding="causal")[:, 0].tolist()

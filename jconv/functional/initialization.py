@@ -42,7 +42,7 @@ def init_conv1d(
         `{"kernel": (kernel_size, in_channels // groups, out_channels), "bias": (out_channels,)}`.
 
     Raises:
-        ValueError: A size is less than 1, `groups` does not divide the channels, or `key` is no key.
+        ValueError: A size is less than 1, `groups` does not divide the channels, or `key` is not a key.
 
     >>> {name: p.shape for name, p in init_conv1d(jax.random.key(0), 4, 6, 3, groups=2).items()}
     {'kernel': (3, 2, 6), 'bias': (6,)}

@@ -352,7 +352,7 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, high: float =
 
 
 def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless the layer's `inputs` are one of the tuples `axis_sizes`; a list becomes a tuple."""
+    """Convert the layer's `inputs` to a tuple. Raise `ValueError` unless it is one of `known`."""
     object.__setattr__(layer, "inputs", tuple(layer.inputs))
     if layer.inputs not in known:
         raise ValueError(f"{type(layer).__name__}: inputs must be {' or '.join(map(str, known))}, got {layer.inputs}")

@@ -55,7 +55,7 @@ class Dot(Layer):
         first, second = input_shape
         a, b = self._axis_pair(len(first) + 1, len(second) + 1)
         if not (0 < a <= len(first) and 0 < b <= len(second)):
-            raise ValueError(f"Dot: axes={self.axes} are no axes of inputs of shapes {tuple(first)}, {tuple(second)}")
+            raise ValueError(f"Dot: axes={self.axes} are not axes of inputs of shapes {tuple(first)}, {tuple(second)}")
         sizes = first[a - 1], second[b - 1]
         if None not in sizes and sizes[0] != sizes[1]:
             raise ValueError(

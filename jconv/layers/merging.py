@@ -276,7 +276,7 @@ class Concatenate(_Merging):
         axis = self.axis + rank if self.axis < 0 else self.axis
         if not 0 < axis < rank:
             raise ValueError(
-                f"Concatenate: axis={self.axis} is no axis of inputs of shapes {_format_shapes(input_shape)}"
+                f"Concatenate: axis={self.axis} is not an axis of inputs of shapes {_format_shapes(input_shape)}"
             )
         out = []
         for i, sizes in enumerate(zip(*input_shape, strict=True), start=1):

@@ -19,7 +19,7 @@ HEADS = ("node", "layer", "reads", "output", "params", "sees", "FLOPs")
 RIGHT = ("params", "sees", "FLOPs")
 ALGORITHM = "algorithm"
 UNKNOWN = "?"
-# In place of unknown sizes, to find out whether a layer has a convolution. It has many divisors.
+# Replaces unknown sizes when a layer is searched for convolutions. It has many divisors.
 PLACEHOLDER_SIZE = 5040
 
 

@@ -23,7 +23,7 @@ USES_XLA_CONVOLUTION = frozenset({"grouped", "lax", "polyphase", "toeplitz"})
 ACCEPTS_SYMBOLIC_SIZES = frozenset({"einsum", "lax"})
 # Algorithms that compute a pointwise convolution as a plain matrix product.
 POINTWISE_IS_MATMUL = frozenset({"einsum", "lax", "matmul"})
-# Algorithms with tiles: they need a cache of their own, and their sums cancel.
+# Algorithms with tiles. Several at once compete for the cache, and their sums suffer from cancellation.
 USES_TILES = frozenset({"winograd"})
 # The largest number of groups that are computed one after the other. Larger numbers were not measured.
 MAX_GROUPS = 32

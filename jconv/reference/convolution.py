@@ -131,7 +131,7 @@ def conv1d(
 
     Raises:
         ValueError: As in `jconv.conv1d`.
-        TypeError: `params` is no dict.
+        TypeError: `params` is not a dict.
 
     >>> conv1d({"kernel": np.ones((2, 1, 1))}, np.arange(4.0)[:, None], padding="causal")[:, 0]
     array([0., 1., 3., 5.])
@@ -172,7 +172,7 @@ def conv1d_vjp(
 
     Raises:
         ValueError: As in `conv1d`, or `cotangent` has another shape.
-        TypeError: `params` is no dict.
+        TypeError: `params` is not a dict.
 
     >>> x, params = np.arange(4.0)[:, None], {"kernel": np.ones((2, 1, 1))}
     >>> params_bar, x_bar = conv1d_vjp(params, x, np.ones((3, 1)))
@@ -218,7 +218,7 @@ def depthwise_conv1d(
 
     Raises:
         ValueError: As in `conv1d`.
-        TypeError: `params` is no dict.
+        TypeError: `params` is not a dict.
 
     >>> depthwise_conv1d({"kernel": np.array([[[1.0], [10.0]]])}, np.array([[1.0, 2.0]]))
     array([[ 1., 20.]])
@@ -265,7 +265,7 @@ def separable_conv1d(
 
     Raises:
         ValueError: As in `conv1d`.
-        TypeError: `params` is no dict.
+        TypeError: `params` is not a dict.
 
     >>> params = {"depthwise_kernel": np.ones((2, 1, 1)), "pointwise_kernel": np.full((1, 1, 1), 3.0)}
     >>> separable_conv1d(params, np.array([[1.0], [2.0]]))
@@ -313,7 +313,7 @@ def conv1d_transpose(
 
     Raises:
         ValueError: As in `jconv.conv1d_transpose`.
-        TypeError: `params` is no dict.
+        TypeError: `params` is not a dict.
 
     >>> conv1d_transpose({"kernel": np.ones((2, 1, 1))}, np.arange(1.0, 4.0)[:, None], stride=2)[:, 0]
     array([1., 1., 2., 2., 3., 3.])

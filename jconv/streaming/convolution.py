@@ -129,7 +129,7 @@ def step(
     Raises:
       ValueError: for arrays that do not fit, for a step after the last, for a step with `slots` after which the next
         output needs another number of samples than before, and at the end of a `"same"` convolution if the number of
-        samples is no multiple of the stride: Keras pads the start by an amount that depends on the length.
+        samples is not a multiple of the stride: Keras pads the start by an amount that depends on the length.
       TypeError: for a chunk that is not of a floating type.
 
     >>> params, options = {"kernel": jnp.ones((3, 1, 1))}, {"padding": "same"}
@@ -297,8 +297,8 @@ def end_padding(window: StreamWindow, padding: Any, needed: int | None, samples:
     missing = (after - first) % window.stride
     if max(window.reach - window.stride + missing, 0) // 2 != window.low:
         raise ValueError(
-            f"a same convolution of stride {window.stride} pads the start of a sequence that is no multiple of it by "
-            f"another amount; end with {missing} samples more, or use causal padding"
+            f"padding 'same' with stride {window.stride} pads the start by another amount if the length is not a "
+            f"multiple of the stride; end with {missing} samples more, or use causal padding"
         )
     outputs = (first + missing - after) // window.stride
     return max(0, after + (outputs - 1) * window.stride) if outputs > 0 else 0

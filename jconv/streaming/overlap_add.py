@@ -22,8 +22,8 @@ from .windows import concatenate
 class OverlapAdd:
     """Incomplete output samples: `sums` (..., length, out_channels), in float32 for 16-bit floats.
 
-    `crop` is the number of next samples to be cropped from the start, None after the end. `dtype` is that of the
-    samples.
+    `crop` is the number of samples that are still to be cropped at the start, None after the end. `dtype` is the dtype
+    of the input.
     """
 
     sums: jax.Array

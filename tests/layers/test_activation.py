@@ -143,7 +143,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: jl.Softmax(0), "Softmax: axis must be an integer other than 0, the batch, or several, got 0"),
     (lambda: jl.Softmax(()), "Softmax: axis must be an integer other than 0, the batch, or several, got ()"),
-    (lambda: jl.Softmax(-3).output_shape((5, 2)), "Softmax: axis=-3 is no axis of an input of shape (5, 2)"),
+    (lambda: jl.Softmax(-3).output_shape((5, 2)), "Softmax: axis=-3 is not an axis of an input of shape (5, 2)"),
     (lambda: jl.Softmax(inputs=("mask",)), "Softmax: inputs must be ('x',) or ('x', 'mask'), got ('mask',)"),
     (
         lambda: jl.Softmax(inputs=("x", "mask")).output_shape(((5, 2), (5,))),

@@ -115,12 +115,12 @@ SHAPES: list[tuple[jl.Layer, Any, str]] = [
     (
         jl.Concatenate(3),
         ((5, 3), (5, 3)),
-        "Concatenate: axis=3 is no axis of inputs of shapes (5, 3), (5, 3)",
+        "Concatenate: axis=3 is not an axis of inputs of shapes (5, 3), (5, 3)",
     ),
     (
         jl.Concatenate(-3),
         ((5, 3), (5, 3)),
-        "Concatenate: axis=-3 is no axis of inputs of shapes (5, 3), (5, 3)",
+        "Concatenate: axis=-3 is not an axis of inputs of shapes (5, 3), (5, 3)",
     ),
 ]
 

@@ -164,7 +164,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.Dot(1).output_shape(((5, 3),)), "Dot needs two inputs, got shapes ((5, 3),)"),
     (
         lambda: jl.Dot(2).output_shape(((5, 3), (5,))),
-        "Dot: axes=2 are no axes of inputs of shapes (5, 3), (5,)",
+        "Dot: axes=2 are not axes of inputs of shapes (5, 3), (5,)",
     ),
     (
         lambda: jl.Dot(1).output_shape(((5, 3), (4, 3))),

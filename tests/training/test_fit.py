@@ -187,7 +187,7 @@ MISTAKES = {
     ("--batch-size", "51"): "--batch-size 51 is more than the 50 training examples",
     ("--data", "one.csv"): "one: all training series have the label '1'; at least two classes are needed",
     ("--data", "one.csv", "--model", "two-layer"): "one: a forecast of 16 samples from 100 needs series of at "
-    "least 116 samples; these have 2; --window and --horizon set other sizes",
+    "least 116 samples; these have 2; --window and --horizon change these sizes",
     ("--out", "."): ". is not empty and not a run folder, it has no config.json; choose another --out",
     ("--out", "one.csv"): "one.csv is a file; --out must name a folder",
     ("--out", "one.csv/run"): "one.csv/run: cannot be written to: Not a directory",

@@ -22,14 +22,15 @@ from jconv import conv1d, depthwise_conv1d, streaming
 
 KERNEL_SIZE = 9
 MOST_CHANNELS = 8
-# The most responses of a block of series, which should stay in a core's cache: all at once take three times as long.
+# The largest number of responses in a block of series. They fit a core's cache; without blocks it takes three times as
+# long.
 BLOCK = 2**16
 
 
 class Hydra(NamedTuple):
-    """Random kernels (dilations, 2, taps, kernels, groups): for each dilation those of the series and the difference.
+    """Random kernels (dilations, 2, taps, kernels, groups), for the series and the difference at each dilation.
 
-    Groups read one channel, or the sums over some channels, which `mixing` (dilations, 2, channels, groups) counts.
+    A group reads one channel, or a sum of channels, with the weights `mixing` (dilations, 2, channels, groups).
     """
 
     kernels: Any
@@ -51,7 +52,7 @@ def init_hydra(seed: int, length: int, channels: int, *, n_kernels: int = 8, n_g
     """Draw the kernels for series of that length and those channels.
 
     Each kernel is normal noise of mean zero whose absolute values sum to one. Half of the groups are for the series,
-    half for its difference. Of several channels, each group reads the sum of 2 to 8, half as many as there are.
+    half for its difference. With several channels, a group reads the sum of half of them, at least 2 and at most 8.
 
     >>> init_hydra(0, 150, 1).kernels.shape
     (5, 2, 9, 8, 32)
@@ -71,7 +72,7 @@ def init_hydra(seed: int, length: int, channels: int, *, n_kernels: int = 8, n_g
 
 
 def features(hydra: Hydra, x: Any, lengths: Any = None) -> jax.Array:
-    """The features (n, features) of series x (n, length, channels), of which `lengths` (n,) samples are their own.
+    """The features (n, features) of series x (n, length, channels), which are padded after `lengths` (n,) samples.
 
     >>> features(init_hydra(0, 150, 1), jnp.ones((3, 150, 1))).shape
     (3, 5120)
@@ -99,7 +100,7 @@ def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
     found = []
     for one, series, own in _convolutions(hydra, x, lengths):
         if not series.shape[1]:
-            # The difference of a single sample.
+            # A single sample has no difference.
             found.append(jnp.zeros((len(x), 2, *hydra.kernels.shape[3:])))
             continue
         response = one.function({"kernel": one.kernel}, one.read(series), padding="same", dilation=one.dilation)
@@ -108,7 +109,7 @@ def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
 
 
 class _Convolution(NamedTuple):
-    """A convolution with all kernels of a dilation; it reads the series, or those sums of channels."""
+    """A convolution with all kernels of a dilation; with `mixing` it reads sums of channels."""
 
     function: Any
     kernel: Any
@@ -120,7 +121,7 @@ class _Convolution(NamedTuple):
 
 
 def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
-    """Whether it is of the difference, and the convolution; all dilations one after the other."""
+    """The convolutions of all dilations, each with 0 for the series or 1 for the difference as its operand."""
     dilations, _, taps, kernels, groups = hydra.kernels.shape
     for number in range(dilations):
         for difference in (0, 1):
@@ -134,7 +135,7 @@ def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
 
 
 def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolution, Any, Any]]:
-    """Each convolution, the series or difference that it reads, and which of its samples (n, length) are real ones."""
+    """Each convolution, the series or difference that it reads, and which samples (n, length, 1) are not padding."""
     masks: Any = (None, None)
     if lengths is not None:
         masks = [(jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1)]
@@ -147,9 +148,9 @@ def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolu
 
 
 def _compete(response: Any, own: Any = None) -> jax.Array:
-    """The sums (n, 2, kernels, groups) over the samples of responses (n, samples, kernels, groups).
+    """The features (n, 2, kernels, groups) of responses (n, samples, kernels, groups).
 
-    Comparisons of one kernel after the other are many times faster than `argmax` on a CPU.
+    Comparing one kernel after the other is many times faster than `argmax` on a CPU.
     """
     largest = smallest = response[:, :, 0]
     winner = loser = jnp.zeros(largest.shape, jnp.int32)
@@ -188,8 +189,8 @@ def stream_init(hydra: Hydra, batch: int, channels: int = 1) -> Stream:
 def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False) -> Stream:
     """The stream after the next samples (batch, samples, channels); with `last` the series end with them.
 
-    The features of a stream that has ended are those of the complete series. Before, the samples that the widest
-    kernels still wait for are missing.
+    The features of a stream that has ended are those of the complete series. Before, they leave out the samples whose
+    windows are not complete yet.
     """
     chunk = jnp.asarray(chunk, jnp.float32)
     known = chunk if stream.previous is None else jnp.concatenate([stream.previous, chunk], axis=1)

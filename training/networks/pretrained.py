@@ -106,14 +106,14 @@ def _training(path: str, learning_rate: float | None, new_optimizer: str | None)
         try:
             training = jconv.keras.load_training(path, learning_rate=learning_rate)
         except jconv.keras.NotCompiledError:
-            why = "not compiled, so adam starts anew"
+            why = "not compiled; new optimizer adam"
         except jconv.keras.KerasFileError as error:
-            why = f"{error}; so adam starts anew"
+            why = f"{error}; new optimizer adam"
         else:
             words = f"{training.name} after {training.steps:,} steps, learning rate {training.learning_rate:.3g}"
             return training, f"its weights; {words}{_penalties(training)}"
     else:
-        why = f"{new_optimizer} starts anew"
+        why = f"new optimizer {new_optimizer}"
     training = jconv.keras.load_training(path, optimizer=optax.identity())
     return training, f"its weights; {why}{_penalties(training)}"
 

@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM, which the training loop asks for between two epochs.
+"""Receives Ctrl-C and SIGTERM during training, so that the training loop can stop between two epochs.
 
 An exception during a compiled call would lose the arrays that were donated to it, and with them the run. Python runs a
-signal handler only after such a call, which may take minutes: so a thread receives the signals immediately, prints
-that the first one arrived, and ends the process at the second Ctrl-C.
+signal handler only after such a call, which may take minutes. A thread therefore receives the signals: it prints a
+message at the first one, and ends the process at the second Ctrl-C.
 """
 
 from __future__ import annotations

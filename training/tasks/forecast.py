@@ -27,11 +27,12 @@ def forecast(
     horizon: int = HORIZON,
     channel: int | None = 0,
 ) -> Task:
-    """Predict the next `horizon` samples of a channel, or with None of all, from `window` samples of all channels.
+    """Predict the next `horizon` samples of a channel, or of all with `channel=None`, from `window` samples.
 
-    Each window of each series is an example. The network has an output for each predicted sample, channel by channel.
-    Labels are not used. The baseline repeats the last sample. Raises `UserError` for a channel that does not exist, if
-    no series of the training or test set has `window + horizon` samples, and for a network with another output shape.
+    Each window of each series, with all channels, is an example. The network has an output for each predicted sample,
+    channel by channel. Labels are not used. The baseline repeats the last sample. Raises `UserError` for a channel that
+    does not exist, if no series of the training or test set has `window + horizon` samples, and for a network with
+    another output shape.
     """
     channels = data.x_train.shape[-1]
     if channel is not None and channel >= channels:
@@ -43,7 +44,7 @@ def forecast(
             raise UserError(
                 f"{data.name}: a forecast of {horizon} samples from {window} needs series of at least "
                 f"{window + horizon} samples; these have {'' if lengths is None else 'up to '}{longest}; "
-                "--window and --horizon set other sizes"
+                "--window and --horizon change these sizes"
             )
     data, *scaling = standardize(data)
     target = ForecastTarget(horizon, tuple(range(channels)) if channel is None else (channel,))

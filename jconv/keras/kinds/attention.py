@@ -68,14 +68,14 @@ KINDS = (
             "value": "value_dense",
             "attention_output": "output_dense",
         },
-        # Shapes of the inputs in Keras 2, and how the layer is computed.
+        # Input shapes, which Keras 2 writes, and the choice of an implementation.
         ignored=("query_shape", "key_shape", "value_shape", "flash_attention"),
         call=CALL,
         call_options=CALL_OPTIONS,
-        # Keras overwrites it by the query's own mask.
+        # Keras replaces this argument with the mask of the query.
         ignored_arguments=("query_mask",),
         mask="propagate",
-        # So the usual sum of the output and the query has no mask.
+        # The call removes the mask of the query, so the usual sum of output and query has none.
         removes_masks=True,
     ),
     Kind(

@@ -1,10 +1,10 @@
-"""The classes of `keras.ops` and the functions of `jconv.operations` that they are."""
+"""The classes of `keras.ops`, and the function of `jconv.operations` for each."""
 
 from __future__ import annotations
 
 from ...layers.operations.functions import OPERATIONS
 
-# By class, the function: the class is named after it, with one exception.
+# The function of each class. A class is named after its function, with one exception.
 FUNCTIONS: dict[str, str] = {"".join(map(str.capitalize, name.split("_"))): name for name in OPERATIONS}
 FUNCTIONS |= {"L2Normalize": "normalize"}
 CLASSES = {function: name for name, function in reversed(FUNCTIONS.items())}
@@ -19,7 +19,7 @@ _MODULES = {
     "keras.src.ops.core": "cast convert_to_tensor stop_gradient unstack",
     "keras.src.ops.linalg": "norm",
 }
-# By function, the module of Keras that has the class.
+# The module of Keras that contains the class of each function.
 MODULES = dict.fromkeys(OPERATIONS, "keras.src.ops.numpy")
 MODULES |= {function: module for module, functions in _MODULES.items() for function in functions.split()}
 # Arguments that Keras passes to the call of an operation; the others are passed to its constructor.

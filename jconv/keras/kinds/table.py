@@ -1,4 +1,4 @@
-"""The table of kinds, and what needs the kinds of the layers inside a layer: masks, and the paths of arrays."""
+"""The table of kinds, and functions that also need the kinds of inner layers: for masks and the paths of arrays."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def below(folders: Mapping[str, str], prefix: str, folder: str) -> dict[str, str
 
 
 def names_to_paths(names: list[str], folders: Mapping[str, str], copies: Collection[str] = ()) -> dict[str, str]:
-    """The path of each array: its prefix's folder, and its number there; numbers in `copies` are skipped.
+    """The path of each array: the folder of its prefix, and its number there. Paths in `copies` are skipped.
 
     >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"query": "query_dense"})
     {'kernel': 'vars/0', 'query/kernel': 'query_dense/vars/0', 'query/bias': 'query_dense/vars/1'}

@@ -1,8 +1,8 @@
 """The order of a Functional model's layers and calls in Keras.
 
-Keras numbers the folders of layers of one class in the order of `layer_order`, whatever order the config has. When it
-runs the model, it makes the calls in the order of `run_order`. Both go by depth: the number of calls on the longest
-path from a call to an output. They differ in the order of equal depths.
+Keras numbers the folders of layers of one class in the order of `layer_order`, whatever their order in the config. When
+it runs the model, it makes the calls in the order of `run_order`. Both orders sort by depth, the number of calls on the
+longest path from a call to an output. They differ for calls of equal depth.
 
 Calls are `(layer, number)`; `calls` maps each to its parents, the calls whose outputs it reads, in order.
 """
@@ -42,7 +42,7 @@ def run_order(calls: Calls, outputs: Sequence[Call]) -> list[Call]:
 
 
 def computable(calls: Calls, given: set[Call]) -> dict[Call, None]:
-    """The calls that can be computed from those `given`, in an order that is possible; not those on a cycle."""
+    """The calls that can be computed from the calls `given`, each after its parents; calls on a cycle cannot."""
     missing = {call: set(parents) - given for call, parents in calls.items()}
     readers: dict[Call, list[Call]] = {}
     for call, parents in missing.items():

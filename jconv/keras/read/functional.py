@@ -78,7 +78,7 @@ class FunctionalReader:
         for position, ref in enumerate(inputs):
             layer = self._layers.get(ref.layer)
             if layer is None or layer.class_name != "InputLayer":
-                config.fail(f"the input {ref.layer!a} is no InputLayer of the model")
+                config.fail(f"the input {ref.layer!a} is not an InputLayer of the model")
             self._values[ref.layer, 0] = given[position] if given else self._reader.input(ref.layer, layer.config)
         self._run([self._find(ref, is_output=True) for ref in flatten(outputs)])
         return map_tree(lambda ref: self._value(ref, is_output=True), outputs)

@@ -1,9 +1,9 @@
-"""The order of a layer's arrays, or a nested model's, in a Keras 2 file.
+"""The order of the arrays of a layer or a nested model in a Keras 2 file.
 
 Trainable arrays come first, but the config does not say completely which these are. A layer made with
 `trainable=False` leaves the layers inside it trainable if it is itself inside another layer; setting `trainable` to
-false later does not. A model made with `trainable=False` has the order of its layers. So of the possible orders, the
-one that matches the names of the arrays best is used.
+false later does not. A model made with `trainable=False` has the order of its layers. Therefore all possible orders are
+compared with the names of the arrays, and the best match is used.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _is_frozen(layer: Layer) -> bool:
 
 
 def _thaw(value: Any) -> Any:
-    """A layer without `Frozen` around layers that contain layers; those inside stay frozen."""
+    """A layer without the `Frozen` around layers that contain other layers; those stay frozen."""
     if isinstance(value, Frozen):
         inner = unwrap(value)
         has_layers = isinstance(inner, (ConvLSTM1D, MultiHeadBase, NestedModel)) or any(

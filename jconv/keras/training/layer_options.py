@@ -56,7 +56,7 @@ class ArrayOption:
 def array_options(root: Part, suffix: str) -> list[ArrayOption]:
     """The options whose key ends in `suffix`, one entry per trained array.
 
-    Raises `KerasFileError` for an option of arrays that jconv does not know.
+    Raises `KerasFileError` for an option that applies to other arrays than those in `ARRAYS`.
     """
     options = []
     for part in (leaf for leaf in root.leaves() if leaf.used):

@@ -22,15 +22,16 @@ from .objects import check_all_used, look_up, normalize_name, parse_object
 EPSILON = 1e-7
 # Given a module of array functions, targets and outputs, the loss of each example.
 Formula = Callable[[Any, Any, Any], Any]
-# "auto" is of Keras 2.
+# Only Keras 2 writes "auto".
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "auto")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of one output; `name` is Keras's, `takes_classes` whether targets are class indices.
+    """The loss of one output.
 
-    Targets equal to `ignored`, unless that is None, do not count.
+    `name` is Keras's name of it. If `takes_classes`, targets are class indices. Targets equal to `ignored` are left
+    out; None leaves out none.
     """
 
     name: str

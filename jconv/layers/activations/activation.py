@@ -207,7 +207,7 @@ class Softmax(ActivationLayer):
             )
         rank = len(shape) + 1
         if not all(0 < (axis + rank if axis < 0 else axis) < rank for axis in self._axes):
-            raise ValueError(f"Softmax: axis={self.axis} is no axis of an input of shape {shape}")
+            raise ValueError(f"Softmax: axis={self.axis} is not an axis of an input of shape {shape}")
         return shape
 
     def apply_sequences(

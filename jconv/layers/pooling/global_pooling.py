@@ -33,7 +33,7 @@ class RunningMax(NamedTuple):
 
 @jax.custom_jvp
 def _combine_maxima(before: RunningMax, new: RunningMax) -> RunningMax:
-    """The maximum of both; the derivative is shared equally by all samples equal to it."""
+    """The maximum of both. All samples that are equal to it share its derivative equally."""
     ties = _select(before, new, before.ties, new.ties, before.ties + new.ties)
     return RunningMax(jnp.maximum(before.greatest, new.greatest), ties)
 
@@ -102,7 +102,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
         shape, dtype = (sequence.shape[0], sequence.shape[2]), jnp.promote_types(sequence.dtype, jnp.float32)
-        # Two arrays: a stream that is donated must not hold one twice.
+        # Two separate arrays, since a stream that is donated must not contain one array twice.
         return RunningMean(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(sequence.shape[0], jnp.int32))
 
     def stream_step(

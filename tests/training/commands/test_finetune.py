@@ -125,7 +125,7 @@ def test_a_forecast_that_was_not_compiled(capsys):
     model = _network(kl.Conv1D(16, 100), shape=(100, 2))
     assert fit.main(["--model", _saved(model), *arguments, "--learning-rate", "0.005"]) == 0
     told = capsys.readouterr().out
-    assert "start      its weights; not compiled, so adam starts anew" in told
+    assert "start      its weights; not compiled; new optimizer adam" in told
     assert {"model.keras", "predictions.png"} <= _names("run")
     assert json.loads(Path("run/config.json").read_text())["learning_rate"] == 0.005
 
@@ -215,8 +215,8 @@ def test_an_optimizer_that_jconv_does_not_have_is_said_and_begins_afresh(capsys)
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start ")]
     known = "SGD, Adam, AdamW, RMSprop, Adagrad, Lion"
     assert told == [
-        f"start      its weights; optimizer: the optimizer 'Adamax' is not supported; supported are {known}; so adam "
-        "starts anew; penalties on 1 array; its loss BinaryCrossentropy"
+        f"start      its weights; optimizer: the optimizer 'Adamax' is not supported; supported are {known}; new "
+        "optimizer adam; penalties on 1 array; its loss BinaryCrossentropy"
     ]
     params, _ = run_folder.read_params(Path("run"))
     assert np.all(params[model.layers[-1].name]["kernel"] >= 0)
@@ -234,7 +234,7 @@ def test_an_optimizer_and_a_loss_of_the_command_line(capsys):
     )
     assert fit.main([*command, "cross-entropy"]) == 0
     told = capsys.readouterr().out
-    assert "start      its weights; lion starts anew; penalties on 1 array and 1 output\n" in told
+    assert "start      its weights; new optimizer lion; penalties on 1 array and 1 output\n" in told
     config = json.loads(Path("run/config.json").read_text())
     assert (config["optimizer"], config["learning_rate"]) == ("lion", 0.001)
     assert json.loads(Path("run/gradients.json").read_text())["passed"]

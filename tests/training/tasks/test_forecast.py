@@ -102,4 +102,4 @@ def test_the_end_of_the_only_series_is_held_out(capsys):
     said = (
         "fit: one, --validation 0.1: a forecast of 4 samples from 8 needs series of at least 12 samples; these have 6"
     )
-    assert capsys.readouterr().err == f"{said}; --window and --horizon set other sizes\n"
+    assert capsys.readouterr().err == f"{said}; --window and --horizon change these sizes\n"

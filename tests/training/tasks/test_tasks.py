@@ -86,5 +86,5 @@ def test_forecast_refuses_short_series(tmp_path):
         tasks.forecast(datasets.load(str(tmp_path / "a.npz")))
     assert str(caught.value) == (
         "a: a forecast of 16 samples from 100 needs series of at least 116 samples; these have 115; --window and "
-        "--horizon set other sizes"
+        "--horizon change these sizes"
     )
