@@ -2,8 +2,8 @@
 
 Window `t` multiplies sample `u = t * stride + k * dilation` of the padded input by tap `k`. So the samples with the
 same phase, `u % stride`, are multiplied only by the taps with that phase, at stride 1. No gradient multiplies by zeros
-that the stride inserts, and kernels that are fast only at stride 1 apply. (Vaidyanathan, Multirate Systems and Filter
-Banks, 1993, chapter 4.)
+that the stride inserts, and kernels that are fast only at stride 1 can be used. (Vaidyanathan, Multirate Systems and
+Filter Banks, 1993, chapter 4.)
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def phase_algorithm(g: Geometry, in_per_group: int) -> ModuleType:
 def merges_phases(g: Geometry, in_per_group: int) -> bool:
     """Returns whether the input gradient computes all phases as the channels of one convolution.
 
-    That is possible where all phases have the same number of taps and read the same samples of `y_bar`. It is up to 1.5
+    That is possible if all phases have the same number of taps and read the same samples of `y_bar`. It is up to 1.5
     times as fast as one convolution per phase, and there is only one convolution to compile.
     """
     return (

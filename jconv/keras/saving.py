@@ -39,9 +39,9 @@ def save(
     input_shape: Any = None,
     training: Training | None = None,
 ) -> None:
-    """Write a `.keras` file, or for a path that ends in `.weights.h5` the arrays alone, that Keras 3 loads.
+    """Write a file that Keras 3 loads: a `.keras` file, or only the arrays if the path ends in `.weights.h5`.
 
-    Equal models make equal bytes. The file is written under a temporary name and renamed, so it is never incomplete.
+    Equal models give equal files. The file is written under a temporary name and renamed, so it is never incomplete.
     For a model from `load`, nested models are written as such, and a `.weights.h5` fits the Keras model of its file.
 
     With `training`, a `.keras` file is that of a compiled model, whose training Keras continues as if it had never

@@ -306,7 +306,7 @@ SHAPES = [
     (
         MHA(2, 3),
         ((7, 4), (5, 2, 4)),
-        "MultiHeadAttention needs a query and a value of the same sizes beside the axes attended over and the "
+        "MultiHeadAttention needs a query and a value of the same sizes except for the attention axes and the "
         "channels, got shapes (7, 4) and (5, 2, 4)",
     ),
     (

@@ -329,8 +329,8 @@ SHAPES = [
     (
         jl.RMSNormalization(1),
         (7, 4),
-        "RMSNormalization: the scale along axis=1, of shape (7,), does not go with the last axes of an input of shape "
-        "(7, 4)",
+        "RMSNormalization: the scale along axis=1, of shape (7,), does not broadcast to the last axes of an input of "
+        "shape (7, 4)",
     ),
     (
         jl.GroupNormalization(3),
@@ -345,12 +345,12 @@ SHAPES = [
     (
         jl.Rescaling([1, 2, 3]),
         (7, 4),
-        "Rescaling: scale of shape (3,) does not go with the last axes of an input of shape (7, 4)",
+        "Rescaling: scale of shape (3,) does not broadcast to the last axes of an input of shape (7, 4)",
     ),
     (
         jl.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0]),
         (7, 4),
-        "Normalization: mean of shape (2,) does not go with the sizes (4,) of axis=-1",
+        "Normalization: mean of shape (2,) does not broadcast to the sizes (4,) of axis=-1",
     ),
 ]
 

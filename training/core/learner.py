@@ -36,10 +36,10 @@ class Average(NamedTuple):
 
 
 class Learner(NamedTuple):
-    """Everything that the next epoch depends on, and what a checkpoint holds.
+    """Everything that the next epoch depends on, and that a checkpoint contains.
 
-    `best` is kept where the plan keeps the best params, `average` where it averages them, and `scale` where it trains
-    in float16.
+    `best` is present if the plan keeps the best params, `average` if it averages them, and `scale` if it trains in
+    float16.
     """
 
     params: Tree
@@ -73,7 +73,7 @@ class Progress(NamedTuple):
 def init_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
     """The learner before the first epoch, with params in `dtype`.
 
-    The params are those of the task's pretrained network, or drawn from the seed as Keras draws them.
+    The params are those of the task's pretrained network, or random as in Keras, drawn from the plan's seed.
     """
     if plan.members > 1:
         return ensemble.stack([init_learner(task, own, dtype) for own in member_plans(plan)])
@@ -104,14 +104,14 @@ def init_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
 
 
 def with_averages(learner: Learner) -> Learner:
-    """The learner with the moving averages in place of its params and state, where they are kept."""
+    """The learner with its moving averages, if it has any, as params and state."""
     if learner.average is None:
         return learner
     return learner._replace(params=learner.average.params, state=learner.average.state)
 
 
 def final_learner(learner: Learner) -> Learner:
-    """What the run is for: the best params where they are kept, else the last ones or their averages."""
+    """The learner with the best params, if the plan keeps these, else with the last ones or their averages."""
     return with_averages(learner) if learner.best is None else Learner(*learner.best[1:])
 
 

@@ -4,7 +4,7 @@ Parameters and results are the same. aeon's own base classes check the input and
 `get_tags`, `reset`), so importing this module needs aeon.
 """
 
-# aeon's methods come first, whose parameters have other names than scikit-learn's.
+# aeon's base classes come first. The parameters of their methods have other names than in scikit-learn.
 # pyright: reportIncompatibleMethodOverride=false
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TAGS: dict[str, Any] = {
 
 
 class AeonNetwork:
-    """Calls the estimator's own methods from those that aeon's base classes call, which have checked the input."""
+    """Implements the methods that aeon's base classes call with checked input, by those of the estimator."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class AeonNetwork:
         ensemble_size: int | None = None,
         random_state: Any = None,
     ) -> None:
-        # aeon's constructors end in those of the next base class, which is the estimator's own, without arguments.
+        # aeon's constructors call that of the next base class, the estimator, without arguments.
         super().__init__()
         NetworkEstimator.__init__(
             self,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, written by Orbax to the run folder's `checkpoints`: all that it needs to resume bit by bit.
+"""Checkpoints of a run, written by Orbax to `checkpoints` in its folder: resumed runs have bitwise the same results.
 
 A checkpoint is a folder named by its number of epochs. Orbax writes it in a thread under a temporary name and renames
 it, so it is complete or absent; a digest of its content detects later damage. The last two are kept, because the newest
@@ -55,7 +55,7 @@ class Checkpoints:
         self.failed: list[dict[str, Any]] = []
         # The epoch of the checkpoint that may not be finished yet, and those that are synced to the disk.
         self._pending, self._synced = 0, set[int]()
-        self._sweep()
+        self._remove_unfinished()
 
     def offer(self, progress: Progress) -> None:
         """Start writing a checkpoint if one is due."""
@@ -68,7 +68,7 @@ class Checkpoints:
             self.save(progress)
 
     def save(self, progress: Progress, wait: bool = False) -> None:
-        """Start writing a checkpoint, and `wait` for it if asked. A failure is printed, and training continues."""
+        """Start writing a checkpoint; with `wait`, also finish it. A failure is printed, and training continues."""
         if not processes.is_leader():
             return
         began = time.monotonic()
@@ -134,7 +134,7 @@ class Checkpoints:
         if path.exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        check_room(self.folder, len(text) + sum(array.nbytes for array in jax.tree.leaves(learner)))
+        check_space(self.folder, len(text) + sum(array.nbytes for array in jax.tree.leaves(learner)))
         items: Any = {
             "learner": ocp.args.StandardSave(_named(learner)),
             "run": ocp.args.JsonSave({"rows": text, "digest": _digest(learner, text)}),
@@ -150,7 +150,7 @@ class Checkpoints:
         text = found.run["rows"]
         learner = jax.tree.unflatten(jax.tree.structure(start), [found.learner[name] for name in _named(start)])
         if found.run["digest"] != _digest(learner, text):
-            raise _Changed("its content has changed")
+            raise _ContentChanged("its content has changed")
         rows = tuple(Row(*row) for row in json.loads(text))
         for row in rows:
             self._losses[row.epoch] = row.train_loss
@@ -162,7 +162,7 @@ class Checkpoints:
         for epoch in epochs[:-LAST]:
             if epoch != best:
                 shutil.rmtree(self.folder / str(epoch))
-        # Damaged checkpoints that the run has passed again.
+        # Damaged checkpoints of epochs that the run has repeated.
         for path in self.folder.glob(self._aside("*").name):
             if len(epochs) >= LAST and int(path.stem) <= epochs[-LAST]:
                 shutil.rmtree(path)
@@ -183,17 +183,17 @@ class Checkpoints:
         self._checkpointer = _checkpointer()
         # Remains of the failed checkpointer warn when they are collected; now these warnings are suppressed.
         gc.collect()
-        self._sweep()
+        self._remove_unfinished()
         self.failed.append({"epoch": epoch, "why": why})
         tell(f"{self.folder}: the checkpoint of epoch {epoch} could not be written: {why}; training continues")
 
-    def _sweep(self) -> None:
-        """Remove unfinished checkpoints, such as those of a process that was killed."""
+    def _remove_unfinished(self) -> None:
+        """Remove the unfinished checkpoints of failed writes and of processes that were killed."""
         for path in self.folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(path, ignore_errors=True)
 
 
-class _Changed(ValueError):
+class _ContentChanged(ValueError):
     """The digest of a checkpoint is not that of its content."""
 
 
@@ -214,7 +214,7 @@ def _is_damage(error: BaseException) -> bool:
     return cause is None or isinstance(cause, StopIteration) or _is_damage(cause)
 
 
-def check_room(folder: Path, size: int) -> None:
+def check_space(folder: Path, size: int) -> None:
     """Raise `OSError` unless `size` bytes can be written. Orbax's own error is less clear."""
     with tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):

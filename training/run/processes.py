@@ -39,7 +39,7 @@ class ProcessGroup:
         if jax.process_count() > 1 and not self.begun:
             self.begun = True
             if not multihost_utils.process_allgather(np.array(ready)).all() and ready:
-                raise UserError("another process of the run could not begin; it says why")
+                raise UserError("another process of the run could not start; see its message")
 
 
 @contextmanager

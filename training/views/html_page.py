@@ -1,4 +1,4 @@
-"""Parts of one HTML page that is complete in itself: no script, no font, and pictures inside it.
+"""Parts of a self-contained HTML page, without scripts and fonts, and with embedded pictures.
 
 Every function takes plain text and returns HTML, so that the name of a file or of a class cannot become markup. The
 page's content security policy forbids it to load anything.
@@ -77,7 +77,7 @@ def line(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A command as it is typed, wrapped where there is no room.
+    """A command, wrapped if it is longer than a line.
 
     >>> code("fit --out <dir>")
     '<pre>fit --out &lt;dir&gt;</pre>\\n'
@@ -98,7 +98,7 @@ def table(
 ) -> str:
     """A table. `numbers` names the columns aligned to the right.
 
-    With `is_stacked`, a narrow screen shows the cells of a row one below the other, each behind its heading.
+    With `is_stacked`, a narrow screen shows the cells of a row one below the other, each after its heading.
     """
     sides = [' class="number"' if head in numbers else "" for head in heads]
     head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
@@ -115,7 +115,7 @@ def _cells(heads: Sequence[str], row: Sequence[str], sides: Sequence[str], is_st
 
 
 def picture(content: bytes, caption: str) -> str:
-    """A PNG file inside the page, with a caption that is also its text for readers who do not see it."""
+    """An embedded PNG file with a caption, which is also its alternative text."""
     data = base64.b64encode(content).decode()
     image = f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>\n"

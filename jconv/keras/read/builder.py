@@ -27,8 +27,8 @@ Names = tuple[str, ...]
 class GraphBuilder:
     """The `nodes` of a graph; `shapes` has the shape of each value, or a tuple of shapes for several outputs.
 
-    With `keras_2`, masks are those of Keras 2: merged values count where all values with a mask count; Maximum,
-    Minimum and Multiply ignore masks; no layer removes masks from its inputs.
+    With `keras_2`, masks are those of Keras 2: the mask of a merged value is true where all masks of its inputs are
+    true; Maximum, Minimum and Multiply ignore masks; no layer removes masks from its inputs.
     """
 
     def __init__(self, tally: CallCount, keras_2: bool = False) -> None:

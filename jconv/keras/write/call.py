@@ -35,7 +35,7 @@ def call_arguments(node: Node, tensors: list[dict[str, Any]], has_masks: bool) -
     for position, (argument, parts) in enumerate(arguments.items()):
         found = [given.get(part) for part in parts]
         is_mask = argument == "mask"
-        # A list of masks in place of no argument prevents Keras from taking those of the inputs.
+        # Without the argument Keras uses the masks of the inputs. A list of masks prevents that, even if all are None.
         if not any(found) and not (has_masks and is_mask and len(parts) > 1):
             continue
         # A list of masks has one for each input; other lists end with the last tensor.

@@ -76,7 +76,7 @@ class MultiHeadBase(AttentionBase):
         return found
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """Glorot-uniform kernels, whose fans are products of all input or output sizes, and zero biases, as Keras."""
+        """Zero biases and Glorot-uniform kernels. As in Keras, fans are products of all input or output sizes."""
         shapes = self.param_shapes(input_shape)
         params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
         for name, one in zip(shapes, jax.random.split(key, len(shapes)), strict=True):
@@ -118,7 +118,7 @@ class MultiHeadBase(AttentionBase):
         rest = [i for i in range(len(query) - 1) if i + 1 not in heads.axes]
         if len(query) != len(value) or not shapes_match(tuple(query[i] for i in rest), tuple(value[i] for i in rest)):
             raise ValueError(
-                f"{type(self).__name__} needs a query and a value of the same sizes beside the axes attended over and "
+                f"{type(self).__name__} needs a query and a value of the same sizes except for the attention axes and "
                 f"the channels, got shapes {query} and {value}"
             )
         self._check_masks(shapes, heads)

@@ -132,8 +132,8 @@ class RMSNormalization(PerExampleNormalization):
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         if any(a not in (1, b) for a, b in zip(reversed(sizes), reversed(tuple(input_shape)), strict=False)):
             raise ValueError(
-                f"RMSNormalization: the scale along axis={self.axis}, of shape {sizes}, does not go with the last axes "
-                f"of an input of shape {tuple(input_shape)}"
+                f"RMSNormalization: the scale along axis={self.axis}, of shape {sizes}, does not broadcast to the last "
+                f"axes of an input of shape {tuple(input_shape)}"
             )
         return {"scale": sizes}
 

@@ -45,7 +45,7 @@ class Rescaling(Layer):
             over = zip(reversed(shape), reversed(tuple(input_shape)), strict=False)
             if len(shape) > len(input_shape) or any(a not in (1, b) for a, b in over):
                 raise ValueError(
-                    f"Rescaling: {name} of shape {shape} does not go with the last axes of an input of shape "
+                    f"Rescaling: {name} of shape {shape} does not broadcast to the last axes of an input of shape "
                     f"{tuple(input_shape)}"
                 )
         return tuple(input_shape)
@@ -69,7 +69,7 @@ class Normalization(Layer):
     """Normalizes with given statistics, as Keras's `Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`.
 
     With `invert` it computes the inverse. There is one mean and variance per index of `axis`: an integer, a tuple of
-    integers, or `()` for one mean and variance in all; axis 0 is the batch. `mean` and `variance` are numbers or nested
+    integers, or `()` for a single mean and variance; axis 0 is the batch. `mean` and `variance` are numbers or nested
     tuples that broadcast to these axes. If both are None, the layer has the state `mean` and `variance` (0 and 1 at
     first), with the sizes of `axis` in ascending order, and `count`, which Keras keeps for old files. bfloat16, float16
     and integers are computed in float32.
@@ -109,7 +109,7 @@ class Normalization(Layer):
         over = zip(reversed(shape), reversed(sizes), strict=False)
         if len(shape) > len(sizes) or any(a not in (1, b) for a, b in over):
             raise ValueError(
-                f"Normalization: mean of shape {shape} does not go with the sizes {sizes} of axis={self.axis}"
+                f"Normalization: mean of shape {shape} does not broadcast to the sizes {sizes} of axis={self.axis}"
             )
         return tuple(input_shape)
 

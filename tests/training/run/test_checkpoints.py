@@ -203,7 +203,7 @@ def _told(kept, why):
 def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
     """The limit on a file's size stands for the disk: the system refuses the write in the same way."""
     if noticed == "by Orbax":
-        monkeypatch.setattr(checkpoints, "check_room", lambda *arguments: None)
+        monkeypatch.setattr(checkpoints, "check_space", lambda *arguments: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     progress = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:

@@ -91,4 +91,4 @@ def test_what_one_refuses_ends_the_others():
     code, _, err = _ended(first)
     assert code == 2 and "fit: two is not empty and not a run folder" in err
     code, _, err = _ended(second)
-    assert code == 2 and "fit: another process of the run could not begin; it says why" in err
+    assert code == 2 and "fit: another process of the run could not start; see its message" in err

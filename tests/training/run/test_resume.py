@@ -232,15 +232,15 @@ def test_a_folder_that_is_removed_while_another_process_locks_it(tmp_path, monke
 
 
 def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
-    check = checkpoints.check_room
+    check = checkpoints.check_space
     full = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))] * 2
 
-    def check_room(*arguments):
+    def check_space(*arguments):
         if full:
             raise full.pop()
         check(*arguments)
 
-    monkeypatch.setattr(checkpoints, "check_room", check_room)
+    monkeypatch.setattr(checkpoints, "check_space", check_space)
     assert fit.main([*RUN, "--out", "run"]) == 0
     failed = [{"epoch": epoch, "why": "No space left on device"} for epoch in (1, 2)]
     assert json.loads(Path("run/results.json").read_text())["failed_saves"] == failed
