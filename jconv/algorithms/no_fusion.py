@@ -2,9 +2,9 @@
 
 On CPUs XLA inlines calls and then decides what to fuse. A sum of shifted copies that is followed by a reduction (a
 mean, batch normalization, the loss in a scan's step) becomes part of the reduction's loop, which runs in one thread
-without vector instructions: up to 20 times slower. In isolation an operation also takes the time in a network that was
-measured for it alone. An `optimization_barrier` does not help: XLA writes the same fused loop. The price is that a bias
-and an activation are one more pass over memory.
+without vector instructions: up to 20 times slower. An isolated operation also takes the same time in a network as in
+the measurements of the planner. An `optimization_barrier` does not help: XLA writes the same fused loop. The price is
+that a bias and an activation are one more pass over memory.
 
 Within an isolated operation, calls have another use. Each loop that XLA generates takes some 10 ms to compile, but
 identical loops are compiled only once. If they are inlined, the loops of an operation's groups differ in their offsets;

@@ -243,7 +243,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: jl.Bidirectional(jl.GRU(3, inputs=("sequence", "mask"))),
-        "Bidirectional: layer must read a sequence alone, the rest goes in the inputs of Bidirectional; got "
+        "Bidirectional: layer must have one input, the sequence; states and masks are inputs of Bidirectional; got "
         "GRU(3, inputs=('sequence', 'mask'))",
     ),
     (

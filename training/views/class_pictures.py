@@ -1,4 +1,4 @@
-"""Pictures of a classification as a whole: the confusion matrix and the reliability diagram."""
+"""Pictures of all results of a classification: the confusion matrix and the reliability diagram."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..arrays import Array
 from ..tasks.metrics import Calibration
 from .style import FAINT, TEST, TRAIN, WIDTH, png, short
 
-# More classes have no room for counts in the cells.
+# With more classes, counts do not fit into the cells.
 MOST_COUNTED = 20
 
 

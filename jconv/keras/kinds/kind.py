@@ -113,9 +113,9 @@ class Kind:
 
     `masked_outputs(layer)` is how many of several outputs have the mask. With `removes_masks`, the inputs have no mask
     after the call. `mask_join` is for layers that merge their inputs: with `"any"`, if all inputs have a mask, an
-    element counts that counts in any of them; with `"concatenate"`, masks are joined along the layer's axis, and an
-    input without a mask counts completely. With `reads_masks` the layer also reads the masks of its inputs, each after
-    its value.
+    element is valid if it is valid in any of them; with `"concatenate"`, masks are joined along the layer's axis, and
+    all elements of an input without a mask are valid. With `reads_masks` the layer also reads the masks of its inputs,
+    each after its value.
     """
 
     name: str

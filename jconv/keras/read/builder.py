@@ -177,7 +177,7 @@ class GraphBuilder:
         if len(sizes) == rank + 1 and sizes[0] == 1:
             values, sizes = values[0], sizes[1:]
         if len(sizes) != rank:
-            raise KerasFileError(f"{place}: a constant of shape {sizes} stands where {rank} axes must be")
+            raise KerasFileError(f"{place}: a constant must have {rank} axes, got shape {sizes}")
         one = Operation("get_item", (Input(0), (Slice(), *[Slice(0, 1)] * rank)))
         first = self.add(f"{name}/first", one, (like,), place=place)
         ones = self.add(f"{name}/ones", Operation("ones_like"), (first,), place=place)

@@ -97,7 +97,7 @@ CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("axis1", "axis2"), ("an axis", _is_axis)),
     **dict.fromkeys(("keepdims", "approximate"), ("true or false", _is_bool)),
     **dict.fromkeys(("shape", "newshape"), (f"at most {MAX_AXES} sizes", _is_sizes)),
-    **dict.fromkeys(("repeats", "shift"), (f"an integer or at most {MAX_PARTS}", _is_int_or_ints)),
+    **dict.fromkeys(("repeats", "shift"), (f"an integer or at most {MAX_PARTS} integers", _is_int_or_ints)),
     **dict.fromkeys(("x", "x1", "x2", "a", "xs", "condition", "indices"), ("an array or several", _is_arrays)),
     "operands": (f"at most {MAX_AXES} arrays", lambda value: len(value) <= MAX_AXES and _is_arrays(value)),
     "subscripts": (
@@ -110,7 +110,7 @@ CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "key": (f"at most {MAX_AXES} integers, slices, lists, ... or None", _is_index),
     "n": (f"an integer from 0 to {MAX_PARTS}", _is_step_count),
     "num": (f"None or an integer from 0 to {MAX_PARTS}", lambda value: value is None or _is_step_count(value)),
-    "indices_or_sections": (f"a number up to {MAX_PARTS}, or as many places", _is_sections),
+    "indices_or_sections": (f"a number from 1 to {MAX_PARTS}, or at most {MAX_PARTS} indices", _is_sections),
     "decimals": (
         f"an integer from -{MAX_DECIMALS} to {MAX_DECIMALS}",
         lambda value: is_integer(value) and -MAX_DECIMALS <= value <= MAX_DECIMALS,

@@ -60,8 +60,8 @@ class Bidirectional(Layer):
                 raise ValueError(f"Bidirectional: {name} must be a recurrent layer, got {layer}")
             if layer.has_several_inputs:
                 raise ValueError(
-                    f"Bidirectional: {name} must read a sequence alone, the rest goes in the inputs of Bidirectional; "
-                    f"got {layer}"
+                    f"Bidirectional: {name} must have one input, the sequence; states and masks are inputs of "
+                    f"Bidirectional; got {layer}"
                 )
         if self.merge_mode not in MERGE_MODES:
             raise ValueError(f"Bidirectional: merge_mode must be one of {MERGE_MODES}, got {self.merge_mode!r}")
@@ -104,10 +104,10 @@ class Bidirectional(Layer):
         if self.merge_mode is not None and (forward[:-1] if concat else forward) != (
             backward[:-1] if concat else backward
         ):
-            beside = " beside the last axis" if concat else ""
+            exception = " except for the last axis" if concat else ""
             raise ValueError(
-                f"Bidirectional: merge_mode={self.merge_mode!r} needs outputs of the same shape{beside}, got {forward} "
-                f"and {backward}"
+                f"Bidirectional: merge_mode={self.merge_mode!r} needs outputs of the same shape{exception}, got "
+                f"{forward} and {backward}"
             )
         merged = ((*forward[:-1], forward[-1] + backward[-1]) if concat else forward,)
         return _one_or_all([*(merged if self.merge_mode else (forward, backward)), *states, *more])
