@@ -94,7 +94,7 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     [[[3.0]]]
     """
     fixed = jax.lax.stop_gradient(sequences.replace_padding(x, -jnp.inf))
-    any_there = _append_axes(sequences.counts > 0, x)
+    any_there = append_axes(sequences.counts > 0, x)
     most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
     most = jnp.where(any_there, most, 0)
     # NaN is not equal to itself, so it is passed on explicitly.
@@ -105,7 +105,7 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
 
 def sample_count(sequences: Sequences, like: jax.Array) -> jax.Array:
     """The number of samples of each sequence, at least 1, broadcastable to `like` and of its dtype."""
-    return _append_axes(jnp.maximum(sequences.counts, 1), like).astype(like.dtype)
+    return append_axes(jnp.maximum(sequences.counts, 1), like).astype(like.dtype)
 
 
 def repeat_first_sample(x: jax.Array, sequences: Sequences) -> jax.Array:
@@ -143,5 +143,6 @@ def _reduce_segments(function: Any, x: jax.Array, sequences: Sequences) -> jax.A
     return jax.vmap(row)(x, sequences.begin)
 
 
-def _append_axes(a: jax.Array, x: jax.Array) -> jax.Array:
+def append_axes(a: Any, x: Any) -> Any:
+    """`a` with trailing axes of size 1, to broadcast to `x`."""
     return a.reshape(a.shape + (1,) * (x.ndim - a.ndim))

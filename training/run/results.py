@@ -31,7 +31,7 @@ from . import page, run_folder
 def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, report.Result]:
     """Write the trained network and the pictures; returns loss, score and more for each part of the data.
 
-    Pictures of what a network computes inside are not drawn of an ensemble.
+    Pictures of intermediate values of a network are not drawn for an ensemble.
     """
     learner, rows = final_learner(progress.learner), progress.rows
     # From here on, on one device.
@@ -55,7 +55,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
         if name in drawn:
             run_folder.write(folder, name, drawn[name])
         else:
-            # A run that was stopped and resumed may have a picture that is no longer true.
+            # If the run was stopped before, the picture shows the results at that time.
             (folder / name).unlink(missing_ok=True)
     return results
 

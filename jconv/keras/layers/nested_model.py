@@ -75,7 +75,7 @@ class NestedModel(Layer):
         """The sum over the nodes."""
         named = self._named(input_shape)
         shapes = {**named, **self.model.output_shapes(named)}
-        return sum(node.layer.flops(_input_shape(node, shapes)) for node in self.model.nodes)
+        return sum(node.layer.flops(node.select(shapes)) for node in self.model.nodes)
 
     def window(self) -> ReceptiveField | None:
         """None: the receptive field of a nested model is not computed."""
@@ -102,14 +102,9 @@ class NestedModel(Layer):
         shapes = {**named, **self.model.output_shapes(named)}
         found: dict[str, dict[str, tuple[int, ...]]] = {}
         for node in self.model.nodes:
-            found.setdefault(node.key, getattr(node.layer, which)(_input_shape(node, shapes)))
+            found.setdefault(node.key, getattr(node.layer, which)(node.select(shapes)))
         order = [key for key, _ in self.folders if key in found] or list(found)
         return {f"{key}/{name}": shape for key in order for name, shape in found[key].items()}
-
-
-def _input_shape(node: Any, shapes: Mapping[str, Any]) -> Any:
-    inputs = tuple(shapes[name] for name in node.inputs)
-    return inputs if node.layer.has_several_inputs else inputs[0]
 
 
 def _flatten(tree: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import jax
 from ..files.errors import KerasFileError
 from ..kinds.config import Config, as_dict, number, shortened
 from ..read.calls import read_refs
+from ..read.trees import flatten
 from .losses import Loss, read_single_loss
 
 
@@ -95,7 +96,7 @@ def read_output_names(config: Mapping[str, Any], names: tuple[str, ...]) -> Outp
         return OutputNames(names, (str(last),))
     refs = read_refs(inner["output_layers"], "config.output_layers")
     by_key = sorted(refs.items()) if isinstance(refs, dict) else [(None, refs)]
-    keras_names = [key or ref.layer for key, tree in by_key for ref in _leaves(tree)]
+    keras_names = [key or ref.layer for key, tree in by_key for ref in flatten(tree)]
     return OutputNames(names, tuple(keras_names))
 
 
@@ -130,9 +131,3 @@ def _is_object(value: Any) -> bool:
 
 def _weight(value: Any, place: str) -> float | None:
     return None if value is None else Config({"loss_weights": value}, place).get("loss_weights", number)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    if isinstance(tree, dict):
-        tree = tuple(tree[key] for key in sorted(tree))
-    return [leaf for part in tree for leaf in _leaves(part)] if isinstance(tree, tuple) else [tree]

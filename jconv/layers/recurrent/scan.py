@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..base import Array
+from ..ragged import append_axes
 
 States = tuple[Any, ...]
 
@@ -69,12 +70,10 @@ def scan(
         x, counts, begins = now
         if begins is not None:
             pairs = zip(start, states, strict=True)
-            states = tuple(jnp.where(_append_axes(begins, old), first, old) for first, old in pairs)
+            states = tuple(jnp.where(append_axes(begins, old), first, old) for first, old in pairs)
         after = step(x, states)
         if counts is not None:
-            after = tuple(
-                jnp.where(_append_axes(counts, new), new, old) for new, old in zip(after, states, strict=True)
-            )
+            after = tuple(jnp.where(append_axes(counts, new), new, old) for new, old in zip(after, states, strict=True))
         return after, after[0] if options.return_sequences else None
 
     states, outputs = jax.lax.scan(body, states, (xs, mask, resets), reverse=options.go_backwards)
@@ -93,13 +92,8 @@ def _output_mask(mask: jax.Array | None, options: ScanOptions) -> jax.Array | No
     return mask if options.zero_output_for_mask else None
 
 
-def _append_axes(counts: Any, array: Any) -> Any:
-    """`counts` with trailing axes of size 1, to broadcast to `array`."""
-    return counts.reshape(counts.shape + (1,) * (array.ndim - counts.ndim))
-
-
 def _zero_unless(shown: jax.Array, outputs: jax.Array) -> jax.Array:
-    return jnp.where(_append_axes(shown, outputs), outputs, 0)
+    return jnp.where(append_axes(shown, outputs), outputs, 0)
 
 
 def scan_numpy(
@@ -117,7 +111,7 @@ def scan_numpy(
         after = step(x[:, time], states)
         output = after[0]
         if mask is not None:
-            counts = _append_axes(mask[:, time], output)
+            counts = append_axes(mask[:, time], output)
             zero = options.zero_output_for_mask and not options.unroll
             output = np.where(counts, output, 0 if zero else shown)
             after = tuple(np.where(counts, new, old) for new, old in zip(after, states, strict=True))
