@@ -1,4 +1,4 @@
-"""Training as a library: the same numbers as the commands', shared compilation, and mistakes in one line."""
+"""The Python API of training: the same results as the commands, shared compilation, and errors of one line."""
 
 import jax
 import numpy as np
@@ -33,7 +33,7 @@ def test_the_command_trains_the_same_network(task, model, tmp_path):
     np.testing.assert_allclose(api.predict(model, x), saved, atol=1e-6)
 
 
-def test_evaluation_is_that_of_the_last_row(task, model):
+def test_the_evaluation_equals_the_last_row(task, model):
     found = api.evaluate(task, model, task.test)
     assert (found.loss, found.score) == (model.rows[-1].test_loss, model.rows[-1].test_score)
     probabilities = api.predict(model, api.load("gunpoint").x_test)
@@ -55,7 +55,7 @@ def test_a_regression_predicts_in_the_units_of_its_targets():
     assert found.shape == (12,) and (abs(found - 1000) < 100).all()
 
 
-def test_epochs_are_reported_as_they_end(task):
+def test_on_epoch_is_called_after_each_epoch(task):
     seen = []
     model = api.train(task, PLAN, on_epoch=lambda row: seen.append(row.epoch))
     assert seen == [row.epoch for row in model.rows] == [1, 2]
@@ -73,7 +73,7 @@ def test_tasks_that_differ_in_their_arrays_share_one_compiled_epoch(task):
 
 
 @pytest.mark.parametrize("batch_size", [0, 51])
-def test_a_batch_that_the_examples_cannot_fill(task, batch_size):
+def test_a_batch_larger_than_the_training_set(task, batch_size):
     with pytest.raises(api.UserError, match=f"batch_size {batch_size} times accumulate 1 must be 1 to 50"):
         api.train(task, PLAN._replace(batch_size=batch_size))
 

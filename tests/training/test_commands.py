@@ -27,20 +27,20 @@ def test_the_commands_are_listed():
     assert max(map(len, out.splitlines())) <= 100
 
 
-def test_a_space_in_the_place_of_a_dot(capsys):
+def test_a_space_instead_of_a_dot(capsys):
     assert __main__.main(["predict", "runs/a"]) == 2
     wanted = "training: 'predict' must be part of the module's name, as in python -m training.predict\n"
     assert capsys.readouterr().err == wanted
 
 
 @pytest.mark.parametrize("module", ["loop", "data.datasets"])
-def test_a_module_that_is_no_command_says_so(module):
-    """It ended with exit code 0 and not a word."""
+def test_a_module_that_is_not_a_command_is_an_error(module):
+    """It once ended with exit code 0 and no message."""
     code, out, err = _run("-W", "ignore", "-m", f"training.{module}", "--epochs", "3")
     assert code == 2 and out == "" and err.count("\n") == 1
     assert err.startswith(f"training.{module} is not a command; the commands are training.fit, ")
 
 
-def test_a_module_that_imports_the_package_is_left_alone():
+def test_a_module_that_imports_the_package_is_no_error():
     assert _run("-c", "import training.core.stopping") == (0, "", "")
     assert names.error_message(["python", "-m", "pytest", "training.loop"]) is None

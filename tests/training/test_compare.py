@@ -1,4 +1,4 @@
-"""`python -m training.compare`: the table, JSON and picture of runs, and what is refused."""
+"""`python -m training.compare`: the table, JSON and picture of runs, and errors."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_line_a_run(tmp_path, capsys):
+def test_a_line_for_each_run(tmp_path, capsys):
     names = [_run(tmp_path / "a"), _run(tmp_path / "long-name", model="two-layer", test=None)]
     assert compare.main(names) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -46,7 +46,7 @@ def test_a_line_a_run(tmp_path, capsys):
 
 
 def test_a_table_fits_a_terminal():
-    """Of a hundred columns, whatever is in it."""
+    """It has at most a hundred columns of characters, whatever its content."""
     names = [f"runs/learning-rate=0.001,model=inception-time,seed={number}" for number in range(2)]
     row = {"status": "interrupted", "data": "PickupGestureWiimoteZ", "model": "inception-time", "task": "forecast"}
     row |= {"epochs": 1500, "seconds": 12345.5, "score": "absolute_error"}
@@ -68,7 +68,7 @@ def test_a_table_fits_a_terminal():
     assert [line.split()[0] for line in comparison.text(rows, width=300).splitlines()[2:4]] == names
 
 
-def test_different_scores_and_runs_that_were_stopped_are_told(tmp_path):
+def test_columns_for_different_scores_and_statuses(tmp_path):
     names = [_run(tmp_path / "a", status="interrupted"), _run(tmp_path / "b", score="absolute_error")]
     rows = [comparison.row(comparison.read(Path(name))) for name in names]
     head, _, first, second, _ = comparison.text(rows, width=150).splitlines()
@@ -85,7 +85,7 @@ def test_a_run_that_has_not_ended_is_left_out(tmp_path, capsys):
     assert line == "compare: b is left out: it has no results.json, which a run writes at its end\n"
 
 
-def test_runs_of_different_tasks_say_which(tmp_path, capsys):
+def test_a_column_for_different_tasks(tmp_path, capsys):
     names = [_run(tmp_path / task, task=task, score="absolute_error") for task in ("denoise", "forecast")]
     assert compare.main(names) == 0
     *_, head, _, first, second, _ = capsys.readouterr().out.splitlines()
@@ -141,7 +141,7 @@ def _svg(*names):
 
 
 def test_a_picture_shows_validation_and_not_the_test_set(tmp_path):
-    """A sweep that is selected by validation was shown by its test curves."""
+    """Runs selected by validation were once shown with their test curves."""
     rows = [row._replace(validation_loss=0.8 - row.epoch / 10, validation_score=row.epoch / 4) for row in ROWS]
     with_validation = _svg(_run(tmp_path / "a", rows=rows))
     assert not any("test" in line for line in with_validation)
@@ -155,7 +155,7 @@ def test_a_picture_shows_validation_and_not_the_test_set(tmp_path):
         assert any(words in line for line in without)
 
 
-def test_the_files_of_a_sweep_beside_its_runs_are_passed_over(tmp_path, capsys):
+def test_log_files_of_a_sweep_are_ignored(tmp_path, capsys):
     """As in `compare runs/rates/*`."""
     names = [_run(tmp_path / "rate=0.1,model=fcn"), "rate=0.1,model=fcn.log"]
     (tmp_path / names[1]).touch()
@@ -199,7 +199,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
         (["a", "--picture", "x.txt"], "argument --picture: must end in .png, .svg, .pdf, got 'x.txt'"),
     ],
 )
-def test_a_mistaken_option(arguments, words, capsys):
+def test_errors_in_options(arguments, words, capsys):
     with pytest.raises(SystemExit) as left:
         compare.main(arguments)
     assert left.value.code == 2

@@ -1,4 +1,4 @@
-"""`python -m training.fit` from end to end: what it prints, leaves and refuses."""
+"""`python -m training.fit` from end to end: its output, its files, and its errors."""
 
 import json
 import os
@@ -68,19 +68,19 @@ def test_two_layer_on_gunpoint(capsys):
     assert metrics["train_loss"][-1] < 0.5 * metrics["train_loss"][0]
     proved = json.loads((folder / "gradients.json").read_text())
     assert proved["passed"] and proved["worst"]["deviation"] < 1e-11
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     task = tasks.forecast(datasets.load("gunpoint"))
-    assert f"last sample repeated, loss {task.baseline[0]:11.4f} {task.baseline[1]:11.4f}" in told.out
+    assert f"last sample repeated, loss {task.baseline[0]:11.4f} {task.baseline[1]:11.4f}" in output.out
     assert metrics["test_loss"][-1] < task.baseline[1]
-    assert "model      two-layer, 3,296 parameters" in told.out
-    assert len(told.err.splitlines()) == 8
+    assert "model      two-layer, 3,296 parameters" in output.out
+    assert len(output.err.splitlines()) == 8
     # What was saved is the network whose loss the last line tells.
     params, state = run_folder.read_params(folder)
     loss = task.loss_reference(task.model.reference(params, state, task.test.x), task.test.y)
     assert loss == pytest.approx(metrics["test_loss"][-1], rel=1e-4)
 
 
-def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
+def test_fcn_on_a_file_is_reproducible_and_never_overwrites_a_run(capsys):
     arguments = ["--data", _series(), "--epochs", "2", "--skip-proof"]
     assert fit.main(arguments) == 0
     folder = Path("runs/a-fcn-0")
@@ -89,9 +89,9 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     assert (folder / "report.html").read_text().count('src="data:image/png;base64,') == len(_names(folder) - COMMON) + 1
     config = json.loads((folder / "config.json").read_text())
     assert config["classes"] == ["fast", "slow"] and config["batch_size"] == 4 and config["series_shape"] == [24, 2]
-    told = capsys.readouterr().out
-    assert "8 training and no test series of 24 samples, 2 channels, 2 classes" in told
-    assert "not proved: --skip-proof" in told
+    output = capsys.readouterr().out
+    assert "8 training and no test series of 24 samples, 2 channels, 2 classes" in output
+    assert "not proved: --skip-proof" in output
     first = (folder / "metrics.csv").read_bytes()
 
     assert fit.main(arguments) == 2
@@ -105,13 +105,13 @@ def test_fcn_on_a_users_file_twice_alike_and_never_over_another_run(capsys):
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_is_printed(capsys):
+def test_x64_trains_in_float64_and_json_is_the_only_output(capsys):
     arguments = ["--data", _series(length=120), "--model", "two-layer", "--epochs", "1", "--skip-proof"]
     assert fit.main([*arguments, "--x64", "--device", "cpu", "--out", "run", "--json", "--tensorboard"]) == 0
-    told = capsys.readouterr()
-    assert "data       a: 8 training" in told.err and "epoch 1 of 1: loss" in told.err
-    assert told.out == Path("run/results.json").read_text()
-    results = json.loads(told.out)
+    output = capsys.readouterr()
+    assert "data       a: 8 training" in output.err and "epoch 1 of 1: loss" in output.err
+    assert output.out == Path("run/results.json").read_text()
+    results = json.loads(output.out)
     assert results["status"] == "done" and results["epochs"] == results["best_epoch"] == 1 and results["proof"] is None
     assert results["run"] == "run" and results["test"] is None and results["began_after_epoch"] == 0
     assert len(list(Path("run/tensorboard/training").iterdir())) == 1
@@ -127,7 +127,7 @@ def test_x64_trains_in_float64_and_is_left_off_afterwards_and_json_is_all_that_i
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "fastest"])
-def test_the_algorithm_is_that_of_all_convolutions_and_recorded(algorithm, monkeypatch):
+def test_the_algorithm_applies_to_all_convolutions_and_is_recorded(algorithm, monkeypatch):
     chosen = []
 
     def forward(*operands, **options):
@@ -141,15 +141,15 @@ def test_the_algorithm_is_that_of_all_convolutions_and_recorded(algorithm, monke
     assert json.loads(Path("run/config.json").read_text())["options"]["algorithm"] == algorithm
 
 
-def test_gradients_that_are_not_proved_stop_the_run(monkeypatch, capsys):
+def test_a_failed_proof_stops_the_run(monkeypatch, capsys):
     tensor = proof.TensorResult("conv1d/kernel", (1,), 1.0, False, 1e-6, 2e-6)
     monkeypatch.setattr(proof, "prove", lambda *args: proof.Proof(1e-16, (tensor,), ()))
     assert fit.main(["--model", "two-layer", "--out", "run", "--json"]) == 1
-    told = capsys.readouterr()
-    results = json.loads(told.out)
+    output = capsys.readouterr()
+    results = json.loads(output.out)
     assert results["status"] == "not proved" and results["training"] is results["best_epoch"] is None
     assert results["proof"] == {"of": "gradient of conv1d/kernel", "deviation": 2e-6}
-    assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in told.err
+    assert "NOT proved, these deviate by more than 1e-11:\n           2.0e-06  gradient of conv1d/kernel" in output.err
     assert _names("run") == {"config.json", "gradients.json"}
     assert json.loads(Path("run/gradients.json").read_text())["passed"] is False
 
@@ -224,14 +224,14 @@ OPTION_MISTAKES = {
 
 
 @pytest.mark.parametrize("arguments", OPTION_MISTAKES, ids=" ".join)
-def test_a_mistaken_option_is_one_line_and_exit_code_2(arguments, capsys):
+def test_errors_in_options_are_one_line_and_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         fit.main(list(arguments))
     assert left.value.code == 2
     assert capsys.readouterr().err == f"fit: {OPTION_MISTAKES[arguments]}; --help explains the options\n"
 
 
-def test_an_unknown_model_is_told_the_known_ones(capsys):
+def test_the_error_for_an_unknown_model_lists_all_models(capsys):
     with pytest.raises(SystemExit):
         fit.main(["--model", "resnet50"])
     assert re.match(r"fit: argument --model: invalid choice: 'resnet50' .*fcn.*two-layer", capsys.readouterr().err)
@@ -256,7 +256,7 @@ def test_a_missing_package_names_the_extra(package, monkeypatch, capsys):
     )
 
 
-def test_help_teaches(capsys):
+def test_help_has_examples(capsys):
     with pytest.raises(SystemExit) as left:
         fit.main(["--help"])
     assert left.value.code == 0
@@ -268,13 +268,13 @@ def test_help_teaches(capsys):
     assert max(map(len, out.splitlines())) <= 120
 
 
-def test_the_command_refuses_in_a_process_of_its_own():
+def test_the_exit_code_of_the_process():
     process = _command("--data", "none.csv", "--json")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (2, "", "fit: none.csv: no such file\n")
 
 
-def test_ctrl_c_saves_what_there_is():
+def test_ctrl_c_saves_the_results_so_far():
     process = _command("--model", "two-layer", "--skip-proof", "--epochs", "100000", "--out", "run")
     assert process.stdout.readline().startswith("data       gunpoint")
     # Long enough for the first epochs; if not, the first one is still finished and saved.

@@ -1,4 +1,4 @@
-"""`training.predict`: answers in the units of the data, equal to what the task's own evaluation computes."""
+"""`training.predict`: predictions in the units of the data, equal to those of the task's evaluation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _file(folder: Path, kind: str) -> str:
 
 
 def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
-    """A run folder of a network as it was drawn, with its task and learner."""
+    """A run folder of an untrained network, with its task and learner."""
     arguments = [*KINDS[kind], "--data", _file(folder, kind), "--epochs", "1", "--out", str(folder), *more]
     options = parse(arguments)
     data, _, task, plan = build_run(options)
@@ -55,7 +55,7 @@ def _run(folder: Path, kind: str, *more: str) -> tuple[Any, Any, Any]:
     return data, task, learner
 
 
-def test_answers_are_computed_by_the_algorithm_of_the_run(tmp_path: Path) -> None:
+def test_predictions_use_the_algorithm_of_the_run(tmp_path: Path) -> None:
     _run(tmp_path, "classification", "--algorithm", "fastest")
     network = trained.read(tmp_path)
     model = trained.model_for(network, 32)
@@ -71,7 +71,7 @@ def test_answers_are_computed_by_the_algorithm_of_the_run(tmp_path: Path) -> Non
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
-def test_answers_are_those_of_the_task_in_the_data_s_units(tmp_path: Path, kind: str) -> None:
+def test_predictions_equal_the_evaluation_in_the_units_of_the_data(tmp_path: Path, kind: str) -> None:
     data, task, learner = _run(tmp_path, kind)
     network = trained.read(tmp_path)
     mean, deviation = task.scaling
@@ -120,7 +120,7 @@ def test_tables(tmp_path: Path) -> None:
     ]
 
 
-def test_members_unequal_lengths_and_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ensembles_unequal_lengths_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run(tmp_path, "classification", "--members", "2")
     x, lengths, _ = datasets.series(str(tmp_path / "drawn.npz"), 32)
     assert x.shape == (5, 32, 2) and lengths is None
@@ -146,13 +146,13 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     np.save(tmp_path / "short.npy", np.ones((2, 9, 2)))
     np.save(tmp_path / "narrow.npy", np.ones((2, 30)))
     (tmp_path / "no.npy").write_text("no")
-    said = {
+    message = {
         "short.npy": f"predict: {run}: a forecast reads 20 samples; series 1 has 9",
         "narrow.npy": f"predict: {run}: series have 1 channels, the network's 2",
         "no.npy": f"predict: {tmp_path / 'no.npy'}: is not a NumPy .npy file of numbers or text",
         "none.npy": f"predict: {tmp_path / 'none.npy'}: cannot be read: No such file or directory",
     }
-    for name, line in said.items():
+    for name, line in message.items():
         assert predict.main([run, "--data", str(tmp_path / name)]) == 2
         assert capsys.readouterr().err == line + "\n"
     (tmp_path / "x").mkdir()
@@ -171,7 +171,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def table_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that writes a table and says how the command of a run on 12 samples reads it."""
+    """A function that writes a table and runs the command on it, for a run with 12 samples per series."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     np.savez("drawn.npz", x_train=rng.normal(size=(6, 12)), y_train=np.arange(6) % 2)
@@ -210,7 +210,7 @@ READ_AS_SERIES = {
 
 
 @pytest.mark.parametrize("kind", READ_AS_SERIES)
-def test_a_table_is_read_as_the_training_series_are_long(table_run: Any, kind: str, capsys: Any) -> None:
+def test_the_training_length_decides_about_labels_in_a_table(table_run: Any, kind: str, capsys: Any) -> None:
     """Without labels the first sample was dropped, and a header got a prediction."""
     assert table_run(READ_AS_SERIES[kind], "--json") == 0
     found = [row["probabilities"] for row in json.loads(capsys.readouterr().out)["series"]]
@@ -219,7 +219,7 @@ def test_a_table_is_read_as_the_training_series_are_long(table_run: Any, kind: s
     np.testing.assert_allclose([list(row.values()) for row in found], wanted, rtol=1e-5)
 
 
-def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None:
+def test_rows_of_another_length_need_the_labels_option(table_run: Any, capsys: Any) -> None:
     short = _text(*(row[:9] for row in ROWS))
     assert table_run(short) == 2
     fits = "neither 12, the length of the training series, nor 13, a label and a series"
@@ -228,16 +228,16 @@ def test_rows_of_another_length_are_refused(table_run: Any, capsys: Any) -> None
     assert table_run(short + _text(ROWS[0])) == 2
     assert "rows have 9 to 12 cells" in capsys.readouterr().err
     assert table_run(short, "--labels", "none") == 0
-    told = capsys.readouterr()
-    assert told.err == "predict: series have 9 samples; the network was trained on series of 12\n"
-    assert told.out.count("\n") == 4
+    output = capsys.readouterr()
+    assert output.err == "predict: series have 9 samples; the network was trained on series of 12\n"
+    assert output.out.count("\n") == 4
     assert table_run(_text(*ROWS), "--labels", "first") == 0
     assert capsys.readouterr().err == "predict: series have 11 samples; the network was trained on series of 12\n"
     assert table_run(_text(["up"]), "--labels", "first") == 2
     assert capsys.readouterr().err.startswith("predict: new.csv: row 1 has a label and no values")
 
 
-def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: Any) -> None:
+def test_several_training_lengths_need_the_labels_option(table_run: Any, capsys: Any) -> None:
     several = {"unequal_lengths": True}
     assert table_run(_text(*ROWS), change=several) == 2
     why = "the training series have several lengths, so whether rows begin with a label is unknown"
@@ -248,7 +248,7 @@ def test_a_network_of_several_lengths_needs_to_be_told(table_run: Any, capsys: A
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "no archive", "a bit"])
-def test_params_that_are_damaged_are_one_line(table_run: Any, capsys: Any, damage: str) -> None:
+def test_damaged_params_are_one_line(table_run: Any, capsys: Any, damage: str) -> None:
     path = Path("run", run_folder.PARAMS)
     content = path.read_bytes()
     middle = len(content) // 2
@@ -277,7 +277,7 @@ def test_json_of_each_kind(tmp_path: Path) -> None:
     assert of("forecast", [[[1.0, 2.0], [3.0, 4.0]]], [9]) == [{"values": [[1.0, 3.0], [2.0, 4.0]]}]
 
 
-def test_channels_where_the_training_arrays_had_them(tmp_path: Path, capsys: Any) -> None:
+def test_arrays_have_the_layout_of_training_by_default(tmp_path: Path, capsys: Any) -> None:
     _run(tmp_path, "classification")
     x = np.random.default_rng(2).normal(size=(3, 32, 2))
     np.save(tmp_path / "last.npy", x)
@@ -285,13 +285,13 @@ def test_channels_where_the_training_arrays_had_them(tmp_path: Path, capsys: Any
 
     def ask(name: str, *more: str) -> Any:
         code = predict.main([str(tmp_path), "--data", str(tmp_path / name), *more])
-        told = capsys.readouterr()
-        return told.out if code == 0 else told.err
+        output = capsys.readouterr()
+        return output.out if code == 0 else output.err
 
     wanted = ask("last.npy")
     assert wanted.startswith("series,class")
-    said = f"{tmp_path / 'first.npy'}: series have 32 channels, the network's 2; --channels first reads them as 2"
-    assert ask("first.npy") == f"predict: {said} channels\n"
+    message = f"{tmp_path / 'first.npy'}: series have 32 channels, the network's 2; --channels first reads them as 2"
+    assert ask("first.npy") == f"predict: {message} channels\n"
     assert ask("first.npy", "--channels", "first") == wanted
     before = run_folder.read_json(tmp_path, run_folder.CONFIG)
     assert before is not None

@@ -1,4 +1,4 @@
-"""The gradient proof: it passes on the networks that are trained, and an error of one part in a million fails it."""
+"""The gradient proof: it passes for the networks, and fails with an error of one part in a million."""
 
 import json
 from functools import partial
@@ -27,7 +27,7 @@ ERROR = 1e-6
 
 @pytest.fixture(autouse=True)
 def _fresh_caches(request):
-    """A planted error must be compiled in, and out again."""
+    """Programs must be compiled with the planted error, and again without it."""
     planted = "monkeypatch" in request.fixturenames
     if planted:
         _clear()
@@ -89,20 +89,20 @@ def test_the_trained_networks_pass(name):
     assert not jax.config.jax_enable_x64
 
 
-def test_small_network_passes_and_is_told_in_json():
+def test_a_small_network_passes_and_json_has_the_deviations():
     for algorithm in algorithms_for("network"):
         task = _small(algorithm)
         found = proof.prove(task, *_start(task), seed=1)
         assert found.failures() == {}
-        told = json.loads(json.dumps(proof.as_json(found)))
-        assert told["passed"] and told["threshold"] == 1e-11
-        assert told["worst"]["deviation"] == found.worst()[1]
-        assert len(told["tensors"]) == 10 and len(told["layers"]) == 2
+        results = json.loads(json.dumps(proof.as_json(found)))
+        assert results["passed"] and results["threshold"] == 1e-11
+        assert results["worst"]["deviation"] == found.worst()[1]
+        assert len(results["tensors"]) == 10 and len(results["layers"]) == 2
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_an_error_in_a_operation_is_caught_by_the_whole_network(monkeypatch, operation):
+def test_an_error_in_an_operation_is_caught_by_the_network(monkeypatch, operation):
     module = ALGORITHMS["lax"]
     monkeypatch.setattr(module, operation, _scaled(getattr(module, operation)))
     caught = _failures(_small("lax"))
@@ -116,7 +116,7 @@ def test_an_error_in_a_operation_is_caught_by_the_whole_network(monkeypatch, ope
 
 
 def _layer_failures(algorithm="lax"):
-    """What the proof of a single convolution finds, which uses every rule of every primitive."""
+    """The failures of the proof of a single convolution, which uses every rule of every primitive."""
     model = sequential([layers.Conv1D(2, 3, stride=2, padding="same", dilation=2, algorithm=algorithm)])
     params, state = model.init(jax.random.key(0), (9, 2))
     exact = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
@@ -133,7 +133,7 @@ def test_a_single_convolution_passes():
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("algorithm", list(ALGORITHMS))
-def test_an_error_in_a_operation_is_caught_by_a_single_convolution(monkeypatch, algorithm, operation):
+def test_an_error_in_an_operation_is_caught_by_a_single_convolution(monkeypatch, algorithm, operation):
     module = ALGORITHMS[algorithm]
     monkeypatch.setattr(module, operation, _scaled(getattr(module, operation)))
     caught = _layer_failures(algorithm)
@@ -189,7 +189,7 @@ def test_smoothing_and_weights_are_proved_with_the_loss():
         assert "loss" in _failures(both._replace(loss_reference=wrong.loss_reference))
 
 
-def test_a_nan_is_the_worst_and_a_failure():
+def test_nan_is_the_largest_deviation_and_a_failure():
     tensor = proof.TensorResult("conv1d/kernel", (1,), 1.0, False, float("nan"), 0.0)
     found = proof.Proof(1e-3, (tensor,), ())
     assert found.worst()[0] == "gradient of conv1d/kernel"

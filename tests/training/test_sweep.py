@@ -1,4 +1,4 @@
-"""`python -m training.sweep`: the grid, what is refused, what is skipped, and the order of the table."""
+"""`python -m training.sweep`: the grid, errors, skipped cells, and the order of the table."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 def _losses(monkeypatch, found):
-    """Let no process run: the results of cells by their names, or what they fail with. Returns the names run."""
+    """Replaces the processes by the losses or error messages of cells, by name. Returns the list of the names run."""
     ran = []
 
     def run(children, command, log):
@@ -70,18 +70,18 @@ GRID = ["--out", "s", "--grid", "learning-rate=0.1,0.01", "--grid", "seed=0,1", 
 NAMES = [f"learning-rate={rate},seed={seed}" for rate in ("0.1", "0.01") for seed in (0, 1)]
 
 
-def test_the_cells_their_order_and_what_fails(monkeypatch, capsys):
+def test_order_of_the_cells_and_failed_cells(monkeypatch, capsys):
     found = dict(zip(NAMES, (0.5, "a disk is full", 1e9, 0.25), strict=True))
     ran = _losses(monkeypatch, found)
     assert sweep.main([*GRID, "--json"]) == 1
     out, err = capsys.readouterr()
-    told = json.loads(out)
+    results = json.loads(out)
     # The diverged one is the last, whatever it has; the losses on the test set say the opposite.
-    assert [row["run"] for row in told["runs"]] == [f"s/{NAMES[i]}" for i in (3, 0, 2)]
-    assert told["sorted_by"].startswith(
+    assert [row["run"] for row in results["runs"]] == [f"s/{NAMES[i]}" for i in (3, 0, 2)]
+    assert results["sorted_by"].startswith(
         "training loss, the lowest first, since --validation holds no series out; the t"
     )
-    assert told["failed"] == {NAMES[1]: "a disk is full"} and ran == NAMES
+    assert results["failed"] == {NAMES[1]: "a disk is full"} and ran == NAMES
     assert f"2/4 {NAMES[1]}: failed: a disk is full, " in err and f"3/4 {NAMES[2]}: diverged, " in err
 
     # Those that have ended are not run again; the one that failed is.
@@ -93,12 +93,12 @@ def test_the_cells_their_order_and_what_fails(monkeypatch, capsys):
     assert [line.split()[0] for line in table if line.startswith("s/")] == [f"s/{NAMES[i]}" for i in (1, 3, 0, 2)]
 
 
-def test_the_validation_set_picks_where_there_is_one(monkeypatch, capsys):
+def test_the_validation_score_orders_the_runs(monkeypatch, capsys):
     _losses(monkeypatch, dict(zip(NAMES, (0.5, 0.75, 0.125, 0.25), strict=True)))
     assert sweep.main([*GRID, "--json", "--validation", "0.4"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["sorted_by"] == "validation absolute error, the best first; the test set is not used"
-    assert [row["run"] for row in told["runs"]] == [f"s/{NAMES[i]}" for i in (1, 0, 3, 2)]
+    results = json.loads(capsys.readouterr().out)
+    assert results["sorted_by"] == "validation absolute error, the best first; the test set is not used"
+    assert [row["run"] for row in results["runs"]] == [f"s/{NAMES[i]}" for i in (1, 0, 3, 2)]
     rows, words = sweep.ranked(
         [{"status": "done", "score": "accuracy", "validation_score": None, "training_loss": "nan"}]
     )
@@ -106,7 +106,7 @@ def test_the_validation_set_picks_where_there_is_one(monkeypatch, capsys):
     assert "not the same loss" in sweep.ranked(rows, ["label_smoothing"])[1]
 
 
-def test_a_signal_ends_the_sweep_and_it_goes_on(monkeypatch, capsys):
+def test_a_signal_stops_the_sweep_and_resume_continues(monkeypatch, capsys):
     found = dict(zip(NAMES, (0.5, signal.SIGTERM, 0.25, 0.25), strict=True))
     ran = _losses(monkeypatch, found)
     assert sweep.main(GRID) == 143
@@ -141,7 +141,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_a_mistake_is_refused_before_anything_runs(arguments, monkeypatch, capsys):
+def test_errors_are_found_before_anything_runs(arguments, monkeypatch, capsys):
     ran = _losses(monkeypatch, {})
     try:
         code = sweep.main(["--out", "s", *SERIES, *arguments])
@@ -151,7 +151,7 @@ def test_a_mistake_is_refused_before_anything_runs(arguments, monkeypatch, capsy
     assert capsys.readouterr().err == f"sweep: {REFUSED[arguments]}\n"
 
 
-def test_what_cannot_vary_and_what_is_there_already(monkeypatch, capsys):
+def test_options_that_cannot_vary_and_existing_runs(monkeypatch, capsys):
     _losses(monkeypatch, dict.fromkeys(NAMES, 0.5))
     assert sweep.main(["--out", "s", "--grid", "out=a,b"]) == 2
     assert capsys.readouterr().err.startswith("sweep: --grid out: not an option of fit that can vary; those are ")
@@ -164,7 +164,7 @@ def test_what_cannot_vary_and_what_is_there_already(monkeypatch, capsys):
     assert f"s/{NAMES[0]} was started with --batch-size 4, not --batch-size 3; " in capsys.readouterr().err
 
 
-def test_cells_at_once_have_a_core_each(monkeypatch):
+def test_concurrent_cells_have_their_own_cores(monkeypatch):
     both, held = threading.Barrier(2, timeout=30), []
 
     def run(children, command, log):
@@ -246,7 +246,7 @@ time.sleep(60)
 """
 
 
-def test_a_signal_is_passed_on_to_all(tmp_path):
+def test_a_signal_is_passed_on_to_all_children(tmp_path):
     logs, before = [tmp_path / "a", tmp_path / "b"], signal.getsignal(signal.SIGTERM)
 
     def stop():

@@ -1,4 +1,4 @@
-"""`python -m training.fit --model FILE`: a network that Keras saved, proved and trained on."""
+"""`python -m training.fit --model FILE`: a network that Keras saved is proved and trained further."""
 
 import json
 import warnings
@@ -78,10 +78,10 @@ def test_a_network_with_its_optimizer(capsys):
         "model.keras",
         "gradients.json",
     }
-    told = capsys.readouterr().out
-    assert "model      some.keras, 44 parameters" in told
+    output = capsys.readouterr().out
+    assert "model      some.keras, 44 parameters" in output
     words = "start      its weights; Adam after 3 steps, learning rate 0.01; penalties on 1 array; its loss "
-    assert f"{words}SparseCategoricalCrossentropy\n" in told
+    assert f"{words}SparseCategoricalCrossentropy\n" in output
     assert json.loads((folder / "gradients.json").read_text())["passed"]
     config = json.loads((folder / "config.json").read_text())
     assert config["learning_rate"] == pytest.approx(0.01) and config["start"].startswith("its weights; Adam")
@@ -97,7 +97,7 @@ def test_a_network_with_its_optimizer(capsys):
 
 
 @pytest.mark.parametrize("name", ["some.keras", "some.h5"])
-def test_a_step_is_the_one_that_keras_would_take(name):
+def test_a_step_equals_that_of_keras(name):
     data = datasets.load(_series())
     model = _network()
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
@@ -124,13 +124,13 @@ def test_a_forecast_that_was_not_compiled(capsys):
     assert "for one series is (19, 16); a has 2 classes" in capsys.readouterr().err
     model = _network(kl.Conv1D(16, 100), shape=(100, 2))
     assert fit.main(["--model", _saved(model), *arguments, "--learning-rate", "0.005"]) == 0
-    told = capsys.readouterr().out
-    assert "start      its weights; not compiled; new optimizer adam" in told
+    output = capsys.readouterr().out
+    assert "start      its weights; not compiled; new optimizer adam" in output
     assert {"model.keras", "predictions.png"} <= _names("run")
     assert json.loads(Path("run/config.json").read_text())["learning_rate"] == 0.005
 
 
-def test_another_learning_rate_for_the_file_s_optimizer():
+def test_another_learning_rate_for_the_optimizer_of_the_file():
     model = _network(kl.Flatten(), kl.Dense(2))
     model.compile(keras.optimizers.SGD(0.5), "mse")
     task = finetune.task(_saved(model), datasets.load(_series()), 0.25, True)
@@ -207,14 +207,14 @@ def test_a_network_that_does_not_fit_is_one_line_and_exit_code_2(name, capsys):
     assert _names(".") == {"some.keras", "a.npz"}
 
 
-def test_an_optimizer_that_jconv_does_not_have_is_said_and_begins_afresh(capsys):
+def test_an_unsupported_optimizer_is_replaced_with_a_message(capsys):
     model = _network(kl.GlobalAveragePooling1D(), kl.Dense(2, activation="sigmoid", kernel_constraint="non_neg"))
     model.compile("adamax", "binary_crossentropy")
     arguments = ["--data", _series(), "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main(["--model", _saved(model), *arguments]) == 0
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start ")]
+    output = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start ")]
     known = "SGD, Adam, AdamW, RMSprop, Adagrad, Lion"
-    assert told == [
+    assert output == [
         f"start      its weights; optimizer: the optimizer 'Adamax' is not supported; supported are {known}; new "
         "optimizer adam; penalties on 1 array; its loss BinaryCrossentropy"
     ]
@@ -233,8 +233,8 @@ def test_an_optimizer_and_a_loss_of_the_command_line(capsys):
         capsys.readouterr().err == "fit: --loss squared-error is for targets that are numbers, and these are classes\n"
     )
     assert fit.main([*command, "cross-entropy"]) == 0
-    told = capsys.readouterr().out
-    assert "start      its weights; new optimizer lion; penalties on 1 array and 1 output\n" in told
+    captured = capsys.readouterr().out
+    assert "start      its weights; new optimizer lion; penalties on 1 array and 1 output\n" in captured
     config = json.loads(Path("run/config.json").read_text())
     assert (config["optimizer"], config["learning_rate"]) == ("lion", 0.001)
     assert json.loads(Path("run/gradients.json").read_text())["passed"]
@@ -254,7 +254,7 @@ class OwnLoss(keras.losses.Loss):
         return y_pred
 
 
-def test_a_loss_that_jconv_does_not_have_is_said():
+def test_an_unsupported_loss_is_replaced_with_a_message():
     model = _network(kl.Flatten(), kl.Dense(2))
     model.compile("sgd", OwnLoss())
     task = finetune.task(_saved(model), datasets.load(_series()), None, True)
@@ -265,7 +265,7 @@ def test_a_loss_that_jconv_does_not_have_is_said():
 
 
 @pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy", keras.losses.SquaredHinge()])
-def test_the_file_s_own_loss_is_proved_and_is_keras_s(loss):
+def test_the_loss_of_the_file_is_proved_and_equals_that_of_keras(loss):
     data = datasets.load(_series())
     model = _network(kl.Flatten(), kl.Dense(2, activation="softmax", activity_regularizer="l1"))
     model.compile("sgd", loss)
@@ -279,7 +279,7 @@ def test_the_file_s_own_loss_is_proved_and_is_keras_s(loss):
     assert float(value) == pytest.approx(want, rel=1e-5)
 
 
-def test_a_file_that_is_none(capsys):
+def test_a_file_that_is_not_a_model(capsys):
     assert fit.main(["--model", "none.keras", "--data", _series()]) == 2
     assert capsys.readouterr().err == "fit: none.keras: cannot be read: No such file or directory\n"
     Path("some.h5").write_bytes(b"no model")
@@ -289,12 +289,12 @@ def test_a_file_that_is_none(capsys):
     )
 
 
-def test_what_draws_at_random_is_proved_without_it():
+def test_dropout_and_noise_are_removed_for_the_proof():
     model = jconv.sequential([jconv.layers.Frozen(jconv.layers.Dropout(0.5)), jconv.layers.GaussianNoise(0.1)])
     assert [str(node.layer).count("0.5") for node in finetune.pretrained.without_randomness(model).nodes] == [0, 0]
 
 
-def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
+def test_options_that_cannot_change_the_optimizer_of_the_file():
     model = _network()
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     arguments = ["--model", _saved(model), "--data", _series()]
@@ -310,8 +310,8 @@ def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
         ("weight-decay", "0"),
         ("ema", "0.9"),
     ):
-        said = f"^--{option} cannot change the optimizer of some.keras, which continues; --optimizer replaces it$"
-        with pytest.raises(UserError, match=said):
+        message = f"^--{option} cannot change the optimizer of some.keras, which continues; --optimizer replaces it$"
+        with pytest.raises(UserError, match=message):
             plan(f"--{option}", value)
     with pytest.raises(UserError, match=r"^--label-smoothing is .*; --loss cross-entropy replaces it$"):
         plan("--label-smoothing", "0.1")
@@ -322,7 +322,7 @@ def test_its_own_optimizer_goes_on_without_what_is_not_its_own():
     assert (found.clip, found.schedule, found.ema, found.weight_decay) == (2, "plateau", 0.9, 1e-3)
 
 
-def test_something_for_each_sample():
+def test_outputs_for_each_sample():
     data = datasets.load(_series())
     path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
     task = finetune.task(path, data, None, True, kind="denoise", own={"denoise": {"noise": 0.2}})
@@ -332,7 +332,7 @@ def test_something_for_each_sample():
     assert str(caught.value) == "some.keras: its output for one series is (20, 3); to denoise it must be (20, 2)"
 
 
-def test_a_forecast_that_is_asked_for():
+def test_a_forecast_by_the_task_option():
     data = datasets.load(_series(length=30))
     path, own = _saved(_network(kl.Flatten(), kl.Dense(3))), {"forecast": {"window": 20, "horizon": 3}}
     task = finetune.task(path, data, None, True, kind="forecast", own=own)

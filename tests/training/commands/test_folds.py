@@ -1,4 +1,4 @@
-"""Folds: each series held out once, each class its share, and a run for each."""
+"""Folds: each series is held out once, each class is distributed evenly, and each fold has a run."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ def test_a_class_of_one_series_is_never_held_out():
         assert (kept.y_train == 2).sum() == 1 and 2 not in held.y_test
 
 
-def test_series_held_out_that_have_changed_are_other_data():
+def test_changed_validation_series_are_changed_data():
     with np.load("a.npz") as file:
         arrays = dict(file)
     held = fold(datasets.load("a.npz"), 1, 2, 0, True)[1].x_test[0, :, 0]
@@ -71,7 +71,7 @@ def test_series_held_out_that_have_changed_are_other_data():
 
 
 def _left_behind():
-    """A folder as runs of one network, and then of three folds, may have left it, with something else in it."""
+    """A run folder after a run of one network and a run of three folds, with another file in it."""
     for folder in ("run", "run/fold-1", "run/fold-3", "run/fold-4"):
         run_folder.begin(Path(folder), {})
         Path(folder, run_folder.PARAMS).write_bytes(b"")
@@ -91,15 +91,15 @@ def test_the_command(capsys):
         f"run/{name}" for name in (run_folder.CONFIG, run_folder.RESULTS, "fold-1", "fold-2", "fold-4", "fold-old")
     }
     assert [path.name for path in Path("run/fold-4").iterdir()] == ["notes.txt"]
-    told = capsys.readouterr()
-    results = json.loads(told.out)
-    assert told.out == Path("run/results.json").read_text() and results["status"] == "done"
+    output = capsys.readouterr()
+    results = json.loads(output.out)
+    assert output.out == Path("run/results.json").read_text() and results["status"] == "done"
     own = [json.loads(Path(f"run/fold-{number}/results.json").read_text()) for number in (1, 2)]
     assert results["folds"] == own
     scores = [one["validation"]["loss"] for one in own]
     assert results["validation"]["loss"] == pytest.approx(np.mean(scores))
     assert results["deviation"]["validation"]["loss"] == pytest.approx(np.std(scores))
-    assert "5 training, 5 validation and 2 test series" in told.err and "deviation" in told.err
+    assert "5 training, 5 validation and 2 test series" in output.err and "deviation" in output.err
 
     # One of them alone is the same run.
     assert fit.main([*RUN, "--fold", "2/2", "--out", "alone"]) == 0
@@ -128,8 +128,8 @@ def test_the_command(capsys):
     assert not list(Path("run").glob("fold-[1-3]")) and not Path("run", run_folder.RESULTS).exists()
 
 
-def test_a_signal_while_a_fold_is_saved(monkeypatch, capsys):
-    """It is saved whole, and no other one begins."""
+def test_a_signal_while_a_fold_is_saved_ends_the_folds(monkeypatch, capsys):
+    """The fold is saved completely, and no other one starts."""
     save = results.save
 
     def saved(*arguments):

@@ -1,4 +1,4 @@
-"""What options come to, and those that cannot go together: each is refused in one line before any work."""
+"""The plan and task for options, and the errors for options that cannot be combined."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def _plan(*arguments):
     return from_options.build_run(parse(arguments)).plan
 
 
-def test_defaults_are_those_of_before():
+def test_defaults():
     plan = _plan()
     assert (plan.schedule, plan.keep, plan.watch, plan.precision) == ("cosine", "last", "training", None)
     assert plan[10:] == (1, None, 0, 0.0, None, None, 1) and plan.evaluate_every == 8
@@ -23,7 +23,7 @@ def test_defaults_are_those_of_before():
     assert _plan("--optimizer", "sgd", "--weight-decay", "0.01").weight_decay == 0.01
 
 
-def test_early_stopping_watches_the_validation_set_where_there_is_one():
+def test_early_stopping_watches_the_validation_loss_if_there_is_one():
     plan = _plan("--early-stopping", "7")
     assert (plan.keep, plan.watch, plan.early_stopping) == ("best", "training", 7)
     plan = _plan("--early-stopping", "7", "--validation", "0.2")
@@ -55,7 +55,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_what_does_not_go_together(arguments):
+def test_options_that_cannot_be_combined(arguments):
     with pytest.raises(UserError) as error:
         _plan(*arguments)
     assert str(error.value) == REFUSED[arguments]

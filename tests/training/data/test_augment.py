@@ -1,4 +1,4 @@
-"""Augmentations: the same for the same key, nothing at strength zero, within each series, in training alone."""
+"""Augmentations: pure functions of the key that keep padding, do nothing at strength zero, and act only in training."""
 
 import jax
 import jax.numpy as jnp
@@ -47,13 +47,13 @@ def test_a_pure_function_of_the_key(name, lengths):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
-def test_nothing_at_strength_zero(name, lengths):
+def test_strength_zero_changes_nothing(name, lengths):
     x = _batch()
     np.testing.assert_array_equal(FUNCTIONS[name](KEY, x, NOTHING[name], lengths), x)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_padding_stays_and_reaches_nothing(name):
+def test_padding_is_kept_and_has_no_effect(name):
     x = np.array(_batch())
     behind = np.arange(30) >= LENGTHS[:, None]
     y, spoilt = (
@@ -80,7 +80,7 @@ def test_statistics():
     assert speeds.std() == pytest.approx(0.2, rel=0.05)
 
 
-def test_times_go_forward_from_the_first_sample_to_the_last():
+def test_times_increase_and_stay_within_the_series():
     x = jnp.zeros((200, 50, 1))
     lengths = np.arange(200, dtype=np.int32) % 50 + 1
     for times, whole in (
@@ -94,7 +94,7 @@ def test_times_go_forward_from_the_first_sample_to_the_last():
                 assert row[0] == 0 and row[length - 1] == pytest.approx(length - 1, rel=1e-5)
 
 
-def test_labels_of_samples_follow_their_samples():
+def test_sample_labels_move_with_their_samples():
     x = jnp.broadcast_to(jnp.arange(40.0)[:, None], (3, 40, 1))
     labels = (x[..., 0] >= 20).astype(jnp.int32)
     times = augment.warp_times(KEY, x, 0.5)
@@ -119,7 +119,7 @@ def test_a_mistake_is_one_line(text, words):
     assert str(caught.value) == words
 
 
-def test_in_the_steps_of_training_and_nowhere_else():
+def test_only_training_steps_are_augmented():
     plain = waves.task()
     task = tasks.with_augment(plain, STRENGTHS)
     assert task.train is plain.train and task.test is plain.test
@@ -138,7 +138,7 @@ def test_in_the_steps_of_training_and_nowhere_else():
     waves.assert_same_bits(*(loop.make_evaluation(one)(*begin.learner[:2], batch) for one in (task, plain)))
 
 
-def test_targets_are_not_left_behind():
+def test_targets_are_augmented_or_the_augmentation_is_an_error():
     data = datasets.load("gunpoint")
     with pytest.raises(UserError) as caught:
         tasks.with_augment(tasks.forecast(data), {"warp": 0.1})

@@ -1,4 +1,4 @@
-"""Reading series: what is understood, and the exact line for what is not."""
+"""Reading of data sets: supported files, and the error message for each other file."""
 
 import io
 import zipfile
@@ -43,7 +43,7 @@ def _message(source):
     return message
 
 
-def test_gunpoint_is_what_the_archive_says():
+def test_gunpoint_equals_the_archive():
     data = load("gunpoint")
     assert data.x_train.shape == (50, 150, 1) and data.x_test.shape == (150, 150, 1)
     assert data.classes == ("gun-draw", "point")
@@ -71,25 +71,24 @@ def test_csv_with_and_without_a_header(save, head):
     assert data.x_train[:, :, 0].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
-def test_new_series_need_not_change(save):
-    """To be asked about one, a network needs nothing to learn from it."""
+def test_constant_series_can_be_predicted_but_not_trained_on(save):
     flat = save("a.csv", "1,3,3,3\n")
     assert _message(flat) == "a: the training series is 3 everywhere; there is nothing to learn"
     assert series(flat, length=3).x.tolist() == [[[3], [3], [3]]]
 
 
 @pytest.mark.parametrize(("scale", "deviation"), [(1e-200, "0"), (1e200, "inf")])
-def test_values_that_have_no_deviation(save, scale, deviation):
-    """Squares of them are no numbers, and what is divided by that is none to train on."""
+def test_values_whose_deviation_is_zero_or_infinite(save, scale, deviation):
+    """Their squares are too small or too large for floats."""
     data = load(save("a.npz", x_train=np.stack([X, X * scale], -1), y_train=Y))
     with pytest.raises(UserError) as caught:
         standardize(data)
-    said = f"a: the standard deviation of channel 2 of the training series is {deviation}, which cannot scale it"
-    assert str(caught.value) == f"{said}; use another unit"
+    message = f"a: the standard deviation of channel 2 of the training series is {deviation}, which cannot scale it"
+    assert str(caught.value) == f"{message}; use another unit"
 
 
 @pytest.mark.parametrize("head", ["who,0,1,2\n", ",1,2,3\n"])
-def test_a_header_that_counts(save, head):
+def test_a_header_of_consecutive_numbers(save, head):
     rows = "up,1,2,3\nup,2,2,3\ndown,4,5,6\n"
     assert len(load(save("a.csv", head + rows)).x_train) == 3
     # A series may count, and a label be the first of its kind.
@@ -137,7 +136,7 @@ TABLE_MISTAKES = {
 
 
 @pytest.mark.parametrize("text", TABLE_MISTAKES)
-def test_mistakes_in_a_table(save, text):
+def test_errors_in_a_table(save, text):
     assert _message(save("a.csv", text)) == TABLE_MISTAKES[text]
 
 
@@ -159,7 +158,7 @@ def test_a_test_set_of_longer_series(save):
     assert data.x_test.shape == (1, 4, 1) and data.lengths_test.tolist() == [4]
 
 
-def test_arrays_one_by_one(save, tmp_path):
+def test_npy_files_of_single_arrays(save, tmp_path):
     for name, array in {"x_train": X, "y_train": Y, "x_test": X[:1], "y_test": Y[:1]}.items():
         np.save(tmp_path / f"walk_{name}.npy", array)
     data = load("walk_x_train.npy")
@@ -205,7 +204,7 @@ def test_sets_inside_aeon(name, train, test, classes):
     assert (data.lengths_train is None) == (name in ("ItalyPowerDemand", "BasicMotions"))
 
 
-def test_series_brought_to_one_length_by_aeon():
+def test_series_that_aeon_extends_to_equal_length():
     own, equal = load("PickupGestureWiimoteZ"), load("PickupGestureWiimoteZ_eq")
     assert equal.lengths_train is equal.lengths_test is None
     there = sample_mask(own.x_train, own.lengths_train)
@@ -213,7 +212,7 @@ def test_series_brought_to_one_length_by_aeon():
     assert np.all(equal.x_train[~there] > 0)
 
 
-def test_a_set_that_cannot_be_downloaded_is_one_line(monkeypatch, tmp_path):
+def test_a_failed_download_is_one_line(monkeypatch, tmp_path):
     import aeon.datasets
 
     def none(name, **options):
@@ -279,13 +278,13 @@ NPZ_MISTAKES = [
 
 
 @pytest.mark.parametrize(("arrays", "message"), NPZ_MISTAKES, ids=[message[:60] for _, message in NPZ_MISTAKES])
-def test_mistakes_in_arrays(save, arrays, message):
+def test_errors_in_arrays(save, arrays, message):
     if ": there is" not in message:
         arrays = {"x_train": X, "y_train": Y} | arrays
     assert _message(save("a.npz", **arrays)) == message
 
 
-def test_mistakes_about_the_file(save, tmp_path):
+def test_errors_of_the_file(save, tmp_path):
     assert _message("gunpont") == (
         "there is no file 'gunpont' and no data set of that name; built in: gunpoint, cbf, bursts; in aeon's package: "
         "ACSF1, ArrowHead, BasicMotions, CardanoSentiment, Covid3Month, GunPoint, ItalyPowerDemand, JapaneseVowels, "
@@ -345,7 +344,7 @@ COUNTED = "0,1,2,3\n"
     ids=["one label is 0", "no label is 0", "targets", "text"],
 )
 def test_the_header_that_pandas_writes(save, rows):
-    """`DataFrame.to_csv(index=False)` of unnamed columns; it was read as a series."""
+    """`DataFrame.to_csv(index=False)` of unnamed columns writes one; it was read as a series."""
     data = load(save("a.csv", COUNTED + rows))
     assert len(data.x_train) == rows.count("\n") and data.x_train[0, 0, 0] in (1.5, 1)
     assert data.notes == ("a.csv: the first row, 0, 1, ..., 3, is read as a header, not as a series",)
@@ -367,23 +366,23 @@ def test_an_index_column_is_left_out(save, head, first):
     assert data.notes == ("a.csv: the first column counts the rows; it is read as an index, not as labels",)
 
 
-def test_an_index_without_a_header_is_told(save):
+def test_an_index_without_a_header_gives_a_note(save):
     data = load(save("a.csv", "0,1,5,3\n1,1,2,3\n2,2,5,6\n"))
     assert data.classes == ("0", "1", "2")
-    said = "a.csv: the first column counts the rows from 0 and is read as labels; if it is an index, write the table"
-    assert data.notes == (f"{said} without it",)
+    message = "a.csv: the first column counts the rows from 0 and is read as labels; if it is an index, write the table"
+    assert data.notes == (f"{message} without it",)
 
 
-def test_arrays_with_channels_before_samples(save):
+def test_channels_first_arrays(save):
     """The layout of aeon, sktime, tsai and PyTorch."""
     x = np.random.default_rng(0).standard_normal((3, 2, 9))
     data = load(save("a.npz", x_train=x, y_train=Y, x_test=x[:1], y_test=Y[:1]), channels_first=True)
     np.testing.assert_array_equal(data.x_train, x.swapaxes(1, 2))
     assert data.x_test.shape == (1, 9, 2) and data.notes == ()
     other = x.swapaxes(1, 2)
-    told = load(save("b.npz", x_train=x, y_train=Y))
+    loaded = load(save("b.npz", x_train=x, y_train=Y))
     words = "b.npz: x_train has series of 2 samples and 9 channels, read as (n, length, channels)"
-    assert told.notes == (f"{words}; --channels first reads (n, channels, length)",)
+    assert loaded.notes == (f"{words}; --channels first reads (n, channels, length)",)
     assert load(save("c.npz", x_train=other, y_train=Y)).notes == ()
     by_sample = load(save("d.npz", x_train=x, y_train=np.arange(27).reshape(3, 9) % 2), channels_first=True)
     assert by_sample.has_sample_labels and by_sample.x_train.shape == (3, 9, 2)

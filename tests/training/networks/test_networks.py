@@ -1,4 +1,4 @@
-"""The networks that the command trains: their sizes are the papers', and they take series of any usual length."""
+"""The networks: they have the sizes of the papers, and accept series of any usual length."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from training.networks import NETWORKS, inception_time, lite, mlp, resnet, tcn, 
 
 
 def trained(model, shape):
-    """How many numbers are trained."""
+    """The number of trained parameters."""
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
     return sum(array.size for array in jax.tree.leaves(params))
 
@@ -28,7 +28,7 @@ def test_sizes_of_the_papers():
     assert trained(mlp(2), (150, 1)) == 151 * 500 + 2 * 501 * 500 + 501 * 2
 
 
-def test_several_channels_are_made_few_first():
+def test_several_channels_are_reduced_first():
     shapes = inception_time(4, (100, 6)).output_shapes((100, 6))
     assert shapes["0.narrow"] == (100, 32) and shapes["0.max.1"] == (100, 32)
     assert "0.narrow" not in inception_time(4, (100, 1)).output_shapes((100, 1))
@@ -37,7 +37,7 @@ def test_several_channels_are_made_few_first():
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("build", [tcn, wavenet])
 @pytest.mark.parametrize("length", [1, 2, 24, 150, 1460])
-def test_the_last_sample_sees_the_first(build, length):
+def test_the_last_output_reads_the_first_sample(build, length):
     model = build(2, (length, 1))
     reach = {node.name: node.layer for node in model.nodes if isinstance(node.layer, layers.Conv1D)}
     # Of convolutions side by side, one counts.
@@ -62,7 +62,7 @@ def test_shapes(name, shape):
 
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("length", range(8, 24))
-def test_unet_has_a_number_for_every_sample(length):
+def test_unet_has_an_output_for_every_sample(length):
     assert unet(2, (length, 1)).output_shapes((length, 1))["head"] == (length, 2)
 
 
@@ -85,7 +85,7 @@ def test_lite_equals_the_reference(channels):
     np.testing.assert_allclose(y, model.reference(params, state, x), atol=1e-5)
 
 
-def test_handmade_filters_are_those_of_separate_convolutions():
+def test_handmade_filters_equal_separate_convolutions():
     from jconv import conv1d
     from training.networks.lite import HandmadeFilters, filters
 

@@ -1,4 +1,4 @@
-"""Series of unequal length: what is behind a series reaches no number, and each is computed as if it were alone."""
+"""Series of unequal length: padding has no effect, and each series is computed as if it were alone."""
 
 import io
 import json
@@ -52,12 +52,12 @@ def _task(network: Any = NORMALIZED) -> Any:
 
 
 def _spoilt(task: Any) -> Any:
-    """The task with NaN behind its series."""
+    """The task with NaN as padding."""
     parts = (part._replace(x=spoiled(part.x, lengths=part.lengths)) for part in (task.train, task.test))
     return task._replace(**dict(zip(("train", "test"), parts, strict=True)))
 
 
-def test_the_objective_is_that_of_each_series_alone():
+def test_the_objective_equals_that_of_single_series():
     net = [layers.Conv1D(4, 5, stride=2, padding="same", activation="tanh"), layers.MaxPooling1D(2, padding="same")]
     net += [layers.Conv1D(3, 3, padding="causal"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
     task = _task(net)
@@ -95,7 +95,7 @@ def test_batch_normalization_is_over_all_samples_of_all_series():
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-14)
 
 
-def test_what_is_behind_a_series_changes_nothing_that_the_fcn_does():
+def test_padding_has_no_effect_on_the_fcn():
     data = _data()
     task: Any = tasks.classification(data, "fcn")
     found = []
@@ -109,7 +109,7 @@ def test_what_is_behind_a_series_changes_nothing_that_the_fcn_does():
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(found))
 
 
-def test_evaluation_is_that_of_each_series_alone():
+def test_the_evaluation_equals_that_of_single_series():
     task = _task()
     learner = init_learner(task, PLAN, jnp.float32)
     output, loss, _ = loop.make_evaluation(task)(*learner[:2], loop.to_device(_spoilt(task).test, learner))
@@ -128,7 +128,7 @@ def test_the_proof_holds_and_an_error_in_the_loss_fails_it():
     assert {"loss", "gradient of conv1d/kernel"} <= set(proof.prove(wrong, params, state, seed=0).failures())
 
 
-def test_where_a_run_went_bad_is_found():
+def test_the_place_of_a_divergence_is_found():
     task = _task()
     plan = PLAN._replace(learning_rate=1e30)
     with pytest.raises(loop.Diverged) as caught:
@@ -137,7 +137,7 @@ def test_where_a_run_went_bad_is_found():
     assert "the first to go bad was the output of conv1d, up to " in found.message
 
 
-def test_activation_maps_add_up_over_a_series_s_own_samples():
+def test_activation_maps_sum_over_samples_without_padding():
     task = _spoilt(_task())
     params, state = task.model.init(jax.random.key(0), (32, 1))
     x, _, lengths = task.test
@@ -163,7 +163,7 @@ def test_networks(name):
     )
 
 
-def test_a_forecast_has_the_windows_of_each_series_s_own_samples():
+def test_windows_of_a_forecast_contain_no_padding():
     x = np.arange(240.0).reshape(2, 120, 1)
     found = tasks.windows(x, np.array([117, 90]))
     assert found.x.shape == (2, 100, 1) and found.x[:, 0, 0].tolist() == [0, 1]
