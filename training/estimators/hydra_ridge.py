@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.datasets import Array
+from ..arrays import Array
 from ..errors import UserError
 from ..options.options import HYDRA
 from ..run import run_folder, trained

@@ -50,9 +50,9 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
         for note in data.notes:
             tell(note)
         config = _config(options, data, held_out)
-        begun = run_folder.config_to_resume(options.out) if options.resume else None
-        if begun is not None:
-            resume.check_options(options.out, begun.get("options", {}), config["options"])
+        earlier = run_folder.config_to_resume(options.out) if options.resume else None
+        if earlier is not None:
+            resume.check_options(options.out, earlier.get("options", {}), config["options"])
         if before is not None:
             before(True, "classification")
         run_folder.begin(options.out, config)
@@ -84,7 +84,7 @@ def _check_options(options: Options) -> None:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in APPLY if name != "skip_proof")
         raise UserError(f"{given[0]} does not apply to --model hydra, which trains no network; it has {names}")
     if options.task not in (None, "classification"):
-        raise UserError(f"--task {options.task} is not one for hydra, which classifies series")
+        raise UserError(f"--model hydra does not support --task {options.task}; it classifies series")
 
 
 def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:

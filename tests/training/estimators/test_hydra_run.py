@@ -95,7 +95,7 @@ def test_series_of_several_lengths_and_channels_in_folds(tmp_path, capsys):
     ("options", "message"),
     [
         (["--epochs", "3"], "--epochs does not apply to --model hydra, which trains no network"),
-        (["--task", "regression"], "--task regression is not one for hydra"),
+        (["--task", "regression"], "--model hydra does not support --task regression"),
         (["--data", "FRACTIONS"], "--task regression learns them"),
     ],
 )
