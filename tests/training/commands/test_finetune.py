@@ -325,7 +325,7 @@ def test_options_that_cannot_change_the_optimizer_of_the_file():
 def test_outputs_for_each_sample():
     data = datasets.load(_series())
     path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
-    task = finetune.task(path, data, None, True, kind="denoise", own={"denoise": {"noise": 0.2}})
+    task = finetune.task(path, data, None, True, kind="denoise", task_options={"denoise": {"noise": 0.2}})
     assert task.train.x.shape == task.train.y.shape == (12, 20, 2) and task.is_per_sample and task.pretrained
     with pytest.raises(finetune.UserError) as caught:
         finetune.task(_saved(_network(kl.Conv1D(3, 3, padding="same"))), data, None, True, kind="denoise")
@@ -335,5 +335,5 @@ def test_outputs_for_each_sample():
 def test_a_forecast_by_the_task_option():
     data = datasets.load(_series(length=30))
     path, own = _saved(_network(kl.Flatten(), kl.Dense(3))), {"forecast": {"window": 20, "horizon": 3}}
-    task = finetune.task(path, data, None, True, kind="forecast", own=own)
+    task = finetune.task(path, data, None, True, kind="forecast", task_options=own)
     assert task.train.x.shape[1:] == (20, 2) and task.train.y.shape[1:] == (3,)
