@@ -47,7 +47,8 @@ def from_state_dict(state_dict: Mapping[str, Any], *, like: tuple[Tree, Tree] | 
     | `BatchNorm1d`, `LayerNorm`, `GroupNorm` | `gamma`, `beta` | `moving_mean`, `moving_variance` |
 
     Stride, padding, dilation, groups and epsilon are not in a state dict: they are arguments of the functions and
-    layers of jconv. A state dict has no types of layers either: a weight with two axes is taken as that of a `Linear`.
+    layers of jconv. A state dict has no types of layers either: a weight with two axes is taken as that of a `Linear`,
+    and one with one axis as that of a normalization.
 
     Args:
         state_dict: Arrays by name, tensors or of NumPy or JAX. `{"encoder.0.weight": w}` becomes

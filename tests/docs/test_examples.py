@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.paths import ROOT
 
-# What each prints, with fewer steps of training. By default the first and the last run, which take least.
+# What each prints, with fewer steps of training. By default the first and the sixth run, which take least.
 PRINTS = {
     "quiet_after_loud.py": ([], r"auto  largest error of a quiet output \d\.\d+ units, NaN in 256 outputs"),
     "ecg_stream.py": ([], r"latency 62 samples, 172 ms; the last came 62 late"),
@@ -20,7 +23,18 @@ PRINTS = {
     "unet_sharded.py": (["--steps", "3"], r"'all-gather': 0, .*\nfirst loss (\d\.\d{4})\d*, on one device \1"),
     "wavenet.py": (["--steps", "20"], r"streamed and complete outputs differ by \de-0[6789]"),
     "per_example_gradients.py": ([], r"of the 8 largest gradients 8 belong to flipped labels"),
+    "cross_validation.py": (
+        ["--epochs", "2"],
+        r"Hydra five folds (0\.9\d\d|1\.000), test series (0\.9[89]\d|1\.000)\nFCN",
+    ),
+    "peptide_retention.py": ([], r"correlation with the iRT standard 0\.99\d\nresidues by delay: W.*K"),
 }
+
+
+def run(name: str, folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "examples" / name), *options]
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"} | environment
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
 
 
 def test_every_script_is_run_here_and_described() -> None:
@@ -35,9 +49,81 @@ def test_every_script_is_run_here_and_described() -> None:
 def test_example(name: str, tmp_path: Path) -> None:
     options, printed = PRINTS[name]
     picture = tmp_path / "picture.png"
-    command = [sys.executable, str(ROOT / "examples" / name), "--out", str(picture), *options]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run(name, tmp_path, "--out", str(picture), *options)
+    if "cannot be downloaded" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(printed, done.stdout), done.stdout
     assert picture.stat().st_size > 10_000
+
+
+@pytest.fixture
+def peptide_retention() -> Any:
+    spec = importlib.util.spec_from_file_location("peptide_retention", ROOT / "examples/peptide_retention.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Monoisotopic masses: of atoms, and of the residues of amino acids, in dalton.
+ATOMS = {"C": 12.0, "H": 1.00782503, "N": 14.0030740, "O": 15.9949146, "S": 31.9720710, "P": 30.9737615}
+RESIDUES = {
+    "G": 57.02146,
+    "A": 71.03711,
+    "S": 87.03203,
+    "P": 97.05276,
+    "V": 99.06841,
+    "T": 101.04768,
+    "C": 103.00919,
+    "L": 113.08406,
+    "I": 113.08406,
+    "N": 114.04293,
+    "D": 115.02694,
+    "Q": 128.05858,
+    "K": 128.09496,
+    "E": 129.04259,
+    "M": 131.04049,
+    "H": 137.05891,
+    "F": 147.06841,
+    "R": 156.10111,
+    "Y": 163.06333,
+    "W": 186.07931,
+}
+
+
+def test_the_inputs_of_the_peptides(peptide_retention: Any) -> None:
+    """The atoms of each residue have its mass; pairs, ends and the complete peptide have those of their residues."""
+    peptides = ["".join(RESIDUES), "LGGNEQVTR", "W" * 60]
+    masses = np.zeros((3, 60))
+    for row, peptide in zip(masses, peptides, strict=True):
+        row[: len(peptide)] = [RESIDUES[letter] for letter in peptide]
+    of_atoms = np.array(list(ATOMS.values()))
+    atoms, pairs, complete, residues = peptide_retention.encode(peptides)
+    assert [array.dtype for array in (atoms, pairs, complete, residues)] == 4 * [np.float32]
+    np.testing.assert_allclose(atoms @ of_atoms, masses, atol=1e-4)
+    np.testing.assert_allclose(pairs @ of_atoms, masses[:, ::2] + masses[:, 1::2], atol=1e-4)
+    np.testing.assert_allclose(complete[:, :6] @ of_atoms, masses.sum(1), atol=1e-2)
+    np.testing.assert_array_equal(complete[:, 6], [20, 9, 60])
+    for row, ends, peptide in zip(masses, complete[:, 7:].reshape(3, 8, 6) @ of_atoms, peptides, strict=True):
+        np.testing.assert_allclose(ends, np.r_[row[:4], row[len(peptide) - 4 : len(peptide)]], atol=1e-4)
+    letters = [peptide_retention.RESIDUES[index] for index in residues[0, :20].argmax(1)]
+    assert "".join(letters) == peptides[0]
+    np.testing.assert_array_equal(residues.sum(2), masses > 0)
+
+
+def test_without_the_package_of_the_peptides(peptide_retention: Any, tmp_path: Path) -> None:
+    """One line on what is missing, and the exit code of a user's mistake."""
+    wrong = tmp_path / "wrong.whl"
+    wrong.write_bytes(b"")
+    cases = {
+        "cannot be downloaded, and there is no --wheel: ERROR: ": [],
+        f"digest {peptide_retention.DIGEST}, got {wrong} with ": [
+            "--wheel",
+            str(wrong),
+        ],
+        f"No such file or directory: '{tmp_path}/none.whl'": ["--wheel", f"{tmp_path}/none.whl"],
+    }
+    for message, options in cases.items():
+        done = run("peptide_retention.py", tmp_path, *options, PIP_NO_INDEX="1")
+        assert done.returncode == 2 and message in done.stderr.splitlines()[-1], done.stderr

@@ -60,7 +60,7 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
-    """DeepLC's files have `"<lambda>"`, a ReLU with a greatest value."""
+    """DeepLC's files have `"<lambda>"`, a leaky ReLU with a greatest value."""
     path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
     refused(lambda: jconv.keras.load(path), "" if form == "code" else "custom_activations={name: activation}")
 
