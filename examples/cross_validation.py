@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer
 from training import api
 from training.estimators import FCNClassifier, HydraClassifier
 
-LENGTHS = (30, 60, 90, 120, 150)
+LENGTHS = (30, 50, 70, 100, 150)
 
 
 def standardized_start(X: np.ndarray, length: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("cross_validation.png"), help="default %(default)s")
-    parser.add_argument("--epochs", type=int, default=60, help="epochs of the network; default %(default)s")
+    parser.add_argument("--epochs", type=int, default=150, help="epochs of the network; default %(default)s")
     options = parser.parse_args()
     data = api.load("gunpoint")
     X, y, X_test, y_test = data.x_train[:, :, 0], data.y_train, data.x_test[:, :, 0], data.y_test
@@ -71,7 +71,7 @@ def main() -> None:
     for place, name in enumerate(folds):
         spread = place + np.linspace(-0.15, 0.15, len(folds[name]))
         left.plot(spread, np.sort(folds[name]), "o", color="tab:blue", label="one of five folds" if not place else "_")
-        left.plot(place, tested[name], "k_", markersize=40, label="test series" if not place else "_")
+        left.hlines(tested[name], place - 0.25, place + 0.25, color="k", label="test series" if not place else "_")
     left.set_xticks(range(len(folds)), list(folds))
     left.set_ylabel("accuracy")
     left.legend(frameon=False)
