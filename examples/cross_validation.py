@@ -52,7 +52,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("cross_validation.png"), help="default %(default)s")
-    parser.add_argument("--epochs", type=int, default=150, help="epochs of the network; default %(default)s")
+    parser.add_argument("--epochs", type=int, default=100, help="epochs of the network; default %(default)s")
     options = parser.parse_args()
     data = api.load("gunpoint")
     X, y, X_test, y_test = data.x_train[:, :, 0], data.y_train, data.x_test[:, :, 0], data.y_test
