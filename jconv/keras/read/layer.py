@@ -102,7 +102,7 @@ def read_layer(
 
     base = kind.make(config, read_inner)
     wrap = _wrapper(kind, config, has_mixed_types)
-    _check_unused_keys(config)
+    _check_unused_keys(config, allows_null=supplied is not None)
     return ParsedLayer(name, class_name, base, kind, wrap, config.place)
 
 
@@ -137,7 +137,10 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
     if is_keras and class_name in KINDS and (registered is None or registered == class_name):
         return KINDS[class_name]
     own_name = class_name.rpartition(">")[2]
-    if own_name == TCN_KIND.name and (class_name != own_name or module.partition(".")[0] == TCN_PACKAGE):
+    # keras-tcn did not register the class at first. Versions before 3.2, which compute something else, lack the option.
+    is_unregistered_tcn = is_keras and config.has("use_weight_norm")
+    is_tcn = class_name != own_name or module.partition(".")[0] == TCN_PACKAGE or is_unregistered_tcn
+    if own_name == TCN_KIND.name and is_tcn:
         return TCN_KIND
     advice = "supply a jconv layer for it with custom_layers={name or class: layer, or its class with Keras's options}"
     if re.fullmatch(r"Q[A-Z]\w*", class_name):
@@ -189,12 +192,13 @@ def has_other_types(config: Config) -> bool:
     return any(dtype_of(layer) != "float32" for layer in own)
 
 
-def _check_unused_keys(config: Config) -> None:
+def _check_unused_keys(config: Config, allows_null: bool) -> None:
+    """Refuse options that were not read; `allows_null` is for a supplied class, whose file has the author's options."""
     for key in UNSUPPORTED:
         if config.has(key):
             config.fail(f"{key}={shortened(config.values[key])} is not read; save the model without it")
     for key in config.unused_keys():
-        if not IGNORED.fullmatch(key):
+        if not IGNORED.fullmatch(key) and not (allows_null and not config.has(key)):
             config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
 
 

@@ -90,6 +90,9 @@ def upgrade_keras_2(config: dict[str, Any]) -> None:
         for option in ACTIVATION_OPTIONS:
             if options.get(option) == "hard_sigmoid":
                 options[option] = hard_sigmoid(KERAS_2_SLOPE, option, options.get("dtype", "float32"))
+        if value["class_name"] == "Embedding" and options.get("dtype") == "int32":
+            # In Keras 2.0.2 the type of the indices; the arrays are in float32.
+            del options["dtype"]
         if value["class_name"] == "GRU":
             # Keras before 2.1 did not have the option.
             options.setdefault("reset_after", False)

@@ -47,6 +47,34 @@ def test_arrays_in_another_order_are_found_by_their_names(tmp_path: Path) -> Non
     assert deviation(model.apply(params, state, stored["x"])[0]["batch"], stored["batch"]) < 1e-5
 
 
+def unregistered(**options: Any) -> bytes:
+    """The file with the class as keras-tcn wrote it before 3.5.1, and with more options."""
+    stream = io.BytesIO(gzip.decompress((KERAS_TWO_FILES / "tcn.h5.gz").read_bytes()))
+    with h5py.File(stream, "r+") as opened:
+        file: Any = opened
+        config = json.loads(file.attrs["model_config"])
+        for entry in config["config"]["layers"]:
+            if entry["class_name"] == "Custom>TCN":
+                entry["class_name"] = "TCN"
+                entry["config"] |= options
+        file.attrs["model_config"] = json.dumps(config).encode()
+    return stream.getvalue()
+
+
+def test_the_class_that_is_not_registered(tmp_path: Path) -> None:
+    stored = np.load(KERAS_TWO_FILES / "tcn.npz")
+    model, params, state = jconv.keras.load(saved(tmp_path, unregistered(use_weight_norm=False), "a.h5"))
+    y = jax.jit(model.apply)(params, state, stored["x"])[0]
+    for output in model.outputs:
+        assert deviation(y[output], stored[output]) < 1e-5, output
+
+
+def test_versions_before_the_option_are_refused(tmp_path: Path) -> None:
+    """Their activations between the convolutions are others."""
+    path = saved(tmp_path, unregistered(), "a.h5")
+    refused(lambda: jconv.keras.load(path), "layer 'TCN' is not one that jconv has")
+
+
 @pytest.mark.parametrize(
     ("config", "part"),
     [

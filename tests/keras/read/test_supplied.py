@@ -32,7 +32,8 @@ def convolved(activation: Any = lambda y: y) -> Any:
 
 
 def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
-    entry = conv("dna")
+    # MMSplice's class has an option of its own, which is null in its files.
+    entry = conv("dna", seq_length=None)
     entry |= {"class_name": "ConvDNA", "module": "spliceai.layers", "registered_name": "Custom>ConvDNA"}
     arrays = {path.replace("conv1d", "conv_dna"): array for path, array in ARRAYS.items()}
     path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))

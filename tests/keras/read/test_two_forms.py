@@ -83,6 +83,26 @@ def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_pat
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
 
 
+def test_an_embedding_of_keras_2_0_2_has_the_type_of_its_indices(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((7,)), kl.Embedding(9, 4), kl.LSTM(3)])
+    randomize(model)
+    x = np.random.default_rng(0).integers(0, 9, (2, 7))
+    expected = np.asarray(model(x))
+    path = tmp_path / "old.h5"
+    as_keras_two(save(model, tmp_path / "new.h5"), path)
+
+    def with_type(config: Any) -> Any:
+        made = with_lists(config)
+        made["config"][0]["config"]["dtype"] = "int32"
+        return made
+
+    changed(path, with_type, keras_version=b"2.0.2")
+    ours, params, state = jconv.keras.load(path)
+    y = jax.jit(ours.apply)(params, state, x)[0]
+    assert y.dtype == np.float32
+    assert deviation(y, expected) < 1e-5
+
+
 def modes() -> Any:
     """A network with a model inside it, and the modes that its calls are given in Keras 2 below."""
     inner_x = keras.Input((6, 3))
