@@ -14,6 +14,11 @@ class UserError(ValueError):
     """A mistake in a file or an option; the command prints the message, one line, without a traceback."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class if it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that prints a mistake as one line, and keeps the line breaks of help texts."""
 

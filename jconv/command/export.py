@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,8 +12,9 @@ import jax.numpy as jnp
 
 from ..atomic_files import write_file
 from ..model.graph import Model
+from . import export_stream
 from .arrays import check_output
-from .errors import UserError
+from .errors import UserError, first_line
 from .model_file import (
     TRIAL_LENGTHS,
     ModelFile,
@@ -27,9 +27,9 @@ from .model_file import (
     load_model,
     why_refused,
 )
+from .program import check_flatbuffers, export_function
 
 ANY = "any"
-DEFAULT_PLATFORMS = ("cpu", "cuda")
 # A network that halves its length n times and doubles it again accepts multiples of 2**n.
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -48,8 +48,11 @@ class Signature(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Write `options.to` for `options.file` and return the exit code."""
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise UserError("jax.export needs flatbuffers to write a program: pip install flatbuffers")
+    check_flatbuffers()
+    if options.stream:
+        return export_stream.run(options)
+    if options.chunk is not None:
+        raise UserError(f"--chunk {options.chunk}: only a stream has chunks; add --stream or leave --chunk out")
     check_output(options.to, {"model": options.file})
     file = load_model(options.file, options.max_bytes)
     exported, signature, error = _export_first(file, options)
@@ -76,7 +79,7 @@ def _export_first(file: ModelFile, options: argparse.Namespace) -> tuple[Any, Si
             raise
         except Exception as error:
             # JAX raises exceptions of many classes for operations that do not support symbolic shapes.
-            message = str(error).strip().partition("\n")[0] or type(error).__name__
+            message = first_line(error)
     message = message or "found no length that it accepts"
     raise UserError(f"{options.file.name} cannot be exported so: {message}; try --length N or --batch N")
 
@@ -91,15 +94,8 @@ def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | 
         )
         for name, text in signature.shapes.items()
     }
-    function = jax.jit(lambda x: model.apply(params, state, x)[0])
     x = x[model.inputs[0]] if len(x) == 1 else x
-    if platforms is not None:
-        return jax.export.export(function, platforms=platforms)(x)
-    try:
-        return jax.export.export(function, platforms=DEFAULT_PLATFORMS)(x)
-    except NotImplementedError:
-        # An operation is not available on one of the platforms: export for this one only.
-        return jax.export.export(function)(x)
+    return export_function(lambda x: model.apply(params, state, x)[0], platforms, x)
 
 
 def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signature]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from . import options, plugins
-from .errors import MISTAKE
+from .errors import MISTAKE, first_line
 
 INTERRUPTED, PIPE_CLOSED = 130, 141
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         message = f"{error.name} is needed for this and is not installed: pip install {error.name}"
     except (ImportError, ValueError, TypeError, MemoryError) as error:
-        message = str(error).strip().partition("\n")[0] or type(error).__name__
+        message = first_line(error)
     except KeyboardInterrupt:
         print("jconv: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -20,6 +20,7 @@ examples:
   jconv verify model.keras
   jconv run model.keras --input x.npy --output y.npy
   jconv export model.keras --to model.stablehlo
+  jconv export model.keras --to model_stream --stream --chunk 16
 
 exit codes: 0 success, 1 verify found a deviation beyond its bound, 2 a mistake in an option or a file, 130 stopped by
 Ctrl-C. `jconv COMMAND --help` explains each command."""
@@ -58,7 +59,18 @@ network allows it, any length. It runs without jconv:
   y = program.call(x)
 
 Several inputs are passed as a dict by name, and several outputs are returned as one. With open sizes, XLA chooses the
-algorithm of each convolution; with --batch, --length and one platform, jconv does."""
+algorithm of each convolution; with --batch, --length and one platform, jconv does.
+
+--stream writes a new folder NAME of programs that compute the network chunk by chunk, if its layers allow that:
+
+  start.stablehlo       start(x) -> (y, state)        for the first samples, possibly none
+  step.stablehlo        step(state, x) -> (y, state)  for the next N samples, with --chunk N
+  short_step.stablehlo  like step, for as few samples as possible; only if N is larger
+  end.stablehlo         end(state) -> y               the outputs that still wait for samples
+  stream.json           the numbers of samples, and the delay of the outputs
+
+The y of all calls, one after the other, are the output for the complete sequence. `state` is a tuple of arrays. x has
+the shape of the model's input, with these numbers of samples as its length."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -128,7 +140,11 @@ def _add_run(parser: Any) -> None:
 
 
 def _add_export(parser: Any) -> None:
-    parser.add_argument("--to", type=Path, required=True, metavar="NAME", help="the file to write")
+    parser.add_argument("--to", type=Path, required=True, metavar="NAME", help="the file to write, or a new folder")
+    parser.add_argument("--stream", action="store_true", help="write programs that compute chunk by chunk")
+    parser.add_argument(
+        "--chunk", type=_integer(1), metavar="N", help="samples per step of a stream; default as few as possible"
+    )
     parser.add_argument("--batch", type=_integer(1, "any"), metavar="N", help="the number of examples; default any")
     parser.add_argument(
         "--length", type=_integer(1, "any"), metavar="N", help="the length; default any if possible, else the file's"

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..geometry import is_symbolic
 from ..slots import put_rows, take_rows
 from .ring_buffer import RingBuffer, from_order, in_order, step_ring
 from .windows import ReadyWindows, StreamWindow, concatenate, from_taps
@@ -85,7 +86,12 @@ def _prefers_shifting(options: StreamOptions, window: StreamWindow, sample_bytes
     # A step of one sample reads no sample twice. Windows of longer steps overlap, and a ring may write its chunk twice.
     read = window.kernel_size * options.chunk
     overlaps = options.chunk > 1 and 2 * read >= window.buffer_size + options.chunk
-    return overlaps and read * sample_bytes > MAX_GATHER_BYTES
+    return overlaps and _exceeds(read * sample_bytes, MAX_GATHER_BYTES)
+
+
+def _exceeds(size: Any, limit: int) -> bool:
+    """Whether a size exceeds a limit, which any number of sessions (the symbolic batch of jax.export) may do."""
+    return is_symbolic(size) or size > limit
 
 
 def check_not_ended(needed: int | None) -> int:
@@ -156,7 +162,8 @@ def _read_windows(
     """Windows of samples in order, gathered if that reads less or is small."""
     span = (outputs - 1) * window.stride + window.reach
     read = outputs * window.kernel_size
-    if read >= span and read * samples[..., 0, :].size * samples.dtype.itemsize > max_gather_bytes:
+    sample_bytes = math.prod(samples.shape[:-2]) * samples.shape[-1] * samples.dtype.itemsize
+    if read >= span and _exceeds(read * sample_bytes, max_gather_bytes):
         return ReadyWindows(samples[..., first : first + span, :], window.stride, window.dilation)
     tap_span = (outputs - 1) * window.stride + 1
     starts = [first + k * window.dilation for k in range(window.kernel_size)]

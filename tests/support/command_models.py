@@ -53,3 +53,39 @@ def half(folder: Path) -> Path:
     x = keras.Input((12, 3), name="x")
     y = kl.Conv1D(4, 3, dtype="mixed_bfloat16", name="conv")(x)
     return save(keras.Model(x, y), folder / "half.keras")
+
+
+def causal(folder: Path) -> Path:
+    """A network whose outputs need no later samples, and which returns one for each sample."""
+    x = keras.Input((None, 3), name="x")
+    y = kl.Conv1D(6, 3, padding="causal", dilation_rate=4, activation="relu", name="far")(x)
+    y = kl.BatchNormalization(name="norm")(kl.Conv1D(4, 2, padding="causal", name="near")(y))
+    return save(keras.Model(x, kl.LSTM(3, return_sequences=True, name="lstm")(y)), folder / "causal.keras")
+
+
+def late(folder: Path) -> Path:
+    """A network with padding on both sides, strides, and branches of unequal delay."""
+    x = keras.Input((None, 3), name="x")
+    y = kl.Conv1D(6, 5, padding="same", activation="relu", name="wide")(x)
+    y = kl.Add(name="sum")([y, kl.Conv1D(6, 3, padding="causal", name="causal")(x)])
+    y = kl.MaxPooling1D(2, name="pool")(y)
+    y = kl.DepthwiseConv1D(3, padding="same", name="depthwise")(y)
+    y = kl.Conv1D(4, 4, strides=2, padding="same", name="strided")(y)
+    return save(keras.Model(x, kl.Conv1DTranspose(2, 3, strides=2, name="up")(y)), folder / "late.keras")
+
+
+def sentence(folder: Path) -> Path:
+    """Two inputs, one of whole numbers, and two outputs: one along the length, one of all samples so far."""
+    numbers, features = keras.Input((None,), dtype="int32", name="numbers"), keras.Input((None, 2), name="features")
+    y = kl.Concatenate(name="join")([kl.Embedding(10, 4, name="table")(numbers), features])
+    y = kl.Conv1D(5, 3, padding="same", name="conv")(y)
+    outputs = [y, kl.Dense(2, name="head")(kl.GlobalAveragePooling1D(name="mean")(y))]
+    return save(keras.Model([numbers, features], outputs), folder / "sentence.keras")
+
+
+def channels_first(folder: Path) -> Path:
+    """A network of sequences (channels, length)."""
+    x = keras.Input((3, None), name="x")
+    y = kl.Conv1D(4, 3, padding="same", data_format="channels_first", name="conv")(x)
+    y = kl.AveragePooling1D(2, data_format="channels_first", name="pool")(y)
+    return save(keras.Model(x, y), folder / "channels_first.keras")

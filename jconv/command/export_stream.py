@@ -1,0 +1,192 @@
+"""`jconv export --stream`: a network chunk by chunk, as programs of `jax.export` that run without jconv and Keras.
+
+A program has fixed shapes, but the first samples complete fewer outputs than later ones, and at the end outputs wait
+for samples that do not come. So there is a program for the first samples, which also makes the state, one for each
+further chunk, and one for the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+
+from ..atomic_files import temporary_folder, write_file
+from ..model.channels_first import length_first
+from ..model.streaming import Stream
+from ..model.timing import ratios
+from .errors import UserError, first_line
+from .model_file import ModelFile, format_shape, integer_inputs, load_model
+from .program import export_function
+
+MAX_FIRST_SAMPLES = 2**24
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the folder `options.to` for `options.file` and return the exit code."""
+    folder: Path = options.to
+    if options.length is not None:
+        raise UserError(f"--length {options.length}: a stream has no length; leave --length out")
+    if not folder.parent.is_dir():
+        raise UserError(f"{folder}: there is no folder {folder.parent}")
+    if folder.exists():
+        raise UserError(f"{folder} exists; --stream writes a new folder")
+    model = _load(options)
+    exported = {program.name: _export(program, options) for program in model.programs()}
+    files = {f"{name}.stablehlo": bytes(program.serialize()) for name, program in exported.items()}
+    files["stream.json"] = (json.dumps(model.timing, indent=2) + "\n").encode()
+    with temporary_folder(folder) as temporary:
+        finished = temporary / "finished"
+        finished.mkdir()
+        for name, content in files.items():
+            write_file(finished / name, content)
+        os.replace(finished, folder)
+    size, platforms = sum(map(len, files.values())), ", ".join(exported["step"].platforms)
+    print(f"{folder}: {', '.join(files)}; {size:,} bytes for {platforms}")
+    short = f", short_step {model.period}" if "short_step" in exported else ""
+    late = f"the outputs are {model.timing['latency']:g} samples late"
+    print(f"start reads {model.first} samples, step {model.chunk}{short}; {late}")
+    return 0
+
+
+class Program(NamedTuple):
+    """A function to export, and the shapes of its arguments."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StreamedModel:
+    """A model that is computed chunk by chunk.
+
+    `batch` is a number or a symbolic size. `chunk` is the number of samples of a step: a multiple of `period`, after
+    which every layer waits for as many samples as before.
+    """
+
+    file: ModelFile
+    batch: Any
+    chunk: int
+    period: int
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """The content of `stream.json`."""
+        model = self.file.model
+        of_outputs = model.output_ratio
+        return {
+            "first": self.first,
+            "chunk": self.chunk,
+            "period": self.period,
+            "latency": float(model.latency),
+            "outputs_per_sample": (
+                {name: float(ratio) for name, ratio in of_outputs.items()}
+                if isinstance(of_outputs, dict)
+                else float(of_outputs)
+            ),
+        }
+
+    @cached_property
+    def first(self) -> int:
+        """The fewest samples after which no step changes the shapes of the state, a multiple of the period."""
+        low = high = max(0, math.ceil(self.file.model.latency / self.period))
+        while not self._is_steady(high):
+            low, high = high + 1, 2 * high + 1
+            if high * self.period > MAX_FIRST_SAMPLES:
+                raise UserError(f"after {MAX_FIRST_SAMPLES:,} samples the state still changes its shapes")
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._is_steady(middle) else (middle + 1, high)
+        return high * self.period
+
+    def _is_steady(self, periods: int) -> bool:
+        return _have_same_shapes(*(self.stream_after(count * self.period) for count in (periods, periods + 1)))
+
+    def stream_after(self, samples: int) -> Stream:
+        """The stream after its first samples, with shapes in place of arrays."""
+        return jax.eval_shape(lambda x: self._begin(x)[1], self._chunk(samples))
+
+    def programs(self) -> list[Program]:
+        """The functions to export."""
+        model, params, state, _ = self.file
+        stream = self.stream_after(self.first)
+
+        def start(x: Any) -> tuple[Any, tuple[jax.Array, ...]]:
+            y, after = self._begin(x)
+            return y, after.arrays
+
+        def step(arrays: tuple[jax.Array, ...], x: Any) -> tuple[Any, tuple[jax.Array, ...]]:
+            y, after = model.stream_step(params, state, replace(stream, arrays=arrays), x)
+            assert _have_same_shapes(stream, after), "a step changes the shapes of the state"
+            return y, after.arrays
+
+        def end(arrays: tuple[jax.Array, ...]) -> Any:
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._chunk(0))
+            return model.stream_step(params, state, replace(stream, arrays=arrays), nothing, last=True)[0]
+
+        programs = [
+            Program("start", start, (self._chunk(self.first),)),
+            Program("step", step, (stream.arrays, self._chunk(self.chunk))),
+            Program("short_step", step, (stream.arrays, self._chunk(self.period))),
+            Program("end", end, (stream.arrays,)),
+        ]
+        return [program for program in programs if program.name != "short_step" or self.chunk > self.period]
+
+    def _begin(self, x: Any) -> tuple[Any, Stream]:
+        model, params, state, _ = self.file
+        dtypes = {name: chunk.dtype for name, chunk in model.named(x).items()}
+        stream = model.stream_init(params, state, (self.batch,), dtype=dtypes, chunk=self.chunk)
+        return model.stream_step(params, state, stream, x)
+
+    def _chunk(self, samples: int) -> Any:
+        """The shape and type of a chunk, as a dict for several inputs."""
+        model, integers = self.file.model, integer_inputs(self.file.model)
+        length_last = length_first(model).length_last
+        chunks = {}
+        for name, shape in self.file.shapes.items():
+            sizes = [*shape[:-1], samples] if name in length_last else [samples, *shape[1:]]
+            if None in sizes:
+                raise ValueError(f"input {name!r} of shape {format_shape(shape)} has more than one open size")
+            chunks[name] = jax.ShapeDtypeStruct((self.batch, *sizes), jnp.int32 if name in integers else jnp.float32)
+        return chunks if len(chunks) > 1 else chunks[model.inputs[0]]
+
+
+def _load(options: argparse.Namespace) -> StreamedModel:
+    """The model with the user's batch and chunk. Raises `UserError` if it cannot be streamed so."""
+    file = load_model(options.file, options.max_bytes)
+    batch = options.batch if isinstance(options.batch, int) else jax.export.symbolic_shape("batch")[0]
+    try:
+        period = math.lcm(*(ratio.denominator for ratio in ratios(file.model).values() if ratio is not None))
+        chunk = period if options.chunk is None else options.chunk
+        # With a batch of 1, an error is that of a layer, not of a symbolic size.
+        StreamedModel(file, 1, chunk, period).stream_after(0)
+    except ValueError as error:
+        raise UserError(f"{options.file.name} cannot be computed chunk by chunk: {first_line(error)}") from None
+    if chunk % period:
+        raise UserError(f"--chunk {chunk}: must be a multiple of {period}, so that all chunks complete as many outputs")
+    return StreamedModel(file, batch, chunk, period)
+
+
+def _export(program: Program, options: argparse.Namespace) -> Any:
+    try:
+        return export_function(program.function, options.platforms, *program.arguments)
+    except Exception as error:
+        # JAX raises exceptions of many classes for operations that do not support symbolic shapes.
+        name = f"{options.file.name} cannot be exported so"
+        raise UserError(f"{name}: {program.name}: {first_line(error)}; try --batch N") from None
+
+
+def _have_same_shapes(a: Stream, b: Stream) -> bool:
+    shapes = [[(array.shape, array.dtype) for array in stream.arrays] for stream in (a, b)]
+    return a.structure == b.structure and shapes[0] == shapes[1]
