@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .functional import default_algorithm as default_algorithm
     from .functional import depthwise_conv1d as depthwise_conv1d
     from .functional import init_conv1d as init_conv1d
+    from .functional import lax_only as lax_only
     from .functional import separable_conv1d as separable_conv1d
     from .geometry import output_length as output_length
     from .inspect import Plan as Plan
@@ -50,6 +51,7 @@ _MODULES = {
     "depthwise_conv1d": ".functional",
     "explain": ".inspect",
     "init_conv1d": ".functional",
+    "lax_only": ".functional",
     "output_length": ".geometry",
     "separable_conv1d": ".functional",
     "sequential": ".model",
@@ -70,6 +72,7 @@ __all__ = [
     "depthwise_conv1d",
     "explain",
     "init_conv1d",
+    "lax_only",
     "layers",
     "output_length",
     "ragged",

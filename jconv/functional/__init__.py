@@ -1,5 +1,6 @@
 """The public convolutions: pure functions of params and an array."""
 
+from ..primitive.lax_only import lax_only
 from .convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from .default_algorithm import default_algorithm
 from .initialization import init_conv1d
@@ -12,5 +13,6 @@ __all__ = [
     "default_algorithm",
     "depthwise_conv1d",
     "init_conv1d",
+    "lax_only",
     "separable_conv1d",
 ]

@@ -14,6 +14,7 @@ from ..functional.activations import resolve as resolve_activation
 from ..functional.convolution import conv1d, promote
 from ..geometry import Geometry
 from ..primitive import bilinear
+from ..primitive.lax_only import is_lax_only
 from ..sizes import Sizes
 
 Operands = dict[str, tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]
@@ -67,7 +68,13 @@ class Conv1DEquation(NamedTuple):
 
 
 def trace_conv1d(params: Mapping[str, Any], x: Any, **options: Any) -> Conv1DEquation:
-    """Traces `conv1d(params, x, **options)` and returns its equation."""
+    """Traces `conv1d(params, x, **options)` and returns its equation.
+
+    Raises:
+        ValueError: As in `conv1d`, and in `jconv.lax_only`, where there is no such equation.
+    """
+    if is_lax_only():
+        raise ValueError("explain and tune need a convolution of jconv: call them outside of jconv.lax_only()")
     # The activation is not part of the equation, and may be a function that cannot be traced.
     resolve_activation(options.get("activation"))
     run = partial(conv1d, **{name: value for name, value in options.items() if name != "activation"})

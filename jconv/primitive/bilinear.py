@@ -42,6 +42,7 @@ from .jax_context import (
     platforms,
     register,
 )
+from .lax_only import is_lax_only
 from .partitioning import make_partitioned
 from .placement import (
     full_spec,
@@ -68,6 +69,8 @@ OPERATION = {
 # Convolutions of an ensemble per step of the loop over it. More are slightly faster but take longer to compile.
 UNROLL = 4
 
+LAX = planner.Choice("lax", "jconv.lax_only")
+
 
 def forward(
     x: jax.Array, kernel: jax.Array, geometry: Geometry, *, algorithm: str = planner.AUTO, precision: Any = None
@@ -92,7 +95,16 @@ def kernel_gradient(
 
 def _bind(primitive: Primitive, a: jax.Array, b: jax.Array, *, ensemble_ndim: int = 0, **params: Any) -> jax.Array:
     a, b = match_varying_axes(a, b)
+    if is_lax_only():
+        return _trace_lax(primitive, a, b, ensemble_ndim=ensemble_ndim, **params)
     return primitive.bind(a, b, ensemble_ndim=ensemble_ndim, **params)
+
+
+def _trace_lax(
+    primitive: Primitive, a: jax.Array, b: jax.Array, *, geometry: Geometry, ensemble_ndim: int, **params: Any
+) -> jax.Array:
+    """Computes an equation by lax's convolution, whose derivatives JAX knows."""
+    return _make_function(primitive, LAX, geometry, ensemble_ndim, params["precision"], on_cpu=True)(a, b)
 
 
 # --- shapes and shardings -----------------------------------------------------------------------------------------
