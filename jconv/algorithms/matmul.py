@@ -55,21 +55,21 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     One product per tap would take up to 2.4 times as long.
     """
     g = geometry
-    if has_disjoint_windows(g):
-        windows = accumulating_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
-        return _disjoint_windows_adjoint(windows.astype(y_bar.dtype), g)
     batch, windows, _ = y_bar.shape
     if g.groups == 1:  # (batch, windows, kernel_size * in channels)
         products = accumulating_einsum("nto,ao->nta", y_bar, kernel.reshape(-1, kernel.shape[-1]), precision)
     else:
         kernels = split_groups(kernel, g.groups)
         products = accumulating_einsum("ntgo,kigo->ntkgi", split_groups(y_bar, g.groups), kernels, precision)
+    products = products.reshape(batch, windows, -1)
+    if g.stride > 1 and g.dilation == 1:
+        return _overlap_add(products, g).astype(y_bar.dtype)
     span = (windows - 1) * g.stride + 1
 
     def shift(columns: jax.Array, first: int) -> jax.Array:
         return pad(columns, first, g.length - first - span, g.stride - 1)
 
-    return _sum_tap_columns(products.reshape(batch, windows, -1), g, shift).astype(y_bar.dtype)
+    return _sum_tap_columns(products, g, shift).astype(y_bar.dtype)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -158,10 +158,16 @@ def _disjoint_windows(x: jax.Array, g: Geometry) -> jax.Array:
     return x.reshape(batch, g.out_length, g.kernel_size * channels)
 
 
-def _disjoint_windows_adjoint(windows: jax.Array, g: Geometry) -> jax.Array:
-    """The adjoint of `_disjoint_windows`: returns (batch, length, in_channels)."""
+def _overlap_add(windows: jax.Array, g: Geometry) -> jax.Array:
+    """Adds windows (batch, out_length, kernel_size * in_channels) where they overlap: (batch, length, in_channels).
+
+    Windows are cut into blocks of `stride` samples, so there are as many terms as a sample has windows, not taps.
+    """
     batch, channels = windows.shape[0], windows.shape[-1] // g.kernel_size
-    strides = windows.reshape(batch, g.out_length, g.kernel_size, channels)
-    strides = jnp.pad(strides, [(0, 0), (0, 0), (0, g.stride - g.kernel_size), (0, 0)])
-    joined = strides.reshape(batch, g.out_length * g.stride, channels)
-    return pad(joined, -g.low, g.length + g.low - g.out_length * g.stride)
+    blocks = -(-g.kernel_size // g.stride)
+    windows = windows.reshape(batch, g.out_length, g.kernel_size, channels)
+    windows = jnp.pad(windows, [(0, 0), (0, 0), (0, blocks * g.stride - g.kernel_size), (0, 0)])
+    windows = windows.reshape(batch, g.out_length, blocks, g.stride * channels)
+    joined = add_all([pad(windows[:, :, block], block, blocks - 1 - block) for block in range(blocks)])
+    joined = joined.reshape(batch, -1, channels)
+    return pad(joined, -g.low, g.length + g.low - joined.shape[1])

@@ -10,7 +10,7 @@ import pytest
 
 import jconv
 from jconv import reference
-from jconv.algorithms import ALGORITHMS, polyphase, shifts
+from jconv.algorithms import ALGORITHMS, matmul, polyphase, shifts
 from jconv.functional.activations import ACTIVATIONS
 from jconv.geometry import make_geometry
 from tests.support.settings import (
@@ -182,4 +182,17 @@ def test_merged_phases_of_an_input_gradient(kernel_size, stride, channels, optio
     x = np.zeros((2, 31, channels))
     expected = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, stride=stride, **options)[1]
     x_bar = quick_jit(lambda y_bar, kernel: polyphase.input_gradient(y_bar, kernel, geometry))(y_bar, kernel)
+    assert deviation(x_bar, expected) <= BOUNDS["float32"]
+
+
+@pytest.mark.parametrize("options", [{"padding": "valid"}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
+@pytest.mark.parametrize("kernel_size, stride, groups", [(3, 2, 1), (7, 3, 2), (16, 4, 1), (2, 5, 3), (24, 6, 1)])
+def test_windows_of_an_input_gradient_are_added_where_they_overlap(kernel_size, stride, groups, options):
+    rng = np.random.default_rng(kernel_size)
+    geometry = make_geometry(31, kernel_size, stride=stride, groups=groups, **options)
+    y_bar = rng.standard_normal((2, geometry.out_length, 6)).astype(np.float32)
+    kernel = rng.standard_normal((kernel_size, 2, 6)).astype(np.float32)
+    x = np.zeros((2, 31, 2 * groups))
+    expected = reference.conv1d_vjp({"kernel": kernel}, x, y_bar, stride=stride, groups=groups, **options)[1]
+    x_bar = quick_jit(lambda y_bar, kernel: matmul.input_gradient(y_bar, kernel, geometry))(y_bar, kernel)
     assert deviation(x_bar, expected) <= BOUNDS["float32"]
