@@ -241,7 +241,7 @@ def test_summary_with_algorithms_and_a_width() -> None:
     depthwise = jl.Frozen(jl.DepthwiseConv1D(4, padding="causal"))
     model = sequential([jl.SeparableConv1D(256, 4), depthwise, jl.LeakyReLU(0.2)])
     separable, frozen, relu = model.summary((512, 256), batch=8).splitlines()[3:6]
-    assert separable.endswith("  shifts, matmul") and frozen.endswith("  shifts") and relu.endswith("  0")
+    assert separable.endswith("  shifts, lax") and frozen.endswith("  shifts") and relu.endswith("  0")
     assert "DepthwiseConv1D(4, padding='causal') frozen" in frozen
     text = model.summary((512, 256), batch=8, width=90)
     assert 80 < max(map(len, text.splitlines())) <= 90

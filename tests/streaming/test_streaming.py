@@ -333,7 +333,7 @@ ONE = jnp.ones((2, 1, 4))
         ),
         (
             lambda: streamed(PARAMS, jnp.ones((2, 5, 4)), [2], stride=2, padding="same"),
-            "a same convolution of stride 2 pads the start .* end with 1 samples more",
+            "padding 'same' with stride 2 pads the start .* end with 1 samples more",
         ),
     ],
 )

@@ -33,7 +33,7 @@ def test_numbers_of_the_review():
     assert plan_of("--model", "resnet").epochs == 1500
     assert plan_of("--data", "cbf").batch_size == 3
     assert plan_of("--epochs", "7", "--batch-size", "2", "--learning-rate", "0.1")[:3] == (7, 2, 0.1)
-    with pytest.raises(UserError, match="one for fcn and resnet, not for tcn"):
+    with pytest.raises(UserError, match="supports --model fcn and resnet, not tcn"):
         settings("dl4tsc", "tcn")
     assert set(PROTOCOLS["dl4tsc"]) <= set(networks.NETWORKS)
 
