@@ -177,7 +177,8 @@ def _read(network: Trained | TrainedHydra, source: str, labels: str | None, chan
     """The series to predict for; by default arrays have the layout of the training data."""
     is_array = source.endswith(ARRAYS)
     first = channels == "first" if channels or not is_array else network.channels_first
-    found = datasets.series(source, network.length, network.is_fixed, labels, first)
+    has_classes = network.kind == "classification"
+    found = datasets.series(source, network.length, network.is_fixed, labels, first, has_classes)
     if is_array and channels is None and found.x.shape[2] != network.shape[1] == found.x.shape[1]:
         other = "last" if first else "first"
         words = f"series have {found.x.shape[2]} channels, the network's {network.shape[1]}"

@@ -237,6 +237,28 @@ def test_rows_of_another_length_need_the_labels_option(table_run: Any, capsys: A
     assert capsys.readouterr().err.startswith("predict: new.csv: row 1 has a label and no values")
 
 
+def test_a_sample_is_not_taken_for_a_label(table_run: Any, capsys: Any) -> None:
+    """Series of one more sample lost their first one without a word."""
+    longer = np.random.default_rng(2).normal(size=(3, 13)).round(3).tolist()
+    assert table_run(_text(*longer)) == 2
+    why = f"rows have 13 cells, one more than the training series, but '{longer[0][0]}' is not a class"
+    assert capsys.readouterr().err == f"predict: new.csv: {why}; --labels none reads all cells as samples\n"
+    assert table_run(_text(*([7, *row] for row in ROWS))) == 0
+    words = (
+        "rows have 13 cells: the first is read as a label, the others as a series; --labels none reads all as samples"
+    )
+    assert capsys.readouterr().err == f"predict: new.csv: {words}\n"
+
+
+def test_labels_that_the_header_names_are_no_samples(table_run: Any, capsys: Any) -> None:
+    """A label and one sample too few have the length of the training series."""
+    assert table_run(_text(["label", *range(11)], *([1, *row[:11]] for row in ROWS))) == 2
+    line = capsys.readouterr().err
+    assert "rows have 12 cells, the first is a label by the header, and not 13, a label and a series" in line
+    several = {"unequal_lengths": True}
+    assert table_run(_text(["label", *range(12)], *([1, *row] for row in ROWS)), change=several) == 0
+
+
 def test_several_training_lengths_need_the_labels_option(table_run: Any, capsys: Any) -> None:
     several = {"unequal_lengths": True}
     assert table_run(_text(*ROWS), change=several) == 2

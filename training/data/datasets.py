@@ -131,7 +131,12 @@ def from_arrays(
 
 
 def series(
-    source: str, length: int, is_fixed: bool = True, labels: str | None = None, channels_first: bool = False
+    source: str,
+    length: int,
+    is_fixed: bool = True,
+    labels: str | None = None,
+    channels_first: bool = False,
+    has_classes: bool = False,
 ) -> Series:
     """Series to predict for, whose labels are not used.
 
@@ -143,6 +148,7 @@ def series(
         labels: whether the rows of a table begin with a label, `"first"` or `"none"`; by default see
             `tables.unlabeled`.
         channels_first: whether arrays are (n, channels, length) in the file.
+        has_classes: whether labels are classes, which are not numbers with fractions.
 
     Raises:
         UserError: as `load` does, but constant channels are allowed.
@@ -154,7 +160,7 @@ def series(
         raise UserError(f"{source}: --labels {labels} is for tables, files that end in {supported}")
     if suffix in tables.DELIMITERS:
         readers.check_channels_first(source, channels_first)
-        part = readers.unlabeled(path, length, is_fixed, labels)
+        part = readers.unlabeled(path, length, is_fixed, labels, has_classes)
         x, notes = part.x, part.notes
     elif suffix == ".npy":
         x = readers.array(path, channels_first)

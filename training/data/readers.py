@@ -59,10 +59,10 @@ def array(path: Path, channels_first: bool = False) -> Array:
         return _series(str(path), _loaded(path), "the array", channels_first)
 
 
-def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None) -> Part:
+def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool) -> Part:
     """The series of a table, or of its test part if there is one; see `tables.unlabeled`."""
     with _readable(path):
-        return tables.unlabeled(_files(path)[-1], length, is_fixed, labels)
+        return tables.unlabeled(_files(path)[-1], length, is_fixed, labels, has_classes)
 
 
 @contextmanager

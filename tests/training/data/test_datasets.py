@@ -369,8 +369,76 @@ def test_an_index_column_is_left_out(save, head, first):
 def test_an_index_without_a_header_gives_a_note(save):
     data = load(save("a.csv", "0,1,5,3\n1,1,2,3\n2,2,5,6\n"))
     assert data.classes == ("0", "1", "2")
-    message = "a.csv: the first column counts the rows from 0 and is read as labels; if it is an index, write the table"
+    message = "a.csv: the first column counts the rows and is read as labels; if it is an index, write the table"
     assert data.notes == (f"{message} without it",)
+
+
+STEPS = np.random.default_rng(0).normal(size=(4, 9)).round(2)
+
+
+def _table(head, firsts, delimiter=","):
+    rows = [[*first, *row] for first, row in zip(firsts, STEPS.tolist(), strict=True)]
+    return "".join(delimiter.join(map(str, row)) + "\n" for row in [*([head] if head else []), *rows])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 0], [0.0, 1.0, 1.0, 0.0], ["a", "b", "b", "a"]])
+@pytest.mark.parametrize(
+    "head",
+    [np.arange(10.0).tolist(), range(1, 11), ["speed", *np.arange(9) / 10], ["speed", *range(400, 490, 10)]],
+    ids=["0.0, 1.0", "1, 2", "times", "wavelengths"],
+)
+def test_a_header_of_numbers_in_equal_steps(save, head, labels):
+    """Each was trained on as a series."""
+    data = load(save("a.csv", _table(head, [[label] for label in labels])))
+    np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
+    assert len(data.classes) == 2
+    first = f"{head[0]}, {head[1]}, ..., {head[-1]}"
+    assert data.notes == (f"a.csv: the first row, {first}, is read as a header, not as a series",)
+
+
+def test_rows_in_equal_steps_are_series_if_others_are_too(save):
+    rows = "".join(",".join(map(str, range(first, first + 10))) + "\n" for first in (1, 2, 1))
+    assert len(load(save("a.csv", rows)).x_train) == 3
+
+
+def test_a_word_above_numbers_is_a_header(save):
+    """It was a class of its own."""
+    data = load(save("a.csv", "kind,0.1,0.7,0.8\n1,2,3,5\n2,4,5,5\n1,7,8,5\n"))
+    assert data.classes == ("1", "2") and len(data.x_train) == 3
+    assert data.notes == ("a.csv: the first row, kind, 0.1, ..., 0.8, is read as a header, not as a series",)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 0], ["a", "b", "b", "a"]])
+@pytest.mark.parametrize("index", [[3, 0, 17, 8], ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"]])
+def test_an_index_in_another_order(save, index, labels):
+    """`DataFrame.sample` and `train_test_split` change the order; the index was read as labels."""
+    firsts = list(zip(index, labels, strict=True))
+    for head in (["", *range(10)], ["", "label", *range(9)]):
+        data = load(save("a.csv", _table(head, firsts)))
+        np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
+        assert data.classes == tuple(sorted(set(map(str, labels))))
+        message = "a.csv: the first column has another value in each row; it is read as an index, not as labels"
+        assert data.notes == (message,)
+
+
+def test_an_index_of_another_name(save):
+    data = load(save("a.csv", _table(["sample", *range(10)], [[n, n % 2] for n in range(4)])))
+    assert data.classes == ("0", "1")
+    assert data.notes == ("a.csv: the first column counts the rows; it is read as an index, not as labels",)
+
+
+def test_labels_as_the_index(save):
+    """`DataFrame(x, index=y).to_csv()`."""
+    data = load(save("a.csv", _table(["", *range(9)], [["up"], ["down"], ["up"], ["up"]])))
+    np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
+    assert data.classes == ("down", "up") and data.notes == ()
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+@pytest.mark.parametrize("head", [None, range(10)])
+def test_a_csv_with_other_delimiters(save, delimiter, head):
+    data = load(save("a.csv", _table(head, [[n % 2] for n in range(4)], delimiter)))
+    np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
 
 
 def test_channels_first_arrays(save):
