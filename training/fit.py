@@ -24,7 +24,7 @@ from .core.plan import Plan, steps_per_epoch
 from .errors import MISTAKE, UserError, tell
 from .options.options import HYDRA, Options, parse
 from .proof import proof
-from .run import interrupt, outcome, processes, resume, run_folder
+from .run import durable, interrupt, outcome, processes, resume, run_folder
 from .run.config import config
 from .run.outcome import Exit
 from .tasks import Task
@@ -240,7 +240,7 @@ def _train_with(
     record = options.out / run_folder.TRACKER if options.tracker else None
     with (
         tensorboard.opened(events, score, began_after) as log_events,
-        tracker.opened(record, resume.recorded_options(options, plan), score) as log_row,
+        tracker.opened(record, resume.recorded_options(options, plan), score, durable.write) as log_row,
         progress_display(plan.epochs, steps, score, began_after) as show,
     ):
         rows, stop = progress.rows, None

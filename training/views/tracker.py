@@ -1,7 +1,7 @@
 """`--tracker mlflow`: options, curves and files of a run in MLflow, at the address that MLflow is configured with.
 
-A run that is resumed continues its run in MLflow, whose number is in `mlflow.json` in the run folder. When MLflow fails
-during training, that is printed once, and training continues without it.
+A run that is resumed continues its run in MLflow, whose number is in `mlflow.json` in the run folder; if that file is
+damaged it begins a new one. When MLflow fails during training, that is printed once, and training continues without it.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ def check() -> None:
 
 
 @contextmanager
-def opened(record: Path | None, options: Mapping[str, Any], score_name: str) -> Iterator[Callable[[Row], None]]:
+def opened(
+    record: Path | None, options: Mapping[str, Any], score_name: str, write: Callable[[Path, bytes], None]
+) -> Iterator[Callable[[Row], None]]:
     """Begin or continue a run in MLflow; within the block, the yielded function logs the row of an epoch.
 
-    `record` is the file with the number of the run, None for no tracking; `options` become the run's parameters. Raises
-    `UserError` if MLflow refuses to begin.
+    `record` is the file with the number of the run, None for no tracking, and `write` writes it; `options` become the
+    run's parameters. Raises `UserError` if MLflow refuses to begin.
     """
     if record is None:
         yield lambda row: None
         return
     client, entities, failures = _mlflow()
     try:
-        number = _begin(client, record, options, entities)
+        number = _begin(client, record, options, entities, write)
     except failures as error:
         raise UserError(f"--tracker mlflow: {_first_line(error)}") from None
     is_lost = False
@@ -71,12 +73,12 @@ def finish(record: Path, status: str) -> None:
     """Add the files of the run folder to the run in MLflow, but not its checkpoints, and end it."""
     client, _, failures = _mlflow()
     try:
-        number = json.loads(record.read_text())["run_id"]
+        number = _number_in(record)
         for path in sorted(record.parent.iterdir()):
             if path.is_file() and not path.name.startswith(".") and path != record:
                 client.log_artifact(number, str(path))
         client.set_terminated(number, STATUS.get(status, "FAILED"))
-    except (*failures, ValueError, KeyError) as error:
+    except failures as error:
         tell(f"the files were not added to MLflow: {_first_line(error)}")
 
 
@@ -88,20 +90,30 @@ def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
     return mlflow.MlflowClient(), mlflow.entities, (MlflowException, OSError)
 
 
-def _begin(client: Any, record: Path, options: Mapping[str, Any], entities: Any) -> str:
+def _begin(
+    client: Any, record: Path, options: Mapping[str, Any], entities: Any, write: Callable[[Path, bytes], None]
+) -> str:
     """The number of the run in MLflow: the one in `record`, else a new one."""
-    if record.is_file():
-        number = str(json.loads(record.read_text())["run_id"])
-        client.update_run(number, status="RUNNING")
-        return number
+    begun = _number_in(record)
+    if begun is not None:
+        client.update_run(begun, status="RUNNING")
+        return begun
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     experiment = client.get_experiment_by_name(name)
     where = experiment.experiment_id if experiment else client.create_experiment(name)
     number = client.create_run(where, run_name=record.parent.resolve().name).info.run_id
     text = {name: str(value)[:LONGEST] for name, value in options.items() if value is not None}
     client.log_batch(number, params=[entities.Param(name, value) for name, value in text.items()])
-    record.write_text(json.dumps({"run_id": number}) + "\n")
+    write(record, (json.dumps({"run_id": number}) + "\n").encode())
     return number
+
+
+def _number_in(record: Path) -> str | None:
+    """The number of the run in MLflow, None if the file is missing or damaged."""
+    try:
+        return str(json.loads(record.read_text())["run_id"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _first_line(error: Exception) -> str:

@@ -80,6 +80,15 @@ def test_options_curves_and_files_are_logged_and_a_resumed_run_goes_on(mlflow):
     assert any(name == "create_run" for name, _, _ in mlflow.told)
 
 
+def test_a_damaged_number_begins_a_new_run(mlflow):
+    """It ended a resumed run with a traceback."""
+    assert fit.main([*ARGUMENTS, "--epochs", "1"]) == 0
+    Path("run/mlflow.json").write_bytes(b"")
+    assert fit.main([*ARGUMENTS, "--epochs", "1", "--resume"]) == 0
+    assert sum(name == "create_run" for name, _, _ in mlflow.told) == 2
+    assert json.loads(Path("run/mlflow.json").read_text()) == {"run_id": "17"}
+
+
 def test_a_failure_is_told_once_and_ends_nothing(mlflow, capsys):
     mlflow.fails_at = 2
     assert fit.main([*ARGUMENTS, "--epochs", "4"]) == 0
