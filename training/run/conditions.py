@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..options.options import Options
 from ..tasks import Task
 from . import cores
 
+# Options of XLA that write files, and the one that `--devices` replaces.
+WITHOUT_EFFECT = ("--xla_dump", "--xla_force_host_platform_device_count")
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
 
@@ -41,8 +44,18 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
         "platform": device.platform,
         "hardware": _processor() if device.platform == "cpu" else device.device_kind,
         "cores": cores.count(),
+        "xla_flags": xla_flags(os.environ.get("XLA_FLAGS", "")),
         "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in packages}},
     }
+
+
+def xla_flags(text: str) -> str:
+    """The options of XLA in a value of `XLA_FLAGS` that may change results, in order.
+
+    >>> xla_flags("--xla_dump_to=/tmp --xla_cpu_enable_fast_math=true --xla_force_host_platform_device_count=2")
+    '--xla_cpu_enable_fast_math=true'
+    """
+    return " ".join(sorted(word for word in text.split() if not word.startswith(WITHOUT_EFFECT)))
 
 
 def program(task: Task, plan: Plan, learner: Learner) -> str:
@@ -72,11 +85,13 @@ def changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tupl
 
 def _named(config: dict[str, Any]) -> dict[str, Any]:
     count, shard_length = config.get("devices", (1, 1))
-    own = {name: config[name] for name in ("hardware", "cores") if name in config}
+    own = {name: config[name] for name in ("hardware", "cores", "xla_flags") if name in config}
     return {**config["versions"], **own, "--devices": count, "--shard-length": shard_length}
 
 
 def _words(name: str, value: Any) -> str:
+    if name == "xla_flags":
+        return f"XLA_FLAGS {value}" if value else "no XLA_FLAGS"
     return str(value) if name == "hardware" else f"{name} {value}"
 
 

@@ -156,6 +156,7 @@ OTHERS = {
     "orbax": ({"versions": {"orbax-checkpoint": "0.1"}}, "orbax-checkpoint 0.1"),
     "cores": ({"cores": 96}, "cores 96"),
     "hardware": ({"hardware": "A CPU"}, "A CPU"),
+    "flags of XLA": ({"xla_flags": "--xla_cpu_enable_fast_math=true"}, "XLA_FLAGS --xla_cpu_enable_fast_math=true"),
     "algorithms": ({"program": "f00"}, "other algorithms"),
 }
 
