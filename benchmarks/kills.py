@@ -67,11 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = Path(folder)
         training = options.training or ["--epochs", "30"]
         # The first fills the cache of compiled programs, so that the second takes as long as those to be killed.
-        _begin(work / "first", training, work).communicate()
+        with _running(work / "first", training, work) as process:
+            process.wait()
         began = time.monotonic()
-        if _begin(work / "whole", training, work).wait() != 0:
-            print("the run that is not killed fails", file=sys.stderr)
-            return 1
+        with _running(work / "whole", training, work) as process:
+            if process.wait() != 0:
+                print("the run that is not killed fails", file=sys.stderr)
+                return 1
         whole = time.monotonic() - began
         print(f"a run takes {whole:.1f} s; {options.kills} are killed", flush=True)
         checkpoint = work / "whole" / "checkpoints" / str(_newest(work / "whole"))
@@ -93,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Trial:
-    process = _begin(run, training, work)
-    _kill(process, seconds)
+    with _running(run, training, work) as process, suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
     return _resumed(work, run, training, Trial(seconds, _newest(run), ()))
 
 
@@ -102,15 +104,15 @@ def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, 
     """A trial whose disk is full but for `spare` bytes from the first of the moments on."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"
-    with log.open("wb") as errors:
-        process = _begin(run, training, work, errors)
+    with log.open("wb") as errors, _running(run, training, work, errors) as process:
         with suppress(subprocess.TimeoutExpired):
             process.wait(filled)
         before = _newest(run)
         space = os.statvfs(run.parent)
         with filler.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
-        _kill(process, killed - filled)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(killed - filled)
     filler.unlink()
     failed = log.read_text(errors="replace").count("could not be written")
     trial = _resumed(work, run, training, Trial(killed, _newest(run), (), before, failed))
@@ -118,11 +120,13 @@ def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, 
     return trial
 
 
-def _kill(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Kill a process after some seconds, unless it has ended by then."""
+@contextmanager
+def _running(run: Path, training: Sequence[str], work: Path, errors: Any = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in a process that is killed at the end of the block, unless it has ended by then."""
+    process = _begin(run, training, work, errors)
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
+        yield process
+    finally:
         process.kill()
         process.wait()
 
@@ -134,8 +138,9 @@ def _newest(run: Path) -> int:
 
 def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Trial:
     """The trial with the files in which the run differs when it has been resumed."""
-    if _begin(run, [*training, "--resume"], work).wait() != 0:
-        return trial._replace(different=COMPARED)
+    with _running(run, [*training, "--resume"], work) as process:
+        if process.wait() != 0:
+            return trial._replace(different=COMPARED)
     different = [name for name in COMPARED if (run / name).read_bytes() != (work / "whole" / name).read_bytes()]
     return trial._replace(different=tuple(different))
 

@@ -32,6 +32,20 @@ def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
     assert ("DIFFERENT: params.npz" in out) == (kind == "differs")
 
 
+def test_an_interrupt_ends_the_run(monkeypatch, tmp_path):
+    """It went on in a folder that was removed, and kept the tmpfs busy."""
+    begun = []
+
+    def begin(run, training, work, errors=None):
+        begun.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return begun[0]
+
+    monkeypatch.setattr(kills, "_begin", begin)
+    with pytest.raises(KeyboardInterrupt), kills._running(tmp_path, [], tmp_path):
+        raise KeyboardInterrupt
+    assert begun[0].poll() is not None
+
+
 SIZE = 1_000_000
 
 
@@ -46,10 +60,8 @@ class _Run:
             for name in kills.COMPARED:
                 (run / name).write_text("the same")
 
-    def communicate(self):
+    def kill(self):
         pass
-
-    kill = communicate
 
     def wait(self, seconds=None):
         if seconds is None:
