@@ -153,7 +153,8 @@ def _notes(path: str, series: Array, name: str, channels_first: bool) -> tuple[s
     _, length, channels = series.shape
     if channels_first or channels <= length:
         return ()
-    words = f"{path}: {name} has series of {length} samples and {channels} channels, read as (n, length, channels)"
+    samples = f"{length} sample{'s' if length > 1 else ''}"
+    words = f"{path}: {name} has series of {samples} and {channels} channels, read as (n, length, channels)"
     return (f"{words}; --channels first reads (n, channels, length)",)
 
 

@@ -152,7 +152,11 @@ def _rows(path: Path) -> list[Row]:
         raise UserError(f"{path}: is not a text file in UTF-8") from None
     except csv.Error as error:
         raise UserError(f"{path}: cannot be read as a table: {error}") from None
-    return [(number, cells) for number, cells in rows if any(cells)]
+    rows = [(number, cells) for number, cells in rows if any(cells)]
+    # A delimiter at the end of each row is no cell.
+    while rows and all(len(cells) > 1 and not cells[-1] for _, cells in rows):
+        rows = [(number, cells[:-1]) for number, cells in rows]
+    return rows
 
 
 def _delimiter(line: str, usual: str) -> str:

@@ -441,6 +441,12 @@ def test_a_csv_with_other_delimiters(save, delimiter, head):
     np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
 
 
+def test_a_delimiter_at_the_end_of_each_row(save):
+    """The series were of unequal length, with a last sample that all lacked."""
+    data = load(save("a.csv", "0,1,2,5,\n1,2,5,4,\n0,7,8,8,\n"))
+    assert data.x_train.shape == (3, 3, 1) and data.lengths_train is None
+
+
 def test_channels_first_arrays(save):
     """The layout of aeon, sktime, tsai and PyTorch."""
     x = np.random.default_rng(0).standard_normal((3, 2, 9))
