@@ -20,6 +20,7 @@ from ..errors import UserError, tell
 from ..options.options import FREE, Options
 from ..run import fingerprint, outcome, page, resume, run_folder
 from ..run.conditions import environment
+from ..run.config import series_counts
 from ..run.outcome import DONE, Exit
 from ..tasks import Examples, losses
 from ..tasks.metrics import calibration, class_scores
@@ -99,7 +100,7 @@ def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[s
         "seed": options.seed,
         "validation": options.validation,
         "classes": list(data.classes),
-        "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
+        "series": series_counts(data, 0 if held_out is None or held_out.x_test is None else len(held_out.x_test)),
         "series_shape": list(data.x_train.shape[1:]),
         "unequal_lengths": data.lengths_train is not None,
         **environment(PACKAGES),
@@ -182,11 +183,10 @@ def _summary(options: Options, results: dict[str, report.Result], seconds: dict[
 def _page(folder: Path, config: dict[str, Any], results: dict[str, Any]) -> str:
     """`report.html`."""
     length, channels = config["series_shape"]
-    counts = " and ".join(f"{count:,} {part}" for part, count in config["series"].items() if count)
     facts = {
         "task": "classification",
         "data": str(config["data"]),
-        "series": f"{counts}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
+        "series": f"{page.counts(config)}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
         "classes": f"{len(config['classes'])}: {', '.join(config['classes'])}",
         "model": "Hydra features and a ridge classifier (Dempster, Schmidt and Webb, 2023)",
         "seed": str(config["seed"]),
@@ -207,6 +207,3 @@ def _page(folder: Path, config: dict[str, Any], results: dict[str, Any]) -> str:
         ("Hardware and versions", html_page.facts(page.environment(config))),
     ]
     return html_page.page(f"hydra on {config['data']}", subtitle, sections)
-
-
-__all__ = ["run"]

@@ -16,6 +16,8 @@ from .resume import identity
 def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, learner: Learner) -> dict[str, Any]:
     """The content of `config.json`: options with the values of their defaults, data, layers, conditions."""
     mean, deviation = task.scaling
+    # The examples of a forecast are windows of series.
+    validation = 0 if task.validation is None or task.forecast_target is not None else len(task.validation.x)
     return {
         **identity(options, plan, data, task.validation, learner),
         "task": task.kind,
@@ -26,7 +28,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "x64": options.x64,
         "validation": options.validation,
         "classes": list(task.classes),
-        "series": {"training": len(data.x_train), "test": 0 if data.x_test is None else len(data.x_test)},
+        "series": series_counts(data, validation),
         "series_shape": list(data.x_train.shape[1:]),
         "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
@@ -40,6 +42,12 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "layers": [f"{node.name}: {node.layer}" for node in task.model.nodes],
         **conditions(options, task, plan, learner),
     }
+
+
+def series_counts(data: datasets.Dataset, validation: int) -> dict[str, int]:
+    """The number of series of each part of the data."""
+    test = 0 if data.x_test is None else len(data.x_test)
+    return {"training": len(data.x_train), **({"validation": validation} if validation else {}), "test": test}
 
 
 def _of_task(options: Options, task: Task) -> dict[str, Any]:

@@ -92,11 +92,10 @@ def picture(path: Path, caption: str) -> str:
 
 def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     length, channels = config["series_shape"]
-    counts = " and ".join(f"{count:,} {part}" for part, count in config["series"].items() if count)
     facts = {
         "task": _target(task),
         "data": str(config["data"]),
-        "series": f"{counts}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
+        "series": f"{counts(config)}, of {length:,} samples and {channels} channel{'s' if channels > 1 else ''}",
     }
     if task.classes:
         facts["classes"] = f"{len(task.classes)}: {', '.join(task.classes)}"
@@ -115,9 +114,21 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
     return facts
 
 
+def counts(config: dict[str, Any]) -> str:
+    """How many series each part of the data has.
+
+    >>> counts({"series": {"training": 40, "validation": 10, "test": 0}})
+    '40 training and 10 validation'
+    """
+    found = [f"{count:,} {part}" for part, count in config["series"].items() if count]
+    return " and ".join([*([", ".join(found[:-1])] if found[1:] else []), found[-1]])
+
+
 def environment(config: dict[str, Any]) -> dict[str, str]:
     """Where the run was computed, with what, and the fingerprints of what it depends on."""
     facts = {name: config[name] for name in ("hardware", "cores", "platform") if name in config}
+    if config.get("xla_flags"):
+        facts["XLA_FLAGS"] = config["xla_flags"]
     facts |= config["versions"]
     facts |= {f"{name} fingerprint": value for name, value in config["fingerprints"].items() if value}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
@@ -200,7 +211,11 @@ def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
         words = "shared" if is_shared else f"{count:,}"
         rows.append([node.name, str(node.layer), ", ".join(node.inputs), str(shapes[node.name]), words, f"{flops:,}"])
     table = html_page.table(
-        ["node", "layer", "reads", "output", "params", "FLOPs"], rows, numbers=["params", "FLOPs"], is_stacked=True
+        ["node", "layer", "reads", "output", "params", "FLOPs"],
+        rows,
+        numbers=["params", "FLOPs"],
+        whole=["output"],
+        is_stacked=True,
     )
     return table, {"parameters and state": f"{size:,}", "FLOPs": f"{operations:,} for one series, forward"}
 

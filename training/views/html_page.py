@@ -32,7 +32,11 @@ th { font-weight: 600; }
 thead th { color: var(--faint); vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td, th { overflow-wrap: anywhere; }
-thead th, .number { overflow-wrap: normal; }
+thead th, .number, .whole { overflow-wrap: normal; }
+.whole { white-space: nowrap; }
+.stacked { font-size: 0.85rem; }
+.stacked th, .stacked td { padding-right: 0.9rem; }
+.word { display: inline-block; max-width: 100%; }
 pre { margin: 0.4rem 0; padding: 0.6rem 0.8rem; border: 1px solid var(--line); border-radius: 4px;
   white-space: pre-wrap;
   overflow-wrap: anywhere; font: 0.9rem/1.5 ui-monospace, monospace; }
@@ -42,6 +46,7 @@ figcaption { font-size: 0.92rem; margin-top: 0.3rem; }
 @media (max-width: 40rem) {
   table { font-size: 0.8rem; }
   th, td { padding-right: 0.5rem; }
+  thead .number { white-space: normal; }
   .facts, .facts tbody, .facts tr, .facts th, .facts td { display: block; }
   .facts th { border: 0; padding-bottom: 0; color: var(--faint); }
   .facts td { padding-top: 0; }
@@ -77,12 +82,13 @@ def line(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A command, wrapped if it is longer than a line.
+    """A command, wrapped between its words if it is longer than a line.
 
-    >>> code("fit --out <dir>")
-    '<pre>fit --out &lt;dir&gt;</pre>\\n'
+    >>> code("fit <dir>")
+    '<pre><span class="word">fit</span> <span class="word">&lt;dir&gt;</span></pre>\\n'
     """
-    return f"<pre>{escape(text)}</pre>\n"
+    words = " ".join(f'<span class="word">{escape(word)}</span>' if word else "" for word in text.split(" "))
+    return f"<pre>{words}</pre>\n"
 
 
 def facts(pairs: Mapping[str, str]) -> str:
@@ -94,13 +100,18 @@ def facts(pairs: Mapping[str, str]) -> str:
 
 
 def table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = (), is_stacked: bool = False
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    is_stacked: bool = False,
 ) -> str:
-    """A table. `numbers` names the columns aligned to the right.
+    """A table. `numbers` names the columns aligned to the right, `whole` those whose cells are not broken.
 
     With `is_stacked`, a narrow screen shows the cells of a row one below the other, each after its heading.
     """
-    sides = [' class="number"' if head in numbers else "" for head in heads]
+    kinds = {**dict.fromkeys(whole, "whole"), **dict.fromkeys(numbers, "number")}
+    sides = [f' class="{kinds[head]}"' if head in kinds else "" for head in heads]
     head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
     body = "".join(f"<tr>{_cells(heads, row, sides, is_stacked)}</tr>\n" for row in rows)
     kind = ' class="stacked"' if is_stacked else ""

@@ -11,6 +11,7 @@ from training import compare, fit, predict
 from training.api import load
 from training.data.datasets import Dataset
 from training.estimators import HydraClassifier, hydra_ridge
+from training.views import html_page
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,9 @@ def test_the_run_folder_has_results_pictures_and_a_report(run):
     assert results["validation"]["score"] >= 0.8
     assert {one["name"] for one in results["test"]["classes"]} == {"gun-draw", "point"}
     report = (run / "report.html").read_text()
-    for words in ("--model hydra --validation 0.2", "ridge classifier", "Confusion matrix", "scikit-learn"):
+    command = html_page.code("--model hydra --validation 0.2").removeprefix("<pre>").removesuffix("</pre>\n")
+    counts = "40 training, 10 validation and 150 test"
+    for words in (command, counts, "ridge classifier", "Confusion matrix", "scikit-learn"):
         assert words in report
     assert (run / "calibration.png").stat().st_size > 5000
 

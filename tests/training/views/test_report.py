@@ -70,7 +70,8 @@ def folder(tmp_path, task):
         "keep": "last",
         "seed": 0,
     }
-    config |= {"fingerprints": {"data": "ab12", "model": None}, "series": {"training": 50, "test": 150}}
+    counts = {"training": 40, "validation": 10, "test": 150}
+    config |= {"fingerprints": {"data": "ab12", "model": None}, "series": counts, "xla_flags": "--xla_cpu_x=1"}
     config |= {"series_shape": [150, 1], "channel_mean": [0.5], "channel_deviation": [2.0]}
     run_folder.begin(tmp_path, config)
     run_folder.write_params(tmp_path, *task.model.init(jax.random.key(0), (150, 1)))
@@ -102,7 +103,7 @@ def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
         "up to 4 epochs, batches of 10, adam at 0.001, cosine schedule, last params kept, seed 0",
         "parameters and state 18",
         f"FLOPs {flops:,} for one series, forward",
-        "50 training and 150 test, of 150 samples and 1 channel",
+        "40 training, 10 validation and 150 test, of 150 samples and 1 channel",
         "loss 0.5000 nan accuracy 0.7500 0.6250",
         "worst relative deviation 3.0e-14 (loss)",
         "lowest in epoch 2",
@@ -114,7 +115,7 @@ def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
         f"conv1d Conv1D(2, 5) input (146, 2) 12 {convolution:,} global",
         "dense Dense(2) global_average_pooling1d (2,) 6",
         "Options that were given --epochs 4 --x64 yes Hardware",
-        "hardware a processor cores 2 platform cpu jax 0.0<1",
+        "hardware a processor cores 2 platform cpu XLA_FLAGS --xla_cpu_x=1 jax 0.0<1",
     ):
         assert words in text, words
 
@@ -167,6 +168,13 @@ def test_nothing_is_hidden_on_a_phone(folder, task, tmp_path):
     ran = subprocess.run([BROWSER, *options, profile, address], capture_output=True, text=True, timeout=60)
     found = re.search(r"<p>(\d+) cells, wide: \.</p>", ran.stdout)
     assert found and int(found[1]) > 40, ran.stdout
+
+
+def test_words_of_a_command_and_shapes_are_not_broken(folder, task):
+    """`--validation` became `--` at the end of one line and `validation` on the next."""
+    page = page_of_run.page(folder, task)
+    assert '<span class="word">--epochs</span> <span class="word">4</span></pre>' in page
+    assert '<td class="whole" data-head="output">(146, 2)</td>' in page
 
 
 def test_a_picture_has_text_for_readers_who_do_not_see_it(folder):
