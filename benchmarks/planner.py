@@ -44,6 +44,9 @@ NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fie
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
 HOPELESS = 3.0
 """Times as long as the fastest: an algorithm whose first call takes longer is not called again."""
+SHORT, IN_A_ROW = 1.0, 4
+"""An operation of fewer milliseconds is timed so many times in a row, in one program: alone it would mostly wait for
+threads to wake, which in a network is rarely so, and not equally long for all algorithms."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
 LEAVES, FEWEST, DRAWN, VARIANCE = 400, 8, 12000, 0.3
 """Most leaves of a tree, fewest geometries of a leaf, geometries that are drawn to learn from, and how much the
@@ -115,18 +118,33 @@ def measured(row: Row, names: list[str]) -> Row:
     operands = [jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in shapes]
     run = partial(getattr(bilinear, row.operation), geometry=g)
 
-    def compiled(name: str) -> Callable[[], Any]:
-        program = jax.jit(partial(run, algorithm=name)).lower(*operands).compile()
-        return lambda: jax.block_until_ready(program(*operands))
+    def compiled(name: str, count: int) -> Callable[[], Any]:
+        a, *others = operands[0], *count * operands[1:]
+        program = jax.jit(partial(_in_a_row, partial(run, algorithm=name))).lower(a, *others).compile()
+        return lambda: jax.block_until_ready(program(a, *others))
 
     with ThreadPoolExecutor(this_machine().cores) as pool:
-        calls = dict(zip(names, pool.map(compiled, names), strict=True))
-    first = {name: once(call)[1] for name, call in calls.items()}
-    first = {name: ms if ms > WARMED else min(ms, once(calls[name])[1]) for name, ms in first.items()}
-    live = {name: call for name, call in calls.items() if first[name] <= HOPELESS * min(first.values())}
-    timings = medians(live, {name: first[name] for name in live}, most=9, budget=0.1 * len(live), watch=SLEEPLESS)
-    times = {name: 1e3 * first[name] for name in names} | {name: own.milliseconds for name, own in timings.items()}
+        calls = dict(zip(names, pool.map(partial(compiled, count=1), names), strict=True))
+        first = {name: once(call)[1] for name, call in calls.items()}
+        for name in [name for name in names if first[name] <= WARMED]:
+            first[name] = min(once(calls[name])[1] for _ in range(3))
+        live = [name for name in names if first[name] <= HOPELESS * min(first.values())]
+        count = IN_A_ROW if 1e3 * min(first.values()) < SHORT else 1
+        calls = dict(zip(live, pool.map(partial(compiled, count=count), live), strict=True))
+    seconds = {name: once(call)[1] for name, call in calls.items()}
+    timings = medians(calls, seconds, most=9, budget=0.1 * len(live), watch=SLEEPLESS)
+    times = {name: 1e3 * first[name] for name in names}
+    times |= {name: timing.milliseconds / count for name, timing in timings.items()}
     return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})
+
+
+def _in_a_row(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -> list[jax.Array]:
+    """The results of an operation with each of the others; `a` depends on the result before, as in a network."""
+    results = []
+    for b in others:
+        results.append(run(a, b))
+        a = a + results[-1].ravel()[0]
+    return results
 
 
 def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import planner as command
+from benchmarks.shared.timing import Timing
 from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.geometry import Geometry
 from jconv.planner import candidates, tree
@@ -60,6 +61,20 @@ def test_a_table_is_measured_resumed_and_measured_again(tmp_path, monkeypatch):
     assert command.main(["measure", str(table), "--minutes", "0"]) == 0 and len(command.read(table)) == 6
     assert command.main(["measure", str(again), "--like", str(table)]) == 0
     assert [row[:2] for row in command.read(again)] == [row[:2] for row in rows]
+
+
+def test_a_short_operation_is_timed_several_times_in_a_row(monkeypatch):
+    programs = []
+
+    def medians(calls, first, **options):
+        programs.append({name: len(call()) for name, call in calls.items()})
+        return {name: Timing(8.0, 9) for name in calls}
+
+    monkeypatch.setattr(command, "medians", medians)
+    for short, count in ((1e9, command.IN_A_ROW), (0.0, 1)):
+        monkeypatch.setattr(command, "SHORT", short)
+        times = command.measured(command.Row(SMALL, "forward", {}), ["lax"]).times
+        assert programs.pop() == {"lax": count} and times == {"lax": 8.0 / count}
 
 
 def test_what_was_hopeless_for_similar_geometries_is_seldom_measured():
