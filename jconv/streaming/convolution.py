@@ -15,8 +15,10 @@ docs/guides/stream.md describes the states.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import jax
@@ -26,6 +28,7 @@ import numpy as np
 from ..checks import check_dtype
 from ..functional.convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from ..geometry import check_positive, pad_amounts
+from ..hints import check_names
 from ..planner import AUTO, check_algorithm
 from ..slots import check_slots, clear_unassigned, take_rows, uneven_sessions
 from .buffers import (
@@ -48,6 +51,7 @@ Convolution = Callable[..., jax.Array]
 KERNELS = {conv1d: "kernel", depthwise_conv1d: "kernel", separable_conv1d: "depthwise_kernel"}
 WINDOW_OPTIONS = ("stride", "padding", "dilation")
 TRANSPOSED_OPTIONS = (*WINDOW_OPTIONS, "output_padding")
+NOT_IN_STREAMS = ("params", "x", "lengths", "segment_ids")
 
 
 def init(
@@ -78,9 +82,8 @@ def init(
       A pytree of arrays: a `ShiftBuffer`, `RingBuffer` or `OverlapAdd`.
 
     Raises:
-      ValueError: for options that do not exist or that a stream does not support: a `padding_mode` other than
-        `"zeros"`.
-      TypeError: for a `dtype` other than float32, float64, bfloat16 and float16.
+      ValueError: for values that a stream does not support, such as a `padding_mode` other than `"zeros"`.
+      TypeError: for options that do not exist, and a `dtype` other than float32, float64, bfloat16 and float16.
 
     >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal", form="shifted").samples.shape
     (2, 2, 1)
@@ -313,10 +316,17 @@ def _check(convolution: Convolution, options: Mapping[str, Any]) -> None:
     if convolution is not conv1d_transpose and convolution not in KERNELS:
         names = ", ".join(known.__name__ for known in (*KERNELS, conv1d_transpose))
         raise ValueError(f"convolution must be one of jconv's {names}, got {convolution!r}")
+    check_names(f"a stream of {convolution.__name__}", options, _option_names(convolution))
     check_algorithm(options.get("algorithm", AUTO))
     mode = options.get("padding_mode", "zeros")
     if mode != "zeros":
         raise ValueError(f"padding_mode must be zeros in a stream, whose ends are not known, got {mode!r}")
+
+
+@cache
+def _option_names(convolution: Convolution) -> list[str]:
+    """The options of a convolution that have a meaning in a stream."""
+    return [name for name in inspect.signature(convolution).parameters if name not in NOT_IN_STREAMS]
 
 
 def _chunk_type(state: State, params: Mapping[str, Any]) -> tuple[tuple[int, ...], int, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
@@ -346,6 +347,14 @@ def test_invalid_arguments_are_errors(call: Callable[[], Any], message: str) -> 
 def test_a_stream_of_integers_is_refused(convolution: Any) -> None:
     with pytest.raises(TypeError, match="dtype must be float32"):
         streaming.init(PARAMS, (2,), dtype=int, convolution=convolution)
+
+
+@pytest.mark.parametrize("call", [partial(streaming.init, PARAMS, (2,)), partial(streaming.latency, PARAMS)])
+@pytest.mark.parametrize("name", ["strides", "lengths"])
+def test_options_that_do_not_exist_are_refused(call: Callable[..., Any], name: str) -> None:
+    hint = "did you mean stride=2?" if name == "strides" else "the arguments are stride, padding"
+    with pytest.raises(TypeError, match=f"a stream of conv1d has no argument {name}; {re.escape(hint)}"):
+        call(**{name: 2})
 
 
 def test_integers_are_refused() -> None:
