@@ -88,8 +88,9 @@ def check_bias(params: Mapping[str, Any], out_channels: int) -> None:
 
 def check_key(key: Any) -> None:
     """Raises `ValueError` if `key` cannot be a key of `jax.random`."""
-    if not hasattr(key, "dtype") or isinstance(key, np.integer):
-        hint = did_you_mean(f"jax.random.key({int(key)})" if is_integer(key) else None)
+    # A typed key has no axes and the dtype `key<fry>`, an untyped one is an array of integers.
+    if not hasattr(key, "dtype") or (np.ndim(key) == 0 and not str(key.dtype).startswith("key<")):
+        hint = did_you_mean(f"jax.random.key({key})" if is_integer(key) else None)
         raise ValueError(f"key must be one of jax.random.key, got {shown(key)}{hint}")
 
 

@@ -37,7 +37,7 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if hasattr(value, "shape"):
+    if getattr(value, "shape", ()):
         return f"an array of shape {tuple(value.shape)}"
     if inspect.isroutine(value) or (callable(value) and hasattr(value, "__name__")):
         return f"the function {value.__name__}"

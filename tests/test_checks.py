@@ -371,6 +371,9 @@ def test_init_with_invalid_key_raises():
     assert error_message(jconv.init_conv1d, 0, 4, 4, 3) == message
     assert error_message(layer.init, 0, (8, 4)) == error_message(jconv.sequential([layer]).init, 0, (8, 4)) == message
     assert error_message(jconv.init_conv1d, None, 4, 4, 3) == "key must be one of jax.random.key, got None"
+    for scalar in (np.int64(0), jnp.array(0)):
+        message = f"key must be one of jax.random.key, got {scalar!r}"
+        assert error_message(jconv.init_conv1d, scalar, 4, 4, 3).startswith(message)
     assert jconv.init_conv1d(jax.random.PRNGKey(0), 4, 4, 3)["kernel"].shape == (3, 4, 4)
 
 
