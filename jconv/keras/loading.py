@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from ..layers.base import Activation
-from ..layers.nesting import with_algorithm
+from ..layers.nesting import model_with_algorithm
 from ..model.graph import Model, Tree
 from ..planner import AUTO, check_algorithm
 from .files.container import open_contents
@@ -69,5 +68,4 @@ def load(
 def _with_algorithm(model: Model, algorithm: str) -> Model:
     # Layers may be nested deeper than Python's stack.
     with error_context("config"):
-        nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
-        return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))
+        return model_with_algorithm(model, algorithm)

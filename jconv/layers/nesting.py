@@ -77,4 +77,12 @@ def with_algorithm(layer: Layer, algorithm: str) -> Layer:
             changes[field.name] = with_algorithm(value, algorithm)
         elif field.name == "algorithm" and value == AUTO:
             changes[field.name] = algorithm
+        elif field.name == "model" and hasattr(value, "nodes"):
+            changes[field.name] = model_with_algorithm(value, algorithm)
     return replace(layer, **changes) if changes else layer
+
+
+def model_with_algorithm(model: Any, algorithm: str) -> Any:
+    """The model with `with_algorithm` of each layer."""
+    nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
+    return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))

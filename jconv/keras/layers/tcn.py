@@ -46,6 +46,7 @@ class TCN(Layer):
     activation: Any = "relu"
     normalization: str = ""
     go_backwards: bool = False
+    algorithm: str = "auto"
 
     def __post_init__(self) -> None:
         if len(self.filters) != len(self.dilations) or not self.filters:
@@ -121,6 +122,9 @@ class TCN(Layer):
             nodes.append(Node(name, layer, inputs))
             return name
 
+        def conv(filters: int, kernel_size: int, padding: str, dilation: int = 1) -> Layer:
+            return Conv1D(filters, kernel_size, padding=padding, dilation=dilation, algorithm=self.algorithm)
+
         value = "input"
         if self.go_backwards:
             value = add("reversed", Operation("flip", (Input(0),), (("axis", 1),)), value)
@@ -130,8 +134,7 @@ class TCN(Layer):
         ):
             block, y = f"residual_block_{number}", value
             for part in range(2):
-                conv = Conv1D(filters, self.kernel_size, padding=self.padding, dilation=dilation)
-                y = add(f"{block}/conv1D_{part}", conv, y)
+                y = add(f"{block}/conv1D_{part}", conv(filters, self.kernel_size, self.padding, dilation), y)
                 if self.normalization:
                     y = add(f"{block}/norm_{part}", NORMALIZATIONS[self.normalization](), y)
                 y = add(f"{block}/activation_{part}", Activation(self.activation), y)
@@ -139,7 +142,7 @@ class TCN(Layer):
             y = add(f"{block}/activation", Activation(self.activation), y)
             ends.append(y)
             if channels != filters:
-                value = add(f"{block}/matching_conv1D", Conv1D(filters, 1, padding="same"), value)
+                value = add(f"{block}/matching_conv1D", conv(filters, 1, "same"), value)
             value = add(f"{block}/both", Add(), value, y)
             value = add(block, Activation(self.activation), value)
             channels = filters

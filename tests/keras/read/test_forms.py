@@ -1,5 +1,6 @@
 """The forms that a Keras file has besides the zipped archive: a folder, arrays as npz, arrays in another file."""
 
+import gzip
 import io
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from keras.src.saving import saving_lib
 import jconv.keras
 from jconv import layers as jl
 from tests.support.keras_files import randomize, same, save, save_weights
+from tests.support.paths import KERAS_TWO_FILES
 
 
 def made() -> Any:
@@ -32,6 +34,22 @@ def test_an_unzipped_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "folder")
     assert same(jconv.keras.load(tmp_path / "folder")[1:], jconv.keras.load(path)[1:])
+
+
+def test_the_algorithm_is_that_of_every_convolution(tmp_path: Path) -> None:
+    """Also of those in a model that is a layer, and in a TCN."""
+    steps = keras.Sequential([keras.Input((9, 3)), kl.Conv1D(4, 3), kl.GlobalMaxPooling1D()])
+    shared = kl.TimeDistributed(kl.SeparableConv1D(4, 3))
+    model = keras.Sequential([keras.Input((5, 9, 3)), shared, kl.TimeDistributed(kl.Conv1D(3, 1))])
+    inside = keras.Sequential([keras.Input((5, 9, 3)), kl.TimeDistributed(steps)])
+    tcn = tmp_path / "tcn.keras"
+    tcn.write_bytes(gzip.decompress((KERAS_TWO_FILES / "tcn.keras.gz").read_bytes()))
+    for path in (save(model, tmp_path / "a.keras"), save(inside, tmp_path / "b.keras"), tcn):
+        for algorithm, other in (("fastest", "auto"), ("auto", "fastest")):
+            ours, params, state = jconv.keras.load(path, algorithm=algorithm)
+            (shape,) = ours.named_shapes().values()
+            program = str(jax.make_jaxpr(ours.apply)(params, state, np.zeros((2, *(size or 20 for size in shape)))))
+            assert f"algorithm={algorithm}" in program and f"algorithm={other}" not in program
 
 
 def test_npz(tmp_path: Path) -> None:
