@@ -245,3 +245,38 @@ def test_many_references_to_one_string_are_refused():
     at = data.index(struct.pack("<I", 60_000))
     data = patched(data, (at, data[at : at + 16] * 3001))
     assert peak(lambda: refused(lambda: open_arrays(data).texts("c"), "the metadata are cyclic or overlap")) < MIB
+
+
+def test_a_heap_with_more_rows_than_its_offsets_have_bits():
+    """The blocks of row n are 2**n times as large: their offsets would be integers of thousands of bytes."""
+    with made(libver="latest") as (file, done):
+        for number in range(60):
+            file[f"a{number}"] = np.ones(2)
+        data = done()
+    heap = data.index(b"FRHP\0")
+    table = b"FHIB\0" + bytes(20) + bytes(8 * 65_535)
+    changes = [(heap + 110, struct.pack("<H", 1)), (heap + 132, struct.pack("<QH", len(data), 65_535))]
+    data = patched(data, *changes) + table
+    assert peak(lambda: refused(lambda: open_arrays(data), "a heap has 65535 rows of 1 blocks")) < 4 * MIB
+
+
+def header_of(messages: bytes) -> bytes:
+    """A file whose root has these messages in an object header of version 2."""
+    with made(libver="latest") as (_, done):
+        data = done()
+    # The root's own header messages are replaced by one that says where the others are.
+    at = data.index(b"OHDR")
+    size_bytes = 1 << (data[at + 5] & 3)
+    skipped = 16 * bool(data[at + 5] & 32) + 4 * bool(data[at + 5] & 16)
+    form = "<BHBH" if data[at + 5] & 4 else "<BHB"
+    first = at + 6 + skipped + size_bytes
+    fields = (0x10, 16, 0, 0) if data[at + 5] & 4 else (0x10, 16, 0)
+    message = struct.pack(form, *fields) + struct.pack("<QQ", len(data), len(messages) + 8)
+    size = int.from_bytes(data[first - size_bytes : first], "little")
+    return patched(data, (first, message.ljust(size, b"\0"))) + b"OCHK" + messages + bytes(4)
+
+
+@pytest.mark.parametrize("kind", [0x06, 0x0C, 0x0D])
+def test_millions_of_messages_are_refused(kind: int):
+    data = header_of(struct.pack("<BHB", kind, 0, 0) * 1_500_000)
+    assert peak(lambda: refused(lambda: open_arrays(data), "more than 100,000 messages")) < 80 * MIB

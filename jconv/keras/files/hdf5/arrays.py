@@ -130,8 +130,6 @@ class Hdf5Arrays:
             seen.add(address)
             if path.count("/") > MAX_DEPTH:
                 self._source.fail(f"{path!a} is nested deeper than {MAX_DEPTH} levels")
-            if len(seen) + len(waiting) > MAX_ITEMS:
-                self._source.fail(f"there are more than {MAX_ITEMS:,} groups and arrays")
             header = objects.messages(self._source, address)
             kinds = {message.kind for message in header}
             if objects.LAYOUT in kinds:
@@ -139,11 +137,17 @@ class Hdf5Arrays:
             elif kinds & {objects.SYMBOL_TABLE, objects.LINK_INFO, objects.LINK}:
                 self._add(self._groups, path, self._attributes(header))
                 prefix = f"{path}/" if path else ""
-                waiting += [(f"{prefix}{name}", child) for name, child in objects.members(self._source, header)]
+                for name, child in objects.members(self._source, header):
+                    waiting.append((f"{prefix}{name}", child))
+                    self._check_count(len(seen) + len(waiting), "groups and arrays")
             else:
                 self._source.fail(f"{path!a} is neither a group nor an array")
         if "" not in self._groups:
             self._source.fail("the root is not a group")
+
+    def _check_count(self, count: int, what: str) -> None:
+        if count > MAX_ITEMS:
+            self._source.fail(f"there are more than {MAX_ITEMS:,} {what}")
 
     def _add(self, table: dict[str, Any], name: str, value: Any) -> None:
         if name in table:
@@ -154,6 +158,7 @@ class Hdf5Arrays:
         attributes: dict[str, Message] = {}
         for message in objects.attributes(self._source, header):
             self._add(attributes, read_attribute(message, self._source)[0], message)
+            self._check_count(len(attributes), "attributes of one object")
         return attributes
 
     def _attribute(self, name: str, group: str) -> list[bytes] | None:

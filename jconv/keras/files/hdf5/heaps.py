@@ -122,9 +122,10 @@ def _open_heap(source: Source, address: int) -> _Heap:
     head.take(2)
     root, rows = head.integer(8), head.integer(2)
     are_powers = all(n and not n & (n - 1) for n in (width, start_size, max_size))
-    if not are_powers or not start_size <= max_size or not 0 < bits <= 64:
+    # Sizes double from row to row, so more rows than bits would be beyond every offset.
+    if not are_powers or not start_size <= max_size or not 0 < bits <= 64 or rows > bits + 1:
         source.fail(
-            f"a heap has {width} blocks per row, of {start_size} to {max_size} bytes, and offsets of {bits} bits"
+            f"a heap has {rows} rows of {width} blocks, of {start_size} to {max_size} bytes, and offsets of {bits} bits"
         )
     offset_bytes = -(-bits // 8)
     length_bytes = min(_bytes_for(max_size), _bytes_for(max_managed))

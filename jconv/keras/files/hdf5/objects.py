@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
+from ..limits import MAX_ITEMS
 from . import heaps
 from .source import UNDEFINED, Fields, Source
 
@@ -122,6 +123,8 @@ def _messages_in(source: Source, first: tuple[int, int], form: Struct) -> list[M
                 blocks.append((address, length))
             elif kind:
                 found.append(Message(kind, flags, data))
+                if len(found) > MAX_ITEMS:
+                    source.fail(f"an object has more than {MAX_ITEMS:,} messages")
     return found
 
 
