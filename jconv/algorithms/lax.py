@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ..geometry import Geometry, is_symbolic
 from .operands import (
@@ -22,6 +23,7 @@ from .operands import (
     kernel_gradient_padding,
     pad,
     pad_input,
+    split_groups,
     transpose_kernel,
 )
 
@@ -92,6 +94,18 @@ def transposed_kernel_gradient(rows: jax.Array, columns: jax.Array, geometry: Ge
     )
 
 
+def _conv_per_group(x: jax.Array, kernel: jax.Array, padding: Any, *, groups: int, **options: Any) -> jax.Array:
+    """One dense convolution per group, in a loop.
+
+    If each group has one in channel, XLA's CPU compiler makes of a float64 convolution a dense one, whose kernel has
+    zeros for the other groups: a NaN would spread to all groups, with `groups` times as many multiply-adds.
+    """
+    by_group = tuple(jnp.moveaxis(split_groups(operand, groups), -2, 0) for operand in (x, kernel))
+    y = jax.lax.map(lambda operands: _conv(*operands, padding, **options), by_group)
+    y = jnp.moveaxis(y, 0, -2)
+    return y.reshape(*y.shape[:-2], kernel.shape[-1])
+
+
 def _conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -103,6 +117,18 @@ def _conv(
     groups: int = 1,
     precision: Any = None,
 ) -> jax.Array:
+    in_per_group = kernel.shape[1]
+    if groups > 1 and accumulation_dtype(x) == jnp.float64 and not is_symbolic(in_per_group) and in_per_group == 1:
+        return _conv_per_group(
+            x,
+            kernel,
+            padding,
+            stride=stride,
+            input_dilation=input_dilation,
+            dilation=dilation,
+            groups=groups,
+            precision=precision,
+        )
     # lax.pad accepts negative and symbolic padding. With negative padding, XLA's convolution on CPUs silently reads
     # past the end of its operand (JAX 0.10.2; correct in 0.12). It rejects symbolic padding, as in jax.export.
     if any(is_symbolic(amount) or amount < 0 for amount in padding):
