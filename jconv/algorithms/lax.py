@@ -101,7 +101,7 @@ def _conv_per_group(x: jax.Array, kernel: jax.Array, padding: Any, *, groups: in
     zeros for the other groups: a NaN would spread to all groups, with `groups` times as many multiply-adds.
     """
     by_group = tuple(jnp.moveaxis(split_groups(operand, groups), -2, 0) for operand in (x, kernel))
-    y = jax.lax.map(lambda operands: _conv(*operands, padding, **options), by_group)
+    y = jax.lax.map(lambda operands: _conv(operands[0], operands[1], padding, **options), by_group)
     y = jnp.moveaxis(y, 0, -2)
     return y.reshape(*y.shape[:-2], kernel.shape[-1])
 
