@@ -38,6 +38,12 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[int | None, ...]
 Shapes = Shape | tuple[Shape, ...]
 Arrays = dict[str, jax.Array]
+Params = Mapping[str, Any]
+"""The trained arrays, by name."""
+State = Mapping[str, Any]
+"""The other arrays, by name."""
+Key = jax.Array | None
+"""A `jax.random.key`, or None where no random numbers are needed."""
 ReceptiveField = tuple[int | Fraction, int | Fraction]
 
 
@@ -90,13 +96,7 @@ class Layer:
         }, {}
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[jax.Array, dict[str, Any]]:
         """Compute the layer.
 
@@ -114,14 +114,14 @@ class Layer:
 
     def apply_ragged(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Params,
+        state: State,
         x: Any,
         *,
         lengths: Any = None,
         segment_ids: Any = None,
         training: bool = False,
-        key: jax.Array | None = None,
+        key: Key = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Compute the layer on variable-length sequences: each gets the result that it has alone, without padding.
 
@@ -137,14 +137,7 @@ class Layer:
         return (y, map_inputs(lambda one: None if one is None else one.extent, out)), state
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None per input and output.
 
@@ -157,9 +150,7 @@ class Layer:
         y, state = self.apply(params, state, x, training=training, key=key)
         return map_inputs(out.replace_padding, y), state, map_inputs(lambda _: out, y)
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy with float64, or with complex128 for complex arguments (for complex-step derivatives)."""
         self.check(params, state, x)
         return self._numpy({name: exact(p) for name, p in params.items()}, map_inputs(exact, x))
@@ -188,7 +179,7 @@ class Layer:
             raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
         return IMMEDIATE
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """The initial stream state: a pytree of arrays, or None for a layer without a buffer.
 
         `x` is a `jax.ShapeDtypeStruct` of a chunk (batch, samples, ...), or a tuple for a layer with several inputs;
@@ -207,14 +198,7 @@ class Layer:
         return None
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """`(y, stream)`: the outputs that the next chunk completes, and the new stream state. Never in training mode.
 
@@ -226,7 +210,7 @@ class Layer:
     allows_missing_channels: ClassVar[bool] = False
     """Whether the layer also accepts sequences without a channel axis: (batch, length)."""
 
-    def check(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> None:
+    def check(self, params: Params, state: State, x: Any) -> None:
         """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""
         shape = map_inputs(lambda a: tuple(np.shape(a))[1:], x)
         self.output_shape(shape)
@@ -243,7 +227,7 @@ class Layer:
                     )
 
     # The computation of a layer without state. A layer with state overrides `apply` and `reference` instead.
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         raise NotImplementedError
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from ..streaming.buffers import StreamOptions
 from ..streaming.timing import OutputTiming
 from .activations.activation import Activation
 from .activations.parametric_activation import PReLU
-from .base import Arrays, Layer, ReceptiveField, map_inputs, map_shapes
+from .base import Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs, map_shapes
 from .convolution import Convolution
 from .nesting import replace_options, unwrap
 from .ragged import not_none, unsupported_lengths
@@ -63,13 +62,7 @@ class ChannelsFirst(Wrapper):
         return self._layer_and_activation[0].init(key, map_shapes(_channels_last, input_shape))
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """Transpose, apply the wrapped layer, transpose back, apply the activation."""
         x = map_inputs(lambda a: _move_axis(jnp, jnp.asarray(a), 1, -1), x)
@@ -79,14 +72,7 @@ class ChannelsFirst(Wrapper):
         return y if after is None else after.apply({}, {}, y)[0], state
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """`apply`; raises `ValueError` for variable-length inputs, whose length must be axis 1."""
         if not_none(sequences):
@@ -94,7 +80,7 @@ class ChannelsFirst(Wrapper):
         y, state = self.apply(params, state, x, training=training, key=key)
         return y, state, map_inputs(lambda _: None, y)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
         x = map_inputs(lambda a: _move_axis(np, np.asarray(a), 1, -1), x)
         layer, after = self._layer_and_activation
@@ -119,7 +105,7 @@ class ChannelsFirst(Wrapper):
             f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"
         )
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Raises `ValueError`; see `output_timing`."""
         self.output_timing()
 

@@ -36,9 +36,12 @@ from .activations.activation_option import (
 from .base import (
     Activation,
     Array,
+    Key,
     Layer,
+    Params,
     ReceptiveField,
     Shape,
+    State,
     check_sizes_known,
     name_layer_in_errors,
     sequence_shape,
@@ -89,14 +92,7 @@ class Convolution(Layer):
         return shapes
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -135,7 +131,7 @@ class Convolution(Layer):
             options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
             return convolution_timing(self.kernel_size, **options)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """The state of `jconv.streaming.init`, or None for a layer that works sample by sample."""
         if self._sample_by_sample:
             return super().stream_init(params, state, x, options)
@@ -145,14 +141,7 @@ class Convolution(Layer):
             return streaming.init(params, x.shape[:-2], dtype=x.dtype, **options._asdict(), **own)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """See `jconv.streaming.step`."""
         if self._sample_by_sample:
@@ -171,14 +160,14 @@ class Convolution(Layer):
         if reads_whole_length(self.activation):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
 
-    def _streamed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def _streamed(self, params: Params) -> dict[str, Any]:
         options = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
         return {"convolution": type(self).function, **self._options(), **options}
 
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         y = type(self).function(remove_activation_params(params), x, **self._options(), algorithm=self.algorithm)
         return jax_activation(self.activation, params)(y)
 

@@ -23,6 +23,7 @@ from .base import (
     Activation,
     Array,
     Layer,
+    Params,
     ReceptiveField,
     Shape,
     check_sizes_known,
@@ -73,7 +74,7 @@ class Dense(Layer):
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape) * self.units
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
         for name, array in arrays.items():
             check_dtype(name, array)

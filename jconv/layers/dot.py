@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import is_integer
-from .base import Array, Layer, Shape, check_sizes_known, is_tuple_of_shapes
+from .base import Array, Layer, Params, Shape, check_sizes_known, is_tuple_of_shapes
 
 # As in Keras: vectors with a smaller norm are divided by this.
 MIN_NORM = 1e-7
@@ -88,7 +88,7 @@ class Dot(Layer):
         rest = "".join(name for name in (*left[1:], *right[1:]) if name != "z")
         return f"{''.join(left)},{''.join(right)}->y{rest}"
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays = [jnp.asarray(v) for v in x]
         dtype = jnp.result_type(*arrays)
         wide = jnp.promote_types(dtype, jnp.float32)

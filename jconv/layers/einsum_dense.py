@@ -25,6 +25,7 @@ from .base import (
     Array,
     Arrays,
     Layer,
+    Params,
     Shape,
     check_sizes_known,
     name_layer_in_errors,
@@ -154,7 +155,7 @@ class EinsumDense(Layer):
         shape = tuple(sizes[letter] for letter in output)
         return sizes, (*input_shape[:front], *shape, *(input_shape[end:] if right else ()))
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
         for name, array in arrays.items():
             check_dtype(name, array)

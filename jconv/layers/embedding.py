@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive
-from .base import Array, Arrays, Layer, Shape, name_layer_in_errors
+from .base import Array, Arrays, Layer, Params, Shape, name_layer_in_errors
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Embedding(Layer):
         shape = (self.input_dim, self.output_dim)
         return {"embeddings": jax.random.uniform(key, shape, jnp.float32, -0.05, 0.05)}, {}
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         numbers = x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.int32)
         return jnp.take(jnp.asarray(params["embeddings"]), numbers, axis=0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..reference.convolution import exact
-from .base import Array, Layer, Shape, check_number, name_layer_in_errors
+from .base import Array, Layer, Params, Shape, State, check_number, name_layer_in_errors
 
 
 class _MaskValueLayer(Layer):
@@ -50,14 +50,12 @@ class Masking(_MaskValueLayer):
         """The input's shape."""
         return self._check_shape(input_shape)
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy; `mask_value` is compared in the dtype of `x`."""
         self.check(params, state, x)
         return np.where(self._is_unmasked(np.asarray(x)), exact(x), 0)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return jnp.where(self._is_unmasked(x), x, 0)
 
@@ -79,14 +77,12 @@ class MaskOf(_MaskValueLayer):
         """The input's shape without the features."""
         return self._check_shape(input_shape)[:-1]
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy, as 0 and 1; `mask_value` is compared in the dtype of `x`."""
         self.check(params, state, x)
         return exact(self._is_unmasked(np.asarray(x))[..., 0])
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return self._is_unmasked(jnp.asarray(x))[..., 0]
 
 
@@ -106,7 +102,7 @@ class NonzeroMask(Layer):
         """The input's shape."""
         return tuple(input_shape)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x) != 0
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

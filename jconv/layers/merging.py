@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .axes import spans_length
-from .base import Array, Layer, ReceptiveField, Shape, is_tuple_of_shapes, masked_value_shape
+from .base import Array, Layer, Params, ReceptiveField, Shape, is_tuple_of_shapes, masked_value_shape
 
 
 class _Merging(Layer):
@@ -72,7 +72,7 @@ class Add(_Elementwise):
     [[2.0, 2.0]]
     """
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return reduce(add, align_ranks([jnp.asarray(a) for a in x]))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -94,7 +94,7 @@ class Subtract(_Elementwise):
             raise ValueError(f"Subtract needs two inputs, got shapes {_format_shapes(input_shape)}")
         return self._broadcast_shape(input_shape)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         first, second = align_ranks([jnp.asarray(a) for a in x])
         return first - second
 
@@ -111,7 +111,7 @@ class Average(_Elementwise):
     [[0.5, 0.5]]
     """
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays = align_ranks([jnp.asarray(a) for a in x])
         dtype = jnp.result_type(*arrays)
         wide = jnp.promote_types(dtype, jnp.float32)
@@ -165,7 +165,7 @@ class _MaskedElementwise(_Elementwise):
             if name == "value"
         ]
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         pairs = self.values_and_masks([jnp.asarray(a) for a in x])
         masks = [None if mask is None else (mask != 0)[..., None] for _, mask in pairs]
         return self._merge(jnp, align_ranks([value for value, _ in pairs]), masks)
@@ -296,7 +296,7 @@ class Concatenate(_Merging):
         """`(1, 1)`, or None for concatenation along the length."""
         return None if spans_length(self.axis) else (1, 1)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.concatenate([jnp.asarray(a) for a in x], axis=self.axis)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

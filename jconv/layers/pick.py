@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import is_integer
-from .base import Array, Layer, Shape, is_tuple_of_shapes
+from .base import Array, Key, Layer, Params, Shape, State, is_tuple_of_shapes
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,13 @@ class Pick(Layer):
         return tuple(input_shape[self.index])
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         y, state = self.apply(params, state, x)
         return y, state, sequences[self.index]
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x[self.index])
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

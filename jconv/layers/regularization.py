@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..geometry import is_integer
 from ..reference.activations import SELU_ALPHA, SELU_SCALE
 from ..reference.convolution import exact
-from .base import Array, Layer, Shape, check_number, name_layer_in_errors, sequence_shape
+from .base import Array, Key, Layer, Params, Shape, State, check_number, name_layer_in_errors, sequence_shape
 
 NoiseShape = tuple[int | None, ...] | None
 
@@ -34,13 +34,7 @@ class _RandomLayer(Layer):
         return tuple(input_shape)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; `y` is `x` outside training. Raises `ValueError` in training without a key."""
         self.check(params, state, x)
@@ -51,9 +45,7 @@ class _RandomLayer(Layer):
             raise ValueError(f"{type(self).__name__}: training with {self.rate_field}={rate} needs a key, got None")
         return self._draw(x, key), dict(state)
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`x`; raises `ValueError` in training with a rate above 0, which the reference does not compute."""
         self.check(params, state, x)
         rate = getattr(self, self.rate_field)
@@ -253,7 +245,7 @@ class ActivityRegularization(Layer):
         """The input's shape."""
         return tuple(input_shape)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

@@ -17,7 +17,7 @@ from ..ragged.windows import shift
 from ..streaming.buffers import StreamOptions, init_buffer, step_buffer
 from ..streaming.timing import OutputTiming
 from ..streaming.windows import StreamWindow, concatenate
-from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
+from .base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
 from .ragged import unsupported_lengths
 
 
@@ -69,20 +69,13 @@ class ZeroPadding1D(Layer):
         """`low` output samples are available before the first input sample."""
         return OutputTiming(delay=-self.ends[0])
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A state in which the zeros at the start have not been emitted."""
         sequence_shape(self, x.shape[1:])
         return ZeroPaddingState(has_started=False)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The chunk, with zeros before the first chunk and after the last."""
         ends = 0 if stream.has_started else self.ends[0], self.ends[1] if last else 0
@@ -90,14 +83,7 @@ class ZeroPadding1D(Layer):
         return concatenate([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -107,7 +93,7 @@ class ZeroPadding1D(Layer):
         y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
         return y, state, sequences.with_counts(lambda counts: counts + sum(self.ends))
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -146,21 +132,14 @@ class Cropping1D(Layer):
         """A sample is emitted once it is known not to be among the last `high` samples."""
         return OutputTiming(delay=sum(self.ends))
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A buffer of `high` samples."""
         sequence_shape(self, x.shape[1:])
         # In temporal order, because samples are read, not windows.
         return init_buffer(self._stream_window, x.shape[:-2], x.shape[-1], x.dtype, options._replace(form="shifted"))
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The samples `high` positions before those of the chunk."""
         ready, stream = step_buffer(stream, x, self._stream_window, end=0 if last else None, slots=slots)
@@ -174,14 +153,7 @@ class Cropping1D(Layer):
         return StreamWindow(self.ends[1] + 1, low=-self.ends[0])
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -192,7 +164,7 @@ class Cropping1D(Layer):
         y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
         return out.replace_padding(y), dict(state), out
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         low, high = self.ends
         return jnp.asarray(x)[:, low : x.shape[1] - high]
 
@@ -221,14 +193,7 @@ class UpSampling1D(Layer):
         return None if length is None else length * self.size, channels
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -244,7 +209,7 @@ class UpSampling1D(Layer):
         """`size` output samples per input sample."""
         return OutputTiming(upsampling=self.size)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x), self.size, axis=1)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive, is_integer
-from .base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors
+from .base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,7 @@ class Flatten(Layer):
         return (None if None in input_shape else math.prod(input_shape),)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is not None and sequences.one_sample:
@@ -47,7 +40,7 @@ class Flatten(Layer):
         """None: the output contains all samples."""
         return None
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
@@ -83,7 +76,7 @@ class RepeatVector(Layer):
         """`(1, 0)`: all output samples depend on the same input."""
         return 1, 0
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x)[:, None], self.n, axis=1)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -121,7 +114,7 @@ class Permute(Layer):
         """`(1, 1)`, or None if axis 1 moves."""
         return (1, 1) if self.dims[:1] in ((), (1,)) else None
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.transpose(jnp.asarray(x), (0, *self.dims))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -164,7 +157,7 @@ class Reshape(Layer):
         """None: the order of samples may change."""
         return None
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:]))
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..checks import DTYPES
 from ..streaming.buffers import StreamOptions
 from ..streaming.timing import OutputTiming
-from .base import Arrays, Layer, ReceptiveField, map_inputs
+from .base import Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs
 from .normalization.normalization import BatchNormalization
 
 
@@ -52,31 +52,18 @@ class Wrapper(Layer):
         return self.layer.init(key, input_shape)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """Same as for the wrapped layer."""
         return self.layer.apply(params, state, x, training=training, key=key)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """Same as for the wrapped layer."""
         return self.layer.apply_sequences(params, state, x, sequences, training=training, key=key)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """Same as for the wrapped layer."""
         return self.layer.reference(params, state, x, training=training)
 
@@ -92,19 +79,12 @@ class Wrapper(Layer):
         """Same as for the wrapped layer."""
         return self.layer.output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer."""
         return self.layer.stream_init(params, state, x, options)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for the wrapped layer."""
         return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
@@ -137,13 +117,7 @@ class Frozen(Wrapper):
         return {}, params | state
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """Apply the wrapped layer, with frozen batch normalizations."""
         own, rest = self._check_and_split(params, state, x)
@@ -151,14 +125,7 @@ class Frozen(Wrapper):
         return y, {**own, **after}
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """Apply the wrapped layer, with frozen batch normalizations."""
         own, rest = self._check_and_split(params, state, x)
@@ -167,24 +134,17 @@ class Frozen(Wrapper):
         )
         return y, {**own, **after}, sequences
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
         own, rest = self._check_and_split(params, state, x)
         return _freeze_batch_normalization(self.layer).reference(own, rest, x, training=training)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer."""
         return self.layer.stream_init(*self._split_arrays(state, x), x, options)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for the wrapped layer."""
         return self.layer.stream_step(*self._split_arrays(state, x), stream, x, last=last, slots=slots)
@@ -192,14 +152,12 @@ class Frozen(Wrapper):
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
-    def _check_and_split(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _check_and_split(self, params: Params, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """`(params, state)` of the wrapped layer; raises `ValueError` for arrays that do not fit."""
         self.check(params, state, x)
         return self._split_arrays(state, x)
 
-    def _split_arrays(self, state: Mapping[str, Any], x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _split_arrays(self, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
@@ -220,31 +178,18 @@ class InMode(Wrapper):
     training: bool
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.apply(params, state, x, training=self.training, key=key)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.apply_sequences(params, state, x, sequences, training=self.training, key=key)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.reference(params, state, x, training=self.training)
 
@@ -299,13 +244,7 @@ class InDtype(Wrapper):
             raise ValueError(f"InDtype: dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """Apply the wrapped layer in `dtype`; state keeps its dtype."""
         own, rest = self._cast_named(params), self._cast_named(state)
@@ -313,14 +252,7 @@ class InDtype(Wrapper):
         return map_inputs(self._cast, y), self._cast_back(after, rest, state)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """Same as for the wrapped layer, computed in `dtype`."""
         own, rest = self._cast_named(params), self._cast_named(state)
@@ -328,20 +260,13 @@ class InDtype(Wrapper):
         y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer, computed in `dtype`."""
         own, rest, cast = jax.eval_shape(self._cast_all, params, state, x)
         return self.layer.stream_init(own, rest, cast, options)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for the wrapped layer, computed in `dtype`."""
         own, rest, x = self._cast_all(params, state, x)
@@ -351,10 +276,10 @@ class InDtype(Wrapper):
     def __str__(self) -> str:
         return f"{self.layer} in {self.dtype}"
 
-    def _cast_all(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any) -> tuple[Any, Any, Any]:
+    def _cast_all(self, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
         return self._cast_named(params), self._cast_named(state), map_inputs(self._cast, x)
 
-    def _cast_back(self, after: Mapping[str, Any], cast: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    def _cast_back(self, after: Mapping[str, Any], cast: Mapping[str, Any], state: State) -> dict[str, Any]:
         """The new state in its original dtypes. Arrays that the layer did not change are not rounded."""
         return {
             name: state[name] if array is cast[name] else array.astype(jnp.asarray(state[name]).dtype)

@@ -8,7 +8,7 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import layers as jl
-from ..layers.base import Layer, ReceptiveField
+from ..layers.base import Key, Layer, Params, ReceptiveField, State
 from ..layers.nesting import unwrap
 from ..layers.operations.operands import Constant
 from ..layers.operations.operation_window import ELEMENTWISE
@@ -50,13 +50,7 @@ class LengthLast(Wrapper):
     length_last: tuple[bool, ...]
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """The inner layer's output for the inputs in their original layout, possible for values without a length."""
         inputs = x if self.has_several_inputs else (x,)

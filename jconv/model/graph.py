@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ..checks import check_key
-from ..layers.base import format_names, name_node_in_errors
+from ..layers.base import Key, Params, State, format_names, name_node_in_errors
 from . import needed, streaming, timing, variable_length
 from . import summary as model_summary
 from .nodes import LayerGraph, Node, Tree
@@ -88,12 +88,12 @@ class Model(LayerGraph):
 
     def apply(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Params,
+        state: State,
         x: Any,
         *,
         training: bool = False,
-        key: jax.Array | None = None,
+        key: Key = None,
         lengths: Any = None,
         segment_ids: Any = None,
     ) -> tuple[Any, Tree]:
@@ -149,13 +149,7 @@ class Model(LayerGraph):
         return (self.outputs_of(values, x), variable_length.extents(sequences, self.outputs)), state
 
     def values(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[dict[str, jax.Array], Tree]:
         """Like `apply`, but returns the outputs of all nodes by name, for example for class activation maps.
 
@@ -169,7 +163,7 @@ class Model(LayerGraph):
         return self._apply_nodes(params, state, x, key, partial(needed.call_part, {}, training))
 
     def _apply_nodes(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, key: jax.Array | None, call: Call
+        self, params: Params, state: State, x: Any, key: jax.Array | None, call: Call
     ) -> tuple[dict[str, jax.Array], Tree]:
         """Every node's output and the new state, each computed by `call`."""
         self._check_keys(params, state)
@@ -183,7 +177,7 @@ class Model(LayerGraph):
             new_state |= {node.key: after} if after else {}
         return {node.name: values[node.name] for node in self.nodes}, new_state
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply`'s `y`, computed in NumPy in float64, or in complex128 if an argument is complex.
 
         >>> from jconv.layers import Conv1D
@@ -195,9 +189,7 @@ class Model(LayerGraph):
         """
         return self.outputs_of(self.reference_values(params, state, x, training=training), x)
 
-    def reference_values(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> dict[str, Any]:
+    def reference_values(self, params: Params, state: State, x: Any, *, training: bool = False) -> dict[str, Any]:
         """Like `reference`, but returns the outputs of all nodes by name."""
         self._check_keys(params, state)
         values = self.named(x)
@@ -214,8 +206,8 @@ class Model(LayerGraph):
 
     def stream_init(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Params,
+        state: State,
         batch_shape: Sequence[int],
         *,
         input_shape: Any = None,
@@ -254,8 +246,8 @@ class Model(LayerGraph):
 
     def stream_step(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Params,
+        state: State,
         stream: streaming.Stream,
         chunk: Any,
         *,
@@ -363,7 +355,7 @@ class Model(LayerGraph):
     def _unwrap_single(self, outputs: dict[str, Any]) -> Any:
         return outputs[self.outputs[0]] if len(outputs) == 1 else outputs
 
-    def _check_keys(self, params: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def _check_keys(self, params: Params, state: State) -> None:
         known = {node.key for node in self.nodes}
         for word, tree in (("params", params), ("state", state)):
             if not isinstance(tree, Mapping):

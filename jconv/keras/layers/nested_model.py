@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ...layers.base import Arrays, Layer, ReceptiveField
+from ...layers.base import Arrays, Key, Layer, Params, ReceptiveField, State
 from ...model.graph import Model
 
 
@@ -53,20 +53,14 @@ class NestedModel(Layer):
         return _flatten(params), _flatten(state)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """The output, or a tuple of several outputs."""
         trees = self._tree(params), self._tree(state)
         y, after = self.model.apply(*trees, self._named(x), training=training, key=key)
         return self._outputs(y), _flatten(after)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """As `apply`, in NumPy."""
         trees = self._tree(params), self._tree(state)
         return self._outputs(self.model.reference(*trees, self._named(x), training=training))

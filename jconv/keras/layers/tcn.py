@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from ...layers import (
     Operation,
     SpatialDropout1D,
 )
-from ...layers.base import Arrays, ReceptiveField
+from ...layers.base import Arrays, Key, Params, ReceptiveField, State
 from ...layers.operations.operation import Input, Slice
 from ...model.graph import Model, Node
 from .nested_model import NestedModel
@@ -85,19 +84,13 @@ class TCN(Layer):
         return self._nested(input_shape).init(key, input_shape)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """The sequence, or its last or middle step."""
         y, after = self._nested(x.shape[1:]).apply(params, state, x, training=training, key=key)
         return self._first(y), after
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """As `apply`, in NumPy."""
         return self._first(self._nested(x.shape[1:]).reference(params, state, x, training=training))
 

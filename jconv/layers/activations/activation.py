@@ -17,8 +17,11 @@ from ..axes import axis_positions, spans_length
 from ..base import (
     ActivationLayer,
     Array,
+    Key,
+    Params,
     ReceptiveField,
     Shape,
+    State,
     check_inputs,
     check_number,
     is_tuple_of_shapes,
@@ -49,7 +52,7 @@ class Activation(ActivationLayer):
         """The input's shape; `"glu"` halves the last size."""
         return shape_after_activation(self, self.activation, tuple(input_shape))
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return activations.resolve(self.activation)(jnp.asarray(x))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -84,7 +87,7 @@ class ReLU(_Elementwise):
             check_number("negative_slope", self.negative_slope, low=0)
             check_number("threshold", self.threshold, low=0)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         if self.negative_slope and self.max_value is None and not self.threshold:
             return jax.nn.leaky_relu(x, self.negative_slope)
@@ -116,7 +119,7 @@ class HardSigmoid(_Elementwise):
         with name_layer_in_errors(self):
             check_number("slope", self.slope)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.clip(self.slope * jnp.asarray(x) + 0.5, 0, 1)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -141,7 +144,7 @@ class LeakyReLU(_Elementwise):
         with name_layer_in_errors(self):
             check_number("negative_slope", self.negative_slope, low=0)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax.nn.leaky_relu(jnp.asarray(x), self.negative_slope)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -164,7 +167,7 @@ class ELU(_Elementwise):
         with name_layer_in_errors(self):
             check_number("alpha", self.alpha)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax.nn.elu(jnp.asarray(x), self.alpha)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
@@ -211,14 +214,7 @@ class Softmax(ActivationLayer):
         return shape
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None or self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
@@ -240,7 +236,7 @@ class Softmax(ActivationLayer):
     def _axes(self) -> tuple[int, ...]:
         return self.axis if isinstance(self.axis, tuple) else (self.axis,)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.has_several_inputs else (jnp.asarray(x), True)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         # The score that Keras gives masked elements. The output of rows without any valid element is zeroed below.

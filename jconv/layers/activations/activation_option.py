@@ -6,12 +6,12 @@ The params of an activation layer are stored with those of the layer that has th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ...functional import activations
 from ...reference import activations as activations_numpy
-from ..base import Activation, ActivationLayer, Layer
+from ..base import Activation, ActivationLayer, Layer, Params
 from ..nesting import add_prefix, strip_prefix
 
 
@@ -33,9 +33,7 @@ def activation_shapes(activation: Activation, shape: Any, option: str = "activat
     return add_prefix(option, activation.param_shapes(shape)) if isinstance(activation, Layer) else {}
 
 
-def jax_activation(
-    activation: Activation, params: Mapping[str, Any], option: str = "activation"
-) -> Callable[[Any], Any]:
+def jax_activation(activation: Activation, params: Params, option: str = "activation") -> Callable[[Any], Any]:
     """The activation as a JAX function. `params` are those of the layer that has the `option`."""
     if not isinstance(activation, Layer):
         return activations.resolve(activation)
@@ -43,9 +41,7 @@ def jax_activation(
     return lambda x: activation.apply(own, {}, x)[0]
 
 
-def numpy_activation(
-    activation: Activation, params: Mapping[str, Any], option: str = "activation"
-) -> Callable[[Any], Any]:
+def numpy_activation(activation: Activation, params: Params, option: str = "activation") -> Callable[[Any], Any]:
     """The activation as a NumPy function; see `jax_activation`."""
     if not isinstance(activation, Layer):
         return activations_numpy.resolve(activation)
@@ -63,7 +59,7 @@ def reads_whole_length(activation: Activation) -> bool:
     return isinstance(activation, Layer) and activation.window() is None
 
 
-def remove_activation_params(params: Mapping[str, Any], option: str = "activation") -> dict[str, Any]:
+def remove_activation_params(params: Params, option: str = "activation") -> dict[str, Any]:
     """`params` without those of the activation.
 
     >>> remove_activation_params({"kernel": 1, "activation/alpha": 2})

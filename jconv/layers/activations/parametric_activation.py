@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import is_integer
-from ..base import ActivationLayer, Array, Shape
+from ..base import ActivationLayer, Array, Params, Shape
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PReLU(ActivationLayer):
         shared = self.shared_axes or ()
         return {"alpha": tuple(1 if axis in shared else size for axis, size in enumerate(input_shape, start=1))}
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return jax.nn.relu(x) - jnp.asarray(params["alpha"]) * jax.nn.relu(-x)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...functional.initialization import glorot_uniform
-from ..base import Array, Arrays, check_sizes_known
+from ..base import Array, Arrays, Params, check_sizes_known
 from .attention_base import AttentionBase, combine_masks, softmax_numpy
 
 # Keras subtracts this from masked scores.
@@ -61,7 +61,7 @@ class _SingleHead(AttentionBase):
                 self._check_mask(name, shapes[name], sequence[:1])
         return shapes
 
-    def _scores(self, library: Any, params: Mapping[str, Any], query: Any, key: Any) -> Any:
+    def _scores(self, library: Any, params: Params, query: Any, key: Any) -> Any:
         """The scores (batch, queries, keys); `library` is `numpy` or `jax.numpy`."""
         raise NotImplementedError  # each kind of attention has its own
 
@@ -155,7 +155,7 @@ class Attention(_SingleHead):
         self.output_shape(input_shape)
         return {name: jnp.ones(()) for name in self.param_shapes(input_shape)}, {}
 
-    def _scores(self, library: Any, params: Mapping[str, Any], query: Any, key: Any) -> Any:
+    def _scores(self, library: Any, params: Params, query: Any, key: Any) -> Any:
         scale = params["scale"] if self.use_scale else 1
         if self.score_mode == "dot":
             return library.einsum("btc,bsc->bts", query, key) * scale
@@ -193,6 +193,6 @@ class AdditiveAttention(_SingleHead):
         shapes = self.param_shapes(input_shape)
         return {name: glorot_uniform(key, (size, size))[0] for name, (size,) in shapes.items()}, {}
 
-    def _scores(self, library: Any, params: Mapping[str, Any], query: Any, key: Any) -> Any:
+    def _scores(self, library: Any, params: Params, query: Any, key: Any) -> Any:
         powers = library.tanh(query[:, :, None] + key[:, None])
         return (params["scale"] * powers if self.use_scale else powers).sum(axis=-1)

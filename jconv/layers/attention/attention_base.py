@@ -13,7 +13,7 @@ import numpy as np
 
 from ...checks import check_dtype
 from ...reference.convolution import exact
-from ..base import Array, Layer, is_tuple_of_shapes, shapes_match
+from ..base import Array, Key, Layer, Params, State, is_tuple_of_shapes, shapes_match
 from ..regularization import Dropout
 
 MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
@@ -29,13 +29,7 @@ class AttentionBase(Layer):
     CALL_OPTIONS: ClassVar[tuple[str, ...]] = ("inputs", "causal", "return_attention_scores")
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; training with `dropout` sets some attention weights to zero."""
         self.check(params, state, x)
@@ -55,7 +49,7 @@ class AttentionBase(Layer):
         )
         return outputs if self.return_attention_scores else outputs[0], dict(state)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy; raises `ValueError` in training with dropout, which the reference does not compute."""
         self.check(params, state, x)
         if training and self.dropout > 0:

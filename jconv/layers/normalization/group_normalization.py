@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
-from ..base import Array
+from ..base import Array, Key, Params, State
 from ..ragged import sample_count, sequence_sum, unsupported_lengths
 from .layer_normalization import PerExampleNormalization
 
@@ -54,14 +54,7 @@ class GroupNormalization(PerExampleNormalization):
         return {name: (size,) for name, there in present.items() if there}
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -106,7 +99,7 @@ class GroupNormalization(PerExampleNormalization):
         shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
         return x.reshape(shape), tuple(i for i in range(1, x.ndim + 1) if i != axis)
 
-    def _scale_and_shift(self, params: Mapping[str, Any], y: Any) -> Any:
+    def _scale_and_shift(self, params: Params, y: Any) -> Any:
         (axis,) = axis_positions(self, self.axis, y.shape[1:])
         shape = broadcast_shape((y.shape[axis],), (axis,), y.ndim)
         y = y * params["gamma"].reshape(shape) if self.scale else y

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...checks import check_dtype
 from ..axes import Axes, as_axes, axis_positions, axis_sizes, broadcast_shape, spans_length
-from ..base import Array, Arrays, Layer, Shape, check_sizes_known
+from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_sizes_known
 from ..ragged import sequence_sum
 
 
@@ -35,7 +35,7 @@ class PerExampleNormalization(Layer):
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
         for name, array in arrays.items():
             check_dtype(name, array)
@@ -98,7 +98,7 @@ class LayerNormalization(PerExampleNormalization):
         deviation = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + self.epsilon)
         return self._scale_and_shift(params, (x if self.rms_scaling else centered) / deviation)
 
-    def _scale_and_shift(self, params: Mapping[str, Any], y: Any) -> Any:
+    def _scale_and_shift(self, params: Params, y: Any) -> Any:
         axes = axis_positions(self, self.axis, y.shape[1:])
         shape = broadcast_shape([y.shape[a] for a in axes], axes, y.ndim)
         y = y * params["gamma"].reshape(shape) if "gamma" in params else y
@@ -179,14 +179,7 @@ class UnitNormalization(PerExampleNormalization):
         return None if spans_length(self.axis) else (1, 1)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None or 1 not in axis_positions(self, self.axis, x.shape[1:]):

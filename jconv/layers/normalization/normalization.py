@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from ...reference.convolution import exact
 from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
-from ..base import Array, Arrays, Layer, Shape, check_inputs, check_sizes_known, masked_value_shape
+from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_inputs, check_sizes_known, masked_value_shape
 from ..ragged import not_none, prepare_samplewise
 
 # Keras adds this to the number of unmasked samples, which may be zero.
@@ -79,13 +78,7 @@ class BatchNormalization(Layer):
         return params, {name: filled[name](shape) for name, shape in self.state_shapes(input_shape).items()}
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; in training the new state holds the updated moving averages."""
         self.check(params, state, x)
@@ -94,14 +87,7 @@ class BatchNormalization(Layer):
         return self._apply_masked(params, state, x, mask, COUNT_EPSILON, training)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not not_none(sequences):
@@ -118,13 +104,7 @@ class BatchNormalization(Layer):
         return places.replace_padding(y), state, places
 
     def _apply_masked(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        mask: jax.Array | None,
-        count_epsilon: float,
-        training: bool,
+        self, params: Params, state: State, x: Any, mask: jax.Array | None, count_epsilon: float, training: bool
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`apply` with a boolean mask or None; `count_epsilon` is added to the number of unmasked samples."""
         x = jnp.asarray(x)
@@ -146,9 +126,7 @@ class BatchNormalization(Layer):
         y = y + self._broadcast(jnp.asarray(params["beta"]).astype(wide), x) if self.center else y
         return y.astype(dtype), new_state
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy; with `training=True` with the statistics of the batch."""
         self.check(params, state, x)
         x, mask = self._split_mask(x)

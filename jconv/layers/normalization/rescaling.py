@@ -13,7 +13,7 @@ import numpy as np
 
 from ...reference.convolution import exact
 from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape
-from ..base import Array, Arrays, Layer, Shape, check_sizes_known
+from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_sizes_known
 
 # As in Keras: smaller standard deviations are replaced by this.
 MIN_DEVIATION = 1e-7
@@ -55,7 +55,7 @@ class Rescaling(Layer):
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x, wide = _as_floating(x)
         y = x.astype(wide) * jnp.asarray(self.scale, wide) + jnp.asarray(self.offset, wide)
         return y.astype(x.dtype)
@@ -125,13 +125,7 @@ class Normalization(Layer):
         return {}, {name: made[name](shape) for name, shape in self.state_shapes(input_shape).items()}
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[jax.Array, dict[str, Any]]:
         """`(y, state)`; `training` has no effect."""
         self.check(params, state, x)
@@ -141,9 +135,7 @@ class Normalization(Layer):
         y = x.astype(wide) * deviation + mean if self.invert else (x.astype(wide) - mean) / deviation
         return y.astype(x.dtype), dict(state)
 
-    def reference(
-        self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False
-    ) -> Array:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy."""
         self.check(params, state, x)
         x = exact(x)
@@ -164,7 +156,7 @@ class Normalization(Layer):
         axes = self._axes(input_shape)
         return axis_sizes(self, axes, input_shape) if axes else ()
 
-    def _statistics(self, state: Mapping[str, Any]) -> tuple[Any, Any]:
+    def _statistics(self, state: State) -> tuple[Any, Any]:
         return (state["mean"], state["variance"]) if self.mean is None else (self.mean, self.variance)
 
     def _broadcast(self, a: Any, x: Any) -> Any:

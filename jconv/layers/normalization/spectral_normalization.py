@@ -14,7 +14,7 @@ from ...geometry import check_positive
 from ...reference.convolution import exact
 from ...streaming.buffers import StreamOptions
 from ...streaming.timing import OutputTiming
-from ..base import Array, Arrays, Layer, ReceptiveField, map_inputs, name_layer_in_errors
+from ..base import Array, Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs, name_layer_in_errors
 
 # As in Keras: the upper limit of the factor that normalizes a vector.
 MAX_SCALE = 1e7
@@ -81,27 +81,14 @@ class SpectralNormalization(Layer):
         return _add_prefix(params), {"vector_u": vector} | _add_prefix(state)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; in training with the divided kernel and a new `vector_u`."""
         y, state, _ = self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
         return y, state
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         self.check(params, state, x)
@@ -117,7 +104,7 @@ class SpectralNormalization(Layer):
         y = y if self.has_several_inputs else y.astype(jnp.asarray(x).dtype)
         return y, {"vector_u": vector} | _add_prefix(after), sequences
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
         self.check(params, state, x)
         own, rest = _strip_prefix(params), _strip_prefix(state)
@@ -141,19 +128,12 @@ class SpectralNormalization(Layer):
         """Same as for `layer`."""
         return self.layer.output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Same as for `layer`."""
         return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, options)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for `layer`."""
         y, stream = self.layer.stream_step(

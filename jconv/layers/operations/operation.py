@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...streaming.timing import IMMEDIATE, OutputTiming
-from ..base import Array, Layer, ReceptiveField, map_inputs, name_layer_in_errors
+from ..base import Array, Key, Layer, Params, ReceptiveField, State, map_inputs, name_layer_in_errors
 from ..ragged import not_none, unsupported_lengths
 from .functions import EXACT, OPERATIONS, TRACED
 from .operands import Constant, Input, Slice, inputs_in
@@ -91,14 +91,7 @@ class Operation(Layer):
         return IMMEDIATE
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not_none(sequences) and self.function == "get_item" and not takes_all_samples(self.arguments[1]):
@@ -126,7 +119,7 @@ class Operation(Layer):
             reason = str(error).partition("\n")[0]
             raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> Any:
+    def _jax(self, params: Params, x: Any) -> Any:
         inputs = tuple(jnp.asarray(a) for a in (x if self.has_several_inputs else (x,)))
         return self._run(TRACED, inputs, jnp.asarray)
 

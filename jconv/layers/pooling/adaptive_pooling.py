@@ -12,7 +12,7 @@ import numpy as np
 
 from ...geometry import check_positive
 from ...ragged.windows import take
-from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
+from ..base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
 from ..ragged import unsupported_lengths
 from .pooling import AveragePooling1D, MaxPooling1D
 
@@ -49,14 +49,7 @@ class _AdaptivePooling(Layer):
         return self.output_size, channels
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -99,7 +92,7 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 
     output_size: int
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         at, _ = window_indices(x.shape[-2], self.output_size)
         # Invalid indices repeat the window's last sample, which does not change the maximum.
         pools = jnp.take(jnp.asarray(x), at, axis=-2, mode="clip")
@@ -127,7 +120,7 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
 
     output_size: int
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         at, counts = window_indices(x.shape[-2], self.output_size)
         wide = jnp.promote_types(x.dtype, jnp.float32)

@@ -12,7 +12,18 @@ import numpy as np
 
 from ...slots import put_rows, take_rows
 from ...streaming.buffers import StreamOptions
-from ..base import Array, Layer, ReceptiveField, Shape, check_inputs, masked_value_shape, sequence_shape
+from ..base import (
+    Array,
+    Key,
+    Layer,
+    Params,
+    ReceptiveField,
+    Shape,
+    State,
+    check_inputs,
+    masked_value_shape,
+    sequence_shape,
+)
 from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
 
 
@@ -97,7 +108,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
         return super().output_shape(masked_value_shape(self, input_shape) if self.has_several_inputs else input_shape)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A `RunningMean` of no samples."""
         sequence = x[0] if self.has_several_inputs else x
         sequence_shape(self, sequence.shape[1:])
@@ -106,14 +117,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         return RunningMean(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.zeros(sequence.shape[0], jnp.int32))
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The mean of all samples so far; NaN before the first."""
         total: RunningMean = take_rows(stream, slots)
@@ -128,14 +132,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not not_none(sequences):
@@ -151,7 +148,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
         return y, dict(state), out
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         if not self.has_several_inputs:
             return jnp.mean(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
         sequence, mask = jnp.asarray(x[0]), jnp.asarray(x[1])[..., None] != 0
@@ -180,21 +177,14 @@ class GlobalMaxPooling1D(_GlobalPooling):
 
     keepdims: bool = False
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A `RunningMax` of no samples."""
         sequence_shape(self, x.shape[1:])
         shape = x.shape[0], x.shape[2]
         return RunningMax(jnp.full(shape, -jnp.inf, x.dtype), jnp.zeros(shape, jnp.int32))
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The maximum of all samples so far; minus infinity before the first."""
         most: RunningMax = take_rows(stream, slots)
@@ -206,14 +196,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
         return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -222,7 +205,7 @@ class GlobalMaxPooling1D(_GlobalPooling):
         y, out = collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)
         return y, dict(state), out
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.max(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:

@@ -22,7 +22,7 @@ from ...ragged.windows import read_windows
 from ...streaming.buffers import StreamOptions, init_buffer, step_buffer
 from ...streaming.convolution import end_padding, stream_window
 from ...streaming.timing import OutputTiming, convolution_timing
-from ..base import Array, Layer, ReceptiveField, Shape, name_layer_in_errors, sequence_shape
+from ..base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
 
 # Up to this pool size, one comparison per tap is the fastest, also for the gradient.
 MAX_COMPARED_TAPS = 8
@@ -51,14 +51,7 @@ class _Pooling(Layer):
             return None if length is None else self._geometry(length).out_length, channels
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if sequences is None:
@@ -77,21 +70,14 @@ class _Pooling(Layer):
         """Same as for a convolution with this kernel size and stride."""
         return convolution_timing(self.pool_size, stride=self._stride, padding=self.padding)
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A buffer of samples; for a mean with one more channel, 1 for samples and 0 for padding."""
         sequence_shape(self, x.shape[1:])
         window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
         return init_buffer(window, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, options, self.fill)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The outputs that the chunk completes."""
         window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
@@ -183,7 +169,7 @@ class MaxPooling1D(_Pooling):
     def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
         return jnp.take_along_axis(windows, windows.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         return self._pool(self._padded(jnp.asarray(x), self.fill), self._stride)
 
     def _pool(self, x: jax.Array, stride: int) -> jax.Array:
@@ -222,7 +208,7 @@ class AveragePooling1D(_Pooling):
         counted = jnp.maximum(counts.sum(axis=-1), 1)[..., None].astype(wide)
         return (windows.astype(wide).sum(axis=-2) / counted).astype(windows.dtype)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> jax.Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         wide = jnp.promote_types(x.dtype, jnp.float32)
         windows = self._windows(x.astype(wide), 0)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arrays, Layer, ReceptiveField, Shape
+from ..base import Arrays, Key, Layer, Params, ReceptiveField, Shape, State
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import not_none, reverse_sequences
 from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
@@ -132,13 +132,7 @@ class Bidirectional(Layer):
         return params, state
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; the layers get different keys."""
         self.check(params, state, x)
@@ -152,14 +146,7 @@ class Bidirectional(Layer):
         return self._merge(outputs, jnp), after
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not not_none(sequences):
@@ -186,7 +173,7 @@ class Bidirectional(Layer):
         first = 1 if self.merge_mode else 2
         return y, after, (*[kept] * first, *[None] * (len(y) - first))
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
         self.check(params, state, x)
         outputs = [

@@ -16,7 +16,7 @@ from ...geometry import Padding, check_positive, make_geometry, pad_amounts
 from ...planner import check_algorithm
 from ...reference.activations import ALONG_LAST
 from ..activations.activation_option import jax_activation, numpy_activation
-from ..base import Activation, Array, Arrays, Layer, Shape, check_sizes_known, name_layer_in_errors
+from ..base import Activation, Array, Arrays, Layer, Params, Shape, check_sizes_known, name_layer_in_errors
 from .recurrent import lstm_step, numpy_lstm_step
 from .recurrent_base import DropoutFactors, Recurrent
 from .scan import States
@@ -146,9 +146,7 @@ class ConvLSTM1D(Recurrent):
         z = z + reference.conv1d({"kernel": params["recurrent_kernel"]}, h, padding="same")
         return numpy_lstm_step(z, c, *self._activation_functions(numpy_activation, params))
 
-    def _activation_functions(
-        self, convert: Callable[..., Any], params: Mapping[str, Any]
-    ) -> list[Callable[[Any], Any]]:
+    def _activation_functions(self, convert: Callable[..., Any], params: Params) -> list[Callable[[Any], Any]]:
         """The activations; with channels first, those along the last axis are over the length, as in Keras."""
         functions = super()._activation_functions(convert, params)
         along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]

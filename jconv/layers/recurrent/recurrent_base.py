@@ -22,7 +22,19 @@ from ...slots import put_rows, take_rows
 from ...streaming.buffers import StreamOptions
 from ...streaming.timing import IMMEDIATE, OutputTiming
 from ..activations.activation_option import activation_shapes, check_activation
-from ..base import Activation, Array, Arrays, Layer, ReceptiveField, Shape, apply_unless_empty, map_inputs
+from ..base import (
+    Activation,
+    Array,
+    Arrays,
+    Key,
+    Layer,
+    Params,
+    ReceptiveField,
+    Shape,
+    State,
+    apply_unless_empty,
+    map_inputs,
+)
 from ..ragged import collapse_length, not_none, reverse_sequences, shift_sequences, unsupported_lengths
 from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .scan import ScanOptions, States, scan, scan_numpy
@@ -112,13 +124,7 @@ class Recurrent(Layer):
         return {name: params.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}, {}
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; training with dropout needs a `key`. The `state` dict is empty."""
         self.check(params, state, x)
@@ -128,14 +134,7 @@ class Recurrent(Layer):
         return self._run(params, named, mask, None, training=training, key=key), dict(state)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not not_none(sequences):
@@ -171,13 +170,13 @@ class Recurrent(Layer):
 
     def _run(
         self,
-        params: Mapping[str, Any],
+        params: Params,
         named: dict[str, jax.Array],
         mask: jax.Array | None,
         resets: jax.Array | None,
         *,
         training: bool = False,
-        key: jax.Array | None = None,
+        key: Key = None,
     ) -> Any:
         """The output for the sequence and states in `named`. `mask` and `resets` (batch, time) are those of `scan`."""
         for name, array in (named | dict(params)).items():
@@ -188,12 +187,12 @@ class Recurrent(Layer):
 
     def _scan_steps(
         self,
-        params: Mapping[str, Any],
+        params: Params,
         named: dict[str, jax.Array],
         mask: jax.Array | None,
         resets: jax.Array | None,
         dtype: Any,
-        key: jax.Array | None = None,
+        key: Key = None,
         training: bool = False,
     ) -> tuple[tuple[jax.Array, ...], States]:
         """`((y, *states), step_states)`: outputs in `dtype` and the caller's layout, states as in `_step`."""
@@ -229,7 +228,7 @@ class Recurrent(Layer):
         timing = IMMEDIATE if self.return_sequences else None
         return (timing, *(None for _ in self.states)) if self.return_state else timing
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: StreamOptions) -> Any:
+    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Zero states, in float32 for 16-bit floats."""
         self.output_timing()
         sequence = inputs_by_name(self.inputs, x)["sequence"]
@@ -238,14 +237,7 @@ class Recurrent(Layer):
         return tuple(jnp.zeros((sequence.shape[0], *size), dtype) for _ in self.states)
 
     def stream_step(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        stream: Any,
-        x: Any,
-        *,
-        last: bool = False,
-        slots: jax.Array | None = None,
+        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Continue from the states in `stream`."""
         named = inputs_by_name(self.inputs, x)
@@ -266,7 +258,7 @@ class Recurrent(Layer):
         shown = [array.astype(dtype) for array in (y, *shown)]
         return tuple(shown) if self.return_state else shown[0], put_rows(stream, states, slots)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy, step by step; raises `ValueError` in training with dropout, which it does not compute."""
         self.check(params, state, x)
         if training and (self.dropout or self.recurrent_dropout):
@@ -302,9 +294,7 @@ class Recurrent(Layer):
         options = ("activation", "recurrent_activation")
         return {name: getattr(self, name) for name in options if hasattr(self, name)}
 
-    def _activation_functions(
-        self, convert: Callable[..., Any], params: Mapping[str, Any]
-    ) -> list[Callable[[Any], Any]]:
+    def _activation_functions(self, convert: Callable[..., Any], params: Params) -> list[Callable[[Any], Any]]:
         """The activations as functions; `convert` is `jax_activation` or `numpy_activation`."""
         return [convert(activation, params, name) for name, activation in self._activations.items()]
 

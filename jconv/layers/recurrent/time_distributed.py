@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...primitive.placement import match_varying_axes
-from ..base import Arrays, Layer, is_tuple_of_shapes, map_inputs, map_shapes
+from ..base import Arrays, Key, Layer, Params, State, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import not_none, unsupported_lengths
 from ..sequence_inputs import check_input_names
@@ -78,13 +77,7 @@ class TimeDistributed(Layer):
         return add_prefix("layer", params), add_prefix("layer", state)
 
     def apply(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """`(y, state)`; in training each step has its own key, and the state is passed from step to step."""
         self.check(params, state, x)
@@ -108,14 +101,7 @@ class TimeDistributed(Layer):
         return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), add_prefix("layer", rest)
 
     def apply_sequences(
-        self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
-        x: Any,
-        sequences: Any,
-        *,
-        training: bool = False,
-        key: jax.Array | None = None,
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
         """See `Layer.apply_sequences`."""
         if not_none(sequences) and training and state:
@@ -124,7 +110,7 @@ class TimeDistributed(Layer):
             )
         return super().apply_sequences(params, state, x, sequences, training=training, key=key)
 
-    def reference(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, *, training: bool = False) -> Any:
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy, step by step."""
         self.check(params, state, x)
         layer, x, length = self._call_inputs(map_inputs(np.asarray, x))
