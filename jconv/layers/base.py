@@ -139,13 +139,19 @@ class Layer:
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any], Any]:
-        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None per input and output.
+        """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None per input and output."""
+        if not_none(sequences):
+            return self._apply_sequences(params, state, x, sequences, training, key)
+        y, state = self.apply(params, state, x, training=training, key=key)
+        return y, state, map_inputs(lambda _: None, y)
+
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
+    ) -> tuple[Any, dict[str, Any], Any]:
+        """`apply_sequences` for at least one input with `Sequences`.
 
         This implementation is for layers that work sample by sample; other layers override it.
         """
-        if not not_none(sequences):
-            y, state = self.apply(params, state, x, training=training, key=key)
-            return y, state, map_inputs(lambda _: None, y)
         x, out = prepare_samplewise(self, x, sequences)
         y, state = self.apply(params, state, x, training=training, key=key)
         return map_inputs(out.replace_padding, y), state, map_inputs(lambda _: out, y)

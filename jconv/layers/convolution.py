@@ -91,12 +91,9 @@ class Convolution(Layer):
             shapes |= activation_shapes(self.activation, self._linear_shape(input_shape))
         return shapes
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         with name_layer_in_errors(self):
             function: Any = type(self).function

@@ -82,12 +82,9 @@ class ZeroPadding1D(Layer):
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
         return concatenate([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed and sum(self.ends):
             raise unsupported_lengths(self, "packed segments would grow into their neighbours")
         y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
@@ -152,12 +149,9 @@ class Cropping1D(Layer):
         # Windows of which only the first sample is used.
         return StreamWindow(self.ends[1] + 1, low=-self.ends[0])
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         out = sequences.with_counts(lambda counts: counts - sum(self.ends))
         y = shift(jnp.asarray(x), sequences, self.ends[0])
@@ -192,12 +186,9 @@ class UpSampling1D(Layer):
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length * self.size, channels
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
         return y, state, sequences.repeat(self.size)
 

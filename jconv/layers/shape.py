@@ -27,14 +27,13 @@ class Flatten(Layer):
         """`(size,)`, the product of all sizes; unknown if one of them is."""
         return (None if None in input_shape else math.prod(input_shape),)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is not None and sequences.one_sample:
+        if sequences.one_sample:
             # Each sequence has one sample left, so its features are already flat.
             return sequences.replace_padding(jnp.asarray(x)), dict(state), sequences
-        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        return super()._apply_sequences(params, state, x, sequences, training, key)
 
     def window(self) -> ReceptiveField | None:
         """None: the output contains all samples."""

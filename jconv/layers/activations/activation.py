@@ -213,12 +213,11 @@ class Softmax(ActivationLayer):
             raise ValueError(f"Softmax: axis={self.axis} is not an axis of an input of shape {shape}")
         return shape
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None or self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        if self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
+            return super()._apply_sequences(params, state, x, sequences, training, key)
         if self._axes not in ((1,), (1 - x.ndim,)):
             raise unsupported_lengths(self, "over the length and another axis at once")
         self.check(params, state, x)

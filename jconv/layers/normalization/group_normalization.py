@@ -53,12 +53,9 @@ class GroupNormalization(PerExampleNormalization):
         present = {"gamma": self.scale, "beta": self.center}
         return {name: (size,) for name, there in present.items() if there}
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         if x.ndim != 3 or axis_positions(self, self.axis, x.shape[1:]) != (2,):
             raise unsupported_lengths(self, "its groups must be of the channels of (length, channels)")

@@ -178,12 +178,11 @@ class UnitNormalization(PerExampleNormalization):
         """`(1, 1)`, or None if `axis` may include the length."""
         return None if spans_length(self.axis) else (1, 1)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None or 1 not in axis_positions(self, self.axis, x.shape[1:]):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        if 1 not in axis_positions(self, self.axis, x.shape[1:]):
+            return super()._apply_sequences(params, state, x, sequences, training, key)
         self.check(params, state, x)
         x = sequences.replace_padding(jnp.asarray(x))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))

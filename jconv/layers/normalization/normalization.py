@@ -13,7 +13,7 @@ import numpy as np
 from ...reference.convolution import exact
 from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
 from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_inputs, check_sizes_known, masked_value_shape
-from ..ragged import not_none, prepare_samplewise
+from ..ragged import prepare_samplewise
 
 # Keras adds this to the number of unmasked samples, which may be zero.
 COUNT_EPSILON = 1e-7
@@ -86,12 +86,9 @@ class BatchNormalization(Layer):
         mask = None if mask is None else jnp.asarray(mask) != 0
         return self._apply_masked(params, state, x, mask, COUNT_EPSILON, training)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not not_none(sequences):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         cleared, places = prepare_samplewise(self, x, sequences)
         self.check(params, state, cleared)
         cleared, mask = self._split_mask(cleared)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...streaming.timing import IMMEDIATE, OutputTiming
 from ..base import Array, Key, Layer, Params, ReceptiveField, State, map_inputs, name_layer_in_errors
-from ..ragged import not_none, unsupported_lengths
+from ..ragged import unsupported_lengths
 from .functions import EXACT, OPERATIONS, TRACED
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
@@ -90,13 +90,12 @@ class Operation(Layer):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
         return IMMEDIATE
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not_none(sequences) and self.function == "get_item" and not takes_all_samples(self.arguments[1]):
+        if self.function == "get_item" and not takes_all_samples(self.arguments[1]):
             raise unsupported_lengths(self, "a slice of the length would be of the padding too; use Cropping1D")
-        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        return super()._apply_sequences(params, state, x, sequences, training, key)
 
     def __str__(self) -> str:
         return format_operation(self.function, self.arguments, self.options)

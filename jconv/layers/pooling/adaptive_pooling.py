@@ -48,12 +48,9 @@ class _AdaptivePooling(Layer):
         _, channels = sequence_shape(self, input_shape)
         return self.output_size, channels
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         if sequences.packed:
             raise unsupported_lengths(self, "packed segments shorter than output_size would grow into their neighbours")
         self.check(params, state, x)

@@ -131,12 +131,9 @@ class GlobalAveragePooling1D(_GlobalPooling):
         y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not not_none(sequences):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         x, mask = x if self.has_several_inputs else (x, None)
         places = not_none(sequences)[0]
@@ -195,12 +192,9 @@ class GlobalMaxPooling1D(_GlobalPooling):
         y = most.greatest
         return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         y, out = collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)
         return y, dict(state), out

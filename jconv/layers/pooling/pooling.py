@@ -50,12 +50,9 @@ class _Pooling(Layer):
         with name_layer_in_errors(self):
             return None if length is None else self._geometry(length).out_length, channels
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if sequences is None:
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         window = RaggedWindow(self.pool_size, self._stride, self.padding)
         out = window.output_sequences(sequences)

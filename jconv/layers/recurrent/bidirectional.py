@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base import Arrays, Key, Layer, Params, ReceptiveField, Shape, State
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
-from ..ragged import not_none, reverse_sequences
+from ..ragged import reverse_sequences
 from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .recurrent_base import Recurrent
 
@@ -145,12 +145,9 @@ class Bidirectional(Layer):
             after |= add_prefix(side, own_state)
         return self._merge(outputs, jnp), after
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not not_none(sequences):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
         places = inputs_by_name(self.inputs, sequences)

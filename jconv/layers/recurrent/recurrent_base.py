@@ -35,7 +35,7 @@ from ..base import (
     apply_unless_empty,
     map_inputs,
 )
-from ..ragged import collapse_length, not_none, reverse_sequences, shift_sequences, unsupported_lengths
+from ..ragged import collapse_length, reverse_sequences, shift_sequences, unsupported_lengths
 from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .scan import ScanOptions, States, scan, scan_numpy
 
@@ -133,12 +133,9 @@ class Recurrent(Layer):
         mask = None if mask is None else mask != 0
         return self._run(params, named, mask, None, training=training, key=key), dict(state)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not not_none(sequences):
-            return super().apply_sequences(params, state, x, sequences, training=training, key=key)
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
         places: Any = inputs_by_name(self.inputs, sequences)["sequence"]

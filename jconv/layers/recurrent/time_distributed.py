@@ -12,7 +12,7 @@ import numpy as np
 from ...primitive.placement import match_varying_axes
 from ..base import Arrays, Key, Layer, Params, State, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
-from ..ragged import not_none, unsupported_lengths
+from ..ragged import unsupported_lengths
 from ..sequence_inputs import check_input_names
 
 
@@ -100,15 +100,14 @@ class TimeDistributed(Layer):
         rest, y = jax.lax.scan(apply_step, dict(zip(rest, varying, strict=False)), (x, keys))
         return map_inputs(lambda a: jnp.moveaxis(a, 0, 1), y), add_prefix("layer", rest)
 
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    def _apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
-        if not_none(sequences) and training and state:
+        if training and state:
             raise unsupported_lengths(
                 self, "in training the state of its layer is passed from step to step of the complete batch"
             )
-        return super().apply_sequences(params, state, x, sequences, training=training, key=key)
+        return super()._apply_sequences(params, state, x, sequences, training, key)
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy, step by step."""
