@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_key
+from ..checks import check_dtype, check_key
 from ..functional.initialization import glorot_uniform
 from ..geometry import ShortInput
 from ..hints import check_names
@@ -276,6 +276,14 @@ def apply_unless_empty(function: Callable[[Any], Any], x: Any) -> Any:
     one = map_inputs(lambda a: jax.ShapeDtypeStruct((a.shape[0], 1, *a.shape[2:]), a.dtype), x)
     y = jax.eval_shape(function, one)
     return jax.tree.map(lambda a: jnp.zeros((a.shape[0], 0, *a.shape[2:]), a.dtype), y)
+
+
+def floating_arrays(x: Any, params: Params) -> tuple[Arrays, Any]:
+    """`x` and the params as JAX arrays by name, and their common dtype. Raises `ValueError` unless all are floats."""
+    arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
+    for name, array in arrays.items():
+        check_dtype(name, array)
+    return arrays, jnp.result_type(*arrays.values())
 
 
 def map_shapes(function: Callable[[Any], Any], shape: Any) -> Any:

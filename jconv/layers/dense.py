@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..checks import check_dtype
 from ..geometry import check_positive
 from .activations.activation_option import (
     activation_shapes,
@@ -27,6 +26,7 @@ from .base import (
     ReceptiveField,
     Shape,
     check_sizes_known,
+    floating_arrays,
     name_layer_in_errors,
     shape_after_activation,
 )
@@ -75,15 +75,17 @@ class Dense(Layer):
         return 2 * math.prod(input_shape) * self.units
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
-        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
-        for name, array in arrays.items():
-            check_dtype(name, array)
-        dtype = jnp.result_type(*arrays.values())
-        wide = jnp.promote_types(dtype, jnp.float32)
-        x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
-        y = jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=wide).astype(dtype)
-        return jax_activation(self.activation, params)(y + arrays["bias"].astype(dtype) if self.use_bias else y)
+        return jax_activation(self.activation, params)(contract("...i,io->...o", x, params))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = x @ params["kernel"]
         return numpy_activation(self.activation, params)(y + params["bias"] if self.use_bias else y)
+
+
+def contract(equation: str, x: Any, params: Params) -> jax.Array:
+    """The einsum of `x` and the kernel, plus the bias if there is one. 16-bit floats accumulate in float32."""
+    arrays, dtype = floating_arrays(x, params)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
+    y = jnp.einsum(equation, x, kernel, preferred_element_type=wide).astype(dtype)
+    return y + arrays["bias"].astype(dtype) if "bias" in arrays else y

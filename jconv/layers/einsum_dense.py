@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype
 from .activations.activation_option import (
     activation_shapes,
     check_activation,
@@ -31,6 +30,7 @@ from .base import (
     name_layer_in_errors,
     shape_after_activation,
 )
+from .dense import contract
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
@@ -156,14 +156,7 @@ class EinsumDense(Layer):
         return sizes, (*input_shape[:front], *shape, *(input_shape[end:] if right else ()))
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
-        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
-        for name, array in arrays.items():
-            check_dtype(name, array)
-        dtype = jnp.result_type(*arrays.values())
-        wide = jnp.promote_types(dtype, jnp.float32)
-        x, kernel = arrays["x"].astype(dtype), arrays["kernel"].astype(dtype)
-        y = jnp.einsum(self.equation, x, kernel, preferred_element_type=wide).astype(dtype)
-        return jax_activation(self.activation, params)(y + arrays["bias"].astype(dtype) if "bias" in arrays else y)
+        return jax_activation(self.activation, params)(contract(self.equation, x, params))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
         y = np.einsum(self.equation, x, params["kernel"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,26 @@ from .base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_
 from .ragged import unsupported_lengths
 
 
-def _check_ends(layer: Layer, name: str) -> None:
-    """Raise `ValueError` unless the field is a nonnegative integer or a pair of them; convert a list to a tuple."""
-    value = getattr(layer, name)
-    if isinstance(value, list):
-        value = tuple(value)
-        object.__setattr__(layer, name, value)
-    ends = value if isinstance(value, tuple) else (value,) * 2
-    if len(ends) != 2 or not all(is_integer(end) and end >= 0 for end in ends):
-        raise ValueError(f"{type(layer).__name__}: {name} must be an int or (low, high), not negative, got {value!r}")
+class _TwoEnds(Layer):
+    """Base class of layers with an option for both ends of a sequence, an integer or `(low, high)`."""
+
+    option: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        value = getattr(self, self.option)
+        if isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(self, self.option, value)
+        if len(self.ends) != 2 or not all(is_integer(end) and end >= 0 for end in self.ends):
+            raise ValueError(
+                f"{type(self).__name__}: {self.option} must be an int or (low, high), not negative, got {value!r}"
+            )
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """`(low, high)`."""
+        value = getattr(self, self.option)
+        return value if isinstance(value, tuple) else (value, value)
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +52,7 @@ class ZeroPaddingState:
 
 
 @dataclass(frozen=True)
-class ZeroPadding1D(Layer):
+class ZeroPadding1D(_TwoEnds):
     """Adds zeros at both ends of a sequence, as Keras's `ZeroPadding1D`.
 
     `padding` is the number of zeros at each end, or `(low, high)`. Raises `ValueError` for anything else.
@@ -50,15 +61,9 @@ class ZeroPadding1D(Layer):
     (13, 3)
     """
 
+    option = "padding"
+
     padding: int | tuple[int, int] = 1
-
-    def __post_init__(self) -> None:
-        _check_ends(self, "padding")
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """`(low, high)`."""
-        return self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(length + low + high, channels)`."""
@@ -98,7 +103,7 @@ class ZeroPadding1D(Layer):
 
 
 @dataclass(frozen=True)
-class Cropping1D(Layer):
+class Cropping1D(_TwoEnds):
     """Removes samples at both ends of a sequence, as Keras's `Cropping1D`.
 
     `cropping` is the number of samples at each end, or `(low, high)`. Raises `ValueError` for anything else, and for a
@@ -108,15 +113,9 @@ class Cropping1D(Layer):
     (7, 3)
     """
 
+    option = "cropping"
+
     cropping: int | tuple[int, int] = 1
-
-    def __post_init__(self) -> None:
-        _check_ends(self, "cropping")
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """`(low, high)`."""
-        return self.cropping if isinstance(self.cropping, tuple) else (self.cropping, self.cropping)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(length - low - high, channels)`."""

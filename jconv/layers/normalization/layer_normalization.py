@@ -11,14 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...checks import check_dtype
 from ..axes import Axes, as_axes, axis_positions, axis_sizes, broadcast_shape, spans_length
-from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_sizes_known
+from ..base import Array, Arrays, Key, Layer, Params, ReceptiveField, Shape, State, check_sizes_known, floating_arrays
 from ..ragged import sequence_sum
 
 
 class PerExampleNormalization(Layer):
     """Base class of layers that normalize each example by itself and keep its shape."""
+
+    axis: Axes
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axis", as_axes(self, self.axis))
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -35,11 +39,12 @@ class PerExampleNormalization(Layer):
         check_sizes_known(self, input_shape)
         return 2 * math.prod(input_shape)
 
+    def window(self) -> ReceptiveField | None:
+        """`(1, 1)`, or None if `axis` may include the length."""
+        return None if spans_length(self.axis) else (1, 1)
+
     def _jax(self, params: Params, x: Any) -> jax.Array:
-        arrays = {name: jnp.asarray(array) for name, array in {"x": x, **params}.items()}
-        for name, array in arrays.items():
-            check_dtype(name, array)
-        dtype = jnp.result_type(*arrays.values())
+        arrays, dtype = floating_arrays(x, params)
         wide = {name: array.astype(jnp.promote_types(dtype, jnp.float32)) for name, array in arrays.items()}
         return self._normalize(wide, wide["x"]).astype(dtype)
 
@@ -73,18 +78,11 @@ class LayerNormalization(PerExampleNormalization):
     scale: bool = True
     rms_scaling: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axis", as_axes(self, self.axis))
-
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`gamma` with `scale` or `rms_scaling`; `beta` with `center`, but not with `rms_scaling`."""
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         present = {"gamma": self.scale or self.rms_scaling, "beta": self.center and not self.rms_scaling}
         return {name: sizes for name, there in present.items() if there}
-
-    def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None if `axis` may include the length."""
-        return None if spans_length(self.axis) else (1, 1)
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
@@ -124,9 +122,6 @@ class RMSNormalization(PerExampleNormalization):
     axis: Axes = -1
     epsilon: float = 1e-6
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axis", as_axes(self, self.axis))
-
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """`scale`."""
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
@@ -136,10 +131,6 @@ class RMSNormalization(PerExampleNormalization):
                 f"axes of an input of shape {tuple(input_shape)}"
             )
         return {"scale": sizes}
-
-    def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None if `axis` may include the length."""
-        return None if spans_length(self.axis) else (1, 1)
 
     def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
@@ -166,17 +157,10 @@ class UnitNormalization(PerExampleNormalization):
 
     axis: Axes = -1
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axis", as_axes(self, self.axis))
-
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """Empty."""
         axis_positions(self, self.axis, input_shape)
         return {}
-
-    def window(self) -> tuple[int, int] | None:
-        """`(1, 1)`, or None if `axis` may include the length."""
-        return None if spans_length(self.axis) else (1, 1)
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
