@@ -21,7 +21,41 @@ from .series import class_numbers, read_series, target_values
 SEEDS = 2**31 - 1
 
 
-class NetworkEstimator(BaseEstimator):
+class SeriesEstimator(BaseEstimator):
+    """Base class of all estimators: they read series of `read_series`."""
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit to series with their labels or targets.
+
+        Args:
+            X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length), which may differ
+                in length.
+            y: a class or a number for each series (n,).
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            ValueError: for data or parameters that cannot be fitted.
+            training.api.Diverged: if the loss of a network is not finite or explodes.
+        """
+        return self.fit_series(read_series(self, X, fitting=True), y)
+
+    def fit_series(self, series: Series, y: Any) -> Self:
+        """`fit` for series that `read_series` has checked."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _read(self, X: Any) -> Series:
+        check_is_fitted(self)
+        return read_series(self, X, fitting=False)
+
+
+class NetworkEstimator(SeriesEstimator):
     """Base class: the parameters, and `models_`, an `api.TrainedModel` for each member of the ensemble.
 
     A subclass names a network of `training.networks` and the usual size of an ensemble of it.
@@ -64,23 +98,6 @@ class NetworkEstimator(BaseEstimator):
         self.ensemble_size = ensemble_size
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train on series with their labels or targets.
-
-        Args:
-            X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length), which may differ
-                in length.
-            y: a class or a number for each series (n,).
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            ValueError: for data or parameters that cannot be trained with.
-            training.api.Diverged: if the loss is not finite or explodes.
-        """
-        return self.fit_series(read_series(self, X, fitting=True), y)
-
     def fit_series(self, series: Series, y: Any) -> Self:
         """`fit` for series that `read_series` has checked."""
         data = self._dataset(series, y)
@@ -97,15 +114,6 @@ class NetworkEstimator(BaseEstimator):
         """The mean of what the members of the ensemble predict: probabilities (n, classes), or numbers (n,)."""
         each = [api.predict(model, series.x, series.lengths) for model in self.models_]
         return np.mean(each, axis=0, dtype=np.float64)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def _read(self, X: Any) -> Series:
-        check_is_fitted(self)
-        return read_series(self, X, fitting=False)
 
     def _dataset(self, series: Series, y: Any) -> Dataset:
         raise NotImplementedError

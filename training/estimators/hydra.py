@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.linear_model import RidgeClassifierCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import Array
 from ..data.datasets import Series
 from ..errors import UserError
 from . import hydra_features
-from .base import SEEDS
+from .base import SEEDS, SeriesEstimator
 from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
@@ -23,7 +22,7 @@ from .series import class_numbers, read_series
 ALPHAS = np.logspace(-3, 3, 10)
 
 
-class HydraTransformer(TransformerMixin, BaseEstimator):
+class HydraTransformer(TransformerMixin, SeriesEstimator):
     """Hydra's features of series (n, features), for any classifier or regressor of tables.
 
     >>> import numpy as np
@@ -60,18 +59,16 @@ class HydraTransformer(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Array:
         """The features (n, features), float32; X as in `fit`."""
-        check_is_fitted(self)
-        series = read_series(self, X, fitting=False)
+        series = self._read(X)
         return np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
 
-class HydraClassifier(ClassifierMixin, BaseEstimator):
+class HydraClassifier(ClassifierMixin, SeriesEstimator):
     """Hydra's features, and scikit-learn's ridge classifier on them.
 
     (Dempster, Schmidt and Webb, Hydra: competing convolutional kernels for fast and accurate time series
@@ -111,22 +108,6 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Draw the kernels, and fit the ridge classifier to their features.
-
-        Args:
-            X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length), which may differ
-                in length.
-            y: a class for each series (n,).
-
-        Returns:
-            The classifier itself.
-
-        Raises:
-            ValueError: for data or parameters that cannot be fitted.
-        """
-        return self.fit_series(read_series(self, X, fitting=True), y)
-
     def fit_series(self, series: Series, y: Any) -> Self:
         """`fit` for series that `read_series` has checked."""
         numbers = class_numbers(self, series, y)
@@ -162,15 +143,6 @@ class HydraClassifier(ClassifierMixin, BaseEstimator):
     def probabilities(self, series: Series) -> Array:
         """`predict_proba` of series that `read_series` has checked."""
         return softmax_of_scores(self.ridge_.decision_function(self._features(series)))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        return tags
-
-    def _read(self, X: Any) -> Series:
-        check_is_fitted(self)
-        return read_series(self, X, fitting=False)
 
     def _features(self, series: Series) -> Array:
         found = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
