@@ -36,33 +36,24 @@ def missing(sides: list[Side]) -> list[str]:
     return sorted({side.needs for side in sides if side.needs and find_spec(side.needs) is None})
 
 
-def stream(network: Network, batch: int, chunk: int, form: str = "auto") -> Step:
-    """`Model.stream_step`, the stream donated."""
-    model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
-    kept = model.stream_init(params, {}, (batch,), form=form, chunk=chunk)
-    step = jax.jit(lambda params, kept, x: model.stream_step(params, {}, kept, x), donate_argnums=1)
+def _stateful(step: Callable[..., Any], params: Any, state: Any) -> Step:
+    """A function of a chunk that keeps the state between its calls; `step(params, state, x)` returns `(y, state)`."""
 
     def call(x: Array) -> Any:
-        nonlocal kept
-        y, kept = step(params, kept, x)
+        nonlocal state
+        y, state = step(params, state, x)
         return jax.block_until_ready(y)
 
     return call
 
 
-def slotted(network: Network, batch: int, chunk: int) -> Step:
-    """The same with a slot for each row, all of them stepped."""
+def stream(network: Network, batch: int, chunk: int, form: str = "auto", has_slots: bool = False) -> Step:
+    """`Model.stream_step` with the stream donated; with `has_slots`, each row has a slot and all are stepped."""
     model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
-    kept = model.stream_init(params, {}, (batch,), chunk=chunk, slots=True)
-    slots = jnp.arange(batch)
-    step = jax.jit(lambda params, kept, x: model.stream_step(params, {}, kept, x, slots=slots), donate_argnums=1)
-
-    def call(x: Array) -> Any:
-        nonlocal kept
-        y, kept = step(params, kept, x)
-        return jax.block_until_ready(y)
-
-    return call
+    state = model.stream_init(params, {}, (batch,), form=form, chunk=chunk, slots=has_slots)
+    slots = jnp.arange(batch) if has_slots else None
+    step = jax.jit(lambda params, state, x: model.stream_step(params, {}, state, x, slots=slots), donate_argnums=1)
+    return _stateful(step, params, state)
 
 
 def window(network: Network, batch: int, chunk: int) -> Step:
@@ -76,12 +67,7 @@ def window(network: Network, batch: int, chunk: int) -> Step:
         # The first outputs of the window see zeros in place of the past, and are not looked at.
         return model.apply(params, {}, whole)[0][:, -x.shape[1] :], whole[:, x.shape[1] :]
 
-    def call(x: Array) -> Any:
-        nonlocal past
-        y, past = step(params, past, x)
-        return jax.block_until_ready(y)
-
-    return call
+    return _stateful(step, params, past)
 
 
 def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
@@ -111,13 +97,7 @@ def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
         return y.values, kept
 
     step = jax.jit(stepped, donate_argnums=1)
-
-    def call(x: Array) -> Any:
-        nonlocal kept
-        y, kept = step(variables, kept, x)
-        return jax.block_until_ready(y)
-
-    return call
+    return _stateful(step, variables, kept)
 
 
 def _filled(variables: Any, network: Network) -> Any:
@@ -209,7 +189,7 @@ JCONV, SLOTS, WINDOW = "jconv", "jconv, slots", "window recomputed"
 SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "its products alone"
 SIDES = [
     Side(JCONV, stream),
-    Side(SLOTS, slotted),
+    Side(SLOTS, partial(stream, has_slots=True)),
     Side(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
     Side(TORCH, torch, "torch"),
     Side(WINDOW, window),

@@ -16,6 +16,7 @@ from ..data.datasets import Dataset
 from ..proof.proof import THRESHOLD, Proof
 from ..tasks import Task
 from ..tasks.metrics import Calibration, ClassScores
+from .text_table import aligned
 
 
 class Result(NamedTuple):
@@ -95,32 +96,32 @@ def closing(
 ) -> str:
     """The table at the end of a run."""
     score = task.score_name.replace("_", " ")
-    digits = 4
-    rows = [["", *results]]
-    rows += [["loss", *(f"{result.loss:.{digits}f}" for result in results.values())]]
-    rows += [[score, *(f"{result.score:.{digits}f}" for result in results.values())]]
+    rows = _result_rows(score, results)
     if task.kind == "segment":
-        rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.{digits}f}" for result in results.values())]]
+        rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.4f}" for result in results.values())]]
     for number, each in enumerate(zip(*(result.members for result in results.values()), strict=True), 1):
-        rows += [[f"{score} of member {number}", *(f"{value:.{digits}f}" for _, value in each)]]
+        rows += [[f"{score} of member {number}", *(f"{value:.4f}" for _, value in each)]]
     if task.baseline:
         of = "loss" if task.baseline_of == "loss" else score
-        rows += [[f"{task.baseline_name}, {of}", *(f"{value:.{digits}f}" for value in task.baseline)]]
+        rows += [[f"{task.baseline_name}, {of}", *(f"{value:.4f}" for value in task.baseline)]]
     gradients = f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}"
-    return "\n".join(["", *_aligned(rows), "", gradients, *_where(seconds, folder)])
+    return "\n".join(["", *_table(rows), "", gradients, *_where(seconds, folder)])
 
 
 def closing_table(score_name: str, results: dict[str, Result], seconds: dict[str, float], folder: Path) -> str:
     """The table at the end of a run that trained no network."""
+    return "\n".join(["", *_table(_result_rows(score_name, results)), "", *_where(seconds, folder)])
+
+
+def _result_rows(score: str, results: dict[str, Result]) -> list[list[str]]:
     rows = [["", *results]]
     rows += [["loss", *(f"{result.loss:.4f}" for result in results.values())]]
-    rows += [[score_name, *(f"{result.score:.4f}" for result in results.values())]]
-    return "\n".join(["", *_aligned(rows), "", *_where(seconds, folder)])
+    rows += [[score, *(f"{result.score:.4f}" for result in results.values())]]
+    return rows
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    width = max(len(row[0]) for row in rows)
-    return [f"  {row[0]:<{width}}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows]
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows, left=[0])]
 
 
 def _where(seconds: dict[str, float], folder: Path) -> list[str]:
