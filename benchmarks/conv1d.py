@@ -1,12 +1,12 @@
-"""jconv beside other libraries: `python -m benchmarks.conv1d`; its `--help` says what it measures and how.
+"""Times convolutions of jconv and other libraries: `python -m benchmarks.conv1d`; `--help` describes the options.
 
     python -m benchmarks.conv1d                                       # every row; tens of minutes on two cores
     python -m benchmarks.conv1d --quick
     python -m benchmarks.conv1d --json run.json --picture run.png
     python -m benchmarks.conv1d --issues                              # the programs of public issues
 
-The rows are in `rows.py`, the programs in `jax_sides.py`, `torch_side.py` and `onnx_side.py`, their check in
-`truth.py`, the interleaving in `timing.py`, and one row's measurement in `measure.py`.
+`rows.py` has the convolutions, `jax_sides.py`, `torch_side.py` and `onnx_side.py` the programs, `truth.py` the check of
+their results, `timing.py` the interleaved timing, and `measure.py` the measurement of one row.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _measure(args: options.Options) -> dict[str, Any]:
 
 
 def _write(args: options.Options, record: dict[str, Any]) -> None:
-    """Write the results so far: a run takes long, and an interrupted one keeps its rows."""
+    """Write the results so far, so that an interrupted run keeps its rows."""
     if args.json:
         results.write(args.json, record)
 

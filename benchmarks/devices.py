@@ -1,12 +1,13 @@
-"""Weak scaling over simulated devices: what a training step of each counts and sends, and what cutting it up costs.
+"""Weak scaling over simulated devices: FLOPs, communication and time of a training step.
 
     python -m benchmarks.devices            # 1, 2, 4 and 8 devices, both networks; some minutes
 
-Two more rows are of one device that computes by XLA's convolutions alone, as an accelerator does.
+Two more rows are for one device that computes with XLA's convolutions alone, as an accelerator does.
 
-The work of a device stays the same: the FCN with more series a batch, the U-Net with one recording that is longer. All
-simulated devices share the processors of this machine, so more devices take longer here; what can be measured is what
-the cutting costs, against one device that does the same work, and what each device computes and receives.
+The work of each device is constant: with more devices, the FCN has more series in a batch, and the U-Net a longer
+recording. All simulated devices share the processors of this machine, so more devices take longer here. What can be
+measured is the cost of the partitioning, relative to one device that does the same work, and what each device computes
+and receives.
 """
 
 from __future__ import annotations
@@ -46,10 +47,11 @@ BYTES = {"f32": 4, "f64": 8, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
 
 
 class Measured(NamedTuple):
-    """A step on so many devices: of one of them FLOPs, bytes of memory and bytes received by each kind of collective.
+    """A training step on several devices.
 
-    `seconds` are of a step on all devices, `alone` of the same work on one; `temporary` the bytes that one device
-    needs beside arguments and results.
+    Of one device, `flops` are the FLOPs, `touched` the bytes of memory accesses, `received` the bytes by each kind of
+    collective, and `temporary` the bytes of memory in addition to arguments and results. `seconds` is the time of a
+    step on all devices, `alone` that of the same work on one device.
     """
 
     network: str
@@ -63,7 +65,7 @@ class Measured(NamedTuple):
 
 
 def fcn_task(count: int) -> Task:
-    """The FCN of two classes on a batch of 8 series of 512 samples a device."""
+    """The FCN for two classes, on 8 series of 512 samples per device."""
     rng = np.random.default_rng(0)
     examples = Examples(rng.standard_normal((SERIES * count, LENGTH, 1)), np.arange(SERIES * count) % 2)
     loss, reference, score = losses.cross_entropy, losses.cross_entropy_reference, losses.accuracy
@@ -71,7 +73,7 @@ def fcn_task(count: int) -> Task:
 
 
 def unet_task(count: int) -> Task:
-    """The U-Net that takes the noise out of one recording of 16,384 samples a device."""
+    """The U-Net, which denoises one recording of 16,384 samples per device."""
     rng = np.random.default_rng(0)
     clean = np.sin(np.arange(SAMPLES * count) / 9)[None, :, None]
     examples = Examples(clean + 0.3 * rng.standard_normal(clean.shape), clean)
@@ -80,7 +82,7 @@ def unet_task(count: int) -> Task:
 
 
 def by_lax(task: Task) -> Task:
-    """The same with every convolution by XLA's own."""
+    """The same network, with XLA's convolutions alone."""
     nodes = task.model.nodes
     return task._replace(model=replace(task.model, nodes=tuple(replace(n, layer=_by_lax(n.layer)) for n in nodes)))
 
@@ -90,27 +92,30 @@ def _by_lax(layer: Any) -> Any:
 
 
 class Network(NamedTuple):
-    """A task for so many devices, whether they share its length and not its batch, and whether only one is measured."""
+    """A network: `task(count)` is its task for `count` devices.
+
+    With `shards_length` they share the length instead of the batch; with `alone` only one device is measured.
+    """
 
     task: Callable[[int], Task]
-    cuts_length: bool = False
+    shards_length: bool = False
     alone: bool = False
 
 
 NETWORKS = {
     "FCN, batch": Network(fcn_task),
     "FCN, by lax": Network(lambda count: by_lax(fcn_task(count)), alone=True),
-    "U-Net, length": Network(unet_task, cuts_length=True),
-    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), cuts_length=True, alone=True),
+    "U-Net, length": Network(unet_task, shards_length=True),
+    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), shards_length=True, alone=True),
 }
 
 
 def measure(network: str, count: int, repeats: int) -> Measured:
-    """Compile and time one step, in this process, which must have so many devices."""
-    make, cuts_length, _ = NETWORKS[network]
+    """Compile and time one step in this process, which must have `count` devices."""
+    make, shards_length, _ = NETWORKS[network]
     task = make(count)
     plan = Plan(epochs=1, batch_size=len(task.train.x), learning_rate=1e-3, seed=0, evaluate_every=1)
-    mesh = devices.make_mesh(count, count if cuts_length else 1)
+    mesh = devices.make_mesh(count, count if shards_length else 1)
     sides = [_compiled(task, plan, mesh)]
     program = sides[0][0]
     cost: Any = program.cost_analysis()
@@ -138,7 +143,7 @@ def measure(network: str, count: int, repeats: int) -> Measured:
 
 
 def received(text: str) -> dict[str, int]:
-    """Bytes of the results of each kind of collective in a compiled program, of one device.
+    """Bytes that one device receives by each kind of collective in a compiled program.
 
     >>> received("  %a = f32[4,2]{1,0} all-reduce(%b), channel_id=1")
     {'all-reduce': 32}
@@ -169,7 +174,7 @@ def table(rows: Sequence[Measured]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure each in a process of its own, and print the table."""
+    """Measure each network in a separate process, and print the table."""
     parser = command.parser("devices", __doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="how many (default: 1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=9, help="steps that are timed (default: 9)")
@@ -201,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compiled(task: Task, plan: Plan, mesh: Any) -> list[Any]:
-    """A step as an epoch of one batch: the program, and what it takes: learner, key, examples."""
+    """A step, as an epoch of one batch: the compiled program and its arguments, learner, key and examples."""
     start, key = devices.replicate(init_learner(task, plan, jnp.float32), mesh), epoch_key(plan, 0)
     examples = loop.to_device(task.train, start)
     one_epoch: Any = loop.make_epoch(task, plan, mesh)

@@ -1,11 +1,11 @@
-"""The networks of `training.estimators` beside aeon's: seconds to fit, and accuracy on the test set.
+"""Compares `training.estimators` with aeon's networks: seconds to fit, and accuracy on the test set.
 
     python -m benchmarks.estimators --aeon PYTHON      # about fifteen minutes on two cores
 
 Both sides train the same network for the same epochs, in the same batches, with Adam at 0.001, halved after 50 epochs
 without a lower loss, and keep the params of the lowest training loss. aeon's deep learning needs TensorFlow, which may
-be in another environment: PYTHON is its interpreter. Each side has a process of its own and all cores; seconds are
-those of `fit`, with all that is compiled. The accuracy after so few epochs is not that of the published ones.
+be in another environment: PYTHON is its interpreter. Each side runs in its own process, with all cores. The seconds
+are those of `fit`, including compilation. There are fewer epochs than published, so accuracies are lower.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         side, name, network = options.side
         print(json.dumps(measure(side, name, network, options.epochs, options.batch_size)))
         return 0
-    # Not before: the side of aeon has no JAX.
+    # Imported here because the process of aeon has no JAX.
     import jax
 
     from .shared.machine import describe
@@ -101,7 +101,7 @@ def _aeons(network: str, epochs: int, batch_size: int) -> Any:
 
 def _in_process(python: str, side: str, name: str, network: str, options: argparse.Namespace) -> list[float]:
     file = Path(__file__).resolve()
-    # As a file: `-m` would look for the other modules here.
+    # As a file, because `-m` would import the package, which needs JAX.
     own = ["-m", "benchmarks.estimators"] if side == "jconv" else ["-P", str(file)]
     numbers = ["--epochs", str(options.epochs), "--batch-size", str(options.batch_size)]
     command = [python, "-W", "ignore", *own, "--side", side, name, network, *numbers]

@@ -1,4 +1,4 @@
-"""openxla/xla issue 47945: does a grouped convolution of a batch that is sharded over devices gather all of it?
+"""openxla/xla issue 47945: a grouped convolution whose batch is sharded over devices gathers the complete batch.
 
 `python -m benchmarks.gathers` prints, as JSON, the all-gathers in the compiled programs of lax and of jconv.
 """
@@ -20,13 +20,13 @@ ROW = Row("47945", "grouped", 64, 128, 32, 32, 3, groups=4, padding="same")
 
 
 def count(side: str) -> int:
-    """All-gathers in the program compiled for the batch over every device and the kernel on each."""
+    """The all-gathers in the program compiled for a sharded batch and a replicated kernel."""
     mesh = jax.make_mesh((DEVICES,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     over_batch, everywhere = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
     o = operands(ROW)
     x, kernel = jax.device_put(jnp.asarray(o.x), over_batch), jax.device_put(jnp.asarray(o.kernel), everywhere)
     compiled = jax.jit(CONVOLUTIONS[side](ROW), out_shardings=over_batch).lower(x, kernel).compile()
-    # The opening bracket tells an operation from a mention of one, and -start from its -done.
+    # The parenthesis distinguishes an operation from a reference to it, and `-start` from `-done`.
     text = compiled.as_text() or ""
     return text.count(" all-gather(") + text.count(" all-gather-start(")
 

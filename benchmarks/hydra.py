@@ -1,10 +1,10 @@
-"""Hydra beside aeon's on the data sets inside aeon's package: accuracy, and seconds of transform and fit.
+"""Compares Hydra with aeon's on the data sets inside aeon's package: accuracy, and time of transform and fit.
 
     python -m benchmarks.hydra               # about three minutes on two cores
 
-aeon computes with PyTorch, with as many threads as there are cores. Accuracies are means over seeds. Of each side the
-features of the test set are computed several times, by turns, and the median counts; so does that of fits of the
-classifier to the training set. The first transform, which compiles, has a column of its own.
+aeon computes with PyTorch, with as many threads as there are cores. Accuracies are means over seeds. The sides take
+turns to compute the features of the test set and to fit the classifier to the training set; times are medians. The
+first transform, which compiles, has its own column.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OURS, AEON = "jconv", "aeon"
 
 
 class Cell(NamedTuple):
-    """A data set: of each side the accuracies by seed, and the seconds of each transform and fit."""
+    """A data set: by side, the accuracy of each seed, and the seconds of each transform and fit."""
 
     data: str
     shape: tuple[int, int, int]
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(name: str, sides: dict[str, Callable[[int], Any]], seeds: int, rounds: int) -> Cell:
-    """All numbers of a data set; aeon's are left out where its series differ in length."""
+    """Measure one data set; aeon is left out if the series differ in length."""
     (x, y), (x_test, y_test) = _load(name)
     if isinstance(x, list):
         sides = {OURS: sides[OURS]}
@@ -124,7 +124,8 @@ def _load(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("hydra", __doc__)
-    parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help="default: all classified ones")
+    words = "default: all data sets for classification"
+    parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help=words)
     parser.add_argument("--seeds", type=int, default=5, help="default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number")
@@ -132,7 +133,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def packaged() -> list[str]:
-    """The classified data sets inside aeon's package."""
+    """The data sets for classification inside aeon's package."""
     from aeon.datasets import tsc_datasets
 
     from training.data import archives

@@ -1,12 +1,12 @@
-"""Milliseconds an epoch of the published protocol: `training.fit`'s loop beside Keras's `fit`, on the same cores.
+"""Milliseconds per epoch of the published protocol: the loop of `training.fit` and Keras's `fit`, on the same cores.
 
     python -m benchmarks.keras_fit           # GunPoint and OSULeaf, FCN and ResNet: about five minutes on two cores
 
-All sides begin with the same params and must have the same loss after a step. Each lives in a process of its own, which
-has all cores, and several seeds in as many as there are cores, each held to one, until the last is done: an epoch of a
-seed takes a share of that time. In a round every side has one turn, the order rotated; a side's number is the median of
-its turns, and ratios are of medians. Not measured: the test set, which the review's code evaluates after every epoch,
-and the last batch where it is not full.
+All sides begin with the same params and must have the same loss after a step. Each runs in its own process, with all
+cores. One side trains a seed on each core at the same time, in separate processes; its time is divided by the number of
+seeds. In a round every side has one turn, in rotating order. A side's time is the median of its turns, and ratios are
+ratios of medians. Not measured: the test set, which the published code evaluates after every epoch, and a last batch
+that is not full.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .trainers.workers import Several, Side, Worker, WorkerError
 from .training import disagreement, rotated
 
 SECONDS = 1.5
-"""How long a turn is at least; an epoch may be longer."""
+"""The minimum duration of a turn; an epoch may be longer."""
 
 ONE, SEVERAL = "jconv", "jconv, a seed a core, each"
 SIDES = (
@@ -47,7 +47,7 @@ RIVALS = ("Keras on JAX", "Keras on PyTorch")
 
 
 class Cell(NamedTuple):
-    """What was measured of a set and a network: of each side seconds of the first epoch, then milliseconds an epoch."""
+    """A data set and a network: by side, the seconds of the first epoch and the milliseconds per epoch of each turn."""
 
     data: str
     network: str
@@ -56,12 +56,12 @@ class Cell(NamedTuple):
 
     @property
     def medians(self) -> dict[str, float]:
-        """Of the turns of each side."""
+        """The median over the turns of each side."""
         return {name: float(np.median(values)) for name, values in self.milliseconds.items()}
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Each side's median over that of the faster of Keras's backends; none where neither is installed."""
+        """Each side's median divided by that of Keras's faster backend; empty if neither is installed."""
         medians = self.medians
         rivals = [medians[name] for name in RIVALS if name in medians]
         return {name: value / min(rivals) for name, value in medians.items()} if rivals else {}
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(data: str, network: str, rounds: int) -> Cell:
-    """Take turns on one set with one network. Raises `WorkerError` where a side fails or computes something else."""
+    """Measure one data set with one network. Raises `WorkerError` if a side fails or its loss differs."""
     workers: dict[str, Worker | Several] = {}
     with tempfile.TemporaryDirectory() as folder:
         setup = {"data": data, "network": network, "folder": folder}
@@ -106,7 +106,7 @@ def measure(data: str, network: str, rounds: int) -> Cell:
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """The cells in Markdown."""
+    """The cells as a Markdown table."""
     heads = ["set, network", "side", "ms an epoch", "lowest to highest", "to Keras", "first epoch, s"]
     rows = []
     for cell in cells:
@@ -127,7 +127,7 @@ def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dic
     measured: dict[str, list[float]] = {name: [] for name in workers}
     for turn in range(rounds):
         for name in rotated(list(workers), turn):
-            time.sleep(0.3)  # the threads of the side before it may spin a while
+            time.sleep(0.3)  # the threads of the previous side may still spin
             runs = cores() if name == SEVERAL else 1
             measured[name].append(1e3 * workers[name].ask(epochs=epochs[name])["seconds"] / epochs[name] / runs)
     return first, measured

@@ -3,14 +3,15 @@
     python -m benchmarks.kills               # fifty kills, about a quarter of an hour on two cores
     python -m benchmarks.kills --full-disk   # the same on a disk that fills up, as root on Linux
 
-Each trial begins a run in a folder of its own, ends the process by SIGKILL at a moment drawn evenly from the time that
-the whole run takes, and lets `--resume` end it. Then `params.npz` and `metrics.csv` must hold, byte for byte, what the
-run that was never killed left. A checkpoint is written after every epoch, so that many kills meet one being written.
+Each trial starts a run in its own folder, kills the process with SIGKILL at a random moment within the duration of a
+complete run, and finishes it with `--resume`. Then `params.npz` and `metrics.csv` must have the same bytes as those of
+the run that was never killed. A checkpoint is written after every epoch, so many kills happen while one is being
+written.
 
-With `--full-disk` the runs are on a small tmpfs. At a moment drawn from the time of a run, all of it but a random part
-is filled, up to four checkpoints, so that one of the next writes fails, in its middle; the kill comes at a moment drawn
-from the rest. Then there must be a checkpoint at least as new as the newest before the disk was full. The disk has room
-again when the run is resumed.
+With `--full-disk` the runs are on a small tmpfs. At a random moment of a run it is filled, except for a random space of
+up to four checkpoints, so that one of the next writes fails in the middle. The process is killed at a random later
+moment. Then there must be a checkpoint at least as new as the newest one before the disk was full. Before the run is
+resumed, the disk is emptied.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .shared import command
 
 COMPARED = ("params.npz", "metrics.csv")
 DISK = "64m"
-# Checkpoints that a full disk has space for, at most.
+# The most checkpoints that a full disk has space for.
 SPARE_CHECKPOINTS = 4
 
 
@@ -50,12 +51,12 @@ class Trial(NamedTuple):
 
     @property
     def lost(self) -> bool:
-        """Whether it ended with other bits, or with an older checkpoint than before the disk was full."""
+        """Whether the results differ, or the newest checkpoint is older than before the disk was full."""
         return bool(self.different) or self.epochs < self.before
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: exit code 0 where every resumed run ended as the one that was never killed."""
+    """Run the command. The exit code is 0 if all resumed runs have the results of the run that was never killed."""
     parser = command.parser("kills", __doc__)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder, _tmpfs(options.full_disk) as disk:
         work = Path(folder)
         training = options.training or ["--epochs", "30"]
-        # The first fills the cache of compiled programs, so that the second takes as long as those to be killed.
+        # The first run fills the compilation cache, so that the second takes as long as the runs that are killed.
         with _running(work / "first", training, work) as process:
             process.wait()
         began = time.monotonic()
@@ -101,7 +102,7 @@ def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Tr
 
 
 def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
-    """A trial whose disk is full but for `spare` bytes from the first of the moments on."""
+    """A trial in which the disk is full, except for `spare` bytes, from the first of the moments on."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"
     with log.open("wb") as errors, _running(run, training, work, errors) as process:
@@ -122,7 +123,7 @@ def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, 
 
 @contextmanager
 def _running(run: Path, training: Sequence[str], work: Path, errors: Any = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in a process that is killed at the end of the block, unless it has ended by then."""
+    """A run in a process, which is killed at the end of the block if it has not ended."""
     process = _begin(run, training, work, errors)
     try:
         yield process
@@ -132,12 +133,12 @@ def _running(run: Path, training: Sequence[str], work: Path, errors: Any = None)
 
 
 def _newest(run: Path) -> int:
-    """The epoch of the newest checkpoint, 0 where there is none."""
+    """The epoch of the newest checkpoint, 0 without any."""
     return max((int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdecimal()), default=0)
 
 
 def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Trial:
-    """The trial with the files in which the run differs when it has been resumed."""
+    """The trial, with the files that differ after the run has been resumed."""
     with _running(run, [*training, "--resume"], work) as process:
         if process.wait() != 0:
             return trial._replace(different=COMPARED)
@@ -147,7 +148,7 @@ def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Tr
 
 @contextmanager
 def _tmpfs(is_needed: bool) -> Iterator[Path | None]:
-    """A small file system of its own while it is in use, or None."""
+    """A small tmpfs for the block, or None."""
     if not is_needed:
         yield None
         return

@@ -1,10 +1,10 @@
-"""Complete networks: jconv beside Keras's own model under `jax.jit`, on other backends, and ONNX Runtime.
+"""Times complete networks in jconv, in Keras under `jax.jit` and on other backends, and in ONNX Runtime.
 
     python -m benchmarks.networks            # the table, some twenty minutes on two cores
 
-Each network is built in Keras and saved; every side reads that file, in a process of its own, so all compute the same
+Each network is built in Keras and saved; every side reads that file in its own process, so all compute the same
 network. Before anything is timed, all outputs must be equal, and so must the losses of three training steps. Then the
-sides take turns, the order rotated; a number is the median over the calls of all turns, and ratios are of medians.
+sides take turns, in rotating order. Times are medians over the calls of all turns, and ratios are ratios of medians.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TRAINED = (JCONV, KERAS)
 
 TOLERANCE = 1e-4
 PAUSE = 0.05
-"""Seconds before a turn: the threads of the side before it may spin a while."""
+"""The pause before a turn in seconds, because the threads of the previous side may still spin."""
 
 EPILOG = """\
 examples:
@@ -61,7 +61,7 @@ results that differ or a side of JAX that fails, 2 a mistake in an option."""
 
 
 class Row(NamedTuple):
-    """What is timed: a program of a network, for a batch."""
+    """A program of a network for a batch size."""
 
     network: str
     program: str
@@ -130,7 +130,7 @@ def _computed_by(row: Row, workers: dict[str, Worker], folder: str) -> list[str]
 
 
 def table(found: dict[Row, Times]) -> str:
-    """In Markdown: milliseconds of a call of jconv, and how many times that the other sides take."""
+    """A Markdown table: milliseconds per call of jconv, and the times of the other sides relative to it."""
     names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
     heads = ["network", "program", "batch", f"ms, {JCONV}", *(f"{name} / jconv" for name in names[1:])]
     rows = []
@@ -141,7 +141,7 @@ def table(found: dict[Row, Times]) -> str:
 
 
 def summary(found: dict[Row, Times], name: str = KERAS) -> list[str]:
-    """A line for each program: geometric mean and least of the ratios to one side."""
+    """A line for each program: the geometric mean and the smallest of the ratios to one side."""
     lines = []
     for program in (FORWARD, STEP):
         ratios = {row: _ratio(times, name) for row, times in found.items() if row.program == program and name in times}

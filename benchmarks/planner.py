@@ -1,6 +1,6 @@
-"""Measure every algorithm on random geometries, learn the planner's trees from them, and judge its choices.
+"""Measures every algorithm on random geometries, learns the planner's trees from them, and judges its choices.
 
-python -m benchmarks.planner measure two.csv --minutes 25               # with nothing beside it; can be resumed
+python -m benchmarks.planner measure two.csv --minutes 25               # on an idle machine; can be resumed
 taskset -c 0 python -m benchmarks.planner measure one.csv --minutes 10  # one core
 python -m benchmarks.planner learn two.csv --processor "AMD EPYC" --cores 2
 python -m benchmarks.planner measure new.csv --seed 2 --count 60        # geometries that were not learned from,
@@ -43,16 +43,16 @@ from .shared.timing import WARMED, Watch, compute_inline, medians, once
 NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
 HOPELESS = 3.0
-"""Times as long as the fastest: an algorithm whose first call takes longer is not called again."""
+"""An algorithm whose first call takes this many times as long as that of the fastest is not called again."""
 SHORT, IN_A_ROW = 1.0, 4
-"""An operation of fewer milliseconds is timed so many times in a row, in one program: alone it would mostly wait for
-threads to wake, which in a network is rarely so, and not equally long for all algorithms."""
+"""An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single one would
+mostly wait for threads to wake, which is rare in a network, and takes a different time for each algorithm."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
 LEAVES, FEWEST, DRAWN, VARIANCE = 400, 8, 12000, 0.3
-"""Most leaves of a tree, fewest geometries of a leaf, geometries that are drawn to learn from, and how much the
-variance of costs within leaves counts beside the cost of the best algorithm."""
+"""The most leaves of a tree, the fewest geometries of a leaf, the number of geometries drawn to learn from, and the
+weight of the variance of costs within leaves, relative to the cost of the best algorithm."""
 SMOOTH, LINEAR, NOISE, FAR = 10.0, 1.0, 0.02, 20.0
-"""Of the interpolation: its length scale, the share of its linear part, the noise, and how far times may differ."""
+"""Parameters of the interpolation: length scale, weight of the linear part, noise, and the largest ratio of times."""
 
 
 class Row(NamedTuple):
@@ -64,7 +64,7 @@ class Row(NamedTuple):
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a table; `UserError` where it is none."""
+    """The rows of a table. Raises `UserError` for a file that is not one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [_row(line) for line in csv.DictReader(file)]
@@ -80,7 +80,7 @@ def _row(line: dict[str, str]) -> Row:
 
 
 def draw(random: np.random.Generator) -> Sizes:
-    """A convolution: dense, of few channels, grouped or depthwise; 1 to 64 taps, one in eight 256 to 1024."""
+    """A random convolution: dense, with few channels, grouped or depthwise; 1 to 64 taps, one in eight 256 to 1024."""
     while True:
         kind = random.choice(["dense", "few", "grouped", "depthwise"], p=[0.3, 0.25, 0.25, 0.2])
         groups, channels = 1, random.choice(CHANNELS, 2)
@@ -101,7 +101,7 @@ def draw(random: np.random.Generator) -> Sizes:
             continue
         geometry = make_geometry(length, taps, stride=stride, padding=padding, dilation=dilation, groups=groups)
         sizes = Sizes(geometry, 1, int(channels[0]), int(channels[1]))
-        # Lax takes a hundred times as long for a depthwise multiply-add as for a dense one.
+        # A depthwise multiply-add takes lax a hundred times as long as a dense one.
         work = 10 ** random.uniform(*{"grouped": (5.5, 8.4), "depthwise": (5, 7.4)}.get(kind, (5.7, 9.3)))
         sizes = sizes._replace(batch=int(min(max(round(work / sizes.multiply_adds), 1), 64)))
         if 0.3 * work < sizes.multiply_adds < 2 * work and sizes.elements < 2**24:
@@ -109,7 +109,7 @@ def draw(random: np.random.Generator) -> Sizes:
 
 
 def measured(row: Row, names: list[str]) -> Row:
-    """The row with milliseconds of the named algorithms: interleaved medians, of hopeless ones the first calls."""
+    """The row with the milliseconds of the named algorithms: medians, or first calls of hopeless ones."""
     s, g = row.sizes, row.sizes.geometry
     x, kernel = (s.batch, g.length, s.in_channels), (g.kernel_size, s.in_per_group, s.out_channels)
     y = (s.batch, g.out_length, s.out_channels)
@@ -148,7 +148,7 @@ def _in_a_row(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -
 
 
 def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
-    """The candidates but those that were hopeless for each of the four most similar geometries; one in ten of them."""
+    """The candidates, without nine in ten of those that were hopeless for each of the four most similar geometries."""
     names = candidates(row.operation, row.sizes)
     rows = [other for other in rows if other.operation == row.operation]
     if len(rows) < 40:
@@ -161,7 +161,7 @@ def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) 
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Append rows to a table, a geometry at a time, until the time is over or there are enough."""
+    """Append rows to a table, one geometry after the other, until the time is over or there are enough."""
     keep_memory()
     compute_inline()
     table = options.tables[0]
@@ -194,12 +194,12 @@ def _drawn(random: np.random.Generator) -> list[Row]:
 
 
 def logarithms(rows: Sequence[Row]) -> np.ndarray:
-    """The trees' features, as logarithms."""
+    """The features of the trees, as logarithms."""
     return np.log2([list(features(row.sizes).values()) for row in rows])
 
 
 def learn(options: argparse.Namespace) -> None:
-    """Write the trees of tables to the package."""
+    """Learn trees from tables and write them to the package."""
     if not options.processor:
         raise UserError("learn needs --processor, words that are in the names of such processors")
     rows = [row for path in options.tables for row in read(path) if row.times.get("lax")]
@@ -210,14 +210,14 @@ def learn(options: argparse.Namespace) -> None:
 
 
 def learned(rows: Sequence[Row]) -> Any:
-    """A tree of one operation, learned from its rows and from as many as `DRAWN` geometries between them."""
+    """The tree of one operation, learned from its rows and from up to `DRAWN` geometries that are interpolated."""
     random = np.random.default_rng(0)
     drawn = [Row(draw(random), rows[0].operation, {}) for _ in range(DRAWN)]
     every = [*rows, *drawn]
     names = sorted({name for row in rows for name in row.times})
     times = interpolated(rows, drawn, names)
     is_candidate = np.array([[name in candidates(row.operation, row.sizes) for name in names] for row in every])
-    # What a leaf of some geometries costs by one algorithm: for "auto", and for "fastest".
+    # The cost of a leaf with one algorithm, for "auto" and for "fastest".
     local = is_candidate & [ALGORITHMS[name].LOCAL for name in names]
     costs = np.stack([np.where(own, times, np.inf) for own in (local, is_candidate)])
     costs = np.minimum(costs - costs.min(2, keepdims=True), math.log(HOPELESS))
@@ -235,7 +235,7 @@ def learned(rows: Sequence[Row]) -> Any:
 
 
 def interpolated(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str]) -> np.ndarray:
-    """Logarithms of the times of rows, and between them by a Gaussian process over sizes, linear plus smooth."""
+    """Logarithms of times, interpolated between the rows by a Gaussian process over sizes, linear plus smooth."""
     times = np.log([[row.times.get(name, HOPELESS * min(row.times.values())) for name in names] for row in rows])
     times = np.minimum(times, times.min(1, keepdims=True) + math.log(FAR))
     known, mean = _coordinates(rows), times.mean(0)
@@ -255,7 +255,7 @@ def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def grown(x: np.ndarray, costs: np.ndarray, names: list[str]) -> list[Any]:
-    """A tree that is split where it saves most: nodes `[feature, threshold, node, node]`, leaves `[indices]`."""
+    """A tree, split where the loss decreases most: nodes `[feature, threshold, node, node]`, leaves `[indices]`."""
     root: list[Any] = [np.arange(len(x))]
     leaves = [(best_split(x, costs), root)]
     for _ in range(LEAVES - 1):
@@ -274,7 +274,7 @@ def best_split(x: np.ndarray, costs: np.ndarray) -> tuple[float, int, float]:
     """The best reduction of `loss` by a split, and the feature and threshold of that split."""
 
     def loss(sums: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:
-        # Each side has an algorithm of its own. The variance lets a tree grow on where only two splits together gain.
+        # Each side has its own algorithm. With the variance, a tree also grows where only two splits together gain.
         return sums.min(2).sum(0) + VARIANCE * (squares - (sums**2).sum((0, 2)) / count)
 
     best, count = (-math.inf, 0, 0.0), np.arange(1, len(x))
@@ -292,14 +292,14 @@ def best_split(x: np.ndarray, costs: np.ndarray) -> tuple[float, int, float]:
 
 
 def judge(options: argparse.Namespace) -> None:
-    """Print how much longer the chosen algorithms take than the fastest, and that lax takes so much longer."""
+    """Print how much longer the chosen algorithms take than the fastest, and how much longer lax takes than those."""
     if len(options.tables) != 2:
         raise UserError(f"judge needs two tables of the same geometries, got {len(options.tables)}")
     first, again = map(read, options.tables)
     for policy in (AUTO, FASTEST):
         slower, faster = {}, {}
         for number, (row, second) in enumerate(zip(first, again, strict=True)):
-            # Which is the fastest the first measurement says, how fast the second.
+            # The first measurement decides which algorithm is the fastest, the second how fast it is.
             own = {name: ms for name, ms in row.times.items() if policy == FASTEST or ALGORITHMS[name].LOCAL}
             times, name = (
                 row.times | second.times,
@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files; measure begins or continues the first")
     parser.add_argument("--minutes", type=float, default=math.inf, help="measure: until then")
     parser.add_argument("--count", type=int, default=10**6, help="measure: geometries in the table at most")
-    parser.add_argument("--seed", type=int, default=1, help="measure: of the random geometries")
+    parser.add_argument("--seed", type=int, default=1, help="measure: seed of the random geometries")
     parser.add_argument("--like", type=Path, help="measure: the geometries of this table again")
     parser.add_argument("--processor", default="", help="learn: words that are in the names of such processors")
     parser.add_argument("--cores", type=int, default=this_machine().cores, help="learn: how many were measured")

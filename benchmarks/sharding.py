@@ -1,8 +1,8 @@
-"""What a convolution does on every layout of its operands over a mesh of devices: right, wrong, or refused.
+"""Tests convolutions with every sharding of their operands over a mesh of devices: right, wrong, or refused.
 
-XLA's partitioner is silently wrong about some convolutions on automatic meshes. This command counts them for
-`jax.lax.conv_general_dilated` and for `jconv`, over six geometries and every way to lay the axes of `x` and of the
-kernel over the mesh axes, forward and both gradients, on eight simulated CPU devices:
+XLA's partitioner silently computes some convolutions on automatic meshes incorrectly. This command counts them for
+`jax.lax.conv_general_dilated` and for jconv, forward and both gradients, for six geometries and all shardings of `x`
+and of the kernel over the mesh axes, on eight simulated CPU devices:
 
     python -m benchmarks.sharding --mesh 4x2          # both, counted; totals in docs/background/sharding.md
     python -m benchmarks.sharding --mesh 2x2x2 --what jconv
@@ -42,26 +42,26 @@ KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 FINDINGS = ("wrong", "refused", "abort")
 MESHES = {"4x2": (4, 2), "2x2x2": (2, 2, 2), "8": (8,)}
 TOLERANCE = 2e-5
-"""Of the largest value; the wrong ones are wrong by whole factors."""
+"""The tolerance relative to the largest value. Incorrect results differ by integer factors."""
 
 Operation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class Layout(NamedTuple):
-    """How the axes of `x` (batch, length, channels) and of the kernel (taps, in, out) lie over the mesh axes."""
+    """The shardings of `x` (batch, length, channels) and of the kernel (taps, in, out) over the mesh axes."""
 
     x: PartitionSpec
     kernel: PartitionSpec
 
 
 def jconv_operation(geometry: dict[str, int], algorithm: str = "auto") -> Operation:
-    """The geometry as jconv computes it, causal padding."""
+    """The convolution of a geometry by jconv, with causal padding."""
     options: dict[str, Any] = {name: value for name, value in geometry.items() if name != "kernel_size"}
     return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding="causal", algorithm=algorithm, **options)
 
 
 def lax_operation(geometry: dict[str, int]) -> Operation:
-    """The same as plain `jax.lax` computes it."""
+    """The same convolution by `jax.lax`."""
     dilation = geometry.get("dilation", 1)
     reach = (geometry["kernel_size"] - 1) * dilation + 1
     return lambda x, kernel: jax.lax.conv_general_dilated(
@@ -79,7 +79,7 @@ OPERATIONS: dict[str, Callable[[dict[str, int]], Operation]] = {"lax": lax_opera
 
 
 def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
-    """Random `x` and kernel of a geometry, the same at every call."""
+    """Random `x` and kernel for a geometry, the same in every call."""
     rng = np.random.default_rng(0)
     kernel_shape = (geometry["kernel_size"], X_SHAPE[2] // geometry.get("groups", 1), OUT_CHANNELS)
     x, kernel = (jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in (X_SHAPE, kernel_shape))
@@ -87,13 +87,13 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
-    """Every layout whose mesh axes divide what they shard; of mirrored meshes with equal axes only one."""
+    """All layouts whose mesh axes divide the sharded axes, without those that only exchange mesh axes of equal size."""
     names = list(mesh.shape)
     x, kernel = operands(geometry)
     seen = set()
     for x_at in itertools.product((None, 0, 1, 2), repeat=len(names)):
         for kernel_at in itertools.product((None, 1, 2), repeat=len(names)):
-            # Axes of one size may change places without a new case coming of it.
+            # Exchanging mesh axes of equal size gives no new case.
             key = tuple(sorted(zip((mesh.shape[n] for n in names), x_at, kernel_at, strict=True), key=str))
             if key in seen:
                 continue
@@ -132,7 +132,7 @@ def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.M
     try:
         with jax.set_mesh(mesh):
             actual = jax.jit(value_and_gradients(operation))(*placed)
-    except Exception as error:  # whatever it refuses with is the finding
+    except Exception as error:  # the exception is the result
         return f"refused: {type(error).__name__}"
     for name, a, e in zip(("y", "x_bar", "kernel_bar"), actual, expected, strict=True):
         off = np.abs(np.asarray(a) - e).max() / np.abs(e).max()
@@ -145,7 +145,7 @@ _EXPECTED: dict[Any, list[np.ndarray[Any, Any]]] = {}
 
 
 def expected_operations(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
-    """The three operations of the unsharded computation, once a geometry."""
+    """The three operations without sharding, computed once for each geometry."""
     if geometry not in _EXPECTED:
         operations = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
         _EXPECTED[geometry] = [np.asarray(f) for f in operations]
@@ -153,13 +153,13 @@ def expected_operations(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarra
 
 
 def make_mesh(name: str, kind: AxisType = AxisType.Auto) -> jax.sharding.Mesh:
-    """One of `MESHES` over the first devices, every axis of one kind."""
+    """One of `MESHES` over the first devices, with axes of one kind."""
     shape = MESHES[name]
     return jax.make_mesh(shape, tuple("abc"[: len(shape)]), axis_types=(kind,) * len(shape))
 
 
 def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[int, str]]:
-    """The number and verdict of every layout, each from a child process: some layouts abort the one they run in."""
+    """The number and verdict of every layout, from child processes, because some layouts abort their process."""
     start = 0
     while True:
         place = f"{what}/{geometry}/{mesh}/{kind}/{start}"
@@ -175,7 +175,7 @@ def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[i
 
 
 def child(place: str) -> None:
-    """Print a verdict a line, from the layout that `place` starts at."""
+    """Print a line with the verdict of each layout, beginning with the one in `place`."""
     what, geometry, mesh_name, kind, start = place.split("/")
     mesh = make_mesh(mesh_name, KINDS[kind])
     for layout in list(layouts(GEOMETRIES[geometry], mesh))[int(start) :]:
@@ -184,7 +184,7 @@ def child(place: str) -> None:
 
 
 def main() -> None:
-    """Print a row a geometry: how many layouts there are, and how many come out wrong, refused, or as an abort."""
+    """Print a row for each geometry: the numbers of layouts, and of those that are wrong, refused or aborted."""
     parser = command.parser("sharding", __doc__)
     parser.add_argument("--mesh", choices=MESHES, default="4x2", help="the mesh of eight devices (default: 4x2)")
     parser.add_argument("--kind", choices=KINDS, default="auto", help="the type of its axes (default: auto)")

@@ -1,10 +1,10 @@
-"""Steps of streamed networks: jconv beside recomputing the window, sequence-layers and PyTorch.
+"""Times steps of streamed networks: jconv, recomputation of the window, sequence-layers and PyTorch.
 
     python -m benchmarks.streaming            # the table, a few minutes on two cores
 
-A row is a network, a number of sessions that step together, and the samples of a step. Every side first streams a short
-sequence, which must be the NumPy reference's, then all take turns: a turn is several steps one after the other, as in a
-stream, and a side's number is the median over its turns of the time of a step.
+A row is a network, a number of sessions that step together, and the samples per step. Every side first streams a short
+sequence, whose outputs must equal those of the NumPy reference. Then the sides take turns of several consecutive steps.
+A side's time is the median over its turns of the time per step.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ examples:
   python -m benchmarks.streaming --long 1000000
   python -m benchmarks.streaming --json runs/streaming.json
 
---long streams the first network sample by sample and compares the last thousand outputs with the window recomputed;
-memory must not grow meanwhile. Exit codes: 0 done, 1 a result that is not the reference's, 2 a mistake in an option."""
+--long streams the first network sample by sample and compares the last thousand outputs with those of a
+recomputed window; memory must not grow. Exit codes: 0 done, 1 a result that differs from the reference, 2 an error in
+an option."""
 
 
 class Row(NamedTuple):
-    """What is measured: so many sessions step together, by so many samples each."""
+    """What is measured: `sessions` sessions that step together, by `chunk` samples each."""
 
     network: Network
     sessions: int
@@ -53,24 +54,24 @@ class Row(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For the table."""
+        """The name in the table."""
         return f"{self.network.name}; {self.sessions} x {self.chunk}"
 
     @property
     def steps(self) -> int:
-        """Steps of a turn."""
+        """The steps per turn."""
         return 20 if self.sessions == 1 else 1
 
 
 def rows(sessions: int | None = None, network: str = "") -> list[Row]:
-    """One sample and 64 for one session, one sample for a thousand."""
+    """The rows: one session with chunks of 1 and 64 samples, and a thousand sessions with one sample."""
     kinds = [(1, 1), (1, 64), (1000, 1)]
     chosen = [kind for kind in kinds if sessions in (None, kind[0])]
     return [Row(net, *kind) for net in networks() if network in net.name for kind in chosen]
 
 
 def sides(row: Row) -> list[Side]:
-    """Those that are installed, but for a thousand windows of a thousand samples, and products where there are none."""
+    """The installed sides; the window not for a thousand sessions, and the products not for depthwise convolutions."""
     lacking = missing(SIDES)
     absent = {side.name for side in SIDES if side.needs in lacking}
     absent |= {WINDOW} if row.sessions > 1 else set()
@@ -79,10 +80,10 @@ def sides(row: Row) -> list[Side]:
 
 
 def check(row: Row, side: Side) -> None:
-    """Raise `ArithmeticError` unless a side streams the reference's numbers, if it streams."""
+    """Raise `ArithmeticError` if a side that streams deviates from the reference."""
     if not side.streams:
         return
-    # The window is right once it is full, so that much comes first.
+    # The window side is correct once its window is full, so a window of samples comes first.
     lengths = [row.network.reach - 1, row.chunk, row.chunk]
     x = np.random.default_rng(1).normal(size=(2, sum(lengths), row.network.channels)).astype("float32")
     step = side.build(row.network, 2, row.chunk)
@@ -96,7 +97,7 @@ def check(row: Row, side: Side) -> None:
 
 
 def measure(row: Row, turns: int, budget: float) -> dict[str, Timing]:
-    """Milliseconds of a step by side."""
+    """Milliseconds per step by side."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(row.sessions, row.chunk, row.network.channels)).astype("float32")
     calls = {}
@@ -116,10 +117,10 @@ def _turn(step: Step, x: Array, steps: int) -> None:
 
 
 def long(network: Network, samples: int) -> tuple[float, float, int, int]:
-    """Stream so many samples, in scans of a thousand steps of one.
+    """Stream `samples` samples one by one, in scans of a thousand steps.
 
-    Returns the deviation of the last thousand outputs from the window recomputed, relative to their scale; the
-    microseconds of a step; and the bytes that JAX's arrays hold after the first tenth and at the end.
+    Returns the deviation of the last thousand outputs from those of a recomputed window, relative to their scale, the
+    microseconds per step, and the bytes in JAX's arrays after the first tenth and at the end.
     """
     model, params = network.model(), jax.tree.map(jax.numpy.asarray, network.params())
 
@@ -148,7 +149,7 @@ def long(network: Network, samples: int) -> tuple[float, float, int, int]:
 
 
 def shown(results: dict[str, dict[str, Timing]]) -> str:
-    """The table in Markdown: milliseconds of a step, and how many times jconv's the others take."""
+    """A Markdown table: milliseconds per step, and the times of the other sides relative to jconv's."""
     names = [side.name for side in SIDES if any(side.name in found for found in results.values())]
     heads = ["a step of sessions x samples, ms", *names, "sequence-layers to jconv", "PyTorch to jconv"]
     rows = []
@@ -197,11 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("streaming", __doc__, EPILOG)
     add = parser.add_argument
-    add("--network", default="", metavar="TEXT", help="only networks whose name holds this text")
-    add("--sessions", type=int, choices=[1, 1000], help="only rows of so many sessions")
+    add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
+    add("--sessions", type=int, choices=[1, 1000], help="only rows with this number of sessions")
     add("--turns", type=whole(1), default=31, metavar="N", help="turns of a side at most; default 31")
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
-    add("--inline", action="store_true", help="JAX computes in the calling thread, for all sides that are JAX's")
+    add("--inline", action="store_true", help="JAX computes in the calling thread")
     add("--long", type=whole(1), metavar="N", help="stream N samples through the WaveNet instead")
     add("--json", type=Path, metavar="FILE", help="write every number")
     options = parser.parse_args(arguments)

@@ -1,10 +1,10 @@
-"""Milliseconds a training step of the main job's network: jconv, Keras, PyTorch and plain JAX.
+"""Milliseconds per training step of the FCN: jconv, Keras, PyTorch and plain JAX.
 
     python -m benchmarks.training            # the table, some minutes on two cores
 
-Each side lives in a process of its own, since Keras's backend is chosen at import, and waits there for its turns. In a
-round every side has one turn, the order rotated; a side's number is the median of its turns, and ratios are of medians.
-Before anything is timed, all sides take one step from the same params on the same batch and must end at the same loss.
+Each side runs in its own process, since Keras's backend is chosen at import. In a round every side has one turn, in
+rotating order. A side's time is the median of its turns, and ratios are ratios of medians. Before anything is timed,
+all sides take one step from the same params on the same batch and must have the same loss after it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .trainers.workers import Side, Worker, WorkerError
 
 TOLERANCE = 1e-4
 SECONDS = 2.0
-"""How long a turn is, unless --steps says."""
+"""The duration of a turn, unless --steps is given."""
 
 EPILOG = f"""\
 the network:
@@ -42,8 +42,8 @@ examples:
   python -m benchmarks.training --rounds 3 --steps 20
   python -m benchmarks.training --batch-size 64 --json runs/steps.json
 
-A side whose package is not installed is left out, and so is torch.compile where it does not work (it wants a C++
-compiler). All sides have as many threads as this process may use processors."""
+A side whose package is not installed is left out, and so is torch.compile where it does not work (it needs a C++
+compiler). All sides have as many threads as this process may use cores."""
 
 
 SIDES = (
@@ -59,7 +59,7 @@ SIDES = (
 
 
 class Result(NamedTuple):
-    """What was measured of a side: milliseconds a step, one number a turn."""
+    """The measurements of a side: the milliseconds per step of each turn."""
 
     name: str
     version: str
@@ -67,17 +67,17 @@ class Result(NamedTuple):
 
     @property
     def median(self) -> float:
-        """The median of the turns."""
+        """The median over the turns."""
         return float(np.median(self.milliseconds))
 
 
 def ratios(results: Sequence[Result]) -> list[float]:
-    """Each side's median over that of the first."""
+    """Each side's median divided by that of the first side."""
     return [result.median / results[0].median for result in results]
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results in Markdown, the first side's as the unit."""
+    """The results as a Markdown table, with ratios to the first side."""
     rows = []
     for result, ratio in zip(results, ratios(results), strict=True):
         turns = f"{min(result.milliseconds):.3g} to {max(result.milliseconds):.3g}"
@@ -86,13 +86,13 @@ def table(results: Sequence[Result]) -> str:
 
 
 def rotated(items: Sequence[Any], turn: int) -> list[Any]:
-    """`items` with the first one changing from turn to turn."""
+    """`items` rotated by `turn` places."""
     first = turn % len(items)
     return [*items[first:], *items[:first]]
 
 
 def disagreement(losses: Mapping[str, Sequence[float]]) -> str:
-    """What is wrong with the losses of one side or another before and after one step; empty if nothing is."""
+    """The first difference between the sides' losses before and after one step; empty if there is none."""
     first, *_ = losses.values()
     for name, values in losses.items():
         if not np.allclose(values, first, rtol=TOLERANCE, atol=0):
@@ -131,7 +131,7 @@ def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
     measured: dict[str, list[float]] = {name: [] for name in workers}
     for turn in range(options.rounds):
         for name in rotated(list(workers), turn):
-            time.sleep(0.3)  # the threads of the side before it may spin a while
+            time.sleep(0.3)  # the threads of the previous side may still spin
             measured[name].append(workers[name].milliseconds(epochs[name]))
     results = [Result(name, started[name]["version"], values) for name, values in measured.items()]
     print(f"\nbatch size {options.batch_size}, {cores()} threads, Python {platform.python_version()}\n")
@@ -142,7 +142,7 @@ def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
 
 
 def _start(batch_size: int, workers: dict[str, Worker]) -> dict[str, dict[str, Any]]:
-    """Start a worker for each side that works here, and return what each reports about itself."""
+    """Start a worker for each side that works here, and return the first answer of each."""
     started = {}
     for side in SIDES:
         missing = [package for package in side.needs if find_spec(package) is None]

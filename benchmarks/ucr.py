@@ -1,13 +1,13 @@
-"""The published table of the UCR archive, run again: networks trained by the protocol of Fawaz et al. (2019).
+"""Reproduces the published table of the UCR archive: networks trained by the protocol of Fawaz et al. (2019).
 
     python -m benchmarks.ucr                       # three sets of the FCN, three seeds: 15 minutes on two cores
     python -m benchmarks.ucr --sets all --seeds 5 --models fcn resnet --json runs/ucr.json   # all: some 17 hours
 
-A cell is a set and a network: several seeds trained by `--protocol dl4tsc` of `training.fit`, the accuracy on the test
-set of the params of the lowest training loss, and its mean beside the published mean of five.
+A cell is a data set and a network. Several seeds are trained by `--protocol dl4tsc` of `training.fit`. The accuracies
+on the test set, with the params of the lowest training loss, are compared with the published mean of five runs.
 
-Each core trains a seed, in a process of its own. With --json each run is kept as it ends, with checkpoints of those
-that have not ended beside it, and the same command goes on where it was cut off.
+Each core trains a seed, in a separate process. With --json each finished run is written to the file, and unfinished
+runs have checkpoints beside it, so that the same command continues after an interruption.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from .shared.machine import describe
 from .trainers.ucr_run import PROTOCOL, SIDE, Run
 from .trainers.workers import WorkerError, answers
 
-# Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for the sets that came into
-# the archive in 2018, the results that its authors publish beside it.
+# Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for data sets added to the
+# archive in 2018, the results that its authors publish with it.
 PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
     ("ACSF1", "fcn"): (89.8, 1.6),
     ("ACSF1", "resnet"): (91.6, 2.6),
@@ -55,7 +55,7 @@ PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
     ("PickupGestureWiimoteZ", "fcn"): (74.4, 3.0),
     ("PickupGestureWiimoteZ", "resnet"): (70.4, 3.0),
 }
-# Of a set of unequal length they are of padded series (hfawaz/dl-4-tsc 49); without the suffix it has its own lengths.
+# For unequal lengths, the published results are of padded series (hfawaz/dl-4-tsc 49), which the suffix selects.
 UNEQUAL = ("PickupGestureWiimoteZ",)
 PUBLISHED |= {
     (name + EQUAL_LENGTH_SUFFIX, network): found for (name, network), found in PUBLISHED.items() if name in UNEQUAL
@@ -67,7 +67,7 @@ FAILED, INTERRUPTED = 1, 130
 
 
 class Cell(NamedTuple):
-    """A set, a network, the test accuracy of each seed in percent, and the mean seconds of a run."""
+    """A data set, a network, the test accuracy of each seed in percent, and the mean seconds per run."""
 
     data: str
     network: str
@@ -76,12 +76,12 @@ class Cell(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Of the seeds."""
+        """The mean accuracy over the seeds."""
         return float(np.mean(self.accuracies))
 
     @property
     def holds(self) -> bool:
-        """Within two published deviations of the published mean, or one point, or above it."""
+        """Whether the mean is above the published mean, or within two published deviations or one point of it."""
         mean, deviation = PUBLISHED[self.data, self.network]
         return self.mean >= mean - max(2 * deviation, 1.0)
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> list[Cell]:
-    """Train the runs that the file does not have, write each to it as it ends, and return the cells.
+    """Train the runs that are not in the file, write each to it when it ends, and return the cells.
 
     Raises `UserError`, and `WorkerError` where a run fails.
     """
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> list[Cell]:
         for seed in range(options.seeds)
     ]
     missing = [key for key in wanted if key not in runs]
-    # An unavailable data set is reported now, and none is fetched by two processes.
+    # Load each data set first, so that a missing one is reported early and none is fetched by two processes.
     for data in dict.fromkeys(data for data, *_ in missing):
         load(data)
     _write(options.json, machine, runs.values(), cells(runs, wanted))
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> list[Cell]:
 
 
 def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
-    """The finished runs among the wanted ones, by set and network."""
+    """The finished runs among the wanted ones, by data set and network."""
     found: dict[tuple[str, str], list[Run]] = {}
     for key in wanted:
         if key in runs:
@@ -169,7 +169,7 @@ def _unfinished(file: Path | None, key: RunKey) -> str | None:
 
 
 def _read(file: Path | None) -> list[Run]:
-    """The runs of a file that `--json` wrote; none where there is no file."""
+    """The runs in a file that `--json` wrote; empty if there is no file."""
     if file is None or not file.exists():
         return []
     try:

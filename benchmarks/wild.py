@@ -1,4 +1,4 @@
-"""Keras files that other people published: which load, are equal to Keras, and are saved back.
+"""Tests published Keras files: which of them load, have the outputs of Keras, and can be saved again.
 
     python -m benchmarks.wild            # fetches the files of the manifest, and prints the table
     python -m benchmarks.wild record --keras-2 PYTHON --keras-3 PYTHON
@@ -50,7 +50,7 @@ mistake in an option or the manifest."""
 
 
 class Result(NamedTuple):
-    """A file, what came of it, and whether that is what the manifest expects; `problem` is empty if so."""
+    """A file, the result of its trial, and the `problem` that `judge` finds."""
 
     published: Published
     trial: Trial
@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
 
 def judge(published: Published, trial: Trial) -> str:
-    """What is not as expected, in one line; empty if all is."""
+    """A line that says what differs from the expectation of the manifest; empty if nothing does."""
     word = published.refused_by
     if trial.is_refused:
         if word is None:
@@ -76,7 +76,7 @@ def judge(published: Published, trial: Trial) -> str:
 
 
 def table(results: Sequence[Result]) -> str:
-    """In Markdown: a row for each project, and one for all."""
+    """A Markdown table with a row for each project and one for all."""
     projects: dict[str, list[Result]] = {}
     for result in results:
         projects.setdefault(result.published.project, []).append(result)

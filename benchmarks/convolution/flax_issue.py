@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false
 # It is checked where the library is installed; the test extra does not install it.
 
-"""A depthwise convolution as a layer of Flax and of Keras, those of the two that are installed."""
+"""A depthwise convolution as a layer of Flax and of Keras, if they are installed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import jax
 from .rows import Row
 
 Layer = Callable[[jax.Array, jax.Array], jax.Array]
-"""(kernel, x) -> y, the kernel in jconv's layout."""
+"""`(kernel, x) -> y`, with the kernel in jconv's layout."""
 
 
 def layers(row: Row) -> dict[str, Layer]:
-    """The layers by their library's name; Keras only where its backend is JAX."""
+    """The layers by library; Keras only if its backend is JAX."""
     found = {}
     for name, load in (("Flax", _flax), ("Keras", _keras)):
         try:
@@ -43,7 +43,7 @@ def _flax(row: Row) -> Layer:
     definition, state = nnx.split(layer)
 
     def apply(kernel: jax.Array, x: jax.Array) -> Any:
-        # The state's one leaf is the kernel.
+        # The kernel is the only leaf of the state.
         filled = jax.tree.map(lambda _: kernel, state)
         return nnx.merge(definition, filled)(x)
 

@@ -1,4 +1,4 @@
-"""The sides that are JAX: plain `jax.lax` with automatic differentiation, and jconv by its own choice."""
+"""The sides in JAX: `jax.lax` with automatic differentiation, and jconv."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .truth import Operations
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 DIMENSIONS = ("NWC", "WIO", "NWC")
 TIMED_SCALE = 1e-6
-"""How far a scan's step moves its carry when it is timed: far enough for the steps to depend on each other."""
+"""How far a step of a timed scan moves its carry: far enough for the steps to depend on each other."""
 
 
 def lax_convolution(row: Row) -> Convolution:
-    """One convolution of the row by plain lax."""
+    """One convolution of the row by lax."""
     if row.transposed:
         return lambda x, kernel: jax.lax.conv_transpose(
             x,
@@ -54,7 +54,7 @@ def jconv_options(row: Row) -> dict[str, Any]:
 
 
 def jconv_convolution(row: Row, algorithm: str = "auto") -> Convolution:
-    """One convolution of the row as jconv computes it."""
+    """One convolution of the row by jconv."""
     public = jconv.conv1d_transpose if row.transposed else jconv.conv1d
     return lambda x, kernel: public({"kernel": kernel}, x, algorithm=algorithm, **jconv_options(row))
 
@@ -67,13 +67,13 @@ CONVOLUTIONS: dict[str, Callable[[Row], Convolution]] = {
 
 
 def forward(row: Row, convolution: Convolution) -> Callable[..., Any]:
-    """(x, kernel) -> y, of the complete ensemble."""
+    """`(x, kernel) -> y` for the complete ensemble."""
     kernel_axis = None if row.shared_kernel else 0
     return jax.vmap(convolution, (0, kernel_axis)) if row.ensemble > 1 else convolution
 
 
 def gradients(row: Row, convolution: Convolution) -> Callable[..., Any]:
-    """(x, kernel, y_bar) -> (y, x_bar, kernel_bar), of the complete ensemble."""
+    """`(x, kernel, y_bar) -> (y, x_bar, kernel_bar)` for the complete ensemble."""
 
     def one(x: jax.Array, kernel: jax.Array, y_bar: jax.Array) -> Any:
         y, pull = jax.vjp(convolution, x, kernel)
@@ -96,7 +96,7 @@ def gradient_program(row: Row, side: str, o: Operands) -> Program:
 def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) -> Program:
     """A scan whose step moves x by the mean square of y.
 
-    `y_size` is that mean, for the check: its last step moves x by one.
+    `y_size` is that mean; in the check, the last step moves x by one.
     """
     function = forward(row, CONVOLUTIONS[side](row))
 
@@ -111,9 +111,9 @@ def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) ->
 
 
 def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check: tuple[float, float]) -> Program:
-    """A scan whose step moves x and the kernel by their gradients; y, which it does not need, is not computed.
+    """A scan whose step moves x and the kernel by their gradients; y is not needed and not computed.
 
-    `scales_of_check` is how far the last step moves them in the check, where the others do not move them at all.
+    `scales_of_check` is how far the last step moves them in the check; there, the other steps do not move them.
     """
     function = gradients(row, CONVOLUTIONS[side](row))
 
@@ -129,13 +129,13 @@ def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check:
 
 
 def moved(o: Operands, operations: Operations) -> tuple[tuple[float, float], tuple[Any, Any]]:
-    """Scales that move x and the kernel by one at most along their gradients, and where they are after that."""
+    """Scales that move x and the kernel by at most one along their gradients, and x and the kernel after that."""
     scales = (1 / float(np.abs(operations.x_bar).max()), 1 / float(np.abs(operations.kernel_bar).max()))
     return scales, (o.x + scales[0] * operations.x_bar, o.kernel + scales[1] * operations.kernel_bar)
 
 
 def _last(scales: Any, value: Any) -> Any:
-    """Zero but for the last step."""
+    """Zero except for the last step."""
     zero = np.zeros_like(scales)
     zero[-1] = value
     return zero

@@ -1,4 +1,4 @@
-"""One row measured: every program of every side, checked, then timed in turn."""
+"""Measures one row: the programs of all sides are checked, then timed in alternation."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from .programs import (
 from .rows import Array, Operands, Row, operands
 
 Times = dict[str, float | None]
-"""Milliseconds of each side; None for one that would take longer than the patience."""
+"""Milliseconds by side; None for a side that would take longer than `patience`."""
 
 VMAP_MODELS = 4
 LIGHT = 3.0
-"""Milliseconds of the forward pass up to which a row is also measured under vmap."""
+"""Rows whose forward pass takes fewer milliseconds are also measured under vmap."""
 QUICK_STEPS, SLOW_STEPS, SLOW = 4, 2, 20.0
-"""Steps of a scan, and the milliseconds of lax's gradients from which there are fewer."""
+"""The steps of a scan: fewer if lax's gradients take more than `SLOW` milliseconds."""
 NAIVE_FLOPS, DEPTHWISE_PENALTY = 1e9, 30
-"""How slow lax's gradients have been seen in a loop: operations a second, and for depthwise rows times the time
-outside. Only to predict what would take too long."""
+"""The speed of lax's slowest gradients in a loop, to predict what would take too long: FLOPs per second, and for
+depthwise rows the ratio to the time outside of a loop."""
 
 
 class Settings(NamedTuple):
-    """How carefully to measure: timings of a program at most, seconds for one, and the longest call to wait for."""
+    """The most timings of a program, the seconds for a program, and the longest call to wait for in seconds."""
 
     repeats: int = 31
     budget: float = 2.0
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 
 
 class Bench:
-    """A row under measurement: its operands, expected results, and the times so far."""
+    """The measurement of a row: its operands, expected results, and the times so far."""
 
     def __init__(self, row: Row, settings: Settings, libraries: Mapping[str, Library]):
         self.row, self.settings, self.libraries = row, settings, libraries
@@ -71,7 +71,7 @@ class Bench:
         predicted: Callable[[str], float] = lambda side: 0.0,
         steps: int = 1,
     ) -> None:
-        """Build, check and time one program on every side; `predicted` is how many seconds a side's call may take."""
+        """Build, check and time one program on every side; `predicted` gives the expected seconds of a side's call."""
         calls, first = {}, {}
         for side, build in builders.items():
             if predicted(side) <= self.settings.patience:
@@ -80,7 +80,7 @@ class Bench:
                 actual = tuple(truth.part(self.row, a) for a in program.read(result))
                 truth.check(actual, wanted, f"{self.row.name}: {name} of {side}")
                 calls[side] = program.call
-                if first[side] <= timing.WARMED:  # the very first call of a program may have had threads to start
+                if first[side] <= timing.WARMED:  # the first call of a program may start threads
                     first[side] = min(first[side], timing.once(program.call)[1])
                 self._keep(name, side, program, result)
         found = {}
@@ -90,7 +90,7 @@ class Bench:
         self.repeats[name] = {side: found[side].repeats for side in found}
 
     def seconds(self, name: str, side: str) -> float:
-        """What a program took, to predict what another will take; infinite if it was not run."""
+        """The seconds of a program, to predict those of another; infinite if it was not run."""
         milliseconds = self.times[name][side]
         return np.inf if milliseconds is None else milliseconds / 1e3
 
@@ -102,10 +102,10 @@ class Bench:
 
 
 def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
-    """Everything about one row, as it is written to the JSON file; times of a scan are of one step."""
+    """The results of one row, as in the JSON file; times of a scan are per step."""
     bench = Bench(row, settings, libraries)
     _plain(bench)
-    # The gradients of single examples are clipped or compared before they move a kernel: no step of a scan by itself.
+    # Gradients of single examples are clipped or compared before they change a kernel, so a scan of them has no use.
     steps = None if row.shared_kernel else _scans(bench)
     forward = bench.times[FORWARD][JCONV]
     if row.ensemble == 1 and forward is not None and forward < LIGHT:
@@ -136,7 +136,7 @@ def _plain(bench: Bench) -> None:
 
 
 def _scans(bench: Bench) -> int:
-    """Both programs as steps of a scan; returns how many steps."""
+    """Measure both programs as steps of a scan. Returns the number of steps."""
     row, o = bench.row, bench.operands
     milliseconds = bench.times[GRADIENTS][LAX]
     steps = QUICK_STEPS if milliseconds is not None and milliseconds < SLOW else SLOW_STEPS
@@ -160,7 +160,7 @@ def _scans(bench: Bench) -> int:
 
 
 def _predicted_in_loop(row: Row, side: str, outside: float) -> float:
-    """Seconds that a step with gradients may take, from the seconds of the same outside a loop."""
+    """The predicted seconds of a step with gradients in a loop, from the seconds outside of a loop."""
     if side != LAX:
         return outside
     return DEPTHWISE_PENALTY * outside if row.depthwise else max(outside, 2 * row.flops / NAIVE_FLOPS)
@@ -197,7 +197,7 @@ def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str]
 
 
 def warm_up() -> None:
-    """Compile something small on both sides, so that the first row does not pay for what JAX sets up once."""
+    """Compile a small program on both sides, so that the first row does not include JAX's initialization."""
     row = Row("warm up", "dense", 1, 8, 1, 1, 3)
     for side in (LAX, JCONV):
         jax_sides.gradient_program(row, side, operands(row)).call()

@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false
 # It is checked where the library is installed; the test extra does not install it.
 
-"""ONNX Runtime's program of a row: one node, its kernel an initializer, as a trained network is deployed."""
+"""ONNX Runtime's program of a row: one node with the kernel as an initializer, as in a deployed network."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OPSET, IR_VERSION = 17, 8
 
 
 def forward_program(row: Row, o: Operands, cores: int) -> Program:
-    """The forward pass; an ensemble is one convolution of more groups, or of more examples where the kernel is one."""
+    """The forward pass; an ensemble is one convolution with more groups, or with more examples for a shared kernel."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores
     options.inter_op_num_threads = 1
-    # Threads that spin after a call would take the cores from the side that is timed next.
+    # Threads that spin after a call would slow down the side that is timed next.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model(row, o), options, providers=["CPUExecutionProvider"])
     feed = {"x": _fold(row, o.x)}
@@ -55,7 +55,7 @@ def model(row: Row, o: Operands) -> bytes:
 
 
 def _fold(row: Row, x: Array) -> Array:
-    """(ensemble, batch, time, channels) as (batch, ensemble and channels, time), or the ensemble within the batch."""
+    """(ensemble, batch, time, channels) as (batch, ensemble * channels, time) or (ensemble * batch, channels, time)."""
     x = np.swapaxes(x, -1, -2)
     if row.shared_kernel:
         x = x.reshape(-1, *x.shape[-2:])

@@ -32,7 +32,7 @@ Ctrl-C."""
 
 
 class Options(NamedTuple):
-    """The options as they were given."""
+    """The options of the command."""
 
     rows: str
     quick: bool
@@ -54,7 +54,7 @@ class Options(NamedTuple):
         return found
 
     def check_files(self) -> None:
-        """Raise `UserError` for a file that could not be written when the measurements are done."""
+        """Raise `UserError` for a file that cannot be written, before anything is measured."""
         for option, path in (("--json", self.json), ("--picture", self.picture)):
             if path is not None and not path.parent.is_dir():
                 raise UserError(f"{option} {path}: there is no folder {path.parent}")
@@ -71,7 +71,7 @@ class Options(NamedTuple):
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
-    """The options in `arguments`, by default those of the process; a mistake is one line and `SystemExit(2)`."""
+    """The options in `arguments`, by default those of the process. An error is one line and `SystemExit(2)`."""
     return Options(**vars(_parser().parse_args(arguments)))
 
 
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
     add("--inline", action="store_true", help="JAX computes in the calling thread, as the other libraries do")
     add("--issues", action="store_true", help="run the public issues' programs and not the rows")
-    add("--json", type=Path, metavar="FILE", help="write every number, again after each row")
+    add("--json", type=Path, metavar="FILE", help="write all results, updated after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")
     return parser

@@ -12,7 +12,7 @@ Build = Callable[[Row, Operands], Program]
 
 
 class Library(NamedTuple):
-    """How to build a library's programs; None for one that it does not have."""
+    """The functions that build a library's programs; None for a program that it does not have."""
 
     forward: Build
     gradients: Build | None

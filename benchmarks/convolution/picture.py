@@ -1,4 +1,4 @@
-"""The picture of a run: how many times as fast jconv is, a line a row, on a logarithmic axis.
+"""The picture of a run: the speed of jconv relative to others, a line for each row, on a logarithmic axis.
 
 It is made without `pyplot`, so that nothing depends on a display.
 """
@@ -24,7 +24,7 @@ ROW_HEIGHT, MARGIN = 0.21, 1.7
 
 
 def speedups(record: dict[str, Any]) -> bytes:
-    """A PNG of the ratios of each row for three programs: over lax, and over the best other library if any."""
+    """A PNG of the ratios of each row for three programs: to lax, and to the best other library if there is one."""
     results: list[Result] = record["rows"]
     figure = Figure(figsize=(13, MARGIN + ROW_HEIGHT * len(results)), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True, squeeze=False)[0]
@@ -64,7 +64,7 @@ def _panel(axes: Axes, results: list[Result], program: str) -> None:
     axes.axvline(1, color="black", lw=0.8)
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    # More labels would run into each other.
+    # More labels would overlap.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < CROWDED * low else (1,), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""What a side hands over to be measured: a call, and how to read what it returned."""
+"""A program of a side: a call, and how to read its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORWARD, GRADIENTS = "forward", "gradients"
 SCAN_FORWARD, SCAN_GRADIENTS = "forward in a scan", "gradients in a scan"
 VMAP_FORWARD, VMAP_GRADIENTS = "forward under vmap", "gradients under vmap"
 PROGRAMS = (FORWARD, GRADIENTS, SCAN_FORWARD, SCAN_GRADIENTS, VMAP_FORWARD, VMAP_GRADIENTS)
-"""Forward; forward with both gradients; each as the step of a scan; each over four members with their own kernels."""
+"""Forward; forward with both gradients; each as the step of a scan; each under vmap, for four kernels."""
 
 LAX, TORCH, ONNX = "lax", "PyTorch", "ONNX Runtime"
 JCONV, FASTEST = "jconv", "jconv, fastest"
@@ -23,8 +23,8 @@ OTHER_LIBRARIES = (TORCH, ONNX)
 class Program(NamedTuple):
     """One program of one side.
 
-    `call` runs it and waits for the result; `checked` does the same where the result is to be compared; `read` turns
-    the result into NumPy arrays in the layout of the reference: y, or y, the gradient of x and that of the kernel.
+    `call` runs it and waits for the result; `checked` does the same for a result that is compared; `read` converts
+    the result to NumPy arrays in the layout of the reference: y, or y, the gradient of x and that of the kernel.
     """
 
     call: Call

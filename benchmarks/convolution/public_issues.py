@@ -1,7 +1,7 @@
-"""The programs of public issues about slow convolutions, each as plain lax (or as the issue has it) and as jconv.
+"""The programs of public issues about slow convolutions, each in lax (or as in the issue) and in jconv.
 
-Programs in two dimensions are run in one, and one of twelve layers has two on a CPU, where lax would take minutes; the
-column "program" says so.
+Two-dimensional programs are run in one dimension. A program of twelve layers has only two on a CPU, where lax would
+take minutes. The column "program" says so.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .tables import number, times_as_large
 
 SIDES = (LAX, JCONV)
 AGREE = 1e-4
-"""Of the largest value; what jconv returns in an issue's program is compared with what lax returns."""
+"""The tolerance of jconv's results compared with lax's, relative to the largest value."""
 
 COLUMNS = ("issue", "program", "lax", "jconv", "lax / jconv", "others")
 
 
 class Issue(NamedTuple):
-    """An issue, its program in words, and how to make each side's call."""
+    """An issue, a description of its program, and the call of each side."""
 
     link: str
     program: str
@@ -42,7 +42,7 @@ class Issue(NamedTuple):
 
 
 def issues(device: str) -> list[Issue]:
-    """Every issue that is timed; where a GPU is measured, the sizes are the issue's own."""
+    """The issues that are timed; on a GPU with the sizes in the issue."""
     layers = 12 if device == "gpu" else 2
     in_scan = Row("a", "dense", 5, 150, 128, 256, 5)
     dilated = {
@@ -64,7 +64,7 @@ def issues(device: str) -> list[Issue]:
 
 
 def run(settings: Settings, device: str) -> list[dict[str, Any]]:
-    """Measure and print every issue; what is written to the JSON file."""
+    """Measure and print every issue. Returns the content of the JSON file."""
     print(markdown.heading(COLUMNS), flush=True)
     found = []
     for issue in issues(device):
@@ -76,13 +76,13 @@ def run(settings: Settings, device: str) -> list[dict[str, Any]]:
 
 
 def show(found: list[dict[str, Any]]) -> None:
-    """Print a former run."""
+    """Print an earlier run."""
     print(markdown.heading(COLUMNS))
     print(*map(line, found), sep="\n")
 
 
 def line(found: dict[str, Any]) -> str:
-    """One issue's line of the table."""
+    """The row of an issue in the table."""
     values, unit = found["values"], found["unit"]
     own = values[JCONV]
     others = ", ".join(f"{side} {number(value)} {unit}" for side, value in values.items() if side not in SIDES)
@@ -143,7 +143,7 @@ def _forward(row: Row) -> dict[str, Call]:
 
 
 def _stack(layers: int) -> dict[str, Call]:
-    """The issue's loss: the distance of the last layer's output from a target; its gradient in every kernel."""
+    """The gradient in every kernel of the issue's loss, the distance of the last layer's output from a target."""
     row = Row("stack", "depthwise", 32, 1024, 512, 512, 5, groups=512, padding="same")
     o = operands(row)
     kernels = [jnp.asarray(o.kernel) * (1 + layer / 10) for layer in range(layers)]

@@ -1,4 +1,4 @@
-"""The file of a run: every number as JSON, written whole or not at all, and read again."""
+"""The JSON file of a run, which is written atomically."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KIND = "jconv benchmarks.conv1d"
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
-    """Write under a temporary name beside `path` and rename, so that an interrupted run leaves the former file."""
+    """Write to a temporary file in the same folder and rename it, so that an interruption keeps the earlier file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps({"kind": KIND, **record}, indent=1) + "\n", encoding="utf-8")
@@ -23,7 +23,7 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The record of a former run; raise `UserError` if the file is none."""
+    """The record of an earlier run. Raises `UserError` for another file."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The convolutions that are measured, as data: layers of published networks, and sizes at the edges of their kind."""
+"""The convolutions that are measured: layers of published networks, and extreme sizes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Padding = str | tuple[int, int]
 class Row(NamedTuple):
     """One convolution, or one transposed convolution, or an ensemble of either.
 
-    `length` is the input's. With `ensemble` above one there are that many inputs, each with its own kernel, or all with
-    one kernel where `shared_kernel` is true: then the kernel's gradient is wanted for each input by itself.
+    `length` is the input's. With `ensemble` above one there are that many inputs, each with its own kernel. With
+    `shared_kernel` they share one, and the kernel's gradient is computed for each input separately.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Row(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """Samples from the first to the last that one output reads."""
+        """The length of the window of one output sample."""
         return (self.kernel_size - 1) * self.dilation + 1
 
     @property
     def amounts(self) -> tuple[int, int]:
-        """Samples of zeros before and after; a transposed row has none."""
+        """The zeros before and after the input; none for a transposed row."""
         if not isinstance(self.padding, str):
             return self.padding
         if self.padding == "same":
@@ -51,45 +51,45 @@ class Row(NamedTuple):
 
     @property
     def out_length(self) -> int:
-        """Samples of output."""
+        """The length of the output."""
         if self.transposed:
             return (self.length - 1) * self.stride + max(self.reach, self.stride)
         return jconv.output_length(self.length, self.kernel_size, **self.geometry, padding=self.amounts)
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """Stride and dilation, the options that every convolution has."""
+        """Stride and dilation."""
         return {"stride": self.stride, "dilation": self.dilation}
 
     @property
     def kernel_shape(self) -> tuple[int, int, int]:
-        """The kernel of one member, in Keras's layout."""
+        """The shape of one kernel, in Keras's layout."""
         if self.transposed:
             return self.kernel_size, self.out_channels, self.in_channels
         return self.kernel_size, self.in_channels // self.groups, self.out_channels
 
     @property
     def flops(self) -> int:
-        """Multiplications and additions of the forward pass by the definition."""
+        """The FLOPs of the forward pass by the definition."""
         windows = self.length if self.transposed else self.out_length
         one = 2 * self.batch * windows * self.kernel_size * self.in_channels * self.out_channels // self.groups
         return one * self.ensemble
 
     @property
     def bytes(self) -> int:
-        """Bytes of float32 that the forward pass must read and write: x, kernel and y, once each."""
+        """The bytes of float32 that the forward pass must read and write: x, kernel and y, once each."""
         kernels = 1 if self.shared_kernel else self.ensemble
         x_and_y = self.batch * (self.length * self.in_channels + self.out_length * self.out_channels)
         return 4 * (self.ensemble * x_and_y + kernels * int(np.prod(self.kernel_shape)))
 
     @property
     def depthwise(self) -> bool:
-        """Whether each channel is convolved by itself."""
+        """Whether the convolution is depthwise."""
         return 1 < self.groups == self.in_channels
 
     @property
     def sizes(self) -> str:
-        """Batch, length, in, out, kernel size, stride, dilation and groups, as the tables have them."""
+        """Batch, length, in, out, kernel size, stride, dilation and groups, as text for the tables."""
         return ", ".join(map(str, self[2:10]))
 
 
@@ -102,7 +102,7 @@ class Operands(NamedTuple):
 
 
 def operands(row: Row) -> Operands:
-    """Random operands of a row, the same at every call."""
+    """Random operands of a row, the same in every call."""
     rng = np.random.default_rng(0)
     ensemble = (row.ensemble,) if row.ensemble > 1 else ()
     shapes = (
@@ -162,7 +162,7 @@ ROWS = [
     Row("WaveNet, dilation 1", "dilated", 2, 4096, 64, 128, 2),
     Row("WaveNet, dilation 64", "dilated", 2, 4096, 64, 128, 2, dilation=64),
     Row("TCN, dilation 8", "dilated", 8, 512, 64, 64, 3, dilation=8),
-    # Windows that step, up to windows that do not overlap.
+    # With a stride, up to windows that do not overlap.
     _wav2vec(1, 16000, 10, in_channels=1, stride=5),
     _wav2vec(2, 3199, 3),
     _wav2vec(3, 1599, 3),
@@ -185,7 +185,7 @@ ROWS = [
     _decoder("HiFi-GAN, first upsampling", 2, 100, (512, 256), 16, 8),
     _decoder("U-Net, upsampling", 8, 256, (128, 64), 2, 2),
     _decoder("decoder, kernel size 4", 8, 512, (128, 64), 4, 2),
-    # Several at once.
+    # Ensembles.
     Row("ensemble of 16", "ensemble", 8, 128, 32, 32, 5, ensemble=16),
     Row("gradients of 64 examples", "per-example", 1, 150, 64, 128, 5, ensemble=64, shared_kernel=True),
 ]

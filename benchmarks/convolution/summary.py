@@ -1,4 +1,4 @@
-"""Ratios of the times in a run's results, their geometric means, and the rows where jconv is slow."""
+"""Ratios of the times of a run, their geometric means, and the rows in which jconv is slow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Result = dict[str, Any]
 
 BEST_OTHER = "best other library"
 SLOW = {LAX: 0.9, BEST_OTHER: 0.6}
-"""A row is listed as slow where the ratio of the other's time to jconv's is lower."""
+"""A row is listed as slow if the ratio of the other's time to jconv's is lower."""
 WORST = 5
 
 
 def ratio(result: Result, program: str, other: str, own: str = JCONV) -> float | None:
-    """How many times as long the other takes as jconv; None where either was not run.
+    """The time of the other divided by that of jconv; None if one of them was not run.
 
     `own` is `JCONV` or `FASTEST`, which is jconv's default where both choose the same algorithms.
     """
@@ -29,7 +29,7 @@ def ratio(result: Result, program: str, other: str, own: str = JCONV) -> float |
 
 
 def ratios(results: Iterable[Result], program: str, other: str, own: str = JCONV) -> dict[str, float]:
-    """The known ratios by the row's name."""
+    """The known ratios by row."""
     every = {result["row"]["name"]: ratio(result, program, other, own) for result in results}
     return {name: value for name, value in every.items() if value is not None}
 
@@ -44,7 +44,7 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def summary(results: list[Result]) -> list[str]:
-    """The lines below the tables: means, the lowest rows and the slow ones, for each program and other library."""
+    """The lines below the tables: means, minima and slow rows, for each program and other library."""
     lines = []
     for program in PROGRAMS:
         plain = program in (FORWARD, GRADIENTS)
@@ -61,7 +61,7 @@ def summary(results: list[Result]) -> list[str]:
 
 
 def in_a_loop(results: Iterable[Result]) -> dict[str, float]:
-    """jconv's step of the forward scan for its call outside, by the row's name.
+    """The time of jconv's forward step in a scan divided by that of a call outside, by row.
 
     The step also takes the mean square of y and moves x by it.
     """

@@ -1,4 +1,4 @@
-"""The results of a run as Markdown: a table of times and ratios, and a second of the rest."""
+"""The results of a run as two Markdown tables: ratios, and all other measurements."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ COPY_COLUMN = "share of copying"
 
 
 def second_columns(gpu: bool) -> tuple[str, ...]:
-    """The second table's columns; on a GPU a depthwise convolution is compared with copying."""
+    """The columns of the second table; on a GPU, depthwise convolutions are compared with copying."""
     return (*SECOND, COPY_COLUMN) if gpu else SECOND
 
 
@@ -88,7 +88,7 @@ def second_line(result: Result, gpu: bool = False) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits, and thousands without an exponent.
+    """A number with three digits, without an exponent.
 
     >>> number(0.12345), number(5220.4), number(None)
     ('0.123', '5,220', '–')

@@ -1,10 +1,10 @@
 # pyright: reportMissingImports=false
 # It is checked where the library is installed; the test extra does not install it.
 
-"""PyTorch's program of a row, in the layout it likes best: channels before time, laid out before it is timed.
+"""PyTorch's programs of a row, in its usual layout: channels before time, transposed before the timing.
 
-PyTorch pads both ends alike, so a causal convolution is written as its users write it: pad first, or pad both ends and
-drop the end. An ensemble is a loop over its models or a vmap. Whichever is faster here is the one that is timed.
+PyTorch pads both ends equally, so a causal convolution is written in the two usual ways: pad first, or pad both ends
+and drop the end. An ensemble is a loop over its models or a vmap. The faster way is the one that is timed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Operations = tuple[torch.Tensor, ...]
 
 
 def convolutions(row: Row) -> list[Convolution]:
-    """The ways to write one member of the row."""
+    """The ways to write one convolution of the row."""
     low, high = row.amounts
     options: dict[str, Any] = {"stride": row.stride, "dilation": row.dilation, "groups": row.groups}
     if row.transposed:
@@ -66,7 +66,7 @@ def gradient_program(row: Row, o: Operands, device: str = "cpu") -> Program:
 
 
 def set_threads(cores: int) -> None:
-    """As many threads as JAX has; and float32 that is float32, also on a GPU."""
+    """Use as many threads as JAX, and true float32, also on a GPU."""
     torch.set_num_threads(cores)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -84,7 +84,7 @@ def _functional(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor,
 
 
 def _over_members(row: Row, looped: Callable[..., Any], mapped: Callable[..., Any]) -> list[Callable[..., Any]]:
-    """The function itself; for an ensemble, a loop over the models, its results stacked, and a vmap."""
+    """The function itself; for an ensemble, a loop over the models with stacked results, and a vmap."""
     if row.ensemble == 1:
         return [looped]
 
@@ -103,7 +103,7 @@ def _over_members(row: Row, looped: Callable[..., Any], mapped: Callable[..., An
 
 
 def _placed(o: Operands, device: str) -> list[torch.Tensor]:
-    """(batch, channels, time) and (out, in, taps); the same turn of the axes for a kernel as for what it is not."""
+    """`x` and `y_bar` as (..., channels, time), and the kernel as (..., out, in, taps)."""
     x, y_bar = (_tensor(np.swapaxes(a, -1, -2), device) for a in (o.x, o.y_bar))
     return [x, _tensor(np.swapaxes(o.kernel, -1, -3), device), y_bar]
 
@@ -125,7 +125,7 @@ def _read(result: Operations) -> tuple[Any, ...]:
 
 
 def _fastest(calls: Sequence[Call]) -> Program:
-    """The program of the fastest of some calls, by the second time of each."""
+    """The program with the fastest of the calls, by the time of the second call."""
     best = min(calls, key=_second) if len(calls) > 1 else calls[0]
     return Program(best, best, _read)
 

@@ -1,4 +1,4 @@
-"""What each program of a row must return, by the NumPy reference, and the check of what it did return."""
+"""The expected results of the programs of a row, by the NumPy reference, and the check of actual results."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import jconv
 from .rows import Array, Operands, Row
 
 TOLERANCE = 1e-5
-"""Of the largest value."""
+"""The tolerance relative to the largest value."""
 
 MOST_TAPS = 2**24
-"""Values that the reference lays out at once for one example; a row with more of them is checked on a part of its
-groups, spread over all. The reference takes a fraction of a second for this many."""
+"""The most elements of the windows of one example. If there are more, only some of the groups are checked, at equal
+distances. The reference takes a fraction of a second for this many."""
 
 
 class Operations(NamedTuple):
@@ -42,7 +42,7 @@ def checked_groups(row: Row) -> Array:
 
 
 def part(row: Row, array: Array) -> Array:
-    """The channels of the checked groups: of x, a kernel or y, whose last axes are all split by groups."""
+    """The channels of the checked groups; the last axis of x, kernel and y is divided into groups."""
     groups = checked_groups(row)
     if len(groups) == row.groups:
         return array
@@ -51,7 +51,7 @@ def part(row: Row, array: Array) -> Array:
 
 
 def _member(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
-    """One example at a time, so that the memory of long kernels stays small; the kernel's gradient is their sum."""
+    """One example after the other, to save memory; the kernel's gradient is the sum over the examples."""
     examples = [_example(row, one, kernel, bar) for one, bar in zip(x, y_bar, strict=True)]
     y, x_bar, kernel_bar = (np.stack(operation) for operation in zip(*examples, strict=True))
     return Operations(y, x_bar, kernel_bar.sum(axis=0))
@@ -71,7 +71,7 @@ def _example(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
 
 
 def check(actual: tuple[Array, ...], wanted: tuple[Array, ...], what: str) -> None:
-    """Raise `ArithmeticError`, naming `what`, unless each array is the wanted one within the tolerance."""
+    """Raise `ArithmeticError`, whose message has `what`, unless the arrays are equal within the tolerance."""
     for got, want in zip(actual, wanted, strict=True):
         if got.shape != want.shape:
             raise ArithmeticError(f"{what}: shape {got.shape} where the reference has {want.shape}")

@@ -1,1 +1,1 @@
-"""The networks of `python -m benchmarks.networks`, and the sides that compute them, each in a process of its own."""
+"""The networks of `python -m benchmarks.networks`, and the sides that compute them, each in its own process."""

@@ -1,4 +1,4 @@
-"""Standard networks for time series, built in Keras: what people have saved and want to run.
+"""Standard networks for time series, built in Keras.
 
 Each builder takes the length of a sequence and the filters of its first layer. Dropout is left out, so that a training
 step is the same on all sides.
@@ -23,7 +23,7 @@ class Network(NamedTuple):
     batches: tuple[int, ...] = (1, 64)
 
     def model(self) -> Any:
-        """The Keras model, with random weights that do not depend on the run."""
+        """The Keras model, with the same random weights in each run."""
         keras.utils.set_random_seed(0)
         return self.build(self.length, self.filters)
 
@@ -120,7 +120,7 @@ def unet(length: int, filters: int) -> Any:
 
 
 def cnn_lstm(length: int, filters: int) -> Any:
-    """Convolutions that shorten a sequence, and an LSTM over what is left."""
+    """Convolutions with pooling, and an LSTM over their output."""
     x = y = keras.Input((length, 1))
     for _ in range(2):
         y = kl.MaxPooling1D(2)(kl.Conv1D(filters, 5, padding="same", activation="relu")(y))
@@ -128,7 +128,7 @@ def cnn_lstm(length: int, filters: int) -> Any:
 
 
 def bidirectional_lstm(length: int, filters: int) -> Any:
-    """Two bidirectional LSTMs, as sequence taggers have."""
+    """Two bidirectional LSTMs, as in sequence taggers."""
     x = y = keras.Input((length, 8))
     for _ in range(2):
         y = kl.Bidirectional(kl.LSTM(filters, return_sequences=True))(y)
@@ -147,7 +147,7 @@ def separable(length: int, filters: int) -> Any:
 
 
 def attention(length: int, filters: int) -> Any:
-    """Two blocks of a transformer's encoder behind a strided convolution."""
+    """Two blocks of a transformer's encoder after a strided convolution."""
     x = keras.Input((length, 1))
     y = kl.Conv1D(filters, 8, strides=4, padding="same")(x)
     for _ in range(2):
@@ -159,7 +159,7 @@ def attention(length: int, filters: int) -> Any:
 
 
 def spliceai(length: int, filters: int) -> Any:
-    """Jaganathan et al., 2019: the model with 10,000 samples of context, of which the output has none."""
+    """Jaganathan et al., 2019: the model with 10,000 samples of context, which the output does not include."""
     x = keras.Input((length, 4))
     y = kl.Conv1D(filters, 1)(x)
     skip = kl.Conv1D(filters, 1)(y)

@@ -1,4 +1,4 @@
-"""jconv, and Keras's own model on JAX: under `jax.jit`, and by `predict`."""
+"""jconv, and Keras on JAX under `jax.jit` and with `predict`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _error(y: Any, target: Any) -> jax.Array:
 
 
 class JaxSide(NetworkSide):
-    """A side that is a function of its params and state, compiled by `jax.jit`."""
+    """Base class of sides that are a function of params and state, compiled by `jax.jit`."""
 
     arrays: tuple[Any, Any]
 
@@ -86,7 +86,7 @@ class Keras(JaxSide):
 
 
 class Predict(Keras):
-    """`predict`, as people call it."""
+    """Keras's `predict`."""
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
@@ -94,7 +94,7 @@ class Predict(Keras):
 
 
 def _repeated(step: Callable[..., Any], arrays: tuple[Any, Any], x: Any, target: Any) -> Call:
-    """Steps from a copy of the arrays, which are donated."""
+    """A call that takes steps from a copy of the arrays, which are donated."""
     kept = jax.tree.map(jnp.copy, arrays)
     x, target = jnp.asarray(x), jnp.asarray(target)
 

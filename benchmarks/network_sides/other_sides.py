@@ -1,4 +1,4 @@
-"""The same file in Keras on PyTorch and TensorFlow, and in ONNX Runtime: forward alone."""
+"""The same file in Keras on PyTorch and TensorFlow, and in ONNX Runtime: only the forward pass."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TensorFlow(_Loaded):
 
 
 class Onnx(_Loaded):
-    """ONNX Runtime, on what PyTorch's exporter makes of the model on PyTorch."""
+    """ONNX Runtime, with the model exported by PyTorch."""
 
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""

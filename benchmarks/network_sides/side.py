@@ -1,4 +1,4 @@
-"""What all sides share: answers to the process that prints the table, the inputs, and timing."""
+"""The base class of the sides, which answer the process that prints the table; inputs and timing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Call = Callable[[], Any]
 class NetworkSide(ABC):
     """Answers questions about one network, in a file that Keras saved.
 
-    A subclass prepares a call for a batch: `forward` returns what gives the output, `step` what takes a step of
-    gradient descent on the mean squared error and gives the loss before it. Each call waits for its result.
+    A subclass returns functions without arguments: `forward` one that returns the output, and `step` one that takes a
+    step of gradient descent on the mean squared error and returns the loss before it. They wait for their result.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class NetworkSide(ABC):
         self.prepared = cache(self.prepare)
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """With `save` the results of `calls` calls are written to that file, with `seconds` calls are timed."""
+        """Answer a question: with `save`, write the results of `calls` calls to this file, else time calls."""
         call = self.prepared(question["program"], question["batch"])
         if "save" in question:
             np.save(question["save"], np.asarray([call() for _ in range(question["calls"])], np.float32))
@@ -38,7 +38,7 @@ class NetworkSide(ABC):
         return {"milliseconds": timed(call, question["seconds"])}
 
     def prepare(self, program: str, batch: int) -> Call:
-        """The call of a program for a batch."""
+        """The call of a program for a batch size."""
         x, shape = examples(self.input_shape, batch), (batch, *self.output_shape)
         return self.forward(x) if program == FORWARD else self.step(x, targets(shape))
 
@@ -47,15 +47,15 @@ class NetworkSide(ABC):
 
     @abstractmethod
     def forward(self, x: Any) -> Call:
-        """The call that computes the output of `x`."""
+        """A function that returns the output for `x`."""
 
     def step(self, x: Any, target: Any) -> Call:
-        """The call that takes a training step; a side without it is measured forward only."""
+        """A function that takes a training step and returns the loss before it."""
         raise NotImplementedError(f"{type(self).__name__} has no training step")
 
 
 def examples(shape: tuple[int, ...], batch: int) -> Any:
-    """The same batch for every side."""
+    """The inputs, the same for every side."""
     return np.random.default_rng(0).standard_normal((batch, *shape)).astype("float32")
 
 
@@ -65,7 +65,7 @@ def targets(shape: tuple[int, ...]) -> Any:
 
 
 def timed(call: Call, seconds: float) -> list[float]:
-    """Milliseconds of consecutive calls for about `seconds`, at least one, after one call that is not timed."""
+    """The milliseconds of each call for about `seconds`, after one call that is not timed."""
     call()
     found, end = [], time.perf_counter() + seconds
     while not found or time.perf_counter() < end:

@@ -1,1 +1,1 @@
-"""Files of Keras that other people published: their manifest, how they are fetched, tried and recorded."""
+"""Published Keras files: their manifest, and how they are fetched, tested and recorded."""

@@ -20,15 +20,15 @@ from .manifest import Published
 
 RAW = "https://raw.githubusercontent.com"
 SECONDS = 600
-"""The time limit of a download."""
+"""The time limit of a download in seconds."""
 
 
 class FetchError(Exception):
-    """A file that cannot be had, or is another one; one line."""
+    """A file that cannot be fetched or has another digest; the message is one line."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept: `jconv/published` in `$XDG_CACHE_HOME`, by default `~/.cache`."""
+    """The folder of fetched files: `jconv/published` in `$XDG_CACHE_HOME`, by default `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "published"
 
 
@@ -63,7 +63,7 @@ def fetch(files: Sequence[Published], folder: Path) -> dict[str, str]:
 
 
 def by_source(files: Iterable[Published]) -> list[list[Published]]:
-    """The files of each source and version together."""
+    """The files grouped by source and version."""
     groups: dict[tuple[str, str], list[Published]] = {}
     for published in files:
         groups.setdefault((published.source, published.version), []).append(published)
@@ -73,7 +73,7 @@ def by_source(files: Iterable[Published]) -> list[list[Published]]:
 def _fetch_package(files: Sequence[Published], folder: Path) -> dict[str, str]:
     name = f"{files[0].source}=={files[0].version}"
     with tempfile.TemporaryDirectory(prefix="jconv-") as downloads:
-        # Only wheels: pip runs code of a source distribution to find its name.
+        # Only wheels, because pip runs code of a source distribution to find its name.
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary", ":all:", "--dest", downloads, name]
         try:
@@ -128,7 +128,7 @@ def _store(published: Published, content: bytes, folder: Path) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != published.sha256:
         raise FetchError(f"{published.path} has the digest {found[:12]}..., not {published.sha256[:12]}...")
-    # Renamed when complete, so that an interruption leaves no half file.
+    # Renamed when complete, so that an interruption leaves no partial file.
     partial = folder / f"{found}.part"
     partial.write_bytes(content)
     partial.replace(folder / found)

@@ -1,9 +1,9 @@
-"""Run by a Python that has Keras, and perhaps not jconv: what Keras computes for the files of a list.
+"""Computes the outputs of Keras for a list of files; run by a Python that has Keras, and perhaps not jconv.
 
     python keras_outputs.py MAJOR TASKS.json
 
 MAJOR is the version of Keras. Each task has the paths of a file, of its inputs and of the outputs to write (`.npz`),
-and the row's stand-ins. A line of JSON answers each.
+and the row's stand-ins. The answer to each task is a line of JSON.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def main(major: str, tasks: str) -> None:
             values = list(y.values()) if isinstance(y, dict) else y if isinstance(y, (list, tuple)) else [y]
             np.savez(task["outputs"], *(np.asarray(value, "float64") for value in values))
             answer: dict[str, Any] = {"by": f"{name} {keras.__version__}"}
-        except Exception as error:  # of any kind: one file must not end the list
+        except Exception as error:  # any exception, so that one file does not end the list
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
         print(json.dumps({"sha256": task["sha256"], **answer}), flush=True)
 
 
 def _objects(keras: Any, supplied: str) -> dict[str, Any]:
-    """What stands for the classes and functions that a file only names: that of `stand_ins.py`, in Keras."""
+    """The stand-ins of `stand_ins.py` in Keras, for classes and functions that a file only names."""
     K, layer = keras.backend, partial(_layer, keras)
     # The dtype of Keras 2.0.2 is that of the indices.
     indices = lambda key, value: (key, value) == ("dtype", "int32")  # noqa: E731
@@ -113,7 +113,7 @@ def _before_reset_after(layer: Any) -> Any:
 
 
 def _without(layer: Any, left_out: Callable[[str, Any], bool]) -> Any:
-    """The layer, made without some options of a config, such as those that only the published class has."""
+    """The layer, without some options of its config, such as those that only the published class has."""
 
     class Without(layer):
         @classmethod

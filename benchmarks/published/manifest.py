@@ -1,4 +1,4 @@
-"""The manifest of published files, and what Keras computed for them: two tables of ours, nothing of the files."""
+"""The manifest of published files and the recorded outputs of Keras: two tables, without content of the files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANIFEST, OUTPUTS = DATA / "wild.csv", DATA / "wild_outputs.csv"
 
 LOADS = "loads"
 REFUSED = "refused: "
-"""What is expected of a file: that it loads, or that it is refused with a word that the error contains."""
+"""The expectations: a file loads, or it is refused with an error that contains a word."""
 
 BATCH = 2
 VALUES = 12
@@ -29,13 +29,13 @@ SMALL = 0.05
 
 
 Inputs = tuple[tuple[tuple[int, ...], int | None], ...]
-"""For each input in order, its shape with the batch, and the rows of the embedding that reads it, if one does."""
+"""For each input in order, its shape with the batch, and the number of rows of the embedding that reads it, or None."""
 
 
 class Published(NamedTuple):
     """A row of the manifest: a file, by package and version or by repository and commit.
 
-    `supplied` is the key in `stand_ins.STAND_INS` of what stands for the classes and functions that it only names.
+    `supplied` is the key in `stand_ins.STAND_INS` of the stand-ins for classes and functions that it only names.
     """
 
     kind: str
@@ -61,7 +61,7 @@ class Published(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What Keras computed: `values` at equal distances in all outputs in order, and the largest absolute value."""
+    """Recorded outputs of Keras: `values` at equal distances in all outputs, and the largest absolute value."""
 
     sha256: str
     by: str
@@ -75,14 +75,14 @@ class Recorded(NamedTuple):
         if len(values) != len(self.values):
             return float("inf")
         difference = np.abs(np.subtract(values, self.values))
-        # A NaN is a difference too.
+        # NaN counts as a difference.
         return float(difference.max() / (self.scale or 1.0)) if np.isfinite(difference).all() else float("inf")
 
 
 def examples(inputs: Inputs) -> list[np.ndarray[Any, Any]]:
-    """The arrays of the inputs, from NumPy's legacy generator with seed 0, whose numbers never change.
+    """The arrays of the inputs, from NumPy's legacy generator, whose values never change, with seed 0.
 
-    Where numbers are not indices, the second example is small, because a large one may saturate the outputs.
+    Except for indices, the second example is small, because a large one may saturate the outputs.
 
     >>> [x] = examples((((1, 4), 9),))
     >>> x.tolist()
@@ -99,7 +99,7 @@ def examples(inputs: Inputs) -> list[np.ndarray[Any, Any]]:
 
 
 def chosen(outputs: Iterable[Any]) -> tuple[list[float], float]:
-    """The values of outputs that are recorded, and the scale.
+    """The recorded values of outputs, and their scale.
 
     >>> chosen([np.array([[1, -3], [2, 0]]), np.ones(1)])
     ([1.0, -3.0, 2.0, 0.0, 1.0], 3.0)
@@ -127,7 +127,7 @@ def read_manifest(path: Path) -> list[Published]:
 
 
 def read_outputs(path: Path) -> dict[str, Recorded]:
-    """What Keras computed, by digest; empty if there is no such file. Raises `UserError` for a file that is not one."""
+    """The recorded outputs by digest; empty if there is no such file. Raises `UserError` for another file."""
     if not path.exists():
         return {}
     recorded = {}
@@ -142,7 +142,7 @@ def read_outputs(path: Path) -> dict[str, Recorded]:
 
 
 def write_outputs(path: Path, recorded: Mapping[str, Recorded]) -> None:
-    """Write what Keras computed, in the order of the digests."""
+    """Write recorded outputs, in the order of the digests."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(Recorded._fields)

@@ -1,4 +1,4 @@
-"""Records what Keras computes for the files that jconv loads, in processes of other Pythons."""
+"""Records the outputs of Keras for the files that jconv loads, in processes of other Pythons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import keras_outputs
 from .manifest import Inputs, Published, Recorded, chosen, examples
 
 SECONDS = 3600
-"""The time limit of all files of one Python."""
+"""The time limit in seconds for all files of one Python."""
 
 
 def major(published: Published) -> str:
@@ -30,7 +30,7 @@ def major(published: Published) -> str:
 def record(
     files: Sequence[tuple[Published, Path, Inputs]], pythons: Mapping[str, str]
 ) -> tuple[dict[str, Recorded], dict[str, str]]:
-    """What Keras computes for files with the shapes of their inputs, and the reasons where it does not, by digest.
+    """The outputs of Keras for files with the shapes of their inputs, and the reasons of failures, by digest.
 
     `pythons` has the command of a Python for each major version of Keras; files without one are left out.
     """
@@ -67,7 +67,7 @@ def _answers(
     for published, path, inputs in files:
         x = folder / f"{published.sha256}.inputs.npz"
         np.savez(x, *examples(inputs))
-        # Keras chooses the format by the name.
+        # Keras recognizes the format by the name.
         link = folder / f"{published.sha256}{Path(published.path).suffix}"
         link.symlink_to(path.resolve())
         outputs = str(_outputs(folder, published))

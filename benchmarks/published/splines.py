@@ -1,4 +1,4 @@
-"""B-splines of uniform knots, as MMSplice has them. Only NumPy is imported here, so that any Python can."""
+"""B-splines of uniform knots, as in MMSplice. This module imports only NumPy, for Pythons without jconv."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What stands for the classes and functions that published files only name: layers written with jconv.
+"""Stand-ins for classes and functions that published files only name: layers written with jconv.
 
-Each does what its author's code does. `keras_outputs.py` has the same for Keras.
+Each computes what its author's code does. `keras_outputs.py` has the same for Keras.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .splines import spline_basis
 
 
 class OwnLayer(Layer):
-    """A layer that reads the complete length, without state, whose computation is `compute(numpy, params, x)`."""
+    """Base class of layers without state that read the complete length; the computation is `compute(np, params, x)`."""
 
     def window(self) -> None:
         """None: the output depends on all samples."""
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
-        """The output; `np` is NumPy, or JAX's NumPy."""
+        """The output; `np` is `numpy` or `jax.numpy`."""
         raise NotImplementedError
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> Any:

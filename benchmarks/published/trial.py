@@ -1,4 +1,4 @@
-"""Tries one published file: loads it, computes, compares with Keras, saves it and loads that, and times it."""
+"""Tests one published file: loads it, compares it with Keras, saves and loads it again, and times it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_SECONDS, MAX_MEMORY = 300, 8 * 2**30
 
 
 class Trial(NamedTuple):
-    """What came of a file; an error is one line, and None is what was not tried."""
+    """The result for a file. Errors are one line; None means that something was not tested."""
 
     error: str | None = None
     is_refused: bool = False
@@ -34,13 +34,13 @@ class Trial(NamedTuple):
     inputs: Inputs | None = None
     deviation: float | None = None
     saved: str | None = None
-    """Empty if the file that jconv wrote computes the same; else the reason."""
+    """Empty if the file that jconv wrote computes the same, else the reason."""
     load_ms: float | None = None
     forward_ms: float | None = None
 
 
 def try_file(path: Path, supplied: str, recorded: Recorded | None, only_loads: bool = False) -> Trial:
-    """Try a file, or only load it. What it refuses, or fails at, is in the result."""
+    """Test a file, or only load it. The result contains all errors."""
     options = STAND_INS[supplied] if supplied else {}
     try:
         (model, params, state), seconds = once(partial(jconv.keras.load, path, **options))
@@ -60,7 +60,7 @@ def try_file(path: Path, supplied: str, recorded: Recorded | None, only_loads: b
         first = once(forward)[1]
         timing = medians({"forward": forward}, {"forward": first}, most=15, budget=0.2)
         return trial._replace(forward_ms=timing["forward"].milliseconds)
-    except Exception as error:  # of any kind: one file must not end the census
+    except Exception as error:  # any exception, so that one file does not end the run
         return trial._replace(error=_line(error))
 
 
@@ -72,7 +72,7 @@ def _inputs(model: Any) -> Inputs:
 
 
 def _forward(model: Any, params: Any, state: Any, x: list[Any]) -> tuple[list[Any], Any]:
-    """The outputs, and a call that computes them again."""
+    """The outputs, and a function that computes them again."""
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
     named = dict(zip(model.inputs, x, strict=True))
     call = partial(_compute, apply, params, state, named if len(x) > 1 else x[0])
@@ -113,7 +113,7 @@ def _line(error: Exception) -> str:
 
 
 class TrialProcess:
-    """A process with a limit on memory, in which files are tried one after the other; a new one after each failure."""
+    """A process with a limit on memory that tests files one after the other; after a failure a new one is started."""
 
     def __init__(self, seconds: float = MAX_SECONDS, memory: int = MAX_MEMORY) -> None:
         self.seconds, self.memory = seconds, memory

@@ -1,22 +1,22 @@
-"""What becomes of memory that is freed, which every side of a comparison feels and none of them decides."""
+"""The allocator's treatment of freed memory, which affects the times of all sides."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-# glibc's names for them, from malloc.h.
+# Options of glibc's mallopt, from malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 MOST = 2**30
 
 
 def keep_memory() -> bool:
-    """Let the process keep memory that is freed, where the C library is glibc; returns whether it will.
+    """Let the process keep freed memory, with glibc. Returns whether that succeeded.
 
-    By default glibc gives large blocks back to the system or not, by thresholds that depend on what was allocated
-    before, and pages that come back are zeroed when they are first written. A (16, 512, 128) times (128, 256) product
-    takes 1.4 ms or 2.0 for that alone, and which side of a comparison pays is chance. A program that runs for long can
-    have the same with MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ in its environment.
+    By default glibc returns large blocks to the system depending on thresholds that change with earlier allocations,
+    and the system zeroes new pages when they are first written. A matrix product of (16, 512, 128) and (128, 256) takes
+    1.4 or 2.0 ms for this reason alone, and which side is slower is random. A long-running program can set
+    MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ in its environment for the same effect.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""Where a run takes place: the device, the cores, the versions, and the two ceilings of the roofline."""
+"""The conditions of a run: device, cores, versions, and the two ceilings of the roofline model."""
 
 from __future__ import annotations
 
@@ -33,39 +33,39 @@ PACKAGES = (
 )
 MATRIX = {"cpu": 2048, "gpu": 8192}
 COPIED = {"cpu": 2**25, "gpu": 2**28}
-"""Float32 values; far more than any cache holds."""
+"""The size of the copy in float32 elements, much larger than any cache."""
 
 
 class Ceilings(NamedTuple):
-    """What this device reached in this run: a large float32 matrix product, and a large copy (read and written)."""
+    """The measured speed of this device: of a large float32 matrix product, and of a large copy (read and write)."""
 
     gflops: float
     gigabytes: float
 
     def attainable(self, row: Row) -> float:
-        """Milliseconds that the forward pass of a row takes at least, by the slower of arithmetic and memory."""
+        """The least milliseconds for the forward pass of a row: the larger of the times of arithmetic and memory."""
         return 1e3 * max(row.flops / (1e9 * self.gflops), row.bytes / (1e9 * self.gigabytes))
 
 
 def use_device(kind: str) -> Any:
-    """Make the first device of a kind JAX's default, with true float32; raise `UserError` if there is none."""
+    """Make the first device of a kind JAX's default, with true float32. Raises `UserError` if there is none."""
     try:
         device = jax.devices(kind)[0]
     except RuntimeError:
         raise UserError(f"--device {kind}: JAX finds no {kind} here") from None
     jax.config.update("jax_default_device", device)
     if kind == "gpu":
-        # A GPU's default is TensorFloat-32, which is off by a thousandth; a CPU has float32 alone.
+        # The default on GPUs is TensorFloat-32, with relative errors of 1e-3.
         jax.config.update("jax_default_matmul_precision", "highest")
     return device
 
 
 def ceilings(kind: str, repeats: int = 15) -> Ceilings:
-    """Measure both; the best of some repeats, since a ceiling is what can be reached."""
+    """Measure both ceilings, as the best of several repeats."""
     n, count = MATRIX[kind], COPIED[kind]
     a = jnp.ones((n, n), jnp.float32)
     product = _best(jax.jit(jnp.matmul), lambda _: (a, a), repeats)
-    # The donated argument lends its memory to the result: fresh pages would be measured otherwise, and not the copy.
+    # The result reuses the memory of the donated argument; with new pages, their allocation would be measured too.
     copy = _best(jax.jit(jnp.negative, donate_argnums=0), lambda former: (former,), repeats, jnp.ones(count))
     return Ceilings(2e-9 * n**3 / product, 8e-9 * count / copy)
 
@@ -99,7 +99,7 @@ def _version(name: str) -> str | None:
 def _best(
     function: Callable[..., Any], arguments: Callable[[Any], tuple[Any, ...]], repeats: int, former: Any = None
 ) -> float:
-    """The fewest seconds of a call; `arguments` makes them from what the former call returned."""
+    """The fewest seconds of a call; `arguments` returns its arguments, given the result of the previous call."""
     seconds = []
     for _ in range(1 + repeats):
         given = arguments(former)

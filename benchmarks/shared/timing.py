@@ -12,19 +12,19 @@ import numpy as np
 Call = Callable[[], Any]
 
 PAUSE = 5e-3
-"""Seconds of sleep before a timed call: another library's OpenMP threads spin for milliseconds after its own."""
+"""Seconds of sleep before a timed call, because OpenMP threads of other libraries spin for milliseconds."""
 
 WARMED = 0.25
-"""Seconds; a call that takes longer is not made untimed before it is timed: what came before it no longer shows."""
+"""A call that takes more seconds has no untimed call before it, since caches no longer matter."""
 
 PATIENT = 5.0
-"""Seconds; a call that takes longer is made once: its first time is its time."""
+"""A call that takes more seconds is not repeated: its time is that of the first call."""
 
 FEWEST = 3
 
 
 class Watch(NamedTuple):
-    """The clock that is read and the sleep that is slept; a test has its own."""
+    """The clock and the sleep function, which tests replace."""
 
     now: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
@@ -41,19 +41,19 @@ class Timing(NamedTuple):
 
 
 def compute_inline() -> None:
-    """From now on, before anything is computed: JAX in the calling thread. By default it asks another and waits."""
+    """Let JAX compute in the calling thread instead of another one. Must be called before the first computation."""
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def once(call: Call, watch: Watch = REAL) -> tuple[Any, float]:
-    """What a call returned and the seconds it took."""
+    """The result of a call, and its seconds."""
     began = watch.now()
     result = call()
     return result, watch.now() - began
 
 
 def repeats_of(first: Mapping[str, float], most: int, budget: float) -> dict[str, int]:
-    """How often each side is timed, from the seconds of its first call: as often as its share of the budget allows."""
+    """How often each side is timed: as often as its share of the budget allows, by the seconds of its first call."""
     share = budget / len(first)
     counts = {}
     for side, seconds in first.items():
@@ -72,8 +72,8 @@ def medians(
 ) -> dict[str, Timing]:
     """The median of each side's times; `first` has the seconds of a call that each has made before.
 
-    Every turn begins with another side. Before each timed call there is a pause and an untimed call of the same side,
-    so that it finds the caches and the cores as it left them.
+    Each turn begins with another side. Before each timed call there is a pause and an untimed call of the same side, so
+    that caches and cores are in the same condition.
     """
     counts = repeats_of(first, most, budget)
     names = list(calls)

@@ -1,1 +1,1 @@
-"""Streams compared: the networks, and the libraries that run them."""
+"""The networks of the streaming benchmark, and the sides that run them."""

@@ -1,4 +1,4 @@
-"""The networks of the streaming benchmark, as data that every side builds from."""
+"""The networks of the streaming benchmark, as data from which each side builds them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Network(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """Those of the input."""
+        """The channels of the input."""
         return self.blocks[0][0].kernel.shape[1]
 
     @property
     def reach(self) -> int:
-        """Input samples that an output sample reads over."""
+        """The receptive field in samples."""
         return 1 + sum((len(conv.kernel) - 1) * conv.dilation for block in self.blocks for conv in block)
 
     def model(self) -> Model:
@@ -54,7 +54,7 @@ class Network(NamedTuple):
         return Model(tuple(nodes), ("x",), (at,), ((None, self.channels),))
 
     def params(self) -> dict[str, dict[str, Array]]:
-        """The arrays by node."""
+        """The arrays by node name."""
         return {
             f"{number}.{part}": {"kernel": conv.kernel, "bias": conv.bias}
             for number, block in enumerate(self.blocks)

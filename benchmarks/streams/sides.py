@@ -1,4 +1,4 @@
-"""The sides of the streaming benchmark: each steps a network by one chunk, with whatever it keeps."""
+"""The sides of the streaming benchmark: each computes a network chunk by chunk."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from jconv.planner.hardware import cores
 from .networks import Array, Conv, Network
 
 Step = Callable[[Array], Any]
-"""The outputs for a chunk (batch, samples, channels); keeps what the next call needs."""
+"""A function with state that returns the outputs for the next chunk (batch, samples, channels)."""
 
 
 class Side(NamedTuple):
-    """A side's name, how a step is made of a network, a batch and a chunk's length, and the package that it needs.
+    """A side's name, the function that builds a step from a network, a batch size and a chunk length, and its package.
 
-    One that does not stream is a bound.
+    A side that does not stream is a lower bound of the time.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Side(NamedTuple):
 
 
 def missing(sides: list[Side]) -> list[str]:
-    """The packages that are not installed."""
+    """The names of packages that are not installed."""
     return sorted({side.needs for side in sides if side.needs and find_spec(side.needs) is None})
 
 
@@ -57,21 +57,21 @@ def stream(network: Network, batch: int, chunk: int, form: str = "auto", has_slo
 
 
 def window(network: Network, batch: int, chunk: int) -> Step:
-    """The whole window anew for each chunk, by `Model.apply`."""
+    """Recomputes the complete window for each chunk, by `Model.apply`."""
     model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
     past = jnp.zeros((batch, network.reach - 1, network.channels))
 
     @jax.jit
     def step(params: Any, past: Any, x: Any) -> Any:
         whole = jnp.concatenate([past, x], axis=1)
-        # The first outputs of the window see zeros in place of the past, and are not looked at.
+        # The first outputs of the window depend on padding, and are dropped.
         return model.apply(params, {}, whole)[0][:, -x.shape[1] :], whole[:, x.shape[1] :]
 
     return _stateful(step, params, past)
 
 
 def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
-    """google/sequence-layers: its layers with the same arrays, the state donated."""
+    """google/sequence-layers with the same arrays and a donated state."""
     import sequence_layers.jax as sl  # pyright: ignore[reportMissingImports]
 
     def layer(conv: Conv) -> list[Any]:
@@ -101,7 +101,7 @@ def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
 
 
 def _filled(variables: Any, network: Network) -> Any:
-    """The variables with the network's arrays, which are made in the same order."""
+    """The variables with the network's arrays, which have the same order."""
     convs = iter([conv for block in network.blocks for conv in block])
 
     def filled(tree: Any) -> Any:
@@ -122,10 +122,10 @@ def _number(name: str) -> tuple[str, int]:
 
 
 def torch(network: Network, batch: int, chunk: int) -> Step:
-    """PyTorch: for each convolution the last samples, kept by hand, in front of the chunk."""
+    """PyTorch, with the last samples of each convolution's input concatenated to the chunk."""
     import torch as pt  # pyright: ignore[reportMissingImports]
 
-    # For one session a second thread costs PyTorch more than it gives.
+    # For one session PyTorch is slower with two threads.
     threads = 1 if batch == 1 else cores()
     functional = pt.nn.functional
     after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
@@ -166,9 +166,9 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
 
 
 def products(network: Network, batch: int, chunk: int) -> Step:
-    """The matrix products of a step alone, one after the other, each of a row a window: nothing is kept or laid out.
+    """Only the matrix products of a step, one after the other, without buffers and windows.
 
-    Not a stream, but what a stream takes at least that leaves its products to XLA.
+    A lower bound for streams whose matrix products are computed by XLA.
     """
     kernels = [jnp.asarray(conv.kernel.reshape(-1, conv.kernel.shape[2])) for b in network.blocks for conv in b]
 
@@ -176,7 +176,7 @@ def products(network: Network, batch: int, chunk: int) -> Step:
     def chained(kernels: Any, windows: Any) -> Any:
         y = jnp.zeros((1, 1))
         for kernel in kernels:
-            # One number from the product before, without which XLA would compute several at once.
+            # An element of the previous product, so that XLA does not compute several at the same time.
             windows = {**windows, len(kernel): windows[len(kernel)].at[:1, :1].set(y[:1, :1])}
             y = windows[len(kernel)] @ kernel
         return y
@@ -198,5 +198,5 @@ SIDES = [
 
 
 def truth(network: Network, x: Array) -> Array:
-    """The outputs of a whole sequence, by the reference."""
+    """The outputs for a complete sequence, by the reference."""
     return np.asarray(network.model().reference(network.params(), {}, x))

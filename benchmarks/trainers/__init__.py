@@ -1,1 +1,1 @@
-"""Ways to train one network, in jconv and other libraries, each in a process of its own."""
+"""Training of one network in jconv and other libraries, each in its own process."""

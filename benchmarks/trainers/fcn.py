@@ -1,6 +1,6 @@
-"""What every side of `python -m benchmarks.training` shares: the network's numbers, its initial params, the series.
+"""The network of `python -m benchmarks.training`: its sizes, initial params and series, for all sides.
 
-NumPy only, so that a side brings no library into its process but its own. The network is that of Wang, Yan and Oates
+Uses only NumPy, so that each process imports no library but its own. The network is that of Wang, Yan and Oates
 (2017), as in `training/networks/fcn.py`; the series have the shape of GunPoint's.
 """
 
@@ -16,23 +16,23 @@ LENGTH, CHANNELS, CLASSES = 150, 1, 2
 BLOCKS = ((128, 8), (256, 5), (128, 3))
 """Filters and kernel size of each block."""
 BATCHES = 10
-"""Steps of an epoch: with batches of 5, GunPoint's 50 series."""
+"""Steps per epoch; with batches of 5 these are GunPoint's 50 series."""
 LEARNING_RATE, ADAM_EPSILON = 1e-3, 1e-8
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.99
 
 
 class Training(Protocol):
-    """A side: the network with the initial params, ready to be trained."""
+    """Base class of the sides: the network with the initial params."""
 
     version: str
-    """The libraries at work and their versions."""
+    """The names and versions of the libraries."""
 
     def losses(self) -> list[float]:
-        """Take one step on the first batch; the loss of that batch before and after it."""
+        """Take one step on the first batch. Returns the loss of this batch before and after it."""
         ...
 
     def run(self, epochs: int) -> None:
-        """Train for so many epochs of `BATCHES` steps, and return when the last is done."""
+        """Train for `epochs` epochs of `BATCHES` steps, and wait for the last."""
         ...
 
 
@@ -45,7 +45,7 @@ def series(batch_size: int) -> tuple[Array, Array]:
 
 
 def initial_params() -> dict[str, dict[str, Array]]:
-    """Params as Keras would draw them, layer by layer, in Keras's layout and under jconv's names."""
+    """Params with Keras's distribution and layout, by layer, with jconv's names."""
     rng = np.random.default_rng(1)
     params, in_channels = {}, CHANNELS
     for block, (filters, kernel_size) in enumerate(BLOCKS):

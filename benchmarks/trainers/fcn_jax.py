@@ -1,4 +1,4 @@
-"""The network in JAX: as `python -m training.fit` trains it, and as one writes it with nothing but JAX and optax."""
+"""The network in JAX: trained as by `python -m training.fit`, and written with JAX and optax alone."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VERSION = f"jconv {jconv.__version__}, JAX {jax.__version__}"
 
 
 class Loop:
-    """The main job's own loop: `training/core/loop.py` on the jconv model."""
+    """The loop of `training/core/loop.py` with the jconv model."""
 
     version = VERSION
 
     def __init__(self, batch_size: int) -> None:
         x, y = fcn.series(batch_size)
         self.task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
-        # So many epochs that the learning rate stays what it is.
+        # With so many epochs the learning rate is practically constant.
         self.plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
         learner = init_learner(self.task, self.plan, jnp.float32)
         self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))
@@ -39,7 +39,7 @@ class Loop:
         self.one_epoch, self.key = loop.make_epoch(self.task, self.plan), jax.random.key(0)
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
+        """See `fcn.Training`: two epochs of one step on the first batch."""
         first = self.task.train.at(slice(self.plan.batch_size))
         step, batch = (
             loop.make_epoch(self.task._replace(train=first), self.plan),
@@ -56,12 +56,12 @@ class Loop:
         for epoch in range(epochs):
             key = jax.random.fold_in(self.key, epoch)
             self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.train)
-            float(loss)  # as the loop's own row does
+            float(loss)  # as for the rows of the loop
         jax.block_until_ready(self.learner)
 
 
 class Plain:
-    """The same with no library of layers: an epoch is a scan of steps, or a step a compiled call."""
+    """The network without layers: an epoch is a scan of steps, or each step is a compiled call."""
 
     def __init__(self, batch_size: int, convolution: Callable[..., jax.Array], scanned: bool) -> None:
         ours = convolution is jconv.conv_general_dilated

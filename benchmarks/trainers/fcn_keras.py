@@ -1,4 +1,4 @@
-"""The network in Keras, trained by `fit`, on the backend that KERAS_BACKEND names."""
+"""The network in Keras, trained by `fit`, on the backend in KERAS_BACKEND."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Keras:
         """See `fcn.Training`."""
         losses = []
         for _ in range(2):
-            self.model.reset_metrics()  # what comes back is a mean since the last reset
+            self.model.reset_metrics()  # the result is a mean since the last reset
             losses.append(float(self.model.train_on_batch(self.x[: self.batch_size], self.y[: self.batch_size])))
         return losses
 
@@ -47,7 +47,7 @@ def _model() -> Any:
         model.add(layers.ReLU())
     model.add(layers.GlobalAveragePooling1D())
     model.add(layers.Dense(fcn.CLASSES))
-    # The layers that have weights, in order; a normalization's moving averages come after its gamma and beta.
+    # The layers with weights, in order; the moving averages of a normalization follow its gamma and beta.
     weighted = [layer for layer in model.layers if layer.weights]
     for layer, values in zip(weighted, params.values(), strict=True):
         for variable, value in zip(layer.trainable_weights, values.values(), strict=True):

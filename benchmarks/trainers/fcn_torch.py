@@ -12,12 +12,12 @@ from torch import nn  # pyright: ignore[reportMissingImports]
 
 from . import fcn
 
-# The first layer has 8 taps: PyTorch pads its input first, and says so.
+# PyTorch warns that it pads the input of the first layer, which has 8 taps.
 warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")
 
 
 class Torch:
-    """An `nn.Sequential`, channels first as PyTorch has them, Adam, cross-entropy of logits."""
+    """An `nn.Sequential`, channels first, with Adam and the cross-entropy of logits."""
 
     version = f"PyTorch {torch.__version__}"
 
@@ -69,7 +69,7 @@ def _model() -> nn.Module:
     model = nn.Sequential(*parts)
     values = (array for layer in fcn.initial_params().values() for array in layer.values())
     with torch.no_grad():
-        # Kernels (taps, in, out) or (in, out) here are (out, in, taps) or (out, in) there.
+        # Kernels (taps, in, out) or (in, out) are (out, in, taps) or (out, in) in PyTorch.
         for parameter, value in zip(model.parameters(), values, strict=True):
             parameter.copy_(torch.from_numpy(value.T.copy()))
     return model

@@ -1,4 +1,4 @@
-"""jconv's side of `python -m benchmarks.keras_fit`: the published protocol by `training/core/loop.py`."""
+"""jconv's side of `python -m benchmarks.keras_fit`: the published protocol in `training/core/loop.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROTOCOL = "dl4tsc"
 
 
 class Protocol:
-    """The loop that `training.fit` goes through, by the protocol's plan, on as many series as fill batches."""
+    """The loop of `training.fit` with the protocol's plan, on as many series as fill batches."""
 
     version = VERSION
 
@@ -38,7 +38,7 @@ class Protocol:
         self.epochs: Any = None
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`: two epochs of the first batch alone, each of one step."""
+        """See `fcn.Training`: two epochs of one step on the first batch."""
         first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
         epochs = loop.train(first, self.plan, Progress(jax.tree.map(jnp.copy, self.learner), ()))
         return [next(epochs).rows[-1].train_loss for _ in range(2)]
@@ -52,7 +52,7 @@ class Protocol:
 
 
 def write(setup: dict[str, Any], folder: Any) -> None:
-    """Write what the other sides need: `start.keras`, the network as seed 0 has it, and `series.npz`."""
+    """Write the inputs of the other sides: `start.keras`, the network of seed 0, and `series.npz`."""
     own = Protocol(setup)
     shape = own.task.train.x.shape[1:]
     model, *trees = _plainly_named(own.task.model, own.learner.params, own.learner.state)
@@ -62,7 +62,7 @@ def write(setup: dict[str, Any], folder: Any) -> None:
 
 
 def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
-    """The same without dots in the nodes' names, which PyTorch does not have in a module's."""
+    """The model without dots in the names of nodes, which PyTorch does not allow in the name of a module."""
 
     def plain(name: str) -> str:
         return name.replace(".", "_")

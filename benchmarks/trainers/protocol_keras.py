@@ -1,4 +1,4 @@
-"""Keras's side of `python -m benchmarks.keras_fit`: the published protocol by `fit`, on the backend KERAS_BACKEND."""
+"""Keras's side of `python -m benchmarks.keras_fit`: the published protocol with `fit`, on Keras's backend."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from . import fcn
 
 
 class Lowest(keras.callbacks.Callback):
-    """Keeps the weights of the lowest training loss in memory, which costs less than Keras's own callback, a file."""
+    """Keeps the weights of the lowest training loss in memory; Keras's own callback, which writes a file, is slower."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loss, self.weights = np.inf, None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Copy them where the loss is lower."""
+        """Copy the weights if the loss is lower."""
         model: Any = self.model
         if logs["loss"] < self.loss:
             self.loss, self.weights = logs["loss"], model.get_weights()
 
 
 class Protocol:
-    """The network as jconv begins with it, compiled and trained as the review's code does."""
+    """The network with jconv's initial params, compiled and trained as in the published code."""
 
     def __init__(self, setup: Any, to_file: bool = False) -> None:
         backend = keras.backend.backend()
@@ -53,7 +53,7 @@ class Protocol:
         """See `fcn.Training`."""
         losses = []
         for _ in range(2):
-            self.model.reset_metrics()  # what comes back is a mean since the last reset
+            self.model.reset_metrics()  # the result is a mean since the last reset
             losses.append(float(self.model.train_on_batch(self.x[: self.batch_size], self.y[: self.batch_size])[0]))
         return losses
 

@@ -1,4 +1,4 @@
-"""One run of the published protocol, a set, a network and a seed, as a worker process of `python -m benchmarks.ucr`."""
+"""One run of the published protocol, for a data set, network and seed, as a worker of `python -m benchmarks.ucr`."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ class Run(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, int, int]:
-        """Set, network, seed and epochs, from which the rest follows."""
+        """Data set, network, seed and epochs, which determine the results."""
         return self[:4]
 
 
 class Trainer:
-    """The object of a worker process: trains each run that is requested."""
+    """The side of a worker process: trains each requested run."""
 
     def __init__(self, _: Any) -> None:
         keep_memory()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The fields of `Run`, given those of its key."""
+        """The fields of a `Run`, given those of its key."""
         return train(**question)._asdict()
 
 
 def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> Run:
-    """Train a network on a set with a seed, by the protocol but for the epochs.
+    """Train a network on a data set with a seed, by the protocol except for the number of epochs.
 
-    `unfinished` is a folder of checkpoints, from which a run that was cut off goes on. The seconds are then those of
-    what is left, for all epochs.
+    `unfinished` is a folder of checkpoints, from which an interrupted run continues. The seconds are then extrapolated
+    from the remaining epochs to all.
     """
     began = time.perf_counter()
     task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
@@ -88,7 +88,7 @@ def train(data: str, network: str, seed: int, epochs: int, unfinished: str | Non
 
 @lru_cache(1)
 def _compiled(data: str, network: str, epochs: int) -> tuple[Task, Plan, Callable[..., Any], Callable[..., Any]]:
-    """What the seeds of a cell share, the compiled programs too."""
+    """The task and the compiled programs that the seeds of a cell share."""
     task = classification(load(data), network, normalize_series=True)
     plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)
     return task, plan, loop.make_epoch(task, plan), loop.make_evaluation(task)

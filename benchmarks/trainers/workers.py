@@ -1,10 +1,9 @@
-"""Processes that wait for questions, lines of JSON on their standard input: sides of a comparison, or runs at once.
+"""Worker processes that answer questions, lines of JSON on standard input: sides of a comparison, or parallel runs.
 
-`{}` asks a side for the library's versions and the losses around one step, `{"epochs": n}` for the seconds that n
-epochs take. What has a method `answer` hears other questions.
+To `{}` a side answers with the library's versions and the losses before and after one step, to `{"epochs": n}` with the
+seconds that n epochs take. An object with a method `answer` answers other questions.
 
-A process ends with the one that asks it, at once, whatever it does and however that ended, and Ctrl-C is heard by that
-one alone.
+A worker ends immediately when its parent process ends, however that ended. It ignores Ctrl-C, which the parent handles.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ from . import fcn
 
 
 class Side(NamedTuple):
-    """One way to compute: its name in the table, what builds it, the packages that needs, and Keras's backend.
+    """A side: its name in the table, where it is defined, the packages that it needs, and Keras's backend.
 
-    `module`, in `benchmarks`, has a dict `SIDES`, and that has what builds it under `key`.
+    `module`, in `benchmarks`, has a dict `SIDES`, in which `key` is the function that builds the side.
     """
 
     name: str
@@ -43,11 +42,11 @@ class Side(NamedTuple):
 
 
 class WorkerError(Exception):
-    """A side that could not answer; one line."""
+    """A side could not answer; the message is one line."""
 
 
 class Worker:
-    """The process of a side, as the process that asks sees it; `argument` is what the side is built with, as JSON."""
+    """The process of a side, seen from its parent; the side is built with `argument`, which is sent as JSON."""
 
     def __init__(self, side: Side, argument: Any) -> None:
         self.name = side.name
@@ -65,12 +64,12 @@ class Worker:
         )
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """The answer to a question. Raises `WorkerError` where there is none."""
+        """Ask a question and return the answer. Raises `WorkerError` if the process fails."""
         self.tell(**question)
         return self.answer()
 
     def tell(self, **question: Any) -> None:
-        """Put a question, whose answer is to be taken. Raises `WorkerError` where nobody hears it."""
+        """Send a question, without waiting for the answer. Raises `WorkerError` if the process has ended."""
         assert self.process.stdin
         try:
             print(json.dumps(question), file=self.process.stdin, flush=True)
@@ -78,7 +77,7 @@ class Worker:
             raise WorkerError(f"{self.name}: its process ended") from None
 
     def answer(self) -> dict[str, Any]:
-        """The answer to the question that was put. Raises `WorkerError` where there is none."""
+        """Wait for the answer to the question that was sent. Raises `WorkerError` if the process fails."""
         assert self.process.stdout
         line = self.process.stdout.readline()
         answer = json.loads(line) if line else {"error": "its process ended"}
@@ -87,7 +86,7 @@ class Worker:
         return answer
 
     def milliseconds(self, epochs: int) -> float:
-        """Train for so many epochs; milliseconds a step."""
+        """Train for `epochs` epochs. Returns the milliseconds per step."""
         return 1e3 * self.ask(epochs=epochs)["seconds"] / (epochs * fcn.BATCHES)
 
     def stop(self) -> None:
@@ -98,13 +97,13 @@ class Worker:
 
 
 class Several:
-    """Processes of one side, one for each core, that answer the same questions together."""
+    """Processes of one side, one for each core, that answer each question at the same time."""
 
     def __init__(self, side: Side, argument: Any) -> None:
         self.workers = side_by_side(side, argument, split_cores(cores()))
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """The answer of the first, with the seconds until all had answered."""
+        """The answer of the first process, with the seconds until all have answered."""
         began = time.perf_counter()
         for worker in self.workers:
             worker.tell(**question)
@@ -118,7 +117,7 @@ class Several:
 
 
 def side_by_side(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[Worker]:
-    """A process for each share of the cores, held to it."""
+    """A process for each share of the cores, which is pinned to it."""
     workers = []
     for share in parts:
         with pinned_to(share):
@@ -127,9 +126,9 @@ def side_by_side(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[W
 
 
 def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Generator[dict[str, Any]]:
-    """The answers to questions as they come, of `count` processes side by side, each of which has one after the other.
+    """The answers to questions as they arrive, from `count` processes that run in parallel.
 
-    Raises `WorkerError` where one of them fails. However it ends, all processes have.
+    Raises `WorkerError` if one of them fails. At the end, all processes are stopped.
     """
     waiting, workers = list(reversed(questions)), side_by_side(side, None, split_cores(count)[: len(questions)])
     try:
@@ -153,21 +152,21 @@ def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Gene
 
 
 def serve(module: str, key: str, argument: Any) -> None:
-    """Be the process of a side: answer each line of standard input."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
+    """Run the process of a side: answer each line of standard input."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is not an answer
     side: Any = None
     for line in _lines():
         try:
             side = side or _build(module, key, argument)
             answer = (getattr(side, "answer", None) or partial(_answer, side))(json.loads(line))
-        except Exception as error:  # of any library; reported to the process that asked
+        except Exception as error:  # of any library; reported to the parent
             first_line = (str(error).strip().splitlines() or [""])[0]
             answer = {"error": f"{type(error).__name__}: {first_line}"}
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def _lines() -> Iterator[str]:
-    """The lines of standard input; where they end, so does the process."""
+    """The lines of standard input; the process ends with them."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -182,7 +181,7 @@ def _lines() -> Iterator[str]:
 
 def _build(module: str, key: str, argument: Any) -> Any:
     side = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
-    if "torch" in sys.modules:  # its own, or Keras's backend
+    if "torch" in sys.modules:  # that of the library, or of Keras's backend
         sys.modules["torch"].set_num_threads(cores())
     return side
 
