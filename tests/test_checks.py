@@ -1,4 +1,4 @@
-"""Mistakes raise an error of one line with the argument, its value and what is right, the same in NumPy and JAX.
+"""Invalid arguments raise an error of one line with the argument, its value and what it must be, in NumPy and JAX.
 
 Odd but legal input works.
 """

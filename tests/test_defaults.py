@@ -165,14 +165,14 @@ def test_explain_and_summary_use_the_default() -> None:
         {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")},
         jax.ShapeDtypeStruct((1, 8192, 16), "float32"),
     )
-    asked = chosen_algorithms(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
-    assert asked != chosen_algorithms(jconv.depthwise_conv1d, params, x)
+    chosen = chosen_algorithms(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
+    assert chosen != chosen_algorithms(jconv.depthwise_conv1d, params, x)
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     with default_algorithm("fastest"):
-        assert chosen_algorithms(jconv.depthwise_conv1d, params, x) == asked
-        assert asked[0].algorithm in network.summary(batch=1)
+        assert chosen_algorithms(jconv.depthwise_conv1d, params, x) == chosen
+        assert chosen[0].algorithm in network.summary(batch=1)
         assert trace_conv1d(PARAMS, X).algorithm == "fastest"
-    assert asked[0].algorithm not in network.summary(batch=1)
+    assert chosen[0].algorithm not in network.summary(batch=1)
 
 
 def test_outputs_are_those_of_the_explicit_algorithm() -> None:

@@ -1,4 +1,4 @@
-"""The layer of jconv.equinox beside Equinox's own: arrays, results and gradients."""
+"""The layer of jconv.equinox compared with Equinox's: arrays, results and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The built package: its contents, and that it works where nothing else but an extra's requirements is installed."""
+"""The built package: its contents, and that it works with only the requirements of an extra."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from ..ragged.sequences import Sequences
 from ..ragged.windows import shift
 
 REASONS = {
-    "AdditiveAttention": "scores would be of the padding too; give it masks as inputs",
-    "Attention": "scores would be of the padding too; give it masks as inputs",
-    "Concatenate": "padding would lie between what is joined along the length",
+    "AdditiveAttention": "scores would include the padding; give it masks as inputs",
+    "Attention": "scores would include the padding; give it masks as inputs",
+    "Concatenate": "padding would be between the sequences that are joined along the length",
     "Dot": "it sums over axes that may be the length; give it an input without padding",
     "Flatten": "padding would become features",
-    "GroupedQueryAttention": "scores would be of the padding too; give it masks as inputs",
+    "GroupedQueryAttention": "scores would include the padding; give it masks as inputs",
     "LayerNormalization": "its gamma and beta are for one length",
-    "MultiHeadAttention": "scores would be of the padding too; give it masks as inputs",
+    "MultiHeadAttention": "scores would include the padding; give it masks as inputs",
     "PReLU": "its alpha is for one length; share axis 1",
     "Permute": "the length would not be the first axis after the batch",
     "RMSNormalization": "its scale is for one length",

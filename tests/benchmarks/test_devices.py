@@ -1,4 +1,4 @@
-"""`python -m benchmarks.devices`: what it reads from a program, and its table."""
+"""`python -m benchmarks.devices`: the sizes of collectives, and its table."""
 
 import pytest
 

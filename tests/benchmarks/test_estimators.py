@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.estimators` and `benchmarks.hydra` do with their numbers."""
+"""`python -m benchmarks.estimators` and `benchmarks.hydra`: their tables."""
 
 import doctest
 import json

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.keras_fit` does with its numbers, and that Keras computes what jconv does."""
+"""`python -m benchmarks.keras_fit`: its table, and Keras computes the same as jconv."""
 
 import json
 

@@ -50,7 +50,7 @@ SIZE = 1_000_000
 
 
 class _Run:
-    """A process in the place of a run: it is on the disk where it says so, and never in a hurry."""
+    """A stand-in for the process of a run, which writes a checkpoint and does not end by itself."""
 
     def __init__(self, run, errors, goes_back, resumes):
         self.run, self.errors, self.goes_back, self.waited = run, errors, goes_back, 0

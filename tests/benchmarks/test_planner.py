@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planner`: what it draws and measures, what it learns, and what it says of choices."""
+"""`python -m benchmarks.planner`: random geometries, measurements, learned trees, and judgements of choices."""
 
 import csv
 import json

@@ -71,5 +71,5 @@ def test_a_long_stream_is_the_window_at_its_end_and_holds_no_more() -> None:
 def test_mistakes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         streaming.main(arguments)
-    said = capsys.readouterr().err
-    assert stop.value.code == 2 and said.startswith("streaming: ") and said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert stop.value.code == 2 and message.startswith("streaming: ") and message.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What `python -m benchmarks.training` does with its numbers; the other libraries are not needed here."""
+"""`python -m benchmarks.training`: its table and checks, without the other libraries."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_every_side_is_first_once_in_as_many_rounds_as_there_are_sides():
 
 
 @pytest.mark.parametrize(
-    ("losses", "said"),
+    ("losses", "message"),
     [
         ({"a": [0.7, 0.5], "b": [0.70001, 0.50001]}, ""),
         ({"a": [0.7, 0.5], "b": [0.7, 0.5001]}, "b: losses"),
@@ -41,10 +41,10 @@ def test_every_side_is_first_once_in_as_many_rounds_as_there_are_sides():
         ({"a": [0.7, 0.7], "b": [0.7, 0.7]}, "changed nothing"),
     ],
 )
-def test_sides_that_do_not_compute_the_same_are_found(losses, said):
+def test_sides_that_do_not_compute_the_same_are_found(losses, message):
     found = training.disagreement(losses)
-    assert said in found
-    assert bool(said) == bool(found)
+    assert message in found
+    assert bool(message) == bool(found)
 
 
 def test_the_series_are_those_of_gunpoint_in_shape_and_standardized():

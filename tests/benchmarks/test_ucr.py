@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ucr`: seeds side by side, what is kept of one that is cut off, and that no process is left."""
+"""`python -m benchmarks.ucr`: parallel seeds, interruptions, and no remaining processes."""
 
 import json
 from pathlib import Path

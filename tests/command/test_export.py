@@ -1,4 +1,4 @@
-"""`jconv export`: programs for fixed and open sizes, which run without jconv."""
+"""`jconv export`: programs for known and unknown sizes, which run without jconv."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_a_length_for_a_model_of_fixed_length(tmp_path: Path, capsys: Any) -> No
     path = command_models.half(tmp_path)
     assert main(["summary", str(path), "--length", "7"]) == 2
     assert capsys.readouterr().err == (
-        "jconv: --length 7: the file leaves no length open; the inputs have the shapes x (12, 3)\n"
+        "jconv: --length 7: the model has no unknown length; the inputs have the shapes x (12, 3)\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""The scripts of examples/ run, print what they promise and draw a picture."""
+"""The scripts in examples/ run, print the documented results and draw a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers that docs/reference/keras_layers.md names, and those that are read."""
+"""docs/reference/keras_layers.md names all layers that are read, and no others."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The pages of docs/ and the README: examples run and print what they show, links lead somewhere, the site builds."""
+"""The pages of docs/ and the README: examples run with the printed results, links are valid, the site builds."""
 
 from __future__ import annotations
 

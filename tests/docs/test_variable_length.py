@@ -1,4 +1,4 @@
-"""The drawing of docs/guides/variable_length.md, and what cannot be put together."""
+"""The drawing in docs/guides/variable_length.md, and options that cannot be combined."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The layers of jconv.flax beside Flax's own: parameters, results, gradients and algorithms."""
+"""The layers of jconv.flax compared with Flax's: parameters, results, gradients and algorithms."""
 
 from __future__ import annotations
 

@@ -346,11 +346,11 @@ def test_flax_linen_has_the_same_results(options):
 def test_lax_conv_transpose_uses_jconv(monkeypatch, stride, padding):
     # Flax's ConvTranspose does not accept a convolution. It calls lax.conv_transpose, which makes these calls.
     lhs, rhs = _operands()
-    asked = []
+    calls = []
     module = inspect.getmodule(LAX)
-    monkeypatch.setattr(module, "conv_general_dilated", lambda *args, **options: asked.append((args, options)))
+    monkeypatch.setattr(module, "conv_general_dilated", lambda *args, **options: calls.append((args, options)))
     jax.lax.conv_transpose(lhs, rhs, (stride,), padding)
-    ((args, options),) = asked
+    ((args, options),) = calls
     name = "conv1d_input_gradient" if stride > 1 else "conv1d"
     assert _primitives(lambda lhs, rhs: OURS(lhs, rhs, *args[2:], **options), lhs, rhs) == {name}
     assert deviation(OURS(*args, **options), LAX(*args, **options)) <= BOUNDS["float32"]

@@ -1,1 +1,1 @@
-"""Fuzzing by hand, and what it starts from."""
+"""Fuzzers that are started by hand, and their seeds."""

@@ -1,4 +1,4 @@
-"""Compile configs that between them have every word of training that jconv knows."""
+"""Compile configs that together have all options of training that jconv reads."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Fuzz the reader of Keras files, guided by coverage; needs `pip install atheris`, which the test suite does not.
+"""Fuzzes the reader of Keras files, guided by coverage; needs `pip install atheris`, unlike the test suite.
 
     python -m tests.fuzz.keras_reader seeds /some/corpus
     python -m tests.fuzz.keras_reader bytes /some/corpus -max_total_time=600 -timeout=10 -rss_limit_mb=2048
     python -m tests.fuzz.keras_reader config -max_total_time=600 -timeout=10
 
-`bytes` takes whole files: `.keras`, `.h5`, weights alone and `.npz`, of which `seeds` writes small ones. `config` lets
-the fuzzer choose changes of the configs in `keras_seeds`. Options with one dash are libFuzzer's. A finding is an
-exception that is no `KerasFileError`, a message of more than a line, or one that names an exception's class: the reader
-was then surprised, if not hurt. What is found belongs into `keras_seeds`.
+`bytes` takes complete files: `.keras`, `.h5`, weights alone and `.npz`, of which `seeds` writes small ones. With
+`config` the fuzzer chooses changes to the configs in `keras_seeds`. Options with one dash are libFuzzer's. A finding is
+an exception other than `KerasFileError`, or a message that has several lines or names an exception class. Findings are
+added to `keras_seeds`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MODEL = build(functional(conv()), {}).model
 
 
 def read(path: Path) -> None:
-    """All that can be read of a file, one part even where another is refused."""
+    """Read each part of a file, also if another part is refused."""
     whole = (
         jconv.keras.load,
         jconv.keras.load_training,
@@ -76,19 +76,19 @@ def read(path: Path) -> None:
         check_line(error)
 
 
-# Nothing that a fuzzer changes in a member would get past its checksum.
+# Without this, the checksum would reject all changes of members.
 zipfile.ZipExtFile._update_crc = lambda self, data: None  # type: ignore[attr-defined]
 FILE = Path(tempfile.gettempdir(), f"fuzzed-{os.getpid()}")
 
 
 def bytes_target(data: bytes) -> None:
-    """A file of these bytes."""
+    """Read a file with the content `data`."""
     FILE.write_bytes(data)
     read(FILE)
 
 
 def mutated(data: bytes, most: int, seed: int) -> bytes:
-    """A change of the fuzzer's own, or one that knows what addresses and sizes look like."""
+    """A change by the fuzzer, or one of addresses and sizes by `changed_bytes`."""
     return atheris.Mutate(data, most) if seed % 2 else changed_bytes(data, Random(seed))[:most]
 
 
@@ -114,12 +114,12 @@ class Nothing:
         return []
 
     def read(self, path: str) -> Any:
-        """Nothing is there."""
+        """Raises `KerasFileError`."""
         raise jconv.keras.KerasFileError(f"array {path!a} is missing")
 
 
 def config_target(data: bytes) -> None:
-    """A config with the changes that these bytes choose."""
+    """Read a config with changes chosen by `data`."""
     if not SEEDS:
         found = [*configs().values(), *compiled_configs().values()]
         SEEDS.extend((config, list(paths(config))) for config in found)
@@ -145,7 +145,7 @@ def config_target(data: bytes) -> None:
 
 
 def seeds(folder: Path) -> None:
-    """Write small files of every form to a folder."""
+    """Write small files of all forms to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     compiled = {"optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.1}}, "loss": "mse"}
     config = functional(conv()) | {"compile_config": compiled}

@@ -1,4 +1,4 @@
-"""Write `keras_seeds/configs.json.gz` from the tables of `keras_cases`; needs Keras.
+"""Writes `keras_seeds/configs.json.gz` from the tables of `keras_cases`; needs Keras.
 
     KERAS_BACKEND=jax PYTHONPATH=.:tests python -m fuzz.make_seeds
 

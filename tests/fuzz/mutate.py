@@ -1,4 +1,4 @@
-"""Changes to configs and to bytes, each decided by a stream of numbers: a random generator's or a fuzzer's."""
+"""Changes to configs and to bytes, chosen by numbers from a random generator or a fuzzer."""
 
 from __future__ import annotations
 

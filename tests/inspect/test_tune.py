@@ -1,4 +1,4 @@
-"""Measuring: what is timed, what is remembered, and that later calls use it."""
+"""`tune`: what is timed and stored, and its effect on later calls."""
 
 import importlib
 import json
@@ -120,15 +120,15 @@ def test_later_calls_use_the_measurements(algorithm, fastest):
 
 
 def test_calls_outside_jit_are_compiled_again(fastest, monkeypatch):
-    asked = []
+    choices = []
     choose = planner.choose
-    monkeypatch.setattr(planner, "choose", lambda *a, **o: asked.append(choose(*a, **o)) or asked[-1])
+    monkeypatch.setattr(planner, "choose", lambda *a, **o: choices.append(choose(*a, **o)) or choices[-1])
     jconv.conv1d(PARAMS, X)
     fastest("einsum")
     jconv.tune(PARAMS, X)
-    asked.clear()
+    choices.clear()
     jconv.conv1d(PARAMS, X)
-    assert [choice.algorithm for choice in asked] == ["einsum"]
+    assert [choice.algorithm for choice in choices] == ["einsum"]
 
 
 def test_differences_within_the_noise_are_ignored(fastest):
@@ -142,7 +142,7 @@ def test_differences_within_the_noise_are_ignored(fastest):
     assert remembered() == {"einsum"}
 
 
-def test_half_types_and_leading_axes(fastest):
+def test_16_bit_floats_and_leading_axes(fastest):
     fastest("matmul")
     params = {"kernel": jnp.ones((3, 4, 8), jnp.bfloat16)}
     jconv.tune(params, jnp.ones((2, 3, 30, 4), jnp.bfloat16))

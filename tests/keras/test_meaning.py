@@ -1,4 +1,4 @@
-"""Real Keras as the judge of Keras's meaning: the layers themselves, given our params."""
+"""Convolutions compared with real Keras layers that have the same params."""
 
 import itertools
 
@@ -101,7 +101,7 @@ def test_random_settings_that_keras_allows_are_keras(settings):
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
         params, x = setting.arrays()
         for y in (*ours.values(), reference.conv1d(params, x, **setting.options)):
-            # Of half types both are rounded: each is within one unit in the last place of the truth.
+            # Both 16-bit results are rounded: each is within one unit in the last place of the exact value.
             assert deviation(y, theirs) <= bound * (2 if setting.dtype in HALF else 1), setting
 
 

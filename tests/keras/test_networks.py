@@ -1,4 +1,4 @@
-"""Whole networks from real Keras: outputs from both kinds of file, in JAX and NumPy, and the way back into Keras."""
+"""Complete networks from real Keras: outputs from both file formats in JAX and NumPy, and models saved for Keras."""
 
 import keras
 import pytest

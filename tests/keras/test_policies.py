@@ -1,4 +1,4 @@
-"""Files of models that compute in other types than float32, in whole or in part."""
+"""Files of models with layers that compute in other types than float32."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Causal networks that real Keras made, loaded and streamed to Keras's numbers."""
+"""Causal networks from real Keras, streamed, have Keras's outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations with options, as layers: against their references, and what they refuse."""
+"""Activation layers with options, compared with their references; errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
 @pytest.mark.default_cases(8)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_half_types(layer: jl.Layer, dtype: str) -> None:
+def test_16_bit_floats(layer: jl.Layer, dtype: str) -> None:
     x = jnp.asarray(drawn((6, 4)), dtype)
     params = {name: jnp.full(shape, 0.5, dtype) for name, shape in layer.param_shapes((6, 4)).items()}
     y, _ = layer.apply(params, {}, x)

@@ -1,4 +1,4 @@
-"""Attention: JAX against the layers' own NumPy reference, masks, dropout, shapes and errors."""
+"""Attention layers compared with their NumPy references; masks, dropout, shapes and errors."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_dropout_needs_a_key_and_has_no_reference() -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("layer", [jl.Attention(), MHA(1, 1, use_bias=False), GQA(1, 1, 1, use_bias=False)], ids=str)
-def test_half_types_accumulate_in_float32(layer: Any, dtype: Any) -> None:
+def test_16_bit_floats_accumulate_in_float32(layer: Any, dtype: Any) -> None:
     # 4096 equal weights of a value of one: sums of halves would stop long before.
     x = jnp.ones((1, 4096, 1), dtype)
     params = {name: jnp.ones(shape, dtype) for name, shape in layer.param_shapes(((4096, 1), (4096, 1))).items()}

@@ -1,4 +1,4 @@
-"""The dense layer by an einsum equation, and the embedding: against the reference, shapes and errors."""
+"""`EinsumDense` and `Embedding` compared with their references; shapes and errors."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_embedding_takes_what_keras_takes() -> None:
     assert np.isnan(y).any(axis=(0, 2)).tolist() == [False] * 4 + [True] * 3
 
 
-def test_half_types_accumulate_in_float32() -> None:
+def test_16_bit_floats_accumulate_in_float32() -> None:
     for dtype in (jnp.bfloat16, jnp.float16):
         layer = Dense("ab,bc->ac", 1)
         y, _ = layer.apply({"kernel": jnp.ones((4096, 1), dtype)}, {}, jnp.ones((1, 4096), dtype))

@@ -1,4 +1,4 @@
-"""Every message that a layer may refuse with, word for word."""
+"""The error messages of layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each layer in each option that changes numbers, against its NumPy reference; training and init against Keras."""
+"""Layers with the options that change values, compared with their NumPy references; training and init as in Keras."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LAYERS: dict[str, tuple[jl.Layer, Any]] = {
     "concatenate_length": (jl.Concatenate(axis=1), ((7, 4), (3, 4))),
 }
 
-# What Keras has not.
+# Options that Keras does not have.
 OURS: dict[str, tuple[jl.Layer, Any]] = {
     "conv_stride_dilation": (jl.Conv1D(5, 3, stride=2, dilation=3, padding="full"), (11, 4)),
     "conv_pair_reflect": (jl.Conv1D(5, 3, padding=(2, 1), padding_mode="reflect"), (11, 4)),
@@ -103,7 +103,7 @@ def test_init_has_keras_limits(name: str) -> None:
         if weight.name == "bias":
             assert not array.any()
             continue
-        # Of n uniform draws the greatest is within about 1/n of the limit; thousands of draws each.
+        # The largest of n uniform draws is within about 1/n of the limit; there are thousands of draws.
         assert np.abs(array).max() == pytest.approx(np.abs(drawn_there).max(), rel=5e-3)
         assert array.std() == pytest.approx(drawn_there.std(), rel=0.03)
 
@@ -151,7 +151,7 @@ def test_batch_normalization_in_training_equals_reference() -> None:
     assert deviation(dy, step) < 1e-12
 
 
-def test_batch_normalization_of_half_types_computes_in_float32() -> None:
+def test_batch_normalization_of_16_bit_floats_computes_in_float32() -> None:
     layer = jl.BatchNormalization()
     params, state = layer.init(jax.random.key(0), (None, 2))
     half = jax.tree.map(lambda a: a.astype(jnp.float16), params)
@@ -207,7 +207,7 @@ def test_max_pooling_passes_nan_on(size: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_types_accumulate_in_float32(dtype: Any) -> None:
+def test_16_bit_floats_accumulate_in_float32(dtype: Any) -> None:
     # Sums of 4096 ones stop at 256 in bfloat16 and at 2048 in float16.
     ones = jnp.ones((1, 4096), dtype)
     y, _ = jl.Dense(1, use_bias=False).apply({"kernel": jnp.ones((4096, 1), dtype)}, {}, ones)

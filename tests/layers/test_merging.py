@@ -1,4 +1,4 @@
-"""Layers that read several inputs: against their references, in shapes that broadcast, and with masks."""
+"""Layers with several inputs, compared with their references; broadcasting and masks."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_maximum_of_masks_is_where_any_counts() -> None:
 
 
 @pytest.mark.parametrize("layer", [*ELEMENTWISE, jl.Subtract(), jl.Concatenate(), jl.Dot(-1), jl.Dot(1, True)], ids=str)
-def test_half_types(layer: jl.Layer) -> None:
+def test_16_bit_floats(layer: jl.Layer) -> None:
     x = tuple(jnp.asarray(a, "bfloat16") for a in drawn(((6, 4), (6, 4))))
     y, _ = layer.apply({}, {}, x)
     assert y.dtype == jnp.bfloat16
@@ -112,7 +112,7 @@ def test_half_types(layer: jl.Layer) -> None:
     assert deviation(y.astype("float32"), exact) < 1e-2
 
 
-def test_half_types_accumulate_in_float32() -> None:
+def test_16_bit_floats_accumulate_in_float32() -> None:
     x = jnp.full((1, 4096), 8, "float16")
     assert jl.Average().apply({}, {}, (jnp.full((1, 1), 60000, "float16"),) * 2)[0] == 60000
     cosine, _ = jl.Dot(1, normalize=True).apply({}, {}, (x, x))

@@ -1,4 +1,4 @@
-"""Normalizations and fixed rescaling: JAX against the layers' own NumPy reference, training, shapes and errors."""
+"""Normalizations and rescaling compared with their NumPy references; training, shapes and errors."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_a_unit_of_nothing() -> None:
     [jl.LayerNormalization(), jl.RMSNormalization(), jl.UnitNormalization(), jl.GroupNormalization(1)],
     ids=str,
 )
-def test_half_types_compute_in_float32(layer: Any, dtype: Any) -> None:
+def test_16_bit_floats_compute_in_float32(layer: Any, dtype: Any) -> None:
     # The squares overflow float16, and sums of 4096 of them stop early in either type.
     x = jnp.asarray(300 + 200 * drawn((4096,), batch=1), dtype)
     params = {name: jnp.ones(shape, dtype) for name, shape in layer.param_shapes((4096,)).items()}

@@ -1,4 +1,4 @@
-"""How an operation reads, and which samples its output reads."""
+"""Operations as text, and the samples that their outputs depend on."""
 
 from __future__ import annotations
 

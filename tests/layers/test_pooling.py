@@ -1,4 +1,4 @@
-"""Pooling to a given length, and global pooling with a mask."""
+"""Adaptive pooling, and global pooling with a mask."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_masked_average_of_nothing_is_nan_as_in_keras() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_half_types_accumulate_in_float32(dtype: str) -> None:
+def test_16_bit_floats_accumulate_in_float32(dtype: str) -> None:
     # A sum of 4096 values near 300 overflows float16, and in bfloat16 its terms would be lost.
     x = jnp.asarray(300 + drawn((4096, 2), batch=1), dtype)
     exact = np.asarray(x.astype("float32"), np.float64).mean(axis=1)

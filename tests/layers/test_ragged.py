@@ -1,4 +1,4 @@
-"""Layers on ragged and packed batches equal the layer on each sequence by itself, values and derivatives."""
+"""Layers on ragged and packed batches equal the layer on each sequence alone, in values and derivatives."""
 
 from functools import partial
 

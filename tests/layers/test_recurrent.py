@@ -1,4 +1,4 @@
-"""SimpleRNN, LSTM, GRU and ConvLSTM1D: against their references, in training, and what they refuse."""
+"""SimpleRNN, LSTM, GRU and ConvLSTM1D compared with their references; training and errors."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_init_draws_as_keras(layer: jl.Layer, made: Any, shape: Any) -> None:
     [(jl.LSTM(3, **EVERYTHING), jnp.bfloat16), (jl.GRU(3), jnp.float16), (jl.ConvLSTM1D(3, 2), jnp.bfloat16)],
     ids=("LSTM", "GRU", "ConvLSTM1D"),
 )
-def test_half_types_compute_in_float32(layer: jl.Layer, dtype: Any) -> None:
+def test_16_bit_floats_compute_in_float32(layer: jl.Layer, dtype: Any) -> None:
     shape = (4, 5, 2) if isinstance(layer, jl.ConvLSTM1D) else (4, 2)
     params, x = jax.tree.map(lambda a: jnp.asarray(a, dtype), (arrays_of(layer, shape)[0], drawn(shape)))
     y = jax.tree.leaves(layer.apply(params, {}, x)[0])

@@ -1,4 +1,4 @@
-"""Layers that draw in training: their distributions, which are Keras's, and that they do nothing outside it."""
+"""Layers with random numbers: Keras's distributions in training, and no effect outside training."""
 
 from __future__ import annotations
 

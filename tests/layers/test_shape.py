@@ -1,4 +1,4 @@
-"""Layers that change the shape, and those that make masks."""
+"""Layers that change the shape, and mask layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers around a layer: channels first, frozen, in a type; and picking one of several outputs."""
+"""Wrappers `ChannelsFirst`, `Frozen` and `InDtype`, and `Pick`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bidirectional and TimeDistributed: against their references, in training against Keras, and what they refuse."""
+"""Bidirectional and TimeDistributed compared with their references, in training with Keras; errors."""
 
 from __future__ import annotations
 

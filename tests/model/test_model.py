@@ -1,4 +1,4 @@
-"""Graphs of layers against Keras's functional models, gradients against complex steps, and every refusal."""
+"""Graphs of layers compared with Keras's functional models; gradients by complex steps; errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of measurements: what is read, what is kept, and what it changes."""
+"""The file of measurements: how it is read and written, and its effect on choices."""
 
 import errno
 import json
@@ -60,7 +60,7 @@ def _lookup(sizes: Sizes = SIZES, operation: str = "forward", dtype: str = "floa
 
 
 def _lowered(algorithm: str = "fastest", **options) -> str:
-    # A function of its own each time: what was traced before is not asked about again.
+    # A new function each time, because a traced function does not choose again.
     return jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm=algorithm, **options)).lower(PARAMS, X).as_text()
 
 

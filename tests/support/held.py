@@ -1,4 +1,4 @@
-"""A layer with some of its inputs held, for checks that draw the others at random."""
+"""A layer with some constant inputs, for checks that draw the others at random."""
 
 from __future__ import annotations
 

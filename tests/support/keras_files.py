@@ -1,4 +1,4 @@
-"""Real Keras makes a file, jconv loads it: outputs, gradients, both arrangements of arrays and the way back."""
+"""Checks of files from real Keras: outputs, gradients, both arrangements of arrays, and saving for Keras."""
 
 from __future__ import annotations
 

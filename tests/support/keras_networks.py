@@ -1,4 +1,4 @@
-"""Whole networks as they are written in Keras, after their papers, with fewer and narrower layers than there."""
+"""Networks of papers, written in Keras, with fewer and narrower layers."""
 
 from __future__ import annotations
 

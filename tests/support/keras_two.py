@@ -1,4 +1,4 @@
-"""Files as Keras 2 wrote them: the same network's config and arrays in the older forms, by its published file format.
+"""Converts files of Keras 3 to those of Keras 2: config and arrays in the older, published format.
 
 The differences from what Keras 3 writes into an `.h5`: sizes of inputs are `batch_input_shape`, dtypes plain names,
 calls lists of `[layer, call, output, arguments]`, a model inside a model counts its own making as its first call,

@@ -1,4 +1,4 @@
-"""How Keras wires layers: masks that calls give or do not, models called on several values, what nothing reads.
+"""Models with special connections: masks in calls, models called several times, unused outputs.
 
 Each entry makes a small Keras model.
 """

@@ -1,4 +1,4 @@
-"""Ragged and packed arrays for the tests: drawn sizes, NaNs where no sequence is, and each sequence by itself."""
+"""Ragged and packed arrays for the tests: random sizes, NaN padding, and each sequence alone."""
 
 from __future__ import annotations
 

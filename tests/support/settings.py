@@ -1,4 +1,4 @@
-"""Settings of a convolution that tests share: 150 fixed ones, random ones, and a fast way to run many.
+"""Convolution settings for several tests: 150 fixed ones, random ones, and a fast way to run many.
 
 A random setting is always legal. What it is run with (`arrays`) is drawn at the scale of a trained network: `x` about
 one, outputs about one.

@@ -1,4 +1,4 @@
-"""Slow and fast waves to tell apart, with a network small enough to train in a second."""
+"""A data set of slow and fast waves, and a network that trains on it in a second."""
 
 import signal
 

@@ -48,7 +48,7 @@ def _losses(monkeypatch, found):
             return 143
         status = "diverged" if value > 100 else "done"
         options = sweep.parse(command[len(FIT) :])
-        asked = sweep.resume.recorded_options(options, sweep.build_run(options).plan)
+        recorded = sweep.resume.recorded_options(options, sweep.build_run(options).plan)
         results = {"status": status, "epochs": 2, "seconds": {"training": 1.0}, "score_name": "absolute_error"}
         parts = {
             "training": {"loss": value, "score": value},
@@ -58,7 +58,7 @@ def _losses(monkeypatch, found):
         if options.validation:
             parts["validation"] = {"loss": 0.1, "score": -value}
         folder.mkdir(parents=True, exist_ok=True)
-        run_folder.write_json(folder, run_folder.CONFIG, {"options": asked, "data": "a", "model": options.model})
+        run_folder.write_json(folder, run_folder.CONFIG, {"options": recorded, "data": "a", "model": options.model})
         run_folder.write_json(folder, run_folder.RESULTS, results | parts | {"best_epoch": 1})
         return int(status != "done")
 

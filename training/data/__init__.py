@@ -1,1 +1,1 @@
-"""Series to train on: built in, drawn, of the archives, or in a user's files."""
+"""Data sets: built in, synthetic, from the archives, or from files."""

@@ -1,8 +1,8 @@
 """Readers of each file format of series.
 
 `tables.py` reads tables (`.tsv`, `.csv`). `.npz` files contain `x_train`, `y_train` and, if there is a test set,
-`x_test` and `y_test`; `.npy` files contain one of these arrays each. aeon reads `.ts` and `.arff` files. What cannot be
-read is a `UserError` that names the file and the place. `datasets.py` checks the values, for all formats.
+`x_test` and `y_test`; `.npy` files contain one of these arrays each. aeon reads `.ts` and `.arff` files. For
+content that cannot be read, a `UserError` names the file and the place. `datasets.py` checks the values of all formats.
 """
 
 from __future__ import annotations

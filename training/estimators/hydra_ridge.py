@@ -1,4 +1,4 @@
-"""Hydra with a ridge classifier that was fitted: scores and probabilities of series, without scikit-learn."""
+"""A fitted ridge classifier on Hydra's features: probabilities of series, without scikit-learn."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class HydraRidge(NamedTuple):
     """The random kernels, the scaling of their features, and the ridge classifier on them.
 
     `scaling` is the mean and the deviation of `sparse_scaling`. `coefficients` are (rows, features) and `intercept`
-    (rows,), one row for two classes, else one for each. `numbers` are those of the classes that it tells apart, of the
-    `classes` of the data.
+    (rows,): one row for two classes, else one per class. `numbers` are the class numbers in the training set, and
+    `classes` is the number of classes of the data.
     """
 
     hydra: hydra_features.Hydra
@@ -51,9 +51,9 @@ def softmax_of_scores(scores: Array) -> Array:
 
 
 def sparse_scaling(features: Array) -> tuple[Array, Array]:
-    """The mean of each feature's square root, and its deviation, plus the fourth power of its share of zeros.
+    """The mean of each feature's square root, and its deviation plus the fourth power of its fraction of zeros.
 
-    A feature that is seldom other than zero would be scaled up to the size of the others; the second term prevents it.
+    Without the second term, a feature that is rarely nonzero would be scaled up to the size of the others.
     """
     roots = np.sqrt(np.maximum(features, 0))
     zeros = (roots == 0).mean(0) ** 4 + 1e-8
@@ -61,7 +61,7 @@ def sparse_scaling(features: Array) -> tuple[Array, Array]:
 
 
 def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
-    """Square roots less their mean, over their deviation; zeros stay zeros.
+    """Square roots minus their mean, divided by their deviation; zeros stay zero.
 
     >>> scaled(np.array([[0.0, 4.0]]), (np.array([1.0, 1.0]), np.array([2.0, 2.0]))).tolist()
     [[0.0, 0.5]]
@@ -71,7 +71,7 @@ def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
 
 
 def arrays(model: HydraRidge) -> dict[str, dict[str, Array]]:
-    """Its arrays by name, as `run_folder.write_params` takes them."""
+    """The arrays by name, for `run_folder.write_params`."""
     kernels, mixing = model.hydra
     return {
         "hydra": {"kernels": kernels} | ({} if mixing is None else {"mixing": mixing}),
@@ -105,7 +105,7 @@ class TrainedHydra(NamedTuple):
 def read(folder: Path) -> TrainedHydra | None:
     """The classifier of a run folder; None if the folder has another model.
 
-    Raises `UserError` where its files are missing, damaged, or of another version.
+    Raises `UserError` if its files are missing, damaged, or of another version.
     """
     config = run_folder.read_json(folder, run_folder.CONFIG)
     if config is None or config.get("model") != HYDRA:

@@ -53,8 +53,8 @@ tasks:
 models:
   {NETWORK_LINES}
   FILE           a network that Keras saved, .keras or .h5. Training continues from its weights, with the penalties
-                 and constraints of its layers and, if it was compiled, with its loss and its optimizer and that
-                 one's state; --optimizer and --loss replace them. Its inputs are standardized series of the data's
+                 and constraints of its layers and, if it was compiled, with its loss, optimizer and optimizer state;
+                 --optimizer and --loss replace them. Its inputs are standardized series of the data's
                  length and channels. Its output is a number for each class, one number for a regression, (1, 16)
                  for a forecast, or what --task requires.
 

@@ -51,9 +51,9 @@ def data_line(data: Dataset, learned: str, held_out: Dataset | None = None) -> s
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     held = ""
     if held_out is not None and held_out.x_test is not None:
-        behind = held_out.x_test.shape[1]
+        later = held_out.x_test.shape[1]
         held = f", {len(held_out.x_test)} validation"
-        held += f" (the {behind} samples behind it)" if behind != length and data.lengths_train is None else ""
+        held += f" (the {later} samples after it)" if later != length and data.lengths_train is None else ""
     series = f"{count} training{held} and {test} of {shortest(data)}{length} samples"
     return f"data       {data.name}: {series}, {channels} channel{'s' if channels > 1 else ''}, {learned}"
 

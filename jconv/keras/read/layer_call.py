@@ -14,12 +14,12 @@ from .layer import ParsedLayer, called_layer
 from .parts import Part
 
 Names = tuple[str, ...]
-# Pairs of the layer's name of an input and the value that it is.
+# Pairs of the layer's name for an input and the name of the value.
 Inputs = list[tuple[str, str]]
 
 
 def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) -> bool | None:
-    """Whether a call is always (True) or never (False) in training, as a call in Keras 2 may say; otherwise `mode`.
+    """Whether a call is always (True) or never (False) in training, which a call in Keras 2 may fix; otherwise `mode`.
 
     Raises `KerasFileError` for a value other than true, false and null.
     """

@@ -44,7 +44,7 @@ def test_archives_written_on_windows(tmp_path: Path) -> None:
 
 
 def with_zeros(weights: bytes, zeros: int) -> bytes:
-    """An archive whose weights are followed by so many bytes of zeros."""
+    """An archive whose weights are followed by `zeros` zero bytes."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         with zipfile.ZipFile(io.BytesIO(archive(CONFIG))) as other:

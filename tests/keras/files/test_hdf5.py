@@ -1,4 +1,4 @@
-"""HDF5 files are read like with h5py."""
+"""HDF5 files are read as by h5py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with attentions of one head."""
+"""Files with single-head attention layers."""
 
 from typing import Any
 

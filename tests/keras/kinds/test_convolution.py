@@ -1,4 +1,4 @@
-"""Files with every convolution of Keras."""
+"""Files with all convolutions of Keras."""
 
 import pytest
 

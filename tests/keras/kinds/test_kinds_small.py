@@ -1,4 +1,4 @@
-"""Configs of the small layers, Keras 2's among them, into layers and back."""
+"""Configs of small layers, also of Keras 2, converted to layers and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jconv.keras.kinds.config import Config
 
 
 def read(name: str, config: dict[str, Any]) -> tuple[Any, list[str]]:
-    """The layer of a config, and the keys that it has not asked for."""
+    """The layer of a config, and the keys that were not read."""
     found = Config(config, f"a {name}")
     return KINDS[name].make(found, None), found.unused_keys()  # pyright: ignore[reportArgumentType]
 

@@ -1,4 +1,4 @@
-"""Files with attentions of several heads."""
+"""Files with multi-head attention layers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""keras-tcn's layer, in files that it made itself with Keras 2.15: `keras_two_files/make_tcn.py`."""
+"""The layer of keras-tcn, in files made with keras-tcn and Keras 2.15: `keras_two_files/make_tcn.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with Keras's layers in both directions and at every time."""
+"""Files with Keras's `Bidirectional` and `TimeDistributed`."""
 
 import pytest
 

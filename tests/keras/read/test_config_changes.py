@@ -1,4 +1,4 @@
-"""Configs with any part replaced by anything: a model comes of it, or one line that says why not."""
+"""Configs with random changes give a model or an error of one line."""
 
 from __future__ import annotations
 

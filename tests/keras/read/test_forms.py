@@ -1,4 +1,4 @@
-"""The forms that a Keras file has besides the zipped archive: a folder, arrays as npz, arrays in another file."""
+"""Forms of Keras files other than the zipped archive: a folder, arrays as npz, arrays in another file."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Models in models on the way back: arrays alone fit the real model that the file was of, and the one written."""
+"""Models in models, saved: the arrays fit the original Keras model and the one that is written."""
 
 from __future__ import annotations
 

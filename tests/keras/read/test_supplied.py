@@ -1,4 +1,4 @@
-"""What the user supplies for names in a file, models without a shape, and a model and its arrays in two files."""
+"""Layers that the user supplies for names in a file, models without a shape, and models with arrays in another file."""
 
 from __future__ import annotations
 

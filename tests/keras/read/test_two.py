@@ -1,4 +1,4 @@
-"""Files of Keras 2: networks whose outputs are those of the same network in Keras 3, and what Keras 2 meant else."""
+"""Files of Keras 2: networks whose outputs equal those in Keras 3, and differences in meaning."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Forms of files that Keras 2 wrote at some time in its life, made here from what Keras 3 writes."""
+"""Forms of files that versions of Keras 2 wrote, made here from files of Keras 3."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_embedding_of_keras_2_0_2_has_the_type_of_its_indices(tmp_path: Path)
 
 
 def modes() -> Any:
-    """A network with a model inside it, and the modes that its calls are given in Keras 2 below."""
+    """A network with a model inside it; `with_modes` sets the training modes of its calls, as in Keras 2."""
     inner_x = keras.Input((6, 3))
     inner_y = kl.Dropout(0.5, name="own")(kl.BatchNormalization(name="inside")(inner_x))
     inner = keras.Model(inner_x, inner_y, name="inner")
@@ -120,18 +120,18 @@ def modes() -> Any:
 
 
 def with_modes(config: Any) -> Any:
-    said = {"always": True, "never": False, "inner": True, "conv": True}
+    training = {"always": True, "never": False, "inner": True, "conv": True}
     for entry in config["config"]["layers"]:
-        if entry["name"] in said:
-            entry["inbound_nodes"][0][0][3] = {"training": said[entry["name"]]}
+        if entry["name"] in training:
+            entry["inbound_nodes"][0][0][3] = {"training": training[entry["name"]]}
         if entry["name"] == "inner":
             (own,) = (part for part in entry["config"]["layers"] if part["name"] == "own")
             own["inbound_nodes"][0][0][3] = {"training": False}
     return config
 
 
-def test_what_a_call_of_keras_2_says_of_training(tmp_path: Path) -> None:
-    """Monte-Carlo dropout: `Dropout(0.5)(x, training=True)` always draws, and needs a key to."""
+def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
+    """Monte Carlo dropout: `Dropout(0.5)(x, training=True)` is always active, and needs a key."""
     model = modes()
     randomize(model)
     path = tmp_path / "old.h5"

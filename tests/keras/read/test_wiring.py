@@ -1,4 +1,4 @@
-"""Files of models that are wired in Keras's ways: outputs from both kinds of file, and the way back into Keras."""
+"""Files of models with special connections: outputs from both file formats, and models saved for Keras."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files written with training, with which Keras continues as if it had never stopped."""
+"""Files with training state, with which Keras continues exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How standalone Keras 2.0 to 2.3 stored its optimizers, made here from files of Keras 2.15's legacy ones."""
+"""Optimizers in files of standalone Keras 2.0 to 2.3, made here from files of Keras 2.15's legacy optimizers."""
 
 from __future__ import annotations
 

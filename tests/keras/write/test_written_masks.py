@@ -1,4 +1,4 @@
-"""What jconv writes of models with masks: real Keras hands on its own, and must compute the same."""
+"""Models with masks, written for Keras: real Keras, which passes masks implicitly, computes the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MODELS = {
     ),
     "merging": merging(jl.Multiply()),
     "merging by masks": merging(jl.Multiply(BY_MASKS), "mask", "other_mask", pooled=False),
-    "merging by masks that go no further": merging(jl.Multiply(BY_MASKS), "mask", "other_mask"),
+    "merging by masks that are not passed on": merging(jl.Multiply(BY_MASKS), "mask", "other_mask"),
     "by masks that are not those": merging(jl.Maximum(BY_MASKS), "other_mask", "mask"),
     "in half of a type": merging(jl.InDtype(jl.Multiply(BY_MASKS), "float16"), "mask", "other_mask"),
     "frozen": merging(jl.Frozen(jl.Minimum(BY_MASKS)), "other_mask", "mask"),

@@ -1,1 +1,1 @@
-"""Tables of Keras layers in every option that changes the numbers, for the tests of `jconv.keras`."""
+"""Tables of Keras layers with the options that change values, for the tests of `jconv.keras`."""

@@ -1,4 +1,4 @@
-"""The attention of one head."""
+"""Single-head attention."""
 
 from keras import layers as kl
 

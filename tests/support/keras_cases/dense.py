@@ -1,4 +1,4 @@
-"""The dense layer by an einsum equation, and the embedding."""
+"""`EinsumDense` and `Embedding`."""
 
 from keras import layers as kl
 

@@ -1,4 +1,4 @@
-"""The attentions of several heads."""
+"""Multi-head attention."""
 
 from keras import layers as kl
 

@@ -1,4 +1,4 @@
-"""The normalizations, and the layers that prepare inputs with fixed numbers."""
+"""Normalizations, and preprocessing layers with fixed constants."""
 
 import numpy as np
 from keras import layers as kl

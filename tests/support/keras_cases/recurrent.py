@@ -1,4 +1,4 @@
-"""Recurrent layers with each option that changes numbers: states, masks, both ways along time."""
+"""Recurrent layers with the options that change values: states, masks, and directions."""
 
 import keras
 from keras import layers as kl

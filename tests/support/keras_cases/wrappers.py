@@ -1,4 +1,4 @@
-"""Layers in both directions and at every time."""
+"""`Bidirectional` and `TimeDistributed`."""
 
 import keras
 from keras import layers as kl

@@ -1,4 +1,4 @@
-"""What the tests that change files begin with, and files that once broke the reader."""
+"""Files and configs that fuzz tests change, and files that caused errors in the reader."""
 
 from __future__ import annotations
 

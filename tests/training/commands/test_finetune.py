@@ -1,4 +1,4 @@
-"""`python -m training.fit --model FILE`: a network that Keras saved is proved and trained further."""
+"""`python -m training.fit --model FILE`: the gradients of a Keras network are proved, and it is trained further."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""Training on several devices: the same curve as on one, and nothing moves but sums."""
+"""Training on several devices: the same curve as on one, and only sums are communicated."""
 
 import signal
 from pathlib import Path
@@ -87,10 +87,10 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
         assert Path("two", name).read_bytes() == Path("whole", name).read_bytes(), name
     capsys.readouterr()
     assert fit.main([*RUN, "--out", "one", "--resume"]) == 2
-    said = "fit: one was started with --devices 2, not --devices 1: the last digits may differ"
-    assert capsys.readouterr().err == f"{said}; --allow-changed-conditions continues\n"
+    message = "fit: one was started with --devices 2, not --devices 1: the last digits may differ"
+    assert capsys.readouterr().err == f"{message}; --allow-changed-conditions continues\n"
     assert fit.main([*RUN, "--out", "one", "--resume", "--allow-changed-conditions"]) == 0
-    assert capsys.readouterr().err.startswith(f"{said}\n")
+    assert capsys.readouterr().err.startswith(f"{message}\n")
     whole, one = (np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1) for run in ("whole", "one"))
     np.testing.assert_allclose(one, whole, atol=1e-5, rtol=0)
 

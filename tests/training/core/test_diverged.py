@@ -1,4 +1,4 @@
-"""A run that goes bad: at which step, what first, and which params are kept."""
+"""Divergence: the step, the first bad value, and the params that are kept."""
 
 import jax
 import jax.numpy as jnp
@@ -29,15 +29,15 @@ def _diverged(task, plan=PLAN):
             rows = progress.rows
     bad = caught.value
     assert len(rows) == bad.epoch - 1 and all(np.isfinite(row.train_loss) for row in rows)
-    asked = []
+    requested = []
 
     def progress_at(most):
-        asked.append(most)
+        requested.append(most)
         return waves.start(task, plan)
 
     found = diverged.locate(task, plan, bad, progress_at)
     # With a first step, the good params are of the epoch before, so that is gone through as well.
-    assert asked == [max(0, bad.epoch - 1 - (bad.step == 1))]
+    assert requested == [max(0, bad.epoch - 1 - (bad.step == 1))]
     return bad, found
 
 
@@ -123,8 +123,8 @@ def test_a_loss_that_explodes(task, step):
     plan, poisoned = _poisoned(task, step, lambda output, hit: jnp.where(hit, 1e9, 0.0))
     bad, found = _diverged(poisoned, plan)
     assert (bad.epoch, bad.step, bad.loss) == (2, step - STEPS, pytest.approx(1e9))
-    said = f"the loss exploded to 1e+09 in step {step}, epoch 2: the first to go bad was the loss, up to 1e+09,"
-    assert found.message.startswith(said)
+    message = f"the loss exploded to 1e+09 in step {step}, epoch 2: the first to go bad was the loss, up to 1e+09,"
+    assert found.message.startswith(message)
     _assert_near(found.learner.params, _learner(task, step - 2, plan).params)
 
 

@@ -1,4 +1,4 @@
-"""Several members trained at once: each is what its own run makes of it, and together they are the mean."""
+"""Ensembles: each model equals that of a separate run, and the output is the mean."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""The training loop: it learns, repeats itself, and compiles a whole epoch into one call."""
+"""The training loop: it learns, is deterministic, and compiles an epoch into one call."""
 
 import jax
 import jax.numpy as jnp

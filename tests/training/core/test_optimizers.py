@@ -1,4 +1,4 @@
-"""What is done to a gradient: optax's own optimizers, joined by clipping, decay and the schedules of the rate."""
+"""Optimizers: optax's, with clipping, weight decay and learning rate schedules."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The published protocol: its numbers, and the halving of the learning rate."""
+"""The published protocol: its settings, and the halving of the learning rate."""
 
 import json
 from typing import Any

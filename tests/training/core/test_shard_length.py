@@ -1,4 +1,4 @@
-"""A network trained on recordings whose length lies over several devices: the same curve, and only halos move."""
+"""Training on recordings whose length is sharded over devices: the same curve, and only halos are communicated."""
 
 import sys
 from typing import Any

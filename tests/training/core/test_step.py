@@ -1,4 +1,4 @@
-"""A step against what it is by hand: gradients of several batches, averages of params, and computing in half types."""
+"""A training step compared with its definition: accumulated gradients, averaged params, and 16-bit floats."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ PLAN = Plan(epochs=1, batch_size=4, learning_rate=0.1, seed=0, evaluate_every=1,
 
 
 def _task(normalized=False, scale=1.0):
-    """24 series of 3 channels, of which the means over time are told apart by one dense layer."""
+    """24 series of 3 channels, classified by a dense layer from their means over time."""
     rng = np.random.default_rng(1)
     x, y = scale * rng.standard_normal((24, 5, 3)), rng.integers(0, 2, 24).astype(np.int32)
     middle = [layers.Conv1D(2, 3), layers.BatchNormalization()] if normalized else []
@@ -109,7 +109,7 @@ def test_averages_are_the_weighted_means_of_the_steps():
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_types_compute_and_float32_remembers(precision):
+def test_16_bit_floats_are_computed_and_float32_is_stored(precision):
     task = _task(normalized=True)
     half, single = (_walk(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
     arrays = [a for a in jax.tree.leaves(half[-1]._replace(scale=None)) if jnp.issubdtype(a.dtype, jnp.floating)]
@@ -118,7 +118,7 @@ def test_half_types_compute_and_float32_remembers(precision):
     values, _ = with_precision(task, precision).model.values(half[0].params, half[0].state, examples.x, training=True)
     kinds = [str(values[node.name].dtype) for node in task.model.nodes]
     assert kinds == [precision] * (len(kinds) - 1) + ["float32"]
-    # The last bit of a half type, and no less than a thousandth of it: it is not float32 that was computed.
+    # The deviation is that of 16-bit rounding, and not as small as that of float32.
     last = float(jnp.finfo(precision).eps)
     for a, b, start in zip(
         *(jax.tree.leaves(learner.params) for learner in (half[1], single[1], single[0])), strict=True

@@ -1,4 +1,4 @@
-"""Early stopping, and every method at once through a stop in the middle: the same bits."""
+"""Early stopping, and all methods together in a run that is stopped and resumed, with bitwise equal results."""
 
 import json
 import signal
@@ -111,8 +111,8 @@ def test_the_command_stops_early_and_where_it_was_stopped_goes_on(tmp_path, monk
     rows = np.genfromtxt("whole/metrics.csv", delimiter=",", names=True)
     best, epochs = int(rows["validation_loss"].argmin()) + 1, len(rows)
     assert epochs == best + 2 < 40
-    said = f"stopped    after epoch {epochs} of 40: no lower validation loss for 2 epochs; the params of epoch "
-    assert f"{said}{best} were kept" in capsys.readouterr().out
+    message = f"stopped    after epoch {epochs} of 40: no lower validation loss for 2 epochs; the params of epoch "
+    assert f"{message}{best} were kept" in capsys.readouterr().out
     results, config = (json.loads(Path("whole", name).read_text()) for name in ("results.json", "config.json"))
     assert results["status"] == "done" and results["best_epoch"] == best and results["watched"] == "validation"
     assert results["validation"]["loss"] == pytest.approx(rows["validation_loss"][best - 1], rel=1e-6)

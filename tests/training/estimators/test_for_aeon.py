@@ -1,4 +1,4 @@
-"""aeon's own checks of the estimators that are aeon's."""
+"""aeon's checks of `training.estimators.for_aeon`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Checkpoints: a run goes on from one bit for bit; damage, a full disk and a folder in the way are survived."""
+"""Checkpoints: resumed runs have bitwise the same results; damaged files, a full disk, and folders in the way."""
 
 import errno
 import os

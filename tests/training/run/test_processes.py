@@ -1,4 +1,4 @@
-"""One run by two processes on loopback: the curve of one, resumed, and an end for both where one ends."""
+"""One run in two processes on loopback: the curve of one, resuming, and both end if one ends."""
 
 import json
 import os
@@ -63,8 +63,8 @@ def test_two_processes_go_on_with_a_run_and_end_it_as_one_would(monkeypatch):
     assert fit.main([*run, "--out", "one"]) == 0
     code, out, err = _ended(first)
     assert code == 0, err
-    told = json.loads(out)
-    assert told == json.loads(Path("two/results.json").read_text()) and told["began_after_epoch"] == 2
+    results = json.loads(out)
+    assert results == json.loads(Path("two/results.json").read_text()) and results["began_after_epoch"] == 2
     code, out, err = _ended(second)
     assert (code, out) == (0, "") and "epoch" not in err
     np.testing.assert_allclose(_metrics("two"), _metrics("one"), atol=1e-5, rtol=0)

@@ -1,4 +1,4 @@
-"""`python -m training.fit --resume`: what stopped a run, and what may have changed since."""
+"""`python -m training.fit --resume`: interruptions of a run, and changes since."""
 
 import dataclasses
 import errno
@@ -86,27 +86,28 @@ def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         waves.stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
-    told = capsys.readouterr()
-    assert "fit: interrupted after epoch 2 of 6; the results so far are saved; --resume continues" in told.out
-    assert "fit: SIGINT: stopping after this epoch; another Ctrl-C stops at once" in told.err.splitlines()
+    printed = capsys.readouterr()
+    assert "fit: interrupted after epoch 2 of 6; the results so far are saved; --resume continues" in printed.out
+    assert "fit: SIGINT: stopping after this epoch; another Ctrl-C stops at once" in printed.err.splitlines()
     shutil.rmtree(here / "run" / "checkpoints" / "2" / "learner")
     assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
-    told = capsys.readouterr()
-    assert "resumed    after epoch 1 of 6" in told.out
-    assert told.err.startswith("fit: the checkpoint of epoch 2 is damaged (")
+    printed = capsys.readouterr()
+    assert "resumed    after epoch 1 of 6" in printed.out
+    assert printed.err.startswith("fit: the checkpoint of epoch 2 is damaged (")
     _assert_as_whole("run")
 
 
 def test_other_options_are_refused_and_named(here, capsys):
     needs = "; --resume needs the same options"
-    said = _refused(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
+    message = _refused(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
     assert (
-        said == f"stopped was started with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
+        message
+        == f"stopped was started with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
     )
-    said = _refused(capsys, "--x64", "--loss", "absolute-error")
-    assert said == f"stopped was started with no --loss no --x64, not --loss absolute-error --x64{needs}"
-    said = _refused(capsys, "--algorithm", "fastest")
-    assert said == f"stopped was started with --algorithm auto, not --algorithm fastest{needs}"
+    message = _refused(capsys, "--x64", "--loss", "absolute-error")
+    assert message == f"stopped was started with no --loss no --x64, not --loss absolute-error --x64{needs}"
+    message = _refused(capsys, "--algorithm", "fastest")
+    assert message == f"stopped was started with --algorithm auto, not --algorithm fastest{needs}"
     # Earlier versions recorded no algorithm.
     config = here / "stopped" / "config.json"
     content = json.loads(config.read_text())
@@ -121,11 +122,11 @@ def test_changed_data_are_refused_unless_allowed(here, capsys):
     # The same content elsewhere is the same data.
     shutil.copy("a.npz", "b.npz")
     _write_data(here, scale=2.0)
-    said = "a.npz: the data have changed since stopped was started; --allow-changed-data continues with them"
-    assert _refused(capsys) == said
+    message = "a.npz: the data have changed since stopped was started; --allow-changed-data continues with them"
+    assert _refused(capsys) == message
     _write_data(here, channels=2)
-    said = "a.npz: the network for it has other shapes than when stopped was started; --overwrite starts again"
-    assert _refused(capsys, "--allow-changed-data") == said
+    message = "a.npz: the network for it has other shapes than when stopped was started; --overwrite starts again"
+    assert _refused(capsys, "--allow-changed-data") == message
     shutil.copytree("stopped", "moved")
     _write_data(here, scale=2.0)
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
@@ -163,17 +164,17 @@ OTHERS = {
 
 @pytest.mark.parametrize("of", OTHERS)
 def test_other_conditions_need_an_option(here, capsys, of):
-    """Whatever changes the last digits: it was told, or not even looked at."""
+    """Conditions that change the last digits."""
     change, words = OTHERS[of]
     config = here / "stopped" / "config.json"
     begun = json.loads(config.read_text())
     change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
     config.write_text(json.dumps(begun | change))
-    said = _refused(capsys)
-    assert said.startswith(f"stopped was started with {words}, not ")
-    assert said.endswith(": the last digits may differ; --allow-changed-conditions continues")
+    message = _refused(capsys)
+    assert message.startswith(f"stopped was started with {words}, not ")
+    assert message.endswith(": the last digits may differ; --allow-changed-conditions continues")
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
-    assert capsys.readouterr().err.startswith(f"fit: {said.rpartition(';')[0]}\n")
+    assert capsys.readouterr().err.startswith(f"fit: {message.rpartition(';')[0]}\n")
     # What the run was started with stays known.
     assert json.loads(config.read_text()) == begun | change
 
@@ -245,8 +246,8 @@ def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
     assert fit.main([*RUN, "--out", "run"]) == 0
     failed = [{"epoch": epoch, "why": "No space left on device"} for epoch in (1, 2)]
     assert json.loads(Path("run/results.json").read_text())["failed_saves"] == failed
-    told = [line for line in capsys.readouterr().err.splitlines() if "could not be written" in line]
-    assert [line.partition("the checkpoint of epoch ")[2][0] for line in told] == ["1", "2"]
+    printed = [line for line in capsys.readouterr().err.splitlines() if "could not be written" in line]
+    assert [line.partition("the checkpoint of epoch ")[2][0] for line in printed] == ["1", "2"]
     _assert_as_whole("run")
     assert json.loads(Path("whole/results.json").read_text())["failed_saves"] == []
 
@@ -254,8 +255,8 @@ def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
 def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
     assert fit.main([*RUN, "--out", "run", "--learning-rate", "1e30"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    said = r"fit: the loss .* in step 2, epoch 1: the first to go bad was the output of conv1d, .* in step 2; "
-    assert re.fullmatch(said + r"the last good params were kept; try a lower --learning-rate", line)
+    message = r"fit: the loss .* in step 2, epoch 1: the first to go bad was the output of conv1d, .* in step 2; "
+    assert re.fullmatch(message + r"the last good params were kept; try a lower --learning-rate", line)
     params, _ = run_folder.read_params(Path("run"))
     assert np.abs(params["conv1d"]["kernel"]).max() < 1
 
@@ -318,8 +319,8 @@ with interrupt.catching_signals() as interrupted:
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(first)
-    said = f"fit: {first.name}: stopping after this epoch; another Ctrl-C stops at once\n"
-    assert process.stderr.readline() == said
+    message = f"fit: {first.name}: stopping after this epoch; another Ctrl-C stops at once\n"
+    assert process.stderr.readline() == message
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 130
     process.communicate()

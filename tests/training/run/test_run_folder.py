@@ -1,4 +1,4 @@
-"""The run folder: atomic files, what may be overwritten, and params that come back."""
+"""The run folder: atomic files, what may be overwritten, and params that are read back."""
 
 import json
 from pathlib import Path

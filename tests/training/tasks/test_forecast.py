@@ -1,4 +1,4 @@
-"""Forecasts by any network: of how many samples, from how many, of which channels."""
+"""Forecasts by any network: horizons, windows and channels."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training import fit, tasks
-from training.commands import from_options as training_asked
+from training.commands import from_options
 from training.core import loop
 from training.core.learner import Progress, init_learner
 from training.core.plan import Plan
@@ -28,7 +28,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 def _data(channels=2, length=40):
-    """Sines of a period of 12 samples: what follows can be told."""
+    """Sines with a period of 12 samples, which can be predicted."""
     at = np.arange(length) * np.pi / 6
     x = np.stack([np.sin(at + np.arange(4)[:, None] + channel) * (1 + channel) for channel in range(channels)], -1)
     y = np.zeros(4, np.int32)
@@ -74,8 +74,8 @@ def test_a_network_of_other_outputs():
 
 def test_the_command(capsys):
     np.savez("a.npz", x_train=_data().x_train, y_train=np.zeros(4))
-    asked = ["--data", "a.npz", "--task", "forecast", "--model", "two-layer", "--window", "24", "--horizon", "6"]
-    assert fit.main([*asked, "--target-channel", "all", "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
+    arguments = ["--data", "a.npz", "--task", "forecast", "--model", "two-layer", "--window", "24", "--horizon", "6"]
+    assert fit.main([*arguments, "--target-channel", "all", "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
     assert "last sample repeated, loss" in capsys.readouterr().out
     config = json.loads(Path("run/config.json").read_text())
     assert config["task"] == "forecast"
@@ -87,19 +87,19 @@ def test_the_end_of_the_only_series_is_held_out(capsys):
     """The rest trains and scales, and each part has the windows of its own samples."""
     series = np.cumsum(np.random.default_rng(0).standard_normal((1, 60, 1)), 1)
     np.savez("one.npz", x_train=series, y_train=[0])
-    asked = ["--data", "one.npz", "--task", "forecast", "--model", "mlp", "--window", "8", "--horizon", "4"]
-    asked += ["--validation", "0.25", "--epochs", "1", "--skip-proof", "--out", "run"]
-    _, _, task, _ = training_asked.build_run(options.parse(asked))
+    arguments = ["--data", "one.npz", "--task", "forecast", "--model", "mlp", "--window", "8", "--horizon", "4"]
+    arguments += ["--validation", "0.25", "--epochs", "1", "--skip-proof", "--out", "run"]
+    _, _, task, _ = from_options.build_run(options.parse(arguments))
     scaled = (series - series[:, :45].mean()) / series[:, :45].std()
     assert len(task.train.x) == 45 - 11 and len(task.validation.x) == 15 - 11 and task.test is None
     np.testing.assert_allclose(task.train.y[-1], scaled[0, 41:45, 0])
     np.testing.assert_allclose(task.validation.x[0], scaled[0, 45:53])
     np.testing.assert_allclose(task.validation.y[-1], scaled[0, -4:, 0])
-    assert fit.main(asked) == 0
-    said = "1 training, 1 validation (the 15 samples behind it) and no test series of 45 samples, 1 channel"
-    assert said in capsys.readouterr().out and "validation_loss" in Path("run/metrics.csv").read_text()
-    assert fit.main([*asked, "--overwrite", "--validation", "0.1"]) == 2
-    said = (
+    assert fit.main(arguments) == 0
+    message = "1 training, 1 validation (the 15 samples after it) and no test series of 45 samples, 1 channel"
+    assert message in capsys.readouterr().out and "validation_loss" in Path("run/metrics.csv").read_text()
+    assert fit.main([*arguments, "--overwrite", "--validation", "0.1"]) == 2
+    message = (
         "fit: one, --validation 0.1: a forecast of 4 samples from 8 needs series of at least 12 samples; these have 6"
     )
-    assert capsys.readouterr().err == f"{said}; --window and --horizon change these sizes\n"
+    assert capsys.readouterr().err == f"{message}; --window and --horizon change these sizes\n"

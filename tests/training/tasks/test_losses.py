@@ -1,4 +1,4 @@
-"""Losses of ragged and packed batches are means over the samples alone, and padding never shows."""
+"""Losses of ragged and packed batches are means over the samples, without padding."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Numbers as targets: scaled by the training set, told in their own unit, with any network of one output."""
+"""Regression: targets scaled by the training set, errors in their unit, and networks with one output."""
 
 import json
 import re
@@ -78,22 +78,22 @@ def test_labels_with_fractions_are_targets(labels, fractional):
 def test_the_command(capsys):
     arguments = ["--data", _file(), "--model", "convnext", "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main([*arguments, "--validation", "0.25"]) == 0
-    told = capsys.readouterr().out
-    assert "6 training, 2 validation and 8 test series of 20 samples, 1 channel, targets from " in told
-    assert re.search(r"training mean, loss +1\.0000 +\d\S* +\d", told)
+    printed = capsys.readouterr().out
+    assert "6 training, 2 validation and 8 test series of 20 samples, 1 channel, targets from " in printed
+    assert re.search(r"training mean, loss +1\.0000 +\d\S* +\d", printed)
     config = json.loads(Path("run/config.json").read_text())
     assert config["classes"] == [] and config["validation"] == 0.25
     metrics = np.genfromtxt("run/metrics.csv", delimiter=",", names=True)
     assert metrics.dtype.names[-2:] == ("validation_loss", "validation_absolute_error")
     assert np.isfinite(metrics["validation_loss"])
     assert {"predictions.png", "learning_curves.png"} < {path.name for path in Path("run").iterdir()}
-    # The error that is told is that of what was saved, in the target's own unit.
+    # The error that is printed is that of what was saved, in the target's own unit.
     data = datasets.load("a.npz")
     params, state = run_folder.read_params(Path("run"))
     model = tasks.regression(data, "convnext").model
     x = (data.x_test - config["channel_mean"]) / config["channel_deviation"]
     guess = config["target_mean"] + config["target_deviation"] * model.reference(params, state, x)[:, 0]
-    error = float(re.search(r"absolute error +\S+ +\S+ +(\S+)", told)[1])
+    error = float(re.search(r"absolute error +\S+ +\S+ +(\S+)", printed)[1])
     assert error == pytest.approx(np.abs(guess - data.targets_test).mean(), abs=1e-3)
 
 

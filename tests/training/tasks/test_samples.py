@@ -1,4 +1,4 @@
-"""Networks that give something for each sample: noise taken away, and the class of each."""
+"""Networks with an output for each sample: denoising and segmentation."""
 
 import importlib
 import io
@@ -111,13 +111,13 @@ def test_noise_is_proved_and_taken_away():
     task = tasks.denoise(_bursts(unequal=True), _small(1), noise=1.0)
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
-    # The same noise for each run, as much as was asked for, and none behind the series.
+    # The noise is the same in each run, has the given deviation, and is zero in the padding.
     own = datasets.sample_mask(task.train.x, task.train.lengths)
     added = (task.train.x - task.train.y)[own]
     assert added.std() == pytest.approx(1.0, rel=0.2) and (task.train.x[~own] == 0).all()
     np.testing.assert_array_equal(task.train.x, tasks.denoise(_bursts(unequal=True), _small(1), noise=1.0).train.x)
     assert task.baseline[0] == pytest.approx(np.mean(added**2))
-    # In training it is drawn anew from the key.
+    # In training it is drawn from the key.
     batch = jax.tree.map(jnp.asarray, task.train.at(slice(4)))
     one, other = (task.transformed(batch, jax.random.key(number))[0] for number in (0, 1))
     assert np.abs(one.x - other.x).max() > 0.5 and one.y is batch.y
@@ -147,18 +147,18 @@ def test_lengths_that_the_unet_cannot_halve_are_one_line():
 def test_the_command(task, capsys):
     _bursts()
     assert fit.main(["--data", "a.npz", "--task", task, "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     results = json.loads(Path("run/results.json").read_text())
     names = {path.name for path in Path("run").iterdir()}
     page = Path("run/report.html").read_text()
     if task == "segment":
-        assert "most frequent class, accuracy" in told and "mean overlap (IoU)" in told
+        assert "most frequent class, accuracy" in printed and "mean overlap (IoU)" in printed
         assert {"loss", "score", "mean_overlap", "classes", "calibration"} == set(results["test"]) and len(
             results["baseline"]["scores"]
         ) == 2
         assert {"segments.png", "confusion_matrix.png"} < names and "Segments" in page
     else:
-        assert "noisy series itself, loss" in told and len(results["baseline"]["losses"]) == 2
+        assert "noisy series itself, loss" in printed and len(results["baseline"]["losses"]) == 2
         assert "denoised.png" in names and "Denoised series" in page
 
 

@@ -1,4 +1,4 @@
-"""Models, losses, and what joins them to data."""
+"""Tasks: models, losses and data."""
 
 import jax
 import jax.numpy as jnp

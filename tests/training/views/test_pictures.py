@@ -1,4 +1,4 @@
-"""Pictures: PNG files with something on them, and class activation maps that add up to the logits."""
+"""Pictures: PNG files that are not empty, and class activation maps whose sum gives the logits."""
 
 import io
 

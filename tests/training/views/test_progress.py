@@ -1,4 +1,4 @@
-"""Progress: a bar of steps in a terminal, lines elsewhere, both with loss, score, pace and time left."""
+"""Progress: a bar of steps in a terminal, lines elsewhere, both with loss, score, rate and remaining time."""
 
 import io
 import re
@@ -22,9 +22,9 @@ def test_a_bar_in_a_terminal(monkeypatch):
     with progress_display(4, 10, "absolute_error", done=1) as show:
         for epoch in (2, 3, 4):
             show(_row(epoch))
-        told = sys.stderr.getvalue()
-    told = sys.stderr.getvalue()
-    last = told.split("\r")[-1]
+        printed = sys.stderr.getvalue()
+    printed = sys.stderr.getvalue()
+    last = printed.split("\r")[-1]
     assert last.startswith("epoch 4 of 4: 100%") and "40/40" in last
     assert re.search(r"\d steps/s, loss 0\.5000, absolute error 0\.7500\]", last), last
 

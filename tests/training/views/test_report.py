@@ -1,4 +1,4 @@
-"""`report.html`: whole, without anything from elsewhere, and true to names that look like HTML."""
+"""`report.html`: complete, self-contained, and with escaped names."""
 
 import re
 import shutil
@@ -82,9 +82,9 @@ def folder(tmp_path, task):
         "training": Result(0.5, 0.75, np.zeros(1), classes=scores, calibration=certain),
         "test": Result(float("nan"), 0.625, np.zeros(1), classes=scores, calibration=certain),
     }
-    told = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
-    told |= {"command": "python -m training.fit --epochs 4", "given": {"--epochs": "4", "--x64": True}}
-    run_folder.write_json(tmp_path, run_folder.RESULTS, told | {"date": "2026-11-30T12:00:00+00:00"})
+    results = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
+    results |= {"command": "python -m training.fit --epochs 4", "given": {"--epochs": "4", "--x64": True}}
+    run_folder.write_json(tmp_path, run_folder.RESULTS, results | {"date": "2026-11-30T12:00:00+00:00"})
     run_folder.write(tmp_path, run_folder.CURVES, curves.learning_curves(ROWS, task))
     return tmp_path
 
@@ -145,7 +145,7 @@ def test_a_browser_has_nothing_to_complain_of(folder, task, tmp_path):
         return [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
 
     assert console("report.html", page) == []
-    # What its policy forbids would be told.
+    # The browser reports what the policy forbids.
     assert "Content Security Policy" in console("other.html", page.replace("</h2>", "</h2><script>1</script>", 1))[0]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of single series, and the embeddings that one of them shows."""
+"""Pictures of single series, and of embeddings."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard: what is in them, resumed runs, and a disk that is full."""
+"""Event files for TensorBoard: their content, resumed runs, and a full disk."""
 
 import struct
 import sys

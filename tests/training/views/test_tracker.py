@@ -1,4 +1,4 @@
-"""`--tracker mlflow`, with a stand-in that records what MLflow is told, and with MLflow where it is installed."""
+"""`--tracker mlflow`, with a stand-in that records the calls of MLflow, and with MLflow if it is installed."""
 
 import importlib.util
 import json
@@ -21,12 +21,12 @@ ARGUMENTS = ["--data", "a.npz", "--model", "fcn", "--skip-proof", "--tracker", "
 class _Client:
     """The part of MLflow's client that is used."""
 
-    told: ClassVar[list] = []
+    calls: ClassVar[list] = []
     fails_at: int | None = None
 
     def __getattr__(self, name):
         def call(*arguments, **named):
-            self.told.append((name, arguments, named))
+            self.calls.append((name, arguments, named))
             step = named["metrics"][0].step if "metrics" in named else 0
             if self.fails_at is not None and step >= self.fails_at:
                 raise OSError("no route to host")
@@ -43,7 +43,7 @@ def mlflow(tmp_path, monkeypatch):
     y = np.arange(8) % 2
     np.savez("a.npz", x_train=np.sin(np.arange(24) * (0.5 + y[:, None])), y_train=y)
     module, exceptions = ModuleType("mlflow"), ModuleType("mlflow.exceptions")
-    client = type("Client", (_Client,), {"told": []})
+    client = type("Client", (_Client,), {"calls": []})
     module.MlflowClient = client
     module.entities = SimpleNamespace(
         Metric=lambda key, value, timestamp, step: SimpleNamespace(key=key, value=value, step=step),
@@ -57,27 +57,27 @@ def mlflow(tmp_path, monkeypatch):
 
 def test_options_curves_and_files_are_logged_and_a_resumed_run_goes_on(mlflow):
     assert fit.main([*ARGUMENTS, "--epochs", "2"]) == 0
-    begun = {name: arguments for name, arguments, _ in mlflow.told}
+    begun = {name: arguments for name, arguments, _ in mlflow.calls}
     assert (
         begun["create_experiment"] == ("jconv",) and json.loads(Path("run/mlflow.json").read_text())["run_id"] == "17"
     )
-    (parameters,) = [named["params"] for name, _, named in mlflow.told if name == "log_batch" and "params" in named]
+    (parameters,) = [named["params"] for name, _, named in mlflow.calls if name == "log_batch" and "params" in named]
     assert ("model", "fcn") in parameters and ("epochs", "2") in parameters
-    metrics = [one for name, _, named in mlflow.told if name == "log_batch" for one in named.get("metrics", ())]
+    metrics = [one for name, _, named in mlflow.calls if name == "log_batch" for one in named.get("metrics", ())]
     rows = np.genfromtxt("run/metrics.csv", delimiter=",", names=True)
     losses = [(one.step, one.value) for one in metrics if one.key == "train_loss"]
     assert losses == [(1, rows["train_loss"][0]), (2, rows["train_loss"][1])]
     assert {one.key for one in metrics} == {"learning_rate", "train_loss", "train_accuracy"}
-    files = {Path(arguments[1]).name for name, arguments, _ in mlflow.told if name == "log_artifact"}
+    files = {Path(arguments[1]).name for name, arguments, _ in mlflow.calls if name == "log_artifact"}
     assert {"report.html", "params.npz", "learning_curves.png"} <= files
-    assert mlflow.told[-1][:2] == ("set_terminated", ("17", "FINISHED"))
+    assert mlflow.calls[-1][:2] == ("set_terminated", ("17", "FINISHED"))
 
-    mlflow.told.clear()
+    mlflow.calls.clear()
     assert fit.main([*ARGUMENTS, "--epochs", "2", "--resume"]) == 0
-    assert mlflow.told[0] == ("update_run", ("17",), {"status": "RUNNING"})
-    assert not any(name == "create_run" for name, _, _ in mlflow.told)
+    assert mlflow.calls[0] == ("update_run", ("17",), {"status": "RUNNING"})
+    assert not any(name == "create_run" for name, _, _ in mlflow.calls)
     assert fit.main([*ARGUMENTS, "--epochs", "1", "--overwrite"]) == 0
-    assert any(name == "create_run" for name, _, _ in mlflow.told)
+    assert any(name == "create_run" for name, _, _ in mlflow.calls)
 
 
 def test_a_damaged_number_begins_a_new_run(mlflow):
@@ -92,8 +92,8 @@ def test_a_damaged_number_begins_a_new_run(mlflow):
 def test_a_failure_is_told_once_and_ends_nothing(mlflow, capsys):
     mlflow.fails_at = 2
     assert fit.main([*ARGUMENTS, "--epochs", "4"]) == 0
-    said = "fit: nothing more is logged to MLflow: no route to host; training continues\n"
-    assert capsys.readouterr().err.count(said) == 1
+    message = "fit: nothing more is logged to MLflow: no route to host; training continues\n"
+    assert capsys.readouterr().err.count(message) == 1
 
 
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, capsys):
