@@ -68,7 +68,7 @@ def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, 
     if not has_open_size(shapes):
         if length is not None:
             raise UserError(
-                f"--length {length}: the model has no unknown length; the inputs have the shapes {format_shapes(shapes)}"
+                f"--length {length}: the model has no unknown length: its inputs are {format_shapes(shapes)}"
             )
         return fill_sizes(shapes, 0)
     if length is not None:

@@ -36,16 +36,16 @@ def merging(layer: jl.Layer, *masks: str, second: float = 1.0, pooled: bool = Tr
 
 MODELS = {
     "recurrent": sequential([jl.Masking(), jl.Dense(3), jl.LSTM(2)], input_shape=(5, 4)),
-    "in a type": sequential(
+    "in float16": sequential(
         [jl.InDtype(layer, "float16") for layer in (jl.Masking(), jl.GlobalAveragePooling1D())], input_shape=(5, 4)
     ),
     "merging": merging(jl.Multiply()),
     "merging by masks": merging(jl.Multiply(BY_MASKS), "mask", "other_mask", pooled=False),
     "merging by masks that are not passed on": merging(jl.Multiply(BY_MASKS), "mask", "other_mask"),
-    "by masks that are not those": merging(jl.Maximum(BY_MASKS), "other_mask", "mask"),
-    "in half of a type": merging(jl.InDtype(jl.Multiply(BY_MASKS), "float16"), "mask", "other_mask"),
+    "by other masks": merging(jl.Maximum(BY_MASKS), "other_mask", "mask"),
+    "merging in float16": merging(jl.InDtype(jl.Multiply(BY_MASKS), "float16"), "mask", "other_mask"),
     "frozen": merging(jl.Frozen(jl.Minimum(BY_MASKS)), "other_mask", "mask"),
-    "others in half of a type": merging(jl.InDtype(jl.Maximum(BY_MASKS), "float16"), "mask", "mask"),
+    "same mask in float16": merging(jl.InDtype(jl.Maximum(BY_MASKS), "float16"), "mask", "mask"),
     "inside a wrapper": sequential([jl.Masking(), jl.Bidirectional(jl.GRU(2))], input_shape=(5, 4)),
 }
 
