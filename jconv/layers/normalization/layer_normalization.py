@@ -19,7 +19,7 @@ from ..ragged import sequence_sum
 class PerExampleNormalization(Layer):
     """Base class of layers that normalize each example by itself and keep its shape."""
 
-    axis: Axes
+    axis: Any
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis", as_axes(self, self.axis))
