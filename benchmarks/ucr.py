@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> list[Cell]:
     """Train the runs that are not in the file, write each to it when it ends, and return the cells.
 
-    Raises `UserError`, and `WorkerError` where a run fails.
+    Raises `UserError`, and `WorkerError` if a run fails.
     """
     machine = describe(jax.devices()[0])
     print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
@@ -194,11 +194,11 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")
     add("--models", nargs="+", choices=known, default=["fcn"], metavar="NAME", help=f"of {known}; default fcn")
     add("--seeds", type=whole(1), default=3, metavar="N", help="runs of each cell; default 3")
-    words = "seeds at once, each in a process held to its share of the cores; default a core each"
+    words = "seeds trained in parallel, each in a process pinned to its share of the cores; default one per core"
     add("--processes", type=whole(1), metavar="N", help=words)
-    words = "in place of the protocol's; the result is then not the protocol's"
+    words = "in place of the protocol's, which changes the results"
     add("--epochs", type=whole(1), metavar="N", help=words)
-    add("--json", type=Path, metavar="FILE", help="keep each run as it ends; runs that are there are not run again")
+    add("--json", type=Path, metavar="FILE", help="write each finished run to the file; runs in it are not repeated")
     options = parser.parse_args(arguments)
     if "all" in options.sets:
         options.sets = list(SETS)

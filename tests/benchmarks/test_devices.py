@@ -20,7 +20,7 @@ def test_a_step_over_two_devices_is_measured(monkeypatch):
     monkeypatch.setattr(devices, "SERIES", 1)
     monkeypatch.setattr(devices, "LENGTH", 16)
     found = devices.measure("FCN, batch", 2, 1)
-    # Gradients of 264,962 params and what is less than a hundredth of them.
+    # The gradients of 264,962 params, and less than one percent of other values.
     assert 264_962 * 4 < found.received.pop("all-reduce") < 264_962 * 4 * 1.01 and not found.received
     assert found.flops > 2 * 3 * 16 * (128 * 8 + 128 * 256 * 5 + 256 * 128 * 3) and min(found.seconds, found.alone) > 0
     assert devices.table([found]).splitlines()[-1].startswith("| FCN, batch | 2 | ")

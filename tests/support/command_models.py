@@ -22,7 +22,7 @@ def save(model: Any, path: Path) -> Path:
 
 
 def series(folder: Path) -> Path:
-    """One input of an open length, one output: convolutions, operations, a head."""
+    """One input of unknown length, one output: convolutions, operations, a head."""
     x = keras.Input((None, 4), name="series")
     y = kl.Conv1D(6, 4, strides=2, padding="same", activation="relu", name="patch")(x)
     y = kl.SeparableConv1D(6, 3, padding="same", name="separable")(y)
@@ -33,7 +33,7 @@ def series(folder: Path) -> Path:
 
 
 def words(folder: Path) -> Path:
-    """Two inputs, one of whole numbers, and two outputs; the length is the file's."""
+    """Two inputs, one of integers, and two outputs; the length is fixed."""
     numbers, features = keras.Input((8,), dtype="int32", name="numbers"), keras.Input((8, 2), name="features")
     y = kl.Concatenate(name="join")([kl.Embedding(10, 4, name="table")(numbers), features])
     y = kl.Conv1D(5, 3, padding="same", name="conv")(y)
@@ -75,7 +75,7 @@ def late(folder: Path) -> Path:
 
 
 def sentence(folder: Path) -> Path:
-    """Two inputs, one of whole numbers, and two outputs: one along the length, one of all samples so far."""
+    """Two inputs, one of integers, and two outputs: one along the length, one of all samples so far."""
     numbers, features = keras.Input((None,), dtype="int32", name="numbers"), keras.Input((None, 2), name="features")
     y = kl.Concatenate(name="join")([kl.Embedding(10, 4, name="table")(numbers), features])
     y = kl.Conv1D(5, 3, padding="same", name="conv")(y)

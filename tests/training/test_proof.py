@@ -75,7 +75,7 @@ def _scaled(function):
 @pytest.mark.parametrize("name", ["fcn", "two-layer"])
 def test_the_trained_networks_pass(name):
     task = tasks.TASKS["forecast" if name == "two-layer" else "classification"](datasets.load("gunpoint"), name)
-    if name == "fcn":  # A piece of each series is enough for all of the network, and a third of the time.
+    if name == "fcn":  # A part of each series exercises the complete network, in a third of the time.
         task = task._replace(train=tasks.Examples(task.train.x[:, 40:90], task.train.y))
     params, state = _start(task)
     found = proof.prove(task, params, state, seed=0)

@@ -26,7 +26,7 @@ def read_graph(
     custom_activations: Mapping[str, Activation] | None = None,
     input_shape: Sequence[int | None] | None = None,
 ) -> Built:
-    """The graph of an open file, which errors call `file`.
+    """The graph of an open file; errors name it `file`.
 
     Raises `KerasFileError` for a file that only has arrays, and for one from Keras 1.
     """

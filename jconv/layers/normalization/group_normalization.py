@@ -58,7 +58,7 @@ class GroupNormalization(PerExampleNormalization):
     ) -> tuple[Any, dict[str, Any], Any]:
         self.check(params, state, x)
         if x.ndim != 3 or axis_positions(self, self.axis, x.shape[1:]) != (2,):
-            raise unsupported_lengths(self, "its groups must be of the channels of (length, channels)")
+            raise unsupported_lengths(self, "it needs groups of channels, and inputs (length, channels)")
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)

@@ -9,7 +9,7 @@ from .case import Case
 
 FIRST = {"data_format": "channels_first"}
 
-# Not 7: there Keras's windows are off, see jconv.layers.AdaptiveMaxPooling1D.
+# Not 7, for which Keras's windows are wrong; see jconv.layers.AdaptiveMaxPooling1D.
 SIZES = (1, 4, 8, 13)
 MERGING = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
 
@@ -176,12 +176,12 @@ CASES = {
 
 
 def merged(name, *inputs):
-    """What a merging layer gives, and its mean by the mask that comes out."""
+    """The output of a merging layer, and its mean with the output mask."""
     y = getattr(kl, name)()(list(inputs))
     return [y, kl.GlobalAveragePooling1D()(y)]
 
 
 def masked(x, sign=1.0):
-    """`x`, of which the steps whose first value has the sign are masked."""
+    """`x` with a mask of the steps whose first value has this sign."""
     steps = keras.ops.cast(keras.ops.greater(sign * x[:, :, :1], 0), x.dtype)
     return kl.Masking(0.0)(x * steps)

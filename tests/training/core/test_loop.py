@@ -72,7 +72,7 @@ def test_an_epoch_is_one_scan_over_every_full_batch(task):
 
 
 def test_a_step_is_adam_on_the_loss_of_the_batch(task):
-    """One batch of everything: the order is then no matter, and optax can be called by hand."""
+    """With one batch of all examples the order does not matter, and optax can be called directly."""
     plan = _plan(epochs=1, batch_size=50)
     start = init_learner(task, plan, jnp.float32)
     before = jax.tree.map(np.asarray, start)

@@ -31,7 +31,7 @@ def test_equals_the_mean_over_the_samples_alone(name, kind):
     against_numbers = "error" in name
     target = rng.standard_normal((3, 6, 4)) if against_numbers else rng.integers(0, 4, (3, 6))
     spoilt = np.where(valid[..., None], output, np.nan)
-    # Labels of the padding are of no class.
+    # Labels in the padding are not classes.
     other = np.where(valid[..., None], target, np.nan) if against_numbers else np.where(valid, target, -9)
     function = getattr(losses, name)
     run = quick_jit(jax.value_and_grad(lambda output, target: function(output, target, **EXTENTS[kind])))
@@ -78,7 +78,7 @@ def test_smoothing_and_weights_by_their_formulas():
         ):
             assert float(loss(jnp.asarray(output), labels, **both)) == pytest.approx(by_hand, rel=1e-13)
             assert float(reference(output, labels, **both)) == pytest.approx(by_hand, rel=1e-13)
-            # Positions of unequal length: those behind count for nothing.
+            # Positions beyond the length have no effect.
             rows = np.stack([output[:4], np.concatenate([output[4:], np.full((1, 3), np.nan)])])
             own = np.stack([labels[:4], np.append(labels[4:], 99)])
             found = loss(jnp.asarray(rows), jnp.asarray(own), lengths=np.array([4, 3]), **both)

@@ -29,7 +29,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 class _Reader(HTMLParser):
-    """What is in a page; fails where a tag is closed that is not the open one."""
+    """Reads the content of a page; fails if tags are not closed in order."""
 
     def __init__(self, page):
         super().__init__()
@@ -59,7 +59,7 @@ def task():
 
 @pytest.fixture
 def folder(tmp_path, task):
-    """A run's folder without a training: numbers and one picture."""
+    """A run folder made without training: results and one picture."""
     config = {"data": f"{BAD}.csv", "model": "fcn", "epochs": 4, "options": {"seed": 0, "loss": None, "x64": False}}
     config |= {"hardware": "a processor", "cores": 2, "platform": "cpu", "versions": {"jax": "0.0<1"}}
     config |= {
