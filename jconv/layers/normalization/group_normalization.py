@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
+from ..axes import as_axis, axis_positions, axis_sizes
 from ..base import Array, Key, Params, State
 from ..ragged import sample_count, sequence_sum, unsupported_lengths
 from .layer_normalization import PerExampleNormalization
@@ -95,9 +95,3 @@ class GroupNormalization(PerExampleNormalization):
         groups = x.shape[axis] if self.groups == -1 else self.groups
         shape = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
         return x.reshape(shape), tuple(i for i in range(1, x.ndim + 1) if i != axis)
-
-    def _scale_and_shift(self, params: Params, y: Any) -> Any:
-        (axis,) = axis_positions(self, self.axis, y.shape[1:])
-        shape = broadcast_shape((y.shape[axis],), (axis,), y.ndim)
-        y = y * params["gamma"].reshape(shape) if self.scale else y
-        return y + params["beta"].reshape(shape) if self.center else y

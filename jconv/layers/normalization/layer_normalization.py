@@ -52,6 +52,13 @@ class PerExampleNormalization(Layer):
         """`_jax` for arrays of at least float32 precision."""
         raise NotImplementedError
 
+    def _scale_and_shift(self, params: Params, y: Any) -> Any:
+        """`y` times `gamma` plus `beta`, each if present."""
+        axes = axis_positions(self, self.axis, y.shape[1:])
+        shape = broadcast_shape([y.shape[a] for a in axes], axes, y.ndim)
+        y = y * params["gamma"].reshape(shape) if "gamma" in params else y
+        return y + params["beta"].reshape(shape) if "beta" in params else y
+
 
 @dataclass(frozen=True)
 class LayerNormalization(PerExampleNormalization):
@@ -95,12 +102,6 @@ class LayerNormalization(PerExampleNormalization):
         centered = x - x.mean(axis=axes, keepdims=True)
         deviation = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + self.epsilon)
         return self._scale_and_shift(params, (x if self.rms_scaling else centered) / deviation)
-
-    def _scale_and_shift(self, params: Params, y: Any) -> Any:
-        axes = axis_positions(self, self.axis, y.shape[1:])
-        shape = broadcast_shape([y.shape[a] for a in axes], axes, y.ndim)
-        y = y * params["gamma"].reshape(shape) if "gamma" in params else y
-        return y + params["beta"].reshape(shape) if "beta" in params else y
 
 
 @dataclass(frozen=True)
