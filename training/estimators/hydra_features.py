@@ -167,7 +167,7 @@ def _compete(response: Any, own: Any = None) -> jax.Array:
     return jnp.stack([won, (loser[:, :, None] == numbers).sum(1, dtype=won.dtype)], axis=1)
 
 
-def stream_init(hydra: Hydra, batch: int, channels: int = 1) -> Stream:
+def stream_init(hydra: Hydra, batch: int) -> Stream:
     """The stream of a batch of series before their first samples.
 
     >>> hydra = init_hydra(0, 150, 1)

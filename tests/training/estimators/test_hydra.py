@@ -91,7 +91,7 @@ def test_blocks_of_series_have_the_features_of_all(monkeypatch):
 def test_a_stream_has_the_features_of_the_complete_series(channels, sizes):
     x = series(3, 20, channels).astype(np.float32)
     hydra = init_hydra(0, 20, channels, n_kernels=4, n_groups=4)
-    stream = stream_init(hydra, 3, channels)
+    stream = stream_init(hydra, 3)
     for chunk in np.split(x, np.cumsum(sizes)[:-1], axis=1):
         stream = stream_step(hydra, stream, chunk)
     assert jnp.abs(stream.features.reshape(3, -1) - features(hydra, x)).max() > 0.5
