@@ -69,7 +69,7 @@ def test_windows() -> None:
     assert jl.UpSampling1D(3).window() == (Fraction(5, 3), Fraction(1, 3))
     assert jl.Permute((2, 1)).window() is None and jl.Permute((1, 3, 2)).window() == (1, 1)
     assert jl.Reshape((-1,)).window() is None
-    # Two samples that came from one, or from two neighbours: at most two.
+    # Two consecutive outputs depend on one or two inputs.
     model = jconv.sequential([jl.UpSampling1D(3), jl.Conv1D(1, 2), jl.Conv1D(1, 4)])
     assert list(receptive_fields(model).values()) == [1, 2, 3]
 

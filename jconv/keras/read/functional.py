@@ -121,7 +121,7 @@ class FunctionalReader:
         ready = computable(parents, set(self._values))
         for name, number in parents:
             if (name, number) not in ready:
-                self._config.fail(f"the layers read each other in a circle, or what does not exist, at {name!a}")
+                self._config.fail(f"the graph has a cycle, or reads a value that does not exist, at {name!a}")
         known = {**dict.fromkeys(self._values, ()), **parents}
         order = run_order(known, [call for call in outputs if call in known])
         # Calls that no output depends on come last; a file of Keras 2 may have some.

@@ -45,7 +45,7 @@ class Emitter:
         return self.add(Operation(function, arguments, tuple(sorted(options.items()))), inputs)
 
     def move_axis(self, value: str, source: int, destination: int) -> str:
-        """Move an axis of a value, if it has two axes beside the batch."""
+        """Move an axis of a value, if it has two axes in addition to the batch."""
         if len(self.shapes[value]) < 2:
             return value
         return self.call("moveaxis", value, source=source, destination=destination)
@@ -89,7 +89,7 @@ def _with_rank(value: str, rank: int, emit: Emitter) -> str:
 
 
 def _where(mask: str | None, value: str, other: str | float, emit: Emitter) -> str:
-    """`value` where it counts, and `other` elsewhere."""
+    """`value` where the mask is true, and `other` elsewhere."""
     if mask is None:
         return value
     if isinstance(other, str):

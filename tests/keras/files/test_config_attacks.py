@@ -127,7 +127,7 @@ CYCLES = {
 
 @pytest.mark.parametrize("name", CYCLES)
 def test_cycles(name: str):
-    refused(lambda: made(functional(*CYCLES[name])), "in a circle, or what does not exist")
+    refused(lambda: made(functional(*CYCLES[name])), "a cycle, or reads a value that does not exist")
 
 
 def with_an_input_that_reads(name: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def changed(path: Path, change: Any, **attributes: Any) -> Path:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", [b"2.1.6", None])
 def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_path: Path) -> None:
-    """Keras 2.0 to 2.2.2; where the version is missing the list itself says that it is Keras 2."""
+    """Files of Keras 2.0 to 2.2.2; without a version, the list identifies Keras 2."""
     encoder = keras.Sequential([keras.Input((9, 5)), kl.Conv1D(4, 3, activation="relu"), kl.BatchNormalization()])
     step = keras.Sequential([keras.Input((4,)), kl.Dense(5, activation="tanh")])
     model = keras.Sequential(
@@ -144,12 +144,12 @@ def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
     dropped = np.asarray(y["always"]) == 0
     assert 0.4 < dropped.mean() < 0.6 and deviation(np.where(dropped, 0, 2 * x), y["always"]) < 1e-6
     assert np.array_equal(y["usual"], x)
-    # The model in the model always trains: its normalization is by the batch, its dropout says otherwise itself.
+    # The inner model is always in training: its normalization uses the batch, and its dropout has its own mode.
     normal = (x - x.mean((0, 1))) / np.sqrt(x.var((0, 1)) + 1e-3)
     gamma, beta = (np.asarray(params["inner/inside"][name]) for name in ("gamma", "beta"))
     assert deviation(y["inner/own"], normal * gamma + beta) < 1e-5
     assert not np.array_equal(after["inner/inside"]["moving_mean"], state["inner/inside"]["moving_mean"])
-    # And what never trains does not do so in training either.
+    # Layers that are never in training are not, even in training.
     trained, after = ours.apply(params, state, x, training=True, key=jax.random.key(1))
     assert np.array_equal(trained["never"], y["never"]) and not np.array_equal(trained["usual"], x)
     assert np.array_equal(after["never"]["moving_mean"], state["never"]["moving_mean"])

@@ -22,7 +22,7 @@ def task():
 
 
 def _diverged(task, plan=PLAN):
-    """How a run goes bad, and what is found where it begins from the start again."""
+    """The exception of a diverged run, and the divergence that is located by repeating it from the start."""
     rows = ()
     with pytest.raises(loop.Diverged) as caught:
         for progress in loop.train(task, plan, waves.start(task, plan)):
@@ -36,13 +36,13 @@ def _diverged(task, plan=PLAN):
         return waves.start(task, plan)
 
     found = diverged.locate(task, plan, bad, progress_at)
-    # With a first step, the good params are of the epoch before, so that is gone through as well.
+    # If the first step is bad, the good params are those of the epoch before, which is repeated too.
     assert requested == [max(0, bad.epoch - 1 - (bad.step == 1))]
     return bad, found
 
 
 def _learner(task, steps, plan=PLAN):
-    """The learner after some steps, one by one."""
+    """The learner after each of some steps."""
     learner = waves.start(task, plan).learner
     step, train = jax.jit(loop.make_step(task, plan)), loop.to_device(task.train, learner)
     for number in range(steps):
@@ -58,7 +58,7 @@ def _assert_near(found, expected):
 
 
 def _first_steps(plan=PLAN):
-    """The step, from 1, that first has each example."""
+    """For each example, the first step that has it, counted from 1."""
     first = {}
     for epoch in range(2):
         order, _ = batches(waves.task(), plan, epoch_key(plan, epoch))
@@ -69,7 +69,7 @@ def _first_steps(plan=PLAN):
 
 
 def _planned(step):
-    """A plan in which a step is the first to have some example, and that example."""
+    """A plan, and an example that occurs in `step` for the first time."""
     for seed in range(50):
         plan = PLAN._replace(seed=seed)
         for example, first in _first_steps(plan).items():
@@ -91,7 +91,7 @@ def test_a_series_too_large_for_the_network(task, step):
 
 
 def _poisoned(task, step, what):
-    """A plan, and the task whose loss is more by `what(output, hit)`; no batch before that of a step is hit."""
+    """A plan, and a task with `what(output, hit)` added to its loss; `hit` is true in `step` for the first time."""
     plan, mark = _planned(step)
     y = task.train.y.copy()
     y[mark] += 2

@@ -68,7 +68,7 @@ def test_batches_that_are_accumulated_are_one_batch():
     assert len(parts) == len(whole) == 3
     for a, b in zip(jax.tree.leaves(parts[-1].params), jax.tree.leaves(whole[-1].params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
-    # The step of two batches is by hand that of the mean gradient.
+    # A step of two batches has the mean gradient.
     x, y, kernel = task.train.x.mean(1), task.train.y, np.asarray(whole[0].params["dense"]["kernel"])
     index = np.asarray(batches(task, PLAN._replace(batch_size=12), jax.random.key(3))[0])[0]
     shares = np.exp(x[index] @ kernel)
@@ -78,7 +78,7 @@ def test_batches_that_are_accumulated_are_one_batch():
 
 
 def test_batch_normalization_sees_each_batch_that_is_accumulated():
-    """Its moving averages move once a batch, in order."""
+    """Moving averages are updated once per batch, in order."""
     task = _task(normalized=True)
     parts = _walk(task, PLAN._replace(accumulate=3))
     name = next(name for name, own in parts[0].state.items() if own)
@@ -104,7 +104,7 @@ def test_averages_are_the_weighted_means_of_the_steps():
     for *steps, own, optax_s in zip(*map(jax.tree.leaves, [*trees[0], *trees[1:]]), strict=True):
         np.testing.assert_allclose(own, np.average(steps, axis=0, weights=weights), rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(own, optax_s, rtol=1e-5, atol=1e-7)
-    # What is trained is not what is averaged.
+    # The trained params are not the averages.
     np.testing.assert_array_equal(found[-1].params["dense"]["kernel"], alone[-1].params["dense"]["kernel"])
 
 
@@ -128,8 +128,8 @@ def test_16_bit_floats_are_computed_and_float32_is_stored(precision):
             assert 1e-3 * last * step < np.abs(a - b).max() < 8 * last * step
 
 
-def test_small_gradients_survive_in_float16_by_the_scale_of_the_loss():
-    """Inputs so small that the kernel's gradient is below float16's smallest number, 6e-8, but for the scale."""
+def test_loss_scale_keeps_small_gradients_in_float16():
+    """Without the scale, the kernel's gradient would be below float16's smallest number, 6e-8."""
     task = _task(normalized=True, scale=1e-4)
     task = task._replace(model=sequential([layers.Conv1D(2, 3), layers.GlobalAveragePooling1D(), layers.Dense(2)]))
     task = task._replace(train=task.train._replace(x=1e-3 * task.train.x))

@@ -32,7 +32,7 @@ def _start(task, plan=PLAN):
 
 
 def _train(task, folder, plan=PLAN):
-    """Where a run stands after each epoch, each with a checkpoint, which all are kept."""
+    """The progress after each epoch; all checkpoints are kept."""
     states = []
     with pytest.MonkeyPatch.context() as patch, checkpoints.opened(folder, ONE) as kept:
         patch.setattr(checkpoints, "LAST", 9)
@@ -44,7 +44,7 @@ def _train(task, folder, plan=PLAN):
 
 @pytest.fixture(scope="module")
 def run(task, tmp_path_factory):
-    """The folder of a run's checkpoints, and where it stood after each epoch."""
+    """The folder of a run's checkpoints, and the progress after each epoch."""
     folder = tmp_path_factory.mktemp("run") / "checkpoints"
     return folder, _train(task, folder)
 
@@ -74,7 +74,7 @@ def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
         for epoch in range(1, 6):
             kept.save(Progress(end.learner, rows[:epoch]))
     assert kept.epochs() == [2, 4, 5]
-    # What the best is comes back with the rows.
+    # The losses, which determine the best checkpoint, are read with the rows.
     with checkpoints.opened(tmp_path, ONE) as kept:
         assert len(kept.restore(_start(task)).rows) == 5
         for epoch in (6, 7):
@@ -109,7 +109,7 @@ def test_when_one_is_due(run, tmp_path, monkeypatch):
 
 
 def _arrays(folder):
-    """The files that hold arrays. Orbax leaves some twice, so a damage is done to all."""
+    """The files with arrays. Orbax may write an array twice, so all of them are damaged."""
     return [path for path in folder.rglob("d/*") if path.is_file()]
 
 
@@ -190,7 +190,7 @@ def test_what_a_killed_process_began_is_swept(tmp_path):
 
 
 def _told(kept, why):
-    """The lines of failed saves, as which they are recorded too."""
+    """The printed lines about failed saves, which are recorded too."""
     assert all(why in found["why"] for found in kept.failed)
     return [
         f"fit: {kept.folder}: the checkpoint of epoch {found['epoch']} could not be written: {found['why']}; training "
@@ -201,7 +201,7 @@ def _told(kept, why):
 
 @pytest.mark.parametrize("noticed", ["before", "by Orbax"])
 def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
-    """The limit on a file's size stands for the disk: the system refuses the write in the same way."""
+    """With a limit on the size of files, writes fail as on a full disk."""
     if noticed == "by Orbax":
         monkeypatch.setattr(checkpoints, "check_space", lambda *arguments: None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -230,7 +230,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_each_time(run, tmp_path, cap
 
 
 def test_a_write_that_fails_later_is_of_its_own_epoch(run, tmp_path, capfd, monkeypatch):
-    """What goes wrong in the background shows when the next one is begun."""
+    """A failure in the background is reported when the next checkpoint starts."""
     progress = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept, monkeypatch.context() as patch:
         patch.setattr(checkpoints.durable, "sync", _raising(OSError(errno.EIO, os.strerror(errno.EIO))))
@@ -258,7 +258,7 @@ SHORT_OF = {
 
 @pytest.mark.parametrize("kind", SHORT_OF)
 def test_only_wrong_content_sets_a_checkpoint_aside(task, run, tmp_path, kind, monkeypatch):
-    """Too little memory made the newest checkpoint damaged, and the next epochs deleted it."""
+    """Regression: with too little memory, the newest checkpoint counted as damaged and was deleted later."""
     folder = tmp_path / "checkpoints"
     shutil.copytree(run[0], folder)
     before = sorted(path.name for path in folder.iterdir())
