@@ -3,8 +3,8 @@
 XLA rewrites these forms to the convolutions of vendor libraries. A grouped kernel gradient with `batch_group_count`
 becomes cuDNN's backward filter; in the form of `lax.py` it does not. So jconv is never slower than lax there. Each
 operation has the dimension numbers, strides, dilations and padding of lax's transpose rules. 16-bit floats accumulate
-as in lax's convolution, which is in float32 on GPUs and TPUs. This form has no name of its own: `"lax"` on a CPU is
-`lax.py` and elsewhere it is this.
+as in lax's convolution, which is in float32 on GPUs and TPUs. The algorithm `"lax"` means `lax.py` on a CPU and this
+module elsewhere.
 
 `jax.vjp` of lax's convolution would give the same convolutions, but a second sum over the mesh in `jax.shard_map` (see
 `__init__.py`).
@@ -39,7 +39,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """lax's transpose in its left operand: the channels of the kernel change places by dimension numbers."""
+    """lax's transpose in its left operand: the dimension numbers exchange the channels of the kernel."""
     g = geometry
     padding = input_gradient_padding(g)
     if any(is_symbolic(amount) for amount in padding):
@@ -62,7 +62,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """lax's transpose in its right operand: batch and channels change places, groups become groups of the batch."""
+    """lax's transpose in its right operand: batch and channels are exchanged, and groups become groups of the batch."""
     g = geometry
     padding = kernel_gradient_padding(g)
     if any(is_symbolic(amount) for amount in padding):

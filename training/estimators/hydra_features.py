@@ -1,11 +1,12 @@
 """Hydra's features: which of the random kernels of a group responds most, and which least, summed over time.
 
 A series and its first difference are convolved with groups of random kernels of nine taps, at dilations 1, 2, 4 and so
-on. At each sample the kernels of a group compete: the one of the largest response gets that response, the one of the
-smallest gets 1. The features are the sums over the samples. (Dempster, Schmidt and Webb, Hydra: competing convolutional
-kernels for fast and accurate time series classification, Data Mining and Knowledge Discovery 2023.)
+on. At each sample the kernels of a group compete: the kernel with the largest response is credited with that response,
+the one with the smallest with 1. The features are the sums over the samples. (Dempster, Schmidt and Webb, Hydra:
+competing convolutional kernels for fast and accurate time series classification, Data Mining and Knowledge Discovery
+2023.)
 
-Since they are sums over time, they can be computed from chunks as they come: `stream_init` and `stream_step`.
+Since they are sums over time, they can be computed chunk by chunk: `stream_init` and `stream_step`.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_lines_in_a_file(capsys):
 
 
 def test_the_time_left_and_the_pace_leave_the_first_epoch_out(capsys, monkeypatch):
-    # It takes 100 seconds, the others 4 each, of 2 steps.
+    # The first epoch takes 100 seconds, each other epoch 4 seconds, for 2 steps.
     clock = iter([0.0, *(100.0 + 4 * epoch for epoch in range(20))])
     monkeypatch.setattr("training.views.progress.time.perf_counter", lambda: next(clock))
     with progress_display(20, 2, "accuracy") as show:
