@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. The exit code is 0 if all resumed runs have the results of the run that was never killed."""
     parser = command.parser("kills", __doc__)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="default 50")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the moments; default 0")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the random moments; default 0")
     parser.add_argument("--full-disk", action="store_true", help="fill the disk, a small tmpfs, before each kill")
     parser.add_argument("training", nargs="*", help="options of training.fit after --; default: --epochs 30")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The devices that a sharded length lies on, as one axis: index, per-device constants, communication."""
+"""The devices that a length is sharded over, as one axis: index, per-device constants, communication."""
 
 from __future__ import annotations
 

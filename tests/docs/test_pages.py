@@ -56,7 +56,7 @@ def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkey
 
 
 def command_lines() -> list[str]:
-    """What the `sh` blocks of all pages run of our commands."""
+    """The commands of jconv and training in the `sh` blocks of all pages."""
     text = "\n".join(text for page in PAGES for language, text in blocks(page) if language == "sh")
     return sorted(set(re.findall(r"^(?:.* && )?((?:python -m training\.|jconv ).*)$", text, re.MULTILINE)))
 

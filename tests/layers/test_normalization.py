@@ -128,7 +128,7 @@ def test_spectral_normalization_trains_as_keras_on_jax(name: str) -> None:
         assert deviation(have, want) < 1e-5
     exact = layer.reference(params, state, x, training=True)
     assert deviation(exact, both[0][0]) < 1e-5
-    # Outside training the kernel counts as it is.
+    # Outside training the kernel is not divided.
     theirs.layer.set_weights(list(params.values()))
     assert deviation(layer.apply(params, state, x)[0], theirs(x)) < 1e-6
 

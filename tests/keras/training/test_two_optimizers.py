@@ -22,7 +22,7 @@ Change = Callable[[list[Any], dict[str, Any]], list[Any]]
 
 
 def stored(path: Path, change: Change) -> Path:
-    """The file with other arrays of its optimizer, which `change` makes of those that it has, and of its options."""
+    """Replace the arrays of the optimizer in a file by `change(arrays, options)`."""
     with h5py.File(path, "r+") as opened:
         file: Any = opened
         training = json.loads(file.attrs["training_config"])
