@@ -79,7 +79,7 @@ def test_hard_sigmoid_was_another_function(tmp_path: Path) -> None:
     read = ours, params, state = jconv.keras.load(tmp_path / "old.h5")
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
     assert deviation(ours.reference(params, state, x[0]), expected) < 1e-5
-    # What is written for Keras 3 means the same there, and here once more, also after Keras has saved it.
+    # The file written for Keras 3 has the same outputs there and here, also after Keras has saved it again.
     (returned,) = returned_outputs(tmp_path, read, x)
     assert deviation(returned, expected) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
@@ -105,7 +105,7 @@ def test_an_archive_says_which_keras_wrote_it(version: str, slope: float, tmp_pa
 
 
 def test_masks_of_what_is_merged(tmp_path: Path) -> None:
-    """Keras 2: what is merged counts where all that have a mask count, and no mask changes what Multiply gives."""
+    """In Keras 2 a merged mask is true where all masks are, and Multiply ignores masks."""
     first = layer("Masking", "first", {"mask_value": 0.0})
     second = layer("Masking", "second", {"mask_value": 1.0})
     layers = [first, second]
@@ -136,7 +136,7 @@ def test_masks_of_what_is_merged(tmp_path: Path) -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["network.h5", "network.keras"])
 def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
-    """Outputs of Keras 2.15, also after the way back into Keras 3; `keras_two_files/make_network.py` made the files."""
+    """Outputs of Keras 2.15, also after saving for Keras 3; `keras_two_files/make_network.py` made the files."""
     folder = KERAS_TWO_FILES
     stored = np.load(folder / "outputs.npz")
     (tmp_path / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
@@ -146,6 +146,6 @@ def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
     assert {name: deviation(y[name], stored[name]) < 1e-5 for name in ours.outputs} == dict.fromkeys(ours.outputs, True)
     counts = (stored["first"] != 0).any(-1)
     for name, have in zip(ours.outputs, returned_outputs(tmp_path, read, x), strict=True):
-        # What an attention gives where its query is masked is another thing in each Keras, and counts for nothing.
+        # Outputs of an attention for masked queries differ between versions of Keras, and are not compared.
         where = counts if name == "multi_head_attention" else ...
         assert deviation(np.asarray(have)[where], stored[name][where]) < 1e-5, name

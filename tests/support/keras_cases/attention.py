@@ -24,7 +24,7 @@ CASES = {
             "scores": lambda q, v, w: kl.AdditiveAttention()([q, v], return_attention_scores=True),
         },
     ),
-    # Zeros, which are masked, are numerous among these integers; most rows have some, and some have nothing else.
+    # Most rows of these integers have zeros, which are masked, and some rows have only zeros.
     "masks": Case(
         ((4,), (3,)),
         {
