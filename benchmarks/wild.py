@@ -12,7 +12,6 @@ with limits on time and memory. No code in a file is executed; `record` opens wi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from .published.fetching import FetchError
 from .published.manifest import Published, Recorded
 from .published.stand_ins import STAND_INS, names
 from .published.trial import Trial, TrialProcess
+from .shared import command
 
 TOLERANCE = 1e-5
 COLUMNS = (
@@ -155,7 +155,7 @@ def _census(options: argparse.Namespace, files: list[Published], recorded: dict[
             print(f"not saved back: {published.project} {published.path}: {trial.saved}")
     if options.json:
         rows = [{**r.published._asdict(), **r.trial._asdict(), "problem": r.problem} for r in results]
-        options.json.write_text(json.dumps({"versions": _versions(), "rows": rows}, indent=1) + "\n")
+        command.write_json(options.json, {"versions": _versions(), "rows": rows})
     return int(bool(missing) or any(result.problem for result in results))
 
 

@@ -1,25 +1,21 @@
-"""The JSON file of a run, which is written atomically."""
+"""The JSON file of a run."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from training.errors import UserError
 
+from ..shared.command import write_json
+
 KIND = "jconv benchmarks.conv1d"
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
-    """Write to a temporary file in the same folder and rename it, so that an interruption keeps the earlier file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps({"kind": KIND, **record}, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write the record of a run; an interruption keeps the earlier file."""
+    write_json(path, {"kind": KIND, **record})
 
 
 def read(path: Path) -> dict[str, Any]:

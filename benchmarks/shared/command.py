@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import Parser
+from training.run import durable
 
 
 def parser(name: str, docstring: str | None, epilog: str | None = None) -> Parser:
@@ -19,6 +20,6 @@ def parser(name: str, docstring: str | None, epilog: str | None = None) -> Parse
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, and create its folder if necessary."""
+    """Write a JSON file, completely or not at all, and create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    durable.write(path, (json.dumps(content, indent=1) + "\n").encode())
