@@ -132,8 +132,7 @@ class _MaskedElementwise(_Elementwise):
         for name, before in zip(names, ("mask", *names), strict=False):
             if name not in ("value", "mask") or name == before == "mask":
                 raise ValueError(
-                    f"{type(self).__name__}: inputs must be of 'value' and 'mask', each mask after the value that it "
-                    f"is of, got {names}"
+                    f"{type(self).__name__}: inputs must be 'value' and 'mask', each mask after its value, got {names}"
                 )
 
     def output_shape(self, input_shape: Any) -> Shape:
@@ -148,7 +147,7 @@ class _MaskedElementwise(_Elementwise):
         rank = max(len(value) for value, _ in pairs)
         if any(mask is not None and len(value) < rank for value, mask in pairs):
             raise ValueError(
-                f"{type(self).__name__} needs values that have masks to have the most axes of all, "
+                f"{type(self).__name__} needs values with masks to have the most axes of all values, "
                 f"got shapes {_format_shapes(input_shape)}"
             )
         return self._broadcast_shape(

@@ -130,13 +130,11 @@ def test_unknown_lengths() -> None:
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: jl.Multiply(("mask", "value")),
-        "Multiply: inputs must be of 'value' and 'mask', each mask after the value that it is of, "
-        "got ('mask', 'value')",
+        "Multiply: inputs must be 'value' and 'mask', each mask after its value, got ('mask', 'value')",
     ),
     (
         lambda: jl.Maximum(("value", "mask", "mask")),
-        "Maximum: inputs must be of 'value' and 'mask', each mask after the value that it is of, "
-        "got ('value', 'mask', 'mask')",
+        "Maximum: inputs must be 'value' and 'mask', each mask after its value, got ('value', 'mask', 'mask')",
     ),
     (
         lambda: jl.Multiply(("value", "mask")).output_shape(((5, 3),)),
@@ -148,7 +146,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: jl.Minimum(("value", "mask", "value")).output_shape(((5, 3), (5,), (2, 5, 3))),
-        "Minimum needs values that have masks to have the most axes of all, got shapes (5, 3), (5,), (2, 5, 3)",
+        "Minimum needs values with masks to have the most axes of all values, got shapes (5, 3), (5,), (2, 5, 3)",
     ),
     (lambda: jl.Average().output_shape((5, 3)), "Average needs a tuple of shapes, one for each input, got (5, 3)"),
     (

@@ -191,7 +191,10 @@ def test_the_greatest_that_tie_share_the_gradient():
             "LayerNormalization takes no lengths or segment_ids: its gamma and beta are for",
         ),
         (jl.RMSNormalization((1, 2)), "RMSNormalization takes no lengths or segment_ids: its scale is for one length"),
-        (jl.GroupNormalization(1, axis=1), "GroupNormalization takes no lengths or segment_ids: it needs groups of channels"),
+        (
+            jl.GroupNormalization(1, axis=1),
+            "GroupNormalization takes no lengths or segment_ids: it needs groups of channels",
+        ),
         (jl.PReLU(), "PReLU takes no lengths or segment_ids: its alpha is for one length; share axis 1"),
         (jl.ChannelsFirst(jl.Conv1D(2, 3)), "ChannelsFirst takes no lengths or segment_ids: the length must be"),
         (jl.Softmax((1, 2)), "Softmax takes no lengths or segment_ids: over the length and another axis at once"),
