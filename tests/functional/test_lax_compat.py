@@ -120,12 +120,12 @@ OF_OURS = {
     "precision by name": {"precision": "highest"},
     "precision": {"precision": jax.lax.Precision.HIGH},
     "a precision for each operand": {"precision": ["highest", "default"]},
-    "a type that is the operands' own": {"preferred_element_type": jnp.float32},
+    "the dtype of the operands": {"preferred_element_type": jnp.float32},
     "NumPy integers": {"window_strides": np.array([2]), "padding": np.array([[1, 2]])},
     "layouts by number": {"dimension_numbers": jax.lax.ConvDimensionNumbers((0, 2, 1), (2, 1, 0), (1, 0, 2))},
-    "a padding in small letters": {"padding": "same"},
+    "a padding in lower case": {"padding": "same"},
     "conv_transpose's same": {"lhs_dilation": (3,), "padding": [(2, 2)]},
-    "all that the last stride leaves over": {"lhs_dilation": (3,), "padding": [(2, 4)]},
+    "padding beyond the last window": {"lhs_dilation": (3,), "padding": [(2, 4)]},
     "a transposed convolution that crops": {"lhs_dilation": (2,), "padding": [(-3, -4)]},
 }
 

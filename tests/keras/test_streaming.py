@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 def temporal() -> keras.Model:
-    """A TCN with batch normalization (Bai et al., 2018), an LSTM on it, and a class at each time."""
+    """A TCN with batch normalization (Bai et al., 2018), an LSTM on its output, and a class for each sample."""
     x = signal = keras.Input((None, 3))
     for dilation in (1, 2, 4):
         y = layers.Conv1D(8, 3, padding="causal", dilation_rate=dilation)(x)
@@ -29,7 +29,7 @@ def temporal() -> keras.Model:
 
 
 def gated() -> keras.Model:
-    """A WaveNet (van den Oord et al., 2016) with skips, its gates as products, and a value of all at the end."""
+    """A WaveNet (van den Oord et al., 2016) with skip connections, gates as products, and an output from a global mean."""
     signal = keras.Input((None, 3))
     x, skips = layers.Conv1D(6, 2, padding="causal")(signal), []
     for dilation in (1, 2, 8):
@@ -43,7 +43,7 @@ def gated() -> keras.Model:
 
 
 def encoder() -> keras.Model:
-    """Causal strided convolutions, an explicit padding in front, pools, and a decoder back to every sample."""
+    """Causal strided convolutions, an explicit padding, pooling, and a decoder to the input's rate."""
     x = signal = keras.Input((None, 3))
     x = layers.Conv1D(6, 4, strides=2, padding="causal", activation="elu")(x)
     x = layers.Conv1D(6, 3)(layers.ZeroPadding1D((2, 0))(x))

@@ -14,7 +14,7 @@ from jconv import layers as jl
 
 @dataclass(frozen=True)
 class Held(jl.Layer):
-    """`layer` where the inputs named in `held` are given, the same for each example; several outputs are joined."""
+    """`layer` with constants in `held` for some inputs, the same for each example; outputs are concatenated."""
 
     layer: Any
     held: Mapping[str, Any]

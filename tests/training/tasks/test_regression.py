@@ -30,7 +30,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 def _series(y, length=20):
-    """Waves as high as y, from a fifth."""
+    """Waves with the amplitudes 0.2 + y."""
     phase = np.arange(len(y))[:, None]
     return (0.2 + np.asarray(y, float)[:, None]) * np.sin(np.arange(length) * 0.7 + phase)
 
@@ -42,16 +42,16 @@ def _file(name="a.npz"):
     return name
 
 
-def test_targets_are_scaled_by_the_training_set_and_told_in_their_unit():
+def test_targets_are_scaled_by_the_training_set_and_errors_have_their_unit():
     data = datasets.load(_file())
     task = tasks.regression(data)
     own = np.linspace(0, 250, 16)[::2]
     assert data.has_fractional_labels and data.targets_train == pytest.approx(own)
     assert task.target_scaling == pytest.approx((own.mean(), own.std())) and not task.classes
     assert task.train.y[:, 0] == pytest.approx((own - own.mean()) / own.std())
-    # A guess that is off by one deviation is off by so much.
+    # An error of 1 is an error of one standard deviation of the targets.
     assert float(task.score(jnp.asarray(task.test.y + 1), task.test.y)) == pytest.approx(own.std(), rel=1e-6)
-    # Always the mean of the training targets.
+    # The baseline predicts the mean of the training targets.
     tested = data.targets_test
     assert task.baseline == pytest.approx((1, np.mean((tested - own.mean()) ** 2) / own.var()))
 
