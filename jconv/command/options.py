@@ -109,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _add_summary(parser: Any) -> None:
-    parser.add_argument("--length", type=_integer(1), metavar="N", help="the length, if the file leaves it open")
+    parser.add_argument("--length", type=_integer(1), metavar="N", help="the length, if it is unknown in the file")
     parser.add_argument("--batch", type=_integer(1), default=1, metavar="N", help="batch size; default 1")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

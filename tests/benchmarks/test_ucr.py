@@ -40,12 +40,12 @@ def _faked(monkeypatch, end=None):
 
 
 def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
-    said = []
+    received = []
 
     def answers(side, questions, count):
-        """The first seed once more, when one of the two has ended."""
+        """Ask for the first seed once more at the end."""
         for answer in workers.answers(side, [*questions, questions[0]], count):
-            said.append(answer)
+            received.append(answer)
             yield answer
 
     monkeypatch.setattr(ucr, "answers", answers)
@@ -55,8 +55,8 @@ def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
     assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out and "fcn, seed 1: " in out
     found = json.loads(file.read_text())
     assert sorted(run["seed"] for run in found["runs"]) == [0, 1]
-    # The same bits, whatever runs beside it; another seed has others.
-    first, again, other = sorted(said, key=lambda run: run["seed"])
+    # The same bits in parallel processes; another seed has others.
+    first, again, other = sorted(received, key=lambda run: run["seed"])
     assert first == {**again, "seconds": first["seconds"]} and first["loss"] != other["loss"]
     assert found["cells"][0]["accuracies"] == [first["accuracy"], other["accuracy"]]
     assert first["cores"] == max(1, cores() // 2)
@@ -65,12 +65,12 @@ def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
 ENDS = [(KeyboardInterrupt(), 130, "interrupted"), (WorkerError("a run: no room"), 1, "a run: no room")]
 
 
-@pytest.mark.parametrize(("end", "code", "said"), ENDS, ids=("Ctrl-C", "failure"))
-def test_a_run_that_is_cut_off_goes_on(end, code, said, monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(("end", "code", "message"), ENDS, ids=("Ctrl-C", "failure"))
+def test_an_interrupted_command_continues(end, code, message, monkeypatch, tmp_path, capsys):
     file = tmp_path / "ucr.json"
     _faked(monkeypatch, end)
     assert ucr.main([*COMMAND, "--json", str(file)]) == code
-    assert capsys.readouterr().err == f"ucr: {said}\n"
+    assert capsys.readouterr().err == f"ucr: {message}\n"
     assert [run["seed"] for run in json.loads(file.read_text())["runs"]] == [0]
     seeds = _faked(monkeypatch)
     assert ucr.main([*COMMAND, "--json", str(file)]) == 0 and seeds == [1]

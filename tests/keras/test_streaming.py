@@ -29,7 +29,7 @@ def temporal() -> keras.Model:
 
 
 def gated() -> keras.Model:
-    """A WaveNet (van den Oord et al., 2016) with skip connections, gates as products, and an output from a global mean."""
+    """A WaveNet (van den Oord et al., 2016) with skip connections, products as gates, and a global mean."""
     signal = keras.Input((None, 3))
     x, skips = layers.Conv1D(6, 2, padding="causal")(signal), []
     for dilation in (1, 2, 8):
