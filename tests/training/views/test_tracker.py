@@ -85,7 +85,7 @@ def test_a_damaged_number_begins_a_new_run(mlflow):
     assert fit.main([*ARGUMENTS, "--epochs", "1"]) == 0
     Path("run/mlflow.json").write_bytes(b"")
     assert fit.main([*ARGUMENTS, "--epochs", "1", "--resume"]) == 0
-    assert sum(name == "create_run" for name, _, _ in mlflow.told) == 2
+    assert sum(name == "create_run" for name, _, _ in mlflow.calls) == 2
     assert json.loads(Path("run/mlflow.json").read_text()) == {"run_id": "17"}
 
 
