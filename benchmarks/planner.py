@@ -45,8 +45,8 @@ CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 
 HOPELESS = 3.0
 """An algorithm whose first call takes this many times as long as that of the fastest is not called again."""
 SHORT, IN_A_ROW = 1.0, 4
-"""An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single one would
-mostly wait for threads to wake, which is rare in a network, and takes a different time for each algorithm."""
+"""An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single one
+would mostly wait for threads to wake, which is rare in a network, and takes a different time for each algorithm."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
 LEAVES, FEWEST, DRAWN, VARIANCE = 400, 8, 12000, 0.3
 """The most leaves of a tree, the fewest geometries of a leaf, the number of geometries drawn to learn from, and the
