@@ -76,7 +76,7 @@ def encoder() -> Any:
         x = kl.GroupNormalization(groups=-1)(x)
         x = kl.Dropout(0.2)(kl.PReLU(shared_axes=[1])(x))
         x = kl.MaxPooling1D(2)(x)
-    # Half of the channels say where to look at the other half.
+    # Half of the channels are the attention scores of the other half.
     weighted = kl.Multiply()([kl.Softmax(axis=1)(x[:, :, :4]), x[:, :, 4:]])
     x = kl.Dense(6, activation="sigmoid")(weighted)
     x = kl.GroupNormalization(groups=-1)(x)
@@ -169,7 +169,7 @@ def cnn_lstm() -> Any:
 
 
 def lstm_fcn() -> Any:
-    """Karim et al., LSTM fully convolutional networks (2018): the series through both, side by side."""
+    """Karim et al., LSTM fully convolutional networks (2018): an LSTM and convolutions in parallel."""
     inputs = keras.Input((1, 20))
     x = kl.Dropout(0.8)(kl.LSTM(4)(inputs))
     y = kl.Permute((2, 1))(inputs)
@@ -268,7 +268,7 @@ def dense_net() -> Any:
 
 
 def text_cnn() -> Any:
-    """Kim, Convolutional neural networks for sentence classification (2014): words, three widths, the greatest."""
+    """Kim, Convolutional neural networks for sentence classification (2014): word embeddings, kernels of three sizes, and global max pooling."""
     words = keras.Input((12,), dtype="int32", name="words")
     x = kl.Embedding(20, 6)(words)
     sides = [kl.GlobalMaxPooling1D()(kl.Conv1D(4, size, activation="relu")(x)) for size in (3, 4, 5)]
@@ -276,7 +276,7 @@ def text_cnn() -> Any:
 
 
 def masked_tagger() -> Any:
-    """A tagger of padded sentences: embedded words, masked where they are padding, in both directions."""
+    """A tagger of padded sentences: masked embeddings and a bidirectional LSTM."""
     words = keras.Input((9,), dtype="int32")
     x = kl.Embedding(15, 5, mask_zero=True)(words)
     x = kl.Bidirectional(kl.LSTM(4, return_sequences=True))(x)
@@ -285,7 +285,7 @@ def masked_tagger() -> Any:
 
 
 def masked_sequential() -> Any:
-    """A chain in which the mask goes behind the scenes."""
+    """A chain of layers with an implicit mask."""
     return keras.Sequential(
         [
             keras.Input((7, 3)),
@@ -329,7 +329,7 @@ def conv_lstm() -> Any:
 
 
 def prepared() -> Any:
-    """What stands before a network: normalization by the data's own statistics, noise in training, a frozen base."""
+    """Preprocessing: normalization by statistics of the data, noise in training, and a frozen base."""
     base = keras.Sequential([keras.Input((16, 2)), kl.Conv1D(4, 3), kl.BatchNormalization()], name="base")
     base.trainable = False
     x = inputs = keras.Input((16, 2))
@@ -340,7 +340,7 @@ def prepared() -> Any:
 
 
 def multi_task() -> Any:
-    """Two inputs of different kinds, two outputs of different kinds, and names of the user's own throughout."""
+    """Two kinds of inputs, two kinds of outputs, and custom names."""
     series = keras.Input((16, 2), name="the series")
     facts = keras.Input((3,), name="facts.of.it")
     x = kl.Conv1D(4, 3, padding="same", activation="swish", name="first conv")(series)
@@ -353,7 +353,7 @@ def multi_task() -> Any:
 
 
 def channels_first() -> Any:
-    """A network that keeps its channels in front."""
+    """A channels-first network."""
     first = {"data_format": "channels_first"}
     return keras.Sequential(
         [
