@@ -19,7 +19,7 @@ SMALL = Sizes(Geometry(40, 3, low=1, high=1), 2, 4, 4)
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
-    """A process whose settings stay as they are, and trees in a folder of the test's own."""
+    """Keeps the settings of the process, and puts trees in a temporary folder."""
     monkeypatch.setattr(command, "keep_memory", lambda: False)
     monkeypatch.setattr(command, "compute_inline", lambda: None)
 

@@ -23,7 +23,7 @@ class Random:
 
 
 class Choices(Protocol):
-    """Where decisions come from."""
+    """The source of choices."""
 
     def below(self, count: int) -> int:
         """A number from 0 to `count - 1`."""
@@ -63,7 +63,7 @@ Path = tuple[Any, ...]
 
 
 def paths(value: Any, above: Path = ()) -> Iterator[Path]:
-    """The path of every part of a config that is not known to be idle."""
+    """The path of every part of a config that is not known to be unused."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         if key not in IDLE:
@@ -101,7 +101,7 @@ SIZES = (0, 1, 2, 4, 8, 16, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 
 
 
 def changed_bytes(data: bytes, choices: Choices) -> bytes:
-    """Bytes with a few flipped, overwritten, swapped for addresses of the file, copied about or cut off."""
+    """Bytes with a few flipped, overwritten, swapped for addresses of the file, copied or truncated."""
     found = bytearray(data)
     for _ in range(1 + choices.below(12) // 8 + choices.below(12) // 9 * 3):
         at, way = choices.below(max(len(found), 1)), choices.below(16)

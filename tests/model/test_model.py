@@ -158,7 +158,7 @@ def test_init_is_reproducible_and_independent_per_node() -> None:
 def test_dropout_nodes_have_independent_masks() -> None:
     model = sequential([jl.Dropout(0.5), jl.Dropout(0.5)])
     values, _ = model.values({}, {}, jnp.ones((50, 20)), training=True, key=jax.random.key(0))
-    # Of what the first keeps the second drops half; the same mask twice would drop none.
+    # The second drops half of what the first keeps; the same mask twice would drop nothing more.
     assert float((values["dropout_1"] == 0).mean()) == pytest.approx(0.75, abs=0.05)
 
 
@@ -393,7 +393,7 @@ def test_several_inputs_as_a_list_or_tuple() -> None:
 
 
 def test_sequential_passes_masks() -> None:
-    """To the layers that read them, up to one that ends them, as in Keras."""
+    """Masks are passed to the layers that read them, up to a layer that removes them, as in Keras."""
     x = np.random.default_rng(0).standard_normal((2, 6, 3)).astype(np.float32)
     x[0, 4:] = x[1, 1] = 0
     model = sequential(
@@ -427,7 +427,7 @@ def test_sequential_passes_masks() -> None:
     theirs.set_weights([np.asarray(array) for array in weights])
     np.testing.assert_allclose(model.apply(params, state, x)[0], theirs(x), atol=1e-6)
     assert sum(node.name.endswith("/mask") for node in model.nodes) == 1
-    # A convolution ends the mask, and what nothing reads is not made.
+    # A convolution removes the mask, and a mask that no layer reads is not computed.
     ended = sequential([jl.Embedding(5, 3, mask_zero=True), jl.Conv1D(2, 3), jl.LSTM(2)])
     assert [node.name for node in ended.nodes] == ["embedding", "conv1d", "lstm"]
     words = sequential([jl.Embedding(5, 3, mask_zero=True), jl.LSTM(2)])

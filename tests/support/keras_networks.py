@@ -268,7 +268,7 @@ def dense_net() -> Any:
 
 
 def text_cnn() -> Any:
-    """Kim, Convolutional neural networks for sentence classification (2014): word embeddings, kernels of three sizes, and global max pooling."""
+    """Kim, Convolutional neural networks for sentence classification (2014): kernels of three sizes."""
     words = keras.Input((12,), dtype="int32", name="words")
     x = kl.Embedding(20, 6)(words)
     sides = [kl.GlobalMaxPooling1D()(kl.Conv1D(4, size, activation="relu")(x)) for size in (3, 4, 5)]

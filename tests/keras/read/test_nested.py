@@ -16,7 +16,7 @@ from tests.support.keras_wiring import WIRING, inner
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compile", "quick_weights"),
-    # Keras says so where a mask ends.
+    # Keras warns if a layer does not support masks.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
 ]
 
@@ -72,7 +72,7 @@ def several_inputs_and_outputs() -> Any:
 
 
 def the_outputs_of_models() -> Any:
-    """Of a Functional model Keras counts the call that made it among those of outputs, of a Sequential one not."""
+    """Keras counts the call that created a Functional model as one of its calls; for a Sequential model it does not."""
     x = keras.Input((4, 3), name="x")
     first, second = inner(kl.Dense(3)), dense(3)
     return keras.Model(x, [first(x), second(x), first(second(x)), second(first(x))])
@@ -164,7 +164,7 @@ def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     for have, want in zip(outputs(written, x), expected, strict=True):
         assert deviation(have, want) < 1e-5
     check_fits(written, tmp_path / "b.weights.h5")
-    # And the written one is read as what it was written of.
+    # The written file is read as the original model.
     assert same(jconv.keras.load(tmp_path / "b.keras")[1:], ours[1:])
     assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
     jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
@@ -189,7 +189,7 @@ def test_a_mask_that_a_call_says_does_not_keep_other_models_from_being_written(t
 
 
 def test_layers_that_two_models_share(tmp_path: Path) -> None:
-    """Keras stores their arrays once; here each model has its own, which go back while they are equal."""
+    """Keras stores their arrays once; here each model has its own, which are written if they are equal."""
     keras.utils.clear_session()
     model = WIRING["shared"]()
     randomize(model)
