@@ -88,7 +88,7 @@ def test_predictions_equal_the_evaluation_in_the_units_of_the_data(tmp_path: Pat
     elif kind == "denoise":
         wanted = output * deviation + mean
     else:
-        # Of each test series the last window is what nothing follows: the one before is a whole window's.
+        # The evaluation's last window is followed by the 3 samples that it forecasts.
         x = x[:, :-3]
         found = predict.predict(network, x)
         wanted = output.reshape(5, -1, 2, 3)[:, -1].swapaxes(1, 2) * deviation + mean
@@ -211,7 +211,7 @@ READ_AS_SERIES = {
 
 @pytest.mark.parametrize("kind", READ_AS_SERIES)
 def test_the_training_length_decides_about_labels_in_a_table(table_run: Any, kind: str, capsys: Any) -> None:
-    """Without labels the first sample was dropped, and a header got a prediction."""
+    """Without labels the first sample was dropped, and a header was predicted as a series."""
     assert table_run(READ_AS_SERIES[kind], "--json") == 0
     found = [row["probabilities"] for row in json.loads(capsys.readouterr().out)["series"]]
     network = trained.read(Path("run"))
@@ -238,7 +238,7 @@ def test_rows_of_another_length_need_the_labels_option(table_run: Any, capsys: A
 
 
 def test_a_sample_is_not_taken_for_a_label(table_run: Any, capsys: Any) -> None:
-    """Series of one more sample lost their first one without a word."""
+    """Series of one more sample lost the first one without a message."""
     longer = np.random.default_rng(2).normal(size=(3, 13)).round(3).tolist()
     assert table_run(_text(*longer)) == 2
     why = f"rows have 13 cells, one more than the training series, but '{longer[0][0]}' is not a class"
