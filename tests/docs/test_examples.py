@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# What each prints, with fewer steps of training. By default the first and the sixth run, which take least.
+# What each prints, with fewer steps of training. By default only the first and the sixth, the fastest, are run.
 PRINTS = {
     "quiet_after_loud.py": ([], r"auto  largest error of a quiet output \d\.\d+ units, NaN in 256 outputs"),
     "ecg_stream.py": ([], r"latency 62 samples, 172 ms; the last came 62 late"),
@@ -113,7 +113,7 @@ def test_the_inputs_of_the_peptides(peptide_retention: Any) -> None:
 
 
 def test_without_the_package_of_the_peptides(peptide_retention: Any, tmp_path: Path) -> None:
-    """One line on what is missing, and the exit code of a user's mistake."""
+    """An error is one line that names what is missing, and the exit code is that of a user's mistake."""
     wrong = tmp_path / "wrong.whl"
     wrong.write_bytes(b"")
     cases = {

@@ -28,7 +28,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any]] = [
     ("softmax", (X,), {"axis": 1}, "softmax(x, axis=1)", None),
     ("mean", (X,), {"axis": 1, "keepdims": False}, "mean(x, axis=1)", None),
     ("mean", (X,), {"axis": -1, "keepdims": True}, "mean(x, axis=-1, keepdims=True)", (1, 1)),
-    ("mean", (X,), {"axis": -1}, "mean(x, axis=-1)", None),  # what was the length is the last axis now
+    ("mean", (X,), {"axis": -1}, "mean(x, axis=-1)", None),  # the length is now the last axis
     ("sum", (X,), {"axis": (1, 2), "keepdims": True}, "sum(x, axis=(1, 2), keepdims=True)", None),
     ("concatenate", ((X, Y),), {"axis": -1}, "concatenate((x, y), axis=-1)", (1, 1)),
     ("concatenate", ((X, Y),), {"axis": 1}, "concatenate((x, y), axis=1)", None),

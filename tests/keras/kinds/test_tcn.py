@@ -70,7 +70,7 @@ def test_the_class_that_is_not_registered(tmp_path: Path) -> None:
 
 
 def test_versions_before_the_option_are_refused(tmp_path: Path) -> None:
-    """Their activations between the convolutions are others."""
+    """Earlier versions had other activations between the convolutions."""
     path = saved(tmp_path, unregistered(), "a.h5")
     refused(lambda: jconv.keras.load(path), "layer 'TCN' is not one that jconv has")
 

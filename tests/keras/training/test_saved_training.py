@@ -151,7 +151,7 @@ def test_another_learning_rate_is_written(tmp_path: Path) -> None:
     *ours, training = _small(tmp_path / "a.keras", ko.SGD(S.CosineDecay(0.1, 3)), learning_rate=0.25)
     jconv.keras.save(tmp_path / "b.keras", *ours, training=training)
     assert float(keras.models.load_model(tmp_path / "b.keras").optimizer.learning_rate) == 0.25
-    # A whole number, and one of more than 32 bits, which JAX has not.
+    # An integer, and one of more than 32 bits, which JAX does not have by default.
     *ours, training = _small(tmp_path / "a.keras", ko.SGD(0.1), learning_rate=2**40)
     jconv.keras.save(tmp_path / "b.keras", *ours, training=training)
     assert float(keras.models.load_model(tmp_path / "b.keras").optimizer.learning_rate) == 2.0**40
