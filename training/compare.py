@@ -39,18 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ended(named: Sequence[Path]) -> list[Path]:
     """The named folders. If some runs have ended, the others are left out, with a message for each."""
     folders = [folder for name in named for folder in _folders(name)] or list(named)
-    ended = [
-        folder
-        for folder in folders
-        if (folder / run_folder.RESULTS).exists() or not (folder / run_folder.CONFIG).is_file()
-    ]
-    if not ended:
+    unended = {folder: words for folder in folders if (words := _why_unended(folder))}
+    if len(unended) == len(folders):
         return folders
-    for folder in folders:
-        if folder not in ended:
-            words = f"it has no {run_folder.RESULTS}, which a run writes at its end"
-            print(f"compare: {folder} is left out: {words}", file=sys.stderr)
-    return ended
+    for folder, words in unended.items():
+        print(f"compare: {folder} is left out: {words}", file=sys.stderr)
+    return [folder for folder in folders if folder not in unended]
+
+
+def _why_unended(folder: Path) -> str | None:
+    """Why a run has no results: it has not ended, or is the log of one that a sweep could not start. Else None."""
+    if folder.suffix == ".log" and folder.is_file():
+        return "it is a log without a run folder"
+    if (folder / run_folder.CONFIG).is_file() and not (folder / run_folder.RESULTS).exists():
+        return f"it has no {run_folder.RESULTS}, which a run writes at its end"
+    return None
 
 
 def _folders(folder: Path) -> list[Path]:

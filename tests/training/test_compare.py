@@ -162,6 +162,12 @@ def test_log_files_of_a_sweep_are_ignored(tmp_path, capsys):
     assert compare.main([*names, "--json"]) == 0
     out, err = capsys.readouterr()
     assert [row["run"] for row in json.loads(out)["runs"]] == names[:1] and err == ""
+    # That of a run that did not start has no folder.
+    (tmp_path / "rate=9.log").touch()
+    assert compare.main([*names, "rate=9.log", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [row["run"] for row in json.loads(out)["runs"]] == names[:1]
+    assert err == "compare: rate=9.log is left out: it is a log without a run folder\n"
     assert compare.main(names[1:]) == 2
     assert capsys.readouterr().err == "compare: rate=0.1,model=fcn.log: a file, not a run folder\n"
 
@@ -177,7 +183,9 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
     run = _run(tmp_path / "a")
     assert _refused(capsys, run, "none") == "none: no such folder"
     (tmp_path / "seed=0.log").touch()
-    assert _refused(capsys, run, "seed=0.log") == "seed=0.log: a file, not a run folder"
+    assert _refused(capsys, "seed=0.log") == "seed=0.log: a file, not a run folder"
+    (tmp_path / "seed=0.txt").touch()
+    assert _refused(capsys, run, "seed=0.txt") == "seed=0.txt: a file, not a run folder"
     (tmp_path / "empty").mkdir()
     assert _refused(capsys, "empty") == "empty: not a run folder, it has no config.json"
     wrong = "a/none/x.png: cannot be written to: No such file or directory"
