@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -216,11 +217,15 @@ def write_params(folder: Path, params: Tree, state: Tree) -> None:
 def read_params(folder: Path) -> tuple[Tree, Tree]:
     """`(params, state)` of a run, as `Model.apply` takes them."""
     trees: dict[str, Tree] = {"params": {}, "state": {}}
-    # NumPy does not close a damaged file.
-    with (folder / PARAMS).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        for key in file.files:
-            kind, node, name = (unquote(part) for part in key.split("/"))
-            trees[kind].setdefault(node, {})[name] = file[key]
+    # NumPy does not close a damaged file, and takes one that is no archive for pickled objects.
+    with (folder / PARAMS).open("rb") as opened:
+        if not zipfile.is_zipfile(opened):
+            raise zipfile.BadZipFile("it is not a complete .npz archive")
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
+            for key in file.files:
+                kind, node, name = (unquote(part) for part in key.split("/"))
+                trees[kind].setdefault(node, {})[name] = file[key]
     return trees["params"], trees["state"]
 
 
