@@ -104,7 +104,7 @@ class NetworkEstimator(SeriesEstimator):
         check_varies(data.name, data.x_train, data.lengths_train)
         task, plan = self._task(data), self._plan(len(series.x))
         size = self.usual_ensemble_size if self.ensemble_size is None else self.ensemble_size
-        _check(size >= 1, "ensemble_size", size, "at least 1")
+        check_whole("ensemble_size", size)
         seeds = check_random_state(self.random_state).randint(SEEDS, size=size)
         # One after the other: on a CPU vmapped convolutions are slower, and all members share one compiled epoch.
         self.models_ = [api.train(task, plan._replace(seed=int(seed))) for seed in seeds]
@@ -123,8 +123,8 @@ class NetworkEstimator(SeriesEstimator):
 
     def _plan(self, examples: int) -> api.Plan:
         size = min(max(4, examples // 10), 16) if self.batch_size is None else self.batch_size
-        _check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        _check(size >= 1, "batch_size", size, "at least 1")
+        check_whole("epochs", self.epochs)
+        check_whole("batch_size", size)
         _check(0 < self.learning_rate < np.inf, "learning_rate", self.learning_rate, "a number above zero")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("keep", ("last", "best"))):
             value = getattr(self, name)
@@ -181,6 +181,12 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     def _task(self, data: Dataset) -> api.Task:
         return api.regression(data, self.network)
+
+
+def check_whole(name: str, value: Any, least: int = 1, more: str = "") -> None:
+    """Raise `UserError` for a parameter that is not a whole number of at least `least`."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    _check(bool(is_whole and value >= least), name, value, f"a whole number of at least {least}{more}")
 
 
 def _check(holds: bool, name: str, value: Any, wanted: str) -> None:

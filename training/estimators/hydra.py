@@ -14,7 +14,7 @@ from ..arrays import Array
 from ..data.datasets import Series
 from ..errors import UserError
 from . import hydra_features
-from .base import SEEDS, SeriesEstimator
+from .base import SEEDS, SeriesEstimator, check_whole
 from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
@@ -159,12 +159,10 @@ def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra
     Raises:
         UserError: for numbers of kernels and groups that cannot be.
     """
-    for name, holds, wanted in (
-        ("n_kernels", estimator.n_kernels >= 2, "at least 2, which compete"),
-        ("n_groups", estimator.n_groups >= 2 and estimator.n_groups % 2 == 0, "an even number of at least 2"),
-    ):
-        if not holds:
-            raise UserError(f"{name} must be {wanted}, got {getattr(estimator, name)!r}")
+    check_whole("n_kernels", estimator.n_kernels, 2, ", which compete")
+    check_whole("n_groups", estimator.n_groups, 2)
+    if estimator.n_groups % 2:
+        raise UserError(f"n_groups must be an even number, got {estimator.n_groups!r}")
     seed = int(check_random_state(estimator.random_state).randint(SEEDS))
     return hydra_features.init_hydra(
         seed, *series.x.shape[1:], n_kernels=estimator.n_kernels, n_groups=estimator.n_groups

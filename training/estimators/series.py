@@ -24,7 +24,7 @@ def read_series(estimator: Any, X: Any, *, fitting: bool) -> Series:
         estimator: it remembers the length and channels of what it is fitted to, as `series_shape_`, and of tables
             `n_features_in_` and `feature_names_in_`.
         X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length) or (length,), which may
-            differ in length.
+            differ in length; an array of objects is such a list.
         fitting: whether the estimator is being fitted; else the series must have the shape of those that it was fitted
             to, any length if these differed.
 
@@ -32,7 +32,11 @@ def read_series(estimator: Any, X: Any, *, fitting: bool) -> Series:
         ValueError: for other shapes, and for missing or infinite values.
     """
     fewest = 2 if fitting else 1
-    if isinstance(X, (list, tuple)) and any(isinstance(one, np.ndarray) for one in X):
+    if fitting:
+        # Of a table that the estimator was fitted to before.
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(estimator).pop(name, None)
+    if _is_list_of_series(X):
         series = _padded(list(_checked(X)))
         check_array(series.x[:, 0], ensure_min_samples=fewest)
     elif getattr(X, "ndim", 2) == 3:
@@ -78,6 +82,17 @@ def _targets(estimator: Any, series: Series, y: Any) -> Array:
     y = column_or_1d(y, warn=True)
     check_consistent_length(series.x, y)
     return y
+
+
+def _is_list_of_series(X: Any) -> bool:
+    """Whether X is a list of arrays, or of lists that cannot be rows of a table: of unequal length or with channels."""
+    if isinstance(X, np.ndarray):
+        return X.dtype == object and X.ndim == 1 and any(np.ndim(one) for one in X)
+    if not isinstance(X, (list, tuple)):
+        return False
+    rows = [one for one in X if isinstance(one, (list, tuple))]
+    has_channels = any(isinstance(one[0], (list, tuple)) for one in rows if one)
+    return any(isinstance(one, np.ndarray) for one in X) or has_channels or len({len(one) for one in rows}) > 1
 
 
 def _checked(X: Any) -> Iterator[Array]:

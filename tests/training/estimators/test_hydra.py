@@ -152,13 +152,21 @@ def test_with_multirocket(gunpoint):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"n_kernels": 1}, "n_kernels must be at least 2, which compete, got 1"),
-        ({"n_groups": 3}, "n_groups must be an even number of at least 2, got 3"),
+        ({"n_kernels": 1}, "n_kernels must be a whole number of at least 2, which compete, got 1"),
+        ({"n_groups": 4.0}, "n_groups must be a whole number of at least 2, got 4.0"),
+        ({"n_groups": 3}, "n_groups must be an even number, got 3"),
     ],
 )
 def test_parameters_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         HydraClassifier(**options).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_fitted_again_to_series_of_another_length():
+    """The length of the table before was still that of new tables."""
+    classifier = HydraClassifier(n_groups=4, random_state=0).fit(np.eye(8), [0, 1] * 4)
+    classifier.fit(np.eye(6)[:, None], [0, 1] * 3)
+    assert classifier.predict(np.eye(6)).shape == (6,)
 
 
 def test_one_class_and_no_fit():

@@ -77,7 +77,7 @@ def test_an_ensemble_is_the_mean_of_its_members():
 def test_layouts_of_the_same_series(fitted):
     x, y = series()
     wanted = fitted.predict_proba(x)
-    for same in (x[:, 0], list(x), list(x[:, 0]), x[:, 0].tolist()):
+    for same in (x[:, 0], list(x), list(x[:, 0]), x[:, 0].tolist(), x.tolist()):
         np.testing.assert_array_equal(fitted.predict_proba(same), wanted)
         again = clone(fitted).fit(same, y)
         np.testing.assert_array_equal(again.predict_proba(x), wanted)
@@ -98,6 +98,10 @@ def test_series_of_unequal_length():
     together = found.predict_proba(rows)
     for row, wanted in zip(rows, together, strict=True):
         np.testing.assert_allclose(found.predict_proba([row])[0], wanted, atol=1e-6)
+    objects = np.empty(len(rows), object)
+    objects[:] = rows
+    for same in (objects, [one.tolist() for one in rows]):
+        np.testing.assert_array_equal(found.predict_proba(same), together)
     # Of any length, also longer than all in training.
     assert found.predict_proba([np.ones((2, 40))]).shape == (1, 2)
 
@@ -114,9 +118,17 @@ MISTAKES = [
     (lambda f: clone(f).fit(series()[0], ["up"] * 3), "inconsistent numbers of samples"),
     (lambda f: clone(f).fit(series()[0], np.linspace(0, 1, 12)), "Unknown label type"),
     (lambda f: clone(f).fit(np.ones((4, 1, 9)), [0, 1, 0, 1]), "is 1 everywhere; there is nothing to learn"),
-    (lambda f: clone(f).set_params(epochs=0).fit(*series()), "epochs must be at least 1, got 0"),
-    (lambda f: clone(f).set_params(batch_size=0).fit(*series()), "batch_size must be at least 1, got 0"),
-    (lambda f: clone(f).set_params(ensemble_size=0).fit(*series()), "ensemble_size must be at least 1, got 0"),
+    (lambda f: clone(f).set_params(epochs=0).fit(*series()), "epochs must be a whole number of at least 1, got 0"),
+    (lambda f: clone(f).set_params(epochs=2.5).fit(*series()), "epochs must be a whole number of at least 1, got 2.5"),
+    (lambda f: clone(f).set_params(batch_size="4").fit(*series()), "batch_size must be a whole number .*, got '4'"),
+    (
+        lambda f: clone(f).set_params(batch_size=0).fit(*series()),
+        "batch_size must be a whole number of at least 1, got 0",
+    ),
+    (
+        lambda f: clone(f).set_params(ensemble_size=0).fit(*series()),
+        "ensemble_size must be a whole number of at least 1, got 0",
+    ),
     (lambda f: clone(f).set_params(learning_rate=-1).fit(*series()), "learning_rate must be a number above zero"),
     (lambda f: clone(f).set_params(optimizer="adma").fit(*series()), "optimizer must be one of 'adam', .*'adma'"),
     (lambda f: clone(f).set_params(keep="all").fit(*series()), "keep must be one of 'last', 'best', got 'all'"),
