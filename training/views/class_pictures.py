@@ -61,7 +61,8 @@ def reliability_diagram(calibration: Calibration, part: str) -> bytes:
         f"mean probability {calibration.confidence:.3f}, accuracy {calibration.accuracy:.3f}",
         fontsize=10,
     )
-    upper.legend(fontsize=8, framealpha=0.7, edgecolor="none", loc="upper left")
+    # Below, since bars may be anywhere.
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     lower.bar((edges[1:] + edges[:-1]) / 2, calibration.counts, width, color=FAINT)
     lower.set(xlabel="probability of the predicted class", ylabel="predictions")
     for axes in (upper, lower):

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from ..arrays import Array
 from ..core.learner import Row
 from ..tasks import Task
-from .style import FAINT, TEST, TRAIN, VALIDATION, WIDTH, png
+from .style import FAINT, TEST, TRAIN, VALIDATION, WIDTH, log_scale, png
 
 # Choosing by the test curve would make the test score too good.
 TEST_WITHOUT_VALIDATION = "test (no validation set: do not choose by it)"
@@ -37,7 +37,8 @@ def learning_curves(rows: Sequence[Row], task: Task, best: int | None = None, wa
             if len(points):
                 _smoothed_line(axes, points[:, 0], points[:, 1], color, label)
     rates.plot([row.epoch for row in rows], [row.learning_rate for row in rows], color="black", lw=1.4, label="rate")
-    losses.set(ylabel="loss", yscale="log")
+    losses.set(ylabel="loss")
+    log_scale(losses)
     scores.set(ylabel=task.score_name.replace("_", " "))
     rates.set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
     if task.classes:

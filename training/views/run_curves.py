@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .curves import TEST_WITHOUT_VALIDATION
-from .style import FAINT, legend_label, png
+from .style import FAINT, legend_label, log_scale, png
 
 Curves = Mapping[str, Sequence[float | None]]
 
@@ -52,7 +52,7 @@ def curves(runs: Mapping[str, Curves], scores: Collection[str], form: str) -> by
         axes.set(xlabel="epoch", ylabel=word)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    left.set_yscale("log")
+    log_scale(left)
     handles = [Line2D([], [], color=FAINT, label=LABELS[part], **STYLES[part]) for part in LABELS if part in drawn]
     handles += [Line2D([], [], color=colors(n), lw=2, label=legend_label(name, 70)) for n, name in enumerate(runs)]
     columns = 1 if max(map(len, runs)) > 40 else 2

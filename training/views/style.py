@@ -8,10 +8,12 @@ distinguish; where there are more classes than colors, marks differ.
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ..arrays import Array
 
@@ -21,6 +23,21 @@ TRAIN, VALIDATION, TEST, FAINT = "#0072B2", "#009E73", "#D55E00", "#999999"
 CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 # Their number and that of the colors have no common divisor: 91 classes differ in the pair.
 MARKERS = "o^sDvP*X<>hpd"
+
+
+class PlainLog(LogFormatter):
+    """Labels of a logarithmic axis as plain numbers, 0.6 and 2.28 and not 6 x 10^-1 and 2.28 x 10^0."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of a tick; empty where there is no room."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def log_scale(axes: Any) -> None:
+    """Make the vertical axis logarithmic."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PlainLog())
+    axes.yaxis.set_minor_formatter(PlainLog())
 
 
 def class_colors(count: int) -> Array:

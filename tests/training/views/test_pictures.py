@@ -70,6 +70,25 @@ def test_learning_curves_are_smoothed_over_the_raw_values_and_mark_the_best_epoc
         assert "epoch 7: lowest training loss" in [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+@pytest.mark.parametrize("losses", [(2.14, 2.3), (0.002, 7.0)])
+def test_losses_are_labeled_by_plain_numbers(task, losses, monkeypatch):
+    """Labels like $2.28 \\times 10^0$ cover the axis."""
+    figures = []
+    monkeypatch.setattr(curves, "png", lambda figure: figures.append(figure) or b"")
+    curves.learning_curves([Row(n, 1e-3, loss, 0.5, None, None) for n, loss in enumerate(losses, 1)], task)
+    figures[0].draw_without_rendering()
+    labels = [label.get_text() for label in figures[0].axes[0].get_yticklabels(which="both") if label.get_text()]
+    assert 2 < len(labels) < 15 and all(str(float(label)) in (label, f"{label}.0") for label in labels)
+
+
+def test_the_legend_of_calibration_covers_no_bar(monkeypatch):
+    figures = []
+    monkeypatch.setattr(class_pictures, "png", lambda figure: figures.append(figure) or b"")
+    class_pictures.reliability_diagram(metrics.calibration(np.array([[0.3, 0.25, 0.45]] * 4), np.full(4, 2)), "test")
+    assert [axes.get_legend() for axes in figures[0].axes] == [None, None]
+    assert len(figures[0].legends[0].get_texts()) == 3
+
+
 def test_reliability_diagram():
     labels = np.arange(100) % 2
     probabilities = np.stack([np.linspace(0, 1, 100), np.linspace(1, 0, 100)], -1)
