@@ -140,8 +140,8 @@ def _newest(run: Path) -> int:
 def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Trial:
     """The trial, with the files that differ after the run has been resumed."""
     with _running(run, [*training, "--resume"], work) as process:
-        if process.wait() != 0:
-            return trial._replace(different=COMPARED)
+        if code := process.wait():
+            return trial._replace(different=(f"--resume ended with exit code {code}",))
     different = [name for name in COMPARED if (run / name).read_bytes() != (work / "whole" / name).read_bytes()]
     return trial._replace(different=tuple(different))
 
