@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     file = load_model(options.file, options.max_bytes)
     x = _inputs(options, file)
     if options.keras and not real_keras.installed_modules():
-        raise UserError("--keras: Keras is not installed")
+        raise UserError("--keras: Keras is not installed: pip install keras")
     model, params, state, _ = file
     # GPUs multiply float32 with fewer bits by default. On CPUs, "highest" would change what "fastest" chooses.
     with nullcontext() if jax.default_backend() == "cpu" else jax.default_matmul_precision("highest"):

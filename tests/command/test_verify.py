@@ -227,7 +227,7 @@ np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
 def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(real_keras, "installed_modules", dict)
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
-    assert capsys.readouterr().err == "jconv: --keras: Keras is not installed\n"
+    assert capsys.readouterr().err == "jconv: --keras: Keras is not installed: pip install keras\n"
     monkeypatch.setattr(real_keras, "installed_modules", lambda: {2: "tf_keras"})
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
     assert "only Keras 2 is installed, which cannot read files of Keras 3" in capsys.readouterr().err

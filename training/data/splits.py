@@ -114,7 +114,8 @@ def _hold_out(data: Dataset, held: Array, stratified: bool, option: str) -> tupl
         held = np.setdiff1d(held, [held[data.y_train[held] == number][0] for number in lost])
     held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)
     if not (len(held) and len(kept)):
-        raise UserError(f"{option} of {count} training series is {'all' if len(held) else 'none'} of them")
+        why = ": each has a label of its own" if stratified and len(np.unique(data.y_train)) == count > 1 else ""
+        raise UserError(f"{option} of {count} training series is {'all' if len(held) else 'none'} of them{why}")
 
     def taken(index: Array, part: str) -> dict[str, Any]:
         arrays = {field: getattr(data, f"{field}_train") for field in ("x", "y", "lengths", "targets")}

@@ -48,6 +48,9 @@ def labeled(path: Path) -> Part:
     if table.header is None and len(table.rows) > 2 and _are_counts([cells[0] for _, cells in table.rows]):
         words = "the first column counts the rows and is read as labels; if it is an index, write the table"
         notes = (*notes, f"{path}: {words} without it")
+    if all(len(cells) > 1 and not _is_value(cells[-1]) for _, cells in table.rows):
+        last = table.rows[0][1][-1]
+        raise UserError(f"{path}: the last column has text, as {last!r}; labels must be in the first column")
     labels, series = [], []
     for number, cells in table.rows:
         if len(cells) < 2:

@@ -126,6 +126,8 @@ TABLE_MISTAKES = {
     "1,2,3\n,5,6\n": "a.csv: row 2 has no label; the layout is label, value, value, ...",
     "1,2,3\n2,5,six\n": "a.csv: row 2, column 3 is not a number: 'six'",
     "1,2,x\n2,5,6\n": "a.csv: row 1, column 3 is not a number: 'x'",
+    "2,3,up\n5,6,down\n": "a.csv: the last column has text, as 'up'; labels must be in the first column",
+    "t0,t1,label\n2,3,up\n5,6,up\n": "a.csv: the last column has text, as 'up'; labels must be in the first column",
     "1,2,3,4\n2,,,\n": "a: training series 2 has no values",
     "1,2,3,4\n2,5,?,6\n": "a: training series 2 is missing (NaN) at sample 2",
     "1,2,3,4\n2,5,inf,6\n": "a: training series 2 is infinite at sample 2",
@@ -333,6 +335,9 @@ def test_a_share_of_each_class_is_held_out(save):
         split(data, 0.001, 0, stratified=False)
     with pytest.raises(UserError, match=r"--validation 0.999 of 30 training series is all of them"):
         split(data, 0.999, 0, stratified=False)
+    distinct = load(save("b.npz", x_train=x, y_train=np.arange(len(x))))
+    with pytest.raises(UserError, match=r"0.2 of 30 training series is none of them: each has a label of its own$"):
+        split(distinct, 0.2, 0, stratified=True)
 
 
 COUNTED = "0,1,2,3\n"
