@@ -48,7 +48,7 @@ def labeled(path: Path) -> Part:
     if table.header is None and len(table.rows) > 2 and _are_counts([cells[0] for _, cells in table.rows]):
         words = "the first column counts the rows and is read as labels; if it is an index, write the table"
         notes = (*notes, f"{path}: {words} without it")
-    if all(len(cells) > 1 and not _is_value(cells[-1]) for _, cells in table.rows):
+    if all(_has_its_label_last(cells) for _, cells in table.rows):
         last = table.rows[0][1][-1]
         raise UserError(f"{path}: the last column has text, as {last!r}; labels must be in the first column")
     labels, series = [], []
@@ -223,6 +223,11 @@ def _are_steps(cells: Sequence[str]) -> bool:
 
 def _shortened(cells: Sequence[str]) -> str:
     return f"{cells[0]}, {cells[1]}, ..., {cells[-1]}"
+
+
+def _has_its_label_last(cells: Sequence[str]) -> bool:
+    """Whether a row has text behind numbers."""
+    return len(cells) > 2 and not _is_value(cells[-1]) and all(map(_is_value, cells[1:-1]))
 
 
 def _is_value(cell: str) -> bool:
