@@ -231,7 +231,7 @@ def _train_with(
         print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
     def progress_at(most: int) -> Progress:
-        """The newest checkpoint of at most so many epochs, else the initial state."""
+        """The newest checkpoint after at most that many epochs, else the initial state."""
         first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
         return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
 

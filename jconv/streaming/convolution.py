@@ -258,8 +258,8 @@ def output_timing(params: Mapping[str, Any], *, convolution: Convolution = conv1
       convolution: as in `init`; `options` are its own.
 
     Returns:
-      An object with the method `count(samples)`, the number of outputs available after so many samples if the sequence
-      continues, and the properties `ratio`, output samples per input sample, and `latency`.
+      An object with the method `count(samples)`, the number of outputs available after that many samples if the
+      sequence continues, and the properties `ratio`, output samples per input sample, and `latency`.
 
     Raises:
       ValueError: as `init`.

@@ -24,7 +24,7 @@ INDEX_WORDS = ("", "index", "id", "unnamed: 0")
 MISSING = ("", "?", "nan", "na")
 LABELED, UNLABELED = "first", "none"
 
-# A row of so many numbers in equal steps names columns; a shorter one may be a series.
+# A row of at least this many numbers in equal steps is column names; a shorter one may be a series.
 LONG = 8
 
 Row = tuple[int, list[str]]

@@ -265,7 +265,7 @@ def _minimized(group: Any) -> None:
         "--early-stopping",
         type=whole(1),
         metavar="EPOCHS",
-        help="stop after so many without a lower validation loss (training loss without --validation); keep the best",
+        help="stop after EPOCHS without a lower validation loss (training loss without --validation); keep the best",
     )
     add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
 

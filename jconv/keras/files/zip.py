@@ -95,7 +95,7 @@ def read_member(
 ) -> bytes:
     """The bytes of a member.
 
-    If `find_size` of its first bytes gives a size, only so many bytes are read, and the rest is ignored. Raises
+    If `find_size` of its first bytes gives a size, only that many bytes are read, and the rest is ignored. Raises
     `KerasFileError`, naming `what`, for a member that declares more than the limits allow, is damaged, or does not have
     the declared number of bytes.
     """
