@@ -32,6 +32,10 @@ MAX_GROUPS = 32
 MAX_MEMORY_RATIO = 4
 # The largest time, relative to lax, for which an algorithm is preferred to lax.
 MAX_TIME_RATIO = 0.93
+# The same on several cores for fewer multiply-adds than `SHORT`, which take less than a tenth of a millisecond: in a
+# network their times depend on what is computed before and after them, whose threads are still awake or not.
+MAX_TIME_RATIO_IF_SHORT = 0.6
+SHORT = 2**24
 
 
 class Choice(NamedTuple):
@@ -127,7 +131,9 @@ def choose(
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
-        choices = [_best(walk(tree[operation], sizes), names) for tree in trees(hardware)]
+        is_short = hardware.cores > 1 and sizes.multiply_adds < SHORT
+        max_ratio = MAX_TIME_RATIO_IF_SHORT if is_short else MAX_TIME_RATIO
+        choices = [_best(walk(tree[operation], sizes), names, max_ratio) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
             choice = Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
@@ -135,9 +141,9 @@ def choose(
     return choice._replace(loops_over_ensemble=in_loop)
 
 
-def _best(leaf: Leaf, names: list[str]) -> Choice:
+def _best(leaf: Leaf, names: list[str], max_ratio: float) -> Choice:
     """Returns the fastest of the named algorithms at a leaf, or lax if none is clearly faster."""
-    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= MAX_TIME_RATIO}
+    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= max_ratio}
     measured = f"interpolated from measurements, {leaf.geometries} of them in this range ({leaf.path})"
     if not ratios:
         return Choice("lax", f"no other algorithm is clearly faster, {measured}", ratio=1.0)

@@ -160,7 +160,18 @@ def test_auto_chooses_among_local_algorithms_and_fastest_among_all(operation, le
 )
 def test_algorithm_is_preferred_to_lax_only_if_clearly_faster(ratios, expected, leaves):
     leaves(ratios)
-    assert choose("auto", "kernel_gradient", sizes(4, 2000, 8, 8, 3)).algorithm == expected
+    assert choose("auto", "kernel_gradient", sizes(64, 4000, 8, 16, 3)).algorithm == expected
+
+
+def test_short_operation_needs_a_larger_gain(leaves):
+    long = sizes(64, 4096, 8, 8, 5)
+    short = long._replace(batch=8)
+    assert short.multiply_adds < choose_module.SHORT < long.multiply_adds
+    for ratio, expected in ((choose_module.MAX_TIME_RATIO, "lax"), (choose_module.MAX_TIME_RATIO_IF_SHORT, "shifts")):
+        leaves({"shifts": ratio})
+        assert choose("auto", "forward", long).algorithm == "shifts"
+        assert choose("auto", "forward", short).algorithm == expected
+        assert choose("auto", "forward", short, hardware=Hardware("unknown", 1)).algorithm == "shifts"
 
 
 def test_ensemble_has_the_choices_of_one_convolution_except_tiles(leaves):
