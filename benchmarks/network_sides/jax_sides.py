@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 import jconv
 
+from ..shared.timing import compute_inline
 from .side import LEARNING_RATE, Call, NetworkSide
 
 
@@ -27,6 +28,10 @@ class JaxSide(NetworkSide):
     """Base class of sides that are a function of params and state, compiled by `jax.jit`."""
 
     arrays: tuple[Any, Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        compute_inline()
 
     @abstractmethod
     def apply(self, params: Any, state: Any, x: Any, training: bool) -> tuple[Any, Any]:

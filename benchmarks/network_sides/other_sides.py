@@ -45,7 +45,6 @@ class TensorFlow(_Loaded):
         """See `NetworkSide`."""
         import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
-        tf.config.threading.set_inter_op_parallelism_threads(1)
         compiled, x = tf.function(lambda x: self.model(x, training=False)), tf.constant(x)
         return lambda: compiled(x).numpy()
 
