@@ -25,6 +25,7 @@ for profile, examples in (("default", 3), ("complete", 15)):
     settings.register_profile(f"jconv-{profile}", deadline=None, derandomize=True, max_examples=examples)
 
 CACHE_BYTES = 300_000_000
+MARKERS = pytest.StashKey[dict[str, list[set[str]]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,19 +78,27 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks as `complete` the cases of a function with `default_cases(n)` that do not run by default.
 
     The first case stays. The steps from one that stays to the next vary, for with a single step all of them could have
     the same value of a parameter.
     """
-    tables: dict[str, list[pytest.Item]] = {}
+    functions: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("default_cases") is not None:
-            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for cases in tables.values():
+        functions.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in functions.values():
         marker = cases[0].get_closest_marker("default_cases")
-        assert marker is not None
-        (count,) = marker.args
-        for index in sorted(range(len(cases)), key=lambda index: index * 0.618034 % 1)[count:]:
-            cases[index].add_marker("complete")
+        if marker is not None:
+            (count,) = marker.args
+            for index in sorted(range(len(cases)), key=lambda index: index * 0.618034 % 1)[count:]:
+                cases[index].add_marker("complete")
+    config.stash[MARKERS] = {
+        name: [{marker.name for marker in case.iter_markers()} for case in cases] for name, cases in functions.items()
+    }
+
+
+@pytest.fixture
+def collected_markers(request: pytest.FixtureRequest) -> dict[str, list[set[str]]]:
+    """For each function of this run's files, the names of the markers of each of its cases, before any is left out."""
+    return request.config.stash[MARKERS]

@@ -95,6 +95,7 @@ def _ended(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_wheel_contains_jconv_and_training_only(built: dict[str, Path]) -> None:
     names = zipfile.ZipFile(built[".whl"]).namelist()
     assert {name.partition("/")[0] for name in names} == {"jconv", "training", f"jconv-{_version()}.dist-info"}
@@ -193,13 +194,14 @@ def _ecg_stream_runs(commands: Path, outside: Path) -> None:
     assert (outside / "ecg.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra, check",
     [
         ("", _commands_start),
-        pytest.param("train", _readme_works, marks=pytest.mark.complete),
-        pytest.param("train", _training_works, marks=pytest.mark.complete),
-        pytest.param("examples", _ecg_stream_runs, marks=pytest.mark.complete),
+        ("train", _readme_works),
+        ("train", _training_works),
+        ("examples", _ecg_stream_runs),
     ],
 )
 def test_what_is_installed_works(

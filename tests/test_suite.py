@@ -1,42 +1,25 @@
-"""No test function is left out: `pytest` runs each by default, and `.ci/run` on the lower end of the versions."""
+"""No test function is left out: `pytest` runs each by default but the slow ones, and `.ci/run` runs every case.
+
+These tests look at what the run that they are part of has collected, so they are skipped in a run of some files only.
+"""
+
+from __future__ import annotations
 
 import ast
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-
-# Several collections in one process, which imports the test files once; prints for each the functions it would run.
-COLLECT = """
-import contextlib, json, sys, pytest
-
-class Functions:
-    def pytest_collection_finish(self, session):
-        self.names = sorted({item.nodeid.partition("[")[0] for item in session.items})
-
-found = []
-for options in json.loads(sys.argv[1]):
-    plugin = Functions()
-    with contextlib.redirect_stdout(sys.stderr):
-        code = pytest.main([*options, "--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider"], plugins=[plugin])
-    if code:
-        sys.exit(code)
-    found.append(plugin.names)
-print(json.dumps(found))
-"""
+TESTS = ROOT / "tests"
 
 
 def defined() -> list[str]:
     """Every test function that a file of tests/ defines, as pytest names it."""
     names = []
-    for path in sorted(ROOT.glob("tests/**/test_*.py")):
+    for path in sorted(TESTS.glob("**/test_*.py")):
         for node in ast.parse(path.read_text()).body:
             inside = node.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test") else [node]
             functions = [n.name for n in inside if isinstance(n, ast.FunctionDef) and n.name.startswith("test")]
@@ -53,29 +36,31 @@ def ci_options() -> list[list[str]]:
     return [shlex.split(options) for options in commands]
 
 
-@pytest.fixture(scope="module")
-def collected():
-    """The functions that `pytest` runs, and those of the lower end of `.ci/run`."""
-    commands = [[], *ci_options()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [sys.executable, "-c", COLLECT, json.dumps(commands)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    by_default, *in_ci = json.loads(done.stdout)
-    return by_default, sorted(set().union(*in_ci))
+@pytest.fixture
+def collected(
+    request: pytest.FixtureRequest, collected_markers: dict[str, list[set[str]]]
+) -> dict[str, list[set[str]]]:
+    """For each collected function, the names of the markers of each of its cases."""
+    config = request.config
+    paths = [Path(config.invocation_params.dir, argument).resolve() for argument in config.args]
+    if paths != [TESTS] or config.getoption("lf", False):
+        pytest.skip("only some of the tests were collected")
+    return collected_markers
 
 
-def test_no_name_is_defined_twice():
+def test_no_name_is_defined_twice() -> None:
     names = defined()
     assert len(names) > 1000
     assert sorted(set(names)) == sorted(names)
 
 
-def test_ci_runs_every_function_on_the_lower_end(collected):
-    assert ci_options(), "no pytest command was found in .ci/run"
-    assert sorted(set(defined()) - set(collected[1])) == []
+def test_ci_runs_every_case_on_the_lower_end(collected: dict[str, list[set[str]]]) -> None:
+    assert ["-m", ""] in ci_options()
+    assert sorted(set(defined()) - set(collected)) == []
 
 
-def test_every_function_runs_by_default(collected):
-    assert sorted(set(defined()) - set(collected[0])) == []
+def test_every_function_runs_by_default_unless_it_is_slow(collected: dict[str, list[set[str]]]) -> None:
+    slow = {name for name, cases in collected.items() if all("slow" in case for case in cases)}
+    default = {name for name, cases in collected.items() if any(not case & {"slow", "complete"} for case in cases)}
+    assert sorted(set(collected) - slow - default) == []
+    assert len(slow) < len(collected) / 10

@@ -17,6 +17,7 @@ from benchmarks.network_sides.side import FORWARD, STEP, examples
 from benchmarks.networks import JCONV, KERAS, SIDES, Row
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("quick_compile"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]

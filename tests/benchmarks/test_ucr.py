@@ -14,6 +14,8 @@ from jconv.planner.hardware import cores
 from training.core import plan as plan_module
 from training.options.types import Every
 
+pytestmark = pytest.mark.slow
+
 RUN = {"data": "ItalyPowerDemand", "network": "fcn", "epochs": 1}
 COMMAND = ["--sets", "ItalyPowerDemand", "--seeds", "2", "--epochs", "1"]
 

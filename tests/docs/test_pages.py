@@ -30,6 +30,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 # Packages that the code of a page needs and the extra `test` does not have, for the reason in pyproject.toml.
 NEEDED = {"docs/guides/onnx.md": ("jax2onnx", "onnxruntime")}
+# Pages that take half a minute: one trains, the other compiles for eight devices. They do not run by default.
+LONG = ("docs/guides/estimators.md", "docs/background/public_issues.md")
+PYTHON = [name for name in NAMES if "```python" in (ROOT / name).read_text()]
 MODULES = ("layers", "ragged", "reference", "sharding", "slots", "streaming")
 
 
@@ -38,7 +41,9 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if any(kind == "python" for kind, _ in blocks(ROOT / name))])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.complete] if name in LONG else []) for name in PYTHON]
+)
 def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     """The blocks of a page share their names. What is fenced as `py` is not run."""
     for package in NEEDED.get(name, ()):

@@ -17,6 +17,9 @@ from tests.support import waves
 from tests.support.paths import ROOT
 from training import fit
 
+# Each test starts two processes, which import and compile everything.
+pytestmark = pytest.mark.slow
+
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1"]
 
 
