@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from tests.support import command_models
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-# Reads given.npz and the programs in the folder `stream`, and writes the outputs of all calls to found.npz.
+# For each line of its input, a folder and an axis: reads given.npz and the programs in the folder `stream`, and writes
+# the outputs of all calls to found.npz.
 SCRIPT = """
 import sys
 
@@ -29,66 +30,88 @@ class Blocked:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
 sys.meta_path.insert(0, Blocked())
-import json, pathlib
+import json, os, pathlib
 import jax, jax.export
 import numpy as np
 
-axis = int(sys.argv[1])
-paths = pathlib.Path("stream").glob("*.stablehlo")
-programs = {path.stem: jax.export.deserialize(bytearray(path.read_bytes())) for path in paths}
-timing = json.loads(pathlib.Path("stream/stream.json").read_text())
-with np.load("given.npz") as file:
-    given = dict(file)
+def run_all(axis):
+    paths = pathlib.Path("stream").glob("*.stablehlo")
+    programs = {path.stem: jax.export.deserialize(bytearray(path.read_bytes())) for path in paths}
+    timing = json.loads(pathlib.Path("stream/stream.json").read_text())
+    with np.load("given.npz") as file:
+        given = dict(file)
 
-def cut(begin, end):
-    chunks = {name: np.take(array, range(begin, end), axis) for name, array in given.items()}
-    return chunks if len(chunks) > 1 else chunks.popitem()[1]
+    def cut(begin, end):
+        chunks = {name: np.take(array, range(begin, end), axis) for name, array in given.items()}
+        return chunks if len(chunks) > 1 else chunks.popitem()[1]
 
-length, at = next(iter(given.values())).shape[axis], timing["first"]
-y, state = programs["start"].call(cut(0, at))
-outputs = [y]
+    length, at = next(iter(given.values())).shape[axis], timing["first"]
+    y, state = programs["start"].call(cut(0, at))
+    outputs = [y]
 
-def run(program, samples):
-    global at, state
-    step = jax.jit(program.call, donate_argnums=0)
-    while at + samples <= length:
-        y, state = step(state, cut(at, at + samples))
-        outputs.append(y)
-        at += samples
+    def run(program, samples):
+        nonlocal at, state
+        step = jax.jit(program.call, donate_argnums=0)
+        while at + samples <= length:
+            y, state = step(state, cut(at, at + samples))
+            outputs.append(y)
+            at += samples
 
-run(programs["step"], timing["chunk"])
-# A state can be saved.
-np.savez("state.npz", *state)
-with np.load("state.npz") as file:
-    state = tuple(file[f"arr_{i}"] for i in range(len(state)))
-if "short_step" in programs:
-    run(programs["short_step"], timing["period"])
-assert at == length
-outputs.append(programs["end"].call(state))
-named = [y if isinstance(y, dict) else {"y": y} for y in outputs]
-np.savez("found.npz", **{f"{i} {name}": array for i, y in enumerate(named) for name, array in y.items()})
+    run(programs["step"], timing["chunk"])
+    # A state can be saved.
+    np.savez("state.npz", *state)
+    with np.load("state.npz") as file:
+        state = tuple(file[f"arr_{i}"] for i in range(len(state)))
+    if "short_step" in programs:
+        run(programs["short_step"], timing["period"])
+    assert at == length
+    outputs.append(programs["end"].call(state))
+    named = [y if isinstance(y, dict) else {"y": y} for y in outputs]
+    np.savez("found.npz", **{f"{i} {name}": array for i, y in enumerate(named) for name, array in y.items()})
+
+for line in sys.stdin:
+    folder, axis = json.loads(line)
+    os.chdir(folder)
+    run_all(axis)
+    print("done", flush=True)
 """
+
+RunElsewhere = Callable[..., dict[str, list[Any]]]
+
+
+@pytest.fixture(scope="module")
+def run_elsewhere() -> Iterator[RunElsewhere]:
+    """Runs the programs in a folder, in a process for all tests of this file."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def run(folder: Path, x: dict[str, Any], axis: int = 1) -> dict[str, list[Any]]:
+        """The outputs of each call of the programs in `folder`, by name."""
+        arrays: Any = x
+        np.savez(folder / "given.npz", **arrays)
+        stdin.write(json.dumps([str(folder), axis]) + "\n")
+        stdin.flush()
+        # Where there is no such line, its traceback is on the standard error of the tests.
+        assert stdout.readline() == "done\n"
+        found: dict[str, list[Any]] = {}
+        with np.load(folder / "found.npz") as file:
+            for key in file.files:
+                found.setdefault(key.partition(" ")[2], []).append(file[key])
+        return found
+
+    with process:
+        yield run
+        stdin.close()
 
 
 def export(folder: Path, make: Callable[[Path], Path], *more: str) -> Path:
     model = make(folder)
     assert main(["export", str(model), "--to", str(folder / "stream"), "--stream", *more]) == 0
     return model
-
-
-def run_elsewhere(folder: Path, x: dict[str, Any], axis: int = 1) -> dict[str, list[Any]]:
-    """The outputs of each call of the programs in `folder`, by name."""
-    arrays: Any = x
-    np.savez(folder / "given.npz", **arrays)
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", SCRIPT, str(axis)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, list[Any]] = {}
-    with np.load(folder / "found.npz") as file:
-        for key in file.files:
-            found.setdefault(key.partition(" ")[2], []).append(file[key])
-    return found
 
 
 def draw(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -113,7 +136,7 @@ def check(model: Path, found: dict[str, list[Any]], x: dict[str, Any], axis: int
         np.testing.assert_allclose(outputs, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
-def test_a_causal_network_of_any_batch(tmp_path: Path, capsys: Any) -> None:
+def test_a_causal_network_of_any_batch(run_elsewhere: RunElsewhere, tmp_path: Path, capsys: Any) -> None:
     model = export(tmp_path, command_models.causal, "--chunk", "5")
     first, second = capsys.readouterr().out.splitlines()
     assert "start.stablehlo, step.stablehlo, short_step.stablehlo, end.stablehlo, stream.json; " in first
@@ -126,7 +149,7 @@ def test_a_causal_network_of_any_batch(tmp_path: Path, capsys: Any) -> None:
     check(model, found, x)
 
 
-def test_delays_and_strides(tmp_path: Path, capsys: Any) -> None:
+def test_delays_and_strides(run_elsewhere: RunElsewhere, tmp_path: Path, capsys: Any) -> None:
     model = export(tmp_path, command_models.late, "--chunk", "8", "--batch", "2", "--platforms", "cpu")
     timing = json.loads((tmp_path / "stream/stream.json").read_text())
     loaded, _, _ = jconv.keras.load(model)
@@ -139,15 +162,16 @@ def test_delays_and_strides(tmp_path: Path, capsys: Any) -> None:
     check(model, found, x)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("chunk", "batch"), [("1", "any"), ("3", "2")])
-def test_several_inputs_and_outputs(chunk: str, batch: str, tmp_path: Path) -> None:
+def test_several_inputs_and_outputs(chunk: str, batch: str, run_elsewhere: RunElsewhere, tmp_path: Path) -> None:
     model = export(tmp_path, command_models.sentence, "--chunk", chunk, "--batch", batch)
     assert (tmp_path / "stream/short_step.stablehlo").exists() == (chunk != "1")
     x = draw({"numbers": (2, 12), "features": (2, 12, 2)})
     check(model, run_elsewhere(tmp_path, x), x)
 
 
-def test_channels_first(tmp_path: Path) -> None:
+def test_channels_first(run_elsewhere: RunElsewhere, tmp_path: Path) -> None:
     model = export(tmp_path, command_models.channels_first)
     assert json.loads((tmp_path / "stream/stream.json").read_text())["chunk"] == 2
     x = draw({"x": (2, 3, 14)})

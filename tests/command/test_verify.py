@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,48 @@ def no_terminal(monkeypatch: Any) -> None:
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: Any) -> Path:
     return command_models.series(tmp_path_factory.mktemp("models"))
+
+
+# For each line of its input, runs the script of a command line.
+SCRIPTS = """
+import json, sys
+for line in sys.stdin:
+    script, *sys.argv[1:] = json.loads(line)
+    exec(script, {"__name__": "__main__"})
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def run_script() -> Iterator[Callable[..., Any]]:
+    """`subprocess.run` in one process, so that several tests import Keras once."""
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", SCRIPTS],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[:3] == [sys.executable, "-P", "-c"]
+        stdin.write(json.dumps(command[3:]) + "\n")
+        stdin.flush()
+        assert stdout.readline() == "done\n"
+        return subprocess.CompletedProcess(command, 0)
+
+    with process:
+        yield run
+        stdin.close()
+
+
+@pytest.fixture
+def one_keras(run_script: Callable[..., Any], monkeypatch: Any) -> None:
+    """Runs Keras in the process that tests share; the first test has one of its own."""
+    monkeypatch.setattr(real_keras.subprocess, "run", run_script)
 
 
 def data_of(capsys: Any) -> Any:
@@ -156,7 +201,9 @@ def test_keras_runs_only_with_the_option(series: Path, capsys: Any, monkeypatch:
     assert not data["note"] and not any("Keras" in node for node in (*data["nodes"], data["network"]))
 
 
-def test_keras_gets_no_names_of_other_modules(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_keras_gets_no_names_of_other_modules(
+    run_script: Callable[..., Any], tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
     """It loads a copy that jconv wrote, without such names."""
 
     @keras.saving.register_keras_serializable("tests")
@@ -167,12 +214,11 @@ def test_keras_gets_no_names_of_other_modules(tmp_path: Path, capsys: Any, monke
     x = keras.Input((4,))
     path = command_models.save(keras.Model(x, kl.Dense(2, kernel_initializer=Own())(x)), tmp_path / "own.keras")
     seen: list[bytes] = []
-    run = real_keras.subprocess.run
 
     def watched(command: Any, **options: Any) -> Any:
         with zipfile.ZipFile(command[5]) as file:
             seen.append(file.read("config.json"))
-        return run(command, **options)
+        return run_script(command, **options)
 
     monkeypatch.setattr(real_keras.subprocess, "run", watched)
     assert main(["verify", str(path), "--keras"]) == 0
@@ -187,6 +233,7 @@ def old_lstm(folder: Path) -> Path:
     return folder / "old.h5"
 
 
+@pytest.mark.usefixtures("one_keras")
 def test_hard_sigmoid_of_keras_2(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
     network = data_of(capsys)["network"]
@@ -255,6 +302,7 @@ def test_the_memory_of_keras_is_limited(series: Path, capsys: Any, monkeypatch: 
     assert "Keras computed no outputs: MemoryError" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_keras")
 def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:
     """After a saturated softmax, all networks have the same outputs."""
     x = keras.Input((6,), name="x")

@@ -264,8 +264,10 @@ def test_latency(options: dict[str, Any], latency: int) -> None:
     params = {"kernel": np.ones((5, 1, 1))}
     assert streaming.latency(params, **options) == latency
     timing, state, count = streaming.output_timing(params, **options), streaming.init(params, (), **options), 0
+    x = jax.ShapeDtypeStruct((1, 1), jnp.float32)
     for samples in range(1, 30):
-        y, state = streaming.step(params, state, jnp.ones((1, 1)), **options)
+        # Only the shapes, for which nothing is compiled.
+        y, state = jax.eval_shape(lambda state, x: streaming.step(params, state, x, **options), state, x)
         count += y.shape[0]
         assert count == timing.count(samples)
 

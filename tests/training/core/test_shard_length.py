@@ -56,7 +56,8 @@ def alone(task):
     return _trained(task, 1, 1)
 
 
-@pytest.mark.parametrize(("count", "over_length"), [(4, 4), (4, 2)])
+@pytest.mark.default_cases(1)
+@pytest.mark.parametrize(("count", "over_length"), [(4, 2), (4, 4)])
 def test_the_curves_and_params_are_those_of_one_device(count, over_length, task, alone):
     many = _trained(task, count, over_length)
     np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)

@@ -162,6 +162,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("of", OTHERS)
 def test_other_conditions_need_an_option(here, capsys, of):
     """Conditions that change the last digits."""
