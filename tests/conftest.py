@@ -67,14 +67,16 @@ def quick_compile():
 
 @pytest.fixture
 def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Initializes Keras's weights with constants, because each random shape is a program to compile."""
+    """Draws Keras's weights with NumPy, because for JAX each shape is a program to compile."""
     from keras.src.initializers import random_initializers
 
-    def constant(self: object, shape: tuple[int, ...], dtype: str | None = None) -> object:
-        return np.full(shape, 0.1, dtype or "float32")
+    rng = np.random.default_rng(0)
+
+    def draw(self: object, shape: tuple[int, ...], dtype: str | None = None) -> object:
+        return (0.3 * rng.standard_normal(shape)).astype(dtype or "float32")
 
     for name in ("VarianceScaling", "Orthogonal", "RandomUniform"):
-        monkeypatch.setattr(getattr(random_initializers, name), "__call__", constant)
+        monkeypatch.setattr(getattr(random_initializers, name), "__call__", draw)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,7 +21,7 @@ from training.options.options import parse
 from training.proof import proof
 from training.run import run_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
+pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,6 @@ def _series(name="a.npz", n=12, length=20):
 
 
 def _network(*last, rate=0.0, shape=(20, 2), **options):
-    keras.utils.set_random_seed(0)
     x = keras.Input(shape, **options)
     h = kl.BatchNormalization()(kl.Conv1D(3, 5, use_bias=False, padding="same", kernel_regularizer="l2")(x))
     y = kl.Dropout(rate)(kl.Activation("tanh")(h))
