@@ -137,11 +137,12 @@ class Model(LayerGraph):
             values, state = self._apply_nodes(params, state, x, key, partial(needed.call_part, parts, training))
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
+        # In a packed row the ends to crop are everywhere.
+        parts = needed.needed(self, x, training, with_lengths=True) if segment_ids is None else {}
 
         def call(node: Node, arrays: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
-            selected = node.select(values), node.select(sequences)
-            y, new_state, sequences[node.name] = node.layer.apply_sequences(
-                *arrays, *selected, training=training, key=own_key
+            y, new_state, sequences[node.name] = needed.call_part_with_lengths(
+                parts, training, node, arrays, values, sequences, own_key
             )
             return y, new_state
 

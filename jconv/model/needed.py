@@ -6,12 +6,14 @@ zeros of `same` padding where the range touches an end. Results are the same to 
 computes them. A layer without a rule in `RULES` is computed completely, and so is all that it reads.
 
 A range is `(start, stop)` along axis 1, the length; None is the complete value. Only sequences of shape
-(length, channels) are cut.
+(length, channels) are cut. With `lengths`, each row needs a part of the range of the longest, and rows are set to zero
+where they have ended, as without cuts; fewer kinds of layers are cut then, those in `RULES_WITH_LENGTHS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -20,11 +22,13 @@ import jax.numpy as jnp
 from .. import layers as jl
 from ..geometry import is_integer, make_geometry
 from ..layers.axes import axis_positions
-from ..layers.base import Layer
+from ..layers.base import Layer, map_inputs
 from ..layers.nesting import replace_options
 from ..layers.operations.operands import Constant, Input, Slice
 from ..layers.operations.operation_window import ELEMENTWISE
 from ..primitive.placement import replicate_length
+from ..ragged.sequences import Sequences
+from ..ragged.windows import Window
 from .nodes import LayerGraph, Node
 
 Range = tuple[int, int] | None
@@ -50,13 +54,48 @@ def call_part(
     key: jax.Array | None,
 ) -> tuple[Any, Any]:
     """`(y, state)` of a node: its part, or without parts its complete output."""
-    layer, _, reads = parts.get(node.name) or Part(node.layer, None, (None,) * len(node.inputs))
+    layer = parts[node.name].layer if node.name in parts else node.layer
+    return layer.apply(*arrays, _read(parts, node, values), training=training, key=key)
+
+
+def call_part_with_lengths(
+    parts: Parts,
+    training: bool,
+    node: Node,
+    arrays: tuple[Any, Any],
+    values: Mapping[str, Any],
+    sequences: Mapping[str, Any],
+    key: jax.Array | None,
+) -> tuple[Any, Any, Any]:
+    """`(y, state, sequences)` of a node; `sequences` are the positions in complete values."""
+    selected, part = node.select(sequences), parts.get(node.name)
+    if part is None or (part.span is None and not any(part.reads)):
+        return node.layer.apply_sequences(*arrays, node.select(values), selected, training=training, key=key)
+    x, inner = _read(parts, node, values), _unfrozen(node.layer)
+    # All inputs are read from the same sample on.
+    start = part.reads[0][0] if part.reads[0] else 0
+    if selected is not None and type(inner) in OUTPUT_SEQUENCES:
+        y, state = part.layer.apply(*arrays, _moved(selected, start).replace_padding(x), training=training, key=key)
+        out = OUTPUT_SEQUENCES[type(inner)](inner, selected)
+        return _moved(out, part.span[0] if part.span else 0).replace_padding(y), state, out
+    moved = map_inputs(lambda one: None if one is None else _moved(one, start), selected)
+    y, state, out = part.layer.apply_sequences(*arrays, x, moved, training=training, key=key)
+    return y, state, None if out is None else _moved(out, -start)
+
+
+def _moved(sequences: Sequences, start: int) -> Sequences:
+    """The sequences of a value of which the samples before `start` are left out: ends may be outside of it."""
+    return replace(sequences, end=sequences.end - start)
+
+
+def _read(parts: Parts, node: Node, values: Mapping[str, Any]) -> Any:
+    reads = parts[node.name].reads if node.name in parts else (None,) * len(node.inputs)
     spans = [parts[name].span if name in parts else None for name in node.inputs]
     read = tuple(_cut(values[name], *cut) for name, *cut in zip(node.inputs, spans, reads, strict=True))
-    return layer.apply(*arrays, read if layer.has_several_inputs else read[0], training=training, key=key)
+    return read if node.layer.has_several_inputs else read[0]
 
 
-def needed(graph: LayerGraph, x: Any, training: bool) -> Parts:
+def needed(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False) -> Parts:
     """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
     if not any(_drops_samples(_unfrozen(node.layer)) for node in graph.nodes):
         return {}
@@ -68,10 +107,10 @@ def needed(graph: LayerGraph, x: Any, training: bool) -> Parts:
     except ValueError:
         # The layer that refuses the shapes raises its own error when it is applied.
         return {}
-    return plan(graph, shapes, training)
+    return plan(graph, shapes, training, with_lengths)
 
 
-def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool) -> Parts:
+def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_lengths: bool = False) -> Parts:
     """As `needed`, for the `shapes` of all inputs and nodes by name.
 
     >>> from jconv import sequential
@@ -84,25 +123,27 @@ def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool) -> Parts:
     parts: dict[str, Part] = {}
     for node in reversed(graph.nodes):
         read = tuple(shapes[name] for name in node.inputs)
-        part = _part(node.layer, read, shapes[node.name], wanted[node.name], training)
+        part = _part(node.layer, read, shapes[node.name], wanted[node.name], training, with_lengths)
         parts[node.name] = part
         for name, span in zip(node.inputs, part.reads, strict=True):
             wanted[name] = _hull(wanted[name], span) if name in wanted else span
     return parts
 
 
-def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training: bool) -> Part:
+def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training: bool, with_lengths: bool) -> Part:
     complete = Part(layer, None, (None,) * len(read))
     inner: Any = _unfrozen(layer)
     if not _is_sequence(read[0]) or (training and isinstance(inner, TRAINING_MIXES)):
         return complete
-    if (step := _step(inner)) is not None:
+    rules = RULES_WITH_LENGTHS if with_lengths else RULES
+    # With lengths, an index along the length is refused by the layer.
+    if (step := _step(inner)) is not None and not with_lengths:
         start = step % read[0][0]
         return Part(replace_options(layer, **_with_length_key(inner, 0)), None, ((start, start + 1),))
     drops = _drops_samples(inner)
-    if type(inner) not in RULES or not _is_sequence(shape) or not (span or drops):
+    if type(inner) not in rules or not _is_sequence(shape) or not (span or drops):
         return complete
-    found = RULES[type(inner)](inner, read, span or (0, shape[0]))
+    found = rules[type(inner)](inner, read, span or (0, shape[0]))
     if found is None:
         return complete
     options, reads = found
@@ -211,8 +252,10 @@ def _cropping(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
 
 
 def _operation(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
-    if layer.function == "get_item":
-        return _slice(layer, read, span)
+    return (_slice if layer.function == "get_item" else _elementwise_operation)(layer, read, span)
+
+
+def _elementwise_operation(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
     given = (*layer.arguments, *(value for _, value in layer.options))
     sized = any(isinstance(value, (tuple, Constant)) for value in given)
     if layer.function not in ELEMENTWISE or sized or not all(map(_is_sequence, read)):
@@ -267,3 +310,45 @@ RULES: dict[type, Rule] = {
     jl.Cropping1D: _cropping,
     jl.Operation: _operation,
 }
+
+
+def _with_fixed_start(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+    # Otherwise the zeros before a row depend on its length.
+    return None if layer.padding == "same" and layer.stride > 1 else _convolution(layer, read, span)
+
+
+def _of_equal_lengths(rule: Rule) -> Rule:
+    """The rule of a layer that works sample by sample, if all its inputs are read over the same range."""
+
+    def equal(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
+        found = rule(layer, read, span)
+        return found if found and set(found[1]) == {span} else None
+
+    return equal
+
+
+CONVOLUTIONS = (jl.Conv1D, jl.DepthwiseConv1D, jl.SeparableConv1D)
+RULES_WITH_LENGTHS: dict[type, Rule] = {
+    **{kind: _of_equal_lengths(rule) for kind, rule in RULES.items() if kind not in (*CONVOLUTIONS, jl.Cropping1D)},
+    jl.Operation: _of_equal_lengths(_elementwise_operation),
+    **dict.fromkeys(CONVOLUTIONS, _with_fixed_start),
+    jl.Cropping1D: _cropping,
+}
+for kind in (jl.MaxPooling1D, jl.AveragePooling1D, jl.ZeroPadding1D):
+    # A window of pooling that a row ends in is not one of zeros.
+    del RULES_WITH_LENGTHS[kind]
+
+
+def _convolved(layer: Any, sequences: Sequences) -> Sequences:
+    return Window(layer.kernel_size, layer.stride, layer.padding, layer.dilation).output_sequences(sequences)
+
+
+def _cropped(layer: Any, sequences: Sequences) -> Sequences:
+    return sequences.with_counts(lambda counts: counts - sum(layer.ends))
+
+
+OUTPUT_SEQUENCES: dict[type, Callable[[Any, Sequences], Sequences]] = {
+    **dict.fromkeys(CONVOLUTIONS, _convolved),
+    jl.Cropping1D: _cropped,
+}
+"""The positions of the output of layers that do not keep those of the input."""

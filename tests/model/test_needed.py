@@ -284,3 +284,69 @@ def test_errors_are_those_of_the_layers() -> None:
         model.apply(params, state, np.zeros((2, 12, 4)))
     with pytest.raises(ValueError, match=r"node 'conv': .*params\['kernel'\] of shape \(3, 5, 4\)"):
         model.apply(params, state, np.zeros((2, 30, 5)))
+
+
+@given(graphs(), st.booleans(), st.data())
+def test_with_lengths_outputs_gradients_and_lengths_are_those_of_the_complete_computation(
+    graph: Any, training: bool, data: Any
+) -> None:
+    model, shape = graph
+    params, state, x = drawn(model, shape)
+    lengths = np.array(data.draw(st.tuples(*[st.integers(0, shape[0])] * 2)))
+    beyond = np.arange(shape[0]) >= lengths[:, None]
+    x[beyond] = np.nan
+
+    def run(parts: bool) -> Any:
+        def loss(params: Any, x: Any) -> Any:
+            with pytest.MonkeyPatch.context() as patch:
+                if not parts:
+                    patch.setattr("jconv.model.needed.plan", lambda *_: {})
+                (y, extent), after = model.apply(
+                    params, state, x, training=training, key=jax.random.key(1), lengths=lengths
+                )
+            return jnp.sin(y).sum(), (y, extent, after)
+
+        return in_type("float64", quick_jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)), params, x)
+
+    try:
+        (_, (expected, expected_extent, expected_after)), expected_grads = run(parts=False)
+    except ValueError as error:
+        with pytest.raises(ValueError, match="length") as raised:
+            run(parts=True)
+        assert str(raised.value) == str(error)
+        return
+    (_, (y, extent, after)), grads = run(parts=True)
+    assert y.shape == expected.shape
+    assert np.array_equal(extent, expected_extent) if extent is not None else expected_extent is None
+    assert np.abs(y - expected).max(initial=0) <= EXACT * max(1, np.abs(expected).max(initial=0))
+    greatest = max(np.abs(grad).max(initial=0) for grad in jax.tree.leaves(expected_grads))
+    for own, other in zip(
+        *(jax.tree.leaves(g) for g in ((grads, after), (expected_grads, expected_after))), strict=True
+    ):
+        assert np.abs(own - other).max(initial=0) <= EXACT * max(greatest, np.abs(other).max(initial=0))
+
+
+@pytest.mark.parametrize("crop", [(3, 5), 18, (0, 30)])
+def test_rows_of_a_cropped_network_are_computed_as_if_alone(crop: Any) -> None:
+    model = spliceai([(3, 1), (5, 4)], 4, crop)
+    params, state, x = drawn(model, (60, 4))
+    x, lengths = np.concatenate([x, x[::-1]]), np.array([60, 44, 37, 11])
+    (y, extent), _ = in_type(
+        "float64", quick_jit(lambda *arrays: model.apply(*arrays, lengths=lengths)), params, state, x
+    )
+    low, high = crop if isinstance(crop, tuple) else (crop, crop)
+    assert extent.tolist() == np.maximum(lengths - low - high, 0).tolist()
+    for row, length, left in zip(range(4), lengths, extent, strict=True):
+        assert not y[row, left:].any()
+        if left:
+            alone = model.reference(params, state, x[row : row + 1, :length])
+            assert deviation(y[row : row + 1, :left], alone) <= EXACT
+
+
+def test_with_lengths_a_cone_is_computed() -> None:
+    model = spliceai([(3, 1), (5, 4)], 4, crop=18)
+    params, state, x = drawn(model, (40, 4))
+    program = jax.make_jaxpr(lambda x: model.apply(params, state, x, lengths=np.array([40, 37]))[0][0])(x)
+    lengths = [e.params["geometry"].out_length for e in program.eqns if e.primitive.name == "conv1d"]
+    assert lengths == [40, 38, 36, 20, 4, 4]
+    assert "gather" not in str(program)
