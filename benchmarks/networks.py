@@ -15,7 +15,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,60 +72,79 @@ Times = dict[str, list[float]]
 """Milliseconds of calls, by side."""
 
 
+Check = Callable[[Row, dict[str, Any]], None]
+"""Raises `ArithmeticError` for results, by side, that differ."""
+
+
+def check_equal(row: Row, results: dict[str, Any], tolerance: float = TOLERANCE) -> None:
+    """A `Check`: results deviate from those of the first side by less than `tolerance` of their scale."""
+    first, *_ = results.values()
+    for name, result in results.items():
+        deviation = float(np.abs(result - first).max() / np.abs(first).max())
+        if not deviation < tolerance:
+            raise ArithmeticError(
+                f"{row.network}, {row.program}, batch {row.batch}: {name} deviates by {deviation:.1e} of the scale"
+            )
+
+
 def measure(
     network: Any, sides: Sequence[Side], programs: Sequence[str], rounds: int, seconds: float
 ) -> dict[Row, Times]:
-    """The times of a network. Raises `WorkerError` for a side of JAX that fails, `ArithmeticError` for results that
-    differ; another side that fails is left out."""
+    """The times of a network; see `measure_rows`."""
     rows = [Row(network.name, program, batch) for program in programs for batch in network.batches]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "network.keras")
         network.model().save(file)
-        with _workers(sides, str(file)) as workers:
-            found: dict[Row, Times] = {row: {side: [] for side in _computed_by(row, workers, folder)} for row in rows}
-            for turn in range(rounds):
-                for row, times in found.items():
-                    for name in np.roll(list(times), -turn):
-                        time.sleep(PAUSE)
-                        question = {"program": row.program, "batch": row.batch, "seconds": seconds}
-                        times[name] += workers[name].ask(**question)["milliseconds"]
+        return measure_rows(rows, sides, str(file), rounds, seconds)
+
+
+def measure_rows(
+    rows: Sequence[Row], sides: Sequence[Side], argument: Any, rounds: int, seconds: float, check: Check = check_equal
+) -> dict[Row, Times]:
+    """The times of rows that all sides compute from one argument.
+
+    Raises `WorkerError` for a side of JAX that fails, and what `check` raises; another side that fails is left out.
+    """
+    with _workers(sides, argument) as workers:
+        found: dict[Row, Times] = {row: {side: [] for side in _computed_by(row, workers, check)} for row in rows}
+        for turn in range(rounds):
+            for row, times in found.items():
+                for name in np.roll(list(times), -turn):
+                    time.sleep(PAUSE)
+                    question = {"program": row.program, "batch": row.batch, "seconds": seconds}
+                    times[name] += workers[name].ask(**question)["milliseconds"]
     return found
 
 
 @contextmanager
-def _workers(sides: Sequence[Side], file: str) -> Iterator[dict[str, Worker]]:
+def _workers(sides: Sequence[Side], argument: Any) -> Iterator[dict[str, Worker]]:
     workers: dict[str, Worker] = {}
     try:
         for side in sides:
-            workers[side.name] = Worker(side, file)
+            workers[side.name] = Worker(side, argument)
         yield workers
     finally:
         for worker in workers.values():
             worker.stop()
 
 
-def _computed_by(row: Row, workers: dict[str, Worker], folder: str) -> list[str]:
-    """The sides that compute a row; raises `ArithmeticError` unless their results are equal."""
+def _computed_by(row: Row, workers: dict[str, Worker], check: Check) -> list[str]:
+    """The sides that compute a row, after the check of their results."""
     results: dict[str, Any] = {}
     for name, worker in workers.items():
         if row.program == STEP and name not in TRAINED:
             continue
-        file = str(Path(folder, "results.npy"))
-        try:
-            worker.ask(program=row.program, batch=row.batch, save=file, calls=1 if row.program == FORWARD else 3)
-        except WorkerError as error:
-            if name in TRAINED:
-                raise
-            print(f"left out of {row.network}, batch {row.batch}: {error}", flush=True)
-            continue
-        results[name] = np.load(file)
-    first, *_ = results.values()
-    for name, result in results.items():
-        deviation = float(np.abs(result - first).max() / np.abs(first).max())
-        if not deviation < TOLERANCE:
-            raise ArithmeticError(
-                f"{row.network}, {row.program}, batch {row.batch}: {name} deviates by {deviation:.1e} of the scale"
-            )
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder, "results.npy"))
+            try:
+                worker.ask(program=row.program, batch=row.batch, save=file, calls=3 if row.program == STEP else 1)
+            except WorkerError as error:
+                if name in TRAINED:
+                    raise
+                print(f"left out of {row.network}, batch {row.batch}: {error}", flush=True)
+                continue
+            results[name] = np.load(file)
+    check(row, results)
     return list(results)
 
 
@@ -161,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.networks --help`."""
     options = _parse(arguments)
     found: dict[Row, Times] = {}
-    print(f"{cores()} threads, Python {platform.python_version()}, {_versions()}", flush=True)
+    print(f"{cores()} threads, Python {platform.python_version()}, {versions()}", flush=True)
     try:
         for network in options.networks:
             found |= measure(network, options.sides, options.programs, options.rounds, options.seconds)
@@ -174,11 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + "\n".join([table(found), "", *summary(found)]))
     if options.json:
         rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]
-        command.write_json(options.json, {"threads": cores(), "versions": _versions(), "rows": rows})
+        command.write_json(options.json, {"threads": cores(), "versions": versions(), "rows": rows})
     return 0
 
 
-def _versions() -> str:
+def versions() -> str:
+    """The versions of the packages of a comparison, in one line."""
     from .shared.machine import installed_versions
 
     return ", ".join(f"{name} {version}" for name, version in installed_versions().items())
@@ -196,7 +216,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write every number")
     options = parser.parse_args(arguments)
     try:
-        options.sides = _sides(options.sides)
+        options.sides = installed_sides(SIDES, options.sides)
         options.networks = _networks(options.network, options.batch)
         if options.json and not options.json.parent.is_dir():
             raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
@@ -206,13 +226,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _sides(texts: Sequence[str] | None) -> list[Side]:
+def installed_sides(sides: Sequence[Side], texts: Sequence[str] | None) -> list[Side]:
+    """The first side and those whose name contains one of the texts, if any; without sides that are not installed.
+
+    Raises `UserError` for a text that no name contains.
+    """
     for text in texts or ():
-        if not any(text in side.name for side in SIDES):
+        if not any(text in side.name for side in sides):
             raise UserError(
-                f"--sides {text!r}: no name of a side contains it; they are {', '.join(s.name for s in SIDES)}"
+                f"--sides {text!r}: no name of a side contains it; they are {', '.join(s.name for s in sides)}"
             )
-    chosen = [side for side in SIDES if side.name == JCONV or not texts or any(text in side.name for text in texts)]
+    chosen = [side for side in sides if side is sides[0] or not texts or any(text in side.name for text in texts)]
     there = [side for side in chosen if all(find_spec(package) for package in side.needs)]
     for side in chosen:
         if side not in there:

@@ -41,6 +41,13 @@ class Torch(_Loaded):
 class TensorFlow(_Loaded):
     """`tf.function` of the model on TensorFlow."""
 
+    def __init__(self, file: str) -> None:
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
+
+        # TensorFlow accepts this before it has variables.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        super().__init__(file)
+
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
         import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]

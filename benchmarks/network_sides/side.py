@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..shared.allocator import keep_memory
+from ..shared.timing import WARMED, once
 
 FORWARD, STEP = "forward", "training step"
 LEARNING_RATE = 1e-3
@@ -65,11 +66,12 @@ def targets(shape: tuple[int, ...]) -> Any:
 
 
 def timed(call: Call, seconds: float) -> list[float]:
-    """The milliseconds of each call for about `seconds`, after one call that is not timed."""
-    call()
-    found, end = [], time.perf_counter() + seconds
-    while not found or time.perf_counter() < end:
-        began = time.perf_counter()
-        call()
-        found.append(1e3 * (time.perf_counter() - began))
+    """Milliseconds of consecutive calls for about `seconds`, at least one.
+
+    One call before is not timed, unless it takes so long that what came before it does not show.
+    """
+    _, first = once(call)
+    found, end = [1e3 * first] if first > WARMED else [], time.perf_counter() + seconds
+    while not found or (first <= WARMED and time.perf_counter() < end):
+        found.append(1e3 * once(call)[1])
     return found

@@ -120,15 +120,15 @@ class Workers:
         np.save(save, self.results[self.name])
 
 
-def test_results_that_differ_and_sides_that_fail(tmp_path: Path, capsys: Any) -> None:
+def test_results_that_differ_and_sides_that_fail(capsys: Any) -> None:
     row, failed = Row("A", FORWARD, 1), networks.WorkerError("no exporter")
     workers: Any = Workers({JCONV: [1.0, 2.0], KERAS: [1.0, 2.00001], "ONNX Runtime": failed})
-    assert networks._computed_by(row, workers, str(tmp_path)) == [JCONV, KERAS]
+    assert networks._computed_by(row, workers, networks.check_equal) == [JCONV, KERAS]
     assert "left out of A, batch 1: no exporter" in capsys.readouterr().out
     with pytest.raises(ArithmeticError, match=r"A, forward, batch 1: Keras, `jax.jit` deviates by 5.0e-01"):
-        networks._computed_by(row, Workers({JCONV: [1.0, 2.0], KERAS: [1.0, 3.0]}), str(tmp_path))  # pyright: ignore[reportArgumentType]
+        networks._computed_by(row, Workers({JCONV: [1.0, 2.0], KERAS: [1.0, 3.0]}), networks.check_equal)  # pyright: ignore[reportArgumentType]
     with pytest.raises(networks.WorkerError):
-        networks._computed_by(row, Workers({JCONV: failed}), str(tmp_path))  # pyright: ignore[reportArgumentType]
+        networks._computed_by(row, Workers({JCONV: failed}), networks.check_equal)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
