@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from ..checks import check_key
 from ..layers.base import Key, Params, State, format_names, name_node_in_errors
+from ..primitive.materialize import materialize
 from . import needed, streaming, timing, variable_length
 from . import summary as model_summary
 from .nodes import LayerGraph, Node, Tree
@@ -134,7 +135,8 @@ class Model(LayerGraph):
         """
         if lengths is None and segment_ids is None:
             parts = needed.needed(self, x, training)
-            values, state = self._apply_nodes(params, state, x, key, partial(needed.call_part, parts, training))
+            call_part, shared = partial(needed.call_part, parts, training), needed.cut_by_some(self, parts)
+            values, state = self._apply_nodes(params, state, x, key, call_part, shared)
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
         # In a packed row the ends to crop are everywhere.
@@ -146,7 +148,7 @@ class Model(LayerGraph):
             )
             return y, new_state
 
-        values, state = self._apply_nodes(params, state, x, key, call)
+        values, state = self._apply_nodes(params, state, x, key, call, needed.cut_by_some(self, parts))
         return (self.outputs_of(values, x), variable_length.extents(sequences, self.outputs)), state
 
     def values(
@@ -164,9 +166,15 @@ class Model(LayerGraph):
         return self._apply_nodes(params, state, x, key, partial(needed.call_part, {}, training))
 
     def _apply_nodes(
-        self, params: Params, state: State, x: Any, key: jax.Array | None, call: Call
+        self,
+        params: Params,
+        state: State,
+        x: Any,
+        key: jax.Array | None,
+        call: Call,
+        shared: frozenset[str] = frozenset(),
     ) -> tuple[dict[str, jax.Array], Tree]:
-        """Every node's output and the new state, each computed by `call`."""
+        """Every node's output and the new state, each computed by `call`; the outputs `shared` are materialized."""
         self._check_keys(params, state)
         values = self.named(x)
         new_state = {name: dict(arrays) for name, arrays in state.items()}
@@ -174,7 +182,8 @@ class Model(LayerGraph):
             own_key = None if key is None else jax.random.fold_in(key, position)
             arrays = params.get(node.key, {}), new_state.get(node.key, {})
             with name_node_in_errors(node.name):
-                values[node.name], after = call(node, arrays, values, own_key)
+                y, after = call(node, arrays, values, own_key)
+            values[node.name] = materialize(y) if node.name in shared else y
             new_state |= {node.key: after} if after else {}
         return {node.name: values[node.name] for node in self.nodes}, new_state
 

@@ -83,6 +83,23 @@ def call_part_with_lengths(
     return y, state, None if out is None else _moved(out, -start)
 
 
+def cut_by_some(graph: LayerGraph, parts: Parts) -> frozenset[str]:
+    """The nodes whose output is read more than once, and not always all that is computed of it.
+
+    XLA's CPU compiler computes such a value again for each reader that takes a slice of it, and in a chain of residual
+    sums the last one from the outputs of all blocks.
+    """
+    reads: dict[str, list[Range]] = {}
+    for node in graph.nodes:
+        for name, span in zip(node.inputs, parts[node.name].reads if parts else (), strict=bool(parts)):
+            reads.setdefault(name, []).append(span)
+    return frozenset(
+        name
+        for name, spans in reads.items()
+        if name in parts and len(spans) > 1 and any(span not in (None, parts[name].span) for span in spans)
+    )
+
+
 def _moved(sequences: Sequences, start: int) -> Sequences:
     """The sequences of a value of which the samples before `start` are left out: ends may be outside of it."""
     return replace(sequences, end=sequences.end - start)

@@ -25,6 +25,7 @@ __all__ = [
     "lower_function",
     "platforms",
     "register",
+    "register_identity",
     "varying_axes",
 ]
 
@@ -46,6 +47,16 @@ def register(
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
     mlir.register_lowering(primitive, lower)
+
+
+def register_identity(primitive: Primitive, *, lower_on_cpu: Callable[..., Any]) -> None:
+    """Registers the rules of a primitive that returns its operand. On other platforms it is lowered to nothing."""
+    primitive.def_impl(lambda x: x)
+    primitive.def_abstract_eval(lambda aval: aval)
+    ad.deflinear2(primitive, lambda cotangent, _: [cotangent])
+    batching.defvectorized(primitive)
+    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+    mlir.register_lowering(primitive, lambda _, x: [x])
 
 
 def lower_function(function: Callable[..., Any], ctx: Any, *operands: Any) -> Any:
