@@ -48,7 +48,7 @@ def primitives(function: Any, *arguments: Any) -> list[str]:
 def test_a_sum_is_not_computed_from_all_sums_before(drawn: Any) -> None:
     model, *arrays = drawn
 
-    def most_arrays(program: str) -> int:
+    def most_arrays(program: Any) -> int:
         """The most arrays of the batch that one fused loop reads."""
         fused = re.findall(r"fused_computation[^ ]* \((.*?)\) ->", program)
         return max(len(re.findall(r"f32\[8,\d+,4\]", parameters)) for parameters in fused)
