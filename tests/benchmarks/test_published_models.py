@@ -156,6 +156,7 @@ def run(folder: Path, *arguments: str) -> int:
     return published_models.main([*own, "--rounds", "1", "--seconds", "0.001", *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [EQUAL, pytest.param(None, marks=pytest.mark.complete)])
 def test_the_command_measures_and_writes(program: str | None, folder: Path, capsys: Any) -> None:
     file = folder / "found.json"
