@@ -15,11 +15,7 @@ from hypothesis import settings
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 # Tests do not measure speed, so LLVM's passes are disabled. XLA's passes all run. Subprocesses inherit this.
-FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if jax.__version_info__ < (0, 11):
-    # The emitters from before XLA's fusion emitters, which later versions no longer have, compile twice as fast.
-    FLAGS += " --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", FLAGS)
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 # Simulated devices for the sharding tests. Everything else runs on the first one.
 jax.config.update("jax_num_cpu_devices", 8)
