@@ -35,7 +35,7 @@ MAX_TIME_RATIO = 0.93
 # The same on several cores for fewer multiply-adds than `SHORT`, which take less than a tenth of a millisecond: in a
 # network their times depend on what is computed before and after them, whose threads are still awake or not.
 MAX_TIME_RATIO_IF_SHORT = 0.6
-SHORT = 2**24
+SHORT = 8_000_000
 
 
 class Choice(NamedTuple):

@@ -165,7 +165,7 @@ def test_algorithm_is_preferred_to_lax_only_if_clearly_faster(ratios, expected, 
 
 def test_short_operation_needs_a_larger_gain(leaves):
     long = sizes(64, 4096, 8, 8, 5)
-    short = long._replace(batch=8)
+    short = long._replace(batch=4)
     assert short.multiply_adds < choose_module.SHORT < long.multiply_adds
     for ratio, expected in ((choose_module.MAX_TIME_RATIO, "lax"), (choose_module.MAX_TIME_RATIO_IF_SHORT, "shifts")):
         leaves({"shifts": ratio})
