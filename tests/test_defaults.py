@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -178,12 +179,13 @@ def test_explain_and_summary_use_the_default() -> None:
 def test_outputs_are_those_of_the_explicit_algorithm() -> None:
     rng = np.random.default_rng(0)
     params, x = {"kernel": rng.standard_normal((9, 1, 4))}, rng.standard_normal((64, 4))
-    compiled = jax.jit(lambda: jconv.conv1d(params, x, groups=4))
-    outside = compiled()
+    compiled = jax.jit(lambda params, x: jconv.conv1d(params, x, groups=4))
+    outside = compiled(params, x)
     with default_algorithm("fft"):
-        inside = compiled()
-    np.testing.assert_array_equal(inside, jconv.conv1d(params, x, groups=4, algorithm="fft"))
-    np.testing.assert_array_equal(outside, jconv.conv1d(params, x, groups=4))
+        inside = compiled(params, x)
+    for found, algorithm in ((inside, "fft"), (outside, "auto")):
+        explicit = jax.jit(partial(jconv.conv1d, groups=4, algorithm=algorithm))
+        np.testing.assert_array_equal(found, explicit(params, x))
     assert np.any(inside != outside)
 
 
