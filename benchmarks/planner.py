@@ -130,7 +130,9 @@ def measured(row: Row, names: list[str]) -> Row:
             first[name] = min(once(calls[name])[1] for _ in range(3))
         live = [name for name in names if first[name] <= HOPELESS * min(first.values())]
         count = IN_A_ROW if 1e3 * min(first.values()) < SHORT else 1
-        calls = dict(zip(live, pool.map(partial(compiled, count=count), live), strict=True))
+        calls = {name: calls[name] for name in live}
+        if count > 1:
+            calls = dict(zip(live, pool.map(partial(compiled, count=count), live), strict=True))
     seconds = {name: once(call)[1] for name, call in calls.items()}
     timings = medians(calls, seconds, most=9, budget=0.1 * len(live), watch=SLEEPLESS)
     times = {name: 1e3 * first[name] for name in names}

@@ -51,7 +51,10 @@ class NetworkSide(ABC):
         """A function that returns the output for `x`."""
 
     def step(self, x: Any, target: Any) -> Call:
-        """A function that takes a training step and returns the loss before it."""
+        """A function that takes a training step and returns the loss before it.
+
+        Sides that are measured forward only have none.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no training step")
 
 

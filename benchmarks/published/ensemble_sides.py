@@ -24,10 +24,6 @@ class EnsembleSide(NetworkSide):
         call = self.forward(x) if lengths is None else self.forward_rows(x, lengths)
         return lambda: clear_padding(np.mean(call(), axis=0), lengths)
 
-    def forward(self, x: Any) -> Call:
-        """The call that computes the outputs of all networks for `x`."""
-        raise NotImplementedError
-
     def forward_rows(self, x: Any, lengths: Any) -> Call:
         """`forward` for rows that end in padding, which must not change the outputs before.
 

@@ -46,8 +46,8 @@ def _objects(keras: Any, supplied: str) -> dict[str, Any]:
     """The stand-ins of `stand_ins.py` in Keras, for classes and functions that a file only names."""
     K, layer = keras.backend, partial(_layer, keras)
     # The dtype of Keras 2.0.2 is that of the indices.
-    indices = lambda key, value: (key, value) == ("dtype", "int32")  # noqa: E731
-    objects: dict[str, Any] = {"Embedding": _without(keras.layers.Embedding, indices)}
+    embedding = _without(keras.layers.Embedding, lambda key, value: (key, value) == ("dtype", "int32"))
+    objects: dict[str, Any] = {"Embedding": embedding}
     if keras.__version__.startswith("2."):
         objects["GRU"] = _before_reset_after(keras.layers.GRU)
     if find_spec("tcn"):
@@ -59,8 +59,9 @@ def _objects(keras: Any, supplied: str) -> dict[str, Any]:
         objects["GlobalAveragePooling1D_Mask0"] = layer(partial(_mean_where_read, K))
         objects["SplineWeight1D"] = layer(partial(_spline_weight, K), lambda shape: [(10, shape[-1])])
     elif supplied == "c_amps":
-        shapes = lambda shape: [(shape[-1], shape[-1]), (shape[-1],)]  # noqa: E731
-        objects["Attention_layer"] = layer(partial(_channel_attention, K), shapes)
+        objects["Attention_layer"] = layer(
+            partial(_channel_attention, K), lambda shape: [(shape[-1], shape[-1]), (shape[-1],)]
+        )
     elif supplied == "dna_lstm":
         objects["Lambda"] = layer(lambda x: x[:, -1])
     elif supplied in ("last_1_of_30", "last_20_of_30"):

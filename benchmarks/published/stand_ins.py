@@ -26,7 +26,7 @@ class OwnLayer(Layer):
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
         """The output; `np` is `numpy` or `jax.numpy`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each layer has its own
 
     def _jax(self, params: Mapping[str, Any], x: Any) -> Any:
         return self.compute(jnp, params, x)

@@ -31,7 +31,7 @@ class Loop:
     def __init__(self, batch_size: int) -> None:
         x, y = fcn.series(batch_size)
         self.task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
-        # With so many epochs the learning rate is practically constant.
+        # With this many epochs the learning rate is practically constant.
         self.plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
         learner = init_learner(self.task, self.plan, jnp.float32)
         self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))

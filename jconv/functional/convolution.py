@@ -55,7 +55,8 @@ def conv1d(
 
     - The error of an output is at most `64 * u` times the same sum over `|x|` and `|kernel|`, whatever the other
       outputs are, for sums of up to 10^4 terms; beyond that, at most twice lax's own error. u is 2^-24 in float32,
-      2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The same bound holds for both gradients.
+      2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The same bound holds for both gradients. Hundreds of
+      equal terms can exceed it, because XLA's own sums then round in one direction.
     - A NaN or infinite sample changes only the outputs whose windows read it.
     - With causal padding, outputs before sample t are bitwise independent of the samples from t on.
 

@@ -135,7 +135,7 @@ class Model(LayerGraph):
         """
         if lengths is None and segment_ids is None:
             parts = needed.needed(self, x, training)
-            call_part, shared = partial(needed.call_part, parts, training), needed.cut_by_some(self, parts)
+            call_part, shared = partial(needed.call_part, parts, training), needed.partly_read(self, parts)
             values, state = self._apply_nodes(params, state, x, key, call_part, shared)
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
@@ -148,7 +148,7 @@ class Model(LayerGraph):
             )
             return y, new_state
 
-        values, state = self._apply_nodes(params, state, x, key, call, needed.cut_by_some(self, parts))
+        values, state = self._apply_nodes(params, state, x, key, call, needed.partly_read(self, parts))
         return (self.outputs_of(values, x), variable_length.extents(sequences, self.outputs)), state
 
     def values(

@@ -83,15 +83,17 @@ def call_part_with_lengths(
     return y, state, None if out is None else _moved(out, -start)
 
 
-def cut_by_some(graph: LayerGraph, parts: Parts) -> frozenset[str]:
+def partly_read(graph: LayerGraph, parts: Parts) -> frozenset[str]:
     """The nodes whose output is read more than once, and not always all that is computed of it.
 
     XLA's CPU compiler computes such a value again for each reader that takes a slice of it, and in a chain of residual
     sums the last one from the outputs of all blocks.
     """
+    if not parts:
+        return frozenset()
     reads: dict[str, list[Range]] = {}
     for node in graph.nodes:
-        for name, span in zip(node.inputs, parts[node.name].reads if parts else (), strict=bool(parts)):
+        for name, span in zip(node.inputs, parts[node.name].reads, strict=True):
             reads.setdefault(name, []).append(span)
     return frozenset(
         name

@@ -32,8 +32,8 @@ MAX_GROUPS = 32
 MAX_MEMORY_RATIO = 4
 # The largest time, relative to lax, for which an algorithm is preferred to lax.
 MAX_TIME_RATIO = 0.93
-# The same on several cores for fewer multiply-adds than `SHORT`, which take less than a tenth of a millisecond: in a
-# network their times depend on what is computed before and after them, whose threads are still awake or not.
+# The same on several cores for fewer multiply-adds than `SHORT`. Most of these operations take less than a tenth of a
+# millisecond, and in a network their time depends on whether threads are still awake from the operation before.
 MAX_TIME_RATIO_IF_SHORT = 0.6
 SHORT = 8_000_000
 

@@ -50,7 +50,7 @@ SIZE = 1_000_000
 
 
 class _Run:
-    """A stand-in for the process of a run, which writes a checkpoint and does not end by itself."""
+    """A stand-in for the process of a run, which writes a checkpoint and runs until it is killed."""
 
     def __init__(self, run, errors, goes_back, resumes):
         self.run, self.errors, self.goes_back, self.waited = run, errors, goes_back, 0

@@ -18,7 +18,7 @@ class Settings(NamedTuple):
 PROTOCOLS: dict[str, dict[str, Settings]] = {
     # Fawaz et al., Deep learning for time series classification: a review, Data Mining and Knowledge Discovery 2019,
     # section 4 and its code: Adam at 0.001, halved after 50 epochs without a lower training loss, down to 0.0001; the
-    # params of the lowest training loss; each series standardized by itself.
+    # params of the lowest training loss; each series standardized separately.
     "dl4tsc": {"fcn": Settings(2000, 16), "resnet": Settings(1500, 64)},
 }
 

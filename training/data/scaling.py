@@ -42,7 +42,7 @@ def moments(name: str, values: Array, what: str) -> tuple[Array, Array]:
 
 
 def z_normalize(data: Dataset) -> Dataset:
-    """Standardize each channel of each series by itself. A constant channel becomes zeros.
+    """Standardize each channel of each series separately. A constant channel becomes zeros.
 
     >>> from .datasets import load
     >>> bool(abs(z_normalize(load("gunpoint")).x_test.std(1) - 1).max() < 1e-12)

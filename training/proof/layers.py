@@ -1,4 +1,4 @@
-"""The gradient proof of each convolution by itself: its adjoints and its second derivatives.
+"""The gradient proof of each convolution separately: its adjoints and its second derivatives.
 
 Each convolution is tested in float64, at the values that it has in the model for a batch of training data. Series of
 unequal length are cut to the shortest.
