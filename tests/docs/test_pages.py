@@ -28,7 +28,7 @@ from training.options.options import parse
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
-# Packages that the code of a page needs and the extra `test` does not have, for the reason in pyproject.toml.
+# Packages that the code of a page needs and the extra `test` does not have, for the reason in `.ci/run`.
 NEEDED = {"docs/guides/onnx.md": ("jax2onnx", "onnxruntime")}
 # Pages that take half a minute: one trains, the other compiles for eight devices. They do not run by default.
 LONG = ("docs/guides/estimators.md", "docs/background/public_issues.md")
@@ -58,6 +58,13 @@ def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkey
             with contextlib.redirect_stdout(out):
                 exec(compile(code, name, "exec"), scope)
             assert after != "text" or out.getvalue() == printed
+
+
+def test_ci_runs_the_pages_that_are_skipped_in_the_test_environment() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    for name, packages in NEEDED.items():
+        assert f"test_examples_print_what_stands_below_them[{name}]" in script
+        assert re.search(rf"python -c 'import .*{', '.join(packages)}", script)
 
 
 def command_lines() -> list[str]:
