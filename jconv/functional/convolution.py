@@ -51,12 +51,12 @@ def conv1d(
 
     `y[..., t, o] = bias[o] + sum_k sum_c x[..., t * stride + k * dilation - low, c] * kernel[k, c, o]`
 
-    With `algorithm="auto"` every output depends only on its own sum, as with lax:
+    With `algorithm="auto"` every output depends only on the samples that its window reads, as with lax:
 
-    - The error of an output is at most `64 * u` times the same sum over `|x|` and `|kernel|`, whatever the other
-      outputs are, for sums of up to 10^4 terms; beyond that, at most twice lax's own error. u is 2^-24 in float32,
-      2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The same bound holds for both gradients. Hundreds of
-      equal terms can exceed it, because XLA's own sums then round in one direction.
+    - Its error is at most `64 * u` times the sum above over `|x|` and `|kernel|`, for up to 10^4 terms; for more, it is
+      at most twice that of lax. u is 2^-24 in float32, 2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The
+      same bound holds for both gradients. Sums of hundreds of equal terms can exceed it, because XLA then rounds all
+      of them in one direction.
     - A NaN or infinite sample changes only the outputs whose windows read it.
     - With causal padding, outputs before sample t are bitwise independent of the samples from t on.
 

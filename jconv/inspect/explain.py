@@ -58,8 +58,8 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     Nothing is computed, but each operation is compiled, because XLA then reports its temporary memory. As part of a
     larger program an operation may need less.
 
-    The reason for an algorithm contains its time relative to lax, interpolated from measurements of similar geometries
-    (a geometric mean), and the range of sizes of these. It also says if `algorithm="fastest"` is predicted to be at
+    The reason gives the algorithm's time relative to lax and the range of sizes for which it is valid: a geometric mean
+    over these sizes, interpolated from measurements. It also says whether `algorithm="fastest"` is predicted to be at
     least 10% faster, and by how much.
 
     Args:

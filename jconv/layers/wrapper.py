@@ -92,10 +92,11 @@ class Wrapper(Layer):
 
 @dataclass(frozen=True)
 class Frozen(Wrapper):
-    """A layer that is not trained, as `trainable=False` in Keras: all its arrays are in `state`, none in `params`.
+    """A layer that is not trained, as with `trainable=False` in Keras: all its arrays are in `state`, none in `params`.
 
-    As in Keras, a `BatchNormalization` in it uses and keeps its moving averages also in training. All other layers
-    behave as usual in training: dropout is active. Raises `ValueError` if `layer` is not a layer.
+    As in Keras, a `BatchNormalization` in it normalizes by its moving averages in training too, and does not update
+    them. In all other layers training has its usual effect: dropout is active. Raises `ValueError` if `layer` is not a
+    layer.
 
     >>> from jconv.layers import Dense
     >>> params, state = Frozen(Dense(5)).init(jax.random.key(0), (3,))
@@ -164,7 +165,7 @@ class Frozen(Wrapper):
 
 @dataclass(frozen=True)
 class InMode(Wrapper):
-    """A layer with a fixed training mode, as a call with `training=True` or `training=False` in Keras.
+    """A layer with a fixed training mode, as if it were called with `training=True` or `training=False` in Keras.
 
     With `training=True` dropout is active also outside training, where `apply` then needs a key (Monte Carlo dropout).
     Raises `ValueError` if `layer` is not a layer.

@@ -15,7 +15,7 @@ def pad(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Arr
 
     Args:
       sequences: arrays (n, channels), each with its own n.
-      length: of the rows; by default that of the longest sequence.
+      length: the length of the rows; by default that of the longest sequence.
 
     Returns:
       `(x, lengths)`: (rows, length, channels) and (rows,) of int32.
@@ -42,7 +42,7 @@ def pack(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Ar
 
     Args:
       sequences: arrays (n, channels), each with its own n.
-      length: of the rows; by default that of the longest sequence.
+      length: the length of the rows; by default that of the longest sequence.
 
     Returns:
       `(x, segment_ids)`: (rows, length, channels) and (rows, length) of int32. The id of a sequence is its index in the
@@ -80,7 +80,7 @@ def unpack(x: Any, segment_ids: Any, count: int | None = None) -> list[Array]:
       count: the length of the list; by default one more than the largest id.
 
     Returns:
-      For each id from 0 to `count - 1` its samples (n, ...), none for an id that does not occur.
+      For each id from 0 to `count - 1` its samples (n, ...), where n is 0 for an id that does not occur.
 
     >>> [array.tolist() for array in unpack(np.arange(8.0).reshape(2, 4), [[1, 1, 1, 2], [0, 0, -1, -1]])]
     [[4.0, 5.0], [0.0, 1.0, 2.0], [3.0]]

@@ -47,7 +47,7 @@ FILES = (CONFIG, GRADIENTS, METRICS, RESULTS, PARAMS, MODEL, REPORT, TRACKER, *P
 
 
 def check(folder: Path, overwrite: bool) -> None:
-    """Raise `UserError` unless the folder is missing or empty, or `overwrite` allows to replace an earlier run."""
+    """Raise `UserError` unless the folder is missing or empty, or has an earlier run and `overwrite` is given."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --out must name a folder")
     if not folder.exists() or not any(folder.iterdir()):
@@ -78,7 +78,7 @@ def config_to_resume(folder: Path) -> dict[str, Any] | None:
 def locked(folder: Path) -> Iterator[None]:
     """Create and lock the folder for the block. Raises `UserError` if another process has locked it.
 
-    Folders that were created for it and are empty at the end are removed. Systems without such locks do not lock.
+    Folders that are created here are removed at the end if they are still empty. On Windows nothing is locked.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; --out must name a folder")
@@ -217,7 +217,7 @@ def write_params(folder: Path, params: Tree, state: Tree) -> None:
 def read_params(folder: Path) -> tuple[Tree, Tree]:
     """`(params, state)` of a run, as `Model.apply` takes them."""
     trees: dict[str, Tree] = {"params": {}, "state": {}}
-    # NumPy does not close a damaged file, and takes one that is no archive for pickled objects.
+    # `np.load` does not close a damaged file, and takes a file that is not an archive for pickled objects.
     with (folder / PARAMS).open("rb") as opened:
         if not zipfile.is_zipfile(opened):
             raise zipfile.BadZipFile("it is not a complete .npz archive")
