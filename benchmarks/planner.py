@@ -48,10 +48,10 @@ SHORT, IN_A_ROW = 1.0, 4
 """An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single one
 would mostly wait for threads to wake, which is rare in a network, and takes a different time for each algorithm."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
-LEAVES, FEWEST, DRAWN, VARIANCE = 400, 8, 12000, 0.3
+LEAVES, FEWEST, DRAWN, VARIANCE = 800, 8, 24000, 0.3
 """The most leaves of a tree, the fewest geometries of a leaf, the number of geometries drawn to learn from, and the
 weight of the variance of costs within leaves, relative to the cost of the best algorithm."""
-SMOOTH, LINEAR, NOISE, FAR = 10.0, 1.0, 0.02, 20.0
+SMOOTH, LINEAR, NOISE, FAR = 10.0, 1.0, 0.03, 20.0
 """Parameters of the interpolation: length scale, weight of the linear part, noise, and the largest ratio of times."""
 
 
@@ -182,7 +182,8 @@ def measure(options: argparse.Namespace) -> None:
             if time.monotonic() > until or len(rows) >= len(OPERATIONS) * options.count:
                 return
             for row in operations:
-                live = [name for name, ms in row.times.items() if ms <= HOPELESS * min(row.times.values())]
+                limit = HOPELESS * min(row.times.values(), default=0)
+                live = [name for name, ms in row.times.items() if name == "lax" or ms <= limit]
                 rows.append(measured(row, live or worth_measuring(row, rows, random)))
             for s, operation, times in rows[-len(OPERATIONS) :]:
                 milliseconds = [times.get(name, "") for name in ALGORITHMS]

@@ -32,10 +32,12 @@ MAX_GROUPS = 32
 MAX_MEMORY_RATIO = 4
 # The largest time, relative to lax, for which an algorithm is preferred to lax.
 MAX_TIME_RATIO = 0.93
-# The same on several cores for fewer multiply-adds than `SHORT`. Most of these operations take less than a tenth of a
-# millisecond, and in a network their time depends on whether threads are still awake from the operation before.
+# The same for an algorithm in `MATRIX_PRODUCTS` on several cores, for fewer multiply-adds than `SHORT`. Most of these
+# operations take less than a tenth of a millisecond, and in a network the time of a matrix product depends on whether
+# threads are still awake from the operation before.
 MAX_TIME_RATIO_IF_SHORT = 0.6
 SHORT = 8_000_000
+MATRIX_PRODUCTS = frozenset({"einsum", "matmul"})
 
 
 class Choice(NamedTuple):
@@ -132,8 +134,7 @@ def choose(
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
         is_short = hardware.cores > 1 and sizes.multiply_adds < SHORT
-        max_ratio = MAX_TIME_RATIO_IF_SHORT if is_short else MAX_TIME_RATIO
-        choices = [_best(walk(tree[operation], sizes), names, max_ratio) for tree in trees(hardware)]
+        choices = [_best(walk(tree[operation], sizes), names, is_short) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
             choice = Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
@@ -141,9 +142,13 @@ def choose(
     return choice._replace(loops_over_ensemble=in_loop)
 
 
-def _best(leaf: Leaf, names: list[str], max_ratio: float) -> Choice:
+def _best(leaf: Leaf, names: list[str], is_short: bool) -> Choice:
     """Returns the fastest of the named algorithms at a leaf, or lax if none is clearly faster."""
-    ratios = {name: leaf.ratios[name] for name in names if leaf.ratios.get(name, 1) <= max_ratio}
+    ratios = {}
+    for name in names:
+        max_ratio = MAX_TIME_RATIO_IF_SHORT if is_short and name in MATRIX_PRODUCTS else MAX_TIME_RATIO
+        if leaf.ratios.get(name, 1) <= max_ratio:
+            ratios[name] = leaf.ratios[name]
     measured = f"interpolated from measurements, {leaf.geometries} of them in this range ({leaf.path})"
     if not ratios:
         return Choice("lax", f"no other algorithm is clearly faster, {measured}", ratio=1.0)
