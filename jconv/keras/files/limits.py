@@ -18,6 +18,8 @@ MAX_CONFIG_DEPTH = 200
 MAX_CALLS = 20_000
 # Arrays in a file, members of an archive, names in a list.
 MAX_ITEMS = 100_000
+# The characters of a name. That of a layer begins with the names of the models around it.
+MAX_NAME = 1024
 # The maximum compression factor of deflate, according to the documentation of zlib.
 MAX_COMPRESSION = 1032
 # Everything in an HDF5 file except the arrays; in the largest networks about two megabytes.
@@ -52,22 +54,34 @@ class Budget:
 
 @dataclass
 class CallCount:
-    """How many layers and calls of layers a config has.
+    """How many layers and calls of layers a config has, and how many of its values are read again for a call.
 
     Models that are called twice inside each other double the count each time, so a small config can have any number.
 
-    >>> CallCount(MAX_CALLS).add("layer 'a'")
+    >>> CallCount(MAX_CALLS).add("layer 'a'", "a")
     Traceback (most recent call last):
     jconv.keras.files.errors.KerasFileError: layer 'a': the model has more than 20,000 layers and calls of layers
     """
 
     count: int = 0
+    values: int = 0
 
-    def add(self, place: str) -> None:
-        """Count one more. Raises `KerasFileError` at `place` if there are too many."""
+    def add(self, place: str, name: str) -> None:
+        """Count one more, with a `name`. Raises `KerasFileError` at `place` for too many and for a long name."""
         self.count += 1
         if self.count > MAX_CALLS:
             raise KerasFileError(f"{place}: the model has more than {MAX_CALLS:,} layers and calls of layers")
+        if len(name) > MAX_NAME:
+            raise KerasFileError(
+                f"{place}: the name, with those of the models around it, has {len(name):,} characters; the limit is "
+                f"{MAX_NAME:,}"
+            )
+
+    def add_values(self, count: int, place: str) -> None:
+        """Count the values of a nested model's config that is read again. Raises `KerasFileError` for too many."""
+        self.values += count
+        if self.values > MAX_CONFIG_VALUES:
+            raise KerasFileError(f"{place}: the calls of nested models have more than {MAX_CONFIG_VALUES:,} values")
 
 
 def check_compression(declared: int, stored: int, what: str) -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from .errors import KerasFileError
-from .limits import MAX_ITEMS, MEBIBYTE, Budget, check_compression
+from .limits import MAX_ITEMS, MAX_NAME, MEBIBYTE, Budget, check_compression
 
 READ_BYTES = MEBIBYTE
 # How much of a member is read to find out its size.
 HEAD_BYTES = 64
-MAX_NAME = 1024
 # The directory of an archive needs about ten times its size in memory.
 MAX_DIRECTORY_BYTES = 4 * MEBIBYTE
 # What zipfile raises for damaged archives.

@@ -79,6 +79,21 @@ def objects_in(config: Any) -> Iterator[dict[str, Any]]:
             waiting += reversed(value)
 
 
+def count_values(config: Any) -> int:
+    """How many dicts, lists and other values a config has.
+
+    >>> count_values({"layers": [{"name": "a"}, 3]})
+    5
+    """
+    count = 0
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return count
+
+
 def shortened(value: Any, most: int = 80) -> str:
     """A value for an error message: one line of at most `most` characters."""
     text = ascii(value) if not isinstance(value, (dict, list)) or len(value) < 20 else f"{type(value).__name__}..."

@@ -51,7 +51,7 @@ class GraphBuilder:
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
         """Add a node. Returns the name of its value: `name`, or a name made from it if that is taken."""
         place = place or ascii(name)
-        self.tally.add(place)
+        self.tally.add(place, name)
         # Every call of a layer is a node; they share their arrays.
         unique = name
         while unique in self.shapes:
@@ -134,7 +134,7 @@ class GraphBuilder:
                 self._masks[name] = self._concatenate_masks(name, inputs, masks)
             return
         present = [mask for mask in masks if mask is not None]
-        # An input without a mask counts completely, and so does what is merged with it.
+        # All elements of an input without a mask are valid, and so are all elements of the merged value.
         if not self.keras_2 and len(present) < len(masks):
             return
         merge = Operation("logical_and" if self.keras_2 else "logical_or", (Input(0), Input(1)))

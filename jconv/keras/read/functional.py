@@ -88,9 +88,9 @@ class FunctionalReader:
         folders = FolderNames(scope.part.folder)
         for position, entry in enumerate(entries):
             place = f"{scope.part.place}.layers[{position}]"
-            reader.builder.tally.add(place)
             class_name, name, outer, inner = read_entry(entry, place)
             name = outer.get("name", text, name)
+            reader.builder.tally.add(place, f"{scope.key}{name}")
             if name in layers:
                 outer.fail(f"the name {name!a} is used twice")
             nodes = outer.get("inbound_nodes", as_list, [])

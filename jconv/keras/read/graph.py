@@ -15,7 +15,7 @@ from ...layers import Activation, Layer
 from ...model.graph import Model, Node
 from ..files.errors import KerasFileError, error_context
 from ..files.limits import CallCount
-from ..kinds.config import Config, anything, as_list, optional
+from ..kinds.config import Config, anything, as_list, count_values, optional
 from ..layers import NestedModel
 from .builder import GraphBuilder
 from .calls import Call, Ref, read_refs, refs_in
@@ -120,13 +120,13 @@ class _GraphReader:
         folders = FolderNames(scope.part.folder)
         for position, entry in enumerate(layers):
             place = f"{scope.part.place}.layers[{position}]"
-            self.builder.tally.add(place)
             class_name, name, _, inner = read_entry(entry, place)
+            self.builder.tally.add(place, f"{scope.key}{name}")
             if class_name == "InputLayer":
                 value = value or self.input(name, inner)
                 continue
             if value is None:
-                shape = inner.values.get("batch_input_shape", built_shape)
+                shape = _batch_input_shape(entry) or built_shape
                 if shape is None and scope.part.place == "config":
                     shape, self.input_shape = self.input_shape, None
                 if shape is None:
@@ -183,7 +183,9 @@ class _ModelCaller:
         """Add a call; `value` gives the value of each tensor. Returns the tree of outputs."""
         reader, scope, part = self._reader, self._scope, self._scope.part
         self._calls += 1
-        reader.builder.tally.add(self._config.place)
+        reader.builder.tally.add(self._config.place, scope.node)
+        if self._calls > 1:
+            reader.builder.tally.add_values(count_values(self._config.values), self._config.place)
         node = scope.node if self._calls == 1 else f"{scope.node}:{self._calls}"
         given = [value(ref) for ref in self._given(call)]
         for inside, mask in zip(given, flatten(call.kwargs.get("mask")), strict=False):
@@ -221,6 +223,16 @@ def _ancestors(nodes: list[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
         if node.name in needed:
             needed.update(node.inputs)
     return tuple(node for node in nodes if node.name in needed)
+
+
+def _batch_input_shape(entry: Any) -> Any:
+    """The shape that Keras 2 wrote into a layer, or for a model into its first layer; None if there is none."""
+    while isinstance(entry, dict) and isinstance(config := entry.get("config"), dict):
+        if "batch_input_shape" in config or entry.get("class_name") not in MODELS:
+            return config.get("batch_input_shape")
+        layers = config.get("layers")
+        entry = layers[0] if isinstance(layers, list) and layers else None
+    return None
 
 
 def _shape(value: Any) -> tuple[int | None, ...]:

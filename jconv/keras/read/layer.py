@@ -23,6 +23,7 @@ from ...layers import (
     SpectralNormalization,
 )
 from ..files.errors import KerasFileError, error_context
+from ..files.limits import MAX_NAME
 from ..kinds import KINDS
 from ..kinds.activation import hard_sigmoid_slope
 from ..kinds.config import Config, as_dict, flag, objects_in, one_of, optional, shortened, text
@@ -65,8 +66,8 @@ def read_entry(value: Any, place: str) -> tuple[str, str, Config, Config]:
     class_name = entry.get("class_name", text)
     inner = entry.get("config", as_dict)
     name = inner.get("name", value.get("name"))
-    if not isinstance(name, str) or not name:
-        entry.fail(f"a layer must have a name, got {shortened(name)}")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        entry.fail(f"a layer must have a name of 1 to {MAX_NAME:,} characters, got {shortened(name)}")
     return class_name, name, entry, Config(inner, f"layer {name!a} ({ascii(class_name)[1:-1]}) at {place}")
 
 

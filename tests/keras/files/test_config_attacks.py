@@ -94,6 +94,32 @@ def test_exponentially_many_calls_are_refused(entries: list[Any]):
     refused(lambda: made(model), "the model has more than 20,000 layers and calls")
 
 
+def test_long_names_are_refused():
+    """The name of a call begins with the names of the models around it, so that one long name is stored many times."""
+    long = "a" * 100_000
+    calls = layer("Activation", long, {"activation": "relu"}, [("in0",)] * 1000)
+    many = [layer("Activation", f"a{number}", {"activation": "relu"}) for number in range(1000)]
+    inside = layer("Functional", long, functional(*many)["config"])
+    nested = functional(conv("c"))
+    for number in range(20):
+        name = f"{number}".ljust(100, "a")
+        nested = functional(layer("Functional", name, {**nested["config"], "name": name}))
+    for entry in (calls, inside):
+        assert peak(lambda entry=entry: refused(lambda: made(functional(entry)), "1,024")) < 20 * MIB
+    refused(lambda: made(nested), "the name, with those of the models around it, has")
+    config = functional(conv())
+    config["config"]["layers"][1]["name"] = long
+    refused(lambda: made(config), "has 100,000 characters; the limit is 1,024")
+
+
+def test_large_models_that_are_called_many_times_are_refused():
+    """A nested model is read again for each call, with its constants, which need time and memory each time."""
+    constant = {"class_name": "__numpy__", "config": {"value": [0] * 90_000, "dtype": "int32"}}
+    inner = functional(operation("Add", tensor("in0"), constant), shape=(90_000,))
+    config = functional(layer("Functional", "m", inner["config"], [("in0",)] * 500), shape=(90_000,))
+    refused(lambda: made(config), "the calls of nested models have more than 2,000,000 values")
+
+
 def test_too_many_layers_are_refused():
     text = json.dumps(functional(conv())).replace('"layers": [', '"layers": [' + "{}," * 1_000_000, 1)
     refused(lambda: parse_json(text.encode(), "config.json"), "more than 2,000,000 values")

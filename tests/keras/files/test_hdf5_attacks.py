@@ -260,6 +260,16 @@ def test_a_heap_with_more_rows_than_its_offsets_have_bits():
     assert peak(lambda: refused(lambda: open_arrays(data), "a heap has 65535 rows of 1 blocks")) < 4 * MIB
 
 
+def test_many_long_paths_are_refused():
+    """The names of all groups around it are part of the path of an object."""
+    with made(libver="latest") as (file, done):
+        group = file.create_group("/".join(["a" * 1000] * 60))
+        for number in range(2000):
+            group.create_group(f"{number}")
+        data = done()
+    assert peak(lambda: refused(lambda: open_arrays(data), "the paths of its objects have more than")) < 80 * MIB
+
+
 def header_of(messages: bytes) -> bytes:
     """A file whose root has these messages in an object header of version 2."""
     with made(libver="latest") as (_, done):

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..limits import MAX_ITEMS, Budget
+from ..limits import MAX_ITEMS, MAX_METADATA_BYTES, MAX_NAME, Budget
 from ..raw import to_array
 from . import objects
 from .chunks import read_chunks
-from .objects import MAX_NAME, Message
+from .objects import Message
 from .source import UNDEFINED, Fields, Source
 from .values import AttributeReader, StringType, read_attribute, read_shape, read_type
 
@@ -123,6 +123,7 @@ class Hdf5Arrays:
         """Find all groups and arrays, each of which must have one path only."""
         seen: set[int] = set()
         waiting = [("", objects.root(self._source))]
+        characters = 0
         while waiting:
             path, address = waiting.pop()
             if address in seen:
@@ -139,6 +140,9 @@ class Hdf5Arrays:
                 prefix = f"{path}/" if path else ""
                 for name, child in objects.members(self._source, header):
                     waiting.append((f"{prefix}{name}", child))
+                    characters += len(prefix) + len(name)
+                    if characters > MAX_METADATA_BYTES:
+                        self._source.fail(f"the paths of its objects have more than {MAX_METADATA_BYTES:,} characters")
                     self._check_count(len(seen) + len(waiting), "groups and arrays")
             else:
                 self._source.fail(f"{path!a} is neither a group nor an array")

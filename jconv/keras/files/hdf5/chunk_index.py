@@ -43,7 +43,10 @@ def indexed_chunks(
         layout.take(1)
         entries = _fixed_array(source, layout.integer(8), count, chunk_bytes, is_filtered, where)
     else:
-        source.fail(f"{where} is an extensible array (HDF5's chunk index {kind}), which Keras does not write")
+        source.fail(
+            f"{where} is an extensible array (HDF5's chunk index {kind}), which Keras does not write; store it without "
+            "maxshape"
+        )
     chunks: list[Chunk] = []
     for number, (address, size, skipped) in enumerate(entries[:count]):
         if address != UNDEFINED:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 
-from ..limits import MAX_ITEMS
+from ..limits import MAX_ITEMS, MAX_NAME
 from . import heaps
 from .source import UNDEFINED, Fields, Source
 
@@ -27,7 +27,6 @@ HARD, SOFT, EXTERNAL = 0, 1, 64
 LINKS = {SOFT: "a soft link", EXTERNAL: "a link to another file"}
 # What a symbol table entry caches for a soft link.
 SOFT_ENTRY = 2
-MAX_NAME = 1024
 
 
 @dataclass(frozen=True)
