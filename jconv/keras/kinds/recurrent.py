@@ -25,9 +25,9 @@ def _call(*states: str) -> Arguments:
     return {"sequences": ("sequence",), "initial_state": states, "mask": ("mask",)}
 
 
-def _recurrent(layer: Any, *keys: Key) -> Kind:
+def _recurrent(layer: Any, *keys: Key, name: str = "") -> Kind:
     return Kind(
-        layer.__name__,
+        name or layer.__name__,
         layer,
         (*keys, *SHARED),
         # All arrays are the cell's, but Keras finds a layer that is the activation before the cell.
@@ -71,6 +71,9 @@ KINDS = (
     _recurrent(LSTM, UNITS, RECURRENT_ACTIVATION, UNIT_FORGET_BIAS),
     # Keras before 2.1 has no `reset_after`; Keras 3 then takes its own default, and so does jconv.
     _recurrent(GRU, UNITS, RECURRENT_ACTIVATION, Key("reset_after", flag)),
+    # Classes of Keras 2 with the default activations, for GPUs; `read/cudnn.py` reads their arrays.
+    _recurrent(LSTM, UNITS, UNIT_FORGET_BIAS, name="CuDNNLSTM"),
+    _recurrent(GRU, UNITS, name="CuDNNGRU"),
     _recurrent(
         ConvLSTM1D,
         Key("filters", integer),

@@ -20,6 +20,7 @@ from ..files.errors import KerasFileError, error_context
 from ..files.hdf5 import Hdf5Arrays
 from ..kinds.config import shortened
 from ..kinds.table import array_paths
+from .cudnn import undo_cudnn_layout
 from .parts import Part
 from .rewrite import PRUNING_ARRAYS
 from .variable_order import ordered_variables
@@ -124,6 +125,7 @@ def _keras_3_path(path: str) -> str:
 def place(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
     """Put a layer's arrays, which must have the `shapes`, into params and state."""
     assert part.layer is not None
+    found = undo_cudnn_layout(found, shapes)
     trainable = part.layer.param_shapes(part.input_shape)
     own: tuple[dict[str, jax.Array], dict[str, jax.Array]] = {}, {}
     for name, array in found.items():

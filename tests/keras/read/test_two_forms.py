@@ -83,6 +83,39 @@ def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_pat
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
 
 
+@pytest.mark.parametrize("first", ["sequential", "functional"])
+@pytest.mark.parametrize("has_list", [True, False])
+def test_a_sequential_model_that_begins_with_a_model(first: str, has_list: bool, tmp_path: Path) -> None:
+    """Before TensorFlow 2.2, only the first layer of the inner model has the shape of the input."""
+    x = inputs = keras.Input((9, 5), name="x")
+    inner = [kl.Conv1D(4, 3, name="conv"), kl.LSTM(3, name="lstm")]
+    for layer in inner:
+        x = layer(x)
+    encoder = keras.Model(inputs, x, name="encoder")
+    if first == "sequential":
+        encoder = keras.Sequential([inputs, *inner], name="encoder")
+    model = keras.Sequential([keras.Input((9, 5)), encoder, kl.Dense(2, name="dense")])
+    randomize(model)
+    given = drawn(model)
+    (expected,) = jax.jit(keras_function(model))(given)
+    path = tmp_path / "old.h5"
+    as_keras_two(save(model, tmp_path / "new.h5"), path)
+
+    def without_input(config: Any) -> Any:
+        _, nested, dense = config["config"]["layers"]
+        if first == "sequential":
+            _, *layers = nested["config"]["layers"]
+            layers[0]["config"]["batch_input_shape"] = [None, 9, 5]
+            nested["config"] = layers if has_list else {"name": "encoder", "layers": layers}
+        layers = [nested, dense]
+        return {"class_name": "Sequential", "config": layers if has_list else {"name": "model", "layers": layers}}
+
+    changed(path, without_input, keras_version=b"2.1.6")
+    ours, params, state = jconv.keras.load(path)
+    assert ours.input_shapes == ((9, 5),)
+    assert deviation(jax.jit(ours.apply)(params, state, given[0])[0], expected) < 1e-5
+
+
 def test_an_embedding_of_keras_2_0_2_has_the_type_of_its_indices(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((7,)), kl.Embedding(9, 4), kl.LSTM(3)])
     randomize(model)
@@ -168,3 +201,86 @@ def test_a_mode_that_is_no_mode_is_refused(tmp_path: Path) -> None:
     as_keras_two(save(modes(), tmp_path / "new.h5"), path)
     with pytest.raises(jconv.keras.KerasFileError, match="training must be true, false or null, got 'often'"):
         jconv.keras.load(changed(path, change))
+
+
+def cudnn_lstm(w: Any, r: Any, b: Any, x: Any, units: int) -> Any:
+    """The last output by cuDNN's definition, with the gates' matrices in a flat array each and two biases."""
+    w, r = w.reshape(4, units, -1), r.reshape(4, units, units)
+    h = c = np.zeros((len(x), units))
+    for step in np.moveaxis(x, 1, 0):
+        i, f, g, o = (step @ w[k].T + h @ r[k].T + b[0, k] + b[1, k] for k in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    return h
+
+
+def cudnn_gru(w: Any, r: Any, b: Any, x: Any, units: int) -> Any:
+    w, r = w.reshape(3, units, -1), r.reshape(3, units, units)
+    h = np.zeros((len(x), units))
+    for step in np.moveaxis(x, 1, 0):
+        z, reset = (sigmoid(step @ w[k].T + h @ r[k].T + b[0, k] + b[1, k]) for k in range(2))
+        candidate = np.tanh(step @ w[2].T + b[0, 2] + reset * (h @ r[2].T + b[1, 2]))
+        h = z * h + (1 - z) * candidate
+    return h
+
+
+def sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(("name", "gates"), [("CuDNNLSTM", 4), ("CuDNNGRU", 3)])
+def test_cudnn_layers_of_keras_2(name: str, gates: int, wrapped: bool, tmp_path: Path) -> None:
+    """Keras stores cuDNN's matrices, of (units, features), in their own order under the shape (features, units)."""
+    units, features = 3, 2
+    rng = np.random.default_rng(0)
+    reads = {"units": units, "return_sequences": False, "go_backwards": False, "stateful": False}
+    entry: dict[str, Any] = {"class_name": name, "config": {"name": "rnn", "trainable": True, **reads}}
+    prefixes = ["rnn"]
+    if wrapped:
+        prefixes = ["both/forward_rnn", "both/backward_rnn"]
+        entry = {"class_name": "Bidirectional", "config": {"name": "both", "layer": entry, "merge_mode": "concat"}}
+    entry["config"]["batch_input_shape"] = [None, 5, features]
+    expected = []
+    x = rng.standard_normal((4, 5, features))
+    path = tmp_path / "old.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [entry]})
+        file.attrs["keras_version"] = "2.2.4"
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [prefixes[0].partition("/")[0].encode()]
+        layer = group.create_group(prefixes[0].partition("/")[0])
+        names = [f"{prefix}/{own}:0" for prefix in prefixes for own in ("kernel", "recurrent_kernel", "bias")]
+        layer.attrs["weight_names"] = [name.encode() for name in names]
+        for direction, prefix in enumerate(prefixes):
+            w, r, b = (rng.standard_normal((gates, n)) for n in (units * features, units * units, 2 * units))
+            layer[f"{prefix}/kernel:0"] = np.float32(np.hstack([m.reshape(features, units) for m in w]))
+            layer[f"{prefix}/recurrent_kernel:0"] = np.float32(np.hstack([m.reshape(units, units) for m in r]))
+            biases = np.float32(b.reshape(gates, 2, units).swapaxes(0, 1))
+            layer[f"{prefix}/bias:0"] = biases.ravel()
+            compute = cudnn_lstm if gates == 4 else cudnn_gru
+            expected.append(compute(w, r, biases, x[:, ::-1] if direction else x, units))
+    read = ours, params, state = jconv.keras.load(path)
+    y = ours.apply(params, state, np.float32(x))[0]
+    assert deviation(y, np.concatenate(expected, -1)) < 1e-5
+    plain = (jconv.layers.LSTM if gates == 4 else jconv.layers.GRU)(units)
+    model = jconv.sequential([jconv.layers.Bidirectional(plain) if wrapped else plain], input_shape=(5, features))
+    params, state = jconv.keras.load_weights(path, model)
+    assert deviation(model.apply(params, state, np.float32(x))[0], y) < 1e-6
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(np.float32(x)), y) < 1e-5
+
+
+def test_a_gru_without_reset_after_does_not_take_the_arrays_of_cudnn(tmp_path: Path) -> None:
+    """As in Keras: it has one bias."""
+    model = jconv.sequential([jconv.layers.GRU(3, reset_after=False)], input_shape=(5, 2))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["layer_names"] = [b"rnn"]
+        group = file.create_group("rnn")
+        shapes = {"kernel": (2, 9), "recurrent_kernel": (3, 9), "bias": (18,)}
+        group.attrs["weight_names"] = [f"{name}:0".encode() for name in shapes]
+        for name, shape in shapes.items():
+            group[f"{name}:0"] = np.ones(shape, np.float32)
+    with pytest.raises(jconv.keras.KerasFileError, match=r"bias must have the shape \(9,\)"):
+        jconv.keras.load_weights(tmp_path / "a.h5", model)
