@@ -162,7 +162,7 @@ def _code_in(config: Any) -> str | None:
             module, class_name = value.get("module"), value.get("class_name")
             if isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
                 return f"the module {module[:80]!a}"
-            if class_name in ("Lambda", "__lambda__", "function_type"):
+            if class_name in ("Lambda", "__lambda__"):
                 return "a lambda"
             waiting += value.values()
         elif isinstance(value, list):

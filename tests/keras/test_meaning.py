@@ -26,7 +26,7 @@ from tests.support.settings import (
 
 
 def keras_output(layer, params, x):
-    """What a Keras layer of (batch, length, channels) makes of `x`, with `params` in the order of its weights."""
+    """The output of a Keras layer for `x`, with `params` in the order of the layer's weights."""
     if not layer.built:
         layer.build((None, *x.shape[-2:]))
     weights = [value for name, value in params.items() if name != "bias"]
@@ -57,13 +57,13 @@ def allowed_by_keras(setting):
         options["padding"] in ("valid", "same", "causal")
         and options["padding_mode"] == "zeros"
         and not (options["stride"] > 1 and options["dilation"] > 1)
-        # Keras's tanh is float32 whatever comes: tests/functional/test_activations.py.
+        # Keras computes tanh in float32 for every type; see tests/functional/test_activations.py.
         and not (setting.dtype == "float64" and options["activation"] == "tanh")
     )
 
 
 def both(settings):
-    """Ours and Keras's output for each setting, from two programs: [({algorithm: y}, y of Keras)]."""
+    """For each setting, jconv's output by algorithm, and Keras's output; each side is one compiled program."""
     dtype = settings[0].dtype
     inputs = [setting.arrays() for setting in settings]
 
@@ -82,7 +82,7 @@ def both(settings):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("settings", chunks(DESIGN_TABLE, 50))
-def test_the_table_of_the_design_is_keras(settings):
+def test_the_table_of_the_design_equals_keras(settings):
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
         params, x = setting.arrays()
         for y in (*ours.values(), reference.conv1d(params, x, **setting.options)):
@@ -92,11 +92,11 @@ def test_the_table_of_the_design_is_keras(settings):
 RANDOM = [setting for setting in random_settings(COUNT) if allowed_by_keras(setting)]
 
 
-# Keras warns of a softmax over one channel, which a random setting may ask for.
+# Keras warns of a softmax over one channel, which a random setting may have.
 @pytest.mark.default_cases(2)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("settings", chunks(RANDOM, 50))
-def test_random_settings_that_keras_allows_are_keras(settings):
+def test_random_settings_equal_keras(settings):
     bound = BOUNDS[settings[0].dtype]
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
         params, x = setting.arrays()
@@ -105,7 +105,7 @@ def test_random_settings_that_keras_allows_are_keras(settings):
             assert deviation(y, theirs) <= bound * (2 if setting.dtype in HALF else 1), setting
 
 
-def test_two_layers_of_the_design_are_keras_in_numpy_and_in_jax():
+def test_two_layers_of_the_design_equal_keras():
     first, second = (keras.layers.Conv1D(16, 12, strides=12, padding="same", activation=a) for a in ("relu", None))
     model = keras.Sequential([keras.Input((100, 1)), first, second])
     x = np.random.default_rng(0).standard_normal((100, 1)).astype(np.float32)
@@ -152,7 +152,7 @@ def keras_layer(kind, kernel_size, options, dtype):
 
 
 def cases(kind):
-    """Every (kernel_size, options) of a small grid that Keras has an answer for."""
+    """Every (kernel_size, options) of a small grid that Keras supports."""
     for kernel_size, stride, dilation in itertools.product((1, 2, 5), (1, 2, 3), (1, 3)):
         if stride > 1 and dilation > 1:
             continue
@@ -172,11 +172,11 @@ KINDS = ("depthwise_conv1d", "separable_conv1d", "conv1d_transpose")
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_other_convolutions_are_keras(kind, dtype):
+def test_the_other_convolutions_equal_keras(kind, dtype):
     x = np.random.default_rng(1).standard_normal((2, LENGTH, 3)).astype(dtype)
     grid = [(size, options, params_of(kind, size)) for size, options in cases(kind)]
     if dtype == "float64":
-        # Keras's tanh is float32; without it all is float64.
+        # Without tanh, which Keras computes in float32.
         grid = [(size, {**options, "activation": None}, params) for size, options, params in grid]
     grid = [(size, o, {name: p.astype(dtype) for name, p in params.items()}) for size, o, params in grid]
     layers = [keras_layer(kind, size, options, dtype) for size, options, _ in grid]
@@ -237,7 +237,7 @@ def test_the_gradients_of_the_other_convolutions_are_the_complex_steps_of_the_re
             assert abs((bar * ways[name]).sum() - derivative) <= 1e-12 * np.abs(bar * ways[name]).sum(), (name, options)
 
 
-def test_every_axis_in_front_is_a_batch():
+def test_leading_axes_are_batch_axes():
     x = np.random.default_rng(0).standard_normal((2, 3, LENGTH, 3)).astype(np.float32)
     for kind in KINDS:
         params = {name: p.astype(np.float32) for name, p in params_of(kind, 3).items()}

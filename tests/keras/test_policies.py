@@ -48,7 +48,7 @@ def case(dtype: str) -> Case:
             "global": branch(kl.GlobalAveragePooling1D),
             "recurrent": branch(kl.GRU, 3),
             "both": branch(kl.Bidirectional, kl.LSTM(3, dtype=dtype)),
-            # The gradient of a key's bias is nothing but rounding.
+            # The gradient with respect to the bias of the keys is zero except for rounding.
             "attention": lambda x: kl.MultiHeadAttention(2, 3, use_bias=False, dtype=dtype)(x, x),
             "softmax_in_float32": lambda x: kl.Softmax(dtype="float32")(kl.Dense(3, dtype=dtype)(x)),
         },
@@ -56,12 +56,12 @@ def case(dtype: str) -> Case:
 
 
 def test_mixed_bfloat16() -> None:
-    # The bound of eight bits; sums in another order round differently.
+    # bfloat16 has eight bits, and sums in another order round differently.
     check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)
 
 
 def test_bfloat16() -> None:
-    """Arrays that are in bfloat16 themselves, from both kinds of file."""
+    """Arrays stored in bfloat16, from both file formats."""
     whole = case("bfloat16")
     names = ("conv", "separable", "batch_norm", "layer_norm", "recurrent", "softmax_in_float32")
     model, _ = model_of(Case(whole.shape, {name: whole.branches[name] for name in names}))
@@ -86,7 +86,7 @@ def test_float64(tmp_path: Path) -> None:
         exact = ours.reference(params, state, x[0])
         for name, want in zip(ours.outputs, jax.jit(keras_function(model))(x), strict=True):
             if str(want.dtype) == "float64":
-                # Keras's own promotion on JAX knows no float64, so some of its layers compute in float32 on the way.
+                # Keras on JAX does not promote to float64, so that some of its layers compute parts in float32.
                 assert y[name].dtype == np.float64
                 assert deviation(y[name], exact[name]) < 1e-13, name
                 assert deviation(y[name], want) < (1e-6 if any(word in name for word in ROUNDED) else 1e-13), name

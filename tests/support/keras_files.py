@@ -1,4 +1,4 @@
-"""Checks of files from real Keras: outputs, gradients, both arrangements of arrays, and saving for Keras."""
+"""Checks of files from real Keras: outputs, gradients, arrays in both file formats, and saving for Keras."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import jconv.keras
 from tests.support.keras_cases.case import Case
 
 BATCH = 3
-# Where a model takes any.
+# For inputs of unknown length.
 LENGTH = 23
 
 
 def model_of(case: Case) -> tuple[Any, list[str]]:
-    """The Keras model with all branches of a case as its outputs, in the order of the table, and the outputs' names."""
+    """The Keras model whose outputs are all branches of a case, in order, and a label for each output."""
     shapes = case.shape if isinstance(case.shape[0], tuple) else (case.shape,)
     inputs = [keras.Input(shape, dtype=case.dtype, name=f"in{i}") for i, shape in enumerate(shapes)]
     outputs: list[Any] = []
@@ -33,7 +33,7 @@ def model_of(case: Case) -> tuple[Any, list[str]]:
 
 
 def randomize(model: Any, seed: int = 0) -> None:
-    """Weights that are neither zero nor one; what must be positive is."""
+    """Assign random weights; those that are not trained, such as variances, are positive."""
     rng = np.random.default_rng(seed)
     trained = {id(w) for w in model.trainable_weights}
     for weight in model.weights:
@@ -44,28 +44,28 @@ def randomize(model: Any, seed: int = 0) -> None:
             weight.assign(draw)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
-            # What it computes with is made of its weights, not they themselves.
+            # It computes with arrays derived from its weights.
             layer.finalize_state()
 
 
 def drawn(model: Any, seed: int = 1) -> list[np.ndarray[Any, Any]]:
-    """A batch for each input; small integers, zero among them, where the input is of integers."""
+    """A random batch for each input; integers from 0 to 3 for integer inputs."""
     rng = np.random.default_rng(seed)
     arrays = []
     for tensor in model.inputs:
         shape = (BATCH, *(LENGTH if n is None else n for n in tensor.shape[1:]))
-        whole = "int" in str(tensor.dtype)
-        arrays.append(rng.integers(0, 4, shape) if whole else np.float32(rng.standard_normal(shape)))
+        is_integer = "int" in str(tensor.dtype)
+        arrays.append(rng.integers(0, 4, shape) if is_integer else np.float32(rng.standard_normal(shape)))
     return arrays
 
 
 def packed(model: Any, x: list[Any]) -> Any:
-    """A batch for each input in the structure that the model was made with."""
+    """The arrays in the structure of the model's inputs, such as a dict."""
     return x[0] if isinstance(model, keras.Sequential) else keras.tree.pack_sequence_as(model._inputs_struct, x)
 
 
 def save(model: Any, path: Path) -> Path:
-    """Save as Keras does, which warns of its own `.h5`."""
+    """Save a Keras model, without Keras's warning about `.h5`; returns the path."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save(path)
@@ -73,7 +73,7 @@ def save(model: Any, path: Path) -> Path:
 
 
 def save_weights(model: Any, path: Path) -> Path:
-    """Save as Keras does, which warns of its own conversion of arrays."""
+    """Save the weights of a Keras model, without warnings; returns the path."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save_weights(path)
@@ -81,12 +81,12 @@ def save_weights(model: Any, path: Path) -> Path:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two trees are the same, array by array."""
+    """Whether two trees have the same structure and equal arrays."""
     return jax.tree.structure(a) == jax.tree.structure(b) and jax.tree.all(jax.tree.map(np.array_equal, a, b))
 
 
 def deviation(a: Any, b: Any, floor: float = 0.0) -> float:
-    """The greatest difference, by the scale of `b`, which is at least `floor`."""
+    """The largest difference relative to the scale of `b`, which is at least `floor`."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     assert a.shape == b.shape, (a.shape, b.shape)
     scale = max(np.max(np.abs(b), initial=0), floor) or 1.0
@@ -94,7 +94,7 @@ def deviation(a: Any, b: Any, floor: float = 0.0) -> float:
 
 
 def keras_function(model: Any) -> Any:
-    """The outputs of a Keras model, in a list, as a function of a list of inputs."""
+    """A function from a list of inputs to the list of the outputs of a Keras model."""
     trained = [v.value for v in model.trainable_variables]
     rest = [v.value for v in model.non_trainable_variables]
 
@@ -105,7 +105,7 @@ def keras_function(model: Any) -> Any:
 
 
 def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Outputs, and the gradients of their product with `y_bars` for each trained weight."""
+    """The outputs, and the gradients of their product with `y_bars` with respect to each trained weight."""
     trained = [v.value for v in model.trainable_variables]
     rest = [v.value for v in model.non_trainable_variables]
 
@@ -119,14 +119,14 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
 
 
 def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
-    """Everything that a file owes, for all branches of a case at once."""
+    """Check everything for all branches of a case, in one model."""
     model, labels = model_of(case)
     randomize(model)
     check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol)
 
 
 def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
-    """Outputs, the reference, gradients, both arrangements and the way back of a Keras model."""
+    """Check outputs, the reference, gradients, both file formats and the file written for Keras."""
     x = drawn(model)
     shapes = [y.shape for y in jax.eval_shape(keras_function(model), x)]
     rng = np.random.default_rng(2)
@@ -135,7 +135,7 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
     with TemporaryDirectory() as folder:
         ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
         check_arrangements(model, Path(folder), params, state)
-        # Where each gradient belongs the loader says: gradients saved in the place of the weights.
+        # Keras's gradients, saved in place of the weights, are assigned to jconv's names by the loader.
         kept = [np.asarray(v) for v in model.trainable_variables]
         for variable, bar in zip(model.trainable_variables, bars, strict=True):
             variable.assign(bar)
@@ -155,12 +155,12 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
     exact = ours.reference(params, state, named)
     exacts = [exact[name] for name in ours.outputs] if len(ours.outputs) > 1 else [exact]
     for label, y, e, r, want in zip(labels, ys, exacts, returned, expected, strict=True):
-        assert deviation(r, want) < rtol, f"{label}: after the way back {deviation(r, want):.1e}"
+        assert deviation(r, want) < rtol, f"{label}: from the written file {deviation(r, want):.1e}"
         assert str(y.dtype) == str(want.dtype), label
         assert deviation(y, want) < rtol, f"{label}: output {deviation(y, want):.1e}"
         assert deviation(e, want) < rtol, f"{label}: reference {deviation(e, want):.1e}"
     for key, arrays in expected_bars.items():
-        # Some gradients are zero but for rounding: an attention does not see its keys' bias.
+        # Some gradients are zero except for rounding: the bias of the keys does not affect an attention.
         floor = 1e-2 * max(float(np.abs(array).max()) for array in arrays.values())
         for name, want in arrays.items():
             found = deviation(our_bars[key][name], want, floor)
@@ -168,7 +168,7 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
 
 
 def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
-    """What a whole network owes: its outputs from both kinds of file, the reference, and the way back."""
+    """Check the outputs, the reference, both file formats and the file written for Keras."""
     x = drawn(model)
     expected = jax.jit(keras_function(model))(x)
     with TemporaryDirectory() as folder:
@@ -178,7 +178,7 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
     named = dict(zip(ours.inputs, x, strict=True))
     y = jax.jit(lambda params, x: ours.apply(params, state, x)[0])(params, named)
     exact = ours.reference(params, state, named)
-    for what, found in (("JAX", y), ("NumPy", exact), ("after the way back", returned)):
+    for what, found in (("JAX", y), ("NumPy", exact), ("written file", returned)):
         outputs = (
             found
             if isinstance(found, list)
@@ -191,7 +191,7 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
 
 
 def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> None:
-    """The `.h5` of the same model has the same arrays in the same places."""
+    """Check that the `.h5` of the same model gives the same params and state."""
     _, other_params, other_state = jconv.keras.load(save(model, folder / "model.h5"))
     assert jax.tree.structure((params, state)) == jax.tree.structure((other_params, other_state))
     for a, b in zip(jax.tree.leaves((params, state)), jax.tree.leaves((other_params, other_state)), strict=True):
@@ -199,7 +199,7 @@ def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> Non
 
 
 def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
-    """What real Keras computes from the file that jconv writes, which is the same file a second time."""
+    """The outputs of Keras from the file that jconv writes; writing it again gives the same bytes."""
     model, params, state = ours
     jconv.keras.save(folder / "back.keras", model, params, state)
     jconv.keras.save(folder / "again.keras", model, params, state)
@@ -208,7 +208,7 @@ def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
 
 
 def check_fits(model: Any, path: Path) -> None:
-    """A Keras model with other weights has those of before once it has loaded a file of arrays alone."""
+    """Check that a Keras model has its weights again after it loads them from a `.weights.h5`."""
     kept = [np.asarray(weight) for weight in model.weights]
     randomize(model, seed=7)
     model.load_weights(path)
@@ -220,15 +220,7 @@ def _listed(y: Any) -> list[Any]:
     return list(y) if isinstance(y, (list, tuple)) else [y]
 
 
-def saved(model: Any, path: Path) -> Path:
-    """Save a Keras model, whatever it warns of; the path."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.save(path)
-    return path
-
-
 def small(layer: Any = None, shape: tuple[int, ...] = (5,)) -> Any:
-    """A Keras model of one layer, a dense one if none is given."""
+    """A Keras model of one layer, by default a Dense."""
     x = keras.Input(shape)
     return keras.Model(x, (layer or keras.layers.Dense(2))(x))

@@ -11,7 +11,7 @@ from keras import ops
 
 
 def two_layers() -> Any:
-    """The question that jconv began with."""
+    """Two strided convolutions, (100, 1) to (9, 16) to (1, 16)."""
     conv = {"filters": 16, "kernel_size": 12, "strides": 12, "padding": "same"}
     return keras.Sequential([keras.Input((100, 1)), kl.Conv1D(**conv), kl.Conv1D(**conv)])
 
@@ -219,7 +219,7 @@ def speaker() -> Any:
 
 
 def keyword_spotter() -> Any:
-    """Zhang et al., Hello edge (2017): a depthwise separable network, over frames."""
+    """Zhang et al., Hello edge (2017): a depthwise separable network on frames."""
     x = inputs = keras.Input((24, 6))
     x = _normalized(x, 8, 10)
     for _ in range(2):

@@ -1,8 +1,8 @@
 """Converts files of Keras 3 to those of Keras 2: config and arrays in the older, published format.
 
-The differences from what Keras 3 writes into an `.h5`: sizes of inputs are `batch_input_shape`, dtypes plain names,
-calls lists of `[layer, call, output, arguments]`, a model inside a model counts its own making as its first call,
-recurrent layers have options of their time, and arrays are named `layer/kernel:0`.
+Unlike an `.h5` of Keras 3, a file of Keras 2 has input shapes in `batch_input_shape`, names for dtypes, calls as lists
+`[layer, call, output, arguments]`, options of recurrent layers that Keras 3 dropped, and arrays named `layer/kernel:0`.
+Building a nested model counts as its first call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECURRENT = ("LSTM", "GRU", "SimpleRNN")
 
 
 def as_keras_two(new: Path, old: Path) -> None:
-    """Write at `old` what Keras 2 would have for the model whose `.h5` of Keras 3 is `new`."""
+    """Write at `old` the file that Keras 2 would write for the model of `new`, an `.h5` of Keras 3."""
     with h5py.File(new) as source, h5py.File(old, "w") as target:
         config = json.loads(source.attrs["model_config"])
         target.attrs["model_config"] = json.dumps(_model(config)).encode()
@@ -38,7 +38,7 @@ def as_keras_two(new: Path, old: Path) -> None:
 def _model(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     models = {layer["config"]["name"] for layer in config["layers"] if layer["class_name"] in MODELS}
-    # What makes masks is no layer: Keras 2 handed them on behind the scenes.
+    # Without the operations of Keras 3 that compute masks: Keras 2 passes masks implicitly.
     layers = [e for e in config["layers"] if e["class_name"] in (*MODELS, "InputLayer") or "dtype" in e["config"]]
     config["layers"] = [_layer(layer, models) for layer in layers]
     config.pop("trainable", None)

@@ -20,12 +20,12 @@ def embedded(x: Any, mask_zero: bool = True) -> Any:
 
 
 def mean(x: Any) -> Any:
-    """The mean over the time that Keras's mask leaves; without `mask=None` the file itself would say the mask."""
+    """The mean over the unmasked steps, with the implicit mask; without `mask=None` the file would contain the mask."""
     return kl.GlobalAveragePooling1D()(x, mask=None)
 
 
 def integers() -> list[Any]:
-    """Queries, values, and a mask of each, where zero masks."""
+    """Queries, values, and a mask for each; zeros are masked."""
     return [keras.Input((size,), dtype="int32", name=name) for name, size in zip("qvmn", (4, 3, 4, 3), strict=True)]
 
 
@@ -46,7 +46,7 @@ def attention_masks() -> Any:
         attend(kl.Attention(), None, n != 0),
         attend(kl.Attention(), None, None),
         attend(kl.AdditiveAttention(), m != 0, None),
-        # One that stands among the positional arguments is not handed on.
+        # Keras does not propagate a mask that is a positional argument.
         mean(kl.Attention()([embedded(q), embedded(v)], [m != 0, None])),
     ]
     return keras.Model(inputs, outputs)
@@ -69,7 +69,7 @@ def recurrent_masks() -> Any:
     _, h, c = kl.LSTM(2, return_state=True)(embedded(v))
     both = kl.Bidirectional(kl.GRU(2, **SEQUENCES), merge_mode=None)(embedded(q))
     outputs = [
-        # Beside states Keras hands no mask to the layer, but hands it on.
+        # With states as inputs, Keras does not pass the mask to the layer, but propagates it.
         mean(kl.LSTM(2, **SEQUENCES)(embedded(q), initial_state=[h, c])),
         mean(kl.LSTM(2, **SEQUENCES)(embedded(q), initial_state=[h, c], mask=m != 0)),
         mean(kl.GRU(2, **SEQUENCES)(embedded(q), mask=m != 0)),
@@ -96,8 +96,8 @@ def inner_masks() -> Any:
     return keras.Model(inputs, outputs)
 
 
-def masks_taken_off() -> Any:
-    """An attention takes the masks off what it reads: those see none that Keras calls after it."""
+def removed_masks() -> Any:
+    """An attention removes the masks of its inputs, also for layers that Keras calls later."""
     q = keras.Input((4,), dtype="int32", name="q")
     two = inner(lambda x: [kl.MultiHeadAttention(1, 3)(x, x), kl.LSTM(2)(x)])
     other = inner(lambda x: [kl.LSTM(2)(x), kl.Dense(2)(kl.MultiHeadAttention(1, 3)(x, x))])
@@ -105,8 +105,8 @@ def masks_taken_off() -> Any:
     return keras.Model(q, [*two(embedded(q)), *other(embedded(q)), kl.LSTM(2)(x, mask=None), mean(two(x)[0])])
 
 
-def masks_of_what_changes_nothing() -> Any:
-    """Where nothing is dropped, Dropout gives the array that it got: an attention on one takes both masks off."""
+def masks_of_unchanged_arrays() -> Any:
+    """Outside of training Dropout returns its input, the same array: an attention on it removes both masks."""
     q = keras.Input((4,), dtype="int32", name="q")
     kinds = [
         kl.Dropout(0.5),
@@ -125,7 +125,7 @@ def masks_of_what_changes_nothing() -> Any:
         same = kind(masked)
         outputs.append(kl.Dense(2)(kl.MultiHeadAttention(1, 3)(same, same)))
         outputs += [mean(masked), mean(same), kl.LSTM(2)(masked, mask=None)]
-    # Of what has another type a layer gets a copy.
+    # A layer of another type reads a copy.
     for kind in (kl.Identity(), kl.Dropout(0.5, dtype="bfloat16")):
         masked = embedded(q)
         attended = kl.MultiHeadAttention(1, 3, dtype="bfloat16")(kind(masked), kind(masked))
@@ -134,7 +134,7 @@ def masks_of_what_changes_nothing() -> Any:
 
 
 def called_differently() -> Any:
-    """Layers and models that are called on masked values and on others, and with other arguments."""
+    """Layers and models that are called several times: with and without masks, and with other arguments."""
     q = keras.Input((4,), dtype="int32", name="q")
     shared: list[Any] = [
         kl.BatchNormalization(),
@@ -155,7 +155,7 @@ def called_differently() -> Any:
 
 
 def heads_without_masks() -> Any:
-    """Queries whose masks are not handed on in the way back, where a product of masked values is of operations."""
+    """Queries without masks in the written file, where a product of masked values is written as operations."""
     q, v, m, _ = inputs = integers()
 
     def product() -> Any:
@@ -175,14 +175,14 @@ def unread() -> Any:
 
 
 def unread_outputs() -> Any:
-    """Layers whose outputs nothing reads have arrays in the file all the same."""
+    """Layers whose outputs are not used, whose arrays are in the file nevertheless."""
     x = keras.Input((4, 3), name="x")
     two = inner(lambda x: [kl.Conv1D(2, 1)(x), kl.BatchNormalization()(kl.Conv1D(2, 2)(x))])
     return keras.Model(x, kl.Conv1D(2, 3)(two(x)[0]))
 
 
 def dicts() -> Any:
-    """Models called on dicts: by names, whatever else the dict has, or by the keys of a dict that is the model's."""
+    """Models called on dicts: by the names of inputs, also with further keys, or by the keys of their own dict."""
     x, y, z = (keras.Input((4, 3), name=name) for name in "xyz")
     listed = keras.Model([y, x], kl.Concatenate()([kl.Dense(2)(x), kl.Conv1D(2, 1)(y)]))
     keyed = keras.Model({"x": y, "a": x}, kl.Concatenate()([kl.Dense(2)(x), kl.Conv1D(2, 1)(y)]))
@@ -199,7 +199,7 @@ def dicts() -> Any:
 
 
 def shared() -> Any:
-    """A layer and a model that are in two models: Keras stores their arrays once, where it meets them first."""
+    """A layer and a model that are in two models: Keras stores their arrays once, at the first place."""
     dense, conv = kl.Dense(3), inner(kl.Conv1D(3, 1))
     one = keras.Sequential([keras.Input((4, 3)), dense, kl.BatchNormalization()])
     other = inner(lambda x: kl.Dense(3)(conv(dense(x))))
@@ -208,14 +208,14 @@ def shared() -> Any:
 
 
 def output_dict() -> Any:
-    """Outputs by names that are not the layers', in an order that is not theirs."""
+    """A dict of outputs whose keys are not the names of layers, in another order than the layers."""
     x = keras.Input((4, 3), name="x")
     y = inner(lambda x: kl.BatchNormalization()(kl.Dense(3)(x)))(x)
     return keras.Model(x, {"z": kl.Dense(2)(y), "y": kl.Dense(2)(y), "w": y})
 
 
 def frozen(layer: Any) -> Any:
-    """The layer frozen after it was made, which freezes what is in it too."""
+    """The layer, frozen after it was made, which freezes the layers inside it too."""
     layer.trainable = False
     return layer
 
@@ -224,7 +224,7 @@ MADE_FROZEN: dict[str, Any] = {"trainable": False}
 
 
 def frozen_wrappers() -> Any:
-    """In `.h5` what is frozen comes in another order."""
+    """In `.h5`, frozen arrays are in another order."""
     x = keras.Input((4, 3), name="x")
     outputs = [
         kl.SpectralNormalization(kl.Dense(2), **MADE_FROZEN)(x),
@@ -261,8 +261,8 @@ WIRING = {
         heads_masks,
         recurrent_masks,
         inner_masks,
-        masks_taken_off,
-        masks_of_what_changes_nothing,
+        removed_masks,
+        masks_of_unchanged_arrays,
         called_differently,
         heads_without_masks,
         unread,

@@ -70,8 +70,8 @@ def load_training(
     Args:
       path: the file, as for `load`.
       learning_rate: replaces that of the file: a number, or a function of the number of steps done.
-      optimizer: an optax optimizer that replaces that of the file, whatever it is, with a new state. The constraints
-        are applied after it. The model in the file need not be compiled.
+      optimizer: an optax optimizer that replaces that of the file, with a new state. The constraints are applied after
+        it. The model in the file need not be compiled.
       custom_layers, custom_activations, input_shape, max_bytes: as for `load`.
 
     Returns:

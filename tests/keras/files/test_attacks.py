@@ -152,10 +152,11 @@ def test_cve_2025_8747_functions_of_keras_that_fetch_files_are_not_called(
 @pytest.mark.parametrize(
     "entry",
     [
+        layer("enable_unsafe_deserialization", "f", {}, module="keras.config"),
         layer("Lambda", "f", {"function": function("keras.config", "enable_unsafe_deserialization")}),
         conv("f", activation=function("keras.config", "enable_unsafe_deserialization")),
     ],
-    ids=["lambda", "activation"],
+    ids=["layer", "lambda", "activation"],
 )
 def test_cve_2025_9906_a_config_cannot_switch_a_safe_mode_off(entry: dict[str, Any], refuse: Callable[..., None]):
     refuse(entry)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 
 
-def test_what_real_keras_2_made(tmp_path: Path) -> None:
+def test_functions_recorded_with_keras_2_15(tmp_path: Path) -> None:
     path = tmp_path / "operations.h5"
     path.write_bytes(gzip.decompress((KERAS_TWO_FILES / "operations.h5.gz").read_bytes()))
     stored = np.load(KERAS_TWO_FILES / "operations.npz")

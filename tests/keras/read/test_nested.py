@@ -28,7 +28,7 @@ def dense(*widths: int, name: str | None = None) -> Any:
 def sequential_in_functional() -> Any:
     x = keras.Input((4, 3), name="x")
     block = keras.Sequential([keras.Input((4, 3)), kl.Conv1D(3, 2), kl.BatchNormalization(), kl.Dropout(0.5)])
-    # Each of these has a layer of the name that the other one has.
+    # These two have a layer of the same name.
     other = keras.Sequential([keras.Input((4, 3)), kl.Dense(3, name="same")])
     another = keras.Sequential([keras.Input((3, 3)), kl.Dense(3, name="same")])
     return keras.Model(x, kl.Dense(2)(another(block(other(x)))))
@@ -36,7 +36,7 @@ def sequential_in_functional() -> Any:
 
 def functional_in_functional() -> Any:
     x = keras.Input((4, 3), name="x")
-    # Operations have no folder; the layers' order is by depth, not that in which they are made.
+    # Operations have no folder. Keras orders the layers by depth, not by creation.
     block = inner(lambda v: kl.Add()([kl.Dense(3)(v) * 2.0, kl.Dense(3)(kl.Dense(3)(v)) + v]))
     return keras.Model(x, kl.Dense(2)(block(x)))
 
@@ -71,7 +71,7 @@ def several_inputs_and_outputs() -> Any:
     return keras.Model([x, y], [kl.Dense(2)(one), two, again, three])
 
 
-def the_outputs_of_models() -> Any:
+def models_as_outputs() -> Any:
     """Keras counts the call that created a Functional model as one of its calls; for a Sequential model it does not."""
     x = keras.Input((4, 3), name="x")
     first, second = inner(kl.Dense(3)), dense(3)
@@ -79,7 +79,7 @@ def the_outputs_of_models() -> Any:
 
 
 def recurrent() -> Any:
-    """A layer with several outputs in a model, one that is not read, and an output that is the input."""
+    """A model with a layer of several outputs, of which one is not used, and with its input as an output."""
     x = keras.Input((4, 3), name="x")
 
     def states(v: Any) -> list[Any]:
@@ -90,14 +90,14 @@ def recurrent() -> Any:
     return keras.Model(x, [kl.Bidirectional(kl.GRU(2))(y, mask=None), h, kl.Dense(1)(same)])
 
 
-def an_input_that_nothing_reads() -> Any:
+def unused_input() -> Any:
     x = keras.Input((4, 3), name="x")
     a, b = keras.Input((4, 3)), keras.Input((4, 3))
     first, _ = keras.Model([a, b], [kl.Activation("tanh")(a), kl.Activation("relu")(b)])([x, kl.Activation("elu")(x)])
     return keras.Model(x, kl.Dense(2)(first))
 
 
-def an_output_that_only_the_model_itself_reads() -> Any:
+def output_used_inside_only() -> Any:
     x = keras.Input((4, 3), name="x")
     v = keras.Input((4, 3))
     y = kl.Dense(3)(v)
@@ -110,13 +110,13 @@ def tokens() -> Any:
     return keras.Model(x, dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3)])(x)))
 
 
-def masks_within() -> Any:
+def masks_inside() -> Any:
     x = keras.Input((4,), dtype="int32", name="x")
     layers = [kl.Embedding(5, 3, mask_zero=True), kl.LSTM(3, return_sequences=True), kl.GRU(2)]
     return keras.Model(x, kl.Dense(2)(keras.Sequential([keras.Input((4,), dtype="int32"), *layers])(x)))
 
 
-def masks_that_lead_in_and_out() -> Any:
+def masks_into_and_out_of_models() -> Any:
     x = keras.Input((4,), dtype="int32", name="x")
     first = keras.Sequential([keras.Input((4,), dtype="int32"), kl.Embedding(5, 3, mask_zero=True), kl.Dense(3)])
     block = inner(lambda v: kl.Add()([kl.GRU(3, return_sequences=True)(v), kl.Dense(3)(v)]))
@@ -133,13 +133,13 @@ MODELS = {
         two_levels,
         called_twice,
         several_inputs_and_outputs,
-        the_outputs_of_models,
+        models_as_outputs,
         recurrent,
-        an_input_that_nothing_reads,
-        an_output_that_only_the_model_itself_reads,
+        unused_input,
+        output_used_inside_only,
         tokens,
-        masks_within,
-        masks_that_lead_in_and_out,
+        masks_inside,
+        masks_into_and_out_of_models,
     )
 }
 
@@ -150,7 +150,7 @@ def outputs(model: Any, x: list[Any]) -> list[Any]:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", MODELS)
-def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
+def test_written_files_fit_keras(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
     model = MODELS[name]()
     randomize(model)
@@ -171,7 +171,7 @@ def test_arrays_alone_fit_both(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
 
 
-def test_a_mask_that_a_call_says_does_not_keep_other_models_from_being_written(tmp_path: Path) -> None:
+def test_a_model_called_with_a_mask_beside_one_without(tmp_path: Path) -> None:
     keras.utils.clear_session()
     x = keras.Input((4,), dtype="int32", name="x")
     y = kl.Embedding(5, 3, mask_zero=True)(x)
@@ -188,8 +188,8 @@ def test_a_mask_that_a_call_says_does_not_keep_other_models_from_being_written(t
     check_fits(model, tmp_path / "b.weights.h5")
 
 
-def test_layers_that_two_models_share(tmp_path: Path) -> None:
-    """Keras stores their arrays once; here each model has its own, which are written if they are equal."""
+def test_layers_shared_by_two_models(tmp_path: Path) -> None:
+    """Keras stores their arrays once; in jconv each model has its own, which are written if they are equal."""
     keras.utils.clear_session()
     model = WIRING["shared"]()
     randomize(model)
@@ -200,12 +200,12 @@ def test_layers_that_two_models_share(tmp_path: Path) -> None:
     check_fits(model, tmp_path / "b.weights.h5")
     one, other = (key for key in params if key.endswith("/dense"))
     assert same(params[one], params[other])
-    apart = {**params, other: {name: array + 1 for name, array in params[other].items()}}
+    unequal = {**params, other: {name: array + 1 for name, array in params[other].items()}}
     with pytest.raises(jconv.keras.KerasFileError, match=f"^node '{other}': .* is that of '{one}' too.*must be equal"):
-        jconv.keras.save(tmp_path / "c.weights.h5", ours, apart, state)
+        jconv.keras.save(tmp_path / "c.weights.h5", ours, unequal, state)
 
 
-def test_a_model_that_is_not_what_was_loaded_is_written_flat(tmp_path: Path) -> None:
+def test_a_changed_model_is_written_without_nesting(tmp_path: Path) -> None:
     model = MODELS["called_twice"]()
     ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
     # The second call has a layer less.

@@ -27,6 +27,7 @@ X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 
 
 def convolved(activation: Any = lambda y: y) -> Any:
+    """The output of `conv()` of `keras_crafted` for `X`."""
     windows = np.stack([X[:, i : i + 2] for i in range(6)], 1)
     return activation(np.einsum("btkc,kco->bto", windows, KERNEL) + BIAS)
 
@@ -43,7 +44,7 @@ def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
     jconv.keras.save(tmp_path / "again.keras", *read)
     again: Any = keras.models.load_model(tmp_path / "again.keras")
     assert deviation(again(X), convolved()) < 1e-5
-    # What the class has beside the options of the stock layer is not passed over.
+    # Other options of the class are not ignored.
     entry["config"]["reverse_complement"] = True
     path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
     refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D}), "the option 'reverse_complement'")
@@ -61,7 +62,7 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
-    """DeepLC's files have `"<lambda>"`, a leaky ReLU with a greatest value."""
+    """DeepLC's files have `"<lambda>"`, a leaky ReLU with a maximum."""
     path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
     refused(lambda: jconv.keras.load(path), "" if form == "code" else "custom_activations={name: activation}")
 
@@ -137,7 +138,7 @@ def test_a_model_in_json_and_its_arrays(tmp_path: Path) -> None:
 
 
 def test_json_of_keras_2(tmp_path: Path) -> None:
-    """The text says which Keras wrote it, its arrays stand layer by layer in a file of their own."""
+    """The JSON has the version of Keras; the arrays are layer by layer in another file."""
     model = keras.Sequential([keras.Input((3,)), kl.Dense(2, name="dense", activation="hard_sigmoid")])
     randomize(model)
     as_keras_two(save(model, tmp_path / "new.h5"), tmp_path / "old.h5")
@@ -187,7 +188,7 @@ def test_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -
 
 
 def two_layers_without_a_shape(folder: Path) -> Path:
-    """A whole-model HDF5 file of Keras 2 with two equal layers, that says no input shape."""
+    """An HDF5 file of Keras 2 with a model of two equal layers and no input shape."""
     dense = {"units": 4, "activation": "linear", "use_bias": False}
     entries = [{"class_name": "Dense", "config": {"name": name, **dense}} for name in ("a", "b")]
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": entries}}

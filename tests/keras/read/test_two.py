@@ -22,7 +22,7 @@ from tests.support.paths import KERAS_TWO_FILES
 
 pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
 
-# Without functions between layers, which Keras 2 kept as code.
+# Networks without functions of `keras.ops`, which Keras 2 does not have.
 NAMES = (
     "autoencoder",
     "channels_first",
@@ -54,7 +54,7 @@ def test_equals_keras(name: str, tmp_path: Path) -> None:
 
 
 def gated(hard: Any) -> Any:
-    """Layers that have the activation; its name is Keras's `hard_sigmoid`."""
+    """A model whose layers have the activation `hard`."""
     x = inputs = keras.Input((5, 3))
     x = kl.LSTM(4, recurrent_activation=hard, return_sequences=True)(x)
     x = kl.Bidirectional(kl.GRU(3, recurrent_activation=hard, return_sequences=True))(x)
@@ -62,14 +62,14 @@ def gated(hard: Any) -> Any:
     return keras.Model(inputs, kl.Activation(hard)(kl.Rescaling(9.0)(x)))
 
 
-def as_it_was(x: Any) -> Any:
+def keras_2_hard_sigmoid(x: Any) -> Any:
     return keras.ops.clip(0.2 * x + 0.5, 0, 1)
 
 
-def test_hard_sigmoid_was_another_function(tmp_path: Path) -> None:
+def test_hard_sigmoid_of_keras_2(tmp_path: Path) -> None:
     model = gated("hard_sigmoid")
-    with keras.saving.custom_object_scope({"as_it_was": as_it_was}):
-        meant = gated(as_it_was)
+    with keras.saving.custom_object_scope({"keras_2_hard_sigmoid": keras_2_hard_sigmoid}):
+        meant = gated(keras_2_hard_sigmoid)
     randomize(model)
     for theirs, own in zip(meant.weights, model.weights, strict=True):
         theirs.assign(own.value)
@@ -90,7 +90,7 @@ def test_hard_sigmoid_was_another_function(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.0.0", 1 / 6)])
-def test_an_archive_says_which_keras_wrote_it(version: str, slope: float, tmp_path: Path) -> None:
+def test_the_version_in_an_archive_decides_the_meaning(version: str, slope: float, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), kl.Activation("hard_sigmoid")])
     with zipfile.ZipFile(save(model, tmp_path / "new.keras")) as source:
         members = {name: source.read(name) for name in source.namelist()}
@@ -104,7 +104,7 @@ def test_an_archive_says_which_keras_wrote_it(version: str, slope: float, tmp_pa
     )
 
 
-def test_masks_of_what_is_merged(tmp_path: Path) -> None:
+def test_masks_of_merged_values(tmp_path: Path) -> None:
     """In Keras 2 a merged mask is true where all masks are, and Multiply ignores masks."""
     first = layer("Masking", "first", {"mask_value": 0.0})
     second = layer("Masking", "second", {"mask_value": 1.0})
@@ -135,7 +135,7 @@ def test_masks_of_what_is_merged(tmp_path: Path) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["network.h5", "network.keras"])
-def test_what_real_keras_2_made(name: str, tmp_path: Path) -> None:
+def test_files_of_keras_2_15(name: str, tmp_path: Path) -> None:
     """Outputs of Keras 2.15, also after saving for Keras 3; `keras_two_files/make_network.py` made the files."""
     folder = KERAS_TWO_FILES
     stored = np.load(folder / "outputs.npz")

@@ -11,15 +11,15 @@ from tests.support.keras_wiring import WIRING
 
 pytestmark = [
     pytest.mark.usefixtures("quick_compile", "quick_weights"),
-    # Keras says so where a mask ends, and where models are called on dicts.
+    # Keras warns where a mask ends, and where models are called on dicts.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
     pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
     pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
 ]
 
 
-def test_arrays_alone(tmp_path: Path) -> None:
-    """Those of either kind of file go to the layers of their names, whatever the outputs are called."""
+def test_weights_are_matched_by_the_names_of_layers(tmp_path: Path) -> None:
+    """From every kind of file, whatever the names of the outputs."""
     keras.utils.clear_session()
     model = WIRING["output_dict"]()
     randomize(model)
@@ -29,11 +29,11 @@ def test_arrays_alone(tmp_path: Path) -> None:
         assert same(jconv.keras.load(tmp_path / "a.keras", weights=path)[1:], tuple(wanted)), path
 
 
-# That one has arrays in its file that no output needs, and which are not kept.
+# `unread_outputs` has arrays in its file that no output needs; jconv does not keep them.
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", [name for name in WIRING if name != "unread_outputs"])
-def test_arrays_alone_go_back(name: str, tmp_path: Path) -> None:
-    """Into the real model of the file, also where the way of the masks is written in other layers."""
+def test_keras_loads_written_weights(name: str, tmp_path: Path) -> None:
+    """Into the model of the original file, also where jconv writes other layers for the masks."""
     keras.utils.clear_session()
     model = WIRING[name]()
     randomize(model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from keras import layers as kl
 
 import jconv.keras
-from tests.support.keras_files import deviation
+from tests.support.keras_files import deviation, save
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -60,13 +59,6 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _saved(model: Any, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.save(path)
-    return path
-
-
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: Path) -> None:
@@ -79,7 +71,7 @@ def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: 
     trained = [v.value for v in model.trainable_variables]
 
     def theirs(trained: Any) -> Any:
-        # Keras's own `stateless_call` forgets all calls of a layer but the last; a call of the whole model does not.
+        # With several calls of a layer, `stateless_call` keeps the loss of the last only; calling the model keeps all.
         given = zip(model.trainable_variables, trained, strict=True)
         with keras.StatelessScope(given, collect_losses=True):
             y = model(x, training=True)
@@ -87,7 +79,7 @@ def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: 
 
     (want, losses), bars = jax.jit(jax.value_and_grad(theirs, has_aux=True))(trained)
     assert losses
-    path = _saved(model, tmp_path / ("a.h5" if name in ("dense", "layer", "twice") else "a.keras"))
+    path = save(model, tmp_path / ("a.h5" if name in ("dense", "layer", "twice") else "a.keras"))
     _, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     (value, (y, _)), ours = jax.jit(jax.value_and_grad(training.objective, has_aux=True))(params, state, x, target)
@@ -96,10 +88,10 @@ def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: 
     values = training.model.reference_values(params, state, x, training=True)
     exact = training.penalty.reference(params) + training.activity.reference(values)
     assert exact == pytest.approx(float(sum(losses)), rel=within)
-    # A step down the gradient by Keras, read back, gives its gradient by our names.
+    # Keras's gradients, saved in place of the weights, are assigned to jconv's names by the loader.
     for variable, bar in zip(model.trainable_variables, bars, strict=True):
         variable.assign(bar)
-    _, expected, _ = jconv.keras.load(_saved(model, tmp_path / "bars.keras"))
+    _, expected, _ = jconv.keras.load(save(model, tmp_path / "bars.keras"))
     for key, arrays in expected.items():
         for array, bar in arrays.items():
             assert deviation(ours[key][array], bar, 1e-3) < within, (key, array)
@@ -114,7 +106,7 @@ def test_training_continues_as_in_keras(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     xs, targets = (rng.standard_normal((7, 4, *shape)).astype("float32") for shape in ((6, 3), (2,)))
     model.train_on_batch(xs[0], targets[0])
-    path = _saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     _, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     slots, gradient = training.state, jax.jit(jax.grad(training.objective, has_aux=True))
@@ -123,7 +115,7 @@ def test_training_continues_as_in_keras(tmp_path: Path) -> None:
         bars, (_, state) = gradient(params, state, x, target)
         updates, slots = training.optimizer.update(bars, slots, params)
         params = optax.apply_updates(params, updates)
-    _, expected, _ = jconv.keras.load(_saved(model, tmp_path / "after.keras"))
+    _, expected, _ = jconv.keras.load(save(model, tmp_path / "after.keras"))
     assert max(deviation(a, b) for a, b in zip(*map(jax.tree.leaves, (params, expected)), strict=True)) < 1e-5
 
 
@@ -158,7 +150,7 @@ def test_unsupported_regularizers_are_refused_in_one_line(name: str, tmp_path: P
     make, message = REFUSED[name]
     model = make()
     model.compile("sgd", "mse")
-    path = _saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
         jconv.keras.load_training(path)
     assert "\n" not in str(caught.value)
@@ -167,7 +159,7 @@ def test_unsupported_regularizers_are_refused_in_one_line(name: str, tmp_path: P
 def test_an_objective_without_a_loss_raises(tmp_path: Path) -> None:
     model = _chain(kl.Dense(2, activity_regularizer="l2"))
     model.compile("sgd")
-    path = _saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     _, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     x = np.ones((2, 6, 3), "float32")

@@ -14,7 +14,7 @@ from keras.src.losses.losses import LossFunctionWrapper
 
 import jconv.keras
 from jconv.keras.training.losses import read_single_loss
-from tests.support.keras_files import deviation, saved
+from tests.support.keras_files import deviation, save
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -114,7 +114,7 @@ def test_losses_of_several_outputs(name: str, tmp_path: Path) -> None:
     outputs = model(x)
     given = dict(zip(("p", "q"), targets, strict=True)) if as_dict else targets
     want = float(model.compute_loss(x, given, outputs))
-    path = saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     ours, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     y, _ = ours.apply(params, state, x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from keras import optimizers as ko
 
 import jconv.keras
 from tests.keras.training.test_two_training import unpacked
-from tests.support.keras_files import deviation
+from tests.support.keras_files import deviation, save
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -65,12 +64,13 @@ def _data(steps: int) -> Any:
     return x, classes, rng.standard_normal((steps, BATCH, 1)).astype("float32")
 
 
-def _in_keras(model: Any, data: Any) -> None:
+def _train_in_keras(model: Any, data: Any) -> None:
     for x, *targets in zip(*data, strict=True):
         model.train_on_batch(x, targets)
 
 
-def _here(path: Path, data: Any) -> tuple[Any, ...]:
+def _train_in_jconv(path: Path, data: Any) -> tuple[Any, ...]:
+    """The model, params, state and training after a step for each batch."""
     model, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     slots = training.state
@@ -86,37 +86,31 @@ def _here(path: Path, data: Any) -> tuple[Any, ...]:
     return model, params, state, replace(training, state=slots)
 
 
-def _saved(model: Any, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.save(path)
-    return path
-
-
-def _parts(data: Any) -> list[Any]:
+def _split(data: Any) -> list[Any]:
+    """Three parts of `STEPS` batches each."""
     return [[a[i * STEPS : (i + 1) * STEPS] for a in data] for i in range(3)]
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_keras_continues_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> None:
-    first, second, third = _parts(_data(3 * STEPS))
+    first, second, third = _split(_data(3 * STEPS))
     model = _network(name == "adam")
     model.compile(OPTIMIZERS[name](), LOSS, loss_weights=[0.7, 1.3])
-    _in_keras(model, first)
-    ours, params, state, training = _here(_saved(model, tmp_path / "a.keras"), second)
+    _train_in_keras(model, first)
+    ours, params, state, training = _train_in_jconv(save(model, tmp_path / "a.keras"), second)
     for file in ("b.keras", "c.keras"):
         jconv.keras.save(tmp_path / file, ours, params, state, training=training)
     assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
     back = keras.models.load_model(tmp_path / "b.keras")
     assert int(back.optimizer.variables[0]) == 2 * STEPS
-    _in_keras(model, second)
+    _train_in_keras(model, second)
     found = [np.asarray(v) for v in back.optimizer.variables]
     for array, want in zip(found, model.optimizer.variables, strict=True):
         assert array.shape == tuple(want.shape)
-    _in_keras(back, third)
-    _in_keras(model, third)
-    have, want = (jconv.keras.load(_saved(m, tmp_path / f"{m.name}.keras")) for m in (back, model))
+    _train_in_keras(back, third)
+    _train_in_keras(model, third)
+    have, want = (jconv.keras.load(save(m, tmp_path / f"{m.name}.keras")) for m in (back, model))
     for ours, theirs in zip(have[1:], want[1:], strict=True):
         assert set(theirs) == set(ours)
         for key, arrays in theirs.items():
@@ -143,7 +137,7 @@ def _small(path: Path, optimizer: Any = "sgd", **options: Any) -> tuple[Any, ...
     x = keras.Input((5,))
     model = keras.Model(x, kl.Dense(2, kernel_regularizer="l2", name="dense")(x))
     model.compile(optimizer, "mse")
-    _saved(model, path)
+    save(model, path)
     return *jconv.keras.load(path), jconv.keras.load_training(path, **options)
 
 
@@ -169,7 +163,7 @@ def test_custom_regularizers_of_frozen_layers_are_ignored(tmp_path: Path) -> Non
     x = keras.Input((5,))
     model = keras.Model(x, kl.Dense(2)(kl.Dense(3, trainable=False, kernel_regularizer=Own())(x)))
     model.compile("sgd", "MSE")
-    path = _saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     jconv.keras.save(tmp_path / "b.keras", *jconv.keras.load(path), training=jconv.keras.load_training(path))
     back = keras.models.load_model(tmp_path / "b.keras")
     assert back.layers[1].kernel_regularizer is None and back.loss is not None

@@ -22,7 +22,7 @@ from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
 
 import jconv.keras
 from jconv.keras.training.regularizers import L1L2, Orthogonal, WeightPenalty
-from tests.support.keras_files import deviation, saved
+from tests.support.keras_files import deviation, save
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -73,7 +73,7 @@ def _trainee(dtype: str) -> Trainee:
     model.compile("sgd", "mse")
 
     def loss(trained: Any, rest: Any, x: Any, y: Any) -> Any:
-        # The optimizer and its variables are here for a scaled loss alone.
+        # The variables of the optimizer are only used for a scaled loss.
         value, aux = model.compute_loss_and_updates(trained, rest, [], x, y, None, True, model.optimizer.variables)
         return value, aux[2]
 
@@ -175,10 +175,10 @@ def _continue(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> 
     trainee = _trainee(dtype)
     trainee.compiled(optimizer)
     trainee.steps(x[:BEFORE], y[:BEFORE])
-    before = saved(trainee.model, folder / f"before.{form}")
+    before = save(trainee.model, folder / f"before.{form}")
     assert jconv.keras.load_training(before).steps == BEFORE
     trainee.steps(x[BEFORE:], y[BEFORE:])
-    after = saved(trainee.model, folder / f"after.{form}")
+    after = save(trainee.model, folder / f"after.{form}")
     return _furthest(after, _ours(before, x[BEFORE:], y[BEFORE:]))
 
 
@@ -233,14 +233,14 @@ def test_the_example_in_the_docstring_follows_train_on_batch(tmp_path: Path, mon
     xs, ys = rng.standard_normal((7, 4, 6, 2)).astype("float32"), np.eye(2, dtype="float32")[rng.integers(0, 2, (7, 4))]
     for one_x, one_y in zip(xs[:3], ys[:3], strict=True):
         model.train_on_batch(one_x, one_y)
-    saved(model, Path("some.keras"))
+    save(model, Path("some.keras"))
     namespace: dict[str, Any] = {}
     exec(_example(), namespace)
     carry = namespace["params"], namespace["state"], namespace["slots"]
     for one_x, one_y in zip(xs[3:], ys[3:], strict=True):
         model.train_on_batch(one_x, one_y)
         carry = namespace["step"](*carry, one_x, one_y)
-    assert _furthest(saved(model, Path("after.keras")), carry) < 1e-5
+    assert _furthest(save(model, Path("after.keras")), carry) < 1e-5
 
 
 def _varied() -> Any:
@@ -278,7 +278,7 @@ def test_every_slot_belongs_to_its_array(tmp_path: Path) -> None:
     for variable, mean, square in zip(model.trainable_variables, slots[::2], slots[1::2], strict=True):
         mean.assign(variable)
         square.assign(2 * variable)
-    for path in (saved(model, tmp_path / "a.keras"), saved(model, tmp_path / "a.h5")):
+    for path in (save(model, tmp_path / "a.keras"), save(model, tmp_path / "a.h5")):
         _, params, _ = jconv.keras.load(path)
         training = jconv.keras.load_training(path)
         adam = training.state[0]

@@ -18,7 +18,7 @@ from keras import layers as kl
 from keras import optimizers as ko
 
 import jconv.keras
-from tests.support.keras_files import saved, small
+from tests.support.keras_files import save, small
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -28,7 +28,7 @@ L, S = keras.losses, ko.schedules
 def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.Adagrad(0.25, initial_accumulator_value=0.5), "mse")
-    training = jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+    training = jconv.keras.load_training(save(model, tmp_path / "a.keras"))
     assert (training.name, training.steps, training.learning_rate) == ("Adagrad", 0, 0.25)
     assert all(np.all(np.asarray(array) == 0.5) for array in jax.tree.leaves(training.state[0].sum_of_squares))
 
@@ -36,7 +36,7 @@ def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
 def test_another_learning_rate(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.25, momentum=0.9), "mse")
-    path = saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     assert jconv.keras.load_training(path, learning_rate=0.5).learning_rate == 0.5
     training = jconv.keras.load_training(path, learning_rate=lambda count: 1 / (2 + count))
     assert training.learning_rate == 0.5 and float(training.schedule(2)) == 0.25
@@ -46,7 +46,7 @@ def test_another_learning_rate(tmp_path: Path) -> None:
 def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.1), "mse")
-    path = saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     with pytest.raises(ValueError, match=r"^learning_rate must be a finite number of float32, got .*$"):
         jconv.keras.load_training(path, learning_rate=rate)
 
@@ -54,7 +54,7 @@ def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path
 def test_another_optimizer(tmp_path: Path) -> None:
     model = small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
     model.compile(ko.Adamax(), "mse")
-    path = saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     _, params, state = jconv.keras.load(path)
     (key,) = params
     training = jconv.keras.load_training(path, optimizer=optax.sgd(10.0))
@@ -67,7 +67,7 @@ def test_another_optimizer(tmp_path: Path) -> None:
     np.testing.assert_allclose(after[key]["kernel"], np.maximum(moved, 0), atol=1e-6)
     with pytest.raises(ValueError, match="learning_rate must not be given together with an optimizer"):
         jconv.keras.load_training(path, optimizer=optax.sgd(1.0), learning_rate=0.1)
-    training = jconv.keras.load_training(saved(small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
+    training = jconv.keras.load_training(save(small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
     assert training.loss is None and training.why_no_loss == "the model was compiled without a loss"
 
 
@@ -107,7 +107,7 @@ def test_unsupported_losses_are_none_with_a_reason(name: str, tmp_path: Path) ->
     make, loss, why = NO_LOSS[name]
     model = make()
     model.compile("sgd", loss)
-    training = jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+    training = jconv.keras.load_training(save(model, tmp_path / "a.keras"))
     assert training.loss is None
     assert re.search(why, training.why_no_loss) and "\n" not in training.why_no_loss
 
@@ -130,14 +130,14 @@ def test_unsupported_objects_are_refused_in_one_line(name: str, tmp_path: Path) 
     model = make()
     model.compile(optimizer(), "mse")
     with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
-        jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+        jconv.keras.load_training(save(model, tmp_path / "a.keras"))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
 def test_a_model_that_was_not_compiled(form: str, tmp_path: Path) -> None:
     with pytest.raises(jconv.keras.NotCompiledError, match=f"a.{form} was not compiled: it has no optimizer"):
-        jconv.keras.load_training(saved(small(), tmp_path / f"a.{form}"))
+        jconv.keras.load_training(save(small(), tmp_path / f"a.{form}"))
 
 
 def _changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -185,7 +185,7 @@ def test_invalid_optimizer_configs(name: str, tmp_path: Path) -> None:
     model = small()
     model.compile(ko.Adam(), "mse")
     model.optimizer.build(model.trainable_variables)
-    path = _changed(saved(model, tmp_path / "a.keras"), change)
+    path = _changed(save(model, tmp_path / "a.keras"), change)
     with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
         jconv.keras.load_training(path)
     assert "\n" not in str(caught.value)
@@ -200,4 +200,4 @@ def test_loss_scaling_in_float16_is_refused(tmp_path: Path) -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     with pytest.raises(jconv.keras.KerasFileError, match="and no loss scaling for float16"):
-        jconv.keras.load_training(saved(model, tmp_path / "a.keras"))
+        jconv.keras.load_training(save(model, tmp_path / "a.keras"))

@@ -14,7 +14,7 @@ import pytest
 
 import jconv.keras
 from tests.keras.training.test_two_training import unpacked
-from tests.support.keras_files import deviation, saved, small
+from tests.support.keras_files import deviation, save, small
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -109,7 +109,7 @@ def test_optimizers_by_name(name: str, tmp_path: Path) -> None:
     """A `.keras` archive contains what was passed to `compile`."""
     model = small()
     model.compile(name, "mse")
-    path = saved(model, tmp_path / "a.keras")
+    path = save(model, tmp_path / "a.keras")
     training = jconv.keras.load_training(path)
     assert training.rule is not None
     assert training.rule.learning_rate == pytest.approx(float(model.optimizer.learning_rate.value))

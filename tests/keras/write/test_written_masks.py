@@ -78,12 +78,12 @@ def test_channels_first(tmp_path: Path) -> None:
     check(Model(nodes, ("x",), ("y",), ((4, 5),)), x, tmp_path)
 
 
-def test_an_embedding_whose_mask_nobody_reads(tmp_path: Path) -> None:
+def test_an_embedding_whose_mask_is_not_used(tmp_path: Path) -> None:
     model = sequential([jl.Embedding(4, 3, mask_zero=True), jl.GlobalAveragePooling1D()], input_shape=(5,))
     check(model, np.random.default_rng(0).integers(0, 3, (2, 5)), tmp_path)
 
 
-def test_layers_that_merge_by_their_inputs_masks_stay_layers(tmp_path: Path) -> None:
+def test_layers_that_merge_by_masks_are_written_as_layers(tmp_path: Path) -> None:
     classes = [type(layer).__name__ for layer in check(MODELS["merging by masks"], X, tmp_path).layers]
     assert "Multiply" in classes and classes.count("Masking") == 2
     x = keras.Input((5, 4))

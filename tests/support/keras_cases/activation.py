@@ -7,7 +7,7 @@ from .case import Case
 
 
 def prelu(*shape, **options):
-    """One with its array, which Keras makes when it is first called on numbers."""
+    """A PReLU with its array, which Keras otherwise makes at the first call."""
     layer = kl.PReLU(**options)
     layer.build((None, *shape))
     return layer
@@ -42,7 +42,7 @@ CASES = {
             "lstm_prelu": lambda x: kl.LSTM(3, activation=prelu(3), recurrent_activation=kl.Softmax())(x),
             "gru": lambda x: kl.GRU(3, activation=prelu(3))(x),
             "simple": lambda x: kl.SimpleRNN(3, activation=prelu(3))(x),
-            "both_ways": lambda x: kl.Bidirectional(
+            "bidirectional": lambda x: kl.Bidirectional(
                 kl.LSTM(3, activation=prelu(3)), backward_layer=kl.LSTM(3, activation=prelu(3), go_backwards=True)
             )(x),
         },

@@ -85,7 +85,7 @@ CASES = {
 
 
 def twice(x):
-    """Two blocks: the first attention takes off its input's mask, so that the second sees none."""
+    """Two blocks: the first attention removes the mask of its input, so that the second has none."""
     for _ in range(2):
         x = kl.Add()([x, kl.MultiHeadAttention(1, 3)(x, x)])
     return x

@@ -89,9 +89,9 @@ CASES = {
     "TimeDistributed with masks": Case(
         ((3, 4), (3,), (2, 4, 2), (2, 4)),
         {
-            "goes_on": lambda x, m, z, n: kl.LSTM(2)(kl.TimeDistributed(kl.Dense(3))(masked(x, m))),
-            "stays_out": lambda x, m, z, n: kl.GRU(2)(kl.TimeDistributed(kl.BatchNormalization())(masked(x, m))),
-            "handed_on": lambda x, m, z, n: kl.TimeDistributed(kl.LSTM(2))(z, mask=on(n)),
+            "propagated": lambda x, m, z, n: kl.LSTM(2)(kl.TimeDistributed(kl.Dense(3))(masked(x, m))),
+            "not_used": lambda x, m, z, n: kl.GRU(2)(kl.TimeDistributed(kl.BatchNormalization())(masked(x, m))),
+            "argument": lambda x, m, z, n: kl.TimeDistributed(kl.LSTM(2))(z, mask=on(n)),
         },
     ),
 }

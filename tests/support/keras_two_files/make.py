@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 
 def batches() -> tuple[Array, Array]:
-    """Inputs of all steps, and targets that are shares of two classes."""
+    """Inputs of all steps, and targets that are probabilities of two classes."""
     rng = np.random.default_rng(0)
     steps = BEFORE + AFTER
     x, y = rng.standard_normal((steps, 4, 6, 2)), rng.random((steps, 4, 2))

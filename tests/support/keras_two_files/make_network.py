@@ -1,6 +1,6 @@
 """Makes `network.*` of this folder with Keras 2.15 and TensorFlow 2.15: `python make_network.py`.
 
-They have what Keras 2 means otherwise than Keras 3 by the same config, or writes otherwise, and its outputs.
+A network of layers whose meaning or config differs between Keras 2 and Keras 3, and its outputs.
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """Makes `operations.h5.gz` and `operations.npz` with Keras 2.15 and TensorFlow 2.15: `python make_operations.py`.
 
-The network is of functions of TensorFlow between layers, of which the file keeps the names.
+The network has functions of TensorFlow between its layers; the file contains their names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ tf: Any = importlib.import_module("tensorflow")
 
 
 def model() -> Any:
-    """Each output is of another function, by its name in `operations.npz`."""
+    """A model with one output for each function; `operations.npz` has the outputs under the same names."""
     x, y = keras.Input((6, 4), name="x"), keras.Input((6, 4), name="y")
     n = keras.Input((6,), name="n", dtype="int32")
     counts = tf.cast(tf.math.not_equal(n, 0), "float32")
@@ -50,7 +50,7 @@ def model() -> Any:
         "where": tf.where(x > y, x, y),
         "tanh": tf.tanh(keras.layers.Dense(3)(x)),
     }
-    # What is a function's own output has a name that the program's history decides.
+    # The name of a function's own output depends on what the program called before.
     outputs = [keras.layers.Activation("linear", name=name)(value) for name, value in values.items()]
     return keras.Model([x, y, n], outputs)
 

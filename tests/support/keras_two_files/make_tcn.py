@@ -27,7 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Write both files; weights are drawn, also those that begin as zeros and ones."""
+    """Write both files, with random weights."""
     x = keras.Input((9, 4), name="x")
     model = keras.Model(x, [tcn.TCN(**options, name=name)(x) for name, options in CASES.items()])
     rng = np.random.default_rng(0)
