@@ -46,7 +46,16 @@ def activation(value: Any) -> Any:
     raise ValueError("must be the name of one of Keras's activations")
 
 
+def is_lambda(value: Any) -> bool:
+    """Whether an activation in a file is the code of a lambda; Keras 3 writes it without a class."""
+    return isinstance(value, dict) and (value.get("class_name") == "__lambda__" or set(value) == {"value"})
+
+
 def _activation_in_file(value: Any) -> Any:
+    if is_lambda(value):
+        raise ValueError(
+            "is Python code, which is never run; supply an activation with custom_activations={'<lambda>': activation}"
+        )
     try:
         return activation(value)
     except ValueError as error:
@@ -169,7 +178,7 @@ class Kind:
 
     def _reader(self, key: Key, name: str, config: Config, read_layer: ReadLayer | None) -> Callable[[Any], Any]:
         value = config.values[name]
-        is_layer = isinstance(value, dict) and value.get("class_name") != "function"
+        is_layer = isinstance(value, dict) and value.get("class_name") != "function" and not is_lambda(value)
         if not key.allows_layer or read_layer is None or not is_layer:
             return _activation_in_file if key.read is activation else key.read
         return lambda value: read_layer(value, f"{config.place}, {name}", as_activation=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..kinds.activation import hard_sigmoid
 from ..kinds.config import objects_in
-from ..kinds.kind import CustomActivation
+from ..kinds.kind import CustomActivation, is_lambda
 
 KERAS_1_OPTIONS = frozenset({"nb_filter", "border_mode", "subsample_length", "inner_activation", "W_regularizer"})
 # The wrapper of TensorFlow's model optimization toolkit, and its arrays that the wrapped layer does not have.
@@ -119,7 +119,7 @@ def _activation_names(value: Any) -> list[str]:
         return [value]
     if not isinstance(value, dict):
         return []
-    if value.get("class_name") in ("__lambda__", "Lambda"):
+    if is_lambda(value) or value.get("class_name") == "Lambda":
         return ["<lambda>"]
     names = [value.get(key) for key in ("registered_name", "class_name")]
     names += [value.get("config")] if value.get("class_name") == "function" else []

@@ -56,6 +56,7 @@ FORMS: dict[str, Any] = {
     "name": "<lambda>",
     "function": {"module": "builtins", "class_name": "function", "config": "<lambda>", "registered_name": "function"},
     "code": {"class_name": "__lambda__", "config": {"value": "never decoded"}},
+    "code of Keras 3": {"value": ["never decoded", None, None]},
     "registered": {"module": None, "class_name": "function", "config": "clipped", "registered_name": "own><lambda>"},
 }
 
@@ -64,7 +65,9 @@ FORMS: dict[str, Any] = {
 def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
     """DeepLC's files have `"<lambda>"`, a leaky ReLU with a maximum."""
     path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
-    refused(lambda: jconv.keras.load(path), "" if form == "code" else "custom_activations={name: activation}")
+    refused(
+        lambda: jconv.keras.load(path), "never run" if "code" in form else "{name: activation}", "custom_activations"
+    )
 
     def cut(y: Any) -> Any:
         return jnp.clip(y, 0, 20)
@@ -76,6 +79,18 @@ def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
     model, params, state = jconv.keras.load(path, custom_activations={"<lambda>": "tanh"})
     assert deviation(model.apply(params, state, X)[0], convolved(np.tanh)) < 1e-5
     refused(lambda: jconv.keras.load(path, custom_activations={"<lambda>": "none"}), "activation")
+
+
+@pytest.mark.filterwarnings("ignore:(.|\n)*lambda:UserWarning")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_lambda_in_a_file_of_keras(suffix: str, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((9, 2)), kl.Conv1D(3, 2, activation=lambda y: keras.ops.clip(y, 0, 1))])
+    randomize(model)
+    x = drawn(model)
+    path = save(model, tmp_path / f"model{suffix}")
+    refused(lambda: jconv.keras.load(path), "activation is Python code, which is never run", "<lambda>")
+    ours, params, state = jconv.keras.load(path, custom_activations={"<lambda>": jl.ReLU(1.0)})
+    assert deviation(ours.apply(params, state, x[0])[0], model(x[0])) < 1e-5
 
 
 def pruned(config: Any) -> Any:
