@@ -150,7 +150,8 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
         return config.fail(f"holds Python code, which is never run; {advice}")
     if is_keras and registered is None:
         return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
-    return config.fail(f"is a class of its own, {module!a}.{class_name!a}, which is not imported; {advice}")
+    own = f"{module!a}.{class_name!a}" if entry.has("module") else ascii(registered or class_name)
+    return config.fail(f"is a class of its own, {own}, which is not imported; {advice}")
 
 
 def _wrapper(kind: Kind, config: Config, has_mixed_types: bool) -> Callable[[Layer], Layer]:

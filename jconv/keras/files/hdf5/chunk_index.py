@@ -68,7 +68,10 @@ def _fixed_array(
     head.expect("kind of a fixed array", int(is_filtered))
     entry_bytes, page_bits, found, block = head.integer(1), head.integer(1), head.integer(8), head.integer(8)
     if found != count or not (12 < entry_bytes <= 20 if is_filtered else entry_bytes == 8):
-        source.fail(f"{where} has an index of {found:,} chunks with {entry_bytes} bytes each; it must have {count:,}")
+        source.fail(
+            f"{where} has an index of {found:,} chunks with {entry_bytes} bytes each; without maxshape it must have "
+            f"{count:,}"
+        )
     if block == UNDEFINED:
         return []
     body = source.fields(block, 14)
