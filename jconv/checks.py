@@ -38,7 +38,8 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
         ValueError: A key is missing or unknown, or an array is empty or has the wrong rank.
     """
     if not isinstance(params, Mapping):
-        raise TypeError(f"{caller} takes params as a dict with {_listed(names)}, got {type(params).__name__}")
+        hint = did_you_mean("{'kernel': kernel}") if hasattr(params, "shape") and "kernel" in names else ""
+        raise TypeError(f"{caller} takes params as a dict with {_listed(names)}, got {type(params).__name__}{hint}")
     for name in names:
         if name not in params:
             hint = WEIGHT_HINT if name == "kernel" and "weight" in params else ""
@@ -59,12 +60,14 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
 def _shape(name: str, value: Any, hint: str = "") -> tuple[Any, ...]:
     """Returns the shape of an array or of nested lists of numbers. Raises `ValueError` for anything else."""
     if hasattr(value, "shape"):
+        if getattr(getattr(value, "dtype", None), "kind", None) in ("O", "S", "U"):
+            raise ValueError(f"{name} must be an array of numbers, got dtype {value.dtype}; cast it first")
         return tuple(value.shape)
     try:
         array = np.asarray(value)
     except ValueError:  # Lists of different lengths.
         array = None
-    if array is None or array.dtype.kind not in "biufc" or value is True or value is False:
+    if array is None or array.dtype.kind not in "iufc":
         hint = f"; {hint}" if hint and not value else ""
         raise ValueError(f"{name} must be an array, got {shown(value)}{hint}")
     return array.shape
@@ -142,10 +145,11 @@ def conv_geometry(
     groups = check_positive("groups", groups)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)
     if x.shape[-1] != in_per_group * groups:
-        kernel_shape = tuple(kernel.shape)
+        needed = in_per_group * groups
+        hint = "x.swapaxes(-1, -2), with channels last" if x.shape[-2] == needed else None
         raise ValueError(
-            f"x has {x.shape[-1]} channels, but a kernel of shape {kernel_shape} with groups={groups} "
-            f"takes {in_per_group * groups}"
+            f"x has {x.shape[-1]} channels, but a kernel of shape {tuple(kernel.shape)} with groups={groups} takes "
+            f"{needed}{did_you_mean(hint)}"
         )
     if out_channels % groups:
         raise ValueError(f"groups={groups} does not divide the kernel's {out_channels} out channels")

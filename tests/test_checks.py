@@ -113,7 +113,7 @@ MISTAKES = {
     ),
     "params not a dict": (
         ("conv1d", KERNEL, X, {}),
-        "TypeError: conv1d takes params as a dict with 'kernel', got ndarray",
+        "TypeError: conv1d takes params as a dict with 'kernel', got ndarray; did you mean {'kernel': kernel}?",
     ),
     "params a pair": (
         ("separable_conv1d", (KERNEL, KERNEL), X, {}),
@@ -196,6 +196,19 @@ MISTAKES = {
         ("unfold", X, 11, {}),
         "x has 10 samples, 10 with padding, but kernel_size=11 with dilation=1 reaches over 11; "
         "pad x or use a smaller kernel",
+    ),
+    "channels first": (
+        ("conv1d", PARAMS, X.swapaxes(1, 2), {}),
+        "x has 10 channels, but a kernel of shape (3, 4, 6) with groups=1 takes 4; did you mean x.swapaxes(-1, -2), "
+        "with channels last?",
+    ),
+    "x of objects": (
+        ("conv1d", PARAMS, X.astype(object), {}),
+        "x of conv1d must be an array of numbers, got dtype object; cast it first",
+    ),
+    "a kernel of texts": (
+        ("conv1d", {"kernel": KERNEL.astype(str)}, X, {}),
+        "params['kernel'] must be an array of numbers, got dtype <U32; cast it first",
     ),
     "x None": (("conv1d", PARAMS, None, {}), "x of conv1d must be an array, got None"),
     "x a text": (("conv1d", PARAMS, "text", {}), "x of conv1d must be an array, got 'text'"),

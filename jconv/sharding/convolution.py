@@ -35,6 +35,8 @@ from ..primitive.placement import match_varying_axes
 from .boundary import fill_padding
 
 AxisName = str | tuple[str, ...]
+# The kernels in params and their numbers of axes.
+KERNEL, SEPARABLE_KERNELS = {"kernel": 3}, {"depthwise_kernel": 3, "pointwise_kernel": 3}
 GEOMETRY_OPTIONS = ("stride", "padding", "dilation", "padding_mode")
 
 
@@ -69,7 +71,7 @@ def conv1d(
     >>> y[:, 0].tolist()[:4], y[:, 0].tolist()[13:]
     ([14.0, 1.0, 3.0, 5.0], [25.0, 27.0, 0.0])
     """
-    return _convolve_window(conv.conv1d, "kernel", params, x, axis_name, length, dict(options))
+    return _convolve_window(conv.conv1d, KERNEL, params, x, axis_name, length, dict(options))
 
 
 def depthwise_conv1d(
@@ -100,7 +102,7 @@ def depthwise_conv1d(
     >>> y[:3, 0].tolist()
     [1.0, 2.0, 2.0]
     """
-    return _convolve_window(conv.depthwise_conv1d, "kernel", params, x, axis_name, length, dict(options))
+    return _convolve_window(conv.depthwise_conv1d, KERNEL, params, x, axis_name, length, dict(options))
 
 
 def separable_conv1d(
@@ -131,7 +133,7 @@ def separable_conv1d(
     >>> y[:3, 0].tolist()
     [3.0, 6.0, 6.0]
     """
-    return _convolve_window(conv.separable_conv1d, "depthwise_kernel", params, x, axis_name, length, dict(options))
+    return _convolve_window(conv.separable_conv1d, SEPARABLE_KERNELS, params, x, axis_name, length, dict(options))
 
 
 def conv1d_transpose(
@@ -164,7 +166,7 @@ def conv1d_transpose(
     [1.0, 2.0, 2.0]
     """
     x, device_axis, length = _check_shard("conv1d_transpose", x, axis_name, length, options)
-    checks.check_params(params, {"kernel": 3}, "sharding.conv1d_transpose")
+    checks.check_params(params, KERNEL, "sharding.conv1d_transpose")
     other: dict[str, Any] = dict(options)
     geometry_options = {name: other[name] for name in ("stride", "dilation") if name in other}
     geometry_options |= {name: other.pop(name) for name in ("padding", "output_padding") if name in other}
@@ -178,22 +180,21 @@ def conv1d_transpose(
 
 def _convolve_window(
     convolution: Callable[..., jax.Array],
-    kernel: str,
+    kernels: Mapping[str, int],
     params: Params,
     x: Any,
     axis_name: AxisName,
     length: int | None,
     options: dict[str, Any],
 ) -> jax.Array:
-    """Convolves the window that the device's outputs read."""
+    """Convolves the window that the device's outputs read. The first of `kernels` determines it."""
     name = convolution.__name__
     x, device_axis, length = _check_shard(name, x, axis_name, length, options)
-    if kernel not in params:
-        raise ValueError(f"sharding.{name} needs params[{kernel!r}]; params has {', '.join(params) or 'no key'}")
+    checks.check_params(params, kernels, f"sharding.{name}")
     geometry_options = {name: options.pop(name) for name in GEOMETRY_OPTIONS if name in options}
     mode = geometry_options.pop("padding_mode", "zeros")
     checks.check_padding_mode(mode)
-    geometry = make_geometry(length, np.shape(params[kernel])[0], **geometry_options)
+    geometry = make_geometry(length, np.shape(params[next(iter(kernels))])[0], **geometry_options)
     out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // device_axis.size))
     plan = plan_halo("forward", geometry, device_axis.size, x.shape[-2], out_shard)
     window = read_window(x, plan.window, device_axis)

@@ -25,9 +25,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype
+from ..checks import check_dtype, check_params
 from ..functional.convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
-from ..geometry import check_positive, pad_amounts
+from ..geometry import check_positive, is_integer, pad_amounts
 from ..hints import check_names
 from ..planner import AUTO, check_algorithm
 from ..slots import check_slots, clear_unassigned, take_rows, uneven_sessions
@@ -48,7 +48,13 @@ State = Buffer | OverlapAdd
 """What a stream keeps between steps."""
 
 Convolution = Callable[..., jax.Array]
-KERNELS = {conv1d: "kernel", depthwise_conv1d: "kernel", separable_conv1d: "depthwise_kernel"}
+# The kernels of each convolution and their numbers of axes. The first determines the windows.
+KERNELS = {
+    conv1d: {"kernel": 3},
+    depthwise_conv1d: {"kernel": 3},
+    separable_conv1d: {"depthwise_kernel": 3, "pointwise_kernel": 3},
+    conv1d_transpose: {"kernel": 3},
+}
 WINDOW_OPTIONS = ("stride", "padding", "dilation")
 TRANSPOSED_OPTIONS = (*WINDOW_OPTIONS, "output_padding")
 NOT_IN_STREAMS = ("params", "x", "lengths", "segment_ids")
@@ -88,15 +94,16 @@ def init(
     >>> init({"kernel": jnp.ones((3, 1, 1))}, (2,), padding="causal", form="shifted").samples.shape
     (2, 2, 1)
     """
+    if is_integer(batch_shape):
+        raise ValueError(f"batch_shape must be a tuple, got {batch_shape}; did you mean ({batch_shape},)?")
     batch_shape = tuple(batch_shape)
     check_dtype("dtype", np.empty(0, dtype))
+    kernel_size, channels, _ = _kernel_shape(convolution, params, options)
     if convolution is conv1d_transpose:
-        _check(convolution, options)
-        kernel_size, out_channels, _ = np.shape(params["kernel"])
         sizes = overlap_sizes(kernel_size, **_select(options, TRANSPOSED_OPTIONS))
-        return init_overlap(sizes, batch_shape, out_channels, dtype)
-    window = _window(convolution, params, options)
-    channels = np.shape(params[KERNELS[convolution]])[1] * options.get("groups", 1)
+        return init_overlap(sizes, batch_shape, channels, dtype)
+    window = stream_window(kernel_size, **_select(options, WINDOW_OPTIONS))
+    channels *= options.get("groups", 1)
     return init_buffer(window, batch_shape, channels, dtype, StreamOptions(form, chunk, slots))
 
 
@@ -193,7 +200,7 @@ def resume(
         sizes = overlap_sizes(np.shape(params["kernel"])[0], **_select(options, TRANSPOSED_OPTIONS))
         rest = _omit(options, ("padding", "output_padding"))
         return step_overlap(state, params, chunk, sizes, last=last, slots=slots, **rest)
-    window = _window(convolution, params, options)
+    window = stream_window(_kernel_shape(convolution, params, options)[0], **_select(options, WINDOW_OPTIONS))
     end = end_padding(window, options.get("padding", "valid"), state.needed, chunk.shape[-2]) if last else None
     interleaved = convolution is conv1d and options.get("groups", 1) == 1
     ready, state = step_buffer(
@@ -268,8 +275,7 @@ def output_timing(params: Mapping[str, Any], *, convolution: Convolution = conv1
     >>> timing.count(4), timing.count(9), timing.ratio, timing.latency
     (0, 3, Fraction(1, 2), Fraction(4, 1))
     """
-    _check(convolution, options)
-    size = np.shape(params[KERNELS.get(convolution, "kernel")])[0]
+    size = _kernel_shape(convolution, params, options)[0]
     if convolution is conv1d_transpose:
         return transposed_timing(size, **_select(options, TRANSPOSED_OPTIONS))
     return convolution_timing(size, **_select(options, WINDOW_OPTIONS))
@@ -307,20 +313,18 @@ def end_padding(window: StreamWindow, padding: Any, needed: int | None, samples:
     return max(0, after + (outputs - 1) * window.stride) if outputs > 0 else 0
 
 
-def _window(convolution: Convolution, params: Mapping[str, Any], options: Mapping[str, Any]) -> StreamWindow:
-    _check(convolution, options)
-    return stream_window(np.shape(params[KERNELS[convolution]])[0], **_select(options, WINDOW_OPTIONS))
-
-
-def _check(convolution: Convolution, options: Mapping[str, Any]) -> None:
-    if convolution is not conv1d_transpose and convolution not in KERNELS:
-        names = ", ".join(known.__name__ for known in (*KERNELS, conv1d_transpose))
+def _kernel_shape(convolution: Convolution, params: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[int, ...]:
+    """Checks the arguments of a stream. Returns the shape of the kernel that determines the windows."""
+    if convolution not in KERNELS:
+        names = ", ".join(known.__name__ for known in KERNELS)
         raise ValueError(f"convolution must be one of jconv's {names}, got {convolution!r}")
+    check_params(params, KERNELS[convolution], f"a stream of {convolution.__name__}")
     check_names(f"a stream of {convolution.__name__}", options, _option_names(convolution))
     check_algorithm(options.get("algorithm", AUTO))
     mode = options.get("padding_mode", "zeros")
     if mode != "zeros":
         raise ValueError(f"padding_mode must be zeros in a stream, whose ends are not known, got {mode!r}")
+    return np.shape(params[next(iter(KERNELS[convolution]))])
 
 
 @cache
@@ -333,6 +337,8 @@ def _chunk_type(state: State, params: Mapping[str, Any]) -> tuple[tuple[int, ...
     """The leading axes, channels and dtype of the chunks of a stream."""
     if isinstance(state, OverlapAdd):
         return state.sums.shape[:-2], np.shape(params["kernel"])[2], jnp.dtype(state.dtype)
+    if not isinstance(state, Buffer):
+        raise ValueError(f"state must be one of jconv.streaming.init, got {type(state).__name__}")
     return state.samples.shape[:-2], state.samples.shape[-1], state.samples.dtype
 
 

@@ -235,6 +235,7 @@ def test_a_batch_sharded_over_another_axis_under_vmap_and_scan() -> None:
         ({"stride": 0}, "stride must be an integer of at least 1, got 0"),
         ({"padding_mode": "mirror"}, "padding_mode must be one of zeros, reflect, edge, wrap, got 'mirror'"),
         ({"params": {}}, r"sharding.conv1d needs params\['kernel'\]; params has no key"),
+        ({"params": {"kernel": np.ones((5, 6))}}, r"params\['kernel'\] must have 3 axes, got shape \(5, 6\)"),
         ({"length": 3}, "x has 3 samples, 3 with padding, but kernel_size=5"),
     ],
 )

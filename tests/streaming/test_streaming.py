@@ -314,8 +314,21 @@ ONE = jnp.ones((2, 1, 4))
             r"with slots=True batch_shape must be \(slots,\), got \(2, 3\)",
         ),
         (lambda: streaming.init(PARAMS, (2,), padding_mode="edge"), "padding_mode must be zeros in a stream"),
+        (lambda: streaming.init(PARAMS, 2), r"batch_shape must be a tuple, got 2; did you mean \(2,\)\?"),
+        (
+            lambda: streaming.step(PARAMS, PARAMS, ONE),  # pyright: ignore[reportArgumentType]
+            "state must be one of jconv.streaming.init, got dict",
+        ),
         (lambda: streaming.init(PARAMS, (2,), stride=0), "stride must be an integer of at least 1, got 0"),
         (lambda: streaming.init(PARAMS, (2,), convolution=print), "convolution must be one of jconv's conv1d"),
+        (
+            lambda: streaming.init({"weight": np.ones((3, 4, 4))}, (2,)),
+            r"a stream of conv1d needs params\['kernel'\]; params has 'weight'; a PyTorch weight",
+        ),
+        (
+            lambda: streaming.latency({"kernel": np.ones((3, 4))}, convolution=jconv.conv1d_transpose),
+            r"params\['kernel'\] must have 3 axes, got shape \(3, 4\)",
+        ),
         (
             lambda: streaming.step(PARAMS, streaming.init(PARAMS, (2,)), ONE[0]),
             r"chunk must be of shape \(2, samples, 4\)",
