@@ -59,7 +59,7 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     larger program an operation may need less.
 
     The reason gives the algorithm's time relative to lax and the range of sizes for which it is valid: a geometric mean
-    over these sizes, interpolated from measurements. It also says whether `algorithm="fastest"` is predicted to be at
+    over these sizes, interpolated from float32 measurements. It also says whether `algorithm="fastest"` is predicted to be at
     least 10% faster, and by how much.
 
     Args:
@@ -104,7 +104,7 @@ def _explain_choice(equation: Conv1DEquation, operation: str) -> tuple[str, str]
             ratio = fastest.ratio / choice.ratio
             reason += f'; algorithm="fastest" is predicted to take {ratio:.2f} of this time, with {fastest.algorithm}'
     if equation.packed:
-        reason = f"segment_ids: samples of other segments are set to zero in each window, then multiplied: {reason}"
+        reason = f"segment_ids: samples of other segments are set to zero in each window, then multiplied ({reason})"
     return choice.algorithm, reason
 
 

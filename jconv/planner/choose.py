@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..algorithms import ALGORITHMS, matmul, polyphase, tiles, toeplitz
 from ..algorithms.operands import space_to_depth_geometry
 from ..geometry import is_symbolic
+from ..hints import suggest
 from ..sizes import Sizes
 from .hardware import UNKNOWN, Hardware
 from .tree import Leaf, trees, walk
@@ -62,8 +63,8 @@ def check_algorithm(algorithm: str) -> None:
     >>> check_algorithm("lax")
     """
     if not isinstance(algorithm, str) or algorithm not in (AUTO, FASTEST, *ALGORITHMS):
-        names = ", ".join([AUTO, FASTEST, *sorted(ALGORITHMS)])
-        raise ValueError(f"algorithm must be one of {names}, got {algorithm!r}")
+        names = [AUTO, FASTEST, *sorted(ALGORITHMS)]
+        raise ValueError(f"algorithm must be one of {', '.join(names)}, got {algorithm!r}{suggest(algorithm, names)}")
 
 
 def choose(
@@ -134,24 +135,28 @@ def choose(
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
         is_short = hardware.cores > 1 and sizes.multiply_adds < SHORT
-        choices = [_best(walk(tree[operation], sizes), names, is_short) for tree in trees(hardware)]
+        others = "no other algorithm" if algorithm == FASTEST else "no other local algorithm"
+        choices = [_best(walk(tree[operation], sizes), names, is_short, others) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
-            choice = Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
+            reason = "unknown processor or several processes, and the measured processors differ in what is fastest"
+            choice = Choice("lax", reason)
     in_loop = platform == "cpu" and ensemble_size != 1 and choice.algorithm in USES_XLA_CONVOLUTION
     return choice._replace(loops_over_ensemble=in_loop)
 
 
-def _best(leaf: Leaf, names: list[str], is_short: bool) -> Choice:
+def _best(leaf: Leaf, names: list[str], is_short: bool, others: str) -> Choice:
     """Returns the fastest of the named algorithms at a leaf, or lax if none is clearly faster."""
     ratios = {}
     for name in names:
         max_ratio = MAX_TIME_RATIO_IF_SHORT if is_short and name in MATRIX_PRODUCTS else MAX_TIME_RATIO
         if leaf.ratios.get(name, 1) <= max_ratio:
             ratios[name] = leaf.ratios[name]
-    measured = f"interpolated from measurements, {leaf.geometries} of them in this range ({leaf.path})"
+    count = leaf.geometries or "none"
+    measured = f"interpolated from float32 measurements, {count} of them in this range ({leaf.path})"
     if not ratios:
-        return Choice("lax", f"no other algorithm is clearly faster, {measured}", ratio=1.0)
+        short = f" ({MAX_TIME_RATIO_IF_SHORT} for matrix products in a short operation)" if is_short else ""
+        return Choice("lax", f"{others} takes at most {MAX_TIME_RATIO} of lax's time{short}, {measured}", ratio=1.0)
     name = min(ratios, key=lambda name: ratios[name])
     return Choice(name, f"{ratios[name]:.2f} of lax's time, {measured}", ratio=ratios[name])
 

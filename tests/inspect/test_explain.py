@@ -11,6 +11,7 @@ import pytest
 import jconv
 from jconv.algorithms import ALGORITHMS, OPERATIONS
 from jconv.planner import cache as measurements
+from jconv.planner import hardware
 
 f32 = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
 PARAMS = {"kernel": f32((3, 4, 8)), "bias": f32((8,))}
@@ -277,7 +278,8 @@ def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):
     tree = ["kernel size", 8.5, leaf, leaf]
     choose = importlib.import_module("jconv.planner.choose")
     monkeypatch.setattr(choose, "trees", lambda hardware: [dict.fromkeys(OPERATIONS, tree)])
-    measured = "interpolated from measurements, 7 of them in this range (kernel size 1 to 8)"
+    monkeypatch.setattr(hardware, "this_machine", lambda: hardware.Hardware("AMD EPYC", 2))
+    measured = "interpolated from float32 measurements, 7 of them in this range (kernel size 1 to 8)"
     forward = jconv.explain(PARAMS, X).forward
     assert forward.algorithm == "shifts"
     gain = 'algorithm="fastest" is predicted to take 0.80 of this time, with winograd'
@@ -285,6 +287,10 @@ def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):
     assert jconv.explain(PARAMS, X, algorithm="fastest").forward[:2] == ("winograd", f"0.40 of lax's time, {measured}")
     leaf["ratios"]["winograd"] = 0.46  # less than a tenth faster
     assert jconv.explain(PARAMS, X).forward.reason == f"0.50 of lax's time, {measured}"
-    leaf["ratios"] = {}
-    reason = f"no other algorithm is clearly faster, {measured}"
-    assert jconv.explain(PARAMS, X).forward[:2] == ("lax", reason)
+    leaf["ratios"], leaf["geometries"] = {}, 0
+    measured = measured.replace("7 of", "none of")
+    short = f"takes at most 0.93 of lax's time (0.6 for matrix products in a short operation), {measured}"
+    assert jconv.explain(PARAMS, X).forward[:2] == ("lax", f"no other local algorithm {short}")
+    assert jconv.explain(PARAMS, X, algorithm="fastest").forward[:2] == ("lax", f"no other algorithm {short}")
+    long = jconv.explain(_params(3, 64, 64), f32((8, 4000, 64)))
+    assert long.forward.reason == f"no other local algorithm takes at most 0.93 of lax's time, {measured}"

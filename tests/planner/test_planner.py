@@ -54,12 +54,13 @@ def test_requested_algorithm_is_chosen(algorithm, operation):
             assert choice == Choice(algorithm, "requested by name")
 
 
-@pytest.mark.parametrize("name", ["nothing", "", "LAX", None, 3, ["lax"]])
+@pytest.mark.parametrize("name", ["nothing", "", "FFT", None, 3, ["lax"]])
 def test_unknown_algorithm_raises(name):
     with pytest.raises(ValueError) as error:
         planner.check_algorithm(name)
     names = ", ".join(["auto", "fastest", *sorted(ALGORITHMS)])
-    assert str(error.value) == f"algorithm must be one of {names}, got {name!r}"
+    hint = "; did you mean 'fft'?" if name == "FFT" else ""
+    assert str(error.value) == f"algorithm must be one of {names}, got {name!r}{hint}"
 
 
 def test_known_algorithms_are_accepted():
@@ -141,7 +142,7 @@ def test_only_xla_convolutions_are_computed_in_a_loop(algorithm):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_auto_chooses_among_local_algorithms_and_fastest_among_all(operation, leaves):
     leaves({"fft": 0.1, "winograd": 0.2, "shifts": 0.5})
-    long, measured = sizes(4, 2000, 8, 8, 20), "interpolated from measurements, 7 of them in this range ()"
+    long, measured = sizes(4, 2000, 8, 8, 20), "interpolated from float32 measurements, 7 of them in this range ()"
     assert choose("auto", operation, long) == Choice("shifts", f"0.50 of lax's time, {measured}", ratio=0.5)
     assert choose("fastest", operation, long) == Choice("fft", f"0.10 of lax's time, {measured}", ratio=0.1)
 
@@ -208,7 +209,8 @@ def test_unknown_processor_uses_lax_where_measured_processors_differ(leaves):
     for other in ({}, {"einsum": 0.5}, {"shifts": 0.5, "matmul": 0.4}):
         leaves(clear, other)
         choice = choose("auto", "kernel_gradient", sizes(4, 2000, 8, 8, 3))
-        assert choice == Choice("lax", "unknown processor, and the measured processors differ in the fastest algorithm")
+        reason = "unknown processor or several processes, and the measured processors differ in what is fastest"
+        assert choice == Choice("lax", reason)
 
 
 def test_trees_are_selected_by_processor_and_cores():
@@ -254,6 +256,8 @@ def test_leaf_path_is_described_in_words():
     assert tree.walk(nodes, three) == ({"shifts": 0.5}, 3, "kernel size 3 to 8, stride 1")
     assert tree.walk(nodes, strided) == ({}, 9, "kernel size 1 to 8, stride at least 2")
     assert tree.walk(nodes, grouped).path == "kernel size at least 9, groups at least 2"
+    nodes = ["rows", 99.5, other, ["terms", 24.5, leaf, ["weights", 9.5, other, other]]]
+    assert tree.walk(nodes, three).path == "batch * output length at least 100, terms of a sum 1 to 24"
 
 
 @pytest.mark.parametrize("hardware", KNOWN, ids=str)
