@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
     @property
     def exceeds_bound(self) -> bool:
-        """Whether any deviation does."""
+        """Whether any deviation exceeds its bound."""
         return any(deviation.exceeds_bound for deviation in self.deviations.values())
 
 

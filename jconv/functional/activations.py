@@ -22,7 +22,7 @@ def hard_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
 
 
 def soft_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
-    """`x` moved toward zero by `threshold`."""
+    """`x` moved toward zero by `threshold`, but not past it."""
     return jnp.where(jnp.abs(x) > threshold, x - jnp.sign(x) * threshold, jnp.zeros_like(x))
 
 

@@ -141,8 +141,8 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: jl.ChannelsFirst(jl.Conv1D(3, 2, activation=jl.PReLU())),
         "ChannelsFirst: the activation of a convolution must have no arrays, got PReLU()",
     ),
-    (lambda: jl.Softmax(0), "Softmax: axis must be an integer other than 0, the batch, or several, got 0"),
-    (lambda: jl.Softmax(()), "Softmax: axis must be an integer other than 0, the batch, or several, got ()"),
+    (lambda: jl.Softmax(0), "Softmax: axis must be one or more integers other than 0, the batch, got 0"),
+    (lambda: jl.Softmax(()), "Softmax: axis must be one or more integers other than 0, the batch, got ()"),
     (lambda: jl.Softmax(-3).output_shape((5, 2)), "Softmax: axis=-3 is not an axis of an input of shape (5, 2)"),
     (lambda: jl.Softmax(inputs=("mask",)), "Softmax: inputs must be ('x',) or ('x', 'mask'), got ('mask',)"),
     (

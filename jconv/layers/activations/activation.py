@@ -196,7 +196,7 @@ class Softmax(ActivationLayer):
         if isinstance(self.axis, list):
             object.__setattr__(self, "axis", tuple(self.axis))
         if not self._axes or not all(is_integer(axis) and axis != 0 for axis in self._axes):
-            raise ValueError(f"Softmax: axis must be an integer other than 0, the batch, or several, got {self.axis!r}")
+            raise ValueError(f"Softmax: axis must be one or more integers other than 0, the batch, got {self.axis!r}")
         check_inputs(self, ("x",), ("x", "mask"))
 
     def output_shape(self, input_shape: Any) -> Shape:
