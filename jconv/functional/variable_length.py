@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..algorithms.operands import accumulation_dtype
+from ..algorithms.operands import accumulation_dtype, upcast
 from ..geometry import Geometry
 from ..primitive import bilinear
 from ..ragged.sequences import Sequences
@@ -31,13 +31,13 @@ def forward(
     if sequences.packed:
         if kernel.shape[1] == 1:
             return _convolve_channels(x, kernel, sequences, window), out
-        return _multiply_windows(read_windows(x, sequences, window)[0], kernel, groups, **how), out
+        return _multiply_windows(_read(x, sequences, window), kernel, groups, **how), out
     geometry = window.geometry(length)
     if window.mode == "zeros" and not window.low_depends_on_length:
         return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
     padded_length = (geometry.out_length - 1) * window.stride + geometry.reach
     at = jnp.arange(padded_length) - window.low(sequences)
-    padded, _ = take(x, at, sequences.begin, sequences.end, window.mode)
+    padded = take(upcast(x), at, sequences.begin, sequences.end, window.mode)[0].astype(x.dtype)
     valid = Geometry(padded_length, window.kernel_size, window.stride, dilation=window.dilation, groups=groups)
     return bilinear.forward(padded, kernel, valid, **how), out
 
@@ -67,9 +67,13 @@ def transposed(
     spread = jnp.pad(x[..., None, :], zeros).reshape(*x.shape[:-2], length * stride, x.shape[-1])
     low = geometry.reach - 1 - geometry.low
     window = Window(geometry.kernel_size, padding=(low, geometry.low), dilation=geometry.dilation)
-    windows, _ = read_windows(spread, out, window)
-    y = _multiply_windows(windows, jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
+    y = _multiply_windows(_read(spread, out, window), jnp.swapaxes(jnp.flip(kernel, 0), 1, 2), 1, **how)
     return y, out.with_counts(lambda counts: counts + more)
+
+
+def _read(x: jax.Array, sequences: Sequences, window: Window) -> jax.Array:
+    """Returns the windows. They are read in float32, because the adjoint sums over all windows that read a sample."""
+    return read_windows(upcast(x), sequences, window)[0].astype(x.dtype)
 
 
 def _multiply_windows(windows: jax.Array, kernel: jax.Array, groups: int, **how: Any) -> jax.Array:

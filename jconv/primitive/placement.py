@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
+from ..algorithms.operands import upcast
 from .jax_context import varying_axes
 
 
@@ -25,7 +26,10 @@ def match_varying_axes(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 
 def _vary_over(x: jax.Array, axes: frozenset[Any]) -> jax.Array:
     missing = tuple(sorted(axes - varying_axes(x), key=str))
-    return jax.lax.pcast(x, missing, to="varying") if missing else x
+    if not missing:
+        return x
+    # In float32, because the transpose is a sum over devices.
+    return jax.lax.pcast(upcast(x), missing, to="varying").astype(x.dtype)
 
 
 def full_spec(aval: Any) -> tuple[Any, ...]:

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..algorithms.operands import upcast
 from ..functional import convolution as conv
 from ..functional.options import Conv1DOptions, DepthwiseOptions, Params, TransposeOptions
 from ..geometry import is_integer, make_geometry, transposed_geometry
@@ -173,7 +174,8 @@ def conv1d_transpose(
     geometry = transposed_geometry(length, np.shape(params["kernel"])[0], **geometry_options)
     out_shard = max(x.shape[-2] * geometry.stride, -(-geometry.length // device_axis.size))
     plan = plan_halo("input_gradient", geometry, device_axis.size, out_shard, x.shape[-2])
-    y = conv.conv1d_transpose(params, read_window(x, plan.window, device_axis), **other)
+    window = read_window(upcast(x), plan.window, device_axis).astype(x.dtype)
+    y = conv.conv1d_transpose(params, window, **other)
     y = slice_per_device(y, [plan.geometry.low + drop for drop in plan.drop], out_shard, device_axis)
     return zero_beyond_length(y, geometry.length, device_axis)
 
@@ -197,10 +199,12 @@ def _convolve_window(
     geometry = make_geometry(length, np.shape(params[next(iter(kernels))])[0], **geometry_options)
     out_shard = max(-(-x.shape[-2] // geometry.stride), -(-geometry.out_length // device_axis.size))
     plan = plan_halo("forward", geometry, device_axis.size, x.shape[-2], out_shard)
-    window = read_window(x, plan.window, device_axis)
+    # In float32, because the adjoint sums over the devices that read a sample.
+    wide = upcast(x)
+    window = read_window(wide, plan.window, device_axis)
     if mode != "zeros":
-        window = fill_padding(window, x, plan.window, geometry, mode, device_axis)
-    y = convolution(params, window, stride=geometry.stride, dilation=geometry.dilation, **options)
+        window = fill_padding(window, wide, plan.window, geometry, mode, device_axis)
+    y = convolution(params, window.astype(x.dtype), stride=geometry.stride, dilation=geometry.dilation, **options)
     return zero_beyond_length(y, geometry.out_length, device_axis)
 
 

@@ -227,6 +227,35 @@ def test_every_algorithm_and_16_bit_floats(dtype):
             assert found.dtype == dtype and deviation(np.asarray(found, np.float64), y) <= BOUNDS[dtype]
 
 
+# In bfloat16, adding 1 to 256 changes nothing.
+SUMS = {
+    "padding that repeats a sample": ("conv1d", {"padding": "causal", "padding_mode": "edge"}, "lengths"),
+    "packed": ("conv1d", {"padding": "causal"}, "segment_ids"),
+    "packed with a stride": ("conv1d", {"padding": "causal", "stride": 2}, "segment_ids"),
+    "packed, few taps": ("conv1d", {"padding": "causal"}, "segment_ids"),
+    "packed, transposed": ("conv1d_transpose", {"padding": "same", "stride": 2}, "segment_ids"),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_gradients_of_16_bit_floats_are_summed_in_float32(name):
+    convolution, options, extent = SUMS[name]
+    length, taps = 600, 60 if name == "packed, few taps" else 500
+    extents = {extent: np.zeros((1, length), int) if extent == "segment_ids" else np.array([length])}
+    kernel = np.ones((taps, 2, 2))
+    kernel[[0, -1]] = 256
+
+    def input_gradient(kernel, x):
+        y, pull = jax.vjp(lambda x: getattr(jconv, convolution)({"kernel": kernel}, x, **options, **extents)[0], x)
+        return pull(jnp.ones_like(y))[0]
+
+    wide = jnp.asarray(kernel, jnp.float32), jnp.ones((1, length, 2), jnp.float32)
+    narrow = jax.tree.map(lambda a: a.astype(jnp.bfloat16), wide)
+    expected = quick_jit(input_gradient)(*wide)
+    # Each product with the windows is rounded before it is added.
+    np.testing.assert_allclose(quick_jit(input_gradient)(*narrow).astype("float32"), expected, rtol=2 * 2.0**-8)
+
+
 def test_lengths_are_traced_mapped_and_differentiated_twice():
     params, x, options, extents = case(1, False)
     x = x.astype(np.float32)

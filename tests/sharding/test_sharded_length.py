@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 import jconv
 from benchmarks import sharding
+from jconv.inspect.trace import iterate_equations
 from tests.primitive.test_partitioned import moved
 from tests.support.settings import deviation, in_type, quick_jit
 
@@ -248,6 +250,41 @@ def test_invalid_arguments_are_errors(options: dict[str, Any], message: str) -> 
     mapped = jax.shard_map(local, mesh=sharding.make_mesh("8"), in_specs=P("a"), out_specs=P("a"))
     with pytest.raises(ValueError, match=message):
         mapped(jnp.ones((64, 6)))
+
+
+# The devices' parts of a sum of ones. Adding 1 to 256 changes nothing in bfloat16.
+@pytest.mark.parametrize("options", [{}, {"padding_mode": "edge"}], ids=str)
+def test_gradients_of_16_bit_floats_are_summed_in_float32(options: Any) -> None:
+    mesh, along_length = sharding.make_mesh("8"), P(None, "a")
+    options = {"padding": "causal", **options}
+
+    def gradients(function: Any, params: Any, x: Any) -> Any:
+        y, pull = jax.vjp(function, params, x)
+        return pull(jnp.ones_like(y))
+
+    def local(params: Any, x: Any) -> Any:
+        return jconv.sharding.conv1d(params, x, axis_name="a", **options)
+
+    sharded = jax.shard_map(
+        partial(gradients, local), mesh=mesh, in_specs=(P(), along_length), out_specs=(P(), along_length)
+    )
+    params, x = {"kernel": jnp.ones((500, 1, 1)), "bias": jnp.ones(1)}, jnp.ones((1, 520, 1)).at[0, 100:].set(2.0**-8)
+    expected = quick_jit(partial(gradients, partial(jconv.conv1d, **options)))(params, x)
+    narrow = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, x))
+    for found, wanted in zip(jax.tree.leaves(quick_jit(sharded)(*narrow)), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(found.astype("float32"), wanted, rtol=2 * 2.0**-8)
+
+
+# XLA's CPU compiler does this anyway.
+def test_kernel_gradients_are_summed_over_devices_in_float32() -> None:
+    def gradient(kernel: Any, x: Any) -> Any:
+        y, pull = jax.vjp(lambda kernel: jconv.conv1d({"kernel": kernel}, x), kernel)
+        return pull(jnp.ones_like(y))[0]
+
+    sharded = jax.shard_map(gradient, mesh=sharding.make_mesh("8"), in_specs=(P(), P("a")), out_specs=P())
+    jaxpr = jax.make_jaxpr(sharded)(jnp.ones((3, 2, 2), jnp.bfloat16), jnp.ones((8, 9, 2), jnp.bfloat16))
+    sums = [e for e in iterate_equations(jaxpr.jaxpr) if e.primitive.name.startswith("psum")]
+    assert sums and {str(v.aval.dtype) for e in sums for v in e.invars} == {"float32"}
 
 
 def test_outside_shard_map_is_an_error() -> None:
