@@ -56,7 +56,7 @@ def conv1d(
     - Its error is at most `64 * u` times the sum above over `|x|` and `|kernel|`, for up to 10^4 terms; for more, it is
       at most twice that of lax. u is 2^-24 in float32, 2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The
       same bound holds for both gradients. Sums of hundreds of equal terms can exceed it, because XLA then rounds all
-      of them in one direction.
+      of them in one direction, and in float64 thousands of terms, which XLA adds one after another on CPUs.
     - A NaN or infinite sample changes only the outputs whose windows read it.
     - With causal padding, outputs before sample t are bitwise independent of the samples from t on.
 
