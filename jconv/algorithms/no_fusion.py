@@ -4,7 +4,8 @@ On CPUs XLA inlines calls and then decides what to fuse. A sum of shifted copies
 mean, batch normalization, the loss in a scan's step) becomes part of the reduction's loop, which runs in one thread
 without vector instructions: up to 20 times slower. An isolated operation also takes the same time in a network as in
 the measurements of the planner. An `optimization_barrier` does not help: XLA writes the same fused loop. The price is
-that a bias and an activation are one more pass over memory.
+that a bias and an activation are one more pass over memory. XLA's own convolution and matrix products are never fused,
+so they are not isolated.
 
 Within an isolated operation, calls have another use. Each loop that XLA generates takes some 10 ms to compile, but
 identical loops are compiled only once. If they are inlined, the loops of an operation's groups differ in their offsets;

@@ -321,9 +321,11 @@ def _lower(primitive: Primitive, on_cpu: bool, ctx: Any, a: Any, b: Any, *, geom
     def compute(a: jax.Array, b: jax.Array, geometry: Geometry) -> jax.Array:
         choice = choose(a, b, geometry=geometry)
         function = _make_function(primitive, choice, geometry, ensemble_ndim, precision, on_cpu)
-        # A matrix product is never fused, so it needs no call, and XLA's partitioner cannot split a call.
+        # XLA fuses neither matrix products nor its own convolution, so these need no call. Its partitioner cannot split
+        # a call. The kernel gradient by `lax` also transposes its operands, which may be fused.
         is_product = geometry.pointwise and choice.algorithm in planner.POINTWISE_IS_MATMUL
-        if not on_cpu or partitioned or is_product:
+        is_convolution = choice.algorithm == "lax" and primitive is not kernel_gradient_p
+        if not on_cpu or partitioned or is_product or is_convolution:
             return function(a, b)
         if primitive is kernel_gradient_p:
             shape = _result_shape(primitive, a, b, geometry, ensemble_ndim)
