@@ -66,9 +66,12 @@ class CallCount:
     count: int = 0
     values: int = 0
 
-    def add(self, place: str, name: str) -> None:
-        """Count one more, with a `name`. Raises `KerasFileError` at `place` for too many and for a long name."""
-        self.count += 1
+    def add(self, place: str, name: str, count: int = 1) -> None:
+        """Count a layer that has a `name` and contains `count` layers.
+
+        Raises `KerasFileError` at `place` if there are too many, and for a long name.
+        """
+        self.count += count
         if self.count > MAX_CALLS:
             raise KerasFileError(f"{place}: the model has more than {MAX_CALLS:,} layers and calls of layers")
         if len(name) > MAX_NAME:

@@ -52,6 +52,10 @@ KINDS = (
 )
 
 
+# The residual blocks of one TCN: more than any network needs.
+MAX_BLOCKS = 200
+
+
 def _read_tcn(config: Config, read_layer: ReadLayer) -> Layer:
     dilations = config.get("dilations", integers, (1, 2, 4, 8, 16, 32))
     filters = config.get("nb_filters", one_or_more_integers, 64)
@@ -60,11 +64,14 @@ def _read_tcn(config: Config, read_layer: ReadLayer) -> Layer:
         config.fail(f"its normalization must be one of batch and layer, got {norms}")
     if config.get("return_state", flag, False):
         config.fail("return_state must be false; jconv does not have the state of a TCN")
+    stacks = config.get("nb_stacks", integer, 1)
+    if stacks * len(dilations) > MAX_BLOCKS:
+        config.fail(f"it has {stacks * len(dilations):,} residual blocks; the limit is {MAX_BLOCKS}")
     return TCN(
         (filters,) * len(dilations) if isinstance(filters, int) else filters,
         dilations,
         config.get("kernel_size", integer, 3),
-        config.get("nb_stacks", integer, 1),
+        stacks,
         config.get("padding", one_of("causal", "same"), "causal"),
         config.get("use_skip_connections", flag, True),
         config.get("dropout_rate", number, 0.0),

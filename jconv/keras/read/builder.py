@@ -13,15 +13,19 @@ import numpy as np
 
 from ...layers import InDtype, Layer, Operation, Pick
 from ...layers.base import is_tuple_of_shapes
+from ...layers.nesting import unwrap
 from ...layers.operations.operation import Constant, Input, Slice
 from ...model.graph import Node
 from ..files.errors import KerasFileError, error_context
 from ..files.limits import CallCount
 from ..kinds.table import mask_of
+from ..layers import TCN
 from .layer import ParsedLayer
 from .parts import Part
 
 Names = tuple[str, ...]
+# The layers of a block of keras-tcn's `TCN`: two convolutions, normalizations, activations and dropouts, and the ends.
+TCN_NODES = 12
 
 
 class GraphBuilder:
@@ -51,7 +55,7 @@ class GraphBuilder:
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
         """Add a node. Returns the name of its value: `name`, or a name made from it if that is taken."""
         place = place or ascii(name)
-        self.tally.add(place, name)
+        self.tally.add(place, name, _node_count(layer))
         # Every call of a layer is a node; they share their arrays.
         unique = name
         while unique in self.shapes:
@@ -202,3 +206,11 @@ class GraphBuilder:
     def set_mask(self, value: str, mask: str) -> None:
         """Make `mask` the mask of a value."""
         self._masks[self._array(value)] = mask
+
+
+def _node_count(layer: Layer) -> int:
+    """The number of layers in a layer: many for a `TCN`, which builds them whenever its shapes are needed."""
+    inner = unwrap(layer)
+    while isinstance(getattr(inner, "layer", None), Layer):
+        inner = unwrap(inner.layer)  # pyright: ignore[reportAttributeAccessIssue]
+    return TCN_NODES * inner.stacks * len(inner.dilations) if isinstance(inner, TCN) else 1

@@ -120,6 +120,18 @@ def test_large_models_that_are_called_many_times_are_refused():
     refused(lambda: made(config), "the calls of nested models have more than 2,000,000 values")
 
 
+def test_tcns_with_many_blocks_are_refused():
+    """A few bytes of config describe any number of convolutions."""
+
+    def tcn(name: str, **options: Any) -> dict[str, Any]:
+        return layer("TCN", name, {"nb_filters": 4, "kernel_size": 2, **options}, module="tcn")
+
+    for options in ({"dilations": [1] * 100_000}, {"dilations": [1] * 1000, "nb_stacks": 10**6}):
+        assert peak(lambda o=options: refused(lambda: made(functional(tcn("t", **o))), "residual blocks")) < 20 * MIB
+    many = [tcn(f"t{number}", dilations=[1] * 100) for number in range(30)]
+    refused(lambda: made(functional(*many)), "the model has more than 20,000 layers")
+
+
 def test_too_many_layers_are_refused():
     text = json.dumps(functional(conv())).replace('"layers": [', '"layers": [' + "{}," * 1_000_000, 1)
     refused(lambda: parse_json(text.encode(), "config.json"), "more than 2,000,000 values")
