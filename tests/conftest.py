@@ -58,14 +58,6 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
-def quick_compile():
-    """Compiles without optimizations, for hundreds of programs that each run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture
 def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws Keras's weights with NumPy, because for JAX each shape is a program to compile."""
     from keras.src.initializers import random_initializers

@@ -20,7 +20,6 @@ import jconv
 from jconv import reference
 from tests.support.sequences import pieces, spoiled
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 LENGTH, POSITIONS = 64, (21, 40)
 RNG = np.random.default_rng(0)
 

@@ -1,10 +1,6 @@
 """`python -m benchmarks.devices`: the sizes of collectives, and its table."""
 
-import pytest
-
 from benchmarks import devices
-
-pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def test_what_is_received_is_read_from_the_program():

@@ -10,8 +10,6 @@ from benchmarks.keras_fit import ONE, SEVERAL, Cell
 from benchmarks.trainers import protocol_jax
 from benchmarks.trainers.workers import WorkerError
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 class FakeWorker:
     """A side that answers at once."""

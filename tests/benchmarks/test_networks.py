@@ -18,7 +18,6 @@ from benchmarks.networks import JCONV, KERAS, SIDES, Row
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("quick_compile"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 

@@ -37,7 +37,6 @@ from benchmarks.published.manifest import Published
 from jconv import Node, layers
 
 pytestmark = [
-    pytest.mark.usefixtures("quick_compile"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 

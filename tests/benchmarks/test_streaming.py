@@ -12,7 +12,6 @@ from benchmarks.shared.timing import Timing
 from benchmarks.streams.networks import Conv, Network, networks
 from benchmarks.streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, truth
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 OURS = [side for side in SIDES if side.needs is None]
 
 

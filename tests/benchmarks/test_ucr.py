@@ -84,7 +84,6 @@ def test_an_interrupted_command_continues(end, code, message, monkeypatch, tmp_p
     assert not list((tmp_path / "ucr.unfinished").iterdir())
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
     run = {**RUN, "seed": 0, "epochs": 2}
     whole = ucr_run.train(**run)

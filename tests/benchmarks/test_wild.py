@@ -26,7 +26,7 @@ from jconv import layers
 from jconv.layers import Layer
 from tests.support.keras_crafted import archive, functional, hdf5, layer, tensor
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compile")]
+pytestmark = pytest.mark.slow
 
 INPUTS = (((2, 9, 3), None),)
 Made = tuple[Any, Any, Any]

@@ -17,8 +17,6 @@ import jconv.keras
 from jconv.command import main
 from tests.support import command_models
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 # For each line of its input, a folder and an axis: reads given.npz and the programs in the folder `stream`, and writes
 # the outputs of all calls to found.npz.
 SCRIPT = """

@@ -15,7 +15,6 @@ import jconv.keras
 from jconv.command import main
 from tests.support import command_models
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 RNG = np.random.default_rng(0)
 
 

@@ -24,8 +24,6 @@ from jconv.functional.default_algorithm import resolve
 from jconv.version import __version__
 from tests.support import command_models
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.fixture(scope="module")
 def series(tmp_path_factory: Any) -> Path:

@@ -27,8 +27,6 @@ from jconv.layers import Dense
 from tests.support import command_models
 from tests.support.keras_two import as_keras_two
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.fixture(autouse=True)
 def no_terminal(monkeypatch: Any) -> None:

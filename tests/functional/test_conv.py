@@ -47,7 +47,6 @@ def test_result_has_the_promoted_dtype(x_type, kernel_type, expected, algorithm)
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_gradients_have_the_dtypes_of_their_primals(algorithm):
     params = {"kernel": jnp.ones((3, 4, 4), jnp.bfloat16), "bias": jnp.ones(4, jnp.float16)}
@@ -77,7 +76,6 @@ def operands(operation, dtype, a, b):
 
 
 @pytest.mark.default_cases(8)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -95,7 +93,6 @@ def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
 
 
 @pytest.mark.default_cases(6)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -138,7 +135,6 @@ def equations(jaxpr):
 
 
 @pytest.mark.default_cases(4)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 def test_bias_gradient_accumulates_in_float32(dtype, algorithm):
@@ -227,7 +223,6 @@ def test_init_depends_only_on_the_key():
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 @pytest.mark.parametrize("kernel_size", [1, 2, 5, 70])
 def test_unfold_agrees_with_the_reference(kernel_size, dtype):

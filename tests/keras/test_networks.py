@@ -6,7 +6,7 @@ import pytest
 from tests.support.keras_files import check_outputs, randomize
 from tests.support.keras_networks import NETWORKS
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 @pytest.mark.default_cases(2)

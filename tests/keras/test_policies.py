@@ -24,7 +24,7 @@ from tests.support.keras_files import (
 )
 from tests.support.keras_networks import NETWORKS
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 ROUNDED = ("norm", "attention", "pooling", "gru", "bidirectional")

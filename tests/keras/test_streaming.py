@@ -13,7 +13,7 @@ from keras import layers
 import jconv.keras
 from tests.support.keras_files import keras_function, randomize, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 def temporal() -> keras.Model:

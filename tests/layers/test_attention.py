@@ -14,8 +14,6 @@ from jconv import layers as jl
 from tests.support.held import Held
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 KEY = ("query", "value", "key")
 MASK = np.array([[1, 0, 1, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]])
 Q, V, K = (4, 4), (5, 4), (5, 4)

@@ -14,8 +14,6 @@ import pytest
 from jconv import layers as jl
 from tests.support.layer_checks import check_against_reference, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 Dense = jl.EinsumDense
 LAYERS: dict[str, tuple[jl.Layer, Any]] = {
     "dense": (Dense("abc,cd->abd", (None, 5), bias_axes="d"), (7, 4)),

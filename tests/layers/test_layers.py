@@ -15,8 +15,6 @@ import jconv
 from jconv import layers as jl
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 LAYERS: dict[str, tuple[jl.Layer, Any]] = {
     "conv": (jl.Conv1D(5, 3), (11, 4)),
     "conv_stride_same": (jl.Conv1D(5, 4, 3, "same"), (11, 4)),

@@ -14,8 +14,6 @@ import pytest
 from jconv import layers as jl
 from tests.support.layer_checks import check_against_reference, deviation, drawn
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 ELEMENTWISE = [jl.Add(), jl.Average(), jl.Multiply(), jl.Maximum(), jl.Minimum()]
 
 

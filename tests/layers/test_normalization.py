@@ -16,8 +16,6 @@ from jconv import layers as jl
 from tests.support.held import Held
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 MASKED = jl.BatchNormalization(inputs=("sequence", "mask"))
 GIVEN = {"mean": (1.0, 2.0, 3.0, 4.0), "variance": (1.0, 0.0, 3.0, 4.0)}
 

@@ -15,8 +15,6 @@ from jconv import layers as jl
 from jconv.layers.pooling.adaptive_pooling import window_indices
 from tests.support.layer_checks import check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 11, 13, 25])

@@ -16,8 +16,6 @@ from keras import layers as kl
 from jconv import layers as jl
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 DENSE = (jl.SimpleRNN, jl.LSTM, jl.GRU)
 EVERYTHING = {"return_sequences": True, "return_state": True}
 SHAPE = (4, 2)

@@ -16,8 +16,6 @@ from keras import layers as kl
 from jconv import layers as jl
 from tests.support.layer_checks import check_against_reference, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 DRAWING: list[tuple[jl.Layer, Callable[[], Any]]] = [
     (jl.Dropout(0.3), lambda: kl.Dropout(0.3)),
     (jl.SpatialDropout1D(0.3), lambda: kl.SpatialDropout1D(0.3)),

@@ -17,8 +17,6 @@ from jconv import layers as jl
 from jconv.model.summary import receptive_fields
 from tests.support.layer_checks import check_against_reference, drawn
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 LAYERS: list[tuple[jl.Layer, Any]] = [
     (jl.Cropping1D(), (7, 4)),
     (jl.Cropping1D((3, 0)), (7, 4)),

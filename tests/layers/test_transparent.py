@@ -20,8 +20,6 @@ from jconv import layers as jl
 from jconv.layers.base import Layer
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @dataclass(frozen=True)
 class Around(Layer):

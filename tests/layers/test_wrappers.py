@@ -18,8 +18,6 @@ from jconv import layers as jl
 from jconv.layers.nesting import unwrap
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 EVERYTHING = {"return_sequences": True, "return_state": True}
 SHAPE = (4, 2)
 SHAPES = {"sequence": SHAPE, "mask": (4,)}

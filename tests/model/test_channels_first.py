@@ -14,7 +14,6 @@ from jconv import layers as jl
 from jconv.layers.operations.operands import Input
 from jconv.model.channels_first import length_first
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 First = jl.ChannelsFirst
 LENGTH = 24
 

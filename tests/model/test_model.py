@@ -18,8 +18,6 @@ from jconv import layers as jl
 from jconv.model import Model, Node, sequential
 from jconv.model.summary import receptive_fields
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 # A residual branch, a shared convolution, a concatenation and a head; and the same in Keras.
 GRAPH = Model(
     nodes=(

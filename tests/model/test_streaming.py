@@ -17,8 +17,6 @@ from jconv import Model, Node, sequential
 from jconv import layers as jl
 from jconv.layers.operations.operands import Input, Slice
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
     """Params and state of random numbers in float64."""

@@ -163,7 +163,6 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
 
 
 @pytest.mark.default_cases(8)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
@@ -200,7 +199,6 @@ def mapped(function: Operation, axes: list[tuple[int | None, int | None]]) -> Op
 
 
 @pytest.mark.default_cases(4)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "grouped"])
@@ -222,7 +220,6 @@ def test_vmap_is_that_of_lax(geometry: str, operation: str, mapping: str) -> Non
 
 
 @pytest.mark.default_cases(3)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> None:
@@ -234,7 +231,6 @@ def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> 
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
 def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
     g = GEOMETRIES[geometry]

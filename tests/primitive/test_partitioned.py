@@ -27,8 +27,6 @@ from tests.sharding.test_sharding import close
 from tests.support.paths import ROOT
 from tests.support.settings import algorithms_for
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
 COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
 SHAPE = re.compile(r"\b[a-z]\w*\[([\d,]*)\]")

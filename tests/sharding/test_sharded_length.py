@@ -175,7 +175,6 @@ HALOS: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", HALOS)
 def test_only_the_halo_is_communicated(name: str) -> None:
     """The forward pass sends the halo. The gradients send it again and sum the kernel's over the devices."""
@@ -197,7 +196,6 @@ def test_only_the_halo_is_communicated(name: str) -> None:
     assert moved(text) == {"collective-permute": 2 * halo * ROW, "all-reduce": KERNEL}
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_a_batch_sharded_over_another_axis_under_vmap_and_scan() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((4, 3, 24, 6), np.float32)

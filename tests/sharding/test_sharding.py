@@ -21,8 +21,6 @@ from benchmarks import sharding
 from jconv.algorithms import ALGORITHMS
 from tests.support.settings import algorithms_for
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
 SAMPLE_SIZE = 2
 """Layouts per mesh, kind and geometry."""

@@ -13,8 +13,6 @@ import jconv
 from jconv import Model, Node, sequential, slots, streaming
 from jconv import layers as jl
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def network() -> Model:
     nodes = (

@@ -22,7 +22,6 @@ from jconv.streaming.overlap_add import OverlapAdd
 from jconv.streaming.ring_buffer import RingBuffer
 from jconv.streaming.timing import OutputTiming
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 CAUSAL = {"padding": "causal", "dilation": 2}
 
 

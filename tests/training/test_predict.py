@@ -23,8 +23,6 @@ from training.options.options import parse
 from training.run import run_folder, trained
 from training.run.config import config
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 KINDS = {
     "classification": ["--model", "fcn", "--protocol", "dl4tsc"],
     "regression": ["--model", "fcn"],

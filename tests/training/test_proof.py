@@ -20,8 +20,6 @@ from training.data import datasets
 from training.proof import proof
 from training.proof.layers import prove_layers
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 ERROR = 1e-6
 
 

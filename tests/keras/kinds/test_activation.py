@@ -15,7 +15,7 @@ from jconv.keras.read.layer import read_layer
 from tests.support.keras_cases.activation import CASES
 from tests.support.keras_files import check, randomize, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 @pytest.mark.default_cases(1)

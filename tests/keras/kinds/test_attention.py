@@ -11,7 +11,7 @@ from jconv.keras.kinds.config import Config
 from tests.support.keras_cases.attention import CASES
 from tests.support.keras_files import check
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 @pytest.mark.default_cases(1)

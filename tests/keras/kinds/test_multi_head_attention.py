@@ -5,7 +5,7 @@ import pytest
 from tests.support.keras_cases.multi_head_attention import CASES
 from tests.support.keras_files import check
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 # Keras's grouped attention warns of the masks that it uses itself.

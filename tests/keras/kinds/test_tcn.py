@@ -20,8 +20,6 @@ from tests.support.keras_files import deviation
 from tests.support.keras_watch import refused
 from tests.support.paths import KERAS_TWO_FILES
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.mark.parametrize("name", ["tcn.h5", "tcn.keras"])
 def test_equals_keras_tcn(name: str, tmp_path: Path) -> None:

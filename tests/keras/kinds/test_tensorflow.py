@@ -18,8 +18,6 @@ from tests.support.keras_files import deviation
 from tests.support.keras_watch import refused
 from tests.support.paths import KERAS_TWO_FILES
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 
 

@@ -5,7 +5,7 @@ import pytest
 from tests.support.keras_cases.wrappers import CASES
 from tests.support.keras_files import check
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 @pytest.mark.default_cases(1)

@@ -15,7 +15,7 @@ from tests.support.keras_files import check_fits, deviation, drawn, keras_functi
 from tests.support.keras_wiring import WIRING, inner
 
 pytestmark = [
-    pytest.mark.usefixtures("quick_compile", "quick_weights"),
+    pytest.mark.usefixtures("quick_weights"),
     # Keras warns if a layer does not support masks.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
 ]

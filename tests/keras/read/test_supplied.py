@@ -21,7 +21,7 @@ from tests.support.keras_files import deviation, drawn, keras_function, randomiz
 from tests.support.keras_two import as_keras_two
 from tests.support.keras_watch import refused
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 

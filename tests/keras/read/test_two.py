@@ -20,7 +20,7 @@ from tests.support.keras_networks import NETWORKS
 from tests.support.keras_two import as_keras_two
 from tests.support.paths import KERAS_TWO_FILES
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 # Networks without functions of `keras.ops`, which Keras 2 does not have.
 NAMES = (

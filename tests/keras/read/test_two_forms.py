@@ -17,7 +17,7 @@ import jconv.keras
 from tests.support.keras_files import deviation, drawn, keras_function, randomize, save
 from tests.support.keras_two import as_keras_two
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 def with_lists(entry: Any) -> Any:

@@ -10,7 +10,7 @@ from tests.support.keras_files import check_fits, check_outputs, randomize, same
 from tests.support.keras_wiring import WIRING
 
 pytestmark = [
-    pytest.mark.usefixtures("quick_compile", "quick_weights"),
+    pytest.mark.usefixtures("quick_weights"),
     # Keras warns where a mask ends, and where models are called on dicts.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
     pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),

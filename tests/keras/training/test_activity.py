@@ -17,8 +17,6 @@ from keras import layers as kl
 import jconv.keras
 from tests.support.keras_files import deviation, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 R = keras.regularizers
 
 

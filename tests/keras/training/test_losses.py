@@ -16,8 +16,6 @@ import jconv.keras
 from jconv.keras.training.losses import read_single_loss
 from tests.support.keras_files import deviation, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 L = keras.losses
 ONE_HOT = np.eye(3, dtype="float32")[[0, 2, 1, 1]]
 LOSSES: dict[str, tuple[Any, Any]] = {

@@ -20,8 +20,6 @@ import jconv.keras
 from tests.keras.training.test_two_training import unpacked
 from tests.support.keras_files import deviation, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 STEPS, BATCH = 5, 4
 S, R, C = ko.schedules, keras.regularizers, keras.constraints
 

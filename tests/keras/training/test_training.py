@@ -24,8 +24,6 @@ import jconv.keras
 from jconv.keras.training.regularizers import L1L2, Orthogonal, WeightPenalty
 from tests.support.keras_files import deviation, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 BEFORE, AFTER, BATCH = 5, 20, 4
 S = ko.schedules
 

@@ -20,8 +20,6 @@ from keras import optimizers as ko
 import jconv.keras
 from tests.support.keras_files import save, small
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 L, S = keras.losses, ko.schedules
 
 

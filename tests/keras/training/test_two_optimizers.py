@@ -16,8 +16,6 @@ import jconv.keras
 from tests.keras.training.test_two_training import unpacked
 from tests.support.keras_files import deviation, save, small
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 Change = Callable[[list[Any], dict[str, Any]], list[Any]]
 
 

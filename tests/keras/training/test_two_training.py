@@ -17,8 +17,6 @@ from tests.support.keras_files import deviation
 from tests.support.keras_two_files.make import AFTER, BEFORE, batches
 from tests.support.paths import KERAS_TWO_FILES
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 # Models saved without training: read/test_two.py, kinds/test_tensorflow.py and kinds/test_tcn.py have them.
 OTHERS = ("network", "operations", "tcn")
 NAMES = sorted(

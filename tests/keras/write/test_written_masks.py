@@ -16,7 +16,7 @@ from jconv import layers as jl
 from jconv.model import Model, Node, sequential
 from tests.support.keras_files import deviation, returned_outputs, save
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 X = np.float32(np.random.default_rng(0).standard_normal((3, 5, 4)))
 X[0, 3:] = X[1, 1] = 0

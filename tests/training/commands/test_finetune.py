@@ -21,7 +21,7 @@ from training.options.options import parse
 from training.proof import proof
 from training.run import run_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compile", "quick_weights")
+pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 @pytest.fixture(autouse=True)

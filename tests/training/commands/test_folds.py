@@ -16,7 +16,6 @@ from training.options.options import parse
 from training.run import results, run_folder
 from training.run.config import config
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 RUN = ["--data", "a.npz", "--model", "mlp", "--epochs", "1", "--skip-proof"]
 
 

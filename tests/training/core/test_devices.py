@@ -17,8 +17,6 @@ from training.core.learner import Progress, init_learner
 from training.core.plan import Plan, epoch_key
 from training.options.options import parse
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=6, batch_size=16, learning_rate=1e-2, seed=0, evaluate_every=2, optimizer="sgd", keep="best")
 
 

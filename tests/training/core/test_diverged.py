@@ -10,8 +10,6 @@ from training.core import diverged, loop
 from training.core.learner import final_learner
 from training.core.plan import Plan, batches, epoch_key
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=6, batch_size=16, learning_rate=1e-2, seed=0, evaluate_every=3)
 STEPS = 3
 

@@ -20,8 +20,6 @@ from training.errors import UserError
 from training.options.options import parse
 from training.run import run_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(3, 10, 1e-2, seed=1, evaluate_every=3, keep="best", schedule="plateau", members=3)
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1", "--members", "2"]
 RUN += ["--epochs", "4", "--batch-size", "4"]

@@ -11,8 +11,6 @@ from training.core import loop
 from training.core.learner import Progress, init_learner
 from training.core.plan import Plan, steps_per_epoch
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.fixture(scope="module")
 def task():

@@ -18,8 +18,6 @@ from training.data.scaling import z_normalize
 from training.errors import UserError
 from training.options.options import parse
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def plan_of(*arguments):
     options = parse(["--protocol", "dl4tsc", *arguments])

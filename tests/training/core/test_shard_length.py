@@ -16,8 +16,6 @@ from training.core.plan import Plan, epoch_key
 from training.networks import unet
 from training.tasks import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=3, batch_size=2, learning_rate=1e-2, seed=0, evaluate_every=1, optimizer="sgd")
 LENGTH, FILTERS = 64, (2, 4)
 

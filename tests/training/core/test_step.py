@@ -18,8 +18,6 @@ from training.core.precision import with_precision
 from training.core.step import make_step
 from training.tasks import losses
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=1, batch_size=4, learning_rate=0.1, seed=0, evaluate_every=1, optimizer="sgd", schedule="constant")
 
 

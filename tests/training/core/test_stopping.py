@@ -20,8 +20,6 @@ from training.run.run_folder import read_params
 from training.tasks import balanced, with_cross_entropy
 from training.views import report
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=6, batch_size=8, learning_rate=1e-2, seed=0, evaluate_every=1)
 
 

@@ -12,8 +12,6 @@ from training.core.plan import Plan
 from training.data import augment, datasets
 from training.errors import UserError
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def _in_time(times):
     return lambda key, x, strength, lengths=None: augment.resample(x, times(key, x, strength, lengths), lengths)

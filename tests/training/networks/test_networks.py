@@ -66,7 +66,6 @@ def test_unet_has_an_output_for_every_sample(length):
     assert unet(2, (length, 1)).output_shapes((length, 1))["head"] == (length, 2)
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_unet_equals_the_reference():
     model = unet(1, (13, 2))
     params, state = model.init(jax.random.key(0), (13, 2))
@@ -75,7 +74,6 @@ def test_unet_equals_the_reference():
     np.testing.assert_allclose(y, model.reference(params, state, x), atol=1e-5)
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lite_equals_the_reference(channels):
     model = lite(2, (40, channels))

@@ -26,8 +26,6 @@ from training.networks import variable_length
 from training.proof import proof
 from training.views import activation_maps
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 PLAN = Plan(epochs=2, batch_size=8, learning_rate=1e-2, seed=0, evaluate_every=1)
 NORMALIZED = [
     layers.Conv1D(5, 4, padding="same"),

@@ -19,8 +19,6 @@ from training.networks import NETWORKS
 from training.options import options
 from training.proof import proof
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):

@@ -19,8 +19,6 @@ from training.errors import UserError
 from training.proof import proof
 from training.run import run_folder
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 SMALL = sequential([layers.Conv1D(4, 5, padding="same"), layers.GlobalMaxPooling1D(), layers.Dense(1)])
 
 

@@ -21,8 +21,6 @@ from training.errors import UserError
 from training.proof import proof
 from training.views import sample_pictures
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
