@@ -14,11 +14,16 @@ from hypothesis import settings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-# Tests do not measure speed, so LLVM's passes are disabled. XLA's passes all run. Subprocesses inherit this.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# Tests do not measure speed, so LLVM's passes are disabled. XLA's passes all run.
+XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# On JAX 0.10 these emitters, which later versions do not have, take half the time that the usual ones take.
+QUICK_EMITTERS = " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
 
 # Simulated devices for the sharding tests. Everything else runs on the first one.
 jax.config.update("jax_num_cpu_devices", 8)
+
+# Of the Python stack, each operation of a program has the innermost frame only, which is faster to trace.
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
 
 # Each new geometry is compiled, so examples have no deadline.
 for profile, examples in (("default", 3), ("complete", 15)):
@@ -29,8 +34,11 @@ MARKERS = pytest.StashKey[dict[str, list[set[str]]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Sets the number of examples of property tests and the folders that test processes share."""
-    settings.load_profile("jconv-default" if "not complete" in config.option.markexpr else "jconv-complete")
+    """Sets how programs are compiled, the number of examples of property tests, and the folders of test processes."""
+    is_default = "not complete" in config.option.markexpr
+    settings.load_profile("jconv-default" if is_default else "jconv-complete")
+    # XLA reads it with the first program. Subprocesses inherit it.
+    os.environ.setdefault("XLA_FLAGS", XLA_FLAGS + QUICK_EMITTERS * is_default)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         # The process that starts pytest's workers removes it. They inherit its environment.
         own = tempfile.mkdtemp(prefix="jconv-tests-")
