@@ -36,7 +36,7 @@ def test_modules_are_found():
     assert {"jconv.conv1d", "jconv.reference.conv1d", "jconv.sharding.conv1d"} <= set(FUNCTIONS)
 
 
-@pytest.mark.default_cases(20)
+@pytest.mark.default_cases(10)
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -28,6 +28,7 @@ def value(layer: Any) -> tuple[Any, Any]:
     return eqx.filter_value_and_grad(lambda layer: jnp.sum(jnp.sin(layer(X))))(layer)
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_layer(options: dict[str, Any]) -> None:
     ours = jconv.equinox.Conv1d(4, 8, 4, **options, key=jax.random.key(0))

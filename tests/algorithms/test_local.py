@@ -138,7 +138,7 @@ def assert_separate(operation, algorithm, case, dtype="float32", seed=0):
         assert np.array_equal(after[earlier], before[earlier]), (algorithm, case)
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("operation", ["forward", "input_gradient", "kernel_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
@@ -146,7 +146,7 @@ def test_error_of_each_output_is_bounded(algorithm, operation, case):
     assert_bounded(operation, algorithm, case, "float32")
 
 
-@pytest.mark.default_cases(5)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("operation", ["forward", "input_gradient"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
@@ -154,7 +154,7 @@ def test_outputs_depend_only_on_samples_that_they_read(algorithm, operation, cas
     assert_separate(operation, algorithm, case)
 
 
-@pytest.mark.default_cases(12)
+@pytest.mark.default_cases(5)
 @pytest.mark.parametrize("case", FOUND, ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
 def test_geometries_of_past_failures(algorithm, case):
@@ -164,7 +164,7 @@ def test_geometries_of_past_failures(algorithm, case):
         assert_separate(operation, algorithm, case)
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", LOCAL)
 def test_error_bound_of_other_dtypes(algorithm, dtype):
@@ -173,7 +173,7 @@ def test_error_bound_of_other_dtypes(algorithm, dtype):
 
 
 # XLA's CPU compiler makes of some convolutions with groups, in float64, dense ones with zeros in the kernel.
-@pytest.mark.default_cases(8)
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", FOUND[:2], ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])

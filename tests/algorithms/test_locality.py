@@ -80,7 +80,7 @@ def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
     np.testing.assert_allclose(y[~read], expected, rtol=1e-5, atol=2e-6 * np.abs(expected).max())
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("form", ["shifted", "ring"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_streams(case: Case, form: str) -> None:
@@ -97,7 +97,7 @@ def test_streams(case: Case, form: str) -> None:
     assert_local(np.concatenate(parts, 1), convolution(case.params, x, **case.options), case.reads(bad))
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_sessions_of_one_pool(case: Case) -> None:
     x = case.x(2)
@@ -130,7 +130,7 @@ EXTENTS: dict[str, dict[str, np.ndarray]] = {
 }
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("extent", EXTENTS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_variable_lengths(case: Case, extent: str) -> None:

@@ -32,7 +32,7 @@ FORMS = {
 }
 
 
-@pytest.mark.default_cases(12)
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("form", FORMS)

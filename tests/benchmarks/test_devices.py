@@ -1,5 +1,7 @@
 """`python -m benchmarks.devices`: the sizes of collectives, and its table."""
 
+import pytest
+
 from benchmarks import devices
 
 
@@ -12,6 +14,7 @@ def test_what_is_received_is_read_from_the_program():
     assert devices.received(text) == {"all-reduce": 36, "collective-permute": 6}
 
 
+@pytest.mark.slow
 def test_a_step_over_two_devices_is_measured(monkeypatch):
     monkeypatch.setattr(devices, "SERIES", 1)
     monkeypatch.setattr(devices, "LENGTH", 16)

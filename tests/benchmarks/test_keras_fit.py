@@ -68,6 +68,7 @@ def test_a_side_that_computes_something_else_is_found(faked, capsys):
         keras_fit.measure("gunpoint", "fcn", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_keras_takes_the_same_step(tmp_path):
     protocol_keras = pytest.importorskip("benchmarks.trainers.protocol_keras")

@@ -46,6 +46,7 @@ def test_geometries_are_of_every_kind_and_can_be_drawn_again():
     assert all(s.geometry.out_length >= 1 and s.multiply_adds for s in drawn)
 
 
+@pytest.mark.slow
 def test_a_table_is_measured_resumed_and_measured_again(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(command, "draw", lambda random: drawn.append(1) or SMALL._replace(batch=len(drawn)))

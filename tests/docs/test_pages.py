@@ -41,6 +41,7 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.complete] if name in LONG else []) for name in PYTHON]
 )
@@ -107,6 +108,7 @@ def test_links_lead_to_files_and_headings(name: str) -> None:
             assert not anchor or anchor in anchors(linked), target
 
 
+@pytest.mark.slow
 def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -32,6 +32,7 @@ def example() -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_the_detector_finds_the_beats_of_an_ecg_late_but_as_in_the_whole(example: Any, tmp_path: Path) -> None:
     pywt = pytest.importorskip("pywt")
     signal = pywt.data.ecg().astype("float32")

@@ -29,6 +29,7 @@ def equal(ours: Any, theirs: Any) -> None:
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_nnx(options: dict[str, Any]) -> None:
     def value(kind: Any) -> tuple[Any, Any, Any]:

@@ -46,7 +46,7 @@ def test_result_has_the_promoted_dtype(x_type, kernel_type, expected, algorithm)
             assert y.dtype == jnp.dtype(expected)
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_gradients_have_the_dtypes_of_their_primals(algorithm):
     params = {"kernel": jnp.ones((3, 4, 4), jnp.bfloat16), "bias": jnp.ones(4, jnp.float16)}
@@ -92,7 +92,7 @@ def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
     np.testing.assert_array_equal(np.asarray(out, float), np.full(out.shape, half * ulp**2))
 
 
-@pytest.mark.default_cases(6)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -134,7 +134,7 @@ def equations(jaxpr):
                 yield from equations(inner.jaxpr)
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", HALF)
 def test_bias_gradient_accumulates_in_float32(dtype, algorithm):

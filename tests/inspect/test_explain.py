@@ -243,6 +243,7 @@ def test_plan_inside_a_traced_function_is_the_same():
 SEGMENTS = np.repeat([[0, 1]], 25, axis=1).repeat(2, axis=0).reshape(2, 50)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("options", [{}, {"dilation": 2}, {"stride": 2}], ids=str)
 def test_segment_ids_are_explained_for_dense_kernels(options):
     # one window of 3 * 4 samples for each of 2 * 50 samples, times 8
@@ -252,6 +253,7 @@ def test_segment_ids_are_explained_for_dense_kernels(options):
         assert own.reason.startswith("segment_ids: ") and own.algorithm in ("lax", "matmul")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("per_group", [1, 2])
 def test_segment_ids_are_explained_for_groups(per_group):
     groups = 8 // per_group
@@ -263,6 +265,7 @@ def test_segment_ids_are_explained_for_groups(per_group):
     assert per_group > 1 or {own.algorithm for own in plan} == {"shifts"}
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("padding", ["same", "causal", "valid"])
 @pytest.mark.parametrize("groups", [1, 4])
 def test_lengths_with_a_stride_are_explained(padding, groups):

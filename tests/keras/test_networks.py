@@ -9,7 +9,7 @@ from tests.support.keras_networks import NETWORKS
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_equals_keras(name: str) -> None:
     keras.utils.clear_session()

@@ -67,7 +67,7 @@ def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
     assert layer.reference({}, {}, x).tolist() == [0, 0, 0.2]
 
 
-@pytest.mark.default_cases(8)
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_16_bit_floats(layer: jl.Layer, dtype: str) -> None:

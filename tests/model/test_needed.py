@@ -151,6 +151,7 @@ CUT = [
 ]
 
 
+@pytest.mark.default_cases(6)
 @pytest.mark.parametrize("layer", CUT, ids=str)
 def test_each_kind_of_layer_is_cut(layer: jl.Layer) -> None:
     # The first samples, those in the middle and the last, which read zeros of padding or not.

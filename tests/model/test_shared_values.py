@@ -93,6 +93,7 @@ def test_values_and_derivatives_are_the_same(drawn: Any) -> None:
     assert np.abs(model.apply(params, state, x)[0] - model.reference(params, state, x)).max() < 1e-5
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_over_several_devices(drawn: Any, kind: AxisType) -> None:
     model, params, state, x = drawn

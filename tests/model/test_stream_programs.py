@@ -156,6 +156,7 @@ def resume(folder: Path) -> None:
     rest(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
 
 
+@pytest.mark.slow
 def test_a_stream_resumes_in_another_process_with_the_same_bits(tmp_path: Path) -> None:
     params, state, x = drawn(2)
     _, stream = MODEL.stream_step(params, state, begun(params, state, x), x[:, BEGIN : BEGIN + 3])

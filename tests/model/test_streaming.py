@@ -97,7 +97,7 @@ STREAMED = {
 }
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", STREAMED)
 def test_layers(name: str) -> None:
     model = sequential([STREAMED[name]], input_shape=(None, 4))

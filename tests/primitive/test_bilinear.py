@@ -162,7 +162,7 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
         assert np.abs(np.asarray(a) - np.asarray(e)).max(initial=0) <= tolerance * scale
 
 
-@pytest.mark.default_cases(8)
+@pytest.mark.default_cases(4)
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
@@ -198,7 +198,7 @@ def mapped(function: Operation, axes: list[tuple[int | None, int | None]]) -> Op
     return function
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "grouped"])
@@ -219,7 +219,7 @@ def test_vmap_is_that_of_lax(geometry: str, operation: str, mapping: str) -> Non
         close(got(*operands), want, 5e-6)
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> None:
@@ -330,7 +330,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
         close(loaded.call(params, x), operations(params, x), 2e-6)
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("options", [("valid", 1, 4), ("same", 3, 2), ("causal", 2, 1), ("full", 1, 4), (3, 2, 2)])
 def test_export_with_symbolic_length(options: Any, algorithm: str) -> None:

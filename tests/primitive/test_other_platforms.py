@@ -71,6 +71,7 @@ def geometries(groups: int) -> list[Geometry]:
     ]
 
 
+@pytest.mark.default_cases(3)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_operations_lower_to_those_of_lax(groups, platform):

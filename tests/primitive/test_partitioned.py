@@ -79,7 +79,7 @@ LAYOUTS: dict[str, tuple[dict[str, int], P, P, dict[str, int]]] = {
 }
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ["auto", "lax"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -174,7 +174,7 @@ HALOS: dict[str, tuple[dict[str, Any], int]] = {
 }
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", HALOS)
 def test_only_the_halo_is_communicated(name: str) -> None:
     """The forward pass sends the halo. The gradients send it again and sum the kernel's over the devices."""

@@ -32,7 +32,7 @@ def close(actual: Any, expected: Any, tolerance: float = sharding.TOLERANCE) -> 
         assert np.abs(np.asarray(a) - np.asarray(e)).max() <= tolerance * np.abs(np.asarray(e)).max()
 
 
-@pytest.mark.default_cases(4)
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("geometry", sharding.GEOMETRIES)
 @pytest.mark.parametrize("mesh", sharding.MESHES)
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +87,7 @@ CASES_BY_HAND = [
 ]
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
 def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> None:
@@ -117,6 +117,7 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
         close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("geometry", ["dense", "strided", "depthwise"])
 def test_gradients_inside_unchecked_shard_map_are_per_device(geometry: str) -> None:
     """Without checks the caller sums, as for any JAX function."""
@@ -172,6 +173,7 @@ def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
     close([actual], [expected])
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
     """Ensembles, residual sums and loops; the batch is sharded over one mesh axis, out channels over the other."""

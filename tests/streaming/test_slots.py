@@ -27,6 +27,7 @@ def network() -> Model:
     return Model(nodes, ("x",), ("gru", "mean", "up"), ((None, 2),))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_sessions_start_and_end_independently(form: str) -> None:
     model = network()
@@ -66,6 +67,7 @@ def test_sessions_start_and_end_independently(form: str) -> None:
         np.testing.assert_allclose(up, whole["up"][0, : len(up)], rtol=0, atol=1e-6)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_a_step_does_not_change_other_slots(form: str) -> None:
     params = {"kernel": jnp.ones((2, 3, 1))}
@@ -145,6 +147,7 @@ def test_a_step_after_which_sessions_need_other_numbers_of_samples_is_an_error()
         model.stream_step({}, {}, stream, jnp.ones((1, 2, 1)), slots=named)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("row", [-1, 99])
 def test_rows_without_a_session_do_not_affect_derivatives(row: int) -> None:
     model = sequential([jl.Conv1D(4, 2, padding="causal"), jl.GRU(3, return_sequences=True)], input_shape=(None, 2))

@@ -147,7 +147,7 @@ def test_gradients_of_random_chunks(case: dict[str, Any]) -> None:
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-14 * max(1.0, float(jnp.abs(b).max())))
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["shifted", "ring"])
 @pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.depthwise_conv1d, jconv.conv1d_transpose])
 def test_gradients_flow_through_states(form: str, convolution: Any, x64: None) -> None:
@@ -179,7 +179,7 @@ def test_truncated_backpropagation(x64: None) -> None:
     np.testing.assert_allclose(jax.grad(loss)(params)["kernel"], jax.grad(cut)(params)["kernel"], rtol=1e-12)
 
 
-@pytest.mark.default_cases(2)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.conv1d_transpose])
 def test_dtypes(dtype: str, convolution: Any) -> None:

@@ -240,6 +240,7 @@ def test_training_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_p
     refused(lambda: jconv.keras.load_training(path, input_shape=(7, 4)), "input_shape is for a Sequential model")
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("older", [False, True])
 def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
     x = keras.Input((4, 3), name="x")

@@ -61,7 +61,7 @@ def check(model: Model, x: np.ndarray[Any, Any], folder: Path) -> Any:
     return keras.models.load_model(folder / "back.keras")
 
 
-@pytest.mark.default_cases(3)
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", MODELS)
 def test_keras_computes_the_same(name: str, tmp_path: Path) -> None:
     check(MODELS[name], X, tmp_path)

@@ -95,6 +95,7 @@ def test_a_network_with_its_optimizer(capsys):
     assert theirs.layers[1].kernel_regularizer is not None
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["some.keras", "some.h5"])
 def test_a_step_equals_that_of_keras(name):
     data = datasets.load(_series())
@@ -153,6 +154,7 @@ def _two_outputs():
     return keras.Model(x, [kl.Flatten()(x), kl.GlobalAveragePooling1D()(x)])
 
 
+@pytest.mark.slow
 def test_series_of_unequal_length(capsys):
     rows = (f"{i % 2}," + ",".join(f"{np.sin(t * (0.4 + i % 2)):.3f}" for t in range(12 + i)) for i in range(8))
     Path("b.csv").write_text("\n".join(rows))
@@ -196,6 +198,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_network_that_does_not_fit_is_one_line_and_exit_code_2(name, capsys):
     make, message = MISTAKES[name]
@@ -263,6 +266,7 @@ def test_an_unsupported_loss_is_replaced_with_a_message():
     assert task.loss.__name__ == "cross_entropy"
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy", keras.losses.SquaredHinge()])
 def test_the_loss_of_the_file_is_proved_and_equals_that_of_keras(loss):
     data = datasets.load(_series())

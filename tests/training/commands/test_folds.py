@@ -78,6 +78,7 @@ def _left_behind():
     Path("run/fold-old").mkdir()
 
 
+@pytest.mark.slow
 def test_the_command(capsys):
     _left_behind()
     overwritten = [*RUN, "--folds", "2", "--out", "run", "--json", "--overwrite"]

@@ -41,6 +41,7 @@ def alone(task):
     return _trained(task, 1)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("count", [2, 8])
 def test_the_curves_are_those_of_one_device(count, task, alone):
     """Batch normalization's statistics are of the whole batch, or they would not be."""
@@ -70,6 +71,7 @@ def _write_data():
     np.savez("a.npz", x_train=x, y_train=np.arange(4) % 2)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _write_data()

@@ -83,6 +83,7 @@ def test_together_they_are_the_mean():
     np.testing.assert_allclose(found, outputs.mean(0), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_of_several_goes_on_with_the_same_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.sin(np.arange(118) * np.array([0.3, 0.5, 0.7])[:, None])[..., None]

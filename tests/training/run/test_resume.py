@@ -288,6 +288,7 @@ def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):
     _assert_as_whole("stopped")
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(here):
     """Killed about when a checkpoint is written, each time later; `python -m benchmarks.kills` kills at any moment."""
     chosen = random.Random(0)

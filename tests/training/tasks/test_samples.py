@@ -125,6 +125,7 @@ def test_noise_is_proved_and_taken_away():
     _check(sample_pictures.denoised(task.test, np.asarray(output), "test"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 def test_the_unet_is_proved():
     task = tasks.segment(_bursts(unequal=True))
@@ -140,6 +141,7 @@ def test_lengths_that_the_unet_cannot_halve_are_one_line():
         tasks.segment(data._replace(lengths_train=data.lengths_train - (data.lengths_train == 16)))
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("task", ["denoise", "segment"])
 def test_the_command(task, capsys):
