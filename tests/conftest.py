@@ -44,17 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
         own = tempfile.mkdtemp(prefix="jconv-tests-")
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         os.environ["JCONV_TEST_FOLDER"] = own
-        # Programs that take long to compile are compiled once for all processes and, with a cache, later runs.
+        # Programs are compiled once for all processes and, with a cache, for later runs. That finds a tenth of them
+        # in the first run already
         cache = getattr(config, "cache", None)
         compiled = cache.mkdir("jax") if cache else Path(own, "jax")
         # It only grows, because programs with custom partitioning are never found again.
         if cache and sum(file.stat().st_size for file in compiled.iterdir()) > CACHE_BYTES:
             shutil.rmtree(compiled)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # JAX has read its environment when it was imported above.
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     # Measurements of jconv.tune on this machine must not affect the tests.
     os.environ["JCONV_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["JCONV_TEST_FOLDER"])
 

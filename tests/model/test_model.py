@@ -423,7 +423,7 @@ def test_sequential_passes_masks() -> None:
     for node in model.nodes:
         weights += [*params.get(node.key, {}).values(), *state.get(node.key, {}).values()]
     theirs.set_weights([np.asarray(array) for array in weights])
-    np.testing.assert_allclose(model.apply(params, state, x)[0], theirs(x), atol=1e-6)
+    np.testing.assert_allclose(jax.jit(model.apply)(params, state, x)[0], jax.jit(theirs)(x), atol=1e-6)
     assert sum(node.name.endswith("/mask") for node in model.nodes) == 1
     # A convolution removes the mask, and a mask that no layer reads is not computed.
     ended = sequential([jl.Embedding(5, 3, mask_zero=True), jl.Conv1D(2, 3), jl.LSTM(2)])

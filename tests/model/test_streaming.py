@@ -21,7 +21,7 @@ from jconv.layers.operations.operands import Input, Slice
 def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
     """Params and state of random numbers in float64."""
     rng = np.random.default_rng(seed)
-    params, state = model.init(jax.random.key(seed))
+    params, state = jax.eval_shape(model.init, jax.random.key(seed))
     params = jax.tree.map(lambda a: rng.normal(size=a.shape) * 0.5, params)
     return params, jax.tree.map(lambda a: np.abs(rng.normal(size=a.shape)) + 0.1, state)
 
@@ -46,7 +46,7 @@ def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
     """Compare the stream with `apply`."""
     with jax.enable_x64(True):
         params, state = drawn(model)
-        whole, _ = model.apply(params, state, x)
+        whole, _ = jax.jit(model.apply)(params, state, x)
         outputs = streamed(model, params, state, x, chunks, **begun)
         for name in model.outputs:
             wanted = whole if len(model.outputs) == 1 else whole[name]
@@ -221,9 +221,9 @@ def test_a_u_net() -> None:
     # The delay of each output, measured sample by sample.
     params, state = drawn(model)
     stream, ready = model.stream_init(params, state, (2,)), 0
-    late = []
+    step, late = jax.jit(model.stream_step), []
     for at in range(40):
-        y, stream = model.stream_step(params, state, stream, jnp.ones((2, 1, 4)))
+        y, stream = step(params, state, stream, np.ones((2, 1, 4), np.float32))
         late += [at - (ready + i) for i in range(y.shape[1])]
         ready += y.shape[1]
     assert max(late) == model.latency and model.output_ratio == 1

@@ -86,30 +86,32 @@ def test_a_step_does_not_change_other_slots(form: str) -> None:
 def test_a_session_can_be_saved_and_moved_to_another_pool() -> None:
     model = sequential([jl.Conv1D(2, 3, padding="causal", dilation=3)], input_shape=(None, 1))
     params, state = model.init(jax.random.key(0))
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
+    x = np.random.default_rng(0).normal(size=(1, 12, 1)).astype(np.float32)
+    step = jax.jit(model.stream_step)
     alone = model.stream_init(params, state, (1,), slots=True)
-    _, alone = model.stream_step(params, state, alone, x[:, :7])
+    _, alone = step(params, state, alone, x[:, :7])
     # Saved as NumPy arrays, and restored in a slot of another pool.
     leaves, structure = jax.tree.flatten(alone)
     sent = jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
     pool = slots.pool(model.stream_init(params, state, (1,), slots=True), 3)
     pool = slots.put(pool, sent, jnp.array([1]))
-    y, _ = model.stream_step(params, state, pool, x[:, 7:], slots=jnp.array([1]))
-    np.testing.assert_allclose(y, model.apply(params, state, x)[0][:, 7:], rtol=0, atol=1e-6)
+    y, _ = step(params, state, pool, x[:, 7:], slots=jnp.array([1]))
+    np.testing.assert_allclose(y, jax.jit(model.apply)(params, state, x)[0][:, 7:], rtol=0, atol=1e-6)
 
 
 def test_a_session_of_a_network_with_latency_is_stepped_separately_first() -> None:
     model = sequential([jl.Conv1D(2, 5, padding="same")], input_shape=(None, 1))
     params, state = model.init(jax.random.key(0))
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 12, 1)), jnp.float32)
+    x = np.random.default_rng(0).normal(size=(1, 12, 1)).astype(np.float32)
+    step = jax.jit(model.stream_step, static_argnames="last")
     begin = model.stream_init(params, state, (1,), slots=True)
-    y0, begun = model.stream_step(params, state, begin, x[:, : int(model.latency)])
+    y0, begun = step(params, state, begin, x[:, : int(model.latency)])
     assert y0.shape[1] == 0
     pool = slots.put(slots.pool(begun, 2), begun, jnp.array([1]))
-    y, pool = model.stream_step(params, state, pool, x[:, 2:], slots=jnp.array([1]))
-    tail, _ = model.stream_step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
-    whole = model.apply(params, state, x)[0]
-    np.testing.assert_allclose(jnp.concatenate([y, tail], axis=1), whole, rtol=0, atol=1e-6)
+    y, pool = step(params, state, pool, x[:, 2:], slots=jnp.array([1]))
+    tail, _ = step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
+    whole = jax.jit(model.apply)(params, state, x)[0]
+    np.testing.assert_allclose(np.concatenate([y, tail], axis=1), whole, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="stream must keep the same arrays as the pool"):
         slots.put(pool, begin, jnp.array([0]))
 
@@ -123,16 +125,16 @@ def test_ending_a_session_does_not_change_others() -> None:
     )
     model = Model(nodes, ("x",), ("half",), ((None, 3),))
     params, state = model.init(jax.random.key(0))
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 12, 3)), jnp.float32)
-    _, begun = model.stream_step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
-    whole = model.apply(params, state, x)[0]
-    y0, pool = model.stream_step(params, state, begun, x[:, 2:6], slots=jnp.arange(2))
-    y1, pool = model.stream_step(params, state, pool, x[:1, 6:9], slots=jnp.array([0]), last=True)
-    np.testing.assert_allclose(
-        jnp.concatenate([y0[:1], y1], 1), model.apply(params, state, x[:1, :9])[0], rtol=0, atol=1e-6
-    )
-    y2, _ = model.stream_step(params, state, pool, x[1:, 6:], slots=jnp.array([1]), last=True)
-    np.testing.assert_allclose(jnp.concatenate([y0[1:], y2], 1), whole[1:], rtol=0, atol=1e-6)
+    x = np.random.default_rng(0).normal(size=(2, 12, 3)).astype(np.float32)
+    step, apply = jax.jit(model.stream_step, static_argnames="last"), jax.jit(model.apply)
+    _, begun = step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
+    whole = apply(params, state, x)[0]
+    y0, pool = step(params, state, begun, x[:, 2:6], slots=jnp.arange(2))
+    y1, pool = step(params, state, pool, x[:1, 6:9], slots=jnp.array([0]), last=True)
+    alone = apply(params, state, x[:1, :9])[0]
+    np.testing.assert_allclose(np.concatenate([y0[:1], y1], 1), alone, rtol=0, atol=1e-6)
+    y2, _ = step(params, state, pool, x[1:, 6:], slots=jnp.array([1]), last=True)
+    np.testing.assert_allclose(np.concatenate([y0[1:], y2], 1), whole[1:], rtol=0, atol=1e-6)
 
 
 def test_a_step_after_which_sessions_need_other_numbers_of_samples_is_an_error() -> None:
@@ -169,7 +171,7 @@ def test_rows_without_a_session_do_not_affect_derivatives(row: int) -> None:
     layer = {"kernel": params["conv1d"]["kernel"]}
     sessions = streaming.init(layer, (3,), slots=True, padding="causal")
     named: dict[str, Any] = {"slots": jnp.array([row, 1]), "padding": "causal"}
-    kernel = jax.grad(lambda p: streaming.step(p, sessions, x, **named)[0][1].sum())(layer)["kernel"]
+    kernel = jax.jit(jax.grad(lambda p: streaming.step(p, sessions, x, **named)[0][1].sum()))(layer)["kernel"]
     assert jnp.isfinite(kernel).all()
 
 
