@@ -55,6 +55,7 @@ def case(dtype: str) -> Case:
     )
 
 
+@pytest.mark.slow
 def test_mixed_bfloat16() -> None:
     # bfloat16 has eight bits, and sums in another order round differently.
     check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)

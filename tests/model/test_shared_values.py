@@ -71,6 +71,7 @@ def test_only_values_that_are_cut(drawn: Any) -> None:
         assert "materialize" not in primitives(lambda *a: model.apply(*a)[0], *arrays)
 
 
+@pytest.mark.slow
 def test_values_and_derivatives_are_the_same(drawn: Any) -> None:
     model, params, state, x = drawn
 

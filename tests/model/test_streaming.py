@@ -149,7 +149,7 @@ def networks(draw: st.DrawFn) -> Model:
     return Model(tuple(nodes), ("x",), (at,), ((None, 4),))
 
 
-@settings(max_examples=6)
+@settings(max_examples=min(6, settings.default.max_examples))
 @given(networks(), st.lists(st.sampled_from([0, 1, 1, 2, 5]), max_size=6), st.sampled_from(["auto", "ring", "shifted"]))
 def test_random_networks(model: Model, chunks: list[int], form: str) -> None:
     try:

@@ -163,7 +163,7 @@ def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
             assert deviation(a, b) <= 1e-14
 
 
-@settings(max_examples=6)
+@settings(max_examples=min(6, settings.default.max_examples))
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 4), st.integers(1, 3), st.booleans())
 def test_packed_rows_equal_ragged_ones(counts, kernel_size, stride, causal):
     rng = np.random.default_rng(sum(counts))

@@ -125,7 +125,7 @@ def test_random_chunks_of_random_geometries(case: dict[str, Any]) -> None:
         )
 
 
-@settings(max_examples=4)
+@settings(max_examples=min(4, settings.default.max_examples - 1))
 @given(cases())
 def test_gradients_of_random_chunks(case: dict[str, Any]) -> None:
     with jax.enable_x64(True):

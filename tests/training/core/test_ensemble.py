@@ -47,6 +47,7 @@ def _run(task, plan, dtype=jnp.float64):
     return progress
 
 
+@pytest.mark.slow
 def test_each_member_is_what_its_own_run_makes_of_it(task):
     with jax.enable_x64(True):
         several, rows = _run(task, PLAN)

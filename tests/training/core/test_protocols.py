@@ -73,6 +73,7 @@ def test_each_series_by_itself():
     assert abs(ragged.x_train[0, :length].mean()) < 1e-12 and not ragged.x_train[0, length:].any()
 
 
+@pytest.mark.slow
 def test_a_run_by_the_protocol_keeps_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr(fit.proof, "prove", lambda *_: None)
     arguments = ["--data", "ItalyPowerDemand", "--protocol", "dl4tsc", "--epochs", "4", "--skip-proof"]

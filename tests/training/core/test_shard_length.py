@@ -80,6 +80,7 @@ def test_halos_are_all_that_moves_besides_sums(task):
     assert elements["collective-permute"] == 2 * 2 * 4 * (forward + kernels + inputs)
 
 
+@pytest.mark.slow
 def test_levels_that_do_not_cut_evenly():
     """Of 60 samples each of four devices has 15; of the 30 a level down three have 8 and the last 6."""
     task = _task(60)

@@ -98,6 +98,7 @@ def test_every_method_at_once_goes_on_bit_for_bit(tmp_path):
     assert float(loss) == losses[best] == float(end.learner.best.loss)
 
 
+@pytest.mark.slow
 def test_the_command_stops_early_and_where_it_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.sin(np.arange(118) * np.linspace(0.3, 0.9, 8)[:, None]) + np.random.default_rng(0).standard_normal((8, 118))

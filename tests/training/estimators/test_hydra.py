@@ -86,6 +86,7 @@ def test_blocks_of_series_have_the_features_of_all(monkeypatch):
     np.testing.assert_allclose(features(hydra, x), whole, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.default_cases(1)
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("sizes", [[1] * 20, pytest.param([3, 0, 12, 5], marks=pytest.mark.complete)])
 def test_a_stream_has_the_features_of_the_complete_series(channels, sizes):

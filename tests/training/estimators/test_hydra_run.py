@@ -75,6 +75,7 @@ def test_compare_has_its_row(run, capsys):
     assert (row["model"], row["status"], row["epochs"]) == ("hydra", "done", 0)
 
 
+@pytest.mark.slow
 def test_series_of_several_lengths_and_channels_in_folds(tmp_path, capsys):
     rng = np.random.default_rng(0)
     x = rng.standard_normal((24, 40, 2))

@@ -56,7 +56,7 @@ def test_classifiers_tell_two_kinds_apart(name):
     assert (found.predict(x) == found.classes_[probabilities.argmax(1)]).all()
 
 
-@pytest.mark.default_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_regressors_predict_in_the_units_of_their_targets(name):
     x, _ = series(60)
@@ -65,6 +65,7 @@ def test_regressors_predict_in_the_units_of_their_targets(name):
     assert found.score(x, y) > 0.7
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_members():
     x, y = series()
     found = LITETimeClassifier(epochs=1, random_state=0, ensemble_size=2).fit(x, y)

@@ -73,6 +73,7 @@ def test_labels_with_fractions_are_targets(labels, fractional):
     assert data.has_fractional_labels == fractional and (data.targets_train is None) == labels.startswith("a")
 
 
+@pytest.mark.slow
 def test_the_command(capsys):
     arguments = ["--data", _file(), "--model", "convnext", "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main([*arguments, "--validation", "0.25"]) == 0
