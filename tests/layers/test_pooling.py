@@ -1,4 +1,4 @@
-"""Adaptive pooling, and global pooling with a mask."""
+"""Adaptive pooling, global pooling with a mask, and the program of max pooling."""
 
 from __future__ import annotations
 
@@ -111,3 +111,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 def test_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()
+
+
+@pytest.mark.parametrize("layer", [jl.MaxPooling1D(3, stride=1, padding="same"), jl.MaxPooling1D(2)], ids=str)
+def test_what_max_pooling_reads_is_computed_once(layer: jl.MaxPooling1D) -> None:
+    """XLA computed the product again for windows that overlap."""
+    pooled = jax.jit(lambda x, y: layer.apply({}, {}, x * y)[0])
+    x = jnp.ones((2, 50, 8))
+    assert pooled.lower(x, x).compile().as_text().count(" multiply(") == 1

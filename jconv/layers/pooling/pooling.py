@@ -17,6 +17,7 @@ import numpy as np
 from ... import reference
 from ...algorithms.einsum import unfold
 from ...geometry import Geometry, check_positive, make_geometry
+from ...primitive.materialize import materialize
 from ...ragged.windows import Window as RaggedWindow
 from ...ragged.windows import read_windows
 from ...streaming.buffers import StreamOptions, init_buffer, step_buffer
@@ -170,6 +171,8 @@ class MaxPooling1D(_Pooling):
         return self._pool(self._padded(jnp.asarray(x), self.fill), self._stride)
 
     def _pool(self, x: jax.Array, stride: int) -> jax.Array:
+        if self.pool_size > stride:  # XLA would compute a sample again for each window that reads it.
+            x = materialize(x)
         return window_max(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
