@@ -16,6 +16,7 @@ resumed, the disk is emptied.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -101,6 +102,20 @@ def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Tr
     return _resumed(work, run, training, Trial(seconds, _newest(run), ()))
 
 
+def _fill(filler: Path, spare: int) -> None:
+    """Fill the disk of the file `filler` except for `spare` bytes, while the run may be writing to it."""
+    with filler.open("wb") as file:
+        while True:
+            space = os.statvfs(filler.parent)
+            if not space.f_bavail:
+                return
+            try:
+                return os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:  # else the run has written since the space was read
+                    raise
+
+
 def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
     """A trial in which the disk is full, except for `spare` bytes, from the first of the moments on."""
     filled, killed = moments
@@ -109,9 +124,7 @@ def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, 
         with suppress(subprocess.TimeoutExpired):
             process.wait(filled)
         before = _newest(run)
-        space = os.statvfs(run.parent)
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
+        _fill(filler, spare)
         with suppress(subprocess.TimeoutExpired):
             process.wait(killed - filled)
     filler.unlink()

@@ -1,9 +1,11 @@
 """`python -m benchmarks.kills`, with a stand-in for the training command that takes no time."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -90,3 +92,19 @@ def test_runs_whose_disk_is_full(goes_back, monkeypatch, capfd):
         f"{0 if goes_back else 2} of 2 ended with the same bits",
         "2 of 2 had writes that failed",
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="a disk is filled on Linux")
+def test_the_disk_is_filled_although_the_run_writes_meanwhile(tmp_path, monkeypatch):
+    asked = []
+
+    def allocate(file, offset, size):
+        asked.append(size)
+        if len(asked) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    free = iter([50, 30])
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=next(free), f_frsize=10))
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    kills._fill(tmp_path / "filler", spare=7)
+    assert asked == [493, 293]
