@@ -112,7 +112,8 @@ def _fill(filler: Path, spare: int) -> None:
             try:
                 return os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
             except OSError as error:
-                if error.errno != errno.ENOSPC:  # else the run has written since the space was read
+                # If the disk is full, the run has written since its space was read.
+                if error.errno != errno.ENOSPC:
                     raise
 
 
