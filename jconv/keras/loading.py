@@ -12,7 +12,7 @@ from ..planner import AUTO, check_algorithm
 from .files.container import open_contents
 from .files.errors import KerasFileError, error_context
 from .read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
-from .read.folders import with_folders
+from .read.loaded_model import with_folders
 
 
 def load(

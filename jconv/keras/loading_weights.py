@@ -12,8 +12,8 @@ from .files.container import Contents, open_contents
 from .files.errors import KerasFileError
 from .files.hdf5 import Hdf5Arrays
 from .read.file import MAX_BYTES, read_arrays, update_config
-from .read.folders import folders_in, put_in_folders
-from .read.graph import Built, build
+from .read.graph import build
+from .read.loaded_model import Built, folders_in, put_in_folders
 from .read.parts import Part
 from .read.weights import place, wanted
 from .write.config import write_model

@@ -17,7 +17,7 @@ from ..model.graph import Model
 from .files.container import CONFIG, METADATA, WEIGHTS
 from .files.errors import KerasFileError
 from .kinds.table import array_paths
-from .read.folders import restore_folders
+from .read.loaded_model import restore_folders
 from .read.parts import Part
 from .write.config import write_model
 

@@ -71,7 +71,7 @@ KINDS = (
     _recurrent(LSTM, UNITS, RECURRENT_ACTIVATION, UNIT_FORGET_BIAS),
     # Keras before 2.1 has no `reset_after`; Keras 3 then takes its own default, and so does jconv.
     _recurrent(GRU, UNITS, RECURRENT_ACTIVATION, Key("reset_after", flag)),
-    # Classes of Keras 2 with the default activations, for GPUs; `read/cudnn.py` reads their arrays.
+    # Classes of Keras 2 with the default activations, for GPUs; `read/weights.py` reads their arrays.
     _recurrent(LSTM, UNITS, UNIT_FORGET_BIAS, name="CuDNNLSTM"),
     _recurrent(GRU, UNITS, name="CuDNNGRU"),
     _recurrent(

@@ -1,9 +1,12 @@
-"""The calls of layers in a config: Keras 3's nested arguments and Keras 2's lists, in one form."""
+"""The calls of layers in a config: Keras 3's nested arguments and Keras 2's lists, in one form.
+
+Arguments, inputs and outputs are trees of tuples and dicts; dicts are in the order of their sorted keys.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +48,13 @@ def refs_in(tree: Any) -> Iterator[Ref]:
     elif isinstance(tree, (tuple, dict)):
         for part in (tree[key] for key in sorted(tree)) if isinstance(tree, dict) else tree:
             yield from refs_in(part)
+
+
+def replace_refs(value: Any, to_input: Callable[[Ref], Any]) -> Any:
+    """The argument with `to_input(ref)` in place of each `Ref`."""
+    if isinstance(value, Ref):
+        return to_input(value)
+    return tuple(replace_refs(part, to_input) for part in value) if isinstance(value, tuple) else value
 
 
 def read_calls(value: Any, place: str) -> list[Call]:
@@ -146,3 +156,31 @@ def _nested_numbers(value: Any, place: str) -> Any:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise KerasFileError(f"{place}: a constant must hold finite numbers, got {shortened(value)}")
     return value
+
+
+def flatten(tree: Any) -> list[Any]:
+    """The leaves of a tree.
+
+    >>> flatten({"b": 1, "a": (2, (3,))})
+    [2, 3, 1]
+    """
+    if isinstance(tree, dict):
+        tree = tuple(tree[key] for key in sorted(tree))
+    return [leaf for part in tree for leaf in flatten(part)] if isinstance(tree, tuple) else [tree]
+
+
+def named_leaves(tree: Any) -> list[tuple[str | None, Any]]:
+    """`(key, leaf)` of each leaf; the key is that of the outermost dict, and None for other trees.
+
+    >>> named_leaves({"b": 1, "a": (2, 3)}), named_leaves((1, 2))
+    ([('a', 2), ('a', 3), ('b', 1)], [(None, 1), (None, 2)])
+    """
+    items = sorted(tree.items()) if isinstance(tree, dict) else [(None, tree)]
+    return [(key, leaf) for key, part in items for leaf in flatten(part)]
+
+
+def map_tree(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with `function(leaf)` in place of each leaf."""
+    if isinstance(tree, dict):
+        return {key: map_tree(function, part) for key, part in tree.items()}
+    return tuple(map_tree(function, part) for part in tree) if isinstance(tree, tuple) else function(tree)

@@ -9,7 +9,8 @@ from ...layers.base import Activation
 from ...model.graph import Tree
 from ..files.container import Contents
 from ..files.errors import KerasFileError
-from .graph import Built, build
+from .graph import build
+from .loaded_model import Built
 from .parts import Part
 from .rewrite import is_keras_1, replace_activations, replace_layer_lists, unwrap_pruned, upgrade_keras_2
 from .weights import read_by_folder, read_by_layer

@@ -7,19 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...layers import Layer
-from ...layers.operations.operation import Input
-from ..files.errors import KerasFileError
+from ...layers.operations.operation import Input, Operation
+from ..files.errors import KerasFileError, error_context
 from ..kinds.config import Config, anything, as_list, text
 from ..kinds.operations import FUNCTIONS
 from .builder import GraphBuilder
 from .call_order import computable, run_order
-from .calls import Call, Ref, read_calls, read_refs
+from .calls import Call, Ref, flatten, map_tree, parse_argument, read_calls, read_refs, refs_in, replace_refs
 from .layer import MODELS, SEQUENTIAL, read_entry
-from .operations import read_operation
 from .parts import FolderNames, Part
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
-from .trees import flatten, map_tree
 
 
 class Caller(Protocol):
@@ -192,3 +190,17 @@ class FunctionalLayer:
         if self.is_keras_2:
             return ref.call if 0 in self.calls_read | {ref.call} else ref.call - 1
         return ref.call - 1 if is_output and self.class_name != SEQUENTIAL else ref.call
+
+
+def read_operation(class_name: str, config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
+    """The operation of a node, from the options of its class and the arguments of its call."""
+    own = {key: parse_argument(value, config.place) for key, value in config.values.items() if key != "name"}
+    if any(refs_in(tuple(own.values()))):
+        config.fail("an option is a tensor, which only an argument of the call may be")
+    options = {key: value for key, value in (own | call.kwargs).items() if value is not None}
+    with error_context(config.place, "Operation: "):
+        return Operation(
+            FUNCTIONS[class_name],
+            tuple(replace_refs(arg, to_input) for arg in call.args),
+            tuple((key, replace_refs(value, to_input)) for key, value in sorted(options.items())),
+        )

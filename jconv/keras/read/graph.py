@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...layers import Activation, Layer
@@ -18,22 +17,12 @@ from ..files.limits import CallCount
 from ..kinds.config import Config, anything, as_list, count_values, optional
 from ..layers import NestedModel
 from .builder import GraphBuilder
-from .calls import Call, Ref, read_refs, refs_in
+from .calls import Call, Ref, flatten, named_leaves, read_refs, refs_in
 from .functional import FunctionalReader, Scope
 from .layer import MODELS, SEQUENTIAL, has_other_types, read_entry, read_layer
 from .layer_call import LayerCaller, mode_of
-from .loaded_model import InnerCall, LoadedModel, input_layers, input_type
+from .loaded_model import Built, InnerCall, LoadedModel, input_layers, input_type
 from .parts import FolderNames, Part
-from .trees import flatten, named_leaves
-
-
-@dataclass
-class Built:
-    """A complete graph: the model, the root of its parts, and the positions of the outputs that have a mask."""
-
-    model: LoadedModel
-    root: Part
-    masked: tuple[int, ...] = ()
 
 
 def build(

@@ -13,8 +13,7 @@ from ...layers.operations.operation import Operation, Slice
 from ..files.errors import KerasFileError, error_context
 from ..files.json_text import parse_json
 from ..kinds.config import Config, anything, as_dict, shortened, text
-from .calls import Call, Ref
-from .operations import replace_refs
+from .calls import Call, Ref, replace_refs
 
 GRAPH_OPERATION = "TensorFlowOpLayer"
 CLASSES = ("TFOpLambda", "SlicingOpLambda", GRAPH_OPERATION)

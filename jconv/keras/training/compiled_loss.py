@@ -10,8 +10,7 @@ import jax
 
 from ..files.errors import KerasFileError
 from ..kinds.config import Config, as_dict, number, shortened
-from ..read.calls import read_refs
-from ..read.trees import flatten
+from ..read.calls import flatten, read_refs
 from .losses import Loss, read_single_loss
 
 

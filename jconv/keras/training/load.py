@@ -17,8 +17,7 @@ from ..files.container import Contents, open_contents
 from ..files.errors import KerasFileError, NotCompiledError
 from ..kinds.config import shortened
 from ..read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
-from ..read.folders import with_folders
-from ..read.graph import Built
+from ..read.loaded_model import Built, with_folders
 from .compiled_loss import CompiledLoss, read_loss, read_output_names
 from .constraints import Constraint, constrain, read_constraints
 from .optimizer import ParsedOptimizer, read_optimizer

@@ -14,7 +14,8 @@ import pytest
 import jconv.keras
 from jconv.keras import KerasFileError
 from jconv.keras.files.json_text import parse_json
-from jconv.keras.read.graph import Built, build
+from jconv.keras.read.graph import build
+from jconv.keras.read.loaded_model import Built
 from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
 from tests.support.keras_watch import check_line, peak, refused
 
