@@ -3,7 +3,7 @@
 python -m benchmarks.planner measure two.csv --minutes 25               # on an idle machine; can be resumed
 taskset -c 0 python -m benchmarks.planner measure one.csv --minutes 10  # one core
 python -m benchmarks.planner learn two.csv --processor "AMD EPYC" --cores 2
-python -m benchmarks.planner measure new.csv --seed 2 --count 60        # geometries that were not learned from,
+python -m benchmarks.planner measure new.csv --seed 2 --count 60 --complete  # geometries that were not learned from,
 python -m benchmarks.planner measure again.csv --like new.csv           # measured twice
 python -m benchmarks.planner judge new.csv again.csv
 """
@@ -149,8 +149,14 @@ def _in_a_row(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -
     return results
 
 
-def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
-    """The candidates, without nine in ten of those that were hopeless for each of the four most similar geometries."""
+def hopeful(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
+    """The algorithms that were not hopeless for this operation, or else for one of the four most similar geometries.
+
+    One in ten of the others is among them, because the most similar geometries may be very different ones.
+    """
+    if row.times:
+        limit = HOPELESS * min(row.times.values())
+        return [name for name, ms in row.times.items() if name == "lax" or ms <= limit]
     names = candidates(row.operation, row.sizes)
     rows = [other for other in rows if other.operation == row.operation]
     if len(rows) < 40:
@@ -158,8 +164,8 @@ def worth_measuring(row: Row, rows: Sequence[Row], random: np.random.Generator) 
     here, others = logarithms([row]), logarithms(rows)
     near = [rows[i] for i in np.argsort(np.abs(others - here).sum(1))[:4]]
     limits = [HOPELESS * min(other.times.values()) for other in near]
-    hopeful = {n for n in names for other, ms in zip(near, limits, strict=True) if other.times.get(n, math.inf) <= ms}
-    return [name for name in names if name == "lax" or name in hopeful or random.random() < 0.1]
+    fast = {n for n in names for other, ms in zip(near, limits, strict=True) if other.times.get(n, math.inf) <= ms}
+    return [name for name in names if name == "lax" or name in fast or random.random() < 0.1]
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -182,9 +188,8 @@ def measure(options: argparse.Namespace) -> None:
             if time.monotonic() > until or len(rows) >= len(OPERATIONS) * options.count:
                 return
             for row in operations:
-                limit = HOPELESS * min(row.times.values(), default=0)
-                live = [name for name, ms in row.times.items() if name == "lax" or ms <= limit]
-                rows.append(measured(row, live or worth_measuring(row, rows, random)))
+                names = candidates(row.operation, row.sizes) if options.complete else hopeful(row, rows, random)
+                rows.append(measured(row, names))
             for s, operation, times in rows[-len(OPERATIONS) :]:
                 milliseconds = [times.get(name, "") for name in ALGORITHMS]
                 writer.writerow([*s[1:], *astuple(s.geometry), operation, *milliseconds])
@@ -332,6 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10**6, help="measure: geometries in the table at most")
     parser.add_argument("--seed", type=int, default=1, help="measure: seed of the random geometries")
     parser.add_argument("--like", type=Path, help="measure: the geometries of this table again")
+    parser.add_argument("--complete", action="store_true", help="measure: every algorithm, also the hopeless ones")
     parser.add_argument("--processor", default="", help="learn: words that are in the names of such processors")
     parser.add_argument("--cores", type=int, default=this_machine().cores, help="learn: how many were measured")
     options = parser.parse_args(arguments)

@@ -27,6 +27,10 @@ from .hints import MODES, did_you_mean, shown, suggest
 WEIGHT_HINT = (
     "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed: see jconv.torch"
 )
+KERNEL = {"kernel": 3}
+SEPARABLE_KERNELS = {"depthwise_kernel": 3, "pointwise_kernel": 3}
+"""The kernels of a convolution by their names in its params, and how many axes each has."""
+
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 

@@ -101,7 +101,7 @@ def conv1d(
     """
     act = resolve_activation(activation)
     algorithm = resolve_algorithm(algorithm)
-    checks.check_params(params, {"kernel": 3}, "conv1d")
+    checks.check_params(params, checks.KERNEL, "conv1d")
     checks.check_input(x, "conv1d")
     x, kernel, bias = promote(x, params, "kernel", "bias")
     options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
@@ -168,7 +168,7 @@ def depthwise_conv1d(
     >>> depthwise_conv1d(params, jnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
     [[1.0, 20.0], [3.0, 40.0]]
     """
-    checks.check_params(params, {"kernel": 3}, "depthwise_conv1d")
+    checks.check_params(params, checks.KERNEL, "depthwise_conv1d")
     checks.check_input(x, "depthwise_conv1d")
     x = jnp.asarray(x)
     kernel = checks.depthwise_kernel(jnp.asarray(params["kernel"]), x)
@@ -242,7 +242,7 @@ def separable_conv1d(
     >>> separable_conv1d(params, jnp.array([[1.0], [2.0]])).tolist()
     [[9.0]]
     """
-    checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
+    checks.check_params(params, checks.SEPARABLE_KERNELS, "separable_conv1d")
     checks.check_pointwise(params)
     checks.check_input(x, "separable_conv1d")
     pointwise = {"kernel": params["pointwise_kernel"], **{name: params[name] for name in ("bias",) if name in params}}
@@ -320,7 +320,7 @@ def conv1d_transpose(
     """
     act = resolve_activation(activation)
     algorithm = resolve_algorithm(algorithm)
-    checks.check_params(params, {"kernel": 3}, "conv1d_transpose")
+    checks.check_params(params, checks.KERNEL, "conv1d_transpose")
     checks.check_input(x, "conv1d_transpose")
     x, kernel, bias = promote(x, params, "kernel", "bias")
     geometry = checks.transpose_geometry(

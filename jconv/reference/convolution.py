@@ -223,7 +223,7 @@ def depthwise_conv1d(
     >>> depthwise_conv1d({"kernel": np.array([[[1.0], [10.0]]])}, np.array([[1.0, 2.0]]))
     array([[ 1., 20.]])
     """
-    checks.check_params(params, {"kernel": 3}, "depthwise_conv1d")
+    checks.check_params(params, checks.KERNEL, "depthwise_conv1d")
     checks.check_input(x, "depthwise_conv1d")
     kernel = checks.depthwise_kernel(exact(params["kernel"]), np.asarray(x))
     return conv1d(
@@ -271,7 +271,7 @@ def separable_conv1d(
     >>> separable_conv1d(params, np.array([[1.0], [2.0]]))
     array([[9.]])
     """
-    checks.check_params(params, {"depthwise_kernel": 3, "pointwise_kernel": 3}, "separable_conv1d")
+    checks.check_params(params, checks.SEPARABLE_KERNELS, "separable_conv1d")
     checks.check_pointwise(params)
     checks.check_input(x, "separable_conv1d")
     y = depthwise_conv1d(
@@ -319,7 +319,7 @@ def conv1d_transpose(
     array([1., 1., 2., 2., 3., 3.])
     """
     act = resolve_activation(activation)
-    checks.check_params(params, {"kernel": 3}, "conv1d_transpose")
+    checks.check_params(params, checks.KERNEL, "conv1d_transpose")
     checks.check_input(x, "conv1d_transpose")
     x, kernel = exact(x), exact(params["kernel"])
     geometry = checks.transpose_geometry(
@@ -401,7 +401,7 @@ def _check_conv1d(
     caller: str, params: Params, x: Any, **options: Any
 ) -> tuple[Array, Array, Geometry, tuple[int, int]]:
     """Checks the arguments; returns `x` and the kernel, and what `checks.conv_geometry` returns."""
-    checks.check_params(params, {"kernel": 3}, "conv1d")
+    checks.check_params(params, checks.KERNEL, "conv1d")
     checks.check_input(x, caller)
     x, kernel = exact(x), exact(params["kernel"])
     geometry, amounts = checks.conv_geometry(x, kernel, **options)

@@ -27,6 +27,7 @@ import numpy as np
 
 from .. import checks
 from ..algorithms.operands import upcast
+from ..checks import KERNEL, SEPARABLE_KERNELS
 from ..functional import convolution as conv
 from ..functional.options import Conv1DOptions, DepthwiseOptions, Params, TransposeOptions
 from ..geometry import is_integer, make_geometry, transposed_geometry
@@ -36,8 +37,6 @@ from ..primitive.placement import match_varying_axes
 from .boundary import fill_padding
 
 AxisName = str | tuple[str, ...]
-# The kernels in params and their numbers of axes.
-KERNEL, SEPARABLE_KERNELS = {"kernel": 3}, {"depthwise_kernel": 3, "pointwise_kernel": 3}
 GEOMETRY_OPTIONS = ("stride", "padding", "dilation", "padding_mode")
 
 

@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..checks import check_dtype, check_params
+from ..checks import KERNEL, SEPARABLE_KERNELS, check_dtype, check_params
 from ..functional.convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from ..geometry import check_positive, is_integer, pad_amounts
 from ..hints import check_names
@@ -48,12 +48,12 @@ State = Buffer | OverlapAdd
 """What a stream keeps between steps."""
 
 Convolution = Callable[..., jax.Array]
-# The kernels of each convolution and their numbers of axes. The first determines the windows.
+# The kernels of each convolution. The first determines the windows.
 KERNELS = {
-    conv1d: {"kernel": 3},
-    depthwise_conv1d: {"kernel": 3},
-    separable_conv1d: {"depthwise_kernel": 3, "pointwise_kernel": 3},
-    conv1d_transpose: {"kernel": 3},
+    conv1d: KERNEL,
+    depthwise_conv1d: KERNEL,
+    separable_conv1d: SEPARABLE_KERNELS,
+    conv1d_transpose: KERNEL,
 }
 WINDOW_OPTIONS = ("stride", "padding", "dilation")
 TRANSPOSED_OPTIONS = (*WINDOW_OPTIONS, "output_padding")

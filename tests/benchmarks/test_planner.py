@@ -62,6 +62,12 @@ def test_a_table_is_measured_resumed_and_measured_again(tmp_path, monkeypatch):
     assert command.main(["measure", str(table), "--minutes", "0"]) == 0 and len(command.read(table)) == 6
     assert command.main(["measure", str(again), "--like", str(table)]) == 0
     assert [row[:2] for row in command.read(again)] == [row[:2] for row in rows]
+    slow = [row._replace(times=row.times | dict.fromkeys(set(row.times) - {"lax"}, 1e9)) for row in rows[:3]]
+    write(table, slow)
+    for option, names in (([], [{"lax"}] * 3), (["--complete"], [set(row.times) for row in slow])):
+        again.unlink()
+        assert command.main(["measure", str(again), "--like", str(table), *option]) == 0
+        assert [set(row.times) for row in command.read(again)] == names
 
 
 def test_a_short_operation_is_timed_several_times_in_a_row(monkeypatch):
@@ -83,8 +89,8 @@ def test_what_was_hopeless_for_similar_geometries_is_seldom_measured():
     times = {"lax": 1.0, "shifts": 1.1, "matmul": 9.0}
     rows = [command.Row(SMALL._replace(batch=batch), "forward", times) for batch in range(1, 41)]
     row = command.Row(SMALL, "forward", {})
-    assert command.worth_measuring(row, rows[:39], random) == candidates("forward", SMALL)
-    found = [command.worth_measuring(row, rows, random) for _ in range(200)]
+    assert command.hopeful(row, rows[:39], random) == candidates("forward", SMALL)
+    found = [command.hopeful(row, rows, random) for _ in range(200)]
     assert all({"lax", "shifts"} <= set(names) for names in found)
     assert 2 <= sum("matmul" in names for names in found) <= 60
 
