@@ -119,8 +119,8 @@ def _keras_2_argument(value: Any, place: str) -> Any:
         return parse_argument(value[2], place)
     if _is_ref(value):
         return read_ref(value, place)
-    if isinstance(value, list) and value and all(_is_ref(part) for part in value):
-        return tuple(read_ref(part, place) for part in value)
+    if isinstance(value, list) and any(_is_ref(part) for part in value):
+        return tuple(_keras_2_argument(part, place) for part in value)
     return parse_argument(value, place)
 
 
@@ -146,6 +146,22 @@ def parse_argument(value: Any, place: str) -> Any:
     if name in ("__numpy__", "__tensor__"):
         return Constant(_nested_numbers(inner.get("value", anything), place), inner.get("dtype", one_of(*DTYPES)))
     return inner.fail("no argument of a layer is of this class; it is not imported")
+
+
+def as_constant(value: Any) -> Any:
+    """A `Constant` from nested tuples of numbers, which is how Keras 2 writes an array; other values unchanged.
+
+    >>> as_constant(((True, False), (True, True)))
+    Constant(values=((True, False), (True, True)), dtype='bool')
+    """
+    leaves = [value]
+    while leaves and isinstance(leaves[0], tuple):
+        leaves = [part for tree in leaves if isinstance(tree, tuple) for part in tree]
+    is_array = isinstance(value, tuple) and leaves and all(isinstance(leaf, (bool, int, float)) for leaf in leaves)
+    if not is_array:
+        return value
+    types = {type(leaf) for leaf in leaves}
+    return Constant(value, "bool" if types == {bool} else "int32" if types == {int} else "float32")
 
 
 def _nested_numbers(value: Any, place: str) -> Any:

@@ -9,7 +9,7 @@ from ...layers.operations.operation import Constant
 from ..files.errors import KerasFileError
 from ..kinds.config import shortened
 from .builder import GraphBuilder
-from .calls import Call, Ref, refs_in
+from .calls import Call, Ref, as_constant, refs_in
 from .layer import ParsedLayer, called_layer
 from .parts import Part
 
@@ -30,21 +30,6 @@ def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) ->
     if value not in (0, 1) or not isinstance(value, int):
         raise KerasFileError(f"{place}: training must be true, false or null, got {shortened(value)}")
     return bool(value)
-
-
-def as_constant(value: Any) -> Any:
-    """A `Constant` from nested tuples of numbers, which is how Keras 2 writes an array; other values unchanged.
-
-    >>> as_constant(((True, False), (True, True)))
-    Constant(values=((True, False), (True, True)), dtype='bool')
-    """
-    leaves = [value]
-    while leaves and isinstance(leaves[0], tuple):
-        leaves = [part for tree in leaves if isinstance(tree, tuple) for part in tree]
-    is_array = isinstance(value, tuple) and leaves and all(isinstance(leaf, (bool, int, float)) for leaf in leaves)
-    if not is_array:
-        return value
-    return Constant(value, "bool" if all(isinstance(leaf, bool) for leaf in leaves) else "float32")
 
 
 class LayerCaller:

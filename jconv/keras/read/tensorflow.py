@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any
 
+from ...geometry import is_integer
 from ...layers.operations.operation import Operation, Slice
 from ..files.errors import KerasFileError, error_context
 from ..files.json_text import parse_json
 from ..kinds.config import Config, anything, as_dict, shortened, text
-from .calls import Call, Ref, replace_refs
+from .calls import Call, Ref, as_constant, replace_refs
 
 GRAPH_OPERATION = "TensorFlowOpLayer"
 CLASSES = ("TFOpLambda", "SlicingOpLambda", GRAPH_OPERATION)
@@ -58,7 +60,15 @@ def _table() -> dict[str, Entry]:
         "expand_dims": ("expand_dims", {"input": "x", "axis": "axis"}),
         "concat": ("concatenate", {"values": "xs", "axis": "axis"}),
         "stack": ("stack", {"values": "x", "axis": "axis"}),
+        "math.atan2": ("arctan2", {"y": "x1", "x": "x2"}),
+        "compat.v1.floor_div": ("floor_divide", BINARY),
+        "identity": ("multiply", {"input": "x1"}),
+        "repeat": ("repeat", {"input": "x", "repeats": "repeats", "axis": "axis"}),
         "reshape": ("reshape", {"tensor": "x", "shape": "newshape"}),
+        "reverse": ("flip", {"tensor": "x", "axis": "axis"}),
+        "roll": ("roll", {"input": "x", "shift": "shift", "axis": "axis"}),
+        "split": ("split", {"value": "x", "num_or_size_splits": "indices_or_sections", "axis": "axis"}),
+        "unstack": ("unstack", {"value": "x", "num": "num", "axis": "axis"}),
         "tile": ("tile", {"input": "x", "multiples": "repeats"}),
         "where": ("where", {"condition": "condition", "x": "x1", "y": "x2"}),
         "clip_by_value": ("clip", {"t": "x", "clip_value_min": "x_min", "clip_value_max": "x_max"}),
@@ -70,17 +80,30 @@ def _table() -> dict[str, Entry]:
     for name in ("", "compat.v1."):
         found[f"{name}squeeze"] = "squeeze", {"input": "x", "axis": "axis"}
         found[f"{name}transpose"] = "transpose", {"a": "x", "perm": "axes"}
+        found[f"{name}gather"] = "take", {"params": "x", "indices": "indices", "axis": "axis"}
+        found[f"{name}pad"] = (
+            "pad",
+            {"tensor": "x", "paddings": "pad_width", "mode": "mode", "constant_values": "constant_values"},
+        )
     return found
 
 
 # The entry of each Python function of TensorFlow.
 TABLE = _table()
-# Arguments that are not in the table, and are accepted at one value only.
-FIXED = {"conjugate": False, "output_type": "int64"}
+# Arguments that are not in the table, with the values that change nothing.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "conjugate": (False,),
+    "exclusive": (False,),
+    "reverse": (False,),
+    "batch_dims": (0,),
+    "output_type": ("int32", "int64"),
+}
+# Arguments of operations that may be arrays, which the file has as lists.
+ARRAYS = ("x1", "x2", "condition", "x_min", "x_max")
 # Defaults of TensorFlow's functions that the operations do not share.
 DEFAULTS: dict[str, dict[str, Any]] = {"nn.gelu": {"approximate": False}, "math.l2_normalize": {"epsilon": 1e-12}}
 
-# The operations of graphs whose inputs are all tensors or constants, and reductions, which also have an attribute.
+# The operations of graphs whose inputs are all arrays.
 OPERATIONS = {
     **{"AddV2": "add", "Add": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "divide", "Pow": "power"},
     **{"Maximum": "maximum", "Minimum": "minimum", "NotEqual": "not_equal", "Equal": "equal", "Greater": "greater"},
@@ -88,9 +111,11 @@ OPERATIONS = {
     **{"LogicalOr": "logical_or", "LogicalNot": "logical_not", "Neg": "negative", "Abs": "absolute", "Exp": "exp"},
     **{"Log": "log", "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Relu": "relu", "Relu6": "relu6"},
     **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
-    **{"Selu": "selu", "BatchMatMulV2": "matmul", "Identity": "stop_gradient"},
+    **{"Selu": "selu", "BatchMatMulV2": "matmul"},
 }
-OPERATIONS |= {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+# Those with a constant that is no array.
+SHAPING = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+# Those that also have an attribute.
 REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
 DTYPES = {"DT_FLOAT": "float32", "DT_HALF": "float16", "DT_DOUBLE": "float64", "DT_BOOL": "bool"}
 DTYPES |= {"DT_INT32": "int32", "DT_INT64": "int64", "DT_BFLOAT16": "bfloat16"}
@@ -117,10 +142,17 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
             given["subscripts"] = f"...{'ji' if transposed[0] else 'ij'},...{'kj' if transposed[1] else 'jk'}->...ik"
         options = {names[key]: given.pop(key) for key in names if given.get(key) is not None}
         for key, value in given.items():
-            if key not in names and value is not None and not (key in FIXED and value == FIXED[key]):
+            if key not in names and value is not None and value not in FIXED.get(key, ()):
                 config.fail(
                     f"the option {key!a} of TensorFlow's {name} (at {shortened(value)}) is not one that jconv has"
                 )
+        options |= {key: as_constant(options[key]) for key in ARRAYS if key in options}
+        if name == "identity":
+            options["x2"] = 1
+        if operation == "pad" and isinstance(options.get("mode"), str):
+            options["mode"] = options["mode"].lower()
+        if operation == "split" and isinstance(sizes := options.get("indices_or_sections"), tuple):
+            options["indices_or_sections"] = _ends(sizes, config)
         if name == "math.l2_normalize":
             options["epsilon"] = options["epsilon"] ** 0.5
         if "key" in options:
@@ -130,6 +162,13 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
         return Operation(
             operation, operands, tuple((key, replace_refs(value, to_input)) for key, value in options.items())
         )
+
+
+def _ends(sizes: tuple[Any, ...], config: Config) -> tuple[int, ...]:
+    """Where the parts of these sizes end, except the last."""
+    if not all(is_integer(size) and size >= 0 for size in sizes):
+        config.fail(f"num_or_size_splits must be a number or known sizes, got {shortened(sizes)}")
+    return tuple(accumulate(sizes))[:-1]
 
 
 def _slices(value: Any) -> Any:
@@ -156,8 +195,15 @@ def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any])
     for position in range(len(tensors) + len(constants)):
         is_constant = position in constants
         inputs.append(_as_tuples(constants[position]) if is_constant else replace_refs(tensors.pop(0), to_input))
+    for option in ("adj_x", "adj_y"):
+        if _attribute(attributes, option, "b", False):
+            config.fail(f"the option {option!a} of TensorFlow's operation {name!a} is not one that jconv has")
     if name in OPERATIONS:
-        return Operation(OPERATIONS[name], tuple(inputs))
+        return Operation(OPERATIONS[name], tuple(map(as_constant, inputs)))
+    if name in SHAPING:
+        return Operation(SHAPING[name], tuple(inputs))
+    if name == "Identity":
+        return Operation("multiply", (inputs[0], 1))
     if name in REDUCTIONS:
         keepdims = bool(_attribute(attributes, "keep_dims", "b", False))
         return Operation(REDUCTIONS[name], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))

@@ -264,7 +264,13 @@ def _take(m: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 def _cast(m: Any, x: Any, dtype: str | None = None) -> Any:
-    return m.asarray(x).astype(dtype) if m is TRACED and dtype is not None else m.asarray(x)
+    x = m.asarray(x)
+    if m is TRACED and dtype is not None:
+        return x.astype(dtype)
+    # The definition computes in float64 throughout, and only rounds where that is what the type is for.
+    if dtype == "bool":
+        return np.real(x) != 0
+    return np.trunc(np.real(x)) if "int" in (dtype or "") else x
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 import pytest
 
@@ -69,6 +70,86 @@ def test_others_are_refused_by_name(config: Any, call: Any, parts: Any, tmp_path
         assert deviation(model.apply(params, state, X)[0], np.tanh(X)) < 1e-6
 
 
+POSITIONS = np.arange(28, dtype=np.float32).reshape(7, 4) / 8
+MIXING = np.arange(8, dtype=np.float32).reshape(4, 2)
+FUNCTIONS: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "add an array": ("__operators__.add", {"y": POSITIONS.tolist()}, X + POSITIONS),
+    "multiply by integers": ("math.multiply", {"y": [1, 2, 3, 4]}, X * np.float32([1, 2, 3, 4])),
+    "multiply by a matrix": ("linalg.matmul", {"b": MIXING.tolist()}, X @ MIXING),
+    "floor division": ("compat.v1.floor_div", {"y": 0.5, "name": None}, np.floor(X / 0.5)),
+    "arctangent": ("math.atan2", {"x": 2.0}, np.arctan2(X, 2)),
+    "padding": (
+        "compat.v1.pad",
+        {"paddings": [[0, 0], [1, 2], [0, 0]], "mode": "CONSTANT", "name": None, "constant_values": 3.0},
+        np.pad(X, ((0, 0), (1, 2), (0, 0)), constant_values=3),
+    ),
+    "reflection": (
+        "pad",
+        {"paddings": [[0, 0], [2, 1], [0, 0]], "mode": "REFLECT"},
+        np.pad(X, ((0,) * 2, (2, 1), (0,) * 2), "reflect"),
+    ),
+    "gather": (
+        "compat.v1.gather",
+        {"indices": [2, 0, 1], "validate_indices": None, "name": None, "axis": 1, "batch_dims": 0},
+        X[:, [2, 0, 1]],
+    ),
+    "repeat": ("repeat", {"repeats": 2, "axis": 1}, X.repeat(2, 1)),
+    "roll": ("roll", {"shift": 2, "axis": 1}, np.roll(X, 2, 1)),
+    "reverse": ("reverse", {"axis": [1], "name": None}, X[:, ::-1]),
+    "equal parts": ("split", {"num_or_size_splits": 2, "axis": -1}, X[:, :, :2]),
+    "parts": ("split", {"num_or_size_splits": [3, 1], "axis": 2}, X[:, :, :3]),
+    "unstack": ("unstack", {"axis": 1}, X[:, 0]),
+    "identity": ("identity", {}, X),
+    "argmax": ("math.argmax", {"axis": 1, "output_type": "int32"}, X.argmax(1)),
+    "cumsum": ("math.cumsum", {"axis": 1, "exclusive": False, "reverse": False}, X.cumsum(1)),
+    "cast": ("cast", {"dtype": "int32"}, np.trunc(X)),
+    "cast to bool": ("cast", {"dtype": "bool"}, X != 0),
+}
+
+
+@pytest.mark.default_cases(4)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_with_other_arguments(name: str, tmp_path: Path) -> None:
+    function, arguments, expected = FUNCTIONS[name]
+    read = model, params, state = jconv.keras.load(
+        saved(tmp_path, one("TFOpLambda", {"function": function}, ["in0", 0, 0, arguments]))
+    )
+
+    def first(y: Any) -> Any:
+        return next(iter(y.values())) if isinstance(y, dict) else y
+
+    assert deviation(first(model.apply(params, state, X)[0]), expected) < 1e-6
+    assert deviation(first(model.reference(params, state, X)), expected) < 1e-6
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(X), expected) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("config", "call", "class_name"),
+    [({"function": "identity"}, {}, "TFOpLambda"), (None, {}, "TensorFlowOpLayer")],
+)
+def test_identity_passes_gradients(config: Any, call: Any, class_name: str, tmp_path: Path) -> None:
+    made = one(class_name, graph("Identity", {}) if config is None else config, ["in0", 0, 0, call])
+    model, params, state = jconv.keras.load(saved(tmp_path, made))
+    assert np.array_equal(jax.grad(lambda x: model.apply(params, state, x)[0].sum())(X), np.ones_like(X))
+
+
+def test_a_size_that_is_computed_is_refused_by_the_name_of_its_function(tmp_path: Path) -> None:
+    """`tf.reshape(x, [tf.shape(x)[0], 4, 7])`."""
+
+    def entry(name: str, function: str, *call: Any) -> dict[str, Any]:
+        config = {"name": name, "trainable": True, "function": function}
+        return {"class_name": "TFOpLambda", "name": name, "config": config, "inbound_nodes": [list(call)]}
+
+    entries = [
+        entry("size", "compat.v1.shape", "in0", 0, 0, {"name": None}),
+        entry("turned", "reshape", "in0", 0, 0, {"shape": [["size", 0, 0], 4, 7]}),
+    ]
+    path = saved(tmp_path, archive(functional(*entries)))
+    refused(lambda: jconv.keras.load(path), "TensorFlow's 'compat.v1.shape' is not one")
+
+
 def graph(op: str, constants: Any, **attributes: Any) -> dict[str, Any]:
     return {
         "node_def": json.dumps({"name": "op", "op": op, "input": ["a", "b"], "attr": attributes}),
@@ -86,6 +167,8 @@ GRAPHS: dict[str, tuple[dict[str, Any], Any]] = {
     "transpose": (graph("Transpose", {"1": [0, 2, 1]}), X.transpose(0, 2, 1)),
     "slice": (graph("StridedSlice", {"1": [0, 0, 1], "2": [0, 5, 2], "3": [1, 2, 1]}, **SLICE), X[:, :5:2, 1]),
     "cast": (graph("Cast", {}, DstT={"type": "DT_HALF"}), X.astype(np.float16)),
+    "add an array": (graph("AddV2", {"1": [0.5, 1.0, 1.5, 2.0]}), X + np.float32([0.5, 1, 1.5, 2])),
+    "matrix": (graph("BatchMatMulV2", {"1": MIXING.tolist()}, adj_x={"b": False}), X @ MIXING),
 }
 
 
@@ -101,5 +184,8 @@ def test_operations_of_graphs(name: str, tmp_path: Path) -> None:
 def test_other_operations_of_graphs_are_refused_by_name(tmp_path: Path) -> None:
     path = saved(tmp_path, one("TensorFlowOpLayer", graph("ReadFile", {}), ["in0", 0, 0, {}]))
     refused(lambda: jconv.keras.load(path), "TensorFlow's operation 'ReadFile' is not one that jconv has")
+    turned = graph("BatchMatMulV2", {"1": np.eye(4).tolist()}, adj_y={"b": True})
+    path = saved(tmp_path, one("TensorFlowOpLayer", turned, ["in0", 0, 0, {}]))
+    refused(lambda: jconv.keras.load(path), "'adj_y' of TensorFlow's operation 'BatchMatMulV2'")
     path = saved(tmp_path, one("TensorFlowOpLayer", {"node_def": "{", "constants": {}}, ["in0", 0, 0, {}]))
     refused(lambda: jconv.keras.load(path), "node_def")
