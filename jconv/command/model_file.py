@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..keras import load
 from ..layers.base import Layer
-from ..layers.embedding import Embedding
+from ..layers.dense import Embedding
 from ..model.graph import Model, Tree
 from .errors import UserError
 

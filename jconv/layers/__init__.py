@@ -5,10 +5,8 @@ from .attention import AdditiveAttention, Attention, GroupedQueryAttention, Mult
 from .base import Layer
 from .channels_first import ChannelsFirst
 from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
-from .dense import Dense
+from .dense import Dense, EinsumDense, Embedding
 from .dot import Dot
-from .einsum_dense import EinsumDense
-from .embedding import Embedding
 from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
 from .normalization import (
@@ -22,7 +20,6 @@ from .normalization import (
     UnitNormalization,
 )
 from .operations import Operation
-from .pick import Pick
 from .pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveMaxPooling1D,
@@ -41,7 +38,7 @@ from .regularization import (
     SpatialDropout1D,
 )
 from .resizing import Cropping1D, UpSampling1D, ZeroPadding1D
-from .shape import Flatten, Permute, RepeatVector, Reshape
+from .shape import Flatten, Permute, Pick, RepeatVector, Reshape
 from .wrapper import Frozen, InDtype, InMode
 
 __all__ = [

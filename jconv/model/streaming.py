@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ..layers.base import name_node_in_errors
-from ..layers.pick import Pick
+from ..layers.shape import Pick
 from ..slots import check_slots, clear_unassigned, put_rows, take_rows, uneven_sessions
 from ..streaming.buffers import ENDED, FORMS, StreamOptions
 from ..streaming.ring_buffer import RingBuffer, compute_steps

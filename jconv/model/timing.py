@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..layers.base import name_node_in_errors
-from ..layers.pick import Pick
+from ..layers.shape import Pick
 from ..streaming.timing import IMMEDIATE, OutputTiming
 from .channels_first import length_first
 from .nodes import LayerGraph, Node

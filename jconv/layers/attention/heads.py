@@ -15,7 +15,7 @@ from ...functional import activations
 from ...geometry import check_positive
 from ...reference import activations as activations_numpy
 from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors, shapes_match
-from ..einsum_dense import glorot_from_fans
+from ..dense import glorot_from_fans
 from .attention_base import MASKS, AttentionBase, combine_masks, softmax_numpy
 
 INPUTS = ("query", "value", "key", *MASKS)

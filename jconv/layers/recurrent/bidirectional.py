@@ -13,8 +13,8 @@ import numpy as np
 from ..base import Arrays, Key, Layer, Params, ReceptiveField, Shape, State
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import reverse_sequences
-from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .recurrent_base import Recurrent
+from .sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 
 MERGE_MODES = ("concat", "sum", "ave", "mul", None)
 SIDES = ("forward", "backward")

@@ -36,8 +36,8 @@ from ..base import (
     map_inputs,
 )
 from ..ragged import collapse_length, reverse_sequences, shift_sequences, unsupported_lengths
-from ..sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 from .scan import ScanOptions, States, scan, scan_numpy
+from .sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 
 DropoutFactors = tuple[jax.Array, ...]
 """Dropout masks, scaled: none, one for all gates, or one per gate."""

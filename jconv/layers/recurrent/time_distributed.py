@@ -13,7 +13,7 @@ from ...primitive.placement import match_varying_axes
 from ..base import Arrays, Key, Layer, Params, State, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import unsupported_lengths
-from ..sequence_inputs import check_input_names
+from .sequence_inputs import check_input_names
 
 
 @dataclass(frozen=True)
