@@ -155,7 +155,10 @@ def _algorithms(node: Node, arrays: Any, input_shape: Any, batch: int) -> tuple[
     x = map_shapes(lambda shape: _placeholder(batch, shape), input_shape)
     unknown = _has_unknown(input_shape)
     try:
-        choices = chosen_algorithms(lambda params, state, x: node.layer.apply(params, state, x)[0], *arrays, x)
+        # A layer that is always in training draws numbers, whatever they are.
+        choices = chosen_algorithms(
+            lambda params, state, x: node.layer.apply(params, state, x, key=jax.random.key(0))[0], *arrays, x
+        )
     except ValueError:
         # The layer may not accept the placeholder for a length.
         if unknown:

@@ -53,6 +53,11 @@ def test_an_open_length_and_a_width(series: Path, capsys: Any, monkeypatch: Any)
     assert patch.split()[-2:] == ["?", "?"]
 
 
+def test_a_layer_that_is_always_in_training() -> None:
+    model = jconv.sequential([jl.InMode(jl.Dropout(0.5), True), jl.Conv1D(3, 2)], input_shape=(8, 4))
+    assert "Dropout(0.5) always in training" in model.summary(batch=1)
+
+
 def test_json(series: Path, capsys: Any) -> None:
     assert main(["summary", str(series), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)

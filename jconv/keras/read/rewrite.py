@@ -14,6 +14,11 @@ from ..kinds.config import objects_in
 from ..kinds.kind import CustomActivation, is_lambda
 
 KERAS_1_OPTIONS = frozenset({"nb_filter", "border_mode", "subsample_length", "inner_activation", "W_regularizer"})
+# By class, those that a class of another author may have, too.
+KERAS_1_CLASS_OPTIONS = {
+    **dict.fromkeys(("Dense", "LSTM", "GRU", "SimpleRNN"), frozenset({"output_dim", "init"})),
+    **{"Embedding": frozenset({"init"}), "Dropout": frozenset({"p"}), "BatchNormalization": frozenset({"mode"})},
+}
 # The wrapper of TensorFlow's model optimization toolkit, and its arrays that the wrapped layer does not have.
 PRUNING_WRAPPER = "PruneLowMagnitude"
 PRUNING_ARRAYS = ("mask", "threshold", "pruning_step")
@@ -25,11 +30,16 @@ KERAS_2_SLOPE = 0.2
 def is_keras_1(config: dict[str, Any]) -> bool:
     """Whether a layer of a config has an option that only Keras 1 had.
 
-    >>> is_keras_1({"class_name": "Convolution1D", "config": {"nb_filter": 3}})
+    >>> is_keras_1({"class_name": "Dense", "config": {"output_dim": 3}})
     True
     """
-    layers = (value.get("config") for value in objects_in(config) if "class_name" in value)
-    return any(isinstance(options, dict) and not KERAS_1_OPTIONS.isdisjoint(options) for options in layers)
+    for value in objects_in(config):
+        class_name, options = value.get("class_name"), value.get("config")
+        if isinstance(class_name, str) and isinstance(options, dict):
+            names = KERAS_1_OPTIONS | KERAS_1_CLASS_OPTIONS.get(class_name, frozenset())
+            if not names.isdisjoint(options):
+                return True
+    return False
 
 
 def replace_layer_lists(config: dict[str, Any]) -> bool:

@@ -170,24 +170,27 @@ def test_json_of_keras_2(tmp_path: Path) -> None:
     assert deviation(ours.apply(params, state, x)[0], np.clip(0.2 * (x @ kernel + bias) + 0.5, 0, 1)) < 1e-6
 
 
-@pytest.mark.parametrize("version", ["1.2.2", None])
-def test_files_of_keras_1_say_so(version: str | None, tmp_path: Path) -> None:
-    config = {
-        "name": "a",
-        "nb_filter": 3,
-        "filter_length": 2,
-        "border_mode": "valid",
-        "batch_input_shape": [None, 7, 4],
-    }
-    text = {"class_name": "Sequential", "config": [{"class_name": "Convolution1D", "config": config}]}
-    if version is not None:
-        text["keras_version"] = version
-        text["config"] = []
+@pytest.mark.parametrize(
+    ("class_name", "options"),
+    [
+        ("Convolution1D", {"nb_filter": 3, "filter_length": 2, "border_mode": "valid"}),
+        ("Dense", {"output_dim": 3}),
+        ("LSTM", {"output_dim": 3, "inner_init": "orthogonal"}),
+        ("Embedding", {"input_dim": 5, "output_dim": 3, "init": "uniform"}),
+        ("Dropout", {"p": 0.5}),
+        ("BatchNormalization", {"mode": 0}),
+    ],
+)
+def test_files_of_keras_1_say_so(class_name: str, options: Any, tmp_path: Path) -> None:
+    """Also without the version, which early files lack."""
+    config = {"name": "a", "batch_input_shape": [None, 7, 4], **options}
+    entries = [{"class_name": class_name, "config": config}]
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(text))
-    refused(
-        lambda: jconv.keras.load(path, weights=path), "is a file of Keras 1; load it in Keras 2.2 and save it again"
-    )
+    for text in ({"config": entries}, {"config": [], "keras_version": "1.2.2"}):
+        path.write_text(json.dumps({"class_name": "Sequential", **text}))
+        refused(
+            lambda: jconv.keras.load(path, weights=path), "is a file of Keras 1; load it in Keras 2.2 and save it again"
+        )
 
 
 def test_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
