@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..geometry import Geometry
-from . import shifts, tiles
-from .blocks import map_blocks, sum_over_blocks
-from .no_fusion import isolate_stage
+from ...geometry import Geometry
+from .. import shifts
+from ..blocks import map_blocks, sum_over_blocks
+from ..no_fusion import isolate_stage
+from . import tiles
 from .tiles import Tiles
 
 # The channels are split into parts with at least this many channels each: twice as fast. Otherwise the samples of a

@@ -3,7 +3,7 @@
 It needs fewer multiply-adds than the definition. With many channels they are matrix products, and the transforms before
 and after them take a few additions per element. (Winograd 1980; Lavin and Gray, Fast Algorithms for Convolutional
 Neural Networks, 2016.) A stride is moved into the channels with `space_to_depth`. With groups, each point is a grouped
-convolution over the tiles (`winograd_groups.py`).
+convolution over the tiles (`groups.py`).
 
 In float32 the error is up to 1.5 times that of a plain sum. A NaN or infinite sample affects its complete tiles: up to
 5 outputs on each side that do not read it.
@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..geometry import Geometry
-from . import polyphase, tiles, winograd_groups
-from .blocks import map_blocks, sum_over_blocks
-from .operands import (
+from ...geometry import Geometry
+from .. import polyphase
+from ..blocks import map_blocks, sum_over_blocks
+from ..operands import (
     accumulating_einsum,
     depth_to_space,
     input_gradient_as_forward,
@@ -28,6 +28,7 @@ from .operands import (
     space_to_depth_kernel,
     transpose_kernel,
 )
+from . import groups, tiles
 from .tiles import Tiles
 
 LOCAL = False
@@ -41,7 +42,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
             return polyphase.forward(x, kernel, g, precision)
         return forward(space_to_depth(x, g), space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision)
     if g.groups > 1:
-        return winograd_groups.forward(x, kernel, g)
+        return groups.forward(x, kernel, g)
     t = tiles.make_tiles(g)
     kernel_points = _merge_middle_axes(tiles.transform_kernel(kernel, t))
 
@@ -86,7 +87,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
         rows = kernel_gradient(space_to_depth(x, g), y_bar, space_to_depth_geometry(g), precision)
         return rows.reshape(-1, x.shape[2], y_bar.shape[2])[: g.kernel_size]
     if g.groups > 1:
-        return winograd_groups.kernel_gradient(x, y_bar, g)
+        return groups.kernel_gradient(x, y_bar, g)
     t = tiles.make_tiles(g)
 
     def block(x: jax.Array, y_bar: jax.Array) -> jax.Array:
