@@ -1,4 +1,4 @@
-"""The algorithms for a 1-D convolution in JAX, one module each, all with the same three functions.
+"""The algorithms for a 1-D convolution in JAX, one module or package each, all with the same three functions.
 
     forward(x, kernel, geometry, precision) -> y
     input_gradient(y_bar, kernel, geometry, precision) -> x_bar

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import checks
 from ..geometry import Geometry, is_symbolic, make_geometry
-from .operands import accumulating_einsum, dilate_and_pad, pad_input, split_groups, transpose_kernel
+from .shared.operands import accumulating_einsum, dilate_and_pad, pad_input, split_groups, transpose_kernel
 
 LOCAL = True
 

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .blocks import map_blocks, sum_over_blocks
-from .operands import input_gradient_as_forward, pad_input, split_groups, transpose_kernel, upcast
+from .shared.blocks import map_blocks, sum_over_blocks
+from .shared.operands import input_gradient_as_forward, pad_input, split_groups, transpose_kernel, upcast
 
 LOCAL = False
 

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from . import finite, lax
-from .no_fusion import call_per_index
-from .operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
+from . import lax
+from .shared import finite
+from .shared.no_fusion import call_per_index
+from .shared.operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
 
 LOCAL = True
 # Outputs are combined up to this number of columns (outputs per window * out channels per group).

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry, is_symbolic
-from .operands import (
+from .shared.operands import (
     accumulation_dtype,
     input_gradient_padding,
     kernel_gradient_padding,

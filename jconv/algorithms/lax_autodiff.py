@@ -18,7 +18,7 @@ import jax
 
 from ..geometry import Geometry, is_symbolic
 from . import lax as canonical
-from .operands import input_gradient_padding, kernel_gradient_padding
+from .shared.operands import input_gradient_padding, kernel_gradient_padding
 
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from ..geometry import Geometry
-from .operands import accumulating_einsum, add_all, pad, pad_input, split_groups
+from .shared.operands import accumulating_einsum, add_all, pad, pad_input, split_groups
 
 LOCAL = True
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ..geometry import Geometry
 from . import grouped, lax, shifts
-from .operands import (
+from .shared.operands import (
     add_all,
     depth_to_space,
     space_to_depth,

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import Geometry
-from .no_fusion import call_per_index
-from .operands import (
+from .shared.no_fusion import call_per_index
+from .shared.operands import (
     accumulation_dtype,
     add_all,
     input_gradient_as_forward,

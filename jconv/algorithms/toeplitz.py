@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import Geometry
-from . import finite, lax, shifts
-from .operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
+from . import lax, shifts
+from .shared import finite
+from .shared.operands import input_gradient_as_forward, pad, split_groups, transpose_kernel
 
 LOCAL = True
 # Columns of the matrix product: outputs per block * out channels per group. More columns are slightly slower.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks, ragged
-from ..algorithms.operands import upcast
+from ..algorithms.shared.operands import upcast
 from ..geometry import Padding, is_symbolic
 from ..hints import known_arguments
 from ..primitive import bilinear

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..algorithms.operands import pad, transpose_kernel
+from ..algorithms.shared.operands import pad, transpose_kernel
 from ..checks import DTYPES
 from ..geometry import Geometry, is_integer, is_symbolic, reach
 from ..planner import AUTO

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..algorithms.operands import accumulation_dtype, upcast
+from ..algorithms.shared.operands import accumulation_dtype, upcast
 from ..geometry import Geometry
 from ..primitive import bilinear
 from ..ragged.sequences import Sequences

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..algorithms import ALGORITHMS, matmul, polyphase, toeplitz
-from ..algorithms.operands import space_to_depth_geometry
+from ..algorithms.shared.operands import space_to_depth_geometry
 from ..algorithms.winograd import tiles
 from ..geometry import is_symbolic
 from ..hints import suggest

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 
 from .. import planner
 from ..algorithms import ALGORITHMS, lax_autodiff
-from ..algorithms.no_fusion import isolate, merge_singleton_axes
+from ..algorithms.shared.no_fusion import isolate, merge_singleton_axes
 from ..geometry import Geometry
 from ..planner import cache, hardware
 from ..sizes import Sizes

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from ..algorithms.no_fusion import isolate
+from ..algorithms.shared.no_fusion import isolate
 from .jax_context import Primitive, is_partitioned, lower_function, register_identity
 from .lax_only import is_lax_only
 

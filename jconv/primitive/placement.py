@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
-from ..algorithms.operands import upcast
+from ..algorithms.shared.operands import upcast
 from .jax_context import varying_axes
 
 

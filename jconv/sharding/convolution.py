@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..algorithms.operands import upcast
+from ..algorithms.shared.operands import upcast
 from ..checks import KERNEL, SEPARABLE_KERNELS
 from ..functional import convolution as conv
 from ..functional.options import Conv1DOptions, DepthwiseOptions, Params, TransposeOptions

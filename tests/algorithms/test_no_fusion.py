@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import jconv
-from jconv.algorithms.no_fusion import isolate
+from jconv.algorithms.shared.no_fusion import isolate
 
 ALONE = re.compile(r' call\(.*inlineable="false"')
 

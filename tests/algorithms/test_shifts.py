@@ -5,7 +5,7 @@ import pytest
 
 from jconv import reference
 from jconv.algorithms import OPERATIONS, shifts
-from jconv.algorithms.no_fusion import isolate
+from jconv.algorithms.shared.no_fusion import isolate
 from jconv.geometry import make_geometry
 from tests.support.settings import BOUNDS, deviation, in_type, quick_jit
 

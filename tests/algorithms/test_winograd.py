@@ -8,9 +8,10 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from jconv import conv1d, reference
-from jconv.algorithms import OPERATIONS, blocks, winograd
+from jconv.algorithms import OPERATIONS, winograd
 from jconv.algorithms import lax as plain
-from jconv.algorithms.operands import space_to_depth_geometry
+from jconv.algorithms.shared import blocks
+from jconv.algorithms.shared.operands import space_to_depth_geometry
 from jconv.algorithms.winograd import short_correlation, tiles
 from jconv.geometry import make_geometry
 from tests.support.settings import BOUNDS, deviation, quick_jit

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 
 from ...geometry import Geometry
 from .. import shifts
-from ..blocks import map_blocks, sum_over_blocks
-from ..no_fusion import isolate_stage
+from ..shared.blocks import map_blocks, sum_over_blocks
+from ..shared.no_fusion import isolate_stage
 from . import tiles
 from .tiles import Tiles
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from ...geometry import Geometry
 from .. import polyphase
-from ..blocks import map_blocks, sum_over_blocks
-from ..operands import (
+from ..shared.blocks import map_blocks, sum_over_blocks
+from ..shared.operands import (
     accumulating_einsum,
     depth_to_space,
     input_gradient_as_forward,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import Geometry
-from ..operands import add_all, pad, upcast
+from ..shared.operands import add_all, pad, upcast
 from .short_correlation import Matrix, matrices
 
 # Outputs per tile for each kernel size.

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..geometry import Geometry
+from ...geometry import Geometry
 
 
 def upcast(x: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ..geometry import Geometry
+from ...geometry import Geometry
 from .operands import pad_input, split_groups, upcast
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
