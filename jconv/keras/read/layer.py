@@ -86,8 +86,10 @@ def read_layer(
     does not have.
     """
     class_name, name, entry, config = read_entry(value, place)
-    # Keras 2 writes a registered class as Custom>ConvDNA.
-    supplied = custom.get(name, custom.get(class_name, custom.get(class_name.rpartition(">")[2])))
+    # A registered class has a name such as Custom>ConvDNA, which Keras 2 writes as the class.
+    registered = entry.get("registered_name", optional(text), None) or class_name
+    names = (name, class_name, registered, class_name.rpartition(">")[2])
+    supplied = next((custom[known] for known in names if known in custom), None)
     if isinstance(supplied, Layer):
         return ParsedLayer(name, class_name, supplied, None, lambda layer: layer, config.place)
     kind = _find_kind(class_name, entry, config) if supplied is None else _kind_of_class(supplied, config)

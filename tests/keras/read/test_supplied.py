@@ -41,6 +41,9 @@ def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
     refused(lambda: jconv.keras.load(path), "'spliceai.layers'.'ConvDNA', which is not imported")
     read = model, params, state = jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D})
     assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
+    # The message and the file also have the registered name.
+    model, params, state = jconv.keras.load(path, custom_layers={"Custom>ConvDNA": jl.Conv1D})
+    assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
     again: Any = keras.models.load_model(tmp_path / "again.keras")
     assert deviation(again(X), convolved()) < 1e-5
