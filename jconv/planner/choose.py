@@ -37,7 +37,7 @@ MAX_TIME_RATIO = 0.93
 # The same for an algorithm in `MATRIX_PRODUCTS` on several cores, for fewer multiply-adds than `SHORT`. Most of these
 # operations take less than a tenth of a millisecond, and in a network the time of a matrix product depends on whether
 # threads are still awake from the operation before.
-MAX_TIME_RATIO_IF_SHORT = 0.6
+MAX_TIME_RATIO_IF_SHORT = 0.5
 SHORT = 8_000_000
 MATRIX_PRODUCTS = frozenset({"einsum", "matmul"})
 

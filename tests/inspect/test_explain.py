@@ -292,7 +292,7 @@ def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):
     assert jconv.explain(PARAMS, X).forward.reason == f"0.50 of lax's time, {measured}"
     leaf["ratios"], leaf["geometries"] = {}, 0
     measured = measured.replace("7 of", "none of")
-    short = f"takes at most 0.93 of lax's time (0.6 for matrix products in a short operation), {measured}"
+    short = f"takes at most 0.93 of lax's time (0.5 for matrix products in a short operation), {measured}"
     assert jconv.explain(PARAMS, X).forward[:2] == ("lax", f"no other local algorithm {short}")
     assert jconv.explain(PARAMS, X, algorithm="fastest").forward[:2] == ("lax", f"no other algorithm {short}")
     long = jconv.explain(_params(3, 64, 64), f32((8, 4000, 64)))
