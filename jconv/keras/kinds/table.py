@@ -13,14 +13,12 @@ from . import (
     activation,
     attention,
     convolution,
-    dense,
-    masking,
+    core,
     merging,
     normalization,
     pooling,
     recurrent,
     regularization,
-    shape,
 )
 from .kind import Inside, Kind
 
@@ -28,14 +26,12 @@ MODULES = (
     activation,
     attention,
     convolution,
-    dense,
-    masking,
+    core,
     merging,
     normalization,
     pooling,
     recurrent,
     regularization,
-    shape,
 )
 KINDS: dict[str, Kind] = {kind.name: kind for module in MODULES for kind in module.KINDS}
 KINDS |= {kind.source_name: kind for kind in KINDS.values() if kind.source_name is not None}
