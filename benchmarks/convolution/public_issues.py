@@ -19,7 +19,6 @@ import numpy as np
 
 from ..shared import markdown, timing
 from ..shared.timing import Call
-from . import flax_issue
 from .jax_sides import CONVOLUTIONS, Convolution, forward_program, gradient_scan
 from .measure import Settings
 from .programs import JCONV, LAX
@@ -29,6 +28,9 @@ from .tables import number, times_as_large
 SIDES = (LAX, JCONV)
 AGREE = 1e-4
 """The tolerance of jconv's results compared with lax's, relative to the largest value."""
+
+Layer = Callable[[jax.Array, jax.Array], jax.Array]
+"""`(kernel, x) -> y`, with the kernel in jconv's layout."""
 
 COLUMNS = ("issue", "program", "lax", "jconv", "lax / jconv", "others")
 
@@ -163,7 +165,56 @@ def _stack(layers: int) -> dict[str, Call]:
 def _layers(row: Row) -> dict[str, Call]:
     o = operands(row)
     x, kernel = jnp.asarray(o.x), jnp.asarray(o.kernel)
-    return _forward(row) | {name: _compiled(layer, kernel, x) for name, layer in flax_issue.layers(row).items()}
+    return _forward(row) | {name: _compiled(layer, kernel, x) for name, layer in _layers_of_libraries(row).items()}
+
+
+def _layers_of_libraries(row: Row) -> dict[str, Layer]:
+    """The depthwise convolution of a row as a layer of each installed library; Keras only if its backend is JAX."""
+    found = {}
+    for name, load in (("Flax", _flax), ("Keras", _keras)):
+        try:
+            found[name] = load(row)
+        except (ImportError, LookupError):
+            continue
+    return found
+
+
+def _flax(row: Row) -> Layer:
+    from flax import nnx
+
+    layer = nnx.Conv(
+        row.in_channels,
+        row.out_channels,
+        (row.kernel_size,),
+        padding="SAME",
+        feature_group_count=row.groups,
+        use_bias=False,
+        rngs=nnx.Rngs(0),
+    )
+    definition, state = nnx.split(layer)
+
+    def apply(kernel: jax.Array, x: jax.Array) -> Any:
+        # The kernel is the only leaf of the state.
+        filled = jax.tree.map(lambda _: kernel, state)
+        return nnx.merge(definition, filled)(x)
+
+    return apply
+
+
+def _keras(row: Row) -> Layer:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise LookupError("the backend of Keras is not JAX")
+    layer = keras.layers.DepthwiseConv1D(row.kernel_size, padding="same", use_bias=False)
+    layer.build((None, row.length, row.in_channels))
+
+    def apply(kernel: jax.Array, x: jax.Array) -> Any:
+        weights = [kernel.reshape(row.kernel_size, row.in_channels, 1)]
+        return layer.stateless_call(weights, [], x)[0]
+
+    return apply
 
 
 def _gathers() -> dict[str, Any]:
