@@ -18,7 +18,7 @@ from typing import Any
 from jconv.planner.hardware import cores
 from training.errors import MISTAKE, UserError
 
-from .convolution import measure, options, other_libraries, public_issues, results, tables
+from .convolution import measure, options, other_libraries, public_issues, tables
 from .convolution.summary import Result, summary
 from .shared import allocator, machine, markdown
 from .shared.timing import compute_inline
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = options.parse(arguments)
     try:
         args.check_files()
-        record = results.read(args.from_json) if args.from_json else _measure(args)
+        record = options.read_results(args.from_json) if args.from_json else _measure(args)
         if args.from_json:
             _print_earlier(record)
         if args.picture:
@@ -82,7 +82,7 @@ def _measure(args: options.Options) -> dict[str, Any]:
 def _write(args: options.Options, record: dict[str, Any]) -> None:
     """Write the results so far, so that an interrupted run keeps its rows."""
     if args.json:
-        results.write(args.json, record)
+        options.write_results(args.json, record)
 
 
 def _print_opening(record: dict[str, Any]) -> None:

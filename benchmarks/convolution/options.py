@@ -1,17 +1,22 @@
-"""The command line of `python -m benchmarks.conv1d`: its options, checked before any work."""
+"""The options of `python -m benchmarks.conv1d`, checked before any work, and its JSON file."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from training.errors import Parser, UserError
 from training.options.types import positive, whole
 
+from ..shared.command import write_json
 from .rows import QUICK, ROWS, Row
+
+KIND = "jconv benchmarks.conv1d"
+"""The kind of file that `--json` writes and `--from-json` reads, in its key `kind`."""
 
 DESCRIPTION = """\
 jconv beside plain jax.lax, PyTorch and ONNX Runtime: forward, with both gradients, in a scan and under vmap.
@@ -95,3 +100,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")
     return parser
+
+
+def write_results(path: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run; an interruption keeps the earlier file."""
+    write_json(path, {"kind": KIND, **record})
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """The record of an earlier run. Raises `UserError` for another file."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"--from-json {path}: {error.strerror or 'cannot be read'}") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or record.get("kind") != KIND:
+        raise UserError(f"--from-json {path}: not a file that --json wrote")
+    return record
