@@ -12,7 +12,7 @@ import numpy as np
 from ..options.options import Options
 from ..run import outcome, run_folder
 from ..run.outcome import Exit
-from ..views.text_table import aligned
+from ..views.report import aligned
 
 FIELDS = ("loss", "score")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..views.text_table import aligned
+from ..views.report import aligned
 from . import run_folder
 
 NOTHING = ""

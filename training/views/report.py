@@ -1,4 +1,4 @@
-"""What the command prints: the summary at the start, the result of the proof, and the table at the end."""
+"""What `training.fit` prints: a summary at the start, the result of the proof, and a table at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ..data.datasets import Dataset
 from ..proof.proof import THRESHOLD, Proof
 from ..tasks import Task
 from ..tasks.metrics import Calibration, ClassScores
-from .text_table import aligned
 
 
 class Result(NamedTuple):
@@ -122,6 +121,18 @@ def _result_rows(score: str, results: dict[str, Result]) -> list[list[str]]:
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"  {line}" for line in aligned(rows, left=[0])]
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str]:
+    """The lines of a table. Columns are aligned to the right, those with an index in `left` to the left.
+
+    >>> print(*aligned([["fold", "loss"], ["1", "0.5"]], left=[0]), sep="\\n")
+    fold  loss
+    1      0.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [str.ljust if index in left else str.rjust for index in range(len(widths))]
+    return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]
 
 
 def _where(seconds: dict[str, float], folder: Path) -> list[str]:
