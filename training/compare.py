@@ -65,12 +65,12 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _draw(runs: Sequence[Run], path: Path) -> None:
-    from .views import run_curves
+    from .views.curves import curves_of_runs
 
     for run in runs:
         if not {"epoch", "train_loss", "train_score", "test_loss", "test_score"} <= run.curves.keys():
             raise UserError(f"{run.name}: {run_folder.METRICS} has no epochs to draw, or cannot be read")
-    content = run_curves.curves(
+    content = curves_of_runs(
         {run.name: run.curves for run in runs}, {run.results["score_name"] for run in runs}, path.suffix[1:].lower()
     )
     try:
