@@ -23,8 +23,7 @@ from .errors import MISTAKE, Parser, UserError
 from .options.options import FREE, Options, parse
 from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
-from .run.child import FIT, Children
-from .run.cores import pinned_to, split_cores
+from .run.child import FIT, Children, pinned_to, split_cores
 from .run.interrupt import EXIT_CODES
 
 DESCRIPTION = """\

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jconv.planner.hardware import cores
-from training.run.cores import pinned_to, split_cores
+from training.run.child import pinned_to, split_cores
 
 from . import fcn
 

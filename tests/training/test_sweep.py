@@ -18,8 +18,7 @@ import pytest
 from tests.support.paths import ROOT
 from training import fit, sweep
 from training.run import run_folder
-from training.run.child import FIT, Children
-from training.run.cores import pinned_to, split_cores
+from training.run.child import FIT, Children, pinned_to, split_cores
 
 SERIES = ["--data", "a.npz", "--model", "two-layer", "--epochs", "2", "--batch-size", "4", "--skip-proof"]
 

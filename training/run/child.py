@@ -1,4 +1,4 @@
-"""Runs in child processes, which receive the signals of this process and end with it.
+"""Runs in child processes, which receive the signals of this process, end with it, and have a share of its cores.
 
 They end with it even if it is killed by SIGKILL, which cannot be passed on.
 """
@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,3 +94,30 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
+
+
+def split_cores(count: int) -> list[set[int]]:
+    """The cores of this process in `count` parts of about equal size; with more parts than cores, parts share a core.
+
+    The parts are empty if the system does not say which cores a process may use.
+    """
+    own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    bounds = pairwise(number * len(own) // count for number in range(count + 1))
+    return [set(own[first : max(last, first + 1)]) for first, last in bounds]
+
+
+@contextmanager
+def pinned_to(share: set[int]) -> Iterator[None]:
+    """Processes that this thread starts within the block run on these cores, and use as many threads.
+
+    If the share is empty they run on all cores.
+    """
+    if not share:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, share)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

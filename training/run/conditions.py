@@ -20,7 +20,6 @@ from ..core.learner import Learner
 from ..core.plan import Plan, epoch_key
 from ..options.options import Options
 from ..tasks import Task
-from . import cores
 
 # Options of XLA that write files, and the one that `--devices` replaces.
 WITHOUT_EFFECT = ("--xla_dump", "--xla_force_host_platform_device_count")
@@ -43,7 +42,7 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
     return {
         "platform": device.platform,
         "hardware": _processor() if device.platform == "cpu" else device.device_kind,
-        "cores": cores.count(),
+        "cores": _core_count(),
         "xla_flags": xla_flags(os.environ.get("XLA_FLAGS", "")),
         "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in packages}},
     }
@@ -102,3 +101,8 @@ def _processor() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def _core_count() -> int:
+    """The number of cores that this process may use. The last digits of what XLA computes depend on it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
