@@ -25,7 +25,7 @@ from .errors import MISTAKE, UserError, tell
 from .options.options import HYDRA, Options, parse
 from .proof import proof
 from .run import durable, interrupt, outcome, processes, resume, run_folder
-from .run.config import config
+from .run.config import config, recorded_options
 from .run.outcome import Exit
 from .tasks import Task
 from .views import report, tensorboard, tracker
@@ -240,7 +240,7 @@ def _train_with(
     record = options.out / run_folder.TRACKER if options.tracker else None
     with (
         tensorboard.opened(events, score, began_after) as log_events,
-        tracker.opened(record, resume.recorded_options(options, plan), score, durable.write) as log_row,
+        tracker.opened(record, recorded_options(options, plan), score, durable.write) as log_row,
         progress_display(plan.epochs, steps, score, began_after) as show,
     ):
         rows, stop = progress.rows, None

@@ -24,6 +24,7 @@ from .options.options import FREE, Options, parse
 from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
 from .run.child import FIT, Children, pinned_to, split_cores
+from .run.config import recorded_options
 from .run.interrupt import EXIT_CODES
 
 DESCRIPTION = """\
@@ -169,7 +170,7 @@ def _check(cells: Sequence[Cell]) -> None:
             raise UserError(f"{cell.name}: {error}") from None
         if earlier is not None:
             # Converted like the recorded options, which are JSON.
-            now = json.loads(run_folder.as_json(resume.recorded_options(options, plan)))
+            now = json.loads(run_folder.as_json(recorded_options(options, plan)))
             resume.check_options(options.out, earlier.get("options", {}), now)
 
 

@@ -47,7 +47,7 @@ def _losses(monkeypatch, found):
             return 143
         status = "diverged" if value > 100 else "done"
         options = sweep.parse(command[len(FIT) :])
-        recorded = sweep.resume.recorded_options(options, sweep.build_run(options).plan)
+        recorded = sweep.recorded_options(options, sweep.build_run(options).plan)
         results = {"status": status, "epochs": 2, "seconds": {"training": 1.0}, "score_name": "absolute_error"}
         parts = {
             "training": {"loss": value, "score": value},

@@ -18,9 +18,8 @@ from ..data import datasets
 from ..data.datasets import Dataset, Series
 from ..errors import UserError, tell
 from ..options.options import FREE, Options
-from ..run import fingerprint, outcome, page, resume, run_folder
-from ..run.conditions import environment
-from ..run.config import series_counts
+from ..run import outcome, page, resume, run_folder
+from ..run.config import environment, fingerprint, series_counts
 from ..run.outcome import DONE, Exit
 from ..tasks import Examples, losses
 from ..tasks.metrics import calibration, class_scores
@@ -93,7 +92,7 @@ def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[s
     plain = data._replace(name="", notes=())
     return {
         "options": {name: getattr(options, name) for name in own},
-        "fingerprints": {"data": fingerprint.of(plain if held_out is None else (plain, held_out.x_test))},
+        "fingerprints": {"data": fingerprint(plain if held_out is None else (plain, held_out.x_test))},
         "task": "classification",
         "data": options.data,
         "model": options.model,

@@ -34,7 +34,8 @@ from ..core.learner import Learner, Progress, Row
 from ..errors import UserError, tell
 from ..options.types import Every
 from ..run import processes
-from . import durable, fingerprint
+from . import durable
+from .config import fingerprint
 
 LAST = 2
 # Checkpoints are postponed if they would take more than this fraction of the time.
@@ -284,7 +285,7 @@ def _named(learner: Learner) -> dict[str, Any]:
 
 
 def _digest(learner: Learner, text: str) -> str:
-    return hashlib.sha256((fingerprint.of(learner) + text).encode()).hexdigest()
+    return hashlib.sha256((fingerprint(learner) + text).encode()).hexdigest()
 
 
 def _line(error: BaseException) -> str:

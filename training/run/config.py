@@ -1,16 +1,34 @@
-"""The configuration of a run: `config.json`."""
+"""`config.json` of a run: its options, data and layers, and what its results depend on.
+
+The last digits also depend on the versions of packages, the hardware, the cores, and the compiled program.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jconv
+
+from ..core import loop
 from ..core.learner import Learner
-from ..core.plan import Plan
+from ..core.plan import Plan, epoch_key
 from ..data import datasets
-from ..options.options import Options
+from ..options.options import FREE, Options
 from ..tasks import NOISE, Task
-from .conditions import conditions
-from .resume import identity
+
+# Options of XLA that write files, and the one that `--devices` replaces.
+WITHOUT_EFFECT = ("--xla_dump", "--xla_force_host_platform_device_count")
+PACKAGES = ("jax", "jaxlib", "numpy", "optax", "orbax-checkpoint")
 
 
 def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, learner: Learner) -> dict[str, Any]:
@@ -56,3 +74,106 @@ def _of_task(options: Options, task: Task) -> dict[str, Any]:
         channels = [channel + 1 for channel in task.forecast_target.channels]
         return {"window": task.train.x.shape[1], "horizon": task.forecast_target.horizon, "target_channels": channels}
     return {"noise": options.noise or NOISE} if task.kind == "denoise" else {}
+
+
+def identity(options: Options, plan: Plan, data: datasets.Dataset, held: Any, learner: Learner) -> dict[str, Any]:
+    """What the results of a run depend on, for `config.json`: options with the values of defaults, and fingerprints.
+
+    `held` are the examples held out for validation, None without any.
+    """
+    model = Path(options.model)
+    data = data._replace(name="", notes=())
+    prints = {
+        "data": fingerprint(data if held is None else (data, held)),
+        "model": file_fingerprint(model) if model.is_file() else None,
+        "shapes": fingerprint(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
+    }
+    return {"options": recorded_options(options, plan), "fingerprints": prints}
+
+
+def recorded_options(options: Options, plan: Plan) -> dict[str, Any]:
+    """The options that the results of a run depend on, with the values of their defaults."""
+    found = {name: value for name, value in options._asdict().items() if name not in FREE}
+    return found | {name: value for name, value in plan._asdict().items() if name in found}
+
+
+def fingerprint(tree: Any) -> str:
+    """The SHA-256 of the arrays and other values of a tree, with their paths, types and shapes.
+
+    >>> x = {"x": np.zeros(3)}
+    >>> fingerprint(x) == fingerprint({"x": np.zeros(3)}), fingerprint(x) == fingerprint({"x": np.zeros((3, 1))})
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for path, value in jax.tree_util.tree_leaves_with_path(tree):
+        digest.update(jax.tree_util.keystr(path).encode())
+        if hasattr(value, "dtype"):
+            array = np.ascontiguousarray(value)
+            digest.update(f"{array.dtype} {np.shape(value)} ".encode())
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def conditions(options: Options, task: Task, plan: Plan, learner: Learner) -> dict[str, Any]:
+    """The conditions that the last digits of a run depend on: devices, environment, and the compiled program."""
+    each = plan.batch_size * options.shard_length // options.devices
+    return {
+        "devices": [options.devices, options.shard_length],
+        **environment(PACKAGES),
+        "program": program(task, plan._replace(batch_size=each), learner),
+    }
+
+
+def environment(packages: Sequence[str]) -> dict[str, Any]:
+    """The hardware, the cores of this process, and the versions of jconv and some packages."""
+    device = next(iter(jnp.zeros(()).devices()))
+    return {
+        "platform": device.platform,
+        "hardware": _processor() if device.platform == "cpu" else device.device_kind,
+        "cores": _core_count(),
+        "xla_flags": xla_flags(os.environ.get("XLA_FLAGS", "")),
+        "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in packages}},
+    }
+
+
+def xla_flags(text: str) -> str:
+    """The options of XLA in a value of `XLA_FLAGS` that may change results, in order.
+
+    >>> xla_flags("--xla_dump_to=/tmp --xla_cpu_enable_fast_math=true --xla_force_host_platform_device_count=2")
+    '--xla_cpu_enable_fast_math=true'
+    """
+    return " ".join(sorted(word for word in text.split() if not word.startswith(WITHOUT_EFFECT)))
+
+
+def program(task: Task, plan: Plan, learner: Learner) -> str:
+    """The SHA-256 of an epoch of training as XLA receives it, with the chosen algorithm of each convolution.
+
+    It is that of a single device: a partitioned program chooses its algorithms later and contains memory addresses.
+    """
+    learner, examples = jax.tree.map(
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.to_device(task.train, learner))
+    )
+    epoch: Any = loop.make_epoch(task, plan)
+    return hashlib.sha256(epoch.lower(learner, epoch_key(plan, 0), examples).as_text().encode()).hexdigest()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _core_count() -> int:
+    """The number of cores that this process may use. The last digits of what XLA computes depend on it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

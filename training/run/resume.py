@@ -5,36 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from ..core.learner import Learner
-from ..core.plan import Plan
-from ..data.datasets import Dataset
 from ..errors import UserError, tell
-from ..options.options import FREE, Options
-from . import fingerprint, run_folder
-from .conditions import changes
-
-
-def identity(options: Options, plan: Plan, data: Dataset, held: Any, learner: Learner) -> dict[str, Any]:
-    """What the results of a run depend on, for `config.json`: options with the values of defaults, and fingerprints.
-
-    `held` are the examples held out for validation, None without any.
-    """
-    model = Path(options.model)
-    data = data._replace(name="", notes=())
-    prints = {
-        "data": fingerprint.of(data if held is None else (data, held)),
-        "model": fingerprint.of_file(model) if model.is_file() else None,
-        "shapes": fingerprint.of(jax.tree.map(lambda array: f"{array.dtype}{array.shape}", learner)),
-    }
-    return {"options": recorded_options(options, plan), "fingerprints": prints}
-
-
-def recorded_options(options: Options, plan: Plan) -> dict[str, Any]:
-    """The options that the results of a run depend on, with the values of their defaults."""
-    found = {name: value for name, value in options._asdict().items() if name not in FREE}
-    return found | {name: value for name, value in plan._asdict().items() if name in found}
+from . import run_folder
 
 
 def check(
@@ -65,7 +37,7 @@ def check(
         raise UserError(
             f"{now['data']}: the data have changed since {folder} was started; --allow-changed-data continues with them"
         )
-    then, now = changes(begun, config, same_data)
+    then, now = _changes(begun, config, same_data)
     if then:
         words = f"{folder} was started with {', '.join(then)}, not {', '.join(now)}: the last digits may differ"
         if not allow_changed_conditions:
@@ -88,3 +60,28 @@ def _option_text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return option if value else f"no {option}"
     return f"no {option}" if value is None else f"{option} {value}"
+
+
+def _changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[list[str], list[str]]:
+    """The conditions that differ, in words: those when the run began, and the present ones.
+
+    Conditions that an earlier version did not record are not compared. Programs are compared only for the same data,
+    which may be constants in them.
+    """
+    then, here = _named(begun), _named(now)
+    names = [name for name in here if name in then and then[name] != here[name]]
+    if not names and same_data and begun.get("program", now["program"]) != now["program"]:
+        return ["other algorithms"], ["those chosen now"]
+    return tuple([_words(name, side[name]) for name in names] for side in (then, here))  # pyright: ignore[reportReturnType]
+
+
+def _named(config: dict[str, Any]) -> dict[str, Any]:
+    count, shard_length = config.get("devices", (1, 1))
+    own = {name: config[name] for name in ("hardware", "cores", "xla_flags") if name in config}
+    return {**config["versions"], **own, "--devices": count, "--shard-length": shard_length}
+
+
+def _words(name: str, value: Any) -> str:
+    if name == "xla_flags":
+        return f"XLA_FLAGS {value}" if value else "no XLA_FLAGS"
+    return str(value) if name == "hardware" else f"{name} {value}"
