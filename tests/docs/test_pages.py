@@ -20,7 +20,9 @@ import jconv.equinox
 import jconv.flax
 import jconv.keras
 import jconv.torch
+import training.api
 import training.compare
+import training.estimators
 import training.predict
 import training.sweep
 from tests.support.paths import ROOT
@@ -124,6 +126,8 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
         jconv.flax.nnx,
         jconv.keras,
         jconv.torch,
+        training.api,
+        training.estimators,
         *(getattr(jconv, name) for name in MODULES),
     ]
     public = {
