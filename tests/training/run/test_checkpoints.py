@@ -5,6 +5,9 @@ import os
 import resource
 import shutil
 
+# pytest imports it to report an unclosed object, which fails while no file can be opened.
+import tracemalloc  # noqa: F401
+
 import jax
 import jax.numpy as jnp
 import numpy as np
