@@ -1,4 +1,4 @@
-"""Types of NumPy arrays, and of params and state: arrays by layer and name."""
+"""The types of NumPy arrays, and of params and state: dicts of arrays by layer and name."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ exit codes: 0 all cells done, 1 some failed or diverged, 2 an error in an option
 SIGTERM."""
 
 DONE, FAILED = 0, 1
-# A run with such a status is not repeated: the same options would give the same results.
+# A run with one of these statuses is not repeated: the same options would give the same results.
 ENDED = (outcome.DONE, outcome.DIVERGED, outcome.NOT_PROVED)
-# If these options vary, so does the meaning of the loss, and a lower one is not better.
+# If one of these options varies, the losses of the runs are different quantities that cannot be compared.
 LOSS_OPTIONS = ("data", "loss", "label_smoothing", "class_weights", "task")
 
 
@@ -105,7 +105,7 @@ def ranked(rows: Sequence[dict[str, Any]], varied: Sequence[str] = ()) -> tuple[
     """
     names = {row["score"] for row in rows}
     validated = len(names) == 1 and all(row["validation_score"] is not None for row in rows)
-    # High accuracies, but low errors and losses, are better.
+    # A high accuracy is better, but a low error or loss.
     sign = -1 if validated and names == {"accuracy"} else 1
     field = "validation_score" if validated else "training_loss"
 
@@ -184,7 +184,7 @@ def _run(
     failed: dict[str, str] = {}
     with run_folder.writable(out):
         out.mkdir(parents=True, exist_ok=True)
-    # The number of shares does not depend on the remaining cells: on other cores a resumed run would round differently.
+    # As many shares as jobs, even if fewer cells remain: on other cores a resumed run would round differently.
     free: SimpleQueue[set[int]] = SimpleQueue()
     for share in split_cores(jobs):
         free.put(share)
@@ -213,7 +213,7 @@ def _run(
 
 
 def _run_cell(out: Path, cell: Cell, children: Children, free: SimpleQueue[set[int]]) -> tuple[str, str | None]:
-    """Run a cell on free cores: returns how it ended, empty if it did not start, and the reason if it failed."""
+    """Run a cell on free cores. Returns how it ended, `""` if it did not start, and why it failed, or None."""
     if children.signal is not None:
         return "", None
     share, began, log = free.get(), time.perf_counter(), out / f"{cell.name}.log"
@@ -242,7 +242,7 @@ def _last_line(log: Path) -> str | None:
 
 
 def _folder_text(word: str, value: str) -> str:
-    """The text of a value in the name of a folder: of a file only its name."""
+    """The text for a value in the name of a folder. A path is shortened to the name of the file."""
     return Path(value).name if word in ("data", "model") else value.replace("/", "-")
 
 

@@ -35,7 +35,7 @@ def _relu(x: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    # exp of non-positive values only, so that nothing overflows.
+    # Only values that are not positive are exponentiated, so that nothing overflows.
     small = np.exp(_piecewise(x, (x.real >= 0, -x), (True, x)))
     return np.where(x.real >= 0, 1, small) / (1 + small)
 
@@ -75,7 +75,7 @@ def _hard_sigmoid(x: Array) -> Array:
 
 
 def _abs(x: Array) -> Array:
-    """|x| by the sign of the real part, so that it is differentiable by a complex step."""
+    """Returns x or -x by the sign of the real part, which the complex-step method can differentiate."""
     return _piecewise(x, (x.real < 0, -x), (True, x))
 
 
@@ -93,7 +93,8 @@ def _sparsemax(x: Array) -> Array:
     rank = np.arange(1, x.shape[-1] + 1)
     below = ordered.real - ordered.real[..., :1]
     support = 1 + rank * below > np.cumsum(below, axis=-1)
-    sums = np.cumsum(ordered, axis=-1)  # Keras's threshold. The published one uses only the last cumulative sum.
+    sums = np.cumsum(ordered, axis=-1)
+    # The threshold of Keras; that of the paper uses only the last of these sums.
     tau = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
     return _relu(x - tau)
 

@@ -1,4 +1,4 @@
-"""The definition of ragged and packed arrays: functions of each sequence alone.
+"""Defines functions of ragged and packed arrays: each sequence is computed alone.
 
 `jconv.conv1d(params, x, lengths=n)` is `one_by_one(lambda row: reference.conv1d(params, row), x, lengths=n)`. The same
 holds for every function with `lengths` or `segment_ids`.
@@ -22,8 +22,8 @@ def one_by_one(
     """Applies a function to each sequence of `x` as if it were alone.
 
     Args:
-        function: Maps (n, channels) to (m, out_channels). It raises `ShortInput` if there is no output, like the
-            functions of this package.
+        function: Maps (n, channels) to (m, out_channels). It raises `ShortInput` if the sequence is too short for an
+            output, as the functions of this package do.
         x: (..., length, channels).
         lengths: Integers (...,): the number of samples of each row.
         segment_ids: Integers (..., length): each run of equal ids is one sequence; negative ids are padding.

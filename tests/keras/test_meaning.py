@@ -63,7 +63,7 @@ def allowed_by_keras(setting):
 
 
 def both(settings):
-    """For each setting, jconv's output by algorithm, and Keras's output; each side is one compiled program."""
+    """Pairs of jconv's outputs by algorithm and Keras's output, for each setting. Each side is one compiled program."""
     dtype = settings[0].dtype
     inputs = [setting.arrays() for setting in settings]
 
@@ -204,10 +204,10 @@ def test_the_other_convolutions_equal_keras(kind, dtype):
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_gradients_of_the_other_convolutions_are_the_complex_steps_of_the_reference(kind, algorithm):
+def test_gradients_of_the_other_convolutions_equal_complex_step_derivatives(kind, algorithm):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((2, LENGTH, 3))
-    # Stride and dilation together too, which Keras forbids.
+    # Also with a stride and a dilation, which Keras does not allow together.
     grid = [*list(cases(kind))[::5], (3, {"stride": 2, "padding": "same", "dilation": 3, "activation": "tanh"})]
     grid = [(options, params_of(kind, size)) for size, options in grid]
     directions = [{name: rng.standard_normal(p.shape) for name, p in params.items()} for _, params in grid]
@@ -242,6 +242,6 @@ def test_leading_axes_are_batch_axes():
     for kind in KINDS:
         params = {name: p.astype(np.float32) for name, p in params_of(kind, 3).items()}
         function = jax.jit(lambda x, kind=kind, params=params: getattr(jconv, kind)(params, jnp.asarray(x)))
-        whole = function(x)
+        y = function(x)
         for i, j in np.ndindex(2, 3):
-            assert deviation(whole[i, j], getattr(reference, kind)(params, x[i, j])) <= BOUNDS["float32"]
+            assert deviation(y[i, j], getattr(reference, kind)(params, x[i, j])) <= BOUNDS["float32"]

@@ -1,4 +1,4 @@
-"""Shardings over any mesh, described in terms of mesh axes of prime sizes."""
+"""Shardings of any mesh are described by a mesh whose axes have prime sizes."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def test_tiling_describes_the_sharding(shape: tuple[int, int], specs: str) -> No
         assert again.devices_indices_map((120, 120, 120)) == sharding.devices_indices_map((120, 120, 120))
 
 
-def test_factor_of_a_mesh_axis_is_an_axis() -> None:
+def test_a_mesh_axis_is_split_into_axes_of_prime_sizes() -> None:
     fine, (tiling,) = read_tilings([NamedSharding(mesh_of((4, 2)), P(None, "a"))], [2], jax.devices())
-    whole, (eighths,) = read_tilings([NamedSharding(mesh_of((8, 1)), P(None, "a"))], [2], jax.devices())
-    assert fine == whole
+    finer, (eighths,) = read_tilings([NamedSharding(mesh_of((8, 1)), P(None, "a"))], [2], jax.devices())
+    assert fine == finer
     assert tiling == ((), eighths[1][:2])
 
 
 def test_sharding_that_no_mesh_describes_counts_as_replicated() -> None:
     order = [0, 1, 2, 4, 3, 5, 6, 7]
     odd = NamedSharding(mesh_of((8, 1), order), P("a", None))
-    # The devices in another order than in the sharding's mesh.
+    # The devices are in another order than in the sharding's mesh.
     reordered = {jax.devices()[n]: odd.devices_indices_map((8, 8))[jax.devices()[n]] for n in range(8)}
 
     class Odd:

@@ -1,4 +1,4 @@
-"""JAX's internals: this version has each attribute that jconv uses, and without one results are still correct."""
+"""JAX's internals: this version has every attribute that jconv uses. If one is missing, results are still correct."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_values_and_avals_have_attributes():
     assert is_symbolic(batch) and is_symbolic(batch * 2 + 1)
 
 
-# Results in this version.
+# What the functions return in this version of JAX.
 def test_program_of_one_device(monkeypatch):
     ctx = seen(convolve, X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (False, 1)
@@ -109,7 +109,7 @@ def test_program_inside_shard_map(names, manual, partitioned, monkeypatch):
     assert jax_context.custom_partitioning_context(ctx) is None
 
 
-# Results in other versions, which lack attributes.
+# Contexts that lack attributes, as those of another version of JAX may.
 OTHERS = {
     "no context": object(),
     "no program": SimpleNamespace(module_context=object()),
@@ -147,7 +147,7 @@ class Renamed:
 
 @pytest.mark.parametrize("path", ["module_context", "module_context.axis_context", *PROGRAMS[:1]])
 def test_renamed_attribute_lowers_to_a_contraction(path, monkeypatch):
-    """Any partitioner splits contractions correctly."""
+    """Because any partitioner splits contractions correctly."""
     of_jax = jax_context.is_partitioned
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
     monkeypatch.setattr("jconv.primitive.bilinear.custom_partitioning_context", lambda ctx: None)

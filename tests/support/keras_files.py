@@ -1,4 +1,4 @@
-"""Checks of files from real Keras: outputs, gradients, arrays in both file formats, and saving for Keras."""
+"""Checks of files that Keras wrote: outputs, gradients, params in both file formats, and files written for Keras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import jconv.keras
 from tests.support.keras_cases.case import Case
 
 BATCH = 3
-# For inputs of unknown length.
+# Of random inputs, where the model leaves the length open.
 LENGTH = 23
 
 
@@ -105,7 +105,7 @@ def keras_function(model: Any) -> Any:
 
 
 def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The outputs, and the gradients of their product with `y_bars` with respect to each trained weight."""
+    """The outputs, and the gradients of the trained weights for the cotangents `y_bars` of the outputs."""
     trained = [v.value for v in model.trainable_variables]
     rest = [v.value for v in model.non_trainable_variables]
 
@@ -119,7 +119,7 @@ def keras_run(model: Any, x: list[Any], y_bars: list[Any]) -> tuple[list[Any], l
 
 
 def check(case: Case, *, rtol: float = 1e-5, gradient_rtol: float = 1e-4) -> None:
-    """Check everything for all branches of a case, in one model."""
+    """Check one Keras model with all branches of a case; see `check_model`."""
     model, labels = model_of(case)
     randomize(model)
     check_model(model, labels, rtol=rtol, gradient_rtol=gradient_rtol)
@@ -134,8 +134,8 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
     expected, bars = keras_run(model, x, y_bars)
     with TemporaryDirectory() as folder:
         ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
-        check_arrangements(model, Path(folder), params, state)
-        # Keras's gradients, saved in place of the weights, are assigned to jconv's names by the loader.
+        check_h5(model, Path(folder), params, state)
+        # Keras's gradients are saved in place of the weights, so that the loader gives them jconv's names.
         kept = [np.asarray(v) for v in model.trainable_variables]
         for variable, bar in zip(model.trainable_variables, bars, strict=True):
             variable.assign(bar)
@@ -160,7 +160,7 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
         assert deviation(y, want) < rtol, f"{label}: output {deviation(y, want):.1e}"
         assert deviation(e, want) < rtol, f"{label}: reference {deviation(e, want):.1e}"
     for key, arrays in expected_bars.items():
-        # Some gradients are zero except for rounding: the bias of the keys does not affect an attention.
+        # Some gradients are zero except for rounding, such as that of the keys' bias in an attention layer.
         floor = 1e-2 * max(float(np.abs(array).max()) for array in arrays.values())
         for name, want in arrays.items():
             found = deviation(our_bars[key][name], want, floor)
@@ -173,7 +173,7 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
     expected = jax.jit(keras_function(model))(x)
     with TemporaryDirectory() as folder:
         ours, params, state = jconv.keras.load(save(model, Path(folder, "model.keras")))
-        check_arrangements(model, Path(folder), params, state)
+        check_h5(model, Path(folder), params, state)
         returned = returned_outputs(Path(folder), (ours, params, state), x)
     named = dict(zip(ours.inputs, x, strict=True))
     y = jax.jit(lambda params, x: ours.apply(params, state, x)[0])(params, named)
@@ -190,8 +190,8 @@ def check_outputs(model: Any, *, rtol: float = 1e-5) -> None:
             assert deviation(have, want) < rtol, f"output {number}, {what}: {deviation(have, want):.1e}"
 
 
-def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> None:
-    """Check that the `.h5` of the same model gives the same params and state."""
+def check_h5(model: Any, folder: Path, params: Any, state: Any) -> None:
+    """Check that the `.h5` file of the model gives the same params and state as its `.keras` file."""
     _, other_params, other_state = jconv.keras.load(save(model, folder / "model.h5"))
     assert jax.tree.structure((params, state)) == jax.tree.structure((other_params, other_state))
     for a, b in zip(jax.tree.leaves((params, state)), jax.tree.leaves((other_params, other_state)), strict=True):
@@ -199,7 +199,7 @@ def check_arrangements(model: Any, folder: Path, params: Any, state: Any) -> Non
 
 
 def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
-    """The outputs of Keras from the file that jconv writes; writing it again gives the same bytes."""
+    """The outputs of Keras from the file that jconv writes. Checks that writing again gives the same bytes."""
     model, params, state = ours
     jconv.keras.save(folder / "back.keras", model, params, state)
     jconv.keras.save(folder / "again.keras", model, params, state)
@@ -208,7 +208,7 @@ def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
 
 
 def check_fits(model: Any, path: Path) -> None:
-    """Check that a Keras model has its weights again after it loads them from a `.weights.h5`."""
+    """Check that loading a `.weights.h5` file restores the weights of a Keras model."""
     kept = [np.asarray(weight) for weight in model.weights]
     randomize(model, seed=7)
     model.load_weights(path)

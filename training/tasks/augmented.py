@@ -10,15 +10,15 @@ from ..data import augment
 from ..errors import UserError
 from .task import Examples, Task
 
-# Augmentations that would not match the targets of a forecast, or that are the task itself.
+# A forecast's targets would not match the changed windows. Denoising itself adds noise, as `jitter` does.
 UNSUPPORTED = {"forecast": ("slice", "warp", "scaling"), "denoise": ("jitter",)}
 
 
 def with_augment(task: Task, strengths: Mapping[str, float]) -> Task:
-    """The task with augmentations, by name in `augment.NAMES`, in each step of training; evaluation has none.
+    """The task with augmented series in each training step; series are not augmented in an evaluation.
 
-    Augmentations in time also move the labels of samples; denoising augments the clean series. Raises `UserError` for
-    an augmentation that does not fit the task.
+    `strengths` are by the names in `augment.NAMES`. Augmentations in time also move the labels of samples. To denoise,
+    the clean series are augmented. Raises `UserError` for an augmentation that does not fit the task.
     """
     for name in strengths:
         if name in UNSUPPORTED.get(task.kind, ()):

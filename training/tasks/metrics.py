@@ -14,7 +14,7 @@ BINS = 10
 class ClassScores(NamedTuple):
     """One class and its scores.
 
-    `examples` is how many it has. `precision` is None where the class was never predicted, `recall` where it has no
+    `examples` counts its examples. `precision` is None if the class was never predicted, `recall` if it has no
     examples. `chance_f1` is the F1 of predictions drawn at random with the class frequencies of the training set.
     """
 
@@ -27,11 +27,11 @@ class ClassScores(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """How far the probabilities of the predicted classes agree with the accuracy.
+    """Whether the probabilities of the predicted classes agree with the accuracy.
 
     `error` is the expected calibration error: the mean over predictions of |accuracy - mean probability| in their bin
     (Guo et al., On Calibration of Modern Neural Networks, ICML 2017). `counts`, `accuracies` and `confidences` are
-    those of the bins of equal width between 0 and 1, None for the means of an empty bin.
+    by bin, of equal width between 0 and 1; the last two are None for an empty bin.
     """
 
     error: float
@@ -43,7 +43,7 @@ class Calibration(NamedTuple):
 
 
 def class_scores(labels: Array, predicted: Array, training: Array, classes: tuple[str, ...]) -> list[ClassScores]:
-    """The scores of each class, of labels and predictions (n,); `training` has the labels of the training set.
+    """The scores of each class for labels and predictions (n,); `training` has the labels of the training set.
 
     >>> scores = class_scores(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), np.array([0, 1]), ("a", "b"))
     >>> [(one.name, round(one.precision, 3), one.recall, round(one.f1, 3), one.chance_f1) for one in scores]
@@ -53,7 +53,7 @@ def class_scores(labels: Array, predicted: Array, training: Array, classes: tupl
     for number, name in enumerate(classes):
         is_true, is_predicted = labels == number, predicted == number
         hits, true, guessed = (int(mask.sum()) for mask in (is_true & is_predicted, is_true, is_predicted))
-        # Of random predictions, precision is the frequency of the class here and recall that in the training set.
+        # The precision of random predictions is the frequency of the class here, their recall that in the training set.
         here, trained = true / len(labels), float(np.mean(training == number))
         scores.append(
             ClassScores(
@@ -92,13 +92,13 @@ def calibration(probabilities: Array, labels: Array) -> Calibration:
 
 
 def probabilities(output: Array) -> Array:
-    """Outputs (..., classes) as probabilities: the softmax of logits; those of a final softmax as they are.
+    """Outputs (..., classes) as probabilities: the softmax of logits. The outputs of a final softmax are unchanged.
 
     >>> probabilities(np.array([[0.25, 0.75]])), probabilities(np.array([[0.0, 0.0]]))
     (array([[0.25, 0.75]]), array([[0.5, 0.5]]))
     """
     output = np.asarray(output, np.float64)
-    # Logits of all examples would not be positive with a sum of 1.
+    # Logits are hardly ever non-negative with a sum of 1 for every example.
     if (output >= 0).all() and np.allclose(output.sum(axis=-1), 1, atol=1e-3):
         return output
     exponentials = np.exp(output - output.max(axis=-1, keepdims=True))

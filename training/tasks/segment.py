@@ -16,9 +16,9 @@ from .task import Examples, Task, build_model, check_lengths, class_labels
 def segment(data: Dataset, network: str | Model = "unet") -> Task:
     """Classify each sample with a network whose outputs are a logit for each sample and class.
 
-    Channels are standardized by the training set. The score is the fraction of samples classified correctly, the
-    baseline predicts the class that is most frequent in the training set. Raises `UserError` as `classification` does,
-    for series that are too short for the network, and for labels of complete series.
+    Channels are standardized by the training set. The score is the fraction of samples classified correctly. The
+    baseline always predicts the most frequent class of the training set. Raises `UserError` where `classification`
+    does, if series are too short for the network, and if labels are of series instead of samples.
     """
     check_classes(data, by_sample=True)
     data, *scaling = standardize(data)
@@ -49,7 +49,7 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
 
 
 def mean_overlap(labels: Array, predicted: Array) -> float:
-    """The mean intersection over union of the classes that occur, of labels and predictions (m,).
+    """The intersection over union of labels and predictions (m,), averaged over the classes that occur in either.
 
     >>> mean_overlap(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
     0.5833333333333333

@@ -1,7 +1,7 @@
-"""Reading one object of a config, with its place in the file for error messages.
+"""Reads values of a config, which comes from a JSON file and is not trusted.
 
-A config comes from JSON and is never trusted. `Config` returns one value at a time, checked to be of the type that the
-caller expects, and records which keys were read: an option that nobody reads would otherwise be ignored silently.
+`Config` returns one value at a time and checks that it has the type that the caller expects. Errors name the place in
+the file. It records which keys were read, so that an option that jconv does not read is not ignored silently.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Config:
     _used: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def get(self, key: str, read: Callable[[Any], Any], *default: Any) -> Any:
-        """`read(value)` of a key, or the `default`, unread, if the key is missing.
+        """`read(value)` for the value of a key. If the key is missing, the `default`, to which `read` is not applied.
 
         Raises `KerasFileError`, with the place and the key, if the key is missing without a default, or if `read`
         raises `ValueError` with what the value must be.
@@ -100,7 +100,7 @@ def shortened(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-# Each of these returns the value, converted, or raises `ValueError` with what it must be.
+# Each of these functions returns the converted value, or raises `ValueError` with what the value must be.
 
 
 def integer(value: Any) -> int:
@@ -133,7 +133,7 @@ def text(value: Any) -> str:
 
 
 def single(value: Any) -> int:
-    """An integer, or the one integer of a list: the form of Keras's sizes in one dimension."""
+    """An integer, or the integer in a list of one, which are the two forms of Keras's sizes in one dimension."""
     return integer(value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value)
 
 

@@ -1,8 +1,8 @@
-"""The masks that Keras propagates implicitly, from `Masking` and `Embedding` on, compared with those of a model.
+"""Compares the masks of a model with those that Keras propagates implicitly, from `Masking` and `Embedding` on.
 
 A model that was not loaded from Keras may have these layers and not read their masks, or merge other masks than Keras.
-So what was written is read again, as Keras would, and compared with the model. Both are described by numbers from one
-table, in which equal computations have equal numbers.
+The written config is therefore read again, as Keras would read it, and compared with the model. Each computation is
+described by a number from a table, in which equal computations have equal numbers.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def makes_masks(model: Model) -> bool:
 
 
 def merges_masks(layer: Layer) -> bool:
-    """Whether a layer merges its inputs by masks, for which Keras's layer has no argument."""
+    """Whether a layer reads the masks of the inputs that it merges. Keras's layer has no argument for them."""
     return isinstance(unwrap(layer), (Maximum, Minimum, Multiply)) and "mask" in unwrap(layer).inputs
 
 
 def differing_nodes(model: Model, reread: Model, names: Mapping[str, str]) -> list[str]:
-    """The nodes of a model that read other masks in the model `reread` from what was written.
+    """The nodes of a model that read other masks in `reread`, the model that is read from the written config.
 
-    `names` are the layers' names in the file.
+    `names` are the names of the layers in the config.
     """
     table: dict[Any, int] = {}
     ours, theirs = _masks_read(model, names, table), _masks_read(reread, {}, table)
@@ -46,10 +46,10 @@ def differing_nodes(model: Model, reread: Model, names: Mapping[str, str]) -> li
 
 
 def _masks_read(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict[str, dict[str, tuple[Any, ...]]]:
-    """The masks that each node reads, by the layer's name in the file and the node's.
+    """The masks that each node reads, by the name of the layer in the config and the name of the node.
 
-    A merging layer's mask is the number of its computation. For other layers the name of the input is sufficient, as
-    each mask that they read is written as an argument.
+    Those of a merging layer are the numbers of their computations. Those of other layers are the names of the inputs,
+    since each of these masks is written as an argument.
     """
     numbers = {name: _number(table, names.get(name, name)) for name in model.inputs}
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
@@ -79,9 +79,9 @@ def _split_masks(layer: Any, inputs: list[int]) -> tuple[list[tuple[str, int]], 
 
 
 def without_inner_masks(model: Model) -> Model:
-    """The model without the masks into and out of nested models, which Keras propagates in no argument.
+    """The model without the masks that pass into and out of nested models: Keras has no arguments for them.
 
-    Masks that no other layer reads are removed, too.
+    Masks that no other layer reads are also removed.
     """
     owners = owners_of(model)
     nodes = []
@@ -103,7 +103,7 @@ def without_inner_masks(model: Model) -> Model:
 
 
 def computes_the_same(model: Model, reread: Model, names: Mapping[str, str]) -> bool:
-    """Whether the outputs of a model are computed as those of `reread`, from what was written with these `names`."""
+    """Whether the outputs of a model are computed as those of `reread`; see `differing_nodes`."""
     table: dict[Any, int] = {}
     return _output_numbers(model, names, table) == _output_numbers(reread, {}, table)
 

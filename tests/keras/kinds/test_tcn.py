@@ -1,4 +1,4 @@
-"""The layer of keras-tcn, in files made with keras-tcn and Keras 2.15: `keras_two_files/make_tcn.py`."""
+"""The `TCN` layer of keras-tcn, in files that `keras_two_files/make_tcn.py` wrote with keras-tcn and Keras 2.15."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_arrays_in_another_order_are_found_by_their_names(tmp_path: Path) -> Non
 
 
 def unregistered(**options: Any) -> bytes:
-    """The file with the class as keras-tcn wrote it before 3.5.1, and with more options."""
+    """`tcn.h5` with the class name that keras-tcn wrote before 3.5.1, and with more `options` in the layer's config."""
     stream = io.BytesIO(gzip.decompress((KERAS_TWO_FILES / "tcn.h5.gz").read_bytes()))
     with h5py.File(stream, "r+") as opened:
         file: Any = opened
@@ -67,8 +67,8 @@ def test_the_class_that_is_not_registered(tmp_path: Path) -> None:
         assert deviation(y[output], stored[output]) < 1e-5, output
 
 
-def test_versions_before_the_option_are_refused(tmp_path: Path) -> None:
-    """Earlier versions had other activations between the convolutions."""
+def test_configs_without_use_weight_norm_are_refused(tmp_path: Path) -> None:
+    """They are of earlier versions of keras-tcn, which had other activations between the convolutions."""
     path = saved(tmp_path, unregistered(), "a.h5")
     refused(lambda: jconv.keras.load(path), "layer 'TCN' is not one that jconv has")
 
@@ -92,6 +92,6 @@ def test_other_options_are_refused(config: Any, part: str, tmp_path: Path) -> No
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(functional(other)))), "which is not imported")
 
 
-def test_the_middle_of_an_open_length_is_not_known() -> None:
+def test_padding_same_refuses_an_unknown_length() -> None:
     with pytest.raises(ValueError, match="TCN: the middle of a sequence of unknown length"):
         TCN((3,), (1,), padding="same").output_shape((None, 2))

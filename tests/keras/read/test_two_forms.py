@@ -1,4 +1,4 @@
-"""Forms of files that versions of Keras 2 wrote, made here from files of Keras 3."""
+"""Forms of files that only some versions of Keras 2 wrote, made here by changing files of Keras 3."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 def with_lists(entry: Any) -> Any:
-    """A config with the list of its layers as the config of each Sequential model, as before Keras 2.2.3.
+    """A config as before Keras 2.2.3: the config of each Sequential model is the list of its layers.
 
-    The first of them has the shape of the model's input.
+    The first layer has the shape of the model's input.
     """
     if isinstance(entry, list):
         return [with_lists(part) for part in entry]
@@ -35,13 +35,13 @@ def with_lists(entry: Any) -> Any:
         assert first["class_name"] == "InputLayer"
         made["config"][0]["config"]["batch_input_shape"] = first["config"]["batch_input_shape"]
     if made.get("class_name") == "GRU":
-        # As before Keras 2.1.1, which had no other.
+        # Before Keras 2.1.1 there was no `reset_after`, and every GRU was as with False.
         assert made["config"].pop("reset_after") is False
     return made
 
 
 def changed(path: Path, change: Any, **attributes: Any) -> Path:
-    """The file with another config and other attributes; None removes one."""
+    """Change the config and the attributes of a file, in place; None removes an attribute. Returns the path."""
     with h5py.File(path, "r+") as opened:
         file: Any = opened
         config = change(json.loads(file.attrs["model_config"]))
@@ -57,7 +57,7 @@ def changed(path: Path, change: Any, **attributes: Any) -> Path:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", [b"2.1.6", None])
 def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_path: Path) -> None:
-    """Files of Keras 2.0 to 2.2.2; without a version, the list identifies Keras 2."""
+    """As in files of Keras 2.0 to 2.2.2. If the file has no version, the list identifies Keras 2."""
     encoder = keras.Sequential([keras.Input((9, 5)), kl.Conv1D(4, 3, activation="relu"), kl.BatchNormalization()])
     step = keras.Sequential([keras.Input((4,)), kl.Dense(5, activation="tanh")])
     model = keras.Sequential(
@@ -182,7 +182,7 @@ def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
     gamma, beta = (np.asarray(params["inner/inside"][name]) for name in ("gamma", "beta"))
     assert deviation(y["inner/own"], normal * gamma + beta) < 1e-5
     assert not np.array_equal(after["inner/inside"]["moving_mean"], state["inner/inside"]["moving_mean"])
-    # Layers that are never in training are not, even in training.
+    # With training=True, a layer that is never in training still is not.
     trained, after = ours.apply(params, state, x, training=True, key=jax.random.key(1))
     assert np.array_equal(trained["never"], y["never"]) and not np.array_equal(trained["usual"], x)
     assert np.array_equal(after["never"]["moving_mean"], state["never"]["moving_mean"])
@@ -192,7 +192,7 @@ def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
         jconv.keras.save(tmp_path / "again.keras", *read)
 
 
-def test_a_mode_that_is_no_mode_is_refused(tmp_path: Path) -> None:
+def test_another_value_of_training_is_refused(tmp_path: Path) -> None:
     def change(config: Any) -> Any:
         config["config"]["layers"][1]["inbound_nodes"][0][0][3] = {"training": "often"}
         return config
@@ -204,7 +204,7 @@ def test_a_mode_that_is_no_mode_is_refused(tmp_path: Path) -> None:
 
 
 def cudnn_lstm(w: Any, r: Any, b: Any, x: Any, units: int) -> Any:
-    """The last output by cuDNN's definition, with the gates' matrices in a flat array each and two biases."""
+    """The last output by cuDNN's definition; `w` and `r` have a flat matrix for each gate, and `b` has two biases."""
     w, r = w.reshape(4, units, -1), r.reshape(4, units, units)
     h = c = np.zeros((len(x), units))
     for step in np.moveaxis(x, 1, 0):
@@ -273,7 +273,7 @@ def test_cudnn_layers_of_keras_2(name: str, gates: int, wrapped: bool, tmp_path:
 
 
 def test_a_gru_without_reset_after_does_not_take_the_arrays_of_cudnn(tmp_path: Path) -> None:
-    """As in Keras: it has one bias."""
+    """Keras refuses them as well: the layer has one bias instead of two."""
     model = jconv.sequential([jconv.layers.GRU(3, reset_after=False)], input_shape=(5, 2))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["layer_names"] = [b"rnn"]

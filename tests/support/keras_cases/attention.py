@@ -1,4 +1,4 @@
-"""Single-head attention."""
+"""Cases of single-head attention layers."""
 
 from keras import layers as kl
 
@@ -24,7 +24,7 @@ CASES = {
             "scores": lambda q, v, w: kl.AdditiveAttention()([q, v], return_attention_scores=True),
         },
     ),
-    # Most rows of these integers have zeros, which are masked, and some rows have only zeros.
+    # The inputs are random integers. Zeros are masked: most rows have some, and some rows have nothing else.
     "masks": Case(
         ((4,), (3,)),
         {
@@ -42,5 +42,5 @@ CASES = {
 
 
 def embedded(x, mask_zero=True):
-    """Integers as vectors, zeros masked."""
+    """The embeddings of integers; with `mask_zero`, zeros are masked."""
     return kl.Embedding(4, 3, mask_zero=mask_zero)(x)

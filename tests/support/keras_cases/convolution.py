@@ -1,4 +1,4 @@
-"""The convolutions."""
+"""Cases of the convolution layers."""
 
 from keras import layers as kl
 
@@ -14,7 +14,7 @@ CASES = {
             "groups": lambda x: kl.Conv1D(6, 3, groups=2, activation="relu")(x),
             "first": lambda x: kl.Conv1D(22, 3, data_format="channels_first", groups=11)(x),
             "first_causal": lambda x: kl.Conv1D(6, 3, padding="same", strides=2, data_format="channels_first")(x),
-            # Along the length, which is the last axis.
+            # The softmax is along the last axis, here the length.
             "first_softmax": lambda x: kl.Conv1D(6, 2, activation="softmax", data_format="channels_first")(x),
             "first_glu": lambda x: kl.Conv1D(5, 3, activation="glu", data_format="channels_first")(x),
         },

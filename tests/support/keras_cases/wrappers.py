@@ -1,4 +1,4 @@
-"""`Bidirectional` and `TimeDistributed`."""
+"""Cases of the wrappers `Bidirectional` and `TimeDistributed`."""
 
 import keras
 from keras import layers as kl
@@ -12,7 +12,7 @@ def both(layer, **options):
 
 
 def at_times(*layers):
-    """Keras's TimeDistributed around a Sequential model."""
+    """`TimeDistributed` around a Sequential model of these layers."""
     return kl.TimeDistributed(keras.Sequential(layers))
 
 
