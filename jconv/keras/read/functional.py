@@ -16,6 +16,7 @@ from .call_order import computable, run_order
 from .calls import Call, Ref, flatten, map_tree, parse_argument, read_calls, read_refs, refs_in, replace_refs
 from .layer import MODELS, SEQUENTIAL, read_entry
 from .parts import FolderNames, Part
+from .rewrite import is_pruned
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
 
@@ -97,7 +98,7 @@ class FunctionalReader:
             layer.is_keras_2 = any(isinstance(node, list) for node in nodes)
             # Operations of keras.ops have no arrays, and Keras does not count a folder for them.
             if class_name != "InputLayer" and not layer.is_operation:
-                part = Part(name, folders.next(class_name), place)
+                part = Part(name, folders.next(class_name, is_pruned(entry)), place)
                 scope.part.parts.append(part)
                 layer.caller = reader.caller(entry, part, scope)
             layers[name] = layer

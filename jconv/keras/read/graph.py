@@ -23,6 +23,7 @@ from .layer import MODELS, SEQUENTIAL, has_other_types, read_entry, read_layer
 from .layer_call import LayerCaller, mode_of
 from .loaded_model import Built, InnerCall, LoadedModel, input_layers, input_type
 from .parts import FolderNames, Part
+from .rewrite import is_pruned
 
 
 def build(
@@ -121,7 +122,7 @@ class _GraphReader:
                 if shape is None:
                     inner.fail("the model has no input shape, for it was saved before it was built; give input_shape=")
                 value = self.input("input", Config({"batch_shape": shape}, config.place))
-            part = Part(name, folders.next(class_name), place)
+            part = Part(name, folders.next(class_name, is_pruned(entry)), place)
             scope.part.parts.append(part)
             output = self.caller(entry, part, scope).call(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
             values = [self.builder.output(output)] if isinstance(output, str) else flatten(output)

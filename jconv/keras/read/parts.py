@@ -11,6 +11,7 @@ from typing import Any
 from ...layers import Layer
 from ..kinds import KINDS
 from ..kinds.kind import Kind
+from .rewrite import PRUNING_WRAPPER
 
 
 @dataclass
@@ -54,8 +55,10 @@ class FolderNames:
         self._above = f"{model_folder}/layers" if model_folder else "layers"
         self._counts: Counter[str] = Counter()
 
-    def next(self, class_name: str) -> str:
-        """The folder of the next layer of a class."""
+    def next(self, class_name: str, is_pruned: bool = False) -> str:
+        """The folder of the next layer of a class; a pruned layer's is in that of its wrapper."""
+        if is_pruned:
+            return f"{self.next(PRUNING_WRAPPER)}/layer"
         name = folder_name("Functional" if class_name == "Model" else class_name)
         number = self._counts[name]
         self._counts[name] += 1

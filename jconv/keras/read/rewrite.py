@@ -21,6 +21,7 @@ KERAS_1_CLASS_OPTIONS = {
 }
 # The wrapper of TensorFlow's model optimization toolkit, and its arrays that the wrapped layer does not have.
 PRUNING_WRAPPER = "PruneLowMagnitude"
+PRUNED = "pruned"
 PRUNING_ARRAYS = ("mask", "threshold", "pruning_step")
 ACTIVATION_OPTIONS = ("activation", "recurrent_activation")
 # Keras 2's `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1); Keras 3's has a slope of 1/6.
@@ -71,7 +72,7 @@ def unwrap_pruned(config: dict[str, Any]) -> None:
     >>> config["config"]["layer"]["config"] = {"name": "b", "units": 1}
     >>> unwrap_pruned(config)
     >>> config
-    {'class_name': 'Dense', 'config': {'name': 'a', 'units': 1}}
+    {'class_name': 'Dense', 'config': {'name': 'a', 'units': 1}, 'pruned': True}
     """
     for value in objects_in(config):
         outer = value.get("config")
@@ -80,9 +81,14 @@ def unwrap_pruned(config: dict[str, Any]) -> None:
         inner = outer.get("layer")
         if isinstance(inner, dict) and isinstance(inner.get("config"), dict):
             kept = {key: outer[key] for key in ("name", "trainable", "batch_input_shape") if key in outer}
-            value |= {**inner, "config": {**inner["config"], **kept}}
+            value |= {**inner, "config": {**inner["config"], **kept}, PRUNED: True}
             for key in ("module", "registered_name"):
                 value.pop(key, None)
+
+
+def is_pruned(entry: dict[str, Any]) -> bool:
+    """Whether `unwrap_pruned` took the layer of an entry out of its wrapper."""
+    return entry.get(PRUNED) is True
 
 
 def upgrade_keras_2(config: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     """
     above = f"{group}/" if group else ""
     layers = dict.fromkeys(file.texts("layer_names", group))
-    lists = {name: file.texts("weight_names", f"{above}{name}") for name in layers}
+    lists = {name: _own_names(file.texts("weight_names", f"{above}{name}")) for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
     parts = [part for part in root.parts if any(map(wanted, part.leaves()))]
     if len(stored) != len(parts):
@@ -95,7 +95,6 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
-        names = [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
         with error_context(part.place):
             variables = ordered_variables(part, names)
         if len(variables) != len(names):
@@ -107,6 +106,11 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
             if leaf.key in found:
                 place(leaf, found[leaf.key], wanted(leaf), params, state)
     return params, state
+
+
+def _own_names(names: Iterable[str]) -> list[str]:
+    """The names of a layer's arrays, without those of a wrapper that prunes it."""
+    return [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
 
 
 def wanted(part: Part) -> dict[str, tuple[int, ...]]:

@@ -98,7 +98,7 @@ def test_a_lambda_in_a_file_of_keras(suffix: str, tmp_path: Path) -> None:
 
 def pruned(config: Any) -> Any:
     for entry in config["config"]["layers"]:
-        if entry["class_name"] in ("Conv1D", "LSTM"):
+        if entry["class_name"] in ("Conv1D", "LSTM", "Masking"):
             inner = {"class_name": entry["class_name"], "config": {**entry["config"], "name": "inside"}}
             own = {"name": entry["config"]["name"], "trainable": True, "dtype": "float32", "layer": inner}
             schedule = {"class_name": "ConstantSparsity", "config": {"target_sparsity": 0.5}}
@@ -109,17 +109,20 @@ def pruned(config: Any) -> Any:
 
 def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
     x = keras.Input((6, 3), name="x")
-    model = keras.Model(x, kl.LSTM(3, name="lstm")(kl.Masking()(kl.Conv1D(4, 2, name="conv")(x))))
+    model = keras.Model(x, kl.LSTM(3, name="lstm")(kl.Masking(name="masking")(kl.Conv1D(4, 2, name="conv")(x))))
     randomize(model)
     path = tmp_path / "old.h5"
     as_keras_two(save(model, tmp_path / "new.h5"), path)
     with h5py.File(path, "r+") as opened:
         file: Any = opened
         file.attrs["model_config"] = json.dumps(pruned(json.loads(file.attrs["model_config"])))
-        for name in ("conv", "lstm"):
-            group = file["model_weights"][name]
-            names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
-            more = [f"{name}/{own}:0" for own in ("mask", "threshold", "pruning_step")]
+        file["model_weights"].attrs["layer_names"] = np.array(["conv", "masking", "lstm"], "S")
+        for name in ("conv", "masking", "lstm"):
+            group = file["model_weights"].require_group(name)
+            names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get("weight_names", ())]
+            # A layer without arrays has one of the wrapper.
+            own = ("mask", "threshold", "pruning_step") if names else ("pruning_step",)
+            more = [f"{name}/{array}:0" for array in own]
             group.attrs["weight_names"] = np.array([*names, *more], "S")
             for other in more:
                 group[other] = np.ones(3)
@@ -127,6 +130,28 @@ def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
     (expected,) = jax.jit(keras_function(model))(given)
     ours, params, state = jconv.keras.load(path)
     assert deviation(ours.apply(params, state, given[0])[0], expected) < 1e-5
+
+
+def test_pruned_layers_in_an_archive(tmp_path: Path) -> None:
+    """The folders are those of the wrappers, which are counted by themselves, and have arrays of their own."""
+    stored = {"vars/0": KERNEL, "vars/1": KERNEL, "vars/2": np.float32(0.5), "vars/3": np.int64(7)}
+    arrays = {f"layers/prune_low_magnitude/{path}": array for path, array in stored.items()}
+    arrays |= {f"layers/prune_low_magnitude/layer/vars/{i}": array for i, array in enumerate((KERNEL, BIAS))}
+    arrays |= {"layers/prune_low_magnitude_1/layer/vars/0": np.eye(3), "layers/dense/vars/0": 2 * np.eye(3)}
+    dense = {"units": 3, "use_bias": False, "activation": "relu"}
+    config = functional(conv("conv"), layer("Dense", "a", dense, ("conv",)), layer("Dense", "b", dense, ("a",)))
+    entries = config["config"]["layers"]
+    for entry in entries[1:3]:
+        inner = {"class_name": entry["class_name"], "config": {**entry["config"], "name": "inside"}}
+        entry |= {"class_name": "PruneLowMagnitude", "module": "tensorflow_model_optimization.sparsity"}
+        entry["config"] = {"name": entry["name"], "layer": {**inner, "module": "keras.layers"}}
+    written = hdf5({path: np.float32(array) for path, array in arrays.items()})
+    read = model, params, state = jconv.keras.load(saved(tmp_path, archive(config, written)))
+    expected = convolved(lambda y: 2 * np.maximum(y, 0))
+    assert deviation(model.apply(params, state, X)[0], expected) < 1e-5
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again: Any = keras.models.load_model(tmp_path / "again.keras")
+    assert deviation(again(X), expected) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["QDense", "QConv1D", "QActivation"])
