@@ -111,8 +111,11 @@ OPERATIONS = {
     **{"LogicalOr": "logical_or", "LogicalNot": "logical_not", "Neg": "negative", "Abs": "absolute", "Exp": "exp"},
     **{"Log": "log", "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Relu": "relu", "Relu6": "relu6"},
     **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
-    **{"Selu": "selu", "BatchMatMulV2": "matmul"},
+    **{"Selu": "selu"},
 }
+# Products of matrices, with the attributes that transpose one.
+MATMULS = {"MatMul": ("transpose_a", "transpose_b")}
+MATMULS |= dict.fromkeys(("BatchMatMul", "BatchMatMulV2"), ("adj_x", "adj_y"))
 # Those with a constant that is no array.
 SHAPING = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
 # Those that also have an attribute.
@@ -139,7 +142,7 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
         if name == "linalg.matmul":
             operation, names = "einsum", {**names, "subscripts": "subscripts"}
             transposed = [given.pop(f"transpose_{side}", False) for side in "ab"]
-            given["subscripts"] = f"...{'ji' if transposed[0] else 'ij'},...{'kj' if transposed[1] else 'jk'}->...ik"
+            given["subscripts"] = _matmul_subscripts(*transposed)
         options = {names[key]: given.pop(key) for key in names if given.get(key) is not None}
         for key, value in given.items():
             if key not in names and value is not None and value not in FIXED.get(key, ()):
@@ -162,6 +165,15 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
         return Operation(
             operation, operands, tuple((key, replace_refs(value, to_input)) for key, value in options.items())
         )
+
+
+def _matmul_subscripts(transposes_a: bool, transposes_b: bool) -> str:
+    """The product of two matrices for einsum.
+
+    >>> _matmul_subscripts(False, True)
+    '...ij,...kj->...ik'
+    """
+    return f"...{'ji' if transposes_a else 'ij'},...{'kj' if transposes_b else 'jk'}->...ik"
 
 
 def _ends(sizes: tuple[Any, ...], config: Config) -> tuple[int, ...]:
@@ -195,11 +207,14 @@ def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any])
     for position in range(len(tensors) + len(constants)):
         is_constant = position in constants
         inputs.append(_as_tuples(constants[position]) if is_constant else replace_refs(tensors.pop(0), to_input))
-    for option in ("adj_x", "adj_y"):
-        if _attribute(attributes, option, "b", False):
-            config.fail(f"the option {option!a} of TensorFlow's operation {name!a} is not one that jconv has")
     if name in OPERATIONS:
         return Operation(OPERATIONS[name], tuple(map(as_constant, inputs)))
+    if name in MATMULS:
+        transposed = [bool(_attribute(attributes, option, "b", False)) for option in MATMULS[name]]
+        operands = tuple(map(as_constant, inputs))
+        if not any(transposed):
+            return Operation("matmul", operands)
+        return Operation("einsum", operands, (("subscripts", _matmul_subscripts(*transposed)),))
     if name in SHAPING:
         return Operation(SHAPING[name], tuple(inputs))
     if name == "Identity":
