@@ -38,7 +38,7 @@ SPARE_CHECKPOINTS = 4
 
 
 class Trial(NamedTuple):
-    """When a run was killed, how many epochs its newest checkpoint has, and the files in which it then differed.
+    """When a run was killed, the epoch of its newest checkpoint then, and the files that differ after it was resumed.
 
     `before` is the newest checkpoint when the disk was filled, and `failed` counts the writes that the run
     reported as failed.
@@ -72,21 +72,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _running(work / "first", training, work) as process:
             process.wait()
         began = time.monotonic()
-        with _running(work / "whole", training, work) as process:
+        with _running(work / "complete", training, work) as process:
             if process.wait() != 0:
                 print("the run that is not killed fails", file=sys.stderr)
                 return 1
-        whole = time.monotonic() - began
-        print(f"a run takes {whole:.1f} s; {options.kills} are killed", flush=True)
-        checkpoint = work / "whole" / "checkpoints" / str(_newest(work / "whole"))
+        duration = time.monotonic() - began
+        print(f"a run takes {duration:.1f} s; {options.kills} are killed", flush=True)
+        checkpoint = work / "complete" / "checkpoints" / str(_newest(work / "complete"))
         spare = SPARE_CHECKPOINTS * sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
         trials = []
         for number in range(options.kills):
             if disk is None:
-                trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, whole)))
+                trials.append(_trial(work, work / f"run{number}", training, chosen.uniform(0, duration)))
             else:
-                filled = chosen.uniform(0, whole)
-                moments = filled, chosen.uniform(filled, whole)
+                filled = chosen.uniform(0, duration)
+                moments = filled, chosen.uniform(filled, duration)
                 trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(spare)))
             print(f"{number + 1:3}  {_describe(trials[-1])}", flush=True)
     failed = sum(trial.lost for trial in trials)
@@ -118,7 +118,7 @@ def _fill(filler: Path, spare: int) -> None:
 
 
 def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
-    """A trial in which the disk is full, except for `spare` bytes, from the first of the moments on."""
+    """A trial in which the disk is filled, except for `spare` bytes, at the first of the two moments."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"
     with log.open("wb") as errors, _running(run, training, work, errors) as process:
@@ -156,7 +156,7 @@ def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Tr
     with _running(run, [*training, "--resume"], work) as process:
         if code := process.wait():
             return trial._replace(different=(f"--resume ended with exit code {code}",))
-    different = [name for name in COMPARED if (run / name).read_bytes() != (work / "whole" / name).read_bytes()]
+    different = [name for name in COMPARED if (run / name).read_bytes() != (work / "complete" / name).read_bytes()]
     return trial._replace(different=tuple(different))
 
 

@@ -4,7 +4,7 @@ XLA's partitioner silently computes some convolutions on automatic meshes incorr
 `jax.lax.conv_general_dilated` and for jconv, forward and both gradients, for six geometries and all shardings of `x`
 and of the kernel over the mesh axes, on eight simulated CPU devices:
 
-    python -m benchmarks.sharding --mesh 4x2          # both, counted; totals in docs/background/sharding.md
+    python -m benchmarks.sharding --mesh 4x2          # lax and jconv; docs/background/sharding.md has totals
     python -m benchmarks.sharding --mesh 2x2x2 --what jconv
 """
 
@@ -87,13 +87,12 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
-    """All layouts whose mesh axes divide the sharded axes, without those that only exchange mesh axes of equal size."""
+    """All layouts whose mesh axes divide the sharded axes. Exchanging mesh axes of equal size gives no other layout."""
     names = list(mesh.shape)
     x, kernel = operands(geometry)
     seen = set()
     for x_at in itertools.product((None, 0, 1, 2), repeat=len(names)):
         for kernel_at in itertools.product((None, 1, 2), repeat=len(names)):
-            # Exchanging mesh axes of equal size gives no new case.
             key = tuple(sorted(zip((mesh.shape[n] for n in names), x_at, kernel_at, strict=True), key=str))
             if key in seen:
                 continue
@@ -115,7 +114,7 @@ def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: jax.sharding.Mes
 
 
 def value_and_gradients(operation: Operation) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
-    """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so on its sharding."""
+    """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so has its sharding."""
 
     def all_operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, vjp = jax.vjp(operation, x, kernel)

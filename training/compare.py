@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ended(named: Sequence[Path]) -> list[Path]:
-    """The named folders. If some runs have ended, the others are left out, with a message for each."""
+    """The folders of the runs. If some of the runs have ended, the others are left out, with a message for each."""
     folders = [folder for name in named for folder in _folders(name)] or list(named)
     unended = {folder: words for folder in folders if (words := _why_unended(folder))}
     if len(unended) == len(folders):
@@ -48,7 +48,7 @@ def _ended(named: Sequence[Path]) -> list[Path]:
 
 
 def _why_unended(folder: Path) -> str | None:
-    """Why a run has no results: it has not ended, or is the log of one that a sweep could not start. Else None."""
+    """Why a run has no results: it has not ended, or there is only a log because it could not start. Otherwise None."""
     if folder.suffix == ".log" and folder.is_file():
         return "it is a log without a run folder"
     if (folder / run_folder.CONFIG).is_file() and not (folder / run_folder.RESULTS).exists():

@@ -1,9 +1,10 @@
-"""Worker processes that answer questions, lines of JSON on standard input: sides of a comparison, or parallel runs.
+"""Worker processes, each for one side of a comparison, or for some of many runs in parallel.
 
-To `{}` a side answers with the library's versions and the losses before and after one step, to `{"epochs": n}` with the
-seconds that n epochs take. An object with a method `answer` answers other questions.
+A worker answers questions, which are lines of JSON on standard input. The answer to `{}` has the library's version and
+the losses before and after one step, the answer to `{"epochs": n}` the seconds that n epochs take. A side that has a
+method `answer` answers with it instead.
 
-A worker ends immediately when its parent process ends, however that ended. It ignores Ctrl-C, which the parent handles.
+A worker ends immediately when its parent process ends for any reason. It ignores Ctrl-C, which the parent handles.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from . import fcn
 class Side(NamedTuple):
     """A side: its name in the table, where it is defined, the packages that it needs, and Keras's backend.
 
-    `module`, in `benchmarks`, has a dict `SIDES`, in which `key` is the function that builds the side.
+    `SIDES[key]` of `benchmarks.{module}` is the function that builds the side.
     """
 
     name: str
@@ -46,7 +47,7 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """The process of a side, seen from its parent; the side is built with `argument`, which is sent as JSON."""
+    """The process of a side, for use in its parent. The side is built from `argument`, which is sent as JSON."""
 
     def __init__(self, side: Side, argument: Any) -> None:
         self.name = side.name
@@ -181,7 +182,7 @@ def _lines() -> Iterator[str]:
 
 def _build(module: str, key: str, argument: Any) -> Any:
     side = importlib.import_module(f"benchmarks.{module}").SIDES[key](argument)
-    if "torch" in sys.modules:  # that of the library, or of Keras's backend
+    if "torch" in sys.modules:  # as the library of the side, or as Keras's backend
         sys.modules["torch"].set_num_threads(cores())
     return side
 

@@ -1,8 +1,8 @@
-"""Readers of each file format of series.
+"""Reads series from each file format.
 
 `tables.py` reads tables (`.tsv`, `.csv`). `.npz` files contain `x_train`, `y_train` and, if there is a test set,
-`x_test` and `y_test`; `.npy` files contain one of these arrays each. aeon reads `.ts` and `.arff` files. For
-content that cannot be read, a `UserError` names the file and the place. `datasets.py` checks the values of all formats.
+`x_test` and `y_test`; `.npy` files contain one of these arrays each. aeon reads `.ts` and `.arff` files. If
+content cannot be read, a `UserError` names the file and the place. `datasets.py` checks the values of all formats.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def part_of(path: str, x: Array, y: Array, part: str, channels_first: bool) -> P
 
 
 def _notes(path: str, series: Array, name: str, channels_first: bool) -> tuple[str, ...]:
-    """A line if there are more channels than samples, so that the array may be (n, channels, length)."""
+    """A line if there are more channels than samples, because the array may then be (n, channels, length)."""
     _, length, channels = series.shape
     if channels_first or channels <= length:
         return ()

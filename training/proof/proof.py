@@ -1,16 +1,16 @@
 """The gradient proof: JAX's derivatives of the model to train, compared with its NumPy definition in float64.
 
-The derivative of a real function f in the direction v is `imag(f(p + 1e-30j * v)) / 1e-30`, exact to rounding: the
-complex-step method, which subtracts no close numbers. Here f is the NumPy forward pass of the network and its loss in
-complex128, where batch normalization uses the statistics of a small batch of training data. The result is compared with
-JAX's gradient for every parameter tensor, in random directions of signs over the tensor and along single coordinates.
+By the complex-step method, the derivative of a real function f in the direction v is `imag(f(p + 1e-30j * v)) / 1e-30`,
+exact to rounding, since nothing cancels. Here f is the NumPy forward pass of the network and its loss in complex128,
+where batch normalization uses the statistics of a small batch of training data. The result is compared with JAX's
+gradient for every parameter tensor, along random directions of +1 and -1 over the tensor and along single coordinates.
 
 A deviation is `|jax - complex step| / scale`. In a direction of random signs, the derivative is of the order of the
 norm |g| of the gradient, which is the scale; along one of n coordinates it is of the order of |g| / sqrt(n). The scale
-is at least 1e-3 of the norm of the gradient of all tensors: a bias in front of batch normalization, which subtracts the
-mean, has a gradient of exactly zero, and there only rounding errors are compared. Such tensors are marked.
+is at least 1e-3 of the norm of the gradient of all tensors. Otherwise only rounding errors would be compared where a
+gradient is exactly zero, such as that of a bias in front of batch normalization. The result marks such tensors.
 
-Networks with dropout and other random changes in training are proved without these.
+Dropout and other random changes of training are removed from the network first.
 
 For series of unequal length, the definition computes each series alone, except that batch normalization reads all of
 them. JAX gets series that are padded with NaN, which must not reach any result.

@@ -40,7 +40,7 @@ class L1L2:
         return total + (self.l2 * jnp.sum(jnp.square(w)) if self.l2 else 0)
 
     def reference(self, w: Any) -> Any:
-        """The same in NumPy, in float64, or complex128 for derivatives by the complex step."""
+        """The same in NumPy, in float64, or in complex128 for complex-step derivatives."""
         return self.l1 * np.sum(w * np.sign(w.real)) + self.l2 * np.sum(w**2)
 
 
@@ -61,7 +61,7 @@ class Orthogonal:
         return self.factor * 0.5 * jnp.sum(jnp.abs(others)) / (len(rows) * (len(rows) - 1.0) / 2)
 
     def reference(self, w: Any) -> Any:
-        """The same in NumPy, in float64, or complex128 for derivatives by the complex step."""
+        """The same in NumPy, in float64, or in complex128 for complex-step derivatives."""
         w = w if self.mode == "rows" else w.T
         lengths = np.sqrt(np.sum(w**2, 1, keepdims=True))
         rows = w / np.where(lengths.real < EPSILON, EPSILON, lengths)
@@ -93,7 +93,7 @@ class WeightPenalty:
 class ActivityPenalty:
     """The sum of the regularizers of outputs of nodes, each divided by the batch size.
 
-    `terms` are `(node name, regularizer)`, one for each call of a layer; each output of a node counts.
+    `terms` are `(node name, regularizer)`, one for each call of a layer. All outputs of a node are penalized.
 
     >>> penalty = ActivityPenalty((("dense", L1L2(l2=0.5)),))
     >>> float(penalty({"dense": jnp.array([[1.0, 2.0], [0.0, 1.0]])}))
@@ -114,7 +114,7 @@ class ActivityPenalty:
 
 
 def read_weight_penalty(root: Part) -> WeightPenalty:
-    """The penalty of the layers on their trained arrays.
+    """The penalty of the layers' regularizers on trained arrays.
 
     Raises `KerasFileError` for a regularizer that is not part of Keras.
     """
@@ -127,7 +127,7 @@ def read_weight_penalty(root: Part) -> WeightPenalty:
 
 
 def read_activity_penalty(root: Part, model: Model) -> ActivityPenalty:
-    """The penalty of the layers on their outputs.
+    """The penalty of the layers' regularizers on outputs.
 
     Raises `KerasFileError` for a regularizer that is not part of Keras, and for one of an inner layer whose output is
     not part of the output of the outer layer.
@@ -158,7 +158,7 @@ def _activity_regularizers(part: Part) -> list[L1L2 | Orthogonal]:
     is_concatenated = isinstance(layer, Bidirectional) and layer.merge_mode in ("concat", None)
     merged: list[L1L2 | Orthogonal] = []
     if is_concatenated and len(both) == 2 and both[0] == both[1] and isinstance(both[0], L1L2):
-        # The output consists of the outputs of both directions, so one sum over it is the sum of both.
+        # The output consists of the outputs of both directions, so one penalty on it is the sum of both penalties.
         merged = [found.pop("forward/")[1]]
         del found["backward/"]
     for prefix, (inner, _) in found.items():

@@ -1,4 +1,4 @@
-"""Forms of Keras files other than the zipped archive: a folder, arrays as npz, arrays in another file."""
+"""Other forms of Keras files than the archive: a folder, arrays in `.npz` files, and arrays in a file of their own."""
 
 import gzip
 import io
@@ -36,8 +36,8 @@ def test_an_unzipped_folder(tmp_path: Path) -> None:
     assert same(jconv.keras.load(tmp_path / "folder")[1:], jconv.keras.load(path)[1:])
 
 
-def test_the_algorithm_is_that_of_every_convolution(tmp_path: Path) -> None:
-    """Also of those in a model that is a layer, and in a TCN."""
+def test_every_convolution_has_the_algorithm(tmp_path: Path) -> None:
+    """Also the convolutions in a nested model and in a TCN."""
     steps = keras.Sequential([keras.Input((9, 3)), kl.Conv1D(4, 3), kl.GlobalMaxPooling1D()])
     shared = kl.TimeDistributed(kl.SeparableConv1D(4, 3))
     model = keras.Sequential([keras.Input((5, 9, 3)), shared, kl.TimeDistributed(kl.Conv1D(3, 1))])
@@ -88,7 +88,7 @@ def test_arrays_of_another_file(tmp_path: Path) -> None:
         jconv.keras.load(tmp_path / "later.weights.h5")
 
 
-def test_arrays_go_into_a_model_that_was_built_here_and_back(tmp_path: Path) -> None:
+def test_weights_of_a_model_that_jconv_built_are_loaded_and_saved(tmp_path: Path) -> None:
     theirs = keras.Sequential(
         [keras.Input((9, 3)), kl.Conv1D(4, 3), kl.BatchNormalization(), kl.Flatten(), kl.Dense(2)]
     )
@@ -116,7 +116,7 @@ def test_a_layer_may_have_the_name_of_an_input(tmp_path: Path) -> None:
     np.testing.assert_allclose(theirs, model.apply(params, state, x)[0], atol=1e-6)
 
 
-def test_what_keras_has_not_is_refused_in_writing(tmp_path: Path) -> None:
+def test_layers_that_keras_does_not_have_are_not_saved(tmp_path: Path) -> None:
     for layer, words in (
         (jl.Conv1D(4, 3, padding_mode="reflect"), "Conv1D has no padding_mode, got 'reflect'"),
         (jl.Conv1D(4, 3, activation=jax.numpy.tanh), "activation must be the name of one of Keras's activations"),
@@ -136,7 +136,7 @@ def test_what_keras_has_not_is_refused_in_writing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_that_no_file_can_have_are_refused_in_writing(tmp_path: Path) -> None:
+def test_names_that_no_file_can_have_are_not_saved(tmp_path: Path) -> None:
     for name in ("a\ud800", "a\0b"):
         model = jconv.model.sequential([jl.Dense(2)], input_shape=(3,), names=[name])
         with pytest.raises(
