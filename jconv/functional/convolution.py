@@ -356,11 +356,15 @@ def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
         return x
     # JAX cannot slice an explicitly sharded length into slices that are not sharded.
     x, length = replicate_length(x), x.shape[-2]
-    # In float32, because the adjoint sums over repeated samples.
-    if is_symbolic(length) or max(low, high) < length:
-        padded = jnp.pad(upcast(x), [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
+    wide = upcast(x)  # the adjoint sums over repeated samples
+    if mode == "edge":
+        # jnp.pad would also slice the other axes, which JAX cannot do if they are explicitly sharded.
+        first, last = jnp.repeat(wide[..., :1, :], low, axis=-2), jnp.repeat(wide[..., -1:, :], high, axis=-2)
+        padded = jnp.concatenate([first, wide, last], axis=-2)
+    elif is_symbolic(length) or max(low, high) < length:
+        padded = jnp.pad(wide, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:
         # For each time that a short input is reflected, jnp.pad writes some ten equations. A gather is one.
         indices = np.pad(np.arange(length), (low, high), mode=mode)
-        padded = jnp.take(upcast(x), indices, axis=-2, mode="clip")
+        padded = jnp.take(wide, indices, axis=-2, mode="clip")
     return padded.astype(x.dtype)

@@ -163,6 +163,15 @@ def test_explicit_mesh_gathers_an_output_that_has_no_equal_shards() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+def test_padding_modes_with_a_sharded_batch_and_sharded_channels(mode: str, kind: str) -> None:
+    operations = sharding.value_and_gradients(conv("same", padding_mode=mode))
+    check_sharded(
+        operations, sharding.make_mesh("4x2", KINDS[kind]), (P("a", None, "b"), P()), random(4, 12, 4), random(3, 4, 4)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_modes_with_a_sharded_length(kind: str) -> None:
     """More than the halo is sent: XLA reshards the padded array, and an explicit mesh gathers it."""
     operations = sharding.value_and_gradients(conv("same", padding_mode="wrap"))
