@@ -1,4 +1,4 @@
-"""Compile configs that together have all options of training that jconv reads."""
+"""Configs of compiled models, which together have every training option that jconv reads."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ class Checkpoints:
 
     @contextmanager
     def _failures(self, epoch: int) -> Iterator[None]:
-        """An exception in the block is printed and recorded for the checkpoint of `epoch`; Orbax starts again."""
+        """An exception in the block is printed and recorded for `epoch`; a new checkpointer replaces the failed one."""
         why = None
         try:
             yield
@@ -182,7 +182,7 @@ class Checkpoints:
         if why is None:
             return
         self._checkpointer = _checkpointer()
-        # Remains of the failed checkpointer warn when they are collected; now these warnings are suppressed.
+        # The remains of the failed checkpointer warn when they are collected: here, while warnings are suppressed.
         gc.collect()
         self._remove_unfinished()
         self.failed.append({"epoch": epoch, "why": why})

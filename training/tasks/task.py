@@ -21,7 +21,7 @@ from . import losses
 class Examples(NamedTuple):
     """Standardized inputs (n, length, channels) and their targets, as the task's loss takes them.
 
-    With `lengths` (n,), inputs are padded behind these numbers of samples. Arrays are NumPy's, in float64, or JAX's.
+    With `lengths` (n,), the samples of each series after its length are padding. Arrays are float64 of NumPy, or JAX's.
     """
 
     x: Any

@@ -1,7 +1,7 @@
 """`--tracker mlflow`: options, curves and files of a run in MLflow, at the address that MLflow is configured with.
 
-A run that is resumed continues its run in MLflow, whose number is in `mlflow.json` in the run folder; if that file is
-damaged it begins a new one. When MLflow fails during training, that is printed once, and training continues without it.
+A resumed run continues its run in MLflow, whose ID is in `mlflow.json` in the run folder. If that file is damaged, it
+begins a new one. If MLflow fails during training, a message is printed once, and training continues without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EXTRA = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow
 EXPERIMENT = "jconv"
 # MLflow's limit for the text of a parameter.
 LONGEST = 6000
-# MLflow's status of a run, by that of `results.json`; for others it is FAILED.
+# MLflow's status for each status in `results.json`; FAILED for all others.
 STATUS = {"done": "FINISHED", "interrupted": "KILLED"}
 
 
@@ -40,8 +40,8 @@ def opened(
 ) -> Iterator[Callable[[Row], None]]:
     """Begin or continue a run in MLflow; within the block, the yielded function logs the row of an epoch.
 
-    `record` is the file with the number of the run, None for no tracking, and `write` writes it; `options` become the
-    run's parameters. Raises `UserError` if MLflow refuses to begin.
+    `record` is the file with the run's ID, which `write` writes, or None for no tracking. `options` become the run's
+    parameters. Raises `UserError` if MLflow cannot begin the run.
     """
     if record is None:
         yield lambda row: None
@@ -70,7 +70,7 @@ def opened(
 
 
 def finish(record: Path, status: str) -> None:
-    """Add the files of the run folder to the run in MLflow, but not its checkpoints, and end it."""
+    """Add the files of the run folder, without checkpoints, to the run in MLflow, and end that run."""
     client, _, failures = _mlflow()
     try:
         number = _number_in(record)
@@ -93,7 +93,7 @@ def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
 def _begin(
     client: Any, record: Path, options: Mapping[str, Any], entities: Any, write: Callable[[Path, bytes], None]
 ) -> str:
-    """The number of the run in MLflow: the one in `record`, else a new one."""
+    """The ID of the run in MLflow: the one in `record`, else that of a new run."""
     begun = _number_in(record)
     if begun is not None:
         client.update_run(begun, status="RUNNING")
@@ -109,7 +109,7 @@ def _begin(
 
 
 def _number_in(record: Path) -> str | None:
-    """The number of the run in MLflow, None if the file is missing or damaged."""
+    """The ID of the run in MLflow, None if the file is missing or damaged."""
     try:
         return str(json.loads(record.read_text())["run_id"])
     except (OSError, ValueError, TypeError, KeyError):

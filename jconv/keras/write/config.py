@@ -194,7 +194,7 @@ class _Writer:
         self._histories[node.name] = [name, len(calls) - 1, 0]
 
     def _on_unmasked_inputs(self, node: Node) -> Node:
-        """The node on outputs of operations, which have no mask, as inputs."""
+        """The node with unmasked inputs: an operation multiplies each by 1, and its output has no mask."""
         roles = getattr(unwrap(node.layer), "inputs", ())
         inputs = list(node.inputs)
         for i, value in enumerate(node.inputs):
@@ -237,7 +237,7 @@ class _Writer:
         self._histories[value] = [name, 0, 0]
 
     def _merge_in_operations(self, node: Node) -> str:
-        """Write a merging layer that reads masks as operations; returns the value of its output."""
+        """Write operations in place of a merging layer that reads masks. Returns the name of their output."""
         count = 0
 
         def new_value(shape: Any) -> str:
@@ -282,7 +282,7 @@ class _Writer:
 
 
 def _with_written_folders(layer: Layer) -> Layer:
-    """The layer, whose nested models have the folders in which they are written."""
+    """The layer, with the folders in which its nested models are written."""
     if isinstance(layer, NestedModel):
         parts = _write_nested(layer, "model", {}).root.leaves()
         written = {part.key: part.layer for part in parts}
