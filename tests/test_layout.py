@@ -1,0 +1,34 @@
+"""Packages of about a dozen modules, and modules that are read in one sitting, or a reason why not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MOST_MODULES, MOST_LINES = 15, 350
+LONG = {
+    "benchmarks/planner.py": "one command: what it measures is what it learns from and judges by",
+    "jconv/algorithms/shifts.py": "the three operations share the rules by which a sum is split into loops",
+    "jconv/functional/convolution.py": "four public functions, almost half of it their documentation",
+    "jconv/layers/base.py": "the protocol of layers, almost half of it documentation",
+    "jconv/layers/convolution.py": "four layers with the same options and the same streams",
+    "jconv/layers/recurrent/recurrent_base.py": "one class: what LSTM, GRU and SimpleRNN have in common",
+    "jconv/model/graph.py": "one class, `Model`, more than half of it documentation",
+    "jconv/model/needed.py": "a rule for each kind of layer, and the pass through the graph that applies them",
+    "jconv/primitive/bilinear.py": "the derivatives of each primitive are the two others",
+    "jconv/reference/convolution.py": "the definition of all convolutions, more than half of it documentation",
+    "jconv/streaming/convolution.py": "init, step and flush of the same state, half of it documentation",
+}
+MODULES = [path for package in ("jconv", "training", "benchmarks") for path in (ROOT / package).rglob("*.py")]
+
+
+def test_no_package_has_many_modules() -> None:
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in MODULES if path.name != "__init__.py")
+    assert counts["jconv"] >= 10
+    assert {package: count for package, count in counts.items() if count > MOST_MODULES} == {}
+
+
+def test_long_modules_have_a_reason() -> None:
+    lines = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    assert {name for name, count in lines.items() if count > MOST_LINES} == set(LONG)
