@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.chunk is not None:
         raise UserError(f"--chunk {options.chunk}: only a stream has chunks; add --stream or leave --chunk out")
     check_output(options.to, {"model": options.file})
-    file = load_model(options.file, options.max_bytes)
+    file = load_model(options)
     exported, signature, error = _export_first(file, options)
     content = bytes(exported.serialize())
     write_file(options.to, content)

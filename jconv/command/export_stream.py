@@ -164,7 +164,7 @@ class StreamedModel:
 
 def _load(options: argparse.Namespace) -> StreamedModel:
     """The model with the user's batch and chunk. Raises `UserError` if it cannot be streamed so."""
-    file = load_model(options.file, options.max_bytes)
+    file = load_model(options)
     batch = options.batch if isinstance(options.batch, int) else jax.export.symbolic_shape("batch")[0]
     try:
         period = math.lcm(*(ratio.denominator for ratio in ratios(file.model).values() if ratio is not None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +27,14 @@ class ModelFile(NamedTuple):
     shapes: dict[str, tuple[int | None, ...]]
 
 
-def load_model(path: Path, max_bytes: int | None) -> ModelFile:
-    """The model in a file.
+def load_model(options: argparse.Namespace) -> ModelFile:
+    """The model in the file of the options.
 
     Raises the errors of `jconv.keras.load`, and `UserError` for a model that does not say the shapes of its inputs.
     """
-    model, params, state = load(path) if max_bytes is None else load(path, max_bytes=max_bytes)
+    path: Path = options.file
+    limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
+    model, params, state = load(path, input_shape=options.input_shape, **limit)
     if model.input_shapes is None:
         raise UserError(f"{path.name}: the file does not contain the shapes of the model's inputs")
     return ModelFile(model, params, state, {name: tuple(shape) for name, shape in model.named_shapes().items()})

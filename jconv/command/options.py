@@ -100,6 +100,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             help="auto: local algorithms, with an error bound for each output; fastest: all; default auto",
         )
         command.add_argument(
+            "--input-shape",
+            type=_shape,
+            metavar="N,N",
+            help="shape of one example, if FILE has none, for example any,3: samples,channels",
+        )
+        command.add_argument(
             "--max-bytes",
             type=_integer(1),
             metavar="N",
@@ -170,6 +176,11 @@ def _integer(minimum: int, word: str | None = None) -> Any:
         return value
 
     return convert
+
+
+def _shape(text: str) -> tuple[int | None, ...]:
+    size = _integer(1, "any")
+    return tuple(None if part == "any" else size(part) for part in text.split(","))
 
 
 def _platforms(text: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from .model_file import integer_inputs, load_model
 def run(options: argparse.Namespace) -> int:
     """Write the outputs of `options.file` for `options.input` to `options.output` and return the exit code."""
     output: Path = options.output
-    file = load_model(options.file, options.max_bytes)
+    file = load_model(options)
     model = file.model
     _check_suffix(output, model.outputs)
     check_output(output, {"model": options.file, "input": options.input})

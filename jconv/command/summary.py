@@ -13,7 +13,7 @@ from .model_file import ModelFile, Shapes, choose_sizes, load_model
 
 def run(options: argparse.Namespace) -> int:
     """Print the summary of `options.file` and return the exit code."""
-    file = load_model(options.file, options.max_bytes)
+    file = load_model(options)
     shapes = file.shapes if options.length is None else choose_sizes(file.model, file.shapes, options.length)
     if options.json:
         print(json.dumps(_to_json(file, shapes, options.batch), indent=1))

@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Verify `options.file`, print the result and return the exit code."""
-    file = load_model(options.file, options.max_bytes)
+    file = load_model(options)
     x = _inputs(options, file)
     if options.keras and not real_keras.installed_modules():
         raise UserError("--keras: Keras is not installed: pip install keras")

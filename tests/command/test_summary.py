@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 import jconv
@@ -22,7 +23,7 @@ from jconv.command import main
 from jconv.command import summary as module
 from jconv.functional.default_algorithm import resolve
 from jconv.version import __version__
-from tests.support import command_models
+from tests.support import command_models, keras_crafted
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,27 @@ def test_an_open_length_and_a_width(series: Path, capsys: Any, monkeypatch: Any)
     assert max(map(len, out.splitlines())) <= 88 and "(None, 6)" in out and "FLOPs ? for one example" in out
     (patch,) = [line for line in out.splitlines() if line.startswith("patch")]
     assert patch.split()[-2:] == ["?", "?"]
+
+
+def test_a_model_that_was_saved_before_it_was_built(tmp_path: Path, capsys: Any) -> None:
+    layer = {"class_name": "Conv1D", "config": {"name": "conv1d", "filters": 3, "kernel_size": [2]}}
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}
+    path = str(keras_crafted.saved(tmp_path, keras_crafted.archive(config)))
+    np.save(tmp_path / "x.npy", np.ones((2, 9, 4), "f"))
+    given = ["--input-shape", "any,4"]
+    run = ["run", path, "--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "y.npy")]
+    for command in (["summary", path], ["verify", path], run, ["export", path, "--to", str(tmp_path / "model")]):
+        assert main(command) == 2
+        assert "give input_shape=, or --input-shape to the jconv command" in capsys.readouterr().err
+        assert main([*command, *given]) == 0
+    assert np.load(tmp_path / "y.npy").shape == (2, 8, 3)
+    capsys.readouterr()
+    assert main(["summary", path, "--input-shape", "any,5"]) == 2
+    assert main(["summary", str(command_models.series(tmp_path)), *given]) == 2
+    assert "input_shape is for a Sequential model that has none" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["summary", path, "--input-shape", "0,4"])
+    assert "argument --input-shape: must be an integer of at least 1 or 'any', got '0'" in capsys.readouterr().err
 
 
 def test_a_layer_that_is_always_in_training() -> None:

@@ -120,7 +120,10 @@ class _GraphReader:
                 if shape is None and scope.part.place == "config":
                     shape, self.input_shape = self.input_shape, None
                 if shape is None:
-                    inner.fail("the model has no input shape, for it was saved before it was built; give input_shape=")
+                    inner.fail(
+                        "the model has no input shape, for it was saved before it was built; give input_shape=, or "
+                        "--input-shape to the jconv command"
+                    )
                 value = self.input("input", Config({"batch_shape": shape}, config.place))
             part = Part(name, folders.next(class_name, is_pruned(entry)), place)
             scope.part.parts.append(part)
