@@ -12,7 +12,8 @@ from .errors import MISTAKE
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the commands and return the exit code.
 
-    It is 2 for an argument other than `--help`: for `python -m training fit` an error names `python -m training.fit`.
+    An argument other than `--help` is an error with exit code 2, whose message names the right command: for
+    `python -m training fit`, `python -m training.fit`.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):

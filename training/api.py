@@ -69,8 +69,9 @@ BATCH = 256
 class TrainedModel(NamedTuple):
     """A trained network with its params and state for `network.apply`, and a row for each epoch.
 
-    All arrays are NumPy arrays, so it can be pickled. If the plan has several `members`, they have a leading axis.
-    `scaling` is the mean and deviation by which `predict` standardizes each channel, `described` what else it needs.
+    All arrays are NumPy arrays, so the model can be pickled. If the plan has several `members`, the arrays of `params`
+    and `state` have a leading axis. `scaling` is the mean and deviation by which `predict` standardizes each channel,
+    `described` has everything else that `predict` needs.
     """
 
     network: Model
@@ -134,7 +135,7 @@ def evaluate(task: Task, model: TrainedModel, examples: Examples) -> Evaluation:
         examples: `task.train`, `task.validation` or `task.test`, or some of them: `task.test.at([0, 1])`.
 
     Returns:
-        The evaluation; for several members that of their combined outputs.
+        The evaluation; for several members, of their combined outputs.
 
     >>> task = classification(load("gunpoint"), "lite")
     >>> model = train(task, Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
@@ -153,11 +154,11 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     Args:
         model: what `train` returned.
         x: series (n, length, channels), unscaled.
-        lengths: the number of samples of each series (n,), if they differ; the others are padding.
+        lengths: the number of samples of each series (n,), if they differ; the samples after them are padding.
 
     Returns:
-        The probabilities of the classes (n, classes), or of those of each sample (n, length, classes); the values (n,)
-        of a regression; the next samples (n, horizon, channels) of a forecast; or the denoised series (n, length,
+        The class probabilities of each series (n, classes), or of each sample (n, length, classes); the values (n,) of
+        a regression; the next samples (n, horizon, channels) of a forecast; or the denoised series (n, length,
         channels).
 
     Raises:

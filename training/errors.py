@@ -31,6 +31,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def tell(message: str) -> None:
-    """Print a line on standard error. It is lost if that is a file on a full disk, which must not end a run."""
+    """Print a line on standard error. A failure, as of a log file on a full disk, must not end a run and is ignored."""
     with suppress(OSError):
         print(f"fit: {message}", file=sys.stderr, flush=True)

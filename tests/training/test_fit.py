@@ -218,8 +218,8 @@ OPTION_MISTAKES = {
     ("--target-channel", "0"): "argument --target-channel: must be the number of a channel, from 1, or all, got '0'",
     ("--augment", "slice=2"): "argument --augment: slice must be a share between zero and one, got '2'",
     ("--out",): "argument --out: expected one argument",
-    ("--process-id", "0"): "argument --process-id: is of one of several processes, and needs --processes N",
-    ("--coordinator", "a:1"): "argument --coordinator: is of one of several processes, and needs --processes N",
+    ("--process-id", "0"): "argument --process-id: applies to one of several processes, and needs --processes N",
+    ("--coordinator", "a:1"): "argument --coordinator: applies to one of several processes, and needs --processes N",
     ("--processes", "2", "--process-id", "2"): "argument --process-id: must be less than the 2 of --processes, got 2",
 }
 

@@ -44,7 +44,7 @@ def task(
             classes and the squared error for numbers.
         kind: a name in `TASKS`; by default "forecast" if the network has the output shape of a forecast, else
             "regression" or "classification".
-        is_regression: whether that is "regression".
+        is_regression: whether the default is "regression" and not "classification".
         task_options: the arguments of each task's function, by name of the task.
 
     Raises:

@@ -56,7 +56,7 @@ def _begin(options: Options, lock: ExitStack, is_new: bool, task: str) -> None:
 
 
 def summary(run: str, results: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    """The results of the folds, in the form of those of a run, with their means and deviations.
+    """The results of the folds in the form of a run's results, with their means and deviations.
 
     With fewer results than the `count` of folds the run counts as interrupted.
     """

@@ -1,8 +1,8 @@
 """Sharding of a run over devices: a mesh with the axes `"batch"` and `"length"`, params replicated on each device.
 
-A learner is placed on the mesh once; everything that is computed from it, and a checkpoint that is restored, follows.
-XLA partitions the compiled epoch. Losses, gradients and the statistics of batch normalization are means over the
-complete batch, because the program says so. docs/guides/devices.md describes the communication.
+A learner is placed on the mesh once; everything computed from it, and every restored checkpoint, has the same
+placement. XLA partitions the compiled epoch. The epoch is written for the complete batch, so losses, gradients and the
+statistics of batch normalization are means over all devices. docs/guides/devices.md describes the communication.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def set_cpu_devices(count: int) -> None:
 def make_mesh(count: int, over_length: int = 1, kind: str | None = None) -> Mesh | None:
     """A mesh of `count` devices, `over_length` of which share each series; None for a single device.
 
-    Takes the first devices of a kind, by default those that JAX finds first; of several processes the same number from
-    each. Raises `UserError` where there are too few, or `count` is not a multiple of `over_length` and of the number of
-    processes.
+    Takes the first devices of a kind, by default of the platform that JAX finds first; with several processes, the same
+    number from each. Raises `UserError` if there are too few, or if `count` is not a multiple of `over_length` and of
+    the number of processes.
     """
     processes = jax.process_count()
     for parts, what in ((over_length, f"--shard-length {over_length}"), (processes, f"the {processes} processes")):
@@ -117,7 +117,7 @@ def axis_size(mesh: Mesh | None, axis: str = BATCH) -> int:
 
 
 def to_host(array: jax.Array) -> Array:
-    """The complete array in NumPy, also of one that is sharded over several processes."""
+    """The complete array in NumPy, even if it is sharded over several processes."""
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     from jax.experimental.multihost_utils import process_allgather

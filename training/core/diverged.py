@@ -34,7 +34,7 @@ class Divergence(NamedTuple):
 class _Magnitudes(NamedTuple):
     """The largest absolute value of each array of a step, in the order of computation; NaN where one is NaN.
 
-    `outputs` are those of the layers and the loss, `updates` the gradients and the new params and state.
+    `outputs` has the outputs of the layers and the loss, `updates` the gradients, the new params and the new state.
     """
 
     outputs: dict[str, float]
@@ -46,7 +46,7 @@ def locate(task: Task, plan: Plan, bad: Diverged, progress_at: Callable[[int], P
 
     `progress_at(epochs)` returns the progress after that many epochs or fewer.
     """
-    # If the first step of an epoch is bad, the last good params are those of the last step of the epoch before.
+    # If the first step of an epoch is bad, the last good params are in the epoch before.
     epochs = max(0, bad.epoch - (1 if bad.step > 1 else 2))
     progress = progress_at(epochs)
     if len(progress.rows) < epochs:
@@ -64,7 +64,7 @@ def locate(task: Task, plan: Plan, bad: Diverged, progress_at: Callable[[int], P
             good, culprit = learner, _first_bad(magnitudes.updates, None)
         if culprit is not None:
             return Divergence(good, _message(bad, steps, f"the first to go bad was {culprit} in step {step}"))
-    return Divergence(good, _message(bad, steps, "no layer by itself"))
+    return Divergence(good, _message(bad, steps, "no single layer's output exploded"))
 
 
 def _message(bad: Diverged, steps: int, culprit: str) -> str:
@@ -116,7 +116,7 @@ def _inspecting_step(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tup
 
 
 def _batches(task: Task, plan: Plan, epoch: int) -> tuple[jax.Array, jax.Array]:
-    """Indices of the examples and key of each step of an epoch; of an ensemble those of each member."""
+    """Indices of the examples and key of each step of an epoch; for an ensemble, of each step of each member."""
     key = epoch_key(plan, epoch)
     if plan.members == 1:
         return batches(task, plan, key)

@@ -25,7 +25,7 @@ def select_member(tree: Any, number: int) -> Any:
 
 
 def vmap_epoch(one: Callable[..., Any]) -> Callable[..., Any]:
-    """The epoch of all members, given that of one: means of loss and score, and the largest loss of each step."""
+    """The epoch of one member, vectorized over all: means of loss and score, and the largest loss of each step."""
 
     # The name is in the text of the program, whose digest says whether a run can be resumed.
     def of_all(learners: Any, keys: jax.Array, examples: Examples) -> Any:
@@ -36,7 +36,7 @@ def vmap_epoch(one: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def vmap_evaluation(task: Task, one: Callable[..., Any]) -> Callable[..., Any]:
-    """The evaluation of the combined outputs of all members, given that of one."""
+    """The evaluation of one member, made an evaluation of the combined outputs of all members."""
 
     def evaluate(params: Any, state: Any, examples: Examples) -> Any:
         output = combine_outputs(vmap_members(one)(params, state, examples)[0], bool(task.classes))
@@ -46,12 +46,12 @@ def vmap_evaluation(task: Task, one: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def vmap_members(one: Callable[..., Any]) -> Callable[..., Any]:
-    """The evaluation of each member, given that of one: every result has a leading axis."""
+    """The evaluation of one member, vectorized over all: every result has a leading axis."""
     return jax.vmap(one, in_axes=(0, 0, None))
 
 
 def combine_outputs(outputs: jax.Array, is_classification: bool) -> jax.Array:
-    """Outputs (members, n, ...) as those of one network, (n, ...): their mean, or for classes that of probabilities.
+    """Combine outputs (members, n, ...) to (n, ...): their mean, or for classes the mean of the probabilities.
 
     For classes the result is the logarithm of the mean of the softmax. (Fawaz et al., InceptionTime: Finding AlexNet
     for time series classification, Data Mining and Knowledge Discovery 2020, equation 3.)

@@ -1,4 +1,4 @@
-"""What training changes: params, state and the optimizer's state, their initial values, and the progress of a run."""
+"""The arrays that training changes (params, state, optimizer state), their initial values, and a run's progress."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def update_average(average: Average, decay: float, params: Any, state: Any) -> A
 
 
 def make_optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
-    """The plan's optimizer with its schedule, or that of the task's pretrained network."""
+    """The plan's optimizer with its schedule, or the optimizer that the task's pretrained network continues."""
     pretrained = task.pretrained
     if pretrained is not None and pretrained.keeps_optimizer:
         return pretrained.training.optimizer

@@ -25,7 +25,7 @@ from .loss_scale import all_finite
 from .plan import Plan, batches, epoch_key, schedule, steps_per_epoch
 from .step import make_step
 
-# A loss this many times the lowest epoch's, or this large, counts as divergence.
+# A loss above this factor times the lowest loss of an epoch, or times 1 if that is larger, counts as divergence.
 EXPLOSION_FACTOR = 1e6
 # Examples that a device evaluates at a time, so that memory does not grow with the data.
 EVALUATION_BATCH = 256
@@ -34,7 +34,8 @@ EVALUATION_BATCH = 256
 class Diverged(Exception):
     """The loss of a step is not finite or has exploded. Epochs, and steps within them, count from 1.
 
-    `step` is one more than an epoch has if all losses were good and the params after the last step are not finite.
+    `step` is one more than the number of steps in an epoch if all losses were good, but the params after the last step
+    are not finite.
     """
 
     def __init__(self, epoch: int, step: int, loss: float) -> None:
@@ -83,9 +84,9 @@ def make_epoch(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[...
     """`(learner, key, examples) -> (learner, (loss, score), (losses, finite))`, compiled: one pass over the examples.
 
     Loss and score are means over the steps, `losses` (steps,) those of each step, and `finite` says whether the new
-    params and state are. Examples that do not fill the last batch are left out; each epoch draws another order. Of an
-    ensemble learner and key have a leading axis. Tasks that differ only in their arrays, and plans that differ only in
-    their seed, share one compiled epoch: the folds of a cross-validation, the members of an ensemble.
+    params and state are finite. Examples that do not fill the last batch are left out; each epoch draws another order.
+    For an ensemble, learner and key have a leading axis. Tasks that differ only in their arrays, and plans that differ
+    only in their seed, share one compiled epoch: the folds of a cross-validation, the members of an ensemble.
     """
     if task.pretrained is not None:
         return _make_epoch(task, plan, mesh)
@@ -121,7 +122,7 @@ def _make_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tupl
 def make_evaluation(
     task: Task, mesh: Mesh | None = None, members: int = 1
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """`(params, state, examples) -> (output, loss, score)`, compiled; of an ensemble those of the combined outputs."""
+    """`(params, state, examples) -> (output, loss, score)`, compiled; for an ensemble, of the combined outputs."""
 
     def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
         def evaluate_batch(index: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ NOT_DECAYED = ("bias", "recurrent_bias", "gamma", "beta")
 
 
 class Optimizer(NamedTuple):
-    """The transformation of a gradient into a direction, and the default rate of weight decay, that of optax."""
+    """The transformation of a gradient into a direction, and the default rate of weight decay, as in optax."""
 
     direction: Callable[[], optax.GradientTransformation]
     weight_decay: float = 0.0
@@ -33,7 +33,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 def optimizer(plan: Plan, rate: Callable[[Any], Any], steps: int) -> optax.GradientTransformation:
-    """The plan's optimizer for a schedule `rate` over steps, of which an epoch has `steps`.
+    """The plan's optimizer for a schedule `rate`, a function of the step; an epoch has `steps` steps.
 
     A step is `params - rate * (d + plan.weight_decay * params)`, with the direction d of the gradient clipped to the
     norm `plan.clip`: the decay is decoupled (Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019)

@@ -20,7 +20,7 @@ class Plan(NamedTuple):
 
     Attributes:
         epochs: passes over the training set, at most.
-        batch_size: examples of a batch, at most those of the training set.
+        batch_size: examples in a batch, at most as many as the training set has.
         learning_rate: the highest rate.
         seed: of the initial params and the order of the examples.
         evaluate_every: epochs between evaluations of the test and validation sets; the last epoch is always evaluated.
@@ -70,13 +70,13 @@ def member_plans(plan: Plan) -> list[Plan]:
 
 
 def keys(plan: Plan) -> tuple[jax.Array, jax.Array]:
-    """The key of the initial params and that of the order of the examples."""
+    """The keys of the initial params and of the order of the examples."""
     key = jax.random.key(plan.seed)
     return jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
 
 
 def epoch_key(plan: Plan, epoch: int) -> jax.Array:
-    """The key of an epoch, counted from 0; of an ensemble the keys of its members, (members,)."""
+    """The key of an epoch, counted from 0; for an ensemble, the keys of its members, (members,)."""
     if plan.members > 1:
         return jnp.stack([epoch_key(own, epoch) for own in member_plans(plan)])
     return jax.random.fold_in(keys(plan)[1], epoch)

@@ -9,7 +9,7 @@ from .plan import Plan
 
 
 class Settings(NamedTuple):
-    """A protocol's settings for a network: epochs, and the largest batch, which is a tenth of the training set."""
+    """A protocol's settings for a network. A batch is a tenth of the training set, and has at most `batch` examples."""
 
     epochs: int
     batch: int

@@ -10,7 +10,7 @@ from .plan import Plan
 
 
 def watched_loss(plan: Plan, row: Row) -> float:
-    """The loss that decides which epoch is the best; infinity in place of NaN, which no loss is lower than."""
+    """The loss that decides which epoch is the best; infinity if it is NaN, because a NaN cannot be compared."""
     loss = row.validation_loss if plan.watch == "validation" else row.train_loss
     assert loss is not None
     return math.inf if math.isnan(loss) else loss

@@ -37,18 +37,19 @@ data files:
   .npy         these arrays in separate files of one folder: X_x_train.npy, X_y_train.npy and so on.
   .ts, .arff   as aeon reads them, likewise X_TRAIN with X_TEST.
   NAME         a set of the UCR and UEA archives, from aeon's package or downloaded once.
-  Labels of text or whole numbers are classes; numbers with fractions are the targets of a regression, and with
-  --task regression all numbers are. They are standardized by the training set.
+  Labels of text or whole numbers are classes. Numbers with fractions are the targets of a regression, and with
+  --task regression whole numbers are too. Targets are standardized by the training set.
   Series may differ in length: shorter rows, or NaN at the end. No other sample may be missing. Each channel is
   standardized by the training set.
 
 tasks:
   classification the class of each series
-  regression     the number of each series
+  regression     the number that labels each series
   forecast       the next --horizon samples of --target-channel from --window samples of all channels
-  denoise        each series from the series with --noise on it
+  denoise        each series from the same series with noise added
   segment        the class of each sample
-  Forecasting and denoising do not use labels. unet is for the last two, all others are for the first three.
+  Forecasting and denoising do not use labels. unet denoises and segments, two-layer only forecasts; all other networks
+  classify, regress and forecast.
 
 models:
   {NETWORK_LINES}
@@ -66,5 +67,5 @@ the run folder:
   Ctrl-C or SIGTERM stops after the epoch and saves the results; another Ctrl-C stops immediately. The same command
   with --resume continues from the newest checkpoint, with the same results as if the run had never stopped.
 
-exit codes: 0 done, 1 gradients not proved or a loss that is not finite, 2 an error in an option or a file, or a folder
-that cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""
+exit codes: 0 done, 1 gradients not proved or training diverged, 2 an error in an option or a file, or a folder that
+cannot be written to, 130 stopped by Ctrl-C, 143 by SIGTERM."""

@@ -26,7 +26,7 @@ CHANNELS = ("first", "last")
 TRACKERS = ("mlflow",)
 
 HYDRA = "hydra"
-"""The model that is no network: random convolutions and a ridge classifier."""
+"""A model that is not a network: random convolutions and a ridge classifier."""
 
 # Options that the results of a run do not depend on.
 FREE = (
@@ -146,7 +146,7 @@ def _check_processes(parser: argparse.ArgumentParser, count: int | None, number:
     """Refuse `--process-id` and `--coordinator` that do not fit `--processes`."""
     for name, value in (("--process-id", number), ("--coordinator", at)):
         if count is None and value is not None:
-            parser.error(f"argument {name}: is of one of several processes, and needs --processes N")
+            parser.error(f"argument {name}: applies to one of several processes, and needs --processes N")
     if count is not None and number is not None and number >= count:
         parser.error(f"argument --process-id: must be less than the {count} of --processes, got {number}")
 
@@ -162,7 +162,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _what(group: Any) -> None:
+def _add_data_and_model(group: Any) -> None:
     add = group.add_argument
     add(
         "--data",
@@ -170,7 +170,7 @@ def _what(group: Any) -> None:
         metavar="NAME|FILE",
         help=f"{', '.join(BUILT_IN)}, a set's name, or a file",
     )
-    words = "where arrays have them: last (default), (n, length, channels), or first, (n, channels, length)"
+    words = "channel axis of arrays: last (default), (n, length, channels), or first, (n, channels, length)"
     add("--channels", choices=CHANNELS, help=words)
     add(
         "--model",
@@ -179,10 +179,13 @@ def _what(group: Any) -> None:
         help=f"{', '.join(NETWORKS)}, {HYDRA}, or a file; default fcn, to denoise or segment unet",
     )
     held = group.add_mutually_exclusive_group().add_argument
-    held("--validation", type=share, metavar="SHARE", help="of the training series, held out and evaluated")
+    held(
+        "--validation", type=share, metavar="SHARE", help="hold out this share of the training series, and evaluate it"
+    )
     held("--fold", type=fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
     held("--folds", type=whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
-    add("--seed", type=whole(0), default=0, metavar="N", help="of the initial params and the order; default 0")
+    words = "seed of the initial params and of the order of the examples; default 0"
+    add("--seed", type=whole(0), default=0, metavar="N", help=words)
     add(
         "--members",
         type=whole(1),
@@ -192,7 +195,7 @@ def _what(group: Any) -> None:
     )
 
 
-def _task(group: Any) -> None:
+def _add_task(group: Any) -> None:
     add = group.add_argument
     add(
         "--task",
@@ -202,40 +205,43 @@ def _task(group: Any) -> None:
     )
     add("--window", type=whole(1), metavar="W", help=f"samples that a forecast is made from; default {WINDOW}")
     add("--horizon", type=whole(1), metavar="H", help=f"samples that are forecast; default {HORIZON}")
-    add("--target-channel", type=channel, metavar="N|all", help="what is forecast of several channels; default 1")
+    add("--target-channel", type=channel, metavar="N|all", help="channel to forecast, from 1, or all; default 1")
     add(
         "--noise",
         type=positive,
         metavar="R",
-        help=f"to denoise: the deviation of what is added, in deviations of the channel; default {NOISE}",
+        help="to denoise: the standard deviation of the noise, relative to the standard deviation of the channel; "
+        f"default {NOISE}",
     )
     add(
         "--augment",
         type=augmentation,
         metavar="NAME=R,...",
-        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is left), warp=0.2",
+        help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is kept), warp=0.2",
     )
 
 
-def _steps(group: Any) -> None:
+def _add_optimization(group: Any) -> None:
     add = group.add_argument
-    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, of a forecast 60")
+    add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, for a forecast 60")
     add(
         "--batch-size",
         type=whole(1),
         metavar="N",
-        help="examples a step; default a tenth of the training set, from 4 to 16; of a forecast 32",
+        help="examples in a batch; default a tenth of the training set, from 4 to 16; for a forecast 32",
     )
-    add("--accumulate", type=whole(1), default=1, metavar="N", help="batches whose mean gradient is a step; default 1")
-    add("--optimizer", choices=OPTIMIZERS, help="a new one; default adam, or continue the optimizer of the file")
+    words = "batches in a step, which uses the mean of their gradients; default 1"
+    add("--accumulate", type=whole(1), default=1, metavar="N", help=words)
+    words = "a new optimizer; default adam, except that a network from a file continues its own"
+    add("--optimizer", choices=OPTIMIZERS, help=words)
     add(
         "--learning-rate",
         type=positive,
         metavar="R",
-        help="the highest; default 0.001; for a file's optimizer its rate from now on",
+        help="highest learning rate; default 0.001; replaces the rate of an optimizer from a file",
     )
     add("--schedule", choices=SCHEDULES, help="of the learning rate; default cosine, to zero over all epochs")
-    add("--warm-up", type=whole(0), metavar="EPOCHS", help="in which the rate rises from zero; default 0")
+    add("--warm-up", type=whole(0), metavar="EPOCHS", help="epochs in which the rate rises from zero; default 0")
     add("--clip", type=positive, metavar="NORM", help="scale gradients of a larger norm down to it; default none")
     add(
         "--protocol",
@@ -244,14 +250,15 @@ def _steps(group: Any) -> None:
     )
 
 
-def _minimized(group: Any) -> None:
+def _add_loss(group: Any) -> None:
     add = group.add_argument
-    add("--loss", choices=LOSSES, help="default cross-entropy or, of numbers, squared-error; or the file's")
+    words = "default: the loss of the file, else cross-entropy for classes and squared-error for numbers"
+    add("--loss", choices=LOSSES, help=words)
     add(
         "--label-smoothing",
         type=share,
         metavar="E",
-        help="targets are 1 - E for the class, E for all; default 0",
+        help="targets are 1 - E for the class of the label, plus E divided equally among all classes; default 0",
     )
     add("--class-weights", choices=["balanced"], help="weight the loss so that all classes contribute equally")
     add(
@@ -260,7 +267,7 @@ def _minimized(group: Any) -> None:
         metavar="RATE",
         help="of kernels, at each step RATE times the learning rate; default adamw 0.0001, lion 0.001, else 0",
     )
-    add("--keep", choices=["last", "best"], help="params: the last (default), or of the lowest training loss")
+    add("--keep", choices=["last", "best"], help="params of the last epoch (default), or of the lowest training loss")
     add(
         "--early-stopping",
         type=whole(1),
@@ -270,37 +277,39 @@ def _minimized(group: Any) -> None:
     add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
 
 
-def _where(group: Any) -> None:
+def _add_computation(group: Any) -> None:
     add = group.add_argument
     add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
     add(
         "--devices",
         type=whole(1),
         metavar="N",
-        help="shard each batch over N; a CPU can simulate them; default 1",
+        help="shard each batch over N devices, which a CPU can simulate; default 1",
     )
     add(
         "--shard-length",
         type=whole(1),
         default=1,
         metavar="N",
-        help="shard series over N of the devices; default 1",
+        help="shard the length of series over N of the devices; default 1",
     )
     add("--processes", type=whole(1), metavar="N", help="one run by N processes, by default with a device each")
     add("--process-id", type=whole(0), metavar="K", help="the number of this process, from 0; 0 writes the run folder")
     add("--coordinator", metavar="HOST:PORT", help="the address of process 0, with a free port")
-    add("--precision", choices=PRECISIONS, help="of the layers' computations; params stay float32; default float32")
+    words = "dtype in which the layers compute; params stay float32; default float32"
+    add("--precision", choices=PRECISIONS, help=words)
     add(
         "--algorithm",
         choices=["auto", "fastest"],
         default="auto",
-        help="of convolutions: local ones, whose error is bounded for each output (auto, the default), or all",
+        help="algorithms of convolutions: only local ones, with an error bound for each output (auto, the default), "
+        "or all (fastest)",
     )
-    add("--x64", action="store_true", help="train in float64; the proof always is")
+    add("--x64", action="store_true", help="train in float64; the proof always uses float64")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
 
 
-def _folder(group: Any) -> None:
+def _add_folder(group: Any) -> None:
     add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     again = group.add_mutually_exclusive_group()
@@ -322,12 +331,12 @@ def _folder(group: Any) -> None:
 
 
 GROUPS: dict[str, Callable[[Any], None]] = {
-    "what is trained on what": _what,
-    "what is learned": _task,
-    "steps": _steps,
-    "what is minimized and kept": _minimized,
-    "computation": _where,
-    "the run folder": _folder,
+    "data and model": _add_data_and_model,
+    "task": _add_task,
+    "optimization": _add_optimization,
+    "loss and kept params": _add_loss,
+    "computation": _add_computation,
+    "run folder": _add_folder,
 }
 
 
