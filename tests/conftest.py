@@ -16,13 +16,13 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 # Tests do not measure speed, so LLVM's passes are disabled. XLA's passes all run.
 XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-# On JAX 0.10 these emitters, which later versions do not have, take half the time that the usual ones take.
+# JAX 0.10 can compile without the fusion emitters, in half the time. Later versions cannot.
 QUICK_EMITTERS = " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
 
 # Simulated devices for the sharding tests. Everything else runs on the first one.
 jax.config.update("jax_num_cpu_devices", 8)
 
-# Of the Python stack, each operation of a program has the innermost frame only, which is faster to trace.
+# Each operation of a program records only the innermost frame of the Python stack, which is faster to trace.
 jax.config.update("jax_include_full_tracebacks_in_locations", False)
 
 # Each new geometry is compiled, so examples have no deadline.
@@ -37,23 +37,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """Sets how programs are compiled, the number of examples of property tests, and the folders of test processes."""
     is_default = "not complete" in config.option.markexpr
     settings.load_profile("jconv-default" if is_default else "jconv-complete")
-    # XLA reads it with the first program. Subprocesses inherit it.
+    # XLA reads this variable when it compiles the first program. Subprocesses inherit it.
     os.environ.setdefault("XLA_FLAGS", XLA_FLAGS + QUICK_EMITTERS * is_default)
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        # The process that starts pytest's workers removes it. They inherit its environment.
+        # pytest's workers inherit this environment. The process that starts them deletes the folder.
         own = tempfile.mkdtemp(prefix="jconv-tests-")
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         os.environ["JCONV_TEST_FOLDER"] = own
-        # Programs of any size are compiled once for all processes and, with a cache, for later runs: to read one takes
-        # a fifth of the time that it takes to compile.
+        # Programs of any size are compiled once for all processes and, with pytest's cache, for later runs. Reading a
+        # program takes a fifth of the time of compiling it.
         cache = getattr(config, "cache", None)
         compiled = cache.mkdir("jax") if cache else Path(own, "jax")
-        # It only grows, because programs with custom partitioning are never found again.
+        # The cache only grows, because programs with custom partitioning are never found again.
         if cache and sum(file.stat().st_size for file in compiled.iterdir()) > CACHE_BYTES:
             shutil.rmtree(compiled)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    # JAX has read its environment when it was imported above.
+    # JAX read the environment when it was imported above, before these variables were set.
     jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     # Measurements of jconv.tune on this machine must not affect the tests.
@@ -68,7 +68,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws Keras's weights with NumPy, because for JAX each shape is a program to compile."""
+    """Draws Keras's weights with NumPy, because JAX compiles a program for each shape."""
     from keras.src.initializers import random_initializers
 
     rng = np.random.default_rng(0)
@@ -84,8 +84,8 @@ def quick_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks as `complete` the cases of a function with `default_cases(n)` that do not run by default.
 
-    The first case stays. The steps from one that stays to the next vary, for with a single step all of them could have
-    the same value of a parameter.
+    The first case always runs. The cases that run are not evenly spaced, because with a constant step all of them could
+    have the same value of a parameter.
     """
     functions: dict[str, list[pytest.Item]] = {}
     for item in items:
@@ -103,5 +103,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def collected_markers(request: pytest.FixtureRequest) -> dict[str, list[set[str]]]:
-    """For each function of this run's files, the names of the markers of each of its cases, before any is left out."""
+    """For each collected test function, the marker names of each of its cases, before any case is deselected."""
     return request.config.stash[MARKERS]

@@ -456,7 +456,7 @@ def test_mistakes_raise_while_tracing():
     assert error_message(traced, X) == message
 
 
-# --- unusual but valid------------------------------------------------------------------------------------------------
+# --- unusual but valid -----------------------------------------------------------------------------------------------
 
 EXPECTED = jconv.reference.conv1d(PARAMS, X)
 

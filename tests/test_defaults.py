@@ -30,7 +30,7 @@ X = jnp.ones((2, 10, 4))
 LENGTHS, SEGMENTS = jnp.array([10, 4]), jnp.array([[0] * 6 + [1] * 4, [2] * 3 + [-1] * 7])
 SEPARABLE = {"depthwise_kernel": jnp.ones((3, 4, 1)), "pointwise_kernel": jnp.ones((1, 4, 5))}
 NWC: dict[str, Any] = {"dimension_numbers": ("NWC", "WIO", "NWC")}
-# Each is a function of `algorithm=` or of nothing.
+# Each function takes `algorithm=` or no argument.
 CALLS: dict[str, Callable[..., Any]] = {
     "conv1d": lambda **how: jconv.conv1d(PARAMS, X, **how),
     "lengths": lambda **how: jconv.conv1d(PARAMS, X, lengths=LENGTHS, **how),
@@ -128,7 +128,7 @@ TRANSFORMED: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("transform", TRANSFORMED.values(), ids=TRANSFORMED)
-def test_under_the_transformations(transform: Callable[..., Any]) -> None:
+def test_transformed_functions_use_the_default_algorithm(transform: Callable[..., Any]) -> None:
     function = transform(jconv.conv1d)
     assert set(algorithms(function, PARAMS, X)) == {"auto"}
     with default_algorithm("fastest"):
@@ -176,7 +176,7 @@ def test_explain_and_summary_use_the_default() -> None:
     assert chosen[0].algorithm not in network.summary(batch=1)
 
 
-def test_outputs_are_those_of_the_explicit_algorithm() -> None:
+def test_default_algorithm_has_the_outputs_of_the_explicit_algorithm() -> None:
     rng = np.random.default_rng(0)
     params, x = {"kernel": rng.standard_normal((9, 1, 4))}, rng.standard_normal((64, 4))
     compiled = jax.jit(lambda params, x: jconv.conv1d(params, x, groups=4))
@@ -189,7 +189,7 @@ def test_outputs_are_those_of_the_explicit_algorithm() -> None:
     assert np.any(inside != outside)
 
 
-def test_first_use_in_a_traced_function_is_traced_once() -> None:
+def test_first_use_inside_a_traced_function_does_not_retrace_it() -> None:
     script = """
 import jax, jconv
 traced = []
@@ -216,7 +216,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
-def test_layers(layer: Any) -> None:
+def test_layers_use_their_own_algorithm_or_the_default(layer: Any) -> None:
     shape = (5, 10, 4) if isinstance(layer, jl.ConvLSTM1D) else (10, 4)
     params, state = layer.init(jax.random.key(0), shape)
 
@@ -247,7 +247,7 @@ def model() -> jconv.Model:
 
 
 @pytest.mark.parametrize("slots", [False, True])
-def test_streams_of_a_model(slots: bool) -> None:
+def test_streams_of_a_model_use_the_algorithms_of_its_layers(slots: bool) -> None:
     layers = [jl.Conv1D(4, 3, padding="causal", algorithm="fastest"), jl.Conv1DTranspose(4, 3, algorithm="fastest")]
     stacked = jconv.sequential(layers, input_shape=(None, 4))
     params, state = stacked.init(jax.random.key(0))
@@ -257,7 +257,7 @@ def test_streams_of_a_model(slots: bool) -> None:
     assert stepped == ["fastest"] * 2
 
 
-def test_model_loaded_from_a_file(tmp_path: Any) -> None:
+def test_load_sets_the_algorithm_of_every_convolution(tmp_path: Any) -> None:
     made = model()
     params, state = made.init(jax.random.key(0))
     jconv.keras.save(tmp_path / "model.keras", made, params, state)
@@ -275,13 +275,13 @@ def test_model_loaded_from_a_file(tmp_path: Any) -> None:
         assert requested() == ["lax"] * len(plain)
     with pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, .*, got 'fast'$"):
         jconv.keras.load(tmp_path / "model.keras", algorithm="fast")
-    # It can be saved like any other.
+    # The loaded model can be saved like any other.
     read, params, state = jconv.keras.load(tmp_path / "model.keras", algorithm="fastest")
     jconv.keras.save(tmp_path / "again.keras", read, params, state)
     assert jconv.keras.load(tmp_path / "again.keras")[0] == jconv.keras.load(tmp_path / "model.keras")[0]
 
 
-def test_only_auto_is_replaced() -> None:
+def test_with_algorithm_replaces_only_auto() -> None:
     layer = jl.Conv1D(4, 3, algorithm="lax")
     assert with_algorithm(layer, "fastest") == layer
     nodes = [with_algorithm(node.layer, "fastest") for node in model().nodes]

@@ -24,24 +24,26 @@ OPTIONS: list[dict[str, Any]] = [
 X = np.random.default_rng(0).standard_normal((4, 25)).astype("float32")
 
 
-def value(layer: Any) -> tuple[Any, Any]:
+def value_and_gradient(layer: Any) -> tuple[Any, Any]:
     return eqx.filter_value_and_grad(lambda layer: jnp.sum(jnp.sin(layer(X))))(layer)
 
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("options", OPTIONS)
-def test_layer(options: dict[str, Any]) -> None:
+def test_layer_agrees_with_equinox(options: dict[str, Any]) -> None:
     ours = jconv.equinox.Conv1d(4, 8, 4, **options, key=jax.random.key(0))
     theirs = eqx.nn.Conv1d(4, 8, 4, **options, key=jax.random.key(0))
     np.testing.assert_allclose(ours(X), theirs(X), rtol=0, atol=1e-5)
-    for one, other in zip(jax.tree.leaves(value(ours)), jax.tree.leaves(value(theirs)), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(value_and_gradient(ours)), jax.tree.leaves(value_and_gradient(theirs)), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(other).max())
     replaced = jconv.equinox.use_jconv(theirs)
     assert type(replaced) is jconv.equinox.Conv1d
     np.testing.assert_array_equal(replaced(X), ours(X))
 
 
-def test_a_model_keeps_everything_else() -> None:
+def test_use_jconv_keeps_the_weights_of_a_model() -> None:
     keys = jax.random.split(jax.random.key(0), 2)
     model = eqx.nn.Sequential([eqx.nn.Conv1d(4, 6, 3, key=keys[0]), eqx.nn.Conv1d(6, 1, 1, key=keys[1])])
     replaced = jconv.equinox.use_jconv(model)
@@ -51,7 +53,7 @@ def test_a_model_keeps_everything_else() -> None:
     np.testing.assert_allclose(replaced(X), model(X), rtol=0, atol=1e-5)
 
 
-def test_a_batch_is_refused() -> None:
+def test_a_batch_raises() -> None:
     layer = jconv.equinox.Conv1d(4, 8, 3, key=jax.random.key(0))
     with pytest.raises(ValueError, match=r"x must be \(in_channels, length\), got the shape \(2, 4, 9\); use jax.vmap"):
         layer(jnp.ones((2, 4, 9)))

@@ -1,4 +1,4 @@
-"""The integers of a convolution, compared with counts."""
+"""The integer arithmetic of convolutions, compared with counting the windows."""
 
 import itertools
 
@@ -80,7 +80,7 @@ def test_geometry_prints_what_differs_from_a_plain_convolution():
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_transposed_geometry_is_one_whose_output_is_the_transposed_input(padding):
+def test_output_length_of_a_transposed_geometry_is_the_input_length(padding):
     for length, kernel_size, stride, dilation in SIZES:
         for output_padding in (None, *range(stride)):
             try:

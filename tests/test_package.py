@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def installed(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The `bin` folder of an environment with the wheel and what an extra requires, "" for none, and nothing else.
+    """Creates an environment with only the wheel and the requirements of an extra ("": none); returns its `bin` folder.
 
     The requirements are links to the files of the environment that runs the tests: nothing is downloaded.
     """
@@ -84,12 +84,12 @@ def _link(distribution: importlib.metadata.Distribution, packages: Path) -> None
 
 
 def _run(command: list[str], folder: Path) -> str:
-    done = _ended(command, folder)
+    done = _run_to_end(command, folder)
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
 
-def _ended(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _run_to_end(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     # Without PYTHONPATH, which names the checkout.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -116,8 +116,8 @@ def _version() -> str:
     return re.findall(r'__version__ = "(.+)"', (ROOT / "jconv/version.py").read_text())[0]
 
 
-def test_messages_that_say_how_to_install_name_requirements_of_the_package() -> None:
-    """A package by its own name, as `jconv[train]` cannot be installed from a clone by that name."""
+def test_install_commands_in_messages_name_declared_requirements() -> None:
+    """Messages name packages, because `jconv[train]` cannot be installed by that name from a clone."""
     extras = PROJECT["optional-dependencies"].values()
     declared = {Requirement(line).name: line for extra in extras for line in extra}
     found = []
@@ -149,7 +149,7 @@ def _commands_start(commands: Path, outside: Path) -> None:
     for command in (["jconv-fit", "--help"], ["jconv", "fit", "--help"]):
         assert "--epochs" in _run([str(commands / command[0]), *command[1:]], outside)
     (outside / "training/__init__.py").unlink()
-    refused = _ended([str(commands / "jconv-fit")], outside)
+    refused = _run_to_end([str(commands / "jconv-fit")], outside)
     assert refused.returncode == 2 and refused.stderr.startswith("fit: training needs tqdm, matplotlib and orbax")
 
 
@@ -204,7 +204,7 @@ def _ecg_stream_runs(commands: Path, outside: Path) -> None:
         ("examples", _ecg_stream_runs),
     ],
 )
-def test_what_is_installed_works(
+def test_installation_with_an_extra_works(
     extra: str, check: Callable[[Path, Path], None], installed: Callable[[str], Path], outside: Path
 ) -> None:
     check(installed(extra), outside)

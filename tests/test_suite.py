@@ -1,6 +1,6 @@
-"""No test function is left out: `pytest` runs each by default but the slow ones, and `.ci/run` runs every case.
+"""No test function is omitted: `pytest` runs each one by default unless it is slow, and `.ci/run` runs every case.
 
-These tests look at what the run that they are part of has collected, so they are skipped in a run of some files only.
+These tests inspect what their own pytest run has collected, so they are skipped if it collects only some files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""State dicts and safetensors files of jconv.torch: layouts against loops over PyTorch's definitions, and PyTorch."""
+"""State dicts and safetensors files of jconv.torch, compared with PyTorch and with loops of its definitions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ CONVOLUTIONS = [(1, 0, 1, 1, True), (2, 3, 1, 1, False), (1, 2, 3, 2, True), (3,
 
 
 @pytest.mark.parametrize("stride, padding, dilation, groups, has_bias", CONVOLUTIONS)
-def test_a_convolution(stride: int, padding: int, dilation: int, groups: int, has_bias: bool) -> None:
+def test_convolution_agrees_with_the_definition_of_pytorch(
+    stride: int, padding: int, dilation: int, groups: int, has_bias: bool
+) -> None:
     arrays = {"weight": RNG.standard_normal((8, 4 // groups, 5)), "bias": RNG.standard_normal(8)}
     arrays = {name: array for name, array in arrays.items() if has_bias or name == "weight"}
     x = RNG.standard_normal((2, 4, 30))
@@ -75,7 +77,7 @@ def test_a_convolution(stride: int, padding: int, dilation: int, groups: int, ha
 
 
 @pytest.mark.parametrize("stride, dilation", [(1, 1), (2, 1), (1, 3), (3, 2)])
-def test_a_transposed_convolution(stride: int, dilation: int) -> None:
+def test_transposed_convolution_agrees_with_the_definition_of_pytorch(stride: int, dilation: int) -> None:
     arrays = {"weight": RNG.standard_normal((4, 6, 5)), "bias": RNG.standard_normal(6)}
     x = RNG.standard_normal((2, 4, 9))
     params, _ = jconv.torch.from_state_dict(arrays)
@@ -84,14 +86,14 @@ def test_a_transposed_convolution(stride: int, dilation: int) -> None:
     np.testing.assert_allclose(y.swapaxes(1, 2), wanted, rtol=0, atol=1e-5 * abs(wanted).max())
 
 
-def equal_bits(one: Any, other: Any) -> None:
+def assert_equal_bits(one: Any, other: Any) -> None:
     assert one.keys() == other.keys()
     for name in one:
         assert one[name].dtype == other[name].dtype and one[name].shape == other[name].shape, name
         assert np.asarray(one[name]).tobytes() == np.asarray(other[name]).tobytes(), name
 
 
-def test_a_network_there_and_back() -> None:
+def test_state_dict_of_a_network_round_trips() -> None:
     params, state = jconv.torch.from_state_dict(STATE_DICT)
     shapes = jax.tree.map(np.shape, (params, state), is_leaf=lambda leaf: isinstance(leaf, np.ndarray))
     assert shapes == (
@@ -104,16 +106,16 @@ def test_a_network_there_and_back() -> None:
         {"encoder.1": {"moving_mean": (8,), "moving_variance": (8,)}},
     )
     wanted = {key: array for key, array in STATE_DICT.items() if not key.endswith("num_batches_tracked")}
-    equal_bits(jconv.torch.to_state_dict(params, state), wanted)
+    assert_equal_bits(jconv.torch.to_state_dict(params, state), wanted)
     nested = {"encoder": {"0": params["encoder.0"], "1": params["encoder.1"]}, "head": params["head"]}
     assert jconv.torch.to_state_dict(nested).keys() < wanted.keys()
-    equal_bits(
+    assert_equal_bits(
         jconv.torch.to_state_dict(jax.tree.map(jnp.asarray, params["encoder.0"])),
         {"weight": STATE_DICT["encoder.0.weight"], "bias": STATE_DICT["encoder.0.bias"]},
     )
 
 
-def test_the_arrays_are_copies() -> None:
+def test_converted_arrays_are_copies() -> None:
     weight, bias = np.ones((1, 1, 1)), np.ones(1)
     params, _ = jconv.torch.from_state_dict({"weight": weight, "bias": bias})
     back = jconv.torch.to_state_dict(params)
@@ -122,14 +124,14 @@ def test_the_arrays_are_copies() -> None:
     assert weight == 1 and bias == 1 and params["kernel"] == 2 and params["bias"] == 2
 
 
-def test_a_file_there_and_back(tmp_path: Path) -> None:
+def test_safetensors_file_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file(STATE_DICT, path)
     params, state = jconv.torch.load_safetensors(path)
     assert params["half"]["kernel"].dtype == jnp.bfloat16
     jconv.torch.save_safetensors(tmp_path / "again.safetensors", params, state)
     wanted = {key: array for key, array in STATE_DICT.items() if not key.endswith("num_batches_tracked")}
-    equal_bits(load_file(tmp_path / "again.safetensors"), wanted)
+    assert_equal_bits(load_file(tmp_path / "again.safetensors"), wanted)
     words = r"^\S+model\.safetensors is not a safetensors file of arrays that NumPy has: "
     content = path.read_bytes()
     save_file({"weight": np.zeros((2, 3, 4), jnp.float8_e4m3fn)}, path)
@@ -149,7 +151,7 @@ def model_of_layers() -> Any:
     return model, *model.init(jax.random.key(0))
 
 
-def test_a_model_with_the_names_of_the_modules() -> None:
+def test_state_dict_of_a_model_with_the_module_names_as_layer_names() -> None:
     model, params, state = model_of_layers()
     arrays = jconv.torch.to_state_dict(params, state)
     changed = {key: RNG.random(array.shape).astype("float32") for key, array in arrays.items()}
@@ -165,7 +167,7 @@ def test_a_model_with_the_names_of_the_modules() -> None:
 
 
 W = np.zeros((8, 4, 5))
-REFUSED = {
+INVALID = {
     "conv2d": (
         {"a.weight": np.zeros((8, 4, 5, 5))},
         r"a\.weight must have 3 axes \(Conv1d, ConvTranspose1d\), 2 ",
@@ -200,15 +202,15 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(name: str) -> None:
-    arrays, message = REFUSED[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_state_dict_raises(name: str) -> None:
+    arrays, message = INVALID[name]
     with pytest.raises(ValueError, match=f"^{message}") as error:
         jconv.torch.from_state_dict(arrays)
     assert "\n" not in str(error.value)
 
 
-def test_refused_beside_a_model() -> None:
+def test_state_dict_that_does_not_fit_a_model_raises() -> None:
     _, params, state = model_of_layers()
     arrays = jconv.torch.to_state_dict(params, state)
     changes: list[tuple[dict[str, Any], str]] = [
@@ -222,7 +224,7 @@ def test_refused_beside_a_model() -> None:
             jconv.torch.from_state_dict(changed, like=(params, state))
 
 
-def test_refused_on_the_way_to_pytorch() -> None:
+def test_params_without_a_pytorch_equivalent_raise() -> None:
     with pytest.raises(ValueError, match=r"^lstm\.recurrent_kernel has no name in PyTorch; the names are kernel, "):
         jconv.torch.to_state_dict({"lstm": {"recurrent_kernel": W}})
     with pytest.raises(ValueError, match=r"^a\.kernel must have 3 or 2 axes, got shape \(4,\)"):
@@ -231,7 +233,7 @@ def test_refused_on_the_way_to_pytorch() -> None:
         jconv.torch.to_state_dict({"a": {"bias": W}})
 
 
-def test_without_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_safetensors_package_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
     words = r'^this needs safetensors, of the extra safetensors: pip install "safetensors>=0\.8"$'
     with pytest.raises(ImportError, match=words):
@@ -241,7 +243,7 @@ def test_without_safetensors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])
-def test_modules_of_pytorch(dtype: str, tmp_path: Path) -> None:
+def test_pytorch_modules_round_trip_with_the_same_outputs(dtype: str, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_model, save_model
 
@@ -264,7 +266,7 @@ def test_modules_of_pytorch(dtype: str, tmp_path: Path) -> None:
         y = jconv.conv1d_transpose(params["2"], y, stride=2, output_padding=1)[:, 1:-1].swapaxes(1, 2)
         wanted = original(torch.from_numpy(x)).numpy(force=True)
         np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-5 * abs(wanted).max())
-    # By arrays, and by files in both directions.
+    # Back to PyTorch as arrays, and through files in both directions.
     arrays = jconv.torch.to_state_dict(params, state)
     if dtype == "bfloat16":
         arrays = {key: array.astype("float32") for key, array in arrays.items()}

@@ -1,7 +1,7 @@
 """Every algorithm, forward and both gradients, against the NumPy reference: the design's table and random settings.
 
-`JCONV_TEST_SETTINGS=2000` in the environment runs the full sweep, every setting by every algorithm; the default is the
-first of the same settings, each by one.
+The environment variable `JCONV_TEST_SETTINGS=2000` runs the full sweep: every setting with every algorithm. The default
+is the first of the same settings, each with one algorithm.
 """
 
 import jax.numpy as jnp
@@ -68,9 +68,9 @@ def test_there_are_150_design_settings_with_correct_output_lengths():
 
 
 def test_every_algorithm_has_settings():
-    shares = [name for setting in random_settings(100) for name in algorithms_for(setting)]
-    assert set(shares) == set(ALGORITHMS)
-    assert min(map(shares.count, ALGORITHMS)) >= 5
+    names = [name for setting in random_settings(100) for name in algorithms_for(setting)]
+    assert set(names) == set(ALGORITHMS)
+    assert min(map(names.count, ALGORITHMS)) >= 5
 
 
 def test_random_settings_cover_all_options():
@@ -100,13 +100,13 @@ def test_random_settings_cover_all_options():
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
 def test_operations_with_default_compiler_options(setting):
-    # The sweeps above leave LLVM's optimizations out.
+    # The sweeps above disable LLVM's optimizations.
     params, x = setting.arrays()
     assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
 
 
-# Without a bias there is one rounding, half a unit in the last place; a partial sum that is rounded is one too many.
-HALVES = [
+# Without a bias only the result is rounded, by half a unit in the last place. A rounded partial sum exceeds this bound.
+SETTINGS_OF_16_BIT = [
     Setting((1,), 25, 4, 2, 6, "bfloat16", False, options={"stride": 3, "padding_mode": "wrap", "groups": 2}),
     Setting((1, 2, 2), 33, 3, 6, 8, "float16", False, options={"stride": 3, "padding": "full", "groups": 3}),
     Setting((2, 3), 16, 1, 2, 8, "float16", False, options={"stride": 3, "padding": "causal", "padding_mode": "edge"}),
@@ -117,13 +117,13 @@ HALVES = [
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_16_bit_floats_accumulate_in_float32(algorithm, seed):
-    for setting in HALVES:
+    for setting in SETTINGS_OF_16_BIT:
         params, x = setting.arrays(seed)
         y = jconv.conv1d(params, x, algorithm=algorithm, **setting.options)
         assert deviation(y, reference.conv1d(params, x, **setting.options)) <= BOUNDS[setting.dtype] / 2
 
 
-# Padding beyond the reach, of which the gradients crop what comes back: more at one end, less at the other.
+# Padding wider than the reach, of which the gradients crop the cotangents: more at one end, less at the other.
 CROPPED = [
     Setting((3,), length, 3, 4, kernel_size, bias=False, options={"padding": padding, "stride": stride})
     for length, kernel_size in ((1, 1), (12, 3), (30, 4))
@@ -139,7 +139,7 @@ def test_padding_wider_than_the_reach_agrees_with_the_reference(settings):
     assert_equal_to_the_reference(settings)
 
 
-# A few channels on one side of many: one product for all taps, and windows of y_bar in place of those of x.
+# Few channels in or out: one matrix product for all taps, and windows of y_bar instead of windows of x.
 FEW_CHANNELS = [
     Setting((3,), length, *channels, kernel_size, bias=False, options={"padding": padding, "dilation": dilation})
     for length, kernel_size, dilation in ((1, 2, 1), (19, 3, 1), (25, 4, 3), (30, 5, 2))
@@ -155,7 +155,7 @@ def test_few_channels_agree_with_the_reference(settings):
     assert_equal_to_the_reference(settings, by=["matmul"])
 
 
-# One product of all windows; sums written out, in one loop and in two; more than are written out.
+# One matrix product of all windows; sums that are unrolled, in one loop and in two; more terms than are unrolled.
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
 @pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)

@@ -45,7 +45,7 @@ def cases(draw, most_taps=40):
 
 
 # Geometries like those of the first failures: many taps and few channels, groups of few channels, a tile of outputs.
-FOUND = [
+PAST_FAILURES = [
     (make_geometry(300, 128, padding="causal", groups=4), 1, 4, 4),
     (make_geometry(96, 9, padding="causal", groups=8), 2, 128, 128),
     (make_geometry(154, 64, stride=3, padding="causal", groups=2), 2, 32, 8),
@@ -100,7 +100,7 @@ def assert_bounded(operation, algorithm, case, dtype, seed=0):
     assert (np.abs(found - expected) <= bound).all(), (algorithm, case)
 
 
-def assert_separate(operation, algorithm, case, dtype="float32", seed=0):
+def assert_local(operation, algorithm, case, dtype="float32", seed=0):
     """NaN, infinity and changed samples affect the outputs that read them; all others are bitwise unchanged."""
     g = case[0]
     rng = np.random.default_rng(seed)
@@ -151,17 +151,17 @@ def test_error_of_each_output_is_bounded(algorithm, operation, case):
 @pytest.mark.parametrize("algorithm", LOCAL)
 @given(case=cases())
 def test_outputs_depend_only_on_samples_that_they_read(algorithm, operation, case):
-    assert_separate(operation, algorithm, case)
+    assert_local(operation, algorithm, case)
 
 
 @pytest.mark.default_cases(5)
-@pytest.mark.parametrize("case", FOUND, ids=lambda case: str(case[0]))
+@pytest.mark.parametrize("case", PAST_FAILURES, ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
 def test_geometries_of_past_failures(algorithm, case):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
         assert_bounded(operation, algorithm, case, "float32")
     for operation in ("forward", "input_gradient"):
-        assert_separate(operation, algorithm, case)
+        assert_local(operation, algorithm, case)
 
 
 @pytest.mark.default_cases(3)
@@ -169,26 +169,26 @@ def test_geometries_of_past_failures(algorithm, case):
 @pytest.mark.parametrize("algorithm", LOCAL)
 def test_error_bound_of_other_dtypes(algorithm, dtype):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
-        assert_bounded(operation, algorithm, FOUND[1], dtype)
+        assert_bounded(operation, algorithm, PAST_FAILURES[1], dtype)
 
 
-# XLA's CPU compiler makes of some convolutions with groups, in float64, dense ones with zeros in the kernel.
+# In float64, XLA's CPU compiler turns some grouped convolutions into dense ones with zeros in the kernel.
 @pytest.mark.default_cases(3)
-@pytest.mark.parametrize("case", FOUND[:2], ids=lambda case: str(case[0]))
+@pytest.mark.parametrize("case", PAST_FAILURES[:2], ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
 def test_outputs_of_other_dtypes_depend_only_on_samples_that_they_read(algorithm, dtype, case):
     for operation in ("forward", "input_gradient"):
-        assert_separate(operation, algorithm, case, dtype)
+        assert_local(operation, algorithm, case, dtype)
 
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name not in LOCAL])
 def test_nonlocal_algorithms_fail_the_properties(algorithm):
     # Otherwise they would be local, and "auto" could choose them.
     with pytest.raises(AssertionError):
-        assert_separate("forward", algorithm, FOUND[0])
+        assert_local("forward", algorithm, PAST_FAILURES[0])
     with pytest.raises(AssertionError):
-        assert_bounded("forward", algorithm, FOUND[0], "float32")
+        assert_bounded("forward", algorithm, PAST_FAILURES[0], "float32")
 
 
 def test_error_of_long_sums_is_at_most_twice_that_of_lax():
@@ -206,10 +206,10 @@ def test_error_of_long_sums_is_at_most_twice_that_of_lax():
         assert error(algorithm) <= 2 * error("lax"), algorithm
 
 
-# Their rounding errors all have the same sign, and grow with the number of additions to one sum. Other algorithms use
-# the sums of XLA.
+# The rounding errors of equal terms have the same sign, and grow with the number of additions to one sum. The other
+# algorithms use XLA's sums.
 @pytest.mark.parametrize("batch, length", [(1, 10_001), (5_000, 3)])
-def test_sums_of_shifts_are_bounded_also_for_equal_terms(batch, length):
+def test_error_of_shifts_is_bounded_also_for_equal_terms(batch, length):
     g = Geometry(length, 2, groups=8)
     case = (g, batch, 8, 8)
     ones = np.ones(shapes("forward", case)[0], np.float32)
@@ -234,7 +234,7 @@ def test_conv1d_confines_a_nan_to_the_outputs_that_read_it(options):
 
 
 def test_ensembles_are_local():
-    case = FOUND[1]
+    case = PAST_FAILURES[1]
     g = case[0]
     rng = np.random.default_rng(0)
     of_a, of_b = shapes("forward", case)

@@ -72,7 +72,7 @@ def insert_non_finite(x: np.ndarray, row: int = 0) -> tuple[np.ndarray, np.ndarr
 
 
 def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
-    """Checks that `y` is not finite exactly where it reads such a sample, and that all other outputs are unchanged."""
+    """Checks that `y` is not finite exactly where `read` is true, and that all other outputs are unchanged."""
     y = np.asarray(y)
     np.testing.assert_array_equal(~np.isfinite(y), read)
     expected = np.asarray(clean)[~read]
@@ -83,7 +83,7 @@ def assert_local(y: Any, clean: Any, read: np.ndarray) -> None:
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("form", ["shifted", "ring"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_streams(case: Case, form: str) -> None:
+def test_streams_are_local(case: Case, form: str) -> None:
     x = case.x(2)
     non_finite, bad = insert_non_finite(x)
     convolution = getattr(jconv, case.name)
@@ -99,12 +99,12 @@ def test_streams(case: Case, form: str) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_sessions_of_one_pool(case: Case) -> None:
+def test_sessions_of_one_pool_are_local(case: Case) -> None:
     x = case.x(2)
     non_finite, bad = insert_non_finite(x, row=1)
     convolution = getattr(jconv, case.name)
     stream: Any = {"convolution": convolution, **case.options}
-    # Each session begins separately, until its first outputs.
+    # Each session runs alone until its first outputs, then in the pool.
     begun = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
     first = [
         jconv.streaming.step(case.params, one, non_finite[n : n + 1, :40], **stream) for n, one in enumerate(begun)
@@ -133,7 +133,7 @@ EXTENTS: dict[str, dict[str, np.ndarray]] = {
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("extent", EXTENTS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_variable_lengths(case: Case, extent: str) -> None:
+def test_variable_lengths_are_local(case: Case, extent: str) -> None:
     """Padding affects no output and no gradient. A NaN affects only outputs of its own sequence that read it."""
     if extent == "segment_ids" and case.name == "conv1d_transpose" and case.options.get("padding") != "same":
         pytest.skip("segments would overlap")
@@ -170,9 +170,9 @@ def mesh() -> jax.sharding.Mesh:
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("length", [LENGTH, 59])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_shards(case: Case, length: int) -> None:
+def test_shards_are_local(case: Case, length: int) -> None:
     """Inside shard_map, with samples beyond the length that are not finite."""
-    sharded, whole = getattr(jconv.sharding, case.name), getattr(jconv, case.name)
+    sharded, unsharded = getattr(jconv.sharding, case.name), getattr(jconv, case.name)
     along_length = P(None, "time")
     run = jax.jit(
         jax.shard_map(
@@ -187,13 +187,13 @@ def test_shards(case: Case, length: int) -> None:
     non_finite[:, length:] = np.nan
     read = case.reads(bad[:, :length])
     y = np.asarray(run(non_finite))
-    assert_local(y[:, : read.shape[1]], whole(case.params, x[:, :length], **case.options), read)
+    assert_local(y[:, : read.shape[1]], unsharded(case.params, x[:, :length], **case.options), read)
     assert not np.any(y[:, read.shape[1] :])
 
 
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_automatic_meshes(case: Case) -> None:
+def test_automatic_meshes_are_local(case: Case) -> None:
     """XLA's partitioner splits the length into shards of different sizes."""
     along_length, convolution = NamedSharding(mesh(), P(None, "time")), getattr(jconv, case.name)
     x = case.x(2)
@@ -215,7 +215,7 @@ def test_automatic_meshes(case: Case) -> None:
     expected = np.asarray(gradient(x, cotangent))
     at = read.shape[1] // 2
     cotangent[0, at] = np.nan
-    # An output reads a sample if the gradient of the sample reads that of the output.
+    # The gradient of a sample reads the cotangent of an output if the output reads the sample.
     found = np.array(
         [case.reads(np.eye(LENGTH)[None, t, :, None] * np.ones(case.channels))[0, at] for t in range(LENGTH)]
     )
@@ -226,7 +226,7 @@ def test_automatic_meshes(case: Case) -> None:
 
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_fastest_over_devices(case: Case) -> None:
+def test_fastest_has_the_same_results_on_several_devices(case: Case) -> None:
     along_length, options = P(None, "time"), {**case.options, "algorithm": "fastest"}
     sharded = jax.shard_map(
         lambda x: getattr(jconv.sharding, case.name)(case.params, x, axis_name="time", **options),

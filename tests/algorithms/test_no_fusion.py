@@ -10,7 +10,7 @@ import pytest
 import jconv
 from jconv.algorithms.shared.no_fusion import isolate
 
-ALONE = re.compile(r' call\(.*inlineable="false"')
+ISOLATED = re.compile(r' call\(.*inlineable="false"')
 
 PARAMS = {"kernel": jnp.ones((4, 1, 64))}
 X = jnp.ones((2, 96, 64))
@@ -26,7 +26,7 @@ def step(x):
 
 
 PLACES = {
-    "alone": loss,
+    "top level": loss,
     "scan": lambda _, x: jax.lax.scan(lambda x, _: (step(x), None), x, None, length=3)[0],
     "while": lambda _, x: jax.lax.while_loop(lambda x: x.sum() < 9, step, x),
     "cond": lambda _, x: jax.lax.cond(x.sum() < 9, step, lambda x: x, x),
@@ -35,41 +35,41 @@ PLACES = {
 }
 
 
-def alone(function, *args):
+def count_isolated(function, *args):
     """Number of isolated calls in the compiled program."""
-    return len(ALONE.findall(jax.jit(function).lower(*args).compile().as_text()))
+    return len(ISOLATED.findall(jax.jit(function).lower(*args).compile().as_text()))
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_forward_pass_is_isolated(place):
-    assert alone(PLACES[place], PARAMS, X) == 1
+    assert count_isolated(PLACES[place], PARAMS, X) == 1
 
 
 @pytest.mark.parametrize(("argnums", "operations"), [(0, 2), (1, 2), ((0, 1), 3)])
 def test_gradients_are_isolated(argnums, operations):
-    assert alone(jax.grad(loss, argnums), PARAMS, X) == operations
+    assert count_isolated(jax.grad(loss, argnums), PARAMS, X) == operations
 
 
 @pytest.mark.parametrize(("algorithm", "calls"), [("auto", 0), ("lax", 0), ("matmul", 0), ("shifts", 1), ("fft", 1)])
 def test_matrix_products_are_not_isolated(algorithm, calls):
     params = {"kernel": jnp.ones((1, 64, 32))}
-    assert alone(lambda p, x: jnp.mean(jconv.conv1d(p, x, algorithm=algorithm) ** 2), params, X) == calls
+    assert count_isolated(lambda p, x: jnp.mean(jconv.conv1d(p, x, algorithm=algorithm) ** 2), params, X) == calls
 
 
-def kinds(groups, out_per_group, calls):
-    """Number of computations, up to names, in the compiled program with this number of groups."""
+def count_computations(groups, out_per_group, calls):
+    """Number of computations in the compiled program that differ in more than names."""
     kernel, x = jnp.ones((5, 16, out_per_group * groups)), jnp.ones((2, 96, 16 * groups))
     convolve = partial(jconv.conv1d, groups=groups, padding="causal", algorithm="grouped")
     text = jax.jit(convolve).lower({"kernel": kernel}, x).compile().as_text()
-    assert alone(convolve, {"kernel": kernel}, x) == calls * groups + 1
+    assert count_isolated(convolve, {"kernel": kernel}, x) == calls * groups + 1
     nameless = re.sub(r"%[\w.-]+|[\w.]+: |, metadata={[^}]*}", "", text)
     return len(set(re.findall(r"^ \(.*?^}", nameless, re.MULTILINE | re.DOTALL)))
 
 
 def test_groups_compile_to_the_same_computation():
-    assert kinds(4, 32, 1) == kinds(16, 32, 1) < 8
-    # Two outputs per window, and for samples that are not finite also one output at a time.
-    assert kinds(4, 16, 3) == kinds(16, 16, 3) < 24
+    assert count_computations(4, 32, 1) == count_computations(16, 32, 1) < 8
+    # Two outputs per window, and one output at a time for samples that are not finite.
+    assert count_computations(4, 16, 3) == count_computations(16, 16, 3) < 24
 
 
 def test_partitioned_operation_is_not_isolated():

@@ -1,4 +1,4 @@
-"""`precision`: one value per meaning, checked at the call, with JAX's default in the context of the call."""
+"""`precision`: names of one precision give one value; the call checks it and reads JAX's default."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def precisions(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("algorithm", ["lax", "matmul", "einsum"])
-def test_default_precision_is_that_of_the_call(algorithm):
+def test_default_precision_is_read_when_the_call_is_traced(algorithm):
     """The context may end before the program is lowered, or begin after the call was traced."""
 
     def gradients(x: Any) -> Any:

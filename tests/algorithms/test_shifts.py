@@ -20,15 +20,15 @@ FORMS = {
     "wide groups, a scan": (21, 32, 32, 4, {"groups": 2, "padding": "same"}),
     "wide groups, a scan and a rest": (21, 20, 36, 5, {"groups": 2, "dilation": 2, "padding": (3, 1)}),
     "wide groups, a stride": (23, 32, 32, 3, {"groups": 2, "stride": 2, "padding": "same"}),
-    "more in a group than terms": (12, 80, 24, 2, {"groups": 2}),
-    "parts of the channels": (20, 1024, 1024, 9, {"groups": 1024, "padding": "same"}),
-    "parts, a stride": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
+    "more channels per group than terms in a loop": (12, 80, 24, 2, {"groups": 2}),
+    "channels in parts": (20, 1024, 1024, 9, {"groups": 1024, "padding": "same"}),
+    "channels in parts, a stride": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
     "one channel, many taps": (8200, 1, 1, 8192, {}),
     "few channels in": (30, 4, 32, 9, {"padding": "same"}),
-    "groups filled up to 4": (37, 6, 4, 3, {"groups": 2, "padding": "same"}),
-    "groups filled up to 8, dilated": (40, 15, 18, 4, {"groups": 3, "dilation": 2, "padding": "causal"}),
-    "groups filled up to 16, a stride": (41, 24, 8, 5, {"groups": 2, "stride": 2, "padding": (9, 2)}),
-    "one group filled up": (33, 10, 3, 3, {"padding": "same"}),
+    "groups padded to 4 channels": (37, 6, 4, 3, {"groups": 2, "padding": "same"}),
+    "groups padded to 8 channels, dilated": (40, 15, 18, 4, {"groups": 3, "dilation": 2, "padding": "causal"}),
+    "groups padded to 16 channels, a stride": (41, 24, 8, 5, {"groups": 2, "stride": 2, "padding": (9, 2)}),
+    "one group, padded channels": (33, 10, 3, 3, {"padding": "same"}),
 }
 
 

@@ -60,13 +60,13 @@ def test_matrices_compute_a_correlation(outputs, taps):
         (30, 1, {}),
         (31, 2, {"padding": "causal"}),
         (17, 5, {"padding": (7, 1)}),
-        (40, 13, {"padding": "same"}),  # pieces
+        (40, 13, {"padding": "same"}),  # a kernel in pieces
         (40, 9, {"dilation": 3, "padding": "full"}),
         (41, 3, {"dilation": 7, "padding": "causal"}),
         (37, 7, {"stride": 3, "padding": "same"}),  # with taps left over
         (36, 4, {"stride": 2, "padding": (0, 5)}),
         (12, 2, {"stride": 5}),  # windows with gaps
-        (40, 5, {"stride": 2, "dilation": 3}),  # phases
+        (40, 5, {"stride": 2, "dilation": 3}),  # polyphase
         (40, 5, {"groups": 2, "padding": "same"}),
         (40, 6, {"groups": 2, "stride": 2}),
         (50, 15, {"groups": 2, "dilation": 2, "padding": "causal"}),  # one convolution per point
@@ -74,7 +74,7 @@ def test_matrices_compute_a_correlation(outputs, taps):
     ],
     ids=str,
 )
-def test_every_kind_of_geometry(operation, length, kernel_size, options):
+def test_every_kind_of_geometry_agrees_with_the_reference(operation, length, kernel_size, options):
     geometry = make_geometry(length, kernel_size, **options)
     a, b = operands(operation, 2, length, 4, 6, kernel_size, geometry)
     expected = by_the_reference(operation, a, b, 4, kernel_size, length, **options)
@@ -83,7 +83,7 @@ def test_every_kind_of_geometry(operation, length, kernel_size, options):
     assert deviation(found, expected) <= BOUNDS["float32"]
 
 
-def in_blocks(monkeypatch):
+def make_small_blocks(monkeypatch):
     """Makes each example a block."""
     monkeypatch.setattr(blocks, "BLOCK_ELEMENTS", 1)
     monkeypatch.setattr(blocks, "MAX_UNSPLIT_ELEMENTS", 1)
@@ -91,7 +91,7 @@ def in_blocks(monkeypatch):
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("kernel_size", "options"), [(9, {"dilation": 2}), (5, {"stride": 3})], ids=str)
-def test_blocks_of_a_batch(operation, kernel_size, options, monkeypatch):
+def test_batch_in_blocks_agrees_with_the_reference(operation, kernel_size, options, monkeypatch):
     geometry = make_geometry(30, kernel_size, **options)
     a, b = operands(operation, 3, 30, 4, 6, kernel_size, geometry)
     expected = by_the_reference(operation, a, b, 4, kernel_size, 30, **options)
@@ -100,14 +100,14 @@ def test_blocks_of_a_batch(operation, kernel_size, options, monkeypatch):
         return quick_jit(lambda a, b: getattr(winograd, operation)(a, b, geometry)).lower(a, b)
 
     assert "while" not in program().as_text()
-    in_blocks(monkeypatch)
+    make_small_blocks(monkeypatch)
     assert "while" in program().as_text()
     found = program().compile()(a, b)
     assert found.shape == expected.shape and found.dtype == np.float32
     assert deviation(found, expected) <= BOUNDS["float32"]
 
 
-def test_blocks_in_every_mode(monkeypatch):
+def test_blocks_under_vmap_and_shard_map(monkeypatch):
     # Both gradients, under vmap and inside shard_map.
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((2, 4, 12, 3), np.float32), rng.standard_normal((3, 3, 2), np.float32)
@@ -118,13 +118,13 @@ def test_blocks_in_every_mode(monkeypatch):
     def second(kernel, x):
         return jnp.sum(jax.grad(loss)(kernel, x) ** 2)
 
-    members = jax.vmap(jax.grad(second, (0, 1)), (None, 0))
+    ensemble = jax.vmap(jax.grad(second, (0, 1)), (None, 0))
     shard = jax.make_mesh((2,), ("batch",), axis_types=(AxisType.Auto,))
     specs = (P(), P("batch"))
     shards = jax.shard_map(jax.grad(loss, (0, 1)), mesh=shard, in_specs=specs, out_specs=specs)
-    expected = [*jax.jit(members)(kernel, x), *jax.jit(jax.grad(loss, (0, 1)))(kernel, x[0])]
-    in_blocks(monkeypatch)
-    traced_anew = jax.jit(lambda kernel, x: members(kernel, x)).lower(kernel, x)
+    expected = [*jax.jit(ensemble)(kernel, x), *jax.jit(jax.grad(loss, (0, 1)))(kernel, x[0])]
+    make_small_blocks(monkeypatch)
+    traced_anew = jax.jit(lambda kernel, x: ensemble(kernel, x)).lower(kernel, x)
     assert "while" in traced_anew.as_text()
     found = [*traced_anew.compile()(kernel, x), *jax.jit(shards)(kernel, x[0])]
     for one, other in zip(found, expected, strict=True):
@@ -145,7 +145,7 @@ def test_batch_is_split_into_equal_blocks(batch, count):
 @pytest.mark.default_cases(6)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("kernel_size", [2, 3, 4, 5, 6, 12])
-def test_rounding_error_is_at_most_twice_that_of_a_plain_sum(operation, kernel_size):
+def test_rounding_error_is_at_most_twice_the_error_of_lax(operation, kernel_size):
     geometry = make_geometry(120, kernel_size, padding="same")
     a, b = operands(operation, 4, 120, 128, 64, kernel_size, geometry)
     expected = by_the_reference(operation, a.astype(float), b.astype(float), 128, kernel_size, 120, padding="same")
@@ -170,8 +170,8 @@ def test_non_finite_sample_affects_only_its_tile(dilation):
     assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
 
 
-def test_ensemble_is_one_product():
-    # There is no loop over the ensemble, and no convolution.
+def test_ensemble_is_one_matrix_product():
+    # There is no loop over the models, and no convolution.
     geometry = make_geometry(32, 3, padding="same")
     shapes = (jax.ShapeDtypeStruct((5, 2, 32, 8), jnp.float32), jax.ShapeDtypeStruct((5, 3, 8, 8), jnp.float32))
     program = jax.jit(jax.vmap(lambda x, kernel: winograd.forward(x, kernel, geometry))).lower(*shapes).as_text()

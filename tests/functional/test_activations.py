@@ -26,7 +26,7 @@ def by_keras(name, x):
     return in_type(str(x.dtype), quick_jit(keras.activations.get(name)), x)
 
 
-def test_activation_names_are_those_of_keras():
+def test_activations_have_the_names_of_keras():
     # Every public function of keras.activations; swish, hard_swish, log_softmax and others are further names.
     # threshold needs two arguments, so it cannot be used by name.
     other = {"deserialize", "serialize", "get", "threshold"}
@@ -115,13 +115,13 @@ def test_gradients_of_extreme_values_are_finite(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_complex_arguments_keep_the_real_part_of_real_ones(name):
+def test_real_part_for_complex_arguments_is_the_result_for_real_ones(name):
     x = points()
     function = activations_numpy.resolve(name)
     assert deviation(function(x.astype(complex)).real, function(x)) <= 1e-15
 
 
 def test_none_is_linear_and_functions_are_unchanged():
-    for room in (activations, activations_numpy):
-        assert room.resolve(None) is room.resolve("linear")
-        assert room.resolve(np.tanh) is np.tanh
+    for module in (activations, activations_numpy):
+        assert module.resolve(None) is module.resolve("linear")
+        assert module.resolve(np.tanh) is np.tanh

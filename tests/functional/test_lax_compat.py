@@ -14,7 +14,7 @@ from tests.support.settings import BOUNDS, COUNT, deviation, quick_jit
 
 LAX, OURS = jax.lax.conv_general_dilated, jconv.conv_general_dilated
 CHANNELS_LAST = ("NWC", "WIO", "NWC")
-IS_OURS = ({"conv1d"}, {"conv1d_input_gradient"})
+JCONV_PRIMITIVES = ({"conv1d"}, {"conv1d_input_gradient"})
 
 
 def _words(letters):
@@ -30,7 +30,7 @@ def _primitives(function, *args):
     return {name for name in names if "conv" in name and name != "convert_element_type"}
 
 
-def _lay(array, spec, word):
+def _transpose_axes(array, spec, word):
     """Transposes `array` from the axes `spec` to the axes `word`."""
     return array.transpose([spec.index(letter) for letter in word])
 
@@ -66,7 +66,7 @@ def _random_call(rng, transposed):
         "dimension_numbers": layout,
         "feature_group_count": groups,
     }
-    return _lay(lhs, "NWC", lhs_word), _lay(rhs, "WIO", rhs_word), options
+    return _transpose_axes(lhs, "NWC", lhs_word), _transpose_axes(rhs, "WIO", rhs_word), options
 
 
 def _operations(function, calls, cotangents):
@@ -116,7 +116,7 @@ def _convolve(function, lhs, rhs, **options):
     return function(lhs, rhs, **given)
 
 
-OF_OURS = {
+SUPPORTED = {
     "precision by name": {"precision": "highest"},
     "precision": {"precision": jax.lax.Precision.HIGH},
     "a precision for each operand": {"precision": ["highest", "default"]},
@@ -130,10 +130,10 @@ OF_OURS = {
 }
 
 
-@pytest.mark.parametrize("options", OF_OURS.values(), ids=OF_OURS)
+@pytest.mark.parametrize("options", SUPPORTED.values(), ids=SUPPORTED)
 def test_supported_calls_use_jconv(options):
     lhs, rhs = _operands()
-    assert _primitives(partial(_convolve, OURS, **options), lhs, rhs) in IS_OURS
+    assert _primitives(partial(_convolve, OURS, **options), lhs, rhs) in JCONV_PRIMITIVES
     plain = {name: value for name, value in options.items() if name != "padding" or "lhs_dilation" not in options}
     expected = _convolve(LAX, lhs, rhs, **options) if plain == options else _spread(lhs, rhs, **options)
     assert deviation(_convolve(OURS, lhs, rhs, **options), expected) <= BOUNDS["float32"]
@@ -168,7 +168,7 @@ def _weak(shape):
     return jnp.full(shape, 1.0)
 
 
-OF_LAX = {
+UNSUPPORTED = {
     "two spatial dimensions": (
         _operands(lhs=(2, 8, 8, 3), rhs=(3, 3, 3, 4)),
         {"window_strides": (1, 1), "dimension_numbers": ("NHWC", "HWIO", "NHWC")},
@@ -184,7 +184,7 @@ OF_LAX = {
     "complex numbers": (_operands("complex64"), {}),
     "weak types": ((_weak((2, 12, 4)), _weak((3, 4, 6))), {}),
     "an empty batch": (_operands(lhs=(0, 12, 4)), {}),
-    "nothing comes out": (_operands(lhs=(2, 2, 4)), {"padding": "VALID"}),
+    "no output": (_operands(lhs=(2, 2, 4)), {"padding": "VALID"}),
     "a transposed convolution with a stride": (
         _operands(),
         {"lhs_dilation": (2,), "padding": [(2, 2)], "window_strides": (3,)},
@@ -193,7 +193,7 @@ OF_LAX = {
 }
 
 
-@pytest.mark.parametrize(("operands", "options"), OF_LAX.values(), ids=OF_LAX)
+@pytest.mark.parametrize(("operands", "options"), UNSUPPORTED.values(), ids=UNSUPPORTED)
 def test_unsupported_calls_go_to_lax(operands, options):
     assert _primitives(partial(_convolve, OURS, **options), *operands) == {"conv_general_dilated"}
     ours, theirs = (_convolve(function, *operands, **options) for function in (OURS, LAX))
@@ -209,7 +209,7 @@ WRONG = {
     "types": ((_operands()[0], _operands("bfloat16")[1]), {}),
     "too many strides": (_operands(), {"window_strides": (1, 1)}),
     "a stride that is no sequence": (_operands(), {"window_strides": 1}),
-    "a stride of nothing": (_operands(), {"window_strides": None}),
+    "a stride of None": (_operands(), {"window_strides": None}),
     "an unknown padding": (_operands(), {"padding": "CAUSAL"}),
     "a padding that is no pair": (_operands(), {"padding": [1]}),
     "a padding of fractions": (_operands(), {"padding": [(1.5, 1)]}),
@@ -218,13 +218,13 @@ WRONG = {
     "an unknown precision": (_operands(), {"precision": "exact"}),
     "three precisions": (_operands(), {"precision": ("high", "high", "high")}),
     "an unknown type": (_operands(), {"preferred_element_type": "float31"}),
-    "a crop of all there is": (_operands(), {"padding": [(-20, 0)]}),
+    "padding that crops the complete input": (_operands(), {"padding": [(-20, 0)]}),
     "a list": (([[[1.0]]], _operands()[1]), {}),
 }
 
 
 @pytest.mark.parametrize(("operands", "options"), WRONG.values(), ids=WRONG)
-def test_errors_are_those_of_lax(operands, options):
+def test_errors_have_the_messages_of_lax(operands, options):
     with pytest.raises(Exception) as theirs:
         _convolve(LAX, *operands, **options)
     with pytest.raises(type(theirs.value)) as ours:
@@ -232,7 +232,7 @@ def test_errors_are_those_of_lax(operands, options):
     assert str(ours.value) == str(theirs.value)
 
 
-def test_signature_is_that_of_lax_with_an_algorithm():
+def test_signature_is_the_signature_of_lax_with_an_algorithm():
     ours, theirs = (inspect.signature(function).parameters.values() for function in (OURS, LAX))
     *shared, last = [(p.name, p.kind, p.default) for p in ours]
     assert shared == [(p.name, p.kind, p.default) for p in theirs]
@@ -298,9 +298,8 @@ FLAX = {
 def _output_and_gradients(function, *args):
     def energy(*args):
         y = function(*args)
-        return jnp.square(
-            y + 1
-        ).sum(), y  # All of one sign, because a sum that cancels would consist of rounding errors.
+        # All terms have one sign, because a sum that cancels would consist of rounding errors.
+        return jnp.square(y + 1).sum(), y
 
     return quick_jit(jax.value_and_grad(energy, (0, 1), has_aux=True))(*args)
 
@@ -324,7 +323,7 @@ def test_flax_nnx_has_the_same_results(options, lead):
         return _output_and_gradients(lambda params, x: nnx.merge(graph, params)(x), params, x)
 
     ours = layer(conv_general_dilated=OURS)
-    assert _primitives(lambda x: ours(x), x) in IS_OURS
+    assert _primitives(lambda x: ours(x), x) in JCONV_PRIMITIVES
     _assert_close(operations(ours), operations(layer()))
 
 
@@ -337,7 +336,7 @@ def test_flax_linen_has_the_same_results(options):
     x, _ = _operands()
     ours, theirs = linen.Conv(**options, conv_general_dilated=OURS), linen.Conv(**options)
     params = theirs.init(jax.random.key(0), x)
-    assert _primitives(ours.apply, params, x) in IS_OURS
+    assert _primitives(ours.apply, params, x) in JCONV_PRIMITIVES
     _assert_close(_output_and_gradients(ours.apply, params, x), _output_and_gradients(theirs.apply, params, x))
 
 

@@ -1,6 +1,6 @@
 """Properties of every convolution, for geometries that Hypothesis draws, in float64 and with every algorithm.
 
-Values are drawn from a seed, since the laws are about shapes: all that Hypothesis draws and shrinks is integers.
+Hypothesis draws and shrinks only integers: sizes, and a seed for the values, because the properties are about shapes.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ import jconv
 from jconv.algorithms import ALGORITHMS
 from tests.support.settings import deviation, in_type, quick_jit
 
-EXACT = 1e-13  # float64, a few sums deep
+EXACT = 1e-13  # the rounding of a few successive sums in float64
 
 algorithms = st.sampled_from(sorted(ALGORITHMS))
 
@@ -91,7 +91,7 @@ def test_causal_outputs_do_not_depend_on_later_samples(algorithm, convolution, n
     conv = partial(jconv.conv1d, **options, algorithm=algorithm)
     y, y_changed = run(lambda p, x, changed: (conv(p, x), conv(p, changed)), params, x, changed)
     past = now // options["stride"] + 1
-    # A transform's rounding errors are relative to the largest sample of its block. Others do not read later samples.
+    # An FFT's rounding errors are relative to the largest sample of its block. The others do not read later samples.
     rounding = 1e6 * EXACT if algorithm == "fft" else 0
     np.testing.assert_allclose(y[..., :past, :], y_changed[..., :past, :], rtol=0, atol=rounding)
     # The output at a time does depend on the sample at that time.
@@ -104,14 +104,14 @@ def test_causal_outputs_do_not_depend_on_later_samples(algorithm, convolution, n
 def test_gradients_are_adjoints(algorithm, convolution):
     params, x, options = convolution
 
-    def products(params, x):
+    def inner_products(params, x):
         y, pull = jax.vjp(lambda p, x: jconv.conv1d(p, x, **options, algorithm=algorithm), params, x)
         y_bar = jnp.asarray(other_of(y), x.dtype)
         params_bar, x_bar = pull(y_bar)
         scale = jnp.abs(y_bar * y).sum()
         return (y_bar * y).sum(), (x_bar * x).sum(), (params_bar["kernel"] * params["kernel"]).sum(), scale
 
-    over_y, over_x, over_kernel, scale = run(products, params, x)
+    over_y, over_x, over_kernel, scale = run(inner_products, params, x)
     assert abs(over_y - over_x) <= EXACT * scale
     assert abs(over_y - over_kernel) <= EXACT * scale
 

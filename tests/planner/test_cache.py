@@ -28,7 +28,7 @@ X = np.random.default_rng(1).standard_normal((2, 50, 4)).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A cache folder that does not exist yet; what was read from others is forgotten."""
+    """A cache folder that does not exist yet. What was read from other folders is cleared."""
     monkeypatch.setenv("JCONV_CACHE_DIR", str(tmp_path / "cache"))
     _clear_caches()
     yield tmp_path / "cache"
@@ -222,8 +222,8 @@ def test_lowered_program_uses_the_stored_algorithm():
     assert "stablehlo.fft" in _lowered()
     assert "stablehlo.fft" not in _lowered(algorithm="lax")
     assert "stablehlo.fft" not in _lowered(padding="same")  # another geometry
-    wide = jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm="fastest")).lower(PARAMS, X[:1]).as_text()  # another batch
-    assert "stablehlo.fft" not in wide
+    other_batch = jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm="fastest")).lower(PARAMS, X[:1]).as_text()
+    assert "stablehlo.fft" not in other_batch
     np.testing.assert_allclose(jconv.conv1d(PARAMS, X, algorithm="fastest"), reference.conv1d(PARAMS, X), atol=1e-5)
 
 
@@ -259,7 +259,7 @@ def test_entries_are_not_used_for_ensembles():
 
 
 @pytest.mark.parametrize("platforms", [["cuda"], ["tpu"], ["cuda", "tpu"]])
-def test_program_for_a_missing_platform(platforms):
+def test_program_for_a_missing_platform_uses_no_entries(platforms):
     _write_entries({KEY: _entry("fft")})
     export = jax.export.export(jax.jit(lambda p, x: jconv.conv1d(p, x, algorithm="fastest")), platforms=platforms)
     assert "stablehlo.fft" not in export(PARAMS, X).mlir_module()

@@ -25,14 +25,14 @@ KNOWN = (EPYC, EPYC_CORE, XEON, XEON_CORE)
 LOCAL = [name for name, module in ALGORITHMS.items() if module.LOCAL]
 
 
-def sizes(batch, length, in_channels, out_channels, kernel_size, **options) -> Sizes:
+def make_sizes(batch, length, in_channels, out_channels, kernel_size, **options) -> Sizes:
     geometry = make_geometry(length, kernel_size, padding="causal", **options)
     return Sizes(geometry, batch, in_channels, out_channels)
 
 
 @pytest.fixture
 def leaves(monkeypatch):
-    """A function that makes every tree one leaf of some ratios, of one kind of processor for each dict."""
+    """A function that makes every tree a single leaf: for each dict of ratios, the trees of one kind of processor."""
 
     def replace(*ratios: dict[str, float]) -> None:
         kinds = [{key: {"geometries": 7, "ratios": own} for key in OPERATIONS} for own in ratios]
@@ -41,16 +41,16 @@ def leaves(monkeypatch):
     return replace
 
 
-DENSE = sizes(16, 512, 128, 256, 5)
-DEPTHWISE = sizes(4, 2048, 256, 256, 4, groups=256)
+DENSE = make_sizes(16, 512, 128, 256, 5)
+DEPTHWISE = make_sizes(4, 2048, 256, 256, 4, groups=256)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_requested_algorithm_is_chosen(algorithm, operation):
     for platform in ("cpu", "cuda", "tpu"):
-        for of in (DENSE, DEPTHWISE, DENSE._replace(batch=0)):
-            choice = choose(algorithm, operation, of, measured="fft", platform=platform)
+        for sizes in (DENSE, DEPTHWISE, DENSE._replace(batch=0)):
+            choice = choose(algorithm, operation, sizes, measured="fft", platform=platform)
             assert choice == Choice(algorithm, "requested by name")
 
 
@@ -82,8 +82,8 @@ def test_partitioned_operation_is_a_contraction(algorithm):
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu", "several platforms"])
 def test_other_platforms_use_lax(platform):
     for operation in OPERATIONS:
-        for of in (DENSE, DEPTHWISE):
-            choice = choose("auto", operation, of, platform=platform, ensemble_size=8)
+        for sizes in (DENSE, DEPTHWISE):
+            choice = choose("auto", operation, sizes, platform=platform, ensemble_size=8)
             assert choice.algorithm == "lax" and not choice.loops_over_ensemble
             assert platform in choice.reason
 
@@ -96,11 +96,11 @@ def test_symbolic_sizes_use_lax_or_einsum():
         Sizes(make_geometry(length, 3, padding="same", stride=2, groups=8), 4, 8, 8),
     ]
     for operation in OPERATIONS:
-        for of in symbolic:
-            assert choose("auto", operation, of).algorithm == "lax"
-            assert "symbolic" in choose("auto", operation, of).reason
+        for sizes in symbolic:
+            assert choose("auto", operation, sizes).algorithm == "lax"
+            assert "symbolic" in choose("auto", operation, sizes).reason
             for name in ALGORITHMS:
-                choice = choose(name, operation, of)
+                choice = choose(name, operation, sizes)
                 assert choice.algorithm == (name if name in ("lax", "einsum") else "lax")
                 assert (choice.reason == "requested by name") == (name in ("lax", "einsum"))
 
@@ -142,7 +142,7 @@ def test_only_xla_convolutions_are_computed_in_a_loop(algorithm):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_auto_chooses_among_local_algorithms_and_fastest_among_all(operation, leaves):
     leaves({"fft": 0.1, "winograd": 0.2, "shifts": 0.5})
-    long, measured = sizes(4, 2000, 8, 8, 20), "interpolated from float32 measurements, 7 of them in this range ()"
+    long, measured = make_sizes(4, 2000, 8, 8, 20), "interpolated from float32 measurements, 7 of them in this range ()"
     assert choose("auto", operation, long) == Choice("shifts", f"0.50 of lax's time, {measured}", ratio=0.5)
     assert choose("fastest", operation, long) == Choice("fft", f"0.10 of lax's time, {measured}", ratio=0.1)
 
@@ -161,12 +161,12 @@ def test_auto_chooses_among_local_algorithms_and_fastest_among_all(operation, le
 )
 def test_algorithm_is_preferred_to_lax_only_if_clearly_faster(ratios, expected, leaves):
     leaves(ratios)
-    assert choose("auto", "kernel_gradient", sizes(64, 4000, 8, 16, 3)).algorithm == expected
+    assert choose("auto", "kernel_gradient", make_sizes(64, 4000, 8, 16, 3)).algorithm == expected
 
 
 @pytest.mark.parametrize("name", ["einsum", "matmul"])
 def test_matrix_product_for_a_short_operation_needs_a_larger_gain(name, leaves):
-    long = sizes(64, 4096, 8, 16, 3)
+    long = make_sizes(64, 4096, 8, 16, 3)
     short = long._replace(batch=2)
     assert short.multiply_adds < choose_module.SHORT < long.multiply_adds
     limit, limit_if_short = choose_module.MAX_TIME_RATIO, choose_module.MAX_TIME_RATIO_IF_SHORT
@@ -208,17 +208,17 @@ def test_unknown_processor_uses_lax_where_measured_processors_differ(leaves):
     assert choose("auto", "forward", DENSE).algorithm == "shifts"
     for other in ({}, {"einsum": 0.5}, {"shifts": 0.5, "matmul": 0.4}):
         leaves(clear, other)
-        choice = choose("auto", "kernel_gradient", sizes(4, 2000, 8, 8, 3))
+        choice = choose("auto", "kernel_gradient", make_sizes(4, 2000, 8, 8, 3))
         reason = "unknown processor or several processes, and the measured processors differ in what is fastest"
         assert choice == Choice("lax", reason)
 
 
 def test_trees_are_selected_by_processor_and_cores():
     tables = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in tree.DATA.glob("*.json")}
-    of = {name: table["trees"] for name, table in tables.items()}
-    assert set(of) == {"amd-epyc-1", "amd-epyc-2", "intel-xeon-1", "intel-xeon-2"}
+    trees = {name: table["trees"] for name, table in tables.items()}
+    assert set(trees) == {"amd-epyc-1", "amd-epyc-2", "intel-xeon-1", "intel-xeon-2"}
     for cores, most in ((1, 1), (2, 2), (3, 2), (64, 2)):
-        epyc, xeon = of[f"amd-epyc-{most}"], of[f"intel-xeon-{most}"]
+        epyc, xeon = trees[f"amd-epyc-{most}"], trees[f"intel-xeon-{most}"]
         assert tree.trees(Hardware("AMD EPYC 9R14", cores)) == [epyc]
         assert tree.trees(Hardware("Intel(R) Xeon(R) CPU @ 2.20GHz", cores)) == [xeon]
         for unknown in ("AMD Ryzen 9 7950X", "Intel(R) Core(TM) i7", "arm", ""):
@@ -251,7 +251,7 @@ def test_leaf_path_is_described_in_words():
         ["groups", 1.5, other, leaf],
     ]
     three, strided, grouped = (
-        sizes(1, 100, 8, 8, k, **o) for k, o in ((3, {}), (3, {"stride": 2}), (9, {"groups": 8}))
+        make_sizes(1, 100, 8, 8, k, **o) for k, o in ((3, {}), (3, {"stride": 2}), (9, {"groups": 8}))
     )
     assert tree.walk(nodes, three) == ({"shifts": 0.5}, 3, "kernel size 3 to 8, stride 1")
     assert tree.walk(nodes, strided) == ({}, 9, "kernel size 1 to 8, stride at least 2")
@@ -264,26 +264,26 @@ def test_leaf_path_is_described_in_words():
 def test_depthwise_convolutions_use_shifts(hardware):
     for operation in OPERATIONS:
         for taps in (4, 7):
-            depthwise = sizes(4, 2048, 256, 256, taps, groups=256)
+            depthwise = make_sizes(4, 2048, 256, 256, taps, groups=256)
             assert choose("auto", operation, depthwise, hardware=hardware).algorithm == "shifts"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_grouped_is_no_candidate_for_many_groups(operation):
     most = choose_module.MAX_GROUPS
-    assert "grouped" in planner.candidates(operation, sizes(4, 100, most, most, 64, groups=most))
+    assert "grouped" in planner.candidates(operation, make_sizes(4, 100, most, most, 64, groups=most))
     assert ("grouped" in planner.candidates(operation, DENSE)) == (operation != "kernel_gradient")
-    assert "grouped" not in planner.candidates(operation, sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
-    # nor as the phases of a stride, whose groups of more than two channels are convolutions too
+    assert "grouped" not in planner.candidates(operation, make_sizes(4, 100, 2 * most, 2 * most, 64, groups=2 * most))
+    # Neither is polyphase with more than two channels per group: its phases are grouped convolutions too.
     for per_group, offered in ((1, True), (4, False)):
-        strided = sizes(4, 100, 2 * most * per_group, 2 * most * per_group, 64, stride=2, groups=2 * most)
+        strided = make_sizes(4, 100, 2 * most * per_group, 2 * most * per_group, 64, stride=2, groups=2 * most)
         assert ("polyphase" in planner.candidates(operation, strided)) == offered
 
 
 def test_algorithms_that_need_too_much_memory_are_no_candidates():
-    many_taps = sizes(2, 4096, 16, 16, 33)
-    assert "fft" not in planner.candidates("forward", sizes(1, 1000, 512, 512, 16, dilation=16))
-    assert "fft" in planner.candidates("forward", sizes(1, 1000, 512, 512, 16))
+    many_taps = make_sizes(2, 4096, 16, 16, 33)
+    assert "fft" not in planner.candidates("forward", make_sizes(1, 1000, 512, 512, 16, dilation=16))
+    assert "fft" in planner.candidates("forward", make_sizes(1, 1000, 512, 512, 16))
     for operation in OPERATIONS:
         for name in ("matmul", "einsum"):
             assert many_taps.windows > choose_module.MAX_MEMORY_RATIO * many_taps.elements
@@ -332,12 +332,12 @@ def any_sizes(draw) -> Sizes:
 
 
 @given(any_sizes(), st.sampled_from(OPERATIONS), st.sampled_from([*KNOWN, planner.UNKNOWN]))
-def test_choice_is_deterministic_and_a_candidate_for_all_sizes(of, operation, hardware):
-    names = planner.candidates(operation, of)
+def test_choice_is_deterministic_and_a_candidate_for_all_sizes(sizes, operation, hardware):
+    names = planner.candidates(operation, sizes)
     assert "lax" in names and set(names) <= set(ALGORITHMS) and len(set(names)) == len(names)
     for policy, allowed in (("auto", LOCAL), ("fastest", list(ALGORITHMS))):
-        choice = choose(policy, operation, of, hardware=hardware)
-        assert choice == choose(policy, operation, of, hardware=hardware) and choice.algorithm in names
+        choice = choose(policy, operation, sizes, hardware=hardware)
+        assert choice == choose(policy, operation, sizes, hardware=hardware) and choice.algorithm in names
         assert choice.algorithm in allowed and choice.reason and choice.reason.isprintable()
 
 
@@ -362,7 +362,7 @@ def test_hardware_is_read_once_and_processor_has_a_name(monkeypatch):
 
 def test_sizes_count_multiply_adds_and_elements():
     # (3, 10, 4) with 2 taps and stride 3 in 2 groups to 6 channels: 3 windows in each of 3 rows
-    of = Sizes(Geometry(10, 2, stride=3, groups=2), 3, 4, 6)
-    assert (of.in_per_group, of.out_per_group) == (2, 3)
-    assert of.multiply_adds == 3 * 3 * 2 * 2 * 6
-    assert of.elements == 3 * 10 * 4 + 2 * 2 * 6 + 3 * 3 * 6
+    sizes = Sizes(Geometry(10, 2, stride=3, groups=2), 3, 4, 6)
+    assert (sizes.in_per_group, sizes.out_per_group) == (2, 3)
+    assert sizes.multiply_adds == 3 * 3 * 2 * 2 * 6
+    assert sizes.elements == 3 * 10 * 4 + 2 * 2 * 6 + 3 * 3 * 6

@@ -152,8 +152,8 @@ TRANSFORMATIONS: dict[str, Callable[[Operation], Operation]] = {
 }
 
 
-def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
-    """Every leaf within `tolerance` of the largest value of the expected leaf."""
+def assert_close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
+    """Checks that every leaf is within `tolerance` of the largest value of the expected leaf."""
     actual, expected = (jax.tree.leaves(tree) for tree in (actual, expected))
     assert len(actual) == len(expected) > 0
     for a, e in zip(actual, expected, strict=True):
@@ -166,7 +166,7 @@ def close(actual: Any, expected: Any, tolerance: float = 3e-6) -> None:
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
-def test_transformation_is_that_of_lax(geometry: str, operation: str, transformation: str) -> None:
+def test_transformations_agree_with_lax(geometry: str, operation: str, transformation: str) -> None:
     g, transform = GEOMETRIES[geometry], TRANSFORMATIONS[transformation]
     operands = operation_operands(g, operation)
     expected = jax.jit(transform(lax_operations(g)[operation]))(*operands)
@@ -174,7 +174,9 @@ def test_transformation_is_that_of_lax(geometry: str, operation: str, transforma
         function = transform(jconv_operations(g, algorithm)[operation])
         compiled = function if transformation == "eager" else jax.jit(function)
         # Second derivatives and loops add rounding errors.
-        close(compiled(*operands), expected, 2e-5 if "scan" in transformation or "reverse" in transformation else 5e-6)
+        assert_close(
+            compiled(*operands), expected, 2e-5 if "scan" in transformation or "reverse" in transformation else 5e-6
+        )
 
 
 MAPPINGS: dict[str, tuple[tuple[int, int], list[tuple[int | None, int | None]]]] = {
@@ -202,7 +204,7 @@ def mapped(function: Operation, axes: list[tuple[int | None, int | None]]) -> Op
 @pytest.mark.parametrize("mapping", MAPPINGS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", ["dense", "grouped"])
-def test_vmap_is_that_of_lax(geometry: str, operation: str, mapping: str) -> None:
+def test_vmap_agrees_with_lax(geometry: str, operation: str, mapping: str) -> None:
     g = GEOMETRIES[geometry]
     counts, axes = MAPPINGS[mapping]
     operands = operation_operands(g, operation, mapped=counts)
@@ -216,7 +218,7 @@ def test_vmap_is_that_of_lax(geometry: str, operation: str, mapping: str) -> Non
     for algorithm in algorithms_for(geometry, operation, mapping):
         ours = jconv_operations(g, algorithm)[operation]
         got = jax.jit(lambda *o, f=ours: (mapped(f, axes)(*o), mapped(jax.grad(nonlinear(f), (0, 1)), axes)(*o)))
-        close(got(*operands), want, 5e-6)
+        assert_close(got(*operands), want, 5e-6)
 
 
 @pytest.mark.default_cases(1)
@@ -227,7 +229,7 @@ def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> 
     operands = operation_operands(g, operation)
     expected = jax.jit(hvp(lax_operations(g)[operation]))(*operands)
     for algorithm in algorithms_for(geometry, operation):
-        close(jax.jit(hvp(jconv_operations(g, algorithm)[operation]))(*operands), expected, 5e-6)
+        assert_close(jax.jit(hvp(jconv_operations(g, algorithm)[operation]))(*operands), expected, 5e-6)
 
 
 @pytest.mark.default_cases(1)
@@ -249,7 +251,7 @@ def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
     operands = operation_operands(g, "forward", mapped=(0, 1))
     expected = loss(lax_operations(g)["forward"])(*operands)
     for algorithm in ALGORITHMS:
-        close(loss(jconv_operations(g, algorithm)["forward"])(*operands), expected, 2e-5)
+        assert_close(loss(jconv_operations(g, algorithm)["forward"])(*operands), expected, 2e-5)
 
 
 def test_convolution_and_each_derivative_are_one_equation() -> None:
@@ -275,11 +277,11 @@ def test_vmap_over_x_adds_no_equation_and_vmap_over_kernels_keeps_one() -> None:
             assert names == ["conv1d"]
 
 
-def test_jit_disabled() -> None:
+def test_forward_pass_with_jit_disabled() -> None:
     g = GEOMETRIES["dense"]
     operands = operation_operands(g, "forward")
     with jax.disable_jit():
-        close(bilinear.forward(*operands, g), lax_operations(g)["forward"](*operands))
+        assert_close(bilinear.forward(*operands, g), lax_operations(g)["forward"](*operands))
 
 
 def test_linear_transpose_is_the_input_gradient() -> None:
@@ -287,7 +289,7 @@ def test_linear_transpose_is_the_input_gradient() -> None:
     y_bar, kernel = operation_operands(g, "input_gradient")
     x = jax.ShapeDtypeStruct((BATCH, g.length, IN_CHANNELS), jnp.float32)
     (x_bar,) = jax.linear_transpose(lambda x: bilinear.forward(x, kernel, g), x)(y_bar)
-    close(x_bar, lax_operations(g)["input_gradient"](y_bar, kernel))
+    assert_close(x_bar, lax_operations(g)["input_gradient"](y_bar, kernel))
 
 
 def test_eval_shape_returns_shape_and_dtype() -> None:
@@ -327,7 +329,7 @@ def test_export_with_symbolic_batch_and_length(algorithm: str) -> None:
     loaded = jax.export.deserialize(bytearray(exported.serialize()))
     for shape in [(1, 6, 3), (4, 20, 3)]:
         x = jax.random.normal(jax.random.key(1), shape)
-        close(loaded.call(params, x), operations(params, x), 2e-6)
+        assert_close(loaded.call(params, x), operations(params, x), 2e-6)
 
 
 @pytest.mark.default_cases(1)
@@ -340,7 +342,7 @@ def test_export_with_symbolic_length(options: Any, algorithm: str) -> None:
     function = jax.jit(jax.grad(lambda p, x: jnp.sum(jconv.conv1d(p, x, **names) ** 2), (0, 1)))
     exported = jax.export.export(function)(params, jax.ShapeDtypeStruct((length, 2), jnp.float32))
     x = jax.random.normal(jax.random.key(1), (17, 2))
-    close(exported.call(params, x), function(params, x), 2e-6)
+    assert_close(exported.call(params, x), function(params, x), 2e-6)
 
 
 def test_loop_body_contains_no_convolution_in_a_slow_layout() -> None:

@@ -30,7 +30,7 @@ def mesh(*names: str) -> jax.sharding.Mesh:
     return jax.make_mesh(shape, names, (AxisType.Auto,) * len(names))
 
 
-def seen(function: Callable[..., Any], *arguments: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def lowering_context(function: Callable[..., Any], *arguments: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The lowering context of the convolution in a function."""
     found = []
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: bool(found.append(ctx)))
@@ -42,11 +42,11 @@ def convolve(x: Any) -> Any:
     return jconv.conv1d({"kernel": KERNEL}, x, padding="same")
 
 
-def placed() -> jax.Array:
+def sharded_x() -> jax.Array:
     return jax.device_put(X, NamedSharding(mesh("a"), P("a")))
 
 
-def inside(names: tuple[str, ...], manual: tuple[str, ...]) -> Callable[[Any], Any]:
+def inside_shard_map(names: tuple[str, ...], manual: tuple[str, ...]) -> Callable[[Any], Any]:
     """The convolution in `jax.shard_map` over some axes of a mesh."""
     return jax.shard_map(convolve, mesh=mesh(*names), in_specs=P("a"), out_specs=P("a"), axis_names=set(manual))
 
@@ -61,19 +61,19 @@ ATTRIBUTES = (
     "module_context.lowering_parameters.for_export",
 )
 PROGRAMS = ("module_context.axis_context.num_devices", "module_context.axis_context.device_assignment")
-INSIDE = ("module_context.axis_context.mesh.shape", "module_context.axis_context.manual_axes")
+INSIDE_SHARD_MAP = ("module_context.axis_context.mesh.shape", "module_context.axis_context.manual_axes")
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES + PROGRAMS)
 @pytest.mark.parametrize("devices", [1, 8])
 def test_lowering_context_has_attribute(attribute, devices, monkeypatch):
-    ctx = seen(convolve, X if devices == 1 else placed(), monkeypatch=monkeypatch)
+    ctx = lowering_context(convolve, X if devices == 1 else sharded_x(), monkeypatch=monkeypatch)
     attrgetter(attribute)(ctx)
 
 
-@pytest.mark.parametrize("attribute", ATTRIBUTES + INSIDE)
+@pytest.mark.parametrize("attribute", ATTRIBUTES + INSIDE_SHARD_MAP)
 def test_lowering_context_inside_shard_map_has_attribute(attribute, monkeypatch):
-    ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
+    ctx = lowering_context(inside_shard_map(("a",), ("a",)), X, monkeypatch=monkeypatch)
     attrgetter(attribute)(ctx)
 
 
@@ -88,13 +88,13 @@ def test_values_and_avals_have_attributes():
 
 # What the functions return in this version of JAX.
 def test_program_of_one_device(monkeypatch):
-    ctx = seen(convolve, X, monkeypatch=monkeypatch)
+    ctx = lowering_context(convolve, X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (False, 1)
     assert jax_context.platforms(ctx) == ("cpu",)
 
 
 def test_program_of_eight_devices(monkeypatch):
-    ctx = seen(convolve, placed(), monkeypatch=monkeypatch)
+    ctx = lowering_context(convolve, sharded_x(), monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (True, 8)
     split, devices = jax_context.custom_partitioning_context(ctx)
     assert split.module_context.axis_context.device_assignment == devices == tuple(jax.devices()[:8])
@@ -104,13 +104,13 @@ def test_program_of_eight_devices(monkeypatch):
     ("names", "manual", "partitioned"), [("a", "a", False), (("a", "b"), ("a", "b"), False), (("a", "b"), ("a",), True)]
 )
 def test_program_inside_shard_map(names, manual, partitioned, monkeypatch):
-    ctx = seen(inside(tuple(names), tuple(manual)), X, monkeypatch=monkeypatch)
+    ctx = lowering_context(inside_shard_map(tuple(names), tuple(manual)), X, monkeypatch=monkeypatch)
     assert (jax_context.is_partitioned(ctx), jax_context.device_count(ctx)) == (partitioned, 8)
     assert jax_context.custom_partitioning_context(ctx) is None
 
 
-# Contexts that lack attributes, as those of another version of JAX may.
-OTHERS = {
+# Contexts that lack attributes, as in other versions of JAX.
+UNKNOWN_CONTEXTS = {
     "no context": object(),
     "no program": SimpleNamespace(module_context=object()),
     "no devices": SimpleNamespace(module_context=SimpleNamespace(axis_context=SimpleNamespace(count=1))),
@@ -122,9 +122,9 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", UNKNOWN_CONTEXTS)
 def test_unknown_context_counts_as_partitioned(name):
-    ctx = OTHERS[name]
+    ctx = UNKNOWN_CONTEXTS[name]
     assert jax_context.is_partitioned(ctx)
     assert jax_context.device_count(ctx) is None
     assert jax_context.platforms(ctx) == ()
@@ -147,7 +147,7 @@ class Renamed:
 
 @pytest.mark.parametrize("path", ["module_context", "module_context.axis_context", *PROGRAMS[:1]])
 def test_renamed_attribute_lowers_to_a_contraction(path, monkeypatch):
-    """Because any partitioner splits contractions correctly."""
+    """A contraction is safe: any partitioner splits it correctly."""
     of_jax = jax_context.is_partitioned
     monkeypatch.setattr("jconv.primitive.bilinear.is_partitioned", lambda ctx: of_jax(Renamed(ctx, path)))
     monkeypatch.setattr("jconv.primitive.bilinear.custom_partitioning_context", lambda ctx: None)
@@ -158,7 +158,7 @@ def test_renamed_attribute_lowers_to_a_contraction(path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["manual_axes", "mesh"])
 def test_renamed_attribute_inside_shard_map_counts_as_partitioned(path, monkeypatch):
-    ctx = seen(inside(("a",), ("a",)), X, monkeypatch=monkeypatch)
+    ctx = lowering_context(inside_shard_map(("a",), ("a",)), X, monkeypatch=monkeypatch)
     assert jax_context.is_partitioned(Renamed(ctx, f"module_context.axis_context.{path}"))
 
 

@@ -40,7 +40,7 @@ def foreign(function: Callable[..., Any], *arguments: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_every_call_is_of_primitives_of_jax(call: Callable[..., Any]) -> None:
+def test_every_call_uses_only_primitives_of_jax(call: Callable[..., Any]) -> None:
     assert foreign(call)
     with jconv.lax_only():
         assert not foreign(call)
@@ -49,14 +49,14 @@ def test_every_call_is_of_primitives_of_jax(call: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("transform", TRANSFORMED.values(), ids=TRANSFORMED)
-def test_transformed_calls_are_of_primitives_of_jax(transform: Callable[..., Any]) -> None:
+def test_transformed_calls_use_only_primitives_of_jax(transform: Callable[..., Any]) -> None:
     function = transform(jconv.conv1d)
     assert foreign(function, PARAMS, X)
     with jconv.lax_only():
         assert not foreign(function, PARAMS, X)
 
 
-def test_models_of_files_and_their_gradients(tmp_path: Any) -> None:
+def test_loaded_model_and_its_gradients_use_only_primitives_of_jax(tmp_path: Any) -> None:
     made = model()
     jconv.keras.save(tmp_path / "model.keras", made, *made.init(jax.random.key(0)))
     read, params, state = jconv.keras.load(tmp_path / "model.keras")
@@ -76,7 +76,7 @@ def test_models_of_files_and_their_gradients(tmp_path: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=0.02 * max(1e-3, float(np.abs(b).max())))
 
 
-def test_steps_of_a_stream() -> None:
+def test_steps_of_a_stream_use_only_primitives_of_jax() -> None:
     layers = [jl.Conv1D(4, 3, padding="causal"), jl.DepthwiseConv1D(3), jl.Conv1DTranspose(4, 3, stride=2)]
     stacked = jconv.sequential(layers, input_shape=(None, 4))
     params, state = stacked.init(jax.random.key(0))
@@ -93,9 +93,7 @@ def test_steps_of_a_stream() -> None:
     ("stride", "padding", "dilation", "groups"),
     [(1, (0, 0), 1, 1), (3, (2, 1), 1, 1), (1, (4, 0), 2, 4), (2, (1, 5), 3, 2)],
 )
-def test_values_and_gradients_are_those_of_lax(
-    stride: int, padding: tuple[int, int], dilation: int, groups: int
-) -> None:
+def test_values_and_gradients_agree_with_lax(stride: int, padding: tuple[int, int], dilation: int, groups: int) -> None:
     rng = np.random.default_rng(0)
     kernel = rng.standard_normal((3, 4 // groups, 8)).astype(np.float32)
     x = rng.standard_normal((2, 20, 4)).astype(np.float32)
@@ -123,7 +121,7 @@ def test_values_and_gradients_are_those_of_lax(
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("settings", chunks(random_settings(40, seed=28)))
-def test_values_and_gradients_in_every_type_are_those_of_the_reference(settings: Any) -> None:
+def test_values_and_gradients_in_every_dtype_agree_with_the_reference(settings: Any) -> None:
     with jconv.lax_only():
         found = jax_operations(settings, algorithms=["auto"])
     for setting, operations in zip(settings, found, strict=True):
@@ -147,7 +145,7 @@ def test_a_compiled_function_is_traced_again() -> None:
     assert traced == [{"conv1d"}, set()]
 
 
-def test_gradients_of_calls_before_the_context() -> None:
+def test_gradients_of_calls_before_the_context_use_only_primitives_of_jax() -> None:
     _, pullback = jax.vjp(jconv.conv1d, PARAMS, X)
     ensemble = {"kernel": jnp.stack([PARAMS["kernel"], 2 * PARAMS["kernel"]])}
     y, pullback_of_ensemble = jax.vjp(jax.vmap(jconv.conv1d), ensemble, X)
@@ -177,7 +175,7 @@ def test_the_gradient_of_a_replicated_kernel_is_summed_over_the_devices_once() -
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-6 * float(np.abs(expected).max()))
 
 
-def test_the_context_ends_with_an_error_and_is_of_one_thread() -> None:
+def test_the_context_ends_after_an_error_and_applies_to_one_thread() -> None:
     with pytest.raises(KeyError), jconv.lax_only():
         raise KeyError
     found: dict[str, set[str]] = {}
@@ -189,11 +187,11 @@ def test_the_context_ends_with_an_error_and_is_of_one_thread() -> None:
 
 
 @pytest.mark.parametrize("function", [jconv.explain, jconv.tune])
-def test_explain_and_tune_are_for_algorithms_of_jconv(function: Callable[..., Any]) -> None:
+def test_explain_and_tune_raise(function: Callable[..., Any]) -> None:
     with jconv.lax_only(), pytest.raises(ValueError, match=r"call them outside of jconv\.lax_only\(\)$"):
         function(PARAMS, X)
 
 
-def test_an_unknown_algorithm_is_an_error_here_too() -> None:
+def test_an_unknown_algorithm_raises() -> None:
     with jconv.lax_only(), pytest.raises(ValueError, match=r"^algorithm must be one of auto, fastest, "):
         jconv.conv1d(PARAMS, X, algorithm="fast")

@@ -18,7 +18,7 @@ from tests.support.settings import quick_jit
 
 PLATFORMS = ("cuda", "rocm", "tpu")
 IN_CHANNELS, OUT_CHANNELS = 4, 8
-# stride, dilation, (low, high). The last crops in the input gradient; in the one before, samples are left over.
+# stride, dilation, (low, high). With stride 3, samples remain after the last window. The last crops the input gradient.
 WINDOWS = [(1, 1, (0, 0)), (1, 3, (6, 0)), (2, 1, (3, 1)), (3, 2, (0, 2)), (2, 3, (1, 1)), (1, 1, (7, 5))]
 
 
@@ -74,7 +74,7 @@ def geometries(groups: int) -> list[Geometry]:
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("groups", [1, 2, 4])
-def test_operations_lower_to_those_of_lax(groups, platform):
+def test_operations_lower_to_the_convolutions_of_lax(groups, platform):
     for g in geometries(groups):
         found = convolutions(operations(jconv_conv, g), *operands(g), platform=platform)
         assert found == convolutions(operations(lax_conv, g), *operands(g), platform=platform), g
@@ -82,14 +82,14 @@ def test_operations_lower_to_those_of_lax(groups, platform):
 
 
 @pytest.mark.parametrize("options", [{"dtype": jnp.bfloat16}, {"dtype": jnp.float16}, {"batch": 1}], ids=str)
-def test_dtypes_and_batches_lower_to_those_of_lax(options):
+def test_dtypes_and_batches_lower_to_the_convolutions_of_lax(options):
     for g in (Geometry(17, 3, 2, 1, 1), Geometry(17, 3, groups=2)):
         found = convolutions(operations(jconv_conv, g), *operands(g, **options), platform="cuda")
         assert found == convolutions(operations(lax_conv, g), *operands(g, **options), platform="cuda")
 
 
 @pytest.mark.parametrize("precision", [None, "highest", jax.lax.Precision.HIGH, ("default", "highest")], ids=str)
-def test_precision_lowers_to_that_of_lax(precision):
+def test_precision_lowers_to_the_precision_of_lax(precision):
     g = Geometry(17, 3, 2, 1, 1, groups=2)
     run, of_lax = (operations(conv, g, precision=precision) for conv in (jconv_conv, lax_conv))
     assert convolutions(run, *operands(g), platform="cuda") == convolutions(of_lax, *operands(g), platform="cuda")
@@ -97,7 +97,7 @@ def test_precision_lowers_to_that_of_lax(precision):
 
 @pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0)])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_vmapped_operations_lower_to_those_of_lax(axes, groups):
+def test_vmapped_operations_lower_to_the_convolutions_of_lax(axes, groups):
     g = Geometry(17, 3, 2, 1, 1, groups=groups)
     arguments = [
         array if axis is None else jnp.stack([array] * 3) for array, axis in zip(operands(g), axes, strict=True)
@@ -107,7 +107,7 @@ def test_vmapped_operations_lower_to_those_of_lax(axes, groups):
     assert found == of_lax
 
 
-def test_gradients_in_a_scan_lower_to_those_of_lax():
+def test_gradients_in_a_scan_lower_to_the_convolutions_of_lax():
     g = Geometry(17, 3, 2, 1, 1, groups=2)
 
     def scanned(conv: Any) -> Any:
@@ -140,7 +140,7 @@ def test_lax_autodiff_has_the_values_of_lax(groups):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_program_for_several_platforms_has_each_platforms_form():
+def test_program_for_several_platforms_contains_the_form_of_each():
     g = Geometry(17, 3, 2, 1, 1, groups=2)
     x, kernel = operands(g)
     exported = jax.export.export(jax.jit(operations(jconv_conv, g)), platforms=("cpu", "cuda", "tpu"))(x, kernel)

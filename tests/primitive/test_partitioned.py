@@ -32,7 +32,7 @@ COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "
 SHAPE = re.compile(r"\b[a-z]\w*\[([\d,]*)\]")
 
 
-def moved(text: str) -> dict[str, int]:
+def received_elements(text: str) -> dict[str, int]:
     """Elements that one device receives, for each kind of collective in a compiled program."""
     elements: dict[str, int] = {}
     for line in text.splitlines():
@@ -43,7 +43,7 @@ def moved(text: str) -> dict[str, int]:
     return elements
 
 
-def convolutions(text: str) -> int:
+def count_convolutions(text: str) -> int:
     return len(re.findall(r" convolution\(", text))
 
 
@@ -89,16 +89,17 @@ def test_nothing_is_gathered(layout: str, kind: str, algorithm: str) -> None:
     operations = sharding.value_and_gradients(conv(algorithm=algorithm, **geometry))
     mesh = sharding.make_mesh("8", KINDS[kind])
     text = compiled(operations, mesh, x_spec, kernel_spec, groups=geometry.get("groups", 1))
-    assert moved(text) == allowed
+    assert received_elements(text) == allowed
     if algorithm == "lax":
-        assert convolutions(text) == 3
+        assert count_convolutions(text) == 3
 
 
-def test_two_mesh_axes() -> None:
+def test_gradients_over_two_mesh_axes_are_each_summed_over_one() -> None:
     operations = sharding.value_and_gradients(conv())
     text = compiled(operations, sharding.make_mesh("4x2"), P("a"), P(None, None, "b"))
-    # Half the out channels of the kernel over the batch, a quarter of the batch over the out channels.
-    assert moved(text) == {"all-reduce": KERNEL // 2 + Y // 4}
+    # Each device sums the kernel gradient of half the out channels over the batch, and the input gradient of a quarter
+    # of the batch over the out channels.
+    assert received_elements(text) == {"all-reduce": KERNEL // 2 + Y // 4}
 
 
 # --- the halo of a sharded length ---------------------------------------------------------------------------------
@@ -125,13 +126,13 @@ def test_sharded_length_exchanges_only_the_halo(name: str, kind: str) -> None:
     mesh = sharding.make_mesh("8", KINDS[kind])
     groups = options.get("groups", 1)
     operation = conv(padding, **options)
-    forward = moved(compiled(operation, mesh, P(None, "a"), P(), groups=groups))
+    forward = received_elements(compiled(operation, mesh, P(None, "a"), P(), groups=groups))
     assert forward == ({"collective-permute": of_x * ROW} if of_x else {})
     text = compiled(sharding.value_and_gradients(operation), mesh, P(None, "a"), P(), groups=groups)
-    # The halo of x for the forward pass and for the kernel gradient, that of y_bar for the input gradient.
+    # The halo of x for the forward pass and for the kernel gradient, the halo of y_bar for the input gradient.
     permuted = (2 * of_x + of_y) * ROW
     expected = {"all-reduce": KERNEL // groups}
-    assert moved(text) == expected | ({"collective-permute": permuted} if permuted else {})
+    assert received_elements(text) == expected | ({"collective-permute": permuted} if permuted else {})
 
 
 FAR: dict[str, tuple[Any, dict[str, int], int, int]] = {
@@ -153,13 +154,13 @@ def test_any_geometry_exchanges_only_what_its_windows_read(name: str) -> None:
     padding, options, of_x, of_y = FAR[name]
     loss = jax.value_and_grad(lambda x, kernel: jnp.sum(jnp.sin(conv(padding, **options)(x, kernel))), (0, 1))
     text = compiled(loss, sharding.make_mesh("8"), P(None, "a"), P())
-    assert moved(text) == {"all-reduce": KERNEL + 1, "collective-permute": (2 * of_x + of_y) * ROW}
+    assert received_elements(text) == {"all-reduce": KERNEL + 1, "collective-permute": (2 * of_x + of_y) * ROW}
 
 
 def test_explicit_mesh_gathers_an_output_that_has_no_equal_shards() -> None:
-    """30 outputs cannot be sharded over 8 devices there, so the output is gathered in addition to the halo of x."""
+    """An explicit mesh cannot shard 30 outputs over 8 devices: the output is gathered in addition to the halo of x."""
     text = compiled(conv("valid"), sharding.make_mesh("8", AxisType.Explicit), P(None, "a"), P())
-    assert moved(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
+    assert received_elements(text) == {"collective-permute": 2 * ROW, "all-gather": 32 * ROW}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -188,14 +189,14 @@ def test_padding_modes_with_a_sharded_length(kind: str) -> None:
 def test_each_device_computes_with_the_requested_algorithm(algorithm: str) -> None:
     operations = sharding.value_and_gradients(conv(algorithm=algorithm))
     text = compiled(operations, sharding.make_mesh("8"), P("a"), P())
-    assert moved(text) == {"all-reduce": KERNEL}
+    assert received_elements(text) == {"all-reduce": KERNEL}
     if algorithm != "auto":
-        assert (convolutions(text) > 0) == (algorithm in USES_XLA_CONVOLUTION)
+        assert (count_convolutions(text) > 0) == (algorithm in USES_XLA_CONVOLUTION)
         assert (" fft(" in text) == (algorithm == "fft")
 
 
 def test_first_call_on_several_devices_does_not_warn() -> None:
-    """XLA may trace the program of one device on a thread without subnormal numbers, of which NumPy would warn."""
+    """XLA may trace the program of one device on a thread without subnormal numbers, about which NumPy would warn."""
     program = """
 import jax, jconv
 from benchmarks import sharding
@@ -213,7 +214,7 @@ def test_dense_call_keeps_the_convolution_of_one_device() -> None:
     mesh = sharding.make_mesh("8")
     placed = jax.device_put(x, NamedSharding(mesh, P("a"))), jax.device_put(kernel, NamedSharding(mesh, P()))
     text = jax.jit(sharding.value_and_gradients(conv(algorithm="lax"))).lower(*placed).compile().as_text()
-    assert convolutions(text) == 3
+    assert count_convolutions(text) == 3
 
 
 def random(*shape: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
@@ -241,7 +242,7 @@ def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
 
         def uneven(x: jax.Array, kernel: jax.Array, here: NamedSharding = here) -> jax.Array:
             if operands_or_result == "operands":
-                # The cosine makes ones of padding with zeros.
+                # The cosine turns the zeros of the padding into ones.
                 return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
             return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
 
@@ -250,7 +251,7 @@ def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
         close(jax.jit(operations)(x, kernel), jax.jit(expected)(x, kernel))
 
 
-def test_factors_of_mesh_axes() -> None:
+def test_axis_sharded_over_a_factor_of_a_mesh_axis() -> None:
     """After a reshape an axis may be sharded over a factor of a mesh axis, which has no name in the program's mesh."""
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     mesh = sharding.make_mesh("8")
@@ -312,9 +313,9 @@ def test_second_order_and_forward_mode() -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("specs", [(P("a"), P("a")), (P("b", None, "a"), P()), (P(None, "a"), P("b"))], ids=str)
-def test_ensembles(specs: tuple[P, P]) -> None:
-    members = jax.vmap(sharding.value_and_gradients(conv()))
-    check_sharded(members, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
+def test_sharded_ensembles(specs: tuple[P, P]) -> None:
+    ensemble = jax.vmap(sharding.value_and_gradients(conv()))
+    check_sharded(ensemble, sharding.make_mesh("4x2"), specs, random(4, 16, 32, 16), random(4, 3, 16, 16))
 
 
 @pytest.mark.default_cases(1)
@@ -343,7 +344,7 @@ def test_float64_enabled_only_by_the_caller() -> None:
             check_sharded(operations, sharding.make_mesh("4x2"), (spec, P()), *operands, tolerance=1e-13)
 
 
-def test_matmul_precision_of_the_caller() -> None:
+def test_default_matmul_precision_of_the_caller() -> None:
     mesh = sharding.make_mesh("8")
     with jax.default_matmul_precision("highest"):
         assert "operand_precision={highest,highest}" in compiled(conv(algorithm="lax"), mesh, P("a"), P())
@@ -360,9 +361,9 @@ def test_devices_that_share_cores_use_no_tiles(monkeypatch: pytest.MonkeyPatch) 
     in_a_shard_map = jax.shard_map(conv(algorithm="fastest"), mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"))
     for function in (conv(algorithm="fastest"), in_a_shard_map):
         placed = (jax.device_put(o, NamedSharding(mesh, spec)) for o, spec in ((x, P("a")), (kernel, P())))
-        assert convolutions(jax.jit(function).lower(*placed).compile().as_text()) == 1
+        assert count_convolutions(jax.jit(function).lower(*placed).compile().as_text()) == 1
     one = (jax.ShapeDtypeStruct(o.shape, o.dtype) for o in (x[:16], kernel))
-    assert convolutions(jax.jit(conv(algorithm="fastest")).lower(*one).compile().as_text()) == 0
+    assert count_convolutions(jax.jit(conv(algorithm="fastest")).lower(*one).compile().as_text()) == 0
 
 
 def test_in_shardings_and_donation() -> None:
@@ -390,7 +391,7 @@ def test_empty_batch_and_no_sharding() -> None:
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("with_devices", [True, False])
-def test_export(kind: str, with_devices: bool) -> None:
+def test_exported_program_contains_no_custom_partitioning(kind: str, with_devices: bool) -> None:
     """A callback cannot be serialized, so an exported program contains a contraction."""
     mesh = sharding.make_mesh("8", KINDS[kind])
     named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 import jconv
 from benchmarks import sharding
 from jconv.inspect.trace import iterate_equations
-from tests.primitive.test_partitioned import moved
+from tests.primitive.test_partitioned import received_elements
 from tests.support.settings import deviation, in_type, quick_jit
 
 BOUNDS = {"float32": 1e-6, "float64": 1e-13}
@@ -35,7 +35,7 @@ class Case(NamedTuple):
     shard: int
     devices: int
 
-    def whole(self, params: Any, x: Any) -> jax.Array:
+    def unsharded(self, params: Any, x: Any) -> jax.Array:
         return getattr(jconv, self.convolution)(params, x, **self.options)
 
     def sharded(self, params: Any, x: Any) -> jax.Array:
@@ -68,7 +68,7 @@ def cases(draw: Any, convolutions: tuple[str, ...], repeats: bool = True) -> Cas
     shard = -(-length // devices) + draw(st.sampled_from([0, 0, 1, 4]))
     case = Case(convolution, params, options, length, shard, devices)
     try:
-        jax.eval_shape(case.whole, params, jnp.zeros((length, 2)))
+        jax.eval_shape(case.unsharded, params, jnp.zeros((length, 2)))
     except ValueError:
         assume(False)
     return case
@@ -92,15 +92,15 @@ def operands(case: Case, *filler: float) -> list[np.ndarray]:
     """x and a cotangent; with `filler` both are padded to complete shards with these values."""
     rng = np.random.default_rng(case.length)
     x = rng.standard_normal((2, case.length, 2))
-    y = jax.eval_shape(case.whole, case.params, x)
+    y = jax.eval_shape(case.unsharded, case.params, x)
     arrays = [x, rng.standard_normal(y.shape)]
     if not filler:
         return arrays
     local = jax.shard_map(
         case.sharded, mesh=mesh_of(case.devices), in_specs=(P(), P(None, "t")), out_specs=P(None, "t")
     )
-    held = case.devices * case.shard
-    sizes = [held, jax.eval_shape(local, case.params, jnp.zeros((2, held, 2))).shape[1]]
+    padded_length = case.devices * case.shard
+    sizes = [padded_length, jax.eval_shape(local, case.params, jnp.zeros((2, padded_length, 2))).shape[1]]
     padded = []
     for array, size, value in zip(arrays, sizes, filler, strict=True):
         behind = np.full((2, size - array.shape[1], array.shape[2]), value)
@@ -126,35 +126,35 @@ def test_sharded_values_and_gradients_equal_unsharded(case: Case, dtype: str, in
 
         def local(*operands: Any) -> Any:
             y, params_bar, x_bar = operations(case.sharded)(*operands)
-            # Without checks a replicated operand's gradient is that of one device, as for any JAX function.
+            # Without checks the gradient of a replicated operand is not summed over devices, as for any JAX function.
             return y, params_bar if checked else jax.lax.psum(params_bar, "t"), x_bar
 
         program = jax.shard_map(local, in_specs=specs, out_specs=(specs[2], specs[0], specs[1]), **how)
     else:
         program = operations(jax.shard_map(case.sharded, in_specs=specs[:2], out_specs=specs[2], **how))
-    whole = in_type(dtype, quick_jit(operations(case.whole)), case.params, *operands(case))
+    unsharded = in_type(dtype, quick_jit(operations(case.unsharded)), case.params, *operands(case))
     y, params_bar, x_bar = in_type(dtype, quick_jit(program), case.params, *operands(case, np.nan, 7.0))
-    out_length = whole[0].shape[1]
-    close((y[:, :out_length], params_bar, x_bar[:, : case.length]), whole, dtype)
+    out_length = unsharded[0].shape[1]
+    close((y[:, :out_length], params_bar, x_bar[:, : case.length]), unsharded, dtype)
     assert not y[:, out_length:].any()
     assert not x_bar[:, case.length :].any()
 
 
 @settings(max_examples=EXAMPLES)
 @given(cases(EVERY), st.sampled_from(sorted(BOUNDS)), st.sampled_from(["x", "y", "x and y"]))
-def test_automatic_meshes_equal_unsharded(case: Case, dtype: str, cut: str) -> None:
+def test_automatic_meshes_equal_unsharded(case: Case, dtype: str, constrained: str) -> None:
     """Shards may be uneven: XLA pads them with arbitrary values, which the cosine makes nonzero."""
     here = NamedSharding(mesh_of(case.devices), P(None, "t"))
 
     def placed(params: Any, x: Any) -> jax.Array:
         x = jnp.cos(x)
-        y = case.whole(params, jax.lax.with_sharding_constraint(x, here) if "x" in cut else x)
-        return jax.lax.with_sharding_constraint(y, here) if "y" in cut else y
+        y = case.unsharded(params, jax.lax.with_sharding_constraint(x, here) if "x" in constrained else x)
+        return jax.lax.with_sharding_constraint(y, here) if "y" in constrained else y
 
-    whole = in_type(
-        dtype, quick_jit(operations(lambda params, x: case.whole(params, jnp.cos(x)))), case.params, *operands(case)
+    unsharded = in_type(
+        dtype, quick_jit(operations(lambda params, x: case.unsharded(params, jnp.cos(x)))), case.params, *operands(case)
     )
-    close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), whole, dtype)
+    close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), unsharded, dtype)
 
 
 # --- communication --------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ HALOS: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", HALOS)
 def test_only_the_halo_is_communicated(name: str) -> None:
-    """The forward pass sends the halo. The gradients send it again and sum the kernel's over the devices."""
+    """The forward pass sends the halo. The gradients send it again, and the kernel gradient is summed."""
     options, halo = HALOS[name]
     kernel, x = jnp.ones((5, 6, 6)), jnp.ones((2, 8 * 8, 6))
 
@@ -186,14 +186,14 @@ def test_only_the_halo_is_communicated(name: str) -> None:
 
     along = P(None, "a")
     mapped = jax.shard_map(local, mesh=sharding.make_mesh("8"), in_specs=(P(), along), out_specs=along)
-    assert moved(jax.jit(mapped).lower(kernel, x).compile().as_text()) == {"collective-permute": halo * ROW}
+    assert received_elements(jax.jit(mapped).lower(kernel, x).compile().as_text()) == {"collective-permute": halo * ROW}
 
     def gradients(kernel: jax.Array, x: jax.Array) -> Any:
         return jax.grad(lambda *o: jnp.sum(jnp.sin(local(*o))), (0, 1))(kernel, x)
 
     mapped = jax.shard_map(gradients, mesh=sharding.make_mesh("8"), in_specs=(P(), along), out_specs=(P(), along))
     text = jax.jit(mapped).lower(kernel, x).compile().as_text()
-    assert moved(text) == {"collective-permute": 2 * halo * ROW, "all-reduce": KERNEL}
+    assert received_elements(text) == {"collective-permute": 2 * halo * ROW, "all-reduce": KERNEL}
 
 
 def test_a_batch_sharded_over_another_axis_under_vmap_and_scan() -> None:
@@ -250,7 +250,7 @@ def test_invalid_arguments_are_errors(options: dict[str, Any], message: str) -> 
         mapped(jnp.ones((64, 6)))
 
 
-# The devices' parts of a sum of ones. Adding 1 to 256 changes nothing in bfloat16.
+# Each device sums some of the ones. In bfloat16, 256 + 1 is 256.
 @pytest.mark.parametrize("options", [{}, {"padding_mode": "edge"}], ids=str)
 def test_gradients_of_16_bit_floats_are_summed_in_float32(options: Any) -> None:
     mesh, along_length = sharding.make_mesh("8"), P(None, "a")
@@ -273,7 +273,7 @@ def test_gradients_of_16_bit_floats_are_summed_in_float32(options: Any) -> None:
         np.testing.assert_allclose(found.astype("float32"), wanted, rtol=2 * 2.0**-8)
 
 
-# XLA's CPU compiler does this anyway.
+# Tested in the jaxpr, because XLA's CPU compiler sums in float32 in any case.
 def test_kernel_gradients_are_summed_over_devices_in_float32() -> None:
     def gradient(kernel: Any, x: Any) -> Any:
         y, pull = jax.vjp(lambda kernel: jconv.conv1d({"kernel": kernel}, x), kernel)
@@ -285,6 +285,6 @@ def test_kernel_gradients_are_summed_over_devices_in_float32() -> None:
     assert sums and {str(v.aval.dtype) for e in sums for v in e.invars} == {"float32"}
 
 
-def test_outside_shard_map_is_an_error() -> None:
+def test_call_outside_shard_map_raises() -> None:
     with pytest.raises(ValueError, match=r"axis_name must name axes of the mesh of jax.shard_map, \(\), got 't'"):
         jconv.sharding.conv1d({"kernel": np.ones((5, 6, 6), np.float32)}, np.ones((64, 6)), axis_name="t")

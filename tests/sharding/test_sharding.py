@@ -1,7 +1,7 @@
 """Values and gradients on eight simulated devices equal the unsharded ones, for all shardings of the operands.
 
-`python -m benchmarks.sharding` tries every layout. Here a fixed random sample of them runs for each mesh and geometry,
-and cases that are not among them.
+`python -m benchmarks.sharding` runs every layout. These tests run a fixed random sample of the layouts for each mesh
+and geometry, and cases that the command does not contain.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def test_sharded_values_and_gradients_equal_unsharded(kind: str, mesh: str, geom
     g = sharding.GEOMETRIES[geometry]
     on = sharding.make_mesh(mesh, KINDS[kind])
     every = list(sharding.layouts(g, on))
-    share = random.Random(f"{kind}{mesh}{geometry}").sample(every, min(SAMPLE_SIZE, len(every)))
-    for n, layout in enumerate(share):
+    sample = random.Random(f"{kind}{mesh}{geometry}").sample(every, min(SAMPLE_SIZE, len(every)))
+    for n, layout in enumerate(sample):
         algorithm = algorithms_for(kind, mesh, geometry)[0] if n % 2 else "auto"
         operation = sharding.jconv_operation(g, algorithm)
         assert sharding.verdict(operation, g, on, layout) == "right", (layout, algorithm)
@@ -95,10 +95,10 @@ def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> No
     x_spec, kernel_spec, y_spec, summed = LAYOUTS_BY_HAND[layout]
     for algorithm in ["auto", *algorithms_for(geometry, layout)]:
         local = summed_over(summed, sharding.jconv_operation(g, algorithm))
-        whole = jax.shard_map(
+        sharded = jax.shard_map(
             local, mesh=sharding.make_mesh("4x2"), in_specs=(x_spec, kernel_spec), out_specs=y_spec, check_vma=checked
         )
-        operations = jax.jit(sharding.value_and_gradients(whole))(*sharding.operands(g))
+        operations = jax.jit(sharding.value_and_gradients(sharded))(*sharding.operands(g))
         close(operations, sharding.expected_operations(tuple(g.items())))
 
 
@@ -111,10 +111,10 @@ def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
     specs = (x_spec, kernel_spec)
     for algorithm in ["auto", *algorithms_for(geometry, layout)]:
         local = summed_over(summed, sharding.jconv_operation(g, algorithm))
-        # sum(sin(y)) has the cotangent cos(y), which is that of the expected operations.
+        # The cotangent of y is cos(y), as in the expected operations.
         inside = jax.grad(lambda x, kernel, local=local: jnp.sum(jnp.sin(local(x, kernel))), (0, 1))
-        taken = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=specs, out_specs=specs)
-        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+        sharded = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=specs, out_specs=specs)
+        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
 
 
 @pytest.mark.default_cases(1)
@@ -130,8 +130,8 @@ def test_gradients_inside_unchecked_shard_map_are_per_device(geometry: str) -> N
             return x_bar, jax.lax.psum(kernel_bar, "a")
 
         mesh = sharding.make_mesh("8")
-        taken = jax.shard_map(inside, mesh=mesh, in_specs=(P("a"), P()), out_specs=(P("a"), P()), check_vma=False)
-        close(jax.jit(taken)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+        sharded = jax.shard_map(inside, mesh=mesh, in_specs=(P("a"), P()), out_specs=(P("a"), P()), check_vma=False)
+        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
 
 
 def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Operation:
@@ -232,7 +232,7 @@ def test_sharded_arrays_outside_jit() -> None:
 
 
 def test_a_cast_to_varying_sums_a_replicated_kernels_gradient() -> None:
-    """Without the cast the value is right, but the gradient is that of one device."""
+    """Without the cast the value is correct, but the gradient is not summed over the devices."""
     on = sharding.make_mesh("8")
     g = sharding.GEOMETRIES["dense"]
     x, kernel = sharding.operands(g)

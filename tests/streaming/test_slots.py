@@ -59,12 +59,12 @@ def test_sessions_start_and_end_independently(form: str) -> None:
     assert len(ended) > 4
     apply = jax.jit(model.apply)
     for chunks, outputs in ended:
-        whole, _ = apply(params, state, np.concatenate(chunks)[None])
+        complete, _ = apply(params, state, np.concatenate(chunks)[None])
         gru = np.concatenate([y["gru"] for y in outputs])
-        np.testing.assert_allclose(gru, whole["gru"][0], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(outputs[-1]["mean"], whole["mean"][0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(gru, complete["gru"][0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(outputs[-1]["mean"], complete["mean"][0], rtol=0, atol=1e-6)
         up = np.concatenate([y["up"] for y in outputs])
-        np.testing.assert_allclose(up, whole["up"][0, : len(up)], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(up, complete["up"][0, : len(up)], rtol=0, atol=1e-6)
 
 
 @pytest.mark.default_cases(1)
@@ -110,14 +110,14 @@ def test_a_session_of_a_network_with_latency_is_stepped_separately_first() -> No
     pool = slots.put(slots.pool(begun, 2), begun, jnp.array([1]))
     y, pool = step(params, state, pool, x[:, 2:], slots=jnp.array([1]))
     tail, _ = step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
-    whole = jax.jit(model.apply)(params, state, x)[0]
-    np.testing.assert_allclose(np.concatenate([y, tail], axis=1), whole, rtol=0, atol=1e-6)
+    complete = jax.jit(model.apply)(params, state, x)[0]
+    np.testing.assert_allclose(np.concatenate([y, tail], axis=1), complete, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="stream must keep the same arrays as the pool"):
         slots.put(pool, begin, jnp.array([0]))
 
 
 def test_ending_a_session_does_not_change_others() -> None:
-    # The last samples of a session pass the layers at once, so that their next outputs need fewer samples.
+    # The end of a session flushes every layer, after which the next outputs of the layers need fewer samples.
     nodes = (
         Node("same", jl.Conv1D(3, 5, padding="same"), ("x",)),
         Node("sum", jl.Add(), ("same", "x")),
@@ -128,16 +128,16 @@ def test_ending_a_session_does_not_change_others() -> None:
     x = np.random.default_rng(0).normal(size=(2, 12, 3)).astype(np.float32)
     step, apply = jax.jit(model.stream_step, static_argnames="last"), jax.jit(model.apply)
     _, begun = step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
-    whole = apply(params, state, x)[0]
+    complete = apply(params, state, x)[0]
     y0, pool = step(params, state, begun, x[:, 2:6], slots=jnp.arange(2))
     y1, pool = step(params, state, pool, x[:1, 6:9], slots=jnp.array([0]), last=True)
     alone = apply(params, state, x[:1, :9])[0]
     np.testing.assert_allclose(np.concatenate([y0[:1], y1], 1), alone, rtol=0, atol=1e-6)
     y2, _ = step(params, state, pool, x[1:, 6:], slots=jnp.array([1]), last=True)
-    np.testing.assert_allclose(np.concatenate([y0[1:], y2], 1), whole[1:], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([y0[1:], y2], 1), complete[1:], rtol=0, atol=1e-6)
 
 
-def test_a_step_after_which_sessions_need_other_numbers_of_samples_is_an_error() -> None:
+def test_a_step_that_changes_the_samples_until_the_next_output_raises() -> None:
     params, named = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
     state = streaming.init(params, (2,), slots=True, stride=2)
     message = "with slots the next outputs must need .*, and step by multiples of 2 samples"

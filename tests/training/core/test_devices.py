@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.primitive.test_partitioned import moved
+from tests.primitive.test_partitioned import received_elements
 from tests.support import waves
 from training import fit
 from training.commands.from_options import plan_for
@@ -59,8 +59,8 @@ def test_gradients_and_statistics_are_all_that_moves(task):
     program = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
     # Of the normalization the mean, the mean of squares or their gradients: four times 6 at most; and loss and score.
     params = 8 * 6 + 6 + 6 + 6 + 6 * 2 + 2
-    assert set(moved(program.as_text())) == {"all-reduce"}
-    assert params <= moved(program.as_text())["all-reduce"] <= params + 4 * 6 + 2
+    assert set(received_elements(program.as_text())) == {"all-reduce"}
+    assert params <= received_elements(program.as_text())["all-reduce"] <= params + 4 * 6 + 2
 
 
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1", "--epochs", "4"]

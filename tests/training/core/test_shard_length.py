@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.primitive.test_partitioned import moved
+from tests.primitive.test_partitioned import received_elements
 from training import tasks
 from training.core import devices, loop
 from training.core.learner import Progress, init_learner
@@ -75,7 +75,7 @@ def test_halos_are_all_that_moves_besides_sums(task):
     forward = kernels = sum(read for read, _ in pairs)
     # The first layer's input has no gradient.
     inputs = sum(made for _, made in pairs[1:])
-    elements = moved(text)
+    elements = received_elements(text)
     assert set(elements) == {"collective-permute", "all-reduce"}
     assert elements["collective-permute"] == 2 * 2 * 4 * (forward + kernels + inputs)
 
@@ -97,4 +97,4 @@ def test_levels_that_do_not_cut_evenly():
         programs.append(one_epoch.as_text())
     for one, four in zip(*found, strict=True):
         np.testing.assert_allclose(four, one, atol=1e-5, rtol=0)
-    assert set(moved(programs[1])) == {"collective-permute", "all-reduce"}
+    assert set(received_elements(programs[1])) == {"collective-permute", "all-reduce"}
