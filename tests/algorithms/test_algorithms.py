@@ -16,7 +16,7 @@ from jconv.geometry import make_geometry
 from tests.support.settings import (
     BOUNDS,
     COUNT,
-    DESIGN_TABLE,
+    SAME_PADDING_SETTINGS,
     Setting,
     algorithms_for,
     chunks,
@@ -47,20 +47,20 @@ def test_random_settings_agree_with_the_reference(settings):
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("settings", chunks(DESIGN_TABLE))
-def test_design_settings_agree_with_the_reference(settings):
+@pytest.mark.parametrize("settings", chunks(SAME_PADDING_SETTINGS))
+def test_same_padding_settings_agree_with_the_reference(settings):
     assert_equal_to_the_reference(settings)
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in DESIGN_TABLE]))
-def test_design_settings_agree_with_the_reference_in_float64(settings):
+@pytest.mark.parametrize("settings", chunks([s.in_type("float64") for s in SAME_PADDING_SETTINGS]))
+def test_same_padding_settings_agree_with_the_reference_in_float64(settings):
     assert_equal_to_the_reference(settings, gradients=False)
 
 
-def test_there_are_150_design_settings_with_correct_output_lengths():
-    assert len(set(map(str, DESIGN_TABLE))) == 150
-    for setting in DESIGN_TABLE:
+def test_there_are_150_same_padding_settings_with_correct_output_lengths():
+    assert len(set(map(str, SAME_PADDING_SETTINGS))) == 150
+    for setting in SAME_PADDING_SETTINGS:
         params, x = setting.arrays()
         assert reference.conv1d(params, x, **setting.options).shape[-2] == -(
             -setting.length // setting.options["stride"]

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 import jconv
 from jconv import reference
-from tests.support.sequences import pieces, spoiled
+from tests.support.sequences import pieces, with_nan_padding
 
 LENGTH, POSITIONS = 64, (21, 40)
 RNG = np.random.default_rng(0)
@@ -150,8 +150,8 @@ def test_variable_lengths_are_local(case: Case, extent: str) -> None:
     shape = jax.eval_shape(lambda x: convolution(case.params, x, **case.options, **extents)[0], x).shape
     cotangent = np.random.default_rng(3).standard_normal(shape).astype("float32")
     clean = run(x, cotangent)
-    padded = np.nan_to_num(spoiled(x, **extents), nan=np.inf)
-    dirty = run(spoiled(x, **extents), cotangent), run(padded, cotangent)
+    padded = np.nan_to_num(with_nan_padding(x, **extents), nan=np.inf)
+    dirty = run(with_nan_padding(x, **extents), cotangent), run(padded, cotangent)
     for found in dirty:
         jax.tree.map(np.testing.assert_array_equal, found, clean)
 

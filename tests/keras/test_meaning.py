@@ -14,8 +14,8 @@ from jconv.algorithms import ALGORITHMS
 from tests.support.settings import (
     BOUNDS,
     COUNT,
-    DESIGN_TABLE,
     HALF,
+    SAME_PADDING_SETTINGS,
     algorithms_for,
     chunks,
     deviation,
@@ -81,7 +81,7 @@ def both(settings):
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("settings", chunks(DESIGN_TABLE, 50))
+@pytest.mark.parametrize("settings", chunks(SAME_PADDING_SETTINGS, 50))
 def test_the_table_of_the_design_equals_keras(settings):
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
         params, x = setting.arrays()

@@ -10,7 +10,7 @@ from jconv import layers as jl
 from jconv import reference
 from jconv.layers.operations.operands import Input, Slice
 from tests.support.layer_checks import arrays_of
-from tests.support.sequences import spoiled
+from tests.support.sequences import with_nan_padding
 from tests.support.settings import deviation, in_type, quick_jit
 
 LENGTH, CHANNELS = 9, 4
@@ -89,14 +89,16 @@ def check(layer, extents, scale):
         found, moved, where = jax.jvp(run, (params, x), (dparams, dx), has_aux=True)
         return found, moved, where, jax.vjp(lambda *given: run(*given)[0], params, x)[1](y_bar)
 
-    found, moved, where, (params_bar, x_bar) = in_type("float64", quick_jit(everything), params, spoiled(x, **extents))
+    found, moved, where, (params_bar, x_bar) = in_type(
+        "float64", quick_jit(everything), params, with_nan_padding(x, **extents)
+    )
     if where is not None and where.dtype != object:
         np.testing.assert_array_equal(where, out)
     assert deviation(found, y) < 1e-14
     assert deviation(moved, dy) < 1e-13
     pairs = sum(np.vdot(params_bar[name], dparams[name]) for name in params) + np.vdot(x_bar, dx)
     assert pairs == pytest.approx(np.vdot(y_bar, dy), rel=1e-12)
-    padding = np.isnan(spoiled(x, **extents))
+    padding = np.isnan(with_nan_padding(x, **extents))
     assert (x_bar[padding] == 0).all()
 
 
@@ -129,9 +131,9 @@ def test_convolutional_lstm(extents):
             return y.reshape(len(sequence) if layer.return_sequences else 1, -1)
 
         y, _ = reference.one_by_one(alone, flat, **extents)
-        spoilt = spoiled(flat, **extents).reshape(x.shape)
+        padded_x = with_nan_padding(flat, **extents).reshape(x.shape)
         run = quick_jit(lambda params, x, layer=layer: layer.apply_ragged(params, {}, x, **extents)[0][0])
-        assert deviation(in_type("float64", run, params, spoilt).reshape(y.shape), y) < 1e-14
+        assert deviation(in_type("float64", run, params, padded_x).reshape(y.shape), y) < 1e-14
 
 
 @pytest.mark.parametrize("extents", [{"lengths": LENGTHS}, {"segment_ids": IDS}], ids=["ragged", "packed"])
@@ -139,7 +141,7 @@ def test_batch_normalization_in_training_counts_the_samples_alone(extents):
     layer = jl.BatchNormalization()
     params, state = arrays_of(layer, (LENGTH, CHANNELS))
     x = np.random.default_rng(0).standard_normal((len(next(iter(extents.values()))), LENGTH, CHANNELS))
-    valid = ~np.isnan(spoiled(x, **extents)[..., 0])
+    valid = ~np.isnan(with_nan_padding(x, **extents)[..., 0])
     mean, variance = x[valid].mean(axis=0), x[valid].var(axis=0)
     y = layer.reference(params, state, x[valid][None], training=True)[0]
 
@@ -147,7 +149,7 @@ def test_batch_normalization_in_training_counts_the_samples_alone(extents):
         (y, _), after = layer.apply_ragged(params, state, x, **extents, training=True)
         return y, after, jax.grad(lambda x: (layer.apply_ragged(params, state, x, **extents)[0][0] ** 3).sum())(x)
 
-    found, after, bar = in_type("float64", quick_jit(run), params, state, spoiled(x, **extents))
+    found, after, bar = in_type("float64", quick_jit(run), params, state, with_nan_padding(x, **extents))
     assert deviation(found[valid], y) < 1e-13 and (found[~valid] == 0).all() and (bar[~valid] == 0).all()
     for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
         assert deviation(after[name], state[name] * 0.99 + batch * 0.01) < 1e-14
@@ -164,7 +166,7 @@ def test_masks_are_joined_with_lengths():
         def run(own, x, mask, layer=layer):
             return layer.apply_ragged(own, {}, (x, mask), lengths=LENGTHS)[0][0]
 
-        found = in_type("float64", quick_jit(run), own, spoiled(x, lengths=LENGTHS), mask)
+        found = in_type("float64", quick_jit(run), own, with_nan_padding(x, lengths=LENGTHS), mask)
         for row in (0, 2):
             n = LENGTHS[row]
             alone = layer.reference(own, {}, (x[row : row + 1, :n], mask[row : row + 1, :n]))

@@ -12,7 +12,7 @@ import jconv.keras
 from jconv import Node, reference
 from jconv import layers as jl
 from tests.support.paths import ROOT
-from tests.support.sequences import drawn_ids, spoiled
+from tests.support.sequences import drawn_ids, with_nan_padding
 from tests.support.settings import deviation, in_type, quick_jit
 
 LENGTH = 24
@@ -100,7 +100,7 @@ def test_equals_each_sequence_alone(name, packed):
         bar = y_bar[:, : found.shape[1]].reshape(found.shape)
         return found, moved, extent, jax.vjp(lambda *given: run(*given)[0], params, x)[1](bar)
 
-    found, moved, extent, bars = in_type("float64", quick_jit(everything), params, spoiled(x, **extents))
+    found, moved, extent, bars = in_type("float64", quick_jit(everything), params, with_nan_padding(x, **extents))
     y, dy, y_bar = (a[:, : found.shape[1]].reshape(found.shape) if found.ndim == 3 else a[:, 0] for a in (y, dy, y_bar))
     assert deviation(found, y) < 1e-14
     assert deviation(moved, dy) < 1e-13
@@ -121,7 +121,7 @@ def test_inputs_that_are_no_sequences():
     params, state = model.init(jax.random.key(0), {"x": (LENGTH, 2), "facts": (5,)})
     rng = np.random.default_rng(0)
     x = {"x": rng.standard_normal((3, LENGTH, 2)), "facts": rng.standard_normal((3, 5))}
-    spoilt = {**x, "x": spoiled(x["x"], lengths=LENGTHS)}
+    spoilt = {**x, "x": with_nan_padding(x["x"], lengths=LENGTHS)}
     (y, extent), _ = in_type("float64", partial(model.apply, lengths={"x": LENGTHS}), params, state, spoilt)
     assert extent["both"].tolist() == LENGTHS.tolist() and extent["pool"] is None
     for row, n in enumerate(LENGTHS):
@@ -139,7 +139,7 @@ def test_a_model_saved_by_keras():
         # The logarithm of the last node's softmax, which would hide a difference.
         return jnp.log(model.apply(params, state, x, lengths=lengths)[0][0])
 
-    found = in_type("float64", quick_jit(logits), params, spoiled(x, lengths=lengths))
+    found = in_type("float64", quick_jit(logits), params, with_nan_padding(x, lengths=lengths))
     y = [np.log(model.reference(params, state, x[row : row + 1, :n])[0]) for row, n in enumerate(lengths)]
     assert deviation(found, y) < 1e-12
 
@@ -157,8 +157,8 @@ def test_training_with_traced_lengths():
 
         return jax.grad(loss, has_aux=True)(params)
 
-    first = step(params, state, spoiled(x, lengths=LENGTHS), LENGTHS)
-    again = step(params, state, np.where(np.isnan(spoiled(x, lengths=LENGTHS)), 7, x), LENGTHS)
+    first = step(params, state, with_nan_padding(x, lengths=LENGTHS), LENGTHS)
+    again = step(params, state, np.where(np.isnan(with_nan_padding(x, lengths=LENGTHS)), 7, x), LENGTHS)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True):
         assert np.isfinite(a).all()
         np.testing.assert_array_equal(a, b)
@@ -207,6 +207,6 @@ def test_packed_models_of_drawn_segments():
         ids = np.stack([drawn_ids(np.random.default_rng(seed + 10 * row), LENGTH) for row in range(2)])
         x = rng.standard_normal((2, LENGTH, 2))
         y, out = reference.one_by_one(lambda s: model.reference(params, state, s[None]), x, segment_ids=ids)
-        found, extent = in_type("float64", run, spoiled(x, segment_ids=ids), ids)
+        found, extent = in_type("float64", run, with_nan_padding(x, segment_ids=ids), ids)
         np.testing.assert_array_equal(extent, out)
         assert deviation(found, y) < 1e-14

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import jconv
 from jconv import reference
 from jconv.algorithms import ALGORITHMS
-from tests.support.sequences import drawn_ids, pieces, spoiled
+from tests.support.sequences import drawn_ids, pieces, with_nan_padding
 from tests.support.settings import BOUNDS, deviation, in_type, quick_jit
 
 LENGTH = 19
@@ -86,7 +86,7 @@ def test_equals_each_sequence_alone(packed, dtype):
 
     inputs = []
     for (params, x, _, extents), (*_, y_bar) in zip(cases, wanted, strict=True):
-        own = jax.tree.map(lambda a: a.astype(dtype), (params, spoiled(x, **extents)))
+        own = jax.tree.map(lambda a: a.astype(dtype), (params, with_nan_padding(x, **extents)))
         inputs.append((*own, extents, y_bar))
     for found, (y, out, bars, x_bar, _) in zip(in_type(dtype, quick_jit(program), inputs), wanted, strict=True):
         np.testing.assert_array_equal(found[1], out)
@@ -156,7 +156,9 @@ def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
             found, pull, where = jax.vjp(run, params, x, has_aux=True)
             return found, where, pull(y_bar), jax.grad(alone, (0, 1))(params, clean, y_bar)
 
-        found, where, bars, wanted = in_type("float64", quick_jit(everything), params, spoiled(x, **extents), x)
+        found, where, bars, wanted = in_type(
+            "float64", quick_jit(everything), params, with_nan_padding(x, **extents), x
+        )
         np.testing.assert_array_equal(where, out)
         assert deviation(found, y) <= 1e-14
         for a, b in zip(jax.tree.leaves(bars), jax.tree.leaves(wanted), strict=True):
@@ -211,7 +213,7 @@ def test_every_algorithm_and_16_bit_floats(dtype):
     # Operands are rounded to the type beforehand.
     x, kernel = (np.asarray(jnp.asarray(a, dtype), np.float64) for a in (x, kernel))
     both = extents, {"segment_ids": np.stack([drawn_ids(np.random.default_rng(n), LENGTH) for n in range(len(x))])}
-    inputs = [(jnp.asarray(kernel, dtype), jnp.asarray(spoiled(x, **named), dtype)) for named in both]
+    inputs = [(jnp.asarray(kernel, dtype), jnp.asarray(with_nan_padding(x, **named), dtype)) for named in both]
 
     @quick_jit
     def run(inputs):
@@ -275,7 +277,7 @@ def test_lengths_are_traced_mapped_and_differentiated_twice():
     def energy(params, x):
         return (jconv.conv1d(params, x, **options, **extents)[0] ** 2).sum()
 
-    spoilt = spoiled(x, **extents)
+    spoilt = with_nan_padding(x, **extents)
     moved = quick_jit(lambda x: jax.jvp(jax.grad(energy, 1), (params, x), (params, jnp.ones_like(x))))(spoilt)
     assert all(np.isfinite(a).all() for a in moved)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jconv.reference.sequences import runs
 
 
-def spoiled(x: np.ndarray, lengths: Any = None, segment_ids: Any = None) -> np.ndarray:
+def with_nan_padding(x: np.ndarray, lengths: Any = None, segment_ids: Any = None) -> np.ndarray:
     """`x` (..., length, channels) with NaN in its padding."""
     if lengths is not None:
         padding = np.arange(x.shape[-2]) >= np.asarray(lengths)[..., None]

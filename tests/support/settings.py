@@ -85,8 +85,8 @@ class Setting:
         return np.random.default_rng(seed).uniform(0.5, 1.5, shape).astype(jnp.dtype(self.dtype))
 
 
-# The table of the design: what the popular NumPy answer gets right on 52 and wrong on 98.
-DESIGN_TABLE = tuple(
+# A popular NumPy implementation is correct for 52 of these 150 settings.
+SAME_PADDING_SETTINGS = tuple(
     Setting((2,), length, 3, 4, kernel_size, options={"stride": stride, "padding": "same"})
     for length, kernel_size, stride in itertools.product((1, 5, 9, 16, 100, 101), (1, 2, 3, 5, 12), (1, 2, 3, 5, 12))
 )

@@ -14,7 +14,7 @@ import pytest
 
 from jconv import layers, reference, sequential
 from tests.support import waves
-from tests.support.sequences import spoiled
+from tests.support.sequences import with_nan_padding
 from tests.support.settings import quick_jit
 from training import fit, networks, tasks
 from training.core import diverged, loop
@@ -51,7 +51,7 @@ def _task(network: Any = NORMALIZED) -> Any:
 
 def _spoilt(task: Any) -> Any:
     """The task with NaN as padding."""
-    parts = (part._replace(x=spoiled(part.x, lengths=part.lengths)) for part in (task.train, task.test))
+    parts = (part._replace(x=with_nan_padding(part.x, lengths=part.lengths)) for part in (task.train, task.test))
     return task._replace(**dict(zip(("train", "test"), parts, strict=True)))
 
 
