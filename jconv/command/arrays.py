@@ -19,10 +19,11 @@ Array = np.ndarray[Any, Any]
 
 
 def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> dict[str, Array]:
-    """The array of each input by name, with the type in the file; a `.npy` file is read when it is used.
+    """The array of each input by name, in the type of the file; a `.npy` file is mapped into memory.
 
-    The arrays of a `.npz` file may have `max_bytes`, by default 4 GiB. Raises `UserError` for a file that is damaged or
-    larger, for names and shapes that are not the model's, and for arrays that are not real numbers.
+    `max_bytes` limits the total size of the arrays of a `.npz` file; the default is 4 GiB. Raises `UserError` for a
+    file that is damaged or larger, for names and shapes that are not the model's, and for arrays that are not real
+    numbers.
     """
     content: Any = _load(path, MAX_BYTES if max_bytes is None else max_bytes)
     names = file.model.inputs
@@ -50,7 +51,7 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> di
 
 
 def cast_input(array: Array, name: str, is_integer: bool) -> Array:
-    """A part of an input in the model's type: int32 if `is_integer`, else float32.
+    """Convert an array to the type that the model's input has: int32 if `is_integer`, else float32.
 
     Raises `UserError`, with the `name` of the input, for integers of more than 32 bits.
     """
@@ -88,7 +89,7 @@ def _load(path: Path, max_bytes: int) -> Any:
 
 
 def _declared_bytes(file: BinaryIO) -> int:
-    """The size of the arrays of a `.npz` file in memory, which may be much larger than the file."""
+    """The size in memory of the arrays of a `.npz` file, which may be much larger than the file."""
     total = 0
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -108,11 +109,11 @@ def _check(what: str, array: Array, shape: tuple[int | None, ...], is_integer: b
         raise UserError(f"{what} must contain real numbers, got {array.dtype}")
     if is_integer and array.dtype.kind == "f":
         raise UserError(f"{what} must contain integers, for an embedding, got {array.dtype}")
-    accepted = f"{what} has shape {array.shape}, the model takes {format_shape(shape, 'examples')}"
+    message = f"{what} has shape {array.shape}, the model takes {format_shape(shape, 'examples')}"
     if _fits(array.shape, shape):
-        raise UserError(f"{accepted}; for one example write x[None]")
+        raise UserError(f"{message}; for one example write x[None]")
     if array.ndim != len(shape) + 1 or not _fits(array.shape[1:], shape):
-        raise UserError(accepted)
+        raise UserError(message)
 
 
 def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
@@ -120,7 +121,7 @@ def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
 
 
 def check_output(output: Path, inputs: Mapping[str, Path]) -> None:
-    """Raise `UserError` if a file cannot be written, or is one of the `inputs`, before any computation."""
+    """Before any computation, raise `UserError` if `output` cannot be written or is one of the `inputs`."""
     if not output.parent.is_dir():
         raise UserError(f"{output}: there is no folder {output.parent}")
     if output.is_dir():

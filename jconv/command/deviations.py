@@ -1,4 +1,4 @@
-"""The deviations of JAX from the NumPy definition, for each node on the definition's own input and for the network."""
+"""How far JAX deviates from the NumPy definition: in each node, on the definition's own input, and in the network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NodeDeviations(NamedTuple):
 
 
 def relative_deviation(y: Any, expected: Any) -> float:
-    """`max |y - expected| / max |expected|` of arrays or tuples of arrays; infinite if only one has NaN or infinity.
+    """`max |y - expected| / max |expected|` of arrays or tuples of arrays; infinite if their NaNs or infinities differ.
 
     >>> relative_deviation(np.array([1.0, np.nan]), np.array([2.0, np.nan]))
     0.5
@@ -114,7 +114,7 @@ def network_bound(model: Model) -> float:
 def saturated_outputs(model: Model, values: Mapping[str, Any]) -> list[str]:
     """The outputs of a softmax or sigmoid whose values are all 0 or 1.
 
-    They are the same whatever precedes them, so comparing them shows nothing.
+    Saturated values hardly depend on the layers before them, so comparing them shows nothing.
     """
     layers = {node.name: unwrap(node.layer) for node in model.nodes}
     saturated = []
@@ -130,7 +130,7 @@ def saturated_outputs(model: Model, values: Mapping[str, Any]) -> list[str]:
 
 
 def without_activations(model: Model, names: list[str]) -> Model:
-    """The model without the activations of the nodes `names`, except for layers with several calls."""
+    """The model without the activations of the nodes `names`, except where several nodes share a layer."""
     keys = {node.name: node.key for node in model.nodes}
 
     def linear(layer: Layer) -> Layer:
@@ -139,7 +139,7 @@ def without_activations(model: Model, names: list[str]) -> Model:
         is_activation = isinstance(layer, (Softmax, Activation))
         return Activation("linear") if is_activation else replace(layer, **{"activation": None})
 
-    # All calls of a layer with arrays must be of the same layer.
+    # A layer that several nodes share must be the same in all of them, so it keeps its activation.
     names = [name for name in names if sum(node.key == keys[name] for node in model.nodes) == 1]
     nodes = tuple(replace(node, layer=linear(node.layer)) if node.name in names else node for node in model.nodes)
     return replace(model, nodes=nodes)
@@ -157,7 +157,7 @@ def _apply_model(model: Model, params: Any, state: Any, x: Any) -> tuple[Any, ..
 
 
 def _deviation(y: Any, expected: Any, float32_bound: float = FLOAT32) -> Deviation:
-    """The deviation, with the bound for the type of `y`; of several arrays, the largest bound."""
+    """The deviation, with the bound for the type of `y`; for several arrays, the largest of their bounds."""
     arrays = y if isinstance(y, (tuple, list)) else (y,)
     return Deviation(relative_deviation(y, expected), max(BOUNDS.get(str(a.dtype), float32_bound) for a in arrays))
 
@@ -192,7 +192,7 @@ def _in_float64(layer: Layer) -> Layer:
 
 
 def _all_layers(value: Any) -> Iterator[Layer]:
-    """A layer and all layers inside it, or those in a tuple."""
+    """A layer and all layers inside it; for a tuple, all layers in it."""
     if isinstance(value, Layer):
         yield value
         value = tuple(getattr(value, field.name) for field in fields(value))

@@ -1,4 +1,4 @@
-"""`jconv export`: the network as a program of `jax.export` that runs without jconv and Keras."""
+"""`jconv export`: the network as a program of `jax.export` that runs without jconv or Keras."""
 
 from __future__ import annotations
 
@@ -67,9 +67,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _export_first(file: ModelFile, options: argparse.Namespace) -> tuple[Any, Signature, str]:
-    """The program for the first signature that the network accepts, and the error for the signature before, if any.
+    """`(program, signature, error)` for the first signature that the network accepts.
 
-    Raises `UserError`, with the last error, if it accepts none.
+    `error` is the reason why the signature before it was refused; "" if there was none. Raises `UserError`, with the
+    last reason, if the network accepts no signature.
     """
     message = ""
     for signature in _signatures(file, options):
@@ -81,7 +82,7 @@ def _export_first(file: ModelFile, options: argparse.Namespace) -> tuple[Any, Si
             # JAX raises exceptions of many classes for operations that do not support symbolic shapes.
             message = first_line(error)
     message = message or "found no length that it accepts"
-    raise UserError(f"{options.file.name} cannot be exported so: {message}; try --length N or --batch N")
+    raise UserError(f"{options.file.name} cannot be exported: {message}; try --length N or --batch N")
 
 
 def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | None) -> Any:
@@ -99,7 +100,7 @@ def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | 
 
 
 def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signature]:
-    """The signatures to try, with the most open sizes first."""
+    """The signatures to try, those with the most open sizes first."""
     model, shapes = file.model, file.shapes
     batch = "batch" if options.batch in (None, ANY) else str(options.batch)
     examples = "any number of examples" if batch == "batch" else f"{batch} examples"
@@ -122,7 +123,7 @@ def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signat
 
 
 def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
-    """The axis of the length of each input that has one: the open axis, else the first of several."""
+    """The length axis of each input that has one: the open axis, or else axis 0 of several axes or of integers."""
     integers = integer_inputs(model)
     axes = {}
     for name, shape in shapes.items():
@@ -136,7 +137,10 @@ def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
 def _open_length(
     model: Model, shapes: Shapes, axes: dict[str, int], batch: str, examples: str, is_shared: bool
 ) -> Signature | None:
-    """Open lengths, one symbol for all inputs if `is_shared`; multiples of a power of two if others are refused."""
+    """The signature with open lengths, the same for all inputs if `is_shared`; None if the network refuses it.
+
+    If the network accepts only multiples of a power of two, so does the signature.
+    """
     if not axes:
         return None
 
@@ -171,7 +175,7 @@ def _with_length(shapes: Shapes, axes: dict[str, int], length: int) -> Shapes:
 
 
 def _shortest(step: int, accepted: int, is_accepted: Callable[[int], bool]) -> int:
-    """The shortest accepted multiple of `step`, by bisection below the `accepted` one."""
+    """The shortest multiple of `step` that is accepted, by bisection below the length `accepted`."""
     low, high = 0, accepted // step
     while high - low > 1:
         middle = (low + high) // 2

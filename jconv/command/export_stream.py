@@ -1,8 +1,8 @@
-"""`jconv export --stream`: a network chunk by chunk, as programs of `jax.export` that run without jconv and Keras.
+"""`jconv export --stream`: a network chunk by chunk, as programs of `jax.export` that run without jconv or Keras.
 
-A program has fixed shapes, but the first samples complete fewer outputs than later ones, and at the end outputs wait
-for samples that do not come. So there is a program for the first samples, which also makes the state, one for each
-further chunk, and one for the end.
+A program has fixed shapes, but the first samples complete fewer outputs than later ones, and at the end some outputs
+still wait for samples that do not come. So one program reads the first samples and creates the state, another reads
+each further chunk, and a third computes the outputs that remain at the end.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{folder}: {', '.join(files)}; {size:,} bytes for {platforms}")
     short = f", short_step {model.period}" if "short_step" in exported else ""
     late = f"the outputs are {model.timing['latency']:g} samples late"
-    print(f"start reads {model.first} samples, step {model.chunk}{short}; {late}")
+    print(f"start reads {model.first_samples} samples, step {model.chunk}{short}; {late}")
     return 0
 
 
@@ -71,8 +71,8 @@ class Program(NamedTuple):
 class StreamedModel:
     """A model that is computed chunk by chunk.
 
-    `batch` is a number or a symbolic size. `chunk` is the number of samples of a step: a multiple of `period`, after
-    which every layer waits for as many samples as before.
+    `batch` is a number or a symbolic size. `chunk` is the number of samples per step, a multiple of `period`. After
+    `period` samples, every layer waits for as many further samples as before them.
     """
 
     file: ModelFile
@@ -84,22 +84,20 @@ class StreamedModel:
     def timing(self) -> dict[str, Any]:
         """The content of `stream.json`."""
         model = self.file.model
-        of_outputs = model.output_ratio
+        ratio = model.output_ratio
         return {
-            "first": self.first,
+            "first": self.first_samples,
             "chunk": self.chunk,
             "period": self.period,
             "latency": float(model.latency),
             "outputs_per_sample": (
-                {name: float(ratio) for name, ratio in of_outputs.items()}
-                if isinstance(of_outputs, dict)
-                else float(of_outputs)
+                {name: float(value) for name, value in ratio.items()} if isinstance(ratio, dict) else float(ratio)
             ),
         }
 
     @cached_property
-    def first(self) -> int:
-        """The fewest samples after which no step changes the shapes of the state, a multiple of the period."""
+    def first_samples(self) -> int:
+        """The smallest multiple of the period after which no step changes the shapes of the state."""
         low = high = max(0, math.ceil(self.file.model.latency / self.period))
         while not self._is_steady(high):
             low, high = high + 1, 2 * high + 1
@@ -120,7 +118,7 @@ class StreamedModel:
     def programs(self) -> list[Program]:
         """The functions to export."""
         model, params, state, _ = self.file
-        stream = self.stream_after(self.first)
+        stream = self.stream_after(self.first_samples)
 
         def start(x: Any) -> tuple[Any, tuple[jax.Array, ...]]:
             y, after = self._begin(x)
@@ -136,7 +134,7 @@ class StreamedModel:
             return model.stream_step(params, state, replace(stream, arrays=arrays), nothing, last=True)[0]
 
         programs = [
-            Program("start", start, (self._chunk(self.first),)),
+            Program("start", start, (self._chunk(self.first_samples),)),
             Program("step", step, (stream.arrays, self._chunk(self.chunk))),
             Program("short_step", step, (stream.arrays, self._chunk(self.period))),
             Program("end", end, (stream.arrays,)),
@@ -163,18 +161,20 @@ class StreamedModel:
 
 
 def _load(options: argparse.Namespace) -> StreamedModel:
-    """The model with the user's batch and chunk. Raises `UserError` if it cannot be streamed so."""
+    """The model with the user's batch and chunk. Raises `UserError` if it cannot be streamed with them."""
     file = load_model(options)
     batch = options.batch if isinstance(options.batch, int) else jax.export.symbolic_shape("batch")[0]
     try:
         period = math.lcm(*(ratio.denominator for ratio in ratios(file.model).values() if ratio is not None))
         chunk = period if options.chunk is None else options.chunk
-        # With a batch of 1, an error is that of a layer, not of a symbolic size.
+        # With a batch of 1, an error comes from a layer and not from a symbolic size.
         StreamedModel(file, 1, chunk, period).stream_after(0)
     except ValueError as error:
         raise UserError(f"{options.file.name} cannot be computed chunk by chunk: {first_line(error)}") from None
     if chunk % period:
-        raise UserError(f"--chunk {chunk}: must be a multiple of {period}, so that all chunks complete as many outputs")
+        raise UserError(
+            f"--chunk {chunk}: must be a multiple of {period}, so that all chunks complete equally many outputs"
+        )
     return StreamedModel(file, batch, chunk, period)
 
 
@@ -183,8 +183,8 @@ def _export(program: Program, options: argparse.Namespace) -> Any:
         return export_function(program.function, options.platforms, *program.arguments)
     except Exception as error:
         # JAX raises exceptions of many classes for operations that do not support symbolic shapes.
-        name = f"{options.file.name} cannot be exported so"
-        raise UserError(f"{name}: {program.name}: {first_line(error)}; try --batch N") from None
+        reason = f"{program.name}: {first_line(error)}"
+        raise UserError(f"{options.file.name} cannot be exported: {reason}; try --batch N") from None
 
 
 def _have_same_shapes(a: Stream, b: Stream) -> bool:

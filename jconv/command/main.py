@@ -14,7 +14,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments`, by default those of the process, and return its exit code.
+    """Run the command with `arguments`, by default `sys.argv[1:]`, and return its exit code.
 
     See `jconv --help`. A mistake in the arguments raises `SystemExit(2)`.
     """

@@ -30,7 +30,7 @@ class ModelFile(NamedTuple):
 def load_model(options: argparse.Namespace) -> ModelFile:
     """The model in the file of the options.
 
-    Raises the errors of `jconv.keras.load`, and `UserError` for a model that does not say the shapes of its inputs.
+    Raises the errors of `jconv.keras.load`, and `UserError` for a file without the shapes of the model's inputs.
     """
     path: Path = options.file
     limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
@@ -64,7 +64,7 @@ def why_refused(model: Model, shapes: Shapes) -> str | None:
 
 
 def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, tuple[int, ...]]:
-    """The shapes with `length` for each open size; if that is None, with a length that the model accepts.
+    """The shapes with `length` for each open size; if `length` is None, with a length that the model accepts.
 
     Raises `UserError` for a `length` if no size is open or the model does not accept it, and if no length is found.
     """
@@ -106,7 +106,7 @@ def format_shapes(shapes: Shapes, batch: str = "") -> str:
 
 
 def format_shape(shape: Any, batch: str = "") -> str:
-    """A shape for a message, with `any` for open sizes and after a `batch`.
+    """A shape for a message: the word `batch`, if any, then the sizes, with `any` for open ones.
 
     >>> format_shape((None, 3), "examples")
     '(examples, any, 3)'

@@ -36,9 +36,9 @@ Deviations are relative to the largest value of the definition's output. Their b
 recurrent layers, whose rounding errors accumulate along the sequence; 2e-2 if a layer computes in bfloat16 or float16)
 and 1e-12 in float64. If all outputs of a softmax or sigmoid are 0 or 1, the values before it are compared.
 
---keras also compares the outputs of Keras's layers, with the first of these bounds. Files of Keras 2 are compared with
-Keras 2 or tf-keras if one is installed, and otherwise with Keras 3. Keras runs in a separate process with safe_mode,
-for at most 300 seconds and with at most 8 GiB, on a copy that jconv writes; it never opens the file itself.
+--keras also compares the outputs of Keras's layers, with the network's bound in float32. Files of Keras 2 are compared
+with Keras 2 or tf-keras if one is installed, and otherwise with Keras 3. Keras runs in a separate process with
+safe_mode, for at most 300 seconds and with at most 8 GiB, on a copy that jconv writes; it never opens the file itself.
 
 Without --input, the input is random: integers for an embedding, else real numbers."""
 
@@ -58,8 +58,8 @@ network allows it, any length. It runs without jconv:
   program = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
   y = program.call(x)
 
-Several inputs are passed as a dict by name, and several outputs are returned as one. With open sizes, XLA chooses the
-algorithm of each convolution; with --batch, --length and one platform, jconv does.
+Several inputs are passed as a dict by name, and several outputs are returned as a dict. With open sizes, XLA chooses
+the algorithm of each convolution; with --batch, --length and one platform, jconv does.
 
 --stream writes a new folder NAME of programs that compute the network chunk by chunk, if its layers allow that:
 
@@ -67,14 +67,14 @@ algorithm of each convolution; with --batch, --length and one platform, jconv do
   step.stablehlo        step(state, x) -> (y, state)  for the next N samples, with --chunk N
   short_step.stablehlo  like step, for as few samples as possible; only if N is larger
   end.stablehlo         end(state) -> y               the outputs that still wait for samples
-  stream.json           the numbers of samples, and the delay of the outputs
+  stream.json           the number of samples of each call, and the delay of the outputs
 
-The y of all calls, one after the other, are the output for the complete sequence. `state` is a tuple of arrays. x has
-the shape of the model's input, with these numbers of samples as its length."""
+The y of all calls, concatenated, are the output for the complete sequence. `state` is a tuple of arrays. x has the
+shape of the model's input, with the number of samples of the call as its length."""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options in `arguments`, by default those of the process; `command` is the name of the command.
+    """The options in `arguments`, by default `sys.argv[1:]`; `command` is the name of the subcommand.
 
     A mistake is printed as one line on standard error and raises `SystemExit(2)`.
 
@@ -103,7 +103,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             "--input-shape",
             type=_shape,
             metavar="N,N",
-            help="shape of one example, if FILE has none, for example any,3: samples,channels",
+            help="shape of one example, if FILE has none: samples,channels, for example any,3",
         )
         command.add_argument(
             "--max-bytes",
@@ -125,7 +125,9 @@ def _add_verify(parser: Any) -> None:
     parser.add_argument(
         "--length", type=_integer(1), metavar="N", help="length of random inputs; default the file's, or 64"
     )
-    parser.add_argument("--batch", type=_integer(1), default=3, metavar="N", help="random examples; default 3")
+    parser.add_argument(
+        "--batch", type=_integer(1), default=3, metavar="N", help="number of random examples; default 3"
+    )
     parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="seed of random inputs; default 0")
     parser.add_argument("--all", action="store_true", help="show all layers, not only the worst")
     parser.add_argument("--json", action="store_true", help="print JSON, with all layers")

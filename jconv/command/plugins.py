@@ -10,12 +10,12 @@ BUILT_IN = ("summary", "verify", "run", "export")
 
 
 def installed() -> dict[str, EntryPoint]:
-    """The entry points by name of the subcommand."""
+    """The entry point of each subcommand by name."""
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in BUILT_IN}
 
 
 def find(arguments: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
-    """The subcommand that the arguments begin with, a function from the other arguments to the exit code; or None.
+    """The subcommand named by the first argument: a function from the other arguments to the exit code, or None.
 
     >>> find(["summary", "model.keras"]) is find(["--help"]) is find([]) is None
     True

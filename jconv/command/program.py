@@ -23,7 +23,7 @@ def check_flatbuffers() -> None:
 def export_function(function: Callable[..., Any], platforms: tuple[str, ...] | None, *arguments: Any) -> Any:
     """The `jax.export.Exported` of a function, for the default platforms if `platforms` is None.
 
-    If an operation is not available on one of the default platforms, it is exported for this machine's alone.
+    If an operation is not available on one of the default platforms, the function is exported only for this machine's.
     """
     compiled = jax.jit(function)
     if platforms is not None:

@@ -30,8 +30,8 @@ Array = np.ndarray[Any, Any]
 MAX_SECONDS, MAX_MEMORY = 300, 8 * 2**30
 MODULES = ("keras", "tf_keras")
 
-# The script of the process. It saves the outputs of the model in order, and by name those of each layer with one call
-# and one output.
+# The script of the process. It saves the outputs of the model in order, and the output of each layer that has one call
+# and one output, by name.
 SCRIPT = """
 import sys
 module, path, inputs, outputs, memory = sys.argv[1:]
@@ -66,7 +66,7 @@ class KerasError(Exception):
 
 
 def installed_modules() -> dict[int, str]:
-    """The installed module of Keras 3 and that of Keras 2, which may be tf-keras, by major version."""
+    """The installed modules by major version of Keras: `keras`, and `tf_keras`, which is Keras 2."""
     majors = {int(version(name).partition(".")[0]): name for name in reversed(MODULES) if find_spec(name) is not None}
     return {min(major, 3): name for major, name in majors.items()}
 
@@ -76,7 +76,7 @@ def outputs(
 ) -> tuple[str, list[Array], dict[str, Array]]:
     """`(version of Keras, outputs, outputs of layers by name)` for one array of `x` per input, in float64.
 
-    Raises `KerasError` if Keras does not have or does not accept such a model, and if it exceeds a limit.
+    Raises `KerasError` if the installed Keras cannot read or compute the model, and if its process exceeds a limit.
     """
     modules = installed_modules()
     with tempfile.TemporaryDirectory(prefix="jconv-") as folder:

@@ -89,7 +89,7 @@ def test_several_inputs_and_the_length_of_the_file(tmp_path: Path, capsys: Any) 
         close(y[name], want[name])
     code, path = export(model, "--length", "any")
     assert code == 2 and not path.exists()
-    assert "words.keras cannot be exported so: " in capsys.readouterr().err
+    assert "words.keras cannot be exported: " in capsys.readouterr().err
 
 
 def test_a_shared_length(tmp_path: Path, capsys: Any) -> None:
