@@ -5,8 +5,8 @@ samples if these differ. Each series is changed by its own random draw, and padd
 kept, and everything can be compiled. Jitter, scaling and time warp are from Um et al. (Data Augmentation of Wearable
 Sensor Data for Parkinson's Disease Monitoring using Convolutional Neural Networks, ICMI 2017).
 
-Augmentations in time are functions to the times (n, length), in samples, at which `resample` reads each series, so
-that the labels of samples can follow with `resample_labels`.
+Augmentations in time return the times (n, length), in samples, at which `resample` reads each series and
+`resample_labels` the labels of its samples.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def scaling(key: jax.Array, x: jax.Array, strength: float, lengths: Any = None) 
 
 
 def slice_times(key: jax.Array, x: jax.Array, share: float, lengths: Any = None) -> jax.Array:
-    """The times of a random window with that share of each series, stretched to the length of the series.
+    """The times of a random window of each series, `share` times its length, stretched to the length of the series.
 
     (Le Guennec, Malinowski and Tavenard, Data Augmentation for Time Series Classification using Convolutional Neural
     Networks, AALTD 2016, who do not stretch the windows, since their network accepts any length.)

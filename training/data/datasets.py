@@ -33,7 +33,8 @@ class Dataset(NamedTuple):
         x_test: the series of the test set.
         y_test: their class numbers.
         classes: the names of the classes, in the order of their numbers.
-        lengths_train: the number of samples of each series (n,) int32, None if all have the same; zeros follow them.
+        lengths_train: the number of samples of each series (n,) int32, after which it is padded with zeros; None if all
+            have the same length.
         lengths_test: the same for the test set.
         targets_train: the labels (n,) float64 if all are numbers, else None.
         targets_test: the same for the test set.
@@ -269,7 +270,7 @@ def _dataset(name: str, parts: Sequence[Part], class_names: Mapping[str, str] | 
 def _check_test(name: str, train: Part, test: Part, is_ragged: bool) -> None:
     """Raise `UserError` unless the test part has the channels, the length and the kind of labels of the training part.
 
-    The length may differ if that of the series within a part does (`is_ragged`).
+    The length may differ if the series within a part differ in length (`is_ragged`).
     """
     if test.x.shape[2] != train.x.shape[2] or not (is_ragged or test.x.shape[1] == train.x.shape[1]):
         raise UserError(f"{name}: test series are {_size(test.x)}, training series {_size(train.x)}")
@@ -283,7 +284,7 @@ def _size(x: Array) -> str:
 
 
 def _class_numbers(part: Part, labels: Sequence[str], longest: int) -> Array:
-    """The indices in `labels` of the labels of a part, those of samples padded to the length `longest`."""
+    """The labels of a part as indices in `labels`; labels of samples are padded to the length `longest`."""
     number = {label: index for index, label in enumerate(labels)}
     numbers = np.array([number[label] for label in part.labels], np.int32)
     if part.sample_labels is None:
@@ -305,7 +306,7 @@ def _targets(parts: Sequence[Part]) -> list[Array | None]:
 
 
 def _series_lengths(name: str, kind: str, x: Array) -> Array | None:
-    """The length of each series, which ends where only NaN follows; None if all have the same. Checks the values."""
+    """The length of each series without the NaN at its end; None if all have the same. Checks the values."""
     missing = np.all(np.isnan(x), axis=-1)
     lengths = np.where(missing.all(1), 0, x.shape[1] - np.argmin(missing[:, ::-1], axis=1))
     if not lengths.all():

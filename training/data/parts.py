@@ -1,4 +1,4 @@
-"""What every reader of a file returns: series and their labels."""
+"""The series and labels that every reader of a file returns."""
 
 from __future__ import annotations
 

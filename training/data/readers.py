@@ -74,7 +74,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file of the training part and, if there is one, that of the test part."""
+    """The file of the training part and, if it exists, the file of the test part."""
     test = path.with_name(path.stem.removesuffix("_TRAIN") + "_TEST" + path.suffix)
     return [path, test] if path.stem.endswith("_TRAIN") and test.exists() else [path]
 

@@ -18,7 +18,8 @@ def split(data: Dataset, share: float, seed: int, stratified: bool) -> tuple[Dat
         data: the data set.
         share: the share of the series, between 0 and 1.
         seed: the seed of the draw.
-        stratified: whether to hold out that share of each class, to within one series; one of each class remains.
+        stratified: whether to hold out that share of each class, to within one series; at least one series of each
+            class remains.
 
     Returns:
         The data with the other training series, and the same with the held-out series as its test set.
@@ -62,8 +63,8 @@ def end(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
 def fold(data: Dataset, number: int, count: int, seed: int, stratified: bool) -> tuple[Dataset, Dataset]:
     """Hold out one fold of the training series; returns what `split` does.
 
-    The folds are drawn at random, and each series is in one of them. Their sizes differ by at most one series, and with
-    `stratified` those of each class too. The only series of a class is never held out.
+    The folds are drawn at random, and each series is in one of them. Their sizes differ by at most one series; with
+    `stratified`, so do their numbers of series of each class. The only series of a class is never held out.
 
     Args:
         data: the data set.
@@ -109,7 +110,7 @@ def _hold_out(data: Dataset, held: Array, stratified: bool, option: str) -> tupl
     """The data without the series of the indices `held`, and the same with these as its test set."""
     count = len(data.x_train)
     if stratified:
-        # Each class must remain in the training set: of those that would not, the first series is not held out.
+        # Each class must remain in the training set. If all series of a class were drawn, the first is not held out.
         lost = np.setdiff1d(data.y_train[held], np.delete(data.y_train, held))
         held = np.setdiff1d(held, [held[data.y_train[held] == number][0] for number in lost])
     held, kept = np.sort(held), np.setdiff1d(np.arange(count), held)

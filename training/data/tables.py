@@ -111,9 +111,7 @@ def _whether_labeled(path: Path, table: _Table, length: int, is_fixed: bool) -> 
     found = f"{min(sizes)} to {max(sizes)}" if len(sizes) > 1 else f"{min(sizes)}"
     fits = f"neither {length}, the length of the training series, nor {length + 1}, a label and a series"
     if is_named:
-        fits = (
-            f"the first is a label by the header, and not {length + 1}, a label and a series like those of the training"
-        )
+        fits = f"the first is a label by the header, and not {length + 1}, a label and a series of the training length"
     raise UserError(f"{path}: rows have {found} cells, {fits}; --labels first or none reads other lengths")
 
 
@@ -156,14 +154,14 @@ def _rows(path: Path) -> list[Row]:
     except csv.Error as error:
         raise UserError(f"{path}: cannot be read as a table: {error}") from None
     rows = [(number, cells) for number, cells in rows if any(cells)]
-    # A delimiter at the end of each row is no cell.
+    # A delimiter at the end of each row is not followed by a cell.
     while rows and all(len(cells) > 1 and not cells[-1] for _, cells in rows):
         rows = [(number, cells[:-1]) for number, cells in rows]
     return rows
 
 
 def _delimiter(line: str, usual: str) -> str:
-    """What separates the cells of a line: another character if the usual one is not in it."""
+    """The character between the cells of a line: the usual one, or another if the line does not have it."""
     return next((one for one in (usual, "\t", ";", ",") if one in line), usual)
 
 
@@ -226,7 +224,7 @@ def _shortened(cells: Sequence[str]) -> str:
 
 
 def _has_its_label_last(cells: Sequence[str]) -> bool:
-    """Whether a row has text behind numbers."""
+    """Whether a row has text after numbers."""
     return len(cells) > 2 and not _is_value(cells[-1]) and all(map(_is_value, cells[1:-1]))
 
 

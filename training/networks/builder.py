@@ -27,17 +27,17 @@ class ModelBuilder:
         return name
 
     def chain(self, name: str, layers: Sequence[Layer], at: str) -> str:
-        """Add layers that read each other, the first one `at`, named `name.0`, `name.1`; returns the last name."""
+        """Add layers in sequence after the node `at`, named `name.0`, `name.1` and so on; returns the last name."""
         for number, layer in enumerate(layers):
             at = self.add(f"{name}.{number}", layer, at)
         return at
 
     def build(self, output: str) -> Model:
-        """The model with the output of that node."""
+        """The model whose output is the node of that name."""
         return Model(tuple(self.nodes), ("x",), (output,))
 
     def build_classifier(self, at: str, outputs: int) -> Model:
-        """The model with the mean over time of the node `at`, and a dense layer, at its end."""
+        """The model that ends in the mean over time of the node `at` and a dense layer."""
         return self.build(self.chain("head", [GlobalAveragePooling1D(), Dense(outputs)], at))
 
 

@@ -16,7 +16,7 @@ def convnext(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
 
     A block adds to its input a depthwise convolution of kernel size 7, layer normalization, a dense layer four times as
     wide with gelu, and a dense layer back to the width. The stride of the first layer is 4, or 1 for series shorter
-    than 128 samples, and that of the second stage 2. (After Liu et al., A ConvNet for the 2020s, CVPR 2022.)
+    than 128 samples; the second stage begins with stride 2. (After Liu et al., A ConvNet for the 2020s, CVPR 2022.)
 
     >>> convnext(2, (150, 1)).output_shapes((150, 1))["1.1.sum"]
     (19, 128)

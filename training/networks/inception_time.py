@@ -13,8 +13,8 @@ KERNEL_SIZES = (40, 20, 10)
 def inception_time(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
     """Six Inception modules, a residual connection around every three, the mean over time, and a dense layer.
 
-    A module reduces its input to 32 channels, if it has several, and convolves these with 32 filters of each of the
-    sizes 40, 20 and 10. A maximum over three samples of the input is convolved with 32 filters of size 1. All results
+    A module reduces an input of several channels to 32, and convolves these with 32 filters of each of the sizes 40, 20
+    and 10. A maximum over three samples of the input is convolved with 32 filters of size 1. All results
     are concatenated and pass batch normalization and relu. InceptionTime is the mean of the probabilities of five such
     networks. (Fawaz et al., InceptionTime: Finding AlexNet for time series classification, Data Mining and Knowledge
     Discovery 2020.)

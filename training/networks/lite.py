@@ -24,11 +24,11 @@ PEAK_SIZES = (6, 12, 24, 48, 96)
 def lite(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
     """Handmade and learned filters, concatenated, two separable convolutions, the mean over time, and a dense layer.
 
-    The learned filters are 32 of each of the sizes 40, 20 and 10, the others `HandmadeFilters`. The separable
-    convolutions have 32 filters, kernel sizes 20 and 10 and dilations 2 and 4. Batch normalization and relu follow each
-    of the three. For series of one channel 9,814 parameters are trained, without the dense layer. LITETime is the mean
-    of the probabilities of five such networks. (Ismail-Fawaz et al., LITE: Light Inception with boosTing tEchniques for
-    Time Series Classification, IEEE DSAA 2023.)
+    There are 32 learned filters of each of the sizes 40, 20 and 10; `HandmadeFilters` has the others. The separable
+    convolutions have 32 filters, kernel sizes 20 and 10 and dilations 2 and 4. Batch normalization and relu follow the
+    concatenation and each separable convolution. For series of one channel 9,814 parameters are trained, without the
+    dense layer. LITETime is the mean of the probabilities of five such networks. (Ismail-Fawaz et al., LITE: Light
+    Inception with boosTing tEchniques for Time Series Classification, IEEE DSAA 2023.)
 
     >>> lite(2).output_shapes((150, 1))["join"]
     (150, 113)

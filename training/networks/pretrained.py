@@ -51,7 +51,7 @@ def load(path: str, learning_rate: float | None, new_optimizer: str | None = Non
 
     Args:
         path: a file that Keras saved.
-        learning_rate: replaces that of the file's optimizer; None keeps it.
+        learning_rate: replaces the rate of the file's optimizer; None keeps it.
         new_optimizer: the name of the optimizer that replaces the file's; None keeps it, if the file has one.
 
     Raises:
@@ -81,7 +81,7 @@ def save(path: Path, model: Model, start: Pretrained, params: Tree, state: Tree,
 
 
 def without_randomness(value: Any) -> Any:
-    """A model or layer that computes the same in training, but without dropout and other random changes.
+    """The model or layer without dropout and other random changes in training.
 
     >>> from jconv.layers import Dropout
     >>> without_randomness(Dropout(0.5)).rate

@@ -33,7 +33,7 @@ def tcn(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
 
 
 def _blocks(length: int) -> int:
-    """The number of blocks whose last output reads `length` samples, of 1 + 2 (kernel size - 1) (2 ** blocks - 1)."""
+    """The least number of blocks whose receptive field, 1 + 2 (kernel size - 1) (2 ** blocks - 1), covers `length`."""
     blocks = 1
     while 1 + 2 * (KERNEL_SIZE - 1) * (2**blocks - 1) < length:
         blocks += 1

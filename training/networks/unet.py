@@ -12,8 +12,8 @@ FILTERS, KERNEL_SIZE = (16, 32, 64, 128), 9
 def unet(outputs: int, shape: tuple[int, int]) -> Model:
     """Four levels of 16, 32, 64 and 128 filters, down by max pooling and up by transposed convolutions.
 
-    A level has two convolutions of kernel size 9 with batch normalization and relu. On the way up it also reads the
-    output of the level on the way down. Series need at least 8 samples; a zero is appended to odd lengths. (After
+    A level has two convolutions of kernel size 9 with batch normalization and relu. On the way up it also reads its
+    own output from the way down. Series need at least 8 samples; a zero is appended to odd lengths. (After
     Ronneberger, Fischer and Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015.)
 
     >>> unet(1, (150, 2)).output_shapes((150, 2))["head"]

@@ -30,7 +30,7 @@ def values(
     training: bool = False,
     key: jax.Array | None = None,
 ) -> tuple[dict[str, Any], Any]:
-    """`model.values`, also of series x (n, length, channels) that are padded after `lengths` (n,) samples."""
+    """`model.values`, also for series x (n, length, channels) that are padded after `lengths` (n,) samples."""
     if lengths is None:
         return model.values(params, state, x, training=training, key=key)
     names = tuple(node.name for node in model.nodes)
@@ -69,7 +69,7 @@ def reference(model: Model, params: Tree, state: Tree, x: Array, lengths: Any) -
 def check(name: str, model: Model, shape: tuple[int, int], lengths: Sequence[int]) -> None:
     """Raise `UserError`, which names the data, unless the model accepts series of these lengths.
 
-    `shape` is that of the padded series, (length, channels).
+    `shape` is (length, channels) of the padded series.
     """
 
     def apply(x: jax.Array, lengths: jax.Array) -> Any:

@@ -179,9 +179,7 @@ def _add_data_and_model(group: Any) -> None:
         help=f"{', '.join(NETWORKS)}, {HYDRA}, or a file; default fcn, to denoise or segment unet",
     )
     held = group.add_mutually_exclusive_group().add_argument
-    held(
-        "--validation", type=share, metavar="SHARE", help="hold out this share of the training series, and evaluate it"
-    )
+    held("--validation", type=share, metavar="SHARE", help="hold out this share of the training series for validation")
     held("--fold", type=fold, metavar="I/K", help="hold out the I-th of K folds of the training series, as 2/5")
     held("--folds", type=whole(2), metavar="K", help="train K times, without each fold once, in --out/fold-I")
     words = "seed of the initial params and of the order of the examples; default 0"

@@ -13,7 +13,7 @@ from .task import Examples, Task, build_model, check_lengths
 def classification(data: Dataset, network: str | Model = "fcn", normalize_series: bool = False) -> Task:
     """Classify series with a network of `NETWORKS`, or with a model whose outputs are a logit for each class.
 
-    Channels are standardized by the training set, with `normalize_series` after each series was standardized by itself.
+    Channels are standardized by the training set; with `normalize_series`, each series is first standardized by itself.
     Raises `UserError` for fewer than two classes, for a class that only the test set has, and for series of unequal
     length if the network requires one length.
     """

@@ -14,7 +14,7 @@ from . import losses
 from .task import Examples, Task, build_model, check_lengths
 
 NOISE = 0.5
-# Seed of the noise that is evaluated and used in the proof: the same in each run, whatever its seed.
+# Seed of the noise in evaluations and in the proof, which is the same whatever the seed of the run.
 SEED = 0
 
 

@@ -83,9 +83,9 @@ def forecast(
 def windows(
     x: Array, lengths: Array | None = None, window: int = WINDOW, horizon: int = HORIZON, channels: Sequence[int] = (0,)
 ) -> Examples:
-    """All windows (m, window, channels) of series (n, length, channels), and the samples after each of them.
+    """All windows (m, window, channels) of series (n, length, channels), and the samples that follow each window.
 
-    These are (m, target channels, horizon). With `lengths` (n,), windows contain no padding.
+    The samples that follow are (m, target channels, horizon). With `lengths` (n,), neither contains padding.
 
     >>> x, y, _ = windows(np.arange(120.0).reshape(1, 120, 1))
     >>> x.shape, y.shape, x[1, -1, 0], y[1, 0, 0]

@@ -33,7 +33,7 @@ def cross_entropy(
 ) -> jax.Array:
     """Mean cross-entropy of softmax(logits) (..., classes) against class numbers (...,); a scalar.
 
-    The softmax is part of the loss, which is accurate for small probabilities. With `smoothing` e the target is 1 - e
+    The softmax is part of the loss, so small probabilities stay accurate. With `smoothing` e the target is 1 - e
     for the label's class plus e / classes for each class (Szegedy et al., Rethinking the Inception Architecture for
     Computer Vision, CVPR 2016). With `weights` (classes,) each sample's loss is multiplied by the weight of its
     label before the mean is taken.
@@ -157,7 +157,7 @@ class Loss(NamedTuple):
 
 
 def accuracy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
-    """The fraction of samples whose largest logit is that of the label; a scalar."""
+    """The fraction of samples whose label has the largest logit; a scalar."""
     sequences = ragged.make_sequences(logits.shape[:-1], lengths, segment_ids)
     hits = logits.argmax(axis=-1) == labels
     return _mean(_mask_padding(hits, sequences).astype(logits.dtype)[..., None], sequences)
@@ -183,7 +183,7 @@ def _mean(values: jax.Array, sequences: ragged.Sequences | None) -> jax.Array:
 
 
 def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
-    """The samples without padding, in one array; `array` itself if neither is given."""
+    """The samples without padding, in one array; `array` itself without `lengths` and `segment_ids`."""
     if lengths is None and segment_ids is None:
         return array
     if lengths is None:

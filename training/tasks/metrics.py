@@ -53,7 +53,7 @@ def class_scores(labels: Array, predicted: Array, training: Array, classes: tupl
     for number, name in enumerate(classes):
         is_true, is_predicted = labels == number, predicted == number
         hits, true, guessed = (int(mask.sum()) for mask in (is_true & is_predicted, is_true, is_predicted))
-        # The precision of random predictions is the frequency of the class here, their recall that in the training set.
+        # Random predictions have as precision the class's frequency here, as recall its frequency in the training set.
         here, trained = true / len(labels), float(np.mean(training == number))
         scores.append(
             ClassScores(

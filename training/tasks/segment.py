@@ -18,7 +18,7 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
 
     Channels are standardized by the training set. The score is the fraction of samples classified correctly. The
     baseline always predicts the most frequent class of the training set. Raises `UserError` where `classification`
-    does, if series are too short for the network, and if labels are of series instead of samples.
+    does, if series are too short for the network, and if each series has a label instead of each sample.
     """
     check_classes(data, by_sample=True)
     data, *scaling = standardize(data)

@@ -21,7 +21,8 @@ from . import losses
 class Examples(NamedTuple):
     """Standardized inputs (n, length, channels) and their targets, as the task's loss takes them.
 
-    With `lengths` (n,), the samples of each series after its length are padding. Arrays are float64 of NumPy, or JAX's.
+    With `lengths` (n,), the samples of each series after its length are padding. Arrays are NumPy's, with floats in
+    float64, or JAX's.
     """
 
     x: Any
@@ -67,10 +68,10 @@ class Task(NamedTuple):
         baseline: loss or score of a trivial prediction on each part of the data; empty for a classification.
         scaling: the mean and standard deviation of each channel, by which the inputs were standardized.
         pretrained: a network from a file with its optimizer; None for new params.
-        baseline_name: what the trivial prediction is.
+        baseline_name: the trivial prediction, in words.
         baseline_of: "loss" or "score".
         target_scaling: how the targets of a regression were standardized.
-        forecast_target: what is forecast.
+        forecast_target: the samples and channels that are forecast.
         validation: examples held out of the training set, None without any.
         is_per_sample: whether there are outputs and targets for each sample.
         transform: a random change of the examples in each training step, given a key; None for no change.
