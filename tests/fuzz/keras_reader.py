@@ -4,10 +4,10 @@
     python -m tests.fuzz.keras_reader bytes /some/corpus -max_total_time=600 -timeout=10 -rss_limit_mb=2048
     python -m tests.fuzz.keras_reader config -max_total_time=600 -timeout=10
 
-`bytes` takes complete files: `.keras`, `.h5`, weights alone and `.npz`, of which `seeds` writes small ones. With
-`config` the fuzzer chooses changes to the configs in `keras_seeds`. Options with one dash are libFuzzer's. A finding is
-an exception other than `KerasFileError`, or a message that has several lines or names an exception class. Findings are
-added to `keras_seeds`.
+`bytes` fuzzes complete files: `.keras`, `.h5`, weights alone and `.npz`; `seeds` writes small files to start from.
+With `config`, the fuzzer chooses changes to the configs in `keras_seeds`. Options with one dash are
+libFuzzer's. A finding is an exception other than `KerasFileError`, or a message that has several lines or names an
+exception class. Findings are added to `keras_seeds`.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, 
 from tests.support.keras_seeds import configs
 from tests.support.keras_watch import check_line
 
-MOST = 2**24
+MAX_BYTES = 2**24
 
 
 MODEL = build(functional(conv()), {}).model
 
 
 def read(path: Path) -> None:
-    """Read each part of a file, also if another part is refused."""
-    whole = (
+    """Read every part of a file, even if another part is refused."""
+    loaders = (
         jconv.keras.load,
         jconv.keras.load_training,
-        lambda path, **most: jconv.keras.load_weights(path, MODEL, **most),
+        lambda path, **limits: jconv.keras.load_weights(path, MODEL, **limits),
     )
-    for function in whole:
+    for load in loaders:
         try:
-            function(path, max_bytes=MOST)
+            load(path, max_bytes=MAX_BYTES)
         except jconv.keras.KerasFileError as error:
             check_line(error)
     try:
-        with open_contents(path, MOST) as contents:
+        with open_contents(path, MAX_BYTES) as contents:
             arrays = contents.arrays
             paths = [] if arrays is None else arrays.paths()
             for name in paths:
@@ -87,16 +87,16 @@ def bytes_target(data: bytes) -> None:
     read(FILE)
 
 
-def mutated(data: bytes, most: int, seed: int) -> bytes:
-    """A change by the fuzzer, or one of addresses and sizes by `changed_bytes`."""
-    return atheris.Mutate(data, most) if seed % 2 else changed_bytes(data, Random(seed))[:most]
+def mutated(data: bytes, max_size: int, seed: int) -> bytes:
+    """The data, changed by the fuzzer or, for even seeds, by `changed_bytes`, which changes addresses and sizes."""
+    return atheris.Mutate(data, max_size) if seed % 2 else changed_bytes(data, Random(seed))[:max_size]
 
 
 SEEDS: list[tuple[Any, list[Any]]] = []
 
 
-class Provided:
-    """Choices of the fuzzer."""
+class FuzzerChoices:
+    """Choices made by the fuzzer."""
 
     def __init__(self, data: bytes) -> None:
         self._provider = atheris.FuzzedDataProvider(data)
@@ -106,7 +106,7 @@ class Provided:
         return self._provider.ConsumeIntInRange(0, count - 1)
 
 
-class Nothing:
+class NoArrays:
     """A file without arrays."""
 
     def paths(self) -> list[str]:
@@ -123,13 +123,13 @@ def config_target(data: bytes) -> None:
     if not SEEDS:
         found = [*configs().values(), *compiled_configs().values()]
         SEEDS.extend((config, list(paths(config))) for config in found)
-    choices = Provided(data)
+    choices = FuzzerChoices(data)
     config = changed_config(*SEEDS[choices.below(len(SEEDS))], choices)
     try:
         built = build(parse_json(json.dumps(config).encode(), "config.json"), {})
         for leaf in built.root.leaves():
             with suppress(jconv.keras.KerasFileError):
-                read_by_folder(Part("", "", "config", parts=[leaf]), Nothing())
+                read_by_folder(Part("", "", "config", parts=[leaf]), NoArrays())
         compiled = config.get("compile_config")
         if isinstance(compiled, dict):
             read_weight_penalty(built.root)
@@ -155,20 +155,20 @@ def seeds(folder: Path) -> None:
         operation("Sum", tensor("b"), axis=-1),
         shape=(7,),
     )
-    whole = hdf5(
+    complete = hdf5(
         {"model_weights/conv1d/conv1d/kernel": [1.0], "model_weights/conv1d/conv1d/bias": [2.0]},
         model_config=json.dumps(config),
     )
     plain = zipfile.ZIP_STORED
     found = {"conv.keras": archive(config, packing=plain), "several.keras": archive(several, packing=plain)}
-    found |= {"packed.keras": archive(config), "whole.h5": whole}
+    found |= {"packed.keras": archive(config), "complete.h5": complete}
     found |= {"x.weights.h5": hdf5(), "named.h5": hdf5({"a/b": [1]}, layer_names=["a"], weight_names=["b"])}
     for name, data in found.items():
         (folder / name).write_bytes(data)
 
 
 def main() -> None:
-    """Run a target, or write the seeds of one."""
+    """Fuzz a target, `bytes` or `config`, or write the seeds of `bytes`."""
     which = sys.argv.pop(1)
     if which == "seeds":
         return seeds(Path(sys.argv[1]))

@@ -12,7 +12,7 @@ from tests.support.keras_crafted import tensor
 
 
 class Random:
-    """Choices of a random generator."""
+    """Choices made by a random generator."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -23,7 +23,7 @@ class Random:
 
 
 class Choices(Protocol):
-    """The source of choices."""
+    """A source of choices: a random generator or a fuzzer."""
 
     def below(self, count: int) -> int:
         """A number from 0 to `count - 1`."""
@@ -56,17 +56,17 @@ OBJECTS: tuple[Any, ...] = (
     {"module": "os", "class_name": "system", "config": {"name": "x"}, "registered_name": None},
 )
 VALUES = (*NUMBERS, *TEXTS, *LISTS, *OBJECTS)
-# Parts of a config that nothing reads.
-IDLE = ("shape", "registered_name", "module")
+# Keys whose values are not changed.
+UNCHANGED_KEYS = ("shape", "registered_name", "module")
 
 Path = tuple[Any, ...]
 
 
 def paths(value: Any, above: Path = ()) -> Iterator[Path]:
-    """The path of every part of a config that is not known to be unused."""
+    """The path of every part of a config that may be changed."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
-        if key not in IDLE:
+        if key not in UNCHANGED_KEYS:
             yield (*above, key)
             yield from paths(part, (*above, key))
 
@@ -79,7 +79,7 @@ def at(value: Any, path: Path) -> Any:
 
 
 def changed_config(config: Any, where: list[Path], choices: Choices) -> Any:
-    """A config with up to four parts replaced, by odd values or by other parts of it, or taken out."""
+    """A config with one to three parts deleted, or replaced by unusual values or by other parts of the config."""
     changed = copy.deepcopy(config)
     for _ in range(1 + choices.below(8) // 5 + choices.below(8) // 6):
         path = where[choices.below(len(where))]
@@ -93,7 +93,7 @@ def changed_config(config: Any, where: list[Path], choices: Choices) -> Any:
             else:
                 owner[path[-1]] = copy.deepcopy(VALUES[choices.below(len(VALUES))])
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier change took the place away
+            continue  # an earlier change removed this part
     return changed
 
 
@@ -101,7 +101,7 @@ SIZES = (0, 1, 2, 4, 8, 16, 0x7F, 0x80, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 
 
 
 def changed_bytes(data: bytes, choices: Choices) -> bytes:
-    """Bytes with a few flipped, overwritten, swapped for addresses of the file, copied or truncated."""
+    """The bytes with a few changes: flipped bits, other bytes, sizes and addresses, copied parts, deleted parts."""
     found = bytearray(data)
     for _ in range(1 + choices.below(12) // 8 + choices.below(12) // 9 * 3):
         at, way = choices.below(max(len(found), 1)), choices.below(16)
@@ -115,7 +115,7 @@ def changed_bytes(data: bytes, choices: Choices) -> bytes:
             number = SIZES[choices.below(len(SIZES))] % 256**width
             found[at : at + width] = number.to_bytes(width, "little")
         elif way < 13 and len(found) > 16:
-            # Another number that stands in the file, which may be an address.
+            # Eight bytes from elsewhere in the file, which may be an address.
             other = choices.below(len(found) // 8) * 8
             at -= at % 8
             found[at : at + 8] = found[other : other + 8].ljust(8, b"\0")

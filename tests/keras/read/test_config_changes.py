@@ -1,4 +1,4 @@
-"""Configs with random changes give a model or an error of one line."""
+"""Configs with random changes are read as a model, or refused with an error of one line."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def is_read_or_refused(config: Any) -> None:
         return
     for leaf in built.root.leaves():
         try:
-            read_by_folder(Part("", "", "config", parts=[leaf]), _Nothing())
+            read_by_folder(Part("", "", "config", parts=[leaf]), _NoArrays())
         except KerasFileError as error:
             assert str(error).isprintable() and len(str(error)) <= 1000
 
 
-class _Nothing:
+class _NoArrays:
     """A file without arrays."""
 
     def paths(self) -> list[str]:
