@@ -35,19 +35,20 @@ def load(
         path: A `.keras` file, zipped or unzipped; a complete model in `.h5`; a model in `.json`, with its arrays in
             `weights`; or a folder with one `.json` and one file of arrays.
         weights: A file with the arrays, such as a `.weights.h5` of the same model.
-        custom_layers: What to use for layers that jconv does not have, by the layer's name or class: a jconv layer, or
-            the class of one that has the options in Keras, `{"ConvDNA": jconv.layers.Conv1D}`.
-        custom_activations: What to use for activations, by name, `"<lambda>"` for a lambda: a name from Keras, an
-            activation layer, or a function, which is called with arrays of JAX, and of NumPy for the reference.
+        custom_layers: Replacements for layers that jconv does not have, by the layer's name or class: a jconv layer, or
+            a jconv class if the file has the options of Keras's class, `{"ConvDNA": jconv.layers.Conv1D}`.
+        custom_activations: Replacements for activations, by name, `"<lambda>"` for a lambda: the name of a Keras
+            activation, an activation layer, or a function, which `apply` calls with JAX arrays and `reference` with
+            NumPy arrays.
         input_shape: The shape of one example, for a Sequential model that was saved before it was built.
-        max_bytes: The most bytes that the arrays may need together.
+        max_bytes: The limit on the total size of the arrays, in bytes.
         algorithm: The algorithm of the model's convolutions, as in `jconv.conv1d`.
 
     Returns:
         `(model, params, state)`.
 
     Raises:
-        KerasFileError: A `ValueError`, for a file that is damaged, or has something that jconv does not have.
+        KerasFileError: A `ValueError`, for a file that is damaged, or has something that jconv does not support.
         OSError: If the file cannot be opened.
         ValueError: For an unknown `algorithm`.
     """

@@ -24,20 +24,20 @@ def load_weights(
 ) -> tuple[Tree, Tree]:
     """Load the arrays for a model from a file of a Keras model with the same layers.
 
-    Layers are matched by name if the names in the file are the model's, otherwise by Keras's order.
+    Layers are matched by name if the file has the model's names, otherwise in Keras's order.
 
     Args:
         path: A `.weights.h5`, or a file of a complete model.
         model: The model.
-        input_shape: The shape of one example, as for `save`; also for a Sequential model in the file that was saved
-            before it was built.
-        max_bytes: The most bytes that the arrays may need together.
+        input_shape: The shape of one example, as for `save`. It also applies to a Sequential model in the file that was
+            saved before it was built.
+        max_bytes: The limit on the total size of the arrays, in bytes.
 
     Returns:
         `(params, state)`.
 
     Raises:
-        KerasFileError: For a layer that is not in the file, or has other arrays there.
+        KerasFileError: For a layer that is not in the file, or has other arrays in the file.
     """
     shapes = model.named_shapes(input_shape)
     root = write_model(model, shapes, {}).root
@@ -52,7 +52,7 @@ def load_weights(
 
 
 def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> tuple[Tree, Tree] | None:
-    """The arrays that the model in the file has under the names of the layers of `root`; None if one is missing."""
+    """The arrays of the file for the layers of `root`, matched by name; None if the arrays of a layer differ."""
     built = _build_with_any(contents, (None, *shapes.values()) if len(shapes) == 1 else (None,))
     if built is None:
         return None
@@ -71,7 +71,7 @@ def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> 
 def _build_with_any(contents: Contents, input_shapes: Sequence[Sequence[int | None] | None]) -> Built | None:
     """The model in the file with the first of `input_shapes` that it accepts.
 
-    None if jconv cannot read the model, for example because of a custom layer. Its arrays may fit all the same.
+    None if jconv cannot read the model, for example because of a custom layer; its arrays may fit nevertheless.
     """
     with suppress(KerasFileError):
         keras_2 = update_config(contents, "the file", {})

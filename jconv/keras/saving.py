@@ -42,16 +42,17 @@ def save(
     """Write a file that Keras 3 loads: a `.keras` file, or only the arrays if the path ends in `.weights.h5`.
 
     Equal models give equal files. The file is written under a temporary name and renamed, so it is never incomplete.
-    For a model from `load`, nested models are written as such, and a `.weights.h5` fits the Keras model of its file.
+    If the model is from `load`, its nested models are written as nested models, and a `.weights.h5` fits the Keras
+    model that `load` read.
 
-    With `training`, a `.keras` file is that of a compiled model, whose training Keras continues as if it had never
+    With `training`, a `.keras` file contains a compiled model, and Keras continues its training as if it had never
     stopped::
 
         training = dataclasses.replace(training, state=slots)
         jconv.keras.save("model.keras", model, params, state, training=training)
 
-    It has the optimizer with its state, the losses, and the layers' regularizers and constraints. Metrics, and losses
-    that jconv does not have, are not kept.
+    The file has the optimizer with its state, the losses, and the layers' regularizers and constraints. Metrics, and
+    losses that jconv does not support, are not written.
 
     Args:
         path: The file, which ends in `.keras` or `.weights.h5`.
@@ -60,7 +61,7 @@ def save(
         state: Its state.
         input_shape: The shape of one example, without the batch axis, or a dict of shapes by input name. Not necessary
             for a model with `input_shapes`, such as one from `load`.
-        training: The result of `load_training`, with the present state of the optimizer.
+        training: The result of `load_training`, with the current state of the optimizer.
 
     Raises:
         KerasFileError: For a layer, an option or an optimizer that Keras does not have.
@@ -73,7 +74,7 @@ def save(
     root = written.root
     # Keras stores the name of each layer with its arrays.
     names = restore_folders(root, model) if path.name.endswith(".weights.h5") else None
-    names = names or {part.folder: part.name for part in root.below()}
+    names = names or {part.folder: part.name for part in root.descendants()}
     names = {f"{folder}/vars": name for folder, name in names.items()}
     arrays = _arrays(root.leaves(), params, state)
     if training is not None and path.suffix == ".keras":
@@ -110,8 +111,8 @@ def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, An
             first = owners.setdefault(place, part.key)
             if place in arrays and arrays[place].tobytes() != array.tobytes():
                 raise KerasFileError(
-                    f"node {part.key!r}: its place in the file, {part.folder!r}, is that of {first!r} too, as they are "
-                    f"one layer in Keras; their arrays must be equal, and {name} is not"
+                    f"nodes {first!r} and {part.key!r} are one layer in Keras, stored in {part.folder!r}; their arrays "
+                    f"must be equal, but {name} differs"
                 )
             arrays[place] = array
         arrays |= {f"{part.folder}/{path}": np.asarray(own[name]) for path, name in copies.items()}
@@ -128,10 +129,10 @@ def _hdf5(arrays: Mapping[str, np.ndarray[Any, Any]], names: Mapping[str, str]) 
         for folder, name in names.items():
             file.create_group(folder).attrs["name"] = name
         for path, array in arrays.items():
-            half = array.dtype.name == "bfloat16"
-            # Keras reads untyped pairs of bytes; it would convert integers.
-            data = file.create_dataset(path, data=array.view("V2") if half else array)
-            if half:
+            is_bfloat16 = array.dtype.name == "bfloat16"
+            # Keras reads opaque pairs of bytes unchanged; it would convert integers.
+            data = file.create_dataset(path, data=array.view("V2") if is_bfloat16 else array)
+            if is_bfloat16:
                 data.attrs["dtype"] = "bfloat16"
     return stream.getvalue()
 

@@ -12,7 +12,7 @@ CLIP = {"max_value": 1.0, "negative_slope": 0.0, "threshold": 0.0}
 
 
 def hard_sigmoid(slope: float, name: str, dtype: Any) -> dict[str, Any]:
-    """The entry of clip(slope * x + 0.5, 0, 1): a model of two layers, which Keras 3 accepts as an activation."""
+    """The config of clip(slope * x + 0.5, 0, 1): a model of two layers, which Keras 3 accepts as an activation."""
     layers = [("Rescaling", {"scale": float(slope), "offset": 0.5}), ("ReLU", CLIP)]
     entries = [
         {
@@ -28,7 +28,7 @@ def hard_sigmoid(slope: float, name: str, dtype: Any) -> dict[str, Any]:
 
 
 def hard_sigmoid_slope(entry: Any) -> float | None:
-    """The slope of an entry that `hard_sigmoid` wrote, or Keras from it; None for other entries.
+    """The slope in a config that `hard_sigmoid` wrote, or that Keras wrote after it read one; None for other configs.
 
     >>> hard_sigmoid_slope(hard_sigmoid(0.2, "gate", "float32"))
     0.2

@@ -75,7 +75,7 @@ KINDS = (
         # Keras replaces this argument with the mask of the query.
         ignored_arguments=("query_mask",),
         mask="propagate",
-        # The call removes the mask of the query, so the usual sum of output and query has none.
+        # The call removes the mask of the query, so the usual residual sum of output and query has no mask.
         removes_masks=True,
     ),
     Kind(

@@ -1,7 +1,7 @@
 """Reads values of a config, which comes from a JSON file and is not trusted.
 
 `Config` returns one value at a time and checks that it has the type that the caller expects. Errors name the place in
-the file. It records which keys were read, so that an option that jconv does not read is not ignored silently.
+the file. It records which keys were read, so that no option is ignored silently.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Config:
     _used: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def get(self, key: str, read: Callable[[Any], Any], *default: Any) -> Any:
-        """`read(value)` for the value of a key. If the key is missing, the `default`, to which `read` is not applied.
+        """The value of a key, converted by `read`; if the key is missing, the `default`, which is not converted.
 
-        Raises `KerasFileError`, with the place and the key, if the key is missing without a default, or if `read`
-        raises `ValueError` with what the value must be.
+        Raises `KerasFileError`, with the place and the key, if the key is missing and has no default, or if `read`
+        raises `ValueError`, whose message says what the value must be.
         """
         self._used.add(key)
         if key not in self.values:
@@ -80,7 +80,7 @@ def objects_in(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def count_values(config: Any) -> int:
-    """How many dicts, lists and other values a config has.
+    """The number of values in a config, including dicts and lists.
 
     >>> count_values({"layers": [{"name": "a"}, 3]})
     5
@@ -100,7 +100,7 @@ def shortened(value: Any, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-# Each of these functions returns the converted value, or raises `ValueError` with what the value must be.
+# Each of these functions returns the converted value, or raises `ValueError`, whose message says what it must be.
 
 
 def integer(value: Any) -> int:
@@ -133,7 +133,7 @@ def text(value: Any) -> str:
 
 
 def single(value: Any) -> int:
-    """An integer, or the integer in a list of one, which are the two forms of Keras's sizes in one dimension."""
+    """An integer, from an integer or a list of one: Keras writes sizes in one dimension in both forms."""
     return integer(value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value)
 
 

@@ -52,7 +52,7 @@ KINDS = (
 )
 
 
-# The residual blocks of one TCN: more than any network needs.
+# The limit on the residual blocks of one TCN, more than any network needs.
 MAX_BLOCKS = 200
 
 

@@ -1,7 +1,7 @@
 """`Kind`: how one Keras class becomes a layer of jconv and back, and where its arrays are in a file.
 
-A kind is mostly a list of config keys, each with the field of the layer that it sets. Classes that contain other layers
-have functions of their own.
+A kind is mostly a list of config keys, each with the field of the layer that it sets. The kinds of layers that contain
+other layers have functions instead.
 
 A layer names its arrays in `param_shapes` and `state_shapes`, in Keras's order of the layer's variables. Keras numbers
 the variables of each object: `vars/0`, `vars/1`. A name with a prefix, such as `"query/kernel"`, is in the folder that
@@ -36,7 +36,7 @@ class CustomActivation:
 
 
 def activation(value: Any) -> Any:
-    """An activation's name, also from the dict that Keras 3 writes for a function; or the user's own activation."""
+    """The name of an activation, for which Keras 3 may write a dict; or the activation that the user supplies."""
     if isinstance(value, CustomActivation):
         return value.activation
     if isinstance(value, dict) and value.get("class_name") == "function":
@@ -98,15 +98,16 @@ class Kind:
     """One Keras class: `name`, the class of the jconv `layer`, and the `keys` of its config.
 
     Contained layers: `read(config, read_layer)` and `write(layer, write_layer)` replace `keys` for classes that contain
-    layers. `inside(layer)` lists these.
+    layers. `inside(layer)` lists the layers that it contains.
 
-    Arrays: `folders(layer)` has the folder of each prefix. `copies(layer)` has the paths at which Keras stores an array
-    a second time, with the array's name. `source_name` is the class's name in Keras's source, from which folders are
+    Arrays: `folders(layer)` has the folder of each prefix. `copies(layer)` maps each path at which Keras stores an
+    array a second time to the array's name. `source_name` is the class's name in Keras's source, from which folders are
     named, if Keras exports the class under another name.
 
-    Config: `fixed` keys have no field in jconv, and are accepted at one value only; `ignored` keys are accepted at any
-    value. Neither is written. `unsupported(layer)` describes what Keras lacks of a jconv layer, if `keys` do not show
-    it. With `channels_first`, Keras's class has a `data_format`, which becomes the wrapper `ChannelsFirst`.
+    Config: `fixed` keys have no field in jconv, and are accepted with one value only; `ignored` keys are accepted with
+    any value. Neither is written. `unsupported(layer)` describes options of a jconv layer that Keras lacks, if `keys`
+    do not show this. With `channels_first`, Keras's class has a `data_format`, which becomes the wrapper
+    `ChannelsFirst`.
 
     Calls: `call`, or `call(layer)`, maps the arguments of Keras's `call` to the layer's `inputs`; by default the first
     argument has all of them. `call_options` maps arguments that are not arrays to fields. `ignored_arguments` have no
@@ -120,7 +121,7 @@ class Kind:
     - `"inside"`: as for the layer inside;
     - a layer, which computes the mask of the output.
 
-    `masked_outputs(layer)` is how many of several outputs have the mask. With `removes_masks`, the inputs have no mask
+    `masked_outputs(layer)` is the number of outputs that have the mask. With `removes_masks`, the inputs have no mask
     after the call. `mask_join` is for layers that merge their inputs: with `"any"`, if all inputs have a mask, an
     element is valid if it is valid in any of them; with `"concatenate"`, masks are joined along the layer's axis, and
     all elements of an input without a mask are valid. With `reads_masks` the layer also reads the masks of its inputs,

@@ -27,7 +27,7 @@ CENTER_AND_SCALE = (Key("center", flag), Key("scale", flag))
 
 
 def _axes_or_none(value: Any) -> int | tuple[int, ...]:
-    """An axis, or several; none for null."""
+    """An axis, or a tuple of axes, which is empty for null."""
     return () if value is None else one_or_more_integers(value)
 
 
@@ -41,7 +41,7 @@ def _write_spectral(layer: SpectralNormalization, write_layer: WriteLayer) -> di
 
 
 def _kernel_copy(layer: SpectralNormalization) -> dict[str, str]:
-    # Keras's wrapper has the kernel of the wrapped layer as a variable of its own.
+    # Keras stores the kernel of the wrapped layer a second time, as a variable of the wrapper.
     return {"vars/0": "layer/embeddings" if isinstance(unwrap(layer.layer), Embedding) else "layer/kernel"}
 
 

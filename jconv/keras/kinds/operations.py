@@ -1,4 +1,4 @@
-"""The classes of `keras.ops`, and the function of `jconv.operations` for each."""
+"""The classes of `keras.ops`, and jconv's function for each, one of `layers/operations/functions.py`."""
 
 from __future__ import annotations
 

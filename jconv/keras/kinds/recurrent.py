@@ -30,7 +30,7 @@ def _recurrent(layer: Any, *keys: Key, name: str = "") -> Kind:
         name or layer.__name__,
         layer,
         (*keys, *SHARED),
-        # All arrays are the cell's, but Keras finds a layer that is the activation before the cell.
+        # All arrays are in the cell's folder, except those of a layer as `activation`, which Keras finds first.
         folders=lambda layer: {"": "cell", "recurrent_activation": "cell/recurrent_activation"},
         # Options of Keras 2: which axis is the time, and how the layer is computed.
         fixed=(("time_major", False),),

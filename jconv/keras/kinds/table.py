@@ -1,4 +1,4 @@
-"""The table of kinds, and functions that also need the kinds of inner layers: for masks and the paths of arrays."""
+"""The table of kinds, and functions that need the kinds of inner layers too: for masks and the paths of arrays."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def mask_of(layer: Layer, kind: Kind) -> str | Layer:
 
 
 def array_paths(layer: Layer | None, kind: Kind | None, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`(paths, copies)`: the path of each array in the layer's folder, and the array's name at each path of a copy."""
+    """`(paths, copies)`: the path of each array in the layer's folder; for the path of each copy, the array's name."""
     copies = _copies(layer, kind)
     return names_to_paths(names, _folders(layer, kind), copies), copies
 
@@ -66,7 +66,7 @@ def _folders(layer: Layer | None, kind: Kind | None) -> dict[str, str]:
         options = [key.field for key in kind.keys if key.allows_layer and isinstance(getattr(layer, key.field), Layer)]
         found = {**{option: option for option in options}, **kind.folders(layer)}
     for inner, prefix, folder in _inside(layer, kind):
-        found |= below(_folders(inner, kind_of(inner)), prefix, folder)
+        found |= nested_folders(_folders(inner, kind_of(inner)), prefix, folder)
     return found
 
 
@@ -85,12 +85,12 @@ def _inside(layer: Any, kind: Kind | None) -> Iterable[Inside]:
     return () if kind is None else kind.inside(layer)
 
 
-def below(folders: Mapping[str, str], prefix: str, folder: str) -> dict[str, str]:
+def nested_folders(folders: Mapping[str, str], prefix: str, folder: str) -> dict[str, str]:
     """The folders of a layer inside another: its arrays' names begin with `prefix`, and it is stored in `folder`.
 
-    >>> below({"query": "query_dense"}, "layer", "inner")
+    >>> nested_folders({"query": "query_dense"}, "layer", "inner")
     {'layer': 'inner', 'layer/query': 'inner/query_dense'}
-    >>> below({"": "cell"}, "forward", "forward_layer")
+    >>> nested_folders({"": "cell"}, "forward", "forward_layer")
     {'forward': 'forward_layer/cell'}
     """
     return {

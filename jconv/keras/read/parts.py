@@ -41,11 +41,11 @@ class Part:
             return [self]
         return [leaf for part in self.parts for leaf in part.leaves()]
 
-    def below(self) -> Iterator[Part]:
+    def descendants(self) -> Iterator[Part]:
         """All parts in this one, at any depth."""
         for part in self.parts:
             yield part
-            yield from part.below()
+            yield from part.descendants()
 
 
 class FolderNames:

@@ -150,7 +150,7 @@ class _Writer:
         folders = FolderNames("")
         for part in self._parts:
             part.folder = folders.next(self._entries[part.name]["class_name"])
-            for inner in part.below():
+            for inner in part.descendants():
                 inner.folder = f"{part.folder}/{inner.folder}"
 
     def _write_input(self, value: str) -> None:
@@ -222,7 +222,7 @@ class _Writer:
         folded = fold_inner_models(model, {**shapes, **model.output_shapes()})
         written = _Writer(folded, shapes, arrays, has_masks=self._has_masks).write(name)
         part = Part(name, "", node.name, node.key, parts=written.root.parts)
-        for inner in part.below():
+        for inner in part.descendants():
             inner.key = f"{node.key}/{inner.key}"
         self._names |= {f"{node.key}/{key}": f"{name}/{own}" for key, own in written.names.items()}
         self._parts.append(part)
