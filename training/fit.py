@@ -169,7 +169,7 @@ def _run_in_folder(
         summary |= {"command": options.command, "given": options.given}
         summary["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
         with run_folder.writable(options.out):
-            results.tell(options.out, task, summary)
+            results.write_summary(options.out, task, summary)
         if options.tracker:
             tracker.finish(options.out / run_folder.TRACKER, status)
         received = processes.any_signal(interrupted())

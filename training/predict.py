@@ -42,8 +42,8 @@ with a label: a row must have as many values as a training series, or one more. 
 so do all rows if the training series had several lengths. A forecast continues each series.
 
 The output is a .csv with a row for each series: its number, from 1, and the class and all probabilities, or the
-prediction, or the class or value of each sample; series of several channels have a row for each. A .npy has the
-probabilities or values as an array; --json prints one object.
+prediction, or the class or value of each sample; series of several channels have a row for each channel. A .npy has
+the probabilities or values as an array; --json prints one object.
 
 --export: a program for jax.export.deserialize(bytes).call(x), which needs only JAX. It reads any number of series of
 the training length, in the units of the data.
@@ -80,7 +80,7 @@ def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = N
     Raises `UserError` for series that do not fit the network.
     """
     if x.shape[2] != network.shape[1]:
-        raise UserError(f"{network.name}: series have {x.shape[2]} channels, the network's {network.shape[1]}")
+        raise UserError(f"{network.name}: series have {x.shape[2]} channels, the network takes {network.shape[1]}")
     if isinstance(network, TrainedHydra):
         return network.model.probabilities(x, lengths)
     if network.kind == "forecast":
@@ -181,7 +181,7 @@ def _read(network: Trained | TrainedHydra, source: str, labels: str | None, chan
     found = datasets.series(source, network.length, network.is_fixed, labels, first, has_classes)
     if is_array and channels is None and found.x.shape[2] != network.shape[1] == found.x.shape[1]:
         other = "last" if first else "first"
-        words = f"series have {found.x.shape[2]} channels, the network's {network.shape[1]}"
+        words = f"series have {found.x.shape[2]} channels, the network takes {network.shape[1]}"
         raise UserError(f"{source}: {words}; --channels {other} reads them as {network.shape[1]} channels")
     return found
 

@@ -196,11 +196,11 @@ def _run(
                 report(f"{head}: {_status(cell)} before")
             else:
                 running[pool.submit(_run_cell, out, cell, children, free)] = cell.name, head
-        left = set(running)
+        remaining = set(running)
         try:
-            while left:
+            while remaining:
                 # The timeout lets this thread run the handler of a signal that another thread received.
-                ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+                ended, remaining = wait(remaining, timeout=1, return_when=FIRST_COMPLETED)
                 for one in (one for one in running if one in ended):
                     (name, head), (message, why) = running[one], one.result()
                     if why is not None:

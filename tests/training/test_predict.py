@@ -146,7 +146,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (tmp_path / "no.npy").write_text("no")
     message = {
         "short.npy": f"predict: {run}: a forecast reads 20 samples; series 1 has 9",
-        "narrow.npy": f"predict: {run}: series have 1 channels, the network's 2",
+        "narrow.npy": f"predict: {run}: series have 1 channels, the network takes 2",
         "no.npy": f"predict: {tmp_path / 'no.npy'}: is not a NumPy .npy file of numbers or text",
         "none.npy": f"predict: {tmp_path / 'none.npy'}: cannot be read: No such file or directory",
     }
@@ -312,7 +312,9 @@ def test_arrays_have_the_layout_of_training_by_default(tmp_path: Path, capsys: A
 
     wanted = ask("last.npy")
     assert wanted.startswith("series,class")
-    message = f"{tmp_path / 'first.npy'}: series have 32 channels, the network's 2; --channels first reads them as 2"
+    message = (
+        f"{tmp_path / 'first.npy'}: series have 32 channels, the network takes 2; --channels first reads them as 2"
+    )
     assert ask("first.npy") == f"predict: {message} channels\n"
     assert ask("first.npy", "--channels", "first") == wanted
     before = run_folder.read_json(tmp_path, run_folder.CONFIG)

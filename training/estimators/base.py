@@ -1,4 +1,4 @@
-"""Base classes of the estimators that train a network: a task of `training.api`, with a plan of their parameters."""
+"""Base classes of the estimators that train a network, with a task and a plan of `training.api`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEEDS = 2**31 - 1
 
 
 class SeriesEstimator(BaseEstimator):
-    """Base class of all estimators: they read series of `read_series`."""
+    """Base class of all estimators, which read series with `read_series`."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to series with their labels or targets.
@@ -79,8 +79,8 @@ class NetworkEstimator(SeriesEstimator):
 
         Args:
             epochs: passes over the training series.
-            batch_size: series a step; by default a tenth of the training set, at least 4 and at most 16.
-            learning_rate: the first one.
+            batch_size: series in a batch; by default a tenth of the training set, at least 4 and at most 16.
+            learning_rate: the initial rate.
             optimizer: "adam", "adamw", "sgd", "rmsprop" or "lion".
             schedule: the learning rate falls to zero ("cosine", "linear"), stays ("constant"), or is halved after 50
                 epochs without a lower loss ("plateau").

@@ -1,4 +1,4 @@
-"""The estimators of this package as aeon's: for its pipelines, its experiments and its `check_estimator`.
+"""The estimators of this package as aeon's estimators, for its pipelines, experiments and `check_estimator`.
 
 Parameters and results are the same. aeon's own base classes check the input and have more methods (`fit_predict`,
 `get_tags`, `reset`), so importing this module needs aeon.
@@ -32,7 +32,7 @@ TAGS: dict[str, Any] = {
 
 
 class AeonNetwork:
-    """Implements the methods that aeon's base classes call with checked input, by those of the estimator."""
+    """Implements the methods that aeon's base classes call with checked input, with the estimator's own methods."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from .base import SEEDS, SeriesEstimator, check_whole
 from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
-# Of the ridge regression, from which the one of the lowest leave-one-out error is taken.
+# The penalties of the ridge regression, from which leave-one-out errors choose.
 ALPHAS = np.logspace(-3, 3, 10)
 
 
@@ -97,7 +97,7 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
             n_kernels: the kernels of a group, which compete.
             n_groups: groups for each dilation, half of them for the first difference: an even number.
             multirocket: whether aeon's MultiRocket features are joined to Hydra's; for series of one length.
-            class_weight: that of `sklearn.linear_model.RidgeClassifierCV`.
+            class_weight: passed to `sklearn.linear_model.RidgeClassifierCV`.
             random_state: an int for the same kernels each time, a `numpy.random.RandomState`, or None.
         """
         # The next base class of a subclass may be aeon's.
@@ -154,10 +154,10 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
 
 
 def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra_features.Hydra:
-    """The kernels of an estimator's parameters for series like these.
+    """Draw the kernels for series like these, with the parameters of an estimator.
 
     Raises:
-        UserError: for numbers of kernels and groups that cannot be.
+        UserError: for fewer than two kernels, and for a number of groups that is not even and positive.
     """
     check_whole("n_kernels", estimator.n_kernels, 2, ", which compete")
     check_whole("n_groups", estimator.n_groups, 2)

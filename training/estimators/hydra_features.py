@@ -23,8 +23,8 @@ from jconv import conv1d, depthwise_conv1d, streaming
 
 KERNEL_SIZE = 9
 MOST_CHANNELS = 8
-# The largest number of responses in a block of series. They fit a core's cache; without blocks it takes three times as
-# long.
+# The largest number of responses in a block of series. A block fits a core's cache; without blocks, computing the
+# features takes three times as long.
 BLOCK = 2**16
 
 
@@ -99,13 +99,13 @@ def _features(hydra: Hydra, x: Any, lengths: Any, block: int) -> jax.Array:
 
 def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
     found = []
-    for one, series, own in _convolutions(hydra, x, lengths):
+    for one, series, valid in _convolutions(hydra, x, lengths):
         if not series.shape[1]:
             # A single sample has no difference.
             found.append(jnp.zeros((len(x), 2, *hydra.kernels.shape[3:])))
             continue
         response = one.function({"kernel": one.kernel}, one.read(series), padding="same", dilation=one.dilation)
-        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:]), own))
+        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:]), valid))
     return jnp.stack(found, axis=1)
 
 
@@ -122,7 +122,7 @@ class _Convolution(NamedTuple):
 
 
 def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
-    """The convolutions of all dilations, each with 0 for the series or 1 for the difference as its operand."""
+    """The convolutions of all dilations, each with its operand: 0 for the series, 1 for the difference."""
     dilations, _, taps, kernels, groups = hydra.kernels.shape
     for number in range(dilations):
         for difference in (0, 1):
@@ -148,8 +148,8 @@ def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolu
         yield one, both[difference], masks[difference]
 
 
-def _compete(response: Any, own: Any = None) -> jax.Array:
-    """The features (n, 2, kernels, groups) of responses (n, samples, kernels, groups).
+def _compete(response: Any, valid: Any = None) -> jax.Array:
+    """The features (n, 2, kernels, groups) of responses (n, samples, kernels, groups), summed over `valid` samples.
 
     Comparing one kernel after the other is many times faster than `argmax` on a CPU.
     """
@@ -160,9 +160,9 @@ def _compete(response: Any, own: Any = None) -> jax.Array:
         above, below = value > largest, value < smallest
         largest, winner = jnp.where(above, value, largest), jnp.where(above, number, winner)
         smallest, loser = jnp.where(below, value, smallest), jnp.where(below, number, loser)
-    if own is not None:
+    if valid is not None:
         # No kernel has this number.
-        winner, loser = jnp.where(own, winner, -1), jnp.where(own, loser, -1)
+        winner, loser = jnp.where(valid, winner, -1), jnp.where(valid, loser, -1)
     numbers = jnp.arange(response.shape[2])[:, None]
     won = jnp.where(winner[:, :, None] == numbers, largest[:, :, None], 0).sum(1)
     return jnp.stack([won, (loser[:, :, None] == numbers).sum(1, dtype=won.dtype)], axis=1)

@@ -1,4 +1,4 @@
-"""A fitted ridge classifier on Hydra's features: probabilities of series, without scikit-learn."""
+"""A fitted ridge classifier on Hydra's features, which predicts without scikit-learn."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TrainedHydra(NamedTuple):
 
     @property
     def length(self) -> int:
-        """The samples of the longest training series."""
+        """The length of the longest training series."""
         return self.shape[0]
 
 

@@ -197,7 +197,7 @@ def _page(folder: Path, config: dict[str, Any], results: dict[str, Any]) -> str:
     seconds = sum(results["seconds"].values())
     subtitle = f"{folder.resolve().name}: {results['status']}, {seconds:.1f} seconds, {results['date']}"
     sections = [
-        ("What was fitted to what", html_page.facts(facts)),
+        ("Data and model", html_page.facts(facts)),
         ("Command", html_page.code(results["command"])),
         ("Results", page.result_table(results) + html_page.line(words)),
         ("Classes", page.class_table(results)),

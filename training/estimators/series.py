@@ -18,22 +18,22 @@ FLOAT: Any = np.float64
 
 
 def read_series(estimator: Any, X: Any, *, fitting: bool) -> Series:
-    """Series (n, length, channels) of X, zeros behind the shorter ones.
+    """X as series (n, length, channels), with zeros after the end of shorter ones.
 
     Args:
-        estimator: it remembers the length and channels of what it is fitted to, as `series_shape_`, and of tables
+        estimator: when it is fitted, it gets the attribute `series_shape_`, (length, channels), and for tables
             `n_features_in_` and `feature_names_in_`.
         X: an array (n, channels, length) or (n, length), or a list of arrays (channels, length) or (length,), which may
             differ in length; an array of objects is such a list.
-        fitting: whether the estimator is being fitted; else the series must have the shape of those that it was fitted
-            to, any length if these differed.
+        fitting: whether the estimator is being fitted; otherwise the series must have the channels of the series that
+            it was fitted to, and their length if they had one length.
 
     Raises:
         ValueError: for other shapes, and for missing or infinite values.
     """
     fewest = 2 if fitting else 1
     if fitting:
-        # Of a table that the estimator was fitted to before.
+        # They describe a table that the estimator was fitted to before.
         for name in ("n_features_in_", "feature_names_in_"):
             vars(estimator).pop(name, None)
     if _is_list_of_series(X):

@@ -8,7 +8,7 @@ gradient for every parameter tensor, along random directions of +1 and -1 over t
 A deviation is `|jax - complex step| / scale`. In a direction of random signs, the derivative is of the order of the
 norm |g| of the gradient, which is the scale; along one of n coordinates it is of the order of |g| / sqrt(n). The scale
 is at least 1e-3 of the norm of the gradient of all tensors. Otherwise only rounding errors would be compared where a
-gradient is exactly zero, such as that of a bias in front of batch normalization. The result marks such tensors.
+gradient is exactly zero, as for a bias in front of batch normalization. The result marks such tensors.
 
 Dropout and other random changes of training are removed from the network first.
 

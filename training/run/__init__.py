@@ -1,1 +1,1 @@
-"""What a run leaves on the disk, and how it survives: the run folder, checkpoints, resuming, interrupts, results."""
+"""Run folders: configuration, checkpoints, resuming, signals, several processes, results and their comparison."""

@@ -2,7 +2,7 @@
 
 A checkpoint is a folder named by its number of epochs. Orbax writes it in a thread under a temporary name and renames
 it, so it is complete or absent; a digest of its content detects later damage. The last two are kept, because the newest
-may be damaged, and the one with the lowest training loss. Older ones are removed only when the newer ones are synced to
+may be damaged; so is the one with the lowest training loss. Others are removed only when the newer ones are synced to
 the disk.
 """
 
@@ -195,7 +195,7 @@ class Checkpoints:
 
 
 class _ContentChanged(ValueError):
-    """The digest of a checkpoint is not that of its content."""
+    """The content of a checkpoint does not have the recorded digest."""
 
 
 def _is_damage(error: BaseException) -> bool:
@@ -251,7 +251,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Unraisable(NamedTuple):
-    """A hook for exceptions that cannot be caught: it passes on all but that of a closed event loop."""
+    """A hook for exceptions that cannot be caught, which passes on all but those of a closed event loop."""
 
     hook: Callable[[Any], object]
 
@@ -289,7 +289,7 @@ def _digest(learner: Learner, text: str) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """A short message: that of the operating system if it was the cause, as for a full disk."""
+    """A short message: the operating system's if its error was the cause, as for a full disk."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

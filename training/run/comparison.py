@@ -67,7 +67,7 @@ def row(run: Run) -> dict[str, Any]:
 
 
 def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
-    """The table, with a line for each run. Columns that say nothing are left out; a common score is in the headings.
+    """The table, with a line for each run. Columns without information are omitted; a common score is in the headings.
 
     If that is wider than `width`, the words of a heading are stacked, and if necessary a run has three lines.
 
@@ -78,12 +78,13 @@ def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     ---------------------------
     """
     names = {row["score"] for row in rows}
-    left = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
-    left |= {"score"} if len(names) == 1 else set[str]()
+    omitted = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
+    omitted |= {"score"} if len(names) == 1 else set[str]()
     # Losses and scores of different tasks have different units, whatever their names.
-    left |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
-    left |= {field for field in rows[0] if field.startswith("validation") and all(row[field] is None for row in rows)}
-    fields = [field for field in rows[0] if field not in left]
+    omitted |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
+    no_values = (field for field in rows[0] if all(row[field] is None for row in rows))
+    omitted |= {field for field in no_values if field.startswith("validation")}
+    fields = [field for field in rows[0] if field not in omitted]
     heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
     heads = [head.replace("_", " ") for head in heads]
     cells = [[_cell(field, row[field]) for field in fields] for row in rows]

@@ -156,7 +156,8 @@ def xla_flags(text: str) -> str:
 def program(task: Task, plan: Plan, learner: Learner) -> str:
     """The SHA-256 of an epoch of training as XLA receives it, with the chosen algorithm of each convolution.
 
-    It is that of a single device: a partitioned program chooses its algorithms later and contains memory addresses.
+    The epoch is lowered for a single device: a partitioned program chooses its algorithms later and contains memory
+    addresses.
     """
     learner, examples = jax.tree.map(
         lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), (learner, loop.to_device(task.train, learner))

@@ -18,7 +18,7 @@ CAPTIONS = {
     run_folder.CALIBRATION: (
         "Calibration",
         "How often predictions are correct, by their probability. Above the dashed line the network is less certain "
-        "than it could be, below it is too certain.",
+        "than it could be, below the line it is too certain.",
     ),
     run_folder.MAPS: (
         "Class activation maps",
@@ -27,8 +27,8 @@ CAPTIONS = {
     ),
     run_folder.MISTAKEN: (
         "Misclassified series",
-        "Those misclassified by the largest margin, with the mean training series of their class and of the predicted "
-        "class.",
+        "The series misclassified by the largest margin, with the mean training series of their class and of the "
+        "predicted class.",
     ),
     run_folder.EMBEDDINGS: (
         "Embeddings",
@@ -43,8 +43,8 @@ CAPTIONS = {
     run_folder.PREDICTIONS: ("Predictions", "Forecasts after their input, or predictions over true values."),
 }
 BY_CHANCE = (
-    "F1 by chance is that of predictions drawn at random with the class frequencies of the training set. Precision of "
-    "a class that was never predicted, and recall of one without examples, are not defined."
+    "F1 by chance is the F1 of predictions drawn at random with the class frequencies of the training set. The "
+    "precision of a class that was never predicted, and the recall of a class without examples, are not defined."
 )
 
 
@@ -62,13 +62,13 @@ def page(folder: Path, task: Task) -> str:
         pictures[mistaken] = html_page.line("None.")
     layers, sizes = _layers(folder, task)
     sections = [
-        ("What was trained on what", html_page.facts(_facts(config, task) | sizes)),
+        ("Data and model", html_page.facts(_facts(config, task) | sizes)),
         ("Command", html_page.code(results["command"]) if "command" in results else ""),
         (
             "Results",
             result_table(results, task.baseline, task.baseline_name, task.baseline_of)
             + html_page.line(_proof(results))
-            + html_page.line(_course(results)),
+            + html_page.line(_epochs_and_seconds(results)),
         ),
         ("Classes", class_table(results)),
         *pictures.items(),
@@ -125,7 +125,7 @@ def counts(config: dict[str, Any]) -> str:
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:
-    """Where the run was computed, with what, and the fingerprints of what it depends on."""
+    """The hardware, platform, XLA flags, versions and fingerprints of a run, by name."""
     facts = {name: config[name] for name in ("hardware", "cores", "platform") if name in config}
     if config.get("xla_flags"):
         facts["XLA_FLAGS"] = config["xla_flags"]
@@ -185,10 +185,10 @@ def _proof(results: dict[str, Any]) -> str:
     return f"Gradients proved before training: {words}."
 
 
-def _course(results: dict[str, Any]) -> str:
+def _epochs_and_seconds(results: dict[str, Any]) -> str:
     seconds = ", ".join(f"{what} {value:.1f}" for what, value in results["seconds"].items())
     before = results["began_after_epoch"]
-    resumed = f" These are the seconds after epoch {before}, where the run was resumed." if before else ""
+    resumed = f" The seconds are those after epoch {before}, where the run was resumed." if before else ""
     best = results["best_epoch"]
     lowest = "" if best is None else f"The {results['watched']} loss was lowest in epoch {best}. "
     return f"{lowest}Seconds: {seconds}.{resumed}"

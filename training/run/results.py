@@ -55,7 +55,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
         if name in drawn:
             run_folder.write(folder, name, drawn[name])
         else:
-            # If the run was stopped before, the picture shows the results at that time.
+            # A picture from before the run was stopped and resumed shows old results.
             (folder / name).unlink(missing_ok=True)
     return results
 
@@ -93,7 +93,7 @@ def _pictures(
     return drawn | {run_folder.EMBEDDINGS: series_pictures.embeddings(points, kinds, task.classes)}
 
 
-def tell(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
+def write_summary(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
     """Write `results.json` and `report.html`."""
     if not processes.is_leader():
         return
@@ -120,5 +120,5 @@ def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) ->
 
 
 def _valid_output(examples: Examples, output: Any) -> Any:
-    """Outputs (n, classes) of series; those of samples without padding, one after the other."""
+    """Outputs (n, classes) of series, or the outputs of all samples (without padding) in one array."""
     return output[sample_mask(examples.x, examples.lengths)] if output.ndim == 3 else output

@@ -31,7 +31,7 @@ def check(
     if not same_model:
         raise UserError(f"{now['model']}: the file has changed since {folder} was started; --overwrite starts again")
     if begun["fingerprints"]["shapes"] != config["fingerprints"]["shapes"]:
-        words = f"the network for it has other shapes than when {folder} was started"
+        words = f"the network for these data has other shapes than when {folder} was started"
         raise UserError(f"{now['data']}: {words}; --overwrite starts again")
     if not same_data and not allow_changed_data:
         raise UserError(

@@ -25,12 +25,12 @@ from . import run_folder
 class Trained(NamedTuple):
     """A trained network, with everything needed for predictions.
 
-    `kind` is a name in `tasks.TASKS`; `shape` is (length, channels) of the training inputs, of a forecast the window;
-    `length` is that of the longest training series, `is_fixed` if all have it. `channels_first` says that the
-    training arrays were (n, channels, length) in their file.
-    `scaling` is the mean and deviation of each channel, with `normalize_series` after each series was
-    standardized by itself; `target` is that of a regression. `ahead` is the number of samples of a forecast of
-    `channels`, which count from 0. Arrays of an ensemble of `members` have a leading axis.
+    `kind` is a name in `tasks.TASKS`. `shape` is (length, channels) of the training inputs, which are windows if the
+    task is a forecast. `length` is the length of the longest training series, and `is_fixed` says whether all have it.
+    `channels_first` says whether the training arrays were (n, channels, length) in their file. `scaling` is the mean
+    and deviation of each channel; with `normalize_series`, each series was first standardized by itself. `target` is
+    the mean and deviation of the targets of a regression. A forecast has `ahead` samples of `channels`, counted from 0.
+    Arrays of an ensemble of `members` have a leading axis.
     """
 
     name: str
@@ -76,7 +76,7 @@ def read_arrays(folder: Path) -> tuple[Any, Any]:
     """`(params, state)` of a run. Raises `UserError` where they are missing or damaged."""
     if not (folder / run_folder.PARAMS).is_file():
         raise UserError(
-            f"{folder}: has no {run_folder.PARAMS}; a run writes it when it ends, a fold of --folds its own"
+            f"{folder}: has no {run_folder.PARAMS}; a run writes it when it ends, with --folds in each fold's folder"
         )
     try:
         return run_folder.read_params(folder)
@@ -137,7 +137,7 @@ def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Mo
 
 
 def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
-    """The predictions for series x (n, length, channels), which are padded behind `lengths` (n,) samples.
+    """The predictions for series x (n, length, channels), which are padded after `lengths` (n,) samples.
 
     Classification gives probabilities (n, classes), segmentation (n, length, classes), an ensemble their mean;
     regression gives numbers (n,), forecasting (n, horizon, target channels), denoising (n, length, channels).

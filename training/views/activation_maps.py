@@ -76,7 +76,7 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     place = lower.subplots()
     place.set_box_aspect(0.03)
     bar = figure.colorbar(ScalarMappable(scale, COLORS), cax=place, orientation="horizontal", extend="both")
-    bar.set_label("map of the true class, in logits: red speaks for it, blue against it", fontsize=8)
+    bar.set_label("map of the true class, in logits: red is evidence for the class, blue against it", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return png(figure)
 

@@ -11,7 +11,7 @@ from ..arrays import Array
 from ..tasks.metrics import Calibration
 from .style import FAINT, TEST, TRAIN, WIDTH, png, short
 
-# With more classes, counts do not fit into the cells.
+# The largest number of classes whose counts fit into the cells.
 MOST_COUNTED = 20
 
 
@@ -61,7 +61,7 @@ def reliability_diagram(calibration: Calibration, part: str) -> bytes:
         f"mean probability {calibration.confidence:.3f}, accuracy {calibration.accuracy:.3f}",
         fontsize=10,
     )
-    # Below, since bars may be anywhere.
+    # Below the axes, since bars may be anywhere in them.
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     lower.bar((edges[1:] + edges[:-1]) / 2, calibration.counts, width, color=FAINT)
     lower.set(xlabel="probability of the predicted class", ylabel="predictions")

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array, Tree
 from ..tasks import Examples, Task
 
-# A picture has no room for more points.
+# The largest number of points that a picture has room for.
 MOST = 1000
 
 
@@ -32,7 +32,7 @@ def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
     while node.key not in params and len(node.inputs) == 1 and node.inputs[0] in nodes:
         node = nodes[node.inputs[0]]
     read = node.inputs[0]
-    whole = replace(task.model, outputs=tuple(nodes))
+    with_all_outputs = replace(task.model, outputs=tuple(nodes))
 
     def one(series: Any) -> jax.Array:
         x, lengths = jax.tree.map(lambda part: part[None], series)
@@ -41,7 +41,7 @@ def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
         elif lengths is None:
             value, own = task.model.values(params, state, x)[0][read], None
         else:
-            (values, owns), _ = whole.apply(params, state, x, lengths=lengths)
+            (values, owns), _ = with_all_outputs.apply(params, state, x, lengths=lengths)
             value, own = values[read], owns[read]
         if value.ndim == 2:
             return value[0]

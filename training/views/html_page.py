@@ -106,7 +106,7 @@ def table(
     whole: Sequence[str] = (),
     is_stacked: bool = False,
 ) -> str:
-    """A table. `numbers` names the columns aligned to the right, `whole` those whose cells are not broken.
+    """A table. `numbers` names the columns aligned to the right, `whole` the columns whose cells stay on one line.
 
     With `is_stacked`, a narrow screen shows the cells of a row one below the other, each after its heading.
     """

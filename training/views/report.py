@@ -21,8 +21,8 @@ from ..tasks.metrics import Calibration, ClassScores
 class Result(NamedTuple):
     """The trained model on one part of the data: loss, score, and outputs (n, ...).
 
-    `mean_overlap` is that of segments, `classes` and `calibration` are of classes, and `members` has the loss and score
-    of each network of an ensemble.
+    `mean_overlap` is for segmentation, `classes` and `calibration` are for tasks with classes, and `members` has the
+    loss and score of each network of an ensemble.
     """
 
     loss: float
@@ -68,7 +68,7 @@ def _learned(data: Dataset, task: Task) -> str:
 
 
 def shortest(data: Dataset) -> str:
-    """The length of the shortest series, before that of the longest, if they differ."""
+    """Text to put before the length of the longest series: "N to ", with the shortest length N, if lengths differ."""
     lengths = [own.min() for own in (data.lengths_train, data.lengths_test) if own is not None]
     return f"{min(lengths)} to " if lengths else ""
 
@@ -104,12 +104,12 @@ def closing(
         of = "loss" if task.baseline_of == "loss" else score
         rows += [[f"{task.baseline_name}, {of}", *(f"{value:.4f}" for value in task.baseline)]]
     gradients = f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}"
-    return "\n".join(["", *_table(rows), "", gradients, *_where(seconds, folder)])
+    return "\n".join(["", *_table(rows), "", gradients, *_seconds_and_files(seconds, folder)])
 
 
 def closing_table(score_name: str, results: dict[str, Result], seconds: dict[str, float], folder: Path) -> str:
     """The table at the end of a run that trained no network."""
-    return "\n".join(["", *_table(_result_rows(score_name, results)), "", *_where(seconds, folder)])
+    return "\n".join(["", *_table(_result_rows(score_name, results)), "", *_seconds_and_files(seconds, folder)])
 
 
 def _result_rows(score: str, results: dict[str, Result]) -> list[list[str]]:
@@ -135,14 +135,13 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str
     return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]
 
 
-def _where(seconds: dict[str, float], folder: Path) -> list[str]:
-    """The lines about time and files."""
+def _seconds_and_files(seconds: dict[str, float], folder: Path) -> list[str]:
     parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
     files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
     return [f"seconds    {sum(seconds.values()):.1f} ({parts})", f"files      {folder}: {files}"]
 
 
 def worst_line(worst: tuple[str, float]) -> str:
-    """The largest deviation and what it is of."""
+    """The largest deviation, and the name of the loss, tensor or layer that has it."""
     what, value = worst
     return f"worst relative deviation {value:.1e} ({what})"

@@ -1,4 +1,4 @@
-"""Pictures of single series of a classification: those misclassified, and the embeddings of all."""
+"""Pictures of series in a classification: the misclassified series, and the embeddings of all series."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, legend_label, png,
 
 SHOWN = 12
 COLUMNS = 2
-# A legend has no room for more classes.
+# The largest number of classes that a legend has room for.
 MOST_CLASSES = 20
-# Of the marks of each part of the data.
+# The filling of the marks of each part of the data.
 FILLINGS: dict[str, dict[str, Any]] = {
     "training": {"fillstyle": "none", "alpha": 0.7},
     "validation": {"fillstyle": "left", "markerfacecoloralt": "none"},
@@ -36,7 +36,8 @@ def misclassified(
 ) -> bytes:
     """The series misclassified by the largest margin, with the mean training series of both classes.
 
-    `output` is (n, classes), of the examples of that part of the data; `unit` is that of the series.
+    `examples` are the part of the data that `part` names, `output` (n, classes) the network's outputs for them, and
+    `unit` is the unit of the series.
     """
     x, y = examples.x, examples.y
     predicted = output.argmax(-1)
@@ -96,7 +97,7 @@ def most_wrong(output: Array, labels: Array) -> Array:
 
 
 def embeddings(points: dict[str, Array], labels: dict[str, Array], classes: Sequence[str]) -> bytes:
-    """Each series as a point, by the input of the last layer, projected on the plane of largest training variance.
+    """Each series as a point: the input of the last layer, projected on the plane of largest training variance.
 
     `points` are (n, features) and `labels` (n,) for each part of the data. A class has its own color and mark, a part
     its filling.

@@ -1,4 +1,4 @@
-"""What all pictures share: size, colors, marks, and how a figure becomes a PNG file.
+"""The style of all pictures: size, colors, marks, and the conversion of a figure to a PNG file.
 
 Figures are made without `pyplot`, so nothing depends on a display or on what else the process draws. They are narrow,
 so that their text can be read on a phone. Colors are those of Okabe and Ito, which readers with color blindness can
@@ -21,7 +21,7 @@ from ..arrays import Array
 WIDTH, DPI = 6.0, 120
 TRAIN, VALIDATION, TEST, FAINT = "#0072B2", "#009E73", "#D55E00", "#999999"
 CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-# Their number and that of the colors have no common divisor: 91 classes differ in the pair.
+# 13 marks and 7 colors have no common divisor, so 91 classes have different pairs of color and mark.
 MARKERS = "o^sDvP*X<>hpd"
 
 

@@ -1,7 +1,7 @@
 """`--tracker mlflow`: options, curves and files of a run in MLflow, at the address that MLflow is configured with.
 
 A resumed run continues its run in MLflow, whose ID is in `mlflow.json` in the run folder. If that file is damaged, it
-begins a new one. If MLflow fails during training, a message is printed once, and training continues without it.
+begins a new one there. If MLflow fails during training, a message is printed once, and training continues without it.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_predict_reads_the_folder(run, data, tmp_path, capsys):
     assert [row[1] for row in rows] == [data.classes[number] for number in data.y_test[:5]]
     np.save(file, data.x_test[:5, :, [0, 0]])
     assert predict.main([str(run), "--data", str(file)]) == 2
-    assert "series have 2 channels, the network's 1" in capsys.readouterr().err
+    assert "series have 2 channels, the network takes 1" in capsys.readouterr().err
     assert predict.main([str(run), "--export", str(tmp_path / "program")]) == 2
     assert "--export is for networks" in capsys.readouterr().err
 

@@ -125,7 +125,9 @@ def test_changed_data_are_refused_unless_allowed(here, capsys):
     message = "a.npz: the data have changed since stopped was started; --allow-changed-data continues with them"
     assert _refused(capsys) == message
     _write_data(here, channels=2)
-    message = "a.npz: the network for it has other shapes than when stopped was started; --overwrite starts again"
+    message = (
+        "a.npz: the network for these data has other shapes than when stopped was started; --overwrite starts again"
+    )
     assert _refused(capsys, "--allow-changed-data") == message
     shutil.copytree("stopped", "moved")
     _write_data(here, scale=2.0)
