@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jconv import layers as jl
-from tests.support.held import Held
+from tests.support.constant_inputs import ConstantInputs
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
 KEY = ("query", "value", "key")
@@ -35,7 +35,7 @@ PLAIN: dict[str, tuple[jl.Layer, Any]] = {
 }
 
 SCORES = {"return_attention_scores": True}
-HELD: dict[str, tuple[Any, dict[str, Any], Any]] = {
+CONSTANT_MASKS: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "dot": (
         jl.Attention(inputs=("query", "value", "query_mask", "value_mask")),
         {"query_mask": MASK[:, 0], "value_mask": MASK[0]},
@@ -96,10 +96,10 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("name", CONSTANT_MASKS)
 def test_masked_values_and_derivatives_equal_the_reference(name: str) -> None:
-    layer, held, shape = HELD[name]
-    check_against_reference(Held(layer, held), shape)
+    layer, constants, shape = CONSTANT_MASKS[name]
+    check_against_reference(ConstantInputs(layer, constants), shape)
 
 
 def test_a_row_that_is_masked_everywhere() -> None:
@@ -128,8 +128,8 @@ def test_scores_that_are_masked_keep_what_float32_keeps_of_them() -> None:
 
 
 def test_what_is_masked_does_not_matter() -> None:
-    layer, held, shape = HELD["heads_all"]
-    layer = Held(layer, held)
+    layer, constants, shape = CONSTANT_MASKS["heads_all"]
+    layer = ConstantInputs(layer, constants)
     params, _ = single(arrays_of(layer, shape))
     query, value, key = single(drawn(shape))
     other = value.copy()

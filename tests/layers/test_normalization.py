@@ -13,7 +13,7 @@ import pytest
 from keras import layers as kl
 
 from jconv import layers as jl
-from tests.support.held import Held
+from tests.support.constant_inputs import ConstantInputs
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
 MASKED = jl.BatchNormalization(inputs=("sequence", "mask"))
@@ -53,17 +53,7 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
 
 
 def test_a_mask_changes_nothing_outside_training() -> None:
-    check_against_reference(Held(MASKED, {"mask": np.arange(7) % 3 > 0}), (7, 4))
-
-
-class InTraining(Held):
-    """As `Held`, always in training."""
-
-    def apply(self, params: Any, state: Any, x: Any, **options: Any) -> Any:
-        return super().apply(params, state, x, training=True)
-
-    def reference(self, params: Any, state: Any, x: Any, *, training: bool = False) -> Any:
-        return super().reference(params, state, x, training=True)
+    check_against_reference(ConstantInputs(MASKED, {"mask": np.arange(7) % 3 > 0}), (7, 4))
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

@@ -1,4 +1,4 @@
-"""Small files for the tests of the command, made by real Keras."""
+"""Small files for the tests of the `jconv` command, made by real Keras."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def half(folder: Path) -> Path:
 
 
 def causal(folder: Path) -> Path:
-    """A network whose outputs need no later samples, and which returns one for each sample."""
+    """A causal network with one output for each sample."""
     x = keras.Input((None, 3), name="x")
     y = kl.Conv1D(6, 3, padding="causal", dilation_rate=4, activation="relu", name="far")(x)
     y = kl.BatchNormalization(name="norm")(kl.Conv1D(4, 2, padding="causal", name="near")(y))
@@ -75,7 +75,7 @@ def late(folder: Path) -> Path:
 
 
 def sentence(folder: Path) -> Path:
-    """Two inputs, one of integers, and two outputs: one along the length, one of all samples so far."""
+    """Two inputs, one of integers, and two outputs: one for each sample, and one that averages all samples."""
     numbers, features = keras.Input((None,), dtype="int32", name="numbers"), keras.Input((None, 2), name="features")
     y = kl.Concatenate(name="join")([kl.Embedding(10, 4, name="table")(numbers), features])
     y = kl.Conv1D(5, 3, padding="same", name="conv")(y)
@@ -84,7 +84,7 @@ def sentence(folder: Path) -> Path:
 
 
 def channels_first(folder: Path) -> Path:
-    """A network of sequences (channels, length)."""
+    """A network whose input has the shape (channels, length)."""
     x = keras.Input((3, None), name="x")
     y = kl.Conv1D(4, 3, padding="same", data_format="channels_first", name="conv")(x)
     y = kl.AveragePooling1D(2, data_format="channels_first", name="pool")(y)

@@ -45,7 +45,7 @@ def operation(class_name: str, *args: Any, **config: Any) -> dict[str, Any]:
 
 
 def functional(*entries: Any, outputs: Any = None, name: str = "model", shape: Any = SHAPE) -> dict[str, Any]:
-    """A Functional model with the input `"in0"`; by default its output is that of the last layer."""
+    """A Functional model with the input `"in0"`; by default, it returns the output of the last layer."""
     first = {"class_name": "InputLayer", "name": "in0", "inbound_nodes": []}
     first["config"] = {"batch_shape": [None, *shape], "name": "in0"}
     # The first call of a model is number 1, since building it counts as a call.
@@ -55,7 +55,7 @@ def functional(*entries: Any, outputs: Any = None, name: str = "model", shape: A
 
 
 def hdf5(arrays: Mapping[str, Any] = ARRAYS, **attributes: Any) -> bytes:
-    """An HDF5 file with arrays by path and attributes of the root."""
+    """An HDF5 file with `arrays`, by path, and the root's `attributes`."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for path, array in arrays.items():
@@ -66,7 +66,7 @@ def hdf5(arrays: Mapping[str, Any] = ARRAYS, **attributes: Any) -> bytes:
 
 
 def archive(config: Any, weights: bytes | None = None, packing: int = zipfile.ZIP_DEFLATED, **members: Any) -> bytes:
-    """A `.keras` file; `config` may also be text."""
+    """A `.keras` file with further `members`; `config` may also be JSON text."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", packing) as file:
         file.writestr("config.json", config if isinstance(config, (str, bytes)) else json.dumps(config))
@@ -77,7 +77,7 @@ def archive(config: Any, weights: bytes | None = None, packing: int = zipfile.ZI
 
 
 def saved(folder: Path, data: bytes, name: str = "model.keras") -> Path:
-    """The path of a file with these bytes."""
+    """Write a file; returns its path."""
     path = folder / name
     path.write_bytes(data)
     return path
@@ -97,7 +97,7 @@ def made(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
 
 
 def patched(data: bytes, *changes: tuple[int, bytes]) -> bytes:
-    """The bytes with `changes`: other bytes at some offsets."""
+    """The data with `changes`: pairs of an offset and the bytes to write there."""
     found = bytearray(data)
     for at, new in changes:
         found[at : at + len(new)] = new

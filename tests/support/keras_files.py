@@ -15,7 +15,7 @@ import jconv.keras
 from tests.support.keras_cases.case import Case
 
 BATCH = 3
-# Of random inputs, where the model leaves the length open.
+# The length of random inputs where the model's length is unknown.
 LENGTH = 23
 
 
@@ -44,7 +44,7 @@ def randomize(model: Any, seed: int = 0) -> None:
             weight.assign(draw)
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
-            # It computes with arrays derived from its weights.
+            # The layer computes with arrays that are derived from its weights.
             layer.finalize_state()
 
 
@@ -86,7 +86,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def deviation(a: Any, b: Any, floor: float = 0.0) -> float:
-    """The largest difference relative to the scale of `b`, which is at least `floor`."""
+    """The largest difference, relative to the largest absolute value of `b` or to `floor` if that is larger."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     assert a.shape == b.shape, (a.shape, b.shape)
     scale = max(np.max(np.abs(b), initial=0), floor) or 1.0
@@ -160,7 +160,7 @@ def check_model(model: Any, labels: list[str], *, rtol: float = 1e-5, gradient_r
         assert deviation(y, want) < rtol, f"{label}: output {deviation(y, want):.1e}"
         assert deviation(e, want) < rtol, f"{label}: reference {deviation(e, want):.1e}"
     for key, arrays in expected_bars.items():
-        # Some gradients are zero except for rounding, such as that of the keys' bias in an attention layer.
+        # Some gradients are zero except for rounding, such as the gradient of the bias of an attention layer's keys.
         floor = 1e-2 * max(float(np.abs(array).max()) for array in arrays.values())
         for name, want in arrays.items():
             found = deviation(our_bars[key][name], want, floor)
@@ -199,7 +199,7 @@ def check_h5(model: Any, folder: Path, params: Any, state: Any) -> None:
 
 
 def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
-    """The outputs of Keras from the file that jconv writes. Checks that writing again gives the same bytes."""
+    """Keras's outputs for a file that jconv wrote; checks that jconv writes the same bytes again."""
     model, params, state = ours
     jconv.keras.save(folder / "back.keras", model, params, state)
     jconv.keras.save(folder / "again.keras", model, params, state)
@@ -208,7 +208,7 @@ def returned_outputs(folder: Path, ours: Any, x: list[Any]) -> list[Any]:
 
 
 def check_fits(model: Any, path: Path) -> None:
-    """Check that loading a `.weights.h5` file restores the weights of a Keras model."""
+    """Check that a `.weights.h5` file has the weights of a Keras model, by loading it into the model."""
     kept = [np.asarray(weight) for weight in model.weights]
     randomize(model, seed=7)
     model.load_weights(path)

@@ -1,4 +1,4 @@
-"""Networks of papers, written in Keras, with fewer and narrower layers."""
+"""Networks from papers, written in Keras, with fewer and narrower layers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def resnet() -> Any:
 
 
 def inception_time() -> Any:
-    """Fawaz et al., InceptionTime (2020): bottlenecks, three lengths of kernel and a pool side by side, shortcuts."""
+    """Fawaz et al., InceptionTime (2020): bottlenecks, three kernel sizes and a pool in parallel, shortcuts."""
     x = short = inputs = keras.Input((32, 1))
     for depth in range(3):
         narrow = kl.Conv1D(4, 1, padding="same", use_bias=False)(x) if x.shape[-1] > 1 else x
@@ -76,7 +76,7 @@ def encoder() -> Any:
         x = kl.GroupNormalization(groups=-1)(x)
         x = kl.Dropout(0.2)(kl.PReLU(shared_axes=[1])(x))
         x = kl.MaxPooling1D(2)(x)
-    # Half of the channels are the attention scores of the other half.
+    # One half of the channels has the attention scores for the other half.
     weighted = kl.Multiply()([kl.Softmax(axis=1)(x[:, :, :4]), x[:, :, 4:]])
     x = kl.Dense(6, activation="sigmoid")(weighted)
     x = kl.GroupNormalization(groups=-1)(x)
@@ -84,7 +84,7 @@ def encoder() -> Any:
 
 
 def tcn() -> Any:
-    """Bai, Kolter and Koltun, An empirical evaluation of generic convolutional networks (2018), with skips summed."""
+    """Bai, Kolter and Koltun, An empirical evaluation of generic convolutional networks (2018), with summed skips."""
     x = inputs = keras.Input((None, 2))
     skips = []
     for dilation in (1, 2, 4):
@@ -99,7 +99,7 @@ def tcn() -> Any:
 
 
 def wavenet() -> Any:
-    """van den Oord et al., WaveNet (2016): gates, residuals and skips, a class of sample at every step."""
+    """van den Oord et al., WaveNet (2016): gates, residuals and skips, a class for every sample."""
     x = inputs = keras.Input((None, 1))
     x = kl.Conv1D(6, 2, padding="causal", name="causal")(x)
     skips = []
@@ -244,7 +244,7 @@ def squeeze_and_excite() -> Any:
 
 
 def conv_next() -> Any:
-    """Liu et al., A ConvNet for the 2020s (2022), over one dimension, with its patches."""
+    """Liu et al., A ConvNet for the 2020s (2022), over one dimension, with its patch embedding."""
     x = inputs = keras.Input((32, 2))
     x = kl.LayerNormalization(epsilon=1e-6)(kl.Conv1D(8, 4, strides=4)(x))
     for _ in range(2):

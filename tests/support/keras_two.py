@@ -1,4 +1,4 @@
-"""Converts files of Keras 3 to those of Keras 2: config and arrays in the older, published format.
+"""Converts files of Keras 3 to files of Keras 2: config and arrays in the older, published format.
 
 Unlike an `.h5` of Keras 3, a file of Keras 2 has input shapes in `batch_input_shape`, names for dtypes, calls as lists
 `[layer, call, output, arguments]`, options of recurrent layers that Keras 3 dropped, and arrays named `layer/kernel:0`.
@@ -38,7 +38,7 @@ def as_keras_two(new: Path, old: Path) -> None:
 def _model(entry: dict[str, Any]) -> dict[str, Any]:
     config = dict(entry["config"])
     models = {layer["config"]["name"] for layer in config["layers"] if layer["class_name"] in MODELS}
-    # Without the operations of Keras 3 that compute masks: Keras 2 passes masks implicitly.
+    # The operations with which Keras 3 computes masks are left out, because Keras 2 passes masks implicitly.
     layers = [e for e in config["layers"] if e["class_name"] in (*MODELS, "InputLayer") or "dtype" in e["config"]]
     config["layers"] = [_layer(layer, models) for layer in layers]
     config.pop("trainable", None)

@@ -1,4 +1,4 @@
-"""Observing the loading of a file: time, memory, and audit events."""
+"""Observes how a file is loaded: time, memory, and audit events."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def audit() -> Iterator[list[str]]:
 
 
 def refused(function: Callable[[], Any], *parts: str, seconds: float = SECONDS) -> str:
-    """The message of the `KerasFileError` that `function` raises: one line that contains the `parts`, in time."""
+    """Check that `function` raises, in `seconds`, a `KerasFileError` of one line with all `parts`; returns the line."""
     began = time.monotonic()
     with pytest.raises(KerasFileError) as caught:
         function()
@@ -58,7 +58,7 @@ def refused(function: Callable[[], Any], *parts: str, seconds: float = SECONDS) 
 
 
 def check_line(error: KerasFileError) -> str:
-    """The message, which must be one short line and must not contain the name of an exception class."""
+    """Check that the message is one short line without the name of an exception class; returns the message."""
     message = str(error)
     assert message.isprintable() and 0 < len(message) <= 1000, message
     assert not re.search(r": [A-Z]\w*(Error|Exception|Warning): ", message), message

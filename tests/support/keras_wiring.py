@@ -15,7 +15,7 @@ SEQUENCES = {"return_sequences": True}
 
 
 def embedded(x: Any, mask_zero: bool = True) -> Any:
-    """Integers as vectors, zeros masked."""
+    """The embeddings of integers; with `mask_zero`, zeros are masked."""
     return kl.Embedding(4, 3, mask_zero=mask_zero)(x)
 
 
@@ -30,7 +30,7 @@ def integers() -> list[Any]:
 
 
 def inner(function: Callable[..., Any], *lengths: int) -> Any:
-    """A model on sequences of these lengths, or of four steps."""
+    """A model on sequences of these lengths; by default, on one sequence of length 4."""
     inputs = [keras.Input((length, 3)) for length in lengths or (4,)]
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], function(*inputs))
 
@@ -155,7 +155,7 @@ def called_differently() -> Any:
 
 
 def heads_without_masks() -> Any:
-    """Queries without masks in the written file, where a product of masked values is written as operations."""
+    """Queries that have no mask in the written file, because a product of masked values is written as operations."""
     q, v, m, _ = inputs = integers()
 
     def product() -> Any:
@@ -175,14 +175,14 @@ def unread() -> Any:
 
 
 def unread_outputs() -> Any:
-    """Layers whose outputs are not used, whose arrays are in the file nevertheless."""
+    """Layers whose outputs are not used; the file contains their arrays."""
     x = keras.Input((4, 3), name="x")
     two = inner(lambda x: [kl.Conv1D(2, 1)(x), kl.BatchNormalization()(kl.Conv1D(2, 2)(x))])
     return keras.Model(x, kl.Conv1D(2, 3)(two(x)[0]))
 
 
 def dicts() -> Any:
-    """Models called on dicts: by the names of inputs, also with further keys, or by the keys of their own dict."""
+    """Models called on dicts: by the names of inputs, also with unused keys, or by the keys of the model's own dict."""
     x, y, z = (keras.Input((4, 3), name=name) for name in "xyz")
     listed = keras.Model([y, x], kl.Concatenate()([kl.Dense(2)(x), kl.Conv1D(2, 1)(y)]))
     keyed = keras.Model({"x": y, "a": x}, kl.Concatenate()([kl.Dense(2)(x), kl.Conv1D(2, 1)(y)]))
@@ -199,7 +199,7 @@ def dicts() -> Any:
 
 
 def shared() -> Any:
-    """A layer and a model that are in two models: Keras stores their arrays once, at the first place."""
+    """A layer and a model that are in two models: Keras stores their arrays once, in the first model."""
     dense, conv = kl.Dense(3), inner(kl.Conv1D(3, 1))
     one = keras.Sequential([keras.Input((4, 3)), dense, kl.BatchNormalization()])
     other = inner(lambda x: kl.Dense(3)(conv(dense(x))))
@@ -208,14 +208,14 @@ def shared() -> Any:
 
 
 def output_dict() -> Any:
-    """A dict of outputs whose keys are not the names of layers, in another order than the layers."""
+    """A dict of outputs whose keys differ from the names of the layers and are in another order."""
     x = keras.Input((4, 3), name="x")
     y = inner(lambda x: kl.BatchNormalization()(kl.Dense(3)(x)))(x)
     return keras.Model(x, {"z": kl.Dense(2)(y), "y": kl.Dense(2)(y), "w": y})
 
 
 def frozen(layer: Any) -> Any:
-    """The layer, frozen after it was made, which freezes the layers inside it too."""
+    """Freeze a layer after it was made, which also freezes the layers inside it; returns the layer."""
     layer.trainable = False
     return layer
 

@@ -14,6 +14,7 @@ from jconv.layers.base import map_inputs
 
 
 def drawn(shape: Any, batch: int = 3, seed: int = 0) -> Any:
+    """A random batch in float64, or a tuple of them for several shapes."""
     rng = np.random.default_rng(seed)
     if isinstance(shape[0], tuple):
         return tuple(rng.standard_normal((batch, *one)) for one in shape)
@@ -21,22 +22,25 @@ def drawn(shape: Any, batch: int = 3, seed: int = 0) -> Any:
 
 
 def arrays_of(layer: jl.Layer, shape: Any, seed: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Random params and positive state in float64."""
     rng = np.random.default_rng(seed)
     params = {name: rng.standard_normal(s) for name, s in layer.param_shapes(shape).items()}
     return params, {name: rng.uniform(0.5, 2, s) for name, s in layer.state_shapes(shape).items()}
 
 
 def single(tree: Any) -> Any:
+    """The arrays in single precision."""
     return jax.tree.map(lambda a: np.asarray(a, np.float32), tree)
 
 
 def deviation(a: Any, b: Any) -> float:
+    """The largest difference, relative to the largest absolute value of `b`."""
     assert np.shape(a) == np.shape(b)
     return float(np.max(np.abs(np.asarray(a) - np.asarray(b))) / np.max(np.abs(np.asarray(b))))
 
 
-def side_by_side(y: Any) -> Any:
-    """Several outputs, each flattened, as one array with the batch first; a single one as it is."""
+def flattened(y: Any) -> Any:
+    """Several outputs, each flattened, as one array (batch, features); a single output unchanged."""
     if not isinstance(y, tuple):
         return y
     library = jnp if any(isinstance(a, jax.Array) for a in y) else np
@@ -44,21 +48,21 @@ def side_by_side(y: Any) -> Any:
 
 
 def check_against_reference(layer: jl.Layer, shape: Any, x: Any = None) -> None:
-    """Values, forward mode, reverse mode, vmap and shapes, in float64; derivatives by the complex step.
+    """Check values, `jvp`, `vjp`, `vmap` and shapes in float64; the reference has complex-step derivatives.
 
-    `x` is drawn where it is not given.
+    Without `x`, the inputs are random.
     """
     params, state = arrays_of(layer, shape)
     (dparams, _), dx = arrays_of(layer, shape, seed=3), drawn(shape, seed=2)
     x = drawn(shape) if x is None else x
     outputs = layer.reference(params, state, x)
-    expected = side_by_side(outputs)
+    expected = flattened(outputs)
     moved = jax.tree.map(lambda a, d: a + 1e-30j * d, (params, x), (dparams, dx))
-    step = side_by_side(layer.reference(moved[0], state, moved[1])).imag / 1e-30
+    step = flattened(layer.reference(moved[0], state, moved[1])).imag / 1e-30
     y_bar = np.random.default_rng(4).standard_normal(expected.shape)
 
     def run(params: Any, x: Any) -> jax.Array:
-        return side_by_side(layer.apply(params, state, x)[0])
+        return flattened(layer.apply(params, state, x)[0])
 
     @jax.jit
     def everything(params: Any, x: Any) -> Any:

@@ -19,7 +19,7 @@ def with_nan_padding(x: np.ndarray, lengths: Any = None, segment_ids: Any = None
 
 
 def drawn_ids(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Ids (length,) of segments of one sample up to most of the row, some of them padding; an id may come again."""
+    """Ids (length,) of segments of one sample up to most of the row, some of them padding; ids may repeat."""
     ids: list[int] = []
     while len(ids) < length:
         name = int(rng.integers(-1, 9))
@@ -29,7 +29,7 @@ def drawn_ids(rng: np.random.Generator, length: int) -> np.ndarray:
 
 
 def pieces(lengths: Any = None, segment_ids: Any = None) -> list[tuple[Any, slice]]:
-    """Each sequence: the row, as an index, and the samples."""
+    """The index of the row and the slice of samples of each sequence."""
     if lengths is not None:
         return [(row, slice(0, int(n))) for row, n in np.ndenumerate(np.asarray(lengths)) if n]
     ids = np.asarray(segment_ids)

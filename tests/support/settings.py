@@ -1,7 +1,7 @@
 """Convolution settings for several tests: 150 fixed ones, random ones, and a fast way to run many.
 
-A random setting is always legal. What it is run with (`arrays`) is drawn at the scale of a trained network: `x` about
-one, outputs about one.
+A random setting is always valid. Its random arrays have the scale of a trained network: `x` and the outputs are about
+one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Setting:
     def cotangent(self, seed: int = 1) -> np.ndarray:
         """A random array of the shape of the output before the activation.
 
-        All of it positive: the bias's gradient is its plain sum, of which a sign change would leave only rounding.
+        All values are positive: the gradient of the bias is their sum, and values of both signs could cancel except for
+        rounding.
         """
         out_length = jconv.output_length(
             self.length,
@@ -95,7 +96,7 @@ LEADS = ((), (1,), (2,), (3,), (2, 3), (1, 2, 2))
 
 
 def random_settings(count: int, seed: int = 0, **fixed: Any) -> list[Setting]:
-    """`count` legal settings; the first n of more settings are the same n. `fixed` overrides options and `dtype`."""
+    """`count` valid settings; more settings begin with the same ones. `fixed` overrides options and `dtype`."""
     rng = np.random.default_rng(seed)
     return [_random_setting(rng, fixed) for _ in range(count)]
 
@@ -105,7 +106,7 @@ def _random_setting(rng: np.random.Generator, fixed: dict[str, Any]) -> Setting:
         return values[rng.choice(len(values), p=p)]
 
     groups = int(pick((1, 2, 3, 5), (0.5, 0.2, 0.2, 0.1)))
-    # One in twenty is longer than the 64 taps above which windows are gathered.
+    # One kernel in twenty has more than 64 taps, above which windows are gathered.
     kernel_size = int(rng.integers(65, 80) if rng.random() < 0.05 else rng.integers(1, 9))
     dilation = int(pick((1, 2, 3, 5), (0.55, 0.2, 0.15, 0.1)))
     span = (kernel_size - 1) * dilation + 1
@@ -140,18 +141,18 @@ def _random_setting(rng: np.random.Generator, fixed: dict[str, Any]) -> Setting:
     )
 
 
-# The full sweep is JCONV_TEST_SETTINGS=2000 in the environment; the default is the first of the same settings.
+# JCONV_TEST_SETTINGS=2000 in the environment is the full sweep; the default settings are the first of these.
 COUNT = int(os.environ.get("JCONV_TEST_SETTINGS", "100"))
 
-# Each case of a test over many is run by one algorithm, in turn, so that all have a share of the cases, and by another
-# on another version of JAX; in the full sweep by every one.
-EVERY = COUNT >= 2000
+# By default, a test runs each case with one algorithm, so that the cases are divided among all algorithms; the choice
+# differs between versions of JAX. The full sweep runs each case with every algorithm.
+IS_FULL_SWEEP = COUNT >= 2000
 
 
 def algorithms_for(*case: object) -> list[str]:
-    """The algorithms that a case is run by; always the same for the same case and version of JAX."""
+    """The algorithms that run a case; always the same for the same case and version of JAX."""
     names = sorted(ALGORITHMS)
-    if EVERY:
+    if IS_FULL_SWEEP:
         return names
     return [names[zlib.crc32(repr((case, jax.__version_info__[:2])).encode()) % len(names)]]
 
@@ -160,7 +161,7 @@ Operations = dict[str, np.ndarray]
 
 
 def chunks(settings: Sequence[Setting], size: int = 25) -> list[Any]:
-    """The settings as pytest params of up to `size`, each of one type: one program each."""
+    """The settings as pytest params, each with up to `size` settings of one dtype, which form one program."""
     params = []
     for dtype in BOUNDS:
         of_type = [setting for setting in settings if setting.dtype == dtype]
@@ -180,7 +181,10 @@ def expected_operations(setting: Setting) -> Operations:
 def jax_operations(
     settings: Sequence[Setting], *, gradients: bool = True, algorithms: Sequence[str] = ()
 ) -> list[dict[str, Operations]]:
-    """The same in JAX for each one's algorithms, or these: one compiled program for all, which share a type."""
+    """`expected_operations` in JAX for each setting, by algorithm; the default is `algorithms_for`.
+
+    All settings must have one dtype; they are compiled as one program.
+    """
 
     def one(setting: Setting, params: Any, x: Any, cotangent: Any, algorithm: str) -> dict[str, jax.Array]:
         conv = partial(jconv.conv1d, algorithm=algorithm)

@@ -38,12 +38,12 @@ def task():
 
 
 def start(task, plan, dtype=jnp.float32):
-    """Where a run begins."""
+    """The progress at the beginning of a run."""
     return Progress(init_learner(task, plan, dtype), ())
 
 
 def assert_same_bits(one, other):
-    """The same tree, and each array the same type and bits."""
+    """Check that two trees have the same structure, and arrays of the same types and values."""
     assert jax.tree.structure(one) == jax.tree.structure(other)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert np.asarray(a).dtype == np.asarray(b).dtype
@@ -51,7 +51,7 @@ def assert_same_bits(one, other):
 
 
 def stop(patch, number, epoch):
-    """Let a signal come at the end of an epoch."""
+    """Patch training so that a signal is raised at the end of an epoch."""
     train = loop.train
 
     def stopped(*arguments):

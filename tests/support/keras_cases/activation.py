@@ -1,4 +1,4 @@
-"""Layers as the activations of other layers."""
+"""Cases of layers as the activations of other layers."""
 
 import keras
 from keras import layers as kl
@@ -7,7 +7,7 @@ from .case import Case
 
 
 def prelu(*shape, **options):
-    """A PReLU with its array, which Keras otherwise makes at the first call."""
+    """A built PReLU; otherwise Keras creates its array at the first call."""
     layer = kl.PReLU(**options)
     layer.build((None, *shape))
     return layer
@@ -31,7 +31,7 @@ CASES = {
             "activation": lambda x: kl.Activation(kl.LeakyReLU(0.1))(x),
             "activation_prelu": lambda x: kl.Activation(prelu(6, 4))(x),
             "activation_activation": lambda x: kl.Dense(3, activation=kl.Activation("tanh"))(x),
-            "at_each_time": lambda x: kl.TimeDistributed(kl.Dense(3, activation=prelu(3)))(x),
+            "time_distributed": lambda x: kl.TimeDistributed(kl.Dense(3, activation=prelu(3)))(x),
             "function": lambda x: kl.Dense(3, activation=keras.activations.gelu)(x),
         },
     ),

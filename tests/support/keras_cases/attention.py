@@ -33,7 +33,7 @@ CASES = {
             "value": lambda q, v: kl.Attention()([embedded(q, False), embedded(v)], return_attention_scores=True),
             "key": lambda q, v: kl.Attention()([embedded(q), embedded(v), embedded(v)], use_causal_mask=True),
             "additive": lambda q, v: kl.AdditiveAttention()([embedded(q), embedded(v)]),
-            "on": lambda q, v: kl.GlobalAveragePooling1D()(kl.Attention()([embedded(q), embedded(v)])),
+            "propagated": lambda q, v: kl.GlobalAveragePooling1D()(kl.Attention()([embedded(q), embedded(v)])),
             "explicit": lambda q, v: kl.Attention()([embedded(q, False), embedded(v, False)], mask=[None, v]),
         },
         dtype="int32",

@@ -1,4 +1,4 @@
-"""A row of the tables."""
+"""One entry of the tables of Keras layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Case:
-    """Input shapes, without the batch (a tuple of them for several inputs), and what is built on them, by name."""
+    """Input shapes without the batch (a tuple of shapes for several inputs), and functions of the inputs, by name."""
 
     shape: Any
     branches: dict[str, Callable[..., Any]]

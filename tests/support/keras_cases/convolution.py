@@ -13,7 +13,7 @@ CASES = {
             "causal": lambda x: kl.Conv1D(5, 3, padding="causal", dilation_rate=2, use_bias=False)(x),
             "groups": lambda x: kl.Conv1D(6, 3, groups=2, activation="relu")(x),
             "first": lambda x: kl.Conv1D(22, 3, data_format="channels_first", groups=11)(x),
-            "first_causal": lambda x: kl.Conv1D(6, 3, padding="same", strides=2, data_format="channels_first")(x),
+            "first_stride_same": lambda x: kl.Conv1D(6, 3, padding="same", strides=2, data_format="channels_first")(x),
             # The softmax is along the last axis, here the length.
             "first_softmax": lambda x: kl.Conv1D(6, 2, activation="softmax", data_format="channels_first")(x),
             "first_glu": lambda x: kl.Conv1D(5, 3, activation="glu", data_format="channels_first")(x),

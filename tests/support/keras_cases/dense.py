@@ -1,4 +1,4 @@
-"""`EinsumDense` and `Embedding`."""
+"""Cases of `EinsumDense` and `Embedding`."""
 
 from keras import layers as kl
 

@@ -1,4 +1,4 @@
-"""Multi-head attention."""
+"""Cases of multi-head and grouped-query attention."""
 
 from keras import layers as kl
 
@@ -64,7 +64,9 @@ CASES = {
                 embedded(q, False), embedded(v, False), attention_mask=n, use_causal_mask=True
             ),
             "twice": lambda q, v, m, n: twice(embedded(q)),
-            "on": lambda q, v, m, n: kl.GlobalAveragePooling1D()(kl.MultiHeadAttention(2, 3)(embedded(q), embedded(v))),
+            "propagated": lambda q, v, m, n: kl.GlobalAveragePooling1D()(
+                kl.MultiHeadAttention(2, 3)(embedded(q), embedded(v))
+            ),
         },
         dtype="int32",
     ),
@@ -75,7 +77,7 @@ CASES = {
             "attention_mask": lambda q, v, m: kl.GroupQueryAttention(3, 4, 2, dropout=0.1)(
                 embedded(q), embedded(v), attention_mask=m
             ),
-            "on": lambda q, v, m: kl.GlobalAveragePooling1D()(
+            "propagated": lambda q, v, m: kl.GlobalAveragePooling1D()(
                 kl.GroupQueryAttention(3, 4, 2)(embedded(q), embedded(v))
             ),
         },

@@ -1,4 +1,4 @@
-"""Normalizations, and preprocessing layers with fixed constants."""
+"""Cases of normalizations, and of preprocessing layers with fixed constants."""
 
 import numpy as np
 from keras import layers as kl

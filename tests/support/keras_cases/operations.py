@@ -1,4 +1,4 @@
-"""Functions of keras.ops between layers."""
+"""Cases of functions of `keras.ops` between layers."""
 
 import numpy as np
 from keras import ops

@@ -1,4 +1,4 @@
-"""Recurrent layers with the options that change values: states, masks, and directions."""
+"""Cases of recurrent layers: states, masks, and directions."""
 
 import keras
 from keras import layers as kl
@@ -6,13 +6,13 @@ from keras import layers as kl
 from .case import Case
 
 
-def on(x):
+def is_positive(x):
     return keras.ops.greater(x, 0)
 
 
 def masked(x, m):
-    """The sequence with its steps at which `m` is not positive masked by Keras itself."""
-    return kl.Masking()(x * keras.ops.expand_dims(keras.ops.cast(on(m), "float32"), -1))
+    """The sequence, with Keras's mask for the steps at which `m` is not positive."""
+    return kl.Masking()(x * keras.ops.expand_dims(keras.ops.cast(is_positive(m), "float32"), -1))
 
 
 SEQUENCES = {"return_sequences": True}
@@ -31,7 +31,7 @@ def plain(make):
 
 def with_inputs(make, states):
     def given(x, m, *hc):
-        return {"mask": on(m), "initial_state": list(hc[:states])}
+        return {"mask": is_positive(m), "initial_state": list(hc[:states])}
 
     return {
         "states": lambda x, m, *hc: make(3, **EVERYTHING)(x, initial_state=list(hc[:states])),
@@ -86,10 +86,10 @@ CASES = {
             "states_first": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, data_format="channels_first", **SEQUENCES)(
                 kl.Permute((1, 3, 2))(x), initial_state=[kl.Permute((2, 1))(h), kl.Permute((2, 1))(c)]
             ),
-            # Without unroll, Keras's JAX fails on a mask.
-            "mask": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, unroll=True, **EVERYTHING)(x, mask=on(m)),
+            # Without `unroll`, Keras fails with a mask on JAX.
+            "mask": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, unroll=True, **EVERYTHING)(x, mask=is_positive(m)),
             "mask_states": lambda x, m, h, c: kl.ConvLSTM1D(3, 2, unroll=True, go_backwards=True)(
-                x, mask=on(m), initial_state=[h, c]
+                x, mask=is_positive(m), initial_state=[h, c]
             ),
         },
     ),

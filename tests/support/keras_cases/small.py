@@ -1,4 +1,4 @@
-"""Activations, pooling, regularization, shapes, masks, merging and dense layers."""
+"""Cases of activations, pooling, regularization, shapes, masks, merging and dense layers."""
 
 import keras
 from keras import layers as kl
@@ -9,7 +9,7 @@ from .case import Case
 
 FIRST = {"data_format": "channels_first"}
 
-# Not 7, for which Keras's windows are wrong; see jconv.layers.AdaptiveMaxPooling1D.
+# Without 7, for which Keras's windows are wrong; see jconv.layers.AdaptiveMaxPooling1D.
 SIZES = (1, 4, 8, 13)
 MERGING = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
 

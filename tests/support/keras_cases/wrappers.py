@@ -4,7 +4,7 @@ import keras
 from keras import layers as kl
 
 from .case import Case
-from .recurrent import EVERYTHING, SEQUENCES, masked, on
+from .recurrent import EVERYTHING, SEQUENCES, is_positive, masked
 
 
 def both(layer, **options):
@@ -47,8 +47,8 @@ CASES = {
         {
             "states": lambda x, m, *hc: both(kl.LSTM(3, **EVERYTHING))(x, initial_state=list(hc)),
             "states_gru": lambda x, m, *hc: both(kl.GRU(3, **EVERYTHING))(x, initial_state=list(hc[:2])),
-            "mask": lambda x, m, *hc: both(kl.LSTM(3, **EVERYTHING))(x, mask=on(m), initial_state=list(hc)),
-            "mask_last": lambda x, m, *hc: both(kl.GRU(3), merge_mode="sum")(x, mask=on(m)),
+            "mask": lambda x, m, *hc: both(kl.LSTM(3, **EVERYTHING))(x, mask=is_positive(m), initial_state=list(hc)),
+            "mask_last": lambda x, m, *hc: both(kl.GRU(3), merge_mode="sum")(x, mask=is_positive(m)),
             "masked": lambda x, m, *hc: both(kl.LSTM(2))(both(kl.GRU(3, **SEQUENCES), merge_mode="mul")(masked(x, m))),
         },
     ),
@@ -91,7 +91,7 @@ CASES = {
         {
             "propagated": lambda x, m, z, n: kl.LSTM(2)(kl.TimeDistributed(kl.Dense(3))(masked(x, m))),
             "not_used": lambda x, m, z, n: kl.GRU(2)(kl.TimeDistributed(kl.BatchNormalization())(masked(x, m))),
-            "argument": lambda x, m, z, n: kl.TimeDistributed(kl.LSTM(2))(z, mask=on(n)),
+            "argument": lambda x, m, z, n: kl.TimeDistributed(kl.LSTM(2))(z, mask=is_positive(n)),
         },
     ),
 }

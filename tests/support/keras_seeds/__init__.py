@@ -12,10 +12,10 @@ CONFIGS = FOLDER / "configs.json.gz"
 
 
 def configs() -> dict[str, Any]:
-    """Configs of Functional models, by name, that between them have nearly every layer; see `fuzz/make_seeds.py`."""
+    """Configs of Functional models, by name, that together contain nearly every layer; see `fuzz/make_seeds.py`."""
     return json.loads(gzip.decompress(CONFIGS.read_bytes()))
 
 
 def found() -> dict[str, bytes]:
-    """Files, by name, that a fuzzer found."""
+    """Files, by name, with which a fuzzer found errors in the reader."""
     return {path.name: path.read_bytes() for path in sorted((FOLDER / "found").glob("*"))}

@@ -1,6 +1,7 @@
-"""Makes the files of this folder with Keras 2.15 and TensorFlow 2.15: `python make.py`.
+"""Makes the files with training state in this folder, with Keras 2.15 and TensorFlow 2.15: `python make.py`.
 
-Each is a small model after three steps of training; `after.npz` has its weights, in Keras's order, six steps later.
+Each file has a small model after three steps of training; `after.npz` has its weights, in Keras's order, six steps
+later.
 """
 
 from __future__ import annotations
