@@ -1,1 +1,1 @@
-"""Files of which nothing is trusted: archives, HDF5, npz and JSON, within limits."""
+"""Reads untrusted files: archives, HDF5, npz and JSON, within limits."""

@@ -44,10 +44,10 @@ class Arrays(Protocol):
 
 @dataclass(frozen=True)
 class Contents:
-    """What an open file contains; None for what it does not.
+    """The contents of an open file; None for parts that it does not have.
 
-    `training` is the compile config, `version` that of the Keras that wrote the file, empty if unknown. If the arrays
-    are arranged layer by layer, as in Keras 2, `by_layer` is the open HDF5 file and `group` their group in it.
+    `training` is the compile config, `version` the version of Keras that wrote the file, empty if unknown. If the
+    arrays are arranged layer by layer, as in Keras 2, `by_layer` is the open HDF5 file and `group` their group in it.
     """
 
     config: dict[str, Any] | None
@@ -65,7 +65,7 @@ class Contents:
 
 @contextmanager
 def open_contents(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Contents]:
-    """The contents of a file, readable inside the `with` block. Its arrays may declare `max_bytes` in total.
+    """The contents of a file, readable inside the `with` block. Its arrays may declare at most `max_bytes` in total.
 
     Raises `KerasFileError` for a file in none of Keras's forms or beyond a limit, and `OSError` for one that cannot be
     opened.

@@ -9,7 +9,7 @@ MAX_LENGTH = 1000
 
 
 class KerasFileError(ValueError):
-    """A file, or a part of it, that cannot be read or written: where, what was found, and what is accepted.
+    """A file, or a part of it, cannot be read or written; the message says where, what was found and what is accepted.
 
     Messages quote the file. To keep them on one line, unprintable characters are escaped and long messages shortened.
 

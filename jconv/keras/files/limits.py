@@ -18,7 +18,7 @@ MAX_CONFIG_DEPTH = 200
 MAX_CALLS = 20_000
 # Arrays in a file, members of an archive, names in a list.
 MAX_ITEMS = 100_000
-# The characters of a name. That of a layer begins with the names of the models around it.
+# The characters of a name. The name of a layer begins with the names of the models around it.
 MAX_NAME = 1024
 # The maximum compression factor of deflate, according to the documentation of zlib.
 MAX_COMPRESSION = 1032
@@ -76,8 +76,8 @@ class CallCount:
             raise KerasFileError(f"{place}: the model has more than {MAX_CALLS:,} layers and calls of layers")
         if len(name) > MAX_NAME:
             raise KerasFileError(
-                f"{place}: the name, with those of the models around it, has {len(name):,} characters; the limit is "
-                f"{MAX_NAME:,}"
+                f"{place}: the name, with the names of the models around it, has {len(name):,} characters; the limit "
+                f"is {MAX_NAME:,}"
             )
 
     def add_values(self, count: int, place: str) -> None:

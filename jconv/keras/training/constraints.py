@@ -34,7 +34,7 @@ def read_constraints(root: Part) -> dict[tuple[str, str], Constraint]:
 
 
 def constrain(constraints: dict[tuple[str, str], Constraint]) -> optax.GradientTransformation:
-    """Change the updates so that the updated params satisfy the constraints; must be the last of a chain."""
+    """Change the updates so that the updated params satisfy the constraints; must be the last part of a chain."""
 
     def update(updates: Any, params: Any) -> Any:
         updates = {key: dict(own) for key, own in updates.items()}

@@ -63,19 +63,19 @@ def load_training(
     of optax's own classes, such as `ScaleByAdamState`, `TraceState` and `EmaState`. If Keras keeps a moving average of
     the params (`use_ema`), it stays in the state as `EmaState.ema`; Keras's `fit` replaces the params by it at the end.
 
-    A file lacks three things, which Keras loses too when it loads one: the weights excluded from weight decay, the
-    `delta` of a Huber loss, and the axis of a cosine similarity.
+    A file does not contain three things, which Keras's own `load_model` loses too: the weights excluded from weight
+    decay, the `delta` of a Huber loss, and the axis of a cosine similarity.
 
     Args:
       path: the file, as for `load`.
-      learning_rate: replaces that of the file: a number, or a function of the number of steps done.
-      optimizer: an optax optimizer that replaces that of the file, with a new state. The constraints are applied after
-        it. The model in the file need not be compiled.
+      learning_rate: replaces the learning rate of the file: a number, or a function of the number of steps done.
+      optimizer: an optax optimizer that replaces the optimizer of the file, with a new state. The constraints are
+        applied after it. The model in the file need not be compiled.
       custom_layers, custom_activations, input_shape, max_bytes: as for `load`.
 
     Returns:
-      A `Training`. Its `loss` is None if it is not part of Keras or not supported, for example over an output with a
-      mask.
+      A `Training`. Its `loss` is None if the file's loss is not part of Keras or not supported, for example for an
+      output with a mask.
 
     Raises:
       NotCompiledError: for a model that was not compiled.
@@ -119,7 +119,7 @@ def load_training(
 
 
 class _LoadedOptimizer(NamedTuple):
-    """What `Training` contains of the optimizer; `why` is the reason if it is not `serialized`."""
+    """The optimizer for a `Training`; `why` is the reason if `serialized` is None."""
 
     name: str
     optimizer: optax.GradientTransformation
@@ -148,7 +148,7 @@ def _load_optimizer(
     rate = None if rate is None else _finite(rate, "optimizer: learning_rate", KerasFileError)
     used = learning_rate if learning_rate is not None else parsed.schedule or rate
     assert used is not None
-    # Even if the rate is constant, since only a schedule has a step count in the state.
+    # A schedule even if the rate is constant, since only with a schedule does the state have a step count.
     schedule = used if callable(used) else lambda count: jnp.full(jnp.shape(count), used)
     optimizer = parsed.make(schedule)
     state = fill_state(optimizer.init(params), slots, steps, parsed.accumulation)
@@ -158,10 +158,10 @@ def _load_optimizer(
 
 
 def _check_loss_scaling(optimizer: ParsedOptimizer, model: Model) -> None:
-    half = [node.name for node in model.nodes if isinstance(node.layer, InDtype) and node.layer.dtype == "float16"]
-    if optimizer.scales_loss and half:
+    names = [node.name for node in model.nodes if isinstance(node.layer, InDtype) and node.layer.dtype == "float16"]
+    if optimizer.scales_loss and names:
         raise KerasFileError(
-            f"optimizer: loss_scale_factor scales the loss for layers in float16, such as {half[0]!a}; jconv does not "
+            f"optimizer: loss_scale_factor scales the loss for layers in float16, such as {names[0]!a}; jconv does not "
             "support this"
         )
 

@@ -30,8 +30,8 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "
 class Loss:
     """The loss of one output.
 
-    `name` is Keras's name of it. If `takes_classes`, targets are class indices. Targets equal to `ignored` are left
-    out; None leaves out none.
+    `name` is Keras's name of the loss. If `takes_classes`, targets are class indices. Targets equal to `ignored` are
+    left out, unless it is None.
     """
 
     name: str

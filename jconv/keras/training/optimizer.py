@@ -1,7 +1,7 @@
 """Keras's optimizers as optax's transformations, with Keras's update rules.
 
 An optimizer is a chain of clipping, the update rule, the learning rate and weight decay. Gradient accumulation wraps
-this chain; after it come the moving average of the params and the constraints. This is Keras's order.
+this chain; the moving average of the params and the constraints come after both. This is Keras's order.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ParsedOptimizer:
       name: the name of Keras's class.
       learning_rate: a number, or None if there is a schedule.
       schedule: the learning rate as a function of the number of steps, or None.
-      accumulation: over how many steps gradients are accumulated.
+      accumulation: the number of steps over which gradients are accumulated.
       scales_loss: whether Keras multiplies the loss by a factor and divides the gradients by it.
-      stores_rate: whether a file has the learning rate among the arrays, as Keras 3 does without a schedule.
+      stores_rate: whether a file has the learning rate among the arrays, as in Keras 3 without a schedule.
       slots, unused_shape: the arrays in a file, see `UpdateRule`.
       may_lack_count: whether a file may have no step count, so that Keras continues from 0.
       make: returns the transformation for a learning rate, a number or a function of the number of steps.
@@ -53,7 +53,7 @@ class ParsedOptimizer:
 def read_optimizer(
     value: Any, place: str, constraints: dict[tuple[str, str], Constraint], *, is_keras_2: bool = False
 ) -> ParsedOptimizer:
-    """A serialized optimizer; `is_keras_2` says whether Keras 2 wrote the file.
+    """Read a serialized optimizer; `is_keras_2` is whether Keras 2 wrote the file.
 
     Raises `KerasFileError` for an unknown optimizer or option.
     """
@@ -97,7 +97,7 @@ def read_optimizer(
 
 
 def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> tuple[float | None, Schedule | None]:
-    """The learning rate, a number or a schedule; the other one is None."""
+    """`(number, schedule)`: the learning rate is one of the two, and the other is None."""
     value = config.get("learning_rate", lambda v: v)
     schedule = read_schedule(value, f"{place}, learning_rate") if isinstance(value, (dict, str)) else None
     rate = None if schedule else config.get("learning_rate", number)
@@ -109,7 +109,7 @@ def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> tup
 
 
 def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
-    """Like `optax.MultiSteps`: `inner` updates every `steps` steps, with the mean of the gradients since.
+    """Like `optax.MultiSteps`: `inner` updates every `steps` steps, with the mean of their gradients.
 
     Unlike in optax, and as in Keras, `acc_grads` is the sum of the gradients so far, not their mean.
     """
@@ -140,7 +140,7 @@ def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.Gradien
 
 
 def _per_update(rate: float | Schedule, steps: int) -> float | Schedule:
-    """A schedule of updates, one every `steps` steps; Keras's schedules count steps."""
+    """The rate as a function of the count of updates, one every `steps` steps; Keras's schedules count steps."""
     if not callable(rate) or steps == 1:
         return rate
     return lambda count: rate(count * steps + steps - 1)

@@ -1,4 +1,4 @@
-"""The generations of Keras's optimizers: Keras 3, Keras 2 from 2.11, and the legacy optimizers before.
+"""The generations of Keras's optimizers: Keras 3, Keras 2 from 2.11 on, and the legacy optimizers of earlier versions.
 
 They differ in the position of epsilon, the names of options, a `decay` of the learning rate, and the order of the
 arrays in a file.
@@ -18,7 +18,7 @@ EXECUTION_OPTIONS = ("jit_compile", "is_legacy_optimizer")
 
 
 class OptimizerVersion(Enum):
-    """The generation of an optimizer; the values are options that do not change results."""
+    """The generation of an optimizer; each value lists its options that do not change results."""
 
     LEGACY = ("name", "is_legacy_optimizer")
     KERAS_2 = ("name", *EXECUTION_OPTIONS)
@@ -28,7 +28,7 @@ class OptimizerVersion(Enum):
 def modernize(value: Any, is_keras_2: bool = False) -> tuple[Any, OptimizerVersion]:
     """A serialized optimizer with the names of Keras 3 for its class and learning rate, and its version.
 
-    An optimizer given by name alone has Keras's default options. `is_keras_2` says whether Keras 2 wrote the file.
+    An optimizer given by name alone has Keras's default options. `is_keras_2` is whether Keras 2 wrote the file.
 
     >>> value, version = modernize({"class_name": "Custom>Adam", "config": {"jit_compile": False, "lr": 0.1}})
     >>> value["class_name"], value["config"]["learning_rate"], version.name

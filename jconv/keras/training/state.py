@@ -24,10 +24,10 @@ class Training:
     """Everything needed to continue training; see `load_training`.
 
     Attributes:
-      model: the model that `load` returns, too.
+      model: the model, as `load` returns it.
       name: the name of Keras's optimizer.
       optimizer: the optimizer, for the params that `load` returns.
-      state: its state.
+      state: the state of the optimizer.
       loss: the function `loss(y, target)`, the mean over a batch of the losses that the model was compiled with. `y` is
         what `model.apply` returns; `target` has the same form, or contains class indices. None if not supported.
       why_no_loss: the reason if `loss` is None.

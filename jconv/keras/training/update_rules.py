@@ -76,9 +76,9 @@ def moving_average(
     """Keras's moving average of the params (`use_ema`), kept in `optax.EmaState.ema`.
 
     Must come after everything else in a chain except constraints. The average begins as the params after the first
-    step, or with `includes_start` before it, as in Keras 2. Then each step multiplies it by `momentum` and adds the
-    rest of the new params. Every `every` steps the params become the average; never if that is None. `steps` is the
-    number of steps over which gradients are accumulated, which Keras counts as one.
+    step, or with `includes_start` before it, as in Keras 2. Then each step multiplies it by `momentum` and adds
+    `1 - momentum` times the new params. Every `every` steps the params become the average; never if `every` is None.
+    `steps` is the number of steps over which gradients are accumulated, which Keras counts as one.
     """
 
     def init(params: Any) -> Any:
@@ -110,7 +110,7 @@ def _sgd(config: Config, version: OptimizerVersion) -> UpdateRule:
             return UpdateRule(IDENTITY, (("trace",),))
         is_legacy = version is OptimizerVersion.LEGACY
         return UpdateRule(IDENTITY, (), unused_shape=(lambda shape: shape) if is_legacy else None)
-    # The trace is that of the gradient times the learning rate, which may change from step to step.
+    # The trace sums gradients that are already multiplied by the learning rate, which may change from step to step.
     return UpdateRule(IDENTITY, (("trace",),), optax.trace(momentum, nesterov))
 
 
@@ -162,7 +162,7 @@ def _lion(config: Config, version: OptimizerVersion) -> UpdateRule:
     return UpdateRule(optax.scale_by_lion(*betas), (("mu",),))
 
 
-# Keras's defaults for options that a config lacks, as that of an optimizer given by name.
+# Keras's defaults for options that a config lacks, as for an optimizer given by name.
 LEARNING_RATE = 0.001
 DEFAULTS: dict[str, dict[str, float]] = {"SGD": {"learning_rate": 0.01}, "AdamW": {"weight_decay": 0.004}}
 

@@ -1,4 +1,4 @@
-"""Training in files: what `save` needs of a file that was loaded, and a `Training` added to a written model."""
+"""Writing training: the serialized options of a loaded file, and a `Training` as part of a written model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SCHEDULES_MODULE = "keras.optimizers.schedules"
 
 @dataclass(frozen=True)
 class CompileConfig:
-    """What a file says about training, as Keras 3 serializes it.
+    """The optimizer, losses, regularizers and constraints of a file, as Keras 3 serializes them.
 
     `optimizer` is None if Keras 3 has no equivalent, for the reason in `why`. `losses` are by output; `options` are the
     regularizers and constraints by the layer's key, the prefix of an inner layer, and the name of the option.

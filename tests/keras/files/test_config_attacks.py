@@ -107,7 +107,7 @@ def test_long_names_are_refused():
         nested = functional(layer("Functional", name, {**nested["config"], "name": name}))
     for entry in (calls, inside):
         assert peak(lambda entry=entry: refused(lambda: made(functional(entry)), "1,024")) < 20 * MIB
-    refused(lambda: made(nested), "the name, with those of the models around it, has")
+    refused(lambda: made(nested), "the name, with the names of the models around it, has")
     config = functional(conv())
     config["config"]["layers"][1]["name"] = long
     refused(lambda: made(config), "has 100,000 characters; the limit is 1,024")

@@ -134,7 +134,7 @@ def _undo_filters(data: Any, filters: list[int], size: int, item: int) -> Any:
 
 
 def _has_checksum(data: Any, checksum: bytes) -> bool:
-    """Whether the Fletcher-32 checksum of the data is this."""
+    """Whether this is the Fletcher-32 checksum of the data."""
     words = np.frombuffer(bytes(data) + b"\0" * (len(data) % 2), ">u2").astype(np.uint64)
     weights = np.arange(len(words), 0, -1, dtype=np.uint64) % 65535
     sums = int(words.sum()) % 65535, int((words * weights % 65535).sum()) % 65535

@@ -19,7 +19,7 @@ MAX_DEPTH = 16
 
 
 def objects(source: Source, heap: int, tree: int, kind: int) -> Iterator[memoryview]:
-    """The bytes of each object in a heap to which a B-tree with records of a `kind` leads.
+    """The bytes of each object in a heap that a B-tree with records of a `kind` refers to.
 
     Raises `KerasFileError` for a damaged heap or B-tree, and for objects that are stored outside the heap.
     """

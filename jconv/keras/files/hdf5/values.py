@@ -120,7 +120,7 @@ class AttributeReader:
         source = self._source
         _, data, type_message, space = read_attribute(message, source)
         count = math.prod(read_shape(space, source))
-        # NumPy makes an empty list of strings one of numbers.
+        # NumPy turns an empty list of strings into an array of numbers.
         if not count:
             return []
         dtype = read_type(type_message, source)
