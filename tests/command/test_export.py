@@ -76,7 +76,7 @@ def test_fixed_sizes_on_one_platform(series: Path, capsys: Any) -> None:
         call(path, x[:1])
 
 
-def test_several_inputs_and_the_length_of_the_file(tmp_path: Path, capsys: Any) -> None:
+def test_several_inputs_and_outputs_of_fixed_length(tmp_path: Path, capsys: Any) -> None:
     model = command_models.words(tmp_path)
     code, path = export(model)
     first, second = capsys.readouterr().out.splitlines()
@@ -92,7 +92,7 @@ def test_several_inputs_and_the_length_of_the_file(tmp_path: Path, capsys: Any) 
     assert "words.keras cannot be exported: " in capsys.readouterr().err
 
 
-def test_a_shared_length(tmp_path: Path, capsys: Any) -> None:
+def test_several_inputs_share_one_unknown_length(tmp_path: Path, capsys: Any) -> None:
     a, b = keras.Input((None, 2), name="a"), keras.Input((None, 2), name="b")
     model = command_models.save(keras.Model([a, b], kl.Conv1D(3, 3)(kl.Add()([a, b]))), tmp_path / "two.keras")
     code, path = export(model)
@@ -102,7 +102,7 @@ def test_a_shared_length(tmp_path: Path, capsys: Any) -> None:
     close(call(path, x), expected(model, x))
 
 
-def test_multiples_of_a_length(tmp_path: Path, capsys: Any) -> None:
+def test_lengths_must_be_multiples_of_4(tmp_path: Path, capsys: Any) -> None:
     model = command_models.halving(tmp_path)
     code, path = export(model)
     assert code == 0
@@ -115,7 +115,7 @@ def test_multiples_of_a_length(tmp_path: Path, capsys: Any) -> None:
     assert code == 2 and "--length 6: node 'join': " in capsys.readouterr().err
 
 
-def test_without_flatbuffers(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_missing_flatbuffers_is_reported(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     code, path = export(series)
     assert code == 2 and not path.exists()

@@ -17,17 +17,17 @@ import jconv.keras
 from jconv.command import main
 from tests.support import command_models
 
-# For each line of its input, a folder and an axis: reads given.npz and the programs in the folder `stream`, and writes
-# the outputs of all calls to found.npz.
+# Each line of standard input has a folder and the axis of the length. The script reads given.npz and the programs in
+# the subfolder `stream`, and writes the outputs of all calls to found.npz.
 SCRIPT = """
 import sys
 
-class Blocked:
+class BlockedImports:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("jconv", "training", "keras"):
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 
-sys.meta_path.insert(0, Blocked())
+sys.meta_path.insert(0, BlockedImports())
 import json, os, pathlib
 import jax, jax.export
 import numpy as np
@@ -56,7 +56,7 @@ def run_all(axis):
             at += samples
 
     run(programs["step"], timing["chunk"])
-    # A state can be saved.
+    # The state can be saved to a file.
     np.savez("state.npz", *state)
     with np.load("state.npz") as file:
         state = tuple(file[f"arr_{i}"] for i in range(len(state)))
@@ -74,12 +74,12 @@ for line in sys.stdin:
     print("done", flush=True)
 """
 
-RunElsewhere = Callable[..., dict[str, list[Any]]]
+RunPrograms = Callable[..., dict[str, list[Any]]]
 
 
 @pytest.fixture(scope="module")
-def run_elsewhere() -> Iterator[RunElsewhere]:
-    """Runs the programs in a folder, in a process for all tests of this file."""
+def run_programs() -> Iterator[RunPrograms]:
+    """Runs the programs of a folder in a process that the tests of this file share."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -93,7 +93,7 @@ def run_elsewhere() -> Iterator[RunElsewhere]:
         np.savez(folder / "given.npz", **arrays)
         stdin.write(json.dumps([str(folder), axis]) + "\n")
         stdin.flush()
-        # Where there is no such line, its traceback is on the standard error of the tests.
+        # If the script fails, its traceback is on the standard error of the tests.
         assert stdout.readline() == "done\n"
         found: dict[str, list[Any]] = {}
         with np.load(folder / "found.npz") as file:
@@ -123,7 +123,7 @@ def draw(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def check(model: Path, found: dict[str, list[Any]], x: dict[str, Any], axis: int = 1) -> None:
-    """Compare the outputs of all calls with those of the complete sequence."""
+    """Compare the outputs of all calls with the outputs for the complete sequence."""
     loaded, params, state = jconv.keras.load(model)
     y, _ = loaded.apply(params, state, x)
     complete = y if isinstance(y, dict) else {"y": y}
@@ -134,20 +134,20 @@ def check(model: Path, found: dict[str, list[Any]], x: dict[str, Any], axis: int
         np.testing.assert_allclose(outputs, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
-def test_a_causal_network_of_any_batch(run_elsewhere: RunElsewhere, tmp_path: Path, capsys: Any) -> None:
+def test_a_causal_network_of_any_batch_size(run_programs: RunPrograms, tmp_path: Path, capsys: Any) -> None:
     model = export(tmp_path, command_models.causal, "--chunk", "5")
     first, second = capsys.readouterr().out.splitlines()
     assert "start.stablehlo, step.stablehlo, short_step.stablehlo, end.stablehlo, stream.json; " in first
     assert first.endswith(" bytes for cpu, cuda")
     assert second == "start reads 0 samples, step 5, short_step 1; the outputs are 0 samples late"
     x = draw({"x": (3, 28, 3)})
-    found = run_elsewhere(tmp_path, x)
-    # None from no samples, one for each further sample, and none that wait for the end.
+    found = run_programs(tmp_path, x)
+    # start reads no samples and returns none; each later sample gives one output; end returns none.
     assert [y.shape[1] for y in found["y"]] == [0, *[5] * 5, *[1] * 3, 0]
     check(model, found, x)
 
 
-def test_delays_and_strides(run_elsewhere: RunElsewhere, tmp_path: Path, capsys: Any) -> None:
+def test_a_network_with_latency_and_strides(run_programs: RunPrograms, tmp_path: Path, capsys: Any) -> None:
     model = export(tmp_path, command_models.late, "--chunk", "8", "--batch", "2", "--platforms", "cpu")
     timing = json.loads((tmp_path / "stream/stream.json").read_text())
     loaded, _, _ = jconv.keras.load(model)
@@ -155,25 +155,25 @@ def test_delays_and_strides(run_elsewhere: RunElsewhere, tmp_path: Path, capsys:
     assert (timing["chunk"], timing["period"], timing["outputs_per_sample"]) == (8, 4, 0.5)
     assert capsys.readouterr().out.endswith(f"; the outputs are {timing['latency']:g} samples late\n")
     x = draw({"x": (2, timing["first"] + 28, 3)})
-    found = run_elsewhere(tmp_path, x)
+    found = run_programs(tmp_path, x)
     assert [y.shape[1] for y in found["y"]][1:-1] == [4, 4, 4, 2] and found["y"][-1].shape[1] > 0
     check(model, found, x)
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("chunk", "batch"), [("1", "any"), ("3", "2")])
-def test_several_inputs_and_outputs(chunk: str, batch: str, run_elsewhere: RunElsewhere, tmp_path: Path) -> None:
+def test_several_inputs_and_outputs(chunk: str, batch: str, run_programs: RunPrograms, tmp_path: Path) -> None:
     model = export(tmp_path, command_models.sentence, "--chunk", chunk, "--batch", batch)
     assert (tmp_path / "stream/short_step.stablehlo").exists() == (chunk != "1")
     x = draw({"numbers": (2, 12), "features": (2, 12, 2)})
-    check(model, run_elsewhere(tmp_path, x), x)
+    check(model, run_programs(tmp_path, x), x)
 
 
-def test_channels_first(run_elsewhere: RunElsewhere, tmp_path: Path) -> None:
+def test_channels_first(run_programs: RunPrograms, tmp_path: Path) -> None:
     model = export(tmp_path, command_models.channels_first)
     assert json.loads((tmp_path / "stream/stream.json").read_text())["chunk"] == 2
     x = draw({"x": (2, 3, 14)})
-    check(model, run_elsewhere(tmp_path, x, axis=2), x, axis=2)
+    check(model, run_programs(tmp_path, x, axis=2), x, axis=2)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,9 @@ def test_channels_first(run_elsewhere: RunElsewhere, tmp_path: Path) -> None:
         (command_models.words, ["--stream"], "words.keras cannot be computed chunk by chunk: node 'flat': "),
     ],
 )
-def test_mistakes(make: Any, options: list[str], message: str, tmp_path: Path, capsys: Any) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(
+    make: Any, options: list[str], message: str, tmp_path: Path, capsys: Any
+) -> None:
     arguments = ["export", str(make(tmp_path)), "--to", str(tmp_path / "stream"), *options]
     try:
         code = main(arguments)
@@ -198,7 +200,7 @@ def test_mistakes(make: Any, options: list[str], message: str, tmp_path: Path, c
     assert not (tmp_path / "stream").exists()
 
 
-def test_an_existing_folder_is_left_alone(tmp_path: Path, capsys: Any) -> None:
+def test_an_existing_folder_or_a_missing_parent_is_refused(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "stream").mkdir()
     model = command_models.causal(tmp_path)
     for folder, message in ((tmp_path / "stream", "exists"), (tmp_path / "none/stream", "there is no folder")):

@@ -47,7 +47,7 @@ def test_one_input_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
 
 
-def test_fastest(series: Path, tmp_path: Path) -> None:
+def test_the_algorithm_option(series: Path, tmp_path: Path) -> None:
     x = RNG.standard_normal((3, 20, 4)).astype("float32")
     np.save(tmp_path / "x.npy", x)
     assert run(series, tmp_path, "--algorithm", "fastest") == 0
@@ -74,7 +74,7 @@ def test_a_bfloat16_output_is_written_as_float32(tmp_path: Path) -> None:
         assert y["conv"].dtype == np.float32 and y["conv"].shape == (2, 10, 4)
 
 
-ONE = [
+REFUSED_ARRAYS = [
     (np.zeros((20, 4)), "x.npy has shape (20, 4), the model takes (examples, any, 4); for one example write x[None]"),
     (np.zeros((2, 20, 3)), "x.npy has shape (2, 20, 3), the model takes (examples, any, 4)"),
     (np.zeros((0, 20, 4)), "x.npy has no examples"),
@@ -84,7 +84,7 @@ ONE = [
 ]
 
 
-@pytest.mark.parametrize(("x", "message"), ONE)
+@pytest.mark.parametrize(("x", "message"), REFUSED_ARRAYS)
 def test_refused_arrays_change_no_file(x: Any, message: str, series: Path, tmp_path: Path, capsys: Any) -> None:
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "y.npy").write_bytes(b"before")
@@ -95,34 +95,34 @@ def test_refused_arrays_change_no_file(x: Any, message: str, series: Path, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
 
 
-@pytest.mark.parametrize("how", ["stored", "compressed", "declared and not there"])
-def test_npz_inputs_are_limited(how: str, words: Path, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("how", ["stored", "compressed", "declared but missing"])
+def test_the_size_of_npz_inputs_is_limited(how: str, words: Path, tmp_path: Path, capsys: Any) -> None:
     """A small file may declare arrays of any size."""
     numbers, features = np.zeros((2000, 8), np.int64), np.zeros((2000, 8, 2))
     save: Any = np.savez if how == "stored" else np.savez_compressed
     save(tmp_path / "x.npz", numbers=numbers, features=features)
     declared = numbers.nbytes + features.nbytes
-    if how == "declared and not there":
+    if how == "declared but missing":
         header = io.BytesIO()
         npy.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 8, 2)})
         with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
             archive.writestr("features.npy", header.getvalue())
         declared = 10**9 * 16 * 8
-    least = declared if how == "declared and not there" else declared + 200
+    least = declared if how == "declared but missing" else declared + 200
     assert run(words, tmp_path, "--max-bytes", str(least - 1000), x="x.npz", y="y.npz") == 2
     line = capsys.readouterr().err
     assert line.startswith("jconv: x.npz: its arrays declare ") and line.count("\n") == 1
     assert line.endswith(f"bytes, more than the {least - 1000:,} of --max-bytes\n")
-    if how != "declared and not there":
+    if how != "declared but missing":
         assert run(words, tmp_path, "--max-bytes", str(declared + 2000), x="x.npz", y="y.npz") == 0
 
 
 def test_refused_files(series: Path, words: Path, tmp_path: Path, capsys: Any) -> None:
-    whole, features = np.zeros((2, 8), int), np.zeros((2, 8, 2))
-    np.savez(tmp_path / "names.npz", numbers=whole)
-    np.savez(tmp_path / "counts.npz", numbers=whole[:1], features=features)
-    np.savez(tmp_path / "long.npz", numbers=whole + 2**31, features=features)
-    np.savez(tmp_path / "real.npz", numbers=whole / 2, features=features)
+    numbers, features = np.zeros((2, 8), int), np.zeros((2, 8, 2))
+    np.savez(tmp_path / "names.npz", numbers=numbers)
+    np.savez(tmp_path / "counts.npz", numbers=numbers[:1], features=features)
+    np.savez(tmp_path / "long.npz", numbers=numbers + 2**31, features=features)
+    np.savez(tmp_path / "real.npz", numbers=numbers / 2, features=features)
     np.save(tmp_path / "x.npy", features)
     np.save(tmp_path / "series.npy", np.zeros((2, 20, 4)))
     (tmp_path / "text.npy").write_text("hello")

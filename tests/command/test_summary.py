@@ -45,7 +45,7 @@ def test_the_table(series: Path, capsys: Any, monkeypatch: Any) -> None:
     assert lines[-2].startswith("params ") and lines[-1].startswith("FLOPs ")
 
 
-def test_an_open_length_and_a_width(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_an_unknown_length_in_88_columns(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "88")
     assert main(["summary", str(series)]) == 0
     out = capsys.readouterr().out
@@ -89,7 +89,7 @@ def test_json(series: Path, capsys: Any) -> None:
     assert patch["algorithms"] == ["?"] and data["trained"] > 102 and data["state"] == 10
 
 
-def test_the_algorithm(tmp_path: Path, capsys: Any) -> None:
+def test_the_algorithm_option(tmp_path: Path, capsys: Any) -> None:
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     jconv.keras.save(tmp_path / "long.keras", network, *network.init(jax.random.key(0)))
     found = {}
@@ -117,7 +117,7 @@ def test_every_command_uses_the_algorithm(command: str, series: Path, monkeypatc
     assert found == ["auto", "fastest", "auto"]
 
 
-def test_as_a_module(series: Path) -> None:
+def test_python_m_jconv(series: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "jconv", "summary", str(series)], capture_output=True, text=True, env=os.environ
     )
@@ -157,13 +157,13 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert message is None or err == message + "\n"
 
 
-def test_a_length_for_a_model_of_fixed_length(tmp_path: Path, capsys: Any) -> None:
+def test_a_length_for_a_model_of_fixed_length_is_refused(tmp_path: Path, capsys: Any) -> None:
     path = command_models.half(tmp_path)
     assert main(["summary", str(path), "--length", "7"]) == 2
     assert capsys.readouterr().err == ("jconv: --length 7: the model has no unknown length: its inputs are x (12, 3)\n")
 
 
-def test_other_failures(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_other_exceptions_have_an_exit_code_and_one_line(series: Path, capsys: Any, monkeypatch: Any) -> None:
     for error, code, message in (
         (KeyboardInterrupt(), 130, "jconv: interrupted\n"),
         (
@@ -177,13 +177,13 @@ def test_other_failures(series: Path, capsys: Any, monkeypatch: Any) -> None:
         monkeypatch.setattr(module, "run", lambda options, error=error: (_ for _ in ()).throw(error))
         assert main(["summary", str(series)]) == code
         assert capsys.readouterr().err == message
-    # Errors of jconv itself keep their traceback.
+    # Errors in jconv's own code keep their traceback.
     monkeypatch.setattr(module, "run", lambda options: {}["missing"])
     with pytest.raises(KeyError):
         main(["summary", str(series)])
 
 
-def test_a_closed_pipe(series: Path) -> None:
+def test_a_closed_pipe_ends_the_command(series: Path) -> None:
     command = f"{sys.executable} -m jconv summary {series} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.returncode == 141 and not done.stderr

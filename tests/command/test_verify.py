@@ -38,8 +38,8 @@ def series(tmp_path_factory: Any) -> Path:
     return command_models.series(tmp_path_factory.mktemp("models"))
 
 
-# For each line of its input, runs the script of a command line.
-SCRIPTS = """
+# Each line of standard input has a script and its arguments, which are run.
+RUN_SCRIPTS = """
 import json, sys
 for line in sys.stdin:
     script, *sys.argv[1:] = json.loads(line)
@@ -50,10 +50,10 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def run_script() -> Iterator[Callable[..., Any]]:
-    """`subprocess.run` in one process, so that several tests import Keras once."""
+    """Replaces `subprocess.run` with one process for all scripts, so that several tests import Keras once."""
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", SCRIPTS],
+        [sys.executable, "-P", "-c", RUN_SCRIPTS],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -75,8 +75,8 @@ def run_script() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def one_keras(run_script: Callable[..., Any], monkeypatch: Any) -> None:
-    """Runs Keras in the process that tests share; the first test has one of its own."""
+def shared_keras_process(run_script: Callable[..., Any], monkeypatch: Any) -> None:
+    """Runs Keras in the process of `run_script`; `test_a_correct_file_with_keras` starts a process of its own."""
     monkeypatch.setattr(real_keras.subprocess, "run", run_script)
 
 
@@ -97,7 +97,7 @@ def test_a_correct_file_with_keras(series: Path, capsys: Any) -> None:
     assert sum("Keras" in node for node in data["nodes"]) == 5
 
 
-def test_fastest_is_verified_with_the_same_precision(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_the_algorithm_and_the_matmul_precision(series: Path, capsys: Any, monkeypatch: Any) -> None:
     found = []
 
     def network_deviations(*arguments: Any) -> Any:
@@ -108,14 +108,14 @@ def test_fastest_is_verified_with_the_same_precision(series: Path, capsys: Any, 
     arguments = ["verify", str(series), "--no-keras", "--length", "20", "--json"]
     assert main([*arguments, "--algorithm", "fastest"]) == 0
     assert not data_of(capsys)["beyond"]
-    # "highest" would exclude Winograd's tiles; on CPUs, float32 is exact without it.
+    # The precision "highest" would exclude Winograd; CPUs compute in full float32 precision without it.
     assert found == [("fastest", None)]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert main(arguments) == 0
     assert found[1:] == [("auto", "highest")]
 
 
-def test_the_report(series: Path, capsys: Any) -> None:
+def test_the_printed_report(series: Path, capsys: Any) -> None:
     assert main(["verify", str(series), "--length", "20", "--no-keras", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "series.keras: 9 nodes; input series (3, 20, 4), random, seed 0"
@@ -125,7 +125,7 @@ def test_the_report(series: Path, capsys: Any) -> None:
     assert "within the bound of 1e-05: " in lines[-2] and "within the bound of 1e-12: " in lines[-1]
 
 
-def test_several_inputs_integers_and_only_the_worst(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_several_inputs_and_a_report_of_the_worst_nodes(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     path = command_models.words(tmp_path)
     monkeypatch.setattr("jconv.command.verify.WORST", 1)
     assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
@@ -151,9 +151,9 @@ def test_an_injected_error_is_found_and_named(
 ) -> None:
     x = keras.Input((6, 5), name="x")
     path = str(command_models.save(keras.Model(x, kl.Dense(3, name="head")(kl.ReLU()(x))), tmp_path / "dense.keras"))
-    right = Dense._jax
+    original = Dense._jax
     deviations._apply_layer.clear_cache()
-    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: injected(right(self, params, x)))
+    monkeypatch.setattr(Dense, "_jax", lambda self, params, x: injected(original(self, params, x)))
     assert main(["verify", path, "--no-keras", "--json"]) == 1
     data = data_of(capsys)
     assert data["beyond"] == ["head", "whole network"]
@@ -179,7 +179,7 @@ def test_an_input_file_with_nan(series: Path, tmp_path: Path, capsys: Any) -> No
     )
 
 
-def test_deviation() -> None:
+def test_relative_deviation() -> None:
     of = deviations.relative_deviation
     assert of(np.float32([1, 2]), np.array([1.0, 4.0])) == 0.5
     assert of(np.zeros(3), np.zeros(3)) == of(np.zeros((0, 2)), np.zeros((0, 2))) == 0
@@ -199,10 +199,10 @@ def test_keras_runs_only_with_the_option(series: Path, capsys: Any, monkeypatch:
     assert not data["note"] and not any("Keras" in node for node in (*data["nodes"], data["network"]))
 
 
-def test_keras_gets_no_names_of_other_modules(
+def test_keras_loads_a_copy_without_names_of_other_modules(
     run_script: Callable[..., Any], tmp_path: Path, capsys: Any, monkeypatch: Any
 ) -> None:
-    """It loads a copy that jconv wrote, without such names."""
+    """jconv writes the copy, without the custom initializer."""
 
     @keras.saving.register_keras_serializable("tests")
     class Own(keras.initializers.Initializer):
@@ -225,13 +225,13 @@ def test_keras_gets_no_names_of_other_modules(
 
 
 def old_lstm(folder: Path) -> Path:
-    """A file of Keras 2 with its `hard_sigmoid`, which differs from that of Keras 3."""
+    """A file of Keras 2 with `hard_sigmoid`, which Keras 3 defines differently."""
     model = keras.Sequential([keras.Input((8, 3)), kl.LSTM(4, recurrent_activation="hard_sigmoid"), kl.Dense(2)])
     as_keras_two(command_models.save(model, folder / "new.h5"), folder / "old.h5")
     return folder / "old.h5"
 
 
-@pytest.mark.usefixtures("one_keras")
+@pytest.mark.usefixtures("shared_keras_process")
 def test_hard_sigmoid_of_keras_2(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
     network = data_of(capsys)["network"]
@@ -269,7 +269,7 @@ np.savez(sys.argv[4], **{"output/0": np.full((3, 2), 7.0)})
     assert "the file names the module 'own.code', which is not part of Keras" in capsys.readouterr().err
 
 
-def test_without_keras(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_a_missing_version_of_keras_is_reported(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(real_keras, "installed_modules", dict)
     assert main(["verify", str(series), "--length", "20", "--keras"]) == 2
     assert capsys.readouterr().err == "jconv: --keras: Keras is not installed: pip install keras\n"
@@ -289,7 +289,7 @@ def test_failures_of_keras_are_reported(series: Path, capsys: Any, monkeypatch: 
     assert "Keras computed no outputs: it needs more than 1 seconds\n" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit works on Linux only")
 def test_the_memory_of_keras_is_limited(series: Path, capsys: Any, monkeypatch: Any) -> None:
     limit, rest = "(resource.RLIMIT_CORE, (0, 0))", "import importlib\n"
     assert limit in real_keras.SCRIPT and rest in real_keras.SCRIPT
@@ -300,9 +300,9 @@ def test_the_memory_of_keras_is_limited(series: Path, capsys: Any, monkeypatch: 
     assert "Keras computed no outputs: MemoryError" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("one_keras")
+@pytest.mark.usefixtures("shared_keras_process")
 def test_saturated_outputs_are_compared_before_their_activation(tmp_path: Path, capsys: Any) -> None:
-    """After a saturated softmax, all networks have the same outputs."""
+    """After a saturated softmax, different networks would have the same outputs."""
     x = keras.Input((6,), name="x")
     model = keras.Model(x, kl.Dense(3, activation="softmax", name="head")(kl.Rescaling(1e4, name="loud")(x)))
     path = str(command_models.save(model, tmp_path / "loud.keras"))
