@@ -15,7 +15,7 @@ from .read.file import MAX_BYTES, read_arrays, update_config
 from .read.graph import build
 from .read.loaded_model import Built, folders_in, put_in_folders
 from .read.parts import Part
-from .read.weights import place, wanted
+from .read.weights import add_arrays, array_shapes
 from .write.config import write_model
 
 
@@ -60,11 +60,11 @@ def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> 
     params: Tree = {}
     state: Tree = {}
     for part in root.leaves():
-        shapes = wanted(part)
+        shapes = array_shapes(part)
         found = {name: array for tree in trees for name, array in tree.get(part.key, {}).items()}
         if set(found) != set(shapes):
             return None
-        place(part, found, shapes, params, state)
+        add_arrays(part, found, shapes, params, state)
     return params, state
 
 

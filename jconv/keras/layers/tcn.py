@@ -56,7 +56,7 @@ class TCN(Layer):
             raise ValueError(f"TCN: stacks must be at least 1, got {self.stacks}")
 
     def folders(self) -> dict[str, str]:
-        """The folder in a Keras 3 file of each prefix of the arrays' names."""
+        """For each prefix of the arrays' names, its folder in a Keras 3 file."""
         kind = {"batch": "batch_normalization", "layer": "layer_normalization"}.get(self.normalization)
         found = {}
         for number in range(self.stacks * len(self.dilations)):

@@ -1,7 +1,7 @@
 """`GraphBuilder`: a graph under construction, with the shape and the mask of each value.
 
-Keras passes masks along implicitly. Here they become values that nodes read like any other; a mask that no node reads
-is never computed.
+Keras propagates masks implicitly. Here they become values that nodes read like any other; a mask that no node reads is
+never computed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .layer import ParsedLayer
 from .parts import Part
 
 Names = tuple[str, ...]
-# The layers of a block of keras-tcn's `TCN`: two convolutions, normalizations, activations and dropouts, and the ends.
+# The nodes of a block of keras-tcn's `TCN`: two convolutions, normalizations, activations and dropouts, then four more.
 TCN_NODES = 12
 
 
@@ -35,13 +35,13 @@ class GraphBuilder:
     true; Maximum, Minimum and Multiply ignore masks; no layer removes masks from its inputs.
     """
 
-    def __init__(self, tally: CallCount, keras_2: bool = False) -> None:
+    def __init__(self, call_count: CallCount, keras_2: bool = False) -> None:
         self.keras_2 = keras_2
         self.nodes: list[Node] = []
         self.shapes: dict[str, Any] = {}
-        self.tally = tally
+        self.call_count = call_count
         self._repeats: Counter[str] = Counter()
-        # The values of single outputs, by the value with several and the index.
+        # The values of single outputs, by the value with several outputs and the index.
         self._picked: dict[tuple[str, int], str] = {}
         # The number of outputs that have the mask of the value.
         self._masked_outputs: dict[str, int] = {}
@@ -55,7 +55,7 @@ class GraphBuilder:
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
         """Add a node. Returns the name of its value: `name`, or a name made from it if that is taken."""
         place = place or ascii(name)
-        self.tally.add(place, name, _node_count(layer))
+        self.call_count.add(place, name, _node_count(layer))
         # Every call of a layer is a node; they share their arrays.
         unique = name
         while unique in self.shapes:
@@ -92,8 +92,8 @@ class GraphBuilder:
     ) -> str:
         """Add a call of a layer of the file.
 
-        `inputs` are pairs of the layer's name of an input, which may be "", and its value. `masks` are those in the
-        call's own arguments: the first replaces that of the first input.
+        `inputs` are pairs of the layer's name of an input, which may be "", and its value. `masks` are the masks among
+        the arguments of the call: the first replaces the mask of the first input.
         """
         values = tuple(value for _, value in inputs)
         name = self.add(name, layer, values, part.key, part.place if parsed.kind is None else parsed.place)
@@ -160,7 +160,7 @@ class GraphBuilder:
         return self.add(f"{name}/mask", Operation("concatenate", (inputs_of,), (("axis", 1),)), read)
 
     def with_masks(self, values: Names) -> list[tuple[str, str]]:
-        """The inputs of a layer that merges `values` by their masks: each value, before its mask if it has one."""
+        """The inputs of a layer that merges `values` by their masks: each value, followed by its mask if it has one."""
         rank = max(len(self.shapes[value]) for value in values)
         # In Keras a value to which axes are added loses its mask.
         masks = [self.mask_of(v) if len(self.shapes[v]) == rank and not self.keras_2 else None for v in values]

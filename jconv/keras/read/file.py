@@ -16,7 +16,7 @@ from .rewrite import is_keras_1, replace_activations, replace_layer_lists, unwra
 from .weights import read_by_folder, read_by_layer
 
 MAX_BYTES = 4 * 2**30
-# By the name or the class of a layer in the file: a layer, or the class of the layer that has these options in Keras.
+# By the name or class of a layer in the file: a jconv layer, or a jconv class if the file has Keras's options for it.
 CustomLayers = Mapping[str, Layer | type[Layer]]
 
 

@@ -30,13 +30,13 @@ class Caller(Protocol):
 
 
 class ModelReader(Protocol):
-    """What a Functional model needs of the reader of the complete graph."""
+    """The methods of the reader of the complete graph that `FunctionalReader` needs."""
 
     builder: GraphBuilder
     custom: Mapping[str, Layer | type[Layer]]
 
     def caller(self, entry: Any, part: Part, scope: Scope) -> Caller:
-        """What adds the calls of the layer or model of an entry."""
+        """The `Caller` of the layer or model of an entry."""
         ...
 
     def input(self, name: str, config: Config) -> str:
@@ -89,7 +89,7 @@ class FunctionalReader:
             place = f"{scope.part.place}.layers[{position}]"
             class_name, name, outer, inner = read_entry(entry, place)
             name = outer.get("name", text, name)
-            reader.builder.tally.add(place, f"{scope.key}{name}")
+            reader.builder.call_count.add(place, f"{scope.key}{name}")
             if name in layers:
                 outer.fail(f"the name {name!a} is used twice")
             nodes = outer.get("inbound_nodes", as_list, [])
@@ -108,7 +108,7 @@ class FunctionalReader:
             layers[ref.layer].calls_read.add(ref.call)
 
     def _run(self, outputs: list[tuple[str, int]]) -> None:
-        """Make every call, in Keras's order, as an attention removes the masks of its inputs for later calls."""
+        """Make every call in Keras's order: an attention layer removes the masks of its inputs for later calls."""
         for layer in self._layers.values():
             if layer.class_name == "InputLayer" and layer.calls:
                 layer.config.fail("an InputLayer is not called")
@@ -141,7 +141,7 @@ class FunctionalReader:
         return self._reader.builder.add(name, operation, values, place=layer.config.place)
 
     def _find(self, ref: Ref, is_output: bool = False) -> tuple[str, int]:
-        """The call that a reference means."""
+        """The call that a reference refers to."""
         if ref.layer not in self._layers:
             self._config.fail(f"the output {ref.layer!a} does not exist")
         return ref.layer, self._layers[ref.layer].call_number(ref, is_output)
@@ -182,9 +182,9 @@ class FunctionalLayer:
         return self.class_name in FUNCTIONS and "trainable" not in self.config.values
 
     def call_number(self, ref: Ref, is_output: bool) -> int:
-        """The number of the call that a reference means.
+        """The number of the call that a reference refers to.
 
-        For a model, Keras 2, and Keras 3 in the references of outputs, count the call that made it.
+        For a model, Keras 2 also counts the call that created it; Keras 3 does so only in the references of outputs.
         """
         if self.class_name not in MODELS or not self.calls:
             return ref.call

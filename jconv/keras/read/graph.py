@@ -111,7 +111,7 @@ class _GraphReader:
         for position, entry in enumerate(layers):
             place = f"{scope.part.place}.layers[{position}]"
             class_name, name, _, inner = read_entry(entry, place)
-            self.builder.tally.add(place, f"{scope.key}{name}")
+            self.builder.call_count.add(place, f"{scope.key}{name}")
             if class_name == "InputLayer":
                 value = value or self.input(name, inner)
                 continue
@@ -137,7 +137,7 @@ class _GraphReader:
         return value
 
     def caller(self, entry: Any, part: Part, scope: Scope) -> _ModelCaller | LayerCaller:
-        """What adds the calls of the layer or model of an entry."""
+        """The `Caller` of the layer or model of an entry."""
         class_name, name, _, inner = read_entry(entry, part.place)
         key, node = f"{scope.key}{name}", f"{scope.node}{name}"
         if class_name in MODELS:
@@ -149,7 +149,7 @@ class _GraphReader:
     def _nested_model(self, value: Any, place: str) -> Layer:
         """A model that is inside a layer."""
         class_name, name, _, inner = read_entry(value, place)
-        builder = GraphBuilder(self.builder.tally, self.builder.keras_2)
+        builder = GraphBuilder(self.builder.call_count, self.builder.keras_2)
         reader = _GraphReader(self.custom, self._has_mixed_types, builder)
         root = Part(name, "", place)
         model = reader.complete(reader.model(class_name, inner, Scope(root), None), root)
@@ -176,9 +176,9 @@ class _ModelCaller:
         """Add a call; `value` gives the value of each tensor. Returns the tree of outputs."""
         reader, scope, part = self._reader, self._scope, self._scope.part
         self._calls += 1
-        reader.builder.tally.add(self._config.place, scope.node)
+        reader.builder.call_count.add(self._config.place, scope.node)
         if self._calls > 1:
-            reader.builder.tally.add_values(count_values(self._config.values), self._config.place)
+            reader.builder.call_count.add_values(count_values(self._config.values), self._config.place)
         node = scope.node if self._calls == 1 else f"{scope.node}:{self._calls}"
         given = [value(ref) for ref in self._given(call)]
         for inside, mask in zip(given, flatten(call.kwargs.get("mask")), strict=False):

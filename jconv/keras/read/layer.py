@@ -129,7 +129,7 @@ def _kind_of_class(supplied: Any, config: Config) -> Kind:
         if kind.layer is supplied:
             return kind
     return config.fail(
-        f"custom_layers must have a layer of jconv's for it, or the class of one that Keras has, got {supplied!r}"
+        f"custom_layers must have a layer for it, or the jconv class of a layer that Keras has, got {supplied!r}"
     )
 
 
@@ -153,7 +153,7 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
     if is_keras and registered is None:
         return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
     own = f"{module!a}.{class_name!a}" if entry.has("module") else ascii(registered or class_name)
-    return config.fail(f"is a class of its own, {own}, which is not imported; {advice}")
+    return config.fail(f"is a custom class, {own}, which is not imported; {advice}")
 
 
 def _wrapper(kind: Kind, config: Config, has_mixed_types: bool) -> Callable[[Layer], Layer]:

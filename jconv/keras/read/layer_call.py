@@ -33,7 +33,7 @@ def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) ->
 
 
 class LayerCaller:
-    """Adds a node for each call of a layer. `mode` is that of the model around it; see `mode_of`."""
+    """Adds a node for each call of a layer. `mode` is the mode of the model that contains it; see `mode_of`."""
 
     def __init__(
         self, builder: GraphBuilder, parsed: ParsedLayer, part: Part, node: str, mode: bool | None = None

@@ -13,7 +13,7 @@ from typing import Any
 from ...model.graph import Model
 from .calls import DTYPES, read_refs, refs_in
 from .parts import Part, folder_name
-from .weights import wanted
+from .weights import array_shapes
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class InnerCall:
     """A call of a nested model, whose nodes are part of the flat graph. `class_name` is the Keras class.
 
     The names of its nodes begin with `name` and a slash, the keys of their arrays with `key` and a slash. `inputs` and
-    `outputs` are values of the outer graph, `input_layers` the nested model's own names and types of its inputs.
+    `outputs` are values of the outer graph, `input_layers` the names and types of the inputs in the nested model.
     """
 
     name: str
@@ -80,7 +80,7 @@ def folders_in(model: Model, paths: Iterable[str]) -> dict[str, str]:
 
 def put_in_folders(root: Part, folders: Mapping[str, str]) -> bool:
     """Set the folders of the layers with arrays, if `folders` has the keys of all; returns whether it has."""
-    stored = [part for part in root.leaves() if wanted(part)]
+    stored = [part for part in root.leaves() if array_shapes(part)]
     if not set(folders) >= {part.key for part in stored}:
         return False
     for part in stored:
@@ -91,7 +91,7 @@ def put_in_folders(root: Part, folders: Mapping[str, str]) -> bool:
 def with_folders(built: Built) -> LoadedModel:
     """The model, with the folders of its arrays."""
     leaves = built.root.leaves()
-    is_complete = all(leaf.used or not wanted(leaf) for leaf in leaves)
+    is_complete = all(leaf.used or not array_shapes(leaf) for leaf in leaves)
     return replace(built.model, folders=tuple((leaf.key, leaf.folder) for leaf in leaves) if is_complete else ())
 
 
@@ -103,7 +103,7 @@ def restore_folders(root: Part, model: Model) -> dict[str, str] | None:
     folders = dict(getattr(model, "folders", ()))
     for part in root.leaves():
         own = _without_number(folders.get(part.key, "").rpartition("/")[2])
-        if wanted(part) and (not own or own != _without_number(folder_name(part.class_name))):
+        if array_shapes(part) and (not own or own != _without_number(folder_name(part.class_name))):
             return None
     names: dict[str, str] = {}
     for part in root.leaves():

@@ -18,9 +18,9 @@ from .rewrite import PRUNING_WRAPPER
 class Part:
     """A layer, or a model with `parts`.
 
-    `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 file, `place` that in the config for errors.
-    `key` is the key of its arrays in params and state. `layer` and `input_shape` are those of its first call,
-    `class_name` and `config` are from the file. A part is not `used` if no output of the model depends on it.
+    `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 file, `place` its place in the config for
+    errors. `key` is the key of its arrays in params and state. `layer` and `input_shape` are from its first call,
+    `class_name` and `config` from the file. A part is not `used` if no output of the model depends on it.
     """
 
     name: str
@@ -56,7 +56,7 @@ class FolderNames:
         self._counts: Counter[str] = Counter()
 
     def next(self, class_name: str, is_pruned: bool = False) -> str:
-        """The folder of the next layer of a class; a pruned layer's is in that of its wrapper."""
+        """The folder of the next layer of a class; the folder of a pruned layer is in the folder of its wrapper."""
         if is_pruned:
             return f"{self.next(PRUNING_WRAPPER)}/layer"
         name = folder_name("Functional" if class_name == "Model" else class_name)

@@ -1,7 +1,8 @@
 """A function of TensorFlow between layers of Keras 2, as an `Operation`.
 
 `TFOpLambda` and `SlicingOpLambda` (TensorFlow 2.4 and later) have the name of a Python function of TensorFlow,
-`TensorFlowOpLayer` (before 2.4) the name of an operation of its graphs, with constants and attributes. None has code.
+`TensorFlowOpLayer` (before 2.4) the name of an operation of its graphs, with constants and attributes. None of them
+contains code.
 """
 
 from __future__ import annotations
@@ -113,12 +114,12 @@ OPERATIONS = {
     **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
     **{"Selu": "selu"},
 }
-# Products of matrices, with the attributes that transpose one.
+# Matrix products, with the attributes that transpose an operand.
 MATMULS = {"MatMul": ("transpose_a", "transpose_b")}
 MATMULS |= dict.fromkeys(("BatchMatMul", "BatchMatMulV2"), ("adj_x", "adj_y"))
-# Those with a constant that is no array.
+# Operations with a constant argument that is not an array.
 SHAPING = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
-# Those that also have an attribute.
+# Operations that also have an attribute.
 REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
 DTYPES = {"DT_FLOAT": "float32", "DT_HALF": "float16", "DT_DOUBLE": "float64", "DT_BOOL": "bool"}
 DTYPES |= {"DT_INT32": "int32", "DT_INT64": "int64", "DT_BFLOAT16": "bfloat16"}
@@ -177,7 +178,7 @@ def _matmul_subscripts(transposes_a: bool, transposes_b: bool) -> str:
 
 
 def _ends(sizes: tuple[Any, ...], config: Config) -> tuple[int, ...]:
-    """Where the parts of these sizes end, except the last."""
+    """The indices at which parts of these `sizes` end, without the last."""
     if not all(is_integer(size) and size >= 0 for size in sizes):
         config.fail(f"num_or_size_splits must be a number or known sizes, got {shortened(sizes)}")
     return tuple(accumulate(sizes))[:-1]

@@ -80,7 +80,7 @@ def _is_frozen(layer: Layer) -> bool:
 
 
 def _thaw(value: Any) -> Any:
-    """A layer without the `Frozen` around layers that contain other layers; those stay frozen."""
+    """A layer without `Frozen` wrappers around layers that contain other layers; all other `Frozen` wrappers stay."""
     if isinstance(value, Frozen):
         inner = unwrap(value)
         has_layers = isinstance(inner, (ConvLSTM1D, MultiHeadBase, NestedModel)) or any(
@@ -97,7 +97,7 @@ def _thaw(value: Any) -> Any:
 
 
 def _kernels_first(names: list[str]) -> list[str]:
-    """Arrays that are not trained: of each spectral normalization, the wrapped kernel and then its vector come first.
+    """Reorder names of untrained arrays: of each spectral normalization, the kernel and then the vector come first.
 
     >>> _kernels_first(["layer/bias", "layer/kernel", "vector_u"])
     ['layer/kernel', 'vector_u', 'layer/bias']

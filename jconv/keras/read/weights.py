@@ -45,7 +45,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     state: Tree = {}
     _share_folders(root.leaves(), {*stored, *renamed})
     for part in root.leaves():
-        shapes = wanted(part)
+        shapes = array_shapes(part)
         if not shapes:
             continue
         with error_context(part.place):
@@ -55,7 +55,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
             full = f"{part.folder}/{path}"
             used.add(full)
             found[name] = arrays.read(renamed.get(full, full))
-        place(part, found, shapes, params, state)
+        add_arrays(part, found, shapes, params, state)
         used.update(f"{part.folder}/{path}" for path in copies)
     called = {part.folder for part in root.leaves() if part.kind is not None}
     for path in sorted(set(renamed) - used):
@@ -65,7 +65,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
 
 
 def _share_folders(leaves: list[Part], paths: set[str]) -> None:
-    """Give a layer that Keras did not store again, as it is also in another model, the folder that it has there."""
+    """Set the folder of each layer that several models share, since Keras stores its arrays in one of them only."""
     present = {folder for path in paths for folder in _folders_above(path)}
     folders: dict[tuple[str, str], str] = {}
     for leaf in leaves:
@@ -89,9 +89,9 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
     layers = dict.fromkeys(file.texts("layer_names", group))
     lists = {name: _own_names(file.texts("weight_names", f"{above}{name}")) for name in layers}
     stored = [(name, names) for name, names in lists.items() if names]
-    parts = [part for part in root.parts if any(map(wanted, part.leaves()))]
+    parts = [part for part in root.parts if any(map(array_shapes, part.leaves()))]
     if len(stored) != len(parts):
-        raise KerasFileError(f"the file has arrays for {len(stored)} layers, and its model has {len(parts)} with some")
+        raise KerasFileError(f"the file has arrays for {len(stored)} layers; its model has {len(parts)} with arrays")
     params: Tree = {}
     state: Tree = {}
     for part, (name, names) in zip(parts, stored, strict=True):
@@ -104,7 +104,7 @@ def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]
             found.setdefault(leaf.key, {})[own] = file.read(f"{above}{name}/{path}")
         for leaf in part.leaves():
             if leaf.key in found:
-                place(leaf, found[leaf.key], wanted(leaf), params, state)
+                add_arrays(leaf, found[leaf.key], array_shapes(leaf), params, state)
     return params, state
 
 
@@ -113,7 +113,7 @@ def _own_names(names: Iterable[str]) -> list[str]:
     return [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
 
 
-def wanted(part: Part) -> dict[str, tuple[int, ...]]:
+def array_shapes(part: Part) -> dict[str, tuple[int, ...]]:
     """The shapes of a layer's arrays, trainable ones first."""
     if part.layer is None:
         return {}
@@ -128,7 +128,7 @@ def _keras_3_path(path: str) -> str:
     return re.sub(r"(/multi_head_attention(?:_\d+)?/)_(query|key|value|output)_dense/", r"\1\2_dense/", new)
 
 
-def place(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
+def add_arrays(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
     """Put a layer's arrays, which must have the `shapes`, into params and state."""
     assert part.layer is not None
     found = undo_cudnn_layout(found, shapes)

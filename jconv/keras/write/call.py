@@ -1,4 +1,4 @@
-"""The arguments of Keras's call for one call of a layer."""
+"""One call of a layer as the arguments of Keras's `call`."""
 
 from __future__ import annotations
 

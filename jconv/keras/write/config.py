@@ -69,7 +69,7 @@ def write_model(
             written = _Writer(folded, shapes, arrays, has_masks=True).write(name)
             if computes_the_same(model, build(written.config, {}).model, written.names):
                 return written
-    # Nodes to which Keras passes other masks than the model are called on values without masks.
+    # Nodes to which Keras would pass other masks than the model passes are called on values without masks.
     unmasked: list[str] = []
     while True:
         model = as_attention_masks(model, all_shapes, unmasked)
@@ -131,7 +131,7 @@ class _Writer:
         return Written({**entry, "config": config}, Part(name, "", "config", parts=self._parts), self._names)
 
     def _output(self, value: str) -> list[Any]:
-        """The history of an output. Keras counts the call that made a Functional model."""
+        """The history of an output, in which Keras also counts the call that created a Functional model."""
         name, call, output = self._histories[value]
         return [name, call + (self._entries[name]["class_name"] == "Functional"), output]
 

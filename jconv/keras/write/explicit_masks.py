@@ -1,4 +1,4 @@
-"""Masks that Keras's layers accept in no argument, as operations.
+"""Operations that apply masks which Keras's layers do not accept as arguments.
 
 Merging layers have no argument for the masks of their inputs. `MultiHeadAttention` ignores the argument `query_mask`.
 """
@@ -52,7 +52,7 @@ class Emitter:
 
 
 def merge_by_masks(layer: Layer, inputs: tuple[str, ...], emit: Emitter) -> str:
-    """The output of a merging layer, maybe in wrappers, that reads masks among its `inputs`."""
+    """The output of a merging layer, possibly in wrappers, that reads masks among its `inputs`."""
     if isinstance(layer, InDtype):
         roles = unwrap(layer).inputs
         cast = [v if role == "mask" else emit.cast(v, layer.dtype) for role, v in zip(roles, inputs, strict=True)]

@@ -1,4 +1,4 @@
-"""Compares the masks of a model with those that Keras propagates implicitly, from `Masking` and `Embedding` on.
+"""Compares the masks of a model with the masks that Keras propagates implicitly from `Masking` and `Embedding` layers.
 
 A model that was not loaded from Keras may have these layers and not read their masks, or merge other masks than Keras.
 The written config is therefore read again, as Keras would read it, and compared with the model. Each computation is
@@ -15,7 +15,7 @@ from ...layers import Embedding, Layer, Masking, MaskOf, Maximum, Minimum, Multi
 from ...layers.nesting import replace_options, unwrap
 from ...layers.operations.operation import Input
 from ...model.graph import Model
-from .inner_models import NO_LAYERS, owners_of
+from .inner_models import NOT_KERAS_LAYERS, owners_of
 
 
 def has_masks(model: Model) -> bool:
@@ -48,15 +48,15 @@ def differing_nodes(model: Model, reread: Model, names: Mapping[str, str]) -> li
 def _masks_read(model: Model, names: Mapping[str, str], table: dict[Any, int]) -> dict[str, dict[str, tuple[Any, ...]]]:
     """The masks that each node reads, by the name of the layer in the config and the name of the node.
 
-    Those of a merging layer are the numbers of their computations. Those of other layers are the names of the inputs,
-    since each of these masks is written as an argument.
+    A mask of a merging layer is the number of its computation. A mask of another layer is the name of the input, since
+    it is written as an argument.
     """
     numbers = {name: _number(table, names.get(name, name)) for name in model.inputs}
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
     for node in model.nodes:
         layer, key = unwrap(node.layer), names.get(node.key, node.key)
         inputs = [numbers[value] for value in node.inputs]
-        if isinstance(layer, NO_LAYERS):
+        if isinstance(layer, NOT_KERAS_LAYERS):
             numbers[node.name] = _number(table, layer, *inputs)
             continue
         masks, others = _split_masks(layer, inputs)
@@ -97,7 +97,7 @@ def without_inner_masks(model: Model) -> Model:
         nodes.append(node)
     needed = set(model.outputs)
     for node in reversed(nodes):
-        if node.name in needed or not isinstance(node.layer, NO_LAYERS):
+        if node.name in needed or not isinstance(node.layer, NOT_KERAS_LAYERS):
             needed.update(node.inputs)
     return replace(model, nodes=tuple(node for node in nodes if node.name in needed))
 
@@ -116,7 +116,7 @@ def _output_numbers(model: Model, names: Mapping[str, str], table: dict[Any, int
             for operation in mask_operations(layer):
                 inputs = [_number(table, operation, *inputs)]
             numbers[node.name] = inputs[0]
-        elif isinstance(layer, NO_LAYERS):
+        elif isinstance(layer, NOT_KERAS_LAYERS):
             numbers[node.name] = _number(table, layer, *inputs)
         else:
             masks, others = _split_masks(layer, inputs)

@@ -11,8 +11,8 @@ from ...model.graph import Model, Node
 from ..layers import NestedModel
 from ..read.loaded_model import InnerCall, LoadedModel
 
-# Layers of a graph that are not layers in the file.
-NO_LAYERS = (Operation, Pick, MaskOf, NonzeroMask)
+# Layers of jconv that are not layers in a Keras file.
+NOT_KERAS_LAYERS = (Operation, Pick, MaskOf, NonzeroMask)
 
 
 def fold_inner_models(model: Model, shapes: Mapping[str, Any]) -> Model:
@@ -47,7 +47,7 @@ def fold_inner_models(model: Model, shapes: Mapping[str, Any]) -> Model:
     try:
         return replace(model, nodes=tuple(_fold_nodes(model, calls, owners, nested, read)))
     except ValueError:
-        # A node depends on one node of a nested model, and another depends on it.
+        # A node outside of a nested model depends on one of its nodes, and another of its nodes depends on that node.
         return model
 
 
@@ -65,7 +65,7 @@ def _outermost(calls: Sequence[InnerCall]) -> dict[str, InnerCall]:
 
 
 def _prefixes(name: str) -> list[str]:
-    """What is before each slash of a name."""
+    """The part of a name before each of its slashes."""
     parts = name.split("/")
     return ["/".join(parts[:i]) for i in range(1, len(parts))]
 
@@ -122,7 +122,7 @@ def _inner_model(call: InnerCall, group: list[Node], model: Model, shapes: list[
 
 
 def _is_call(inner: LoadedModel, call: InnerCall, largest: InnerCall, nodes: list[Node], read: set[str]) -> bool:
-    """Whether `nodes` compute what a call of `inner` computes, and no others than its outputs are in `read`."""
+    """Whether `nodes` compute the same as a call of `inner`, and only its outputs are in `read`."""
     values = dict(zip(inner.inputs, call.inputs, strict=True))
     values |= {node.name: f"{call.name}/{node.name}" for node in inner.nodes}
     expected = {values[node.name]: node for node in inner.nodes}
@@ -130,7 +130,7 @@ def _is_call(inner: LoadedModel, call: InnerCall, largest: InnerCall, nodes: lis
         own = expected.get(node.name)
         if own is None or own.layer != node.layer or tuple(values[v] for v in own.inputs) != node.inputs:
             return False
-        if not isinstance(node.layer, NO_LAYERS) and node.key != f"{call.key}/{own.key}":
+        if not isinstance(node.layer, NOT_KERAS_LAYERS) and node.key != f"{call.key}/{own.key}":
             return False
         if node.name in read and node.name not in call.outputs:
             return False

@@ -51,13 +51,13 @@ def write_layer(
         entry = write_layer(layer, option, own, write_model)[0]
         if isinstance(layer, ActivationLayer) and not isinstance(layer, HardSigmoid):
             entry["config"]["dtype"] = policy
-            # Keras does not call it while it loads the file, and needs the shape of its arrays.
+            # Keras loads an activation layer without calling it, so it needs the shape of its arrays.
             shapes = [jnp.shape(array) for array in own.values()]
             entry |= {"build_config": {"input_shape": [None, *shapes[0]]}} if shapes else {}
         return entry
 
     common: dict[str, Any] = {"name": name, "dtype": policy}
-    # Some classes do not accept the option; it distinguishes layers from operations with the same name.
+    # Some classes do not accept the option, but it distinguishes layers from operations with the same name.
     if not trainable or kind.name in FUNCTIONS:
         common["trainable"] = trainable
     if channels_first and not kind.channels_first:
