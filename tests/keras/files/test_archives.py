@@ -36,8 +36,8 @@ def with_member(name: str, mode: int = 0, data: bytes = b"x") -> bytes:
     return stream.getvalue()
 
 
-def near(data: bytes, *changes: tuple[bytes, int, bytes]) -> bytes:
-    """The bytes with `changes`: other bytes at an offset from the last occurrence of a signature."""
+def patched_at(data: bytes, *changes: tuple[bytes, int, bytes]) -> bytes:
+    """The data with `changes`: a signature, an offset from its last occurrence, and the bytes to write there."""
     return patched(data, *((data.rindex(signature) + offset, new) for signature, offset, new in changes))
 
 
@@ -48,7 +48,7 @@ CENTRAL, END, LOCAL = b"PK\x01\x02", b"PK\x05\x06", b"PK\x03\x04"
     "name", ["../evil", "a/../../evil", "/etc/evil", "..\\evil", "\\\\host\\evil", "C:\\evil", "C:evil", "a\\..\\evil"]
 )
 def test_cve_2025_12060_names_that_lead_out_of_the_archive(name: str, tmp_path: Path):
-    """Also CVE-2026-11816, where they were compared with the wrong folder."""
+    """Also CVE-2026-11816, where names were compared with the wrong folder."""
     path = saved(tmp_path, with_member(name))
     refused(lambda: jconv.keras.load(path), "leads out of the archive")
     assert not (tmp_path.parent / "evil").exists()
@@ -56,7 +56,7 @@ def test_cve_2025_12060_names_that_lead_out_of_the_archive(name: str, tmp_path: 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK])
 def test_cve_2025_12060_links_and_devices_in_an_archive(kind: int, tmp_path: Path):
-    """Through a link, a later member is written elsewhere."""
+    """Through a link, a later member would be written to another folder."""
     path = saved(tmp_path, with_member("assets", kind | 0o777, b"/etc"))
     refused(lambda: jconv.keras.load(path), "'assets'", "is a link or a device")
 
@@ -86,7 +86,7 @@ def test_long_and_unprintable_names_in_messages(tmp_path: Path):
 
 
 def bomb() -> bytes:
-    """32 MiB of zeros in 32 KiB."""
+    """32 MiB of zeros, which compress to 32 KiB."""
     return bytes(32 * MIB)
 
 
@@ -99,20 +99,26 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "pickle": (lambda: b"\x80\x04cos\nsystem\n(S'touch sung'\ntR.", "neither"),
     "config_bomb": (lambda: archive(b"[" + b" " * 40 * MIB + b"]"), "config.json"),
     "weights_bomb": (lambda: archive(CONFIG, bomb()), "model.weights.h5"),
-    "declares_less": (lambda: near(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 10))), "damaged"),
-    "declares_more": (lambda: near(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 10**6))), "model.weights.h5"),
-    "declares_4_gib": (lambda: near(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 2**32 - 2))), "declares 4,29"),
-    "stores_elsewhere": (lambda: near(archive(CONFIG), (CENTRAL, 42, struct.pack("<I", 2**31))), "damaged"),
+    "declares_less": (lambda: patched_at(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 10))), "damaged"),
+    "declares_more": (lambda: patched_at(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 10**6))), "model.weights.h5"),
+    "declares_4_gib": (
+        lambda: patched_at(archive(CONFIG), (CENTRAL, 24, struct.pack("<I", 2**32 - 2))),
+        "declares 4,29",
+    ),
+    "member_beyond_the_end": (lambda: patched_at(archive(CONFIG), (CENTRAL, 42, struct.pack("<I", 2**31))), "damaged"),
     "other_name_inside": (lambda: archive(CONFIG).replace(b"model", b"muddl", 1), "damaged"),
-    "wrong_checksum": (lambda: near(archive(CONFIG), (CENTRAL, 16, b"abcd")), "damaged"),
-    "encrypted": (lambda: near(archive(CONFIG), (CENTRAL, 8, b"\1\0")), "encrypted"),
-    "other_packing": (
-        lambda: near(archive(CONFIG), (CENTRAL, 10, b"\x0c\0")),
+    "wrong_checksum": (lambda: patched_at(archive(CONFIG), (CENTRAL, 16, b"abcd")), "damaged"),
+    "encrypted": (lambda: patched_at(archive(CONFIG), (CENTRAL, 8, b"\1\0")), "encrypted"),
+    "other_compression": (
+        lambda: patched_at(archive(CONFIG), (CENTRAL, 10, b"\x0c\0")),
         "compressed by a method that Keras does not use",
     ),
-    "list_beyond_the_end": (lambda: near(archive(CONFIG), (END, 12, struct.pack("<I", 2**31))), "zip archive"),
-    "cut_off": (lambda: archive(CONFIG)[:-40], "zip archive"),
-    "two_in_one": (lambda: archive(CONFIG)[:200] + archive(CONFIG), ""),
+    "directory_beyond_the_end": (
+        lambda: patched_at(archive(CONFIG), (END, 12, struct.pack("<I", 2**31))),
+        "zip archive",
+    ),
+    "truncated": (lambda: archive(CONFIG)[:-40], "zip archive"),
+    "bytes_before_the_archive": (lambda: archive(CONFIG)[:200] + archive(CONFIG), ""),
 }
 
 
@@ -120,7 +126,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_damaged_archives(name: str, tmp_path: Path):
     made, part = BROKEN[name]
     path = saved(tmp_path, made())
-    if name == "two_in_one":  # zipfile ignores what precedes the archive
+    if name == "bytes_before_the_archive":  # zipfile ignores what precedes the archive
         assert jconv.keras.load(path)[0].outputs == ("conv1d",)
         return
     limits = {"max_bytes": 16 * MIB} if name == "weights_bomb" else {}
@@ -128,7 +134,7 @@ def test_damaged_archives(name: str, tmp_path: Path):
 
 
 def test_impossible_compression_ratios(tmp_path: Path):
-    data = near(archive(CONFIG, bytes(3 * MIB)), (CENTRAL, 24, struct.pack("<I", 2**31 - 1)))
+    data = patched_at(archive(CONFIG, bytes(3 * MIB)), (CENTRAL, 24, struct.pack("<I", 2**31 - 1)))
     refused(lambda: jconv.keras.load(saved(tmp_path, data)), "stores", "no compression of Keras reaches that ratio")
 
 
@@ -152,7 +158,7 @@ def test_the_size_of_the_archive_directory_is_limited(tmp_path: Path):
     end = data.rindex(END)
     listed = data[data.index(CENTRAL) : end]
     many = archive(CONFIG)[:-22] + listed * 2
-    many += near(data[end:], (END, 12, struct.pack("<I", len(listed) * 2)))
+    many += patched_at(data[end:], (END, 12, struct.pack("<I", len(listed) * 2)))
     path = saved(tmp_path, many)
     assert peak(lambda: refused(lambda: jconv.keras.load(path), "an archive directory of")) < 20 * MIB
 
@@ -166,7 +172,7 @@ def unzipped(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder(unzipped: Path):
+def test_an_unzipped_archive_is_loaded(unzipped: Path):
     _, params, _ = jconv.keras.load(unzipped)
     np.testing.assert_array_equal(params["conv1d"]["bias"], ARRAYS["layers/conv1d/vars/1"])
     refused(lambda: jconv.keras.load(unzipped, max_bytes=100), "the limit is 100")
@@ -221,7 +227,7 @@ def test_paths_that_are_not_regular_files(tmp_path: Path):
 
 
 def test_zip64_and_streamed_members(tmp_path: Path):
-    """Sizes of 64 bits, and sizes after the data, in archives written to a stream."""
+    """Archives with 64-bit sizes, and archives written to a stream, which have the sizes after the data."""
 
     class Stream(io.RawIOBase):
         written = b""
@@ -241,20 +247,20 @@ def test_zip64_and_streamed_members(tmp_path: Path):
                     member.write(old.read(name))
     for data in (stream.written, wide.getvalue()):
         assert jconv.keras.load(saved(tmp_path, data))[0].outputs == ("conv1d",)
-    # The 64-bit sizes are missing: recent Pythons notice, older ones use the placeholders.
-    lying = near(archive(CONFIG), (CENTRAL, 20, b"\xff" * 8))
+    # The 64-bit sizes are missing: recent versions of Python notice it, older ones use the placeholders.
+    lying = patched_at(archive(CONFIG), (CENTRAL, 20, b"\xff" * 8))
     refused(lambda: jconv.keras.load(saved(tmp_path, lying)), "model.keras")
 
 
-def test_overlapping_members(tmp_path: Path):
-    """Two directory entries for the same bytes, as in quines and some compression bombs."""
+def test_overlapping_members_are_harmless(tmp_path: Path):
+    """Two directory entries refer to the same bytes, as in some compression bombs."""
     data = archive(CONFIG)
     first, end = data.index(CENTRAL), data.rindex(END)
     entry = data[data.rindex(CENTRAL) : end]
     again = data[:end] + entry.replace(b"model.weights.h5", b"other.weights.h5") + data[end:]
     count, size = struct.pack("<HH", 3, 3), struct.pack("<I", end - first + len(entry))
-    path = saved(tmp_path, near(again, (END, 8, count), (END, 12, size)))
-    try:  # a file whose second entry is not read is fine too
+    path = saved(tmp_path, patched_at(again, (END, 8, count), (END, 12, size)))
+    try:  # the file may also load, because jconv does not read the second entry
         assert jconv.keras.load(path)[0].outputs == ("conv1d",)
     except KerasFileError as error:
         assert "damaged" in str(error)

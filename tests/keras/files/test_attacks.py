@@ -97,7 +97,7 @@ def function(module: str | None, name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def refuse(canary: Path, tmp_path: Path) -> Callable[..., None]:
-    """Checks that a model with a layer entry is refused, and that no file but the model is opened and nothing runs."""
+    """Checks that a model with this layer is refused, that only the model's file is opened, and that nothing runs."""
 
     def check(entry: dict[str, Any], weights: bytes | None = None, *parts: str) -> None:
         jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
@@ -212,7 +212,7 @@ def virtual_dataset(file: h5py.File, secret: Path) -> None:
 
 
 def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_path: Path) -> None:
-    """Check that weights that point to another file are refused in every form, and that the other is not opened."""
+    """Check that weights that refer to another file are refused in either format, and that this file is not opened."""
     model, _, _ = jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
     secret = saved(tmp_path, hdf5({"a": KERNEL}), "secret.h5")
     with made() as (file, done):
@@ -231,7 +231,7 @@ def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_pat
 
 
 def test_cve_2026_1669_arrays_in_another_file_are_not_read(tmp_path: Path):
-    """HDF5's external storage, with which Keras read any file into the weights."""
+    """With HDF5's external storage, Keras read any file into the weights."""
     refuse_reference(
         external_storage, "is stored in another file; references to other files are not followed", tmp_path
     )
@@ -284,7 +284,7 @@ def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
 
 
 def test_unused_objects_are_ignored(canary: Path, tmp_path: Path):
-    """Initializers and others have no effect on a model with weights; nothing is imported for them."""
+    """Initializers, regularizers and constraints have no effect on a loaded model; nothing is imported for them."""
     evil = function("canary_module", "run_code")
     entry = conv(kernel_initializer=evil, bias_regularizer=evil, kernel_constraint=evil)
     config = functional(entry) | {"compile_config": {"optimizer": evil, "loss": evil, "metrics": [evil]}}

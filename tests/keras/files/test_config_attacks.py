@@ -53,12 +53,12 @@ def test_deep_nesting_is_refused_in_every_place(where: str, inner: str):
         places[where][0] = deep
     else:
         places[where]["mask" if where == "kwargs" else where] = deep
-    # Other arguments of a convolution than its input are ignored.
+    # Except for its input, the arguments of a convolution are ignored.
     made(config) if (where, inner) == ("kwargs", "list") else refused(lambda: made(config))
 
 
 def wrapped(class_name: str, depth: int) -> dict[str, Any]:
-    """Layers inside each other, at the maximum depth of JSON."""
+    """A model with a dense layer inside `depth + 1` wrappers."""
     inner: dict[str, Any] = {"class_name": "Dense", "config": {"name": "d", "units": 2}}
     for number in range(depth):
         inner = {"class_name": class_name, "config": {"name": f"w{number}", "layer": inner}}
@@ -114,7 +114,7 @@ def test_long_names_are_refused():
 
 
 def test_large_models_that_are_called_many_times_are_refused():
-    """A nested model is read again for each call, with its constants, which need time and memory each time."""
+    """A nested model and its constants are read again for each call, which takes time and memory."""
     constant = {"class_name": "__numpy__", "config": {"value": [0] * 90_000, "dtype": "int32"}}
     inner = functional(operation("Add", tensor("in0"), constant), shape=(90_000,))
     config = functional(layer("Functional", "m", inner["config"], [("in0",)] * 500), shape=(90_000,))
@@ -142,7 +142,7 @@ def test_too_many_layers_are_refused():
     refused(lambda: build(json.loads(config), {}), "more than 20,000 layers")
 
 
-def test_the_time_for_many_layers_is_linear():
+def test_the_time_is_linear_in_the_number_of_layers():
     """Regression tests: each of these once took quadratic time."""
     many = range(1500)
     chain = [conv(f"c{i}", (f"c{i - 1}" if i else "in0",), padding="same", filters=4) for i in many]
@@ -159,7 +159,7 @@ def test_the_time_for_many_layers_is_linear():
 CYCLES = {
     "itself": [conv("a", ("a",))],
     "two": [conv("a", ("b",)), conv("b", ("a",))],
-    "aside": [conv("a"), conv("b", ("c",)), conv("c", ("b",))],
+    "disconnected": [conv("a"), conv("b", ("c",)), conv("c", ("b",))],
     "calls": [layer("Activation", "a", {"activation": "relu"}, [("b",), ("in0",)]), conv("b", ("a",))],
 }
 
@@ -197,7 +197,7 @@ REFERENCES = {
         functional(layer("InputLayer", "a", {"batch_shape": [None, 2]}), conv("b", ("a",))),
         "an InputLayer is not called",
     ),
-    "an_input_that_reads_what_is_made_of_it": (with_an_input_that_reads("conv1d"), "an InputLayer is not called"),
+    "an_input_that_reads_a_layer": (with_an_input_that_reads("conv1d"), "an InputLayer is not called"),
     "a_call_without_tensors": (functional(layer("Flatten", "f", reads=[()])), "is called on no tensor"),
     "options_of_keras_2": (
         functional({**conv("a"), "inbound_nodes": [[["in0", 0, 0, ["x"]]]]}),
@@ -230,7 +230,7 @@ def test_messages_with_unprintable_names_are_one_line(name: str):
 
 @pytest.mark.parametrize("filters", [10**12, 2**63, 2**64 - 1, 0, -1, 1.0, True, "3", [3], None, {}])
 def test_impossible_sizes(filters: Any, tmp_path: Path):
-    """Sizes are compared with the array in the file and never allocated."""
+    """Sizes are compared with the arrays in the file and never allocated."""
     path = saved(tmp_path, archive(functional(conv(filters=filters))))
     assert peak(lambda: refused(lambda: jconv.keras.load(path), "layer 'conv1d'")) < 2 * MIB
     config = functional(conv(kernel_size=[10**9], padding="same", dilation_rate=[10**9]), conv("b", ("conv1d",)))
@@ -238,7 +238,7 @@ def test_impossible_sizes(filters: Any, tmp_path: Path):
 
 
 @pytest.mark.parametrize("shape", [(10**15, 4), (2**64 - 1, 4), (0, 4), (None, None), (7, 10**17), (7,) * 70, ()])
-def test_input_shapes_allocate_nothing(shape: tuple[Any, ...]):
+def test_sizes_of_inputs_are_not_allocated(shape: tuple[Any, ...]):
     def try_all() -> None:
         for entry in (
             conv(),
@@ -252,16 +252,16 @@ def test_input_shapes_allocate_nothing(shape: tuple[Any, ...]):
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_array_shapes_that_depend_on_an_open_length(form: str, tmp_path: Path):
+def test_array_shapes_that_depend_on_an_unknown_length(form: str, tmp_path: Path):
     options = {"equation": "abc,bd->adc", "output_shape": [5, 4], "bias_axes": "d"}
     config = functional(layer("EinsumDense", "e", options, module="keras.layers"), shape=(None, 4))
     whole = hdf5({"model_weights/a": 1.0}, model_config=json.dumps(config))
-    path = saved(tmp_path, archive(config) if form == "keras" else named(whole), f"model.{form}")
+    path = saved(tmp_path, archive(config) if form == "keras" else with_layer_names(whole), f"model.{form}")
     refused(lambda: jconv.keras.load(path), "EinsumDense", "must be known")
 
 
-def named(data: bytes) -> bytes:
-    """A complete model of Keras 2 with an empty list of layers."""
+def with_layer_names(data: bytes) -> bytes:
+    """The HDF5 file with an empty list of layer names, as in Keras 2."""
     stream = io.BytesIO(data)
     with h5py.File(stream, "a") as file:
         file["model_weights"].attrs["layer_names"] = []
@@ -300,7 +300,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_allocate_nothing(name: str):
+def test_sizes_of_operations_are_not_allocated(name: str):
     class_name, options = OPERATIONS[name]
     config = functional(operation(class_name, tensor("in0"), **options), shape=(None, 4))
 

@@ -1,4 +1,4 @@
-"""Damaged files: flipped, overwritten, swapped and truncated bytes, and findings of the fuzzer."""
+"""Damaged files: flipped, overwritten, copied and truncated bytes, and findings of the fuzzer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 2**20
 CONFIG = functional(conv())
 
 
-def whole() -> bytes:
+def complete_model() -> bytes:
     """A complete model as Keras 2 writes it."""
     with made() as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
@@ -34,7 +34,7 @@ def whole() -> bytes:
         return done()
 
 
-def newer() -> bytes:
+def latest_format() -> bytes:
     """The same with `libver="latest"`: heaps of links and attributes, and arrays in chunks."""
     with made(libver="latest") as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
@@ -62,8 +62,8 @@ def compressed() -> bytes:
 
 FORMS = {
     "model.keras": lambda: archive(CONFIG),
-    "model.h5": whole,
-    "newer.h5": newer,
+    "model.h5": complete_model,
+    "latest_format.h5": latest_format,
     "model.weights.h5": hdf5,
     "compressed.weights.h5": compressed,
 }
@@ -86,7 +86,7 @@ def read(path: Path) -> None:
 
 
 def test_the_undamaged_files_load(tmp_path: Path):
-    for name in ("model.keras", "model.h5", "newer.h5"):
+    for name in ("model.keras", "model.h5", "latest_format.h5"):
         _, params, _ = jconv.keras.load(saved(tmp_path, FORMS[name](), name))
         assert params["conv1d"]["kernel"].tolist() == KERNEL.tolist()
     model, _, _ = jconv.keras.load(tmp_path / "model.keras")
@@ -98,7 +98,7 @@ def test_the_undamaged_files_load(tmp_path: Path):
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", FORMS)
 def test_damaged_files_are_read_or_refused(name: str, tmp_path: Path):
-    """There are no other exceptions, and no endless loops as in the HDF5 library."""
+    """No other exception is raised, and there are no endless loops as in the HDF5 library."""
     data, path = FORMS[name](), tmp_path / name
 
     def read_all() -> None:
@@ -118,8 +118,8 @@ def test_truncated_files_are_refused(name: str, tmp_path: Path):
 
 
 def test_a_byte_that_causes_an_endless_loop_in_the_hdf5_library(tmp_path: Path):
-    """The size of a string, with which HDF5 2.0.0 does not terminate."""
-    data = whole()
+    """The byte is the size of a string; with some values, HDF5 2.0.0 does not terminate."""
+    data = complete_model()
     heap = data.index(b"GCOL")
     for value in range(256):
         changed = bytearray(data)

@@ -57,11 +57,11 @@ def test_compact_arrays_and_bfloat16():
         space = h5py.h5s.create_simple((6,))
         h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32LE, space, layout)
         file["compact"][:] = np.arange(6)
-        for name, array in (("opaque", half), ("whole", half.astype(np.uint16)), ("wide", half.astype(np.float32))):
+        for name, array in (("opaque", half), ("uint16", half.astype(np.uint16)), ("float32", half.astype(np.float32))):
             file.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
         arrays = open_arrays(done())
     np.testing.assert_array_equal(arrays.read("compact"), np.arange(6, dtype=np.float32))
-    for name in ("opaque", "whole", "wide"):
+    for name in ("opaque", "uint16", "float32"):
         assert arrays.read(name).dtype == ml_dtypes.bfloat16
         np.testing.assert_array_equal(arrays.read(name), half)
 
@@ -69,16 +69,16 @@ def test_compact_arrays_and_bfloat16():
 def test_string_attributes():
     names = [f"layer_{number}" for number in range(40)] + ["ä/ö"]
     with made() as (file, done):
-        file.attrs["far"] = names
-        file.attrs["near"] = np.array([name.encode() for name in names])
-        file.attrs["whole"] = "a" * 100_000
+        file.attrs["variable_length"] = names
+        file.attrs["fixed_length"] = np.array([name.encode() for name in names])
+        file.attrs["long"] = "a" * 100_000
         file.attrs["none"] = []
         for part in range(3):
             file.attrs[f"split{part}"] = names[part::3]
         arrays = open_arrays(done())
-    assert arrays.texts("far") == arrays.texts("near") == names
+    assert arrays.texts("variable_length") == arrays.texts("fixed_length") == names
     assert arrays.texts("split") == names[0::3] + names[1::3] + names[2::3]
-    assert arrays.text("whole") == b"a" * 100_000
+    assert arrays.text("long") == b"a" * 100_000
     assert arrays.texts("none") == [] and arrays.text("missing") is None
     assert arrays.has_attribute("split") and not arrays.has_attribute("spli")
 
@@ -93,13 +93,13 @@ def test_many_groups():
     assert all(arrays.read(f"layers/layer_{number}/vars/0")[0] == number for number in range(700))
 
 
-# Extensible arrays, which Keras does not write: recent versions use other chunk indices for them.
-EXTENSIBLE = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
+# Extensible arrays, which Keras does not write. Recent versions of the format index their chunks differently.
+UNSUPPORTED = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
 
 
-@pytest.mark.parametrize("version", EXTENSIBLE)
+@pytest.mark.parametrize("version", UNSUPPORTED)
 def test_recent_versions_of_the_format(version: str):
-    """As written by `h5py.File(..., libver=...)` and h5repack, with heaps of links and attributes."""
+    """Files as written by `h5py.File(..., libver=...)` and h5repack, with heaps of links and attributes."""
     with made(libver=version if version == "latest" else (version, version)) as (file, done):
         for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
@@ -110,12 +110,12 @@ def test_recent_versions_of_the_format(version: str):
         for number in range(40):
             file.attrs[f"names{number}_"] = [f"n{number}", "\u00e4"]
             file["layers"].attrs[f"long{number}_"] = "a" * number
-        file.attrs["whole"] = "a" * 100_000
+        file.attrs["long"] = "a" * 100_000
         data = done()
     assert data[8] == {"v108": 2}.get(version, 3)
     arrays = open_arrays(data)
     for name, (array, _) in ARRAYS.items():
-        if name in EXTENSIBLE[version]:
+        if name in UNSUPPORTED[version]:
             refused(lambda name=name: arrays.read(f"a/{name}"), "is an extensible array")
             continue
         found = arrays.read(f"a/{name}")
@@ -127,7 +127,7 @@ def test_recent_versions_of_the_format(version: str):
     for number in range(40):
         assert arrays.texts(f"names{number}_") == [f"n{number}", "\u00e4"]
         assert arrays.text(f"long{number}_", "layers") == b"a" * number
-    assert arrays.text("whole") == b"a" * 100_000
+    assert arrays.text("long") == b"a" * 100_000
 
 
 def test_members_in_creation_order():
@@ -147,7 +147,7 @@ def test_user_blocks_are_refused():
     refused(lambda: open_arrays(data), "x.h5")
 
 
-def test_open_files(tmp_path: Path):
+def test_arrays_are_read_from_open_files(tmp_path: Path):
     with made() as (file, done):
         file["a/b"] = np.arange(1000.0)
         file.attrs["c"] = ["d", "e"]

@@ -1,4 +1,4 @@
-"""Malicious HDF5 files: references to other files, wrong sizes, cycles, and other types than numbers."""
+"""Malicious HDF5 files: references to other files, wrong sizes, cycles, and types other than numbers."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def other_filter(file: h5py.File) -> None:
     file.create_dataset("a", data=np.zeros(100, np.float32), chunks=(10,), compression="lzf")
 
 
-def of(array: Any, **options: Any) -> Callable[[h5py.File], None]:
+def dataset_of(array: Any, **options: Any) -> Callable[[h5py.File], None]:
     return lambda file: file.create_dataset("a", data=array, **options) and None
 
 
@@ -101,16 +101,19 @@ REFUSED_WHEN_READ = {
     "virtual": (virtual, "is a virtual dataset"),
     "references": (references, "HDF5's class reference"),
     "regions": (regions, "HDF5's class reference"),
-    "objects": (of(np.array(["a", "b"], object)), "must contain numbers, got text"),
-    "text": (of(np.array([b"ab"])), "must contain numbers, got text"),
-    "lists": (of(None, shape=(2,), dtype=h5py.vlen_dtype("f4")), "HDF5's class sequence"),
-    "records": (of(np.zeros(2, [("x", "f4"), ("y", "i2")])), "HDF5's class compound"),
-    "arrays": (of(None, shape=(2,), dtype=np.dtype(("f4", (3,)))), "HDF5's class array"),
-    "opaque": (of(np.zeros(2, "V7")), "HDF5's class opaque"),
-    "enumeration": (of(np.zeros(2, "i1"), dtype=h5py.enum_dtype({"a": 0, "b": 1}, "i1")), "HDF5's class enumeration"),
-    "complex": (of(np.zeros(2, complex)), "HDF5's class compound"),
-    "long_double": (of(np.zeros(2, np.longdouble)), "HDF5's class float"),
-    "nothing": (of(h5py.Empty("f4")), "a null dataspace"),
+    "objects": (dataset_of(np.array(["a", "b"], object)), "must contain numbers, got text"),
+    "text": (dataset_of(np.array([b"ab"])), "must contain numbers, got text"),
+    "lists": (dataset_of(None, shape=(2,), dtype=h5py.vlen_dtype("f4")), "HDF5's class sequence"),
+    "records": (dataset_of(np.zeros(2, [("x", "f4"), ("y", "i2")])), "HDF5's class compound"),
+    "arrays": (dataset_of(None, shape=(2,), dtype=np.dtype(("f4", (3,)))), "HDF5's class array"),
+    "opaque": (dataset_of(np.zeros(2, "V7")), "HDF5's class opaque"),
+    "enumeration": (
+        dataset_of(np.zeros(2, "i1"), dtype=h5py.enum_dtype({"a": 0, "b": 1}, "i1")),
+        "HDF5's class enumeration",
+    ),
+    "complex": (dataset_of(np.zeros(2, complex)), "HDF5's class compound"),
+    "long_double": (dataset_of(np.zeros(2, np.longdouble)), "HDF5's class float"),
+    "nothing": (dataset_of(h5py.Empty("f4")), "a null dataspace"),
     "never_written": (never_written, "declares 34,359,738,368 bytes but stores 0"),
     "never_written_chunks": (never_written_chunks, "declares 34,359,738,368 bytes in 8,192 chunks but stores 0"),
     "half_written": (half_written, "in 10 chunks but stores"),
@@ -120,7 +123,7 @@ REFUSED_WHEN_READ = {
 
 
 @pytest.mark.parametrize("name", REFUSED_WHEN_OPENED)
-def test_links_and_cycles_are_refused_when_a_file_is_opened(name: str):
+def test_files_that_are_refused_when_they_are_opened(name: str):
     make, part = REFUSED_WHEN_OPENED[name]
     with made() as (file, done):
         make(file)
@@ -129,7 +132,7 @@ def test_links_and_cycles_are_refused_when_a_file_is_opened(name: str):
 
 
 @pytest.mark.parametrize("name", REFUSED_WHEN_READ)
-def test_unsupported_and_missing_arrays(name: str):
+def test_unsupported_and_missing_arrays_are_refused(name: str):
     make, part = REFUSED_WHEN_READ[name]
     with made() as (file, done):
         make(file)
@@ -180,7 +183,7 @@ def test_a_chunk_that_decompresses_to_more_than_its_size():
 def test_chunks_with_wrong_offsets_and_sizes():
     data = chunked()
     tree = data.index(b"TREE\1")
-    key = tree + 24 + 32  # of the second chunk: size, filters, offsets; then its address
+    key = tree + 24 + 32  # the key of the second chunk: size, filters, offsets; the address follows
     for offset, part in ((3, "impossible offset"), (0, "impossible offset"), (2**40, "impossible offset")):
         refused(lambda o=offset: open_arrays(patched(data, (key + 8, struct.pack("<Q", o)))).read("a"), part)
     refused(lambda: open_arrays(patched(data, (key, b"\xff\xff\xff\x7f"))).read("a"), "stores 2,147,4")
@@ -248,7 +251,7 @@ def test_many_references_to_one_string_are_refused():
 
 
 def test_a_heap_with_more_rows_than_its_offsets_have_bits():
-    """The blocks of row n are 2**n times as large: their offsets would be integers of thousands of bytes."""
+    """The size of a block doubles from row to row, so the offsets would be integers of thousands of bytes."""
     with made(libver="latest") as (file, done):
         for number in range(60):
             file[f"a{number}"] = np.ones(2)
@@ -261,7 +264,7 @@ def test_a_heap_with_more_rows_than_its_offsets_have_bits():
 
 
 def test_many_long_paths_are_refused():
-    """The names of all groups around it are part of the path of an object."""
+    """The path of an object contains the names of all groups around it."""
     with made(libver="latest") as (file, done):
         group = file.create_group("/".join(["a" * 1000] * 60))
         for number in range(2000):
@@ -274,7 +277,7 @@ def header_of(messages: bytes) -> bytes:
     """A file whose root has these messages in an object header of version 2."""
     with made(libver="latest") as (_, done):
         data = done()
-    # The root's own header messages are replaced by one that says where the others are.
+    # The root's own header messages are replaced by one that refers to `messages`, at the end of the file.
     at = data.index(b"OHDR")
     size_bytes = 1 << (data[at + 5] & 3)
     skipped = 16 * bool(data[at + 5] & 32) + 4 * bool(data[at + 5] & 16)

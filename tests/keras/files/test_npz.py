@@ -54,7 +54,7 @@ def in_npz(kernel: bytes) -> bytes:
 @pytest.mark.parametrize(
     "kernel",
     [KERNEL, np.asfortranarray(KERNEL), KERNEL.astype(">f4"), KERNEL.astype(np.float16), KERNEL[::-1]],
-    ids=["plain", "fortran", "big_endian", "half", "turned"],
+    ids=["plain", "fortran", "big_endian", "float16", "reversed"],
 )
 def test_arrays_in_npz(kernel: Any, tmp_path: Path):
     _, params, _ = jconv.keras.load(saved(tmp_path, in_npz(npy(kernel))))
@@ -76,8 +76,8 @@ HEADERS = {
     "version_9": b"\x93NUMPY\x09\x00" + npy(KERNEL)[8:],
     "no_magic": b"\x93NUMPI" + npy(KERNEL)[6:],
     "empty": b"",
-    "cut_off": npy(KERNEL)[:-4],
-    "more_behind": npy(KERNEL) + b"0000",
+    "truncated": npy(KERNEL)[:-4],
+    "bytes_at_the_end": npy(KERNEL) + b"0000",
     "expression": header("{'descr': '<f4', 'fortran_order': False, 'shape': (__import__('os').getpid(),), }"),
     "nested": header("(" * 9000),
     "huge": header("{'descr': '<f4', 'fortran_order': False, 'shape': (999999999999, 999999999), }"),
@@ -93,8 +93,8 @@ HEADERS = {
 @pytest.mark.parametrize("name", HEADERS)
 def test_invalid_arrays_in_npz(name: str, tmp_path: Path):
     path = saved(tmp_path, in_npz(HEADERS[name]))
-    whole = ("other_shape", "scalar", "huge_and_empty")
-    part = "must have the shape (2, 4, 3)" if name in whole else "layers/conv1d/vars/0"
+    readable = ("other_shape", "scalar", "huge_and_empty")
+    part = "must have the shape (2, 4, 3)" if name in readable else "layers/conv1d/vars/0"
     assert peak(lambda: refused(lambda: jconv.keras.load(path), part)) < 5 * MIB
 
 

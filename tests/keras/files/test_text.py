@@ -18,7 +18,7 @@ def read(text: str | bytes) -> dict[str, Any]:
 
 INVALID = {
     "deep": (b"[" * 100_000, "is nested deeper than 200 levels"),
-    "deep_and_whole": (b'{"a":' * 201 + b"1" + b"}" * 201, "is nested deeper"),
+    "deep_and_complete": (b'{"a":' * 201 + b"1" + b"}" * 201, "is nested deeper"),
     "deep_in_a_list": (b"[" * 201 + b"]" * 201, "is nested deeper"),
     "closed_before_it_is_deep": (b"]" * 10_000 + b"[" * 10_000, "is not JSON in UTF-8"),
     "a_string_without_end": (b'{"a": "' + b'\\"' * MIB, "is not JSON in UTF-8"),
@@ -33,19 +33,19 @@ INVALID = {
     ),
     "nan": (b'{"a": NaN}', "NaN is not a JSON number"),
     "infinity": (b'{"a": [-Infinity]}', "Infinity is not a JSON number"),
-    "infinite": (b'{"a": 1e999}', "too large for a float"),
-    "whole": (b'{"a": 18446744073709551616}', "has more than 64 bits"),
-    "long": (b'{"a": ' + b"9" * 100_000 + b"}", "more than 64 bits"),
-    "negative": (b'{"a": -' + b"9" * 4_400 + b"}", "more than 64 bits"),
+    "too_large_float": (b'{"a": 1e999}', "too large for a float"),
+    "too_large_integer": (b'{"a": 18446744073709551616}', "has more than 64 bits"),
+    "integer_with_many_digits": (b'{"a": ' + b"9" * 100_000 + b"}", "more than 64 bits"),
+    "negative_integer_with_many_digits": (b'{"a": -' + b"9" * 4_400 + b"}", "more than 64 bits"),
     "list": (b"[]", "must contain an object, got list"),
     "null": (b"null", "must contain an object, got NoneType"),
     "empty": (b"", "is not JSON in UTF-8"),
     "other_encoding": ('{"a": 1}'.encode("utf-16"), "is not JSON in UTF-8"),
     "not_text": (b'{"a": "\xff"}', "is not JSON in UTF-8"),
-    "half_a_pair": (b'{"a": ["\\uDFFF"]}', "half of a surrogate pair, which is not valid Unicode"),
-    "half_a_pair_as_a_key": (b'{"\\ud83d": "\\ud83d\\ude00"}', "not valid Unicode"),
-    "two": (b"{}{}", "is not JSON in UTF-8"),
-    "python": (b"{'a': __import__('os')}", "is not JSON in UTF-8"),
+    "half_a_surrogate_pair": (b'{"a": ["\\uDFFF"]}', "half of a surrogate pair, which is not valid Unicode"),
+    "half_a_surrogate_pair_as_a_key": (b'{"\\ud83d": "\\ud83d\\ude00"}', "not valid Unicode"),
+    "two_objects": (b"{}{}", "is not JSON in UTF-8"),
+    "python_code": (b"{'a': __import__('os')}", "is not JSON in UTF-8"),
 }
 
 
