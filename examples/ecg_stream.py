@@ -43,22 +43,22 @@ def detector() -> tuple[Model, dict[str, dict[str, jax.Array]]]:
 
 
 def streamed(model: Model, params: dict[str, dict[str, jax.Array]], signal: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The outputs of the signal (length,) a sample at a time, and the number of the sample that each came with.
+    """Stream the signal (length,) sample by sample: its outputs, and the sample at which each output arrived.
 
     The first `latency` samples give no output and are read as one chunk, so that only two programs are compiled.
     """
     step = jax.jit(lambda stream, x: model.stream_step(params, {}, stream, x))
     first = int(model.latency)
     _, stream = step(model.stream_init(params, {}, (1,)), signal[None, :first, None])
-    outputs, came = [], []
+    outputs, arrivals = [], []
     for number, sample in enumerate(signal[first:], start=first):
         y, stream = step(stream, sample.reshape(1, 1, 1))
         outputs += y[0, :, 0].tolist()
-        came += [number] * y.shape[1]
-    left, _ = model.stream_step(params, {}, stream, jnp.zeros((1, 0, 1)), last=True)
-    outputs += left[0, :, 0].tolist()
-    came += [len(signal)] * left.shape[1]
-    return np.array(outputs), came
+        arrivals += [number] * y.shape[1]
+    remaining, _ = model.stream_step(params, {}, stream, jnp.zeros((1, 0, 1)), last=True)
+    outputs += remaining[0, :, 0].tolist()
+    arrivals += [len(signal)] * remaining.shape[1]
+    return np.array(outputs), arrivals
 
 
 def main() -> None:
@@ -71,28 +71,29 @@ def main() -> None:
     signal = pywt.data.ecg().astype("float32")
     signal -= signal.mean()
     model, params = detector()
-    whole = np.asarray(model.apply(params, {}, signal[None, :, None])[0])[0, :, 0]
-    outputs, came = streamed(model, params, signal)
-    deviation = np.abs(outputs - whole).max() / np.abs(whole).max()
-    late = max(now - number for number, now in enumerate(came))
-    print(f"latency {model.latency} samples, {1e3 * float(model.latency) / RATE:.0f} ms; the last came {late} late")
+    complete = np.asarray(model.apply(params, {}, signal[None, :, None])[0])[0, :, 0]
+    outputs, arrivals = streamed(model, params, signal)
+    deviation = np.abs(outputs - complete).max() / np.abs(complete).max()
+    late = max(now - number for number, now in enumerate(arrivals))
+    milliseconds = 1e3 * float(model.latency) / RATE
+    print(f"latency {model.latency} samples, {milliseconds:.0f} ms; outputs come at most {late} samples late")
     print(f"streamed and complete outputs differ by {deviation:.1e} of the largest value")
-    draw(signal, whole, outputs, options.out)
+    draw(signal, complete, outputs, options.out)
 
 
-def draw(signal: np.ndarray, whole: np.ndarray, outputs: np.ndarray, path: Path) -> None:
-    """The ECG, and under it the streamed outputs over those of the complete recording."""
+def draw(signal: np.ndarray, complete: np.ndarray, outputs: np.ndarray, path: Path) -> None:
+    """Draw the ECG, and below it the streamed outputs and those of the complete recording."""
     import matplotlib.pyplot as plt
 
     seconds = np.arange(len(signal)) / RATE
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 4.5), sharex=True, layout="constrained")
     above.plot(seconds, signal, color="0.2", linewidth=1)
     above.set_ylabel("ECG")
-    below.plot(seconds, whole, color="tab:orange", linewidth=4, alpha=0.5, label="complete recording")
+    below.plot(seconds, complete, color="tab:orange", linewidth=4, alpha=0.5, label="complete recording")
     below.plot(seconds, outputs, color="tab:blue", linewidth=1, label="streamed, sample by sample")
     below.set_ylabel("detector")
     below.set_xlabel("seconds")
-    below.set_ylim(top=1.5 * whole.max())
+    below.set_ylim(top=1.5 * complete.max())
     below.legend(loc="upper right", ncols=2, frameon=False)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

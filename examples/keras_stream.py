@@ -1,4 +1,4 @@
-"""A network that Keras trained on complete series, streamed: its opinion sample by sample, as a series arrives.
+"""A network that Keras trained on complete series, streamed: its class probabilities after each sample of a series.
 
     pip install -e ".[examples]" && python examples/keras_stream.py
 
@@ -24,13 +24,13 @@ MODEL = Path(__file__).parents[1] / "docs/gun_point.keras"
 def streamed(model: jconv.Model, params: dict, state: dict, x: np.ndarray) -> np.ndarray:
     """The probabilities (series, length, classes) after each sample of x (series, length, 1); NaN before the first."""
     step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x), donate_argnums=0)
-    stream, answers = model.stream_init(params, state, (len(x),)), []
+    stream, outputs = model.stream_init(params, state, (len(x),)), []
     for t in range(x.shape[1]):
         y, stream = step(stream, x[:, t : t + 1])
-        answers.append(y)
+        outputs.append(y)
     # Same padding: the last outputs wait for the end of the series.
-    answers[-1], _ = model.stream_step(params, state, stream, x[:, :0], last=True)
-    return np.stack(answers, axis=1)
+    outputs[-1], _ = model.stream_step(params, state, stream, x[:, :0], last=True)
+    return np.stack(outputs, axis=1)
 
 
 def main() -> None:
@@ -42,10 +42,10 @@ def main() -> None:
     model, params, state = jconv.keras.load(MODEL)
     data, _, _ = scaling.standardize(datasets.load("gunpoint"))
     x = data.x_test.astype("float32")
-    answers = streamed(model, params, state, x)
+    outputs = streamed(model, params, state, x)
     complete, _ = model.apply(params, state, x)
-    right = answers.argmax(-1) == data.y_test[:, None]
-    deviation = np.abs(answers[:, -1] - complete).max()
+    right = outputs.argmax(-1) == data.y_test[:, None]
+    deviation = np.abs(outputs[:, -1] - complete).max()
     print(f"after the last sample, streamed and complete outputs differ by {deviation:.0e}")
     print(f"accuracy after 50, 100 and 150 samples: {right[:, [49, 99, 149]].mean(0).round(3).tolist()}")
 
@@ -53,7 +53,7 @@ def main() -> None:
     for label, color in enumerate(("tab:blue", "tab:orange")):
         chosen = np.flatnonzero(data.y_test == label)[:4]
         above.plot(x[chosen, :, 0].T, color=color, label=[f"class {data.classes[label]}", *3 * ["_"]])
-        below.plot(answers[chosen, :, 1].T, color=color)
+        below.plot(outputs[chosen, :, 1].T, color=color)
     above.set_ylabel("series")
     above.legend(frameon=False)
     below.set_ylabel(f"probability of class {data.classes[1]}")

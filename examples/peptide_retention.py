@@ -3,10 +3,11 @@
     pip install -e ".[examples]" && python examples/peptide_retention.py
 
 DeepLC (Bouwmeester et al., Nature Methods 18, 2021; Apache License 2.0) predicts when a peptide leaves a liquid
-chromatograph, from four inputs: atoms of each residue, of pairs of residues, of the peptide and its ends, and the
-residues themselves. The package has three networks, of which the mean is taken. pip downloads it (32 MB), or `--wheel`
-names the file. The peptides are the eleven of the iRT standard (Escher et al., Proteomics 12, 2012), whose retention is
-known. Draws `peptide_retention.png`: prediction and standard, and every exchange of one residue of one peptide.
+chromatograph, from four inputs: the atoms of each residue, of pairs of residues, of the peptide and its ends, and the
+residues themselves. The prediction is the mean of the package's three networks. pip downloads the package (32 MB), or
+`--wheel` names its file. The peptides are the eleven of the iRT standard (Escher et al., Proteomics 12, 2012), whose
+retention is known. Draws `peptide_retention.png`: predictions beside the standard, and the effect of every exchange of
+one residue in one peptide.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ STANDARD = {
 }
 EXCHANGED = "VEATFGVDESNAK"
 RESIDUES = "KRPTNAQVSGILCMHFYWED"  # in the order of the network's fourth input
-# Atoms of each residue in that order: carbon, hydrogen, nitrogen, oxygen, sulphur; the network's sixth is phosphorus.
+# Atoms of each residue in that order: carbon, hydrogen, nitrogen, oxygen, sulphur. The sixth column, phosphorus, is 0.
 ATOMS = """
     6 12 2 1 0,  6 12 4 1 0,  5 7 1 1 0,  4 7 1 2 0,  4 6 2 2 0,  3 5 1 1 0,  5 8 2 2 0,  5 9 1 1 0,  3 5 1 2 0,
     2 3 1 1 0,  6 11 1 1 0,  6 11 1 1 0,  3 5 1 1 1,  5 9 1 1 1,  6 7 3 1 0,  9 9 1 1 0,  9 9 1 2 0,  11 10 2 1 0,
@@ -86,7 +87,7 @@ def load(path: Path, folder: Path) -> Callable[[Sequence[str]], np.ndarray]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != DIGEST:
         raise ValueError(
-            f"--wheel must be that of {PACKAGE} with the SHA-256 digest {DIGEST}, got {path} with {digest}"
+            f"--wheel must be the wheel of {PACKAGE} with the SHA-256 digest {DIGEST}, got {path} with {digest}"
         )
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".hdf5")]

@@ -4,8 +4,8 @@
 
 The first half of a signal is a million times louder than the second. With jconv's default the error of each output is
 bounded by the size of its own terms. `algorithm="fft"`, which `"fastest"` may choose, computes blocks of outputs
-together, so that the loud samples' rounding reaches quiet outputs. A NaN shows the same: by default it affects the
-outputs that read it. Draws `quiet_after_loud.png`.
+together, so rounding errors of the loud samples reach quiet outputs. A NaN shows the same: by default it affects only
+the outputs that read it. Draws `quiet_after_loud.png`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     x[: LENGTH // 2] *= LOUDER
     params = {"kernel": rng.standard_normal((TAPS, 1, 1)).astype("float32")}
     exact = jconv.reference.conv1d(params, x, padding="causal")[:, 0]
-    # What the bound of each output is relative to: the same sum over absolute values.
+    # The bound of each output is relative to the same sum over absolute values.
     sizes = jconv.reference.conv1d({"kernel": abs(params["kernel"])}, abs(x), padding="causal")[:, 0]
     quiet = np.arange(LENGTH) >= LENGTH // 2 + TAPS
     poisoned = x.copy()

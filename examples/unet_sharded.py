@@ -2,9 +2,9 @@
 
     pip install -e ".[examples]" && python examples/unet_sharded.py
 
-The devices are simulated on a CPU, so nothing gets faster here; what matters is what the program does: neighbours
-exchange the few samples that windows read across a boundary, gradients are summed, no device ever holds the recording,
-and the result is that of one device. Draws `unet_sharded.png`.
+The devices are simulated on a CPU, so nothing gets faster here. The example shows how the work is divided: neighbours
+exchange the few samples that windows read across a boundary, gradients are summed, no device ever holds the complete
+recording, and the result is that of one device. Draws `unet_sharded.png`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("unet_sharded.png"), help="the picture; default %(default)s")
-    parser.add_argument("--steps", type=int, default=40, help="of training; default %(default)s")
+    parser.add_argument("--steps", type=int, default=40, help="training steps; default %(default)s")
     options = parser.parse_args()
-    # Before the first computation, with which JAX finds its devices.
+    # JAX creates its devices at the first computation, so this comes before it.
     jax.config.update("jax_num_cpu_devices", DEVICES)
     rng, t = np.random.default_rng(0), np.arange(LENGTH)
     clean = np.sin(2 * np.pi * t / (60 + 40 * np.sin(2 * np.pi * t / LENGTH)))[None, :, None].astype("float32")

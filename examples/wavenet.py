@@ -2,9 +2,9 @@
 
     pip install -e ".[examples]" && python examples/wavenet.py
 
-Training computes all outputs of a recording at once; generating feeds each output back as the next input, for which a
-stream keeps what the dilated convolutions still need: a step costs the same for any receptive field. (After van den
-Oord et al., WaveNet: A Generative Model for Raw Audio, 2016, with one real output instead of a distribution.) Draws
+Training computes all outputs of a recording at once. Generating feeds each output back as the next input: a stream
+keeps the samples that the dilated convolutions still need, so a step costs the same for any receptive field. (After van
+den Oord et al., WaveNet: A Generative Model for Raw Audio, 2016, with one real output instead of a distribution.) Draws
 `wavenet.png`.
 """
 
@@ -99,7 +99,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("wavenet.png"), help="the picture; default %(default)s")
-    parser.add_argument("--steps", type=int, default=800, help="of training; default %(default)s")
+    parser.add_argument("--steps", type=int, default=800, help="training steps; default %(default)s")
     options = parser.parse_args()
     model, recording = network(), signal(6000)
     params, _ = model.init(jax.random.key(0))
@@ -111,7 +111,7 @@ def main() -> None:
     began = time.perf_counter()
     samples = generate(model, params, recording[at - 600 : at], count)
     print(f"{count} samples in {time.perf_counter() - began:.1f} s, compilation included")
-    # The stream against the definition: the complete recording at once.
+    # Compares the stream with the model applied to the complete recording.
     x = np.concatenate([recording[at - 600 : at], samples])[None]
     y = np.asarray(model.apply(params, {}, x)[0])[0]
     print(f"streamed and complete outputs differ by {np.abs(y[599:-1] - samples).max():.0e}")
