@@ -1,4 +1,4 @@
-"""Files whose layers have layers as their activations."""
+"""Files with layers as the activations of other layers."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ def leaky(**config: Any) -> dict[str, Any]:
     return {"class_name": "LeakyReLU", "config": {"name": "leaky", "trainable": True, "dtype": "float32", **config}}
 
 
-def test_of_keras_two() -> None:
+def test_a_leaky_relu_of_keras_2_as_activation() -> None:
     found = read_layer(dense(leaky(alpha=0.1)), "config", {}, lambda value, place: jl.Dense(1))
     assert found.wrap(found.base) == jl.Dense(3, jl.LeakyReLU(0.1))
 
@@ -56,12 +56,12 @@ def test_of_keras_two() -> None:
     ],
     ids=["type", "trainable", "class"],
 )
-def test_refused(entry: dict[str, Any], message: str) -> None:
+def test_unsuitable_activations_are_refused(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(jconv.keras.KerasFileError, match=f"^{re.escape(message)}$"):
         read_layer(entry, "config", {}, lambda value, place: jl.Dense(1), "float16")
 
 
-def test_arrays_of_a_frozen_layer_and_their_penalty(tmp_path: Path) -> None:
+def test_arrays_and_penalties_of_activations(tmp_path: Path) -> None:
     def prelu() -> Any:
         layer = kl.PReLU(alpha_regularizer=keras.regularizers.L2(0.5), shared_axes=[1])
         layer.build((None, 4, 3))

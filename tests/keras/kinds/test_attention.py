@@ -20,7 +20,7 @@ def test_equals_keras(name: str) -> None:
     check(CASES[name])
 
 
-def no_layer(value: Any, place: str) -> Any:
+def read_no_layer(value: Any, place: str) -> Any:
     raise AssertionError(place)
 
 
@@ -44,7 +44,7 @@ OLDER = {
 def test_configs_of_older_versions_are_read(name: str) -> None:
     values, layer = OLDER[name]
     config = Config(values, "layer")
-    assert KINDS[name].make(config, no_layer) == layer
+    assert KINDS[name].make(config, read_no_layer) == layer
     assert config.unused_keys() == []
 
 
@@ -60,7 +60,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_configs_that_are_refused(name: str) -> None:
+def test_invalid_configs_are_refused(name: str) -> None:
     values, message = REFUSED[name]
     with pytest.raises(jconv.keras.KerasFileError, match=f"^{message}$"):
-        KINDS[name].make(Config(values, "layer"), no_layer)
+        KINDS[name].make(Config(values, "layer"), read_no_layer)

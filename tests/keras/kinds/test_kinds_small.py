@@ -21,7 +21,7 @@ def read(name: str, config: dict[str, Any]) -> tuple[Any, list[str]]:
     return KINDS[name].make(found, None), found.unused_keys()  # pyright: ignore[reportArgumentType]
 
 
-# What Keras 2 wrote, without what every layer has.
+# Configs of Keras 2, without the keys that every layer has.
 OLDER: list[tuple[str, dict[str, Any], jl.Layer]] = [
     ("LeakyReLU", {"alpha": 0.1}, jl.LeakyReLU(0.1)),
     ("LeakyReLU", {}, jl.LeakyReLU(0.3)),
@@ -46,7 +46,7 @@ OLDER: list[tuple[str, dict[str, Any], jl.Layer]] = [
 
 
 @pytest.mark.parametrize(("name", "config", "layer"), OLDER, ids=[f"{n} {c}" for n, c, _ in OLDER])
-def test_older_configs(name: str, config: dict[str, Any], layer: jl.Layer) -> None:
+def test_configs_of_keras_2(name: str, config: dict[str, Any], layer: jl.Layer) -> None:
     assert read(name, config) == (layer, [])
 
 
@@ -92,7 +92,7 @@ LAYERS: list[jl.Layer] = [
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_keras_takes_the_config_of_a_layer_and_gives_it_back(layer: jl.Layer) -> None:
+def test_a_layer_survives_a_round_trip_through_keras(layer: jl.Layer) -> None:
     name = type(layer).__name__
     config = KINDS[name].config(layer, None)  # pyright: ignore[reportArgumentType]
     theirs = getattr(kl, name).from_config(config)
@@ -128,6 +128,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "config", "message"), REFUSED, ids=[message for *_, message in REFUSED])
-def test_refused(name: str, config: dict[str, Any], message: str) -> None:
+def test_invalid_configs_are_refused(name: str, config: dict[str, Any], message: str) -> None:
     with pytest.raises(KerasFileError, match=f"^{re.escape(message)}$"):
         read(name, config)

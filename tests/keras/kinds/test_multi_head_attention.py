@@ -8,7 +8,7 @@ from tests.support.keras_files import check
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
-# Keras's grouped attention warns of the masks that it uses itself.
+# Keras's GroupQueryAttention uses masks, and warns that it does not support them.
 @pytest.mark.default_cases(1)
 @pytest.mark.filterwarnings("ignore:(.|\n)*does not support masking")
 @pytest.mark.parametrize("name", CASES)

@@ -59,7 +59,7 @@ def unregistered(**options: Any) -> bytes:
     return stream.getvalue()
 
 
-def test_the_class_that_is_not_registered(tmp_path: Path) -> None:
+def test_the_unregistered_class_name_is_read(tmp_path: Path) -> None:
     stored = np.load(KERAS_TWO_FILES / "tcn.npz")
     model, params, state = jconv.keras.load(saved(tmp_path, unregistered(use_weight_norm=False), "a.h5"))
     y = jax.jit(model.apply)(params, state, stored["x"])[0]
@@ -68,7 +68,7 @@ def test_the_class_that_is_not_registered(tmp_path: Path) -> None:
 
 
 def test_configs_without_use_weight_norm_are_refused(tmp_path: Path) -> None:
-    """They are of earlier versions of keras-tcn, which had other activations between the convolutions."""
+    """Earlier versions of keras-tcn, which had other activations between the convolutions, wrote such configs."""
     path = saved(tmp_path, unregistered(), "a.h5")
     refused(lambda: jconv.keras.load(path), "layer 'TCN' is not one that jconv has")
 
@@ -84,7 +84,7 @@ def test_configs_without_use_weight_norm_are_refused(tmp_path: Path) -> None:
         ({"lookahead": 3}, "the option 'lookahead'"),
     ],
 )
-def test_other_options_are_refused(config: Any, part: str, tmp_path: Path) -> None:
+def test_unsupported_options_and_modules_are_refused(config: Any, part: str, tmp_path: Path) -> None:
     entry = layer("TCN", "tcn", config, module="tcn.tcn", registered_name="Custom>TCN")
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(functional(entry)))), part)
     other = json.loads(json.dumps(entry))

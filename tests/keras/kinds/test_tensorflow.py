@@ -36,7 +36,7 @@ def test_functions_recorded_with_keras_2_15(tmp_path: Path) -> None:
     assert all(deviation(exact[name], stored[name]) < 1e-5 for name in exact)
 
 
-def one(class_name: str, config: Any, call: Any) -> bytes:
+def archive_of(class_name: str, config: Any, call: Any) -> bytes:
     entry = {"class_name": class_name, "name": "op", "config": {"name": "op", "trainable": True, **config}}
     return archive(functional({**entry, "inbound_nodes": [call]}))
 
@@ -58,8 +58,8 @@ def one(class_name: str, config: Any, call: Any) -> bytes:
         ({"function": "math.add"}, ["_CONSTANT_VALUE", -1, 1.0, {"y": 2.0}], ("add must use each of its inputs",)),
     ],
 )
-def test_others_are_refused_by_name(config: Any, call: Any, parts: Any, tmp_path: Path) -> None:
-    path = saved(tmp_path, one("TFOpLambda", config, call))
+def test_unsupported_functions_are_refused_by_name(config: Any, call: Any, parts: Any, tmp_path: Path) -> None:
+    path = saved(tmp_path, archive_of("TFOpLambda", config, call))
     refused(lambda: jconv.keras.load(path), *parts)
     model, params, state = (
         jconv.keras.load(path, custom_layers={"op": jl.Activation("tanh")})
@@ -112,7 +112,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, Any], Any]] = {
 def test_functions_with_other_arguments(name: str, tmp_path: Path) -> None:
     function, arguments, expected = FUNCTIONS[name]
     read = model, params, state = jconv.keras.load(
-        saved(tmp_path, one("TFOpLambda", {"function": function}, ["in0", 0, 0, arguments]))
+        saved(tmp_path, archive_of("TFOpLambda", {"function": function}, ["in0", 0, 0, arguments]))
     )
 
     def first(y: Any) -> Any:
@@ -130,12 +130,12 @@ def test_functions_with_other_arguments(name: str, tmp_path: Path) -> None:
     [({"function": "identity"}, {}, "TFOpLambda"), (None, {}, "TensorFlowOpLayer")],
 )
 def test_identity_passes_gradients(config: Any, call: Any, class_name: str, tmp_path: Path) -> None:
-    made = one(class_name, graph("Identity", {}) if config is None else config, ["in0", 0, 0, call])
+    made = archive_of(class_name, graph_config("Identity", {}) if config is None else config, ["in0", 0, 0, call])
     model, params, state = jconv.keras.load(saved(tmp_path, made))
     assert np.array_equal(jax.grad(lambda x: model.apply(params, state, x)[0].sum())(X), np.ones_like(X))
 
 
-def test_a_size_that_is_computed_is_refused_by_the_name_of_its_function(tmp_path: Path) -> None:
+def test_a_computed_size_is_refused_by_the_name_of_its_function(tmp_path: Path) -> None:
     """`tf.reshape(x, [tf.shape(x)[0], 4, 7])`."""
 
     def entry(name: str, function: str, *call: Any) -> dict[str, Any]:
@@ -144,13 +144,13 @@ def test_a_size_that_is_computed_is_refused_by_the_name_of_its_function(tmp_path
 
     entries = [
         entry("size", "compat.v1.shape", "in0", 0, 0, {"name": None}),
-        entry("turned", "reshape", "in0", 0, 0, {"shape": [["size", 0, 0], 4, 7]}),
+        entry("reshaped", "reshape", "in0", 0, 0, {"shape": [["size", 0, 0], 4, 7]}),
     ]
     path = saved(tmp_path, archive(functional(*entries)))
     refused(lambda: jconv.keras.load(path), "TensorFlow's 'compat.v1.shape' is not one")
 
 
-def graph(op: str, constants: Any, **attributes: Any) -> dict[str, Any]:
+def graph_config(op: str, constants: Any, **attributes: Any) -> dict[str, Any]:
     return {
         "node_def": json.dumps({"name": "op", "op": op, "input": ["a", "b"], "attr": attributes}),
         "constants": constants,
@@ -159,17 +159,17 @@ def graph(op: str, constants: Any, **attributes: Any) -> dict[str, Any]:
 
 SLICE = {"begin_mask": {"i": "3"}, "end_mask": {"i": "1"}, "shrink_axis_mask": {"i": "4"}}
 GRAPHS: dict[str, tuple[dict[str, Any], Any]] = {
-    "constant_first": (graph("Sub", {"0": 1.0}), 1 - X),
-    "constant_last": (graph("RealDiv", {"1": 2.0}), X / 2),
-    "relu": (graph("Relu", {}), np.maximum(X, 0)),
-    "mean": (graph("Mean", {"1": [1]}, keep_dims={"b": True}), X.mean(1, keepdims=True)),
-    "expand": (graph("ExpandDims", {"1": -1}), X[..., None]),
-    "transpose": (graph("Transpose", {"1": [0, 2, 1]}), X.transpose(0, 2, 1)),
-    "slice": (graph("StridedSlice", {"1": [0, 0, 1], "2": [0, 5, 2], "3": [1, 2, 1]}, **SLICE), X[:, :5:2, 1]),
-    "cast": (graph("Cast", {}, DstT={"type": "DT_HALF"}), X.astype(np.float16)),
-    "add an array": (graph("AddV2", {"1": [0.5, 1.0, 1.5, 2.0]}), X + np.float32([0.5, 1, 1.5, 2])),
-    "transposed": (graph("BatchMatMulV2", {"1": MIXING.T.tolist()}, adj_y={"b": True}), X @ MIXING),
-    "matrix": (graph("BatchMatMulV2", {"1": MIXING.tolist()}, adj_x={"b": False}), X @ MIXING),
+    "constant_first": (graph_config("Sub", {"0": 1.0}), 1 - X),
+    "constant_last": (graph_config("RealDiv", {"1": 2.0}), X / 2),
+    "relu": (graph_config("Relu", {}), np.maximum(X, 0)),
+    "mean": (graph_config("Mean", {"1": [1]}, keep_dims={"b": True}), X.mean(1, keepdims=True)),
+    "expand": (graph_config("ExpandDims", {"1": -1}), X[..., None]),
+    "transpose": (graph_config("Transpose", {"1": [0, 2, 1]}), X.transpose(0, 2, 1)),
+    "slice": (graph_config("StridedSlice", {"1": [0, 0, 1], "2": [0, 5, 2], "3": [1, 2, 1]}, **SLICE), X[:, :5:2, 1]),
+    "cast": (graph_config("Cast", {}, DstT={"type": "DT_HALF"}), X.astype(np.float16)),
+    "add an array": (graph_config("AddV2", {"1": [0.5, 1.0, 1.5, 2.0]}), X + np.float32([0.5, 1, 1.5, 2])),
+    "transposed": (graph_config("BatchMatMulV2", {"1": MIXING.T.tolist()}, adj_y={"b": True}), X @ MIXING),
+    "matrix": (graph_config("BatchMatMulV2", {"1": MIXING.tolist()}, adj_x={"b": False}), X @ MIXING),
 }
 
 
@@ -177,13 +177,13 @@ GRAPHS: dict[str, tuple[dict[str, Any], Any]] = {
 def test_operations_of_graphs(name: str, tmp_path: Path) -> None:
     """`TensorFlowOpLayer` of TensorFlow 2.0 to 2.3."""
     config, expected = GRAPHS[name]
-    model, params, state = jconv.keras.load(saved(tmp_path, one("TensorFlowOpLayer", config, ["in0", 0, 0, {}])))
+    model, params, state = jconv.keras.load(saved(tmp_path, archive_of("TensorFlowOpLayer", config, ["in0", 0, 0, {}])))
     y = model.apply(params, state, X)[0]
     assert y.dtype == expected.dtype and deviation(y, expected) < 1e-6
 
 
-def test_other_operations_of_graphs_are_refused_by_name(tmp_path: Path) -> None:
-    path = saved(tmp_path, one("TensorFlowOpLayer", graph("ReadFile", {}), ["in0", 0, 0, {}]))
+def test_unsupported_operations_of_graphs_are_refused_by_name(tmp_path: Path) -> None:
+    path = saved(tmp_path, archive_of("TensorFlowOpLayer", graph_config("ReadFile", {}), ["in0", 0, 0, {}]))
     refused(lambda: jconv.keras.load(path), "TensorFlow's operation 'ReadFile' is not one that jconv has")
-    path = saved(tmp_path, one("TensorFlowOpLayer", {"node_def": "{", "constants": {}}, ["in0", 0, 0, {}]))
+    path = saved(tmp_path, archive_of("TensorFlowOpLayer", {"node_def": "{", "constants": {}}, ["in0", 0, 0, {}]))
     refused(lambda: jconv.keras.load(path), "node_def")
