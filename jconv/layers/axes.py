@@ -24,12 +24,12 @@ def as_axis(layer: Layer, axis: Any) -> int:
     if isinstance(axis, (list, tuple)) and len(axis) == 1:
         axis = axis[0]
     if not _is_integer(axis):
-        raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of one, got {axis!r}")
+        raise ValueError(f"{type(layer).__name__}: axis must be an integer or a list of one integer, got {axis!r}")
     return int(axis)
 
 
 def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
-    """Nonnegative axis numbers, in the given order. Axis 0 is the batch; `input_shape` are the sizes of the others.
+    """Nonnegative axis numbers, in the given order. Axis 0 is the batch; `input_shape` has the sizes of the others.
 
     Raises `ValueError` for the batch axis, axes out of range and repeated axes.
 
@@ -41,8 +41,8 @@ def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...
     found = tuple(a + rank if a < 0 else a for a in axes)
     if not all(0 < a < rank for a in found) or len(set(found)) < len(found):
         raise ValueError(
-            f"{type(layer).__name__}: axis={axis} must name other axes than 0, the batch, of an input of shape "
-            f"{tuple(input_shape)} after the batch axis, each once"
+            f"{type(layer).__name__}: axis={axis} must be distinct axes other than 0, the batch, got an input of shape "
+            f"{tuple(input_shape)} after the batch axis"
         )
     return found
 
@@ -71,7 +71,7 @@ def broadcast_shape(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
 
 
 def spans_length(axis: Axes) -> bool:
-    """Whether `axis` may include axis 1, the length of a sequence; negative axes may, depending on the rank."""
+    """Whether `axis` may include axis 1, the length of a sequence. An axis below -1 may, depending on the rank."""
     axes = (axis,) if isinstance(axis, int) else axis
     return any(a == 1 or a < -1 for a in axes)
 

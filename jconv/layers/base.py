@@ -4,11 +4,11 @@ A layer is a frozen dataclass of options. It holds no arrays, so it is hashable 
 `jax.jit`. The caller keeps its arrays in two dicts: `params` are trained, `state` is not. To write a layer, implement
 `output_shape`, `param_shapes` if it has params, and `_jax` and `_numpy`, the computation in JAX and in NumPy.
 
-A layer that can run on a stream of chunks also implements `output_timing`, `stream_init` and `stream_step`, unless it
-works sample by sample: that is the default, without a buffer.
+A layer that can run on a stream of chunks also implements `output_timing`, `stream_init` and `stream_step`. The default
+implementations are for layers that work sample by sample, without a buffer.
 
-Shapes are those of one example, without the batch axis: `(length, channels)`. An unknown length is `None`. Layers
-with several inputs take a tuple of shapes.
+Shapes describe one example, without the batch axis: `(length, channels)`. An unknown length is `None`. Layers with
+several inputs take a tuple of shapes.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Layer:
         training: bool = False,
         key: Key = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """Compute the layer on variable-length sequences: each gets the result that it has alone, without padding.
+        """Compute the layer on variable-length sequences: each result is as for the sequence alone, without padding.
 
         Pass either `lengths` (batch,), the number of samples in each row of `x`, or `segment_ids` (batch, length), one
         id per sequence in runs, negative for padding. Both are integers and apply to all inputs of the layer.
@@ -168,10 +168,10 @@ class Layer:
     def window(self) -> ReceptiveField | None:
         """`(size, stride)` of the receptive field, in input samples.
 
-        An output sample depends on at most `size` consecutive input samples, and the next one on those `stride` later.
-        `(1, 1)` for layers that work sample by sample; None if each output may depend on the complete length. Layers
-        that upsample return fractions: n output samples depend on `(n - 1) * stride + size` input samples, rounded
-        down.
+        An output sample depends on at most `size` consecutive input samples, which begin `stride` samples later for the
+        next output sample. `(1, 1)` for layers that work sample by sample; None if each output may depend on the
+        complete length. Layers that upsample return fractions: n output samples depend on `(n - 1) * stride + size`
+        input samples, rounded down.
         """
         return 1, 1
 
@@ -208,8 +208,8 @@ class Layer:
     ) -> tuple[Any, Any]:
         """`(y, stream)`: the outputs that the next chunk completes, and the new stream state. Never in training mode.
 
-        `last` and `slots` are those of `jconv.streaming.step`; `slots` is int32, and rows without a session have a
-        number above all slots. A model never passes both.
+        `last` and `slots` are as in `jconv.streaming.step`, but `slots` is already checked: int32, with a number out of
+        bounds for rows without a session. A model never passes both.
         """
         return apply_unless_empty(lambda x: self.apply(params, state, x)[0], x), stream
 
@@ -328,7 +328,7 @@ def name_node_in_errors(name: str) -> Iterator[None]:
 
 
 def _error_class(error: ValueError) -> type[ValueError]:
-    """The class of an error raised again with a prefix: `ShortInput` is kept."""
+    """The class of the error with a prefix: `ShortInput` stays `ShortInput`."""
     return ShortInput if isinstance(error, ShortInput) else ValueError
 
 

@@ -25,9 +25,9 @@ from .wrapper import Wrapper
 class ChannelsFirst(Wrapper):
     """A layer on inputs (batch, channels, length), as `data_format="channels_first"` in Keras.
 
-    Inputs with at least three axes are transposed to channels-last, and outputs back. The arrays are those of the
-    wrapped layer. As in Keras, the activation of a convolution follows the transpose: activations along the last axis,
-    such as `"softmax"`, are computed over the length. Raises `ValueError` if `layer` is not a layer.
+    Inputs with at least three axes are transposed to channels-last, and outputs back. Params and state are the same as
+    for the wrapped layer. As in Keras, the activation of a convolution follows the transpose: activations along the
+    last axis, such as `"softmax"`, are computed over the length. Raises `ValueError` if `layer` is not a layer.
 
     >>> from jconv.layers import Conv1D, Flatten
     >>> ChannelsFirst(Conv1D(8, 3)).output_shape((4, 10))

@@ -1,4 +1,4 @@
-"""The convolution layers. They call `jconv.conv1d` and the related functions; the defaults are those of Keras."""
+"""The convolution layers. They call `jconv.conv1d` and the related functions, with Keras's defaults."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Convolution(Layer):
         return y, dict(state), make_sequences(y.shape[:2], **dict.fromkeys(sequences.as_argument, extent))
 
     def flops(self, input_shape: Any) -> int:
-        """2 per multiply-add, including those with padding."""
+        """2 per multiply-add, including multiply-adds with padding."""
         check_sizes_known(self, input_shape)
         self.output_shape(input_shape)
         positions = self._positions(input_shape[0])
@@ -241,7 +241,7 @@ class DepthwiseConv1D(Convolution):
     """Depthwise 1-D convolution, as Keras's `DepthwiseConv1D`: `depth_multiplier` kernels per channel.
 
     (length, channels) to (out_length, channels * depth_multiplier). Params: `kernel` (kernel_size, channels,
-    depth_multiplier) and, with `use_bias`, `bias`. The other options are those of `Conv1D`.
+    depth_multiplier) and, with `use_bias`, `bias`. The other options are as in `Conv1D`.
 
     >>> DepthwiseConv1D(3, depth_multiplier=2).output_shape((10, 4))
     (8, 8)
@@ -273,7 +273,7 @@ class SeparableConv1D(Convolution):
 
     (length, channels) to (out_length, filters). Params: `depthwise_kernel` (kernel_size, channels, depth_multiplier),
     `pointwise_kernel` (1, channels * depth_multiplier, filters) and, with `use_bias`, `bias` (filters,). The other
-    options are those of `Conv1D`.
+    options are as in `Conv1D`.
 
     >>> SeparableConv1D(6, 3, padding="same").output_shape((None, 4))
     (None, 6)
@@ -308,7 +308,7 @@ class Conv1DTranspose(Convolution):
     """Transposed 1-D convolution, as Keras's `Conv1DTranspose`: it upsamples by `stride`.
 
     (length, channels) to (out_length, filters). Params: `kernel` (kernel_size, filters, channels) and, with `use_bias`,
-    `bias` (filters,). `padding` is `"valid"` or `"same"`. The other options are those of `jconv.conv1d_transpose`.
+    `bias` (filters,). `padding` is `"valid"` or `"same"`. The other options are as in `jconv.conv1d_transpose`.
 
     >>> Conv1DTranspose(8, 4, stride=2, padding="same").output_shape((10, 3))
     (20, 8)
@@ -352,15 +352,15 @@ class Conv1DTranspose(Convolution):
 
     def _check_padding(self) -> None:
         # A short length could be cropped to nothing, so check the options with a sufficient length.
-        self._geometry_of(reach(self.kernel_size, self.dilation))
+        self._transposed_geometry(reach(self.kernel_size, self.dilation))
 
     def _out_length(self, length: int) -> int:
-        return self._geometry_of(length).length
+        return self._transposed_geometry(length).length
 
     def _positions(self, length: int) -> int:
         return length
 
-    def _geometry_of(self, length: int) -> Geometry:
+    def _transposed_geometry(self, length: int) -> Geometry:
         return transposed_geometry(
             length,
             self.kernel_size,

@@ -94,7 +94,7 @@ class EinsumDense(Layer):
     `equation` has the form `"abc,cd->abd"`, `"...bc,cd->...bd"` or `"ab...,bc->ac..."`: input, kernel, output. The
     batch is the first letter of input and output, or the first axis of a leading ellipsis. `out_shape` (Keras's
     `output_shape`) is an integer, or a tuple with the size of each output letter except the batch; None means the
-    size in the input. `bias_axes` are the output letters along which the bias varies; None means no bias.
+    input's size. `bias_axes` are the output letters along which the bias varies; None means no bias.
 
     Params: `kernel`, with the sizes of its letters, and `bias`. bfloat16 and float16 accumulate in float32. Raises
     `ValueError` for an equation of another form, for letters of `bias_axes` that the output does not have, for
@@ -118,7 +118,7 @@ class EinsumDense(Layer):
             _check_equation(self.equation, self.bias_axes)
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The sizes of the output's letters; an ellipsis has the sizes that it has in the input."""
+        """The sizes of the output's letters; an ellipsis keeps the sizes of the input."""
         return shape_after_activation(self, self.activation, self._sizes(input_shape)[1])
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
@@ -155,13 +155,13 @@ class EinsumDense(Layer):
         check_sizes_known(self, input_shape)
         sizes, _ = self._sizes(input_shape)
         letters_in = _parse_equation(self.equation)[0]
-        ellipsis_rank = math.prod(input_shape) // math.prod(
+        ellipsis_size = math.prod(input_shape) // math.prod(
             sizes[letter] or 1 for letter in letters_in if letter in sizes
         )
-        return 2 * ellipsis_rank * math.prod(size or 1 for size in sizes.values())
+        return 2 * ellipsis_size * math.prod(size or 1 for size in sizes.values())
 
     def window(self) -> tuple[int, int] | None:
-        """`(1, 1)` if the input's axis 1 stays in place or is its only one, else None."""
+        """`(1, 1)` if the input's axis 1 stays axis 1 or is the only axis after the batch, else None."""
         letters_in, _, output, left, right = _parse_equation(self.equation)
         if reads_whole_length(self.activation):
             return None
@@ -254,9 +254,9 @@ def _check_equation(equation: str, bias_axes: Any) -> None:
             f"equation must begin input and output with the batch, a letter that the kernel lacks, got {equation!r}"
         )
     for letter in sorted(set(output) - set(letters_in) - set(kernel)):
-        raise ValueError(f"equation must have {letter!r} of the output in its input or kernel, got {equation!r}")
+        raise ValueError(f"equation must have the output's letter {letter!r} in input or kernel, got {equation!r}")
     for letter in sorted(set(kernel) - set(letters_in) - set(output)):
-        raise ValueError(f"equation must have {letter!r} of the kernel in its input or output, got {equation!r}")
+        raise ValueError(f"equation must have the kernel's letter {letter!r} in input or output, got {equation!r}")
     allowed = output if left else output[1:]
     if bias_axes is not None and (
         not isinstance(bias_axes, str) or not bias_axes or not set(bias_axes) <= set(allowed)

@@ -35,7 +35,7 @@ class _MaskValueLayer(Layer):
 
 @dataclass(frozen=True)
 class Masking(_MaskValueLayer):
-    """Sets steps to zero whose features all equal `mask_value`, as Keras's `Masking`.
+    """Sets all features of a step to zero if they all equal `mask_value`, as Keras's `Masking`.
 
     Keras also attaches the mask to the output. Here the mask is another node of the graph: `MaskOf(mask_value)` of the
     same `x`. Raises `ValueError` if `mask_value` is not a number.

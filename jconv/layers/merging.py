@@ -147,7 +147,7 @@ class _MaskedElementwise(_Elementwise):
         rank = max(len(value) for value, _ in pairs)
         if any(mask is not None and len(value) < rank for value, mask in pairs):
             raise ValueError(
-                f"{type(self).__name__} needs values with masks to have the most axes of all values, "
+                f"{type(self).__name__} needs values with masks to have at least as many axes as all other values, "
                 f"got shapes {_format_shapes(input_shape)}"
             )
         return self._broadcast_shape(
@@ -218,9 +218,9 @@ class _Extreme(_MaskedElementwise):
 class Maximum(_Extreme):
     """The elementwise maximum of its inputs, as Keras's `Maximum`. Equal values share the gradient equally.
 
-    `inputs` is as in `Multiply`. As in Keras, the inputs are merged from left to right: a masked value is replaced by
-    the maximum so far, and a maximum so far without any unmasked value by the next value. Raises `ValueError` for a
-    mask that does not follow a value.
+    `inputs` is as in `Multiply`. As in Keras, the inputs are merged from left to right. A masked value is replaced by
+    the maximum so far. If all values so far are masked, the maximum so far is replaced by the next value. Raises
+    `ValueError` for a mask that does not follow a value.
 
     >>> Maximum().apply({}, {}, (jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 0.0]])))[0].tolist()
     [[3.0, 2.0]]
@@ -284,7 +284,7 @@ class Concatenate(_Merging):
                 out.append(sum(sizes) if None not in sizes else None)
             elif len(known) > 1:
                 raise ValueError(
-                    f"Concatenate needs inputs of the same shape beside axis={self.axis}, "
+                    f"Concatenate needs inputs of the same shape except along axis={self.axis}, "
                     f"got shapes {_format_shapes(input_shape)}"
                 )
             else:

@@ -83,6 +83,6 @@ def with_algorithm(layer: Layer, algorithm: str) -> Layer:
 
 
 def model_with_algorithm(model: Any, algorithm: str) -> Any:
-    """The model with `with_algorithm` of each layer."""
+    """The model with `with_algorithm` applied to each layer."""
     nodes = (replace(node, layer=with_algorithm(node.layer, algorithm)) for node in model.nodes)
     return model if algorithm == AUTO else replace(model, nodes=tuple(nodes))

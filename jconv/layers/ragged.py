@@ -58,11 +58,11 @@ def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequenc
     outputs = shape if shape and isinstance(shape[0], tuple) else (shape,)
     if layer.window() != (1, 1) or any(not one or one[0] is not None for one in outputs):
         raise unsupported_lengths(layer)
-    whole = any(not s.one_sample for s in not_none(sequences))
+    has_full_length = any(not s.one_sample for s in not_none(sequences))
     cleared, kept = [], []
     for a, s in pairs:
         a = a if s is None else s.replace_padding(a)
-        if s is not None and s.one_sample and whole:
+        if s is not None and s.one_sample and has_full_length:
             a = repeat_first_sample(a, s)
         elif s is not None:
             kept.append(s)
@@ -97,7 +97,7 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     any_there = append_axes(sequences.counts > 0, x)
     most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
     most = jnp.where(any_there, most, 0)
-    # NaN is not equal to itself, so it is passed on explicitly.
+    # NaN is not equal to itself, so it is propagated explicitly.
     hits = sequences.replace_padding(fixed == most)
     ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
     return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)

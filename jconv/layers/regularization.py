@@ -21,7 +21,7 @@ NoiseShape = tuple[int | None, ...] | None
 class _RandomLayer(Layer):
     """Base class of layers with random numbers; a subclass implements `_draw`."""
 
-    # The name of the option that is 0 for no effect, and the kind of random numbers, for messages.
+    # The option that has no effect if it is 0, and the kind of random numbers in error messages.
     rate_field: ClassVar[str] = "rate"
     noise_kind: ClassVar[str] = "mask"
 
@@ -86,10 +86,10 @@ class _RandomLayerWithNoiseShape(_RandomLayer):
         """The shape of the random numbers for an `x` of `shape`, which includes the batch."""
         if self.noise_shape is None:
             return shape
-        drawn = len(self.noise_shape) == len(shape) and all(
+        broadcasts = len(self.noise_shape) == len(shape) and all(
             noise in (None, 1, size) or size is None for noise, size in zip(self.noise_shape, shape, strict=True)
         )
-        if not drawn:
+        if not broadcasts:
             raise ValueError(
                 f"{type(self).__name__}: noise_shape={self.noise_shape}, the batch first, does not broadcast to "
                 f"x of shape {shape}"

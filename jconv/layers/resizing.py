@@ -131,13 +131,13 @@ class Cropping1D(_TwoEnds):
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A buffer of `high` samples."""
         sequence_shape(self, x.shape[1:])
-        # In temporal order, because samples are read, not windows.
+        # A shift buffer keeps the samples in temporal order; they are read here, not windows.
         return init_buffer(self._stream_window, x.shape[:-2], x.shape[-1], x.dtype, options._replace(form="shifted"))
 
     def stream_step(
         self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
-        """The samples `high` positions before those of the chunk."""
+        """The samples of the stream, delayed by `high` samples."""
         ready, stream = step_buffer(stream, x, self._stream_window, end=0 if last else None, slots=slots)
         if ready is None:
             return jnp.zeros((x.shape[0], 0, x.shape[2]), x.dtype), stream

@@ -34,7 +34,7 @@ class Flatten(Layer):
     """
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """`(size,)`, the product of all sizes; unknown if one of them is."""
+        """`(size,)`, the product of all sizes; None if one size is unknown."""
         return (None if None in input_shape else math.prod(input_shape),)
 
     def _apply_sequences(
@@ -110,7 +110,7 @@ class Permute(Layer):
         if not isinstance(dims, (tuple, list)) or not all(map(is_integer, dims)):
             raise ValueError(f"Permute: dims must be a tuple of integers, got {dims!r}")
         if sorted(dims) != list(range(1, len(dims) + 1)):
-            raise ValueError(f"Permute: dims must be the numbers from 1 on, each once, got {dims!r}")
+            raise ValueError(f"Permute: dims must be a permutation of 1, 2, ..., got {dims!r}")
         object.__setattr__(self, "dims", tuple(dims))
 
     def output_shape(self, input_shape: Any) -> Shape:

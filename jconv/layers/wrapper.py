@@ -22,7 +22,7 @@ from .normalization.normalization import BatchNormalization
 
 @dataclass(frozen=True)
 class Wrapper(Layer):
-    """Base class of wrappers: every method calls that of `layer`; a subclass overrides some of them."""
+    """Base class of wrappers: every method calls the method of `layer`; a subclass overrides some of them."""
 
     layer: Layer
 

@@ -124,15 +124,15 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: jl.PReLU().output_shape((None, 2)),
-        "PReLU needs every size known beside shared_axes=(), got shape (None, 2)",
+        "PReLU needs every size known except along shared_axes=(), got shape (None, 2)",
     ),
     (
         lambda: jl.Dense(3, jl.Dropout(0.5)),
-        "Dense: activation must be a layer that is an activation, such as LeakyReLU(0.3), got Dropout(0.5)",
+        "Dense: activation must be an activation layer, such as LeakyReLU(0.3), got Dropout(0.5)",
     ),
     (
         lambda: jl.GRU(3, recurrent_activation=jl.Softmax(inputs=("x", "mask"))),
-        "GRU: recurrent_activation must be a layer that is an activation, such as LeakyReLU(0.3), got "
+        "GRU: recurrent_activation must be an activation layer, such as LeakyReLU(0.3), got "
         "Softmax(inputs=('x', 'mask'))",
     ),
     (

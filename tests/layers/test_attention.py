@@ -177,7 +177,7 @@ def test_dropout_needs_a_key_and_has_no_reference() -> None:
     x = (jnp.ones((1, 2, 1)), jnp.ones((1, 2, 1)))
     with pytest.raises(ValueError, match=r"Attention: training with dropout=0\.5 needs a key, got None"):
         jl.Attention(dropout=0.5).apply({}, {}, x, training=True)
-    with pytest.raises(ValueError, match=r"Attention: the reference has no draws for training with dropout=0\.5"):
+    with pytest.raises(ValueError, match=r"Attention: the reference has no mask for training with dropout=0\.5"):
         jl.Attention(dropout=0.5).reference({}, {}, x, training=True)
     assert jl.Attention().apply({}, {}, x, training=True)[0].shape == (1, 2, 1)
 
@@ -298,8 +298,8 @@ SHAPES = [
     (
         MHA(2, 3),
         ((4,), (5, 4)),
-        "MultiHeadAttention needs a query (length, channels) and a value and a key of one length, with known channels, "
-        "got shapes (4,), (5, 4) and (5, 4)",
+        "MultiHeadAttention needs a query (length, channels), and a value and a key of the same length, with known "
+        "channels, got shapes (4,), (5, 4) and (5, 4)",
     ),
     (
         MHA(2, 3),
@@ -310,8 +310,8 @@ SHAPES = [
     (
         MHA(2, 3, attention_axes=-1),
         ((7, 4), (5, 4)),
-        "MultiHeadAttention: attention_axes=-1 must name axes between the batch, 0, and the channels of a query of "
-        "shape (7, 4) after the batch axis, each once",
+        "MultiHeadAttention: attention_axes=-1 must be distinct axes between the batch and the channels, got a query "
+        "of shape (7, 4) after the batch axis",
     ),
     (
         MHA(2, 3, causal=True),

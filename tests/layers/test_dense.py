@@ -103,11 +103,11 @@ OPTIONS = [
     ),
     (
         lambda: Dense("ab,bc->ad", 3),
-        "EinsumDense: equation must have 'd' of the output in its input or kernel, got 'ab,bc->ad'",
+        "EinsumDense: equation must have the output's letter 'd' in input or kernel, got 'ab,bc->ad'",
     ),
     (
         lambda: Dense("ab,bcd->ac", 3),
-        "EinsumDense: equation must have 'd' of the kernel in its input or output, got 'ab,bcd->ac'",
+        "EinsumDense: equation must have the kernel's letter 'd' in input or output, got 'ab,bcd->ac'",
     ),
     (
         lambda: Dense("ab,bc->ac", 3, bias_axes="b"),

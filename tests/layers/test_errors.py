@@ -110,7 +110,7 @@ SHAPES: list[tuple[jl.Layer, Any, str]] = [
     (
         jl.Concatenate(),
         ((5, 3), (4, 3)),
-        "Concatenate needs inputs of the same shape beside axis=-1, got shapes (5, 3), (4, 3)",
+        "Concatenate needs inputs of the same shape except along axis=-1, got shapes (5, 3), (4, 3)",
     ),
     (
         jl.Concatenate(3),

@@ -254,7 +254,10 @@ def test_flops(layer: jl.Layer, shape: Any, flops: int) -> None:
 
 
 OPTIONS = [
-    (lambda: jl.BatchNormalization([1, 2]), "BatchNormalization: axis must be an integer or a list of one, got [1, 2]"),
+    (
+        lambda: jl.BatchNormalization([1, 2]),
+        "BatchNormalization: axis must be an integer or a list of one integer, got [1, 2]",
+    ),
     (
         lambda: jl.BatchNormalization(inputs=("mask",)),
         "BatchNormalization: inputs must be ('sequence',) or ('sequence', 'mask'), got ('mask',)",
@@ -278,16 +281,16 @@ OPTIONS = [
     (lambda: jl.SpectralNormalization("dense"), "SpectralNormalization: layer must be a layer, got 'dense'"),
     (
         lambda: jl.Rescaling([[1], [1, 2]]),
-        "Rescaling: scale must be a number or nested lists of them, got [[1], [1, 2]]",
+        "Rescaling: scale must be a number or nested lists of numbers, got [[1], [1, 2]]",
     ),
-    (lambda: jl.Rescaling(1, "1"), "Rescaling: offset must be a number or nested lists of them, got '1'"),
+    (lambda: jl.Rescaling(1, "1"), "Rescaling: offset must be a number or nested lists of numbers, got '1'"),
     (
         lambda: jl.Normalization(mean=1.0),
         "Normalization: mean and variance must both be given or both be None, got mean=1.0 and variance=None",
     ),
     (
         lambda: jl.Normalization(mean=[1.0], variance=2.0),
-        "Normalization: mean and variance must have one shape, got (1,) and ()",
+        "Normalization: mean and variance must have the same shape, got (1,) and ()",
     ),
 ]
 
@@ -295,8 +298,8 @@ SHAPES = [
     (
         jl.BatchNormalization(0),
         (7, 4),
-        "BatchNormalization: axis=0 must name other axes than 0, the batch, of an input of shape (7, 4) after the "
-        "batch axis, each once",
+        "BatchNormalization: axis=0 must be distinct axes other than 0, the batch, got an input of shape (7, 4) after "
+        "the batch axis",
     ),
     (
         jl.BatchNormalization(1),
@@ -311,8 +314,8 @@ SHAPES = [
     (
         jl.LayerNormalization([2, -1]),
         (7, 4),
-        "LayerNormalization: axis=(-1, 2) must name other axes than 0, the batch, of an input of shape (7, 4) after "
-        "the batch axis, each once",
+        "LayerNormalization: axis=(-1, 2) must be distinct axes other than 0, the batch, got an input of shape (7, 4) "
+        "after the batch axis",
     ),
     (
         jl.RMSNormalization(1),
@@ -323,7 +326,7 @@ SHAPES = [
     (
         jl.GroupNormalization(3),
         (7, 4),
-        "GroupNormalization: groups=3 must divide the 4 of axis=-1 of an input of shape (7, 4)",
+        "GroupNormalization: groups=3 must divide the size 4 of axis=-1 of an input of shape (7, 4)",
     ),
     (
         jl.SpectralNormalization(jl.Activation("relu")),

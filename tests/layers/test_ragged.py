@@ -199,7 +199,7 @@ def test_the_greatest_that_tie_share_the_gradient():
         ),
         (jl.PReLU(), "PReLU takes no lengths or segment_ids: its alpha is for one length; share axis 1"),
         (jl.ChannelsFirst(jl.Conv1D(2, 3)), "ChannelsFirst takes no lengths or segment_ids: the length must be"),
-        (jl.Softmax((1, 2)), "Softmax takes no lengths or segment_ids: over the length and another axis at once"),
+        (jl.Softmax((1, 2)), "Softmax takes no lengths or segment_ids: its axes are the length and another axis"),
         (
             jl.Operation("flip", (Input(),), (("axis", 1),)),
             "Operation takes no lengths or segment_ids: it does",

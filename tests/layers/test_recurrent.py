@@ -311,11 +311,11 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: jl.LSTM(3, inputs=("sequence", "h")),
-        "LSTM: inputs must be of sequence, mask with all or none of h, c, got ('sequence', 'h')",
+        "LSTM: inputs must be sequence, optionally mask and all or none of h, c, got ('sequence', 'h')",
     ),
     (
         lambda: jl.GRU(3, inputs="sequence,mask"),
-        "GRU: inputs must be of sequence, mask with all or none of h, got ('sequence,mask',)",
+        "GRU: inputs must be sequence, optionally mask and all or none of h, got ('sequence,mask',)",
     ),
     (
         lambda: jl.LSTM(3).output_shape((7,)),

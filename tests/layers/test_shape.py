@@ -130,7 +130,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
         lambda: jl.RepeatVector(3).output_shape((4, 2)),
         "RepeatVector needs an input of shape (features,) after the batch axis, got (4, 2)",
     ),
-    (lambda: jl.Permute((2, 2)), "Permute: dims must be the numbers from 1 on, each once, got (2, 2)"),
+    (lambda: jl.Permute((2, 2)), "Permute: dims must be a permutation of 1, 2, ..., got (2, 2)"),
     (lambda: jl.Permute("21"), "Permute: dims must be a tuple of integers, got '21'"),
     (
         lambda: jl.Permute((2, 1)).output_shape((4,)),

@@ -258,7 +258,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: jl.Bidirectional(jl.LSTM(3), inputs=("sequence", "h")),
-        "Bidirectional: inputs must be of sequence, mask with all or none of forward_h, forward_c, backward_h, "
+        "Bidirectional: inputs must be sequence, optionally mask and all or none of forward_h, forward_c, backward_h, "
         "backward_c, got ('sequence', 'h')",
     ),
     (
@@ -274,19 +274,20 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.TimeDistributed("conv"), "TimeDistributed: layer must be a layer, got 'conv'"),
     (
         lambda: jl.TimeDistributed(jl.Dense(3), inputs=("sequence", "h")),
-        "TimeDistributed: inputs must be of sequence, mask, got ('sequence', 'h')",
+        "TimeDistributed: inputs must be sequence, optionally mask, got ('sequence', 'h')",
     ),
     (
         lambda: jl.TimeDistributed(jl.Add(), inputs=("sequence", "mask")),
-        "TimeDistributed: inputs must be of the sequence alone around Add()",
+        "TimeDistributed: inputs must be the sequence alone around Add()",
     ),
     (
         lambda: jl.TimeDistributed(jl.Dense(3)).output_shape((7,)),
-        "TimeDistributed needs inputs of shape (time, ...) after the batch axis, all of one time, got (7,)",
+        "TimeDistributed needs inputs of shape (time, ...) after the batch axis, all with the same time, got (7,)",
     ),
     (
         lambda: jl.TimeDistributed(jl.Add()).output_shape(((7, 2), (6, 2))),
-        "TimeDistributed needs inputs of shape (time, ...) after the batch axis, all of one time, got ((7, 2), (6, 2))",
+        "TimeDistributed needs inputs of shape (time, ...) after the batch axis, all with the same time, got "
+        "((7, 2), (6, 2))",
     ),
     (
         lambda: jl.TimeDistributed(jl.Add()).output_shape((7, 2)),

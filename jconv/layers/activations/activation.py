@@ -131,8 +131,8 @@ class HardSigmoid(_Elementwise):
 class LeakyReLU(_Elementwise):
     """Leaky ReLU, as Keras's `LeakyReLU`: `x` above zero, `negative_slope * x` below.
 
-    Keras 2 calls the slope `alpha`. The default slope of the layer is 0.3 and that of `Activation("leaky_relu")` is
-    0.2, as in Keras. Raises `ValueError` for a negative slope.
+    Keras 2 calls the slope `alpha`. As in Keras, the default slope is 0.3 here and 0.2 in `Activation("leaky_relu")`.
+    Raises `ValueError` for a negative slope.
 
     >>> LeakyReLU(0.5).apply({}, {}, jnp.array([-2.0, 2.0]))[0].tolist()
     [-1.0, 2.0]
@@ -219,7 +219,7 @@ class Softmax(ActivationLayer):
         if self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
             return super()._apply_sequences(params, state, x, sequences, training, key)
         if self._axes not in ((1,), (1 - x.ndim,)):
-            raise unsupported_lengths(self, "over the length and another axis at once")
+            raise unsupported_lengths(self, "its axes are the length and another axis")
         self.check(params, state, x)
         x = jnp.asarray(x)
         wide = sequences.replace_padding(x).astype(jnp.promote_types(x.dtype, jnp.float32))

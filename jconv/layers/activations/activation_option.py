@@ -1,6 +1,6 @@
 """The `activation` option of layers: a name, a function, or an activation layer, which may have params.
 
-The params of an activation layer are stored with those of the layer that has the option, under names such as
+The params of an activation layer are in the params of the layer that has the option, under names such as
 `"activation/alpha"`.
 """
 
@@ -20,7 +20,7 @@ def check_activation(activation: Any) -> None:
     if not isinstance(activation, Layer):
         activations.resolve(activation)
     elif not isinstance(activation, ActivationLayer) or activation.has_several_inputs:
-        raise ValueError(f"activation must be a layer that is an activation, such as LeakyReLU(0.3), got {activation}")
+        raise ValueError(f"activation must be an activation layer, such as LeakyReLU(0.3), got {activation}")
 
 
 def activation_shapes(activation: Activation, shape: Any, option: str = "activation") -> dict[str, tuple[int, ...]]:
@@ -34,7 +34,7 @@ def activation_shapes(activation: Activation, shape: Any, option: str = "activat
 
 
 def jax_activation(activation: Activation, params: Params, option: str = "activation") -> Callable[[Any], Any]:
-    """The activation as a JAX function. `params` are those of the layer that has the `option`."""
+    """The activation as a JAX function. `params` are the params of the layer that has the `option`."""
     if not isinstance(activation, Layer):
         return activations.resolve(activation)
     own = strip_prefix(option, params)
@@ -60,7 +60,7 @@ def reads_whole_length(activation: Activation) -> bool:
 
 
 def remove_activation_params(params: Params, option: str = "activation") -> dict[str, Any]:
-    """`params` without those of the activation.
+    """`params` without the params of the activation.
 
     >>> remove_activation_params({"kernel": 1, "activation/alpha": 2})
     {'kernel': 1}

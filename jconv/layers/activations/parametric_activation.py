@@ -43,7 +43,7 @@ class PReLU(ActivationLayer):
         if any(axis > len(input_shape) for axis in shared):
             raise ValueError(f"PReLU: shared_axes={shared} are not all axes of an input of shape {input_shape}")
         if any(size is None and axis not in shared for axis, size in enumerate(input_shape, start=1)):
-            raise ValueError(f"PReLU needs every size known beside shared_axes={shared}, got shape {input_shape}")
+            raise ValueError(f"PReLU needs every size known except along shared_axes={shared}, got shape {input_shape}")
         return tuple(input_shape)
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:

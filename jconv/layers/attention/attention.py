@@ -79,10 +79,10 @@ class _SingleHead(AttentionBase):
         scores = self._scores(jnp, widened, query, named.get("key", named["value"]).astype(wide))
         mask = self._mask(jnp, masks, scores)
         if mask is not None:
-            at_rest = jax.lax.stop_gradient(scores)
-            rounded = (at_rest.astype(jnp.float32) - MASK_PENALTY).astype(wide)
+            constant = jax.lax.stop_gradient(scores)
+            rounded = (constant.astype(jnp.float32) - MASK_PENALTY).astype(wide)
             # The last term is zero; it carries the derivative.
-            scores = jnp.where(mask, scores, rounded + (scores - at_rest))
+            scores = jnp.where(mask, scores, rounded + (scores - constant))
         weights = drop(jax.nn.softmax(scores, axis=-1))
         y = jnp.einsum("bts,bsc->btc", weights, value)
         y = jnp.where(masks["query_mask"][..., None], y, 0) if "query_mask" in masks else y
@@ -101,7 +101,7 @@ class _SingleHead(AttentionBase):
         return np.where(masks["query_mask"][..., None], y, 0) if "query_mask" in masks else y, weights
 
     def _mask(self, library: Any, masks: Mapping[str, Any], scores: Any) -> Any:
-        """The scores that count. The query mask is applied to the output instead."""
+        """A boolean mask of the scores that count. The query mask is applied to the output instead."""
         values = {name: mask for name, mask in masks.items() if name == "value_mask"}
         return combine_masks(library, values, scores.shape, self.causal, None)
 
@@ -194,5 +194,5 @@ class AdditiveAttention(_SingleHead):
         return {name: glorot_uniform(key, (size, size))[0] for name, (size,) in shapes.items()}, {}
 
     def _scores(self, library: Any, params: Params, query: Any, key: Any) -> Any:
-        powers = library.tanh(query[:, :, None] + key[:, None])
-        return (params["scale"] * powers if self.use_scale else powers).sum(axis=-1)
+        activated = library.tanh(query[:, :, None] + key[:, None])
+        return (params["scale"] * activated if self.use_scale else activated).sum(axis=-1)

@@ -54,7 +54,7 @@ class AttentionBase(Layer):
         self.check(params, state, x)
         if training and self.dropout > 0:
             raise ValueError(
-                f"{type(self).__name__}: the reference has no draws for training with dropout={self.dropout}; "
+                f"{type(self).__name__}: the reference has no mask for training with dropout={self.dropout}; "
                 "use dropout=0"
             )
         named = {name: exact(a) for name, a in zip(self.inputs, x, strict=True)}
@@ -112,7 +112,7 @@ class AttentionBase(Layer):
         return {"key": shapes["value"], **shapes}
 
     def _check_mask(self, name: str, given: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
-        """Raise `ValueError` unless the known sizes of a mask are as wanted."""
+        """Raise `ValueError` unless the mask's shape matches `wanted`."""
         if not shapes_match(given, wanted):
             raise ValueError(f"{type(self).__name__}: {name} must have shape {wanted}, got {given}")
 

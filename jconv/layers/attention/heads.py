@@ -76,7 +76,7 @@ class MultiHeadBase(AttentionBase):
         return found
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """Zero biases and Glorot-uniform kernels. As in Keras, fans are products of all input or output sizes."""
+        """Zero biases and Glorot-uniform kernels. As in Keras, a fan is the product of all input or output sizes."""
         shapes = self.param_shapes(input_shape)
         params = {name: jnp.zeros(shape) for name, shape in shapes.items()}
         for name, one in zip(shapes, jax.random.split(key, len(shapes)), strict=True):
@@ -111,8 +111,8 @@ class MultiHeadBase(AttentionBase):
             or not shapes_match(value[:-1], key[:-1])
         ):
             raise ValueError(
-                f"{type(self).__name__} needs a query (length, channels) and a value and a key of one length, with "
-                f"known channels, got shapes {query}, {value} and {key}"
+                f"{type(self).__name__} needs a query (length, channels), and a value and a key of the same length, "
+                f"with known channels, got shapes {query}, {value} and {key}"
             )
         heads = self._head_sizes(shapes)
         rest = [i for i in range(len(query) - 1) if i + 1 not in heads.axes]
@@ -145,7 +145,7 @@ class MultiHeadBase(AttentionBase):
     def _mask(
         self, library: Any, masks: Mapping[str, Any], heads: HeadSizes, shape: tuple[int, ...], pairs: Any
     ) -> Any:
-        """The scores that count, broadcastable to (batch, ..., heads, queries, keys); None if all count.
+        """A boolean mask of the scores that count, None if all do; it broadcasts to (batch, ..., heads, queries, keys).
 
         `pairs` are the sizes of queries and keys along each axis attended over.
         """
@@ -160,7 +160,7 @@ class MultiHeadBase(AttentionBase):
         return given if joint is None else given & joint
 
     def _zeroes_masked_rows(self, query: Any) -> bool:
-        """Whether completely masked rows get zero weights: in Keras, if it does not call JAX's own attention."""
+        """Whether a query has zero weights if all its keys are masked, as in Keras without JAX's own attention."""
         return self.dropout > 0 or self.return_attention_scores or query.ndim != 3
 
     def _attend(
@@ -230,8 +230,8 @@ class MultiHeadBase(AttentionBase):
         split = {
             name: _merge_attention_axes(dense(name, named[name]), heads.axes) for name in ("query", "key", "value")
         }
-        of_query = np.arange(heads.queries) // (heads.queries // heads.values)
-        key, value = split["key"][..., of_query, :], split["value"][..., of_query, :]
+        head_of_query = np.arange(heads.queries) // (heads.queries // heads.values)
+        key, value = split["key"][..., head_of_query, :], split["value"][..., head_of_query, :]
         scores = np.einsum("...tnh,...snh->...nts", split["query"], key) / math.sqrt(heads.key_dim)
         pairs = _weights_shape({name: a.shape for name, a in named.items()}, heads, first=0)
         mask = self._mask(np, masks, heads, scores.shape, pairs[-2 * len(heads.axes) :])
@@ -247,7 +247,7 @@ class MultiHeadBase(AttentionBase):
 
 
 def _weights_shape(shapes: Mapping[str, tuple[Any, ...]], heads: HeadSizes, first: int = 1) -> tuple[Any, ...]:
-    """The shape of the weights: other axes, heads, attention axes of the query, attention axes of the value.
+    """The attention weights' shape: other axes, heads, attention axes of the query, attention axes of the value.
 
     `first` is the axis number of the shapes' first entry: 0 if they include the batch, else 1.
     """

@@ -25,16 +25,16 @@ class MultiHeadAttention(MultiHeadBase):
     Query and key are projected to `num_heads` heads of `key_dim` channels, the value to heads of `value_dim` channels
     (default: `key_dim`). In each head the weights are the softmax over the keys of `query @ key / sqrt(key_dim)`. The
     weighted means of the values are projected to `out_shape` (Keras's `output_shape`; default: the query's channels).
-    With `use_gate` they are first multiplied by the sigmoid of another projection of the query (Qiu et al., 2025,
+    With `use_gate` the means are first multiplied by the sigmoid of another projection of the query (Qiu et al., 2025,
     arXiv:2505.06708). `dropout` applies to the weights in training. With `return_attention_scores` the output is
     `(y, weights)`, with the weights (heads, length, keys) before dropout. bfloat16 and float16 accumulate in float32.
 
     Inputs may have more axes. Attention is then over `attention_axes` (default: all axes between batch and channels).
     `causal`, `sliding_window` and the masks of single inputs need attention over axis 1 alone.
 
-    If all keys of a query are masked, the result is that of Keras on JAX: the mean of all values, or, with `dropout`,
+    If all keys of a query are masked, the result is as in Keras on JAX: the mean of all values, or, with `dropout`,
     `return_attention_scores` or more axes, zero before the output projection. Only in these three cases does Keras
-    itself support `value_dim` other than `key_dim`.
+    itself support a `value_dim` other than `key_dim`.
 
     Params: `query/kernel` (channels, heads, key_dim) and `query/bias` (heads, key_dim), likewise for `key`, `value`
     and `gate`; `attention_output/kernel` (heads, value_dim, *out_shape) and `attention_output/bias`.
@@ -81,8 +81,8 @@ class MultiHeadAttention(MultiHeadBase):
         axes = tuple(a + rank if a < 0 else a for a in given)
         if not all(0 < a < rank - 1 for a in axes) or len(set(axes)) < len(axes):
             raise ValueError(
-                f"MultiHeadAttention: attention_axes={self.attention_axes} must name axes between the batch, 0, and "
-                f"the channels of a query of shape {query} after the batch axis, each once"
+                f"MultiHeadAttention: attention_axes={self.attention_axes} must be distinct axes between the batch and "
+                f"the channels, got a query of shape {query} after the batch axis"
             )
         out = query[-1:] if self.out_shape is None else _tuple(self.out_shape)
         return HeadSizes(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim, axes, out)

@@ -47,8 +47,8 @@ class GroupNormalization(PerExampleNormalization):
         (size,) = axis_sizes(self, self.axis, input_shape)
         if size % self.groups:
             raise ValueError(
-                f"GroupNormalization: groups={self.groups} must divide the {size} of axis={self.axis} of an input of "
-                f"shape {tuple(input_shape)}"
+                f"GroupNormalization: groups={self.groups} must divide the size {size} of axis={self.axis} of an input "
+                f"of shape {tuple(input_shape)}"
             )
         present = {"gamma": self.scale, "beta": self.center}
         return {name: (size,) for name, there in present.items() if there}

@@ -24,13 +24,13 @@ class BatchNormalization(Layer):
     """Batch normalization, as Keras's `BatchNormalization` (Ioffe and Szegedy, 2015, arXiv:1502.03167).
 
     `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta` for each index of `axis`; axis 0 is the batch. In
-    training mean and (biased) variance are those of the batch, and the new state is
-    `moving * momentum + batch * (1 - momentum)`. Outside training they are the moving averages. Params: `gamma` (with
-    `scale`) and `beta` (with `center`). State: `moving_mean` and `moving_variance`. bfloat16 and float16 are computed
-    in float32.
+    training, mean and (biased) variance are computed from the batch, and the new state is
+    `moving * momentum + batch * (1 - momentum)`. Outside training, mean and variance are the moving averages. Params:
+    `gamma` (with `scale`) and `beta` (with `center`). State: `moving_mean` and `moving_variance`. bfloat16 and float16
+    are computed in float32.
 
     With `inputs=("sequence", "mask")` the layer also reads a mask with the shape of the input without the last axis.
-    In training, masked samples do not count in the statistics. As in Keras, 1e-7 is added to the number of unmasked
+    In training, the statistics exclude masked samples. As in Keras, 1e-7 is added to the number of unmasked
     samples. Outside training the mask has no effect.
 
     Raises `ValueError` for the batch axis, for more than one axis, and for other `inputs`.
@@ -89,16 +89,16 @@ class BatchNormalization(Layer):
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
-        cleared, places = prepare_samplewise(self, x, sequences)
+        cleared, sequences = prepare_samplewise(self, x, sequences)
         self.check(params, state, cleared)
         cleared, mask = self._split_mask(cleared)
-        kept = places.valid(cleared.shape[1])
+        kept = sequences.valid(cleared.shape[1])
         kept = kept.reshape(kept.shape + (1,) * (cleared.ndim - 1 - kept.ndim))
         kept = jnp.broadcast_to(kept, cleared.shape[:-1])
         count_epsilon = 0.0 if mask is None else COUNT_EPSILON
         kept = kept if mask is None else kept & (jnp.asarray(mask) != 0)
         y, state = self._apply_masked(params, state, cleared, kept, count_epsilon, training)
-        return places.replace_padding(y), state, places
+        return sequences.replace_padding(y), state, sequences
 
     def _apply_masked(
         self, params: Params, state: State, x: Any, mask: jax.Array | None, count_epsilon: float, training: bool
@@ -124,7 +124,7 @@ class BatchNormalization(Layer):
         return y.astype(dtype), new_state
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
-        """`apply` in NumPy; with `training=True` with the statistics of the batch."""
+        """`apply` in NumPy; `training=True` uses the statistics of the batch."""
         self.check(params, state, x)
         x, mask = self._split_mask(x)
         x = exact(x)

@@ -68,11 +68,11 @@ class Rescaling(Layer):
 class Normalization(Layer):
     """Normalizes with given statistics, as Keras's `Normalization`: `(x - mean) / max(sqrt(variance), 1e-7)`.
 
-    With `invert` it computes the inverse. There is one mean and variance per index of `axis`: an integer, a tuple of
-    integers, or `()` for a single mean and variance; axis 0 is the batch. `mean` and `variance` are numbers or nested
-    tuples that broadcast to these axes. If both are None, the layer has the state `mean` and `variance` (0 and 1 at
-    first), with the sizes of `axis` in ascending order, and `count`, which Keras keeps for old files. bfloat16, float16
-    and integers are computed in float32.
+    With `invert` it computes the inverse. There is one mean and variance per index of `axis`. `axis` is an integer, a
+    tuple of integers, or `()` for a single mean and variance; axis 0 is the batch. `mean` and `variance` are numbers or
+    nested tuples that broadcast to these axes. If both are None, the layer has the state `mean` and `variance` (0 and 1
+    at first), with the sizes of `axis` in ascending order, and `count`, which Keras keeps for old files. bfloat16,
+    float16 and integers are computed in float32.
 
     Raises `ValueError` for the batch axis, axes out of range, repeated axes, an unknown size along an axis, and if only
     one of `mean` and `variance` is given or their shapes differ.
@@ -100,7 +100,7 @@ class Normalization(Layer):
             object.__setattr__(self, name, nested_tuples(self, name, getattr(self, name)))
         mean, variance = (np.asarray(getattr(self, name)).shape for name in ("mean", "variance"))
         if mean != variance:
-            raise ValueError(f"Normalization: mean and variance must have one shape, got {mean} and {variance}")
+            raise ValueError(f"Normalization: mean and variance must have the same shape, got {mean} and {variance}")
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape."""
@@ -121,8 +121,8 @@ class Normalization(Layer):
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """Zeros for `mean`, ones for `variance`, the integer 0 for `count`; `key` is not used."""
         self.output_shape(input_shape)
-        made = {"mean": jnp.zeros, "variance": jnp.ones, "count": lambda shape: jnp.zeros(shape, jnp.int32)}
-        return {}, {name: made[name](shape) for name, shape in self.state_shapes(input_shape).items()}
+        filled = {"mean": jnp.zeros, "variance": jnp.ones, "count": lambda shape: jnp.zeros(shape, jnp.int32)}
+        return {}, {name: filled[name](shape) for name, shape in self.state_shapes(input_shape).items()}
 
     def apply(
         self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
@@ -172,7 +172,7 @@ def nested_tuples(layer: Layer, name: str, value: Any) -> NestedFloats:
     except (ValueError, TypeError):
         array = None
     if array is None or isinstance(value, (bool, str)):
-        raise ValueError(f"{type(layer).__name__}: {name} must be a number or nested lists of them, got {value!r}")
+        raise ValueError(f"{type(layer).__name__}: {name} must be a number or nested lists of numbers, got {value!r}")
     return _tuples(array.tolist())
 
 

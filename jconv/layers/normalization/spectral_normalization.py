@@ -83,7 +83,7 @@ class SpectralNormalization(Layer):
     def apply(
         self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; in training with the divided kernel and a new `vector_u`."""
+        """`(y, state)`; training uses the divided kernel and returns a new `vector_u`."""
         y, state, _ = self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
         return y, state
 
@@ -113,8 +113,8 @@ class SpectralNormalization(Layer):
             holder = own if name in own else rest
             holder[name] = _normalize_kernel_numpy(exact(holder[name]), exact(state["vector_u"]), self.power_iterations)
         y = self.layer.reference(own, rest, x, training=training)
-        whole = not self.has_several_inputs and np.issubdtype(np.asarray(x).dtype, np.integer)
-        return np.trunc(y) if whole else y
+        returns_integers = not self.has_several_inputs and np.issubdtype(np.asarray(x).dtype, np.integer)
+        return np.trunc(y) if returns_integers else y
 
     def flops(self, input_shape: Any) -> int:
         """Same as for `layer`, as outside training."""

@@ -1,8 +1,8 @@
 """Array operations by Keras's names, each written once for JAX and for NumPy.
 
-The first argument of each is where the arithmetic comes from: `jax.numpy`, or `EXACT`, which is NumPy except where a
-complex number that carries an infinitesimal (see `reference.py`) needs care: comparisons go by the real part, and
-nothing takes a modulus. What stands in a signature is what the operation understands.
+The first argument of each function is the array module: `TRACED` (`jax.numpy`) or `EXACT` (NumPy). `EXACT` also
+supports the complex numbers of complex-step derivatives (see `jconv.reference`): comparisons use the real part, and no
+function takes the modulus. The signature of a function lists the arguments that jconv supports.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ...functional import activations
 from ...reference import activations as activations_numpy
 
 Axis = int | tuple[int, ...] | None
-# Arrays that one operation returns.
-MOST_PARTS = 1000
+# Maximum number of arrays that one operation returns.
+MAX_PARTS = 1000
 
 
 class _Exact:
-    """NumPy for complex numbers that carry an infinitesimal."""
+    """NumPy, also for the complex numbers of complex-step derivatives."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
@@ -78,25 +78,25 @@ class _Exact:
         return np.where(np.real(condition) != 0, a, b)
 
     def max(self, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-        return self._picked(x, axis, keepdims, np.argmax)
+        return self._extreme(x, axis, keepdims, np.argmax)
 
     def min(self, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-        return self._picked(x, axis, keepdims, np.argmin)
+        return self._extreme(x, axis, keepdims, np.argmin)
 
     def amax(self, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
         return self.max(x, axis, keepdims)
 
     @staticmethod
-    def _picked(x: Any, axis: Axis, keepdims: bool, pick: Callable[..., Any]) -> Any:
+    def _extreme(x: Any, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Any:
         axes = tuple(range(x.ndim)) if axis is None else tuple(np.atleast_1d(axis) % x.ndim)
         last = np.moveaxis(x, axes, range(-len(axes), 0))
         flat = last.reshape(*last.shape[: x.ndim - len(axes)], -1)
-        y = np.take_along_axis(flat, pick(np.real(flat), axis=-1)[..., None], axis=-1)[..., 0]
+        y = np.take_along_axis(flat, find(np.real(flat), axis=-1)[..., None], axis=-1)[..., 0]
         return np.expand_dims(y, axes) if keepdims else y
 
 
 class _Traced:
-    """JAX's NumPy."""
+    """`jax.numpy`, and activations by name."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jnp, name)
@@ -168,7 +168,7 @@ def _normalize(m: Any, x: Any, axis: Axis = -1, order: int = 2, epsilon: float |
         raise ValueError(f"normalize: order must be 2, got {order!r}")
     x = m.asarray(x)
     squared = m.sum(x * x, axis=axis, keepdims=True)
-    # Keras's own floor, 1e-7 unless the user changed it.
+    # The lower limit of the norm. Keras's default is its global epsilon, 1e-7 unless the user changed it.
     return x / m.sqrt(m.maximum(squared, (1e-7 if epsilon is None else epsilon) ** 2))
 
 
@@ -186,7 +186,7 @@ def _clip(m: Any, x: Any, x_min: Any, x_max: Any) -> Any:
 def _gelu(m: Any, x: Any, approximate: bool = True) -> Any:
     if not approximate:
         return m.activation("gelu")(m.asarray(x))
-    # Hendrycks and Gimpel, Gaussian Error Linear Units (2016), the form with tanh.
+    # Hendrycks and Gimpel, Gaussian Error Linear Units (2016), the tanh approximation.
     x = m.asarray(x)
     return x * (1 + m.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))) / 2
 
@@ -252,14 +252,14 @@ def _split(m: Any, x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def _unstack(m: Any, x: Any, num: int | None = None, axis: int = 0) -> Any:
     x = m.asarray(x)
-    if x.shape[axis] > MOST_PARTS:
-        raise ValueError(f"unstack: the axis must have at most {MOST_PARTS} entries, got {x.shape[axis]}")
+    if x.shape[axis] > MAX_PARTS:
+        raise ValueError(f"unstack: the axis must have at most {MAX_PARTS} entries, got {x.shape[axis]}")
     return tuple(m.squeeze(part, axis) for part in m.split(x, x.shape[axis], axis=axis))
 
 
 def _take(m: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
     kept = m.real(m.asarray(indices)).astype(int)
-    # Beyond the end JAX gives NaN; counted from the end as Keras, by adding the size.
+    # Negative indices count from the end, as in Keras. In JAX, indices out of range give NaN.
     return m.take(m.asarray(x), kept, axis=axis)
 
 
@@ -267,7 +267,7 @@ def _cast(m: Any, x: Any, dtype: str | None = None) -> Any:
     x = m.asarray(x)
     if m is TRACED and dtype is not None:
         return x.astype(dtype)
-    # The definition computes in float64 throughout, and only rounds where that is what the type is for.
+    # The reference stays in float64, and only changes values for bool and integer dtypes.
     if dtype == "bool":
         return np.real(x) != 0
     return np.trunc(np.real(x)) if "int" in (dtype or "") else x

@@ -27,7 +27,7 @@ TRACE_BATCHES, TRACE_LENGTHS = (720720, 1441440), (3603600, 5045040)
 
 @dataclass(frozen=True)
 class Operation(Layer):
-    """Calls a function of `jconv.operations` on inputs and constants. Axis 0 is the batch, as in Keras.
+    """Calls an array function of Keras, such as `add`, on inputs and constants. Axis 0 is the batch, as in Keras.
 
     `function` is the name. `arguments` are the positional arguments: numbers, strings, `None`, `...`, `Constant`,
     `Slice`, and `Input(i)` for the i-th input, also in nested tuples. `options` are the keyword arguments, as pairs
@@ -55,7 +55,7 @@ class Operation(Layer):
             signature = inspect.signature(OPERATIONS[self.function])
             given = signature.bind(None, *self.arguments, **dict(self.options)).arguments
         except TypeError as error:
-            raise ValueError(f"Operation: {self.function} cannot be called so: {error}") from None
+            raise ValueError(f"Operation: {self.function} cannot be called with these arguments: {error}") from None
         with name_layer_in_errors(self):
             check_arguments(self.function, {name: value for name, value in given.items() if name != "m"})
         if sorted(set(inputs_in((self.arguments, self.options)))) != list(range(self._num_inputs)):
@@ -94,7 +94,7 @@ class Operation(Layer):
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
     ) -> tuple[Any, dict[str, Any], Any]:
         if self.function == "get_item" and not takes_all_samples(self.arguments[1]):
-            raise unsupported_lengths(self, "a slice of the length would be of the padding too; use Cropping1D")
+            raise unsupported_lengths(self, "a slice of the length would also count the padding; use Cropping1D")
         return super()._apply_sequences(params, state, x, sequences, training, key)
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ class Operation(Layer):
             return jax.eval_shape(lambda *x: self._run(TRACED, x, jnp.asarray), *arrays)
         except (TypeError, ValueError, IndexError, ArithmeticError, NotImplementedError) as error:
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"Operation: {self.function} of shape {input_shape}: {reason}") from None
+            raise ValueError(f"Operation: {self.function} of an input of shape {input_shape}: {reason}") from None
 
     def _jax(self, params: Params, x: Any) -> Any:
         inputs = tuple(jnp.asarray(a) for a in (x if self.has_several_inputs else (x,)))

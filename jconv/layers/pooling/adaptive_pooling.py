@@ -20,8 +20,9 @@ from .pooling import AveragePooling1D, MaxPooling1D
 def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
     """The sample indices of each window and a mask of the valid ones, both (output_size, size of the longest window).
 
-    Window i has the samples from `floor(i * length / output_size)` to `ceil((i + 1) * length / output_size)`, without
-    the end, so neighbours may share a sample. Shorter windows are padded with invalid indices.
+    Window i has the samples from `floor(i * length / output_size)` up to, but not including,
+    `ceil((i + 1) * length / output_size)`, so neighbours may share a sample. Shorter windows are padded with invalid
+    indices.
 
     >>> window_indices(8, 3)[0].tolist()
     [[0, 1, 2, 2], [2, 3, 4, 5], [5, 6, 7, 7]]
@@ -75,10 +76,10 @@ class _AdaptivePooling(Layer):
 class AdaptiveMaxPooling1D(_AdaptivePooling):
     """The maximum of each of `output_size` windows, as Keras's `AdaptiveMaxPooling1D`.
 
-    Output sample i is the maximum of the input samples from `floor(i * length / output_size)` to
-    `ceil((i + 1) * length / output_size)`, without the end. The first of equal values gets the gradient. Keras on JAX
-    computes these bounds in float32, so for some lengths (11 to 7, for example) its windows are one sample too long,
-    or the output is NaN; jconv computes them exactly. Raises `ValueError` for an `output_size` below one.
+    Output sample i is the maximum of the input samples from `floor(i * length / output_size)` up to, but not including,
+    `ceil((i + 1) * length / output_size)`. The first of equal values gets the gradient. Keras on JAX computes these
+    bounds in float32, so for some lengths (11 to 7, for example) its windows are one sample too long, or the output is
+    NaN; jconv computes them exactly. Raises `ValueError` for an `output_size` below one.
 
     >>> AdaptiveMaxPooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()
     [3.0, 3.0]
@@ -105,7 +106,7 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
 class AdaptiveAveragePooling1D(_AdaptivePooling):
     """The mean of each of `output_size` windows, as Keras's `AdaptiveAveragePooling1D`.
 
-    The windows are those of `AdaptiveMaxPooling1D`. bfloat16 and float16 accumulate in float32. Raises `ValueError`
+    The windows are as in `AdaptiveMaxPooling1D`. bfloat16 and float16 accumulate in float32. Raises `ValueError`
     for an `output_size` below one.
 
     >>> AdaptiveAveragePooling1D(2).apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()

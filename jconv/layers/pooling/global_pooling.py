@@ -136,13 +136,13 @@ class GlobalAveragePooling1D(_GlobalPooling):
     ) -> tuple[Any, dict[str, Any], Any]:
         self.check(params, state, x)
         x, mask = x if self.has_several_inputs else (x, None)
-        places = not_none(sequences)[0]
+        sequences = not_none(sequences)[0]
         x = jnp.asarray(x)
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        kept = places.valid(x.shape[1]) if mask is None else places.replace_padding(jnp.asarray(mask) != 0)
-        sums = sequence_sum(jnp.where(kept[..., None], x.astype(wide), 0), places)
-        counts = sequence_sum(kept[..., None].astype(wide), places)
-        y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), places, self.keepdims)
+        kept = sequences.valid(x.shape[1]) if mask is None else sequences.replace_padding(jnp.asarray(mask) != 0)
+        sums = sequence_sum(jnp.where(kept[..., None], x.astype(wide), 0), sequences)
+        counts = sequence_sum(kept[..., None].astype(wide), sequences)
+        y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), sequences, self.keepdims)
         return y, dict(state), out
 
     def _jax(self, params: Params, x: Any) -> jax.Array:

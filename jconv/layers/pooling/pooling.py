@@ -69,7 +69,7 @@ class _Pooling(Layer):
         return convolution_timing(self.pool_size, stride=self._stride, padding=self.padding)
 
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
-        """A buffer of samples; for a mean with one more channel, 1 for samples and 0 for padding."""
+        """A buffer of samples. For a mean it has one more channel, with 1 for samples and 0 for padding."""
         sequence_shape(self, x.shape[1:])
         window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
         return init_buffer(window, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, options, self.fill)
@@ -184,7 +184,7 @@ class MaxPooling1D(_Pooling):
 class AveragePooling1D(_Pooling):
     """The mean of each window, as Keras's `AveragePooling1D`: (length, channels) to (out_length, channels).
 
-    `stride=None` means `pool_size`; `padding` is `"valid"` or `"same"`, whose padding does not count in the mean.
+    `stride=None` means `pool_size`; `padding` is `"valid"` or `"same"`. The mean excludes the padding of `"same"`.
     bfloat16 and float16 accumulate in float32. Raises `ValueError` for sizes below one and another padding.
 
     >>> AveragePooling1D(2, padding="same").apply({}, {}, jnp.array([[[1.0], [3.0], [2.0]]]))[0].ravel().tolist()

@@ -27,7 +27,7 @@ class Bidirectional(Layer):
     `layer` runs forward and `backward_layer` backward (default: `layer` with the opposite `go_backwards`). The outputs
     are merged by `merge_mode`: `"concat"` along the last axis, `"sum"`, `"ave"` (mean), `"mul"`, or None for a tuple.
     Backward sequences are first put into forward order. If the layers have `return_state`, the output is a tuple:
-    merged output, forward states, backward states. As in Keras, masked steps of returned sequences are zero, also
+    merged output, forward states, backward states. As in Keras, masked steps of returned sequences are zero, even
     without `zero_output_for_mask`.
 
     `inputs` names the inputs in order: `"sequence"`, optionally all initial states (`"forward_h"`, `"backward_h"`, and
@@ -150,17 +150,18 @@ class Bidirectional(Layer):
     ) -> tuple[Any, dict[str, Any], Any]:
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
-        places = inputs_by_name(self.inputs, sequences)
+        sequences_by_name = inputs_by_name(self.inputs, sequences)
         read = self._sides(inputs_by_name(self.inputs, x))
         outputs, after, kept = [], {}, None
-        for (side, layer, own), (_, _, at), own_key in zip(read, self._sides(places), keys, strict=True):
+        sides = self._sides(sequences_by_name)
+        for (side, layer, own), (_, _, own_sequences), own_key in zip(read, sides, keys, strict=True):
             arrays = strip_prefix(side, params), strip_prefix(side, state)
-            y, own_state, out = layer.apply_sequences(*arrays, own, at, training=training, key=own_key)
+            y, own_state, out = layer.apply_sequences(*arrays, own, own_sequences, training=training, key=own_key)
             kept = out[0] if isinstance(out, tuple) else out
             if side == "backward" and self.returns_sequences:
-                # `_merge` flips the complete length, but each sequence must be reversed within its own.
+                # `_merge` flips the complete length, but each sequence must be reversed within its own length.
                 first, *states = self._as_tuples([y])[0]
-                turned = jnp.flip(reverse_sequences(first, places["sequence"]), 1)
+                turned = jnp.flip(reverse_sequences(first, sequences_by_name["sequence"]), 1)
                 y = (turned, *states) if self._unwrapped_layers[0].return_state else turned
             outputs.append(y)
             after |= add_prefix(side, own_state)
@@ -188,7 +189,7 @@ class Bidirectional(Layer):
         return None
 
     def __str__(self) -> str:
-        # Keras files always contain the backward layer, also if it is the default.
+        # Keras files always contain the backward layer, even if it is the default.
         mirrored = (
             self.backward_layer is not None
             and self.backward_layer == replace(self, backward_layer=None).forward_and_backward[1]

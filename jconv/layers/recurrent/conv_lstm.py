@@ -28,11 +28,11 @@ DATA_FORMATS = ("channels_last", "channels_first")
 class ConvLSTM1D(Recurrent):
     """Convolutional LSTM, as Keras's `ConvLSTM1D`: (time, length, channels) to (out_length, filters).
 
-    An `LSTM` with convolutions along the length instead of matrix products: of the input of a step with `stride`,
-    `padding` and `dilation` as in `jconv.conv1d`, and of the state with stride 1 and `"same"` padding. The states are
-    `"h"` and `"c"`. Params: `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel` (kernel_size, filters,
-    4 * filters) and, with `use_bias`, `bias` (4 * filters,). `Recurrent` describes the other options. bfloat16 and
-    float16 are computed in float32.
+    An `LSTM` with convolutions along the length instead of matrix products. The convolution of a step's input has
+    `stride`, `padding` and `dilation` as in `jconv.conv1d`; the convolution of the state has stride 1 and `"same"`
+    padding. The states are `"h"` and `"c"`. Params: `kernel` (kernel_size, channels, 4 * filters), `recurrent_kernel`
+    (kernel_size, filters, 4 * filters) and, with `use_bias`, `bias` (4 * filters,). `Recurrent` describes the other
+    options. bfloat16 and float16 are computed in float32.
 
     With `data_format="channels_first"` the last two axes of sequence, states and outputs are swapped; params are not.
     As in Keras, activations along the last axis, such as `"softmax"`, are then computed over the length.
@@ -85,7 +85,7 @@ class ConvLSTM1D(Recurrent):
         return shapes | ({"bias": (wide,)} if self.use_bias else {})
 
     def flops(self, input_shape: Any) -> int:
-        """2 per multiply-add of both convolutions at all steps, including those with padding."""
+        """2 per multiply-add of both convolutions at all steps, including multiply-adds with padding."""
         sequence = self._shapes(input_shape)["sequence"]
         check_sizes_known(self, sequence)
         sequence = self._swap_layout_shape(sequence)
@@ -123,21 +123,21 @@ class ConvLSTM1D(Recurrent):
 
     def _project_inputs(self, params: Arrays, sequence: jax.Array, drops: DropoutFactors) -> tuple[jax.Array, ...]:
         wide = jnp.promote_types(sequence.dtype, jnp.float32)
-        y = self._product(sequence.astype(wide), params["kernel"].astype(wide), drops, **self._options)
+        y = self._convolve(sequence.astype(wide), params["kernel"].astype(wide), drops, **self._options)
         return tuple(jnp.split(y + params["bias"].astype(wide) if self.use_bias else y, 4, axis=-1))
 
     def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
         h, c = states
-        h_products = jnp.split(self._product(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
-        z = [a + b for a, b in zip(x, h_products, strict=True)]
+        h_gates = jnp.split(self._convolve(h, params["recurrent_kernel"], drops, padding="same"), 4, axis=-1)
+        z = [a + b for a, b in zip(x, h_gates, strict=True)]
         return lstm_step(z, c, *self._activation_functions(jax_activation, params))
 
-    def _product(self, x: jax.Array, kernel: jax.Array, drops: DropoutFactors, **options: Any) -> jax.Array:
-        """The convolution; `drops` are no dropout masks of `x`, or one per gate."""
+    def _convolve(self, x: jax.Array, kernel: jax.Array, drops: DropoutFactors, **options: Any) -> jax.Array:
+        """The convolution of `x`. `drops` are dropout masks of `x`: none, or one per gate."""
         if not drops:
             return convolution.conv1d({"kernel": kernel}, x, algorithm=self.algorithm, **options)
         shares = zip(drops, jnp.split(kernel, len(drops), axis=-1), strict=True)
-        return jnp.concatenate([self._product(x * drop, share, (), **options) for drop, share in shares], -1)
+        return jnp.concatenate([self._convolve(x * drop, share, (), **options) for drop, share in shares], -1)
 
     def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
@@ -147,7 +147,7 @@ class ConvLSTM1D(Recurrent):
         return numpy_lstm_step(z, c, *self._activation_functions(numpy_activation, params))
 
     def _activation_functions(self, convert: Callable[..., Any], params: Params) -> list[Callable[[Any], Any]]:
-        """The activations; with channels first, those along the last axis are over the length, as in Keras."""
+        """The activations. With channels first, activations along the last axis are over the length, as in Keras."""
         functions = super()._activation_functions(convert, params)
         along = [isinstance(given, Layer) or given in ALONG_LAST for given in self._activations.values()]
         return [

@@ -91,7 +91,7 @@ class Recurrent(Layer):
             self._check_activation(name, activation)
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The output shape; with `return_state` a tuple of it and the shapes of the states."""
+        """The output shape; with `return_state` a tuple of output shape and state shapes."""
         sequence = self._shapes(input_shape)["sequence"]
         state = self.state_shapes_of(sequence)["h"]
         output = (sequence[0], *state) if self.return_sequences else state
@@ -138,31 +138,31 @@ class Recurrent(Layer):
     ) -> tuple[Any, dict[str, Any], Any]:
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
-        places: Any = inputs_by_name(self.inputs, sequences)["sequence"]
-        if places is None:
+        sequences = inputs_by_name(self.inputs, sequences)["sequence"]
+        if sequences is None:
             raise unsupported_lengths(self, "its sequence has no length")
-        if places.packed and (self.return_state or len(self.inputs) > 1):
+        if sequences.packed and (self.return_state or len(self.inputs) > 1):
             raise unsupported_lengths(self, "with packed segments, states and masks are not supported")
-        kept = places.valid(named["sequence"].shape[1])
+        kept = sequences.valid(named["sequence"].shape[1])
         kept = kept & (named.pop("mask") != 0) if "mask" in named else kept
-        named["sequence"] = places.replace_padding(named["sequence"])
+        named["sequence"] = sequences.replace_padding(named["sequence"])
         layer = self
         if self.go_backwards:
             # Run forward over the sequence reversed within its own length.
-            named["sequence"], kept = (reverse_sequences(a, places) for a in (named["sequence"], kept))
+            named["sequence"], kept = (reverse_sequences(a, sequences) for a in (named["sequence"], kept))
             layer = replace(self, go_backwards=False)
-        if not places.packed:
+        if not sequences.packed:
             y = layer._run(params, named, kept, None, training=training, key=key)
             if not self.return_sequences:
                 return y, dict(state), map_inputs(lambda _: None, y)
             if not self.return_state:
-                return places.replace_padding(y), dict(state), places
-            return (places.replace_padding(y[0]), *y[1:]), dict(state), (places, *(None for _ in y[1:]))
-        resets = places.begin == jnp.arange(kept.shape[1])
+                return sequences.replace_padding(y), dict(state), sequences
+            return (sequences.replace_padding(y[0]), *y[1:]), dict(state), (sequences, *(None for _ in y[1:]))
+        resets = sequences.begin == jnp.arange(kept.shape[1])
         y = replace(layer, return_sequences=True)._run(params, named, kept, resets, training=training, key=key)
         if self.return_sequences:
-            return places.replace_padding(y), dict(state), places
-        y, out = collapse_length(shift_sequences(y, places, places.counts - 1), places)
+            return sequences.replace_padding(y), dict(state), sequences
+        y, out = collapse_length(shift_sequences(y, sequences, sequences.counts - 1), sequences)
         return y, dict(state), out
 
     def _run(
@@ -175,7 +175,7 @@ class Recurrent(Layer):
         training: bool = False,
         key: Key = None,
     ) -> Any:
-        """The output for the sequence and states in `named`. `mask` and `resets` (batch, time) are those of `scan`."""
+        """The output for the sequence and states in `named`. `mask` and `resets` (batch, time) are as in `scan`."""
         for name, array in (named | dict(params)).items():
             check_dtype("x" if name == "sequence" else name, jnp.asarray(array))
         dtype = jnp.result_type(*named.values(), *params.values())
@@ -198,7 +198,7 @@ class Recurrent(Layer):
         sequence = self._swap_layout(named["sequence"].astype(dtype))
         drops, recurrent_drops = self._draw_dropout(key, sequence.shape, wide) if training else ((), ())
         arrays = {name: jnp.asarray(array).astype(dtype) for name, array in params.items()}
-        # Transpose before the projection, which multiplies the number of channels by that of gates.
+        # Transpose before the projection, which multiplies the number of channels by the number of gates.
         xs = self._project_inputs(arrays, jnp.moveaxis(sequence, 1, 0), drops)
         arrays = {name: array.astype(wide) for name, array in arrays.items()}
         start = self._initial_states(named, xs)
@@ -212,7 +212,7 @@ class Recurrent(Layer):
         return tuple(self._swap_layout(a).astype(dtype) for a in (y, *states)), states
 
     def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
-        """One output per sample with `return_sequences`, else the latest output; also None for each state."""
+        """One output per sample with `return_sequences`, else None; with `return_state` also None for each state."""
         unrolled = self.unroll and "mask" in self.inputs
         reasons = (
             (self.go_backwards, "it begins with the last sample"),
@@ -348,7 +348,7 @@ class Recurrent(Layer):
         )
 
     def _swap_layout(self, array: Any) -> Any:
-        """Convert a sequence or state between the caller's layout and that of `_step`. It is its own inverse."""
+        """Convert a sequence or state from the caller's layout to the layout of `_step`, or back (its own inverse)."""
         return array
 
     def _swap_layout_shape(self, shape: Shape) -> Shape:
@@ -356,7 +356,7 @@ class Recurrent(Layer):
         return shape
 
     def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
-        """The shapes of the params except those of the activations."""
+        """The shapes of the params, without the params of the activations."""
         raise NotImplementedError
 
     def _state_shape(self, sequence: Shape) -> Shape:

@@ -51,7 +51,8 @@ def scan(
         states: the initial states.
         mask: booleans (time, batch), or None.
         options: the options of the scan.
-        resets: booleans (time, batch) of the steps before which the states become the initial ones again, or None.
+        resets: booleans (time, batch), or None. Before a step where they are true, the states are set to the initial
+            states.
 
     Returns `(output, states)`. The output is (time, batch, ...) in the order of computation, or (batch, ...) of the
     last step.

@@ -17,8 +17,8 @@ def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[
     with_states = ("sequence", *states)
     allowed = [("sequence",), with_states, ("sequence", "mask"), (*with_states, "mask")]
     if not any(len(names) == len(some) and set(names) == set(some) for some in allowed):
-        also = f" with all or none of {', '.join(states)}" if states else ""
-        raise ValueError(f"{type(layer).__name__}: inputs must be of sequence, mask{also}, got {names}")
+        also = f" and all or none of {', '.join(states)}" if states else ""
+        raise ValueError(f"{type(layer).__name__}: inputs must be sequence, optionally mask{also}, got {names}")
     return names
 
 

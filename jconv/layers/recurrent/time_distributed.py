@@ -22,15 +22,14 @@ class TimeDistributed(Layer):
 
     All steps share the layer's arrays, whose names have the prefix `"layer/"`. As in Keras, each step is a separate
     call: in training, a batch normalization uses the statistics of one step and updates its averages step by step, and
-    dropout has new random numbers at each step. A layer with several inputs or outputs gets or returns each with the
-    time axis.
+    dropout has new random numbers at each step. If the layer has several inputs or outputs, each has the time axis.
 
     With `"mask"` in `inputs`, a layer that accepts a mask gets the step's part of a mask (batch, time, ...). For a mask
-    (batch, time) this is one value per example; a layer that does not support it (an LSTM, on which Keras fails)
-    ignores the mask.
+    (batch, time) this is one value per example; a layer that does not support such a mask ignores it (an LSTM, for
+    which Keras raises an error).
 
-    Raises `ValueError` if `layer` is not a layer, and for a mask around a layer with several inputs, which include the
-    mask themselves.
+    Raises `ValueError` if `layer` is not a layer, and for `"mask"` around a layer with several inputs: there the mask
+    is one of these inputs.
 
     >>> from jconv.layers import Conv1D, Dense
     >>> TimeDistributed(Conv1D(8, 3)).output_shape((None, 20, 1))
@@ -48,7 +47,7 @@ class TimeDistributed(Layer):
             raise ValueError(f"TimeDistributed: layer must be a layer, got {self.layer!r}")
         object.__setattr__(self, "inputs", check_input_names(self, self.inputs, ()))
         if self.layer.has_several_inputs and len(self.inputs) > 1:
-            raise ValueError(f"TimeDistributed: inputs must be of the sequence alone around {self.layer}")
+            raise ValueError(f"TimeDistributed: inputs must be the sequence alone around {self.layer}")
 
     @property
     def has_several_inputs(self) -> bool:
@@ -56,7 +55,7 @@ class TimeDistributed(Layer):
         return self.layer.has_several_inputs or len(self.inputs) > 1
 
     def output_shape(self, input_shape: Any) -> Any:
-        """The output shape of the layer, with the time first."""
+        """The output shape of the layer, with the number of steps first."""
         layer, shape, length = self._per_step(input_shape)
         return map_shapes(lambda one: (length, *one), layer.output_shape(shape))
 
@@ -135,7 +134,7 @@ class TimeDistributed(Layer):
         return layer, x if kept is None else x[kept], length
 
     def _per_step(self, input_shape: Any) -> tuple[Layer, Any, Any]:
-        """The layer as called at each step, its input shape without the time, and the number of steps."""
+        """The layer as called at each step, its input shape without the time axis, and the number of steps."""
         layer, kept, length = self._select_inputs(input_shape)
         return (
             layer,
@@ -155,7 +154,7 @@ class TimeDistributed(Layer):
         sequence = self.inputs.index("sequence")
         if len(lengths) > 1 or (not self.layer.has_several_inputs and len(shapes[sequence]) < 2):
             raise ValueError(
-                f"TimeDistributed needs inputs of shape (time, ...) after the batch axis, all of one time, "
+                f"TimeDistributed needs inputs of shape (time, ...) after the batch axis, all with the same time, "
                 f"got {input_shape}"
             )
         length = next(iter(lengths), None)

@@ -50,7 +50,7 @@ def test_a_leaky_relu_of_keras_2_as_activation() -> None:
         ),
         (
             dense({"class_name": "Dropout", "config": {"name": "drop", "rate": 0.5}}),
-            "layer 'dense' (Dense) at config: activation must be a layer that is an activation, such as "
+            "layer 'dense' (Dense) at config: activation must be an activation layer, such as "
             "LeakyReLU(0.3), got Dropout(0.5)",
         ),
     ],

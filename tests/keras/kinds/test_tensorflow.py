@@ -51,7 +51,7 @@ def archive_of(class_name: str, config: Any, call: Any) -> bytes:
         ),
         ({"function": "os.system"}, ["in0", 0, 0, {}], ("TensorFlow's 'os.system' is not one that jconv has",)),
         ({"function": "math.add"}, ["in0", 0, 0, {"z": 3}], ("the option 'z' of TensorFlow's math.add (at 3)",)),
-        ({"function": "math.add"}, ["in0", 0, 0, {}], ("add cannot be called so",)),
+        ({"function": "math.add"}, ["in0", 0, 0, {}], ("add cannot be called with these arguments",)),
         ({"function": 3}, ["in0", 0, 0, {}], ("function must be a string",)),
         ({}, ["in0", 0, 0, {}], ("function is missing",)),
         ({"function": "reshape"}, ["in0", 0, 0, {"shape": [3, -1]}], ("must keep the batch",)),
