@@ -1,8 +1,8 @@
 """The outputs of real Keras for a model, computed in a separate process with limits, on a copy.
 
-The process never opens the file itself. Keras 3 loads what jconv writes for the model that it read, which names only
-classes of Keras. For a file of Keras 2, Keras 2 (or tf-keras) loads the config, of which jconv has read every option,
-and the arrays that jconv read.
+The process never opens the file itself. Keras 3 loads a file that jconv writes for the model, which names only classes
+of Keras. For a file of Keras 2, Keras 2 or tf-keras loads the file's config, of which jconv has read every option, and
+the arrays that jconv read.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from .files.errors import KerasFileError
 from .files.hdf5 import Hdf5Arrays
 from .read.file import MAX_BYTES, read_arrays, update_config
 from .read.graph import build
-from .read.loaded_model import Built, folders_in, put_in_folders
+from .read.loaded_model import BuiltModel, folders_in, put_in_folders
 from .read.parts import Part
 from .read.weights import add_arrays, array_shapes
 from .write.config import write_model
@@ -68,7 +68,7 @@ def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> 
     return params, state
 
 
-def _build_with_any(contents: Contents, input_shapes: Sequence[Sequence[int | None] | None]) -> Built | None:
+def _build_with_any(contents: Contents, input_shapes: Sequence[Sequence[int | None] | None]) -> BuiltModel | None:
     """The model in the file with the first of `input_shapes` that it accepts.
 
     None if jconv cannot read the model, for example because of a custom layer; its arrays may fit nevertheless.

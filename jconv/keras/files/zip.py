@@ -18,7 +18,7 @@ READ_BYTES = MEBIBYTE
 HEAD_BYTES = 64
 # The directory of an archive needs about ten times its size in memory.
 MAX_DIRECTORY_BYTES = 4 * MEBIBYTE
-# What zipfile raises for damaged archives.
+# The exceptions that zipfile raises for damaged archives.
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,

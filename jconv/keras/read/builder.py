@@ -31,8 +31,8 @@ TCN_NODES = 12
 class GraphBuilder:
     """The `nodes` of a graph; `shapes` has the shape of each value, or a tuple of shapes for several outputs.
 
-    With `keras_2`, masks are those of Keras 2: the mask of a merged value is true where all masks of its inputs are
-    true; Maximum, Minimum and Multiply ignore masks; no layer removes masks from its inputs.
+    With `keras_2`, masks are propagated as in Keras 2: the mask of a merged value is true where all masks of its inputs
+    are true; Maximum, Minimum and Multiply ignore masks; no layer removes masks from its inputs.
     """
 
     def __init__(self, call_count: CallCount, keras_2: bool = False) -> None:
@@ -53,7 +53,7 @@ class GraphBuilder:
         self._dtypes: dict[str, str] = {}
 
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
-        """Add a node. Returns the name of its value: `name`, or a name made from it if that is taken."""
+        """Add a node. Returns the name of its value: `name`, with a number if it is taken."""
         place = place or ascii(name)
         self.call_count.add(place, name, _node_count(layer))
         # Every call of a layer is a node; they share their arrays.

@@ -186,7 +186,7 @@ def flatten(tree: Any) -> list[Any]:
 
 
 def named_leaves(tree: Any) -> list[tuple[str | None, Any]]:
-    """`(key, leaf)` of each leaf; the key is that of the outermost dict, and None for other trees.
+    """`(key, leaf)` of each leaf; the key is from the outermost dict, and None for other trees.
 
     >>> named_leaves({"b": 1, "a": (2, 3)}), named_leaves((1, 2))
     ([('a', 2), ('a', 3), ('b', 1)], [(None, 1), (None, 2)])

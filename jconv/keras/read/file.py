@@ -10,7 +10,7 @@ from ...model.graph import Tree
 from ..files.container import Contents
 from ..files.errors import KerasFileError
 from .graph import build
-from .loaded_model import Built
+from .loaded_model import BuiltModel
 from .parts import Part
 from .rewrite import is_keras_1, replace_activations, replace_layer_lists, unwrap_pruned, upgrade_keras_2
 from .weights import read_by_folder, read_by_layer
@@ -26,7 +26,7 @@ def read_graph(
     custom_layers: CustomLayers,
     custom_activations: Mapping[str, Activation] | None = None,
     input_shape: Sequence[int | None] | None = None,
-) -> Built:
+) -> BuiltModel:
     """The graph of an open file; errors name it `file`.
 
     Raises `KerasFileError` for a file that only has arrays, and for one from Keras 1.

@@ -21,7 +21,7 @@ from .calls import Call, Ref, flatten, named_leaves, read_refs, refs_in
 from .functional import FunctionalReader, Scope
 from .layer import MODELS, SEQUENTIAL, has_other_types, read_entry, read_layer
 from .layer_call import LayerCaller, mode_of
-from .loaded_model import Built, InnerCall, LoadedModel, input_layers, input_type
+from .loaded_model import BuiltModel, InnerCall, LoadedModel, input_layers, input_type
 from .parts import FolderNames, Part
 from .rewrite import is_pruned
 
@@ -32,8 +32,8 @@ def build(
     *,
     keras_2: bool = False,
     input_shape: Sequence[int | None] | None = None,
-) -> Built:
-    """The model of a complete config; with `keras_2`, masks are those of Keras 2.
+) -> BuiltModel:
+    """The model of a complete config; with `keras_2`, masks are propagated as in Keras 2.
 
     `input_shape` is the shape of one example, for a Sequential model without a shape.
 
@@ -53,7 +53,7 @@ def build(
         outputs = reader.model(class_name, inner, Scope(root), None)
         if reader.input_shape is not None:
             entry.fail("input_shape is for a Sequential model that has none of its own, and this one has")
-        return Built(reader.complete(outputs, root), root, reader.masked_outputs(outputs))
+        return BuiltModel(reader.complete(outputs, root), root, reader.masked_outputs(outputs))
 
 
 class _GraphReader:
@@ -184,7 +184,7 @@ class _ModelCaller:
         for inside, mask in zip(given, flatten(call.kwargs.get("mask")), strict=False):
             if isinstance(mask, Ref):
                 reader.builder.set_mask(inside, value(mask))
-        # The parts of later calls have the same keys, so only those of the first call are kept.
+        # The parts of later calls have the same keys, so only the parts of the first call are kept.
         if self._calls > 1:
             part = Part(part.name, part.folder, part.place)
         mode = mode_of(call, scope.mode, reader.builder, self._config.place)

@@ -1,6 +1,6 @@
 """One layer of a config as a layer of jconv.
 
-The class gives the kind, which reads the options. What all Keras layers have in common becomes wrappers: `trainable`
+The class gives the kind, which reads the options. Options common to many Keras classes become wrappers: `trainable`
 false is `Frozen`, `data_format` channels first is `ChannelsFirst`, a dtype policy is `InDtype`.
 """
 
@@ -37,7 +37,7 @@ IGNORED = re.compile(
     r"name|trainable|dtype|autocast|seed|build_config|batch_input_shape|input_shape|batch_shape|input_dtype"
     r"|\w*_initializer|\w*_regularizer|\w*_constraint|implementation|time_major|lora_rank|lora_alpha|quantization_config"
 )
-# Options that must be null: the arrays in the file are otherwise not those of the plain layer.
+# Options that must be null, because with them the file has other arrays than the plain layer.
 UNSUPPORTED = ("lora_rank", "quantization_config")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 # Options that make a layer random in training, unless they are zero.

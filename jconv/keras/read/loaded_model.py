@@ -34,11 +34,11 @@ class InnerCall:
 
 @dataclass(frozen=True)
 class LoadedModel(Model):
-    """A model with what its file says beyond the graph.
+    """A model with the properties of its file that a graph does not have.
 
     `inner` are the calls of nested models. `folders` has the folder in the file of each key of params and state; it is
     empty if the file has more arrays than the model. `class_name` is the Keras class of a nested model. `input_types`
-    has the types of the inputs, as far as the file says them.
+    has the types of the inputs, "" where the file has none.
     """
 
     inner: tuple[InnerCall, ...] = field(default=(), repr=False)
@@ -48,7 +48,7 @@ class LoadedModel(Model):
 
 
 @dataclass
-class Built:
+class BuiltModel:
     """A complete graph: the model, the root of its parts, and the positions of the outputs that have a mask."""
 
     model: LoadedModel
@@ -88,7 +88,7 @@ def put_in_folders(root: Part, folders: Mapping[str, str]) -> bool:
     return True
 
 
-def with_folders(built: Built) -> LoadedModel:
+def with_folders(built: BuiltModel) -> LoadedModel:
     """The model, with the folders of its arrays."""
     leaves = built.root.leaves()
     is_complete = all(leaf.used or not array_shapes(leaf) for leaf in leaves)

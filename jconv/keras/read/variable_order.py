@@ -31,12 +31,12 @@ def ordered_variables(part: Part, names: Sequence[str]) -> list[Variable]:
         if matched is not None:
             return matched
         is_frozen = _is_frozen(part.layer)
-        thawed = [_split(part, part.layer if is_frozen else _thaw(part.layer))]
+        unfrozen = [_split(part, part.layer if is_frozen else _unfreeze(part.layer))]
     else:
-        thawed = [_split(leaf, _thaw(leaf.layer)) for leaf in part.leaves()]
+        unfrozen = [_split(leaf, _unfreeze(leaf.layer)) for leaf in part.leaves()]
     as_read = [_split(leaf, leaf.layer) for leaf in part.leaves()]
     unsorted = [v for trainable, rest in as_read for v in trainable + rest]
-    orders = [_trainable_first(as_read), _trainable_first(thawed), unsorted]
+    orders = [_trainable_first(as_read), _trainable_first(unfrozen), unsorted]
     # Of equally good orders, the first.
     return max(orders, key=lambda order: _matches(order, names))
 
@@ -79,21 +79,21 @@ def _is_frozen(layer: Layer) -> bool:
     return False
 
 
-def _thaw(value: Any) -> Any:
+def _unfreeze(value: Any) -> Any:
     """A layer without `Frozen` wrappers around layers that contain other layers; all other `Frozen` wrappers stay."""
     if isinstance(value, Frozen):
         inner = unwrap(value)
         has_layers = isinstance(inner, (ConvLSTM1D, MultiHeadBase, NestedModel)) or any(
             isinstance(getattr(inner, f.name), Layer) for f in fields(inner)
         )
-        return _thaw(value.layer) if has_layers else value
+        return _unfreeze(value.layer) if has_layers else value
     if isinstance(value, NestedModel):
-        nodes = tuple(replace(node, layer=_thaw(node.layer)) for node in value.model.nodes)
+        nodes = tuple(replace(node, layer=_unfreeze(node.layer)) for node in value.model.nodes)
         return replace(value, model=replace(value.model, nodes=nodes))
     if not isinstance(value, Layer):
         return value
     inner = {f.name: v for f in fields(value) if isinstance(v := getattr(value, f.name), Layer)}
-    return replace(value, **{name: _thaw(v) for name, v in inner.items()}) if inner else value
+    return replace(value, **{name: _unfreeze(v) for name, v in inner.items()}) if inner else value
 
 
 def _kernels_first(names: list[str]) -> list[str]:

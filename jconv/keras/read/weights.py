@@ -28,7 +28,7 @@ from .variable_order import ordered_variables
 IGNORED = "/seed_generator"
 # The name of the folder of all layers in Keras 2.12 and 2.13.
 OLD_LAYERS = "_layer_checkpoint_dependencies"
-# The arrays and the gates of `CuDNNLSTM` and `CuDNNGRU` of Keras 2, whose layout in files is that of NVIDIA's cuDNN.
+# The arrays and the gates of `CuDNNLSTM` and `CuDNNGRU` of Keras 2, which files have in the layout of NVIDIA's cuDNN.
 CUDNN_ARRAYS = ("kernel", "recurrent_kernel", "bias")
 LSTM_GATES, GRU_GATES = 4, 3
 
@@ -156,7 +156,7 @@ def _to_jax(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
 
 
 def undo_cudnn_layout(arrays: Mapping[str, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer's arrays, with those of cuDNN in the layout of `LSTM` and `GRU`; `shapes` are those that the layer needs.
+    """A layer's arrays, converted from cuDNN's layout to Keras's; `shapes` are the shapes that the layer needs.
 
     cuDNN multiplies by a matrix (units, features) for each gate. Keras stores its values in this order, under the shape
     (features, units). There are two biases, for the sequence and for the state, one after the other. As in Keras, a

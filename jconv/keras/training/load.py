@@ -17,7 +17,7 @@ from ..files.container import Contents, open_contents
 from ..files.errors import KerasFileError, NotCompiledError
 from ..kinds.config import shortened
 from ..read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph
-from ..read.loaded_model import Built, with_folders
+from ..read.loaded_model import BuiltModel, with_folders
 from .compiled_loss import CompiledLoss, read_loss, read_output_names
 from .constraints import Constraint, constrain, read_constraints
 from .optimizer import ParsedOptimizer, read_optimizer
@@ -132,7 +132,7 @@ class _LoadedOptimizer(NamedTuple):
 
 def _load_optimizer(
     value: Any,
-    built: Built,
+    built: BuiltModel,
     contents: Contents,
     params: Tree,
     constraints: dict[tuple[str, str], Constraint],
@@ -167,7 +167,7 @@ def _check_loss_scaling(optimizer: ParsedOptimizer, model: Model) -> None:
 
 
 def _read_loss(
-    value: Any, weights: Any, built: Built, config: Mapping[str, Any]
+    value: Any, weights: Any, built: BuiltModel, config: Mapping[str, Any]
 ) -> tuple[CompiledLoss | None, str | None]:
     """The loss, or None and the reason why there is none."""
     outputs = read_output_names(config, built.model.outputs)

@@ -135,7 +135,7 @@ def fill_state(state: Any, slots: Mapping[str, Any], steps: int, accumulation: i
 
 
 def count_steps(state: Any, accumulation: int) -> int:
-    """The number of steps in a state, those since the last update included; 0 if it has no count."""
+    """The number of steps in a state, including the steps since the last update; 0 if it has no count."""
     fields = getattr(state, "_fields", ())
     if "inner_opt_state" in fields:
         return int(state.gradient_step) * accumulation + int(state.mini_step)

@@ -10,7 +10,7 @@ import jax
 import optax
 
 from ...model.graph import Model, Tree
-from ..write.config import Written
+from ..write.config import WrittenModel
 from .compiled_loss import CompiledLoss
 from .optimizer import ParsedOptimizer
 from .optimizer_state import count_steps
@@ -105,7 +105,7 @@ class Training:
         penalties = self.penalty.reference(params) + self.activity.reference(values)
         return loss(self.model.outputs_of(values, x), target) + penalties
 
-    def write_into(self, written: Written) -> tuple[dict[str, Any], dict[str, str]]:
+    def write_into(self, written: WrittenModel) -> tuple[dict[str, Any], dict[str, str]]:
         """Add the training to the config of a written model, for `save`.
 
         Returns the optimizer's arrays by path and their names by folder. Raises `KerasFileError` if Keras 3 does not

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files.errors import KerasFileError
 from ..read.parts import Part, snake_case
-from ..write.config import Written
+from ..write.config import WrittenModel
 from .constraints import CONSTRAINTS
 from .layer_options import layer_configs
 from .losses import LOSSES, SHORT_NAMES
@@ -54,7 +54,7 @@ class CompileConfig:
 def serialize_options(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
     """The regularizers and constraints of the layers, as in `CompileConfig`.
 
-    Unknown ones are skipped: those of trained arrays were refused before, and the others have no effect.
+    Unknown ones are skipped: on trained arrays they were refused before, and on other arrays they have no effect.
     """
     options: dict[str, dict[str, dict[str, Any]]] = {}
     for part in root.leaves():
@@ -84,7 +84,7 @@ def serialize_optimizer(
 ) -> tuple[dict[str, Any] | None, str]:
     """`(optimizer, "")` as Keras 3 serializes it, or None and the reason why it has no equivalent.
 
-    `learning_rate`, unless None, replaces that of the config.
+    `learning_rate`, unless None, replaces the learning rate of the config.
     """
     value, version = modernize(value)
     serialized = serialize(OPTIMIZERS, value, place, "keras.optimizers")
@@ -107,7 +107,7 @@ def serialize_optimizer(
     return {**serialized, "config": {**config, "learning_rate": rate}}, ""
 
 
-def write_training(written: Written, training: Training) -> tuple[dict[str, Array], dict[str, str]]:
+def write_training(written: WrittenModel, training: Training) -> tuple[dict[str, Array], dict[str, str]]:
     """Add the training to the config of a written model.
 
     Returns the optimizer's arrays by path, and the name that Keras stores beside them by folder. Raises
@@ -134,7 +134,7 @@ def write_training(written: Written, training: Training) -> tuple[dict[str, Arra
     return arrays, {f"{FOLDER}vars": snake_case(training.name)}
 
 
-def _add_options(written: Written, options: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+def _add_options(written: WrittenModel, options: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
     parts = {part.key: part for part in written.root.leaves()}
     for key, by_prefix in options.items():
         configs: dict[str, list[Any]] = {}

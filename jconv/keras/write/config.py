@@ -42,7 +42,7 @@ from .sequential import as_sequential
 
 
 @dataclass
-class Written:
+class WrittenModel:
     """A config, the root of its parts, and the `names` of its layers by the keys of the model."""
 
     config: dict[str, Any]
@@ -52,10 +52,10 @@ class Written:
 
 def write_model(
     model: Model, shapes: Mapping[str, Any], arrays: Mapping[str, Any], name: str = "functional"
-) -> Written:
+) -> WrittenModel:
     """The config of a model with the `shapes` of its inputs by name, and the `arrays` of its nodes by key.
 
-    Nested models are written as such if the model was loaded with them, otherwise as their layers.
+    Nested models are written as nested models if the model was loaded with them, otherwise as their layers.
 
     Raises `KerasFileError` for a layer that Keras does not have.
     """
@@ -82,7 +82,7 @@ def write_model(
         unmasked += differing
 
 
-def _write_nested(layer: NestedModel, name: str, arrays: Mapping[str, Any]) -> Written:
+def _write_nested(layer: NestedModel, name: str, arrays: Mapping[str, Any]) -> WrittenModel:
     shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
     own = {node.key: strip_prefix(node.key, arrays) for node in layer.model.nodes}
     return write_model(layer.model, shapes, own, name)
@@ -108,7 +108,7 @@ class _Writer:
         # The [layer, call, output] of each value.
         self._histories: dict[str, list[Any]] = {}
 
-    def write(self, name: str) -> Written:
+    def write(self, name: str) -> WrittenModel:
         """The complete config."""
         model = self._model
         for value in model.inputs:
@@ -128,7 +128,7 @@ class _Writer:
         entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
         if getattr(model, "class_name", "") == SEQUENTIAL:
             entry, config = as_sequential(config) or (entry, config)
-        return Written({**entry, "config": config}, Part(name, "", "config", parts=self._parts), self._names)
+        return WrittenModel({**entry, "config": config}, Part(name, "", "config", parts=self._parts), self._names)
 
     def _output(self, value: str) -> list[Any]:
         """The history of an output, in which Keras also counts the call that created a Functional model."""

@@ -103,7 +103,7 @@ def without_inner_masks(model: Model) -> Model:
 
 
 def computes_the_same(model: Model, reread: Model, names: Mapping[str, str]) -> bool:
-    """Whether the outputs of a model are computed as those of `reread`; see `differing_nodes`."""
+    """Whether a model and `reread` compute their outputs in the same way; see `differing_nodes`."""
     table: dict[Any, int] = {}
     return _output_numbers(model, names, table) == _output_numbers(reread, {}, table)
 

@@ -71,7 +71,7 @@ def _prefixes(name: str) -> list[str]:
 
 
 def _inner_model(call: InnerCall, group: list[Node], model: Model, shapes: list[list[Any]]) -> LoadedModel | None:
-    """The nested model of a call whose nodes are `group`; `shapes` are those of the inputs of every call.
+    """The nested model of a call whose nodes are `group`; `shapes` has the shapes of the inputs of every call.
 
     None if the nodes do not form a model.
     """

@@ -15,14 +15,14 @@ import jconv.keras
 from jconv.keras import KerasFileError
 from jconv.keras.files.json_text import parse_json
 from jconv.keras.read.graph import build
-from jconv.keras.read.loaded_model import Built
+from jconv.keras.read.loaded_model import BuiltModel
 from tests.support.keras_crafted import archive, conv, functional, hdf5, layer, operation, saved, tensor
 from tests.support.keras_watch import check_line, peak, refused
 
 MIB = 2**20
 
 
-def made(config: Any) -> Built:
+def made(config: Any) -> BuiltModel:
     """The model of a config that was written as JSON and parsed again."""
     return build(parse_json(json.dumps(config).encode(), "config.json"), {})
 

@@ -25,8 +25,8 @@ SUPERBLOCK_BYTES = 52
 
 HARD, SOFT, EXTERNAL = 0, 1, 64
 LINKS = {SOFT: "a soft link", EXTERNAL: "a link to another file"}
-# What a symbol table entry caches for a soft link.
-SOFT_ENTRY = 2
+# The cache type of a symbol table entry that is a soft link.
+SOFT_LINK_CACHE = 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def root(source: Source) -> int:
 
 
 def messages(source: Source, address: int) -> list[Message]:
-    """The header messages of the object at an address, those of continuation blocks included."""
+    """The header messages of the object at an address, including its continuation blocks."""
     if bytes(source.read(address, 4)) == HEADER_V2:
         return _messages_v2(source, address)
     head = source.fields(address, 16)
@@ -128,7 +128,7 @@ def _messages_in(source: Source, first: tuple[int, int], form: Struct) -> list[M
 
 
 def attributes(source: Source, header: list[Message]) -> Iterator[Message]:
-    """The attributes of an object, those in a heap included."""
+    """The attributes of an object, in its header and in a heap."""
     for message in header:
         if message.kind == ATTRIBUTE:
             yield message
@@ -172,7 +172,7 @@ def _symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[str, i
         entries = source.fields(address + 8, 40 * table.integer(2))
         while entries.remaining:
             offset, target = entries.integers(2, 8)
-            is_soft = entries.integer(4) == SOFT_ENTRY
+            is_soft = entries.integer(4) == SOFT_LINK_CACHE
             entries.take(20)
             if offset >= size:
                 source.fail(f"the offset {offset:,} of a name is beyond the {size:,} bytes of its heap")
