@@ -102,7 +102,7 @@ def train(
         on_epoch: a function of the row of each epoch, for example to show progress; an exception ends training.
 
     Returns:
-        The model with the params that the plan keeps, the last or those of the lowest loss.
+        The model with the params that the plan keeps: of the last epoch, or of the epoch with the lowest loss.
 
     Raises:
         UserError: if a step needs more examples than there are.
@@ -176,12 +176,12 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     parts = [slice(at, at + BATCH) for at in range(0, len(x), BATCH)]
     own = [None if lengths is None else np.asarray(lengths[part], np.int32) for part in parts]
     fixed, arrays = (model.network, model.described), (model.scaling, model.params, model.state)
-    found = [_answers(*fixed, *arrays, x[part], some) for part, some in zip(parts, own, strict=True)]
-    return np.concatenate([np.asarray(answers) for answers in found])
+    found = [_predict_batch(*fixed, *arrays, x[part], some) for part, some in zip(parts, own, strict=True)]
+    return np.concatenate([np.asarray(predictions) for predictions in found])
 
 
 def _described(task: Task, members: int) -> trained.Trained:
-    """The fields of a task that `trained.answers` reads, without arrays, so that the result is hashable."""
+    """The fields of a task that `trained.predict` reads, without arrays, so that the result is hashable."""
     length, channels = task.train.x.shape[1:]
     none: Any = ()
     return trained.Trained(
@@ -208,7 +208,7 @@ def _described(task: Task, members: int) -> trained.Trained:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _answers(
+def _predict_batch(
     network: Model, described: trained.Trained, scaling: Any, params: Tree, state: Tree, x: Any, lengths: Any
 ) -> jax.Array:
-    return trained.answers(described._replace(scaling=scaling, params=params, state=state), network, x, lengths)
+    return trained.predict(described._replace(scaling=scaling, params=params, state=state), network, x, lengths)

@@ -15,7 +15,7 @@ DESCRIPTION = """\
 Compare runs: networks and data, training time, losses and scores.
 
 Each RUN is a run folder of python -m training.fit, for example runs/*, or the folder of python -m training.sweep with
-all its runs; runs that have not ended are left out. Losses and scores are those of the params that the run kept. The
+all its runs; runs that have not ended are left out. Losses and scores are computed with the params that were kept. The
 best epoch has the lowest training loss, or the lowest validation loss if early stopping used that."""
 
 ENDINGS = (".png", ".svg", ".pdf")

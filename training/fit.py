@@ -43,10 +43,10 @@ EXTRA = (
 HYDRA_EXTRA = '--model hydra needs scikit-learn and matplotlib: pip install "scikit-learn>=1.6,<2" "matplotlib>=3.10"'
 
 
-class Finished(NamedTuple):
+class TrainingResult(NamedTuple):
     """The result of the training loop.
 
-    `progress` is the state at its end, `signal` what stopped it, `diverged` the message if the loss diverged,
+    `progress` is the state at its end, `signal` the signal that stopped it, `diverged` the message if it diverged,
     `began_after` the number of epochs that earlier processes completed, and `failed_saves` the checkpoints that could
     not be written.
     """
@@ -90,7 +90,7 @@ def _run(options: Options, before: Callable[[bool, str], None] | None = None, *,
     began = time.perf_counter()
     _check_extras(options)
     mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
-    # The lock comes before the checks, so that what they find stays true until the run ends.
+    # Locked before the checks, so that no other process can change the folder between them and the end of the run.
     with run_folder.locked(options.out):
         return _run_locked(options, before, group, mesh, began)
 
@@ -205,7 +205,7 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
 
 def _train(
     options: Options, task: Task, plan: Plan, start: Learner, interrupted: Callable[[], signal.Signals | None]
-) -> Finished:
+) -> TrainingResult:
     from .run import checkpoints
 
     with checkpoints.opened(options.out / run_folder.CHECKPOINTS, options.checkpoint_every) as kept:
@@ -220,7 +220,7 @@ def _train_with(
     plan: Plan,
     start: Learner,
     interrupted: Callable[[], signal.Signals | None],
-) -> Finished:
+) -> TrainingResult:
     from .views.progress import progress_display
 
     mesh = devices.mesh_of(start)
@@ -256,9 +256,9 @@ def _train_with(
                 kept.offer(progress)
         except loop.Diverged as bad:
             found = diverged.locate(task, plan, bad, progress_at)
-            return Finished(Progress(found.learner, rows), diverged=found.message, began_after=began_after)
+            return TrainingResult(Progress(found.learner, rows), diverged=found.message, began_after=began_after)
     kept.save(progress, wait=True)
-    return Finished(progress, signal.Signals(stop) if stop else None, began_after=began_after)
+    return TrainingResult(progress, signal.Signals(stop) if stop else None, began_after=began_after)
 
 
 def _device(kind: str | None) -> Any:

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = None) -> Array:
-    """The predictions of `trained.answers` for series x (n, length, channels), computed in batches.
+    """Predictions for series x (n, length, channels), computed in batches; see `trained.predict`.
 
     Raises `UserError` for series that do not fit the network.
     """
@@ -86,9 +86,9 @@ def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = N
     if network.kind == "forecast":
         x, lengths = _windows(network, x, lengths), None
     model = trained.model_for(network, x.shape[1], lengths)
-    answers = jax.jit(lambda x, lengths: trained.answers(network, model, x, lengths))
+    predict_batch = jax.jit(lambda x, lengths: trained.predict(network, model, x, lengths))
     batches = (slice(at, at + BATCH) for at in range(0, len(x), BATCH))
-    parts = [answers(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
+    parts = [predict_batch(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
     return np.concatenate([np.asarray(part) for part in parts])
 
 
@@ -105,8 +105,8 @@ def exported(network: Trained) -> bytes:
     model = trained.model_for(network, length)
     dtype = jax.tree.leaves(network.params)[0].dtype
     x = jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"n, {length}, {channels}"), dtype)
-    answers = jax.jit(lambda x: trained.answers(network, model, x))
-    return bytes(jax.export.export(answers, platforms=("cpu", "cuda"))(x).serialize())
+    predict_batch = jax.jit(lambda x: trained.predict(network, model, x))
+    return bytes(jax.export.export(predict_batch, platforms=("cpu", "cuda"))(x).serialize())
 
 
 def table(network: Trained | TrainedHydra, found: Array, lengths: Array | None = None) -> str:

@@ -16,7 +16,7 @@ from training.core import loop, protocols
 from training.core.learner import Progress, Row, final_learner, init_learner
 from training.core.plan import Plan, epoch_key
 from training.data.datasets import load
-from training.options.types import Every
+from training.options.types import Interval
 from training.run.checkpoints import opened
 from training.tasks import Task, classification
 
@@ -24,7 +24,7 @@ from ..shared.allocator import keep_memory
 from .workers import Side
 
 PROTOCOL = "dl4tsc"
-EVERY = Every(seconds=60.0)
+EVERY = Interval(seconds=60.0)
 SIDE = Side("a run", "trainers.ucr_run", "run")
 
 

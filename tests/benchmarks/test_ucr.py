@@ -12,7 +12,7 @@ from benchmarks.trainers.ucr_run import SIDE, Run
 from benchmarks.trainers.workers import Worker, WorkerError
 from jconv.planner.hardware import cores
 from training.core import plan as plan_module
-from training.options.types import Every
+from training.options.types import Interval
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,7 @@ def test_an_interrupted_command_continues(end, code, message, monkeypatch, tmp_p
 def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
     run = {**RUN, "seed": 0, "epochs": 2}
     whole = ucr_run.train(**run)
-    monkeypatch.setattr(ucr_run, "EVERY", Every(epochs=1))
+    monkeypatch.setattr(ucr_run, "EVERY", Interval(epochs=1))
     keys = []
 
     def epoch_key(plan, epoch):

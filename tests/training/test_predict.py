@@ -57,7 +57,7 @@ def test_predictions_use_the_algorithm_of_the_run(tmp_path: Path) -> None:
     _run(tmp_path, "classification", "--algorithm", "fastest")
     network = trained.read(tmp_path)
     model = trained.model_for(network, 32)
-    program = str(jax.make_jaxpr(lambda x: trained.answers(network, model, x))(jnp.ones((3, 32, 2))))
+    program = str(jax.make_jaxpr(lambda x: trained.predict(network, model, x))(jnp.ones((3, 32, 2))))
     assert program.count("algorithm=fastest") == 3 and "algorithm=auto" not in program
     # Earlier versions recorded none.
     content = run_folder.read_json(tmp_path, run_folder.CONFIG)

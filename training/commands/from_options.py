@@ -98,7 +98,7 @@ def hold_out(options: Options, data: datasets.Dataset) -> tuple[datasets.Dataset
     if options.fold:
         return splits.fold(data, *splits.fold_numbers(options.fold), options.seed, _stratified(options, data))
     if options.validation and len(data.x_train) == 1 and _kind(options, data) in ("forecast", None):
-        # Of a single series its end is held out, so that the windows for validation contain no training samples.
+        # The end of a single series is held out, so that the windows for validation contain no training samples.
         return splits.end(data, options.validation)
     if options.validation:
         return splits.split(data, options.validation, options.seed, _stratified(options, data))

@@ -76,7 +76,7 @@ def _message(bad: Diverged, steps: int, culprit: str) -> str:
 def _inspected_steps(
     task: Task, plan: Plan, progress: Progress, last: int
 ) -> Iterator[tuple[int, Learner, _Magnitudes]]:
-    """The number of each step up to `last`, the learner before it, and the magnitudes of what it computes."""
+    """The number of each step up to `last`, the learner before it, and the magnitudes of the values in it."""
     inspect, examples = _inspecting_step(task, plan), to_device(task.train, progress.learner)
     learner, names = progress.learner, _names(task, progress.learner)
     steps = steps_per_epoch(task, plan)
@@ -105,7 +105,7 @@ def _inspecting_step(task: Task, plan: Plan) -> Callable[..., tuple[Learner, tup
         gradient = jax.grad(lambda params: task.objective(params, learner.state, examples, key)[0])(learner.params)
         after, (loss, _) = step(learner, batch)
         outputs = [values[node.name] for node in task.model.nodes]
-        updates = [array for _, array in _backward(task, gradient) + _forward(task, after)]
+        updates = [array for _, array in _in_backward_order(task, gradient) + _in_forward_order(task, after)]
         return after, ([_magnitude(value) for value in [*outputs, loss]], [_magnitude(value) for value in updates])
 
     def inspect_all(learners: Learner, batches: Any) -> Any:
@@ -125,17 +125,17 @@ def _batches(task: Task, plan: Plan, epoch: int) -> tuple[jax.Array, jax.Array]:
 
 def _names(task: Task, learner: Learner) -> tuple[list[str], list[str]]:
     outputs = [f"the output of {node.name}" for node in task.model.nodes]
-    updates = [f"the gradient of {name}" for name, _ in _backward(task, learner.params)]
-    updates += [name for name, _ in _forward(task, learner)]
+    updates = [f"the gradient of {name}" for name, _ in _in_backward_order(task, learner.params)]
+    updates += [name for name, _ in _in_forward_order(task, learner)]
     return [*outputs, "the loss"], updates
 
 
-def _backward(task: Task, params: Any) -> list[tuple[str, Any]]:
+def _in_backward_order(task: Task, params: Any) -> list[tuple[str, Any]]:
     """Gradients by name in the order in which they are computed: the last layer's first."""
-    return _forward(task, Learner(params, {}, None))[::-1]
+    return _in_forward_order(task, Learner(params, {}, None))[::-1]
 
 
-def _forward(task: Task, learner: Learner) -> list[tuple[str, Any]]:
+def _in_forward_order(task: Task, learner: Learner) -> list[tuple[str, Any]]:
     """Params and state by name, layer by layer."""
     keys = dict.fromkeys(node.key for node in task.model.nodes)
     return [

@@ -73,7 +73,7 @@ class Progress(NamedTuple):
 def init_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
     """The learner before the first epoch, with params in `dtype`.
 
-    The params are those of the task's pretrained network, or random as in Keras, drawn from the plan's seed.
+    The params are copied from the task's pretrained network, or drawn from the plan's seed as Keras draws them.
     """
     if plan.members > 1:
         return ensemble.stack([init_learner(task, own, dtype) for own in member_plans(plan)])

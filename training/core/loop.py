@@ -76,14 +76,14 @@ def train(task: Task, plan: Plan, progress: Progress) -> Iterator[Progress]:
 
 
 def evaluated_learner(plan: Plan, learner: Learner) -> Learner:
-    """The learner that is evaluated after an epoch: a candidate for the best by validation loss, else the kept one."""
+    """The learner to evaluate after an epoch: the newest if the validation loss chooses the best, else the kept one."""
     return with_averages(learner) if plan.watch == "validation" else final_learner(learner)
 
 
 def make_epoch(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[..., tuple[Learner, Any, Any]]:
     """`(learner, key, examples) -> (learner, (loss, score), (losses, finite))`, compiled: one pass over the examples.
 
-    Loss and score are means over the steps, `losses` (steps,) those of each step, and `finite` says whether the new
+    Loss and score are means over the steps, `losses` (steps,) has the loss of each, and `finite` says whether the new
     params and state are finite. Examples that do not fill the last batch are left out; each epoch draws another order.
     For an ensemble, learner and key have a leading axis. Tasks that differ only in their arrays, and plans that differ
     only in their seed, share one compiled epoch: the folds of a cross-validation, the members of an ensemble.
@@ -151,7 +151,7 @@ def to_device(examples: Examples, learner: Learner) -> Examples:
 
 
 def _check_finite(rows: tuple[Row, ...], losses: Any, finite: bool) -> None:
-    """Raise `Diverged` for the first bad step of the epoch after those of `rows`."""
+    """Raise `Diverged` for the first bad step of the epoch that follows `rows`."""
     if finite and (losses <= EXPLOSION_FACTOR).all():
         return
     lowest = min((row.train_loss for row in rows), default=float(losses[0]))

@@ -1,4 +1,4 @@
-"""Data sets: built in, of the archives by name, or from a user's files, checked and with labels as numbers.
+"""Data sets: built in, from the archives by name, or from a user's files, checked and with labels as numbers.
 
 Every error in a file is a `UserError` in one line; positions in its message count from 1.
 """

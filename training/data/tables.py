@@ -1,8 +1,8 @@
 """Tables of series, `.csv` and `.tsv`: a row for each series, the label first.
 
-The layout is that of the UCR archive. A header and an index column, as pandas writes them, are recognized and left out,
-and so are semicolons or tabs between the cells. Only the length of the rows shows whether they begin with labels, see
-`unlabeled`.
+The layout is the UCR archive's. A header and an index column, as pandas writes them, are recognized and left out,
+and semicolons or tabs between the cells are accepted. If labels may be missing, only the length of the rows shows
+whether they begin with labels; see `unlabeled`.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _is_header(cells: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
     are_numbers = all(map(_is_number, labels))
     if are_numbers and len(labels) > 2 and not _is_value(cells[0]):
         return True
-    # A word followed by counts. It is no label if labels repeat, since it occurs once, or if all labels are numbers.
+    # A word followed by counts. The word is not a label if labels repeat, since it occurs once, or if all are numbers.
     named = _are_counts(cells[1:]) or _are_steps(cells[1:])
     return named and (len(set(labels)) < len(labels) or (bool(labels) and are_numbers))
 

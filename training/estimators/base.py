@@ -111,7 +111,7 @@ class NetworkEstimator(SeriesEstimator):
         return self
 
     def predict_series(self, series: Series) -> Array:
-        """The mean of what the members of the ensemble predict: probabilities (n, classes), or numbers (n,)."""
+        """The mean of the predictions of the ensemble's members: probabilities (n, classes), or values (n,)."""
         each = [api.predict(model, series.x, series.lengths) for model in self.models_]
         return np.mean(each, axis=0, dtype=np.float64)
 

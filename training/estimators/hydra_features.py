@@ -190,8 +190,8 @@ def stream_init(hydra: Hydra, batch: int) -> Stream:
 def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False) -> Stream:
     """The stream after the next samples (batch, samples, channels); with `last` the series end with them.
 
-    The features of a stream that has ended are those of the complete series. Before, they leave out the samples whose
-    windows are not complete yet.
+    When the series have ended, the stream has the features of the complete series. Before, the samples whose windows
+    are not complete yet are missing from them.
     """
     chunk = jnp.asarray(chunk, jnp.float32)
     known = chunk if stream.previous is None else jnp.concatenate([stream.previous, chunk], axis=1)

@@ -29,7 +29,7 @@ from .hydra import HydraClassifier
 from .hydra_ridge import HydraRidge
 
 PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn")
-APPLY = (
+HYDRA_OPTIONS = (
     *("data", "channels", "model", "task", "validation", "fold", "folds", "seed"),
     *("out", "overwrite", "resume", "json", "device", "skip_proof"),
 )
@@ -79,16 +79,16 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
 
 
 def _check_options(options: Options) -> None:
-    given = [name for name in options.given if name.removeprefix("--").replace("-", "_") not in APPLY]
+    given = [name for name in options.given if name.removeprefix("--").replace("-", "_") not in HYDRA_OPTIONS]
     if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in APPLY if name != "skip_proof")
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in HYDRA_OPTIONS if name != "skip_proof")
         raise UserError(f"{given[0]} does not apply to --model hydra, which trains no network; it has {names}")
     if options.task not in (None, "classification"):
         raise UserError(f"--model hydra does not support --task {options.task}; it classifies series")
 
 
 def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
-    own = [name for name in APPLY if name not in FREE]
+    own = [name for name in HYDRA_OPTIONS if name not in FREE]
     plain = data._replace(name="", notes=())
     return {
         "options": {name: getattr(options, name) for name in own},

@@ -20,7 +20,7 @@ from ..networks.pretrained import is_file
 from ..tasks import HORIZON, NOISE, TASKS, WINDOW
 from ..tasks.losses import LOSSES
 from .help import DESCRIPTION, EPILOG
-from .types import Every, augmentation, channel, every, fold, not_negative, positive, share, whole
+from .types import Interval, augmentation, channel, every, fold, not_negative, positive, share, whole
 
 CHANNELS = ("first", "last")
 TRACKERS = ("mlflow",)
@@ -85,7 +85,7 @@ class Options(NamedTuple):
     resume: bool
     allow_changed_data: bool
     allow_changed_conditions: bool
-    checkpoint_every: Every
+    checkpoint_every: Interval
     device: str | None
     devices: int
     shard_length: int
@@ -111,7 +111,7 @@ class Options(NamedTuple):
 
 
 def parse(arguments: Sequence[str] | None, command: str = "fit") -> Options:
-    """The options in `arguments`, by default those of the process.
+    """The options in `arguments`, by default in the arguments of the process.
 
     An error is one line on standard error that begins with the command, and `SystemExit(2)`.
 
@@ -277,7 +277,7 @@ def _add_loss(group: Any) -> None:
 
 def _add_computation(group: Any) -> None:
     add = group.add_argument
-    add("--device", choices=["cpu", "gpu"], help="default: what JAX finds first")
+    add("--device", choices=["cpu", "gpu"], help="default: the platform that JAX finds first")
     add(
         "--devices",
         type=whole(1),
@@ -319,7 +319,7 @@ def _add_folder(group: Any) -> None:
     add(
         "--checkpoint-every",
         type=every,
-        default=Every(seconds=10.0),
+        default=Interval(seconds=10.0),
         metavar="N|Ns",
         help="epochs, or seconds as in 60s; default 10s",
     )

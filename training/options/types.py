@@ -14,7 +14,7 @@ LARGEST = 2**31 - 1
 """The largest seed and the largest count: integers have 32 bits in JAX."""
 
 
-class Every(NamedTuple):
+class Interval(NamedTuple):
     """An interval in epochs or in seconds."""
 
     epochs: int | None = None
@@ -43,7 +43,7 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def _number(kind: str, is_valid: Callable[[float], bool]) -> Callable[[str], float]:
-    """A converter to numbers of a kind, for which `is_valid` is true."""
+    """A converter to numbers for which `is_valid` is true; `kind` describes them in errors."""
 
     def convert(text: str) -> float:
         try:
@@ -86,12 +86,12 @@ def channel(text: str) -> str:
     return text
 
 
-def every(text: str) -> Every:
+def every(text: str) -> Interval:
     """A number of epochs, or of seconds as in 60s."""
     try:
-        found = Every(seconds=float(text[:-1])) if text.endswith("s") else Every(epochs=int(text))
+        found = Interval(seconds=float(text[:-1])) if text.endswith("s") else Interval(epochs=int(text))
     except ValueError:
-        found = Every(0)
+        found = Interval(0)
     number = found.epochs if found.seconds is None else found.seconds
     if number is None or not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(

@@ -32,7 +32,7 @@ import orbax.checkpoint as ocp
 from ..core import devices
 from ..core.learner import Learner, Progress, Row
 from ..errors import UserError, tell
-from ..options.types import Every
+from ..options.types import Interval
 from ..run import processes
 from . import durable
 from .config import fingerprint
@@ -47,7 +47,7 @@ WRONG_CONTENT = ("DATA_LOSS", "OUT_OF_RANGE", "NOT_FOUND", "INVALID_ARGUMENT", "
 class Checkpoints:
     """The checkpoints of one run; use it through `opened`, which closes it."""
 
-    def __init__(self, folder: Path, every: Every) -> None:
+    def __init__(self, folder: Path, every: Interval) -> None:
         self.folder, self.every = folder.absolute(), every
         self._checkpointer = _checkpointer()
         self._losses: dict[int, float] = {}
@@ -84,7 +84,7 @@ class Checkpoints:
         self._cost = time.monotonic() - began
 
     def restore(self, start: Learner, most: int | None = None) -> Progress | None:
-        """The newest progress of at most `most` epochs that can be read, with arrays placed like those of `start`.
+        """The newest progress of at most `most` epochs that can be read, with arrays placed as in `start`.
 
         A checkpoint with wrong content or format is reported and renamed. None without any checkpoint. Raises
         `UserError`, and changes nothing, if one cannot be read for another reason, such as too little memory.
@@ -118,7 +118,7 @@ class Checkpoints:
         self._checkpointer.close()
 
     def _finish(self) -> None:
-        """Wait for the checkpoint that is being written, sync it, and remove those that it replaces."""
+        """Wait for the checkpoint that is being written, sync it, and remove the checkpoints that it replaces."""
         with self._failures(self._pending):
             self._checkpointer.wait_until_finished()
             for epoch in self.epochs():
@@ -223,7 +223,7 @@ def check_space(folder: Path, size: int) -> None:
 
 
 @contextmanager
-def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
+def opened(folder: Path, every: Interval) -> Iterator[Checkpoints]:
     """The checkpoints in `folder`, which need not exist; the end of the block waits for unfinished ones."""
     checkpoints = Checkpoints(folder, every)
     with _quiet():
@@ -235,7 +235,7 @@ def opened(folder: Path, every: Every) -> Iterator[Checkpoints]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress what Orbax's threads print about failures, which are reported here in one line."""
+    """Suppress the messages of Orbax's threads about failures, which are reported here in one line."""
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.CRITICAL)

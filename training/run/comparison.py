@@ -1,4 +1,4 @@
-"""Comparison of runs: what is read from each run folder, and the table."""
+"""Comparison of runs: the content of each run folder, and the table."""
 
 from __future__ import annotations
 

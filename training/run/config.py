@@ -51,7 +51,7 @@ def config(options: Options, plan: Plan, data: datasets.Dataset, task: Task, lea
         "unequal_lengths": data.lengths_train is not None,
         "channel_mean": mean.tolist(),
         "channel_deviation": deviation.tolist(),
-        **_of_task(options, task),
+        **_task_options(options, task),
         **(
             {"target_mean": task.target_scaling.mean, "target_deviation": task.target_scaling.deviation}
             if task.target_scaling
@@ -68,7 +68,7 @@ def series_counts(data: datasets.Dataset, validation: int) -> dict[str, int]:
     return {"training": len(data.x_train), **({"validation": validation} if validation else {}), "test": test}
 
 
-def _of_task(options: Options, task: Task) -> dict[str, Any]:
+def _task_options(options: Options, task: Task) -> dict[str, Any]:
     """The options that only this task has, with the values of their defaults; channels count from 1."""
     if task.forecast_target is not None:
         channels = [channel + 1 for channel in task.forecast_target.channels]

@@ -36,9 +36,9 @@ def outcome(
 ) -> dict[str, Any]:
     """Loss, scores and baseline on each part of the data, with epochs and seconds.
 
-    `proof` is the name and value of the largest deviation, None if nothing was proved. `seconds` are those of this
-    process, which started after `began_after` epochs. The best epoch has the lowest value of the loss that the plan
-    watches.
+    `proof` is the name and value of the largest deviation, None if nothing was proved. `seconds` has the time of each
+    stage of this process, which started after `began_after` epochs. The best epoch has the lowest value of the loss
+    that the plan watches.
     """
     return {
         "run": str(run),

@@ -214,7 +214,7 @@ def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
         ["node", "layer", "reads", "output", "params", "FLOPs"],
         rows,
         numbers=["params", "FLOPs"],
-        whole=["output"],
+        nowrap=["output"],
         is_stacked=True,
     )
     return table, {"parameters and state": f"{size:,}", "FLOPs": f"{operations:,} for one series, forward"}

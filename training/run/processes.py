@@ -29,7 +29,7 @@ FAILED = 1
 
 
 class ProcessGroup:
-    """The processes of the run; `options` are those of this process."""
+    """The processes of the run; `options` are the options of this process."""
 
     def __init__(self, options: Options) -> None:
         self.options, self.begun = options, False
@@ -69,7 +69,7 @@ def joined(options: Options) -> Iterator[ProcessGroup]:
 
 
 def broadcast_progress(progress: Progress | None, start: Learner) -> Progress | None:
-    """The progress that process 0 has restored, in all processes, with arrays placed like those of `start`."""
+    """The progress that process 0 has restored, in all processes, with arrays placed as in `start`."""
     if jax.process_count() == 1:
         return progress
     data = b""

@@ -88,7 +88,7 @@ def _pictures(
         return drawn
     if activation_maps.has_activation_maps(task):
         drawn[run_folder.MAPS] = activation_maps.class_activation_map(task, learner.params, learner.state, examples)
-    points = {part: embeddings.of(task, learner.params, learner.state, examples) for part, examples in parts.items()}
+    points = {part: embeddings.embed(task, learner.params, learner.state, examples) for part, examples in parts.items()}
     kinds = {part: examples.y for part, examples in parts.items()}
     return drawn | {run_folder.EMBEDDINGS: series_pictures.embeddings(points, kinds, task.classes)}
 

@@ -192,7 +192,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any] | None:
 
 def write_metrics(folder: Path, rows: Sequence[Row], score_name: str) -> None:
     """Write `metrics.csv`: a heading and a line for each epoch, with empty cells where a set was not evaluated."""
-    # The last two columns are those of the validation set.
+    # The last two columns are for the validation set.
     fields = Row._fields[: None if any(row.validation_loss is not None for row in rows) else -2]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -136,11 +136,11 @@ def model_for(trained: Trained, length: int, lengths: Array | None = None) -> Mo
     return model
 
 
-def answers(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
+def predict(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
     """The predictions for series x (n, length, channels), which are padded after `lengths` (n,) samples.
 
     Classification gives probabilities (n, classes), segmentation (n, length, classes), an ensemble their mean;
-    regression gives numbers (n,), forecasting (n, horizon, target channels), denoising (n, length, channels).
+    regression gives values (n,), forecasting (n, horizon, target channels), denoising (n, length, channels).
     """
     dtype = jax.tree.leaves(trained.params)[0].dtype
     mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)

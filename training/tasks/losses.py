@@ -80,7 +80,7 @@ def probability_cross_entropy(
 ) -> jax.Array:
     """Mean cross-entropy of probabilities (..., classes) against class numbers (...,), as in Keras; a scalar.
 
-    `smoothing` and `weights` are those of `cross_entropy`.
+    `smoothing` and `weights` mean the same as in `cross_entropy`.
 
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
@@ -110,7 +110,7 @@ def probability_cross_entropy_reference(
 
 
 def _label_log_probabilities(logs: jax.Array, labels: jax.Array, smoothing: float, weights: Array | None) -> jax.Array:
-    """The log-probabilities (..., 1) of the labels (...,), smoothed and weighted, from those of all classes."""
+    """The log-probabilities (..., 1) of the labels (...,), smoothed and weighted, from `logs` (..., classes)."""
     chosen = jnp.take_along_axis(logs, labels[..., None], axis=-1)
     if smoothing:
         chosen = (1 - smoothing) * chosen + smoothing * logs.mean(axis=-1, keepdims=True)

@@ -25,7 +25,7 @@ def spread(count: int) -> Array:
     return np.linspace(0, count - 1, min(count, MOST)).round().astype(int)
 
 
-def of(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
+def embed(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
     """The input of the last layer with params for each series, (n, features); the mean over time if it has a length."""
     nodes = {node.name: node for node in task.model.nodes}
     node = nodes[task.model.outputs[0]]

@@ -32,8 +32,8 @@ th { font-weight: 600; }
 thead th { color: var(--faint); vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td, th { overflow-wrap: anywhere; }
-thead th, .number, .whole { overflow-wrap: normal; }
-.whole { white-space: nowrap; }
+thead th, .number, .nowrap { overflow-wrap: normal; }
+.nowrap { white-space: nowrap; }
 .stacked { font-size: 0.85rem; }
 .stacked th, .stacked td { padding-right: 0.9rem; }
 .word { display: inline-block; max-width: 100%; }
@@ -103,14 +103,14 @@ def table(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],
     numbers: Sequence[str] = (),
-    whole: Sequence[str] = (),
+    nowrap: Sequence[str] = (),
     is_stacked: bool = False,
 ) -> str:
-    """A table. `numbers` names the columns aligned to the right, `whole` the columns whose cells stay on one line.
+    """A table. `numbers` names the columns aligned to the right, `nowrap` the columns whose cells stay on one line.
 
     With `is_stacked`, a narrow screen shows the cells of a row one below the other, each after its heading.
     """
-    kinds = {**dict.fromkeys(whole, "whole"), **dict.fromkeys(numbers, "number")}
+    kinds = {**dict.fromkeys(nowrap, "nowrap"), **dict.fromkeys(numbers, "number")}
     sides = [f' class="{kinds[head]}"' if head in kinds else "" for head in heads]
     head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
     body = "".join(f"<tr>{_cells(heads, row, sides, is_stacked)}</tr>\n" for row in rows)

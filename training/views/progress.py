@@ -18,8 +18,8 @@ LINES = 10
 def progress_display(epochs: int, steps: int, score_name: str, done: int = 0) -> Iterator[Callable[[Row], None]]:
     """Within the block, the yielded function shows the row of each epoch after the first `done`.
 
-    In a terminal that is a bar of all steps, of which an epoch has `steps`; in a file or a pipe a line for each tenth
-    of the run. Both show the loss, the score, steps per second and the remaining time.
+    In a terminal it is a progress bar, with `steps` steps per epoch; in a file or a pipe it is a line for each tenth of
+    the run. Both show the loss, the score, steps per second and the remaining time.
     """
     if not sys.stderr.isatty():
         yield _lines(epochs, steps, score_name, done)

@@ -45,7 +45,7 @@ def opening(
 
 
 def data_line(data: Dataset, learned: str, held_out: Dataset | None = None) -> str:
-    """The series of a run and what is `learned` from them."""
+    """The line about the series of a run, which ends with `learned`: the classes, the targets, or the task."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
     held = ""

@@ -85,7 +85,7 @@ def _mean(examples: Examples) -> Array:
 def most_wrong(output: Array, labels: Array) -> Array:
     """The indices of the misclassified series, by decreasing margin.
 
-    The margin is the output of the predicted class minus that of the true class.
+    The margin is the output of the predicted class minus the output of the true class.
 
     >>> most_wrong(np.array([[0.0, 1.0], [1.0, 0.0], [9.0, 0.0]]), np.array([0, 0, 1]))
     array([2, 0])

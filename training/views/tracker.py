@@ -48,7 +48,7 @@ def opened(
         return
     client, entities, failures = _mlflow()
     try:
-        number = _begin(client, record, options, entities, write)
+        run_id = _begin(client, record, options, entities, write)
     except failures as error:
         raise UserError(f"--tracker mlflow: {_first_line(error)}") from None
     is_lost = False
@@ -61,7 +61,7 @@ def opened(
         values = {name.replace("score", score_name): value for name, value in row._asdict().items() if name != "epoch"}
         metrics = [entities.Metric(name, value, now, row.epoch) for name, value in values.items() if value is not None]
         try:
-            client.log_batch(number, metrics=metrics)
+            client.log_batch(run_id, metrics=metrics)
         except failures as error:
             is_lost = True
             tell(f"nothing more is logged to MLflow: {_first_line(error)}; training continues")
@@ -73,11 +73,11 @@ def finish(record: Path, status: str) -> None:
     """Add the files of the run folder, without checkpoints, to the run in MLflow, and end that run."""
     client, _, failures = _mlflow()
     try:
-        number = _number_in(record)
+        run_id = _read_run_id(record)
         for path in sorted(record.parent.iterdir()):
             if path.is_file() and not path.name.startswith(".") and path != record:
-                client.log_artifact(number, str(path))
-        client.set_terminated(number, STATUS.get(status, "FAILED"))
+                client.log_artifact(run_id, str(path))
+        client.set_terminated(run_id, STATUS.get(status, "FAILED"))
     except failures as error:
         tell(f"the files were not added to MLflow: {_first_line(error)}")
 
@@ -93,22 +93,22 @@ def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
 def _begin(
     client: Any, record: Path, options: Mapping[str, Any], entities: Any, write: Callable[[Path, bytes], None]
 ) -> str:
-    """The ID of the run in MLflow: the one in `record`, else that of a new run."""
-    begun = _number_in(record)
-    if begun is not None:
-        client.update_run(begun, status="RUNNING")
-        return begun
+    """The ID of the run in MLflow: the one in `record`, else the ID of a new run."""
+    run_id = _read_run_id(record)
+    if run_id is not None:
+        client.update_run(run_id, status="RUNNING")
+        return run_id
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     experiment = client.get_experiment_by_name(name)
     where = experiment.experiment_id if experiment else client.create_experiment(name)
-    number = client.create_run(where, run_name=record.parent.resolve().name).info.run_id
+    run_id = client.create_run(where, run_name=record.parent.resolve().name).info.run_id
     text = {name: str(value)[:LONGEST] for name, value in options.items() if value is not None}
-    client.log_batch(number, params=[entities.Param(name, value) for name, value in text.items()])
-    write(record, (json.dumps({"run_id": number}) + "\n").encode())
-    return number
+    client.log_batch(run_id, params=[entities.Param(name, value) for name, value in text.items()])
+    write(record, (json.dumps({"run_id": run_id}) + "\n").encode())
+    return run_id
 
 
-def _number_in(record: Path) -> str | None:
+def _read_run_id(record: Path) -> str | None:
     """The ID of the run in MLflow, None if the file is missing or damaged."""
     try:
         return str(json.loads(record.read_text())["run_id"])

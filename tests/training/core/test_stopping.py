@@ -14,7 +14,7 @@ from training import fit
 from training.core import loop, stopping
 from training.core.learner import Row, final_learner
 from training.core.plan import Plan
-from training.options.types import Every
+from training.options.types import Interval
 from training.run import checkpoints
 from training.run.run_folder import read_params
 from training.tasks import balanced, with_cross_entropy
@@ -74,7 +74,7 @@ def _everything():
 def test_every_method_at_once_goes_on_bit_for_bit(tmp_path):
     task, plan = _everything()
     states = []
-    with checkpoints.opened(tmp_path, Every(epochs=1)) as kept:
+    with checkpoints.opened(tmp_path, Interval(epochs=1)) as kept:
         for progress in loop.train(task, plan, waves.start(task, plan)):
             states.append(jax.tree.map(np.array, progress))
             if len(progress.rows) == 2:

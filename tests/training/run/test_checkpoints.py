@@ -18,11 +18,11 @@ from training.core import loop
 from training.core.learner import Progress, final_learner, init_learner
 from training.core.plan import Plan
 from training.errors import UserError
-from training.options.types import Every
+from training.options.types import Interval
 from training.run import checkpoints
 
 PLAN = Plan(epochs=6, batch_size=10, learning_rate=1e-2, seed=0, evaluate_every=3)
-ONE = Every(epochs=1)
+ONE = Interval(epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +101,11 @@ def test_when_one_is_due(run, tmp_path, monkeypatch):
             kept.offer(Progress(end.learner, end.rows[:epoch]))
         return list(saved)
 
-    with checkpoints.opened(tmp_path, Every(epochs=2)) as kept:
+    with checkpoints.opened(tmp_path, Interval(epochs=2)) as kept:
         assert offered(kept, 6) == [2, 4, 6]
-    with checkpoints.opened(tmp_path, Every(seconds=5.0)) as kept:
+    with checkpoints.opened(tmp_path, Interval(seconds=5.0)) as kept:
         assert offered(kept, 6) == [3, 6]
-    with checkpoints.opened(tmp_path, Every(seconds=1.0)) as kept:
+    with checkpoints.opened(tmp_path, Interval(seconds=1.0)) as kept:
         # At most a hundredth of the time.
         kept._cost = 0.035
         assert offered(kept, 6) == [2, 4, 6]

@@ -174,7 +174,7 @@ def test_words_of_a_command_and_shapes_are_not_broken(folder, task):
     """`--validation` became `--` at the end of one line and `validation` on the next."""
     page = page_of_run.page(folder, task)
     assert '<span class="word">--epochs</span> <span class="word">4</span></pre>' in page
-    assert '<td class="whole" data-head="output">(146, 2)</td>' in page
+    assert '<td class="nowrap" data-head="output">(146, 2)</td>' in page
 
 
 def test_a_picture_has_text_for_readers_who_do_not_see_it(folder):

@@ -53,14 +53,14 @@ def test_the_most_wrong_come_first(task):
 
 def test_embeddings_are_what_the_last_layer_with_params_reads(task, trees):
     params, state = trees
-    found = embeddings.of(task, params, state, task.test)
+    found = embeddings.embed(task, params, state, task.test)
     values, _ = task.model.values(params, state, task.test.x.astype(np.float32))
     np.testing.assert_allclose(found, values["global_average_pooling1d"], rtol=1e-5, atol=1e-6)
 
 
 def test_embeddings_with_a_length_are_means_and_a_layer_may_read_the_input(task):
     alone = task._replace(model=sequential([Conv1D(2, 150)]))
-    found = embeddings.of(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test)
+    found = embeddings.embed(alone, *alone.model.init(jax.random.key(0), (150, 1)), task.test)
     np.testing.assert_allclose(found, task.test.x.mean(axis=1), atol=1e-6)
 
 
@@ -69,8 +69,8 @@ def test_series_of_unequal_length_are_seen_without_their_padding(task, trees):
     for own in (task, task._replace(model=model)):
         params, state = own.model.init(jax.random.key(0), (150, 1))
         lengths = np.where(np.arange(30) % 2, 150, 90)
-        alone = embeddings.of(own, params, state, tasks.Examples(task.test.x[:, :90], task.test.y))
-        found = embeddings.of(own, params, state, task.test._replace(lengths=lengths))
+        alone = embeddings.embed(own, params, state, tasks.Examples(task.test.x[:, :90], task.test.y))
+        found = embeddings.embed(own, params, state, task.test._replace(lengths=lengths))
         np.testing.assert_allclose(found[::2], alone[::2], rtol=1e-4, atol=1e-5)
     mean = series_pictures._mean(tasks.Examples(task.test.x, task.test.y, lengths))
     np.testing.assert_allclose(mean[100:], task.test.x[1::2, 100:, 0].mean(axis=0))
