@@ -1,4 +1,4 @@
-"""Other forms of Keras files than the archive: a folder, arrays in `.npz` files, and arrays in a file of their own."""
+"""Keras files other than archives: folders, arrays in `.npz` files, and arrays in separate files."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ from tests.support.paths import KERAS_TWO_FILES
 
 
 def made() -> Any:
-    """A model in a model, with state, so that folders nest."""
+    """A model in a model, with state, so that the file has nested folders."""
     inner_input = keras.Input((9, 4))
     inner = keras.Model(inner_input, kl.BatchNormalization()(kl.Conv1D(4, 3)(inner_input)), name="inner")
     x = keras.Input((9, 3), name="x")
@@ -36,7 +36,7 @@ def test_an_unzipped_folder(tmp_path: Path) -> None:
     assert same(jconv.keras.load(tmp_path / "folder")[1:], jconv.keras.load(path)[1:])
 
 
-def test_every_convolution_has_the_algorithm(tmp_path: Path) -> None:
+def test_every_convolution_uses_the_algorithm(tmp_path: Path) -> None:
     """Also the convolutions in a nested model and in a TCN."""
     steps = keras.Sequential([keras.Input((9, 3)), kl.Conv1D(4, 3), kl.GlobalMaxPooling1D()])
     shared = kl.TimeDistributed(kl.SeparableConv1D(4, 3))
@@ -52,7 +52,7 @@ def test_every_convolution_has_the_algorithm(tmp_path: Path) -> None:
             assert f"algorithm={algorithm}" in program and f"algorithm={other}" not in program
 
 
-def test_npz(tmp_path: Path) -> None:
+def test_arrays_in_npz_files(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((5, 2)), kl.Dense(3, name="dense")])
     saving_lib.save_model(model, tmp_path / "pickled.keras", weights_format="npz")
     with pytest.raises(
@@ -72,7 +72,7 @@ def test_npz(tmp_path: Path) -> None:
     assert same(params, {"dense": {"kernel": np.asarray(model.weights[0]), "bias": np.asarray(model.weights[1])}})
 
 
-def test_arrays_of_another_file(tmp_path: Path) -> None:
+def test_arrays_from_another_file(tmp_path: Path) -> None:
     model = made()
     path = save(model, tmp_path / "model.keras")
     randomize(model, seed=5)
@@ -117,7 +117,7 @@ def test_a_layer_may_have_the_name_of_an_input(tmp_path: Path) -> None:
 
 
 def test_layers_that_keras_does_not_have_are_not_saved(tmp_path: Path) -> None:
-    for layer, words in (
+    for layer, message in (
         (jl.Conv1D(4, 3, padding_mode="reflect"), "Conv1D has no padding_mode, got 'reflect'"),
         (jl.Conv1D(4, 3, activation=jax.numpy.tanh), "activation must be the name of one of Keras's activations"),
         (jl.Conv1D(4, 3, padding=(1, 2)), "padding must be one of valid, same, causal"),
@@ -126,7 +126,7 @@ def test_layers_that_keras_does_not_have_are_not_saved(tmp_path: Path) -> None:
         (jl.DepthwiseConv1D(3, padding="causal"), "DepthwiseConv1D has no causal padding"),
     ):
         model = jconv.model.sequential([layer], input_shape=(9, 3))
-        with pytest.raises(jconv.keras.KerasFileError, match=words):
+        with pytest.raises(jconv.keras.KerasFileError, match=message):
             jconv.keras.save(tmp_path / "no.keras", model, *model.init(jax.random.key(0)))
     model = jconv.model.sequential([jl.Dense(2)])
     with pytest.raises(ValueError, match="input_shape must be given"):
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder.keras"]
 
 
-def test_custom_layers(tmp_path: Path) -> None:
+def test_custom_layers_by_name_or_class(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("mine")
     class Doubled(kl.Layer):
         def call(self, x: Any) -> Any:

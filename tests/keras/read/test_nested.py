@@ -1,4 +1,4 @@
-"""Models in models, saved: the arrays fit the original Keras model and the one that is written."""
+"""Models in models: Keras loads the arrays that jconv writes into the original and into the written model."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def models_as_outputs() -> Any:
 
 
 def recurrent() -> Any:
-    """A model with a layer of several outputs, of which one is not used, and with its input as an output."""
+    """A nested model with an LSTM of which one output is not used, and with its input as an output."""
     x = keras.Input((4, 3), name="x")
 
     def states(v: Any) -> list[Any]:
@@ -150,7 +150,7 @@ def outputs(model: Any, x: list[Any]) -> list[Any]:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", MODELS)
-def test_written_files_fit_keras(name: str, tmp_path: Path) -> None:
+def test_keras_loads_written_files(name: str, tmp_path: Path) -> None:
     keras.utils.clear_session()
     model = MODELS[name]()
     randomize(model)
@@ -164,7 +164,7 @@ def test_written_files_fit_keras(name: str, tmp_path: Path) -> None:
     for have, want in zip(outputs(written, x), expected, strict=True):
         assert deviation(have, want) < 1e-5
     check_fits(written, tmp_path / "b.weights.h5")
-    # The written file is read as the original model.
+    # jconv reads the original model from the written file.
     assert same(jconv.keras.load(tmp_path / "b.keras")[1:], ours[1:])
     assert same(jconv.keras.load_weights(tmp_path / "b.weights.h5", ours[0]), ours[1:])
     jconv.keras.save(tmp_path / "c.keras", *jconv.keras.load(tmp_path / "b.keras"))
@@ -189,7 +189,7 @@ def test_a_model_called_with_a_mask_beside_one_without(tmp_path: Path) -> None:
 
 
 def test_layers_shared_by_two_models(tmp_path: Path) -> None:
-    """Keras stores their arrays once; in jconv each model has its own, which are written if they are equal."""
+    """Keras stores their arrays once; in jconv each model has a copy, and the copies must be equal to be saved."""
     keras.utils.clear_session()
     model = WIRING["shared"]()
     randomize(model)
@@ -208,7 +208,7 @@ def test_layers_shared_by_two_models(tmp_path: Path) -> None:
 def test_a_changed_model_is_written_without_nesting(tmp_path: Path) -> None:
     model = MODELS["called_twice"]()
     ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
-    # The second call has a layer less.
+    # One layer of the second call is removed.
     last = next(node for node in ours.nodes if node.name == ours.outputs[0])
     gone = next(node for node in ours.nodes if node.name == last.inputs[0])
     nodes = tuple(replace(n, inputs=gone.inputs[:1]) if n is last else n for n in ours.nodes if n is not gone)

@@ -32,7 +32,7 @@ def convolved(activation: Any = lambda y: y) -> Any:
     return activation(np.einsum("btkc,kco->bto", windows, KERNEL) + BIAS)
 
 
-def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
+def test_a_class_of_another_name_is_read_as_a_conv1d(tmp_path: Path) -> None:
     # MMSplice's class has an option of its own, which is null in its files.
     entry = conv("dna", seq_length=None)
     entry |= {"class_name": "ConvDNA", "module": "spliceai.layers", "registered_name": "Custom>ConvDNA"}
@@ -41,13 +41,13 @@ def test_a_stock_layer_under_another_name(tmp_path: Path) -> None:
     refused(lambda: jconv.keras.load(path), "'spliceai.layers'.'ConvDNA', which is not imported")
     read = model, params, state = jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D})
     assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
-    # The message and the file also have the registered name.
+    # The key may also be the registered name, which is in the message and in the file.
     model, params, state = jconv.keras.load(path, custom_layers={"Custom>ConvDNA": jl.Conv1D})
     assert deviation(model.apply(params, state, X)[0], convolved()) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
     again: Any = keras.models.load_model(tmp_path / "again.keras")
     assert deviation(again(X), convolved()) < 1e-5
-    # Other options of the class are not ignored.
+    # Options that Conv1D does not have are refused.
     entry["config"]["reverse_complement"] = True
     path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
     refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D}), "the option 'reverse_complement'")
@@ -65,17 +65,17 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_activation_by_its_name(form: str, tmp_path: Path) -> None:
+def test_a_custom_activation_by_its_name(form: str, tmp_path: Path) -> None:
     """DeepLC's files have `"<lambda>"`, a leaky ReLU with a maximum."""
     path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
     refused(
         lambda: jconv.keras.load(path), "never run" if "code" in form else "{name: activation}", "custom_activations"
     )
 
-    def cut(y: Any) -> Any:
+    def clip(y: Any) -> Any:
         return jnp.clip(y, 0, 20)
 
-    for supplied in (cut, jl.ReLU(20.0)):
+    for supplied in (clip, jl.ReLU(20.0)):
         model, params, state = jconv.keras.load(path, custom_activations={"<lambda>": supplied})
         for found in (model.apply(params, state, X)[0], model.reference(params, state, X)):
             assert deviation(found, convolved(lambda y: np.clip(y, 0, 20))) < 1e-5
@@ -120,7 +120,7 @@ def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
         for name in ("conv", "masking", "lstm"):
             group = file["model_weights"].require_group(name)
             names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs.get("weight_names", ())]
-            # A layer without arrays has one of the wrapper.
+            # Around a layer without arrays, the wrapper has only `pruning_step`.
             own = ("mask", "threshold", "pruning_step") if names else ("pruning_step",)
             more = [f"{name}/{array}:0" for array in own]
             group.attrs["weight_names"] = np.array([*names, *more], "S")
@@ -133,7 +133,7 @@ def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
 
 
 def test_pruned_layers_in_an_archive(tmp_path: Path) -> None:
-    """The folders are those of the wrappers, which are counted by themselves, and have arrays of their own."""
+    """The folders are named and numbered after the wrappers, and also contain arrays of the wrappers."""
     stored = {"vars/0": KERNEL, "vars/1": KERNEL, "vars/2": np.float32(0.5), "vars/3": np.int64(7)}
     arrays = {f"layers/prune_low_magnitude/{path}": array for path, array in stored.items()}
     arrays |= {f"layers/prune_low_magnitude/layer/vars/{i}": array for i, array in enumerate((KERNEL, BIAS))}
@@ -181,7 +181,7 @@ def test_a_model_in_json_and_its_arrays(tmp_path: Path) -> None:
 
 
 def test_json_of_keras_2(tmp_path: Path) -> None:
-    """The JSON has the version of Keras; the arrays are layer by layer in another file."""
+    """The JSON has the version of Keras; another file has the arrays, grouped by layer."""
     model = keras.Sequential([keras.Input((3,)), kl.Dense(2, name="dense", activation="hard_sigmoid")])
     randomize(model)
     as_keras_two(save(model, tmp_path / "new.h5"), tmp_path / "old.h5")
@@ -209,8 +209,8 @@ def test_json_of_keras_2(tmp_path: Path) -> None:
         ("BatchNormalization", {"mode": 0}),
     ],
 )
-def test_files_of_keras_1_say_so(class_name: str, options: Any, tmp_path: Path) -> None:
-    """Also without the version, which early files lack."""
+def test_files_of_keras_1_are_recognized(class_name: str, options: Any, tmp_path: Path) -> None:
+    """Also files without a version, which early releases wrote."""
     config = {"name": "a", "batch_input_shape": [None, 7, 4], **options}
     entries = [{"class_name": class_name, "config": config}]
     path = tmp_path / "model.json"
@@ -254,8 +254,8 @@ def two_layers_without_a_shape(folder: Path) -> Path:
 def test_weights_by_name_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
     path = two_layers_without_a_shape(tmp_path)
     dense = [jl.Dense(4, use_bias=False) for _ in range(2)]
-    turned = jconv.model.sequential(dense, names=["b", "a"])
-    params, _ = jconv.keras.load_weights(path, turned, input_shape=(7, 4))
+    reordered = jconv.model.sequential(dense, names=["b", "a"])
+    params, _ = jconv.keras.load_weights(path, reordered, input_shape=(7, 4))
     assert params["a"]["kernel"].max() == 0 and params["b"]["kernel"].min() == 1
     known = jconv.model.sequential(dense, names=["b", "a"], input_shape=(7, 4))
     params, _ = jconv.keras.load_weights(path, known)
@@ -272,8 +272,8 @@ def test_training_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_p
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("older", [False, True])
-def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_keras_2", [False, True])
+def test_attention_with_a_constant_mask(is_keras_2: bool, tmp_path: Path) -> None:
     x = keras.Input((4, 3), name="x")
     mask = np.tril(np.ones((1, 4, 4), bool))
     mask[0, 3, 1] = False
@@ -281,8 +281,8 @@ def test_attention_with_a_constant_mask(older: bool, tmp_path: Path) -> None:
     randomize(model)
     given = drawn(model)
     (expected,) = jax.jit(keras_function(model))(given)
-    path = save(model, tmp_path / "new.h5") if older else save(model, tmp_path / "model.keras")
-    if older:
+    path = save(model, tmp_path / "new.h5") if is_keras_2 else save(model, tmp_path / "model.keras")
+    if is_keras_2:
         as_keras_two(path, tmp_path / "old.h5")
         path = tmp_path / "old.h5"
         with h5py.File(path, "r+") as opened:

@@ -11,7 +11,7 @@ from tests.support.keras_wiring import WIRING
 
 pytestmark = [
     pytest.mark.usefixtures("quick_weights"),
-    # Keras warns where a mask ends, and where models are called on dicts.
+    # Keras warns if a layer does not support masks, and if a model is called on a dict.
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
     pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning"),
     pytest.mark.filterwarnings("ignore:The structure of `inputs`:UserWarning"),
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def test_weights_are_matched_by_the_names_of_layers(tmp_path: Path) -> None:
-    """From every kind of file, whatever the names of the outputs."""
+    """In every kind of file, and for any names of the outputs."""
     keras.utils.clear_session()
     model = WIRING["output_dict"]()
     randomize(model)
@@ -33,7 +33,7 @@ def test_weights_are_matched_by_the_names_of_layers(tmp_path: Path) -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", [name for name in WIRING if name != "unread_outputs"])
 def test_keras_loads_written_weights(name: str, tmp_path: Path) -> None:
-    """Into the model of the original file, also where jconv writes other layers for the masks."""
+    """The original model loads them, even if jconv writes other layers for the masks."""
     keras.utils.clear_session()
     model = WIRING[name]()
     randomize(model)

@@ -17,7 +17,7 @@ from keras import layers as kl
 from keras import optimizers as ko
 
 import jconv.keras
-from tests.keras.training.test_two_training import unpacked
+from tests.keras.training.test_keras_two_training import unpacked
 from tests.support.keras_files import deviation, save
 
 STEPS, BATCH = 5, 4

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jconv.keras
-from tests.keras.training.test_two_training import unpacked
+from tests.keras.training.test_keras_two_training import unpacked
 from tests.support.keras_files import deviation, save, small
 
 Change = Callable[[list[Any], dict[str, Any]], list[Any]]

@@ -35,7 +35,7 @@ def with_lists(entry: Any) -> Any:
         assert first["class_name"] == "InputLayer"
         made["config"][0]["config"]["batch_input_shape"] = first["config"]["batch_input_shape"]
     if made.get("class_name") == "GRU":
-        # Before Keras 2.1.1 there was no `reset_after`, and every GRU was as with False.
+        # Before Keras 2.1.1 there was no `reset_after`, and every GRU computed as with `reset_after=False`.
         assert made["config"].pop("reset_after") is False
     return made
 
@@ -116,7 +116,7 @@ def test_a_sequential_model_that_begins_with_a_model(first: str, has_list: bool,
     assert deviation(jax.jit(ours.apply)(params, state, given[0])[0], expected) < 1e-5
 
 
-def test_an_embedding_of_keras_2_0_2_has_the_type_of_its_indices(tmp_path: Path) -> None:
+def test_an_embedding_of_keras_2_0_2_with_the_dtype_of_its_indices(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((7,)), kl.Embedding(9, 4), kl.LSTM(3)])
     randomize(model)
     x = np.random.default_rng(0).integers(0, 9, (2, 7))
@@ -136,8 +136,8 @@ def test_an_embedding_of_keras_2_0_2_has_the_type_of_its_indices(tmp_path: Path)
     assert deviation(y, expected) < 1e-5
 
 
-def modes() -> Any:
-    """A network with a model inside it; `with_modes` sets the training modes of its calls, as in Keras 2."""
+def dropout_network() -> Any:
+    """A network with a nested model; `with_modes` sets the training arguments of its calls, as in Keras 2."""
     inner_x = keras.Input((6, 3))
     inner_y = kl.Dropout(0.5, name="own")(kl.BatchNormalization(name="inside")(inner_x))
     inner = keras.Model(inner_x, inner_y, name="inner")
@@ -165,7 +165,7 @@ def with_modes(config: Any) -> Any:
 
 def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
     """Monte Carlo dropout: `Dropout(0.5)(x, training=True)` is always active, and needs a key."""
-    model = modes()
+    model = dropout_network()
     randomize(model)
     path = tmp_path / "old.h5"
     as_keras_two(save(model, tmp_path / "new.h5"), path)
@@ -182,7 +182,7 @@ def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
     gamma, beta = (np.asarray(params["inner/inside"][name]) for name in ("gamma", "beta"))
     assert deviation(y["inner/own"], normal * gamma + beta) < 1e-5
     assert not np.array_equal(after["inner/inside"]["moving_mean"], state["inner/inside"]["moving_mean"])
-    # With training=True, a layer that is never in training still is not.
+    # With training=True, the layer that was called with training=False still does not train.
     trained, after = ours.apply(params, state, x, training=True, key=jax.random.key(1))
     assert np.array_equal(trained["never"], y["never"]) and not np.array_equal(trained["usual"], x)
     assert np.array_equal(after["never"]["moving_mean"], state["never"]["moving_mean"])
@@ -192,19 +192,19 @@ def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
         jconv.keras.save(tmp_path / "again.keras", *read)
 
 
-def test_another_value_of_training_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_training_argument_is_refused(tmp_path: Path) -> None:
     def change(config: Any) -> Any:
         config["config"]["layers"][1]["inbound_nodes"][0][0][3] = {"training": "often"}
         return config
 
     path = tmp_path / "old.h5"
-    as_keras_two(save(modes(), tmp_path / "new.h5"), path)
+    as_keras_two(save(dropout_network(), tmp_path / "new.h5"), path)
     with pytest.raises(jconv.keras.KerasFileError, match="training must be true, false or null, got 'often'"):
         jconv.keras.load(changed(path, change))
 
 
 def cudnn_lstm(w: Any, r: Any, b: Any, x: Any, units: int) -> Any:
-    """The last output by cuDNN's definition; `w` and `r` have a flat matrix for each gate, and `b` has two biases."""
+    """The last output by cuDNN's definition; `w` and `r` have a flat matrix for each gate, `b` has two biases."""
     w, r = w.reshape(4, units, -1), r.reshape(4, units, units)
     h = c = np.zeros((len(x), units))
     for step in np.moveaxis(x, 1, 0):
@@ -231,7 +231,7 @@ def sigmoid(x: Any) -> Any:
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(("name", "gates"), [("CuDNNLSTM", 4), ("CuDNNGRU", 3)])
 def test_cudnn_layers_of_keras_2(name: str, gates: int, wrapped: bool, tmp_path: Path) -> None:
-    """Keras stores cuDNN's matrices, of (units, features), in their own order under the shape (features, units)."""
+    """Keras stores the elements of cuDNN's (units, features) matrices in the same order as (features, units) arrays."""
     units, features = 3, 2
     rng = np.random.default_rng(0)
     reads = {"units": units, "return_sequences": False, "go_backwards": False, "stateful": False}

@@ -17,7 +17,7 @@ from tests.support.keras_files import deviation
 from tests.support.keras_two_files.make import AFTER, BEFORE, batches
 from tests.support.paths import KERAS_TWO_FILES
 
-# Models saved without training: read/test_two.py, kinds/test_tensorflow.py and kinds/test_tcn.py have them.
+# Files without training state, for read/test_keras_two.py, kinds/test_tensorflow.py and kinds/test_tcn.py.
 OTHERS = ("network", "operations", "tcn")
 NAMES = sorted(
     path.name.removesuffix(".gz") for path in KERAS_TWO_FILES.glob("*.gz") if not path.name.startswith(OTHERS)

@@ -1,4 +1,4 @@
-"""Files of Keras 2: networks whose outputs equal those in Keras 3, and differences in meaning."""
+"""Files of Keras 2: networks with the same outputs as in Keras 3, and layers that Keras 2 defines differently."""
 
 import gzip
 import json
@@ -69,12 +69,12 @@ def keras_2_hard_sigmoid(x: Any) -> Any:
 def test_hard_sigmoid_of_keras_2(tmp_path: Path) -> None:
     model = gated("hard_sigmoid")
     with keras.saving.custom_object_scope({"keras_2_hard_sigmoid": keras_2_hard_sigmoid}):
-        meant = gated(keras_2_hard_sigmoid)
+        expected_model = gated(keras_2_hard_sigmoid)
     randomize(model)
-    for theirs, own in zip(meant.weights, model.weights, strict=True):
+    for theirs, own in zip(expected_model.weights, model.weights, strict=True):
         theirs.assign(own.value)
     x = drawn(model)
-    (expected,) = jax.jit(keras_function(meant))(x)
+    (expected,) = jax.jit(keras_function(expected_model))(x)
     as_keras_two(save(model, tmp_path / "new.h5"), tmp_path / "old.h5")
     read = ours, params, state = jconv.keras.load(tmp_path / "old.h5")
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
@@ -90,7 +90,7 @@ def test_hard_sigmoid_of_keras_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "slope"), [("2.15.0", 0.2), ("3.0.0", 1 / 6)])
-def test_the_version_in_an_archive_decides_the_meaning(version: str, slope: float, tmp_path: Path) -> None:
+def test_the_version_in_an_archive_selects_the_hard_sigmoid(version: str, slope: float, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), kl.Activation("hard_sigmoid")])
     with zipfile.ZipFile(save(model, tmp_path / "new.keras")) as source:
         members = {name: source.read(name) for name in source.namelist()}
