@@ -66,7 +66,7 @@ class KerasError(Exception):
 
 
 def installed_modules() -> dict[int, str]:
-    """The installed modules by major version of Keras: `keras`, and `tf_keras`, which is Keras 2."""
+    """The installed modules by Keras's major version: `keras` is Keras 3 or 2, `tf_keras` is Keras 2."""
     majors = {int(version(name).partition(".")[0]): name for name in reversed(MODULES) if find_spec(name) is not None}
     return {min(major, 3): name for major, name in majors.items()}
 

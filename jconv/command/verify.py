@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         network = network_deviations(compared, params, state, x, values)
     notes = [f"the outputs are saturated and compared before the activation of {', '.join(changed)}"] if changed else []
     bound = network_bound(model)
-    keras_layers, keras_network = {}, None
+    keras_deviations, keras_network_deviation = {}, None
     if options.keras:
         try:
             keras_version, outputs, layers = real_keras.outputs(
@@ -80,11 +80,13 @@ def run(options: argparse.Namespace) -> int:
         except real_keras.KerasError as error:
             raise UserError(f"{options.file.name}: Keras computed no outputs: {error}") from None
         notes.append(f"by {keras_version}")
-        keras_layers = {name: _keras_layer(values[name], y, bound) for name, y in layers.items() if name in values}
+        keras_deviations = {
+            name: _keras_deviation(values[name], y, bound) for name, y in layers.items() if name in values
+        }
         expected = tuple(values[name] for name in model.outputs)
-        keras_network = Deviation(relative_deviation(outputs, expected), bound)
-    rows = [_row(node, keras_layers.get(node.name)) for node in nodes]
-    rows.append(_row(network._replace(name=NETWORK), keras_network))
+        keras_network_deviation = Deviation(relative_deviation(outputs, expected), bound)
+    rows = [_row(node, keras_deviations.get(node.name)) for node in nodes]
+    rows.append(_row(network._replace(name=NETWORK), keras_network_deviation))
     if options.json:
         print(json.dumps(_to_json(rows, "; ".join(notes)), indent=1))
     else:
@@ -114,7 +116,7 @@ def _row(node: NodeDeviations, keras: Deviation | None) -> Row:
     return Row(node.name, node.layer, deviations if keras is None else {**deviations, KERAS: keras})
 
 
-def _keras_layer(expected: Any, y: Any, bound: float) -> Deviation | None:
+def _keras_deviation(expected: Any, y: Any, bound: float) -> Deviation | None:
     """The deviation of a Keras layer's output; None if the node of that name has an output of another shape."""
     if isinstance(expected, tuple) or np.shape(y) != np.shape(expected):
         return None
