@@ -31,7 +31,7 @@ def test_table_has_one_row_per_algorithm():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_each_dtype_is_compared_in_itself(dtype):
+def test_each_dtype_is_compared_without_conversion(dtype):
     params = {name: p.astype(jnp.dtype(dtype)) for name, p in PARAMS.items()}
     found = []
     in_type(dtype, lambda p, x: found.append(jconv.cross_check(p, x, groups=1)), params, X.astype(jnp.dtype(dtype)))

@@ -1,4 +1,4 @@
-"""`explain` names the algorithms of the lowered program, and its numbers agree with a count by hand."""
+"""`explain` names the algorithms of the lowered program, and its counts agree with counts by hand."""
 
 import importlib
 from functools import cache, partial
@@ -27,7 +27,7 @@ CASES = {
     "depthwise": (_params(4, 1, 64), f32((8, 512, 64)), {"groups": 64, "padding": "causal"}),
     "grouped": (_params(9, 16, 32), f32((8, 256, 32)), {"groups": 2}),
     "strided": (_params(16, 64, 64), f32((2, 800, 64)), {"stride": 8}),
-    "side by side": (_params(2, 64, 64), f32((4, 1024, 64)), {"stride": 2}),
+    "adjacent windows": (_params(2, 64, 64), f32((4, 1024, 64)), {"stride": 2}),
     "pointwise": (_params(1, 32, 32), f32((64, 152, 32)), {}),
     "long": (_params(700, 1, 1), f32((2, 4000, 1)), {"padding": "same"}),
     "no lead": (_params(3, 4, 8), f32((50, 4)), {}),
@@ -182,7 +182,7 @@ def test_activation_function_is_not_called():
     assert jconv.explain(PARAMS, X, activation="glu") == _plan()
 
 
-def test_precision_is_in_the_plan():
+def test_precision_does_not_change_the_flops():
     assert jconv.explain(PARAMS, X, precision="highest").forward.flops == _plan().forward.flops
 
 
@@ -205,7 +205,7 @@ def test_precision_is_in_the_plan():
         ([], X, {}),
     ],
 )
-def test_errors_are_those_of_conv1d(params, x, options):
+def test_errors_have_the_messages_of_conv1d(params, x, options):
     arrays = jax.tree.map(lambda s: jnp.ones(s.shape, s.dtype), (params, x))
     with pytest.raises((ValueError, TypeError)) as expected:
         jconv.conv1d(*arrays, **options)
@@ -246,7 +246,7 @@ SEGMENTS = np.repeat([[0, 1]], 25, axis=1).repeat(2, axis=0).reshape(2, 50)
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("options", [{}, {"dilation": 2}, {"stride": 2}], ids=str)
 def test_segment_ids_are_explained_for_dense_kernels(options):
-    # one window of 3 * 4 samples for each of 2 * 50 samples, times 8
+    # One window of 3 * 4 elements for each of 2 * 50 samples, times 8 out channels.
     for own in jconv.explain(PARAMS, X, padding="causal", segment_ids=SEGMENTS, **options):
         assert own.flops == 2 * 2 * 50 * 3 * 4 * 8
         assert own.bytes == 4 * (400 + 96 + 800)
@@ -271,9 +271,9 @@ def test_segment_ids_are_explained_for_groups(per_group):
 def test_lengths_with_a_stride_are_explained(padding, groups):
     lengths = np.array([30, 50])
     params = _params(3, 4 // groups, 8)
-    whole = jconv.explain(params, X, padding=padding, stride=3, groups=groups)
+    without_lengths = jconv.explain(params, X, padding=padding, stride=3, groups=groups)
     ragged = jconv.explain(params, X, padding=padding, stride=3, groups=groups, lengths=lengths)
-    assert [own.flops for own in ragged] == [own.flops for own in whole]
+    assert [own.flops for own in ragged] == [own.flops for own in without_lengths]
 
 
 def test_reason_contains_the_measurement_and_the_gain_of_fastest(monkeypatch):

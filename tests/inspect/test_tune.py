@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fastest(monkeypatch):
-    """Times that make one algorithm by far the fastest, and nothing compiled for them."""
+    """A function that replaces the measured times: one algorithm is by far the fastest. Nothing is compiled."""
 
     def favour(name: str, by: float = 0.5) -> None:
         def medians(calls, repeats):
@@ -114,7 +114,7 @@ def test_later_calls_use_the_measurements(algorithm, fastest):
     np.testing.assert_allclose(x_bar, expected_x_bar, atol=1e-5)
     np.testing.assert_allclose(params_bar["kernel"], expected_params_bar["kernel"], atol=1e-4)
 
-    # Another size, and a wish, are what they were.
+    # Another size and a requested algorithm are not affected.
     assert jconv.explain(PARAMS, X).forward.reason != "fastest in the measurements of jconv.tune on this machine"
     assert jconv.explain(PARAMS, X, padding="causal", algorithm="lax").forward.reason == "requested by name"
 
@@ -132,14 +132,14 @@ def test_calls_outside_jit_are_compiled_again(fastest, monkeypatch):
 
 
 def test_differences_within_the_noise_are_ignored(fastest):
-    def remembered() -> set[str]:
+    def stored() -> set[str]:
         return {own["auto"] for own in jconv.tune(PARAMS, X).fastest.values()}
 
     own = {own.algorithm for own in jconv.explain(PARAMS, X)}
     fastest("einsum", by=tune_module.MAX_TIME_RATIO + 0.01)
-    assert remembered() == own
+    assert stored() == own
     fastest("einsum", by=tune_module.MAX_TIME_RATIO - 0.01)
-    assert remembered() == {"einsum"}
+    assert stored() == {"einsum"}
 
 
 def test_16_bit_floats_and_leading_axes(fastest):
@@ -173,7 +173,7 @@ def test_invalid_repeats_raise(repeats, folder):
     ("params", "options"),
     [(PARAMS, {"stride": 0}), (PARAMS, {"padding": "some"}), ({}, {}), (PARAMS, {"groups": 3}), ([], {})],
 )
-def test_errors_are_those_of_conv1d(params, options):
+def test_errors_have_the_messages_of_conv1d(params, options):
     with pytest.raises((ValueError, TypeError)) as expected:
         jconv.conv1d(params, X, **options)
     with pytest.raises(expected.type) as error:
@@ -182,7 +182,7 @@ def test_errors_are_those_of_conv1d(params, options):
 
 
 def _clocked(monkeypatch, milliseconds: dict[str, list[float]]):
-    """Calls that take the given times in turn, the last for ever, by a clock that only they move."""
+    """Calls that take the given times in order, then the last time, on a clock that only they advance."""
     clock, order = [0.0], []
     monkeypatch.setattr(tune_module.time, "perf_counter", lambda: clock[0])
 
@@ -198,7 +198,7 @@ def _clocked(monkeypatch, milliseconds: dict[str, list[float]]):
 
 
 def test_medians_exclude_the_first_call(monkeypatch):
-    # compiling aside, a call, a timed one, then an untimed and a timed one a turn
+    # First an untimed call and a timed one, then in each round an untimed call and a timed one.
     calls, _ = _clocked(monkeypatch, {"a": [900, 2, 900, 3, 900, 100, 900, 4], "b": [1.0]})
     found = tune_module._medians(calls, 3)
     assert found == {"a": pytest.approx(4), "b": pytest.approx(1)}

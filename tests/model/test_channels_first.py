@@ -51,7 +51,7 @@ def test_chunks_along_the_last_axis(form: str) -> None:
     x = np.random.default_rng(0).normal(size=(2, 4, LENGTH))
     with jax.enable_x64(True):
         params, state = drawn(model)
-        whole, _ = jax.jit(model.apply)(params, state, x)
+        complete, _ = jax.jit(model.apply)(params, state, x)
         stream, at, steps = model.stream_init(params, state, (2,), dtype="float64", form=form, chunk=3), 0, []
         step = jax.jit(model.stream_step, static_argnames="last")
         for number in (1, 3, 0, 5, 3, 12):
@@ -62,17 +62,19 @@ def test_chunks_along_the_last_axis(form: str) -> None:
         found = {name: steps[-1][name] for name in model.outputs}
         found |= {name: np.concatenate([y[name] for y in steps], axis) for name, axis in (("up", 2), ("gru", 1))}
     for name in model.outputs:
-        assert found[name].shape == whole[name].shape
-        np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1e-14 * max(1, np.abs(whole[name]).max()))
+        assert found[name].shape == complete[name].shape
+        np.testing.assert_allclose(
+            found[name], complete[name], rtol=0, atol=1e-14 * max(1, np.abs(complete[name]).max())
+        )
     assert (model.latency, model.output_ratio["up"]) == (3, 1)  # type: ignore[index]
 
 
-def test_the_layout_is_that_of_the_first_layer_that_depends_on_it() -> None:
+def test_the_first_layer_that_depends_on_the_layout_decides_it() -> None:
     assert length_first(network((4, LENGTH))).length_last == {"x", "up"}
     layers = [jl.ReLU(), jl.BatchNormalization(axis=1), First(jl.Conv1D(4, 3, padding="causal"))]
     assert length_first(sequential(layers)).length_last == {"input", "channels_first"}
     assert sequential(layers, input_shape=(4, None)).receptive_field == 3
-    # An unknown length shows its axis. Without any information the length is first.
+    # An axis of unknown size is the length. Without any information the length is first.
     assert not length_first(sequential([jl.ReLU()], input_shape=(None, 4))).length_last
     assert length_first(sequential([jl.ReLU()], input_shape=(4, None))).length_last == {"input", "re_lu"}
     assert not length_first(sequential([jl.Dense(3), First(jl.Conv1D(4, 3))])).length_last
@@ -90,7 +92,7 @@ def test_sessions_in_slots() -> None:
     np.testing.assert_allclose(np.concatenate(steps, 2), jax.jit(model.apply)(params, state, x)[0], rtol=0, atol=1e-6)
 
 
-REFUSED = {
+NOT_STREAMABLE = {
     "Dense": jl.Dense(3),
     "Conv1D": jl.Conv1D(3, 3),
     "softmax": First(jl.Conv1D(3, 3, activation="softmax")),
@@ -98,17 +100,17 @@ REFUSED = {
     "BatchNormalization": jl.BatchNormalization(axis=2),
     "Concatenate": jl.Concatenate(),
     "LSTM": jl.LSTM(3),
-    # Its scale belongs to the last axis whatever `axis` is, as in Keras.
+    # Its scale belongs to the last axis for any `axis`, as in Keras.
     "RMSNormalization": jl.RMSNormalization(axis=1),
     "Softmax": jl.Softmax(),
     "Flatten": First(jl.Flatten()),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", NOT_STREAMABLE)
 def test_layers_that_mix_samples_are_errors(name: str) -> None:
     reads = ("x", "x") if name == "Concatenate" else ("x",)
-    model = Model((Node("it", REFUSED[name], reads),), ("x",), ("it",), ((4, None),))
+    model = Model((Node("it", NOT_STREAMABLE[name], reads),), ("x",), ("it",), ((4, None),))
     with pytest.raises(
         ValueError, match=r"node 'it': .*cannot be computed a chunk at a time: it needs the wh"
     ) as error:
@@ -118,7 +120,7 @@ def test_layers_that_mix_samples_are_errors(name: str) -> None:
 
 def test_inputs_in_the_wrong_layout_are_errors() -> None:
     model = sequential([First(jl.Conv1D(3, 3))], input_shape=(None, 4))
-    with pytest.raises(ValueError, match="it needs the whole length, the first axis of its input"):
+    with pytest.raises(ValueError, match="it needs the complete length, the first axis of its input"):
         model.stream_init({}, {}, (2,))
     model = sequential([First(jl.Conv1D(3, 3))], input_shape=(4, None))
     params, state = model.init(jax.random.key(0))

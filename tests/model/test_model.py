@@ -74,7 +74,7 @@ def test_graph_equals_keras() -> None:
     expected = np.asarray(theirs(x))
     assert np.abs(y - expected).max() < 4e-6 * np.abs(expected).max()
     count = sum(a.size for a in jax.tree.leaves((params, state)))
-    # Keras counts the seed of Dropout, two integers, in no layer's params.
+    # Keras's count does not include the seed of Dropout.
     assert count == theirs.count_params()
 
 
@@ -101,9 +101,9 @@ def test_gradients_equal_complex_steps_of_the_reference(training: bool) -> None:
     greatest = max(np.abs(g).max() for g in jax.tree.leaves(grads))
     for i, grad in enumerate(jax.tree.leaves(grads)):
         for at in np.ndindex(leaves[i].shape):
-            moved = [leaf.astype(complex) for leaf in leaves]
-            moved[i][at] += 1e-30j
-            stepped, x_stepped = jax.tree.unflatten(tree, moved)
+            perturbed = [leaf.astype(complex) for leaf in leaves]
+            perturbed[i][at] += 1e-30j
+            stepped, x_stepped = jax.tree.unflatten(tree, perturbed)
             y = model.reference(stepped, state, x_stepped, training=training)
             assert abs((y * weights).sum().imag / 1e-30 - grad[at]) < 1e-11 * greatest
 
@@ -156,21 +156,21 @@ def test_init_is_reproducible_and_independent_per_node() -> None:
 def test_dropout_nodes_have_independent_masks() -> None:
     model = sequential([jl.Dropout(0.5), jl.Dropout(0.5)])
     values, _ = model.values({}, {}, jnp.ones((50, 20)), training=True, key=jax.random.key(0))
-    # The second drops half of what the first keeps; the same mask twice would drop nothing more.
+    # The second layer drops half of what the first keeps. With the same mask it would drop nothing more.
     assert float((values["dropout_1"] == 0).mean()) == pytest.approx(0.75, abs=0.05)
 
 
 def test_sequential_names_nodes_like_keras() -> None:
-    made = [jl.Conv1D(2, 3), jl.BatchNormalization(), jl.SeparableConv1D(2, 3), jl.Conv1D(2, 3)]
-    made += [jl.DepthwiseConv1D(1), jl.Conv1DTranspose(2, 3), jl.MaxPooling1D(), jl.Conv1D(2, 1)]
-    made += [jl.ZeroPadding1D(), jl.GlobalAveragePooling1D(), jl.Flatten(), jl.Dense(2), jl.Activation("relu")]
+    layers = [jl.Conv1D(2, 3), jl.BatchNormalization(), jl.SeparableConv1D(2, 3), jl.Conv1D(2, 3)]
+    layers += [jl.DepthwiseConv1D(1), jl.Conv1DTranspose(2, 3), jl.MaxPooling1D(), jl.Conv1D(2, 1)]
+    layers += [jl.ZeroPadding1D(), jl.GlobalAveragePooling1D(), jl.Flatten(), jl.Dense(2), jl.Activation("relu")]
     keras.backend.clear_session()
     theirs = [
         *(kl.Conv1D(2, 3), kl.BatchNormalization(), kl.SeparableConv1D(2, 3), kl.Conv1D(2, 3)),
         *(kl.DepthwiseConv1D(1), kl.Conv1DTranspose(2, 3), kl.MaxPooling1D(), kl.Conv1D(2, 1)),
         *(kl.ZeroPadding1D(), kl.GlobalAveragePooling1D(), kl.Flatten(), kl.Dense(2), kl.Activation("relu")),
     ]
-    model = sequential(made)
+    model = sequential(layers)
     assert [node.name for node in model.nodes] == [layer.name for layer in theirs]
     assert model.inputs == ("input",) and model.outputs == ("activation",)
     assert [node.name for node in sequential([jl.Flatten()], names=["flat"]).nodes] == ["flat"]

@@ -1,4 +1,4 @@
-"""Layers compute only the samples that the outputs need: same results, gradients and state as computed completely."""
+"""Layers compute only the samples that the outputs need, with the results, gradients and state of computing all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jconv.model import Model, Node
 from jconv.model.needed import plan
 from tests.support.settings import deviation, in_type, quick_jit
 
-EXACT = 1e-13  # float64, a few layers deep
+EXACT = 1e-13  # the rounding of a few layers in float64
 CHANNELS = 3
 
 
@@ -153,8 +153,8 @@ CUT = [
 
 @pytest.mark.default_cases(6)
 @pytest.mark.parametrize("layer", CUT, ids=str)
-def test_each_kind_of_layer_is_cut(layer: jl.Layer) -> None:
-    # The first samples, those in the middle and the last, which read zeros of padding or not.
+def test_each_kind_of_layer_computes_only_needed_samples(layer: jl.Layer) -> None:
+    # The first samples, samples in the middle and the last: with and without padding in their windows.
     for key in (Slice(0, 3), Slice(3, 6), Slice(-2), 4, -1):
         model = sequential([layer, index(key)], names=["layer", "index"])
         params, state, x = drawn(model, (20, CHANNELS))
@@ -164,7 +164,7 @@ def test_each_kind_of_layer_is_cut(layer: jl.Layer) -> None:
     assert plan_of(middle, (20, CHANNELS))[0].span == (3, 6)
 
 
-# SpliceAI's blocks: batch normalization, activation, convolution, twice, and a skip connection.
+# SpliceAI's blocks: twice batch normalization, activation and convolution, with a skip connection.
 def spliceai(blocks: list[tuple[int, int]], channels: int, crop: Any) -> Model:
     nodes = [Node("stem", jl.Conv1D(channels, 1), ("x",))]
     for number, (size, dilation) in enumerate(blocks):
@@ -191,7 +191,7 @@ def test_skip_connections_are_cut_to_what_both_branches_need() -> None:
         assert deviation(y, model.reference(params, state, x)) <= EXACT
 
 
-def test_a_value_is_cut_to_what_all_its_readers_need() -> None:
+def test_a_value_is_cut_to_the_samples_that_its_readers_need() -> None:
     before, after = (jl.Conv1D(CHANNELS, 5, padding=padding) for padding in ("causal", (0, 4)))
     nodes = (
         Node("stem", jl.Activation("tanh"), ("x",)),
@@ -209,13 +209,13 @@ def test_a_value_is_cut_to_what_all_its_readers_need() -> None:
         assert deviation(y, model.reference(params, state, x)) <= EXACT
 
 
-def test_a_network_with_the_receptive_field_of_its_crop_computes_a_cone() -> None:
+def test_each_layer_of_a_cropped_network_computes_fewer_samples() -> None:
     model = spliceai([(3, 1), (5, 4)], 4, crop=18)
     assert model.receptive_field == 37
     shapes = {"x": (40, 4), **model.output_shapes((40, 4))}
     spans = {name: part.span for name, part in plan(model, shapes, training=False).items()}
     lengths = {name: None if span is None else span[1] - span[0] for name, span in spans.items()}
-    # Each convolution of 5 taps, dilation 4 reads 16 samples more, of 3 taps 2.
+    # A convolution with 5 taps and dilation 4 reads 16 samples more than it returns, with 3 taps 2 more.
     assert [lengths[f"conv{part}"] for part in ("1.1", "1.0", "0.1", "0.0")] == [4, 20, 36, 38]
     assert lengths["add0"] == 36
     assert lengths["stem"] is None
@@ -224,7 +224,7 @@ def test_a_network_with_the_receptive_field_of_its_crop_computes_a_cone() -> Non
     assert plan(model, shapes, training=True)["conv1.0"].span is None
 
 
-def test_lengths_of_the_equations() -> None:
+def test_convolutions_in_the_jaxpr_have_the_cut_lengths() -> None:
     model = sequential([jl.Conv1D(4, 3, padding="causal")] * 2 + [index(-1)], names=["a", "b", "last"])
     params, state, x = drawn(model, (50, 4))
     program = jax.make_jaxpr(lambda x: model.apply(params, state, x)[0])(x)
@@ -243,7 +243,7 @@ def test_lengths_of_the_equations() -> None:
         jl.Flatten(),
     ],
 )
-def test_what_reads_every_sample_is_computed_completely(layer: Any) -> None:
+def test_layers_that_read_every_sample_are_computed_completely(layer: Any) -> None:
     model = sequential([layer, jl.Reshape((-1, 2)), jl.Cropping1D(3)])
     assert plan_of(model, (20, 4))[0].layer is layer
     model = sequential([layer, index(Slice(2, 4))])
@@ -258,7 +258,7 @@ def plan_of(model: Model, shape: Any) -> list[Any]:
     return [parts[node.name] for node in model.nodes]
 
 
-def test_a_layer_of_the_user_is_computed_completely() -> None:
+def test_a_user_defined_layer_is_computed_completely() -> None:
     class Centered(jl.Conv1D):
         def _jax(self, params: Any, x: Any) -> Any:
             return super()._jax(params, x - x.mean(axis=1, keepdims=True))
@@ -269,7 +269,7 @@ def test_a_layer_of_the_user_is_computed_completely() -> None:
     assert (model.apply(params, state, x)[0] == expected).all()
 
 
-def test_an_open_length_is_exported() -> None:
+def test_a_model_with_a_symbolic_length_is_exported() -> None:
     model = sequential([jl.Conv1D(4, 3, padding="same"), jl.Cropping1D(5)])
     params, state, x = drawn(model, (30, 4))
     shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("2, length, 4", constraints=["length >= 20"]), jnp.float32)
@@ -278,7 +278,7 @@ def test_an_open_length_is_exported() -> None:
     assert np.abs(exported.call(x) - model.apply(params, state, x)[0]).max() < 1e-5
 
 
-def test_errors_are_those_of_the_layers() -> None:
+def test_errors_of_the_layers_are_raised() -> None:
     model = sequential([jl.Conv1D(4, 3), jl.Cropping1D(5)], names=["conv", "crop"])
     params, state, _ = drawn(model, (30, 4))
     with pytest.raises(ValueError, match="node 'crop': Cropping1D: cropping=5 leaves nothing of a length of 10"):
@@ -328,7 +328,7 @@ def test_with_lengths_outputs_gradients_and_lengths_are_those_of_the_complete_co
 
 
 @pytest.mark.parametrize("crop", [(3, 5), 18, (0, 30)])
-def test_rows_of_a_cropped_network_are_computed_as_if_alone(crop: Any) -> None:
+def test_rows_of_a_cropped_network_equal_each_row_alone(crop: Any) -> None:
     model = spliceai([(3, 1), (5, 4)], 4, crop)
     params, state, x = drawn(model, (60, 4))
     x, lengths = np.concatenate([x, x[::-1]]), np.array([60, 44, 37, 11])
@@ -337,14 +337,14 @@ def test_rows_of_a_cropped_network_are_computed_as_if_alone(crop: Any) -> None:
     )
     low, high = crop if isinstance(crop, tuple) else (crop, crop)
     assert extent.tolist() == np.maximum(lengths - low - high, 0).tolist()
-    for row, length, left in zip(range(4), lengths, extent, strict=True):
-        assert not y[row, left:].any()
-        if left:
+    for row, length, out_length in zip(range(4), lengths, extent, strict=True):
+        assert not y[row, out_length:].any()
+        if out_length:
             alone = model.reference(params, state, x[row : row + 1, :length])
-            assert deviation(y[row : row + 1, :left], alone) <= EXACT
+            assert deviation(y[row : row + 1, :out_length], alone) <= EXACT
 
 
-def test_with_lengths_a_cone_is_computed() -> None:
+def test_with_lengths_each_layer_computes_fewer_samples() -> None:
     model = spliceai([(3, 1), (5, 4)], 4, crop=18)
     params, state, x = drawn(model, (40, 4))
     program = jax.make_jaxpr(lambda x: model.apply(params, state, x, lengths=np.array([40, 37]))[0][0])(x)

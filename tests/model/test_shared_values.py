@@ -1,4 +1,4 @@
-"""Values of which several layers read parts are computed once on CPUs."""
+"""On CPUs, a value that several layers read in parts is computed once."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def primitives(function: Any, *arguments: Any) -> list[str]:
     return [equation.primitive.name for equation in jax.make_jaxpr(function)(*arguments).eqns]
 
 
-def test_a_sum_is_not_computed_from_all_sums_before(drawn: Any) -> None:
+def test_a_sum_is_not_fused_with_all_previous_sums(drawn: Any) -> None:
     model, *arrays = drawn
 
     def most_arrays(program: Any) -> int:
-        """The most arrays of the batch that one fused loop reads."""
+        """The largest number of arrays with a batch axis that one fused loop reads."""
         fused = re.findall(r"fused_computation[^ ]* \((.*?)\) ->", program)
         return max(len(re.findall(r"f32\[8,\d+,4\]", parameters)) for parameters in fused)
 
@@ -61,7 +61,7 @@ def test_a_sum_is_not_computed_from_all_sums_before(drawn: Any) -> None:
     assert most_arrays(before) >= BLOCKS
 
 
-def test_only_values_that_are_cut(drawn: Any) -> None:
+def test_only_cut_values_are_materialized(drawn: Any) -> None:
     model, *arrays = drawn
     assert primitives(lambda *a: model.apply(*a)[0], *arrays).count("materialize") == BLOCKS
     lengths = jnp.full(8, 45)
@@ -72,7 +72,7 @@ def test_only_values_that_are_cut(drawn: Any) -> None:
 
 
 @pytest.mark.slow
-def test_values_and_derivatives_are_the_same(drawn: Any) -> None:
+def test_materialize_changes_no_value_or_derivative(drawn: Any) -> None:
     model, params, state, x = drawn
 
     def loss(params: Any, x: Any) -> Any:
@@ -96,7 +96,7 @@ def test_values_and_derivatives_are_the_same(drawn: Any) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_over_several_devices(drawn: Any, kind: AxisType) -> None:
+def test_materialized_values_on_several_devices(drawn: Any, kind: AxisType) -> None:
     model, params, state, x = drawn
     mesh = jax.make_mesh((8,), ("a",), (kind,))
     expected = model.reference(params, state, x)
@@ -117,7 +117,7 @@ def test_over_several_devices(drawn: Any, kind: AxisType) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32", "bool"])
-def test_of_any_type_to_the_bit(dtype: str) -> None:
+def test_materialize_preserves_the_bits_of_any_dtype(dtype: str) -> None:
     x = jnp.array([0.0, -0.0, np.nan, np.inf, 1.5]).astype(dtype)
     y = jax.jit(materialize)(x)
     assert y.dtype == x.dtype
@@ -125,7 +125,7 @@ def test_of_any_type_to_the_bit(dtype: str) -> None:
     assert np.asarray(materialize(x)).tobytes() == np.asarray(x).tobytes()
 
 
-def test_exported_for_several_platforms(drawn: Any) -> None:
+def test_a_model_is_exported_for_several_platforms(drawn: Any) -> None:
     model, params, state, x = drawn
     exported = jax.export.export(jax.jit(lambda x: model.apply(params, state, x)[0]), platforms=["cpu", "cuda"])(x)
     assert np.abs(exported.call(x) - model.reference(params, state, x)).max() < 1e-5

@@ -1,4 +1,4 @@
-"""The compiled step of a network: one per chunk length, no communication, updates in place, resumed elsewhere."""
+"""The compiled step of a network: one program per chunk length, no communication, updates in place, resumed streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jconv import Model, Node, sequential, slots
 from jconv import layers as jl
 from tests.support.paths import ROOT
 
-SENT = re.compile("all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
+COLLECTIVES = re.compile("all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter")
 
 
 def network() -> Model:
@@ -76,7 +76,7 @@ def test_a_step_with_a_sharded_batch_communicates_nothing(form: str) -> None:
     stream = jax.tree.map(lambda a: jax.device_put(a, rows) if a.shape[:1] == (8,) else a, alone)
     step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x))
     chunk = jax.device_put(x[:, BEGIN : BEGIN + 1], rows)
-    assert not SENT.search(step.lower(stream, chunk).compile().as_text())
+    assert not COLLECTIVES.search(step.lower(stream, chunk).compile().as_text())
     (y, after), (wanted, _) = step(stream, chunk), step(alone, x[:, BEGIN : BEGIN + 1])
     for name in MODEL.outputs:
         np.testing.assert_allclose(y[name], wanted[name], rtol=0, atol=1e-6)
@@ -96,7 +96,7 @@ def test_each_device_numbers_its_own_slots_of_a_sharded_pool() -> None:
     chunk, named = x[:, BEGIN : BEGIN + 1], jnp.zeros(8, int)
     each = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(over, over, over), out_specs=(over, over)))
     given = jax.device_put((pool, chunk, named), NamedSharding(mesh, over))
-    assert not SENT.search(each.lower(*given).compile().as_text())
+    assert not COLLECTIVES.search(each.lower(*given).compile().as_text())
     found, wanted = each(*given), jax.jit(step)(pool, chunk, jnp.arange(0, 16, 2))
     for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
@@ -141,19 +141,19 @@ def test_a_step_reads_each_sample_once() -> None:
     assert program.count("dynamic_slice[") == 4 and program.count("dynamic_update_slice") == 2
 
 
-def rest(stream: Any, folder: Path) -> None:
+def save_remaining_outputs(stream: Any, folder: Path) -> None:
     params, state, x = drawn(2)
     end = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x, last=True)[0])
     np.savez(folder, **end(stream, x[:, BEGIN + 3 :]))
 
 
 def resume(folder: Path) -> None:
-    """Continue in another process: from the arrays, and from the pickled stream."""
+    """Continues a stream in another process: from its arrays, and from the pickled stream."""
     params, state, x = drawn(2)
     with np.load(folder / "stream.npz") as arrays:
         kept = tuple(jnp.asarray(arrays[name]) for name in arrays.files)
-    rest(replace(begun(params, state, x), arrays=kept), folder / "arrays")
-    rest(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
+    save_remaining_outputs(replace(begun(params, state, x), arrays=kept), folder / "arrays")
+    save_remaining_outputs(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_a_stream_resumes_in_another_process_with_the_same_bits(tmp_path: Path) 
     program = "import pathlib, sys; from tests.model import test_stream_programs as here\n"
     program += "here.resume(pathlib.Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=ROOT)
-    rest(stream, tmp_path / "here")
+    save_remaining_outputs(stream, tmp_path / "here")
     with np.load(tmp_path / "here.npz") as wanted:
         for name in ("arrays", "pickled"):
             with np.load(tmp_path / f"{name}.npz") as found:

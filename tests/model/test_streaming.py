@@ -19,7 +19,7 @@ from jconv.layers.operations.operands import Input, Slice
 
 
 def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
-    """Params and state of random numbers in float64."""
+    """Random params and state in float64."""
     rng = np.random.default_rng(seed)
     params, state = jax.eval_shape(model.init, jax.random.key(seed))
     params = jax.tree.map(lambda a: rng.normal(size=a.shape) * 0.5, params)
@@ -27,11 +27,14 @@ def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
 
 
 def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], **begun: Any) -> list[Any]:
-    """The outputs of each step: for chunks of these lengths, then for the rest of `x` as the last chunk."""
+    """The outputs of each step: for chunks of these lengths, then for the rest of `x` as the last chunk.
+
+    `begun` are the options of `stream_init`.
+    """
     length = jax.tree.leaves(x)[0].shape[1]
     dtype = jax.tree.map(lambda a: a.dtype, x)
     stream = model.stream_init(params, state, (2,), dtype=dtype, **begun)
-    # Compiled for each length of a chunk: one operation at a time takes longer.
+    # Compiling for each chunk length takes less time than running each operation separately.
     step = jax.jit(model.stream_step, static_argnames="last")
     outputs, at = [], 0
     for number in [*chunks, length - sum(chunks)]:
@@ -43,7 +46,7 @@ def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], *
 
 
 def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
-    """Compare the stream with `apply`."""
+    """Checks that the outputs of the stream equal `apply`."""
     with jax.enable_x64(True):
         params, state = drawn(model)
         whole, _ = jax.jit(model.apply)(params, state, x)
@@ -99,7 +102,7 @@ STREAMED = {
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", STREAMED)
-def test_layers(name: str) -> None:
+def test_each_kind_of_layer(name: str) -> None:
     model = sequential([STREAMED[name]], input_shape=(None, 4))
     check(model, sequence(), [1, 5, 0, 1, 9])
     assert model.latency >= 0 or name == "padding"
@@ -107,7 +110,7 @@ def test_layers(name: str) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_every_form(form: str) -> None:
+def test_every_form_of_buffers(form: str) -> None:
     layers = [
         jl.ZeroPadding1D((2, 1)),
         jl.Conv1D(4, 2, dilation=3),
@@ -243,7 +246,7 @@ def test_several_inputs_and_the_states_of_an_lstm() -> None:
     assert model.output_ratio == {"each": 1, "y": 0} and model.latency == 1
 
 
-def test_masks() -> None:
+def test_networks_with_masks() -> None:
     nodes = (
         Node("masked", jl.Masking(), ("x",)),
         Node("mask", jl.MaskOf(), ("x",)),
@@ -300,7 +303,7 @@ def test_a_step_after_the_last_is_an_error(layer: jl.Layer) -> None:
         model.stream_step(params, state, ended, x)
 
 
-def test_gradients() -> None:
+def test_gradients_of_a_stream() -> None:
     with jax.enable_x64(True):
         model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
         params, state = drawn(model)
@@ -348,7 +351,7 @@ def test_16_bit_floats_have_recurrent_states_in_float32() -> None:
     np.testing.assert_array_equal(y, model.apply(params, state, x)[0])
 
 
-def test_fractional_ratios() -> None:
+def test_fractional_output_ratios() -> None:
     layers = [jl.UpSampling1D(2), jl.Conv1D(4, 3, stride=3, padding="same"), jl.Conv1DTranspose(4, 4, stride=3)]
     model = sequential(layers, input_shape=(None, 4))
     assert model.output_ratio == Fraction(2, 1)
@@ -356,7 +359,7 @@ def test_fractional_ratios() -> None:
     assert sequential([jl.MaxPooling1D(3)], input_shape=(None, 4)).output_ratio == Fraction(1, 3)
 
 
-REFUSED = {
+NOT_STREAMABLE = {
     "Bidirectional": jl.Bidirectional(jl.LSTM(3, return_sequences=True)),
     "Flatten": jl.Flatten(),
     "GroupNormalization": jl.GroupNormalization(2),
@@ -373,9 +376,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", NOT_STREAMABLE)
 def test_layers_that_cannot_be_streamed_are_errors(name: str) -> None:
-    model = sequential([REFUSED[name]], names=["it"], input_shape=(24, 4))
+    model = sequential([NOT_STREAMABLE[name]], names=["it"], input_shape=(24, 4))
     params, state = model.init(jax.random.key(0))
     with pytest.raises(ValueError, match=r"node 'it': .*cannot be computed a chunk at a time") as error:
         model.stream_init(params, state, (2,))
@@ -437,7 +440,7 @@ def test_merging_sequences_with_different_ratios_is_an_error() -> None:
     ],
 )
 def test_a_stream_can_be_donated_to_its_first_step(layer: jl.Layer) -> None:
-    """No array is in it twice."""
+    """The stream contains no array twice, which could not be donated."""
     model = sequential([layer], input_shape=(None, 3))
     params, state = model.init(jax.random.key(0))
     step = jax.jit(lambda stream, x: model.stream_step(params, state, stream, x), donate_argnums=0)

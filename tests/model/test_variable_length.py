@@ -20,7 +20,7 @@ LENGTHS = np.array([17, LENGTH, 9])
 
 
 def residual():
-    """A residual block with squeeze and excitation, then classes: a value per sequence is used in the middle."""
+    """A classifier with a residual block and squeeze and excitation, which uses a value per sequence in the middle."""
     nodes = [
         Node("first", jl.Conv1D(4, 3, stride=2, padding="same"), ("x",)),
         Node("norm", jl.BatchNormalization(), ("first",)),
@@ -72,7 +72,7 @@ def arrays(model):
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
 @pytest.mark.parametrize("name", MODELS)
-def test_equals_each_sequence_alone(name, packed):
+def test_networks_equal_each_sequence_alone(name, packed):
     model = MODELS[name]
     params, state = arrays(model)
     rng = np.random.default_rng(2)
@@ -80,15 +80,15 @@ def test_equals_each_sequence_alone(name, packed):
     x, dx = rng.standard_normal((2, 1 if packed else 3, LENGTH, 2))
     dparams = jax.tree.map(lambda p: rng.standard_normal(p.shape), params)
     # The second model doubles the positions.
-    many = {"scale": 2} if packed and name == "samples" else {}
+    scale_option = {"scale": 2} if packed and name == "samples" else {}
 
     def alone(params, sequence):
         y = model.reference(params, state, sequence[None])[0]
         return y if y.ndim == 2 else y[None]
 
-    y, out = reference.one_by_one(partial(alone, params), x, **extents, **many)
-    moved = jax.tree.map(lambda p, d: p + 1e-30j * d, params, dparams)
-    dy = reference.one_by_one(partial(alone, moved), x + 1e-30j * dx, **extents, **many)[0].imag / 1e-30
+    y, out = reference.one_by_one(partial(alone, params), x, **extents, **scale_option)
+    perturbed = jax.tree.map(lambda p, d: p + 1e-30j * d, params, dparams)
+    dy = reference.one_by_one(partial(alone, perturbed), x + 1e-30j * dx, **extents, **scale_option)[0].imag / 1e-30
     y_bar = rng.standard_normal(y.shape)
 
     def everything(params, x):
@@ -96,14 +96,14 @@ def test_equals_each_sequence_alone(name, packed):
             y, extent = model.apply(params, state, x, **extents)[0]
             return y, y if extent is None else extent
 
-        found, moved, extent = jax.jvp(run, (params, x), (dparams, dx), has_aux=True)
+        found, tangent, extent = jax.jvp(run, (params, x), (dparams, dx), has_aux=True)
         bar = y_bar[:, : found.shape[1]].reshape(found.shape)
-        return found, moved, extent, jax.vjp(lambda *given: run(*given)[0], params, x)[1](bar)
+        return found, tangent, extent, jax.vjp(lambda *given: run(*given)[0], params, x)[1](bar)
 
-    found, moved, extent, bars = in_type("float64", quick_jit(everything), params, with_nan_padding(x, **extents))
+    found, tangent, extent, bars = in_type("float64", quick_jit(everything), params, with_nan_padding(x, **extents))
     y, dy, y_bar = (a[:, : found.shape[1]].reshape(found.shape) if found.ndim == 3 else a[:, 0] for a in (y, dy, y_bar))
     assert deviation(found, y) < 1e-14
-    assert deviation(moved, dy) < 1e-13
+    assert deviation(tangent, dy) < 1e-13
     if found.ndim == 3:
         np.testing.assert_array_equal(extent, out[:, : found.shape[1]] if packed else out)
     pairs = zip(jax.tree.leaves(bars), jax.tree.leaves((dparams, dx)), strict=True)
@@ -186,7 +186,7 @@ def test_a_row_without_samples_is_zero_and_has_no_gradient():
         ),
     ],
 )
-def test_errors_are_one_line(extents, message):
+def test_invalid_lengths_and_segment_ids_raise_one_line(extents, message):
     model = jconv.sequential([jl.Conv1D(1, 3), jl.Flatten()])
     with pytest.raises(ValueError) as error:
         model.apply(*model.init(jax.random.key(0), (LENGTH, 2)), np.ones((3, LENGTH, 2)), **extents)
@@ -199,7 +199,7 @@ def test_an_input_without_a_length_is_named():
         model.apply({}, {}, np.ones(3), lengths=np.ones(3, int))
 
 
-def test_packed_models_of_drawn_segments():
+def test_packed_model_with_random_segments():
     model, rng = MODELS["residual"], np.random.default_rng(5)
     params, state = arrays(model)
     run = quick_jit(lambda x, ids: model.apply(params, state, x, segment_ids=ids)[0])

@@ -1,4 +1,4 @@
-"""Convolutions of ragged and packed arrays equal those of each sequence; padding affects nothing."""
+"""Convolutions of ragged and packed arrays equal the convolutions of each sequence alone; padding affects nothing."""
 
 from functools import partial
 
@@ -19,7 +19,7 @@ LENGTH = 19
 
 
 def geometry(rng, packed):
-    """Random options and a kernel size that a complete row is long enough for."""
+    """Random options, and a kernel size for which a complete row is long enough."""
     kernel_size, dilation = int(rng.integers(1, 6)), int(rng.choice([1, 1, 2, 3]))
     overhang = (kernel_size - 1) * dilation
     within = int(rng.integers(0, overhang + 1))
@@ -56,10 +56,10 @@ def expected(params, x, options, extents):
     x_bar = np.zeros(x.shape)
     for row, samples in pieces(**extents):
         try:
-            came = len(reference.conv1d(params, x[row][samples], **options))
+            out_length = len(reference.conv1d(params, x[row][samples], **options))
         except ValueError:
             continue
-        cotangent = y_bar[row][samples.start : samples.start + came]
+        cotangent = y_bar[row][samples.start : samples.start + out_length]
         own, x_bar[row][samples] = reference.conv1d_vjp(params, x[row][samples], cotangent, **options)
         bars = {name: bar + own[name] for name, bar in bars.items()}
     return y, out, bars, x_bar, y_bar
@@ -68,7 +68,7 @@ def expected(params, x, options, extents):
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
-def test_equals_each_sequence_alone(packed, dtype):
+def test_conv1d_equals_each_sequence_alone(packed, dtype):
     cases = [case(seed, packed) for seed in range(10 if dtype == "float64" else 6)]
     wanted = [expected(*one) for one in cases]
 
@@ -96,7 +96,7 @@ def test_equals_each_sequence_alone(packed, dtype):
             assert deviation(found[2][name], bar) <= BOUNDS[dtype]
 
 
-OTHERS = {
+OTHER_CONVOLUTIONS = {
     "depthwise": (jconv.depthwise_conv1d, reference.depthwise_conv1d, {"kernel": (3, 2, 2), "bias": (4,)}, 1),
     "separable": (
         jconv.separable_conv1d,
@@ -121,13 +121,13 @@ OTHER_OPTIONS = {
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("packed", [False, True], ids=["ragged", "packed"])
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("kind", OTHER_CONVOLUTIONS)
 def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
-    function, definition, shapes, scale = OTHERS[kind]
+    function, definition, shapes, scale = OTHER_CONVOLUTIONS[kind]
     for number, options in enumerate(OTHER_OPTIONS[kind]):
         rng = np.random.default_rng(number)
         params = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
-        many = {"scale": scale or options["stride"]} if packed else {}
+        scale_option = {"scale": scale or options["stride"]} if packed else {}
         extents = {"segment_ids": drawn_ids(rng, LENGTH)[None]} if packed else {"lengths": np.array([0, 1, 7, LENGTH])}
         x = rng.standard_normal((1 if packed else 4, LENGTH, 2))
         y, out = reference.one_by_one(
@@ -140,10 +140,10 @@ def test_the_other_convolutions_equal_each_sequence_alone(kind, packed):
         def run(params, x, options=options, extents=extents):
             return function(params, x, **options, **extents)
 
-        def alone(params, x, y_bar, options=options, extents=extents, many=many):
+        def alone(params, x, y_bar, options=options, extents=extents, scale_option=scale_option):
             total = 0.0
             for row, samples in pieces(**extents):
-                begin = samples.start * many.get("scale", 1)
+                begin = samples.start * scale_option.get("scale", 1)
                 if (samples.stop - samples.start) < 3 and options["padding"] == "valid" and kind != "transposed":
                     continue
                 z = function(params, x[row][samples], **options)
@@ -210,7 +210,7 @@ def test_every_algorithm_and_16_bit_floats(dtype):
     _, x, _, extents = case(3, False)
     options = {"stride": 2, "padding": "same"}
     kernel = np.random.default_rng(0).standard_normal((3, x.shape[-1], 4)) / 3
-    # Operands are rounded to the type beforehand.
+    # The reference gets the same operands, rounded to the dtype.
     x, kernel = (np.asarray(jnp.asarray(a, dtype), np.float64) for a in (x, kernel))
     both = extents, {"segment_ids": np.stack([drawn_ids(np.random.default_rng(n), LENGTH) for n in range(len(x))])}
     inputs = [(jnp.asarray(kernel, dtype), jnp.asarray(with_nan_padding(x, **named), dtype)) for named in both]
@@ -229,7 +229,7 @@ def test_every_algorithm_and_16_bit_floats(dtype):
             assert found.dtype == dtype and deviation(np.asarray(found, np.float64), y) <= BOUNDS[dtype]
 
 
-# In bfloat16, adding 1 to 256 changes nothing.
+# In bfloat16, 256 + 1 is 256.
 SUMS = {
     "padding that repeats a sample": ("conv1d", {"padding": "causal", "padding_mode": "edge"}, "lengths"),
     "packed": ("conv1d", {"padding": "causal"}, "segment_ids"),
@@ -261,25 +261,25 @@ def test_gradients_of_16_bit_floats_are_summed_in_float32(name):
 def test_lengths_are_traced_mapped_and_differentiated_twice():
     params, x, options, extents = case(1, False)
     x = x.astype(np.float32)
-    whole = quick_jit(partial(jconv.conv1d, **options))(params, x, lengths=extents["lengths"])
+    complete = quick_jit(partial(jconv.conv1d, **options))(params, x, lengths=extents["lengths"])
     one = quick_jit(jax.vmap(lambda row, n: jconv.conv1d(params, row, **options, lengths=n)))(
         x, jnp.asarray(extents["lengths"])
     )
-    for a, b in zip(whole, one, strict=True):
+    for a, b in zip(complete, one, strict=True):
         assert deviation(a, b) <= 2e-6
     ids = np.stack([drawn_ids(np.random.default_rng(n), LENGTH) for n in range(len(x))])
     causal = partial(jconv.conv1d, padding="causal", stride=2, groups=options["groups"])
-    whole = quick_jit(causal)(params, x, segment_ids=ids)
+    complete = quick_jit(causal)(params, x, segment_ids=ids)
     one = quick_jit(jax.vmap(lambda row, n: causal(params, row, segment_ids=n)))(x, jnp.asarray(ids))
-    for a, b in zip(whole, one, strict=True):
+    for a, b in zip(complete, one, strict=True):
         assert deviation(a, b) <= 2e-6
 
     def energy(params, x):
         return (jconv.conv1d(params, x, **options, **extents)[0] ** 2).sum()
 
     spoilt = with_nan_padding(x, **extents)
-    moved = quick_jit(lambda x: jax.jvp(jax.grad(energy, 1), (params, x), (params, jnp.ones_like(x))))(spoilt)
-    assert all(np.isfinite(a).all() for a in moved)
+    tangents = quick_jit(lambda x: jax.jvp(jax.grad(energy, 1), (params, x), (params, jnp.ones_like(x))))(spoilt)
+    assert all(np.isfinite(a).all() for a in tangents)
 
 
 def test_kernels_too_long_for_a_sum_over_taps():
@@ -293,13 +293,13 @@ def test_kernels_too_long_for_a_sum_over_taps():
     assert deviation(found, y) <= 1e-14
 
 
-def test_a_length_beyond_the_row_stands_for_the_row():
+def test_a_length_beyond_the_row_means_the_complete_row():
     params, x, options, _ = case(2, False)
     run = quick_jit(partial(jconv.conv1d, **options))
     found, lengths = run(params, x, lengths=np.full(len(x), 10**6))
-    whole = run(params, x)
-    assert deviation(found, whole) <= 2e-6
-    assert lengths.tolist() == [whole.shape[1]] * len(x)
+    complete = run(params, x)
+    assert deviation(found, complete) <= 2e-6
+    assert lengths.tolist() == [complete.shape[1]] * len(x)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_length_beyond_the_row_stands_for_the_row():
         ({"segment_ids": np.ones((2, 5), int)}, {"padding": (1, 2)}, "padding=(1, 2) makes segments longer"),
     ],
 )
-def test_errors_are_one_line(extents, options, message):
+def test_invalid_lengths_and_segment_ids_raise_one_line(extents, options, message):
     params, x = {"kernel": np.ones((2, 1, 1), np.float32)}, np.ones((2, 5, 1), np.float32)
     with pytest.raises(ValueError) as error:
         jconv.conv1d(params, x, **extents, **options)
@@ -326,7 +326,7 @@ def test_a_transposed_convolution_that_would_join_segments_is_an_error():
         jconv.conv1d_transpose(params, np.ones((5, 1), np.float32), stride=2, segment_ids=ids)
 
 
-def test_the_definition_needs_lengths_or_segment_ids():
+def test_one_by_one_needs_lengths_or_segment_ids():
     with pytest.raises(ValueError, match="needs either lengths or segment_ids"):
         reference.one_by_one(np.asarray, np.ones((2, 3, 1)))
     with pytest.raises(ValueError, match="a segment of 2 samples has 3 outputs, more than 1 per sample"):
@@ -334,8 +334,8 @@ def test_the_definition_needs_lengths_or_segment_ids():
 
 
 @pytest.mark.parametrize("extents", [{"lengths": [4, 2]}, {"segment_ids": [[0, 0, 0, 0], [1, 1, 2, 2]]}], ids=str)
-def test_the_definition_raises_errors_other_than_short_input(extents):
-    """Only a row that is too short for an output is zero."""
+def test_one_by_one_raises_errors_other_than_short_input(extents):
+    """A sequence that is too short for an output is no error: its row is zero."""
 
     def fails_for_short(x):
         if len(x) < 3:

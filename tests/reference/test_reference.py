@@ -182,8 +182,8 @@ def test_transposed_convolution_adds_scaled_kernels(padding):
             options = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
             kernel, x = rng.standard_normal((kernel_size, 2, 3)), rng.standard_normal((7, 3))
             geometry = transposed_geometry(7, kernel_size, **options)
-            whole = np.zeros((100, 2))
+            complete = np.zeros((100, 2))
             for t, k in itertools.product(range(7), range(kernel_size)):
-                whole[t * stride + k * dilation] += kernel[k] @ x[t]
-            expected = whole[geometry.low : geometry.low + geometry.length]
+                complete[t * stride + k * dilation] += kernel[k] @ x[t]
+            expected = complete[geometry.low : geometry.low + geometry.length]
             assert deviation(reference.conv1d_transpose({"kernel": kernel}, x, **options), expected) < 1e-14

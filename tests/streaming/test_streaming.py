@@ -56,7 +56,7 @@ def streamed(
     begun: dict[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """The outputs for `x` in chunks of these lengths, with the rest as the last chunk."""
+    """The outputs for `x` in chunks of these lengths and a last chunk of the rest; `begun`: options of `init`."""
     state = streaming.init(params, x.shape[:-2], dtype=x.dtype, **(begun or {}), **options)
     step = jax.jit(partial(streaming.step, **options), static_argnames="last")
     outputs, at = [], 0
@@ -173,28 +173,28 @@ def test_truncated_backpropagation(x64: None) -> None:
     def loss(params: Any) -> jax.Array:
         return (streaming.step(params, state, x[:, 6:], **CAUSAL)[0] ** 2).sum()
 
-    def cut(params: Any) -> jax.Array:
+    def complete_loss(params: Any) -> jax.Array:
         return (jconv.conv1d(params, x, **CAUSAL)[:, 6:] ** 2).sum()
 
-    np.testing.assert_allclose(jax.grad(loss)(params)["kernel"], jax.grad(cut)(params)["kernel"], rtol=1e-12)
+    np.testing.assert_allclose(jax.grad(loss)(params)["kernel"], jax.grad(complete_loss)(params)["kernel"], rtol=1e-12)
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.conv1d_transpose])
-def test_dtypes(dtype: str, convolution: Any) -> None:
+def test_streams_keep_the_dtype(dtype: str, convolution: Any) -> None:
     params = {name: jnp.asarray(a, dtype) for name, a in params_of(convolution, 3, dtype="float32").items()}
     x = jnp.asarray(drawn(5, 2, 12, 4), dtype)
     options = {"convolution": convolution} | ({} if convolution is jconv.conv1d_transpose else {"padding": "causal"})
-    whole = convolution(params, x, **{name: value for name, value in options.items() if name != "convolution"})
+    expected = convolution(params, x, **{name: value for name, value in options.items() if name != "convolution"})
     y = streamed(params, x, [1, 4], **options)
-    assert y.dtype == whole.dtype
-    bound = {"float32": 1e-6, "bfloat16": 2e-2, "float16": 2e-3}[dtype] * float(jnp.abs(whole).max())
-    np.testing.assert_allclose(y.astype("float32"), whole.astype("float32"), rtol=0, atol=bound)
+    assert y.dtype == expected.dtype
+    bound = {"float32": 1e-6, "bfloat16": 2e-2, "float16": 2e-3}[dtype] * float(jnp.abs(expected).max())
+    np.testing.assert_allclose(y.astype("float32"), expected.astype("float32"), rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("form", ["shifted", "ring"])
-def test_same_bits_with_the_same_algorithm(form: str) -> None:
+def test_outputs_have_the_same_bits_with_the_same_algorithm(form: str) -> None:
     params = params_of(jconv.depthwise_conv1d, 4, dtype="float32")
     x = drawn(5, 2, 24, 4, dtype="float32")
     options = {"padding": "causal", "algorithm": "shifts"}
@@ -259,13 +259,13 @@ def test_shapes_of_states() -> None:
         ({"padding": (9, 0)}, -5),
     ],
 )
-def test_latency(options: dict[str, Any], latency: int) -> None:
+def test_latency_and_output_timing(options: dict[str, Any], latency: int) -> None:
     params = {"kernel": np.ones((5, 1, 1))}
     assert streaming.latency(params, **options) == latency
     timing, state, count = streaming.output_timing(params, **options), streaming.init(params, (), **options), 0
     x = jax.ShapeDtypeStruct((1, 1), jnp.float32)
     for samples in range(1, 30):
-        # Only the shapes, for which nothing is compiled.
+        # The shapes suffice, and nothing is compiled for them.
         y, state = jax.eval_shape(lambda state, x: streaming.step(params, state, x, **options), state, x)
         count += y.shape[0]
         assert count == timing.count(samples)
@@ -358,19 +358,19 @@ def test_invalid_arguments_are_errors(call: Callable[[], Any], message: str) -> 
 
 
 @pytest.mark.parametrize("convolution", [jconv.conv1d, jconv.conv1d_transpose])
-def test_a_stream_of_integers_is_refused(convolution: Any) -> None:
+def test_a_stream_of_integers_raises(convolution: Any) -> None:
     with pytest.raises(TypeError, match="dtype must be float32"):
         streaming.init(PARAMS, (2,), dtype=int, convolution=convolution)
 
 
 @pytest.mark.parametrize("call", [partial(streaming.init, PARAMS, (2,)), partial(streaming.latency, PARAMS)])
 @pytest.mark.parametrize("name", ["strides", "lengths"])
-def test_options_that_do_not_exist_are_refused(call: Callable[..., Any], name: str) -> None:
+def test_unknown_options_raise(call: Callable[..., Any], name: str) -> None:
     hint = "did you mean stride=2?" if name == "strides" else "the arguments are stride, padding"
     with pytest.raises(TypeError, match=f"a stream of conv1d has no argument {name}; {re.escape(hint)}"):
         call(**{name: 2})
 
 
-def test_integers_are_refused() -> None:
+def test_a_chunk_of_integers_raises() -> None:
     with pytest.raises(TypeError, match="chunk must be float32"):
         streaming.step(PARAMS, streaming.init(PARAMS, (2,)), np.ones((2, 1, 4), int))
