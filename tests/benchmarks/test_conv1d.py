@@ -55,14 +55,14 @@ def result(name: str, lax: float, own: float, torch: float | None = None, onnx: 
 # Rows
 
 
-def test_there_are_rows_enough_and_each_has_its_name():
+def test_there_are_at_least_42_rows_with_distinct_names():
     assert len(ROWS) >= 42
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert set(QUICK) <= {row.name for row in ROWS}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_rows_are_legal(row):
+def test_rows_are_valid(row):
     x, kernel = jax.ShapeDtypeStruct((row.batch, row.length, row.in_channels), "float32"), row.kernel_shape
     public = jconv.conv1d_transpose if row.transposed else jconv.conv1d
     named: dict[str, Any] = {"padding": row.padding} | ({} if row.transposed else {"groups": row.groups})
@@ -86,7 +86,7 @@ def test_counts_of_a_row():
 
 
 class Clock:
-    """A clock that only what is timed moves."""
+    """A clock that only the timed calls advance."""
 
     def __init__(self):
         self.now, self.log = 0.0, []
@@ -104,7 +104,7 @@ class Clock:
         return timing.Watch(lambda: self.now, lambda seconds: self.log.append(f"sleep {1e3 * seconds:g}"))
 
 
-def test_the_timer_changes_who_is_first_and_warms_each_call():
+def test_the_timer_rotates_the_order_and_warms_up_each_call():
     clock = Clock()
     calls = {name: clock.call(name, 0.01) for name in "abc"}
     found = timing.medians(calls, dict.fromkeys("abc", 0.01), most=3, budget=100, watch=clock.watch())
@@ -168,7 +168,9 @@ def test_long_kernels_are_checked_on_groups_spread_over_all():
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("row", [TINY, Row("turned", "transposed", 2, 5, 4, 3, 4, 2, padding="valid", transposed=True)])
+@pytest.mark.parametrize(
+    "row", [TINY, Row("tiny transposed", "transposed", 2, 5, 4, 3, 4, 2, padding="valid", transposed=True)]
+)
 def test_a_row_end_to_end(row):
     found = measure.measure(row, {}, FAST, machine.Ceilings(1, 1))
     assert set(found["milliseconds"]) == set(PROGRAMS)
@@ -188,7 +190,7 @@ def test_an_ensemble_end_to_end(shared):
     assert list(found["milliseconds"]) == list(PROGRAMS[:2] if shared else PROGRAMS[:4])
 
 
-def test_what_would_take_too_long_is_left_out():
+def test_programs_that_would_take_too_long_are_left_out():
     found = measure.measure(TINY, {}, FAST._replace(patience=1e-9), machine.Ceilings(1, 1))
     assert found["milliseconds"][GRADIENTS] == {LAX: None, JCONV: None}
     assert found["milliseconds"][FORWARD][LAX] > 0
@@ -235,7 +237,7 @@ def test_the_lines_of_the_tables():
 
 
 @pytest.mark.parametrize("module", [summary, tables])
-def test_examples_in_docstrings_are_true(module):
+def test_examples_in_docstrings_are_correct(module):
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
 
@@ -353,7 +355,7 @@ def test_mistakes_are_one_line(alone, capsys, monkeypatch, arguments, message):
     assert message in err
 
 
-def test_a_device_that_is_not_there_is_a_mistake(capsys, monkeypatch):
+def test_a_missing_device_is_a_user_error(capsys, monkeypatch):
     def nothing(kind):
         raise RuntimeError(f"no {kind}")
 
@@ -363,5 +365,5 @@ def test_a_device_that_is_not_there_is_a_mistake(capsys, monkeypatch):
 
 
 def test_jconv_gathers_no_batch():
-    """openxla/xla 47945, on the eight simulated devices of the suite."""
+    """See openxla/xla issue 47945. It runs on the eight simulated devices of the tests."""
     assert gathers.count(JCONV) == 0

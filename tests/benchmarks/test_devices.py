@@ -5,7 +5,7 @@ import pytest
 from benchmarks import devices
 
 
-def test_what_is_received_is_read_from_the_program():
+def test_received_bytes_are_read_from_the_program():
     text = """
   %sums = (f32[4,2]{1,0}, f32[]) all-reduce(%a, %b), channel_id=1
   %halo = bf16[3]{0} collective-permute(%c), channel_id=2
@@ -25,7 +25,7 @@ def test_a_step_over_two_devices_is_measured(monkeypatch):
     assert devices.table([found]).splitlines()[-1].startswith("| FCN, batch | 2 | ")
 
 
-def test_a_network_by_lax_has_every_convolution_by_lax():
+def test_by_lax_sets_the_algorithm_of_every_convolution():
     task = devices.by_lax(devices.unet_task(1))
     names = [layer.algorithm for layer in (node.layer for node in task.model.nodes) if hasattr(layer, "algorithm")]
     assert len(names) == 18 and set(names) == {"lax"}

@@ -9,7 +9,7 @@ from benchmarks import estimators, hydra
 
 
 @pytest.mark.parametrize("module", [estimators, hydra])
-def test_the_tables(module):
+def test_examples_of_the_tables(module):
     assert doctest.testmod(module).attempted > 0 == doctest.testmod(module).failed
 
 
@@ -23,7 +23,7 @@ def test_the_command_writes_every_number(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_our_side_of_hydra():
+def test_hydra_of_jconv_is_measured():
     pytest.importorskip("aeon")
     sides = {hydra.OURS: hydra._sides()[hydra.OURS]}
     cell = hydra.measure("UnitTest", sides, seeds=1, rounds=1)

@@ -35,7 +35,7 @@ def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
 
 
 def test_an_interrupt_ends_the_run(monkeypatch, tmp_path):
-    """It went on in a folder that was removed, and kept the tmpfs busy."""
+    """Otherwise it would continue in a deleted folder and keep the tmpfs busy."""
     begun = []
 
     def begin(run, training, work, errors=None):
@@ -54,8 +54,8 @@ SIZE = 1_000_000
 class _Run:
     """A stand-in for the process of a run, which writes a checkpoint and runs until it is killed."""
 
-    def __init__(self, run, errors, goes_back, resumes):
-        self.run, self.errors, self.goes_back, self.waited = run, errors, goes_back, 0
+    def __init__(self, run, errors, loses_checkpoint, resumes):
+        self.run, self.errors, self.loses_checkpoint, self.waited = run, errors, loses_checkpoint, 0
         (run / "checkpoints" / "1").mkdir(parents=True, exist_ok=True)
         (run / "checkpoints" / "1" / "arrays").write_bytes(bytes(SIZE))
         if resumes or not run.name.startswith("run"):
@@ -73,38 +73,38 @@ class _Run:
             with pytest.raises(OSError, match="No space left"):
                 (self.run / "large").write_bytes(bytes(kills.SPARE_CHECKPOINTS * SIZE))
             self.errors.write(b"fit: the checkpoint of epoch 2 could not be written")
-            if self.goes_back:
+            if self.loses_checkpoint:
                 shutil.rmtree(self.run / "checkpoints" / "1")
         raise subprocess.TimeoutExpired("run", seconds)
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="a tmpfs is mounted by root")
-@pytest.mark.parametrize("goes_back", [False, True])
-def test_runs_whose_disk_is_full(goes_back, monkeypatch, capfd):
+@pytest.mark.parametrize("loses_checkpoint", [False, True])
+def test_runs_with_a_full_disk_are_killed_and_compared(loses_checkpoint, monkeypatch, capfd):
     def begin(run, training, work, errors=None):
-        return _Run(run, errors, goes_back, "--resume" in training)
+        return _Run(run, errors, loses_checkpoint, "--resume" in training)
 
     monkeypatch.setattr(kills, "_begin", begin)
-    assert kills.main(["--kills", "2", "--full-disk"]) == goes_back
+    assert kills.main(["--kills", "2", "--full-disk"]) == loses_checkpoint
     out = capfd.readouterr().out
     assert out.count("full after epoch   1, 1 writes failed, killed after") == 2
     assert out.splitlines()[-2:] == [
-        f"{0 if goes_back else 2} of 2 ended with the same bits",
+        f"{0 if loses_checkpoint else 2} of 2 ended with the same bits",
         "2 of 2 had writes that failed",
     ]
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="a disk is filled on Linux")
 def test_the_disk_is_filled_although_the_run_writes_meanwhile(tmp_path, monkeypatch):
-    asked = []
+    sizes = []
 
     def allocate(file, offset, size):
-        asked.append(size)
-        if len(asked) == 1:
+        sizes.append(size)
+        if len(sizes) == 1:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     free = iter([50, 30])
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_bavail=next(free), f_frsize=10))
     monkeypatch.setattr(os, "posix_fallocate", allocate)
     kills._fill(tmp_path / "filler", spare=7)
-    assert asked == [493, 293]
+    assert sizes == [493, 293]

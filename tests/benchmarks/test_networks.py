@@ -100,7 +100,7 @@ def test_ratios_are_of_medians() -> None:
 
 
 class Workers:
-    """Workers that answer at once; `results` by side, an exception where it fails."""
+    """Workers that answer at once. `results` has the result of each side, or an exception if the side fails."""
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results

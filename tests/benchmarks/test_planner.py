@@ -1,4 +1,4 @@
-"""`python -m benchmarks.planner`: random geometries, measurements, learned trees, and judgements of choices."""
+"""`python -m benchmarks.planner`: random geometries, measurements, learned trees, and the evaluation of choices."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ SMALL = Sizes(Geometry(40, 3, low=1, high=1), 2, 4, 4)
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
-    """Keeps the settings of the process, and puts trees in a temporary folder."""
+    """Keeps the memory and thread settings of the process."""
     monkeypatch.setattr(command, "keep_memory", lambda: False)
     monkeypatch.setattr(command, "compute_inline", lambda: None)
 
@@ -84,7 +84,7 @@ def test_a_short_operation_is_timed_several_times_in_a_row(monkeypatch):
         assert programs.pop() == {"lax": count} and times == {"lax": 8.0 / count}
 
 
-def test_what_was_hopeless_for_similar_geometries_is_seldom_measured():
+def test_algorithms_that_were_slow_for_similar_geometries_are_seldom_measured():
     random = np.random.default_rng(0)
     times = {"lax": 1.0, "shifts": 1.1, "matmul": 9.0}
     rows = [command.Row(SMALL._replace(batch=batch), "forward", times) for batch in range(1, 41)]
@@ -95,7 +95,7 @@ def test_what_was_hopeless_for_similar_geometries_is_seldom_measured():
     assert 2 <= sum("matmul" in names for names in found) <= 60
 
 
-def test_a_tree_is_learned_that_chooses_what_was_fastest(tmp_path, monkeypatch):
+def test_a_learned_tree_chooses_the_fastest_algorithm(tmp_path, monkeypatch):
     rows = []
     for operation in OPERATIONS:
         for batch in range(1, 21):
@@ -131,7 +131,7 @@ def test_choices_are_judged(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("text", ["", "batch,length\n1,2\n", "\0"])
-def test_a_file_that_is_no_table_is_a_users_mistake(text, tmp_path, capsys):
+def test_a_file_that_is_no_table_is_a_user_error(text, tmp_path, capsys):
     path = tmp_path / "table.csv"
     path.write_text(text + "\n" if text else "operation\nforward\n", encoding="utf-8")
     assert command.main(["learn", str(path), "--processor", "x", "--cores", "1"]) == 2

@@ -90,7 +90,7 @@ def test_both_sides_compute_the_mean(program: str, batch: int, files: Any, tmp_p
 
 
 @pytest.mark.parametrize("variant", MIXED_VARIANTS)
-def test_a_variant_changes_the_begin_of_an_intron(variant: Variant) -> None:
+def test_a_variant_changes_the_start_of_an_intron(variant: Variant) -> None:
     reference, alternative = pair(np.random.default_rng(1), variant)
     assert (len(reference), len(alternative)) == variant.lengths
     centre = len(reference) // 2
@@ -113,7 +113,7 @@ def test_batches_of_variants_and_peptides() -> None:
     assert {8, 30} <= {len(peptide) for peptide in peptides(500)}
 
 
-# What the package computes: inserted bases count as one, with their maximum, and deleted ones as zeros.
+# As the package computes it: inserted bases count as one base with their maximum, deleted bases as zeros.
 @pytest.mark.parametrize(
     ("variant", "alternative", "expected"),
     [
@@ -179,7 +179,7 @@ def test_rates_are_of_medians() -> None:
     assert published_models.table(found).splitlines()[2] == "| DeepLC | 10 peptides | 5e+03 | 3.33e+03 | 1.50 |"
 
 
-def test_files_that_are_not_there_or_are_others(folder: Path, capsys: Any) -> None:
+def test_missing_and_wrong_files_are_errors(folder: Path, capsys: Any) -> None:
     for path in folder.glob("*"):
         if len(path.name) == 64:
             path.write_bytes(b"other")

@@ -29,7 +29,7 @@ def tiny(kind: str) -> Network:
     return Network(kind, blocks[kind], residual=kind == "gated")
 
 
-def test_the_networks_are_those_that_the_table_names() -> None:
+def test_the_networks_have_the_sizes_of_the_table() -> None:
     found = networks()
     assert [network.reach for network in found] == [1024, 1021, 4]
     assert [network.channels for network in found] == [64, 64, 2048]
@@ -38,7 +38,7 @@ def test_the_networks_are_those_that_the_table_names() -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", ["gated", "depthwise"])
 @pytest.mark.parametrize("side", OURS, ids=lambda side: side.name)
-def test_every_side_of_ours_streams_the_reference(kind: str, side: Side) -> None:
+def test_every_side_of_jconv_streams_the_reference(kind: str, side: Side) -> None:
     streaming.check(streaming.Row(tiny(kind), 2, 3), side)
 
 
@@ -50,7 +50,7 @@ def test_a_wrong_side_is_found() -> None:
         streaming.check(streaming.Row(tiny("gated"), 1, 1), Side("wrong", wrong))
 
 
-def test_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "SIDES", OURS)
     assert PRODUCTS not in {side.name for side in streaming.sides(streaming.Row(tiny("depthwise"), 1, 1))}
     found = streaming.measure(streaming.Row(tiny("gated"), 1, 1), 2, 0.1)
@@ -61,7 +61,7 @@ def test_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[-1] == "| a row | 2 | 3 | 5 | 9 | 1.50 | 2.50 |"
 
 
-def test_a_long_stream_is_the_window_at_its_end_and_holds_no_more() -> None:
+def test_a_long_stream_equals_its_last_window_and_needs_no_more_memory() -> None:
     deviation, microseconds, early, late = streaming.long(tiny("gated"), 4000)
     assert deviation < 1e-6 and microseconds > 0 and early == late
 

@@ -20,14 +20,14 @@ def test_ratios_are_of_medians():
     assert training.ratios(RESULTS) == [1, 3.75]
 
 
-def test_the_table_has_a_row_a_side():
+def test_the_table_has_a_row_for_each_side():
     assert training.table(RESULTS).splitlines()[2:] == [
         "| ours | 4 | 2 to 9 | 1.00 | A 1 |",
         "| theirs | 15 | 1 to 30 | 3.75 | B 2, C 3 |",
     ]
 
 
-def test_every_side_is_first_once_in_as_many_rounds_as_there_are_sides():
+def test_rounds_rotate_the_order_of_the_sides():
     orders = [training.rotated("abc", turn) for turn in range(4)]
     assert orders == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
 
@@ -47,7 +47,7 @@ def test_sides_that_do_not_compute_the_same_are_found(losses, message):
     assert bool(message) == bool(found)
 
 
-def test_the_series_are_those_of_gunpoint_in_shape_and_standardized():
+def test_the_series_have_the_shape_of_gunpoint_and_are_standardized():
     x, y = fcn.series(5)
     assert (x.shape, x.dtype, y.shape) == ((50, 150, 1), np.float32, (50,))
     assert set(y) == {0, 1}
@@ -55,7 +55,7 @@ def test_the_series_are_those_of_gunpoint_in_shape_and_standardized():
     assert abs(x.std() - 1) < 1e-5
 
 
-def test_the_params_are_those_of_the_model_that_is_trained():
+def test_the_initial_params_have_the_shapes_of_the_trained_model():
     params, _ = networks.fcn(fcn.CLASSES).init(jax.random.key(0), (fcn.LENGTH, fcn.CHANNELS))
     theirs = {name: layer for name, layer in params.items() if layer}
     assert jax.tree.map(np.shape, fcn.initial_params()) == jax.tree.map(np.shape, theirs)

@@ -26,7 +26,7 @@ def _quick(monkeypatch):
 
 
 def _faked(monkeypatch, end=None):
-    """Let each run end at once, but for seed 1, where `end` is raised. Returns the requested seeds."""
+    """Replaces each run by an immediate result, except that seed 1 raises `end`. Returns the requested seeds."""
     seeds = []
 
     def answers(side, questions, count):
@@ -45,7 +45,7 @@ def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
     received = []
 
     def answers(side, questions, count):
-        """Ask for the first seed once more at the end."""
+        """Runs the first seed once more at the end."""
         for answer in workers.answers(side, [*questions, questions[0]], count):
             received.append(answer)
             yield answer
@@ -57,7 +57,7 @@ def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
     assert "| ItalyPowerDemand | fcn |" in out and "96.3 (0.1)" in out and "fcn, seed 1: " in out
     found = json.loads(file.read_text())
     assert sorted(run["seed"] for run in found["runs"]) == [0, 1]
-    # The same bits in parallel processes; another seed has others.
+    # Parallel processes compute the same bits for a seed, and other bits for another seed.
     first, again, other = sorted(received, key=lambda run: run["seed"])
     assert first == {**again, "seconds": first["seconds"]} and first["loss"] != other["loss"]
     assert found["cells"][0]["accuracies"] == [first["accuracy"], other["accuracy"]]
@@ -77,16 +77,16 @@ def test_an_interrupted_command_continues(end, code, message, monkeypatch, tmp_p
     seeds = _faked(monkeypatch)
     assert ucr.main([*COMMAND, "--json", str(file)]) == 0 and seeds == [1]
     assert "| ItalyPowerDemand | fcn | 96.5 (0.5) of 2 | 96.3 (0.1) | holds | 2 |" in capsys.readouterr().out
-    # Other epochs are other runs, and what the file has stays.
+    # Runs with another number of epochs are other runs, and the runs in the file stay.
     assert ucr.main([*COMMAND[:4], "--epochs", "2", "--json", str(file)]) == 0 and seeds == [1, 0, 1]
     assert len(json.loads(file.read_text())["runs"]) == 4
-    # The checkpoints of a run go when the file has it.
+    # The checkpoints of a run are deleted when the file contains the run.
     assert not list((tmp_path / "ucr.unfinished").iterdir())
 
 
-def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
+def test_an_interrupted_run_continues_from_its_checkpoint(monkeypatch, tmp_path):
     run = {**RUN, "seed": 0, "epochs": 2}
-    whole = ucr_run.train(**run)
+    complete = ucr_run.train(**run)
     monkeypatch.setattr(ucr_run, "EVERY", Interval(epochs=1))
     keys = []
 
@@ -100,15 +100,17 @@ def test_a_run_that_is_cut_off_goes_on_from_its_checkpoint(monkeypatch, tmp_path
     with pytest.raises(KeyboardInterrupt):
         ucr_run.train(**run, unfinished=str(tmp_path))
     again = ucr_run.train(**run, unfinished=str(tmp_path))
-    assert keys == [0, 1, 1] and again == whole._replace(seconds=again.seconds)
+    assert keys == [0, 1, 1] and again == complete._replace(seconds=again.seconds)
 
 
 def test_mistakes_end_with_2(tmp_path, capsys):
     for option in ("--seeds", "--processes", "--epochs"):
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as stop:
             ucr.main([option, "0"])
-        assert left.value.code == 2
-        assert capsys.readouterr().err.startswith(f"ucr: argument {option}: must be a whole number of at least 1, got")
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.startswith(
+            f"ucr: argument {option}: must be a complete number of at least 1, got"
+        )
     file = tmp_path / "other.json"
     file.write_text('{"runs": [3]}')
     assert ucr.main(["--json", str(file)]) == 2
@@ -119,7 +121,7 @@ def test_a_mean_holds_within_two_deviations_or_one_point():
     assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
 
 
-def test_no_process_is_left(monkeypatch):
+def test_no_process_remains(monkeypatch):
     started, start = [], workers.side_by_side
     monkeypatch.setattr(workers, "side_by_side", lambda *given: started.extend(start(*given)) or started)
     questions = [{**RUN, "data": "nothing", "seed": seed} for seed in range(3)]
@@ -135,7 +137,7 @@ def test_no_process_is_left(monkeypatch):
         assert process.wait(30) == 0 and not process.stdout.read()
 
 
-def test_the_table_of_the_docs_is_of_the_runs_that_are_kept():
+def test_the_table_of_the_docs_agrees_with_the_recorded_runs():
     docs = Path(ucr.__file__).parents[1] / "docs"
     lines = [
         line.replace("`", "").lower() for line in (docs / "background" / "training_results.md").read_text().splitlines()

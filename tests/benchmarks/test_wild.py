@@ -54,7 +54,7 @@ def row(content: bytes, **changes: Any) -> Published:
 
 
 def recorded_of(network: Made, digest: str, **changes: Any) -> Recorded:
-    """What the definition in NumPy computes, as if Keras had."""
+    """The outputs of the NumPy definition, recorded as if Keras had computed them."""
     values, scale = chosen([network[0].reference(*network[1:], *examples(INPUTS))])
     return Recorded(digest, "NumPy", INPUTS, scale, tuple(values))._replace(**changes)
 
@@ -88,7 +88,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def test_files_that_do_what_is_expected(network: Made, content: bytes, folder: Folder, capsys: Any) -> None:
+def test_files_with_the_expected_results(network: Made, content: bytes, folder: Folder, capsys: Any) -> None:
     refused = conv2d()
     folder.add(content)
     folder.add(refused)
@@ -103,7 +103,7 @@ def test_files_that_do_what_is_expected(network: Made, content: bytes, folder: F
     assert loaded["saved"] == "" and loaded["forward_ms"] > 0
 
 
-def test_results_that_are_not_expected(network: Made, content: bytes, folder: Folder, capsys: Any) -> None:
+def test_unexpected_results_are_reported(network: Made, content: bytes, folder: Folder, capsys: Any) -> None:
     refused = conv2d()
     folder.add(content)
     folder.add(refused)
@@ -129,11 +129,11 @@ def test_results_that_are_not_expected(network: Made, content: bytes, folder: Fo
         (Trial(deviation=float("nan")), "loads", "deviates from Keras by nan of the scale"),
     ],
 )
-def test_what_is_expected(trial: Trial, expected: str, problem: str) -> None:
+def test_judge_compares_a_trial_with_the_expectation(trial: Trial, expected: str, problem: str) -> None:
     assert wild.judge(row(b"", expected=expected), trial) == problem
 
 
-def test_outputs_of_another_number_or_not_finite_deviate(network: Made) -> None:
+def test_outputs_of_another_size_or_not_finite_deviate(network: Made) -> None:
     recorded = recorded_of(network, "")
     y = network[0].reference(*network[1:], *examples(INPUTS))
     assert recorded.deviation([y]) < 1e-6
@@ -155,7 +155,7 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert trial.deviation is not None and trial.deviation < 1e-6
 
 
-def test_another_file_under_a_digest(content: bytes, folder: Folder, capsys: Any) -> None:
+def test_a_file_with_another_digest_is_reported(content: bytes, folder: Folder, capsys: Any) -> None:
     (folder.files / row(content).sha256).write_bytes(content[:-1])
     folder.write([row(content)])
     assert folder.run() == 1
@@ -236,7 +236,7 @@ def test_a_file_that_keras_does_not_load(folder: Folder) -> None:
     assert reasons.keys() == {file[0].sha256}
 
 
-def test_a_file_that_needs_too_long(content: bytes, folder: Folder) -> None:
+def test_a_file_that_takes_too_long(content: bytes, folder: Folder) -> None:
     folder.add(content)
     with TrialProcess(seconds=0.01) as process:
         trial = process.run(folder.files / row(content).sha256, "", None)
@@ -246,7 +246,7 @@ def test_a_file_that_needs_too_long(content: bytes, folder: Folder) -> None:
 
 
 def test_a_stand_in_for_a_class(folder: Folder, capsys: Any) -> None:
-    """A file that names MMSplice's classes and says neither what they compute nor that they are Keras's."""
+    """A file that names MMSplice's classes, without what they compute and without a module of Keras."""
     config = {"filters": 4, "kernel_size": [3], "padding": "same", "seq_length": None}
     pooled = layer("GlobalAveragePooling1D_Mask0", "pooled", None, [["conv", "in0"]])
     entries = layer("ConvDNA", "conv", config), layer("SplineWeight1D", "spline", {"n_bases": 10}, ["conv"]), pooled
@@ -285,7 +285,7 @@ def test_a_file_that_needs_no_stand_in(content: bytes, folder: Folder, capsys: A
 
 
 @pytest.mark.parametrize(("own", "channels"), [(LastStep(), 3), (ChannelAttention(), 3)])
-def test_stand_ins_in_numpy_and_jax(own: Layer, channels: int) -> None:
+def test_stand_ins_agree_in_numpy_and_jax(own: Layer, channels: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, channels)).astype("float32")
     params = {name: np.float32(rng.standard_normal(s)) for name, s in own.param_shapes((9, channels)).items()}
@@ -295,7 +295,7 @@ def test_stand_ins_in_numpy_and_jax(own: Layer, channels: int) -> None:
 
 
 @pytest.mark.parametrize("length", [10, 400])
-def test_splines_are_those_of_scipy(length: int) -> None:
+def test_splines_agree_with_scipy(length: int) -> None:
     interpolate = pytest.importorskip("scipy.interpolate")
     low, high = -0.001 * (length - 1), 1.001 * (length - 1)
     step = (high - low) / 7

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# What each prints, with fewer steps of training. By default only the first, the fastest, is run.
+# What each script prints, with fewer steps of training. By default only the first, the fastest, is run.
 PRINTS = {
     "quiet_after_loud.py": ([], r"auto  largest error of a quiet output \d\.\d+ units, NaN in 256 outputs"),
     "ecg_stream.py": ([], r"latency 62 samples, 172 ms; outputs come at most 62 samples late"),
@@ -92,30 +92,30 @@ RESIDUES = {
 }
 
 
-def test_the_inputs_of_the_peptides(peptide_retention: Any) -> None:
-    """The atoms of each residue have its mass; pairs, ends and the complete peptide have those of their residues."""
+def test_encoded_peptides_have_the_masses_of_their_residues(peptide_retention: Any) -> None:
+    """The atoms of each residue have its mass; pairs, ends and complete peptides have the masses of their residues."""
     peptides = ["".join(RESIDUES), "LGGNEQVTR", "W" * 60]
     masses = np.zeros((3, 60))
     for row, peptide in zip(masses, peptides, strict=True):
         row[: len(peptide)] = [RESIDUES[letter] for letter in peptide]
-    of_atoms = np.array(list(ATOMS.values()))
+    atom_masses = np.array(list(ATOMS.values()))
     atoms, pairs, complete, residues = peptide_retention.encode(peptides)
     assert [array.dtype for array in (atoms, pairs, complete, residues)] == 4 * [np.float32]
-    np.testing.assert_allclose(atoms @ of_atoms, masses, atol=1e-4)
-    np.testing.assert_allclose(pairs @ of_atoms, masses[:, ::2] + masses[:, 1::2], atol=1e-4)
-    np.testing.assert_allclose(complete[:, :6] @ of_atoms, masses.sum(1), atol=1e-2)
+    np.testing.assert_allclose(atoms @ atom_masses, masses, atol=1e-4)
+    np.testing.assert_allclose(pairs @ atom_masses, masses[:, ::2] + masses[:, 1::2], atol=1e-4)
+    np.testing.assert_allclose(complete[:, :6] @ atom_masses, masses.sum(1), atol=1e-2)
     np.testing.assert_array_equal(complete[:, 6], [20, 9, 60])
-    for row, ends, peptide in zip(masses, complete[:, 7:].reshape(3, 8, 6) @ of_atoms, peptides, strict=True):
+    for row, ends, peptide in zip(masses, complete[:, 7:].reshape(3, 8, 6) @ atom_masses, peptides, strict=True):
         np.testing.assert_allclose(ends, np.r_[row[:4], row[len(peptide) - 4 : len(peptide)]], atol=1e-4)
     letters = [peptide_retention.RESIDUES[index] for index in residues[0, :20].argmax(1)]
     assert "".join(letters) == peptides[0]
     np.testing.assert_array_equal(residues.sum(2), masses > 0)
 
 
-def test_without_the_package_of_the_peptides(
+def test_a_missing_peptide_package_is_an_error_of_one_line(
     peptide_retention: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error is one line that names what is missing, and the exit code is that of a user's mistake."""
+    """The message names what is missing, and the exit code is 2, for an error of the user."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wrong = tmp_path / "wrong.whl"
     wrong.write_bytes(b"")

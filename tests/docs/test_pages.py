@@ -47,8 +47,8 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.complete] if name in LONG else []) for name in PYTHON]
 )
-def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkeypatch: Any) -> None:
-    """The blocks of a page share their names. What is fenced as `py` is not run."""
+def test_examples_print_the_output_below_them(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """The blocks of a page share one namespace. Blocks that are fenced as `py` are not run."""
     for package in NEEDED.get(name, ()):
         pytest.importorskip(package)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
@@ -66,7 +66,7 @@ def test_examples_print_what_stands_below_them(name: str, tmp_path: Path, monkey
 def test_ci_runs_the_pages_that_are_skipped_in_the_test_environment() -> None:
     script = (ROOT / ".ci/run").read_text()
     for name, packages in NEEDED.items():
-        assert f"test_examples_print_what_stands_below_them[{name}]" in script
+        assert f"test_examples_print_the_output_below_them[{name}]" in script
         assert re.search(rf"python -c 'import .*{', '.join(packages)}", script)
 
 
@@ -136,7 +136,7 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
         for name in module.__all__
         if name not in MODULES
     }
-    # A function whose module has its name is shown as that module's.
+    # A function with the name of its module is documented under the path of that module.
     missing = [
         name
         for name, value in public.items()

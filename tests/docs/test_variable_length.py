@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 PAGE = (ROOT / "docs/guides/variable_length.md").read_text()
 
 
-def test_the_drawing_of_a_packed_row_is_true() -> None:
+def test_the_drawing_of_a_packed_row_is_correct() -> None:
     drawing = re.findall(r"```text\n(segment_ids.*?)```", PAGE, re.DOTALL)[0]
     rows = [
         [-1 if word == "-" else int(word) for word in re.findall(r" (-?\d+|-)(?=\s)", row + " ")]
@@ -25,7 +25,7 @@ def test_the_drawing_of_a_packed_row_is_true() -> None:
 
 
 @pytest.mark.parametrize("sequences", [[], [np.ones(3)], [np.ones((2, 1)), np.ones((2, 2))]])
-def test_what_cannot_be_put_together_is_refused(sequences: list) -> None:
+def test_sequences_that_cannot_be_combined_raise(sequences: list) -> None:
     for function in (ragged.pad, ragged.pack):
         with pytest.raises(ValueError, match="sequences must be arrays"):
             function(sequences)

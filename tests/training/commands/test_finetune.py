@@ -57,7 +57,7 @@ def _names(folder):
     return {path.name for path in Path(folder).iterdir()}
 
 
-def test_a_network_with_its_optimizer(capsys):
+def test_a_network_is_trained_further_with_its_optimizer(capsys):
     model = _network(rate=0.3)
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     for _ in range(3):
@@ -84,20 +84,20 @@ def test_a_network_with_its_optimizer(capsys):
     assert json.loads((folder / "gradients.json").read_text())["passed"]
     config = json.loads((folder / "config.json").read_text())
     assert config["learning_rate"] == pytest.approx(0.01) and config["start"].startswith("its weights; Adam")
-    # What Keras loads of it computes what the run tells.
+    # Keras loads the saved model, which computes the same as the saved params.
     params, state = run_folder.read_params(folder)
     x = np.random.default_rng(1).standard_normal((3, 20, 2)).astype("float32")
     expected = finetune.pretrained.load(str(folder / "model.keras"), None)[0].reference(params, state, x)
     theirs = keras.models.load_model(folder / "model.keras")
     np.testing.assert_allclose(np.asarray(theirs(x)), expected, atol=1e-6)
-    # And goes on: two epochs of three batches after three steps.
+    # Its optimizer has continued: two epochs of three batches after three steps.
     assert int(theirs.optimizer.iterations) == 9 and theirs.loss is not None
     assert theirs.layers[1].kernel_regularizer is not None
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["some.keras", "some.h5"])
-def test_a_step_equals_that_of_keras(name):
+def test_a_step_equals_the_step_of_keras(name):
     data = datasets.load(_series())
     model = _network()
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
@@ -116,9 +116,9 @@ def test_a_step_equals_that_of_keras(name):
                 np.testing.assert_allclose(ours[key][array], arrays[array], atol=1e-6)
 
 
-def test_a_forecast_that_was_not_compiled(capsys):
+def test_a_network_that_was_not_compiled_is_trained_to_forecast(capsys):
     model = _network(kl.Conv1D(16, 100), shape=(None, 2))
-    # Of any length in the file, so that the data says what it reads.
+    # The network of the file accepts any length, so the data determines it.
     arguments = ["--data", _series(n=4, length=118), "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main(["--model", _saved(model), *arguments]) == 2
     assert "for one series is (19, 16); a has 2 classes" in capsys.readouterr().err
@@ -130,18 +130,18 @@ def test_a_forecast_that_was_not_compiled(capsys):
     assert json.loads(Path("run/config.json").read_text())["learning_rate"] == 0.005
 
 
-def test_another_learning_rate_for_the_optimizer_of_the_file():
+def test_the_learning_rate_of_the_optimizer_of_the_file_can_be_replaced():
     model = _network(kl.Flatten(), kl.Dense(2))
     model.compile(keras.optimizers.SGD(0.5), "mse")
     task = finetune.task(_saved(model), datasets.load(_series()), 0.25, True)
     assert task.pretrained.training.schedule(0) == 0.25
-    # Its own loss, of a number for each class.
+    # The loss of the file, for outputs of one number per class.
     assert float(task.loss(np.array([[0.5, 1.0]], "float32"), np.array([1]))) == pytest.approx(0.125)
     assert not fit.main(["--model", "some.keras", "--data", "a.npz", "--epochs", "1", "--skip-proof", "--out", "run"])
     assert "class_activation_map.png" not in _names("run")
 
 
-def _half():
+def _in_bfloat16():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         return _network()
@@ -155,7 +155,7 @@ def _two_outputs():
 
 
 @pytest.mark.slow
-def test_series_of_unequal_length(capsys):
+def test_series_of_variable_length(capsys):
     rows = (f"{i % 2}," + ",".join(f"{np.sin(t * (0.4 + i % 2)):.3f}" for t in range(12 + i)) for i in range(8))
     Path("b.csv").write_text("\n".join(rows))
     arguments = ["--data", "b.csv", "--epochs", "1", "--out", "run", "--model"]
@@ -190,8 +190,8 @@ MISTAKES = {
         "some.keras: its last layer, 'last', has the activation sigmoid; it must be softmax or none",
     ),
     "outputs": (_two_outputs, "some.keras: has 1 inputs and 2 outputs, not one of each"),
-    "half": (
-        _half,
+    "bfloat16": (
+        _in_bfloat16,
         "some.keras: 'conv1d' computes in bfloat16, whose rounding errors exceed the bound of the gradient proof; "
         "--skip-proof trains without it",
     ),
@@ -268,7 +268,7 @@ def test_an_unsupported_loss_is_replaced_with_a_message():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("loss", ["mse", "categorical_crossentropy", keras.losses.SquaredHinge()])
-def test_the_loss_of_the_file_is_proved_and_equals_that_of_keras(loss):
+def test_the_loss_of_the_file_is_proved_and_equals_the_loss_of_keras(loss):
     data = datasets.load(_series())
     model = _network(kl.Flatten(), kl.Dense(2, activation="softmax", activity_regularizer="l1"))
     model.compile("sgd", loss)
@@ -325,7 +325,7 @@ def test_options_that_cannot_change_the_optimizer_of_the_file():
     assert (found.clip, found.schedule, found.ema, found.weight_decay) == (2, "plateau", 0.9, 1e-3)
 
 
-def test_outputs_for_each_sample():
+def test_a_network_with_an_output_for_each_sample_denoises():
     data = datasets.load(_series())
     path = _saved(_network(kl.Conv1D(2, 3, padding="same")))
     task = finetune.task(path, data, None, True, kind="denoise", task_options={"denoise": {"noise": 0.2}})

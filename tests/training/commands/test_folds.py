@@ -35,8 +35,8 @@ def test_each_series_is_held_out_once(stratified, count):
     held = np.concatenate([other.x_test for _, other in parts])
     assert len(held) == 50 and len(np.unique(held, axis=0)) == 50
     for kept, other in parts:
-        whole = np.concatenate([kept.x_train, other.x_test])
-        assert len(np.unique(whole, axis=0)) == 50 and kept.x_test is data.x_test
+        all_series = np.concatenate([kept.x_train, other.x_test])
+        assert len(np.unique(all_series, axis=0)) == 50 and kept.x_test is data.x_test
         assert abs(len(other.x_test) - 50 / count) < 1
         if stratified:
             shares = np.bincount(other.y_test) - np.bincount(data.y_train) / count
@@ -54,7 +54,7 @@ def test_a_class_of_one_series_is_never_held_out():
         assert (kept.y_train == 2).sum() == 1 and 2 not in held.y_test
 
 
-def test_changed_validation_series_are_changed_data():
+def test_changed_validation_series_change_the_fingerprint_of_the_data():
     with np.load("a.npz") as file:
         arrays = dict(file)
     held = fold(datasets.load("a.npz"), 1, 2, 0, True)[1].x_test[0, :, 0]
@@ -69,8 +69,8 @@ def test_changed_validation_series_are_changed_data():
     assert prints[0].pop("data") != prints[1].pop("data") and prints[0] == prints[1]
 
 
-def _left_behind():
-    """A run folder after a run of one network and a run of three folds, with another file in it."""
+def _create_earlier_runs():
+    """Creates a run folder with the files of a run of one network, the runs of folds, and a file of the user."""
     for folder in ("run", "run/fold-1", "run/fold-3", "run/fold-4"):
         run_folder.begin(Path(folder), {})
         Path(folder, run_folder.PARAMS).write_bytes(b"")
@@ -79,10 +79,10 @@ def _left_behind():
 
 
 @pytest.mark.slow
-def test_the_command(capsys):
-    _left_behind()
+def test_the_command_runs_and_summarizes_the_folds(capsys):
+    _create_earlier_runs()
     overwritten = [*RUN, "--folds", "2", "--out", "run", "--json", "--overwrite"]
-    # A mistake leaves all as it is; and params of one network would pass for those of the folds.
+    # A user error deletes nothing. A new run of folds deletes the params of the one network.
     assert fit.main([*overwritten, "--batch-size", "9"]) == 2
     assert Path("run/params.npz").is_file() and Path("run/fold-3/params.npz").is_file()
     capsys.readouterr()
@@ -101,7 +101,7 @@ def test_the_command(capsys):
     assert results["deviation"]["validation"]["loss"] == pytest.approx(np.std(scores))
     assert "5 training, 5 validation and 2 test series" in output.err and "deviation" in output.err
 
-    # One of them alone is the same run.
+    # A single fold is the same run.
     assert fit.main([*RUN, "--fold", "2/2", "--out", "alone"]) == 0
     for name in ("metrics.csv", run_folder.PARAMS):
         assert Path("alone", name).read_bytes() == Path("run/fold-2", name).read_bytes()
@@ -112,7 +112,7 @@ def test_the_command(capsys):
 
     assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 2
     assert capsys.readouterr().err.startswith("fit: run/fold-1 holds an earlier run; choose another --out")
-    # Those that are done stay as they are.
+    # Folds that are done are not run again.
     before = Path("run/fold-1/metrics.csv").read_bytes()
     assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 0
     assert Path("run/fold-1/metrics.csv").read_bytes() == before
@@ -141,5 +141,5 @@ def test_a_signal_while_a_fold_is_saved_ends_the_folds(monkeypatch, capsys):
     assert "fit: SIGTERM arrived after the training; everything is saved" in capsys.readouterr().out
     assert json.loads(Path("run/fold-1/results.json").read_text())["status"] == "done"
     # Neither the one that is done says so of all, nor would a process that is killed in the next.
-    whole = json.loads(Path("run/results.json").read_text())
-    assert whole["status"] == "interrupted" and len(whole["folds"]) == 1 and not Path("run/fold-2").exists()
+    all_series = json.loads(Path("run/results.json").read_text())
+    assert all_series["status"] == "interrupted" and len(all_series["folds"]) == 1 and not Path("run/fold-2").exists()
