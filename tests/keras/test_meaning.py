@@ -82,7 +82,7 @@ def both(settings):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("settings", chunks(SAME_PADDING_SETTINGS, 50))
-def test_the_table_of_the_design_equals_keras(settings):
+def test_same_padding_equals_keras(settings):
     for setting, (ours, theirs) in zip(settings, both(settings), strict=True):
         params, x = setting.arrays()
         for y in (*ours.values(), reference.conv1d(params, x, **setting.options)):
@@ -92,7 +92,7 @@ def test_the_table_of_the_design_equals_keras(settings):
 RANDOM = [setting for setting in random_settings(COUNT) if allowed_by_keras(setting)]
 
 
-# Keras warns of a softmax over one channel, which a random setting may have.
+# Keras warns about a softmax over one channel, which a random setting may have.
 @pytest.mark.default_cases(2)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
 @pytest.mark.parametrize("settings", chunks(RANDOM, 50))
@@ -105,7 +105,7 @@ def test_random_settings_equal_keras(settings):
             assert deviation(y, theirs) <= bound * (2 if setting.dtype in HALF else 1), setting
 
 
-def test_two_layers_of_the_design_equal_keras():
+def test_two_strided_layers_equal_keras():
     first, second = (keras.layers.Conv1D(16, 12, strides=12, padding="same", activation=a) for a in ("relu", None))
     model = keras.Sequential([keras.Input((100, 1)), first, second])
     x = np.random.default_rng(0).standard_normal((100, 1)).astype(np.float32)
@@ -176,7 +176,7 @@ def test_the_other_convolutions_equal_keras(kind, dtype):
     x = np.random.default_rng(1).standard_normal((2, LENGTH, 3)).astype(dtype)
     grid = [(size, options, params_of(kind, size)) for size, options in cases(kind)]
     if dtype == "float64":
-        # Without tanh, which Keras computes in float32.
+        # No tanh, which Keras computes in float32.
         grid = [(size, {**options, "activation": None}, params) for size, options, params in grid]
     grid = [(size, o, {name: p.astype(dtype) for name, p in params.items()}) for size, o, params in grid]
     layers = [keras_layer(kind, size, options, dtype) for size, options, _ in grid]
@@ -207,7 +207,7 @@ def test_the_other_convolutions_equal_keras(kind, dtype):
 def test_gradients_of_the_other_convolutions_equal_complex_step_derivatives(kind, algorithm):
     rng = np.random.default_rng(2)
     x = rng.standard_normal((2, LENGTH, 3))
-    # Also with a stride and a dilation, which Keras does not allow together.
+    # One case has both a stride and a dilation, which Keras does not allow.
     grid = [*list(cases(kind))[::5], (3, {"stride": 2, "padding": "same", "dilation": 3, "activation": "tanh"})]
     grid = [(options, params_of(kind, size)) for size, options in grid]
     directions = [{name: rng.standard_normal(p.shape) for name, p in params.items()} for _, params in grid]
@@ -229,12 +229,13 @@ def test_gradients_of_the_other_convolutions_equal_complex_step_derivatives(kind
         grid, gradients, directions, cotangents, strict=True
     ):
         values = {"x": x, **params}
-        ways = {"x": x_direction, **direction}
+        tangents = {"x": x_direction, **direction}
         for name, bar in {"x": x_bar, **bars}.items():
-            moved = {**values, name: values[name] + 1e-30j * ways[name]}
+            moved = {**values, name: values[name] + 1e-30j * tangents[name]}
             y = getattr(reference, kind)(moved, moved.pop("x"), **options)
             derivative = (cotangent * y.imag).sum() / 1e-30
-            assert abs((bar * ways[name]).sum() - derivative) <= 1e-12 * np.abs(bar * ways[name]).sum(), (name, options)
+            products = bar * tangents[name]
+            assert abs(products.sum() - derivative) <= 1e-12 * np.abs(products).sum(), (name, options)
 
 
 def test_leading_axes_are_batch_axes():

@@ -1,4 +1,4 @@
-"""Files of models with layers that compute in other types than float32."""
+"""Files of models with layers that compute in types other than float32."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tests.support.keras_networks import NETWORKS
 pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
-ROUNDED = ("norm", "attention", "pooling", "gru", "bidirectional")
+PARTLY_FLOAT32 = ("norm", "attention", "pooling", "gru", "bidirectional")
 
 
 def case(dtype: str) -> Case:
@@ -56,13 +56,13 @@ def case(dtype: str) -> Case:
 
 
 @pytest.mark.slow
-def test_mixed_bfloat16() -> None:
-    # bfloat16 has eight bits, and sums in another order round differently.
+def test_layers_in_mixed_bfloat16() -> None:
+    # bfloat16 has eight significant bits, and sums in another order round differently.
     check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)
 
 
-def test_bfloat16() -> None:
-    """Arrays stored in bfloat16, from both file formats."""
+def test_layers_with_arrays_in_bfloat16() -> None:
+    """The files, of both formats, have arrays in bfloat16."""
     whole = case("bfloat16")
     names = ("conv", "separable", "batch_norm", "layer_norm", "recurrent", "softmax_in_float32")
     model, _ = model_of(Case(whole.shape, {name: whole.branches[name] for name in names}))
@@ -70,14 +70,14 @@ def test_bfloat16() -> None:
     check_outputs(model, rtol=2e-2)
 
 
-def test_mixed_float16() -> None:
+def test_layers_in_mixed_float16() -> None:
     # Keras's own attention and recurrent layers do not run in float16 on a CPU.
     whole = case("mixed_float16")
     some = {name: branch for name, branch in whole.branches.items() if name not in ("attention", "recurrent", "both")}
     check(Case(whole.shape, some), rtol=2e-2, gradient_rtol=4e-2)
 
 
-def test_float64(tmp_path: Path) -> None:
+def test_layers_in_float64(tmp_path: Path) -> None:
     with jax.enable_x64(True):
         model, _ = model_of(Case((9, 4), case("float64").branches, dtype="float64"))
         randomize(model)
@@ -87,15 +87,16 @@ def test_float64(tmp_path: Path) -> None:
         exact = ours.reference(params, state, x[0])
         for name, want in zip(ours.outputs, jax.jit(keras_function(model))(x), strict=True):
             if str(want.dtype) == "float64":
-                # Keras on JAX does not promote to float64, so that some of its layers compute parts in float32.
+                # Keras on JAX does not promote to float64, so some of its layers compute partly in float32.
                 assert y[name].dtype == np.float64
                 assert deviation(y[name], exact[name]) < 1e-13, name
-                assert deviation(y[name], want) < (1e-6 if any(word in name for word in ROUNDED) else 1e-13), name
+                is_partly_float32 = any(word in name for word in PARTLY_FLOAT32)
+                assert deviation(y[name], want) < (1e-6 if is_partly_float32 else 1e-13), name
     with pytest.raises(jconv.keras.KerasFileError, match=r"float64 arrays.*jax_enable_x64"):
         jconv.keras.load(tmp_path / "model.keras")
 
 
-def test_whole_network_under_a_policy(tmp_path: Path) -> None:
+def test_a_network_in_mixed_bfloat16(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = NETWORKS["fcn"]()
@@ -111,7 +112,7 @@ def test_whole_network_under_a_policy(tmp_path: Path) -> None:
     assert all(a.dtype == np.float32 for a in jax.tree.leaves(params))
 
 
-def test_spectral_normalization_of_an_embedding_under_a_policy(tmp_path: Path) -> None:
+def test_spectral_normalization_of_an_embedding_in_mixed_bfloat16(tmp_path: Path) -> None:
     dtype = "mixed_bfloat16"
     inputs = keras.Input((6,))
     wrapped = kl.SpectralNormalization(kl.Embedding(5, 3, dtype=dtype), dtype=dtype)

@@ -1,4 +1,4 @@
-"""Causal networks from real Keras, streamed, have Keras's outputs."""
+"""Causal networks from real Keras have the same outputs when they are streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("quick_weights")
 
 
 def temporal() -> keras.Model:
-    """A TCN with batch normalization (Bai et al., 2018), an LSTM on its output, and a class for each sample."""
+    """A TCN (Bai et al., 2018) with batch normalization, an LSTM on its output, and a class for each sample."""
     x = signal = keras.Input((None, 3))
     for dilation in (1, 2, 4):
         y = layers.Conv1D(8, 3, padding="causal", dilation_rate=dilation)(x)
@@ -29,7 +29,7 @@ def temporal() -> keras.Model:
 
 
 def gated() -> keras.Model:
-    """A WaveNet (van den Oord et al., 2016) with skip connections, products as gates, and a global mean."""
+    """A WaveNet (van den Oord et al., 2016) with gates, skip connections, and a global average."""
     signal = keras.Input((None, 3))
     x, skips = layers.Conv1D(6, 2, padding="causal")(signal), []
     for dilation in (1, 2, 8):
@@ -52,7 +52,7 @@ def encoder() -> keras.Model:
     return keras.Model(signal, layers.Conv1DTranspose(3, 2, strides=2)(layers.GRU(5, return_sequences=True)(x)))
 
 
-def test_a_network_with_the_channels_first(tmp_path: Path) -> None:
+def test_a_channels_first_network(tmp_path: Path) -> None:
     first = {"data_format": "channels_first"}
     x = signal = keras.Input((3, None))
     for dilation in (1, 4):

@@ -1,4 +1,4 @@
-"""Regularizers of outputs contribute to the objective as in Keras."""
+"""Activity regularizers contribute to the objective as in Keras."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", MODELS)
-def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: Path) -> None:
+def test_the_objective_and_its_gradient_equal_keras(name: str, tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = MODELS[name]()
     model.compile(keras.optimizers.SGD(1.0), "mse")
@@ -69,7 +69,7 @@ def test_the_objective_and_its_gradient_are_those_of_keras(name: str, tmp_path: 
     trained = [v.value for v in model.trainable_variables]
 
     def theirs(trained: Any) -> Any:
-        # With several calls of a layer, `stateless_call` keeps the loss of the last only; calling the model keeps all.
+        # If a layer is called several times, `stateless_call` keeps only its last loss; calling the model keeps all.
         given = zip(model.trainable_variables, trained, strict=True)
         with keras.StatelessScope(given, collect_losses=True):
             y = model(x, training=True)

@@ -1,4 +1,4 @@
-"""Optimizers in files of standalone Keras 2.0 to 2.3, made here from files of Keras 2.15's legacy optimizers."""
+"""Optimizers in files of standalone Keras 2.0 to 2.3, made by changing files of Keras 2.15's legacy optimizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.keras_files import deviation, save, small
 Change = Callable[[list[Any], dict[str, Any]], list[Any]]
 
 
-def stored(path: Path, change: Change) -> Path:
+def with_changed_arrays(path: Path, change: Change) -> Path:
     """Replace the arrays of the optimizer in a file by `change(arrays, options)`."""
     with h5py.File(path, "r+") as opened:
         file: Any = opened
@@ -61,8 +61,8 @@ def same_state(a: Any, b: Any) -> bool:
 
 def test_adam_with_unused_arrays_of_one_element(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    plain = jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path / "a"), without_amsgrad))
-    training = jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), with_placeholders))
+    plain = jconv.keras.load_training(with_changed_arrays(unpacked("legacy_adam.h5", tmp_path / "a"), without_amsgrad))
+    training = jconv.keras.load_training(with_changed_arrays(unpacked("legacy_adam.h5", tmp_path), with_placeholders))
     assert training.steps == plain.steps == 3 and same_state(training.state, plain.state)
     assert any(np.any(leaf) for leaf in jax.tree.leaves(training.state) if np.ndim(leaf))
 
@@ -73,38 +73,40 @@ def test_other_counts_of_arrays_are_refused(tmp_path: Path) -> None:
         return [*moments[:-1], np.zeros(2, np.float32)]
 
     with pytest.raises(jconv.keras.KerasFileError, match=r"must have numbers of shape \(1,\), got float32 of shape"):
-        jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), wide))
+        jconv.keras.load_training(with_changed_arrays(unpacked("legacy_adam.h5", tmp_path), wide))
     with pytest.raises(jconv.keras.KerasFileError, match="the optimizer has"):
-        jconv.keras.load_training(stored(unpacked("legacy_adam.h5", tmp_path), lambda arrays, _: arrays[:-1]))
+        jconv.keras.load_training(
+            with_changed_arrays(unpacked("legacy_adam.h5", tmp_path), lambda arrays, _: arrays[:-1])
+        )
 
 
 @pytest.mark.parametrize("name", ["legacy_rmsprop", "legacy_adagrad"])
 def test_optimizers_without_a_step_count(name: str, tmp_path: Path) -> None:
-    """RMSprop and Adagrad of Keras 2.0 to 2.2: Keras itself then counts from 0."""
-    whole = jconv.keras.load_training(unpacked(f"{name}.h5", tmp_path))
+    """RMSprop and Adagrad of Keras 2.0 to 2.2 store no count; Keras also counts from 0 then."""
+    with_count = jconv.keras.load_training(unpacked(f"{name}.h5", tmp_path))
     (tmp_path / "a").mkdir()
-    path = stored(unpacked(f"{name}.h5", tmp_path / "a"), without_count)
+    path = with_changed_arrays(unpacked(f"{name}.h5", tmp_path / "a"), without_count)
     training = jconv.keras.load_training(path)
-    assert (whole.steps, training.steps) == (3, 0)
+    assert (with_count.steps, training.steps) == (3, 0)
     key = "nu" if name == "legacy_rmsprop" else "sum_of_squares"
     found = [getattr(part, key) for part in jax.tree.leaves(training.state, is_leaf=lambda s: hasattr(s, key))[:1]]
-    other = [getattr(part, key) for part in jax.tree.leaves(whole.state, is_leaf=lambda s: hasattr(s, key))[:1]]
+    other = [getattr(part, key) for part in jax.tree.leaves(with_count.state, is_leaf=lambda s: hasattr(s, key))[:1]]
     assert same_state(found, other)
 
 
-def test_a_float32_step_count_and_momentum_arrays_without_momentum(tmp_path: Path) -> None:
+def test_a_float32_step_count_and_unused_momentum_arrays_are_read(tmp_path: Path) -> None:
     def change(arrays: list[Any], options: dict[str, Any]) -> list[Any]:
         options["momentum"] = 0.0
         return with_float_count(arrays, options)
 
-    training = jconv.keras.load_training(stored(unpacked("legacy_sgd.h5", tmp_path), change))
+    training = jconv.keras.load_training(with_changed_arrays(unpacked("legacy_sgd.h5", tmp_path), change))
     assert training.steps == 3
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["Adam", "sgd", "adamw", "RMSprop", "adagrad", "lion"])
 def test_optimizers_by_name(name: str, tmp_path: Path) -> None:
-    """A `.keras` archive contains what was passed to `compile`."""
+    """A `.keras` archive contains the name that was passed to `compile`."""
     model = small()
     model.compile(name, "mse")
     path = save(model, tmp_path / "a.keras")

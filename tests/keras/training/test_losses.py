@@ -1,4 +1,4 @@
-"""Losses: values and gradients are those of Keras."""
+"""Losses have the same values and gradients as in Keras."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _targets(kind: str) -> Any:
 
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", LOSSES)
-def test_losses(name: str) -> None:
+def test_values_and_gradients_equal_keras(name: str) -> None:
     given, kind = LOSSES[name]
     serialized = given if isinstance(given, str) else keras.losses.serialize(given)
     logits = isinstance(serialized, dict) and serialized["config"].get("from_logits")
@@ -73,14 +73,14 @@ def test_losses(name: str) -> None:
     assert float(value) == pytest.approx(float(want), rel=1e-6)
     assert deviation(bar, want_bar) < 1e-6
     assert loss.reference(y, target) == pytest.approx(float(want), rel=1e-5)
-    # The derivative by the complex step.
-    ray = np.random.default_rng(2).standard_normal(y.shape)
+    # The gradient equals the complex-step derivative of the reference.
+    direction = np.random.default_rng(2).standard_normal(y.shape)
     with jax.enable_x64(True):
-        exact = float(np.vdot(jax.jit(jax.grad(lambda y: loss(y, target)))(y.astype(float)), ray))
-    assert loss.reference(y + 1e-30j * ray, target).imag / 1e-30 == pytest.approx(exact, rel=1e-12, abs=1e-14)
+        exact = float(np.vdot(jax.jit(jax.grad(lambda y: loss(y, target)))(y.astype(float)), direction))
+    assert loss.reference(y + 1e-30j * direction, target).imag / 1e-30 == pytest.approx(exact, rel=1e-12, abs=1e-14)
 
 
-def test_shapes_that_differ_by_an_axis_of_size_1() -> None:
+def test_shapes_may_differ_by_an_axis_of_size_1() -> None:
     y, target = np.ones((3, 1), "float32"), np.array([1.0, 2.0, 4.0], "float32")
     assert float(read_single_loss("mse", "loss")(y, target)) == pytest.approx(10 / 3)
     assert float(read_single_loss("mse", "loss")(y[:, 0], target[:, None])) == pytest.approx(10 / 3)
@@ -96,13 +96,13 @@ SEVERAL: dict[str, tuple[bool, Any, Any]] = {
     "list": (False, ["sparse_categorical_crossentropy", "mse"], [0.5, 2.0]),
     "by name": (False, {"b": "mae", "a": L.SparseCategoricalCrossentropy()}, {"a": 0.5, "b": 2.0}),
     "by key": (True, {"p": "sparse_categorical_crossentropy", "q": "huber"}, None),
-    "one alone": (False, [None, "mse"], None),
+    "second output only": (False, [None, "mse"], None),
 }
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", SEVERAL)
-def test_losses_of_several_outputs(name: str, tmp_path: Path) -> None:
+def test_losses_of_several_outputs_equal_keras(name: str, tmp_path: Path) -> None:
     as_dict, loss, weights = SEVERAL[name]
     model = _two_outputs(as_dict)
     model.compile("sgd", loss, loss_weights=weights)

@@ -1,4 +1,4 @@
-"""Files with training state, with which Keras continues exactly."""
+"""Files that jconv writes with training state, from which Keras continues exactly."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _network(several: bool) -> Any:
-    """Penalties on weights and outputs, and constraints; with `several` also branches and nested models."""
+def _network(has_more_layers: bool) -> Any:
+    """A model with regularizers and constraints; with `has_more_layers` also nested and bidirectional layers."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 2))
     h = kl.Conv1D(3, 3, activation="tanh", kernel_regularizer=R.L2(0.05), activity_regularizer=R.L2(0.1))(x)
-    if several:
+    if has_more_layers:
         inner_x = keras.Input((6, 3))
         point = kl.Conv1D(3, 1, use_bias=False, kernel_constraint=C.MaxNorm(0.8), name="point")
         h = keras.Model(inner_x, point(inner_x))(h)
     h = kl.BatchNormalization(momentum=0.9, gamma_regularizer=R.L1(0.02))(h)
-    if several:
+    if has_more_layers:
         h = kl.Dense(3, trainable=False, use_bias=False)(h)
         h = kl.Bidirectional(kl.GRU(2, recurrent_regularizer=R.L1L2(0.01, 0.02), kernel_constraint=C.UnitNorm()))(h)
     else:
@@ -68,7 +68,7 @@ def _train_in_keras(model: Any, data: Any) -> None:
 
 
 def _train_in_jconv(path: Path, data: Any) -> tuple[Any, ...]:
-    """The model, params, state and training after a step for each batch."""
+    """The model, params, state and `training` after one step for each batch."""
     model, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
     slots = training.state
@@ -139,11 +139,11 @@ def _small(path: Path, optimizer: Any = "sgd", **options: Any) -> tuple[Any, ...
     return *jconv.keras.load(path), jconv.keras.load_training(path, **options)
 
 
-def test_another_learning_rate_is_written(tmp_path: Path) -> None:
+def test_a_new_learning_rate_is_written(tmp_path: Path) -> None:
     *ours, training = _small(tmp_path / "a.keras", ko.SGD(S.CosineDecay(0.1, 3)), learning_rate=0.25)
     jconv.keras.save(tmp_path / "b.keras", *ours, training=training)
     assert float(keras.models.load_model(tmp_path / "b.keras").optimizer.learning_rate) == 0.25
-    # An integer, and one of more than 32 bits, which JAX does not have by default.
+    # An integer of more than 32 bits, which JAX does not have by default.
     *ours, training = _small(tmp_path / "a.keras", ko.SGD(0.1), learning_rate=2**40)
     jconv.keras.save(tmp_path / "b.keras", *ours, training=training)
     assert float(keras.models.load_model(tmp_path / "b.keras").optimizer.learning_rate) == 2.0**40

@@ -37,8 +37,8 @@ class Trainee:
     gradient: Callable[..., Any]
     apply: Any = None
 
-    def compiled(self, optimizer: Any) -> None:
-        """Start with the initial weights and this optimizer."""
+    def compile_with(self, optimizer: Any) -> None:
+        """Restore the initial weights and compile with this optimizer."""
         self.model.set_weights(self.weights)
         self.model.compile(optimizer, "mse")
         optimizer.build(self.model.trainable_variables)
@@ -59,7 +59,7 @@ class Trainee:
 
 @cache
 def _trainee(dtype: str) -> Trainee:
-    """Convolutions with batch normalization and every regularizer, without a bias before the normalization."""
+    """Convolutions with batch normalization and every regularizer; no bias precedes the normalization."""
     keras.utils.set_random_seed(0)
     r = keras.regularizers
     x = keras.Input((10, 2), dtype=dtype)
@@ -71,7 +71,7 @@ def _trainee(dtype: str) -> Trainee:
     model.compile("sgd", "mse")
 
     def loss(trained: Any, rest: Any, x: Any, y: Any) -> Any:
-        # The variables of the optimizer are only used for a scaled loss.
+        # `compute_loss_and_updates` uses the variables of the optimizer only to scale the loss.
         value, aux = model.compute_loss_and_updates(trained, rest, [], x, y, None, True, model.optimizer.variables)
         return value, aux[2]
 
@@ -92,14 +92,14 @@ def _our_gradient(model: Any, penalty: Any, loss: Any) -> Callable[..., Any]:
     return jax.jit(jax.grad(objective, has_aux=True))
 
 
-MEAN_SQUARED = lambda y, target: ((y - target) ** 2).mean()  # noqa: E731
+MEAN_SQUARED_ERROR = lambda y, target: ((y - target) ** 2).mean()  # noqa: E731
 
 
 def _ours(path: Path, x: Any, y: Any) -> tuple[Any, Any, Any]:
     """The params, state and optimizer state after one step for each batch."""
     model, params, state = jconv.keras.load(path)
     training = jconv.keras.load_training(path)
-    slots, gradient = training.state, _our_gradient(model, training.penalty, MEAN_SQUARED)
+    slots, gradient = training.state, _our_gradient(model, training.penalty, MEAN_SQUARED_ERROR)
     update = jax.jit(training.optimizer.update)
     for batch in zip(x, y, strict=True):
         bars, state = gradient(params, state, *batch)
@@ -130,7 +130,7 @@ def _float64() -> Any:
         keras.config.set_dtype_policy("float32")
 
 
-def _furthest(path: Path, ours: Any) -> float:
+def _largest_deviation(path: Path, ours: Any) -> float:
     """The largest deviation from the file that Keras saved after the same steps."""
     _, params, state = jconv.keras.load(path)
     expected = (params, state, jconv.keras.load_training(path).state)
@@ -171,13 +171,13 @@ def _continue(optimizer: Any, folder: Path, dtype: str, form: str = "keras") -> 
     """The largest deviation from Keras after further steps."""
     x, y = _batches(dtype)
     trainee = _trainee(dtype)
-    trainee.compiled(optimizer)
+    trainee.compile_with(optimizer)
     trainee.steps(x[:BEFORE], y[:BEFORE])
     before = save(trainee.model, folder / f"before.{form}")
     assert jconv.keras.load_training(before).steps == BEFORE
     trainee.steps(x[BEFORE:], y[BEFORE:])
     after = save(trainee.model, folder / f"after.{form}")
-    return _furthest(after, _ours(before, x[BEFORE:], y[BEFORE:]))
+    return _largest_deviation(after, _ours(before, x[BEFORE:], y[BEFORE:]))
 
 
 @pytest.mark.default_cases(1)
@@ -197,7 +197,7 @@ def test_continues_as_keras_in_float32(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CONSTRAINTS)
-def test_constraints(name: str, tmp_path: Path) -> None:
+def test_continues_as_keras_with_constraints(name: str, tmp_path: Path) -> None:
     with _float64():
         convolution, normalization, second, *_ = [la for la in _trainee("float64").model.layers if la.weights]
         constraint = CONSTRAINTS[name]()
@@ -238,7 +238,7 @@ def test_the_example_in_the_docstring_follows_train_on_batch(tmp_path: Path, mon
     for one_x, one_y in zip(xs[3:], ys[3:], strict=True):
         model.train_on_batch(one_x, one_y)
         carry = namespace["step"](*carry, one_x, one_y)
-    assert _furthest(save(model, Path("after.keras")), carry) < 1e-5
+    assert _largest_deviation(save(model, Path("after.keras")), carry) < 1e-5
 
 
 def _varied() -> Any:
@@ -272,7 +272,7 @@ def test_every_slot_belongs_to_its_array(tmp_path: Path) -> None:
     model.compile(ko.Adam(), "mse")
     model.optimizer.build(model.trainable_variables)
     slots = model.optimizer.variables[2:]
-    # Each slot gets the value of its array, so that exchanged slots are detected.
+    # Each slot has the values of its array, so that swapped slots are detected.
     for variable, mean, square in zip(model.trainable_variables, slots[::2], slots[1::2], strict=True):
         mean.assign(variable)
         square.assign(2 * variable)
@@ -290,7 +290,7 @@ def test_every_slot_belongs_to_its_array(tmp_path: Path) -> None:
     assert training.penalty.reference(jax.tree.map(np.asarray, params)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_reference_of_the_penalty_has_its_gradient() -> None:
+def test_the_gradient_of_the_penalty_equals_complex_step_derivatives() -> None:
     with _float64():
         params = {"a": {"kernel": np.random.default_rng(0).standard_normal((5, 3))}}
         terms = [L1L2(0.1, 0.2), Orthogonal(0.3), Orthogonal(0.4, "columns")]

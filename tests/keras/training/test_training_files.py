@@ -31,7 +31,7 @@ def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
     assert all(np.all(np.asarray(array) == 0.5) for array in jax.tree.leaves(training.state[0].sum_of_squares))
 
 
-def test_another_learning_rate(tmp_path: Path) -> None:
+def test_a_new_learning_rate(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.25, momentum=0.9), "mse")
     path = save(model, tmp_path / "a.keras")
@@ -49,7 +49,7 @@ def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path
         jconv.keras.load_training(path, learning_rate=rate)
 
 
-def test_another_optimizer(tmp_path: Path) -> None:
+def test_a_new_optimizer(tmp_path: Path) -> None:
     model = small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
     model.compile(ko.Adamax(), "mse")
     path = save(model, tmp_path / "a.keras")
@@ -133,13 +133,13 @@ def test_unsupported_objects_are_refused_in_one_line(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_a_model_that_was_not_compiled(form: str, tmp_path: Path) -> None:
+def test_a_model_that_was_not_compiled_is_refused(form: str, tmp_path: Path) -> None:
     with pytest.raises(jconv.keras.NotCompiledError, match=f"a.{form} was not compiled: it has no optimizer"):
         jconv.keras.load_training(save(small(), tmp_path / f"a.{form}"))
 
 
 def _changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """The file with another optimizer in its config."""
+    """Change the optimizer in the config of a file; returns the path."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -178,7 +178,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_invalid_optimizer_configs(name: str, tmp_path: Path) -> None:
+def test_invalid_optimizer_configs_are_refused(name: str, tmp_path: Path) -> None:
     change, message = CHANGES[name]
     model = small()
     model.compile(ko.Adam(), "mse")

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.usefixtures("quick_weights")
 
 X = np.float32(np.random.default_rng(0).standard_normal((3, 5, 4)))
 X[0, 3:] = X[1, 1] = 0
-BY_MASKS = ("value", "mask", "value", "mask")
+MASKED_INPUTS = ("value", "mask", "value", "mask")
 
 
 def merging(layer: jl.Layer, *masks: str, second: float = 1.0, pooled: bool = True) -> Model:
-    """Two maskings of one input, merged; `masks` are those that the layer reads."""
+    """Two maskings of one input, merged by `layer`; `masks` has the names of the masks that it reads."""
     made = {"mask": jl.MaskOf(), "other_mask": jl.MaskOf(second)}
     nodes = [Node("masked", jl.Masking(), ("x",)), Node("other", jl.Masking(second), ("x",))]
     nodes += [Node(name, made[name], ("x",)) for name in sorted(set(masks))]
@@ -40,18 +40,18 @@ MODELS = {
         [jl.InDtype(layer, "float16") for layer in (jl.Masking(), jl.GlobalAveragePooling1D())], input_shape=(5, 4)
     ),
     "merging": merging(jl.Multiply()),
-    "merging by masks": merging(jl.Multiply(BY_MASKS), "mask", "other_mask", pooled=False),
-    "merging by masks that are not passed on": merging(jl.Multiply(BY_MASKS), "mask", "other_mask"),
-    "by other masks": merging(jl.Maximum(BY_MASKS), "other_mask", "mask"),
-    "merging in float16": merging(jl.InDtype(jl.Multiply(BY_MASKS), "float16"), "mask", "other_mask"),
-    "frozen": merging(jl.Frozen(jl.Minimum(BY_MASKS)), "other_mask", "mask"),
-    "same mask in float16": merging(jl.InDtype(jl.Maximum(BY_MASKS), "float16"), "mask", "mask"),
+    "merging by masks": merging(jl.Multiply(MASKED_INPUTS), "mask", "other_mask", pooled=False),
+    "merging by masks that are not propagated": merging(jl.Multiply(MASKED_INPUTS), "mask", "other_mask"),
+    "by other masks": merging(jl.Maximum(MASKED_INPUTS), "other_mask", "mask"),
+    "merging in float16": merging(jl.InDtype(jl.Multiply(MASKED_INPUTS), "float16"), "mask", "other_mask"),
+    "frozen": merging(jl.Frozen(jl.Minimum(MASKED_INPUTS)), "other_mask", "mask"),
+    "same mask in float16": merging(jl.InDtype(jl.Maximum(MASKED_INPUTS), "float16"), "mask", "mask"),
     "inside a wrapper": sequential([jl.Masking(), jl.Bidirectional(jl.GRU(2))], input_shape=(5, 4)),
 }
 
 
 def check(model: Model, x: np.ndarray[Any, Any], folder: Path) -> Any:
-    """Real Keras computes what the model does; returns Keras's model."""
+    """Check that real Keras computes the outputs of a model; returns the Keras model."""
     params, state = model.init(jax.random.key(0))
     y = model.apply(params, state, x)[0]
     returned = returned_outputs(folder, (model, params, state), [x])
@@ -68,7 +68,7 @@ def test_keras_computes_the_same(name: str, tmp_path: Path) -> None:
 
 
 def test_channels_first(tmp_path: Path) -> None:
-    layer = jl.ChannelsFirst(jl.Multiply(BY_MASKS))
+    layer = jl.ChannelsFirst(jl.Multiply(MASKED_INPUTS))
     x = np.swapaxes(X, 1, 2)
     nodes = (
         Node("last", jl.Permute((2, 1)), ("x",)),
