@@ -33,7 +33,7 @@ def pool(stream: Any, slots: int) -> Any:
     """A pool whose slots are all copies of one stream.
 
     Args:
-      stream: a state of `jconv.streaming.init` or `Model.stream_init` with a batch of 1 and `slots=True`.
+      stream: a state from `jconv.streaming.init` or `Model.stream_init` with a batch of 1 and `slots=True`.
       slots: the number of slots.
 
     Returns:
@@ -50,7 +50,7 @@ def pool(stream: Any, slots: int) -> Any:
     for array in jax.tree.leaves(stream):
         if array.ndim < 1 or array.shape[0] != 1:
             raise ValueError(
-                f"stream must have 1 row and be begun with slots=True, got an array of shape {array.shape}"
+                f"stream must have 1 row and be initialized with slots=True, got an array of shape {array.shape}"
             )
     return jax.tree.map(lambda array: jnp.repeat(array, slots, axis=0), stream)
 
@@ -59,7 +59,7 @@ def put(pool: Any, stream: Any, slots: Any) -> Any:
     """Write streams into slots of a pool, for example to start new sessions.
 
     Args:
-      pool: of `pool`.
+      pool: from `pool`.
       stream: a stream with one row per slot, or one row for all slots; `take` returns such streams.
       slots: (rows,) of integers. Slots that do not exist, such as -1, are ignored.
 
@@ -80,8 +80,8 @@ def put(pool: Any, stream: Any, slots: Any) -> Any:
     slots = check_slots(slots)
     if jax.tree.structure(pool) != jax.tree.structure(stream):
         raise ValueError(
-            "stream must keep the same arrays as the pool and need as many samples for its next output: begin it with "
-            "the pool's options, and step it by itself until steps leave its structure as it is"
+            "stream must have the same arrays as the pool and need as many samples for its next output: initialize it "
+            "with the pool's options, and step it by itself until steps no longer change its structure"
         )
     for old, new in zip(jax.tree.leaves(pool), jax.tree.leaves(stream), strict=True):
         if old.shape[1:] != new.shape[1:]:
@@ -94,7 +94,7 @@ def take(pool: Any, slots: Any) -> Any:
     """Read streams from slots of a pool, for example to save them, or to move them to another pool with `put`.
 
     Args:
-      pool: of `pool`.
+      pool: from `pool`.
       slots: (rows,) of integers.
 
     Returns:
@@ -129,7 +129,7 @@ def put_rows(tree: Any, rows: Any, slots: jax.Array | None) -> Any:
 
 
 def clear_unassigned(chunk: jax.Array, slots: jax.Array, pool: Any) -> jax.Array:
-    """`chunk` (rows, ...) with zeros in rows without a session, so that these do not affect any derivative."""
+    """`chunk` (rows, ...) with zeros in rows without a session, so that these rows do not affect any derivative."""
     count = min((array.shape[0] for array in jax.tree.leaves(pool)), default=OUT_OF_BOUNDS)
     assigned = (slots < count).reshape(-1, *(1,) * (chunk.ndim - 1))
     return jnp.where(assigned, chunk, jnp.zeros((), chunk.dtype))
@@ -139,8 +139,8 @@ def uneven_sessions(samples: int = 1) -> ValueError:
     """The error for a step after which outputs need another number of samples than before."""
     steps = f", and step by multiples of {samples} samples" if samples > 1 else ""
     return ValueError(
-        "with slots the next outputs must need as many samples before a step as after it: step a new session by "
-        f"itself, and put it into the pool when steps leave the structure of its stream as it is{steps}"
+        "with slots, a step must not change the number of samples that the next output needs: step a new session by "
+        f"itself, put it into the pool when steps no longer change the structure of its stream{steps}"
     )
 
 

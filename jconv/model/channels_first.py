@@ -1,9 +1,8 @@
-"""Converts a network of sequences (batch, channels, length) to one of sequences (batch, length, channels).
+"""Converts a network on (batch, channels, length), channels first, to one on (batch, length, channels), length first.
 
-Keras's `data_format="channels_first"` gives such networks, whose chunks of a stream are along the last axis. The state
-of a layer assumes the length first, so the converted network is streamed: the inner layer of each `ChannelsFirst`,
-layers along an axis with that axis renumbered, and no transpose for a `Permute` between the two layouts. Params are the
-same.
+Keras's `data_format="channels_first"` gives channels-first networks. The stream states of layers assume the length
+first, so the converted network is streamed: `ChannelsFirst` layers are replaced by their inner layers, the `axis` of
+other layers is renumbered, and a `Permute` between the two layouts becomes the identity. Params are the same.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class LengthFirst(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LengthLast(Wrapper):
+class NotStreamable(Wrapper):
     """A layer that mixes the samples of inputs whose length was last, so that it cannot be streamed.
 
     `length_last` says which inputs these are.
@@ -52,7 +51,7 @@ class LengthLast(Wrapper):
     def apply(
         self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
-        """The inner layer's output for the inputs in their original layout, possible for values without a length."""
+        """Apply the inner layer in the original layout. In a stream this works for values without a length."""
         inputs = x if self.has_several_inputs else (x,)
         inputs = tuple(swap_axes(a) if last else a for a, last in zip(inputs, self.length_last, strict=True))
         x = inputs if self.has_several_inputs else inputs[0]
@@ -70,10 +69,10 @@ class LengthLast(Wrapper):
 
 
 def length_first(graph: LayerGraph) -> LengthFirst:
-    """The graph with the length first; the same graph if it has the length first already.
+    """The graph with the length first; the same graph if it already has the length first.
 
-    The length of an input is last if its shape says so, as in (4, None). If its shape has no length of None, it is last
-    if the first layer whose result depends on the layout is `ChannelsFirst`.
+    The length of an input is its last axis if the shape is (channels, None). If no size is None, the length is the last
+    axis if the first layer whose result depends on the layout is `ChannelsFirst`.
     """
     shapes = graph.input_shapes or (None,) * len(graph.inputs)
     last = {name: _has_length_last(graph, name, shape) for name, shape in zip(graph.inputs, shapes, strict=True)}
@@ -107,7 +106,7 @@ def _has_length_last(graph: LayerGraph, name: str, shape: Any) -> bool:
         if _is_channels_first(node.layer):
             return True
         layer, _ = _convert(node.layer, [True] * len(node.inputs))
-        if isinstance(node.layer, jl.Permute) or isinstance(layer, LengthLast):
+        if isinstance(node.layer, jl.Permute) or isinstance(layer, NotStreamable):
             return False
         reached.add(node.name)
     return False
@@ -125,22 +124,22 @@ def _convert(layer: Layer, length_last: Sequence[bool]) -> tuple[Layer, bool]:
         return jl.Permute((1, 2)), not length_last[0]
     if not any(length_last):
         return layer, False
-    mixing = LengthLast(layer, tuple(length_last)), False
+    not_streamable = NotStreamable(layer, tuple(length_last)), False
     if not all(length_last):
-        return mixing
+        return not_streamable
     if isinstance(layer, jl.ChannelsFirst):
         if layer.window() is None and layer.layer.window() is not None:
             # Its activation works along the length.
-            return mixing
+            return not_streamable
         inner = unwrap(layer.layer)
         drops_length = isinstance(inner, (jl.GlobalAveragePooling1D, jl.GlobalMaxPooling1D)) and not inner.keepdims
         return layer.layer, not drops_length
     if isinstance(layer, (Wrapper, jl.SpectralNormalization)):
         inner, last = _convert(layer.layer, length_last)
-        return mixing if isinstance(inner, LengthLast) else (replace(layer, layer=inner), last)
+        return not_streamable if isinstance(inner, NotStreamable) else (replace(layer, layer=inner), last)
     if isinstance(layer, (*LAYERS_WITH_AXIS, jl.Concatenate)) and layer.axis in (1, -2, (1,), (-2,)):
         return replace(layer, axis=-1), True
-    return (layer, True) if _is_elementwise(layer) else mixing
+    return (layer, True) if _is_elementwise(layer) else not_streamable
 
 
 def _is_elementwise(layer: Layer) -> bool:

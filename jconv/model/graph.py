@@ -55,7 +55,7 @@ class Model(LayerGraph):
         """Initialize the arrays from the same distributions as Keras, in float32.
 
         Args:
-          key: one of `jax.random.key`. What a node draws depends on the key and the node's position alone.
+          key: a `jax.random.key`. The random values of a node depend only on the key and the node's position.
           input_shape: the shape of one example, without the batch axis; for several inputs a dict by name, or a list or
             tuple in order. By default the model's `input_shapes`.
 
@@ -63,7 +63,7 @@ class Model(LayerGraph):
           `(params, state)`.
 
         Raises:
-          ValueError: for a shape that a node cannot take, with the node's name, and if no shape is known.
+          ValueError: for a shape that a node does not support, with the node's name, and if no shape is known.
 
         >>> from jconv.layers import Conv1D
         >>> from jconv.model import sequential
@@ -105,12 +105,12 @@ class Model(LayerGraph):
         layout.
 
         Args:
-          params, state: of `init` or of a Keras file.
+          params, state: from `init` or from a Keras file.
           x: an array with the batch axis first; for several inputs a dict by name, or a list or tuple in the order of
             `inputs`, which for a Keras file is the order of Keras's model.
           training: whether layers behave as in training.
-          key: for layers that are random in training.
-          lengths: the number of samples of each row, integers (batch,); the rest of the row is padding of any values.
+          key: a `jax.random.key`, which layers with random numbers need in training.
+          lengths: the number of samples of each row, integers (batch,); the rest of the row is padding with any values.
           segment_ids: integers (batch, length): each sequence in a row is a run of one id; padding has negative ids.
 
         Returns:
@@ -119,7 +119,7 @@ class Model(LayerGraph):
           without a length.
 
         Raises:
-          ValueError: for arrays that do not fit, with the node's name, for params or state that the model does not
+          ValueError: for arrays of a wrong shape, with the node's name, for params or state that the model does not
             have, and for lengths in a layer that does not support them.
 
         >>> from jconv.layers import Conv1D, GlobalAveragePooling1D
@@ -139,7 +139,7 @@ class Model(LayerGraph):
             values, state = self._apply_nodes(params, state, x, key, call_part, shared)
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
-        # In a packed row the ends to crop are everywhere.
+        # In a packed row, sequences begin and end everywhere, so a crop removes no range of the row.
         parts = needed.needed(self, x, training, with_lengths=True) if segment_ids is None else {}
 
         def call(node: Node, arrays: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
@@ -174,7 +174,7 @@ class Model(LayerGraph):
         call: Call,
         shared: frozenset[str] = frozenset(),
     ) -> tuple[dict[str, jax.Array], Tree]:
-        """Every node's output and the new state, each computed by `call`; the outputs `shared` are materialized."""
+        """Every node's output and the new state, computed by `call`. Outputs of nodes in `shared` are materialized."""
         self._check_keys(params, state)
         values = self.named(x)
         new_state = {name: dict(arrays) for name, arrays in state.items()}
@@ -229,11 +229,11 @@ class Model(LayerGraph):
         """The initial state of a stream; docs/guides/stream.md describes it.
 
         Args:
-          params, state: those of `apply`.
+          params, state: as in `apply`.
           batch_shape: `(batch,)`.
           input_shape: as in `init`; by default the model's own.
           dtype: of the inputs, or a dict by input name.
-          form, chunk, slots: those of `jconv.streaming.init`; `chunk` counts samples of the inputs.
+          form, chunk, slots: as in `jconv.streaming.init`; `chunk` counts samples of the inputs.
 
         Returns:
           A pytree of arrays, for `stream_step`.
@@ -267,18 +267,18 @@ class Model(LayerGraph):
         """The samples of `apply`'s output that a chunk completes.
 
         Args:
-          params, state: those of `apply`.
-          stream: of `stream_init` or the previous step.
+          params, state: as in `apply`.
+          stream: from `stream_init` or the previous step.
           chunk: (batch, samples, ...), or (batch, channels, samples) if the network is channels-first, with any number
             of samples; for several inputs a dict, list or tuple.
           last: whether the sequence ends with this chunk; all remaining outputs are then returned.
           slots: as in `jconv.streaming.step`.
 
         Returns:
-          `(y, stream)`. A layer that returns one value for a sequence returns that of all samples so far.
+          `(y, stream)`. For a layer that returns one value per sequence, this is the value for all samples so far.
 
         Raises:
-          ValueError: for arrays that do not fit, with the node's name, for a step after the last, and for a step with
+          ValueError: for arrays of a wrong shape, with the node's name, for a step after the last, and for a step with
             `slots` after which the next outputs would need another number of samples than before.
 
         >>> from jconv.layers import Conv1D
@@ -294,7 +294,7 @@ class Model(LayerGraph):
 
     @property
     def latency(self) -> Fraction:
-        """The delay of a stream's outputs in input samples, exactly; the largest of all outputs.
+        """The largest delay of a stream's outputs in input samples, as an exact fraction.
 
         Raises `ValueError`, with the node's name, if a layer needs the complete sequence.
 
@@ -307,7 +307,7 @@ class Model(LayerGraph):
 
     @property
     def output_ratio(self) -> Fraction | dict[str, Fraction]:
-        """Output samples per input sample, 0 for a value of all samples so far; a dict by name for several outputs.
+        """Output samples per input sample, 0 for an output without a length; a dict by name for several outputs.
 
         Raises `ValueError`, with the node's name, if a layer needs the complete sequence.
 
@@ -321,7 +321,7 @@ class Model(LayerGraph):
 
     @property
     def receptive_field(self) -> int | None:
-        """Input samples that one output sample depends on, the most of all outputs; None for the complete length.
+        """The largest number of input samples that one output sample depends on; None for the complete length.
 
         >>> from jconv.layers import Conv1D
         >>> from jconv.model import sequential
@@ -345,7 +345,7 @@ class Model(LayerGraph):
           width: characters per line, beyond which long cells are wrapped.
 
         Raises:
-          ValueError: for a shape that a node cannot take, with the node's name, and if no shape is known.
+          ValueError: for a shape that a node does not support, with the node's name, and if no shape is known.
 
         >>> from jconv.layers import Conv1D
         >>> from jconv.model import sequential
@@ -381,6 +381,6 @@ def _check_shared(node: Node, first: Node, shapes: Mapping[str, Any]) -> None:
     for array_shapes in (node.layer.param_shapes, node.layer.state_shapes):
         if array_shapes(shape) != array_shapes(first_shape):
             raise ValueError(
-                f"node {node.name!r} shares params {node.key!r} with {first.name!r}, but its input of shape {shape} "
-                f"needs {array_shapes(shape)} and that of shape {first_shape} needs {array_shapes(first_shape)}"
+                f"node {node.name!r} shares params {node.key!r} with {first.name!r}, but an input of shape {shape} "
+                f"needs {array_shapes(shape)}, and an input of shape {first_shape} needs {array_shapes(first_shape)}"
             )

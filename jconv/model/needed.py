@@ -6,8 +6,8 @@ zeros of `same` padding where the range touches an end. Results are the same to 
 computes them. A layer without a rule in `RULES` is computed completely, and so is all that it reads.
 
 A range is `(start, stop)` along axis 1, the length; None is the complete value. Only sequences of shape
-(length, channels) are cut. With `lengths`, each row needs a part of the range of the longest, and rows are set to zero
-where they have ended, as without cuts; fewer kinds of layers are cut then, those in `RULES_WITH_LENGTHS`.
+(length, channels) are cut. With `lengths`, the range of the longest row includes the ranges of all rows, and the
+padding of each row is set to zero, as without cuts. Only the layers in `RULES_WITH_LENGTHS` are cut then.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def call_part(
     values: Mapping[str, Any],
     key: jax.Array | None,
 ) -> tuple[Any, Any]:
-    """`(y, state)` of a node: its part, or without parts its complete output."""
+    """`(y, state)` of a node, where `y` is its part, or its complete output if it has no part."""
     layer = parts[node.name].layer if node.name in parts else node.layer
     return layer.apply(*arrays, _read(parts, node, values), training=training, key=key)
 
@@ -75,19 +75,19 @@ def call_part_with_lengths(
     # All inputs are read from the same sample on.
     start = part.reads[0][0] if part.reads[0] else 0
     if selected is not None and type(inner) in OUTPUT_SEQUENCES:
-        y, state = part.layer.apply(*arrays, _moved(selected, start).replace_padding(x), training=training, key=key)
+        y, state = part.layer.apply(*arrays, _cut_ends(selected, start).replace_padding(x), training=training, key=key)
         out = OUTPUT_SEQUENCES[type(inner)](inner, selected)
-        return _moved(out, part.span[0] if part.span else 0).replace_padding(y), state, out
-    moved = map_inputs(lambda one: None if one is None else _moved(one, start), selected)
-    y, state, out = part.layer.apply_sequences(*arrays, x, moved, training=training, key=key)
-    return y, state, None if out is None else _moved(out, -start)
+        return _cut_ends(out, part.span[0] if part.span else 0).replace_padding(y), state, out
+    cut = map_inputs(lambda one: None if one is None else _cut_ends(one, start), selected)
+    y, state, out = part.layer.apply_sequences(*arrays, x, cut, training=training, key=key)
+    return y, state, None if out is None else _cut_ends(out, -start)
 
 
 def partly_read(graph: LayerGraph, parts: Parts) -> frozenset[str]:
-    """The nodes whose output is read more than once, and not always all that is computed of it.
+    """The nodes whose output has several readers, of which at least one reads only a slice of the computed samples.
 
-    XLA's CPU compiler computes such a value again for each reader that takes a slice of it, and in a chain of residual
-    sums the last one from the outputs of all blocks.
+    XLA's CPU compiler computes such a value again for each reader of a slice. In a chain of residual sums, it computes
+    the last sum from the outputs of all blocks.
     """
     if not parts:
         return frozenset()
@@ -102,8 +102,8 @@ def partly_read(graph: LayerGraph, parts: Parts) -> frozenset[str]:
     )
 
 
-def _moved(sequences: Sequences, start: int) -> Sequences:
-    """The sequences of a value of which the samples before `start` are left out: ends may be outside of it."""
+def _cut_ends(sequences: Sequences, start: int) -> Sequences:
+    """The sequences of a value without its first `start` samples. Ends may be outside of the value."""
     return replace(sequences, end=sequences.end - start)
 
 
@@ -124,7 +124,7 @@ def needed(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False
     try:
         shapes |= graph.output_shapes(shapes)
     except ValueError:
-        # The layer that refuses the shapes raises its own error when it is applied.
+        # The layer that rejects the shapes raises its own error when it is applied.
         return {}
     return plan(graph, shapes, training, with_lengths)
 
@@ -155,9 +155,9 @@ def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training
     if not _is_sequence(read[0]) or (training and isinstance(inner, TRAINING_MIXES)):
         return complete
     rules = RULES_WITH_LENGTHS if with_lengths else RULES
-    # With lengths, an index along the length is refused by the layer.
-    if (step := _step(inner)) is not None and not with_lengths:
-        start = step % read[0][0]
+    # With lengths, the layer rejects an index along the length.
+    if (index := _single_index(inner)) is not None and not with_lengths:
+        start = index % read[0][0]
         return Part(replace_options(layer, **_with_length_key(inner, 0)), None, ((start, start + 1),))
     drops = _drops_samples(inner)
     if type(inner) not in rules or not _is_sequence(shape) or not (span or drops):
@@ -188,7 +188,7 @@ def _cut(value: Any, held: Range, span: Range) -> Any:
     if span is None or span == held:
         return value
     start = held[0] if held else 0
-    # JAX has no slices of a length that is sharded over an explicit mesh.
+    # JAX cannot slice a length that is sharded over an explicit mesh.
     return replicate_length(jnp.asarray(value))[:, span[0] - start : span[1] - start]
 
 
@@ -198,7 +198,7 @@ def _cut(value: Any, held: Range, span: Range) -> Any:
 
 Rule = Callable[[Any, tuple[Any, ...], tuple[int, int]], tuple[dict[str, Any], tuple[Range, ...]] | None]
 
-# Random values are drawn for the complete shape, and statistics are those of all samples.
+# Random values are drawn for the complete shape, and statistics are computed from all samples.
 RANDOM = (jl.Dropout, jl.SpatialDropout1D, jl.GaussianDropout, jl.GaussianNoise, jl.AlphaDropout)
 TRAINING_MIXES = (jl.BatchNormalization, *RANDOM)
 ELEMENTWISE_ACTIVATIONS = (jl.ReLU, jl.LeakyReLU, jl.ELU, jl.HardSigmoid)
@@ -219,7 +219,7 @@ def _is_samplewise(activation: Any) -> bool:
 
 
 def _samplewise(condition: Callable[[Any], bool] = _always) -> Rule:
-    """Output sample t depends on the samples t of all inputs; those without a length of their own are complete."""
+    """Output sample t depends on sample t of each input. Inputs that broadcast along the length are read completely."""
 
     def rule(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
         length = max(shape[0] for shape in read if _is_sequence(shape))
@@ -240,7 +240,7 @@ def _convolution(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> An
 def _pooling(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
     size, stride = layer.window()
     found = _windows(read[0][0], span, size, stride=stride, padding=layer.padding)
-    # Pooling has no padding of one end.
+    # Pooling layers cannot pad one end alone.
     return ({"padding": "valid"}, (found[0],)) if found and found[1] == (0, 0) else None
 
 
@@ -293,7 +293,7 @@ def _slice(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
 
 
 def _length_key(layer: Any) -> Any:
-    """What an indexing operation takes of axis 1: an integer, a `Slice`, or None if it is no such operation."""
+    """The index of axis 1 in an indexing operation: an integer or a `Slice`; None for other operations."""
     if type(layer) is not jl.Operation or layer.function != "get_item" or len(layer.arguments) != 2:
         return None
     first, key = layer.arguments
@@ -305,8 +305,8 @@ def _with_length_key(layer: Any, part: Any) -> dict[str, Any]:
     return {"arguments": (first, (batch, part, *rest))}
 
 
-def _step(layer: Any) -> int | None:
-    """The one step of the length that a layer takes."""
+def _single_index(layer: Any) -> int | None:
+    """The index of the one sample that an indexing operation selects from the length, or None."""
     key = _length_key(layer)
     return key if is_integer(key) else None
 
@@ -332,7 +332,7 @@ RULES: dict[type, Rule] = {
 
 
 def _with_fixed_start(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
-    # Otherwise the zeros before a row depend on its length.
+    # With "same" padding and a stride, the number of zeros before a row depends on its length.
     return None if layer.padding == "same" and layer.stride > 1 else _convolution(layer, read, span)
 
 
@@ -354,7 +354,7 @@ RULES_WITH_LENGTHS: dict[type, Rule] = {
     jl.Cropping1D: _cropping,
 }
 for kind in (jl.MaxPooling1D, jl.AveragePooling1D, jl.ZeroPadding1D):
-    # A window of pooling that a row ends in is not one of zeros.
+    # A pooling window in which a row ends does not read zeros after this end.
     del RULES_WITH_LENGTHS[kind]
 
 
@@ -370,4 +370,4 @@ OUTPUT_SEQUENCES: dict[type, Callable[[Any, Sequences], Sequences]] = {
     **dict.fromkeys(CONVOLUTIONS, _convolved),
     jl.Cropping1D: _cropped,
 }
-"""The positions of the output of layers that do not keep those of the input."""
+"""The positions of the output sequences, for layers where they differ from the positions of the input sequences."""

@@ -53,7 +53,7 @@ class Node:
 
 @dataclass(frozen=True)
 class LayerGraph:
-    """The data of a `Model`, which describes the fields; raises `ValueError` unless they form a graph."""
+    """The fields of a `Model`, described there. Raises `ValueError` unless they form a graph."""
 
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
@@ -83,7 +83,7 @@ class LayerGraph:
         for node in self.nodes:
             for name in node.inputs:
                 if name not in known:
-                    why = "comes later or is itself; nodes must be in order" if name in names else "does not exist"
+                    why = "is not an earlier node; nodes must be in order" if name in names else "does not exist"
                     raise ValueError(f"node {node.name!r} reads {name!r}, which {why}")
             if node.name in known:
                 raise ValueError(f"the name {node.name!r} is used twice; names of nodes and inputs must differ")
@@ -129,7 +129,7 @@ class LayerGraph:
         if input_shape is None and self.input_shapes is not None:
             return dict(zip(self.inputs, self.input_shapes, strict=True))
         if input_shape is None:
-            raise ValueError("input_shape must be given: the model does not say the shapes of its inputs")
+            raise ValueError("input_shape must be given: the model has no input_shapes")
         named = self.named(input_shape, "input_shape")
         for name, shape in named.items():
             if not isinstance(shape, (list, tuple)):
@@ -151,7 +151,7 @@ class LayerGraph:
 
 
 def check_layer(name: str, layer: Any) -> None:
-    """Raise `ValueError` unless `layer` is a layer, with a hint where one is similar to what was given."""
+    """Raise `ValueError` unless `layer` is a layer, if possible with a suggestion."""
     if isinstance(layer, Layer):
         return
     if isinstance(layer, type):

@@ -13,7 +13,7 @@ from ..layers.nesting import replace_options, unwrap
 from .graph import Model
 from .nodes import Node, check_layer
 
-# Layers whose output has the mask of their input. For recurrent layers that depends on their options.
+# Layers whose output has the mask of their input. For recurrent layers this depends on their options.
 MASK_KEEPING = (
     ActivationLayer,
     jl.Dense,
@@ -38,8 +38,8 @@ def sequential(
 ) -> Model:
     """A model of layers that each read the one before; the first reads the input `"input"`.
 
-    As in Keras, the mask of a `Masking` layer, or of an `Embedding` with `mask_zero`, is passed on to the layers that
-    read masks, up to a layer that ends it. A node named `"input/mask"` then computes it.
+    As in Keras, the mask of a `Masking` layer, or of an `Embedding` with `mask_zero`, is passed to the layers that read
+    masks, up to a layer that does not keep it. A node with a name such as `"input/mask"` then computes the mask.
 
     Args:
       layers: at least one layer.
@@ -50,8 +50,8 @@ def sequential(
       A `Model` with one input, and the last layer's output as its only output.
 
     Raises:
-      ValueError: for no layer, for something else than a layer, for a wrong number of names, and for a layer that
-        would read a mask in a way that needs a `Model` to describe.
+      ValueError: for no layer, for something else than a layer, for a wrong number of names, and for a `Softmax` that
+        would read a mask, for which a `Model` is needed.
 
     >>> from jconv.layers import Conv1D
     >>> model = sequential([Conv1D(16, 12, stride=12, padding="same"), Conv1D(16, 12, stride=12, padding="same")])

@@ -1,7 +1,7 @@
-"""A network chunk by chunk: each layer keeps what it needs, and branches wait for each other.
+"""Computes a network chunk by chunk: each layer keeps its own stream state, and branches wait for each other.
 
-Where branches meet, the samples of the one that is ahead are kept until those of the other arrive. Their number follows
-from the timing of the layers, so shapes never depend on values.
+Where branches meet, samples of the branch that is ahead are kept until the other branch has the same samples. Their
+number follows from the output timing of the layers, so shapes never depend on values.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _merge_rings(
 
 
 def _one_sample(y: Any) -> Any:
-    """The shape of `y` with one sample in place of any number; of several outputs the first is the sequence."""
+    """The shape of `y` with one sample; of several outputs, only the first is a sequence."""
     if isinstance(y, tuple):
         return _one_sample(y[0]), *y[1:]
     return jax.ShapeDtypeStruct((y.shape[0], 1, *y.shape[2:]), y.dtype)
@@ -250,7 +250,7 @@ def _align(
     length = min(array.shape[1] for array in arrays)
     if last and any(array.shape[1] != length for array in arrays):
         raise ValueError(
-            f"inputs end after different numbers of samples, {', '.join(str(a.shape[1]) for a in arrays)} more"
+            f"inputs must end together, got {', '.join(str(a.shape[1]) for a in arrays)} remaining samples"
         )
     rest = [None if array.shape[1] == length else array[:, length:] for array in arrays]
     ready = tuple(array if array.shape[1] == length else _first_samples(array, length) for array in arrays)

@@ -27,8 +27,8 @@ class Row(NamedTuple):
     """A row of the table.
 
     `params` is None for a node that shares its arrays with a node above, `sees` for a receptive field of the complete
-    length, and `flops` if a size is unknown. `algorithms` are those of the node's convolutions, `"?"` if they depend on
-    an unknown size, and None if they were not requested.
+    length, and `flops` if a size is unknown. `algorithms` are the algorithms of the node's convolutions, `"?"` if they
+    depend on an unknown size, and None if they were not requested.
     """
 
     name: str
@@ -58,7 +58,7 @@ def rows_and_totals(
 ) -> tuple[list[Row], Totals]:
     """The rows, with algorithms if a `batch` is given, and the totals.
 
-    `params` and `state` are arrays or `jax.ShapeDtypeStruct`, and `shapes` those of all inputs and nodes.
+    `params` and `state` have arrays or `jax.ShapeDtypeStruct`, and `shapes` the shapes of all inputs and nodes.
     """
     fields = receptive_fields(graph)
     rows: list[Row] = []
@@ -124,7 +124,7 @@ def summary(
 
 
 def receptive_fields(graph: LayerGraph) -> dict[str, int | None]:
-    """For each node the samples of a model input that one output sample spans on the longest path; None for all.
+    """For each node, the input samples that one output sample depends on along the longest path; None for all.
 
     >>> from jconv.layers import Conv1D, Conv1DTranspose
     >>> from jconv.model import sequential
@@ -155,7 +155,7 @@ def _algorithms(node: Node, arrays: Any, input_shape: Any, batch: int) -> tuple[
     x = map_shapes(lambda shape: _placeholder(batch, shape), input_shape)
     unknown = _has_unknown(input_shape)
     try:
-        # A layer that is always in training draws numbers, whatever they are.
+        # A layer that is always in training needs a key; which one does not matter.
         choices = chosen_algorithms(
             lambda params, state, x: node.layer.apply(params, state, x, key=jax.random.key(0))[0], *arrays, x
         )

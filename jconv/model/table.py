@@ -15,8 +15,9 @@ def table(
 ) -> list[str]:
     """The lines of a table: heads, a rule, the rows, a rule.
 
-    `right` names the right-aligned columns of numbers, which are never wrapped. If the table is wider than `width`,
-    other columns are, the widest first, down to `MIN_COLUMN_WIDTH`. Words are broken only if that is not enough.
+    `right` names the right-aligned columns of numbers, which are never wrapped. If the table is wider than `width`, the
+    other columns are wrapped, the widest first, down to `MIN_COLUMN_WIDTH`. Words are broken only if this is not
+    enough.
 
     >>> print(*table(("name", "n"), [("a", "1"), ("a long one, in words", "20")], right=("n",), width=18), sep="\\n")
     name             n

@@ -1,4 +1,4 @@
-"""When the outputs of a network's stream are available: exact fractions from the timing of its layers, no arrays."""
+"""The rate and latency of a network's outputs in a stream, as exact fractions from the timing of its layers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _node_timing(node: Node, inputs: list[Any]) -> Any:
         return None
     if None in inputs:
         raise ValueError(
-            f"{node.layer} cannot be computed a chunk at a time: it reads a sequence beside a value of all samples"
+            f"{node.layer} cannot be computed a chunk at a time: it reads a sequence and a value without a length"
         )
     return node.layer.output_timing()
 
@@ -52,8 +52,8 @@ def ratios(graph: LayerGraph) -> dict[str, Fraction | None]:
         inputs = {ratio for ratio in (result[name] for name in node.inputs) if ratio is not None}
         if len(inputs) > 1:
             raise ValueError(
-                f"node {node.name!r}: its inputs have {', '.join(map(str, sorted(inputs)))} samples for one of the "
-                "model"
+                f"node {node.name!r}: its inputs must have the same rate, got {', '.join(map(str, sorted(inputs)))} "
+                "samples per sample of the model's inputs"
             )
         timing = timings[node.name]
         first = timing[0] if isinstance(timing, tuple) else timing

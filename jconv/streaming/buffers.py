@@ -37,7 +37,7 @@ class StreamOptions(NamedTuple):
 MAX_GATHER_BYTES = 2**17
 """Up to this many bytes, the samples of overlapping windows are gathered, which makes the convolution a matrix product.
 
-Above, the copies cost more than the product saves.
+Above this size, the copies cost more than the matrix product saves.
 """
 
 
@@ -64,7 +64,7 @@ def init_buffer(
     options: StreamOptions,
     fill: float = 0,
 ) -> Buffer:
-    """The buffer before the first sample, filled with `fill`. Raises `ValueError` for options that do not exist."""
+    """The buffer before the first sample, filled with `fill`. Raises `ValueError` for invalid options."""
     if options.form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {options.form!r}")
     if not isinstance(options.chunk, int) or options.chunk < 1:
@@ -90,7 +90,7 @@ def _prefers_shifting(options: StreamOptions, window: StreamWindow, sample_bytes
 
 
 def _exceeds(size: Any, limit: int) -> bool:
-    """Whether a size exceeds a limit, which any number of sessions (the symbolic batch of jax.export) may do."""
+    """Whether a size exceeds a limit. A symbolic batch of jax.export may be of any size, so it counts as exceeding."""
     return is_symbolic(size) or size > limit
 
 
@@ -121,9 +121,9 @@ def step_buffer(
     """The windows that a chunk (..., samples, channels) completes, or None, and the buffer after it.
 
     Args:
-      buffer: of `init_buffer` or the previous step.
+      buffer: from `init_buffer` or the previous step.
       chunk: the next samples.
-      window: that of `init_buffer`.
+      window: as in `init_buffer`.
       fill: the value of padding.
       end: for the last chunk the number of padding samples after it, else None.
       slots: (rows,): row i of `chunk` belongs to session `slots[i]`.
@@ -131,7 +131,7 @@ def step_buffer(
       max_gather_bytes: up to this size overlapping windows are gathered; see `MAX_GATHER_BYTES`.
     """
     if isinstance(buffer, RingBuffer) and buffer.window != window:
-        raise ValueError(f"the state is of a convolution with {buffer.window}, got {window}")
+        raise ValueError(f"the state was initialized for a convolution with {buffer.window}, got {window}")
     length, needed = chunk.shape[-2], check_not_ended(buffer.needed)
     outputs, after = count_outputs(needed, length, window.stride)
     if end is not None:
@@ -159,7 +159,7 @@ def step_buffer(
 def _read_windows(
     samples: jax.Array, first: int, outputs: int, window: StreamWindow, interleaved: bool, max_gather_bytes: int
 ) -> ReadyWindows:
-    """Windows of samples in order, gathered if that reads less or is small."""
+    """The windows of samples in temporal order, gathered if this reads fewer samples or few bytes."""
     span = (outputs - 1) * window.stride + window.reach
     read = outputs * window.kernel_size
     sample_bytes = math.prod(samples.shape[:-2]) * samples.shape[-1] * samples.dtype.itemsize

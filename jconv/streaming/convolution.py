@@ -45,7 +45,7 @@ from .timing import OutputTiming, convolution_timing, transposed_timing
 from .windows import StreamWindow
 
 State = Buffer | OverlapAdd
-"""What a stream keeps between steps."""
+"""The state that a stream keeps between steps."""
 
 Convolution = Callable[..., jax.Array]
 # The kernels of each convolution. The first determines the windows.
@@ -74,15 +74,17 @@ def init(
     """The state before the first sample.
 
     Args:
-      params: those of the convolution.
+      params: the params of the convolution.
       batch_shape: the leading axes of the chunks, `()` for none.
       dtype: of the samples.
-      convolution: `jconv.conv1d`, `depthwise_conv1d`, `separable_conv1d` or `conv1d_transpose`; `options` are its own.
+      convolution: `jconv.conv1d`, `depthwise_conv1d`, `separable_conv1d` or `conv1d_transpose`.
       form: `"shifted"`, in which a step moves all buffered samples, `"ring"`, in which it writes the chunk and reads
         the samples of the kernel elements, or `"auto"`. A transposed convolution has only one form.
       chunk: the usual number of samples per step, for which a ring is optimized. Steps of other lengths are allowed,
         and move all buffered samples.
-      slots: whether the leading axis, which must be the only one, is sessions that progress independently; see `step`.
+      slots: whether the rows of the leading axis, which must be the only one, are sessions that progress
+        independently; see `step`.
+      options: the options of the convolution.
 
     Returns:
       A pytree of arrays: a `ShiftBuffer`, `RingBuffer` or `OverlapAdd`.
@@ -119,16 +121,16 @@ def step(
 ) -> tuple[jax.Array, State]:
     """The outputs that a chunk completes.
 
-    Their number follows from shapes alone: it is `output_timing(...).count` of all samples so far, minus the same of
-    all samples before the chunk.
+    Their number follows from shapes alone: it is `output_timing(...).count(n)` for all n samples so far, minus the
+    count for the samples before the chunk.
 
     Args:
-      params: those of the convolution.
-      state: of `init` or the previous step.
+      params: the params of the convolution.
+      state: from `init` or the previous step.
       chunk: (..., samples, channels), with any number of samples, including 0, which may change from step to step.
-      convolution: that of `init`; `options` too are those of `init`.
+      convolution: as in `init`, like `options`.
       last: whether the sequence ends with this chunk; all remaining outputs are then returned.
-      slots: (rows,) of distinct integers, for a state with slots: row i of the chunk is the next of session `slots[i]`,
+      slots: (rows,) of distinct integers, for a state with slots: row i of the chunk belongs to session `slots[i]`,
         and other sessions do not change. For a slot that is negative or too large the outputs are undefined. With
         `last` the named sessions end, and their slots must be initialized again. All sessions of a state complete
         outputs in the same steps, so a new session is stepped by itself until its first outputs.
@@ -137,7 +139,7 @@ def step(
       `(y, state)`, with `y` (..., outputs, out_channels).
 
     Raises:
-      ValueError: for arrays that do not fit, for a step after the last, for a step with `slots` after which the next
+      ValueError: for arrays of a wrong shape, for a step after the last, for a step with `slots` after which the next
         output needs another number of samples than before, and at the end of a `"same"` convolution if the number of
         samples is not a multiple of the stride: Keras pads the start by an amount that depends on the length.
       TypeError: for a chunk that is not of a floating type.
@@ -179,8 +181,9 @@ def resume(
     """Like `step`, for a convolution inside a larger network, which checks `slots` for all of its layers.
 
     Args:
-      params, state, chunk, convolution, last: see `step`; `chunk` is a JAX array, and `options` are those of `init`.
-      slots: see `step`, but checked: int32, and above all slots in rows without a session. Not together with `last`.
+      params, state, chunk, convolution, last: see `step`; `chunk` is a JAX array, and `options` are as in `init`.
+      slots: see `step`, but already checked: int32, with a number out of bounds for rows without a session. Not
+        together with `last`.
 
     Returns:
       `(y, state)`; see `step`.
@@ -213,11 +216,11 @@ def resume(
 
 
 def flush(params: Mapping[str, Any], state: State, **options: Any) -> jax.Array:
-    """The remaining outputs at the end of the sequence: those of a last step without samples.
+    """The remaining outputs at the end of the sequence: the outputs of a last step without samples.
 
     Args:
-      params: those of the convolution.
-      state: of the last step.
+      params: the params of the convolution.
+      state: from the last step.
       options: `convolution` and its options, as in `init`.
 
     Returns:
@@ -240,8 +243,8 @@ def latency(params: Mapping[str, Any], *, convolution: Convolution = conv1d, **o
     """The largest delay of an output in input samples: 0 for causal padding, `reach - 1` for valid.
 
     Args:
-      params: those of the convolution, of which only shapes are read.
-      convolution: as in `init`; `options` are its own.
+      params: the params of the convolution, of which only shapes are read.
+      convolution: as in `init`, like `options`.
 
     Returns:
       An exact fraction, negative if outputs are available before the samples at their positions.
@@ -261,8 +264,8 @@ def output_timing(params: Mapping[str, Any], *, convolution: Convolution = conv1
     `jconv.streaming.pace` is an alias.
 
     Args:
-      params: those of the convolution, of which only shapes are read.
-      convolution: as in `init`; `options` are its own.
+      params: the params of the convolution, of which only shapes are read.
+      convolution: as in `init`, like `options`.
 
     Returns:
       An object with the method `count(samples)`, the number of outputs available after that many samples if the
@@ -314,7 +317,7 @@ def end_padding(window: StreamWindow, padding: Any, needed: int | None, samples:
 
 
 def _kernel_shape(convolution: Convolution, params: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[int, ...]:
-    """Checks the arguments of a stream. Returns the shape of the kernel that determines the windows."""
+    """The shape of the kernel that determines the windows. Raises an error for invalid arguments of a stream."""
     if convolution not in KERNELS:
         names = ", ".join(known.__name__ for known in KERNELS)
         raise ValueError(f"convolution must be one of jconv's {names}, got {convolution!r}")
@@ -338,15 +341,13 @@ def _chunk_type(state: State, params: Mapping[str, Any]) -> tuple[tuple[int, ...
     if isinstance(state, OverlapAdd):
         return state.sums.shape[:-2], np.shape(params["kernel"])[2], jnp.dtype(state.dtype)
     if not isinstance(state, Buffer):
-        raise ValueError(f"state must be one of jconv.streaming.init, got {type(state).__name__}")
+        raise ValueError(f"state must be from jconv.streaming.init, got {type(state).__name__}")
     return state.samples.shape[:-2], state.samples.shape[-1], state.samples.dtype
 
 
 def _check_chunk(chunk: jax.Array, state: State, convolution: Convolution, params: Any, slots: bool) -> None:
     if isinstance(state, OverlapAdd) != (convolution is conv1d_transpose):
-        raise ValueError(
-            f"state must be one of init with convolution={convolution.__name__}, got {type(state).__name__}"
-        )
+        raise ValueError(f"state must be from init with convolution={convolution.__name__}, got {type(state).__name__}")
     leading, channels, dtype = _chunk_type(state, params)
     # With slots the number of rows is free.
     free = 1 if slots else 0
@@ -355,7 +356,7 @@ def _check_chunk(chunk: jax.Array, state: State, convolution: Convolution, param
         raise ValueError(f"chunk must be of shape ({axes}), got {chunk.shape}")
     if jnp.promote_types(chunk.dtype, dtype) != dtype:
         raise ValueError(
-            f"chunk must be of the stream's type {dtype}, got {chunk.dtype}; cast it or give init its dtype"
+            f"chunk must have the stream's dtype {dtype}, got {chunk.dtype}; cast it or give init its dtype"
         )
 
 

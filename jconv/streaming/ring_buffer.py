@@ -27,8 +27,8 @@ class RingBuffer:
 
     The next chunk is written to rows `head` to `head + chunk - 1`. `head` is a multiple of `chunk` below `capacity`.
     Before it, modulo `capacity`, are the previous samples. If a read could wrap around within a chunk, a copy of the
-    first rows follows the last, so that every read is contiguous. `head` is () or (sessions,) of int32; `needed` is
-    that of `ShiftBuffer`.
+    first rows follows the last, so that every read is contiguous. `head` is () or (sessions,) of int32; `needed` is as
+    in `ShiftBuffer`.
 
     A network concatenates several rings in one array: this one begins at row `base` of array number `group`. Its
     `samples` and `head` are then None between steps. During a step, `step` has the rows that were computed for all
@@ -57,7 +57,7 @@ class RingBuffer:
 
     @property
     def is_short(self) -> bool:
-        """Whether all buffered samples are of the previous chunk, so that reads are its rows and the new chunk's."""
+        """Whether the previous chunk contains all buffered samples, so that reads are of its rows and the new chunk."""
         return not self.is_aligned and self.window.buffer_size <= self.chunk
 
     @property
@@ -97,11 +97,11 @@ class RingBuffer:
 
 
 def compute_steps(rings: Sequence[RingBuffer], heads: jax.Array, slots: jax.Array | None) -> list[RingStep]:
-    """The next step of each ring by its own chunk, where `heads` (..., number of rings) are all heads.
+    """The next step of each ring by a chunk of `ring.chunk` samples. `heads` (..., number of rings) are all heads.
 
     They are computed together: with integer arithmetic ring by ring, a step of a small network takes a third longer.
     """
-    # Without slots a step is of all sessions.
+    # Without slots, all sessions are stepped.
     slots = jnp.arange(heads.shape[0]) if slots is None and heads.ndim > 1 else slots
     own = heads if slots is None else heads.at[slots].get(mode="fill", fill_value=0)
     accesses = [ring.accesses() for ring in rings]
@@ -120,7 +120,7 @@ def compute_steps(rings: Sequence[RingBuffer], heads: jax.Array, slots: jax.Arra
 def step_ring(
     ring: RingBuffer, chunk: jax.Array, outputs: int, needed: int | None, slots: jax.Array | None, interleaved: bool
 ) -> tuple[ReadyWindows | None, RingBuffer]:
-    """A step by a chunk of the ring's own length. It writes before it reads, so that XLA writes in place."""
+    """A step by a chunk of `ring.chunk` samples. It writes before it reads, so that XLA writes in place."""
     if slots is None and ring.head.ndim:
         slots = jnp.arange(len(ring.head))
     step = ring.step or compute_steps([ring], ring.head[..., None], slots)[0]

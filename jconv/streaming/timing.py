@@ -10,7 +10,7 @@ from ..geometry import Padding, pad_amounts, reach, transposed_geometry
 
 @dataclass(frozen=True)
 class OutputTiming:
-    """Which input samples an output sample waits for: those up to number `(i * stride + delay) // upsampling`.
+    """When outputs are available: output sample i waits for input sample `(i * stride + delay) // upsampling`.
 
     A convolution has its own `stride` and `delay = reach - 1 - low`. A transposed convolution has its stride as
     `upsampling` and `delay = low`. With a negative `delay`, outputs are available before any input.

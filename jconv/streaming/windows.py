@@ -39,7 +39,7 @@ class ReadyWindows(NamedTuple):
 def from_taps(taps: list[jax.Array], interleaved: bool) -> ReadyWindows:
     """Windows from the samples of each kernel element, (..., outputs, channels).
 
-    `interleaved` places the samples of a window next to each other, else those of a kernel element.
+    With `interleaved`, the samples of a window are next to each other, otherwise the samples of a kernel element.
     """
     size, outputs = len(taps), taps[0].shape[-2]
     if interleaved:

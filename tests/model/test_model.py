@@ -284,7 +284,7 @@ GRAPHS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: Model((Node("a", CONV, ("b",)), Node("b", CONV, ("a",))), ("x",), ("b",)),
-        "node 'a' reads 'b', which comes later or is itself; nodes must be in order",
+        "node 'a' reads 'b', which is not an earlier node; nodes must be in order",
     ),
     (
         lambda: Model((Node("a", CONV, ("x",)), Node("a", CONV, ("a",))), ("x",), ("a",)),
@@ -331,8 +331,8 @@ def test_errors_of_shapes_name_the_node() -> None:
 def test_a_shared_layer_needs_inputs_with_the_same_array_shapes() -> None:
     model = Model((Node("a", CONV, ("x",), "c"), Node("b", CONV, ("a",), "c")), ("x",), ("b",))
     message = (
-        "node 'b' shares params 'c' with 'a', but its input of shape (7, 2) needs {'kernel': (3, 2, 2), 'bias': (2,)} "
-        "and that of shape (9, 1) needs {'kernel': (3, 1, 2), 'bias': (2,)}"
+        "node 'b' shares params 'c' with 'a', but an input of shape (7, 2) needs {'kernel': (3, 2, 2), 'bias': (2,)}, "
+        "and an input of shape (9, 1) needs {'kernel': (3, 1, 2), 'bias': (2,)}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         model.init(jax.random.key(0), (9, 1))

@@ -112,7 +112,7 @@ def test_a_session_of_a_network_with_latency_is_stepped_separately_first() -> No
     tail, _ = step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
     complete = jax.jit(model.apply)(params, state, x)[0]
     np.testing.assert_allclose(np.concatenate([y, tail], axis=1), complete, rtol=0, atol=1e-6)
-    with pytest.raises(ValueError, match="stream must keep the same arrays as the pool"):
+    with pytest.raises(ValueError, match="stream must have the same arrays as the pool"):
         slots.put(pool, begin, jnp.array([0]))
 
 
@@ -209,5 +209,5 @@ def test_slots_must_be_a_vector() -> None:
 
 def test_pool_needs_a_stream_with_one_row() -> None:
     state = streaming.init({"kernel": jnp.ones((2, 3, 1))}, (5,), slots=True)
-    with pytest.raises(ValueError, match="stream must have 1 row and be begun with slots=True"):
+    with pytest.raises(ValueError, match="stream must have 1 row and be initialized with slots=True"):
         jconv.slots.pool(state, 4)

@@ -316,7 +316,7 @@ ONE = jnp.ones((2, 1, 4))
         (lambda: streaming.init(PARAMS, 2), r"batch_shape must be a tuple, got 2; did you mean \(2,\)\?"),
         (
             lambda: streaming.step(PARAMS, PARAMS, ONE),  # pyright: ignore[reportArgumentType]
-            "state must be one of jconv.streaming.init, got dict",
+            "state must be from jconv.streaming.init, got dict",
         ),
         (lambda: streaming.init(PARAMS, (2,), stride=0), "stride must be an integer of at least 1, got 0"),
         (lambda: streaming.init(PARAMS, (2,), convolution=print), "convolution must be one of jconv's conv1d"),
@@ -334,11 +334,11 @@ ONE = jnp.ones((2, 1, 4))
         ),
         (
             lambda: streaming.step(PARAMS, streaming.init(PARAMS, (2,), dtype="bfloat16"), ONE),
-            "chunk must be of the stream's type bfloat16, got float32",
+            "chunk must have the stream's dtype bfloat16, got float32",
         ),
         (
             lambda: streaming.step(PARAMS, streaming.init(PARAMS, (2,)), ONE, convolution=jconv.conv1d_transpose),
-            "state must be one of init with convolution=conv1d_transpose, got RingBuffer",
+            "state must be from init with convolution=conv1d_transpose, got RingBuffer",
         ),
         (
             lambda: streaming.step(
