@@ -54,14 +54,14 @@ def test_softmax_with_a_mask_equals_the_reference(axis: Any, mask_shape: tuple[i
     check_against_reference(layer, ((6, 4), mask_shape), (x[0], np.float64(x[1] > 0)))
 
 
-def test_softmax_of_what_is_all_masked_is_zero_and_has_no_gradient() -> None:
+def test_softmax_of_a_completely_masked_row_is_zero_with_zero_gradient() -> None:
     layer, mask = jl.Softmax(inputs=("x", "mask")), jnp.zeros((2, 3), bool)
     y, bar = jax.value_and_grad(lambda x: layer.apply({}, {}, (x, mask))[0].sum())(jnp.ones((2, 3)))
     assert y == 0 and not bar.any()
     assert not layer.reference({}, {}, (np.ones((2, 3)), np.zeros((2, 3)))).any()
 
 
-def test_relu_with_a_cap_below_its_threshold_has_two_values() -> None:
+def test_relu_with_max_value_below_its_threshold_has_two_values() -> None:
     layer, x = jl.ReLU(0.2, threshold=0.4), jnp.array([-1.0, 0.3, 0.5])
     assert layer.apply({}, {}, x)[0].tolist() == [0, 0, pytest.approx(0.2)]
     assert layer.reference({}, {}, x).tolist() == [0, 0, 0.2]
@@ -78,7 +78,7 @@ def test_16_bit_floats(layer: jl.Layer, dtype: str) -> None:
     assert deviation(y.astype("float32"), layer.reference(params, {}, x.astype("float32"))) < 2e-2
 
 
-def test_shapes_with_unknown_lengths() -> None:
+def test_shapes_with_unknown_lengths_and_shared_axes() -> None:
     assert jl.PReLU((1,)).output_shape((None, 3)) == (None, 3)
     assert jl.PReLU((1,)).init(jax.random.key(0), (None, 3))[0]["alpha"].tolist() == [[0, 0, 0]]
     assert jl.PReLU().param_shapes((5, 3)) == {"alpha": (5, 3)}
@@ -155,6 +155,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()

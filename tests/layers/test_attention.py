@@ -102,7 +102,7 @@ def test_masked_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(ConstantInputs(layer, constants), shape)
 
 
-def test_a_row_that_is_masked_everywhere() -> None:
+def test_a_completely_masked_row() -> None:
     x = np.float32(drawn((5, 4)))
     inputs = ("query", "value", "value_mask")
     nothing = np.zeros((3, 5), bool)
@@ -119,15 +119,15 @@ def test_a_row_that_is_masked_everywhere() -> None:
     assert (y == params["attention_output/bias"]).all()
 
 
-def test_scores_that_are_masked_keep_what_float32_keeps_of_them() -> None:
-    # 100 and 200 are 2 and 3 units of 64 below 1e9, as Keras subtracts.
+def test_masked_scores_are_rounded_as_in_keras() -> None:
+    # Keras subtracts 1e9, where float32 has steps of 64: 100, 200 and 140 become 2, 3 and 2 steps.
     query, value = np.float32([[[1.0]]]), np.float32([[[100.0], [200.0], [140.0]]])
     layer = jl.Attention(inputs=("query", "value", "value_mask"))
     x = query, value, np.zeros((1, 3), bool)
     assert float(layer.apply({}, {}, x)[0][0, 0, 0]) == float(layer.reference({}, {}, x)[0, 0, 0]) == 200.0
 
 
-def test_what_is_masked_does_not_matter() -> None:
+def test_masked_values_do_not_affect_the_output() -> None:
     layer, constants, shape = CONSTANT_MASKS["heads_all"]
     layer = ConstantInputs(layer, constants)
     params, _ = single(arrays_of(layer, shape))
@@ -158,7 +158,7 @@ def test_dropout_of_the_weights(layer: Any) -> None:
     assert deviation(run(jax.random.key(0), False), np.ones(y.shape)) < 1e-6
 
 
-def test_dropout_and_the_weights_that_come_out() -> None:
+def test_dropout_and_the_returned_weights() -> None:
     x = jnp.zeros((1, 6, 1)), jnp.ones((1, 5, 1))
 
     def run(layer: Any, params: Any) -> Any:
@@ -185,14 +185,14 @@ def test_dropout_needs_a_key_and_has_no_reference() -> None:
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("layer", [jl.Attention(), MHA(1, 1, use_bias=False), GQA(1, 1, 1, use_bias=False)], ids=str)
 def test_16_bit_floats_accumulate_in_float32(layer: Any, dtype: Any) -> None:
-    # 4096 equal weights of a value of one: sums of halves would stop long before.
+    # The mean of 4096 ones: a sum in 16 bits would stop growing long before the end.
     x = jnp.ones((1, 4096, 1), dtype)
     params = {name: jnp.ones(shape, dtype) for name, shape in layer.param_shapes(((4096, 1), (4096, 1))).items()}
     y, _ = jax.jit(layer.apply)(params, {}, (x[:, :1], x))
     assert y.dtype == dtype and float(y[0, 0, 0]) == 1
 
 
-def test_init_is_keras() -> None:
+def test_init_draws_as_keras() -> None:
     layer = MHA(4, 16, 8, use_gate=True)
     params, state = jax.jit(lambda key: layer.init(key, ((None, 32), (7, 24))))(jax.random.key(0))
     assert state == {}
@@ -230,7 +230,7 @@ def test_init_is_keras() -> None:
     ],
     ids=str,
 )
-def test_unknown_length(layer: jl.Layer, shape: Any, expected: Any) -> None:
+def test_unknown_lengths(layer: jl.Layer, shape: Any, expected: Any) -> None:
     assert layer.output_shape(shape) == expected
     assert layer.window() is None
 

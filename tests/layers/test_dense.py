@@ -32,7 +32,7 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*LAYERS[name])
 
 
-def test_embedding_takes_what_keras_takes() -> None:
+def test_embedding_reads_the_same_rows_as_keras() -> None:
     layer, table = jl.Embedding(3, 2), np.float32(drawn((2,), batch=3))
     for x in (np.array([[0, 2, -1, -3, 3, -4, 99]]), np.float32([[0.9, 2.0, -1.9, -0.9, 3.9, -4.0, 99.5]])):
         y = np.asarray(layer.apply({"embeddings": table}, {}, x)[0])
@@ -49,7 +49,7 @@ def test_16_bit_floats_accumulate_in_float32() -> None:
         assert y.dtype == dtype and float(y[0, 0]) == 4096
 
 
-def test_init_is_keras() -> None:
+def test_init_draws_as_keras() -> None:
     layer = Dense("abc,cde->abde", (None, 8, 16), bias_axes="de")
     params, _ = layer.init(jax.random.key(0), (None, 32))
     assert {name: a.shape for name, a in params.items()} == {"kernel": (32, 8, 16), "bias": (8, 16)}
@@ -156,7 +156,7 @@ def test_an_unknown_size_of_an_array_is_refused() -> None:
         Dense("abc,cd->abd", (None, 5), bias_axes="bd").param_shapes((None, 4))
 
 
-def test_numbers_that_are_embedded_may_be_of_any_type() -> None:
+def test_indices_of_an_embedding_may_have_any_type() -> None:
     table = single(drawn((2,), batch=3))
     for dtype in (jnp.int8, jnp.uint32, jnp.bfloat16):
         rows, _ = jl.Embedding(3, 2).apply({"embeddings": table}, {}, jnp.array([[1, 2]], dtype))

@@ -126,25 +126,25 @@ SHAPES: list[tuple[jl.Layer, Any, str]] = [
 
 
 @pytest.mark.parametrize(("make", "message"), OPTIONS, ids=[message for _, message in OPTIONS])
-def test_options(make: Callable[[], Any], message: str) -> None:
+def test_invalid_options_are_refused(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
 
 
 @pytest.mark.parametrize(("layer", "shape", "message"), SHAPES, ids=[message for *_, message in SHAPES])
-def test_shapes(layer: jl.Layer, shape: Any, message: str) -> None:
+def test_invalid_shapes_are_refused(layer: jl.Layer, shape: Any, message: str) -> None:
     for refused in (layer.output_shape, lambda shape: layer.init(jax.random.key(0), shape)):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             refused(shape)
 
 
 @pytest.mark.parametrize("make", [jl.Activation, lambda a: jl.Conv1D(4, 3, activation=a), lambda a: jl.Dense(4, a)])
-def test_unknown_activation(make: Callable[[str], jl.Layer]) -> None:
+def test_unknown_activations_are_refused(make: Callable[[str], jl.Layer]) -> None:
     with pytest.raises(ValueError, match=r"^\w+: activation must be None, a function, or one of .*, got 'rely'$"):
         make("rely")
 
 
-def test_unknown_algorithm() -> None:
+def test_unknown_algorithms_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^Conv1D: algorithm must be one of auto, .*, got 'fast'$"):
         jl.Conv1D(4, 3, algorithm="fast")
 
@@ -180,13 +180,15 @@ ARRAYS: list[tuple[jl.Layer, dict[str, Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("layer", "params", "state", "message"), ARRAYS, ids=[case[-1] for case in ARRAYS])
-def test_arrays(layer: jl.Layer, params: dict[str, Any], state: dict[str, Any], message: str) -> None:
+def test_invalid_arrays_are_refused(
+    layer: jl.Layer, params: dict[str, Any], state: dict[str, Any], message: str
+) -> None:
     for run in (layer.apply, layer.reference):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             run(params, state, np.ones((1, 7, 2), np.float32))
 
 
-def test_dropout_in_training() -> None:
+def test_dropout_in_training_needs_a_key_and_has_no_reference() -> None:
     layer, x = jl.Dropout(0.5), jnp.ones((1, 2))
     with pytest.raises(ValueError, match=r"^Dropout: training with rate=0.5 needs a key, got None$"):
         layer.apply({}, {}, x, training=True)
@@ -201,7 +203,7 @@ def test_integers_are_refused() -> None:
 
 
 @pytest.mark.parametrize("layer", [jl.Conv1D(4, 3), jl.Dense(4), jl.BatchNormalization()], ids=str)
-def test_flops_of_an_unknown_length(layer: jl.Layer) -> None:
+def test_flops_of_an_unknown_length_are_refused(layer: jl.Layer) -> None:
     message = f"{type(layer).__name__} needs every size known to count operations, got shape (None, 2)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer.flops((None, 2))

@@ -57,7 +57,7 @@ LAYERS: dict[str, tuple[jl.Layer, Any]] = {
 }
 
 # Options that Keras does not have.
-OURS: dict[str, tuple[jl.Layer, Any]] = {
+JCONV_ONLY: dict[str, tuple[jl.Layer, Any]] = {
     "conv_stride_dilation": (jl.Conv1D(5, 3, stride=2, dilation=3, padding="full"), (11, 4)),
     "conv_pair_reflect": (jl.Conv1D(5, 3, padding=(2, 1), padding_mode="reflect"), (11, 4)),
     "conv_number_wrap": (jl.Conv1D(5, 3, padding=2, padding_mode="wrap", algorithm="einsum"), (11, 4)),
@@ -69,7 +69,7 @@ OURS: dict[str, tuple[jl.Layer, Any]] = {
     "batch_norm_bare": (jl.BatchNormalization(center=False, scale=False), (7, 4)),
     "activation_glu": (jl.Activation("glu"), (7, 4)),
 }
-ALL = LAYERS | OURS
+ALL = LAYERS | JCONV_ONLY
 
 
 @pytest.mark.default_cases(8)
@@ -78,7 +78,7 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(*ALL[name])
 
 
-FANS = {
+INITIALIZED = {
     "conv": (jl.Conv1D(64, 5, groups=2), lambda: kl.Conv1D(64, 5, groups=2), (9, 96)),
     "depthwise": (jl.DepthwiseConv1D(7, 3), lambda: kl.DepthwiseConv1D(7, depth_multiplier=3), (9, 640)),
     "separable": (jl.SeparableConv1D(96, 7, 3), lambda: kl.SeparableConv1D(96, 7, depth_multiplier=3), (9, 640)),
@@ -87,9 +87,9 @@ FANS = {
 }
 
 
-@pytest.mark.parametrize("name", FANS)
-def test_init_has_keras_limits(name: str) -> None:
-    layer, make, shape = FANS[name]
+@pytest.mark.parametrize("name", INITIALIZED)
+def test_init_draws_in_the_range_of_keras(name: str) -> None:
+    layer, make, shape = INITIALIZED[name]
     theirs = make()
     theirs.build((None, *shape))
     params, state = layer.init(jax.random.key(3), shape)
@@ -172,7 +172,7 @@ def test_dropout() -> None:
     assert (layer.apply({}, {}, x, key=key)[0] == x).all()
 
 
-def test_dropout_of_everything_and_of_nothing() -> None:
+def test_dropout_with_rates_1_and_0() -> None:
     x, key = jnp.ones((2, 3)), jax.random.key(1)
     grad = jax.grad(lambda x: jl.Dropout(1.0).apply({}, {}, x, training=True, key=key)[0].sum())(x)
     assert (grad == 0).all()
@@ -182,7 +182,7 @@ def test_dropout_of_everything_and_of_nothing() -> None:
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("size", "stride"), [(2, 1), (8, 3), (9, 1), (21, 21)])
-def test_max_pooling_gives_ties_to_the_first_as_keras(size: int, stride: int) -> None:
+def test_the_gradient_of_max_pooling_goes_to_the_first_of_ties_as_in_keras(size: int, stride: int) -> None:
     x = np.float32(np.random.default_rng(0).integers(0, 3, (2, 40, 3)))
     layer = jl.MaxPooling1D(size, stride)
     ours = jax.jit(jax.grad(lambda x: (layer.apply({}, {}, x)[0] ** 2).sum()))(x)
@@ -196,7 +196,7 @@ def test_max_pooling_gives_ties_to_the_first_as_keras(size: int, stride: int) ->
 
 
 @pytest.mark.parametrize("size", [3, 12])
-def test_max_pooling_passes_nan_on(size: int) -> None:
+def test_max_pooling_propagates_nan(size: int) -> None:
     x = drawn((24, 1), batch=1)
     x[0, 13] = np.nan
     y = np.asarray(jax.jit(jl.MaxPooling1D(size).apply)({}, {}, np.float32(x))[0])
@@ -256,11 +256,11 @@ def test_flops(layer: jl.Layer, shape: Any, expected: int) -> None:
     ],
     ids=str,
 )
-def test_unknown_length(layer: jl.Layer, shape: Any, expected: Any) -> None:
+def test_unknown_lengths(layer: jl.Layer, shape: Any, expected: Any) -> None:
     assert layer.output_shape(shape) == expected
 
 
-def test_layers_are_static_arguments_and_print_their_options() -> None:
+def test_layers_are_hashable_and_print_their_options() -> None:
     layer = jl.Conv1D(6, 3, padding=[1, 2], activation="relu")
     assert hash(layer) == hash(jl.Conv1D(6, 3, padding=(1, 2), activation="relu"))
     assert str(layer) == "Conv1D(6, 3, padding=(1, 2), activation='relu')"

@@ -51,7 +51,7 @@ def test_dot_equals_the_reference(layer: jl.Dot, shape: Any, expected: Any, norm
     assert layer.window() is None
 
 
-def test_the_cosine_of_nothing_is_zero_and_has_a_gradient() -> None:
+def test_the_cosine_of_a_zero_vector_is_zero_with_a_finite_gradient() -> None:
     layer, x = jl.Dot(1, normalize=True), (jnp.zeros((1, 3)), jnp.ones((1, 3)))
     y, bars = jax.value_and_grad(lambda x: layer.apply({}, {}, x)[0].sum())(x)
     assert y == 0 and all(np.isfinite(bar).all() for bar in bars)
@@ -82,7 +82,7 @@ def test_masks_equal_the_reference(kind: Any, roles: tuple[str, ...]) -> None:
     assert deviation(layer.reference({}, {}, everywhere), kind().reference({}, {}, values)) == 0
 
 
-def test_masks_of_booleans_are_masks() -> None:
+def test_masks_may_be_boolean() -> None:
     x, y = drawn(((6, 4), (6, 4)))
     mask = x[..., 0] > 0
     layer = jl.Multiply(("value", "mask", "value"))
@@ -90,13 +90,13 @@ def test_masks_of_booleans_are_masks() -> None:
     assert deviation(out, np.where(mask[..., None], x * y, y)) < 1e-6
 
 
-def test_a_value_with_fewer_axes_goes_with_a_masked_one() -> None:
+def test_a_value_with_fewer_axes_is_merged_with_a_masked_one() -> None:
     layer, shape = jl.Multiply(("value", "mask", "value")), ((6, 4), (6,), (4,))
     x, mask, y = drawn(shape)
     check_against_reference(layer, shape, (x, np.float64(mask > 0), y))
 
 
-def test_the_maximum_of_masks_is_where_any_counts() -> None:
+def test_the_maximum_of_masks_is_their_union() -> None:
     a, b = jnp.array([[True, False]]), jnp.array([[False, False]])
     assert jl.Maximum().apply({}, {}, (a, b))[0].tolist() == [[True, False]]
 
@@ -175,6 +175,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()

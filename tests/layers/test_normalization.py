@@ -133,7 +133,7 @@ def test_spectral_normalization_in_training_equals_the_reference() -> None:
     assert deviation(dy, layer.reference(moved, state, x, training=True).imag / 1e-30) < 1e-12
 
 
-def test_spectral_normalization_finds_the_norm_and_leaves_zeros_and_frozen_kernels() -> None:
+def test_spectral_normalization_of_random_zero_and_frozen_kernels() -> None:
     layer = jl.SpectralNormalization(jl.Dense(3, use_bias=False), 30)
     params, state = single(arrays_of(layer, (4,)))
     x = np.eye(4, dtype=np.float32)
@@ -151,7 +151,7 @@ def test_spectral_normalization_finds_the_norm_and_leaves_zeros_and_frozen_kerne
     assert (after["layer/kernel"] == params["layer/kernel"]).all()
 
 
-def test_spectral_normalization_of_an_embedding_has_the_inputs_type() -> None:
+def test_spectral_normalization_of_an_embedding_returns_the_dtype_of_its_input() -> None:
     layer = jl.SpectralNormalization(jl.Embedding(2, 1))
     params = {"layer/embeddings": jnp.array([[1.7], [-1.7]])}
     state = {"vector_u": jnp.ones((1, 1))}
@@ -162,7 +162,7 @@ def test_spectral_normalization_of_an_embedding_has_the_inputs_type() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:(.|\n)*deprecated")
-def test_the_deviation_of_older_keras() -> None:
+def test_layer_normalization_with_rms_scaling_equals_keras() -> None:
     theirs = kl.LayerNormalization(rms_scaling=True)
     x = np.float32(3 + drawn((7, 4)))
     params, _ = single(arrays_of(jl.LayerNormalization(rms_scaling=True), (7, 4)))
@@ -171,7 +171,7 @@ def test_the_deviation_of_older_keras() -> None:
     assert deviation(jl.LayerNormalization(rms_scaling=True).apply(params, {}, x)[0], theirs(x)) < 2e-6
 
 
-def test_a_unit_of_nothing() -> None:
+def test_unit_normalization_of_zeros_and_tiny_vectors() -> None:
     layer = jl.UnitNormalization()
     x = jnp.array([[0.0, 0.0], [0.0, 1e-13], [1e-20, 0.0]])
     y = layer.apply({}, {}, x)[0]

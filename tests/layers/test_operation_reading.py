@@ -1,4 +1,4 @@
-"""Operations as text, and the samples that their outputs depend on."""
+"""Operations as text, and the windows of samples that their outputs depend on."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_text_and_window(function: str, arguments: Any, options: Any, text: str,
 @pytest.mark.parametrize(
     ("function", "arguments", "options", "text", "window"), [case for case in CASES if case[4] == (1, 1)]
 )
-def test_a_window_of_one_sample_is_true(function: str, arguments: Any, options: Any, text: str, window: Any) -> None:
-    """A change of one sample changes one sample of the output at most."""
+def test_a_window_of_one_sample_is_correct(function: str, arguments: Any, options: Any, text: str, window: Any) -> None:
+    """A change of one input sample changes at most one output sample."""
     operation = Operation(function, arguments, (*options.items(),))
     reads = 1 + max((a.index for a in np.ravel(np.array(arguments, object)) if isinstance(a, Input)), default=0)
     shape = (2, 5, 3) if "(5, 3)" not in text or "*" in text else (2, 7, 5)
@@ -83,6 +83,6 @@ def test_a_window_of_one_sample_is_true(function: str, arguments: Any, options: 
     assert (before != after).any(axis=(0, 2)).sum() <= 1
 
 
-def test_layers_that_join_or_compare_samples() -> None:
+def test_windows_of_softmax_and_concatenate() -> None:
     assert Softmax().window() == Concatenate().window() == (1, 1)
     assert Softmax(axis=1).window() is Softmax((-1, -2)).window() is Concatenate(axis=1).window() is None

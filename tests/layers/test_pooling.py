@@ -1,4 +1,4 @@
-"""Adaptive pooling, global pooling with a mask, and the program of max pooling."""
+"""Adaptive pooling, global pooling with a mask, and the compiled program of max pooling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_adaptive_pooling_equals_the_reference(kind: Any, size: int) -> None:
     check_against_reference(kind(size), (11, 4))
 
 
-def test_windows_are_the_samples_between_the_two_fractions() -> None:
+def test_windows_of_adaptive_pooling_equal_their_definition() -> None:
     for length in range(1, 14):
         for size in range(1, 16):
             at, counts = window_indices(length, size)
@@ -33,7 +33,7 @@ def test_windows_are_the_samples_between_the_two_fractions() -> None:
             assert at.min() >= 0 and at.max() < length
 
 
-def test_adaptive_pooling_of_a_divisor_is_pooling() -> None:
+def test_adaptive_pooling_to_a_divisor_of_the_length_is_pooling() -> None:
     x = drawn((12, 3))
     for adaptive, plain in (
         (jl.AdaptiveMaxPooling1D(4), jl.MaxPooling1D(3)),
@@ -42,7 +42,7 @@ def test_adaptive_pooling_of_a_divisor_is_pooling() -> None:
         assert deviation(adaptive.reference({}, {}, x), plain.reference({}, {}, x)) < 1e-15
 
 
-def test_adaptive_max_pooling_gives_ties_to_the_first() -> None:
+def test_the_gradient_of_adaptive_max_pooling_goes_to_the_first_of_ties() -> None:
     x = jnp.ones((1, 6, 1))
     bar = jax.grad(lambda x: jl.AdaptiveMaxPooling1D(2).apply({}, {}, x)[0].sum())(x)
     assert bar.ravel().tolist() == [1, 0, 0, 1, 0, 0]
@@ -66,7 +66,7 @@ def test_masked_average_equals_the_reference(keepdims: bool) -> None:
     assert deviation(whole, jl.GlobalAveragePooling1D(keepdims).reference({}, {}, x)) < 1e-15
 
 
-def test_masked_average_of_nothing_is_nan_as_in_keras() -> None:
+def test_the_average_of_a_completely_masked_sequence_is_nan_as_in_keras() -> None:
     layer, x = jl.GlobalAveragePooling1D(inputs=("sequence", "mask")), np.ones((1, 3, 2), np.float32)
     assert np.isnan(layer.apply({}, {}, (x, np.zeros((1, 3), bool)))[0]).all()
     assert np.isnan(layer.reference({}, {}, (x, np.zeros((1, 3))))).all()
@@ -108,14 +108,14 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()
 
 
 @pytest.mark.parametrize("layer", [jl.MaxPooling1D(3, stride=1, padding="same"), jl.MaxPooling1D(2)], ids=str)
-def test_what_max_pooling_reads_is_computed_once(layer: jl.MaxPooling1D) -> None:
-    """XLA computed the product again for windows that overlap."""
+def test_the_input_of_max_pooling_is_computed_once(layer: jl.MaxPooling1D) -> None:
+    """Regression test: XLA computed the product again for overlapping windows."""
     pooled = jax.jit(lambda x, y: layer.apply({}, {}, x * y)[0])
     x = jnp.ones((2, 50, 8))
     assert pooled.lower(x, x).compile().as_text().count(" multiply(") == 1

@@ -15,11 +15,11 @@ from tests.support.settings import deviation, in_type, quick_jit
 
 LENGTH, CHANNELS = 9, 4
 LENGTHS = np.array([5, 0, LENGTH, 1])
-# Four segments, one of a single sample and one id twice, and padding between and behind them.
+# Five segments, two of a single sample and two with the same id, and padding between and after them.
 IDS = np.array([[2, 2, 2, 2, -1, -1, 3, 2, 2], [0, 0, 0, 0, 0, 0, 0, 1, -1]])
 
-# What takes both, each with the number of positions that come of one.
-BOTH = {
+# Layers for ragged and packed batches, each with the `scale` of `reference.one_by_one` for packed batches.
+RAGGED_AND_PACKED = {
     "conv": (jl.Conv1D(3, 3, stride=2, padding="same", activation="tanh"), 1),
     "dilated": (jl.Conv1D(3, 2, dilation=2, padding="causal", groups=1), 1),
     "depthwise": (jl.DepthwiseConv1D(3, padding="valid"), 1),
@@ -55,8 +55,8 @@ BOTH = {
     "dropout": (jl.Dropout(0.5), 1),
     "operation": (jl.Operation("arctan"), 1),
 }
-# What has a meaning for ragged batches alone.
-RAGGED = {
+# Layers for ragged batches only.
+RAGGED_ONLY = {
     "zero padding": jl.ZeroPadding1D((1, 2)),
     "adaptive average": jl.AdaptiveAveragePooling1D(4),
     "adaptive max": jl.AdaptiveMaxPooling1D(4),
@@ -103,20 +103,20 @@ def check(layer, extents, scale):
 
 
 @pytest.mark.default_cases(4)
-@pytest.mark.parametrize("name", BOTH)
-def test_ragged_equals_each_alone(name):
-    check(BOTH[name][0], {"lengths": LENGTHS}, 1)
+@pytest.mark.parametrize("name", RAGGED_AND_PACKED)
+def test_ragged_equals_each_sequence_alone(name):
+    check(RAGGED_AND_PACKED[name][0], {"lengths": LENGTHS}, 1)
 
 
 @pytest.mark.default_cases(4)
-@pytest.mark.parametrize("name", BOTH)
-def test_packed_equals_each_alone(name):
-    check(BOTH[name][0], {"segment_ids": IDS}, BOTH[name][1])
+@pytest.mark.parametrize("name", RAGGED_AND_PACKED)
+def test_packed_equals_each_sequence_alone(name):
+    check(RAGGED_AND_PACKED[name][0], {"segment_ids": IDS}, RAGGED_AND_PACKED[name][1])
 
 
-@pytest.mark.parametrize("name", RAGGED)
-def test_what_is_for_ragged_batches_alone(name):
-    check(RAGGED[name], {"lengths": LENGTHS}, 1)
+@pytest.mark.parametrize("name", RAGGED_ONLY)
+def test_layers_for_ragged_batches_only(name):
+    check(RAGGED_ONLY[name], {"lengths": LENGTHS}, 1)
 
 
 @pytest.mark.parametrize("extents", [{"lengths": LENGTHS}, {"segment_ids": IDS}], ids=["ragged", "packed"])
@@ -137,7 +137,7 @@ def test_convolutional_lstm(extents):
 
 
 @pytest.mark.parametrize("extents", [{"lengths": LENGTHS}, {"segment_ids": IDS}], ids=["ragged", "packed"])
-def test_batch_normalization_in_training_counts_the_samples_alone(extents):
+def test_batch_normalization_in_training_ignores_padding(extents):
     layer = jl.BatchNormalization()
     params, state = arrays_of(layer, (LENGTH, CHANNELS))
     x = np.random.default_rng(0).standard_normal((len(next(iter(extents.values()))), LENGTH, CHANNELS))
@@ -155,7 +155,7 @@ def test_batch_normalization_in_training_counts_the_samples_alone(extents):
         assert deviation(after[name], state[name] * 0.99 + batch * 0.01) < 1e-14
 
 
-def test_masks_are_joined_with_lengths():
+def test_masks_are_combined_with_lengths():
     x = np.random.default_rng(0).standard_normal((4, LENGTH, CHANNELS))
     mask = np.random.default_rng(1).random((4, LENGTH)) > 0.3
     pool = jl.GlobalAveragePooling1D(inputs=("sequence", "mask"))
@@ -174,7 +174,7 @@ def test_masks_are_joined_with_lengths():
                 assert deviation(a[row], b[0]) < 1e-14
 
 
-def test_the_greatest_that_tie_share_the_gradient():
+def test_ties_in_global_max_pooling_share_the_gradient():
     x, pool = np.array([[[1.0], [3.0], [3.0], [3.0]]]), jl.GlobalMaxPooling1D()
     ragged, packed = {"lengths": np.array([3])}, {"segment_ids": np.array([[0, 0, 0, 1]])}
     for extents, rows in ((ragged, [0, 0.5, 0.5, 0]), (packed, [0, 0.5, 0.5, 1])):
@@ -210,7 +210,7 @@ def test_the_greatest_that_tie_share_the_gradient():
         ),
     ],
 )
-def test_layers_without_a_meaning_say_which_and_why(layer, message):
+def test_unsupported_layers_are_refused_with_a_reason(layer, message):
     shape = (LENGTH, CHANNELS)
     with pytest.raises(ValueError) as error:
         layer.apply_ragged(*arrays_of(layer, shape), np.ones((4, *shape)), lengths=LENGTHS)
@@ -226,7 +226,7 @@ def test_layers_without_a_meaning_say_which_and_why(layer, message):
         (jl.Conv1D(2, 3, padding="full"), "Conv1D: padding='full' makes segments longer than they are"),
     ],
 )
-def test_layers_without_a_meaning_for_segments_say_which_and_why(layer, message):
+def test_layers_unsupported_with_segments_are_refused_with_a_reason(layer, message):
     shape = (LENGTH, CHANNELS)
     with pytest.raises(ValueError) as error:
         layer.apply_ragged(*arrays_of(layer, shape), np.ones((2, *shape)), segment_ids=IDS)

@@ -16,13 +16,13 @@ from keras import layers as kl
 from jconv import layers as jl
 from tests.support.layer_checks import arrays_of, check_against_reference, deviation, drawn, single
 
-DENSE = (jl.SimpleRNN, jl.LSTM, jl.GRU)
+DENSE_LAYERS = (jl.SimpleRNN, jl.LSTM, jl.GRU)
 EVERYTHING = {"return_sequences": True, "return_state": True}
 SHAPE = (4, 2)
 
 
 def with_states(kind: Any, *more: str, **options: Any) -> jl.Layer:
-    """A layer that reads initial states too, after a mask where there is one."""
+    """A layer whose inputs are the sequence, `more` (a mask) and initial states."""
     return kind(3, inputs=("sequence", *more, *kind.states), **options)
 
 
@@ -33,7 +33,7 @@ def shapes_of(layer: Any, sequence: Any = SHAPE, state: Any = (3,)) -> Any:
 
 
 def with_masks(layer: Any, x: Any) -> Any:
-    """The inputs with masks of zeros and ones; the first example begins with steps that do not count."""
+    """The inputs with masks of zeros and ones; the first example begins with masked steps."""
     if not isinstance(x, tuple):
         return x
     masks = [np.float64(a > -0.4) if name == "mask" else a for name, a in zip(layer.inputs, x, strict=True)]
@@ -60,7 +60,7 @@ LAYERS: dict[str, Any] = {
     "GRU reset before": jl.GRU(3, recurrent_activation="softmax", reset_after=False, return_sequences=True),
 }
 
-CONVOLUTIONAL: dict[str, tuple[Any, Any, Any]] = {
+CONV_LSTMS: dict[str, tuple[Any, Any, Any]] = {
     "stride": (jl.ConvLSTM1D(2, 3, 2, "same", use_bias=False, go_backwards=True), (3, 5, 2), None),
     "mask": (
         jl.ConvLSTM1D(2, 2, dilation=2, padding="causal", inputs=("sequence", "mask", "h", "c"), **EVERYTHING),
@@ -84,14 +84,14 @@ def test_values_and_derivatives_equal_the_reference(name: str) -> None:
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
-def test_convolutional_equals_the_reference(name: str) -> None:
-    layer, sequence, state = CONVOLUTIONAL[name]
+@pytest.mark.parametrize("name", CONV_LSTMS)
+def test_conv_lstm_equals_the_reference(name: str) -> None:
+    layer, sequence, state = CONV_LSTMS[name]
     shape = shapes_of(layer, sequence, state)
     check_against_reference(layer, shape, with_masks(layer, drawn(shape)))
 
 
-def test_convolution_with_a_mask_equals_keras_where_keras_takes_one() -> None:
+def test_conv_lstm_with_a_mask_equals_keras() -> None:
     layer, theirs = jl.ConvLSTM1D(2, 2, inputs=("sequence", "mask"), return_sequences=True), kl.ConvLSTM1D(2, 2)
     theirs.return_sequences = True
     x, mask = single(drawn((3, 5, 2), batch=1)), np.array([[True, False, True]])
@@ -101,8 +101,8 @@ def test_convolution_with_a_mask_equals_keras_where_keras_takes_one() -> None:
     assert deviation(layer.apply(params, {}, (x, mask))[0], theirs(x, mask=mask)) < 2e-6
 
 
-@pytest.mark.parametrize("kind", DENSE)
-def test_a_step_that_does_not_count_is_as_if_it_were_not_there(kind: Any) -> None:
+@pytest.mark.parametrize("kind", DENSE_LAYERS)
+def test_masked_steps_are_skipped(kind: Any) -> None:
     layer = kind(3, inputs=("sequence", "mask"), return_state=True)
     params, _ = single(arrays_of(layer, (SHAPE, SHAPE[:1])))
     x = single(drawn(SHAPE, batch=1))
@@ -112,7 +112,7 @@ def test_a_step_that_does_not_count_is_as_if_it_were_not_there(kind: Any) -> Non
     assert all(deviation(a, b) < 1e-6 for a, b in zip(y, short, strict=True))
 
 
-def test_masks_of_bools_of_integers_and_of_numbers_are_one() -> None:
+def test_masks_may_be_booleans_integers_or_floats() -> None:
     layer = jl.GRU(3, inputs=("sequence", "mask"))
     params, x = single(arrays_of(layer, (SHAPE, SHAPE[:1]))[0]), single(drawn(SHAPE))
     mask = np.array([[1, 1, 0, 0], [0, 1, 1, 1], [1, 0, 0, 1]])
@@ -165,14 +165,14 @@ def test_16_bit_floats_compute_in_float32(layer: jl.Layer, dtype: Any) -> None:
     full = jax.tree.map(lambda a: a.astype(jnp.float32), (params, x))
     for half, exact in zip(y, jax.tree.leaves(layer.apply(full[0], {}, full[1])[0]), strict=True):
         assert half.dtype == dtype
-        # What differs is the rounding of the result alone.
+        # Only the rounding of the result differs.
         assert (half == exact.astype(dtype)).all() or deviation(half.astype(jnp.float32), exact) < jnp.finfo(dtype).eps
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", [jl.SimpleRNN, jl.GRU])
-def test_dropout_of_the_sequence_is_the_same_at_all_times(kind: Any) -> None:
-    # One unit a feature and a state that adds nothing: the output is the feature, as it was dropped.
+def test_dropout_of_the_sequence_is_the_same_at_all_steps(kind: Any) -> None:
+    # One feature and one unit, with recurrent weights of zero: the outputs show whether the feature was dropped.
     layer = kind(1, dropout=0.25, return_sequences=True, use_bias=False)
     params = {name: jnp.zeros(s) for name, s in layer.param_shapes((5, 1)).items()}
     params["kernel"] = jnp.ones_like(params["kernel"])
@@ -187,8 +187,8 @@ def test_dropout_of_the_sequence_is_the_same_at_all_times(kind: Any) -> None:
     assert (run(x) == run(x)[:1]).all()
 
 
-def test_recurrent_dropout_drops_states() -> None:
-    # An unrolled sum of the input that forgets where its state is dropped: 1, 1, ..., or 1, 1 + 2, 1 + 2 * 3, ...
+def test_recurrent_dropout_drops_states_at_all_steps() -> None:
+    # A running sum of ones. A dropped state gives 1, 1, 1; a kept state is doubled and gives 1, 1 + 2 * 1, 1 + 2 * 3.
     layer = jl.SimpleRNN(1, activation=None, recurrent_dropout=0.5, return_sequences=True)
     params = {"kernel": jnp.ones((1, 1)), "recurrent_kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
     y, _ = layer.apply(params, {}, jnp.ones((1000, 3, 1)), training=True, key=jax.random.key(0))
@@ -198,7 +198,7 @@ def test_recurrent_dropout_drops_states() -> None:
 
 
 @pytest.mark.parametrize("layer", [jl.LSTM(3, recurrent_dropout=0.5), jl.GRU(3, recurrent_dropout=0.5)], ids=str)
-def test_recurrent_dropout_draws_for_each_gate(layer: Any) -> None:
+def test_recurrent_dropout_draws_a_mask_for_each_gate(layer: Any) -> None:
     own, recurrent = layer._draw_dropout(jax.random.key(0), (2, 4, 5), jnp.float32)
     assert own == () and [a.shape for a in recurrent] == [(2, 3)] * layer.gates
     assert not all((a == recurrent[0]).all() for a in recurrent)
@@ -219,7 +219,7 @@ BOTH = {"dropout": 0.4, "recurrent_dropout": 0.4}
     ],
     ids=("LSTM", "GRU", "reset before", "ConvLSTM1D", "of the sequence alone"),
 )
-def test_dropout_equals_keras_with_its_masks(layer: Any, made: Any, shape: Any) -> None:
+def test_dropout_equals_keras_with_the_same_masks(layer: Any, made: Any, shape: Any) -> None:
     params, x = single(arrays_of(layer, shape)[0]), single(drawn(shape))
     y, _ = layer.apply(params, {}, x, training=True, key=jax.random.key(0))
     own, recurrent = layer._draw_dropout(jax.random.key(0), x.shape, jnp.float32)
@@ -268,12 +268,12 @@ def test_flops(layer: jl.Layer, shape: Any, expected: int) -> None:
     assert layer.flops(shape) == expected
 
 
-def test_options_in_words() -> None:
+def test_str_and_hash() -> None:
     assert str(jl.LSTM(3, return_sequences=True)) == "LSTM(3, return_sequences=True)"
     assert hash(jl.GRU(3, inputs=["sequence", "mask"])) == hash(jl.GRU(3, inputs=("sequence", "mask")))
 
 
-def test_over_devices() -> None:
+def test_values_and_gradients_of_a_sharded_batch() -> None:
     layer = jl.LSTM(3, return_sequences=True)
     params, x = single(arrays_of(layer, SHAPE)[0]), single(drawn(SHAPE, batch=8))
     run = jax.jit(lambda p, x: layer.apply(p, {}, x)[0])
@@ -369,7 +369,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()
 

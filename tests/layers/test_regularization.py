@@ -33,15 +33,15 @@ def trained(layer: jl.Layer, x: Any, seed: int = 0) -> Any:
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
-def test_draws_are_distributed_as_keras_draws(layer: jl.Layer, make: Callable[[], Any]) -> None:
-    # 10,000 columns of one value each: the moments of 20 * 10,000 draws, or of 10,000 where a column shares one.
+def test_draws_have_the_distribution_of_keras(layer: jl.Layer, make: Callable[[], Any]) -> None:
+    # 400 equal samples for each of 500 values, with 400 draws, or 20 where all steps share one (`SpatialDropout1D`).
     keras.utils.set_random_seed(0)
     x = np.broadcast_to(np.linspace(-2, 2, 500, dtype=np.float32), (20, *SHAPE))
     ours, theirs = np.asarray(trained(layer, x), np.float64), np.asarray(make()(x, training=True), np.float64)
     for power in (1, 2, 3):
         a, b = ((y**power).mean(axis=(0, 1)) for y in (ours, theirs))
         assert np.abs(a - b).mean() < 0.06 * (1 + np.abs(b).max())
-    # Away from where what a dropout made zero begins and ends.
+    # These quantiles are not at the edges of the dropped zeros.
     for quantile in (0.05, 0.15, 0.5, 0.85, 0.95):
         a, b = np.quantile(ours, quantile), np.quantile(theirs, quantile)
         assert abs(a - b) < 0.06
@@ -50,7 +50,7 @@ def test_draws_are_distributed_as_keras_draws(layer: jl.Layer, make: Callable[[]
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
-def test_draws_follow_the_key_and_need_training(layer: jl.Layer, make: Callable[[], Any]) -> None:
+def test_draws_depend_on_the_key_and_need_training(layer: jl.Layer, make: Callable[[], Any]) -> None:
     x = single(drawn((7, 40)))
     assert (trained(layer, x) == trained(layer, x)).all()
     assert not (trained(layer, x) == trained(layer, x, seed=1)).all()
@@ -65,7 +65,7 @@ def test_draws_follow_the_key_and_need_training(layer: jl.Layer, make: Callable[
 
 
 @pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
-def test_outside_training_nothing_happens(layer: jl.Layer, make: Callable[[], Any]) -> None:
+def test_layers_without_training_or_with_rate_0_are_the_identity(layer: jl.Layer, make: Callable[[], Any]) -> None:
     check_against_reference(layer, (5, 3))
     nothing = type(layer)(0)
     x = single(drawn((5, 3)))
@@ -132,6 +132,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()

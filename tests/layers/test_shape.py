@@ -57,7 +57,7 @@ UNKNOWN: list[tuple[jl.Layer, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("layer", "shape", "expected"), UNKNOWN, ids=[str(layer) for layer, *_ in UNKNOWN])
-def test_unknown_length(layer: jl.Layer, shape: Any, expected: Any) -> None:
+def test_unknown_lengths(layer: jl.Layer, shape: Any, expected: Any) -> None:
     assert layer.output_shape(shape) == expected
 
 
@@ -74,7 +74,7 @@ def test_windows() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
 @pytest.mark.parametrize("value", [0.0, 0.1, -1.0])
-def test_masks_are_of_the_steps_that_are_all_the_mask_value(value: float, dtype: Any) -> None:
+def test_steps_with_the_mask_value_in_all_features_are_masked(value: float, dtype: Any) -> None:
     x = np.asarray(drawn((5, 3)), dtype)
     x[0, 1] = x[2, 4] = value
     x[1, 1, 0] = value
@@ -90,13 +90,13 @@ def test_masks_are_of_the_steps_that_are_all_the_mask_value(value: float, dtype:
     assert (jl.Masking(value).reference({}, {}, x) == expected).all()
 
 
-def test_masks_carry_no_derivative() -> None:
+def test_masks_have_no_derivative() -> None:
     x = drawn((5, 3)) + 1e-30j
     assert jl.MaskOf().reference({}, {}, x).dtype == np.float64
     assert jl.NonzeroMask().reference({}, {}, x[..., 0]).dtype == np.float64
 
 
-def test_mask_of_numbers() -> None:
+def test_nonzero_mask() -> None:
     mask, _ = jl.NonzeroMask().apply({}, {}, jnp.array([[3, 0, 1]]))
     assert mask.dtype == bool and mask.tolist() == [[True, False, True]]
     assert jl.NonzeroMask().reference({}, {}, np.array([[3, 0, 1]])).tolist() == [[1, 0, 1]]
@@ -153,6 +153,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()

@@ -22,8 +22,8 @@ from tests.support.layer_checks import arrays_of, check_against_reference, devia
 
 
 @dataclass(frozen=True)
-class Around(Layer):
-    """A layer that holds one, with prefixed names."""
+class Prefixed(Layer):
+    """A wrapper that adds a prefix to the names of arrays."""
 
     layer: Layer
 
@@ -52,8 +52,8 @@ def _cut(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Both(Layer):
-    """Two sequences in; their difference and the sums over its length out."""
+class DifferenceAndSum(Layer):
+    """Two inputs; the outputs are their difference and its sum over the length."""
 
     inputs: tuple[str, ...] = ("first", "second")
 
@@ -67,7 +67,7 @@ class Both(Layer):
     _numpy = _jax
 
 
-FIRST: dict[str, tuple[jl.Layer, Callable[[], Any], Any]] = {
+CHANNELS_FIRST: dict[str, tuple[jl.Layer, Callable[[], Any], Any]] = {
     "conv": (
         jl.Conv1D(5, 3, stride=2, padding="same"),
         lambda: kl.Conv1D(5, 3, 2, "same", data_format="channels_first"),
@@ -104,9 +104,9 @@ FIRST: dict[str, tuple[jl.Layer, Callable[[], Any], Any]] = {
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", CHANNELS_FIRST)
 def test_channels_first_equals_keras(name: str) -> None:
-    inner, make, shape = FIRST[name]
+    inner, make, shape = CHANNELS_FIRST[name]
     layer, theirs, x = jl.ChannelsFirst(inner), make(), single(drawn(shape))
     theirs(x)
     params, state = single(arrays_of(layer, shape))
@@ -118,7 +118,7 @@ def test_channels_first_equals_keras(name: str) -> None:
     check_against_reference(layer, shape)
 
 
-def test_wrappers_hand_on_what_they_do_not_change() -> None:
+def test_wrappers_keep_flops_windows_and_initial_arrays() -> None:
     conv = jl.Conv1D(6, 3, stride=2)
     for layer, shape in (
         (jl.ChannelsFirst(conv), (4, 9)),
@@ -134,7 +134,7 @@ def test_wrappers_hand_on_what_they_do_not_change() -> None:
         assert all(((params | state)[name] == expected[name]).all() for name in expected)
     assert str(jl.Frozen(jl.InDtype(conv, "float16"))) == "Conv1D(6, 3, stride=2) in float16 frozen"
     assert jl.ChannelsFirst(conv).output_shape((4, None)) == (6, None)
-    assert jl.Frozen(jl.Add()).has_several_inputs and jl.ChannelsFirst(Both()).has_several_inputs
+    assert jl.Frozen(jl.Add()).has_several_inputs and jl.ChannelsFirst(DifferenceAndSum()).has_several_inputs
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -149,7 +149,7 @@ def test_wrappers_nest_in_any_order(order: tuple[int, ...]) -> None:
 
 def test_several_inputs_and_outputs() -> None:
     x = drawn(((4, 7), (4, 7)))
-    layer = jl.Frozen(jl.InDtype(jl.ChannelsFirst(Both()), "float32"))
+    layer = jl.Frozen(jl.InDtype(jl.ChannelsFirst(DifferenceAndSum()), "float32"))
     assert layer.output_shape(((4, 7), (4, 7))) == ((4, 7), (4,))
     (difference, total), _ = layer.apply({}, {}, single(x))
     expected = layer.reference({}, {}, x)
@@ -169,12 +169,12 @@ def test_several_inputs_and_outputs() -> None:
     assert "Pick(1)" in model.summary({"a": (4, 7), "b": (4, 7)})
 
 
-def test_channels_first_leaves_a_mask() -> None:
-    layer = jl.ChannelsFirst(Both())
+def test_channels_first_does_not_transpose_a_mask() -> None:
+    layer = jl.ChannelsFirst(DifferenceAndSum())
     assert layer.output_shape(((4, 7), (7,))) == ((4, 7), (4,))
 
 
-def test_frozen_batch_normalization_rests_in_training_as_in_keras() -> None:
+def test_frozen_batch_normalization_uses_moving_averages_in_training_as_in_keras() -> None:
     inner = kl.BatchNormalization(trainable=False)
     x = single(drawn((7, 4)))
     inner(x)
@@ -187,7 +187,7 @@ def test_frozen_batch_normalization_rests_in_training_as_in_keras() -> None:
         assert set(after) == set(state) and all((after[name] == state[name]).all() for name in state)
         assert deviation(layer.reference({}, state, x, training=True), y) < 2e-6
     inside = {f"layer/{name}": array for name, array in state.items()}
-    y, after = jl.Frozen(Around(jl.BatchNormalization())).apply({}, inside, x, training=True)
+    y, after = jl.Frozen(Prefixed(jl.BatchNormalization())).apply({}, inside, x, training=True)
     assert deviation(y, inner(x, training=True)) < 2e-6
     assert set(after) == set(inside)
     params = {name: state[name] for name in ("gamma", "beta")}
@@ -196,7 +196,7 @@ def test_frozen_batch_normalization_rests_in_training_as_in_keras() -> None:
     assert deviation(trained, y) > 0.1
 
 
-def test_frozen_dropout_drops() -> None:
+def test_frozen_dropout_drops_in_training() -> None:
     x = jnp.ones((50, 50))
     y, _ = jl.Frozen(jl.Dropout(0.5)).apply({}, {}, x, training=True, key=jax.random.key(0))
     assert 0.4 < float((y == 0).mean()) < 0.6
@@ -236,12 +236,12 @@ def test_in_dtype_of_batch_normalization_in_training() -> None:
     assert all(array.dtype == jnp.float32 for array in after.values())
 
 
-def test_in_dtype_leaves_integers() -> None:
+def test_in_dtype_keeps_integers() -> None:
     y, _ = jl.InDtype(jl.Flatten(), "float16").apply({}, {}, jnp.ones((2, 3), "int32"))
     assert y.dtype == jnp.int32
 
 
-def test_gradients_come_back_in_the_type_of_the_arrays() -> None:
+def test_gradients_have_the_dtype_of_the_params() -> None:
     layer, x = jl.InDtype(jl.Dense(3), "bfloat16"), single(drawn((4,)))
     params, _ = layer.init(jax.random.key(0), (4,))
     grads = jax.grad(lambda p: layer.apply(p, {}, x)[0].astype("float32").sum())(params)
@@ -269,6 +269,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()

@@ -1,4 +1,4 @@
-"""Bidirectional and TimeDistributed compared with their references, in training with Keras; errors."""
+"""Bidirectional and TimeDistributed compared with their references and, in training, with Keras; errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shapes_of(layer: Any) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-BOTH: dict[str, Any] = {
+BIDIRECTIONAL: dict[str, Any] = {
     "sum": jl.Bidirectional(jl.SimpleRNN(3, return_sequences=True), "sum"),
     "mask": jl.Bidirectional(jl.LSTM(3, **EVERYTHING), inputs=("sequence", *STATES, "mask")),
     "mask last": jl.Bidirectional(jl.GRU(3), "mul", inputs=("mask", "sequence")),
@@ -37,7 +37,7 @@ BOTH: dict[str, Any] = {
     "other": jl.Bidirectional(jl.LSTM(3, go_backwards=True), "ave", backward_layer=jl.GRU(3)),
 }
 
-AT_TIMES: dict[str, tuple[jl.Layer, Any]] = {
+TIME_DISTRIBUTED: dict[str, tuple[jl.Layer, Any]] = {
     "conv": (jl.TimeDistributed(jl.Conv1D(2, 3, activation="tanh")), (3, 5, 2)),
     "norm": (jl.TimeDistributed(jl.BatchNormalization()), (3, 5, 2)),
     "several inputs": (jl.TimeDistributed(jl.Concatenate()), ((3, 5, 2), (3, 5, 1))),
@@ -45,14 +45,14 @@ AT_TIMES: dict[str, tuple[jl.Layer, Any]] = {
     "twice": (jl.TimeDistributed(jl.TimeDistributed(jl.Dense(2))), (3, 5, 2)),
     "in both": (jl.TimeDistributed(jl.Bidirectional(jl.SimpleRNN(2))), (3, 5, 2)),
     "frozen": (jl.Frozen(jl.TimeDistributed(jl.InDtype(jl.Dense(2), "float64"))), (3, 2)),
-    "mask passed over": (jl.TimeDistributed(jl.Dense(2), inputs=("sequence", "mask")), ((3, 2), (3,))),
+    "ignored mask": (jl.TimeDistributed(jl.Dense(2), inputs=("sequence", "mask")), ((3, 2), (3,))),
 }
 
 
 @pytest.mark.default_cases(1)
-@pytest.mark.parametrize("name", BOTH)
-def test_both_ways_equal_the_reference(name: str) -> None:
-    layer = BOTH[name]
+@pytest.mark.parametrize("name", BIDIRECTIONAL)
+def test_bidirectional_equals_the_reference(name: str) -> None:
+    layer = BIDIRECTIONAL[name]
     x, shape = drawn(shapes_of(layer)), shapes_of(layer)
     if isinstance(x, tuple):
         x = tuple(np.float64(a > -0.4) if name == "mask" else a for name, a in zip(layer.inputs, x, strict=True))
@@ -60,12 +60,12 @@ def test_both_ways_equal_the_reference(name: str) -> None:
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("name", AT_TIMES)
-def test_at_every_time_equals_the_reference(name: str) -> None:
-    check_against_reference(*AT_TIMES[name])
+@pytest.mark.parametrize("name", TIME_DISTRIBUTED)
+def test_time_distributed_equals_the_reference(name: str) -> None:
+    check_against_reference(*TIME_DISTRIBUTED[name])
 
 
-def test_a_mask_with_more_axes_is_handed_on() -> None:
+def test_a_mask_with_more_axes_is_passed_to_the_layer() -> None:
     layer = jl.TimeDistributed(jl.LSTM(2, return_sequences=True), inputs=("mask", "sequence"))
     x, mask = drawn((3, 5, 2)), np.float64(drawn((3, 5), seed=5) > 0)
     check_against_reference(layer, ((3, 5), (3, 5, 2)), (mask, x))
@@ -74,7 +74,7 @@ def test_a_mask_with_more_axes_is_handed_on() -> None:
         {name.removeprefix("layer/"): array for name, array in params.items()}, {}, (x[:, 1], mask[:, 1])
     )
     assert deviation(layer.reference(params, {}, (mask, x))[:, 1], plain) < 1e-5
-    # One more time axis: the inner wrapper hands its share on too.
+    # With one more time axis, the inner wrapper also passes its part of the mask to its layer.
     twice = jl.TimeDistributed(jl.TimeDistributed(jl.LSTM(2)), inputs=("sequence", "mask"))
     params = {f"layer/{name}": array for name, array in params.items()}
     y = twice.reference(params, {}, (x[:, None], mask[:, None]))
@@ -97,22 +97,22 @@ def test_bidirectional_is_two_layers() -> None:
         assert deviation(y[:, ::turned, share], alone) < 1e-6
 
 
-def test_bidirectional_drops_on_each_side_with_a_key_of_its_own() -> None:
+def test_bidirectional_dropout_is_independent_in_each_direction() -> None:
     layer = jl.Bidirectional(jl.SimpleRNN(1, activation=None, dropout=0.5, use_bias=False), None)
-    params = {name: jnp.ones((1, 1)) if name.endswith("/kernel") else jnp.zeros((1, 1)) for name in _names(layer)}
+    params = {name: jnp.ones((1, 1)) if name.endswith("/kernel") else jnp.zeros((1, 1)) for name in param_names(layer)}
     (y, other), _ = layer.apply(params, {}, jnp.ones((1000, 3, 1)), training=True, key=jax.random.key(0))
     assert set(np.unique(y)) == set(np.unique(other)) == {0, 2}
     assert float((y == other).mean()) == pytest.approx(0.5, abs=0.05)
 
 
-def _names(layer: jl.Layer) -> list[str]:
+def param_names(layer: jl.Layer) -> list[str]:
     return list(layer.param_shapes((3, 1)))
 
 
 @pytest.mark.parametrize(
     "layer", [jl.Frozen(jl.LSTM(3, return_state=True)), jl.InDtype(jl.LSTM(3), "float16")], ids=str
 )
-def test_bidirectional_around_a_layer_in_others(layer: Any) -> None:
+def test_bidirectional_around_a_wrapped_layer(layer: Any) -> None:
     both = jl.Bidirectional(layer, inputs=("sequence", "mask"))
     plain = jl.Bidirectional(unwrap(layer), inputs=("sequence", "mask"))
     params, state = single(arrays_of(both, shapes_of(both)))
@@ -132,7 +132,7 @@ def test_bidirectional_around_a_layer_in_others(layer: Any) -> None:
     ],
     ids=["norm", "conv"],
 )
-def test_time_after_time_in_training_as_keras(layer: jl.Layer, theirs: Callable[[], Any], shape: Any) -> None:
+def test_time_distributed_trains_as_keras(layer: jl.Layer, theirs: Callable[[], Any], shape: Any) -> None:
     ours, made, x = jl.TimeDistributed(layer), kl.TimeDistributed(theirs()), single(drawn(shape))
     made.build((None, *shape))
     params, state = single(arrays_of(ours, shape))
@@ -147,7 +147,7 @@ def test_time_after_time_in_training_as_keras(layer: jl.Layer, theirs: Callable[
         assert f"layer/{weight.name}" in params
 
 
-def test_a_batch_normalization_counts_by_the_mask_in_training_as_in_keras() -> None:
+def test_time_distributed_batch_normalization_uses_the_mask_in_training_as_keras() -> None:
     ours = jl.TimeDistributed(jl.BatchNormalization(), inputs=("sequence", "mask"))
     made, x, mask = kl.TimeDistributed(kl.BatchNormalization()), single(drawn(SHAPE, batch=5)), drawn((4,), batch=5) > 0
     made.build((None, *SHAPE))
@@ -161,7 +161,7 @@ def test_a_batch_normalization_counts_by_the_mask_in_training_as_in_keras() -> N
         assert deviation(after[f"layer/{weight.name}"], weight) < 2e-6
 
 
-def test_a_mask_of_times_is_passed_over_by_what_can_do_nothing_with_it() -> None:
+def test_a_mask_of_time_steps_is_ignored_by_layers_that_cannot_use_it() -> None:
     layer = jl.TimeDistributed(jl.LSTM(2), inputs=("sequence", "mask"))
     params, state = single(arrays_of(layer, ((3, 5, 2), (3,))))
     x = single(drawn((3, 5, 2)))
@@ -173,7 +173,7 @@ def test_a_mask_of_times_is_passed_over_by_what_can_do_nothing_with_it() -> None
         layer.output_shape(((3, 5, 2), (3, 4)))
 
 
-def test_each_time_draws_for_itself() -> None:
+def test_dropout_is_independent_at_each_time_step() -> None:
     layer, x = jl.TimeDistributed(jl.Dropout(0.5)), jnp.ones((50, 2, 50))
     y, _ = layer.apply({}, {}, x, training=True, key=jax.random.key(0))
     assert float((y[:, 0] == y[:, 1]).mean()) == pytest.approx(0.5, abs=0.05)
@@ -181,7 +181,7 @@ def test_each_time_draws_for_itself() -> None:
         layer.apply({}, {}, x, training=True)
 
 
-def test_a_stateful_layer_over_devices() -> None:
+def test_a_layer_with_state_on_a_sharded_batch() -> None:
     layer = jl.TimeDistributed(jl.BatchNormalization())
     params, state = layer.init(jax.random.key(0), (3, 2))
     x = single(drawn((3, 2), batch=8))
@@ -198,7 +198,7 @@ def test_a_stateful_layer_over_devices() -> None:
     assert deviation(mean, sum(after["layer/moving_mean"] for _, after in halves) / 2) < 1e-6
 
 
-def test_in_a_model() -> None:
+def test_a_model_with_time_distributed_and_bidirectional() -> None:
     layers = [
         jl.TimeDistributed(jl.Conv1D(4, 3, activation="relu")),
         jl.TimeDistributed(jl.Flatten()),
@@ -305,12 +305,12 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("refused", "message"), REFUSED, ids=[message for _, message in REFUSED])
-def test_refused(refused: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments_are_refused(refused: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         refused()
 
 
-def test_a_backward_layer_is_shown_where_it_is_another() -> None:
+def test_str_shows_a_backward_layer_only_if_it_is_not_the_mirror_image() -> None:
     forward = jl.LSTM(3, return_sequences=True)
     mirror = jl.LSTM(3, return_sequences=True, go_backwards=True)
     assert str(jl.Bidirectional(forward, backward_layer=mirror)) == "Bidirectional(LSTM(3, return_sequences=True))"
