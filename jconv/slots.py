@@ -140,7 +140,7 @@ def uneven_sessions(samples: int = 1) -> ValueError:
     steps = f", and step by multiples of {samples} samples" if samples > 1 else ""
     return ValueError(
         "with slots, a step must not change the number of samples that the next output needs: step a new session by "
-        f"itself, put it into the pool when steps no longer change the structure of its stream{steps}"
+        f"itself, and put it into the pool when steps no longer change the structure of its stream{steps}"
     )
 
 

@@ -1,6 +1,6 @@
 """Keras's activations by name, in JAX.
 
-Most are those of `jax.nn` with Keras's defaults. `jconv.reference.activations` has the same names in NumPy; a test
+Most are functions of `jax.nn` with Keras's defaults. `jconv.reference.activations` has the same names in NumPy; a test
 compares both with Keras.
 """
 

@@ -53,10 +53,11 @@ def conv1d(
 
     With `algorithm="auto"` every output depends only on the samples that its window reads, as with lax:
 
-    - Its error is at most `64 * u` times the sum above over `|x|` and `|kernel|`, for up to 10^4 terms; for more, it is
-      at most twice that of lax. u is 2^-24 in float32, 2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16. The
-      same bound holds for both gradients. Sums of hundreds of equal terms can exceed it, because XLA then rounds all
-      of them in one direction, and in float64 thousands of terms, which XLA adds one after another on CPUs.
+    - Its error is at most `64 * u` times the sum above over `|x|` and `|kernel|`, for up to 10^4 terms; for more terms,
+      it is at most twice lax's error. u is 2^-24 in float32, 2^-53 in float64, 2^-8 in bfloat16 and 2^-11 in float16.
+      The same bound holds for both gradients. Two kinds of sums can exceed it: sums of hundreds of equal terms, because
+      XLA then rounds all of them in one direction, and, in float64, sums of thousands of terms, which XLA adds one
+      after another on CPUs.
     - A NaN or infinite sample changes only the outputs whose windows read it.
     - With causal padding, outputs before sample t are bitwise independent of the samples from t on.
 
@@ -75,8 +76,8 @@ def conv1d(
         padding_mode: `"zeros"`, `"reflect"`, `"edge"` or `"wrap"`, as in `numpy.pad`.
         activation: None, the name of a Keras activation, or a function.
         algorithm: How the output and both gradients are computed. `"auto"`: the algorithm that is predicted to be
-            fastest among those with the guarantees above; `jconv.default_algorithm` changes this meaning. `"fastest"`:
-            the fastest of all algorithms. Or the name of one, as in `jconv.algorithms.ALGORITHMS`.
+            fastest among all with the guarantees above; `jconv.default_algorithm` changes this meaning. `"fastest"`:
+            the fastest of all algorithms. Or the name of an algorithm, as in `jconv.algorithms.ALGORITHMS`.
         precision: As in `jax.lax.conv_general_dilated`. With `"highest"`, here or in `jax.default_matmul_precision`,
             `"fastest"` does not use Winograd tiles, which have larger rounding errors than a plain sum.
         lengths: Integers with the shape of the leading axes of `x`: the number of samples of each row, followed by
@@ -308,8 +309,8 @@ def conv1d_transpose(
 
     Returns:
         (..., out_length, out_channels). Without `output_padding`, out_length is `length * stride` for `"same"` and
-        `(length - 1) * stride + max(reach, stride)` for `"valid"`. With it, `(length - 1) * stride + reach +
-        output_padding`, and for `"same"` `2 * (reach // 2)` less.
+        `(length - 1) * stride + max(reach, stride)` for `"valid"`. With `output_padding`, it is
+        `(length - 1) * stride + reach + output_padding` for `"valid"`, and `2 * (reach // 2)` less for `"same"`.
 
     Raises:
         ValueError: As in `conv1d`.
@@ -364,7 +365,7 @@ def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
     elif is_symbolic(length) or max(low, high) < length:
         padded = jnp.pad(wide, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:
-        # For each time that a short input is reflected, jnp.pad writes some ten equations. A gather is one.
+        # jnp.pad adds about ten equations for each time that a short input is reflected. A gather is one equation.
         indices = np.pad(np.arange(length), (low, high), mode=mode)
         padded = jnp.take(wide, indices, axis=-2, mode="clip")
     return padded.astype(x.dtype)

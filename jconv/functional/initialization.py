@@ -30,7 +30,7 @@ def init_conv1d(
     and `fan_out = kernel_size * out_channels`. (Glorot and Bengio 2010, with Keras's fans.)
 
     Args:
-        key: A key of `jax.random.key`.
+        key: A `jax.random.key`.
         in_channels: Number of channels of the input.
         out_channels: Number of channels of the output.
         kernel_size: Number of taps.
@@ -59,7 +59,7 @@ def init_conv1d(
 
 
 def glorot_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """Draws Glorot-uniform weights. The last two axes are in and out channels, those before the receptive field."""
+    """Draws Glorot-uniform weights. The last two axes are in and out channels; the axes before are the taps."""
     *field, fan_in, fan_out = shape
     limit = float(np.sqrt(6.0 / (np.prod(field, initial=1.0) * (fan_in + fan_out))))
     return jax.random.uniform(key, shape, dtype, -limit, limit)

@@ -1,6 +1,6 @@
 """`jax.lax.conv_general_dilated`, with 1-D convolutions computed by jconv.
 
-A call that is not one of the two cases below goes to lax unchanged, so that errors are those of lax.
+A call that is not one of the two cases below goes to lax unchanged, so lax raises its own errors.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def conv_general_dilated(
 ) -> jax.Array:
     """`jax.lax.conv_general_dilated` with its arguments, results and errors. jconv computes 1-D convolutions.
 
-    It is for code that takes or calls lax's function: `nnx.Conv(..., conv_general_dilated=
-    jconv.conv_general_dilated)` in Flax, or another name in plain JAX or Haiku.
+    It is for code that accepts or calls lax's function: pass it to Flax as
+    `nnx.Conv(..., conv_general_dilated=jconv.conv_general_dilated)`, or replace the name in plain JAX or Haiku.
 
     jconv computes calls with one spatial dimension, in any layout of `dimension_numbers`, whose operands have the same
     dtype (float32, float64, bfloat16 or float16), and which have either
@@ -106,7 +106,7 @@ def conv_general_dilated(
 
 
 class _Case(NamedTuple):
-    """A call that jconv computes: the convolution of `lhs`, cropped at its ends, or the input gradient of one."""
+    """A call that jconv computes: a convolution of the cropped `lhs`, or the input gradient of a convolution."""
 
     geometry: Geometry
     crop: tuple[int, int] = (0, 0)
@@ -117,7 +117,7 @@ def _compute(lhs: jax.Array, rhs: jax.Array, axes: Any, case: _Case, how: dict[s
     batch, channels, time = axes.lhs_spec
     x, kernel = jnp.transpose(lhs, (batch, time, channels)), jnp.transpose(rhs, axes.rhs_spec[::-1])
     if case.transposed:
-        # The input gradient reverses the kernel and swaps its channels, so this is done before to undo it.
+        # The input gradient reverses the kernel and swaps its channels. Doing both here undoes this.
         y = bilinear.input_gradient(x, transpose_kernel(kernel, case.geometry), case.geometry, **how)
     else:
         x = pad(x, *case.crop) if any(case.crop) else x
@@ -215,8 +215,8 @@ def _make_convolution(g: Geometry) -> _Case | None:
 def _make_transposed(g: Geometry) -> _Case | None:
     """Returns the case of a convolution of stride one whose input is dilated by `g.stride` and padded.
 
-    It is the input gradient of the convolution with that stride, from its output to its input. If the padding exceeds
-    the reach of the taps, there are outputs that read no sample, and so no such convolution.
+    It is the input gradient of a convolution with stride `g.stride`. If the padding exceeds the reach of the taps, some
+    outputs read no sample, and there is no such convolution.
     """
     span, stride = g.reach, g.stride
     out_length = (g.length - 1) * stride + 1 + g.low + g.high - (span - 1)

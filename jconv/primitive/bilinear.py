@@ -274,7 +274,7 @@ def _make_function(
 ) -> Operation:
     """Returns the function of both operands that an equation is lowered to."""
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
-    # None would mean the context of the lowering. That of the call is already in `precision`.
+    # None would mean jax.default_matmul_precision at the lowering. `precision` already has its value at the call.
     precision = jax.lax.Precision.DEFAULT if precision is None else precision
     compute = getattr(algorithm, OPERATION[primitive])
 
@@ -307,7 +307,7 @@ def _lower(primitive: Primitive, on_cpu: bool, ctx: Any, a: Any, b: Any, *, geom
     partitioned = is_partitioned(ctx)
     custom = custom_partitioning_context(ctx) if partitioned else None
     partitioned &= custom is None
-    # In a program for several platforms, JAX calls the CPU's lowering for the CPU and the other one for all others.
+    # In a program for several platforms, JAX calls the CPU's lowering for the CPU and the other one for the others.
     names = ("cpu",) if on_cpu else platforms(ctx)
     choose = partial(
         choose_algorithm,

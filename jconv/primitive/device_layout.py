@@ -30,7 +30,7 @@ def read_tilings(
         if sharding is None:
             starts.append(np.zeros((len(devices), rank), int))
             continue
-        # With as many samples as devices along each axis, all shards have equal sizes, whatever those of the array are.
+        # In a shape with as many samples per axis as devices, all shards have equal sizes, whatever the array's shape.
         slices = sharding.devices_indices_map((len(devices),) * rank)
         starts.append(np.array([[s.start or 0 for s in own] for own in slices.values()]).reshape(-1, rank))
     best: Any = None
@@ -50,7 +50,7 @@ def _mesh_axes(starts: np.ndarray[Any, Any]) -> tuple[str, ...] | None:
     """Returns the mesh axes that an array axis is sharded over, or None if they do not describe its sharding.
 
     Args:
-        starts: For each device of the mesh, the first sample that it holds, of as many as there are devices.
+        starts: For each device of the mesh, the first sample that it holds, if the axis has one sample per device.
     """
     strides = [int(np.take(starts, 1, axis=d).flat[0]) for d in range(starts.ndim)]
     indices = np.indices(starts.shape)

@@ -1,10 +1,10 @@
 """The samples that a device needs from its neighbours when a length is sharded: its halo.
 
-A device holds one shard of a sequence. It computes one shard of the result from a window of samples around its own,
-which other devices, near or far, send. Beyond the ends of the sequence nobody sends anything, so the window has zeros
-there, as padding requires. All devices run the same program, so all windows have the same size. Where shards of the
-result do not line up with shards of the sequence (a stride that does not divide a shard, a longer or shorter result),
-each window starts at its own offset from the shard.
+A device holds one shard of a sequence. It computes one shard of the result from a window of samples around its own
+shard; other devices, near or far, send the missing samples. Beyond the ends of the sequence no device sends samples, so
+the window has zeros there, as padding requires. All devices run the same program, so all windows have the same size.
+Where shards of the result do not line up with shards of the sequence (a stride that does not divide a shard, a longer
+or shorter result), each window starts at its own offset from the shard.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .device_axis import DeviceAxis
 
 
 class Transfer(NamedTuple):
-    """Each of `receivers` gets samples `start` to `stop` of the shard of the device `distance` further on."""
+    """Each device n of `receivers` gets samples `start` to `stop` of the shard of device `n + distance`."""
 
     distance: int
     start: int
@@ -50,7 +50,7 @@ class HaloWindow:
     needed: tuple[tuple[int, int], ...]
 
     def transfers(self) -> list[Transfer]:
-        """Returns what is sent, by increasing distance of the sender. Distance 0 is a device's own shard."""
+        """Returns the transfers, by increasing distance of the sender. Distance 0 is a device's own shard."""
         low, high = self.needed_range()
         transfers = []
         for distance in range(low // self.shard, -(-high // self.shard)):
@@ -67,7 +67,7 @@ class HaloWindow:
         return max(sum(t.stop - t.start for t in transfers if n in t.receivers) for n in range(len(self.needed)))
 
     def needed_range(self) -> tuple[int, int]:
-        """Returns the range of existing samples, relative to its own shard, that contains what any device needs."""
+        """Returns a range of existing samples, relative to a device's shard, that includes what each device needs."""
         first = min(self.offsets)
         needed = [
             (max(low, 0) - n * self.shard, min(high, self.length) - n * self.shard)
@@ -77,13 +77,13 @@ class HaloWindow:
         return (min(low for low, _ in needed), max(high for _, high in needed)) if needed else (first, first)
 
     def _needs_shard(self, device: int, holder: int) -> bool:
-        """Returns whether a device needs samples that another one holds."""
+        """Returns whether a device needs samples that `holder` holds."""
         low, high = self.needed[device]
         return max(low, holder * self.shard, 0) < min(high, (holder + 1) * self.shard, self.length)
 
 
 class Halo(NamedTuple):
-    """What one device computes of an operation on a sharded length.
+    """The part of an operation on a sharded length that one device computes.
 
     Attributes:
         window: The window of the first operand.
@@ -103,7 +103,7 @@ def plan_halo(operation: str, geometry: Geometry, shards: int, shard: int = 0, o
         operation: One of `algorithms.OPERATIONS`.
         geometry: The geometry of the complete convolution.
         shards: Number of devices.
-        shard: Samples of x per device. Default: as few as hold x, so that the last devices may have fewer or none.
+        shard: Samples of x per device. Default: the smallest number that holds x; the last devices may have fewer.
         out_shard: Samples of y per device, with the same default.
 
     >>> plan = plan_halo("forward", Geometry(length=32, kernel_size=3, low=2), 4)
@@ -144,7 +144,7 @@ def _plan_input_gradient(g: Geometry, shards: int, shard: int, out_shard: int) -
 
 
 def _shard_ranges(length: int, shard: int, shards: int) -> list[tuple[int, int]]:
-    """Returns first and last + 1 sample of each shard, without the shards beyond the end of the sequence."""
+    """Returns the range of samples of each shard, without the shards beyond the end of the sequence."""
     return [(n * shard, min((n + 1) * shard, length)) for n in range(shards) if n * shard < length]
 
 

@@ -1,4 +1,4 @@
-"""The context in which convolutions are traced as those of lax, for tools that know only JAX's own primitives."""
+"""The context in which convolutions are traced as lax's, for tools that know only JAX's own primitives."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def lax_only() -> Iterator[None]:
 
     It is for converters to other formats (jax2onnx, for example) and other tools that read a jaxpr, which know JAX's
     primitives but not those of jconv. It applies to all calls, layers, models, streams and gradients that are traced
-    inside it; derivatives are those of lax. `algorithm` is then checked but not used. Functions that were compiled
+    inside it; derivatives are lax's. `algorithm` is then checked but not used. Functions that were compiled
     before are traced again. The context belongs to the current thread, and can also be used as a decorator.
 
-    Programs that JAX itself runs are better off without: inside loops, lax's gradients are much slower on CPUs, and
-    over several devices XLA partitions some of lax's convolutions incorrectly.
+    Do not use it for programs that JAX itself runs: inside loops, lax's gradients are much slower on CPUs, and over
+    several devices XLA partitions some of lax's convolutions incorrectly.
 
     Returns:
         A context manager.

@@ -1,4 +1,4 @@
-"""A value that XLA writes to memory once on CPUs, instead of computing it again for each reader.
+"""Makes XLA write a value to memory once on CPUs, instead of computing it again for each reader.
 
 XLA's CPU compiler fuses an elementwise operation into the slices that are taken of it. In a chain of residual sums that
 are read in parts, the sum of block k is then computed from k + 1 arrays: SpliceAI's network of 16 blocks takes 1.2
@@ -31,7 +31,7 @@ def materialize(x: Any) -> jax.Array:
 def _lower_on_cpu(ctx: Any, x: Any) -> Any:
     if is_partitioned(ctx):
         return [x]
-    # A call of nothing would disappear; XLA removes the barrier later, and then the call copies nothing.
+    # XLA would remove a call without operations. It removes the barrier later, and then the call copies nothing.
     return lower_function(isolate(jax.lax.optimization_barrier), ctx, x)
 
 

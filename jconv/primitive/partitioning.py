@@ -6,7 +6,7 @@ for the sharding that it decides on. Each axis has a label:
 
     e0, e1, ...  ensemble, in all three arrays: each device computes its own convolutions
     n0, n1, ...  batch: each device computes its own examples
-    i, o         channels. Those that the result does not have are summed over devices
+    i, o         channels. Channels that the result does not have are summed over devices
     g            with groups, the channels of both sides: each device computes its own groups
     t            length: devices exchange the samples that windows share (`halo.py`)
     -            never sharded: the taps
@@ -131,7 +131,7 @@ class _Rule:
 
     @contextmanager
     def tracing_context(self) -> Iterator[None]:
-        """The caller's settings, but not the program's mesh, which XLA's call may have from the caller's thread."""
+        """The caller's settings without the program's mesh, which may be set in the thread from which XLA calls."""
         with jax.enable_x64(self.x64), use_abstract_mesh(AbstractMesh((), ())):
             yield
 
@@ -144,7 +144,7 @@ class _Rule:
         return sharding.mesh, self.program_of_one_device(sharding), out, (a, b)
 
     def decide_sharding(self, arrays: Any) -> _Sharding:
-        """Assigns each mesh axis to one label. The larger operand comes first, so that little is moved."""
+        """Assigns each mesh axis to one label. The larger operand comes first, so that little data is moved."""
         shardings, ranks = [array.sharding for array in arrays], [len(array.shape) for array in arrays]
         mesh, tilings = read_tilings(shardings, ranks, self.devices)
         sharding = _Sharding(mesh, {})
@@ -164,7 +164,7 @@ class _Rule:
             sharding.axes[label] = (*sharding.axes.get(label, ()), name)
 
     def _can_be_sharded(self, label: str, devices: int) -> bool:
-        """Returns whether shards are equal: the values with which the partitioner fills up must not enter a sum."""
+        """Returns whether all shards have equal sizes: the partitioner's filling of others must not enter a sum."""
         if label == "t":
             return True  # Each device knows which of its samples exist.
         return label != UNSHARDED and self.sizes[label] > 0 and self.sizes[label] % devices == 0

@@ -1,6 +1,6 @@
 """Where values are: the mesh axes that they vary over in `jax.shard_map`, and their shardings on explicit meshes.
 
-JAX handles these for its own primitives. For ours it is done here.
+JAX handles both for its own primitives; this module does so for jconv's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .jax_context import varying_axes
 def match_varying_axes(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     """Casts arrays so that all vary over the mesh axes of `jax.shard_map` that any of them varies over."""
     # The transpose of pcast is the sum over the mesh axis that the cotangent of a replicated operand needs. Without it
-    # the gradient inside jax.shard_map would silently be that of one device.
+    # the gradient inside jax.shard_map would silently be the gradient of one device.
     axes = frozenset[Any]().union(*(varying_axes(array) for array in arrays))
     return tuple(_vary_over(array, axes) for array in arrays)
 
@@ -44,7 +44,7 @@ def is_explicitly_sharded(aval: Any) -> bool:
 
 
 def valid_spec(spec: tuple[Any, ...], shape: tuple[int, ...], mesh: Any) -> PartitionSpec:
-    """Returns `spec` without the entries whose mesh axes occur before or do not divide the size of the axis."""
+    """Returns `spec` without entries whose mesh axes occur in an earlier entry or do not divide the axis."""
     used: set[Any] = set()
     entries = []
     for axes, size in zip(spec, shape, strict=True):
@@ -72,12 +72,12 @@ def reshard_like(x: jax.Array, aval: Any) -> jax.Array:
 
 
 def on_automatic_axes(compute: Callable[..., jax.Array], out_sharding: Any) -> Callable[..., jax.Array]:
-    """Makes a function of explicitly sharded operands that runs `compute` on automatic mesh axes.
+    """Returns a function of explicitly sharded operands that runs `compute` on automatic mesh axes.
 
     Axes that `jax.shard_map` has made manual stay manual.
     """
     mesh = out_sharding.mesh
-    auto_axes: Any = jax.sharding.auto_axes  # Its return type is that of its use as a decorator as well.
+    auto_axes: Any = jax.sharding.auto_axes  # Its return type also includes the type of a decorator.
     inside = auto_axes(compute, axes=mesh.explicit_axes, out_sharding=out_sharding.spec)
 
     def function(a: jax.Array, b: jax.Array) -> jax.Array:

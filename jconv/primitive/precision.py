@@ -1,4 +1,4 @@
-"""Checks the `precision` of a call and gives each meaning one value."""
+"""Checks the `precision` of a call and converts equivalent values to the same value."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def pad(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Arr
 
     Args:
       sequences: arrays (n, channels), each with its own n.
-      length: the length of the rows; by default that of the longest sequence.
+      length: the length of the rows; by default the length of the longest sequence.
 
     Returns:
       `(x, lengths)`: (rows, length, channels) and (rows,) of int32.
@@ -42,7 +42,7 @@ def pack(sequences: Sequence[Any], length: int | None = None) -> tuple[Array, Ar
 
     Args:
       sequences: arrays (n, channels), each with its own n.
-      length: the length of the rows; by default that of the longest sequence.
+      length: the length of the rows; by default the length of the longest sequence.
 
     Returns:
       `(x, segment_ids)`: (rows, length, channels) and (rows, length) of int32. The id of a sequence is its index in the
@@ -97,5 +97,5 @@ def _check(sequences: Sequence[Any], length: int | None) -> tuple[list[Array], i
         raise ValueError(f"sequences must be arrays (n, channels) of the same channels, got shapes {shapes}")
     longest = max(shape[0] for shape in shapes)
     if length is not None and longest > length:
-        raise ValueError(f"length must be at least that of the longest sequence, {longest}, got {length}")
+        raise ValueError(f"length must be at least the length of the longest sequence, {longest}, got {length}")
     return arrays, longest if length is None else length

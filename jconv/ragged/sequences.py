@@ -87,7 +87,7 @@ class Sequences:
     only = replace_padding
 
     def with_counts(self, function: Callable[[Any], Any], **changes: Any) -> Sequences:
-        """The sequences with `function(counts)` samples each, but none for a sequence that had none."""
+        """The sequences with `function(counts)` samples each. A sequence without samples stays without samples."""
         counts = self.counts
         counts = jnp.where(counts > 0, jnp.maximum(function(counts), 0), 0)
         return replace(self, end=self.begin + counts, **changes)
@@ -104,7 +104,7 @@ def of_lengths(lengths: Any, shape: tuple[int, ...]) -> Sequences:
     """The sequences of a ragged array.
 
     Args:
-      lengths: integers of shape `shape[:-1]`; values above the length of the array stand for that length.
+      lengths: integers of shape `shape[:-1]`; values above the length of the array are reduced to it.
       shape: the axes of the array up to the length.
 
     Raises:

@@ -63,7 +63,7 @@ def read_windows(x: jax.Array, sequences: Sequences, window: Window, fill: Any =
 
     Args:
       x: (..., length, channels).
-      sequences: those of `x`.
+      sequences: the sequences of `x`.
       window: what each output sample reads.
       fill: the value of samples outside the sequence.
 
@@ -125,7 +125,7 @@ def take(
     """`x[..., at, :]` for positions `at` in sequences that are padded by `mode`, and whether each is a sample.
 
     `at`, `begin` and `end` have the same shape or broadcast to it. With `mode="zeros"`, positions outside the sequence
-    have the value `fill`; otherwise only those of a sequence without samples.
+    have the value `fill`; with another mode, only positions of a sequence without samples.
     """
     is_sample = (begin <= at) & (at < end)
     if mode != "zeros":
@@ -150,7 +150,7 @@ def _per_tap(bound: jax.Array, window: Window) -> jax.Array:
 
 
 def _position_inside(at: jax.Array, count: jax.Array, mode: str) -> jax.Array:
-    """The position in a sequence of `count` samples whose value `numpy.pad` with this mode has at `at`."""
+    """The position of the sample that `numpy.pad` with this mode repeats at `at`, in a sequence of `count` samples."""
     if mode == "edge":
         return jnp.clip(at, 0, count - 1)
     if mode == "wrap":

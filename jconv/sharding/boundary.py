@@ -56,8 +56,8 @@ def _exchange(
     """Sends the samples that the padding repeats.
 
     Returns:
-        The samples that each device receives, by distance of the sender, and for each device the index of the sample
-        for each position.
+        The samples that each device receives, ordered by the distance of the sender, and for each device the index of
+        the sample for each position.
     """
     index: list[dict[int, int]] = [{} for _ in sources]
     parts, received = [], 0

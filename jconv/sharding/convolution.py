@@ -1,8 +1,8 @@
 """Convolutions inside `jax.shard_map` of sequences whose length is sharded over mesh axes.
 
-Each function takes a device's shard of the input and returns its shard of the output. The shards of all devices
-together are the sequence, followed by samples without meaning from `length` on. docs/guides/devices.md describes
-the communication, and what a program on an automatic mesh does without these functions.
+Each function takes a device's shard of the input and returns its shard of the output. The concatenated shards of all
+devices are the sequence; samples from `length` on have no meaning. docs/guides/devices.md describes the communication,
+and what a program on an automatic mesh does without these functions.
 
 >>> import jconv
 >>> from jax.sharding import PartitionSpec as P
@@ -45,7 +45,7 @@ def conv1d(
 ) -> jax.Array:
     """Computes the device's shard of `jconv.conv1d` of the complete sequence.
 
-    The kernel is replicated. Its gradient is summed over the devices, like that of every replicated operand.
+    The kernel is replicated. Its gradient is summed over the devices, like the gradient of every replicated operand.
 
     Args:
         params: As in `jconv.conv1d`.
@@ -188,7 +188,7 @@ def _convolve_window(
     length: int | None,
     options: dict[str, Any],
 ) -> jax.Array:
-    """Convolves the window that the device's outputs read. The first of `kernels` determines it."""
+    """Convolves the window that the device's outputs read. The first of `kernels` determines the window."""
     name = convolution.__name__
     x, device_axis, length = _check_shard(name, x, axis_name, length, options)
     checks.check_params(params, kernels, f"sharding.{name}")

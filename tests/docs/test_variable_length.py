@@ -29,7 +29,7 @@ def test_sequences_that_cannot_be_combined_raise(sequences: list) -> None:
     for function in (ragged.pad, ragged.pack):
         with pytest.raises(ValueError, match="sequences must be arrays"):
             function(sequences)
-        with pytest.raises(ValueError, match="at least that of the longest sequence, 3, got 2"):
+        with pytest.raises(ValueError, match="at least the length of the longest sequence, 3, got 2"):
             function([np.ones((3, 1))], length=2)
 
 

@@ -140,7 +140,7 @@ def test_ending_a_session_does_not_change_others() -> None:
 def test_a_step_that_changes_the_samples_until_the_next_output_raises() -> None:
     params, named = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
     state = streaming.init(params, (2,), slots=True, stride=2)
-    message = "with slots the next outputs must need .*, and step by multiples of 2 samples"
+    message = "with slots, a step must not change .*, and step by multiples of 2 samples"
     with pytest.raises(ValueError, match=message):
         streaming.step(params, state, jnp.ones((1, 1, 1)), slots=named, stride=2)
     model = sequential([jl.ZeroPadding1D(2), jl.MaxPooling1D(2)], input_shape=(None, 1))
