@@ -46,7 +46,7 @@ def close(a: Any, b: Any) -> None:
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_any_batch_and_length_in_a_process_without_jconv(series: Path, capsys: Any) -> None:
+def test_a_program_takes_any_batch_and_length_without_jconv(series: Path, capsys: Any) -> None:
     code, path = export(series)
     assert code == 0
     out = capsys.readouterr().out
@@ -67,7 +67,7 @@ def test_any_batch_and_length_in_a_process_without_jconv(series: Path, capsys: A
             close(ys[name], expected(series, x))
 
 
-def test_fixed_sizes_on_one_platform(series: Path, capsys: Any) -> None:
+def test_a_program_of_fixed_sizes_refuses_others(series: Path, capsys: Any) -> None:
     code, path = export(series, "--batch", "2", "--length", "16", "--platforms", "cpu")
     assert code == 0 and "for cpu; series (2, 16, 4); 2 examples, length 16\n" in capsys.readouterr().out
     x = RNG.standard_normal((2, 16, 4)).astype(np.float32)
@@ -76,7 +76,7 @@ def test_fixed_sizes_on_one_platform(series: Path, capsys: Any) -> None:
         call(path, x[:1])
 
 
-def test_several_inputs_and_outputs_of_fixed_length(tmp_path: Path, capsys: Any) -> None:
+def test_a_network_of_fixed_length_is_exported_with_this_length(tmp_path: Path, capsys: Any) -> None:
     model = command_models.words(tmp_path)
     code, path = export(model)
     first, second = capsys.readouterr().out.splitlines()

@@ -134,7 +134,7 @@ def check(model: Path, found: dict[str, list[Any]], x: dict[str, Any], axis: int
         np.testing.assert_allclose(outputs, wanted, rtol=0, atol=1e-6 * max(1.0, float(np.abs(wanted).max())))
 
 
-def test_a_causal_network_of_any_batch_size(run_programs: RunPrograms, tmp_path: Path, capsys: Any) -> None:
+def test_a_causal_network_has_no_latency(run_programs: RunPrograms, tmp_path: Path, capsys: Any) -> None:
     model = export(tmp_path, command_models.causal, "--chunk", "5")
     first, second = capsys.readouterr().out.splitlines()
     assert "start.stablehlo, step.stablehlo, short_step.stablehlo, end.stablehlo, stream.json; " in first
@@ -147,7 +147,9 @@ def test_a_causal_network_of_any_batch_size(run_programs: RunPrograms, tmp_path:
     check(model, found, x)
 
 
-def test_a_network_with_latency_and_strides(run_programs: RunPrograms, tmp_path: Path, capsys: Any) -> None:
+def test_outputs_of_a_network_with_latency_and_strides_are_late(
+    run_programs: RunPrograms, tmp_path: Path, capsys: Any
+) -> None:
     model = export(tmp_path, command_models.late, "--chunk", "8", "--batch", "2", "--platforms", "cpu")
     timing = json.loads((tmp_path / "stream/stream.json").read_text())
     loaded, _, _ = jconv.keras.load(model)
@@ -162,14 +164,16 @@ def test_a_network_with_latency_and_strides(run_programs: RunPrograms, tmp_path:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("chunk", "batch"), [("1", "any"), ("3", "2")])
-def test_several_inputs_and_outputs(chunk: str, batch: str, run_programs: RunPrograms, tmp_path: Path) -> None:
+def test_several_inputs_and_outputs_are_streamed(
+    chunk: str, batch: str, run_programs: RunPrograms, tmp_path: Path
+) -> None:
     model = export(tmp_path, command_models.sentence, "--chunk", chunk, "--batch", batch)
     assert (tmp_path / "stream/short_step.stablehlo").exists() == (chunk != "1")
     x = draw({"numbers": (2, 12), "features": (2, 12, 2)})
     check(model, run_programs(tmp_path, x), x)
 
 
-def test_channels_first(run_programs: RunPrograms, tmp_path: Path) -> None:
+def test_channels_first_networks_are_streamed(run_programs: RunPrograms, tmp_path: Path) -> None:
     model = export(tmp_path, command_models.channels_first)
     assert json.loads((tmp_path / "stream/stream.json").read_text())["chunk"] == 2
     x = draw({"x": (2, 3, 14)})

@@ -34,7 +34,7 @@ def run(model: Path, folder: Path, *more: str, x: str = "x.npy", y: str = "y.npy
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("dtype", ["float64", "int16"])
-def test_one_input_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: Any) -> None:
+def test_one_input_is_computed_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: Any) -> None:
     x = (10 * RNG.standard_normal((7, 20, 4))).astype(dtype)
     np.save(tmp_path / "x.npy", x)
     assert run(series, tmp_path, "--batch", "3") == 0
@@ -47,7 +47,7 @@ def test_one_input_in_batches(dtype: str, series: Path, tmp_path: Path, capsys: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.npy"]
 
 
-def test_the_algorithm_option(series: Path, tmp_path: Path) -> None:
+def test_the_algorithm_option_selects_the_algorithm(series: Path, tmp_path: Path) -> None:
     x = RNG.standard_normal((3, 20, 4)).astype("float32")
     np.save(tmp_path / "x.npy", x)
     assert run(series, tmp_path, "--algorithm", "fastest") == 0
@@ -55,7 +55,7 @@ def test_the_algorithm_option(series: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model.apply(params, state, x)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_several_inputs_and_outputs(words: Path, tmp_path: Path) -> None:
+def test_several_inputs_and_outputs_are_npz_files(words: Path, tmp_path: Path) -> None:
     x = {"numbers": RNG.integers(0, 10, (5, 8)), "features": RNG.standard_normal((5, 8, 2))}
     np.savez(tmp_path / "x.npz", **x)  # pyright: ignore[reportArgumentType]
     assert run(words, tmp_path, "--batch", "4", x="x.npz", y="y.npz") == 0
@@ -117,7 +117,7 @@ def test_the_size_of_npz_inputs_is_limited(how: str, words: Path, tmp_path: Path
         assert run(words, tmp_path, "--max-bytes", str(declared + 2000), x="x.npz", y="y.npz") == 0
 
 
-def test_refused_files(series: Path, words: Path, tmp_path: Path, capsys: Any) -> None:
+def test_invalid_files_and_names_are_refused(series: Path, words: Path, tmp_path: Path, capsys: Any) -> None:
     numbers, features = np.zeros((2, 8), int), np.zeros((2, 8, 2))
     np.savez(tmp_path / "names.npz", numbers=numbers)
     np.savez(tmp_path / "counts.npz", numbers=numbers[:1], features=features)

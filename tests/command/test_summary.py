@@ -31,7 +31,7 @@ def series(tmp_path_factory: Any) -> Path:
     return command_models.series(tmp_path_factory.mktemp("models"))
 
 
-def test_the_table(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_the_table_has_a_line_for_each_node(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["summary", str(series), "--length", "64", "--batch", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -45,7 +45,7 @@ def test_the_table(series: Path, capsys: Any, monkeypatch: Any) -> None:
     assert lines[-2].startswith("params ") and lines[-1].startswith("FLOPs ")
 
 
-def test_an_unknown_length_in_88_columns(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_an_unknown_length_is_shown_in_88_columns(series: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "88")
     assert main(["summary", str(series)]) == 0
     out = capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_an_unknown_length_in_88_columns(series: Path, capsys: Any, monkeypatch:
     assert patch.split()[-2:] == ["?", "?"]
 
 
-def test_a_model_that_was_saved_before_it_was_built(tmp_path: Path, capsys: Any) -> None:
+def test_a_model_that_was_saved_before_it_was_built_needs_an_input_shape(tmp_path: Path, capsys: Any) -> None:
     layer = {"class_name": "Conv1D", "config": {"name": "conv1d", "filters": 3, "kernel_size": [2]}}
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": [layer]}}
     path = str(keras_crafted.saved(tmp_path, keras_crafted.archive(config)))
@@ -75,12 +75,12 @@ def test_a_model_that_was_saved_before_it_was_built(tmp_path: Path, capsys: Any)
     assert "argument --input-shape: must be an integer of at least 1 or 'any', got '0'" in capsys.readouterr().err
 
 
-def test_a_layer_that_is_always_in_training() -> None:
+def test_a_layer_that_is_always_in_training_is_marked() -> None:
     model = jconv.sequential([jl.InMode(jl.Dropout(0.5), True), jl.Conv1D(3, 2)], input_shape=(8, 4))
     assert "Dropout(0.5) always in training" in model.summary(batch=1)
 
 
-def test_json(series: Path, capsys: Any) -> None:
+def test_json_has_the_data_of_the_table(series: Path, capsys: Any) -> None:
     assert main(["summary", str(series), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["inputs"] == {"series": [None, 4]} and data["outputs"] == ["head"]
@@ -89,7 +89,7 @@ def test_json(series: Path, capsys: Any) -> None:
     assert patch["algorithms"] == ["?"] and data["trained"] > 102 and data["state"] == 10
 
 
-def test_the_algorithm_option(tmp_path: Path, capsys: Any) -> None:
+def test_the_algorithm_option_selects_the_algorithm(tmp_path: Path, capsys: Any) -> None:
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     jconv.keras.save(tmp_path / "long.keras", network, *network.init(jax.random.key(0)))
     found = {}
@@ -117,7 +117,7 @@ def test_every_command_uses_the_algorithm(command: str, series: Path, monkeypatc
     assert found == ["auto", "fastest", "auto"]
 
 
-def test_python_m_jconv(series: Path) -> None:
+def test_python_m_jconv_runs_the_command(series: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "jconv", "summary", str(series)], capture_output=True, text=True, env=os.environ
     )
@@ -189,7 +189,7 @@ def test_a_closed_pipe_ends_the_command(series: Path) -> None:
     assert done.returncode == 141 and not done.stderr
 
 
-def test_help_and_version(capsys: Any) -> None:
+def test_help_and_version_are_printed(capsys: Any) -> None:
     for arguments in (["--help"], *([name, "--help"] for name in ("summary", "verify", "run", "export"))):
         with pytest.raises(SystemExit) as stop:
             main(arguments)

@@ -76,7 +76,7 @@ def run_script() -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def shared_keras_process(run_script: Callable[..., Any], monkeypatch: Any) -> None:
-    """Runs Keras in the process of `run_script`; `test_a_correct_file_with_keras` starts a process of its own."""
+    """Runs Keras in the process of `run_script` instead of a new one."""
     monkeypatch.setattr(real_keras.subprocess, "run", run_script)
 
 
@@ -84,7 +84,7 @@ def data_of(capsys: Any) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_correct_file_with_keras(series: Path, capsys: Any) -> None:
+def test_a_correct_file_is_within_the_bounds(series: Path, capsys: Any) -> None:
     assert main(["verify", str(series), "--keras", "--length", "20", "--json"]) == 0
     data = data_of(capsys)
     assert not data["beyond"] and data["note"] == f"by keras {keras.__version__}"
@@ -97,7 +97,7 @@ def test_a_correct_file_with_keras(series: Path, capsys: Any) -> None:
     assert sum("Keras" in node for node in data["nodes"]) == 5
 
 
-def test_the_algorithm_and_the_matmul_precision(series: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_the_algorithm_and_the_matmul_precision_are_set(series: Path, capsys: Any, monkeypatch: Any) -> None:
     found = []
 
     def network_deviations(*arguments: Any) -> Any:
@@ -115,7 +115,7 @@ def test_the_algorithm_and_the_matmul_precision(series: Path, capsys: Any, monke
     assert found[1:] == [("auto", "highest")]
 
 
-def test_the_printed_report(series: Path, capsys: Any) -> None:
+def test_the_report_has_a_line_for_each_node(series: Path, capsys: Any) -> None:
     assert main(["verify", str(series), "--length", "20", "--no-keras", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "series.keras: 9 nodes; input series (3, 20, 4), random, seed 0"
@@ -125,7 +125,7 @@ def test_the_printed_report(series: Path, capsys: Any) -> None:
     assert "within the bound of 1e-05: " in lines[-2] and "within the bound of 1e-12: " in lines[-1]
 
 
-def test_several_inputs_and_a_report_of_the_worst_nodes(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_the_report_has_the_worst_nodes(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
     path = command_models.words(tmp_path)
     monkeypatch.setattr("jconv.command.verify.WORST", 1)
     assert main(["verify", str(path), "--no-keras", "--batch", "2", "--seed", "4"]) == 0
@@ -136,7 +136,7 @@ def test_several_inputs_and_a_report_of_the_worst_nodes(tmp_path: Path, capsys: 
     assert "--all" not in capsys.readouterr().out
 
 
-def test_the_bound_of_a_bfloat16_layer(tmp_path: Path, capsys: Any) -> None:
+def test_the_bound_of_a_bfloat16_layer_is_larger(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(command_models.half(tmp_path)), "--no-keras", "--json"]) == 0
     data = data_of(capsys)
     (conv, *_) = data["nodes"]
@@ -166,7 +166,7 @@ def test_an_injected_error_is_found_and_named(
     deviations._apply_model.clear_cache()
 
 
-def test_an_input_file_with_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
+def test_input_files_may_contain_nan(series: Path, tmp_path: Path, capsys: Any) -> None:
     x = np.random.default_rng(0).standard_normal((3, 20, 4))
     x[1, 3, 2] = np.nan
     np.save(tmp_path / "x.npy", x)
@@ -232,7 +232,7 @@ def old_lstm(folder: Path) -> Path:
 
 
 @pytest.mark.usefixtures("shared_keras_process")
-def test_hard_sigmoid_of_keras_2(tmp_path: Path, capsys: Any) -> None:
+def test_the_bound_for_hard_sigmoid_of_keras_2_is_larger(tmp_path: Path, capsys: Any) -> None:
     assert main(["verify", str(old_lstm(tmp_path)), "--keras", "--json"]) == 0
     network = data_of(capsys)["network"]
     assert network["Keras"]["deviation"] < 1e-5 < network["Keras"]["bound"] == network["float32"]["bound"] == 1e-4

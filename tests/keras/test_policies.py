@@ -56,12 +56,12 @@ def case(dtype: str) -> Case:
 
 
 @pytest.mark.slow
-def test_layers_in_mixed_bfloat16() -> None:
+def test_layers_in_mixed_bfloat16_equal_keras() -> None:
     # bfloat16 has eight significant bits, and sums in another order round differently.
     check(case("mixed_bfloat16"), rtol=2e-2, gradient_rtol=4e-2)
 
 
-def test_layers_with_arrays_in_bfloat16() -> None:
+def test_layers_with_arrays_in_bfloat16_equal_keras() -> None:
     """The files, of both formats, have arrays in bfloat16."""
     whole = case("bfloat16")
     names = ("conv", "separable", "batch_norm", "layer_norm", "recurrent", "softmax_in_float32")
@@ -70,14 +70,14 @@ def test_layers_with_arrays_in_bfloat16() -> None:
     check_outputs(model, rtol=2e-2)
 
 
-def test_layers_in_mixed_float16() -> None:
+def test_layers_in_mixed_float16_equal_keras() -> None:
     # Keras's own attention and recurrent layers do not run in float16 on a CPU.
     whole = case("mixed_float16")
     some = {name: branch for name, branch in whole.branches.items() if name not in ("attention", "recurrent", "both")}
     check(Case(whole.shape, some), rtol=2e-2, gradient_rtol=4e-2)
 
 
-def test_layers_in_float64(tmp_path: Path) -> None:
+def test_layers_in_float64_equal_keras(tmp_path: Path) -> None:
     with jax.enable_x64(True):
         model, _ = model_of(Case((9, 4), case("float64").branches, dtype="float64"))
         randomize(model)
@@ -96,7 +96,7 @@ def test_layers_in_float64(tmp_path: Path) -> None:
         jconv.keras.load(tmp_path / "model.keras")
 
 
-def test_a_network_in_mixed_bfloat16(tmp_path: Path) -> None:
+def test_a_network_in_mixed_bfloat16_equals_keras(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = NETWORKS["fcn"]()
@@ -112,7 +112,7 @@ def test_a_network_in_mixed_bfloat16(tmp_path: Path) -> None:
     assert all(a.dtype == np.float32 for a in jax.tree.leaves(params))
 
 
-def test_spectral_normalization_of_an_embedding_in_mixed_bfloat16(tmp_path: Path) -> None:
+def test_spectral_normalization_of_an_embedding_in_mixed_bfloat16_equals_keras(tmp_path: Path) -> None:
     dtype = "mixed_bfloat16"
     inputs = keras.Input((6,))
     wrapped = kl.SpectralNormalization(kl.Embedding(5, 3, dtype=dtype), dtype=dtype)

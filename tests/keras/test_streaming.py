@@ -52,7 +52,7 @@ def encoder() -> keras.Model:
     return keras.Model(signal, layers.Conv1DTranspose(3, 2, strides=2)(layers.GRU(5, return_sequences=True)(x)))
 
 
-def test_a_channels_first_network(tmp_path: Path) -> None:
+def test_a_channels_first_network_streams_the_outputs_of_keras(tmp_path: Path) -> None:
     first = {"data_format": "channels_first"}
     x = signal = keras.Input((3, None))
     for dilation in (1, 4):
@@ -77,7 +77,7 @@ def test_a_channels_first_network(tmp_path: Path) -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("made", [temporal, gated, encoder])
-def test_a_causal_network_of_keras(made: object, suffix: str, tmp_path: Path) -> None:
+def test_a_causal_network_streams_the_outputs_of_keras(made: object, suffix: str, tmp_path: Path) -> None:
     network = made()  # type: ignore[operator]
     rng = np.random.default_rng(0)
     randomize(network)

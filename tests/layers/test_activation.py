@@ -70,7 +70,7 @@ def test_relu_with_max_value_below_its_threshold_has_two_values() -> None:
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
-def test_16_bit_floats(layer: jl.Layer, dtype: str) -> None:
+def test_outputs_keep_16_bit_dtypes(layer: jl.Layer, dtype: str) -> None:
     x = jnp.asarray(drawn((6, 4)), dtype)
     params = {name: jnp.full(shape, 0.5, dtype) for name, shape in layer.param_shapes((6, 4)).items()}
     y, _ = layer.apply(params, {}, x)
@@ -104,7 +104,7 @@ def test_shapes_with_unknown_lengths_and_shared_axes() -> None:
     ],
     ids=str,
 )
-def test_a_layer_as_the_activation_of_another(layer: jl.Layer, shape: tuple[int, ...]) -> None:
+def test_a_layer_as_the_activation_of_another_equals_the_reference(layer: jl.Layer, shape: tuple[int, ...]) -> None:
     check_against_reference(layer, shape)
     params, _ = layer.init(jax.random.key(0), shape)
     assert not any(array.any() for name, array in params.items() if name.endswith("alpha"))

@@ -102,7 +102,7 @@ def test_masked_values_and_derivatives_equal_the_reference(name: str) -> None:
     check_against_reference(ConstantInputs(layer, constants), shape)
 
 
-def test_a_completely_masked_row() -> None:
+def test_a_completely_masked_row_has_equal_or_zero_weights() -> None:
     x = np.float32(drawn((5, 4)))
     inputs = ("query", "value", "value_mask")
     nothing = np.zeros((3, 5), bool)
@@ -143,7 +143,7 @@ def test_masked_values_do_not_affect_the_output() -> None:
 
 
 @pytest.mark.parametrize("layer", [jl.Attention(dropout=0.5), jl.AdditiveAttention(False, 0.5)], ids=str)
-def test_dropout_of_the_weights(layer: Any) -> None:
+def test_dropout_of_the_weights_depends_on_the_key(layer: Any) -> None:
     query, value = jnp.zeros((1, 50, 1)), jnp.ones((1, 40, 1))
 
     def run(key: Any, training: bool) -> Any:
@@ -158,7 +158,7 @@ def test_dropout_of_the_weights(layer: Any) -> None:
     assert deviation(run(jax.random.key(0), False), np.ones(y.shape)) < 1e-6
 
 
-def test_dropout_and_the_returned_weights() -> None:
+def test_attention_returns_weights_after_and_multi_head_attention_before_dropout() -> None:
     x = jnp.zeros((1, 6, 1)), jnp.ones((1, 5, 1))
 
     def run(layer: Any, params: Any) -> Any:
@@ -338,12 +338,12 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("make", "message"), OPTIONS)
-def test_options_that_are_refused(make: Any, message: str) -> None:
+def test_invalid_options_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
 
 
 @pytest.mark.parametrize(("layer", "shape", "message"), SHAPES)
-def test_shapes_that_are_refused(layer: jl.Layer, shape: Any, message: str) -> None:
+def test_invalid_shapes_are_refused(layer: jl.Layer, shape: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer.output_shape(shape)

@@ -161,7 +161,7 @@ def test_batch_normalization_of_16_bit_floats_computes_in_float32() -> None:
     assert deviation(y.astype(jnp.float32), exact) < 1e-3
 
 
-def test_dropout() -> None:
+def test_dropout_rescales_and_depends_on_the_key() -> None:
     layer, x, key = jl.Dropout(0.25), jnp.ones((100, 100)), jax.random.key(1)
     y, _ = layer.apply({}, {}, x, training=True, key=key)
     assert sorted(set(y.ravel().tolist())) == [0.0, pytest.approx(4 / 3)]

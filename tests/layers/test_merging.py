@@ -102,7 +102,7 @@ def test_the_maximum_of_masks_is_their_union() -> None:
 
 
 @pytest.mark.parametrize("layer", [*ELEMENTWISE, jl.Subtract(), jl.Concatenate(), jl.Dot(-1), jl.Dot(1, True)], ids=str)
-def test_16_bit_floats(layer: jl.Layer) -> None:
+def test_outputs_keep_16_bit_dtypes(layer: jl.Layer) -> None:
     x = tuple(jnp.asarray(a, "bfloat16") for a in drawn(((6, 4), (6, 4))))
     y, _ = layer.apply({}, {}, x)
     assert y.dtype == jnp.bfloat16

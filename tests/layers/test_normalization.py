@@ -347,12 +347,12 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("make", "message"), OPTIONS)
-def test_options_that_are_refused(make: Any, message: str) -> None:
+def test_invalid_options_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
 
 
 @pytest.mark.parametrize(("layer", "shape", "message"), SHAPES)
-def test_shapes_that_are_refused(layer: jl.Layer, shape: Any, message: str) -> None:
+def test_invalid_shapes_are_refused(layer: jl.Layer, shape: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         layer.output_shape(shape)

@@ -115,12 +115,12 @@ def test_packed_equals_each_sequence_alone(name):
 
 
 @pytest.mark.parametrize("name", RAGGED_ONLY)
-def test_layers_for_ragged_batches_only(name):
+def test_ragged_only_layers_equal_each_sequence_alone(name):
     check(RAGGED_ONLY[name], {"lengths": LENGTHS}, 1)
 
 
 @pytest.mark.parametrize("extents", [{"lengths": LENGTHS}, {"segment_ids": IDS}], ids=["ragged", "packed"])
-def test_convolutional_lstm(extents):
+def test_conv_lstm_equals_each_sequence_alone(extents):
     x = np.random.default_rng(0).standard_normal((len(next(iter(extents.values()))), LENGTH, 5, 2))
     for layer in (jl.ConvLSTM1D(2, 3, padding="same", return_sequences=True), jl.ConvLSTM1D(2, 3, go_backwards=True)):
         params, _ = arrays_of(layer, (LENGTH, 5, 2))

@@ -273,7 +273,7 @@ def test_str_and_hash() -> None:
     assert hash(jl.GRU(3, inputs=["sequence", "mask"])) == hash(jl.GRU(3, inputs=("sequence", "mask")))
 
 
-def test_values_and_gradients_of_a_sharded_batch() -> None:
+def test_values_and_gradients_of_a_sharded_batch_equal_one_device() -> None:
     layer = jl.LSTM(3, return_sequences=True)
     params, x = single(arrays_of(layer, SHAPE)[0]), single(drawn(SHAPE, batch=8))
     run = jax.jit(lambda p, x: layer.apply(p, {}, x)[0])
@@ -379,7 +379,7 @@ def test_unknown_activations_are_named() -> None:
         jl.LSTM(3, recurrent_activation="tahn")
 
 
-def test_configs_of_keras_2() -> None:
+def test_configs_of_keras_2_are_read() -> None:
     from jconv.keras.files.errors import KerasFileError
     from jconv.keras.kinds import KINDS
     from jconv.keras.kinds.config import Config

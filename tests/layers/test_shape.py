@@ -102,7 +102,7 @@ def test_nonzero_mask() -> None:
     assert jl.NonzeroMask().reference({}, {}, np.array([[3, 0, 1]])).tolist() == [[1, 0, 1]]
 
 
-def test_a_mask_in_a_model() -> None:
+def test_a_mask_in_a_model_excludes_steps_from_the_average() -> None:
     nodes = (
         jconv.Node("mask", jl.MaskOf(0.5), ("x",)),
         jconv.Node("masking", jl.Masking(0.5), ("x",)),

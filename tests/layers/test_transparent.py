@@ -147,7 +147,7 @@ def test_wrappers_nest_in_any_order(order: tuple[int, ...]) -> None:
     assert list(layer.state_shapes((4, 11))) == ["kernel", "bias"] and layer.param_shapes((4, 11)) == {}
 
 
-def test_several_inputs_and_outputs() -> None:
+def test_wrapped_layers_may_have_several_inputs_and_outputs() -> None:
     x = drawn(((4, 7), (4, 7)))
     layer = jl.Frozen(jl.InDtype(jl.ChannelsFirst(DifferenceAndSum()), "float32"))
     assert layer.output_shape(((4, 7), (4, 7))) == ((4, 7), (4,))
@@ -228,7 +228,7 @@ def test_in_dtype_is_a_mixed_policy_of_keras(dtype: str, inner: jl.Layer, make: 
     assert deviation(y.astype("float32"), full) < 2e-2
 
 
-def test_in_dtype_of_batch_normalization_in_training() -> None:
+def test_in_dtype_keeps_the_state_of_batch_normalization_in_float32() -> None:
     layer = jl.InDtype(jl.BatchNormalization(), "bfloat16")
     params, state = layer.init(jax.random.key(0), (7, 4))
     y, after = layer.apply(params, state, single(drawn((7, 4))), training=True)

@@ -112,7 +112,7 @@ def param_names(layer: jl.Layer) -> list[str]:
 @pytest.mark.parametrize(
     "layer", [jl.Frozen(jl.LSTM(3, return_state=True)), jl.InDtype(jl.LSTM(3), "float16")], ids=str
 )
-def test_bidirectional_around_a_wrapped_layer(layer: Any) -> None:
+def test_bidirectional_around_a_wrapped_layer_equals_the_layer_itself(layer: Any) -> None:
     both = jl.Bidirectional(layer, inputs=("sequence", "mask"))
     plain = jl.Bidirectional(unwrap(layer), inputs=("sequence", "mask"))
     params, state = single(arrays_of(both, shapes_of(both)))
@@ -181,7 +181,7 @@ def test_dropout_is_independent_at_each_time_step() -> None:
         layer.apply({}, {}, x, training=True)
 
 
-def test_a_layer_with_state_on_a_sharded_batch() -> None:
+def test_a_layer_with_state_uses_the_statistics_of_each_shard() -> None:
     layer = jl.TimeDistributed(jl.BatchNormalization())
     params, state = layer.init(jax.random.key(0), (3, 2))
     x = single(drawn((3, 2), batch=8))

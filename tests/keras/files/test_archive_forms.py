@@ -30,7 +30,7 @@ def on_windows(arrays: dict[str, Any] | None = None) -> bytes:
         return done()
 
 
-def test_archives_written_on_windows(tmp_path: Path) -> None:
+def test_archives_written_on_windows_are_read(tmp_path: Path) -> None:
     model, params, _ = jconv.keras.load(saved(tmp_path, archive(CONFIG, on_windows())))
     np.testing.assert_array_equal(params["conv1d"]["kernel"], ARRAYS["layers/conv1d/vars/0"])
     again, _ = jconv.keras.load_weights(saved(tmp_path, on_windows(), "a.weights.h5"), model)
@@ -80,7 +80,7 @@ def test_zeros_after_the_weights_in_a_folder_are_not_read(tmp_path: Path) -> Non
     assert peak(lambda: jconv.keras.load(tmp_path, max_bytes=MIB)) < 20 * MIB
 
 
-def test_weights_that_declare_more_bytes_than_their_member(tmp_path: Path) -> None:
+def test_weights_that_declare_more_bytes_than_their_member_are_refused(tmp_path: Path) -> None:
     weights = bytearray(hdf5())
     weights[40:48] = (2**40).to_bytes(8, "little")
     refused(lambda: jconv.keras.load(saved(tmp_path, archive(CONFIG, bytes(weights)))), "the file is truncated")

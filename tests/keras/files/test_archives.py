@@ -62,7 +62,7 @@ def test_cve_2025_12060_links_and_devices_in_an_archive(kind: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5", "x"])
-def test_duplicate_members(name: str, tmp_path: Path):
+def test_duplicate_members_are_refused(name: str, tmp_path: Path):
     twice = with_member(name)
     if name == "x":
         stream = io.BytesIO(twice)
@@ -78,7 +78,7 @@ def test_a_name_ends_at_its_first_null_byte(tmp_path: Path):
     refused(lambda: jconv.keras.load(saved(tmp_path, data)), "'config.json': the name occurs twice")
 
 
-def test_long_and_unprintable_names_in_messages(tmp_path: Path):
+def test_long_and_unprintable_names_are_refused_in_one_line(tmp_path: Path):
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("../" + "a\n\x1b[31m" * 100))), "leads out")
     refused(lambda: jconv.keras.load(saved(tmp_path, with_member("a" * 60000))), "60,000 characters")
     empty = with_member("X").replace(b"X", b"\0")  # zipfile reads the last character of the name
@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_damaged_archives(name: str, tmp_path: Path):
+def test_damaged_archives_are_refused(name: str, tmp_path: Path):
     made, part = BROKEN[name]
     path = saved(tmp_path, made())
     if name == "bytes_before_the_archive":  # zipfile ignores what precedes the archive
@@ -133,7 +133,7 @@ def test_damaged_archives(name: str, tmp_path: Path):
     assert peak(lambda: refused(lambda: jconv.keras.load(path, **limits), part)) < 50 * MIB
 
 
-def test_impossible_compression_ratios(tmp_path: Path):
+def test_impossible_compression_ratios_are_refused(tmp_path: Path):
     data = patched_at(archive(CONFIG, bytes(3 * MIB)), (CENTRAL, 24, struct.pack("<I", 2**31 - 1)))
     refused(lambda: jconv.keras.load(saved(tmp_path, data)), "stores", "no compression of Keras reaches that ratio")
 
@@ -188,7 +188,7 @@ def test_members_of_a_folder_must_be_regular_files(name: str, kind: str, unzippe
     refused(lambda: jconv.keras.load(unzipped), "has no config.json" if name == "config.json" else "has neither")
 
 
-def test_a_member_replaced_by_a_link_after_listing(unzipped: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_member_replaced_by_a_link_after_listing_is_refused(unzipped: Path, monkeypatch: pytest.MonkeyPatch):
     """A member becomes a link or a pipe between listing the folder and opening the member."""
     path = unzipped / "model.weights.h5"
     target = path.rename(unzipped.parent / "elsewhere")
@@ -210,7 +210,7 @@ def test_a_member_replaced_by_a_link_after_listing(unzipped: Path, monkeypatch: 
     refused(lambda: jconv.keras.load(unzipped), "is not a file")
 
 
-def test_paths_that_are_not_regular_files(tmp_path: Path):
+def test_paths_that_are_not_regular_files_are_refused(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         jconv.keras.load(tmp_path / "none.keras")
     pipe = tmp_path / "pipe.keras"
@@ -226,7 +226,7 @@ def test_paths_that_are_not_regular_files(tmp_path: Path):
     assert jconv.keras.load(link)[0].outputs == ("conv1d",)
 
 
-def test_zip64_and_streamed_members(tmp_path: Path):
+def test_zip64_and_streamed_members_are_read(tmp_path: Path):
     """Archives with 64-bit sizes, and archives written to a stream, which have the sizes after the data."""
 
     class Stream(io.RawIOBase):

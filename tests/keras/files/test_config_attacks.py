@@ -67,7 +67,7 @@ def wrapped(class_name: str, depth: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("class_name", ["TimeDistributed", "Bidirectional", "SpectralNormalization"])
 @pytest.mark.parametrize("depth", [10, 58, 90])
-def test_nested_wrappers(class_name: str, depth: int):
+def test_nested_wrappers_are_read_or_refused(class_name: str, depth: int):
     config = wrapped(class_name, depth)
     if class_name == "TimeDistributed" and depth < 60:
         (leaf,) = made(config).root.leaves()
@@ -76,7 +76,7 @@ def test_nested_wrappers(class_name: str, depth: int):
         refused(lambda: made(config))
 
 
-def test_nested_models():
+def test_nested_models_are_read():
     model = functional(conv())
     for number in range(45):
         model = functional(layer("Functional", f"m{number}", model["config"]), name=f"n{number}")
@@ -165,7 +165,7 @@ CYCLES = {
 
 
 @pytest.mark.parametrize("name", CYCLES)
-def test_cycles(name: str):
+def test_cycles_are_refused(name: str):
     refused(lambda: made(functional(*CYCLES[name])), "a cycle, or reads a value that does not exist")
 
 
@@ -207,12 +207,12 @@ REFERENCES = {
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_invalid_references(name: str):
+def test_invalid_references_are_refused(name: str):
     config, part = REFERENCES[name]
     refused(lambda: made(config), part)
 
 
-def test_invalid_sequential_models():
+def test_invalid_sequential_models_are_refused():
     config: dict[str, Any] = {"class_name": "Sequential", "config": {"name": "s", "build_input_shape": [None, 7, 4]}}
     config["config"]["layers"] = [conv("a"), conv("a")]
     refused(lambda: made(config), "two layers are named 'a'")
@@ -229,7 +229,7 @@ def test_messages_with_unprintable_names_are_one_line(name: str):
 
 
 @pytest.mark.parametrize("filters", [10**12, 2**63, 2**64 - 1, 0, -1, 1.0, True, "3", [3], None, {}])
-def test_impossible_sizes(filters: Any, tmp_path: Path):
+def test_impossible_sizes_are_refused(filters: Any, tmp_path: Path):
     """Sizes are compared with the arrays in the file and never allocated."""
     path = saved(tmp_path, archive(functional(conv(filters=filters))))
     assert peak(lambda: refused(lambda: jconv.keras.load(path), "layer 'conv1d'")) < 2 * MIB
@@ -252,7 +252,7 @@ def test_sizes_of_inputs_are_not_allocated(shape: tuple[Any, ...]):
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_array_shapes_that_depend_on_an_unknown_length(form: str, tmp_path: Path):
+def test_array_shapes_that_depend_on_an_unknown_length_are_refused(form: str, tmp_path: Path):
     options = {"equation": "abc,bd->adc", "output_shape": [5, 4], "bias_axes": "d"}
     config = functional(layer("EinsumDense", "e", options, module="keras.layers"), shape=(None, 4))
     whole = hdf5({"model_weights/a": 1.0}, model_config=json.dumps(config))
@@ -323,7 +323,7 @@ KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("number", range(len(KEYS)))
-def test_keys_of_get_item(number: int):
+def test_keys_of_get_item_are_read_or_refused(number: int):
     for key in (KEYS[number], [KEYS[number], KEYS[number]]):
         try:
             made(functional(operation("GetItem", tensor("in0"), key)))

@@ -37,7 +37,7 @@ ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def test_arrays():
+def test_arrays_equal_what_h5py_wrote():
     with made() as (file, done):
         for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
@@ -49,7 +49,7 @@ def test_arrays():
         np.testing.assert_array_equal(found, array)
 
 
-def test_compact_arrays_and_bfloat16():
+def test_compact_arrays_and_bfloat16_are_read():
     half = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
     with made() as (file, done):
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -66,7 +66,7 @@ def test_compact_arrays_and_bfloat16():
         np.testing.assert_array_equal(arrays.read(name), half)
 
 
-def test_string_attributes():
+def test_string_attributes_are_read():
     names = [f"layer_{number}" for number in range(40)] + ["ä/ö"]
     with made() as (file, done):
         file.attrs["variable_length"] = names
@@ -83,7 +83,7 @@ def test_string_attributes():
     assert arrays.has_attribute("split") and not arrays.has_attribute("spli")
 
 
-def test_many_groups():
+def test_many_groups_are_read():
     with made() as (file, done):
         for number in range(700):
             file[f"layers/layer_{number}/vars/0"] = np.float32([number])
@@ -98,7 +98,7 @@ UNSUPPORTED = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
 
 
 @pytest.mark.parametrize("version", UNSUPPORTED)
-def test_recent_versions_of_the_format(version: str):
+def test_recent_versions_of_the_format_are_read(version: str):
     """Files as written by `h5py.File(..., libver=...)` and h5repack, with heaps of links and attributes."""
     with made(libver=version if version == "latest" else (version, version)) as (file, done):
         for name, (array, options) in ARRAYS.items():
@@ -130,7 +130,7 @@ def test_recent_versions_of_the_format(version: str):
     assert arrays.text("long") == b"a" * 100_000
 
 
-def test_members_in_creation_order():
+def test_members_in_creation_order_are_read():
     with made(track_order=True) as (file, done):
         for number in range(12):
             file.attrs[f"a{number}"] = "a"

@@ -142,7 +142,7 @@ def test_unsupported_and_missing_arrays_are_refused(name: str):
     refused(lambda: arrays.read("b/c"), "array 'b/c' is missing")
 
 
-def test_attributes_that_are_not_strings():
+def test_attributes_that_are_not_strings_are_refused():
     with made() as (file, done):
         file.attrs["numbers"] = [1, 2]
         file.attrs["bytes"] = np.array([b"\xff\xfe"])
@@ -154,7 +154,7 @@ def test_attributes_that_are_not_strings():
     refused(lambda: arrays.texts("numbers", "missing"), "group 'missing' is missing")
 
 
-def test_truncated_files():
+def test_truncated_files_are_refused():
     with made() as (file, done):
         file["a/b"] = np.arange(100.0)
         file.attrs["c"] = "d" * 3000
@@ -171,7 +171,7 @@ def chunked() -> bytes:
         return done()
 
 
-def test_a_chunk_that_decompresses_to_more_than_its_size():
+def test_a_chunk_that_decompresses_to_more_than_its_size_is_refused():
     """The HDF5 library decompresses a chunk completely, whatever its size should be."""
     with made() as (file, done):
         a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
@@ -180,7 +180,7 @@ def test_a_chunk_that_decompresses_to_more_than_its_size():
     assert peak(lambda: refused(lambda: open_arrays(data).read("a"), "a damaged chunk at (0,)")) < 2 * MIB
 
 
-def test_chunks_with_wrong_offsets_and_sizes():
+def test_chunks_with_wrong_offsets_and_sizes_are_refused():
     data = chunked()
     tree = data.index(b"TREE\1")
     key = tree + 24 + 32  # the key of the second chunk: size, filters, offsets; the address follows
@@ -197,7 +197,7 @@ def test_chunks_with_wrong_offsets_and_sizes():
     refused(lambda: open_arrays(level).read("a"), "level")
 
 
-def test_cyclic_metadata():
+def test_cyclic_metadata_is_refused():
     """Each of these caused an endless loop or a stack overflow in a version of the HDF5 library."""
     with made() as (file, done):
         for number in range(30):
@@ -216,7 +216,7 @@ def test_cyclic_metadata():
         refused(lambda size=size: open_arrays(patched(data, (heap + 24, struct.pack("<Q", size)))).texts("c"), "x.h5")
 
 
-def test_a_continuation_message_that_refers_to_itself():
+def test_a_continuation_message_that_refers_to_itself_is_refused():
     with made() as (file, done):
         for number in range(20):
             file.attrs[f"a{number}"] = "b" * 30
@@ -229,7 +229,7 @@ def test_a_continuation_message_that_refers_to_itself():
 
 
 @pytest.mark.parametrize("rank", [0, 1, 33, 255])
-def test_damaged_shapes(rank: int):
+def test_damaged_shapes_are_refused(rank: int):
     with made() as (file, done):
         file["a"] = np.float32([[1, 2], [3, 4]])
         data = done()
@@ -250,7 +250,7 @@ def test_many_references_to_one_string_are_refused():
     assert peak(lambda: refused(lambda: open_arrays(data).texts("c"), "the metadata are cyclic or overlap")) < MIB
 
 
-def test_a_heap_with_more_rows_than_its_offsets_have_bits():
+def test_a_heap_with_more_rows_than_its_offsets_have_bits_is_refused():
     """The size of a block doubles from row to row, so the offsets would be integers of thousands of bytes."""
     with made(libver="latest") as (file, done):
         for number in range(60):

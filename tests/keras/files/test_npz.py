@@ -56,7 +56,7 @@ def in_npz(kernel: bytes) -> bytes:
     [KERNEL, np.asfortranarray(KERNEL), KERNEL.astype(">f4"), KERNEL.astype(np.float16), KERNEL[::-1]],
     ids=["plain", "fortran", "big_endian", "float16", "reversed"],
 )
-def test_arrays_in_npz(kernel: Any, tmp_path: Path):
+def test_arrays_in_npz_are_read(kernel: Any, tmp_path: Path):
     _, params, _ = jconv.keras.load(saved(tmp_path, in_npz(npy(kernel))))
     np.testing.assert_array_equal(params["conv1d"]["kernel"], kernel)
 
@@ -91,14 +91,14 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_invalid_arrays_in_npz(name: str, tmp_path: Path):
+def test_invalid_arrays_in_npz_are_refused(name: str, tmp_path: Path):
     path = saved(tmp_path, in_npz(HEADERS[name]))
     readable = ("other_shape", "scalar", "huge_and_empty")
     part = "must have the shape (2, 4, 3)" if name in readable else "layers/conv1d/vars/0"
     assert peak(lambda: refused(lambda: jconv.keras.load(path), part)) < 5 * MIB
 
 
-def test_a_compression_bomb_in_npz(tmp_path: Path):
+def test_a_compression_bomb_in_npz_is_refused(tmp_path: Path):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("layers/conv1d/vars/0.npy", npy(np.zeros(16 * MIB, np.float32)))

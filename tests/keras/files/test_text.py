@@ -50,7 +50,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_invalid_json(name: str):
+def test_invalid_json_is_refused(name: str):
     text, part = INVALID[name]
     assert peak(lambda: refused(lambda: read(text), "config.json", part)) < 120 * MIB
 

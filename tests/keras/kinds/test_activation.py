@@ -32,7 +32,7 @@ def leaky(**config: Any) -> dict[str, Any]:
     return {"class_name": "LeakyReLU", "config": {"name": "leaky", "trainable": True, "dtype": "float32", **config}}
 
 
-def test_a_leaky_relu_of_keras_2_as_activation() -> None:
+def test_a_leaky_relu_of_keras_2_as_activation_is_read() -> None:
     found = read_layer(dense(leaky(alpha=0.1)), "config", {}, lambda value, place: jl.Dense(1))
     assert found.wrap(found.base) == jl.Dense(3, jl.LeakyReLU(0.1))
 
@@ -61,7 +61,7 @@ def test_unsuitable_activations_are_refused(entry: dict[str, Any], message: str)
         read_layer(entry, "config", {}, lambda value, place: jl.Dense(1), "float16")
 
 
-def test_arrays_and_penalties_of_activations(tmp_path: Path) -> None:
+def test_arrays_and_penalties_of_activations_are_read(tmp_path: Path) -> None:
     def prelu() -> Any:
         layer = kl.PReLU(alpha_regularizer=keras.regularizers.L2(0.5), shared_axes=[1])
         layer.build((None, 4, 3))

@@ -46,7 +46,7 @@ OLDER: list[tuple[str, dict[str, Any], jl.Layer]] = [
 
 
 @pytest.mark.parametrize(("name", "config", "layer"), OLDER, ids=[f"{n} {c}" for n, c, _ in OLDER])
-def test_configs_of_keras_2(name: str, config: dict[str, Any], layer: jl.Layer) -> None:
+def test_configs_of_keras_2_are_read(name: str, config: dict[str, Any], layer: jl.Layer) -> None:
     assert read(name, config) == (layer, [])
 
 

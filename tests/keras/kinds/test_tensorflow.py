@@ -22,7 +22,7 @@ from tests.support.paths import KERAS_TWO_FILES
 X = np.random.default_rng(0).standard_normal((2, 7, 4)).astype(np.float32)
 
 
-def test_functions_recorded_with_keras_2_15(tmp_path: Path) -> None:
+def test_functions_have_the_outputs_recorded_with_keras_2_15(tmp_path: Path) -> None:
     path = tmp_path / "operations.h5"
     path.write_bytes(gzip.decompress((KERAS_TWO_FILES / "operations.h5.gz").read_bytes()))
     stored = np.load(KERAS_TWO_FILES / "operations.npz")
@@ -109,7 +109,7 @@ FUNCTIONS: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_with_other_arguments(name: str, tmp_path: Path) -> None:
+def test_functions_with_other_arguments_equal_numpy(name: str, tmp_path: Path) -> None:
     function, arguments, expected = FUNCTIONS[name]
     read = model, params, state = jconv.keras.load(
         saved(tmp_path, archive_of("TFOpLambda", {"function": function}, ["in0", 0, 0, arguments]))
@@ -174,7 +174,7 @@ GRAPHS: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_operations_of_graphs(name: str, tmp_path: Path) -> None:
+def test_operations_of_graphs_equal_numpy(name: str, tmp_path: Path) -> None:
     """`TensorFlowOpLayer` of TensorFlow 2.0 to 2.3."""
     config, expected = GRAPHS[name]
     model, params, state = jconv.keras.load(saved(tmp_path, archive_of("TensorFlowOpLayer", config, ["in0", 0, 0, {}])))

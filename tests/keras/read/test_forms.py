@@ -29,7 +29,7 @@ def made() -> Any:
     return model
 
 
-def test_an_unzipped_folder(tmp_path: Path) -> None:
+def test_an_unzipped_folder_is_read(tmp_path: Path) -> None:
     path = save(made(), tmp_path / "model.keras")
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "folder")
@@ -52,7 +52,7 @@ def test_every_convolution_uses_the_algorithm(tmp_path: Path) -> None:
             assert f"algorithm={algorithm}" in program and f"algorithm={other}" not in program
 
 
-def test_arrays_in_npz_files(tmp_path: Path) -> None:
+def test_arrays_in_npz_files_are_read_unless_pickled(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((5, 2)), kl.Dense(3, name="dense")])
     saving_lib.save_model(model, tmp_path / "pickled.keras", weights_format="npz")
     with pytest.raises(
@@ -72,7 +72,7 @@ def test_arrays_in_npz_files(tmp_path: Path) -> None:
     assert same(params, {"dense": {"kernel": np.asarray(model.weights[0]), "bias": np.asarray(model.weights[1])}})
 
 
-def test_arrays_from_another_file(tmp_path: Path) -> None:
+def test_arrays_from_another_file_are_loaded(tmp_path: Path) -> None:
     model = made()
     path = save(model, tmp_path / "model.keras")
     randomize(model, seed=5)
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["folder.keras"]
 
 
-def test_custom_layers_by_name_or_class(tmp_path: Path) -> None:
+def test_custom_layers_are_found_by_name_or_class(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("mine")
     class Doubled(kl.Layer):
         def call(self, x: Any) -> Any:

@@ -66,7 +66,7 @@ def keras_2_hard_sigmoid(x: Any) -> Any:
     return keras.ops.clip(0.2 * x + 0.5, 0, 1)
 
 
-def test_hard_sigmoid_of_keras_2(tmp_path: Path) -> None:
+def test_hard_sigmoid_of_keras_2_survives_saving_for_keras_3(tmp_path: Path) -> None:
     model = gated("hard_sigmoid")
     with keras.saving.custom_object_scope({"keras_2_hard_sigmoid": keras_2_hard_sigmoid}):
         expected_model = gated(keras_2_hard_sigmoid)
@@ -104,7 +104,7 @@ def test_the_version_in_an_archive_selects_the_hard_sigmoid(version: str, slope:
     )
 
 
-def test_masks_of_merged_values(tmp_path: Path) -> None:
+def test_masks_are_merged_as_in_keras_2(tmp_path: Path) -> None:
     """In Keras 2 a merged mask is true where all masks are, and Multiply ignores masks."""
     first = layer("Masking", "first", {"mask_value": 0.0})
     second = layer("Masking", "second", {"mask_value": 1.0})
@@ -135,7 +135,7 @@ def test_masks_of_merged_values(tmp_path: Path) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["network.h5", "network.keras"])
-def test_files_of_keras_2_15(name: str, tmp_path: Path) -> None:
+def test_files_of_keras_2_15_have_the_recorded_outputs(name: str, tmp_path: Path) -> None:
     """Outputs of Keras 2.15, also after saving for Keras 3; `keras_two_files/make_network.py` made the files."""
     folder = KERAS_TWO_FILES
     stored = np.load(folder / "outputs.npz")

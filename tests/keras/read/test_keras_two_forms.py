@@ -56,7 +56,7 @@ def changed(path: Path, change: Any, **attributes: Any) -> Path:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", [b"2.1.6", None])
-def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_path: Path) -> None:
+def test_sequential_models_whose_config_is_a_list_are_read(version: bytes | None, tmp_path: Path) -> None:
     """As in files of Keras 2.0 to 2.2.2. If the file has no version, the list identifies Keras 2."""
     encoder = keras.Sequential([keras.Input((9, 5)), kl.Conv1D(4, 3, activation="relu"), kl.BatchNormalization()])
     step = keras.Sequential([keras.Input((4,)), kl.Dense(5, activation="tanh")])
@@ -85,7 +85,7 @@ def test_sequential_models_whose_config_is_a_list(version: bytes | None, tmp_pat
 
 @pytest.mark.parametrize("first", ["sequential", "functional"])
 @pytest.mark.parametrize("has_list", [True, False])
-def test_a_sequential_model_that_begins_with_a_model(first: str, has_list: bool, tmp_path: Path) -> None:
+def test_a_sequential_model_that_begins_with_a_model_is_read(first: str, has_list: bool, tmp_path: Path) -> None:
     """Before TensorFlow 2.2, only the first layer of the inner model has the shape of the input."""
     x = inputs = keras.Input((9, 5), name="x")
     inner = [kl.Conv1D(4, 3, name="conv"), kl.LSTM(3, name="lstm")]
@@ -116,7 +116,7 @@ def test_a_sequential_model_that_begins_with_a_model(first: str, has_list: bool,
     assert deviation(jax.jit(ours.apply)(params, state, given[0])[0], expected) < 1e-5
 
 
-def test_an_embedding_of_keras_2_0_2_with_the_dtype_of_its_indices(tmp_path: Path) -> None:
+def test_an_embedding_with_the_dtype_of_its_indices_returns_float32(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((7,)), kl.Embedding(9, 4), kl.LSTM(3)])
     randomize(model)
     x = np.random.default_rng(0).integers(0, 9, (2, 7))
@@ -163,7 +163,7 @@ def with_modes(config: Any) -> Any:
     return config
 
 
-def test_training_argument_of_calls_in_keras_2(tmp_path: Path) -> None:
+def test_the_training_argument_of_a_call_determines_its_mode(tmp_path: Path) -> None:
     """Monte Carlo dropout: `Dropout(0.5)(x, training=True)` is always active, and needs a key."""
     model = dropout_network()
     randomize(model)
@@ -230,7 +230,7 @@ def sigmoid(x: Any) -> Any:
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(("name", "gates"), [("CuDNNLSTM", 4), ("CuDNNGRU", 3)])
-def test_cudnn_layers_of_keras_2(name: str, gates: int, wrapped: bool, tmp_path: Path) -> None:
+def test_cudnn_layers_are_read_as_lstm_and_gru(name: str, gates: int, wrapped: bool, tmp_path: Path) -> None:
     """Keras stores the elements of cuDNN's (units, features) matrices in the same order as (features, units) arrays."""
     units, features = 3, 2
     rng = np.random.default_rng(0)

@@ -171,7 +171,7 @@ def test_keras_loads_written_files(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "b.keras").read_bytes() == (tmp_path / "c.keras").read_bytes()
 
 
-def test_a_model_called_with_a_mask_beside_one_without(tmp_path: Path) -> None:
+def test_a_model_called_with_a_mask_is_written_beside_one_without(tmp_path: Path) -> None:
     keras.utils.clear_session()
     x = keras.Input((4,), dtype="int32", name="x")
     y = kl.Embedding(5, 3, mask_zero=True)(x)
@@ -188,7 +188,7 @@ def test_a_model_called_with_a_mask_beside_one_without(tmp_path: Path) -> None:
     check_fits(model, tmp_path / "b.weights.h5")
 
 
-def test_layers_shared_by_two_models(tmp_path: Path) -> None:
+def test_layers_shared_by_two_models_are_saved_if_their_arrays_are_equal(tmp_path: Path) -> None:
     """Keras stores their arrays once; in jconv each model has a copy, and the copies must be equal to be saved."""
     keras.utils.clear_session()
     model = WIRING["shared"]()

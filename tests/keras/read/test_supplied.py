@@ -65,7 +65,7 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_custom_activation_by_its_name(form: str, tmp_path: Path) -> None:
+def test_a_custom_activation_is_found_by_its_name(form: str, tmp_path: Path) -> None:
     """DeepLC's files have `"<lambda>"`, a leaky ReLU with a maximum."""
     path = saved(tmp_path, archive(functional(conv(activation=FORMS[form]))))
     refused(
@@ -86,7 +86,7 @@ def test_a_custom_activation_by_its_name(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:(.|\n)*lambda:UserWarning")
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_lambda_in_a_file_of_keras(suffix: str, tmp_path: Path) -> None:
+def test_a_lambda_needs_a_custom_activation(suffix: str, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((9, 2)), kl.Conv1D(3, 2, activation=lambda y: keras.ops.clip(y, 0, 1))])
     randomize(model)
     x = drawn(model)
@@ -132,7 +132,7 @@ def test_pruned_layers_are_the_layers_inside(tmp_path: Path) -> None:
     assert deviation(ours.apply(params, state, given[0])[0], expected) < 1e-5
 
 
-def test_pruned_layers_in_an_archive(tmp_path: Path) -> None:
+def test_pruned_layers_in_an_archive_are_the_layers_inside(tmp_path: Path) -> None:
     """The folders are named and numbered after the wrappers, and also contain arrays of the wrappers."""
     stored = {"vars/0": KERNEL, "vars/1": KERNEL, "vars/2": np.float32(0.5), "vars/3": np.int64(7)}
     arrays = {f"layers/prune_low_magnitude/{path}": array for path, array in stored.items()}
@@ -160,7 +160,7 @@ def test_layers_of_qkeras_are_refused_by_name(name: str, tmp_path: Path) -> None
     refused(lambda: jconv.keras.load(path), f"({name})", "is a layer of QKeras, whose quantizers")
 
 
-def test_a_model_in_json_and_its_arrays(tmp_path: Path) -> None:
+def test_a_model_in_json_is_loaded_with_its_arrays(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((6, 3)), kl.Conv1D(4, 2), kl.GlobalAveragePooling1D(), kl.Dense(2)])
     randomize(model)
     x = drawn(model)
@@ -180,7 +180,7 @@ def test_a_model_in_json_and_its_arrays(tmp_path: Path) -> None:
     refused(lambda: jconv.keras.load(folder), "has one .json and one .h5")
 
 
-def test_json_of_keras_2(tmp_path: Path) -> None:
+def test_json_of_keras_2_is_loaded_with_its_arrays(tmp_path: Path) -> None:
     """The JSON has the version of Keras; another file has the arrays, grouped by layer."""
     model = keras.Sequential([keras.Input((3,)), kl.Dense(2, name="dense", activation="hard_sigmoid")])
     randomize(model)
@@ -221,7 +221,7 @@ def test_files_of_keras_1_are_recognized(class_name: str, options: Any, tmp_path
         )
 
 
-def test_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+def test_a_sequential_model_saved_before_it_was_built_needs_an_input_shape(tmp_path: Path) -> None:
     entry = {"class_name": "Conv1D", "module": "keras.layers", "config": {"name": "conv1d", "filters": 3}}
     entry["config"]["kernel_size"] = [2]
     path = saved(tmp_path, archive({"class_name": "Sequential", "config": {"name": "s", "layers": [entry]}}))
@@ -251,7 +251,7 @@ def two_layers_without_a_shape(folder: Path) -> Path:
     return path
 
 
-def test_weights_by_name_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+def test_weights_of_a_sequential_model_saved_before_it_was_built_are_found_by_name(tmp_path: Path) -> None:
     path = two_layers_without_a_shape(tmp_path)
     dense = [jl.Dense(4, use_bias=False) for _ in range(2)]
     reordered = jconv.model.sequential(dense, names=["b", "a"])
@@ -262,7 +262,7 @@ def test_weights_by_name_of_a_sequential_model_that_was_saved_before_it_was_buil
     assert params["a"]["kernel"].max() == 0 and params["b"]["kernel"].min() == 1
 
 
-def test_training_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_path: Path) -> None:
+def test_training_of_a_sequential_model_saved_before_it_was_built_needs_an_input_shape(tmp_path: Path) -> None:
     path = two_layers_without_a_shape(tmp_path)
     refused(lambda: jconv.keras.load_training(path), "was saved before it was built; give input_shape=")
     training = jconv.keras.load_training(path, input_shape=(7, 4))
@@ -273,7 +273,7 @@ def test_training_of_a_sequential_model_that_was_saved_before_it_was_built(tmp_p
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("is_keras_2", [False, True])
-def test_attention_with_a_constant_mask(is_keras_2: bool, tmp_path: Path) -> None:
+def test_attention_with_a_constant_mask_equals_keras(is_keras_2: bool, tmp_path: Path) -> None:
     x = keras.Input((4, 3), name="x")
     mask = np.tril(np.ones((1, 4, 4), bool))
     mask[0, 3, 1] = False

@@ -59,7 +59,7 @@ def same_state(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
-def test_adam_with_unused_arrays_of_one_element(tmp_path: Path) -> None:
+def test_adam_with_unused_arrays_of_one_element_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     plain = jconv.keras.load_training(with_changed_arrays(unpacked("legacy_adam.h5", tmp_path / "a"), without_amsgrad))
     training = jconv.keras.load_training(with_changed_arrays(unpacked("legacy_adam.h5", tmp_path), with_placeholders))
@@ -81,7 +81,7 @@ def test_other_counts_of_arrays_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["legacy_rmsprop", "legacy_adagrad"])
-def test_optimizers_without_a_step_count(name: str, tmp_path: Path) -> None:
+def test_optimizers_without_a_step_count_start_at_0(name: str, tmp_path: Path) -> None:
     """RMSprop and Adagrad of Keras 2.0 to 2.2 store no count; Keras also counts from 0 then."""
     with_count = jconv.keras.load_training(unpacked(f"{name}.h5", tmp_path))
     (tmp_path / "a").mkdir()
@@ -105,7 +105,7 @@ def test_a_float32_step_count_and_unused_momentum_arrays_are_read(tmp_path: Path
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", ["Adam", "sgd", "adamw", "RMSprop", "adagrad", "lion"])
-def test_optimizers_by_name(name: str, tmp_path: Path) -> None:
+def test_optimizers_by_name_step_as_in_keras(name: str, tmp_path: Path) -> None:
     """A `.keras` archive contains the name that was passed to `compile`."""
     model = small()
     model.compile(name, "mse")

@@ -23,7 +23,7 @@ from tests.support.keras_files import save, small
 L, S = keras.losses, ko.schedules
 
 
-def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
+def test_a_model_that_was_never_trained_has_initial_optimizer_state(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.Adagrad(0.25, initial_accumulator_value=0.5), "mse")
     training = jconv.keras.load_training(save(model, tmp_path / "a.keras"))
@@ -31,7 +31,7 @@ def test_a_model_that_was_never_trained(tmp_path: Path) -> None:
     assert all(np.all(np.asarray(array) == 0.5) for array in jax.tree.leaves(training.state[0].sum_of_squares))
 
 
-def test_a_new_learning_rate(tmp_path: Path) -> None:
+def test_a_new_learning_rate_replaces_the_stored_one(tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.25, momentum=0.9), "mse")
     path = save(model, tmp_path / "a.keras")
@@ -41,7 +41,7 @@ def test_a_new_learning_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [1e39, 10**40, float("nan"), "fast"])
-def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path) -> None:
+def test_learning_rates_that_are_not_finite_in_float32_are_refused(rate: Any, tmp_path: Path) -> None:
     model = small()
     model.compile(ko.SGD(0.1), "mse")
     path = save(model, tmp_path / "a.keras")
@@ -49,7 +49,7 @@ def test_learning_rates_that_are_not_finite_in_float32(rate: Any, tmp_path: Path
         jconv.keras.load_training(path, learning_rate=rate)
 
 
-def test_a_new_optimizer(tmp_path: Path) -> None:
+def test_a_new_optimizer_keeps_the_constraints(tmp_path: Path) -> None:
     model = small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
     model.compile(ko.Adamax(), "mse")
     path = save(model, tmp_path / "a.keras")

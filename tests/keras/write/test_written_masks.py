@@ -67,7 +67,7 @@ def test_keras_computes_the_same(name: str, tmp_path: Path) -> None:
     check(MODELS[name], X, tmp_path)
 
 
-def test_channels_first(tmp_path: Path) -> None:
+def test_channels_first_merging_is_written(tmp_path: Path) -> None:
     layer = jl.ChannelsFirst(jl.Multiply(MASKED_INPUTS))
     x = np.swapaxes(X, 1, 2)
     nodes = (
@@ -78,7 +78,7 @@ def test_channels_first(tmp_path: Path) -> None:
     check(Model(nodes, ("x",), ("y",), ((4, 5),)), x, tmp_path)
 
 
-def test_an_embedding_whose_mask_is_not_used(tmp_path: Path) -> None:
+def test_an_embedding_whose_mask_is_not_used_is_written(tmp_path: Path) -> None:
     model = sequential([jl.Embedding(4, 3, mask_zero=True), jl.GlobalAveragePooling1D()], input_shape=(5,))
     check(model, np.random.default_rng(0).integers(0, 3, (2, 5)), tmp_path)
 
