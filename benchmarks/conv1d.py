@@ -5,8 +5,9 @@
     python -m benchmarks.conv1d --json run.json --picture run.png
     python -m benchmarks.conv1d --issues                              # the programs of public issues
 
-`rows.py` has the convolutions, `jax_sides.py`, `torch_side.py` and `onnx_side.py` the programs, `truth.py` the check of
-their results, `timing.py` the interleaved timing, and `measure.py` the measurement of one row.
+A side is one of the libraries that are compared. In `convolution/`, `rows.py` has the convolutions, `jax_sides.py`,
+`torch_side.py` and `onnx_side.py` the programs, `truth.py` the check of their results, and `measure.py` the measurement
+of one row; `shared/timing.py` has the interleaved timing.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 
     python -m benchmarks.devices            # 1, 2, 4 and 8 devices, both networks; some minutes
 
-Two more rows are for one device that computes with XLA's convolutions alone, as an accelerator does.
-
 The work of each device is constant: with more devices, the FCN has more series in a batch, and the U-Net a longer
 recording. All simulated devices share the processors of this machine, so more devices take longer here. What can be
 measured is the cost of the partitioning, relative to one device that does the same work, and what each device computes
-and receives.
+and receives. Two more rows are for one device that uses only XLA's convolutions, as an accelerator does.
 """
 
 from __future__ import annotations
@@ -49,9 +47,9 @@ BYTES = {"f32": 4, "f64": 8, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "pred": 1}
 class Measured(NamedTuple):
     """A training step on several devices.
 
-    Of one device, `flops` are the FLOPs, `touched` the bytes of memory accesses, `received` the bytes by each kind of
-    collective, and `temporary` the bytes of memory in addition to arguments and results. `seconds` is the time of a
-    step on all devices, `alone` that of the same work on one device.
+    For each device, `flops` counts the FLOPs, `touched` the bytes of its memory accesses, `received` the bytes that it
+    receives by each kind of collective, and `temporary` the bytes of its memory in addition to arguments and results.
+    `seconds` is the time of a step on all devices, `alone` the time of the same work on one device.
     """
 
     network: str
@@ -94,19 +92,19 @@ def _by_lax(layer: Any) -> Any:
 class Network(NamedTuple):
     """A network: `task(count)` is its task for `count` devices.
 
-    With `shards_length` they share the length instead of the batch; with `alone` only one device is measured.
+    With `shards_length` the length is sharded instead of the batch; with `single` only one device is measured.
     """
 
     task: Callable[[int], Task]
     shards_length: bool = False
-    alone: bool = False
+    single: bool = False
 
 
 NETWORKS = {
     "FCN, batch": Network(fcn_task),
-    "FCN, by lax": Network(lambda count: by_lax(fcn_task(count)), alone=True),
+    "FCN, by lax": Network(lambda count: by_lax(fcn_task(count)), single=True),
     "U-Net, length": Network(unet_task, shards_length=True),
-    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), shards_length=True, alone=True),
+    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), shards_length=True, single=True),
 }
 
 
@@ -176,9 +174,9 @@ def table(rows: Sequence[Measured]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure each network in a separate process, and print the table."""
     parser = command.parser("devices", __doc__)
-    parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="how many (default: 1 2 4 8)")
+    parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="numbers of devices (default: 1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=9, help="steps that are timed (default: 9)")
-    parser.add_argument("--json", type=Path, help="write the numbers to this file too")
+    parser.add_argument("--json", type=Path, help="write all measurements to this file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
@@ -186,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     rows = []
     for network in NETWORKS:
-        for count in (1,) if NETWORKS[network].alone else options.devices:
+        for count in (1,) if NETWORKS[network].single else options.devices:
             child_command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
             environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
             child = subprocess.run(

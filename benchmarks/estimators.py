@@ -93,7 +93,7 @@ def _ours(network: str, epochs: int, batch_size: int) -> Any:
 def _aeons(network: str, epochs: int, batch_size: int) -> Any:
     from aeon.classification import deep_learning
 
-    # Its checkpoints are files.
+    # aeon's networks write their checkpoints to files.
     folder = f"{tempfile.mkdtemp()}/"
     options = {"n_epochs": epochs, "batch_size": batch_size, "file_path": folder, "random_state": 0}
     return getattr(deep_learning, f"{network}Classifier")(**options)
@@ -101,7 +101,7 @@ def _aeons(network: str, epochs: int, batch_size: int) -> Any:
 
 def _in_process(python: str, side: str, name: str, network: str, options: argparse.Namespace) -> list[float]:
     file = Path(__file__).resolve()
-    # As a file, because `-m` would import the package, which needs JAX.
+    # aeon's side is run as a file, because `-m` would import the package, which needs JAX.
     own = ["-m", "benchmarks.estimators"] if side == "jconv" else ["-P", str(file)]
     numbers = ["--epochs", str(options.epochs), "--batch-size", str(options.batch_size)]
     command = [python, "-W", "ignore", *own, "--side", side, name, network, *numbers]
@@ -114,12 +114,14 @@ def _in_process(python: str, side: str, name: str, network: str, options: argpar
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.estimators", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--aeon", default=sys.executable, metavar="PYTHON", help="with aeon and TensorFlow")
+    parser.add_argument(
+        "--aeon", default=sys.executable, metavar="PYTHON", help="one with aeon and TensorFlow; default: this one"
+    )
     parser.add_argument("--sets", nargs="+", default=list(SETS), metavar="NAME", help=f"default {' '.join(SETS)}")
     parser.add_argument("--networks", nargs="+", default=["FCN", "LITETime"], choices=NETWORKS)
     parser.add_argument("--epochs", type=int, default=100, help="default 100")
     parser.add_argument("--batch-size", type=int, default=16, help="default 16")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     parser.add_argument("--side", nargs=3, metavar=("SIDE", "NAME", "NETWORK"), help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 

@@ -128,7 +128,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help=words)
     parser.add_argument("--seeds", type=int, default=5, help="default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     return parser.parse_args(arguments)
 
 

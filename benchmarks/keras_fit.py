@@ -5,8 +5,8 @@
 All sides begin with the same params and must have the same loss after a step. Each runs in its own process, with all
 cores. One side trains a seed on each core at the same time, in separate processes; its time is divided by the number of
 seeds. In a round every side has one turn, in rotating order. A side's time is the median of its turns, and ratios are
-ratios of medians. Not measured: the test set, which the published code evaluates after every epoch, and a last batch
-that is not full.
+ratios of medians. The test set, which the published code evaluates after every epoch, and an incomplete last batch are
+left out.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from training.options.types import whole
 from .shared import command, markdown
 from .shared.machine import describe
 from .trainers import protocol_jax
-from .trainers.workers import Several, Side, Worker, WorkerError
+from .trainers.workers import Side, Worker, WorkerError, WorkerGroup
 from .training import disagreement, rotated
 
 SECONDS = 1.5
 """The minimum duration of a turn; an epoch may be longer."""
 
-ONE, SEVERAL = "jconv", "jconv, a seed a core, each"
+JCONV, JCONV_SEEDS = "jconv", "jconv, a seed a core, each"
 SIDES = (
-    Side(ONE, "trainers.protocol_jax", "protocol"),
-    Side(SEVERAL, "trainers.protocol_jax", "protocol"),
+    Side(JCONV, "trainers.protocol_jax", "protocol"),
+    Side(JCONV_SEEDS, "trainers.protocol_jax", "protocol"),
     Side("Keras on JAX", "trainers.protocol_keras", "fit", ("keras",)),
     Side("Keras on PyTorch", "trainers.protocol_keras", "fit", ("keras", "torch"), "torch"),
     Side("Keras on JAX, best to a file", "trainers.protocol_keras", "file", ("keras",)),
@@ -91,14 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(data: str, network: str, rounds: int) -> Cell:
     """Measure one data set with one network. Raises `WorkerError` if a side fails or its loss differs."""
-    workers: dict[str, Worker | Several] = {}
+    workers: dict[str, Worker | WorkerGroup] = {}
     with tempfile.TemporaryDirectory() as folder:
         setup = {"data": data, "network": network, "folder": folder}
         protocol_jax.write(setup, Path(folder))
         try:
             for side in SIDES:
                 if all(find_spec(package) for package in side.needs):
-                    workers[side.name] = (Several if side.name == SEVERAL else Worker)(side, setup)
+                    workers[side.name] = (WorkerGroup if side.name == JCONV_SEEDS else Worker)(side, setup)
             return Cell(data, network, *_measured(workers, rounds))
         finally:
             for worker in workers.values():
@@ -118,7 +118,9 @@ def table(cells: Sequence[Cell]) -> str:
     return markdown.table(heads, rows)
 
 
-def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dict[str, float], dict[str, list[float]]]:
+def _measured(
+    workers: Mapping[str, Worker | WorkerGroup], rounds: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
     wrong = disagreement({name: worker.ask()["losses"] for name, worker in workers.items()})
     if wrong:
         raise WorkerError(wrong)
@@ -128,7 +130,7 @@ def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dic
     for turn in range(rounds):
         for name in rotated(list(workers), turn):
             time.sleep(0.3)  # the threads of the previous side may still spin
-            runs = cores() if name == SEVERAL else 1
+            runs = cores() if name == JCONV_SEEDS else 1
             measured[name].append(1e3 * workers[name].ask(epochs=epochs[name])["seconds"] / epochs[name] / runs)
     return first, measured
 
@@ -136,11 +138,11 @@ def _measured(workers: Mapping[str, Worker | Several], rounds: int) -> tuple[dic
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("keras_fit", __doc__)
     add = parser.add_argument
-    add("--sets", nargs="+", default=["gunpoint", "OSULeaf"], metavar="NAME", help="of the archive; default both")
+    add("--sets", nargs="+", default=["gunpoint", "OSULeaf"], metavar="NAME", help="default: gunpoint OSULeaf")
     networks = list(protocol_jax.protocols.PROTOCOLS[protocol_jax.PROTOCOL])
     add("--models", nargs="+", choices=networks, default=networks, help="default both")
     add("--rounds", type=whole(1), default=5, metavar="N", help="turns of each side; default 5")
-    add("--json", type=Path, metavar="FILE", help="also write every number to this file")
+    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     return parser.parse_args(arguments)
 
 

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         with _running(work / "complete", training, work) as process:
             if process.wait() != 0:
-                print("the run that is not killed fails", file=sys.stderr)
+                print("the run that is not killed failed", file=sys.stderr)
                 return 1
         duration = time.monotonic() - began
         print(f"a run takes {duration:.1f} s; {options.kills} are killed", flush=True)
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 filled = chosen.uniform(0, duration)
                 moments = filled, chosen.uniform(filled, duration)
-                trials.append(_full(work, disk / f"run{number}", training, moments, chosen.randrange(spare)))
+                trials.append(_full_disk_trial(work, disk / f"run{number}", training, moments, chosen.randrange(spare)))
             print(f"{number + 1:3}  {_describe(trials[-1])}", flush=True)
     failed = sum(trial.lost for trial in trials)
     print(f"{len(trials) - failed} of {len(trials)} ended with the same bits")
@@ -112,12 +112,12 @@ def _fill(filler: Path, spare: int) -> None:
             try:
                 return os.posix_fallocate(file.fileno(), 0, max(1, space.f_bavail * space.f_frsize - spare))
             except OSError as error:
-                # If the disk is full, the run has written since its space was read.
+                # If the disk is full, the run has written after `statvfs` was called.
                 if error.errno != errno.ENOSPC:
                     raise
 
 
-def _full(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
+def _full_disk_trial(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
     """A trial in which the disk is filled, except for `spare` bytes, at the first of the two moments."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"

@@ -213,7 +213,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
     add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
     add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn; default 0.2")
-    add("--json", type=Path, metavar="FILE", help="write every number")
+    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     options = parser.parse_args(arguments)
     try:
         options.sides = installed_sides(SIDES, options.sides)

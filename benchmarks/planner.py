@@ -3,8 +3,8 @@
 python -m benchmarks.planner measure two.csv --minutes 25               # on an idle machine; can be resumed
 taskset -c 0 python -m benchmarks.planner measure one.csv --minutes 10  # one core
 python -m benchmarks.planner learn two.csv --processor "AMD EPYC" --cores 2
-python -m benchmarks.planner measure new.csv --seed 2 --count 60 --complete  # geometries that were not learned from,
-python -m benchmarks.planner measure again.csv --like new.csv           # measured twice
+python -m benchmarks.planner measure new.csv --seed 2 --count 60 --complete  # other geometries, to judge the trees
+python -m benchmarks.planner measure again.csv --like new.csv           # the same geometries a second time
 python -m benchmarks.planner judge new.csv again.csv
 """
 
@@ -43,10 +43,10 @@ from .shared.timing import WARMED, Watch, compute_inline, medians, once
 NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
 HOPELESS = 3.0
-"""An algorithm whose first call takes this many times as long as that of the fastest is not called again."""
+"""An algorithm whose first call takes this many times as long as the fastest algorithm's is not called again."""
 SHORT, IN_A_ROW = 1.0, 4
-"""An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single one
-would mostly wait for threads to wake, which is rare in a network, and takes a different time for each algorithm."""
+"""An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single
+operation would mostly wait for threads to wake up. This wait is rare in a network, and differs between algorithms."""
 SLEEPLESS = Watch(sleep=lambda seconds: None)
 LEAVES, FEWEST, DRAWN, VARIANCE = 800, 8, 24000, 0.3
 """The most leaves of a tree, the fewest geometries of a leaf, the number of geometries drawn to learn from, and the
@@ -108,8 +108,8 @@ def draw(random: np.random.Generator) -> Sizes:
             return sizes
 
 
-def measured(row: Row, names: list[str]) -> Row:
-    """The row with the milliseconds of the named algorithms: medians, or first calls of hopeless ones."""
+def time_algorithms(row: Row, names: list[str]) -> Row:
+    """The row with the milliseconds of the named algorithms: medians, or the time of an algorithm's only call."""
     s, g = row.sizes, row.sizes.geometry
     x, kernel = (s.batch, g.length, s.in_channels), (g.kernel_size, s.in_per_group, s.out_channels)
     y = (s.batch, g.out_length, s.out_channels)
@@ -120,7 +120,7 @@ def measured(row: Row, names: list[str]) -> Row:
 
     def compiled(name: str, count: int) -> Callable[[], Any]:
         a, *others = operands[0], *count * operands[1:]
-        program = jax.jit(partial(_in_a_row, partial(run, algorithm=name))).lower(a, *others).compile()
+        program = jax.jit(partial(_repeat, partial(run, algorithm=name))).lower(a, *others).compile()
         return lambda: jax.block_until_ready(program(a, *others))
 
     with ThreadPoolExecutor(this_machine().cores) as pool:
@@ -140,7 +140,7 @@ def measured(row: Row, names: list[str]) -> Row:
     return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})
 
 
-def _in_a_row(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -> list[jax.Array]:
+def _repeat(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -> list[jax.Array]:
     """The results of an operation with each of the others; `a` depends on the result before, as in a network."""
     results = []
     for b in others:
@@ -149,10 +149,11 @@ def _in_a_row(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -
     return results
 
 
-def hopeful(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
-    """The algorithms that were not hopeless for this operation, or else for one of the four most similar geometries.
+def promising_algorithms(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
+    """The algorithms within `HOPELESS` times the fastest one's time for this operation.
 
-    One in ten of the others is among them, because the most similar geometries may be very different ones.
+    If the row has no times, they are those within this ratio for one of the four most similar geometries. One in ten of
+    the others is added, because even the most similar geometries may be very different.
     """
     if row.times:
         limit = HOPELESS * min(row.times.values())
@@ -188,8 +189,12 @@ def measure(options: argparse.Namespace) -> None:
             if time.monotonic() > until or len(rows) >= len(OPERATIONS) * options.count:
                 return
             for row in operations:
-                names = candidates(row.operation, row.sizes) if options.complete else hopeful(row, rows, random)
-                rows.append(measured(row, names))
+                names = (
+                    candidates(row.operation, row.sizes)
+                    if options.complete
+                    else promising_algorithms(row, rows, random)
+                )
+                rows.append(time_algorithms(row, names))
             for s, operation, times in rows[-len(OPERATIONS) :]:
                 milliseconds = [times.get(name, "") for name in ALGORITHMS]
                 writer.writerow([*s[1:], *astuple(s.geometry), operation, *milliseconds])
@@ -209,21 +214,21 @@ def logarithms(rows: Sequence[Row]) -> np.ndarray:
 def learn(options: argparse.Namespace) -> None:
     """Learn trees from tables and write them to the package."""
     if not options.processor:
-        raise UserError("learn needs --processor, words that are in the names of such processors")
+        raise UserError("learn needs --processor, a text that the names of these processors contain")
     rows = [row for path in options.tables for row in read(path) if row.times.get("lax")]
-    trees = {operation: learned([row for row in rows if row.operation == operation]) for operation in OPERATIONS}
+    trees = {operation: learn_tree([row for row in rows if row.operation == operation]) for operation in OPERATIONS}
     name = f"{options.processor.lower().replace(' ', '-')}-{options.cores}.json"
     content = {"processor": options.processor, "cores": options.cores, "trees": trees}
     (DATA / name).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-def learned(rows: Sequence[Row]) -> Any:
-    """The tree of one operation, learned from its rows and from up to `DRAWN` geometries that are interpolated."""
+def learn_tree(rows: Sequence[Row]) -> Any:
+    """Learn the tree of one operation from its rows, and from `DRAWN` more geometries with interpolated times."""
     random = np.random.default_rng(0)
     drawn = [Row(draw(random), rows[0].operation, {}) for _ in range(DRAWN)]
     every = [*rows, *drawn]
     names = sorted({name for row in rows for name in row.times})
-    times = interpolated(rows, drawn, names)
+    times = interpolate(rows, drawn, names)
     is_candidate = np.array([[name in candidates(row.operation, row.sizes) for name in names] for row in every])
     # The cost of a leaf with one algorithm, for "auto" and for "fastest".
     local = is_candidate & [ALGORITHMS[name].LOCAL for name in names]
@@ -231,19 +236,19 @@ def learned(rows: Sequence[Row]) -> Any:
     costs = np.minimum(costs - costs.min(2, keepdims=True), math.log(HOPELESS))
     ratios = np.where(is_candidate, times - times[:, [names.index("lax")]], 0)
 
-    def words(node: list[Any]) -> Any:
+    def as_json(node: list[Any]) -> Any:
         if len(node) > 1:
             feature, threshold, *nodes = node
-            return [feature, threshold, *map(words, nodes)]
+            return [feature, threshold, *map(as_json, nodes)]
         mean = np.exp(ratios[node[0]].mean(0)).round(3)
         gains = {name: ratio for name, ratio in zip(names, mean.tolist(), strict=True) if ratio < 1}
         return {"geometries": int((node[0] < len(rows)).sum()), "ratios": gains}
 
-    return words(grown(logarithms(every), costs, list(features(rows[0].sizes))))
+    return as_json(grow_tree(logarithms(every), costs, list(features(rows[0].sizes))))
 
 
-def interpolated(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str]) -> np.ndarray:
-    """Logarithms of times, interpolated between the rows by a Gaussian process over sizes, linear plus smooth."""
+def interpolate(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str]) -> np.ndarray:
+    """Logarithms of the times of all geometries, by a Gaussian process whose covariance is linear plus smooth."""
     times = np.log([[row.times.get(name, HOPELESS * min(row.times.values())) for name in names] for row in rows])
     times = np.minimum(times, times.min(1, keepdims=True) + math.log(FAR))
     known, mean = _coordinates(rows), times.mean(0)
@@ -262,7 +267,7 @@ def _covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.exp(-squares / (2 * SMOOTH**2)) + LINEAR * (1 + a @ b.T)
 
 
-def grown(x: np.ndarray, costs: np.ndarray, names: list[str]) -> list[Any]:
+def grow_tree(x: np.ndarray, costs: np.ndarray, names: list[str]) -> list[Any]:
     """A tree, split where the loss decreases most: nodes `[feature, threshold, node, node]`, leaves `[indices]`."""
     root: list[Any] = [np.arange(len(x))]
     leaves = [(best_split(x, costs), root)]
@@ -282,7 +287,7 @@ def best_split(x: np.ndarray, costs: np.ndarray) -> tuple[float, int, float]:
     """The best reduction of `loss` by a split, and the feature and threshold of that split."""
 
     def loss(sums: np.ndarray, squares: np.ndarray, count: Any) -> np.ndarray:
-        # Each side has its own algorithm. With the variance, a tree also grows where only two splits together gain.
+        # Each part has its own algorithm. With the variance, a tree also grows where only two splits together gain.
         return sums.min(2).sum(0) + VARIANCE * (squares - (sums**2).sum((0, 2)) / count)
 
     best, count = (-math.inf, 0, 0.0), np.arange(1, len(x))
@@ -300,7 +305,7 @@ def best_split(x: np.ndarray, costs: np.ndarray) -> tuple[float, int, float]:
 
 
 def judge(options: argparse.Namespace) -> None:
-    """Print how much longer the chosen algorithms take than the fastest, and how much longer lax takes than those."""
+    """Print the times of the chosen algorithms relative to the fastest, and the times of lax relative to the chosen."""
     if len(options.tables) != 2:
         raise UserError(f"judge needs two tables of the same geometries, got {len(options.tables)}")
     first, again = map(read, options.tables)
@@ -313,12 +318,12 @@ def judge(options: argparse.Namespace) -> None:
                 row.times | second.times,
                 choose(policy, row.operation, row.sizes, hardware=this_machine()).algorithm,
             )
-            chosen = times.get(name, HOPELESS * min(times.values()))  # it was hopeless for all similar sizes
+            chosen = times.get(name, HOPELESS * min(times.values()))  # not timed: too slow for all similar sizes
             slower[number] = chosen / times[min(own, key=own.__getitem__)]
             faster[number] = times["lax"] / chosen
-        print(f"{policy}: times the fastest {_summary(slower)}; lax for it {_summary(faster)}")
+        print(f"{policy}: chosen / fastest {_summary(slower)}; lax / chosen {_summary(faster)}")
         for number in [*sorted(faster, key=faster.__getitem__)[:3], *sorted(slower, key=slower.__getitem__)[-5:]]:
-            print(f"  {slower[number]:.2f} of the fastest, lax {faster[number]:.2f}: {first[number]}")
+            print(f"  chosen / fastest {slower[number]:.2f}, lax / chosen {faster[number]:.2f}: {first[number]}")
 
 
 def _summary(ratios: dict[int, float]) -> str:
@@ -333,13 +338,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command.parser("planner", head, examples)
     parser.add_argument("step", choices=list(STEPS))
     parser.add_argument("tables", type=Path, nargs="+", help="CSV files; measure begins or continues the first")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="measure: until then")
-    parser.add_argument("--count", type=int, default=10**6, help="measure: geometries in the table at most")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="measure: stop after this many minutes")
+    parser.add_argument("--count", type=int, default=10**6, help="measure: the most geometries in the table")
     parser.add_argument("--seed", type=int, default=1, help="measure: seed of the random geometries")
     parser.add_argument("--like", type=Path, help="measure: the geometries of this table again")
-    parser.add_argument("--complete", action="store_true", help="measure: every algorithm, also the hopeless ones")
-    parser.add_argument("--processor", default="", help="learn: words that are in the names of such processors")
-    parser.add_argument("--cores", type=int, default=this_machine().cores, help="learn: how many were measured")
+    parser.add_argument("--complete", action="store_true", help="measure: every algorithm, however slow")
+    parser.add_argument("--processor", default="", help="learn: a text that the names of these processors contain")
+    parser.add_argument(
+        "--cores", type=int, default=this_machine().cores, help="learn: the number of cores that were measured"
+    )
     options = parser.parse_args(arguments)
     try:
         STEPS[options.step](options)

@@ -6,8 +6,8 @@ SpliceAI's score of a variant is the largest change of the mean of five networks
 alternative sequence: of 10,101 bases each, as the package spliceai does by default, or of mixed lengths in one batch
 (jconv with `lengths=`, Keras with padding, which SpliceAI's models crop). DeepLC's retention time of a peptide is the
 mean of three networks. The files are those of the manifest of `benchmarks.wild`, checked by digest; none is in the
-repository. Every side reads them in a process of its own, outputs must be equal to 1e-5 of their scale, and then the
-sides take turns.
+repository. Every side reads them in its own process, outputs must be equal to 1e-5 of their scale, and then the sides
+take turns.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SIDES = (
 )
 TOLERANCE = 1e-5
 BATCHES = {EQUAL: (1,), MIXED: (4,), PEPTIDES: (1000,)}
-"""Variants or peptides."""
+"""The batch sizes of each program, in variants or peptides."""
 
 EPILOG = """\
 examples:
@@ -67,7 +67,7 @@ def check(scores: dict[Row, list[float]]) -> Check:
 
 
 def table(found: dict[Row, Times]) -> str:
-    """In Markdown: variants or peptides per second of each side, and how many times as many jconv computes."""
+    """A Markdown table: variants or peptides per second of each side, and jconv's rate relative to the other sides."""
     names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
     heads = ["package", "batch", *(f"{name}, per second" for name in names), *(f"jconv / {n}" for n in names[1:])]
     rows = []
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _files(project: str, options: argparse.Namespace, folder: Path) -> list[str]:
-    """The paths of a project's networks, links in `folder`, because Keras chooses the format by the name."""
+    """The paths of a project's networks: links in `folder` with their names, by which Keras chooses the format."""
     listed = [published for published in manifest.read_manifest(options.manifest) if published.project == project]
     if not listed:
         raise UserError(f"{options.manifest} has no {project}")
@@ -139,14 +139,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("published_models", __doc__, EPILOG)
     add = parser.add_argument
     add("--program", choices=list(PROGRAMS), help="only one of the programs")
-    add("--batch", type=whole(1), metavar="N", help="variants or peptides of a batch, instead of the programs' own")
+    add("--batch", type=whole(1), metavar="N", help="variants or peptides in a batch, for every program")
     add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
     add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
     add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn, at least one call; default 0.2")
     add("--manifest", type=Path, default=manifest.MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
     add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
     add("--no-fetch", action="store_true", help="use only files that are there")
-    add("--json", type=Path, metavar="FILE", help="write every number")
+    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     options = parser.parse_args(arguments)
     try:
         options.sides = installed_sides(SIDES, options.sides)

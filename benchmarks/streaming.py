@@ -71,7 +71,7 @@ def rows(sessions: int | None = None, network: str = "") -> list[Row]:
 
 
 def sides(row: Row) -> list[Side]:
-    """The installed sides; the window not for a thousand sessions, and the products not for depthwise convolutions."""
+    """The installed sides, without the window for many sessions, and without matrix products for depthwise networks."""
     lacking = missing(SIDES)
     absent = {side.name for side in SIDES if side.needs in lacking}
     absent |= {WINDOW} if row.sessions > 1 else set()
@@ -125,30 +125,30 @@ def long(network: Network, samples: int) -> tuple[float, float, int, int]:
     model, params = network.model(), jax.tree.map(jax.numpy.asarray, network.params())
 
     @partial(jax.jit, donate_argnums=1)
-    def scanned(params: Any, kept: Any, x: Any) -> Any:
-        def step(kept: Any, sample: Any) -> Any:
-            y, kept = model.stream_step(params, {}, kept, sample[None, None])
-            return kept, y[0, 0]
+    def scanned(params: Any, stream: Any, x: Any) -> Any:
+        def step(stream: Any, sample: Any) -> Any:
+            y, stream = model.stream_step(params, {}, stream, sample[None, None])
+            return stream, y[0, 0]
 
-        return jax.lax.scan(step, kept, x)
+        return jax.lax.scan(step, stream, x)
 
-    kept, tail, block = model.stream_init(params, {}, (1,)), [], 1000
+    stream, tail, block = model.stream_init(params, {}, (1,)), [], 1000
     seconds, held, y = 0.0, [], None
     blocks = max(2 + network.reach // block, samples // block)
     for number in range(blocks):
         x = np.random.default_rng(number).normal(size=(block, network.channels)).astype("float32")
-        (kept, y), took = once(lambda kept=kept, x=x: jax.block_until_ready(scanned(params, kept, x)))
+        (stream, y), took = once(lambda stream=stream, x=x: jax.block_until_ready(scanned(params, stream, x)))
         seconds += took if number else 0.0
         tail = [*tail, x][-(2 + network.reach // block) :]
         if number in (max(1, blocks // 10), blocks - 1):
             held.append(sum(array.nbytes for array in jax.live_arrays()))
-    whole = np.concatenate(tail)[-(network.reach - 1 + block) :]
-    wanted = np.asarray(model.apply(params, {}, whole[None])[0][0, -block:])
+    window = np.concatenate(tail)[-(network.reach - 1 + block) :]
+    wanted = np.asarray(model.apply(params, {}, window[None])[0][0, -block:])
     deviation = float(np.abs(np.asarray(y) - wanted).max() / np.abs(wanted).max())
     return deviation, 1e6 * seconds / (block * (blocks - 1)), held[0], held[-1]
 
 
-def shown(results: dict[str, dict[str, Timing]]) -> str:
+def table(results: dict[str, dict[str, Timing]]) -> str:
     """A Markdown table: milliseconds per step, and the times of the other sides relative to jconv's."""
     names = [side.name for side in SIDES if any(side.name in found for found in results.values())]
     heads = ["a step of sessions x samples, ms", *names, "sequence-layers to jconv", "PyTorch to jconv"]
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         deviation, microseconds, early, late = long(networks()[0], options.long)
         print(f"{options.long:,} steps of the WaveNet, {microseconds:.1f} us each in scans of 1,000")
         print(f"arrays held: {early:,} bytes after a tenth, {late:,} at the end")
-        print(f"the last 1,000 outputs against the window recomputed: {deviation:.1e} of their scale")
+        print(f"the last 1,000 outputs deviate from a recomputed window by {deviation:.1e} of their scale")
         return 0 if deviation < TOLERANCE and early == late else 1
     results: dict[str, dict[str, Timing]] = {}
     for row in options.rows:
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"streaming: {error}", file=sys.stderr)
             return 1
         print(row.name, {name: round(t.milliseconds, 4) for name, t in results[row.name].items()}, flush=True)
-    print("\n" + shown(results))
+    print("\n" + table(results))
     if options.json:
         found = {row: {name: t._asdict() for name, t in times.items()} for row, times in results.items()}
         command.write_json(options.json, {"machine": machine, "rows": found})
@@ -200,15 +200,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
     add("--sessions", type=int, choices=[1, 1000], help="only rows with this number of sessions")
-    add("--turns", type=whole(1), default=31, metavar="N", help="turns of a side at most; default 31")
+    add("--turns", type=whole(1), default=31, metavar="N", help="the most turns of a side; default 31")
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
     add("--inline", action="store_true", help="JAX computes in the calling thread")
     add("--long", type=whole(1), metavar="N", help="stream N samples through the WaveNet instead")
-    add("--json", type=Path, metavar="FILE", help="write every number")
+    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     options = parser.parse_args(arguments)
     options.rows = rows(options.sessions, options.network)
     if not options.rows:
-        parser.error(f"--network {options.network!r}: no network has that in its name")
+        parser.error(f"--network {options.network!r}: no name of a network contains it")
     return options
 
 

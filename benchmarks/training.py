@@ -175,7 +175,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=int,
         help=f"steps in a turn, a multiple of {fcn.BATCHES} (default: as many as take about {SECONDS:.0f} seconds)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every number to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
     options = parser.parse_args(arguments)
     if options.steps is not None and (options.steps < 1 or options.steps % fcn.BATCHES):
         parser.error(f"--steps must be a multiple of {fcn.BATCHES}, got {options.steps}")

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ucr: interrupted", file=sys.stderr)
         return INTERRUPTED
-    print("\n" + shown(found))
+    print("\n" + table(found))
     return 0
 
 
@@ -148,7 +148,7 @@ def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
     ]
 
 
-def shown(cells: Sequence[Cell]) -> str:
+def table(cells: Sequence[Cell]) -> str:
     """The table in Markdown."""
     rows = []
     for cell in cells:
@@ -191,12 +191,14 @@ def _parse(arguments: Sequence[str] | None) -> Any:
     parser = command.parser("ucr", __doc__)
     known = tuple(protocols.PROTOCOLS[PROTOCOL])
     add = parser.add_argument
-    add("--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or of {SETS}")
+    add(
+        "--sets", nargs="+", choices=[*SETS, "all"], default=list(SHORT), metavar="NAME", help=f"all, or some of {SETS}"
+    )
     add("--models", nargs="+", choices=known, default=["fcn"], metavar="NAME", help=f"of {known}; default fcn")
     add("--seeds", type=whole(1), default=3, metavar="N", help="runs of each cell; default 3")
     words = "seeds trained in parallel, each in a process pinned to its share of the cores; default one per core"
     add("--processes", type=whole(1), metavar="N", help=words)
-    words = "in place of the protocol's, which changes the results"
+    words = "epochs of each run, instead of the protocol's; changes the results"
     add("--epochs", type=whole(1), metavar="N", help=words)
     add("--json", type=Path, metavar="FILE", help="write each finished run to the file; runs in it are not repeated")
     options = parser.parse_args(arguments)

@@ -228,11 +228,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("command", nargs="?", choices=["record"], help="record what Keras computes, instead of comparing with it")
     add("--manifest", type=Path, default=manifest.MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
-    add("--outputs", type=Path, default=manifest.OUTPUTS, metavar="FILE", help="what Keras computed, beside it")
+    add(
+        "--outputs",
+        type=Path,
+        default=manifest.OUTPUTS,
+        metavar="FILE",
+        help="recorded outputs of Keras; default benchmarks/data/wild_outputs.csv",
+    )
     add("--project", default="", metavar="TEXT", help="only projects whose name contains this text")
     add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
     add("--no-fetch", action="store_true", help="use only files that are there")
-    add("--json", type=Path, metavar="FILE", help="write the result of every file")
+    add("--json", type=Path, metavar="FILE", help="write the results to this file")
     add("--keras-2", metavar="PYTHON", help="record: a Python with Keras 2 or tf-keras, for files before Keras 3")
     add("--keras-3", metavar="PYTHON", help="record: a Python with Keras 3 and JAX")
     options = parser.parse_args(arguments)

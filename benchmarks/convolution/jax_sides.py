@@ -96,7 +96,7 @@ def gradient_program(row: Row, side: str, o: Operands) -> Program:
 def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) -> Program:
     """A scan whose step moves x by the mean square of y.
 
-    `y_size` is that mean; in the check, the last step moves x by one.
+    `y_size` is this mean square. In the check, the last step moves x by one.
     """
     function = forward(row, CONVOLUTIONS[side](row))
 
@@ -111,9 +111,9 @@ def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) ->
 
 
 def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check: tuple[float, float]) -> Program:
-    """A scan whose step moves x and the kernel by their gradients; y is not needed and not computed.
+    """A scan whose step moves x and the kernel along their gradients; y is not needed and not computed.
 
-    `scales_of_check` is how far the last step moves them in the check; there, the other steps do not move them.
+    In the check, only the last step moves x and the kernel, by their gradients times `scales_of_check`.
     """
     function = gradients(row, CONVOLUTIONS[side](row))
 
@@ -129,7 +129,7 @@ def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check:
 
 
 def moved(o: Operands, operations: Operations) -> tuple[tuple[float, float], tuple[Any, Any]]:
-    """Scales that move x and the kernel by at most one along their gradients, and x and the kernel after that."""
+    """Scales with which a step along the gradients moves x and the kernel by at most one, and both after this step."""
     scales = (1 / float(np.abs(operations.x_bar).max()), 1 / float(np.abs(operations.kernel_bar).max()))
     return scales, (o.x + scales[0] * operations.x_bar, o.kernel + scales[1] * operations.kernel_bar)
 

@@ -90,7 +90,7 @@ class Bench:
         self.repeats[name] = {side: found[side].repeats for side in found}
 
     def seconds(self, name: str, side: str) -> float:
-        """The seconds of a program, to predict those of another; infinite if it was not run."""
+        """The seconds of a program, from which another's are predicted; infinite if the program was not run."""
         milliseconds = self.times[name][side]
         return np.inf if milliseconds is None else milliseconds / 1e3
 
@@ -104,12 +104,12 @@ class Bench:
 def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
     """The results of one row, as in the JSON file; times of a scan are per step."""
     bench = Bench(row, settings, libraries)
-    _plain(bench)
-    # Gradients of single examples are clipped or compared before they change a kernel, so a scan of them has no use.
-    steps = None if row.shared_kernel else _scans(bench)
+    _measure_outside_loops(bench)
+    # Gradients of single examples are clipped or compared before they change a kernel, so nobody scans over them.
+    steps = None if row.shared_kernel else _measure_in_scan(bench)
     forward = bench.times[FORWARD][JCONV]
     if row.ensemble == 1 and forward is not None and forward < LIGHT:
-        _under_vmap(bench)
+        _measure_under_vmap(bench)
     return {
         "row": row._asdict(),
         "milliseconds": bench.times,
@@ -124,7 +124,7 @@ def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceil
     }
 
 
-def _plain(bench: Bench) -> None:
+def _measure_outside_loops(bench: Bench) -> None:
     row, o, want, libraries = bench.row, bench.operands, bench.expected, bench.libraries
     sides = (LAX, JCONV, FASTEST) if algorithms(row, o) != algorithms(row, o, "fastest") else (LAX, JCONV)
     forward = {side: partial(jax_sides.forward_program, row, side, o) for side in sides}
@@ -135,7 +135,7 @@ def _plain(bench: Bench) -> None:
     bench.run(GRADIENTS, both, tuple(want), lambda side: 3 * bench.seconds(FORWARD, side))
 
 
-def _scans(bench: Bench) -> int:
+def _measure_in_scan(bench: Bench) -> int:
     """Measure both programs as steps of a scan. Returns the number of steps."""
     row, o = bench.row, bench.operands
     milliseconds = bench.times[GRADIENTS][LAX]
@@ -166,7 +166,7 @@ def _predicted_in_loop(row: Row, side: str, outside: float) -> float:
     return DEPTHWISE_PENALTY * outside if row.depthwise else max(outside, 2 * row.flops / NAIVE_FLOPS)
 
 
-def _under_vmap(bench: Bench) -> None:
+def _measure_under_vmap(bench: Bench) -> None:
     several = Bench(bench.row._replace(ensemble=VMAP_MODELS), bench.settings, {})
     row, o, want = several.row, several.operands, several.expected
     for name, build, operations in (

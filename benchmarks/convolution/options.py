@@ -32,7 +32,7 @@ examples:
   python -m benchmarks.conv1d --from-json run.json --picture run.png
   python -m benchmarks.conv1d --issues
 
-exit codes: 0 done, 1 a result that is not the reference's, 2 a mistake in an option or a file, 130 stopped by
+exit codes: 0 done, 1 a result that differs from the reference, 2 a mistake in an option or a file, 130 stopped by
 Ctrl-C."""
 
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--rows", default="", metavar="TEXT", help="only the rows whose name contains this text")
     add("--quick", action="store_true", help="eight rows and fewer repetitions, about a minute")
-    add("--repeats", type=whole(1), default=31, metavar="N", help="timings of a program at most; default 31")
+    add("--repeats", type=whole(1), default=31, metavar="N", help="the most timings of a program; default 31")
     add(
         "--patience",
         type=positive,
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--device", choices=["cpu", "gpu"], default="cpu", help="where to measure; default cpu")
     add("--inline", action="store_true", help="JAX computes in the calling thread, as the other libraries do")
-    add("--issues", action="store_true", help="run the public issues' programs and not the rows")
+    add("--issues", action="store_true", help="measure the programs of public issues instead of the rows")
     add("--json", type=Path, metavar="FILE", help="write all results, updated after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")

@@ -23,8 +23,9 @@ OTHER_LIBRARIES = (TORCH, ONNX)
 class Program(NamedTuple):
     """One program of one side.
 
-    `call` runs it and waits for the result; `checked` does the same for a result that is compared; `read` converts
-    the result to NumPy arrays in the layout of the reference: y, or y, the gradient of x and that of the kernel.
+    `call`, which is timed, runs it and waits for the result. `checked` does so with the arguments of the check. `read`
+    converts a result to NumPy arrays in the layout of the reference: y, or y, the gradient of x and the gradient of the
+    kernel.
     """
 
     call: Call

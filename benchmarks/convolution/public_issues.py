@@ -145,7 +145,7 @@ def _forward(row: Row) -> dict[str, Call]:
 
 
 def _stack(layers: int) -> dict[str, Call]:
-    """The gradient in every kernel of the issue's loss, the distance of the last layer's output from a target."""
+    """The gradients of the issue's loss, the squared distance of the last output from a target, for every kernel."""
     row = Row("stack", "depthwise", 32, 1024, 512, 512, 5, groups=512, padding="same")
     o = operands(row)
     kernels = [jnp.asarray(o.kernel) * (1 + layer / 10) for layer in range(layers)]
@@ -218,7 +218,7 @@ def _keras(row: Row) -> Layer:
 
 
 def _gathers() -> dict[str, Any]:
-    """Counted in a child process, since the number of devices of a process is fixed before its first computation."""
+    """Count in a child process, since the number of devices of a process is fixed before its first computation."""
     command = [sys.executable, "-m", "benchmarks.gathers"]
     child = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
     if child.returncode:

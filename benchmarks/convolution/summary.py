@@ -17,7 +17,7 @@ WORST = 5
 
 
 def ratio(result: Result, program: str, other: str, own: str = JCONV) -> float | None:
-    """The time of the other divided by that of jconv; None if one of them was not run.
+    """The time of the other side divided by jconv's; None if one of them was not run.
 
     `own` is `JCONV` or `FASTEST`, which is jconv's default where both choose the same algorithms.
     """
@@ -56,14 +56,14 @@ def summary(results: list[Result]) -> list[str]:
     steps = in_a_loop(results)
     if steps:
         ranked = sorted(steps.items(), key=lambda item: -item[1])
-        lines.append(_line(ranked, "jconv's forward step in a scan, for a call outside", "highest", ""))
+        lines.append(_line(ranked, "jconv, forward, step of a scan / call outside", "highest", ""))
     return lines
 
 
 def in_a_loop(results: Iterable[Result]) -> dict[str, float]:
-    """The time of jconv's forward step in a scan divided by that of a call outside, by row.
+    """The time of a step of jconv's forward scan, divided by the time of a call outside of a scan, by row.
 
-    The step also takes the mean square of y and moves x by it.
+    The step also computes the mean square of y and moves x by it.
     """
     times = {result["row"]["name"]: result["milliseconds"] for result in results}
     both = {name: (t.get(SCAN_FORWARD, {}).get(JCONV), t[FORWARD].get(JCONV)) for name, t in times.items()}

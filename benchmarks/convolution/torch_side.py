@@ -1,10 +1,10 @@
 # pyright: reportMissingImports=false
 # It is checked where the library is installed; the test extra does not install it.
 
-"""PyTorch's programs of a row, in its usual layout: channels before time, transposed before the timing.
+"""PyTorch's programs of a row, in its usual layout, channels before time; arrays are transposed before the timing.
 
 PyTorch pads both ends equally, so a causal convolution is written in the two usual ways: pad first, or pad both ends
-and drop the end. An ensemble is a loop over its models or a vmap. The faster way is the one that is timed.
+and drop the end. An ensemble is a loop over its models or a vmap. Only the fastest way is timed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def forward_program(row: Row, o: Operands, device: str = "cpu") -> Program:
 
         return run
 
-    return _fastest([call(f) for way in convolutions(row) for f in _over_members(row, way, way)])
+    return _fastest([call(f) for way in convolutions(row) for f in _over_models(row, way, way)])
 
 
 def gradient_program(row: Row, o: Operands, device: str = "cpu") -> Program:
@@ -62,7 +62,7 @@ def gradient_program(row: Row, o: Operands, device: str = "cpu") -> Program:
         return lambda: _wait(function(*placed), device)
 
     ways = [(partial(_gradients, way), partial(_functional, way)) for way in convolutions(row)]
-    return _fastest([call(f) for looped, mapped in ways for f in _over_members(row, looped, mapped)])
+    return _fastest([call(f) for looped, mapped in ways for f in _over_models(row, looped, mapped)])
 
 
 def set_threads(cores: int) -> None:
@@ -83,14 +83,14 @@ def _functional(convolution: Convolution, x: torch.Tensor, kernel: torch.Tensor,
     return y, *pull(y_bar)
 
 
-def _over_members(row: Row, looped: Callable[..., Any], mapped: Callable[..., Any]) -> list[Callable[..., Any]]:
+def _over_models(row: Row, looped: Callable[..., Any], mapped: Callable[..., Any]) -> list[Callable[..., Any]]:
     """The function itself; for an ensemble, a loop over the models with stacked results, and a vmap."""
     if row.ensemble == 1:
         return [looped]
 
     def loop(x: torch.Tensor, kernel: torch.Tensor, *others: torch.Tensor) -> Any:
         kernels = [kernel] * row.ensemble if row.shared_kernel else kernel
-        results = [looped(*member) for member in zip(x, kernels, *others, strict=True)]
+        results = [looped(*one) for one in zip(x, kernels, *others, strict=True)]
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results)
         return tuple(torch.stack(operation) for operation in zip(*results, strict=True))

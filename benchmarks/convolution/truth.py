@@ -29,10 +29,10 @@ class Operations(NamedTuple):
 def expected(row: Row, o: Operands) -> Operations:
     """The three operations of a row in float64, on the groups that are checked."""
     if row.ensemble == 1:
-        return _member(row, *(part(row, a) for a in o))
+        return _one_model(row, *(part(row, a) for a in o))
     kernels = [o.kernel] * row.ensemble if row.shared_kernel else o.kernel
-    members = [_member(row, *(part(row, a) for a in one)) for one in zip(o.x, kernels, o.y_bar, strict=True)]
-    return Operations(*(np.stack(operation) for operation in zip(*members, strict=True)))
+    models = [_one_model(row, *(part(row, a) for a in one)) for one in zip(o.x, kernels, o.y_bar, strict=True)]
+    return Operations(*(np.stack(operation) for operation in zip(*models, strict=True)))
 
 
 def checked_groups(row: Row) -> Array:
@@ -50,7 +50,7 @@ def part(row: Row, array: Array) -> Array:
     return split.reshape(*array.shape[:-1], -1)
 
 
-def _member(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
+def _one_model(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
     """One example after the other, to save memory; the kernel's gradient is the sum over the examples."""
     examples = [_example(row, one, kernel, bar) for one, bar in zip(x, y_bar, strict=True)]
     y, x_bar, kernel_bar = (np.stack(operation) for operation in zip(*examples, strict=True))

@@ -76,7 +76,7 @@ def encoder(length: int, filters: int) -> Any:
 
 
 def tcn(length: int, filters: int) -> Any:
-    """Bai et al., 2018: residual blocks of two causal convolutions, dilations that double, and the last step."""
+    """Bai et al., 2018: residual blocks of two causal convolutions with doubling dilations; its last step is used."""
     x: Any = keras.Input((length, 1))
     y = x
     for level in range(8):

@@ -1,4 +1,4 @@
-"""The base class of the sides, which answer the process that prints the table; inputs and timing."""
+"""The base class of the sides, which answer questions of the process that prints the table; their inputs and timing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NetworkSide(ABC):
         if "save" in question:
             np.save(question["save"], np.asarray([call() for _ in range(question["calls"])], np.float32))
             return {}
-        return {"milliseconds": timed(call, question["seconds"])}
+        return {"milliseconds": time_calls(call, question["seconds"])}
 
     def prepare(self, program: str, batch: int) -> Call:
         """The call of a program for a batch size."""
@@ -68,10 +68,10 @@ def targets(shape: tuple[int, ...]) -> Any:
     return np.random.default_rng(1).uniform(size=shape).astype("float32")
 
 
-def timed(call: Call, seconds: float) -> list[float]:
+def time_calls(call: Call, seconds: float) -> list[float]:
     """Milliseconds of consecutive calls for about `seconds`, at least one.
 
-    One call before is not timed, unless it takes so long that what came before it does not show.
+    The first call warms up and is not counted, unless it takes so long that this makes no difference.
     """
     _, first = once(call)
     found, end = [1e3 * first] if first > WARMED else [], time.perf_counter() + seconds

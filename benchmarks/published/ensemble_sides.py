@@ -27,7 +27,7 @@ class EnsembleSide(NetworkSide):
     def forward_rows(self, x: Any, lengths: Any) -> Call:
         """`forward` for rows that end in padding, which must not change the outputs before.
 
-        SpliceAI's models crop all outputs that read the padding, so others need not know the lengths.
+        SpliceAI's models crop all outputs that read the padding, so the other sides need no lengths.
         """
         return self.forward(x)
 

@@ -1,4 +1,4 @@
-"""Published networks of which the mean is taken: their files, and inputs encoded as their packages do.
+"""Published networks whose outputs are averaged: their files, and inputs encoded as their packages do.
 
 SpliceAI (Jaganathan et al., Cell 176, 2019) predicts splice sites from 5,000 bases at both sides; DeepLC (Bouwmeester
 et al., Nature Methods 18, 2021) predicts when a peptide leaves a liquid chromatograph.
@@ -22,7 +22,7 @@ PROGRAMS = {EQUAL: SPLICEAI, MIXED: SPLICEAI, PEPTIDES: DEEPLC}
 CONTEXT = 10_000
 """The bases that SpliceAI's models crop, half of them at each end."""
 
-# A splice site at each end of an exon: the end of an intron, with its tract of pyrimidines, and the begin of the next.
+# A splice site at each end of an exon: the end of an intron, with its tract of pyrimidines, and the start of the next.
 INTRON_END, EXON, INTRON_BEGIN = "TTTTCTTTTTTCTTTTCTTTGCAG", 120, "CAGGTAAGTA"
 GENE_STEP = 400
 
@@ -30,7 +30,10 @@ BASES = "ACGT"
 
 
 class Variant(NamedTuple):
-    """A change at the centre of a sequence: `alternative` replaces `reference` bases, seen from `distance` bases."""
+    """A change at the centre of a sequence: `alternative` bases replace `reference` bases.
+
+    Its score is of the outputs up to `distance` bases before and after it.
+    """
 
     distance: int
     reference: int
@@ -55,7 +58,7 @@ def variants(program: str, count: int) -> list[Variant]:
 
 
 def inputs(program: str, count: int) -> tuple[Any, Any]:
-    """`(x, lengths)` of a program, the same for every side; `lengths` is None if all of `x` is sequences.
+    """`(x, lengths)` of a program, the same for every side; `lengths` is None if no row is padded.
 
     Each variant has two rows, reference and alternative. Shorter rows end in zeros, which stand for unknown bases.
     """
@@ -72,7 +75,7 @@ def inputs(program: str, count: int) -> tuple[Any, Any]:
 
 
 def pair(rng: np.random.Generator, variant: Variant) -> tuple[str, str]:
-    """Reference and alternative of a variant in a random gene: it changes the first base of an intron."""
+    """The reference and alternative sequences of a variant, which changes the first base of an intron."""
     length, _ = variant.lengths
     bases, centre = rng.choice(list(BASES), length), length // 2
     exon = INTRON_END + "".join(rng.choice(list(BASES), EXON)) + INTRON_BEGIN
@@ -85,7 +88,7 @@ def pair(rng: np.random.Generator, variant: Variant) -> tuple[str, str]:
 
 
 def peptides(count: int) -> list[str]:
-    """Random peptides as trypsin leaves them: 8 to 30 residues, of which the last is K or R."""
+    """Random peptides as trypsin produces them: 8 to 30 residues, of which the last is K or R."""
     rng, inside = np.random.default_rng(0), sorted(set(RESIDUES) - {"K", "R"})
     return ["".join([*rng.choice(inside, rng.integers(7, 30)), rng.choice(["K", "R"])]) for _ in range(count)]
 

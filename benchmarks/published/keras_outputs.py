@@ -1,4 +1,4 @@
-"""Computes the outputs of Keras for a list of files; run by a Python that has Keras, and perhaps not jconv.
+"""Computes the outputs of Keras for a list of files; run by a Python that has Keras and need not have jconv.
 
     python keras_outputs.py MAJOR TASKS.json
 
@@ -45,18 +45,18 @@ def main(major: str, tasks: str) -> None:
 def _objects(keras: Any, supplied: str) -> dict[str, Any]:
     """The stand-ins of `stand_ins.py` in Keras, for classes and functions that a file only names."""
     K, layer = keras.backend, partial(_layer, keras)
-    # The dtype of Keras 2.0.2 is that of the indices.
+    # In Keras 2.0.2 the dtype of an embedding is the type of its indices.
     embedding = _without(keras.layers.Embedding, lambda key, value: (key, value) == ("dtype", "int32"))
     objects: dict[str, Any] = {"Embedding": embedding}
     if keras.__version__.startswith("2."):
-        objects["GRU"] = _before_reset_after(keras.layers.GRU)
+        objects["GRU"] = _with_default_reset_after(keras.layers.GRU)
     if find_spec("tcn"):
         objects["TCN"] = _without(importlib.import_module("tcn").TCN, lambda key, _: key == "use_weight_norm")
     if supplied == "deeplc":
         objects["<lambda>"] = keras.layers.ReLU(max_value=20.0, negative_slope=0.1)
     elif supplied == "mmsplice":
         objects["ConvDNA"] = _without(keras.layers.Conv1D, lambda _, value: value is None)
-        objects["GlobalAveragePooling1D_Mask0"] = layer(partial(_mean_where_read, K))
+        objects["GlobalAveragePooling1D_Mask0"] = layer(partial(_masked_mean, K))
         objects["SplineWeight1D"] = layer(partial(_spline_weight, K), lambda shape: [(10, shape[-1])])
     elif supplied == "c_amps":
         objects["Attention_layer"] = layer(
@@ -70,7 +70,7 @@ def _objects(keras: Any, supplied: str) -> dict[str, Any]:
     return objects
 
 
-def _mean_where_read(K: Any, inputs: Any) -> Any:
+def _masked_mean(K: Any, inputs: Any) -> Any:
     features, sequence = inputs
     weights = K.max(sequence, axis=2, keepdims=True)
     return K.sum(features * weights, axis=1) / K.maximum(K.sum(weights, axis=1), 1e-7)
@@ -89,7 +89,7 @@ def _channel_attention(K: Any, x: Any, matrix: Any, bias: Any) -> Any:
 def _layer(keras: Any, compute: Any, shapes: Any = lambda _: ()) -> Any:
     """The class of a layer with arrays of these shapes. The options of the published class are not read."""
 
-    class Own(keras.layers.Layer):
+    class StandIn(keras.layers.Layer):
         def __init__(self, name: str | None = None, **_: Any) -> None:
             super().__init__(name=name)
 
@@ -99,11 +99,11 @@ def _layer(keras: Any, compute: Any, shapes: Any = lambda _: ()) -> Any:
         def call(self, inputs: Any) -> Any:
             return compute(inputs, *self.arrays)
 
-    return Own
+    return StandIn
 
 
-def _before_reset_after(layer: Any) -> Any:
-    """`GRU`, also in files from before the option, when it was false."""
+def _with_default_reset_after(layer: Any) -> Any:
+    """`GRU`; in files older than the option `reset_after` it is false."""
 
     class GRU(layer):
         @classmethod

@@ -35,7 +35,7 @@ Inputs = tuple[tuple[tuple[int, ...], int | None], ...]
 class Published(NamedTuple):
     """A row of the manifest: a file, by package and version or by repository and commit.
 
-    `supplied` is the key in `stand_ins.STAND_INS` of the stand-ins for classes and functions that it only names.
+    `supplied` is the key in `stand_ins.STAND_INS` of the stand-ins for classes and functions that the file only names.
     """
 
     kind: str

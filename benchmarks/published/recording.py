@@ -23,7 +23,7 @@ SECONDS = 3600
 
 
 def major(published: Published) -> str:
-    """The version of Keras that computes a file: 3 for its own, 2 for all before."""
+    """The major version of Keras that computes a file: 3 for files of Keras 3, 2 for all older files."""
     return "3" if published.keras.startswith("3") else "2"
 
 
@@ -43,7 +43,7 @@ def record(
         with tempfile.TemporaryDirectory(prefix="jconv-") as folder:
             answers = _answers(group, version, python, Path(folder))
             for published, _, inputs in group:
-                answer = answers.get(published.sha256, {"error": "Keras's process ended before it"})
+                answer = answers.get(published.sha256, {"error": "Keras's process ended before this file"})
                 if "error" in answer:
                     reasons[published.sha256] = answer["error"]
                     continue

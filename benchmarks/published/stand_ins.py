@@ -18,7 +18,7 @@ from jconv.layers import Layer
 from .splines import spline_basis
 
 
-class OwnLayer(Layer):
+class StandIn(Layer):
     """Base class of layers without state that read the complete length; the computation is `compute(np, params, x)`."""
 
     def window(self) -> None:
@@ -36,7 +36,7 @@ class OwnLayer(Layer):
 
 
 @dataclass(frozen=True)
-class LastStep(OwnLayer):
+class LastStep(StandIn):
     """`Lambda(lambda x: x[:, -1, :])`."""
 
     def output_shape(self, input_shape: Any) -> Any:
@@ -44,12 +44,12 @@ class LastStep(OwnLayer):
         return tuple(input_shape[1:])
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
-        """See `OwnLayer`."""
+        """See `StandIn`."""
         return x[:, -1]
 
 
 @dataclass(frozen=True)
-class MeanWhereRead(OwnLayer):
+class MaskedMean(StandIn):
     """MMSplice's `GlobalAveragePooling1D_Mask0`: the mean of features over the samples where a sequence is not zero."""
 
     inputs: tuple[str, ...] = ("features", "sequence")
@@ -59,21 +59,21 @@ class MeanWhereRead(OwnLayer):
         return tuple(input_shape[0][1:])
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
-        """See `OwnLayer`."""
+        """See `StandIn`."""
         features, sequence = x
         weights = sequence.max(axis=2, keepdims=True)
         return (features * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-7)
 
 
 @dataclass(frozen=True)
-class SplineWeight(OwnLayer):
+class SplineWeight(StandIn):
     """MMSplice's `SplineWeight1D`: each channel times one plus a spline of the position."""
 
     count: int = 10
     degree: int = 3
 
     def output_shape(self, input_shape: Any) -> Any:
-        """That of the input, whose length must be known."""
+        """The shape of the input, whose length must be known."""
         if input_shape[0] is None:
             raise ValueError("SplineWeight needs a known length, got None")
         return tuple(input_shape)
@@ -83,13 +83,13 @@ class SplineWeight(OwnLayer):
         return {"kernel": (self.count, input_shape[1])}
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
-        """See `OwnLayer`."""
+        """See `StandIn`."""
         basis = np.asarray(spline_basis(x.shape[1], self.count, self.degree), x.dtype)
         return x * (1 + basis @ params["kernel"])
 
 
 @dataclass(frozen=True)
-class ChannelAttention(OwnLayer):
+class ChannelAttention(StandIn):
     """`Attention_layer` of c_AMPs-prediction: a sum over the samples, with weights for each channel."""
 
     def output_shape(self, input_shape: Any) -> Any:
@@ -102,7 +102,7 @@ class ChannelAttention(OwnLayer):
         return {"W": (channels, channels), "b": (channels,)}
 
     def compute(self, np: Any, params: Mapping[str, Any], x: Any) -> Any:
-        """See `OwnLayer`."""
+        """See `StandIn`."""
         weights = np.exp(np.tanh(x @ params["W"] + params["b"]))
         return (x * weights / (weights.sum(axis=1, keepdims=True) + 1e-7)).sum(axis=1)
 
@@ -112,7 +112,7 @@ STAND_INS: dict[str, dict[str, dict[str, Any]]] = {
     "mmsplice": {
         "custom_layers": {
             "ConvDNA": layers.Conv1D,
-            "GlobalAveragePooling1D_Mask0": MeanWhereRead(),
+            "GlobalAveragePooling1D_Mask0": MaskedMean(),
             "SplineWeight1D": SplineWeight(),
         }
     },

@@ -14,9 +14,9 @@ def keep_memory() -> bool:
     """Let the process keep freed memory, with glibc. Returns whether that succeeded.
 
     By default glibc returns large blocks to the system depending on thresholds that change with earlier allocations,
-    and the system zeroes new pages when they are first written. A matrix product of (16, 512, 128) and (128, 256) takes
-    1.4 or 2.0 ms for this reason alone, and which side is slower is random. A long-running program can set
-    MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ in its environment for the same effect.
+    and the system zeroes new pages when they are first written. The time of a matrix product of (16, 512, 128) and
+    (128, 256) can be 1.4 times as long for this reason alone, and which side is slower is random. A long-running
+    program can set MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ in its environment for the same effect.
     """
     if not sys.platform.startswith("linux"):
         return False

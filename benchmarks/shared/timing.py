@@ -15,10 +15,10 @@ PAUSE = 5e-3
 """Seconds of sleep before a timed call, because OpenMP threads of other libraries spin for milliseconds."""
 
 WARMED = 0.25
-"""A call that takes more seconds has no untimed call before it, since caches no longer matter."""
+"""A call that takes more seconds than this is timed without an untimed call before it, since caches matter little."""
 
 PATIENT = 5.0
-"""A call that takes more seconds is not repeated: its time is that of the first call."""
+"""A call that takes more seconds than this is not repeated: the time of its first call counts."""
 
 FEWEST = 3
 

@@ -63,9 +63,9 @@ def window(network: Network, batch: int, chunk: int) -> Step:
 
     @jax.jit
     def step(params: Any, past: Any, x: Any) -> Any:
-        whole = jnp.concatenate([past, x], axis=1)
+        complete = jnp.concatenate([past, x], axis=1)
         # The first outputs of the window depend on padding, and are dropped.
-        return model.apply(params, {}, whole)[0][:, -x.shape[1] :], whole[:, x.shape[1] :]
+        return model.apply(params, {}, complete)[0][:, -x.shape[1] :], complete[:, x.shape[1] :]
 
     return _stateful(step, params, past)
 
@@ -131,7 +131,7 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
 
     def prepared(conv: Conv) -> Any:
-        # (taps, in, out) here is (out, in, taps) there; a depthwise kernel (taps, channels, 1) is (channels, 1, taps).
+        # PyTorch's kernel is (out, in, taps), or (channels, 1, taps) for a depthwise convolution.
         kernel = conv.kernel.transpose(1, 2, 0) if conv.depthwise else conv.kernel.transpose(2, 1, 0)
         channels = conv.kernel.shape[1]
         past = pt.zeros(batch, channels, (len(conv.kernel) - 1) * conv.dilation)
@@ -156,16 +156,16 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
             begin = y
             for conv in block:
                 kernel, bias, past, dilation, groups, activation = conv
-                whole = pt.cat([past, y], dim=2) if past.shape[2] else y
-                y = activation(functional.conv1d(whole, kernel, bias, dilation=dilation, groups=groups))
-                conv[2] = whole[:, :, whole.shape[2] - past.shape[2] :]
+                complete = pt.cat([past, y], dim=2) if past.shape[2] else y
+                y = activation(functional.conv1d(complete, kernel, bias, dilation=dilation, groups=groups))
+                conv[2] = complete[:, :, complete.shape[2] - past.shape[2] :]
             y = y + begin if network.residual else y
         return y.transpose(1, 2).numpy()
 
     return call
 
 
-def products(network: Network, batch: int, chunk: int) -> Step:
+def matrix_products(network: Network, batch: int, chunk: int) -> Step:
     """Only the matrix products of a step, one after the other, without buffers and windows.
 
     A lower bound for streams whose matrix products are computed by XLA.
@@ -186,14 +186,14 @@ def products(network: Network, batch: int, chunk: int) -> Step:
 
 
 JCONV, SLOTS, WINDOW = "jconv", "jconv, slots", "window recomputed"
-SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "its products alone"
+SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "matrix products alone"
 SIDES = [
     Side(JCONV, stream),
     Side(SLOTS, partial(stream, has_slots=True)),
     Side(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
     Side(TORCH, torch, "torch"),
     Side(WINDOW, window),
-    Side(PRODUCTS, products, streams=False),
+    Side(PRODUCTS, matrix_products, streams=False),
 ]
 
 

@@ -56,7 +56,7 @@ class Loop:
         for epoch in range(epochs):
             key = jax.random.fold_in(self.key, epoch)
             self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.train)
-            float(loss)  # as for the rows of the loop
+            float(loss)  # `loop.train` fetches the loss of each epoch, too
         jax.block_until_ready(self.learner)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from . import fcn
 
 
-class Lowest(keras.callbacks.Callback):
+class LowestLoss(keras.callbacks.Callback):
     """Keeps the weights of the lowest training loss in memory; Keras's own callback, which writes a file, is slower."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Protocol:
             metrics=["accuracy"],
         )
         file = folder / f"best-{backend}.keras"
-        best = keras.callbacks.ModelCheckpoint(file, monitor="loss", save_best_only=True) if to_file else Lowest()
+        best = keras.callbacks.ModelCheckpoint(file, monitor="loss", save_best_only=True) if to_file else LowestLoss()
         halved = keras.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=50, min_lr=1e-4)
         self.callbacks = [halved, best]
 

@@ -1,4 +1,4 @@
-"""Worker processes, each for one side of a comparison, or for some of many runs in parallel.
+"""Worker processes: one for each side of a comparison, or several that compute many runs in parallel.
 
 A worker answers questions, which are lines of JSON on standard input. The answer to `{}` has the library's version and
 the losses before and after one step, the answer to `{"epochs": n}` the seconds that n epochs take. A side that has a
@@ -97,11 +97,11 @@ class Worker:
             pass
 
 
-class Several:
+class WorkerGroup:
     """Processes of one side, one for each core, that answer each question at the same time."""
 
     def __init__(self, side: Side, argument: Any) -> None:
-        self.workers = side_by_side(side, argument, split_cores(cores()))
+        self.workers = start_workers(side, argument, split_cores(cores()))
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """The answer of the first process, with the seconds until all have answered."""
@@ -117,7 +117,7 @@ class Several:
             worker.stop()
 
 
-def side_by_side(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[Worker]:
+def start_workers(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[Worker]:
     """A process for each share of the cores, which is pinned to it."""
     workers = []
     for share in parts:
@@ -131,7 +131,7 @@ def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Gene
 
     Raises `WorkerError` if one of them fails. At the end, all processes are stopped.
     """
-    waiting, workers = list(reversed(questions)), side_by_side(side, None, split_cores(count)[: len(questions)])
+    waiting, workers = list(reversed(questions)), start_workers(side, None, split_cores(count)[: len(questions)])
     try:
         with selectors.DefaultSelector() as busy:
             for worker in workers:
@@ -160,7 +160,7 @@ def serve(module: str, key: str, argument: Any) -> None:
         try:
             side = side or _build(module, key, argument)
             answer = (getattr(side, "answer", None) or partial(_answer, side))(json.loads(line))
-        except Exception as error:  # of any library; reported to the parent
+        except Exception as error:  # any exception, which is reported to the parent
             first_line = (str(error).strip().splitlines() or [""])[0]
             answer = {"error": f"{type(error).__name__}: {first_line}"}
         print(json.dumps(answer), file=answers, flush=True)

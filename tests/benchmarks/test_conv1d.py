@@ -209,10 +209,10 @@ def test_the_summary_of_a_made_up_run():
     assert "below 0.9x: 1: lost" in text
     assert "forward, best other library / jconv: 1.00x over 2 rows" in text
     assert "below 0.6x: 1: quick" in text
-    assert "step in a scan" not in text
+    assert "step of a scan" not in text
     for found, step in zip(results, (1.5, 0.75), strict=False):
         found["milliseconds"][SCAN_FORWARD] = {LAX: 9.0, JCONV: step}
-    line = "jconv's forward step in a scan, for a call outside: 1.06 over 2 rows; highest quick 1.50, even 0.75"
+    line = "jconv, forward, step of a scan / call outside: 1.06 over 2 rows; highest quick 1.50, even 0.75"
     assert line in summary.summary(results)[-1]
 
 

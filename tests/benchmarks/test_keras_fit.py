@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import keras_fit
-from benchmarks.keras_fit import ONE, SEVERAL, Cell
+from benchmarks.keras_fit import JCONV, JCONV_SEEDS, Cell
 from benchmarks.trainers import protocol_jax
 from benchmarks.trainers.workers import WorkerError
 
@@ -20,7 +20,7 @@ class FakeWorker:
         self.side, self.setup = side, setup
 
     def ask(self, epochs=None):
-        seconds = {ONE: 0.5, SEVERAL: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
+        seconds = {JCONV: 0.5, JCONV_SEEDS: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
         return {"losses": list(self.losses)} if epochs is None else {"seconds": seconds * epochs}
 
     def stop(self):
@@ -30,7 +30,7 @@ class FakeWorker:
 @pytest.fixture
 def faked(monkeypatch):
     monkeypatch.setattr(keras_fit, "Worker", FakeWorker)
-    monkeypatch.setattr(keras_fit, "Several", FakeWorker)
+    monkeypatch.setattr(keras_fit, "WorkerGroup", FakeWorker)
     monkeypatch.setattr(keras_fit, "cores", lambda: 3)
     monkeypatch.setattr(keras_fit, "find_spec", lambda package: None if package == "torch" else True)
     monkeypatch.setattr(keras_fit.time, "sleep", lambda seconds: None)
@@ -39,11 +39,11 @@ def faked(monkeypatch):
 
 
 def test_ratios_are_to_the_faster_of_the_backends():
-    times = {ONE: [3.0, 9.0, 4.0], "Keras on JAX": [5.0], "Keras on PyTorch": [8.0]}
+    times = {JCONV: [3.0, 9.0, 4.0], "Keras on JAX": [5.0], "Keras on PyTorch": [8.0]}
     cell = Cell("gunpoint", "fcn", dict.fromkeys(times, 1.0), times)
-    assert cell.ratios == {ONE: 0.8, "Keras on JAX": 1.0, "Keras on PyTorch": 1.6}
+    assert cell.ratios == {JCONV: 0.8, "Keras on JAX": 1.0, "Keras on PyTorch": 1.6}
     assert "| gunpoint, fcn | jconv | 4 | 3 to 9 | 0.80 | 1.0 |" in keras_fit.table([cell])
-    alone = Cell("gunpoint", "fcn", {ONE: 1.0}, {ONE: [3.0]})
+    alone = Cell("gunpoint", "fcn", {JCONV: 1.0}, {JCONV: [3.0]})
     assert alone.ratios == {} and "| – |" in keras_fit.table([alone])
 
 
@@ -52,8 +52,8 @@ def test_the_command_writes_every_number(tmp_path, capsys):
     file = tmp_path / "new" / "fit.json"
     assert keras_fit.main(["--sets", "gunpoint", "--models", "fcn", "--rounds", "2", "--json", str(file)]) == 0
     (cell,) = json.loads(file.read_text())["cells"]
-    assert cell["medians"] == {ONE: 500, SEVERAL: 400, "Keras on JAX": 1000, "Keras on JAX, best to a file": 3000}
-    assert cell["ratios"][ONE] == 0.5 and cell["ratios"][SEVERAL] == 0.4
+    assert cell["medians"] == {JCONV: 500, JCONV_SEEDS: 400, "Keras on JAX": 1000, "Keras on JAX, best to a file": 3000}
+    assert cell["ratios"][JCONV] == 0.5 and cell["ratios"][JCONV_SEEDS] == 0.4
     assert "Keras on PyTorch" not in capsys.readouterr().out
 
 

@@ -80,7 +80,7 @@ def test_a_short_operation_is_timed_several_times_in_a_row(monkeypatch):
     monkeypatch.setattr(command, "medians", medians)
     for short, count in ((1e9, command.IN_A_ROW), (0.0, 1)):
         monkeypatch.setattr(command, "SHORT", short)
-        times = command.measured(command.Row(SMALL, "forward", {}), ["lax"]).times
+        times = command.time_algorithms(command.Row(SMALL, "forward", {}), ["lax"]).times
         assert programs.pop() == {"lax": count} and times == {"lax": 8.0 / count}
 
 
@@ -89,8 +89,8 @@ def test_algorithms_that_were_slow_for_similar_geometries_are_seldom_measured():
     times = {"lax": 1.0, "shifts": 1.1, "matmul": 9.0}
     rows = [command.Row(SMALL._replace(batch=batch), "forward", times) for batch in range(1, 41)]
     row = command.Row(SMALL, "forward", {})
-    assert command.hopeful(row, rows[:39], random) == candidates("forward", SMALL)
-    found = [command.hopeful(row, rows, random) for _ in range(200)]
+    assert command.promising_algorithms(row, rows[:39], random) == candidates("forward", SMALL)
+    found = [command.promising_algorithms(row, rows, random) for _ in range(200)]
     assert all({"lax", "shifts"} <= set(names) for names in found)
     assert 2 <= sum("matmul" in names for names in found) <= 60
 
@@ -125,9 +125,9 @@ def test_choices_are_judged(tmp_path, monkeypatch, capsys):
         write(tmp_path / name, rows)
     assert command.main(["judge", str(tmp_path / "first.csv"), str(tmp_path / "again.csv")]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    assert lines[0].startswith("auto: times the fastest 1.000 (mean of 3), nine in ten 1.00")
-    assert lines[1].startswith("fastest: times the fastest 1.500 (mean of 3), nine in ten 1.50")
-    assert all("lax for it 2.000" in line for line in lines)
+    assert lines[0].startswith("auto: chosen / fastest 1.000 (mean of 3), nine in ten 1.00")
+    assert lines[1].startswith("fastest: chosen / fastest 1.500 (mean of 3), nine in ten 1.50")
+    assert all("lax / chosen 2.000" in line for line in lines)
 
 
 @pytest.mark.parametrize("text", ["", "batch,length\n1,2\n", "\0"])

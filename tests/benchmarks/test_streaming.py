@@ -57,7 +57,7 @@ def test_a_row_is_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(found) == {side.name for side in OURS} and all(t.milliseconds > 0 for t in found.values())
     made_up = {JCONV: Timing(2.0, 3), TORCH: Timing(5.0, 3), SEQUENCE_LAYERS: Timing(3.0, 3), WINDOW: Timing(9.0, 1)}
     monkeypatch.setattr(streaming, "SIDES", SIDES)
-    lines = streaming.shown({"a row": made_up}).splitlines()
+    lines = streaming.table({"a row": made_up}).splitlines()
     assert lines[-1] == "| a row | 2 | 3 | 5 | 9 | 1.50 | 2.50 |"
 
 

@@ -122,8 +122,8 @@ def test_a_mean_holds_within_two_deviations_or_one_point():
 
 
 def test_no_process_remains(monkeypatch):
-    started, start = [], workers.side_by_side
-    monkeypatch.setattr(workers, "side_by_side", lambda *given: started.extend(start(*given)) or started)
+    started, start = [], workers.start_workers
+    monkeypatch.setattr(workers, "start_workers", lambda *given: started.extend(start(*given)) or started)
     questions = [{**RUN, "data": "nothing", "seed": seed} for seed in range(3)]
     with pytest.raises(WorkerError, match="a run: UserError: there is no file 'nothing'"):
         list(workers.answers(SIDE, questions, 2))
