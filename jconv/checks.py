@@ -98,7 +98,7 @@ def check_key(key: Any) -> None:
     # A typed key has no axes and the dtype `key<fry>`, an untyped one is an array of integers.
     if not hasattr(key, "dtype") or (np.ndim(key) == 0 and not str(key.dtype).startswith("key<")):
         hint = did_you_mean(f"jax.random.key({key})" if is_integer(key) else None)
-        raise ValueError(f"key must be one of jax.random.key, got {shown(key)}{hint}")
+        raise ValueError(f"key must be a jax.random.key, got {shown(key)}{hint}")
 
 
 def check_pointwise(params: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ class Conv1d(eqx.nn.Conv1d):
 
 
 def use_jconv(model: Model) -> Model:
-    """The model with each `equinox.nn.Conv1d` in it as a `Conv1d` of this module with the same arrays.
+    """The model with each `equinox.nn.Conv1d` replaced by a `Conv1d` of this module with the same arrays.
 
     >>> model = eqx.nn.Sequential([eqx.nn.Conv1d(1, 4, 3, key=jax.random.key(0)), eqx.nn.Lambda(jax.nn.relu)])
     >>> type(use_jconv(model)[0]) is Conv1d

@@ -196,8 +196,8 @@ def transposed_geometry(
 
     Its `out_length` is `length`, and its `length` is the output length of the transposed convolution. As in Keras, this
     is `length * stride` for "same" and `length * stride + max(reach - stride, 0)` for "valid" without
-    `output_padding`. With it, it is `(length - 1) * stride + reach + output_padding`, and for "same"
-    `2 * (reach // 2)` less.
+    `output_padding`. With `output_padding`, it is `(length - 1) * stride + reach + output_padding` for "valid", and
+    `2 * (reach // 2)` less for "same".
 
     Raises:
         ValueError: A size is less than 1, or `padding` or `output_padding` is invalid.

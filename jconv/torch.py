@@ -47,11 +47,11 @@ def from_state_dict(state_dict: Mapping[str, Any], *, like: tuple[Tree, Tree] | 
     | `BatchNorm1d`, `LayerNorm`, `GroupNorm` | `gamma`, `beta` | `moving_mean`, `moving_variance` |
 
     Stride, padding, dilation, groups and epsilon are not in a state dict: they are arguments of the functions and
-    layers of jconv. A state dict has no types of layers either: a weight with two axes is taken as that of a `Linear`,
-    and one with one axis as that of a normalization.
+    layers of jconv. A state dict has no types of layers either: a weight with two axes is converted as the weight of a
+    `Linear`, a weight with one axis as the weight of a normalization.
 
     Args:
-        state_dict: Arrays by name, tensors or of NumPy or JAX. `{"encoder.0.weight": w}` becomes
+        state_dict: PyTorch tensors, or arrays of NumPy or JAX, by name. `{"encoder.0.weight": w}` becomes
             `{"encoder.0": {"kernel": ...}}`, and the arrays of a single layer, `{"weight": w}`, `{"kernel": ...}`.
         like: The params and state of a model whose layers have the same names, from `model.init`; then keys and
             shapes must be the model's.
@@ -60,7 +60,7 @@ def from_state_dict(state_dict: Mapping[str, Any], *, like: tuple[Tree, Tree] | 
         `(params, state)`: copies, as arrays of NumPy of the same dtype.
 
     Raises:
-        ValueError: For a key that is none of these layers', a shape that does not fit, or, with `like`, a missing key.
+        ValueError: For a key of another layer, a wrong shape, or, with `like`, a missing key.
 
     >>> weight = np.ones((8, 3, 5), np.float32)
     >>> params, state = from_state_dict({"encoder.0.weight": weight, "encoder.0.bias": np.zeros(8, np.float32)})
@@ -92,7 +92,7 @@ def to_state_dict(params: Mapping[str, Any], state: Mapping[str, Any] | None = N
     """Converts params and state to arrays with PyTorch's names and layout: the inverse of `from_state_dict`.
 
     `module.load_state_dict({key: torch.from_numpy(array) for key, array in to_state_dict(params).items()})` loads them.
-    PyTorch makes no tensors of NumPy's bfloat16 arrays: convert them to float32, or use `save_safetensors`.
+    PyTorch does not accept NumPy's bfloat16 arrays: convert them to float32, or use `save_safetensors`.
 
     Args:
         params: Arrays of layers by name, nested to any depth, or the arrays of one layer.
@@ -102,7 +102,7 @@ def to_state_dict(params: Mapping[str, Any], state: Mapping[str, Any] | None = N
         New arrays of NumPy of the same dtype, by the name in PyTorch.
 
     Raises:
-        ValueError: For an array that PyTorch has under no such name, or a kernel with other than two or three axes.
+        ValueError: For an array without a name in PyTorch, or a kernel with other than two or three axes.
 
     >>> arrays = to_state_dict({"encoder": {"0": {"kernel": np.ones((5, 3, 8)), "bias": np.zeros(8)}}})
     >>> {name: array.shape for name, array in arrays.items()}
@@ -150,7 +150,7 @@ def load_safetensors(path: str | os.PathLike[str], *, like: tuple[Tree, Tree] | 
     try:
         arrays = load_file(path)
     except (SafetensorError, AttributeError) as error:  # The latter for types that NumPy does not have.
-        raise ValueError(f"{os.fspath(path)} is not a safetensors file of arrays that NumPy has: {error}") from None
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file with dtypes of NumPy: {error}") from None
     return from_state_dict(arrays, like=like)
 
 
@@ -171,7 +171,7 @@ def save_safetensors(
     _import_safetensors()
     from safetensors.numpy import save
 
-    # Libraries that read models of PyTorch want this entry.
+    # Libraries that read models of PyTorch need this entry.
     write_file(Path(path), save(to_state_dict(params, state), metadata={"format": "pt"}))
 
 
@@ -186,7 +186,7 @@ def _import_safetensors() -> None:
 def _array(key: str, value: Any) -> np.ndarray:
     """An array or tensor, on any device, as an array of NumPy that may share its memory."""
     if hasattr(value, "detach"):
-        # PyTorch converts no bfloat16 to NumPy; float32 has all its values.
+        # PyTorch does not convert bfloat16 to NumPy; float32 has all its values.
         is_bfloat16 = str(value.dtype) == "torch.bfloat16"
         array = (value.float() if is_bfloat16 else value).numpy(force=True)
         return array.astype(jnp.bfloat16) if is_bfloat16 else array
@@ -198,14 +198,14 @@ def _array(key: str, value: Any) -> np.ndarray:
 def _check_name(key: Key, shape: tuple[int, ...]) -> None:
     """Raises `ValueError` for an array of a layer that is not converted."""
     if WEIGHT_NORM & {key.name, *key.layer.split(".")}:
-        raise ValueError(f"{key} of shape {shape} is of a weight normalization; remove it before saving")
+        raise ValueError(f"{key} of shape {shape} belongs to a weight normalization; remove it before saving")
     known = [*CONVOLUTION, *STATISTICS, IGNORED]
     if key.name not in known:
         raise ValueError(f"{key} of shape {shape} is not converted; the arrays are {', '.join(known)}")
 
 
 def _check_shapes(layer: str, arrays: Arrays) -> None:
-    """Raises `ValueError` if the arrays of a layer do not fit each other."""
+    """Raises `ValueError` if the shapes of a layer's arrays do not match each other."""
     shapes = {name: array.shape for name, array in arrays.items()}
     if "bias" in shapes and "weight" not in shapes:
         raise ValueError(f"{Key(layer, 'weight')} is missing; {Key(layer, 'bias')} has shape {shapes['bias']}")
@@ -214,7 +214,7 @@ def _check_shapes(layer: str, arrays: Arrays) -> None:
             axes = "3 axes (Conv1d, ConvTranspose1d), 2 (Linear) or 1 (normalization)" if name == "weight" else "1 axis"
             raise ValueError(f"{Key(layer, name)} must have {axes}, got shape {shape}")
     first = "weight" if "weight" in shapes else next(iter(shapes))
-    # The outputs of a Conv1d are the first axis of its weight, those of a ConvTranspose1d the second.
+    # The outputs are the first axis of the weight of a Conv1d, and the second of the weight of a ConvTranspose1d.
     outputs = dict.fromkeys(shapes[first][: 2 if len(shapes[first]) == 3 else 1])
     for name, shape in shapes.items():
         if name != "weight" and shape[0] not in outputs:

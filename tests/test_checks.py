@@ -379,13 +379,13 @@ def test_init_with_invalid_sizes_raises(mistake):
 
 
 def test_init_with_invalid_key_raises():
-    message = "key must be one of jax.random.key, got 0; did you mean jax.random.key(0)?"
+    message = "key must be a jax.random.key, got 0; did you mean jax.random.key(0)?"
     layer = jconv.layers.Conv1D(4, 3)
     assert error_message(jconv.init_conv1d, 0, 4, 4, 3) == message
     assert error_message(layer.init, 0, (8, 4)) == error_message(jconv.sequential([layer]).init, 0, (8, 4)) == message
-    assert error_message(jconv.init_conv1d, None, 4, 4, 3) == "key must be one of jax.random.key, got None"
+    assert error_message(jconv.init_conv1d, None, 4, 4, 3) == "key must be a jax.random.key, got None"
     for scalar in (np.int64(0), jnp.array(0)):
-        message = f"key must be one of jax.random.key, got {scalar!r}"
+        message = f"key must be a jax.random.key, got {scalar!r}"
         assert error_message(jconv.init_conv1d, scalar, 4, 4, 3).startswith(message)
     assert jconv.init_conv1d(jax.random.PRNGKey(0), 4, 4, 3)["kernel"].shape == (3, 4, 4)
 

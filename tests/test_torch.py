@@ -132,7 +132,7 @@ def test_safetensors_file_round_trips(tmp_path: Path) -> None:
     jconv.torch.save_safetensors(tmp_path / "again.safetensors", params, state)
     wanted = {key: array for key, array in STATE_DICT.items() if not key.endswith("num_batches_tracked")}
     assert_equal_bits(load_file(tmp_path / "again.safetensors"), wanted)
-    words = r"^\S+model\.safetensors is not a safetensors file of arrays that NumPy has: "
+    words = r"^\S+model\.safetensors is not a safetensors file with dtypes of NumPy: "
     content = path.read_bytes()
     save_file({"weight": np.zeros((2, 3, 4), jnp.float8_e4m3fn)}, path)
     for damaged in (content[:-1], path.read_bytes()):
@@ -192,7 +192,7 @@ INVALID = {
     ),
     "parametrized": (
         {"a.bias": np.zeros(8), "a.parametrizations.weight.original0": W},
-        r"a\.parametrizations\.weight\.original0 of shape \(8, 4, 5\) is of a weight normalization; remove it",
+        r"a\.parametrizations\.weight\.original0 of shape \(8, 4, 5\) belongs to a weight normalization; remove it",
     ),
     "moving": (
         {"a.running_mean": np.zeros(3), "a.running_var": np.zeros(4)},

@@ -2,8 +2,8 @@
 
 That form is `lax.conv_general_dilated` with NWC, WIO, NWC layouts and explicit transposes. XLA converts other layouts
 to it in the entry computation only. In the body of a scan, while or cond, the gradients of automatic differentiation
-are therefore 20 to 100 times slower (jax-ml/jax issue 12868) than those of this module. `batch_group_count` is not
-used: it is slow for grouped kernels, and XLA partitions it incorrectly.
+are therefore 20 to 100 times slower (jax-ml/jax issue 12868) than the gradients of this module. `batch_group_count` is
+not used: it is slow for grouped kernels, and XLA partitions it incorrectly.
 
 Platforms other than the CPU use `lax_autodiff.py`.
 """
@@ -97,8 +97,8 @@ def transposed_kernel_gradient(rows: jax.Array, columns: jax.Array, geometry: Ge
 def _conv_per_group(x: jax.Array, kernel: jax.Array, padding: Any, *, groups: int, **options: Any) -> jax.Array:
     """One dense convolution per group, in a loop.
 
-    If each group has one in channel, XLA's CPU compiler makes of a float64 convolution a dense one, whose kernel has
-    zeros for the other groups: a NaN would spread to all groups, with `groups` times as many multiply-adds.
+    If each group has one in channel, XLA's CPU compiler converts a float64 convolution to a dense one, whose kernel has
+    zeros for the other groups. It has `groups` times as many multiply-adds, and a NaN would spread to all groups.
     """
     by_group = tuple(jnp.moveaxis(split_groups(operand, groups), -2, 0) for operand in (x, kernel))
     y = jax.lax.map(lambda operands: _conv(operands[0], operands[1], padding, **options), by_group)

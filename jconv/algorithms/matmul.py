@@ -1,9 +1,9 @@
 """Matrix products: a single one for all taps, or one per tap with shifted slices of `x`.
 
 With few out channels (the last layer of a decoder, the input gradient of a first layer), a product per tap has too few
-columns to be fast. The product for all taps has `kernel_size` times as many; its columns for each tap are then shifted
-and added. Windows that do not overlap are the rows of one product. The input gradient of a strided convolution does not
-multiply by inserted zeros.
+columns to be fast. The product for all taps has `kernel_size` times as many columns; the columns of each tap are then
+shifted and added. Windows that do not overlap are the rows of one product. The input gradient of a strided convolution
+does not multiply by inserted zeros.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .shared.operands import accumulating_einsum, add_all, pad, pad_input, split
 
 LOCAL = True
 
-# A contraction over batch and time transposes its first operand. In the kernel gradient that is `y_bar`, once for all
-# taps, unless it has at least this many times as many channels as `x`; then it is each tap's slice of `x`. Transposing
-# `y_bar` is up to 1.4 times as fast.
+# A contraction over batch and time transposes its first operand. In the kernel gradient this is `y_bar`, once for all
+# taps; or each tap's slice of `x`, if `y_bar` has at least this many times as many channels. Transposing `y_bar` is up
+# to 1.4 times as fast.
 MAX_TRANSPOSED_RATIO = 4
 # The kernel gradient uses windows of `y_bar` if there are at least this many in channels per out channel: up to 2.5
 # times as fast as a product per tap.
@@ -161,7 +161,7 @@ def _disjoint_windows(x: jax.Array, g: Geometry) -> jax.Array:
 def _overlap_add(windows: jax.Array, g: Geometry) -> jax.Array:
     """Adds windows (batch, out_length, kernel_size * in_channels) where they overlap: (batch, length, in_channels).
 
-    Windows are cut into blocks of `stride` samples, so there are as many terms as a sample has windows, not taps.
+    Windows are cut into blocks of `stride` samples, so there is one term per window of a sample, not one per tap.
     """
     batch, channels = windows.shape[0], windows.shape[-1] // g.kernel_size
     blocks = -(-g.kernel_size // g.stride)

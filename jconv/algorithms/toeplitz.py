@@ -42,7 +42,7 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 
 
 def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
-    """Computes the forward pass, which the input gradient is too, with other operands."""
+    """The cross-correlation that both the forward pass and the input gradient compute."""
     if g.dilation > 1:
         return shifts.forward(x, kernel, g, precision)
     return finite.make_local(

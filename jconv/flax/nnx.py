@@ -15,7 +15,7 @@ class Conv(nnx.Conv):
     """`flax.nnx.Conv`: the same arguments, parameters, state and results, computed by jconv in one dimension.
 
     Args:
-      args, options: those of `flax.nnx.Conv`.
+      args, options: as in `flax.nnx.Conv`.
 
     >>> import jax.numpy as jnp
     >>> from flax.nnx import Rngs

@@ -39,7 +39,7 @@ class Deviations(NamedTuple):
 def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations:
     """Compares every algorithm with the NumPy reference: the output of `conv1d` and both gradients.
 
-    The gradients are those of the inner product of the output, without the activation, with a fixed random array. Each
+    The gradients are gradients of the inner product of a fixed random array and the output without the activation. Each
     deviation is relative to the largest value of the reference.
 
     Args:

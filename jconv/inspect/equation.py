@@ -23,8 +23,8 @@ Operands = dict[str, tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]
 class Conv1DEquation(NamedTuple):
     """The equation of a call of `conv1d`, after its arguments were checked and padded.
 
-    With segment ids it is the product of the windows of samples with the kernel, which has as many multiply-adds. A
-    packed kernel with one in channel per group has no equation and no algorithm.
+    With segment ids it is the product of the windows and the kernel, which has the same number of multiply-adds. With
+    segment ids and one in channel per group, there is no equation and no choice of algorithm.
 
     Attributes:
         x: Shape and dtype of the first operand.
@@ -50,7 +50,7 @@ class Conv1DEquation(NamedTuple):
 
     @property
     def operands(self) -> Operands:
-        """Both operands of each operation, for packed arrays those of the complete call."""
+        """Both operands of each operation; for packed arrays, the operands of the complete call."""
         return _operands(*(self.packed or (self.x, self.kernel)), self.geometry.out_length)
 
     def choose_algorithm(self, operation: str, algorithm: str) -> planner.Choice:

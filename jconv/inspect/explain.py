@@ -1,4 +1,4 @@
-"""How a call of `conv1d` is computed: the algorithm of each operation, the reason, the work and the memory."""
+"""How a call of `conv1d` is computed: the algorithm of each operation, the reason, the FLOPs and the memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OperationPlan(NamedTuple):
     Attributes:
         algorithm: Name of the algorithm.
         reason: Why it was chosen.
-        flops: Two per multiply-add, including those with the zeros of the padding.
+        flops: Two per multiply-add, including multiply-adds with the zeros of the padding.
         bytes: Size of both operands and the result.
         temporary: Size in bytes of the additional memory that XLA allocates.
     """

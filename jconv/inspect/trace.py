@@ -39,7 +39,7 @@ def chosen_algorithms(function: Callable[..., Any], *arguments: Any) -> list[Cho
 
 
 def iterate_equations(jaxpr: Any) -> Iterator[Any]:
-    """Yields the equations of a jaxpr, including those of the jaxprs in their parameters."""
+    """Yields the equations of a jaxpr and, recursively, of the jaxprs in their parameters."""
     for equation in jaxpr.eqns:
         yield equation
         for value in equation.params.values():

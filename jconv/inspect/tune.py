@@ -19,8 +19,8 @@ from ..planner import cache
 from ..primitive import bilinear
 from .equation import trace_conv1d
 
-# Another algorithm replaces the planner's choice only if its time, relative to it, is less than this: smaller gains are
-# within the noise.
+# Another algorithm replaces the planner's choice only if its time, relative to that choice, is less than this: smaller
+# gains are within the noise.
 MAX_TIME_RATIO = 0.95
 # An algorithm is measured only once if its first time is this multiple of the smallest first time.
 MAX_FIRST_TIME_RATIO = 5.0
@@ -51,9 +51,9 @@ class Tuning(NamedTuple):
 def tune(params: Mapping[str, Any], x: Any, *, repeats: int = 7, **options: Any) -> Tuning:
     """Measures the algorithms for each operation of `conv1d(params, x, **options)`, and stores which is fastest.
 
-    Programs that are compiled afterwards on this machine use it for operations with the same sizes and dtype: the
-    fastest local algorithm for `algorithm="auto"`, and the fastest of all for `"fastest"`. The measurements are in the
-    file `jconv.planner.cache.cache_file()`. Delete it to discard them.
+    Programs that are compiled afterwards on this machine use the result for operations with the same sizes and dtype:
+    the fastest local algorithm for `algorithm="auto"`, and the fastest of all for `"fastest"`. The result is in the
+    file `jconv.planner.cache.cache_file()`. Delete this file to discard it.
 
     Args:
         params: As in `conv1d`. Only shapes and dtypes are used; the operations are measured with random values.

@@ -182,7 +182,7 @@ class Layer:
         outputs. Raises `ValueError` for a layer that needs the complete sequence.
         """
         if self.window() != (1, 1):
-            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the complete length")
         return IMMEDIATE
 
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:

@@ -102,7 +102,7 @@ class ChannelsFirst(Wrapper):
         `jconv.model.channels_first.length_first` converts a channels-first network, which can then be streamed.
         """
         raise ValueError(
-            f"{self} cannot be computed a chunk at a time: it needs the whole length, the first axis of its input"
+            f"{self} cannot be computed a chunk at a time: it needs the complete length, the first axis of its input"
         )
 
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:

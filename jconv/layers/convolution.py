@@ -30,7 +30,7 @@ from .activations.activation_option import (
     check_activation,
     jax_activation,
     numpy_activation,
-    reads_whole_length,
+    reads_complete_length,
     remove_activation_params,
 )
 from .base import (
@@ -111,7 +111,7 @@ class Convolution(Layer):
 
     def window(self) -> ReceptiveField | None:
         """`((kernel_size - 1) * dilation + 1, stride)`, or None if the activation is over the length."""
-        return None if reads_whole_length(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
+        return None if reads_complete_length(self.activation) else (reach(self.kernel_size, self.dilation), self.stride)
 
     def _linear_shape(self, input_shape: Any) -> Shape:
         """The output shape before the activation."""
@@ -154,8 +154,8 @@ class Convolution(Layer):
         return self.window() == (1, 1) and self._out_length(5) == 5
 
     def _check_chunks(self) -> None:
-        if reads_whole_length(self.activation):
-            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the whole length")
+        if reads_complete_length(self.activation):
+            raise ValueError(f"{self} cannot be computed a chunk at a time: it needs the complete length")
 
     def _streamed(self, params: Params) -> dict[str, Any]:
         options = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
@@ -333,7 +333,7 @@ class Conv1DTranspose(Convolution):
         Output samples t to t + n - 1 depend on the inputs i with `t - (reach - 1) <= stride * i <= t + n - 1`: at most
         `1 + (reach - 1 + n - 1) / stride` of them, rounded down.
         """
-        if reads_whole_length(self.activation):
+        if reads_complete_length(self.activation):
             return None
         span = reach(self.kernel_size, self.dilation)
         return 1 + Fraction(span - 1, self.stride), Fraction(1, self.stride)

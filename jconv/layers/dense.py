@@ -18,7 +18,7 @@ from .activations.activation_option import (
     check_activation,
     jax_activation,
     numpy_activation,
-    reads_whole_length,
+    reads_complete_length,
 )
 from .base import (
     Activation,
@@ -72,7 +72,7 @@ class Dense(Layer):
 
     def window(self) -> ReceptiveField | None:
         """`(1, 1)`, or None if the activation is over the length."""
-        return None if reads_whole_length(self.activation) else (1, 1)
+        return None if reads_complete_length(self.activation) else (1, 1)
 
     def flops(self, input_shape: Any) -> int:
         """`2 * features * units` at every position."""
@@ -163,7 +163,7 @@ class EinsumDense(Layer):
     def window(self) -> tuple[int, int] | None:
         """`(1, 1)` if the input's axis 1 stays axis 1 or is the only axis after the batch, else None."""
         letters_in, _, output, left, right = _parse_equation(self.equation)
-        if reads_whole_length(self.activation):
+        if reads_complete_length(self.activation):
             return None
         if left:
             return (1, 1) if output.startswith(letters_in[:-1]) else None

@@ -64,7 +64,8 @@ class NotStreamable(Wrapper):
     def output_timing(self) -> OutputTiming:
         """Raises `ValueError`."""
         raise ValueError(
-            f"{self.layer} cannot be computed a chunk at a time: it needs the whole length, the last axis of its input"
+            f"{self.layer} cannot be computed a chunk at a time: it needs the complete length, the last axis of its "
+            "input"
         )
 
 

@@ -27,7 +27,7 @@ from .hardware import this_machine
 
 try:
     import fcntl
-except ImportError:  # Windows, where of two processes that tune at once one may lose its entries
+except ImportError:  # Windows. There, if two processes tune at once, one may lose its entries.
     fcntl = None
 
 FORMAT = "jconv tuned algorithms, 2"
@@ -50,7 +50,7 @@ def key(operation: str, sizes: Sizes, dtype: Any, precision: Any, platform: str)
 
 
 def lookup(policy: str, operation: str, sizes: Sizes, dtype: Any, precision: Any, platform: str) -> str | None:
-    """Returns the fastest measured algorithm that `policy` (`"auto"` or `"fastest"`) allows, or None without entry."""
+    """Returns the fastest measured algorithm that `policy` (`"auto"` or `"fastest"`) allows; None without an entry."""
     entries = _entries(cache_file()) if policy in (AUTO, FASTEST) and jax.process_count() == 1 else {}
     try:
         return entries.get(key(operation, sizes, dtype, precision, platform), {}).get(policy) if entries else None

@@ -90,7 +90,7 @@ def choose(
         measured: The algorithm that `jconv.tune` found to be fastest for one such convolution, if any.
         platform: The platform that the program is compiled for.
         partitioned: Whether XLA's partitioner splits the operation over devices. It does not where
-            `primitive.partitioning` computes the part of one device; `sizes` are then those of that part.
+            `primitive.partitioning` computes the part of one device; `sizes` are then the sizes of that part.
         allow_tiles: Whether algorithms with tiles may be chosen.
         hardware: The processor and its cores.
 
@@ -129,7 +129,7 @@ def choose(
         choice = Choice("lax", "nothing to compute")
     elif operation == "forward" and sizes.geometry.pointwise and sizes.out_channels >= sizes.in_channels > 1:
         choice = Choice(
-            "lax", "kernel size 1 and no fewer out channels than in channels: the product that XLA makes of it"
+            "lax", "kernel size 1 and at least as many out channels as in channels: XLA's own matrix product"
         )
     elif sizes.geometry.pointwise or matmul.has_disjoint_windows(sizes.geometry):
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
@@ -140,7 +140,7 @@ def choose(
         choices = [_best(walk(tree[operation], sizes), names, is_short, others) for tree in trees(hardware)]
         choice = choices[0]
         if len({choice.algorithm for choice in choices}) > 1:
-            reason = "unknown processor or several processes, and the measured processors differ in what is fastest"
+            reason = "unknown processor or several processes, and the fastest algorithm depends on the processor"
             choice = Choice("lax", reason)
     in_loop = platform == "cpu" and ensemble_size != 1 and choice.algorithm in USES_XLA_CONVOLUTION
     return choice._replace(loops_over_ensemble=in_loop)

@@ -82,7 +82,7 @@ def _format_range(feature: str, lower: int, upper: int | None) -> str:
 def trees(hardware: Hardware) -> list[dict[str, Any]]:
     """Returns the trees of each kind of processor that this one may be: one if its name is known, all otherwise.
 
-    For each kind these are the trees for the largest number of cores that does not exceed those of `hardware`.
+    For each kind these are the trees for the largest number of cores that does not exceed the cores of `hardware`.
     """
     tables = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(DATA.glob("*.json"))]
     own = [table for table in tables if all(word in hardware.processor for word in table["processor"].split())]

@@ -94,7 +94,7 @@ def _sparsemax(x: Array) -> Array:
     below = ordered.real - ordered.real[..., :1]
     support = 1 + rank * below > np.cumsum(below, axis=-1)
     sums = np.cumsum(ordered, axis=-1)
-    # The threshold of Keras; that of the paper uses only the last of these sums.
+    # Keras's threshold. The paper's threshold uses only the last of these sums.
     tau = (np.where(support, sums, 0).sum(axis=-1, keepdims=True) - 1) / support.sum(axis=-1, keepdims=True)
     return _relu(x - tau)
 

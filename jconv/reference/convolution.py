@@ -400,7 +400,7 @@ def kernel_gradient(x: Array, y_bar: Array, geometry: Geometry) -> Array:
 def _check_conv1d(
     caller: str, params: Params, x: Any, **options: Any
 ) -> tuple[Array, Array, Geometry, tuple[int, int]]:
-    """Checks the arguments; returns `x` and the kernel, and what `checks.conv_geometry` returns."""
+    """Checks the arguments; returns `x`, the kernel and the result of `checks.conv_geometry`."""
     checks.check_params(params, checks.KERNEL, "conv1d")
     checks.check_input(x, caller)
     x, kernel = exact(x), exact(params["kernel"])

@@ -112,7 +112,7 @@ def test_layers_that_mix_samples_are_errors(name: str) -> None:
     reads = ("x", "x") if name == "Concatenate" else ("x",)
     model = Model((Node("it", NOT_STREAMABLE[name], reads),), ("x",), ("it",), ((4, None),))
     with pytest.raises(
-        ValueError, match=r"node 'it': .*cannot be computed a chunk at a time: it needs the wh"
+        ValueError, match=r"node 'it': .*cannot be computed a chunk at a time: it needs the co"
     ) as error:
         model.stream_init({}, {}, (2,))
     assert name in str(error.value) and "\n" not in str(error.value)

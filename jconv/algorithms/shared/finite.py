@@ -25,7 +25,7 @@ def make_local(
     Args:
         compute: A forward convolution that may multiply samples outside an output's window by zero.
         compute_exactly: The same convolution without such zeros. It computes the outputs that read a sample that is
-            not finite. The other outputs are bitwise those of `compute` with finite samples.
+            not finite. The other outputs are bitwise as from `compute` with finite samples.
         x: The input.
         kernel: The kernel.
         g: The geometry.

@@ -7,7 +7,7 @@ the measurements of the planner. An `optimization_barrier` does not help: XLA wr
 that a bias and an activation are one more pass over memory. XLA's own convolution and matrix products are never fused,
 so they are not isolated.
 
-Within an isolated operation, calls have another use. Each loop that XLA generates takes some 10 ms to compile, but
+Within an isolated operation, calls have another use. Each loop that XLA generates takes about 10 ms to compile, but
 identical loops are compiled only once. If they are inlined, the loops of an operation's groups differ in their offsets;
 if each is a call with the group's index as argument, they are identical.
 """

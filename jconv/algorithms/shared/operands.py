@@ -64,7 +64,7 @@ def input_gradient_as_forward(y_bar: jax.Array, geometry: Geometry) -> tuple[jax
     """Expresses the input gradient as a forward convolution of stride 1.
 
     Returns:
-        The operand and the geometry. The kernel is that of `transpose_kernel`. For stride 1 the operand is `y_bar`
+        The operand and the geometry. The kernel comes from `transpose_kernel`. For stride 1 the operand is `y_bar`
         itself; otherwise it is `y_bar` with zeros inserted and padded.
     """
     g = geometry

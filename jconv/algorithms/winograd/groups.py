@@ -1,8 +1,8 @@
 """Winograd convolution with groups: each point is a grouped convolution over the tiles, with one tap per piece.
 
 A depthwise kernel of 256 taps becomes 15 convolutions with 43 taps over a sixth of the samples. They take 0.42 of the
-multiply-adds, and the transformed samples have 2.5 times as many elements as the samples. So this is for kernels longer
-than those of `shifts`, which computes the convolutions, and shorter than those of `fft`.
+multiply-adds, and the transformed samples have 2.5 times as many elements as the samples. So this is for kernels that
+are too long for `shifts`, which computes the convolutions, and too short for `fft`.
 """
 
 from __future__ import annotations

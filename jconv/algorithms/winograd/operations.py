@@ -1,11 +1,11 @@
 """Winograd convolution: tiles of outputs (`tiles.py`), and one matrix product per point of the transformed tiles.
 
-It needs fewer multiply-adds than the definition. With many channels they are matrix products, and the transforms before
-and after them take a few additions per element. (Winograd 1980; Lavin and Gray, Fast Algorithms for Convolutional
-Neural Networks, 2016.) A stride is moved into the channels with `space_to_depth`. With groups, each point is a grouped
-convolution over the tiles (`groups.py`).
+It needs fewer multiply-adds than the definition. With many channels these are matrix products, and the transforms
+before and after them take a few additions per element. (Winograd 1980; Lavin and Gray, Fast Algorithms for
+Convolutional Neural Networks, 2016.) A stride is moved into the channels with `space_to_depth`. With groups, each point
+is a grouped convolution over the tiles (`groups.py`).
 
-In float32 the error is up to 1.5 times that of a plain sum. A NaN or infinite sample affects its complete tiles: up to
+In float32 the error is up to 1.5 times the error of a plain sum. A NaN or infinite sample affects complete tiles: up to
 5 outputs on each side that do not read it.
 """
 

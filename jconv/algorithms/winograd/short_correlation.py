@@ -6,10 +6,10 @@ Each of these three linear maps is a matrix. (Winograd, Arithmetic Complexity of
 Algorithms for Signal Processing, 2010, chapter 5.)
 
 The points are 1, -1, further roots of unity in conjugate pairs, infinity and, if the total number is even, zero.
-The powers of these points all have the same size, so the rounding error is only 1.3 to 1.5 times that of a plain sum.
-The usual points, small integers and halves, take one multiplication each, but their powers differ in size, and the
-error is up to 4.5 times that of a plain sum. A conjugate pair takes three real multiplications (Gauss). So 4 outputs
-with 3 taps take 7 multiplications instead of 12, and 6 outputs with 5 taps take 13 instead of 30.
+The powers of these points all have the same size, so the rounding error is only 1.3 to 1.5 times the error of a plain
+sum. The usual points, small integers and halves, take one multiplication each, but their powers differ in size, and the
+error is up to 4.5 times the error of a plain sum. A conjugate pair takes three real multiplications (Gauss). So 4
+outputs with 3 taps take 7 multiplications instead of 12, and 6 outputs with 5 taps take 13 instead of 30.
 """
 
 from __future__ import annotations

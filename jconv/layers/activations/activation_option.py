@@ -49,11 +49,11 @@ def numpy_activation(activation: Activation, params: Params, option: str = "acti
     return lambda x: activation.reference(own, {}, x)
 
 
-def reads_whole_length(activation: Activation) -> bool:
+def reads_complete_length(activation: Activation) -> bool:
     """Whether each output of an activation depends on the complete length.
 
     >>> from .activation import Softmax
-    >>> reads_whole_length(Softmax(1)), reads_whole_length("softmax")
+    >>> reads_complete_length(Softmax(1)), reads_complete_length("softmax")
     (True, False)
     """
     return isinstance(activation, Layer) and activation.window() is None
