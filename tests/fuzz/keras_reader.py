@@ -110,7 +110,7 @@ class NoArrays:
     """A file without arrays."""
 
     def paths(self) -> list[str]:
-        """None."""
+        """An empty list."""
         return []
 
     def read(self, path: str) -> Any:

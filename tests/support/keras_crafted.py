@@ -1,4 +1,4 @@
-"""Keras files made without Keras, valid or malicious: configs, archives and HDF5."""
+"""Valid and malicious Keras files, made without Keras: configs, archives and HDF5 files."""
 
 from __future__ import annotations
 

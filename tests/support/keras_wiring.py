@@ -97,7 +97,7 @@ def inner_masks() -> Any:
 
 
 def removed_masks() -> Any:
-    """An attention removes the masks of its inputs, also for layers that Keras calls later."""
+    """An attention layer removes the masks of its inputs, also for other layers that Keras calls later."""
     q = keras.Input((4,), dtype="int32", name="q")
     two = inner(lambda x: [kl.MultiHeadAttention(1, 3)(x, x), kl.LSTM(2)(x)])
     other = inner(lambda x: [kl.LSTM(2)(x), kl.Dense(2)(kl.MultiHeadAttention(1, 3)(x, x))])
@@ -106,7 +106,7 @@ def removed_masks() -> Any:
 
 
 def masks_of_unchanged_arrays() -> Any:
-    """Outside of training Dropout returns its input, the same array: an attention on it removes both masks."""
+    """Outside training, Dropout returns its input array itself, so an attention layer on it removes both masks."""
     q = keras.Input((4,), dtype="int32", name="q")
     kinds = [
         kl.Dropout(0.5),
@@ -125,7 +125,7 @@ def masks_of_unchanged_arrays() -> Any:
         same = kind(masked)
         outputs.append(kl.Dense(2)(kl.MultiHeadAttention(1, 3)(same, same)))
         outputs += [mean(masked), mean(same), kl.LSTM(2)(masked, mask=None)]
-    # A layer of another type reads a copy.
+    # A layer of another dtype reads a copy.
     for kind in (kl.Identity(), kl.Dropout(0.5, dtype="bfloat16")):
         masked = embedded(q)
         attended = kl.MultiHeadAttention(1, 3, dtype="bfloat16")(kind(masked), kind(masked))

@@ -1,4 +1,4 @@
-"""Where the tests find the project and recorded files."""
+"""Paths of the project and of the recorded files of Keras 2."""
 
 from pathlib import Path
 

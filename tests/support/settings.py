@@ -39,7 +39,7 @@ quick_jit = partial(jax.jit, compiler_options=QUICK)
 
 @dataclass(frozen=True)
 class Setting:
-    """One convolution: the sizes of its arrays, their type, and the options of `conv1d`."""
+    """One convolution: the sizes and the dtype of its arrays, and the options of `conv1d`."""
 
     lead: tuple[int, ...]
     length: int
@@ -205,7 +205,7 @@ def jax_operations(
 
 
 def in_type(dtype: str, function: Callable[..., Any], *args: Any) -> Any:
-    """`function(*args)` with NumPy arrays in and out, in JAX's 64-bit mode if `dtype` asks for it."""
+    """`function(*args)` with NumPy arrays in and out, in JAX's 64-bit mode if `dtype` is float64."""
     with jax.enable_x64(dtype == "float64"):
         return jax.tree.map(np.asarray, function(*jax.device_put(args)))
 

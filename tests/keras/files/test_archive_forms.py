@@ -59,7 +59,7 @@ def with_zeros(weights: bytes, zeros: int) -> bytes:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_zeros_after_the_weights_are_not_read(version: str, tmp_path: Path) -> None:
-    """Only the size in the HDF5 superblock is read, whatever the size of the member."""
+    """Only as many bytes are read as the HDF5 superblock declares, whatever the size of the member."""
     with made(libver=version) as (file, done):
         for path, array in ARRAYS.items():
             file[path] = array

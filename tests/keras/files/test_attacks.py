@@ -78,7 +78,7 @@ def refuse_lambda(which: str, path: Path, canary: Path) -> None:
 
 @pytest.mark.parametrize("which", LAMBDAS)
 def test_cve_2024_3660_code_in_a_lambda_is_never_run(which: str, canary: Path, tmp_path: Path):
-    """Also CVE-2026-12481, where a safe mode of null let the code run."""
+    """Also CVE-2026-12481, where `"safe_mode": null` let the code run."""
     config = functional(lambdas(bytecode(canary))[which])
     refuse_lambda(which, saved(tmp_path, archive(config)), canary)
 
@@ -259,7 +259,7 @@ def test_cve_2026_0897_arrays_that_declare_more_than_they_store_are_not_allocate
 
 @pytest.mark.parametrize("name", ["..", "../../escaped", "a/../../escaped", "..\\..\\escaped", "/escaped", "C:escaped"])
 def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
-    """In Keras a layer's name became part of a path, at which a folder was made when a model was loaded or saved."""
+    """Keras used a layer's name in a path, and created a folder there when a model was loaded or saved."""
     folder = tmp_path / "a" / "b" / "c"
     folder.mkdir(parents=True)
     path = saved(folder, archive(functional(conv(name))))

@@ -35,7 +35,7 @@ def complete_model() -> bytes:
 
 
 def latest_format() -> bytes:
-    """The same with `libver="latest"`: heaps of links and attributes, and arrays in chunks."""
+    """The same model with `libver="latest"`: heaps of links and attributes, and arrays in chunks."""
     with made(libver="latest") as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
         group = file.create_group("model_weights")

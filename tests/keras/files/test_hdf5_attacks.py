@@ -172,7 +172,7 @@ def chunked() -> bytes:
 
 
 def test_a_chunk_that_decompresses_to_more_than_its_size_is_refused():
-    """The HDF5 library decompresses a chunk completely, whatever its size should be."""
+    """The HDF5 library decompresses a chunk completely, even if it becomes larger than a chunk may be."""
     with made() as (file, done):
         a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
         a.id.write_direct_chunk((0,), zlib.compress(bytes(64 * MIB), 9))

@@ -1,4 +1,4 @@
-"""Configs of small layers, also of Keras 2, converted to layers and back."""
+"""Configs of small layers of Keras 2 and 3, converted to layers and back."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_an_unzipped_folder_is_read(tmp_path: Path) -> None:
 
 
 def test_every_convolution_uses_the_algorithm(tmp_path: Path) -> None:
-    """Also the convolutions in a nested model and in a TCN."""
+    """The convolutions in nested models and in a TCN use it too."""
     steps = keras.Sequential([keras.Input((9, 3)), kl.Conv1D(4, 3), kl.GlobalMaxPooling1D()])
     shared = kl.TimeDistributed(kl.SeparableConv1D(4, 3))
     model = keras.Sequential([keras.Input((5, 9, 3)), shared, kl.TimeDistributed(kl.Conv1D(3, 1))])

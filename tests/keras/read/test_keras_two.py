@@ -54,7 +54,7 @@ def test_equals_keras(name: str, tmp_path: Path) -> None:
 
 
 def gated(hard: Any) -> Any:
-    """A model whose layers have the activation `hard`."""
+    """A model whose gates and activations are the function `hard`."""
     x = inputs = keras.Input((5, 3))
     x = kl.LSTM(4, recurrent_activation=hard, return_sequences=True)(x)
     x = kl.Bidirectional(kl.GRU(3, recurrent_activation=hard, return_sequences=True))(x)
@@ -79,7 +79,7 @@ def test_hard_sigmoid_of_keras_2_survives_saving_for_keras_3(tmp_path: Path) -> 
     read = ours, params, state = jconv.keras.load(tmp_path / "old.h5")
     assert deviation(jax.jit(ours.apply)(params, state, x[0])[0], expected) < 1e-5
     assert deviation(ours.reference(params, state, x[0]), expected) < 1e-5
-    # The file written for Keras 3 has the same outputs there and here, also after Keras has saved it again.
+    # The file written for Keras 3 has the same outputs in Keras and in jconv, also after Keras has saved it again.
     (returned,) = returned_outputs(tmp_path, read, x)
     assert deviation(returned, expected) < 1e-5
     jconv.keras.save(tmp_path / "again.keras", *read)
@@ -146,6 +146,6 @@ def test_files_of_keras_2_15_have_the_recorded_outputs(name: str, tmp_path: Path
     assert {name: deviation(y[name], stored[name]) < 1e-5 for name in ours.outputs} == dict.fromkeys(ours.outputs, True)
     counts = (stored["first"] != 0).any(-1)
     for name, have in zip(ours.outputs, returned_outputs(tmp_path, read, x), strict=True):
-        # Outputs of an attention for masked queries differ between versions of Keras, and are not compared.
+        # Attention outputs of masked queries are not compared, because they differ between versions of Keras.
         where = counts if name == "multi_head_attention" else ...
         assert deviation(np.asarray(have)[where], stored[name][where]) < 1e-5, name

@@ -273,7 +273,7 @@ def test_cudnn_layers_are_read_as_lstm_and_gru(name: str, gates: int, wrapped: b
 
 
 def test_a_gru_without_reset_after_does_not_take_the_arrays_of_cudnn(tmp_path: Path) -> None:
-    """Keras refuses them as well: the layer has one bias instead of two."""
+    """Keras refuses these arrays as well: the layer has one bias instead of two."""
     model = jconv.sequential([jconv.layers.GRU(3, reset_after=False)], input_shape=(5, 2))
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["layer_names"] = [b"rnn"]

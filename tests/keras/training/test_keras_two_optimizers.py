@@ -82,7 +82,7 @@ def test_other_counts_of_arrays_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["legacy_rmsprop", "legacy_adagrad"])
 def test_optimizers_without_a_step_count_start_at_0(name: str, tmp_path: Path) -> None:
-    """RMSprop and Adagrad of Keras 2.0 to 2.2 store no count; Keras also counts from 0 then."""
+    """RMSprop and Adagrad of Keras 2.0 to 2.2 store no step count; Keras then starts from 0, too."""
     with_count = jconv.keras.load_training(unpacked(f"{name}.h5", tmp_path))
     (tmp_path / "a").mkdir()
     path = with_changed_arrays(unpacked(f"{name}.h5", tmp_path / "a"), without_count)

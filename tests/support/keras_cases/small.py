@@ -176,12 +176,12 @@ CASES = {
 
 
 def merged(name, *inputs):
-    """The output of a merging layer, and its mean with the output mask."""
+    """The output of a merging layer, and its average over the steps that its mask keeps."""
     y = getattr(kl, name)()(list(inputs))
     return [y, kl.GlobalAveragePooling1D()(y)]
 
 
 def masked(x, sign=1.0):
-    """`x` with a mask of the steps whose first value has this sign."""
+    """`x` with a mask that keeps the steps whose first value has this sign."""
     steps = keras.ops.cast(keras.ops.greater(sign * x[:, :, :1], 0), x.dtype)
     return kl.Masking(0.0)(x * steps)
