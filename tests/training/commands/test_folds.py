@@ -123,7 +123,7 @@ def test_the_command_runs_and_summarizes_the_folds(capsys):
     assert fit.main([*RUN, "--folds", "3", "--out", "run", "--resume"]) == 2
     words = "run/fold-1 was started with --fold 1/2, not --fold 1/3; --resume needs the same options"
     assert capsys.readouterr().err == f"fit: {words}\n"
-    # One network in the place of the folds.
+    # A run of one network replaces the folds.
     run_folder.begin(Path("run"), {})
     assert not list(Path("run").glob("fold-[1-3]")) and not Path("run", run_folder.RESULTS).exists()
 
@@ -140,6 +140,6 @@ def test_a_signal_while_a_fold_is_saved_ends_the_folds(monkeypatch, capsys):
     assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 143
     assert "fit: SIGTERM arrived after the training; everything is saved" in capsys.readouterr().out
     assert json.loads(Path("run/fold-1/results.json").read_text())["status"] == "done"
-    # Neither the one that is done says so of all, nor would a process that is killed in the next.
-    all_series = json.loads(Path("run/results.json").read_text())
-    assert all_series["status"] == "interrupted" and len(all_series["folds"]) == 1 and not Path("run/fold-2").exists()
+    # The run of folds counts as interrupted, also if its process is killed in the next fold.
+    summary = json.loads(Path("run/results.json").read_text())
+    assert summary["status"] == "interrupted" and len(summary["folds"]) == 1 and not Path("run/fold-2").exists()

@@ -30,12 +30,12 @@ def test_early_stopping_watches_the_validation_loss_if_there_is_one():
     assert (plan.keep, plan.watch, plan.evaluate_every) == ("best", "validation", 1)
 
 
-def test_a_protocol_with_methods():
+def test_options_can_be_added_to_a_protocol():
     plan = _plan("--protocol", "dl4tsc", "--warm-up", "3", "--ema", "0.9")
     assert (plan.schedule, plan.warm_up, plan.ema, plan.keep) == ("plateau", 3, 0.9, "best")
 
 
-def test_weights_of_the_classes_in_training():
+def test_balanced_class_weights_are_inverse_to_the_counts():
     options = parse(["--class-weights", "balanced", "--data", "cbf"])
     task = from_options.task_for(options, load("cbf"))
     counts = np.bincount(task.train.y)
@@ -43,7 +43,7 @@ def test_weights_of_the_classes_in_training():
 
 
 ANOTHER = "is for cross-entropy, and another loss is minimized"
-REFUSED = {
+INVALID = {
     ("--precision", "float16", "--x64"): "--precision float16 cannot be combined with --x64, which trains in float64",
     ("--accumulate", "11"): "--accumulate 11 batches of 5 are 55 examples, more than the 50 training examples",
     ("--warm-up", "4", "--epochs", "4"): "--warm-up 4 must be less than the 4 epochs of the run",
@@ -54,8 +54,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
-def test_options_that_cannot_be_combined(arguments):
+@pytest.mark.parametrize("arguments", INVALID, ids=" ".join)
+def test_options_that_cannot_be_combined_raise(arguments):
     with pytest.raises(UserError) as error:
         _plan(*arguments)
-    assert str(error.value) == REFUSED[arguments]
+    assert str(error.value) == INVALID[arguments]

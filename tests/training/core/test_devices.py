@@ -1,4 +1,4 @@
-"""Training on several devices: the same curve as on one, and only sums are communicated."""
+"""Training on several devices: the same learning curve as on one device, and only sums are communicated."""
 
 import signal
 from pathlib import Path
@@ -43,21 +43,21 @@ def alone(task):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("count", [2, 8])
-def test_the_curves_are_those_of_one_device(count, task, alone):
-    """Batch normalization's statistics are of the whole batch, or they would not be."""
+def test_the_learning_curves_agree_with_one_device(count, task, alone):
+    """Only if batch normalization's statistics are over the complete batch."""
     many = _trained(task, count)
     np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
     assert devices.mesh_of(many.learner) == devices.make_mesh(count)
-    assert many.rows != alone.rows, "only the order of sums differs, so this is a program of its own"
+    assert many.rows != alone.rows, "the sums have another order, so some rounding errors must differ"
 
 
-def test_gradients_and_statistics_are_all_that_moves(task):
-    """Params and so gradients: 8 * 1 * 6 + 6 of the convolution, 6 + 6 of the normalization, 6 * 2 + 2 of the head."""
+def test_only_gradients_and_statistics_are_communicated(task):
+    """Gradients have 8 * 1 * 6 + 6 of the convolution, 6 + 6 of the normalization, 6 * 2 + 2 of the head."""
     learner = _start(task, 8)
     mesh, examples = devices.mesh_of(learner), loop.to_device(task.train, learner)
     one_epoch: Any = loop.make_epoch(task, PLAN, mesh)
     program = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile()
-    # Of the normalization the mean, the mean of squares or their gradients: four times 6 at most; and loss and score.
+    # The normalization sums the mean, the mean of squares and their gradients: at most 4 * 6. Loss and score: 2.
     params = 8 * 6 + 6 + 6 + 6 + 6 * 2 + 2
     assert set(received_elements(program.as_text())) == {"all-reduce"}
     assert params <= received_elements(program.as_text())["all-reduce"] <= params + 4 * 6 + 2
@@ -75,7 +75,7 @@ def _write_data():
 def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _write_data()
-    assert fit.main([*RUN, "--out", "whole", "--devices", "2"]) == 0
+    assert fit.main([*RUN, "--out", "uninterrupted", "--devices", "2"]) == 0
     # All 12 windows, which are fewer than the default of 32.
     assert "devices    2 of cpu, 12 examples a batch" in capsys.readouterr().out
     with monkeypatch.context() as patch:
@@ -84,15 +84,17 @@ def test_a_run_on_two_devices_is_resumed_on_two_and_on_one(tmp_path, monkeypatch
             assert fit.main([*RUN, "--out", run, "--devices", "2"]) == 143
     assert fit.main([*RUN, "--out", "two", "--devices", "2", "--resume"]) == 0
     for name in ("params.npz", "metrics.csv"):
-        assert Path("two", name).read_bytes() == Path("whole", name).read_bytes(), name
+        assert Path("two", name).read_bytes() == Path("uninterrupted", name).read_bytes(), name
     capsys.readouterr()
     assert fit.main([*RUN, "--out", "one", "--resume"]) == 2
     message = "fit: one was started with --devices 2, not --devices 1: the last digits may differ"
     assert capsys.readouterr().err == f"{message}; --allow-changed-conditions continues\n"
     assert fit.main([*RUN, "--out", "one", "--resume", "--allow-changed-conditions"]) == 0
     assert capsys.readouterr().err.startswith(f"{message}\n")
-    whole, one = (np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1) for run in ("whole", "one"))
-    np.testing.assert_allclose(one, whole, atol=1e-5, rtol=0)
+    uninterrupted, one = (
+        np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1) for run in ("uninterrupted", "one")
+    )
+    np.testing.assert_allclose(one, uninterrupted, atol=1e-5, rtol=0)
 
 
 MISTAKES = {
@@ -128,6 +130,6 @@ def test_a_mistake_is_one_line(arguments, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
 
 
-def test_a_default_batch_is_made_to_be_shared(task):
-    """50 series: 5 a batch."""
+def test_the_default_batch_size_is_a_multiple_of_the_devices(task):
+    """The default for 50 series is 5 examples per batch, which 4 devices cannot share."""
     assert plan_for(parse(["--devices", "4"]), task).batch_size == 8

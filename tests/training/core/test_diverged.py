@@ -34,13 +34,13 @@ def _diverged(task, plan=PLAN):
         return waves.start(task, plan)
 
     found = diverged.locate(task, plan, bad, progress_at)
-    # If the first step is bad, the good params are those of the epoch before, which is repeated too.
+    # If the first step is bad, the last good params are in the epoch before, which is repeated too.
     assert requested == [max(0, bad.epoch - 1 - (bad.step == 1))]
     return bad, found
 
 
 def _learner(task, steps, plan=PLAN):
-    """The learner after each of some steps."""
+    """The learner after this number of steps."""
     learner = waves.start(task, plan).learner
     step, train = jax.jit(loop.make_step(task, plan)), loop.to_device(task.train, learner)
     for number in range(steps):
@@ -56,7 +56,7 @@ def _assert_near(found, expected):
 
 
 def _first_steps(plan=PLAN):
-    """For each example, the first step that has it, counted from 1."""
+    """For each example, the first step whose batch contains it, counted from 1."""
     first = {}
     for epoch in range(2):
         order, _ = batches(waves.task(), plan, epoch_key(plan, epoch))
@@ -88,25 +88,25 @@ def test_a_series_too_large_for_the_network(task, step):
     _assert_near(found.learner, _learner(task, max(0, step - 2)))
 
 
-def _poisoned(task, step, what):
-    """A plan, and a task with `what(output, hit)` added to its loss; `hit` is true in `step` for the first time."""
+def _poisoned(task, step, term):
+    """A plan, and a task with `term(output, hit)` added to its loss; `hit` is true in `step` for the first time."""
     plan, mark = _planned(step)
     y = task.train.y.copy()
     y[mark] += 2
 
     def loss(output, labels):
         hit = (labels > 1).any()
-        return task.loss(output, labels % 2) + what(output, hit)
+        return task.loss(output, labels % 2) + term(output, hit)
 
     return plan, task._replace(train=task.train._replace(y=y), loss=loss)
 
 
 def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
-    def what(output, hit):
-        # The root of zero has an infinite gradient and a good value.
+    def term(output, hit):
+        # The square root of zero is finite and has an infinite gradient.
         return jnp.sqrt(jnp.where(hit, 0 * output.sum(), 1.0)) - jnp.where(hit, 0.0, 1.0)
 
-    plan, poisoned = _poisoned(task, 5, what)
+    plan, poisoned = _poisoned(task, 5, term)
     bad, found = _diverged(poisoned, plan)
     # The loss shows it one step later.
     assert (bad.epoch, bad.step) == (2, 3)
@@ -117,7 +117,7 @@ def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
 # 4 is the first step of the second epoch.
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("step", [4, 6])
-def test_a_loss_that_explodes(task, step):
+def test_an_exploding_loss(task, step):
     plan, poisoned = _poisoned(task, step, lambda output, hit: jnp.where(hit, 1e9, 0.0))
     bad, found = _diverged(poisoned, plan)
     assert (bad.epoch, bad.step, bad.loss) == (2, step - STEPS, pytest.approx(1e9))
@@ -135,7 +135,7 @@ def test_a_learning_rate_far_too_high(task):
     _assert_near(found.learner, waves.start(task, plan).learner)
 
 
-def test_the_best_params_outlive_the_last(task):
+def test_the_best_params_are_kept_instead_of_the_last(task):
     plan, poisoned = _poisoned(task, 6, lambda output, hit: jnp.where(hit, jnp.nan, 0.0))
     plan = plan._replace(keep="best")
     _, found = _diverged(poisoned, plan)

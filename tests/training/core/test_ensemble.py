@@ -1,4 +1,4 @@
-"""Ensembles: each model equals that of a separate run, and the output is the mean."""
+"""Ensembles: each model equals the model of a separate run, and the output is the mean."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ RUN += ["--epochs", "4", "--batch-size", "4"]
 
 @pytest.fixture(scope="module")
 def task():
-    """Without the bias in front of batch normalization: its gradient is rounding alone, of which Adam makes steps."""
+    """Without the bias before batch normalization: its gradient is only rounding error, and Adam would step by it."""
     model = sequential(
         [
             layers.Conv1D(6, 8, padding="same", use_bias=False),
@@ -48,7 +48,7 @@ def _run(task, plan, dtype=jnp.float64):
 
 
 @pytest.mark.slow
-def test_each_member_is_what_its_own_run_makes_of_it(task):
+def test_each_model_equals_a_separate_run(task):
     with jax.enable_x64(True):
         several, rows = _run(task, PLAN)
         runs = [_run(task, own) for own in member_plans(PLAN)]
@@ -69,14 +69,14 @@ def test_each_member_is_what_its_own_run_makes_of_it(task):
     assert rows[-1].test_score == np.mean(mean.argmax(-1) == task.test.y)
 
 
-def test_they_begin_as_the_runs_of_their_seeds_do(task):
+def test_models_are_initialized_like_the_runs_of_their_seeds(task):
     assert [own.seed for own in member_plans(PLAN)] == [3, 4, 5]
     several = init_learner(task, PLAN, jnp.float32)
     for number, own in enumerate(member_plans(PLAN)):
         waves.assert_same_bits(ensemble.select_member(several, number), init_learner(task, own, jnp.float32))
 
 
-def test_together_they_are_the_mean():
+def test_the_output_is_the_mean_of_the_models():
     outputs = np.random.default_rng(0).standard_normal((3, 5, 2))
     found = jax.nn.softmax(ensemble.combine_outputs(jnp.asarray(outputs), True))
     np.testing.assert_allclose(found, jax.nn.softmax(outputs).mean(0), rtol=1e-6)
@@ -85,11 +85,11 @@ def test_together_they_are_the_mean():
 
 
 @pytest.mark.slow
-def test_a_run_of_several_goes_on_with_the_same_bits(tmp_path, monkeypatch, capsys):
+def test_a_resumed_ensemble_has_the_same_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.sin(np.arange(118) * np.array([0.3, 0.5, 0.7])[:, None])[..., None]
     np.savez("a.npz", x_train=x, y_train=np.arange(3) % 2, x_test=x[:2], y_test=np.arange(2))
-    assert fit.main([*RUN, "--out", "whole"]) == 0
+    assert fit.main([*RUN, "--out", "uninterrupted"]) == 0
     out = capsys.readouterr().out
     assert "two-layer, 2 members" in out and "absolute error of member 2" in out
     with monkeypatch.context() as patch:
@@ -97,20 +97,20 @@ def test_a_run_of_several_goes_on_with_the_same_bits(tmp_path, monkeypatch, caps
         assert fit.main([*RUN, "--out", "stopped"]) == 143
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     for name in ("params.npz", "metrics.csv"):
-        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    params, _ = run_folder.read_params(tmp_path / "whole")
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "uninterrupted" / name).read_bytes()
+    params, _ = run_folder.read_params(tmp_path / "uninterrupted")
     assert all(array.shape[0] == 2 for own in params.values() for array in own.values())
-    results = json.loads((tmp_path / "whole" / "results.json").read_text())
+    results = json.loads((tmp_path / "uninterrupted" / "results.json").read_text())
     assert [set(own) for own in results["test"]["members"]] == [{"loss", "score"}] * 2
-    # The mean of two forecasts is at most as far off as they are on average.
+    # The error of the mean of two forecasts is at most the mean of their errors.
     assert results["test"]["loss"] <= np.mean([own["loss"] for own in results["test"]["members"]])
-    assert "absolute error of member 2" in (tmp_path / "whole" / "report.html").read_text()
+    assert "absolute error of member 2" in (tmp_path / "uninterrupted" / "report.html").read_text()
     capsys.readouterr()
     assert fit.main([*RUN[:-6], *RUN[-4:], "--out", "stopped", "--resume"]) == 2
     assert "--members 2" in capsys.readouterr().err
 
 
-def test_where_one_of_several_goes_bad_it_is_found(task):
+def test_the_divergence_of_one_model_is_located(task):
     plan = PLAN._replace(learning_rate=1e30, keep="last", members=2)
     start = waves.start(task, plan)
     with pytest.raises(loop.Diverged) as bad:
@@ -121,7 +121,7 @@ def test_where_one_of_several_goes_bad_it_is_found(task):
     assert all(np.isfinite(array).all() for array in jax.tree.leaves(found.learner.params))
 
 
-def test_a_network_from_a_file_is_one(tmp_path):
+def test_a_network_from_a_file_cannot_be_an_ensemble(tmp_path):
     file = tmp_path / "some.keras"
     file.touch()
     options = parse(["--model", str(file), "--members", "5"])
@@ -129,6 +129,6 @@ def test_a_network_from_a_file_is_one(tmp_path):
         from_options.task_for(options, load("gunpoint"))
 
 
-def test_one_member_is_a_run_as_ever():
+def test_an_ensemble_of_one_is_a_usual_run():
     plan = from_options.plan_for(parse(["--seed", "3"]), tasks.classification(load("gunpoint")))
     assert member_plans(plan) == [plan] and plan.members == 1

@@ -28,7 +28,7 @@ def _run(task, plan, dtype=jnp.float32):
     return progress
 
 
-def test_it_learns(task):
+def test_training_learns(task):
     _, rows = _run(task, _plan(epochs=40))
     assert rows[-1].train_loss < 0.6 * rows[0].train_loss
     assert rows[-1].train_score > 0.85 and rows[-1].test_score > 0.85
@@ -36,7 +36,7 @@ def test_it_learns(task):
     assert rows[0].learning_rate == pytest.approx(1e-2) and 0 < rows[-1].learning_rate < 1e-4
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(task):
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(task):
     first, rows = _run(task, _plan())
     second, again = _run(task, _plan())
     assert rows == again
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(task):
     assert other[-1].train_loss != rows[-1].train_loss
 
 
-def test_the_test_set_is_evaluated_now_and_then_and_at_the_end(task):
+def test_the_test_set_is_evaluated_every_few_epochs_and_at_the_end(task):
     _, rows = _run(task, _plan(epochs=4))
     assert [row.test_loss is not None for row in rows] == [False, False, True, True]
     _, rows = _run(task._replace(test=None), _plan(epochs=3))

@@ -12,7 +12,7 @@ from training.core.plan import Plan
 from training.core.schedules import SCHEDULES, schedule
 
 PLAN = Plan(epochs=2, batch_size=1, learning_rate=0.1, seed=0, evaluate_every=1)
-OPTIONS_OF_TASK = {
+OPTAX_OPTIMIZERS = {
     "adam": optax.adam,
     "adamw": lambda rate: optax.adamw(rate, mask=decay_mask),
     "sgd": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
@@ -37,18 +37,18 @@ def _steps(rule, gradients, params):
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_is_optax_s_own(name):
+def test_each_optimizer_equals_optax(name):
     plan = PLAN._replace(optimizer=name, weight_decay=OPTIMIZERS[name].weight_decay)
     rate = schedule("cosine", 0.1, 3)
     gradients = [jax.tree.map(lambda a, i=i: jnp.sin(i + 5 * a), _params()) for i in range(3)]
     found = _steps(optimizer(plan, rate, 1), gradients, _params())
-    expected = _steps(OPTIONS_OF_TASK[name](rate), gradients, _params())
+    expected = _steps(OPTAX_OPTIMIZERS[name](rate), gradients, _params())
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_two_clipped_and_decayed_steps_by_hand():
-    """Nesterov's momentum: of the clipped gradient g, m = g + 0.9 m before, the direction g + 0.9 m."""
+    """Nesterov's momentum: with the clipped gradient g, m becomes g + 0.9 m, and the direction is g + 0.9 m."""
     plan = PLAN._replace(optimizer="sgd", clip=1.5, weight_decay=0.2)
     before = _params()
     # The first is of norm 7, so it is scaled; the second is of norm 1 and is not.
@@ -66,7 +66,7 @@ def test_two_clipped_and_decayed_steps_by_hand():
         np.testing.assert_allclose(found["dense"][name], p, rtol=1e-6)
 
 
-def test_what_decays():
+def test_only_kernels_decay():
     params, _ = networks.NETWORKS["convnext"].build(2, (40, 1)).init(jax.random.key(0), (40, 1))
     mask = decay_mask(params)
     names = {(name, keep) for own in mask.values() for name, keep in own.items()}

@@ -24,7 +24,7 @@ def plan_of(*arguments):
     return from_options.plan_for(options, tasks.classification(load(options.data)))
 
 
-def test_numbers_of_the_review():
+def test_settings_of_the_published_review():
     plan = plan_of()
     assert (plan.epochs, plan.batch_size, plan.learning_rate) == (2000, 5, 1e-3)
     assert (plan.keep, plan.schedule, plan.optimizer) == ("best", "plateau", "adam")
@@ -36,8 +36,8 @@ def test_numbers_of_the_review():
     assert set(PROTOCOLS["dl4tsc"]) <= set(networks.NETWORKS)
 
 
-def test_the_rate_is_halved_as_keras_does_it():
-    """Keras's rule, written out: after 50 epochs in a row that are not lower by 1e-4, down to a tenth."""
+def test_the_learning_rate_is_halved_as_in_keras():
+    """Keras's rule, written out: after 50 epochs in a row whose loss is not lower by 1e-4, down to a tenth."""
     plan = Plan(400, 10, 1e-3, 0, 400, schedule="plateau")
     task = tasks.classification(load("gunpoint"))
     steps = steps_per_epoch(task, plan)
@@ -61,7 +61,7 @@ def test_the_rate_is_halved_as_keras_does_it():
     assert rate < 5e-4
 
 
-def test_each_series_by_itself():
+def test_each_series_is_normalized_separately():
     data = load("BasicMotions")
     x = z_normalize(data).x_test
     assert x is not None

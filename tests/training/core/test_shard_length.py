@@ -1,4 +1,4 @@
-"""Training on recordings whose length is sharded over devices: the same curve, and only halos are communicated."""
+"""Training on recordings with a sharded length: the learning curve of one device, and only halos are communicated."""
 
 import sys
 from typing import Any
@@ -26,7 +26,7 @@ def task():
 
 
 def _task(length):
-    """Two noisy recordings and what they are of, for a U-Net of two levels."""
+    """Two noisy recordings and the clean ones, for a U-Net of two levels."""
     rng = np.random.default_rng(0)
     clean = np.sin(np.arange(length) * np.array([0.2, 0.3])[:, None])[..., None]
     examples = tasks.Examples(clean + 0.3 * rng.standard_normal(clean.shape), clean)
@@ -56,21 +56,24 @@ def alone(task):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize(("count", "over_length"), [(4, 2), (4, 4)])
-def test_the_curves_and_params_are_those_of_one_device(count, over_length, task, alone):
+def test_the_learning_curves_and_params_agree_with_one_device(count, over_length, task, alone):
     many = _trained(task, count, over_length)
     np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
     for a, b in zip(jax.tree.leaves(many.learner), jax.tree.leaves(alone.learner), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
 
 
-def test_halos_are_all_that_moves_besides_sums(task):
-    """Of 9 taps four samples each way, of what each operation reads; pools, upsampling and skips move nothing."""
+def test_only_halos_and_sums_are_communicated(task):
+    """With 9 taps each operation exchanges four samples of its operand in each direction.
+
+    Pooling, upsampling and skip connections communicate nothing.
+    """
     learner = _start(task, 4, 4)
     mesh, examples = devices.mesh_of(learner), loop.to_device(task.train, learner)
     assert examples.x.sharding.shard_shape(examples.x.shape) == (2, LENGTH // 4, 1)
     one_epoch: Any = loop.make_epoch(task, PLAN, mesh)
     text = one_epoch.lower(learner, epoch_key(PLAN, 0), examples).compile().as_text()
-    # The channels that each convolution reads and makes, level by level down and up again.
+    # The in and out channels of each convolution, level by level down and up again.
     pairs = [(1, 2), (2, 2), (2, 4), (4, 4), (4, 2), (2, 2)]
     forward = kernels = sum(read for read, _ in pairs)
     # The first layer's input has no gradient.
@@ -81,8 +84,8 @@ def test_halos_are_all_that_moves_besides_sums(task):
 
 
 @pytest.mark.slow
-def test_levels_that_do_not_cut_evenly():
-    """Of 60 samples each of four devices has 15; of the 30 a level down three have 8 and the last 6."""
+def test_levels_whose_length_the_devices_do_not_divide():
+    """Four devices have 15 of 60 samples each. One level down, three have 8 of 30 samples and the last has 6."""
     task = _task(60)
     found, programs = [], []
     for count in (1, 4):

@@ -60,14 +60,14 @@ def _scaled(learner, factor):
 def test_batches_that_are_accumulated_are_one_batch():
     task = _task()
     with jax.enable_x64(True):
-        parts, whole = (
+        parts, single_batch = (
             _walk(task, PLAN._replace(batch_size=size, accumulate=12 // size), jnp.float64) for size in (3, 12)
         )
-    assert len(parts) == len(whole) == 3
-    for a, b in zip(jax.tree.leaves(parts[-1].params), jax.tree.leaves(whole[-1].params), strict=True):
+    assert len(parts) == len(single_batch) == 3
+    for a, b in zip(jax.tree.leaves(parts[-1].params), jax.tree.leaves(single_batch[-1].params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
     # A step of two batches has the mean gradient.
-    x, y, kernel = task.train.x.mean(1), task.train.y, np.asarray(whole[0].params["dense"]["kernel"])
+    x, y, kernel = task.train.x.mean(1), task.train.y, np.asarray(single_batch[0].params["dense"]["kernel"])
     index = np.asarray(batches(task, PLAN._replace(batch_size=12), jax.random.key(3))[0])[0]
     shares = np.exp(x[index] @ kernel)
     shares /= shares.sum(1, keepdims=True)
@@ -109,17 +109,19 @@ def test_averages_are_the_weighted_means_of_the_steps():
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_16_bit_floats_are_computed_and_float32_is_stored(precision):
     task = _task(normalized=True)
-    half, single = (_walk(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
-    arrays = [a for a in jax.tree.leaves(half[-1]._replace(scale=None)) if jnp.issubdtype(a.dtype, jnp.floating)]
+    narrow, single = (_walk(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
+    arrays = [a for a in jax.tree.leaves(narrow[-1]._replace(scale=None)) if jnp.issubdtype(a.dtype, jnp.floating)]
     assert {a.dtype for a in arrays} == {np.dtype("float32")}
-    examples = loop.to_device(task.train, half[0])
-    values, _ = with_precision(task, precision).model.values(half[0].params, half[0].state, examples.x, training=True)
+    examples = loop.to_device(task.train, narrow[0])
+    values, _ = with_precision(task, precision).model.values(
+        narrow[0].params, narrow[0].state, examples.x, training=True
+    )
     kinds = [str(values[node.name].dtype) for node in task.model.nodes]
     assert kinds == [precision] * (len(kinds) - 1) + ["float32"]
-    # The deviation is that of 16-bit rounding, and not as small as that of float32.
+    # The deviation has the size of 16-bit rounding, and is not as small as float32 rounding.
     last = float(jnp.finfo(precision).eps)
     for a, b, start in zip(
-        *(jax.tree.leaves(learner.params) for learner in (half[1], single[1], single[0])), strict=True
+        *(jax.tree.leaves(learner.params) for learner in (narrow[1], single[1], single[0])), strict=True
     ):
         step = np.abs(b - start).max()
         if step > 1e-4:
@@ -133,12 +135,12 @@ def test_loss_scale_keeps_small_gradients_in_float16():
     task = task._replace(train=task.train._replace(x=1e-3 * task.train.x))
     plan = PLAN._replace(precision="float16", optimizer="adam")
 
-    def moved(learners):
+    def largest_change(learners):
         kernel = [np.asarray(learner.params["conv1d"]["kernel"]) for learner in learners]
         return np.abs(kernel[1] - kernel[0]).max()
 
-    assert moved(_walk(task, plan)) > 1e-3
-    assert moved(_walk(task, plan, change=partial(_scaled, factor=1.0))) == 0
+    assert largest_change(_walk(task, plan)) > 1e-3
+    assert largest_change(_walk(task, plan, change=partial(_scaled, factor=1.0))) == 0
 
 
 def test_a_step_that_overflows_changes_only_the_scale():

@@ -13,13 +13,13 @@ from training.data import augment, datasets
 from training.errors import UserError
 
 
-def _in_time(times):
+def _resampled(times):
     return lambda key, x, strength, lengths=None: augment.resample(x, times(key, x, strength, lengths), lengths)
 
 
-FUNCTIONS = augment.VALUE_CHANGES | {name: _in_time(times) for name, times in augment.TIME_CHANGES.items()}
+FUNCTIONS = augment.VALUE_CHANGES | {name: _resampled(times) for name, times in augment.TIME_CHANGES.items()}
 STRENGTHS = {"jitter": 0.1, "scaling": 0.1, "slice": 0.8, "warp": 0.3}
-NOTHING = {"jitter": 0.0, "scaling": 0.0, "slice": 1.0, "warp": 0.0}
+NO_CHANGE = {"jitter": 0.0, "scaling": 0.0, "slice": 1.0, "warp": 0.0}
 LENGTHS = np.array([1, 2, 17, 30], np.int32)
 KEY = jax.random.key(3)
 
@@ -30,7 +30,7 @@ def _batch(n=4, length=30, channels=2):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
-def test_a_pure_function_of_the_key(name, lengths):
+def test_augmentations_are_pure_functions_of_the_key(name, lengths):
     call, x = FUNCTIONS[name], _batch()
     y = call(KEY, x, STRENGTHS[name], lengths)
     assert y.shape == x.shape and y.dtype == x.dtype
@@ -38,7 +38,7 @@ def test_a_pure_function_of_the_key(name, lengths):
     np.testing.assert_allclose(y, jax.jit(call)(KEY, x, STRENGTHS[name], lengths), atol=1e-5)
     other = call(jax.random.key(4), x, STRENGTHS[name], lengths)
     assert not np.array_equal(y[2:], other[2:])
-    # Each series by a draw of its own.
+    # Each series is changed by its own draw.
     same = jnp.broadcast_to(x[3], x.shape)
     assert not np.array_equal(*(call(KEY, same, STRENGTHS[name])[number] for number in (0, 1)))
 
@@ -47,7 +47,7 @@ def test_a_pure_function_of_the_key(name, lengths):
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["equal", "unequal"])
 def test_strength_zero_changes_nothing(name, lengths):
     x = _batch()
-    np.testing.assert_array_equal(FUNCTIONS[name](KEY, x, NOTHING[name], lengths), x)
+    np.testing.assert_array_equal(FUNCTIONS[name](KEY, x, NO_CHANGE[name], lengths), x)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -62,7 +62,7 @@ def test_padding_is_kept_and_has_no_effect(name):
     np.testing.assert_array_equal(y[~behind], spoilt[~behind])
 
 
-def test_statistics():
+def test_augmentations_have_the_requested_strength():
     ones = jnp.ones((4000, 2, 2))
     noise = np.asarray(augment.jitter(KEY, ones, 0.5)) - 1
     assert noise.std() == pytest.approx(0.5, rel=0.03) and abs(noise.mean()) < 0.02
@@ -73,7 +73,7 @@ def test_statistics():
     begins = np.asarray(augment.slice_times(KEY, x, 0.9))[:, 0]
     assert begins.min() < 0.1 and begins.max() > 9.9 and begins.mean() == pytest.approx(5, rel=0.05)
     speeds = np.log(np.diff(np.asarray(augment.warp_times(KEY, x, 0.2)), axis=1))
-    # The mean speed is taken out of each.
+    # The mean speed of each series is subtracted.
     speeds = speeds - speeds.mean(1, keepdims=True)
     assert speeds.std() == pytest.approx(0.2, rel=0.05)
 
@@ -81,14 +81,14 @@ def test_statistics():
 def test_times_increase_and_stay_within_the_series():
     x = jnp.zeros((200, 50, 1))
     lengths = np.arange(200, dtype=np.int32) % 50 + 1
-    for times, whole in (
+    for times, is_complete in (
         (augment.warp_times(KEY, x, 1.0, lengths), True),
         (augment.slice_times(KEY, x, 0.5, lengths), False),
     ):
         for row, length in zip(np.asarray(times), lengths, strict=True):
             assert (np.diff(row[:length]) > 0).all()
             assert row[0] >= 0 and row[length - 1] <= length - 1 + 1e-4
-            if whole:
+            if is_complete:
                 assert row[0] == 0 and row[length - 1] == pytest.approx(length - 1, rel=1e-5)
 
 
@@ -129,7 +129,7 @@ def test_only_training_steps_are_augmented():
     )
     waves.assert_same_bits(ours, once_more)
     assert float(ours[1][0]) != float(without[1][0])
-    # The loss of the series as they are changed for that key, no more.
+    # The step's loss is the loss of the series that this key changes.
     changed, key = task.transformed(batch, KEY)
     value = task.objective(begin.learner.params, begin.learner.state, changed, key)[0]
     assert float(ours[1][0]) == pytest.approx(float(value), rel=1e-5)

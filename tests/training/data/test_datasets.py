@@ -91,7 +91,7 @@ def test_values_whose_deviation_is_zero_or_infinite(save, scale, deviation):
 def test_a_header_of_consecutive_numbers(save, head):
     rows = "up,1,2,3\nup,2,2,3\ndown,4,5,6\n"
     assert len(load(save("a.csv", head + rows)).x_train) == 3
-    # A series may count, and a label be the first of its kind.
+    # A series may consist of consecutive numbers, and a label may occur once.
     assert len(load(save("a.csv", rows)).x_train) == 3
     assert len(load(save("a.csv", "who,1,2,3\nup,2,2,3\n")).x_train) == 2
 
@@ -145,7 +145,7 @@ def test_errors_in_a_table(save, text):
 @pytest.mark.parametrize(
     "text", ["1,2,3,4\n2,5,6\n", "1,2,3,4\n2,5,6,\n", "1,2,3,4\n2,5,6,NaN\n", "label,a,b,c\n1,2,3,4\n2,5,6,?\n"]
 )
-def test_series_of_unequal_length(save, text):
+def test_series_of_variable_length(save, text):
     data = load(save("a.csv", text))
     assert data.lengths_train.tolist() == [3, 2] and data.x_train[:, :, 0].tolist() == [[2, 3, 4], [5, 6, 0]]
     scaled, mean, deviation = standardize(data)
@@ -209,9 +209,9 @@ def test_sets_inside_aeon(name, train, test, classes):
 def test_series_that_aeon_extends_to_equal_length():
     own, equal = load("PickupGestureWiimoteZ"), load("PickupGestureWiimoteZ_eq")
     assert equal.lengths_train is equal.lengths_test is None
-    there = sample_mask(own.x_train, own.lengths_train)
-    np.testing.assert_array_equal(equal.x_train[there], own.x_train[there])
-    assert np.all(equal.x_train[~there] > 0)
+    present = sample_mask(own.x_train, own.lengths_train)
+    np.testing.assert_array_equal(equal.x_train[present], own.x_train[present])
+    assert np.all(equal.x_train[~present] > 0)
 
 
 def test_a_failed_download_is_one_line(monkeypatch, tmp_path):
@@ -340,7 +340,7 @@ def test_a_share_of_each_class_is_held_out(save):
         split(distinct, 0.2, 0, stratified=True)
 
 
-COUNTED = "0,1,2,3\n"
+COUNTING_HEADER = "0,1,2,3\n"
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ COUNTED = "0,1,2,3\n"
     ids=["one label is 0", "no label is 0", "targets", "text"],
 )
 def test_the_header_that_pandas_writes(save, rows):
-    """`DataFrame.to_csv(index=False)` of unnamed columns writes one; it was read as a series."""
-    data = load(save("a.csv", COUNTED + rows))
+    """`DataFrame.to_csv(index=False)` of unnamed columns writes a header, which is no series."""
+    data = load(save("a.csv", COUNTING_HEADER + rows))
     assert len(data.x_train) == rows.count("\n") and data.x_train[0, 0, 0] in (1.5, 1)
     assert data.notes == ("a.csv: the first row, 0, 1, ..., 3, is read as a header, not as a series",)
     assert load(save("b.csv", rows)).notes == ()
@@ -393,7 +393,7 @@ def _table(head, firsts, delimiter=","):
     ids=["0.0, 1.0", "1, 2", "times", "wavelengths"],
 )
 def test_a_header_of_numbers_in_equal_steps(save, head, labels):
-    """Each was trained on as a series."""
+    """Such a header is no series."""
     data = load(save("a.csv", _table(head, [[label] for label in labels])))
     np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)
     assert len(data.classes) == 2
@@ -407,7 +407,7 @@ def test_rows_in_equal_steps_are_series_if_others_are_too(save):
 
 
 def test_a_word_above_numbers_is_a_header(save):
-    """It was a class of its own."""
+    """The word is no class."""
     data = load(save("a.csv", "kind,0.1,0.7,0.8\n1,2,3,5\n2,4,5,5\n1,7,8,5\n"))
     assert data.classes == ("1", "2") and len(data.x_train) == 3
     assert data.notes == ("a.csv: the first row, kind, 0.1, ..., 0.8, is read as a header, not as a series",)
@@ -416,7 +416,7 @@ def test_a_word_above_numbers_is_a_header(save):
 @pytest.mark.parametrize("labels", [[0, 1, 1, 0], ["a", "b", "b", "a"]])
 @pytest.mark.parametrize("index", [[3, 0, 17, 8], ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"]])
 def test_an_index_in_another_order(save, index, labels):
-    """`DataFrame.sample` and `train_test_split` change the order; the index was read as labels."""
+    """`DataFrame.sample` and `train_test_split` change the order. The index is not read as labels."""
     firsts = list(zip(index, labels, strict=True))
     for head in (["", *range(10)], ["", "label", *range(9)]):
         data = load(save("a.csv", _table(head, firsts)))
@@ -447,7 +447,7 @@ def test_a_csv_with_other_delimiters(save, delimiter, head):
 
 
 def test_a_delimiter_at_the_end_of_each_row(save):
-    """The series were of unequal length, with a last sample that all lacked."""
+    """The empty last column is no missing sample of each series."""
     data = load(save("a.csv", "0,1,2,5,\n1,2,5,4,\n0,7,8,8,\n"))
     assert data.x_train.shape == (3, 3, 1) and data.lengths_train is None
 
@@ -479,7 +479,7 @@ def test_bursts_have_a_class_for_each_sample():
     assert data.x_train.shape == (60, 128, 1) and data.y_test.shape == (200, 128)
     shares = np.bincount(data.y_train.ravel()) / data.y_train.size
     assert (shares > 0.1).all()
-    # A burst is louder than what is around it, and a fast one changes its sign more often.
+    # A burst is louder than the samples around it, and a fast burst changes its sign more often.
     x, y = data.x_train[:, :, 0], data.y_train
     loud = [x[y == number].std() for number in range(3)]
     assert min(loud[0], loud[2]) > 2 * loud[1]

@@ -40,7 +40,7 @@ def series(count=5, length=40, channels=1, seed=0):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_features_are_those_of_the_definition(channels):
+def test_features_agree_with_the_definition(channels):
     x = series(channels=channels)
     hydra = init_hydra(0, 40, channels, n_kernels=4, n_groups=6)
     assert hydra.kernels.shape == (3, 2, 9, 4, 3)
@@ -69,7 +69,7 @@ def test_mixing_sums_some_channels():
     assert mixing.shape == (2, 2, 6, 32) and (mixing.sum(2) == 3).all()
 
 
-def test_series_of_unequal_length_have_the_features_of_each_alone():
+def test_series_of_variable_length_have_the_features_of_each_alone():
     x, lengths = series(channels=2), np.array([40, 31, 12, 2, 1])
     hydra = init_hydra(0, 40, 2, n_kernels=4, n_groups=6)
     padded = np.where(np.arange(40)[:, None] < lengths[:, None, None], x, np.nan)
@@ -81,9 +81,9 @@ def test_series_of_unequal_length_have_the_features_of_each_alone():
 def test_blocks_of_series_have_the_features_of_all(monkeypatch):
     x = series(7)
     hydra = init_hydra(0, 40, 1, n_groups=6)
-    whole = features(hydra, x)
+    complete = features(hydra, x)
     monkeypatch.setattr("training.estimators.hydra_features.BLOCK", 40 * 24 * 3)
-    np.testing.assert_allclose(features(hydra, x), whole, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(features(hydra, x), complete, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.default_cases(1)
@@ -120,7 +120,7 @@ def test_the_classifier_on_gunpoint(gunpoint):
     assert abs(other.decision_function(x_test) - found.decision_function(x_test)).max() > 1e-3
 
 
-def test_several_classes_and_unequal_lengths():
+def test_several_classes_and_variable_length():
     rng = np.random.default_rng(0)
     rows = [
         np.sin(np.arange(20 + number) * (0.3 + number % 3 / 2)) + rng.normal(0, 0.1, (2, 20 + number))
@@ -155,18 +155,18 @@ def test_with_multirocket(gunpoint):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"n_kernels": 1}, "n_kernels must be a whole number of at least 2, which compete, got 1"),
-        ({"n_groups": 4.0}, "n_groups must be a whole number of at least 2, got 4.0"),
+        ({"n_kernels": 1}, "n_kernels must be a complete number of at least 2, which compete, got 1"),
+        ({"n_groups": 4.0}, "n_groups must be a complete number of at least 2, got 4.0"),
         ({"n_groups": 3}, "n_groups must be an even number, got 3"),
     ],
 )
-def test_parameters_that_cannot_be(options, message):
+def test_invalid_parameters_raise(options, message):
     with pytest.raises(ValueError, match=message):
         HydraClassifier(**options).fit(np.eye(4), [0, 1, 0, 1])
 
 
 def test_fitted_again_to_series_of_another_length():
-    """The length of the table before was still that of new tables."""
+    """The series length of the first fit does not apply to the second."""
     classifier = HydraClassifier(n_groups=4, random_state=0).fit(np.eye(8), [0, 1] * 4)
     classifier.fit(np.eye(6)[:, None], [0, 1] * 3)
     assert classifier.predict(np.eye(6)).shape == (6,)

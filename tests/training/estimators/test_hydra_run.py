@@ -40,7 +40,7 @@ def test_the_run_folder_has_results_pictures_and_a_report(run):
     assert (run / "calibration.png").stat().st_size > 5000
 
 
-def test_its_probabilities_are_those_of_the_estimator(run, data):
+def test_the_probabilities_equal_the_estimator(run, data):
     kept = json.loads((run / "config.json").read_text())["series"]["training"]
     assert kept == 40
     trained = hydra_ridge.read(run)
@@ -49,8 +49,8 @@ def test_its_probabilities_are_those_of_the_estimator(run, data):
     from training.commands.from_options import hold_out
     from training.options.options import parse
 
-    left, _ = hold_out(parse(["--model", "hydra", "--validation", "0.2", "--seed", "3"]), data)
-    classifier = HydraClassifier(random_state=3).fit(left.x_train.swapaxes(1, 2), left.y_train)
+    remaining, _ = hold_out(parse(["--model", "hydra", "--validation", "0.2", "--seed", "3"]), data)
+    classifier = HydraClassifier(random_state=3).fit(remaining.x_train.swapaxes(1, 2), remaining.y_train)
     wanted = classifier.predict_proba(data.x_test.swapaxes(1, 2))
     np.testing.assert_allclose(predict.predict(trained, data.x_test), wanted, rtol=1e-5, atol=1e-6)
 

@@ -45,7 +45,7 @@ def fitted():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifiers_tell_two_kinds_apart(name):
+def test_classifiers_separate_two_classes(name):
     x, y = series(40)
     found = getattr(estimators, name)(epochs=30, ensemble_size=1, random_state=0).fit(x, y)
     assert found.classes_.tolist() == ["down", "up"]
@@ -66,7 +66,7 @@ def test_regressors_predict_in_the_units_of_their_targets(name):
 
 
 @pytest.mark.slow
-def test_an_ensemble_is_the_mean_of_its_members():
+def test_an_ensemble_is_the_mean_of_its_models():
     x, y = series()
     found = LITETimeClassifier(epochs=1, random_state=0, ensemble_size=2).fit(x, y)
     assert LITETimeClassifier.usual_ensemble_size == 5
@@ -75,7 +75,7 @@ def test_an_ensemble_is_the_mean_of_its_members():
     np.testing.assert_allclose(found.predict_proba(x), (each[0] + each[1]) / 2, atol=1e-6)
 
 
-def test_layouts_of_the_same_series(fitted):
+def test_all_layouts_of_the_same_series_are_equal(fitted):
     x, y = series()
     wanted = fitted.predict_proba(x)
     for same in (x[:, 0], list(x), list(x[:, 0]), x[:, 0].tolist(), x.tolist()):
@@ -92,7 +92,7 @@ def test_random_state_and_pickle(fitted):
     assert abs(other.predict_proba(x) - wanted).max() > 1e-4
 
 
-def test_series_of_unequal_length():
+def test_series_of_variable_length():
     x, y = series(channels=2)
     rows = [one[:, : 24 - number] for number, one in enumerate(x)]
     found = FCNClassifier(epochs=1, random_state=0).fit(rows, y)
@@ -103,7 +103,7 @@ def test_series_of_unequal_length():
     objects[:] = rows
     for same in (objects, [one.tolist() for one in rows]):
         np.testing.assert_array_equal(found.predict_proba(same), together)
-    # Of any length, also longer than all in training.
+    # Series of any length are accepted, also longer ones than in training.
     assert found.predict_proba([np.ones((2, 40))]).shape == (1, 2)
 
 

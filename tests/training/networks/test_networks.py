@@ -9,7 +9,7 @@ from jconv import layers
 from training.networks import NETWORKS, inception_time, lite, mlp, resnet, tcn, unet, wavenet
 
 
-def trained(model, shape):
+def count_trained(model, shape):
     """The number of trained parameters."""
     params, _ = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
     return sum(array.size for array in jax.tree.leaves(params))
@@ -20,12 +20,12 @@ def test_sizes_of_the_papers():
     first = 576 + 20_544 + 12_352 + 3 * 128 + 128 + 128
     second = 65_664 + 82_048 + 49_280 + 3 * 256 + 8_320 + 256
     third = 131_200 + 82_048 + 49_280 + 3 * 256 + 256
-    assert trained(resnet(2), (150, 1)) == first + second + third + 258 == 504_258
+    assert count_trained(resnet(2), (150, 1)) == first + second + third + 258 == 504_258
     # 420,192 without the dense layer of 128 to 2.
-    assert trained(inception_time(2), (150, 1)) == 420_192 + 258
+    assert count_trained(inception_time(2), (150, 1)) == 420_192 + 258
     # 9,814 without the dense layer of 32 to 2.
-    assert trained(lite(2), (150, 1)) == 9_814 + 66
-    assert trained(mlp(2), (150, 1)) == 151 * 500 + 2 * 501 * 500 + 501 * 2
+    assert count_trained(lite(2), (150, 1)) == 9_814 + 66
+    assert count_trained(mlp(2), (150, 1)) == 151 * 500 + 2 * 501 * 500 + 501 * 2
 
 
 def test_several_channels_are_reduced_first():
@@ -40,7 +40,7 @@ def test_several_channels_are_reduced_first():
 def test_the_last_output_reads_the_first_sample(build, length):
     model = build(2, (length, 1))
     reach = {node.name: node.layer for node in model.nodes if isinstance(node.layer, layers.Conv1D)}
-    # Of convolutions side by side, one counts.
+    # Of two parallel convolutions, one counts.
     sees = 1 + sum(
         (layer.kernel_size - 1) * layer.dilation for name, layer in reach.items() if not name.endswith("tanh")
     )
@@ -50,12 +50,12 @@ def test_the_last_output_reads_the_first_sample(build, length):
 @pytest.mark.default_cases(8)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(8, 1), (24, 1), (150, 6)])
-def test_shapes(name, shape):
+def test_output_shapes_of_the_networks(name, shape):
     kind = NETWORKS[name]
     model = kind.build(3, shape)
     params, state = jax.eval_shape(lambda: model.init(jax.random.key(0), shape))
     y, _ = jax.eval_shape(model.apply, params, state, jnp.zeros((2, *shape)))
-    # The network that forecasts makes one of up to 144 samples.
+    # The network that forecasts has one forecast per 144 samples, rounded up.
     samples = (shape[0],) if kind.is_per_sample else (-(-shape[0] // 144),) if kind.forecasts else ()
     assert y.shape == (2, *samples, 3)
 

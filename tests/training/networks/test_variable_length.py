@@ -1,4 +1,4 @@
-"""Series of unequal length: padding has no effect, and each series is computed as if it were alone."""
+"""Series of variable length: padding has no effect, and each series is computed as if it were alone."""
 
 import io
 import json
@@ -55,7 +55,7 @@ def _spoilt(task: Any) -> Any:
     return task._replace(**dict(zip(("train", "test"), parts, strict=True)))
 
 
-def test_the_objective_equals_that_of_single_series():
+def test_the_objective_equals_the_objective_of_single_series():
     net = [layers.Conv1D(4, 5, stride=2, padding="same", activation="tanh"), layers.MaxPooling1D(2, padding="same")]
     net += [layers.Conv1D(3, 3, padding="causal"), layers.GlobalAveragePooling1D(), layers.Dense(2)]
     task = _task(net)
@@ -72,14 +72,14 @@ def test_the_objective_equals_that_of_single_series():
 
     rng = np.random.default_rng(3)
     v = jax.tree.map(lambda p: rng.standard_normal(p.shape), exact)
-    moved = np.imag(loss(jax.tree.map(lambda p, d: p + 1e-30j * d, exact, v))) / 1e-30
+    derivative = np.imag(loss(jax.tree.map(lambda p, d: p + 1e-30j * d, exact, v))) / 1e-30
     with jax.enable_x64(True):
         batch = jax.tree.map(jnp.asarray, _spoilt(task).train.at(slice(6)))
         run = quick_jit(jax.value_and_grad(lambda params: task.objective(params, state, batch)[0]))
         value, gradient = run(exact)
     assert float(value) == pytest.approx(loss(exact), rel=1e-14)
     assert sum(np.vdot(*pair) for pair in zip(*map(jax.tree.leaves, (gradient, v)), strict=True)) == pytest.approx(
-        moved, rel=1e-12
+        derivative, rel=1e-12
     )
 
 
@@ -107,7 +107,7 @@ def test_padding_has_no_effect_on_the_fcn():
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(found))
 
 
-def test_the_evaluation_equals_that_of_single_series():
+def test_the_evaluation_equals_the_evaluation_of_single_series():
     task = _task()
     learner = init_learner(task, PLAN, jnp.float32)
     output, loss, _ = loop.make_evaluation(task)(*learner[:2], loop.to_device(_spoilt(task).test, learner))
@@ -148,7 +148,7 @@ def test_activation_maps_sum_over_samples_without_padding():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", [name for name, kind in networks.NETWORKS.items() if not kind.is_per_sample])
-def test_networks(name):
+def test_networks_accept_series_of_variable_length(name):
     data = _data()
     if name != "mlp":
         assert tasks.classification(data, name).train.lengths is data.lengths_train
@@ -170,7 +170,7 @@ def test_windows_of_a_forecast_contain_no_padding():
         tasks.forecast(_data())
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command_trains_on_series_of_variable_length(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = (f"{i % 2}," + ",".join(f"{np.sin(t * (0.4 + i % 2)):.3f}" for t in range(9 + i)) for i in range(8))
     Path("a.csv").write_text("\n".join(rows))

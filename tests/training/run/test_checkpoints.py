@@ -54,7 +54,7 @@ def run(task, tmp_path_factory):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
+def test_a_resumed_run_has_the_same_bits(task, tmp_path, keep):
     plan = PLAN._replace(keep=keep)
     states = _train(task, tmp_path, plan)
     with checkpoints.opened(tmp_path, ONE) as kept:
@@ -69,7 +69,7 @@ def test_a_run_goes_on_bit_for_bit(task, tmp_path, keep):
         assert float(end.learner.best.loss) == lowest.train_loss
 
 
-def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
+def test_the_last_two_checkpoints_and_the_best_are_kept(task, run, tmp_path):
     end = run[1][-1]
     losses = [0.5, 0.1, 0.3, 0.4, 0.6, 0.2, 0.7]
     rows = tuple(end.rows[0]._replace(epoch=i + 1, train_loss=loss) for i, loss in enumerate(losses))
@@ -85,7 +85,7 @@ def test_what_is_kept_is_the_last_two_and_the_best(task, run, tmp_path):
     assert kept.epochs() == [2, 6, 7]
 
 
-def test_when_one_is_due(run, tmp_path, monkeypatch):
+def test_when_a_checkpoint_is_due(run, tmp_path, monkeypatch):
     saved, now, end = [], [0.0], run[1][-1]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
 
@@ -106,7 +106,7 @@ def test_when_one_is_due(run, tmp_path, monkeypatch):
     with checkpoints.opened(tmp_path, Interval(seconds=5.0)) as kept:
         assert offered(kept, 6) == [3, 6]
     with checkpoints.opened(tmp_path, Interval(seconds=1.0)) as kept:
-        # At most a hundredth of the time.
+        # Saving takes at most a hundredth of the time.
         kept._cost = 0.035
         assert offered(kept, 6) == [2, 4, 6]
 
@@ -135,18 +135,18 @@ def _change_rows(folder):
 
 DAMAGES = {
     "one bit of the arrays": _flip,
-    "an end that is missing": _truncate,
+    "a missing end": _truncate,
     "a number of the metrics": _change_rows,
-    "files that are missing": lambda folder: [path.unlink() for path in _arrays(folder)],
+    "missing files": lambda folder: [path.unlink() for path in _arrays(folder)],
     "no metrics": lambda folder: shutil.rmtree(folder / "run"),
     "no arrays": lambda folder: shutil.rmtree(folder / "learner"),
     "zeros": lambda folder: [p.write_bytes(bytes(p.stat().st_size)) for p in folder.rglob("*") if p.is_file()],
-    "nothing": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
+    "an empty folder": lambda folder: [shutil.rmtree(folder), folder.mkdir()],
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_newest_falls_back_to_the_one_before(task, run, tmp_path, damage, capfd):
+def test_a_damaged_newest_checkpoint_falls_back_to_the_previous_one(task, run, tmp_path, damage, capfd):
     folder = tmp_path / "checkpoints"
     shutil.copytree(run[0], folder)
     DAMAGES[damage](folder / "6")
@@ -160,7 +160,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(task, run, tmp_path, dama
         assert kept.epochs()[-1] == 5 and (folder / "6.damaged").is_dir()
 
 
-def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tmp_path):
+def test_a_damaged_checkpoint_is_set_aside_until_a_later_epoch_is_saved(task, run, tmp_path):
     folder = tmp_path / "checkpoints"
     shutil.copytree(run[0], folder)
     shutil.rmtree(folder / "6" / "run")
@@ -173,7 +173,7 @@ def test_a_damaged_one_is_set_aside_until_the_run_has_gone_past_it(task, run, tm
         assert not (folder / "6.damaged").exists() and kept.epochs()[-2:] == [6, 7]
 
 
-def test_all_damaged_begins_again(task, run, tmp_path, capfd):
+def test_a_run_whose_checkpoints_are_all_damaged_starts_again(task, run, tmp_path, capfd):
     folder = tmp_path / "checkpoints"
     shutil.copytree(run[0], folder)
     for path in folder.iterdir():
@@ -185,14 +185,14 @@ def test_all_damaged_begins_again(task, run, tmp_path, capfd):
     assert len(lines) == count and lines[-1].endswith("; starting again") and kept.epochs() == []
 
 
-def test_what_a_killed_process_began_is_swept(tmp_path):
+def test_an_unfinished_checkpoint_of_a_killed_process_is_deleted(tmp_path):
     (tmp_path / "7.orbax-checkpoint-tmp" / "learner").mkdir(parents=True)
     with checkpoints.opened(tmp_path, ONE) as kept:
         assert kept.epochs() == []
     assert list(tmp_path.iterdir()) == []
 
 
-def _told(kept, why):
+def _messages(kept, why):
     """The printed lines about failed saves, which are recorded too."""
     assert all(why in found["why"] for found in kept.failed)
     return [
@@ -203,7 +203,7 @@ def _told(kept, why):
 
 
 @pytest.mark.parametrize("noticed", ["before", "by Orbax"])
-def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd, monkeypatch, noticed):
+def test_a_full_disk_is_reported_each_time_and_training_continues(run, tmp_path, capfd, monkeypatch, noticed):
     """With a limit on the size of files, writes fail as on a full disk."""
     if noticed == "by Orbax":
         monkeypatch.setattr(checkpoints, "check_space", lambda *arguments: None)
@@ -217,22 +217,22 @@ def test_a_full_disk_is_told_each_time_and_training_goes_on(run, tmp_path, capfd
                 kept.save(Progress(progress.learner, progress.rows[:epoch]), wait=True)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert capfd.readouterr().err.splitlines() == _told(kept, "File too large")
+        assert capfd.readouterr().err.splitlines() == _messages(kept, "File too large")
         assert [found["epoch"] for found in kept.failed] == [2, 3]
         assert [path.name for path in kept.folder.iterdir()] == ["1"]
         kept.save(Progress(progress.learner, progress.rows[:4]), wait=True)
     assert kept.epochs() == [1, 4]
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_each_time(run, tmp_path, capfd):
+def test_a_folder_that_cannot_be_written_to_is_reported_each_time(run, tmp_path, capfd):
     (tmp_path / "checkpoints").write_text("in the way")
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept:
         for epoch in (1, 2):
             kept.save(Progress(run[1][-1].learner, run[1][-1].rows[:epoch]))
-    assert capfd.readouterr().err.splitlines() == _told(kept, "") and len(kept.failed) == 2
+    assert capfd.readouterr().err.splitlines() == _messages(kept, "") and len(kept.failed) == 2
 
 
-def test_a_write_that_fails_later_is_of_its_own_epoch(run, tmp_path, capfd, monkeypatch):
+def test_a_write_that_fails_later_is_reported_for_its_own_epoch(run, tmp_path, capfd, monkeypatch):
     """A failure in the background is reported when the next checkpoint starts."""
     progress = run[1][-1]
     with checkpoints.opened(tmp_path / "checkpoints", ONE) as kept, monkeypatch.context() as patch:
@@ -250,16 +250,16 @@ def _raising(error):
     return fail
 
 
-SHORT_OF = {
+OTHER_ERRORS = {
     "memory": MemoryError(),
     "memory in JAX": jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12345 bytes"),
     "files": OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
     "permission": PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
-    "an answer": ValueError("UNAVAILABLE: the file system does not answer"),
+    "no answer": ValueError("UNAVAILABLE: the file system does not answer"),
 }
 
 
-@pytest.mark.parametrize("kind", SHORT_OF)
+@pytest.mark.parametrize("kind", OTHER_ERRORS)
 def test_only_wrong_content_sets_a_checkpoint_aside(task, run, tmp_path, kind, monkeypatch):
     """Regression: with too little memory, the newest checkpoint counted as damaged and was deleted later."""
     folder = tmp_path / "checkpoints"
@@ -267,14 +267,14 @@ def test_only_wrong_content_sets_a_checkpoint_aside(task, run, tmp_path, kind, m
     before = sorted(path.name for path in folder.iterdir())
     with checkpoints.opened(folder, ONE) as kept:
         with monkeypatch.context() as patch, pytest.raises(UserError, match="6: cannot be read: ") as caught:
-            patch.setattr(kept._checkpointer, "restore", _raising(SHORT_OF[kind]))
+            patch.setattr(kept._checkpointer, "restore", _raising(OTHER_ERRORS[kind]))
             kept.restore(_start(task))
         assert str(caught.value).endswith("; nothing was changed, and --resume tries again")
         assert sorted(path.name for path in folder.iterdir()) == before
         assert len(kept.restore(_start(task)).rows) == 6
 
 
-# Orbax cannot close the event loop that it could not make.
+# Orbax cannot close the event loop that it could not create.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_too_many_open_files(task, run, tmp_path):
     folder = tmp_path / "checkpoints"
@@ -292,7 +292,7 @@ def test_too_many_open_files(task, run, tmp_path):
         assert kept.epochs()[-1] == 6
 
 
-def test_older_ones_go_when_newer_ones_are_on_the_disk(run, tmp_path, monkeypatch):
+def test_older_checkpoints_are_deleted_when_newer_ones_are_on_the_disk(run, tmp_path, monkeypatch):
     """A power cut after a rename may leave empty files under the new name."""
     synced, progress = [], run[1][-1]
     sync, remove = checkpoints.durable.sync, shutil.rmtree

@@ -1,4 +1,4 @@
-"""One run in two processes on loopback: the curve of one, resuming, and both end if one ends."""
+"""One run in two local processes: the learning curve of one process, resuming, and both end if one ends."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def _two(*arguments):
     return [_command(*both, "--process-id", str(number)) for number in range(2)]
 
 
-def _ended(process):
+def _result(process):
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -55,30 +55,30 @@ def _metrics(run):
     return np.genfromtxt(f"{run}/metrics.csv", delimiter=",", skip_header=1)
 
 
-def test_two_processes_go_on_with_a_run_and_end_it_as_one_would(monkeypatch):
+def test_two_processes_resume_a_run_with_the_curve_of_one(monkeypatch):
     run = [*RUN, "--epochs", "4"]
     with monkeypatch.context() as patch:
         waves.stop(patch, signal.SIGTERM, 2)
         assert fit.main([*run, "--out", "two", "--devices", "2"]) == 143
-    # Several processes take lax where the planner's trees of different processors disagree.
+    # Several processes use lax where the planner's trees of different processors disagree.
     changed = "--allow-changed-conditions"
     first, second = _two("--epochs", "4", "--out", "two", "--resume", changed, "--json")
     assert fit.main([*run, "--out", "one"]) == 0
-    code, out, err = _ended(first)
+    code, out, err = _result(first)
     assert code == 0, err
     results = json.loads(out)
     assert results == json.loads(Path("two/results.json").read_text()) and results["began_after_epoch"] == 2
-    code, out, err = _ended(second)
+    code, out, err = _result(second)
     assert (code, out) == (0, "") and "epoch" not in err
     np.testing.assert_allclose(_metrics("two"), _metrics("one"), atol=1e-5, rtol=0)
 
 
-def test_where_one_dies_the_other_ends():
+def test_if_one_process_dies_the_other_ends():
     first, second = _two("--epochs", "100000", "--out", "two")
     while not Path("two/checkpoints/1").exists() and first.poll() is None:
         time.sleep(0.01)
     second.kill()
-    code, out, err = _ended(first)
+    code, out, err = _result(first)
     assert code == 1, err
     assert "devices    2 of cpu" in out
     assert re.search(r"^fit: process 0: another process of the run has died \(.*\); --resume continues$", err, re.M), (
@@ -87,11 +87,11 @@ def test_where_one_dies_the_other_ends():
     second.communicate()
 
 
-def test_what_one_refuses_ends_the_others():
+def test_an_error_of_one_process_ends_the_others():
     Path("two").mkdir()
     Path("two/notes.txt").write_text("mine")
     first, second = _two("--epochs", "4", "--out", "two")
-    code, _, err = _ended(first)
+    code, _, err = _result(first)
     assert code == 2 and "fit: two is not empty and not a run folder" in err
-    code, _, err = _ended(second)
+    code, _, err = _result(second)
     assert code == 2 and "fit: another process of the run could not start; see its message" in err

@@ -1,4 +1,4 @@
-"""`python -m training.fit --resume`: interruptions of a run, and changes since."""
+"""`python -m training.fit --resume`: interrupted runs, and what has changed since they were started."""
 
 import dataclasses
 import errno
@@ -25,7 +25,7 @@ from training.run import checkpoints, interrupt, run_folder
 
 EPOCHS = 6
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1"]
-# With noise that each step draws: what is drawn after a stop is what would have been.
+# Each step draws noise, and must draw the same noise after a stop as without one.
 RUN += ["--epochs", str(EPOCHS), "--batch-size", "4", "--augment", "jitter=0.1"]
 COMPARED = ("params.npz", "metrics.csv")
 
@@ -37,12 +37,12 @@ def _write_data(folder, scale=1.0, channels=1):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with the data, `whole`, a run that nothing stopped, and `stopped`, one that SIGTERM stopped."""
+    """A folder with the data, the run `uninterrupted`, and the run `stopped`, which SIGTERM stopped."""
     folder = tmp_path_factory.mktemp("made")
     _write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert fit.main([*RUN, "--out", "whole"]) == 0
+        assert fit.main([*RUN, "--out", "uninterrupted"]) == 0
         waves.stop(patch, signal.SIGTERM, 3)
         assert fit.main([*RUN, "--out", "stopped"]) == 143
     return folder
@@ -50,19 +50,19 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def here(made, tmp_path, monkeypatch):
-    """The same in a folder of the test's own, which is the working folder."""
+    """A copy of that folder for one test, which is the working folder."""
     shutil.copytree(made, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
 
-def _assert_as_whole(run):
+def _assert_as_uninterrupted(run):
     for name in COMPARED:
-        assert (Path(run) / name).read_bytes() == (Path("whole") / name).read_bytes(), name
+        assert (Path(run) / name).read_bytes() == (Path("uninterrupted") / name).read_bytes(), name
 
 
-def _refused(capsys, *arguments):
-    """The line that a resumed run is refused with."""
+def _error_of_resuming(capsys, *arguments):
+    """The error message of a run that cannot be resumed."""
     capsys.readouterr()
     assert fit.main([*RUN, "--out", "stopped", "--resume", *arguments]) == 2
     line = capsys.readouterr().err
@@ -70,19 +70,19 @@ def _refused(capsys, *arguments):
     return line[5:-1]
 
 
-def test_a_stopped_run_has_saved_and_goes_on_to_the_same_bits(here, capsys):
+def test_a_stopped_run_is_saved_and_resumes_with_the_same_bits(here, capsys):
     assert len((here / "stopped" / "metrics.csv").read_text().splitlines()) == 3 + 1
     assert {path.name for path in (here / "stopped" / "checkpoints").iterdir()} >= {"2", "3"}
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
-    _assert_as_whole("stopped")
+    _assert_as_uninterrupted("stopped")
     # A run that has ended ends again.
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     assert "resumed    after epoch 6 of 6" in capsys.readouterr().out
-    _assert_as_whole("stopped")
+    _assert_as_uninterrupted("stopped")
 
 
-def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
+def test_ctrl_c_and_a_damaged_newest_checkpoint(here, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         waves.stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
@@ -94,65 +94,68 @@ def test_ctrl_c_and_a_damaged_newest(here, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert "resumed    after epoch 1 of 6" in printed.out
     assert printed.err.startswith("fit: the checkpoint of epoch 2 is damaged (")
-    _assert_as_whole("run")
+    _assert_as_uninterrupted("run")
 
 
-def test_other_options_are_refused_and_named(here, capsys):
+def test_other_options_are_errors_that_name_them(here, capsys):
     needs = "; --resume needs the same options"
-    message = _refused(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
+    message = _error_of_resuming(capsys, "--epochs", "9", "--seed", "1", "--keep", "best")
     assert (
         message
         == f"stopped was started with --epochs 6 --seed 0 --keep last, not --epochs 9 --seed 1 --keep best{needs}"
     )
-    message = _refused(capsys, "--x64", "--loss", "absolute-error")
+    message = _error_of_resuming(capsys, "--x64", "--loss", "absolute-error")
     assert message == f"stopped was started with no --loss no --x64, not --loss absolute-error --x64{needs}"
-    message = _refused(capsys, "--algorithm", "fastest")
+    message = _error_of_resuming(capsys, "--algorithm", "fastest")
     assert message == f"stopped was started with --algorithm auto, not --algorithm fastest{needs}"
     # Earlier versions recorded no algorithm.
     config = here / "stopped" / "config.json"
     content = json.loads(config.read_text())
     assert content["options"].pop("algorithm") == "auto"
     config.write_text(json.dumps(content))
-    # What the default came to is the same option.
+    # The value of a default is the same option.
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--learning-rate", "0.001", "--optimizer", "adam"]) == 0
-    _assert_as_whole("stopped")
+    _assert_as_uninterrupted("stopped")
 
 
-def test_changed_data_are_refused_unless_allowed(here, capsys):
+def test_changed_data_are_errors_unless_allowed(here, capsys):
     # The same content elsewhere is the same data.
     shutil.copy("a.npz", "b.npz")
     _write_data(here, scale=2.0)
     message = "a.npz: the data have changed since stopped was started; --allow-changed-data continues with them"
-    assert _refused(capsys) == message
+    assert _error_of_resuming(capsys) == message
     _write_data(here, channels=2)
     message = (
         "a.npz: the network for these data has other shapes than when stopped was started; --overwrite starts again"
     )
-    assert _refused(capsys, "--allow-changed-data") == message
+    assert _error_of_resuming(capsys, "--allow-changed-data") == message
     shutil.copytree("stopped", "moved")
     _write_data(here, scale=2.0)
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-data"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
-    # What the run was started with stays known.
+    # The data that the run was started with stay recorded.
     assert Path("stopped/config.json").read_bytes() == Path("moved/config.json").read_bytes()
     assert fit.main([*RUN, "--data", "b.npz", "--out", "moved", "--resume"]) == 0
-    _assert_as_whole("moved")
+    _assert_as_uninterrupted("moved")
 
 
-def test_what_is_no_run_to_go_on_with(here, capsys):
+def test_folders_that_cannot_be_resumed(here, capsys):
     config = here / "stopped" / "config.json"
     config.write_text("{")
     assert (
-        _refused(capsys)
+        _error_of_resuming(capsys)
         == "stopped/config.json: cannot be read, so the run cannot be resumed; --overwrite starts again"
     )
     config.write_text(json.dumps({"model": "fcn"}))
-    assert _refused(capsys) == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite replaces it"
+    assert (
+        _error_of_resuming(capsys)
+        == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite replaces it"
+    )
     config.unlink()
-    assert _refused(capsys).startswith("stopped is not empty and not a run folder")
+    assert _error_of_resuming(capsys).startswith("stopped is not empty and not a run folder")
 
 
-OTHERS = {
+OTHER_CONDITIONS = {
     "jax": ({"versions": {"jax": "0.9"}}, "jax 0.9"),
     "jaxlib": ({"versions": {"jaxlib": "0.9"}}, "jaxlib 0.9"),
     "optax": ({"versions": {"optax": "0.1"}}, "optax 0.1"),
@@ -165,25 +168,25 @@ OTHERS = {
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize("of", OTHERS)
-def test_other_conditions_need_an_option(here, capsys, of):
-    """Conditions that change the last digits."""
-    change, words = OTHERS[of]
+@pytest.mark.parametrize("condition", OTHER_CONDITIONS)
+def test_other_conditions_need_an_option(here, capsys, condition):
+    """These conditions may change the last digits."""
+    change, words = OTHER_CONDITIONS[condition]
     config = here / "stopped" / "config.json"
     begun = json.loads(config.read_text())
     change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
     config.write_text(json.dumps(begun | change))
-    message = _refused(capsys)
+    message = _error_of_resuming(capsys)
     assert message.startswith(f"stopped was started with {words}, not ")
     assert message.endswith(": the last digits may differ; --allow-changed-conditions continues")
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
     assert capsys.readouterr().err.startswith(f"fit: {message.rpartition(';')[0]}\n")
-    # What the run was started with stays known.
+    # The conditions that the run was started with stay recorded.
     assert json.loads(config.read_text()) == begun | change
 
 
 def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
-    """What the planner chooses may depend on more than the versions, as on what jconv.tune has measured."""
+    """The planner's choice depends on more than versions, for example on measurements of jconv.tune."""
     from jconv import layers
 
     own = layers.Conv1D.apply
@@ -192,18 +195,18 @@ def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
         return own(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
 
     monkeypatch.setattr(layers.Conv1D, "apply", apply)
-    assert _refused(capsys).startswith("stopped was started with other algorithms, not those chosen now: ")
+    assert _error_of_resuming(capsys).startswith("stopped was started with other algorithms, not those chosen now: ")
 
 
 def test_another_process_at_the_same_run(here, capsys):
     with run_folder.locked(here / "stopped"):
-        assert _refused(capsys) == "stopped: another process works on this run"
+        assert _error_of_resuming(capsys) == "stopped: another process works on this run"
     with run_folder.locked(here / "stopped"), pytest.raises(UserError), run_folder.locked(here / "stopped"):
         pass
 
 
 def test_the_lock_is_taken_before_the_checks(here, capsys, monkeypatch):
-    """Two processes that both found no run began it over each other."""
+    """Otherwise two processes that both find no run would both start one."""
     check = run_folder.check
 
     def checked(folder, overwrite):
@@ -214,12 +217,12 @@ def test_the_lock_is_taken_before_the_checks(here, capsys, monkeypatch):
     monkeypatch.setattr(run_folder, "check", checked)
     assert fit.main([*RUN, "--out", "new/run", "--data", "none.npz"]) == 2
     assert capsys.readouterr().err == "fit: none.npz: no such file\n"
-    # What was made for the lock is gone.
+    # The folder that was created for the lock is deleted.
     assert not Path("new").exists()
 
 
 def test_a_folder_that_is_removed_while_another_process_locks_it(tmp_path, monkeypatch):
-    """The lock of a folder that is gone is nobody's."""
+    """The lock of a deleted folder does not count."""
     flock, run = run_folder.fcntl.flock, tmp_path / "run"
 
     def after_the_other(handle, how):
@@ -251,8 +254,8 @@ def test_failed_saves_are_in_the_results(here, monkeypatch, capsys):
     assert json.loads(Path("run/results.json").read_text())["failed_saves"] == failed
     printed = [line for line in capsys.readouterr().err.splitlines() if "could not be written" in line]
     assert [line.partition("the checkpoint of epoch ")[2][0] for line in printed] == ["1", "2"]
-    _assert_as_whole("run")
-    assert json.loads(Path("whole/results.json").read_text())["failed_saves"] == []
+    _assert_as_uninterrupted("run")
+    assert json.loads(Path("uninterrupted/results.json").read_text())["failed_saves"] == []
 
 
 def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
@@ -270,7 +273,7 @@ def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
 
     with monkeypatch.context() as patch:
         patch.setattr(run_folder.tempfile, "TemporaryFile", refuse)
-        assert _refused(capsys) == "stopped: cannot be written to: Read-only file system"
+        assert _error_of_resuming(capsys) == "stopped: cannot be written to: Read-only file system"
     monkeypatch.setattr(run_folder.os, "replace", refuse)
     assert fit.main([*RUN, "--out", "new"]) == 2
     assert capsys.readouterr().err == "fit: new: cannot be written to: Read-only file system\n"
@@ -287,7 +290,7 @@ def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):
     monkeypatch.chdir(here)
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     assert "resumed    after epoch 6 of 6" in capsys.readouterr().out
-    _assert_as_whole("stopped")
+    _assert_as_uninterrupted("stopped")
 
 
 @pytest.mark.slow
@@ -304,7 +307,7 @@ def test_killed_again_and_again(here):
         process.kill()
         process.wait()
     assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
-    _assert_as_whole("run")
+    _assert_as_uninterrupted("run")
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
