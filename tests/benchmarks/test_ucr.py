@@ -108,9 +108,7 @@ def test_mistakes_end_with_2(tmp_path, capsys):
         with pytest.raises(SystemExit) as stop:
             ucr.main([option, "0"])
         assert stop.value.code == 2
-        assert capsys.readouterr().err.startswith(
-            f"ucr: argument {option}: must be a complete number of at least 1, got"
-        )
+        assert capsys.readouterr().err.startswith(f"ucr: argument {option}: must be a whole number of at least 1, got")
     file = tmp_path / "other.json"
     file.write_text('{"runs": [3]}')
     assert ucr.main(["--json", str(file)]) == 2

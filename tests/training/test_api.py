@@ -28,7 +28,7 @@ def test_the_command_trains_the_same_network(task, model, tmp_path):
     for mine, saved in zip(jax.tree.leaves((model.params, model.state)), jax.tree.leaves(own), strict=True):
         np.testing.assert_array_equal(mine, saved)
     x = api.load("gunpoint").x_test[:7]
-    # Another program, with the params as constants.
+    # The saved network is another program, with the params as constants.
     saved = predict.predict(trained.read(tmp_path / "run"), x)
     np.testing.assert_allclose(api.predict(model, x), saved, atol=1e-6)
 
@@ -40,7 +40,7 @@ def test_the_evaluation_equals_the_last_row(task, model):
     np.testing.assert_allclose(jax.nn.softmax(found.output), probabilities, atol=1e-6)
 
 
-def test_members_are_evaluated_together(task):
+def test_the_models_of_an_ensemble_are_evaluated_together(task):
     both = api.train(task, PLAN._replace(epochs=1, members=2))
     probabilities = api.predict(both, api.load("gunpoint").x_test)
     output = api.evaluate(task, both, task.test).output
@@ -73,17 +73,17 @@ def test_tasks_that_differ_in_their_arrays_share_one_compiled_epoch(task):
 
 
 @pytest.mark.parametrize("batch_size", [0, 51])
-def test_a_batch_larger_than_the_training_set(task, batch_size):
+def test_a_batch_size_that_the_training_set_does_not_allow_raises(task, batch_size):
     with pytest.raises(api.UserError, match=f"batch_size {batch_size} times accumulate 1 must be 1 to 50"):
         api.train(task, PLAN._replace(batch_size=batch_size))
 
 
-def test_series_with_other_channels(model):
+def test_series_with_other_channels_raise(model):
     with pytest.raises(api.UserError, match=r"series must be \(n, length, 1\), got shape \(3, 20, 2\)"):
         api.predict(model, np.zeros((3, 20, 2)))
 
 
-def test_a_test_set_without_labels():
+def test_a_test_set_without_labels_raises():
     with pytest.raises(api.UserError, match="a test set needs both x_test and y_test"):
         api.from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4))
 

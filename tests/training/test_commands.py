@@ -27,7 +27,7 @@ def test_the_commands_are_listed():
     assert max(map(len, out.splitlines())) <= 100
 
 
-def test_a_space_instead_of_a_dot(capsys):
+def test_a_space_instead_of_a_dot_is_an_error(capsys):
     assert __main__.main(["predict", "runs/a"]) == 2
     wanted = "training: 'predict' must be part of the module's name, as in python -m training.predict\n"
     assert capsys.readouterr().err == wanted
@@ -35,7 +35,7 @@ def test_a_space_instead_of_a_dot(capsys):
 
 @pytest.mark.parametrize("module", ["loop", "data.datasets"])
 def test_a_module_that_is_not_a_command_is_an_error(module):
-    """It once ended with exit code 0 and no message."""
+    """Otherwise it would end with exit code 0 and no message."""
     code, out, err = _run("-W", "ignore", "-m", f"training.{module}", "--epochs", "3")
     assert code == 2 and out == "" and err.count("\n") == 1
     assert err.startswith(f"training.{module} is not a command; the commands are training.fit, ")

@@ -46,7 +46,7 @@ def test_a_line_for_each_run(tmp_path, capsys):
 
 
 def test_a_table_fits_a_terminal():
-    """It has at most a hundred columns of characters, whatever its content."""
+    """A table has at most 100 characters per line, for any content."""
     names = [f"runs/learning-rate=0.001,model=inception-time,seed={number}" for number in range(2)]
     row = {"status": "interrupted", "data": "PickupGestureWiimoteZ", "model": "inception-time", "task": "forecast"}
     row |= {"epochs": 1500, "seconds": 12345.5, "score": "absolute_error"}
@@ -64,7 +64,7 @@ def test_a_table_fits_a_terminal():
     for name, own in zip(names, words, strict=True):
         at = lines.index(name)
         assert lines[at + 1] == own and lines[at + 2].split() == numbers
-    # As wide as it may be.
+    # With enough width, each run is one line.
     assert [line.split()[0] for line in comparison.text(rows, width=300).splitlines()[2:4]] == names
 
 
@@ -93,7 +93,7 @@ def test_a_column_for_different_tasks(tmp_path, capsys):
     assert [line.split()[3] for line in (first, second)] == ["denoise", "forecast"]
 
 
-def test_json(tmp_path, capsys):
+def test_json_has_a_row_for_each_run(tmp_path, capsys):
     assert compare.main([_run(tmp_path / "a"), _run(tmp_path / "b", test=None), "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)["runs"]
     assert first == {
@@ -141,7 +141,7 @@ def _svg(*names):
 
 
 def test_a_picture_shows_validation_and_not_the_test_set(tmp_path):
-    """Runs selected by validation were once shown with their test curves."""
+    """Runs that are selected by validation are shown without their test curves."""
     rows = [row._replace(validation_loss=0.8 - row.epoch / 10, validation_score=row.epoch / 4) for row in ROWS]
     with_validation = _svg(_run(tmp_path / "a", rows=rows))
     assert not any("test" in line for line in with_validation)
@@ -162,7 +162,7 @@ def test_log_files_of_a_sweep_are_ignored(tmp_path, capsys):
     assert compare.main([*names, "--json"]) == 0
     out, err = capsys.readouterr()
     assert [row["run"] for row in json.loads(out)["runs"]] == names[:1] and err == ""
-    # That of a run that did not start has no folder.
+    # The log of a run that did not start has no folder.
     (tmp_path / "rate=9.log").touch()
     assert compare.main([*names, "rate=9.log", "--json"]) == 0
     out, err = capsys.readouterr()
@@ -172,7 +172,7 @@ def test_log_files_of_a_sweep_are_ignored(tmp_path, capsys):
     assert capsys.readouterr().err == "compare: rate=0.1,model=fcn.log: a file, not a run folder\n"
 
 
-def _refused(capsys, *arguments):
+def _error_message(capsys, *arguments):
     assert compare.main(list(arguments)) == 2
     out, line = capsys.readouterr()
     assert out == "" and line.count("\n") == 1 and line.startswith("compare: ")
@@ -181,23 +181,23 @@ def _refused(capsys, *arguments):
 
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
     run = _run(tmp_path / "a")
-    assert _refused(capsys, run, "none") == "none: no such folder"
+    assert _error_message(capsys, run, "none") == "none: no such folder"
     (tmp_path / "seed=0.log").touch()
-    assert _refused(capsys, "seed=0.log") == "seed=0.log: a file, not a run folder"
+    assert _error_message(capsys, "seed=0.log") == "seed=0.log: a file, not a run folder"
     (tmp_path / "seed=0.txt").touch()
-    assert _refused(capsys, run, "seed=0.txt") == "seed=0.txt: a file, not a run folder"
+    assert _error_message(capsys, run, "seed=0.txt") == "seed=0.txt: a file, not a run folder"
     (tmp_path / "empty").mkdir()
-    assert _refused(capsys, "empty") == "empty: not a run folder, it has no config.json"
+    assert _error_message(capsys, "empty") == "empty: not a run folder, it has no config.json"
     wrong = "a/none/x.png: cannot be written to: No such file or directory"
-    assert _refused(capsys, run, "--picture", "a/none/x.png") == wrong
+    assert _error_message(capsys, run, "--picture", "a/none/x.png") == wrong
     _run(tmp_path / "short", rows=[])
     words = "short: metrics.csv has no epochs to draw, or cannot be read"
-    assert _refused(capsys, "short", "--picture", "x.png") == words
+    assert _error_message(capsys, "short", "--picture", "x.png") == words
     (tmp_path / "a" / "results.json").write_text("[]")
-    assert _refused(capsys, run) == "a: results.json is not what this version writes"
+    assert _error_message(capsys, run) == "a: results.json is not what this version writes"
     (tmp_path / "a" / "results.json").unlink()
     wrong = "a: results.json is missing or cannot be read; a run writes it when it ends"
-    assert _refused(capsys, run) == wrong
+    assert _error_message(capsys, run) == wrong
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
     ],
 )
 def test_errors_in_options(arguments, words, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as stop:
         compare.main(arguments)
-    assert left.value.code == 2
+    assert stop.value.code == 2
     assert capsys.readouterr().err == f"compare: {words}; --help explains the options\n"

@@ -75,7 +75,7 @@ def test_two_layer_on_gunpoint(capsys):
     assert metrics["test_loss"][-1] < task.baseline[1]
     assert "model      two-layer, 3,296 parameters" in output.out
     assert len(output.err.splitlines()) == 8
-    # What was saved is the network whose loss the last line tells.
+    # The saved network has the loss of the last line.
     params, state = run_folder.read_params(folder)
     loss = task.loss_reference(task.model.reference(params, state, task.test.x), task.test.y)
     assert loss == pytest.approx(metrics["test_loss"][-1], rel=1e-4)
@@ -226,9 +226,9 @@ OPTION_MISTAKES = {
 
 @pytest.mark.parametrize("arguments", OPTION_MISTAKES, ids=" ".join)
 def test_errors_in_options_are_one_line_and_exit_code_2(arguments, capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as stop:
         fit.main(list(arguments))
-    assert left.value.code == 2
+    assert stop.value.code == 2
     assert capsys.readouterr().err == f"fit: {OPTION_MISTAKES[arguments]}; --help explains the options\n"
 
 
@@ -238,7 +238,7 @@ def test_the_error_for_an_unknown_model_lists_all_models(capsys):
     assert re.match(r"fit: argument --model: invalid choice: 'resnet50' .*fcn.*two-layer", capsys.readouterr().err)
 
 
-def test_no_gpu(capsys, monkeypatch):
+def test_a_missing_gpu_is_an_error(capsys, monkeypatch):
     def none(backend):
         raise RuntimeError("Unknown backend")
 
@@ -258,9 +258,9 @@ def test_a_missing_package_names_the_extra(package, monkeypatch, capsys):
 
 
 def test_help_has_examples(capsys):
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as stop:
         fit.main(["--help"])
-    assert left.value.code == 0
+    assert stop.value.code == 0
     out = capsys.readouterr().out
     for word in ("examples:", "python -m training.fit --model two-layer", "x_train", "exit codes", "default 0.001"):
         assert word in out

@@ -1,4 +1,4 @@
-"""`training.predict`: predictions in the units of the data, equal to those of the task's evaluation."""
+"""`training.predict`: predictions in the units of the data, equal to the outputs of the evaluation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_predictions_use_the_algorithm_of_the_run(tmp_path: Path) -> None:
     model = trained.model_for(network, 32)
     program = str(jax.make_jaxpr(lambda x: trained.predict(network, model, x))(jnp.ones((3, 32, 2))))
     assert program.count("algorithm=fastest") == 3 and "algorithm=auto" not in program
-    # Earlier versions recorded none.
+    # Earlier versions recorded no algorithm.
     content = run_folder.read_json(tmp_path, run_folder.CONFIG)
     assert content is not None
     del content["options"]["algorithm"]
@@ -96,7 +96,7 @@ def test_predictions_equal_the_evaluation_in_the_units_of_the_data(tmp_path: Pat
     np.testing.assert_allclose(program.call(x[:2, -network.shape[0] :].astype("float32")), found[:2], atol=1e-5)
 
 
-def test_tables(tmp_path: Path) -> None:
+def test_tables_of_each_kind_of_prediction(tmp_path: Path) -> None:
     _run(tmp_path, "classification")
     network = trained.read(tmp_path)
 
@@ -118,23 +118,23 @@ def test_tables(tmp_path: Path) -> None:
     ]
 
 
-def test_ensembles_unequal_lengths_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ensembles_series_of_variable_length_and_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run(tmp_path, "classification", "--members", "2")
     x, lengths, _ = datasets.series(str(tmp_path / "drawn.npz"), 32)
     assert x.shape == (5, 32, 2) and lengths is None
     network = trained.read(tmp_path)
-    whole = predict.predict(network, x)
+    predictions = predict.predict(network, x)
     shorter = x.copy()
     shorter[1, 20:] = np.nan
     np.save(tmp_path / "new.npy", shorter)
     answers = str(tmp_path / "answers.npy")
     assert predict.main([str(tmp_path), "--data", str(tmp_path / "new.npy"), "--out", answers]) == 0
     found = np.load(answers)
-    np.testing.assert_allclose(found[[0, 2, 3, 4]], whole[[0, 2, 3, 4]], atol=1e-5)
+    np.testing.assert_allclose(found[[0, 2, 3, 4]], predictions[[0, 2, 3, 4]], atol=1e-5)
     np.testing.assert_allclose(found[1], predict.predict(network, x[1:2, :20])[0], atol=1e-5)
     assert predict.main([str(tmp_path), "--export", str(tmp_path / "program")]) == 0
     program = jax.export.deserialize(bytearray((tmp_path / "program").read_bytes()))
-    np.testing.assert_allclose(program.call(x[:3].astype("float32")), whole[:3], atol=1e-5)
+    np.testing.assert_allclose(program.call(x[:3].astype("float32")), predictions[:3], atol=1e-5)
     assert f"{tmp_path / 'program'}: a program of series (any number, 32, 2)" in capsys.readouterr().out
 
 
@@ -209,7 +209,7 @@ READ_AS_SERIES = {
 
 @pytest.mark.parametrize("kind", READ_AS_SERIES)
 def test_the_training_length_decides_about_labels_in_a_table(table_run: Any, kind: str, capsys: Any) -> None:
-    """Without labels the first sample was dropped, and a header was predicted as a series."""
+    """Without labels no first sample is dropped, and a header is not predicted as a series."""
     assert table_run(READ_AS_SERIES[kind], "--json") == 0
     found = [row["probabilities"] for row in json.loads(capsys.readouterr().out)["series"]]
     network = trained.read(Path("run"))
@@ -236,7 +236,7 @@ def test_rows_of_another_length_need_the_labels_option(table_run: Any, capsys: A
 
 
 def test_a_sample_is_not_taken_for_a_label(table_run: Any, capsys: Any) -> None:
-    """Series of one more sample lost the first one without a message."""
+    """Series with one sample more do not lose the first one without a message."""
     longer = np.random.default_rng(2).normal(size=(3, 13)).round(3).tolist()
     assert table_run(_text(*longer)) == 2
     why = f"rows have 13 cells, one more than the training series, but '{longer[0][0]}' is not a class"
@@ -305,24 +305,24 @@ def test_arrays_have_the_layout_of_training_by_default(tmp_path: Path, capsys: A
     np.save(tmp_path / "last.npy", x)
     np.save(tmp_path / "first.npy", x.swapaxes(1, 2))
 
-    def ask(name: str, *more: str) -> Any:
+    def run_command(name: str, *more: str) -> Any:
         code = predict.main([str(tmp_path), "--data", str(tmp_path / name), *more])
         output = capsys.readouterr()
         return output.out if code == 0 else output.err
 
-    wanted = ask("last.npy")
+    wanted = run_command("last.npy")
     assert wanted.startswith("series,class")
     message = (
         f"{tmp_path / 'first.npy'}: series have 32 channels, the network takes 2; --channels first reads them as 2"
     )
-    assert ask("first.npy") == f"predict: {message} channels\n"
-    assert ask("first.npy", "--channels", "first") == wanted
+    assert run_command("first.npy") == f"predict: {message} channels\n"
+    assert run_command("first.npy", "--channels", "first") == wanted
     before = run_folder.read_json(tmp_path, run_folder.CONFIG)
     assert before is not None
     before["options"]["channels"] = "first"
     run_folder.write_json(tmp_path, run_folder.CONFIG, before)
-    assert ask("first.npy") == wanted
-    assert ask("last.npy", "--channels", "last") == wanted
+    assert run_command("first.npy") == wanted
+    assert run_command("last.npy", "--channels", "last") == wanted
     table = str(tmp_path / "x.csv")
     Path(table).write_text(_text(*ROWS))
     assert predict.main([str(tmp_path), "--data", table, "--channels", "first"]) == 2

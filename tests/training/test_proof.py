@@ -46,7 +46,7 @@ def _start(task):
 
 
 def _small(algorithm="auto"):
-    """The fully convolutional network with few channels, on GunPoint shortened."""
+    """The fully convolutional network with few channels, on shortened GunPoint series."""
     task = tasks.classification(datasets.load("gunpoint"))
     blocks = [
         layer
@@ -121,7 +121,7 @@ def _layer_failures(algorithm="lax"):
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         (found,) = prove_layers(model, exact, state, rng.standard_normal((2, 9, 2)), rng)
-    return {what for what, value in found.deviations().items() if not value <= proof.THRESHOLD}
+    return {name for name, value in found.deviations().items() if not value <= proof.THRESHOLD}
 
 
 def test_a_single_convolution_passes():

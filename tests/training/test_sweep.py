@@ -31,7 +31,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 
 def _losses(monkeypatch, found):
-    """Replaces the processes by the losses or error messages of cells, by name. Returns the list of the names run."""
+    """Replaces the process of each cell by a loss, an error message or a signal. Returns the names of the cells run."""
     ran = []
 
     def run(children, command, log):
@@ -75,7 +75,7 @@ def test_order_of_the_cells_and_failed_cells(monkeypatch, capsys):
     assert sweep.main([*GRID, "--json"]) == 1
     out, err = capsys.readouterr()
     results = json.loads(out)
-    # The diverged one is the last, whatever it has; the losses on the test set say the opposite.
+    # The diverged run is the last for any loss. The losses on the test set have the opposite order.
     assert [row["run"] for row in results["runs"]] == [f"s/{NAMES[i]}" for i in (3, 0, 2)]
     assert results["sorted_by"].startswith(
         "training loss, the lowest first, since --validation holds no series out; the t"
@@ -83,7 +83,7 @@ def test_order_of_the_cells_and_failed_cells(monkeypatch, capsys):
     assert results["failed"] == {NAMES[1]: "a disk is full"} and ran == NAMES
     assert f"2/4 {NAMES[1]}: failed: a disk is full, " in err and f"3/4 {NAMES[2]}: diverged, " in err
 
-    # Those that have ended are not run again; the one that failed is.
+    # The runs that have ended are not run again; the failed one is.
     found[NAMES[1]] = 0.125
     assert sweep.main([*GRID, "--resume"]) == 1
     out = capsys.readouterr().out
@@ -117,7 +117,7 @@ def test_a_signal_stops_the_sweep_and_resume_continues(monkeypatch, capsys):
     assert ran[2:] == NAMES[1:]
 
 
-REFUSED = {
+INVALID = {
     ("--grid", "learning-rate=0.1,-1"): "argument --learning-rate: must be a number above zero, got '-1'; --help "
     "explains the options",
     (
@@ -139,15 +139,15 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+@pytest.mark.parametrize("arguments", INVALID, ids=" ".join)
 def test_errors_are_found_before_anything_runs(arguments, monkeypatch, capsys):
     ran = _losses(monkeypatch, {})
     try:
         code = sweep.main(["--out", "s", *SERIES, *arguments])
-    except SystemExit as left:
-        code = left.code
+    except SystemExit as stop:
+        code = stop.code
     assert code == 2 and not ran and not Path("s").exists()
-    assert capsys.readouterr().err == f"sweep: {REFUSED[arguments]}\n"
+    assert capsys.readouterr().err == f"sweep: {INVALID[arguments]}\n"
 
 
 def test_options_that_cannot_vary_and_existing_runs(monkeypatch, capsys):
@@ -164,10 +164,10 @@ def test_options_that_cannot_vary_and_existing_runs(monkeypatch, capsys):
 
 
 def test_concurrent_cells_have_their_own_cores(monkeypatch):
-    both, held = threading.Barrier(2, timeout=30), []
+    both, affinities = threading.Barrier(2, timeout=30), []
 
     def run(children, command, log):
-        held.append(os.sched_getaffinity(0))
+        affinities.append(os.sched_getaffinity(0))
         both.wait()
         log.touch()
         return 2
@@ -175,8 +175,8 @@ def test_concurrent_cells_have_their_own_cores(monkeypatch):
     monkeypatch.setattr(Children, "run", run)
     before = os.sched_getaffinity(0)
     assert sweep.main([*GRID, "--jobs", "2"]) == 1
-    assert len(held) == 4 and os.sched_getaffinity(0) == before
-    assert set(map(frozenset, held)) == set(map(frozenset, split_cores(2)))
+    assert len(affinities) == 4 and os.sched_getaffinity(0) == before
+    assert set(map(frozenset, affinities)) == set(map(frozenset, split_cores(2)))
 
 
 def test_shares_of_the_cores(monkeypatch):
@@ -219,8 +219,8 @@ print(running[0].pid, flush=True)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux has a way to wait for the process of another")
-def test_a_run_ends_with_the_process_that_began_it(monkeypatch):
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux can wait for the child of another process")
+def test_a_run_ends_with_the_process_that_started_it(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     command = [sys.executable, "-c", SWEEP, *SERIES, "--epochs", "1000000", "--out", "s"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -229,7 +229,7 @@ def test_a_run_ends_with_the_process_that_began_it(monkeypatch):
         run = os.pidfd_open(pid)
         process.kill()
     try:
-        assert select.select([run], [], [], 20)[0], "it goes on"
+        assert select.select([run], [], [], 20)[0], "the run continues"
     finally:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(run, signal.SIGKILL)
@@ -237,7 +237,7 @@ def test_a_run_ends_with_the_process_that_began_it(monkeypatch):
     assert Path("log").read_text().startswith("fit: the parent process has ended, ")
 
 
-TOLD = """
+CHILD = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
 print("ready", flush=True)
@@ -260,7 +260,7 @@ def test_a_signal_is_passed_on_to_all_children(tmp_path):
 
         assert run("print('one'); raise SystemExit(3)", tmp_path / "c").result() == 3
         assert (tmp_path / "c").read_text() == "one\n" and children.signal is None
-        running = [run(TOLD, log) for log in logs]
+        running = [run(CHILD, log) for log in logs]
         threading.Thread(target=stop).start()
         assert [one.result() for one in running] == [143, 143]
         assert children.signal is signal.SIGTERM

@@ -155,8 +155,8 @@ def test_with_multirocket(gunpoint):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"n_kernels": 1}, "n_kernels must be a complete number of at least 2, which compete, got 1"),
-        ({"n_groups": 4.0}, "n_groups must be a complete number of at least 2, got 4.0"),
+        ({"n_kernels": 1}, "n_kernels must be a whole number of at least 2, which compete, got 1"),
+        ({"n_groups": 4.0}, "n_groups must be a whole number of at least 2, got 4.0"),
         ({"n_groups": 3}, "n_groups must be an even number, got 3"),
     ],
 )

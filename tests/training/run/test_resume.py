@@ -294,7 +294,7 @@ def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(here):
+def test_a_run_that_is_killed_twice_has_the_same_bits(here):
     """Killed about when a checkpoint is written, each time later; `python -m benchmarks.kills` kills at any moment."""
     chosen = random.Random(0)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(jax.local_device_count())}
@@ -333,7 +333,7 @@ with interrupt.catching_signals() as interrupted:
     process.communicate()
 
 
-def test_a_signal_is_noted_and_the_handlers_come_back():
+def test_a_signal_is_recorded_and_the_handlers_are_restored():
     before = signal.getsignal(signal.SIGTERM)
     with interrupt.catching_signals() as interrupted:
         assert interrupted() is None

@@ -17,12 +17,12 @@ def _message(folder, overwrite=False):
     return str(caught.value)
 
 
-def test_a_new_or_empty_folder_is_free(tmp_path):
+def test_a_new_or_empty_folder_is_accepted(tmp_path):
     run_folder.check(tmp_path, overwrite=False)
     run_folder.check(tmp_path / "new", overwrite=False)
 
 
-def test_an_earlier_run_is_replaced_only_when_asked(tmp_path):
+def test_an_earlier_run_is_replaced_only_with_overwrite(tmp_path):
     run_folder.begin(tmp_path / "a", {"model": "fcn"})
     folder = tmp_path / "a"
     wanted = "choose another --out, --overwrite to replace it, or --resume to continue"
@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     assert str(caught.value) == f"{tmp_path / 'file' / 'run'}: cannot be written to: Not a directory"
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path, monkeypatch):
     run_folder.write(tmp_path, "metrics.csv", b"old")
 
     def fail(*paths):
@@ -71,8 +71,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     assert (tmp_path / "metrics.csv").read_bytes() == b"old"
 
 
-def test_files_are_on_the_disk_before_their_names(tmp_path, monkeypatch):
-    """Else a power cut may leave the new name with nothing in it."""
+def test_files_are_synced_before_they_are_renamed(tmp_path, monkeypatch):
+    """Otherwise a power cut may leave an empty file under the new name."""
     events, fsync, replace = [], durable.os.fsync, durable.os.replace
 
     def synced(handle):
@@ -91,7 +91,7 @@ def test_files_are_on_the_disk_before_their_names(tmp_path, monkeypatch):
 
 
 def test_begin_keeps_the_folders_of_folds_that_follow(tmp_path):
-    """Their runs may hold locks of them."""
+    """The runs of these folds may hold locks in their folders."""
     run_folder.begin(tmp_path, {})
     for number in (1, 2, 3):
         run_folder.begin(tmp_path / f"fold-{number}", {})
@@ -110,7 +110,7 @@ def test_metrics_are_exact_and_empty_where_nothing_was_evaluated(tmp_path):
     ]
 
 
-def test_params_and_state_come_back(tmp_path):
+def test_params_and_state_round_trip(tmp_path):
     params = {"conv1d": {"kernel": np.arange(6.0).reshape(3, 1, 2), "bias": np.zeros(2)}}
     state = {"batch_normalization": {"moving_mean": np.ones(2, np.float32)}}
     run_folder.write_params(tmp_path, params, state)
@@ -122,6 +122,6 @@ def test_params_and_state_come_back(tmp_path):
                 assert back[node][name].dtype == array.dtype
 
 
-def test_json_has_no_number_that_is_not_finite(tmp_path):
+def test_numbers_that_are_not_finite_are_text_in_json(tmp_path):
     run_folder.write_json(tmp_path, "gradients.json", {"deviation": float("nan"), "list": [float("inf"), 1.0]})
     assert json.loads((tmp_path / "gradients.json").read_text()) == {"deviation": "nan", "list": ["inf", 1.0]}

@@ -35,7 +35,7 @@ def _data(channels=2, length=40):
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize("name", [name for name, kind in NETWORKS.items() if not kind.is_per_sample])
-def test_every_network_has_a_number_for_each_sample(name):
+def test_every_network_has_an_output_for_each_sample_of_the_horizon(name):
     task = tasks.forecast(_data(), name, window=16, horizon=5)
     params, state = jax.eval_shape(lambda: task.model.init(jax.random.key(0), (16, 2)))
     y, _ = jax.eval_shape(task.model.apply, params, state, task.train.x)
@@ -44,17 +44,17 @@ def test_every_network_has_a_number_for_each_sample(name):
 
 def test_windows_targets_and_baseline_of_each_channel():
     data = _data()
-    last, all_of_them = tasks.forecast(data, "fcn", 16, 5, 1), tasks.forecast(data, "fcn", 16, 5, None)
+    last, all_channels = tasks.forecast(data, "fcn", 16, 5, 1), tasks.forecast(data, "fcn", 16, 5, None)
     scaled = scaling.standardize(data)[0].x_train
     np.testing.assert_array_equal(last.train.y[1], scaled[0, 17:22, 1])
-    np.testing.assert_array_equal(all_of_them.train.y[1].reshape(2, 5), scaled[0, 17:22].T)
+    np.testing.assert_array_equal(all_channels.train.y[1].reshape(2, 5), scaled[0, 17:22].T)
     np.testing.assert_array_equal(last.train.x[1], scaled[0, 1:17])
     repeated = last.test.x[:, -1:, 1]
     assert last.baseline[1] == pytest.approx(np.mean((repeated - last.test.y) ** 2))
-    assert all_of_them.forecast_target == tasks.ForecastTarget(5, (0, 1)) and len(all_of_them.baseline) == 2
+    assert all_channels.forecast_target == tasks.ForecastTarget(5, (0, 1)) and len(all_channels.baseline) == 2
 
 
-def test_it_is_proved_and_learns():
+def test_a_forecast_is_proved_and_learned():
     task = tasks.forecast(_data(1), "two-layer", window=24, horizon=4)
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
@@ -63,14 +63,14 @@ def test_it_is_proved_and_learns():
     assert rows[-1].test_loss < 0.1 * task.baseline[1]
 
 
-def test_a_network_of_other_outputs():
+def test_a_network_with_another_output_shape_raises():
     with pytest.raises(UserError) as caught:
         tasks.forecast(_data(1, 400)._replace(x_test=None, y_test=None), "two-layer", window=200)
     words = "a forecast of 16 samples of 1 channel needs 16 elements"
     assert str(caught.value) == f"sines: the output of the network for 200 samples is (2, 16); {words}"
 
 
-def test_the_command(capsys):
+def test_the_command_learns_a_forecast(capsys):
     np.savez("a.npz", x_train=_data().x_train, y_train=np.zeros(4))
     arguments = ["--data", "a.npz", "--task", "forecast", "--model", "two-layer", "--window", "24", "--horizon", "6"]
     assert fit.main([*arguments, "--target-channel", "all", "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
@@ -82,7 +82,7 @@ def test_the_command(capsys):
 
 
 def test_the_end_of_the_only_series_is_held_out(capsys):
-    """The rest trains and scales, and each part has the windows of its own samples."""
+    """The rest is for training and scaling, and the windows of each part contain only its own samples."""
     series = np.cumsum(np.random.default_rng(0).standard_normal((1, 60, 1)), 1)
     np.savez("one.npz", x_train=series, y_train=[0])
     arguments = ["--data", "one.npz", "--task", "forecast", "--model", "mlp", "--window", "8", "--horizon", "4"]

@@ -54,7 +54,7 @@ def test_targets_are_scaled_by_the_training_set_and_errors_have_their_unit():
     assert task.baseline == pytest.approx((1, np.mean((tested - own.mean()) ** 2) / own.var()))
 
 
-def test_it_is_proved_and_learns():
+def test_a_regression_is_proved_and_learned():
     task = tasks.regression(datasets.load(_file()))._replace(model=SMALL)
     params, state = SMALL.init(jax.random.key(0), (20, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
@@ -74,7 +74,7 @@ def test_labels_with_fractions_are_targets(labels, fractional):
 
 
 @pytest.mark.slow
-def test_the_command(capsys):
+def test_the_command_learns_a_regression(capsys):
     arguments = ["--data", _file(), "--model", "convnext", "--epochs", "1", "--skip-proof", "--out", "run"]
     assert fit.main([*arguments, "--validation", "0.25"]) == 0
     printed = capsys.readouterr().out
@@ -86,7 +86,7 @@ def test_the_command(capsys):
     assert metrics.dtype.names[-2:] == ("validation_loss", "validation_absolute_error")
     assert np.isfinite(metrics["validation_loss"])
     assert {"predictions.png", "learning_curves.png"} < {path.name for path in Path("run").iterdir()}
-    # The error that is printed is that of what was saved, in the target's own unit.
+    # The printed error is the error of the saved network, in the unit of the targets.
     data = datasets.load("a.npz")
     params, state = run_folder.read_params(Path("run"))
     model = tasks.regression(data, "convnext").model
@@ -96,7 +96,7 @@ def test_the_command(capsys):
     assert error == pytest.approx(np.abs(guess - data.targets_test).mean(), abs=1e-3)
 
 
-def test_sets_of_numbers_inside_aeon():
+def test_regression_sets_inside_aeon():
     data = datasets.load("Covid3Month")
     assert data.x_train.shape == (140, 84, 1) and data.x_test.shape == (61, 84, 1) and data.has_fractional_labels
 
@@ -124,7 +124,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, capsys):
     assert capsys.readouterr().err == f"fit: {MISTAKES[arguments]}\n"
 
 
-def test_series_of_unequal_length():
+def test_series_of_variable_length():
     rng = np.random.default_rng(0)
     rows = (f"{n / 4}," + ",".join(map(str, rng.standard_normal(n))) for n in (9, 12, 15, 18, 20))
     Path("a.csv").write_text("\n".join(rows))

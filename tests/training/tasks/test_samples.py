@@ -38,13 +38,13 @@ def _small(outputs):
     return sequential([first, layers.Conv1D(outputs, 5, padding="same")])
 
 
-def _bursts(unequal=False, test=True):
+def _bursts(variable_length=False, test=True):
     """Series that are quiet, and loud in their middle, with the label of each sample."""
     rng, at = np.random.default_rng(0), np.arange(24)
     begin = rng.integers(4, 10, (12, 1))
     y = ((at >= begin) & (at < begin + 9)).astype(int)
     x = np.sin(at * 1.3 + begin) * np.where(y, 2.0, 0.2)
-    if unequal:
+    if variable_length:
         x = np.where(at < np.where(np.arange(12) % 2, 24, 16)[:, None], x, np.nan)
     words = np.where(y, "loud", "quiet")
     arrays = {"x_train": x[:8], "y_train": words[:8]} | ({"x_test": x[8:], "y_test": words[8:]} if test else {})
@@ -64,7 +64,7 @@ def test_labels_of_samples_are_read():
     assert data.targets_train is None and not data.has_fractional_labels
     with np.load("a.npz") as file:
         np.testing.assert_array_equal(data.y_test == 0, file["y_test"] == "loud")
-    data = _bursts(unequal=True)
+    data = _bursts(variable_length=True)
     assert data.lengths_train.tolist() == [16, 24] * 4 and (data.y_train[0, 16:] == 0).all()
 
 
@@ -79,7 +79,7 @@ def test_labels_of_samples_are_read():
         (np.full((3, 5), np.nan), "y_train must hold finite numbers or text, got nan"),
     ],
 )
-def test_labels_of_samples_that_are_none(y, words):
+def test_invalid_labels_of_samples_raise(y, words):
     np.savez("a.npz", x_train=np.arange(15.0).reshape(3, 5), y_train=y)
     with pytest.raises(UserError) as caught:
         datasets.load("a.npz")
@@ -87,7 +87,7 @@ def test_labels_of_samples_that_are_none(y, words):
 
 
 def test_segments_are_proved_and_learned():
-    task = tasks.segment(_bursts(unequal=True), _small(2))
+    task = tasks.segment(_bursts(variable_length=True), _small(2))
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
     own = datasets.sample_mask(task.test.x, task.test.lengths)
@@ -105,17 +105,19 @@ def _check(png):
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
 
 
-def test_noise_is_proved_and_taken_away():
-    task = tasks.denoise(_bursts(unequal=True), _small(1), noise=1.0)
+def test_denoising_is_proved_and_learned():
+    task = tasks.denoise(_bursts(variable_length=True), _small(1), noise=1.0)
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
     # The noise is the same in each run, has the given deviation, and is zero in the padding.
     own = datasets.sample_mask(task.train.x, task.train.lengths)
     added = (task.train.x - task.train.y)[own]
     assert added.std() == pytest.approx(1.0, rel=0.2) and (task.train.x[~own] == 0).all()
-    np.testing.assert_array_equal(task.train.x, tasks.denoise(_bursts(unequal=True), _small(1), noise=1.0).train.x)
+    np.testing.assert_array_equal(
+        task.train.x, tasks.denoise(_bursts(variable_length=True), _small(1), noise=1.0).train.x
+    )
     assert task.baseline[0] == pytest.approx(np.mean(added**2))
-    # In training it is drawn from the key.
+    # In training the noise is drawn from the key.
     batch = jax.tree.map(jnp.asarray, task.train.at(slice(4)))
     one, other = (task.transformed(batch, jax.random.key(number))[0] for number in (0, 1))
     assert np.abs(one.x - other.x).max() > 0.5 and one.y is batch.y
@@ -128,14 +130,14 @@ def test_noise_is_proved_and_taken_away():
 @pytest.mark.slow
 @pytest.mark.usefixtures("narrow")
 def test_the_unet_is_proved():
-    task = tasks.segment(_bursts(unequal=True))
+    task = tasks.segment(_bursts(variable_length=True))
     params, state = task.model.init(jax.random.key(0), (24, 1))
     assert proof.prove(task, params, state, seed=0).failures() == {}
 
 
 @pytest.mark.usefixtures("narrow")
 def test_lengths_that_the_unet_cannot_halve_are_one_line():
-    data = _bursts(unequal=True)
+    data = _bursts(variable_length=True)
     assert tasks.segment(data).train.lengths.tolist() == [16, 24] * 4
     with pytest.raises(UserError, match=r"^a: series have 15 to 24 samples, which the network does not accept: node '"):
         tasks.segment(data._replace(lengths_train=data.lengths_train - (data.lengths_train == 16)))
@@ -144,7 +146,7 @@ def test_lengths_that_the_unet_cannot_halve_are_one_line():
 @pytest.mark.default_cases(1)
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("task", ["denoise", "segment"])
-def test_the_command(task, capsys):
+def test_the_command_learns_an_output_for_each_sample(task, capsys):
     _bursts()
     assert fit.main(["--data", "a.npz", "--task", task, "--epochs", "1", "--skip-proof", "--out", "run"]) == 0
     printed = capsys.readouterr().out
@@ -162,7 +164,7 @@ def test_the_command(task, capsys):
         assert "denoised.png" in names and "Denoised series" in page
 
 
-def test_labels_of_samples_are_not_those_of_series():
+def test_labels_of_samples_are_no_labels_of_series():
     _bursts()
     with pytest.raises(UserError) as caught:
         tasks.classification(datasets.load("a.npz"))

@@ -28,7 +28,7 @@ def test_two_layer_is_the_pair_of_the_design():
     assert model.output_shapes((100, 1)) == {"conv1d": (9, 16), "conv1d_1": (1, 16)} and y.shape == (3, 1, 16)
 
 
-def test_losses_in_jax_and_numpy_agree_and_take_a_complex_step():
+def test_losses_in_jax_and_numpy_agree_and_support_the_complex_step():
     rng = np.random.default_rng(0)
     logits, labels = rng.standard_normal((5, 3)) * 4, np.array([0, 2, 1, 1, 0])
     target, v = rng.standard_normal((5, 3)), rng.standard_normal((5, 3))
@@ -57,8 +57,8 @@ def test_accuracy_counts():
 
 def test_classification_standardizes_by_the_training_set():
     data = datasets.load("gunpoint")
-    moved = data._replace(x_train=data.x_train * 3 + 5, x_test=data.x_test * 3 + 5)
-    task, same = tasks.classification(data), tasks.classification(moved)
+    rescaled = data._replace(x_train=data.x_train * 3 + 5, x_test=data.x_test * 3 + 5)
+    task, same = tasks.classification(data), tasks.classification(rescaled)
     np.testing.assert_allclose(same.train.x, task.train.x, atol=1e-12)
     np.testing.assert_allclose(same.test.x, task.test.x, atol=1e-12)
     assert same.scaling[0].shape == (1,) and same.scaling[0] == pytest.approx(5)
@@ -80,7 +80,7 @@ def test_forecast_takes_several_channels_and_needs_no_second_class(tmp_path):
     assert task.test is None and len(task.baseline) == 1
 
 
-def test_forecast_refuses_short_series(tmp_path):
+def test_forecast_of_short_series_raises(tmp_path):
     np.savez(tmp_path / "a.npz", x_train=np.arange(230.0).reshape(2, 115), y_train=np.zeros(2, int))
     with pytest.raises(UserError) as caught:
         tasks.forecast(datasets.load(str(tmp_path / "a.npz")))

@@ -19,15 +19,15 @@ ROWS = [Row(1, 1e-3, 0.7, 0.5, None, None), Row(2, 1e-3, 0.6, 0.6, 0.65, 0.55), 
 def _check(png):
     image = matplotlib.image.imread(io.BytesIO(png))
     assert image.shape[0] > 300 and image.shape[1] > 300
-    # Ink, but not all of it.
+    # Some of the picture is drawn, but not all of it.
     assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.9
     return image
 
 
 @pytest.fixture(scope="module")
 def task():
-    whole = tasks.classification(datasets.load("gunpoint"))
-    return whole._replace(test=tasks.Examples(whole.test.x[:9], whole.test.y[:9]))
+    gunpoint = tasks.classification(datasets.load("gunpoint"))
+    return gunpoint._replace(test=tasks.Examples(gunpoint.test.x[:9], gunpoint.test.y[:9]))
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def trees(task):
 
 
 def test_learning_curves_with_and_without_a_test_set(task):
-    whole = _check(curves.learning_curves(ROWS, task))
+    both = _check(curves.learning_curves(ROWS, task))
     alone = _check(curves.learning_curves([row._replace(test_loss=None, test_score=None) for row in ROWS], task))
-    assert not np.array_equal(whole, alone)
+    assert not np.array_equal(both, alone)
     _check(curves.learning_curves(ROWS[:1], task))
 
 
 def test_learning_curves_say_that_the_test_set_is_not_for_choices(task, monkeypatch):
-    """Where there is no validation set, which is what choices are made by."""
+    """Only without a validation set, by which choices are made."""
     figures = []
     monkeypatch.setattr(curves, "png", lambda figure: figures.append(figure) or b"")
     curves.learning_curves(ROWS, task)
@@ -96,7 +96,7 @@ def test_reliability_diagram():
 
 
 def test_calibration_is_the_mean_gap_between_probability_and_accuracy():
-    """Of probabilities that are right a little too seldom."""
+    """The predictions are right 5% less often than their probabilities say."""
     rng = np.random.default_rng(0)
     certain = rng.uniform(0.5, 1, 200_000)
     labels = (rng.uniform(size=certain.size) > certain - 0.05).astype(int)
@@ -106,7 +106,7 @@ def test_calibration_is_the_mean_gap_between_probability_and_accuracy():
     assert found.accuracies[0] is None and found.counts[:5] == [0] * 5
 
 
-def test_chance_is_what_random_predictions_reach():
+def test_chance_scores_are_the_scores_of_random_predictions():
     rng = np.random.default_rng(0)
     training, labels = np.repeat([0, 1, 2], [1000, 3000, 6000]), np.repeat([0, 1, 2], [40_000, 40_000, 20_000])
     random = rng.choice(training, labels.size)
@@ -152,7 +152,7 @@ def test_class_activation_maps_have_all_classes_and_channels_and_a_unit(monkeypa
     assert "logits" in scale.get_xlabel()
 
 
-def test_predictions():
+def test_pictures_of_forecasts():
     task = tasks.forecast(datasets.load("gunpoint"))
     _check(predictions.forecasts(task, task.test, task.test.y + 0.1, "test"))
     _check(

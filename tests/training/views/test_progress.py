@@ -40,7 +40,7 @@ def test_lines_in_a_file(capsys):
         assert re.fullmatch(words, line), line
 
 
-def test_the_time_left_and_the_pace_leave_the_first_epoch_out(capsys, monkeypatch):
+def test_the_remaining_time_and_the_rate_exclude_the_first_epoch(capsys, monkeypatch):
     # The first epoch takes 100 seconds, each other epoch 4 seconds, for 2 steps.
     clock = iter([0.0, *(100.0 + 4 * epoch for epoch in range(20))])
     monkeypatch.setattr("training.views.progress.time.perf_counter", lambda: next(clock))

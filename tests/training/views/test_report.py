@@ -52,9 +52,9 @@ class _Reader(HTMLParser):
 
 @pytest.fixture
 def task():
-    whole = tasks.classification(datasets.load("gunpoint"))
+    gunpoint = tasks.classification(datasets.load("gunpoint"))
     model = sequential([Conv1D(2, 5), GlobalAveragePooling1D(), Dense(2)])
-    return whole._replace(model=model, classes=(BAD, "point"))
+    return gunpoint._replace(model=model, classes=(BAD, "point"))
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def folder(tmp_path, task):
     return tmp_path
 
 
-def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
+def test_the_page_is_complete_and_describes_the_run(folder, task):
     page = page_of_run.page(folder, task)
     read = _Reader(page)
     text = " ".join(" ".join(read.text).split())
@@ -120,7 +120,7 @@ def test_the_page_is_whole_and_says_what_the_run_was(folder, task):
         assert words in text, words
 
 
-def test_nothing_comes_from_elsewhere_and_no_name_becomes_html(folder, task):
+def test_the_page_is_self_contained_and_names_are_escaped(folder, task):
     read = _Reader(page_of_run.page(folder, task))
     tags = {tag for tag, _ in read.seen}
     assert not tags & {"script", "iframe", "object", "form", "b", "a"}
@@ -132,7 +132,7 @@ def test_nothing_comes_from_elsewhere_and_no_name_becomes_html(folder, task):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here")
-def test_a_browser_has_nothing_to_complain_of(folder, task, tmp_path):
+def test_a_browser_reports_no_error(folder, task, tmp_path):
     page = page_of_run.page(folder, task)
 
     def console(name, content):
@@ -171,13 +171,13 @@ def test_nothing_is_hidden_on_a_phone(folder, task, tmp_path):
 
 
 def test_words_of_a_command_and_shapes_are_not_broken(folder, task):
-    """`--validation` became `--` at the end of one line and `validation` on the next."""
+    """Otherwise a line could end with `--`, and the next one begin with `validation`."""
     page = page_of_run.page(folder, task)
     assert '<span class="word">--epochs</span> <span class="word">4</span></pre>' in page
     assert '<td class="nowrap" data-head="output">(146, 2)</td>' in page
 
 
-def test_a_picture_has_text_for_readers_who_do_not_see_it(folder):
+def test_a_picture_has_a_text_alternative(folder):
     content = (folder / run_folder.CURVES).read_bytes()
     read = _Reader(html_page.picture(content, 'a "wide" one'))
     assert [tag for tag, _ in read.seen] == ["figure", "img", "figcaption"]

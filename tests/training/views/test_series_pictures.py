@@ -23,9 +23,9 @@ def _check(png):
 
 @pytest.fixture(scope="module")
 def task():
-    whole = tasks.classification(datasets.load("gunpoint"))
+    gunpoint = tasks.classification(datasets.load("gunpoint"))
     model = sequential([Conv1D(3, 5), GlobalAveragePooling1D(), Dense(2), Activation("softmax")])
-    return whole._replace(model=model, test=tasks.Examples(whole.test.x[:30], whole.test.y[:30]))
+    return gunpoint._replace(model=model, test=tasks.Examples(gunpoint.test.x[:30], gunpoint.test.y[:30]))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def trees(task):
     return task.model.init(jax.random.key(0), (150, 1))
 
 
-def test_misclassified(task):
+def test_pictures_of_misclassified_series(task):
     right = np.eye(2)[task.test.y]
     one, all_wrong = right.copy(), 1 - right
     one[4] = 1 - right[4]
@@ -51,7 +51,7 @@ def test_the_most_wrong_come_first(task):
     assert series_pictures.most_wrong(output, task.test.y).tolist() == [8, 20, 3]
 
 
-def test_embeddings_are_what_the_last_layer_with_params_reads(task, trees):
+def test_embeddings_are_the_input_of_the_last_layer_with_params(task, trees):
     params, state = trees
     found = embeddings.embed(task, params, state, task.test)
     values, _ = task.model.values(params, state, task.test.x.astype(np.float32))
@@ -64,7 +64,7 @@ def test_embeddings_with_a_length_are_means_and_a_layer_may_read_the_input(task)
     np.testing.assert_allclose(found, task.test.x.mean(axis=1), atol=1e-6)
 
 
-def test_series_of_unequal_length_are_seen_without_their_padding(task, trees):
+def test_series_of_variable_length_are_shown_without_padding(task, trees):
     model = sequential([Conv1D(3, 5), Activation("relu"), Conv1D(2, 1), GlobalAveragePooling1D()])
     for own in (task, task._replace(model=model)):
         params, state = own.model.init(jax.random.key(0), (150, 1))
@@ -105,7 +105,7 @@ def test_embeddings_name_their_axes_and_classes_differ_in_color_or_mark(monkeypa
     assert len(looks) == len(set(looks)) == 40
 
 
-def test_the_plane_is_the_one_of_the_largest_variance():
+def test_the_plane_has_the_largest_variance():
     rng = np.random.default_rng(1)
     points = rng.normal(size=(200, 4)) * [1e-2, 3.0, 1e-2, 2.0]
     center, axes, shares = embeddings.plane(points)

@@ -33,11 +33,11 @@ def _rows(first=1):
     return [Row(first, 0.5, 0.75, 0.25, None, None), Row(first + 1, 0.25, 0.5, 0.5, 1.5, 0.125)]
 
 
-def test_training_and_test_are_two_runs_of_the_same_names(tmp_path):
+def test_training_and_test_are_two_runs_with_the_same_tags(tmp_path):
     with tensorboard.opened(tmp_path / "events", "accuracy", 0) as log:
         for row in _rows():
             log(row)
-        # They are there while the run goes on.
+        # The events are in the file before the run ends.
         assert len(_events(tmp_path / "events" / "training")) == 3
     head, first, second = _events(tmp_path / "events" / "training")
     assert head.file_version == "brain.Event:2" and (first.step, second.step) == (1, 2)
@@ -46,7 +46,7 @@ def test_training_and_test_are_two_runs_of_the_same_names(tmp_path):
     assert only.step == 2 and _values(only) == {"loss": 1.5, "accuracy": 0.125}
 
 
-def test_a_resumed_run_withdraws_what_came_after_the_checkpoint(tmp_path):
+def test_a_resumed_run_discards_the_events_after_its_checkpoint(tmp_path):
     with tensorboard.opened(tmp_path, "accuracy", 4) as log:
         log(_rows(5)[0])
     _, begun, first = _events(tmp_path / "training")
@@ -59,7 +59,7 @@ def test_without_the_option_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_is_full_is_told_once_and_ends_nothing(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_reported_once_and_training_continues(tmp_path, monkeypatch, capsys):
     with tensorboard.opened(tmp_path, "accuracy", 0) as log:
 
         def full(*arguments):

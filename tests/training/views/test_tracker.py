@@ -55,7 +55,7 @@ def mlflow(tmp_path, monkeypatch):
     return client
 
 
-def test_options_curves_and_files_are_logged_and_a_resumed_run_goes_on(mlflow):
+def test_options_curves_and_files_are_logged_and_a_resumed_run_continues(mlflow):
     assert fit.main([*ARGUMENTS, "--epochs", "2"]) == 0
     begun = {name: arguments for name, arguments, _ in mlflow.calls}
     assert (
@@ -80,8 +80,8 @@ def test_options_curves_and_files_are_logged_and_a_resumed_run_goes_on(mlflow):
     assert any(name == "create_run" for name, _, _ in mlflow.calls)
 
 
-def test_a_damaged_number_begins_a_new_run(mlflow):
-    """It ended a resumed run with a traceback."""
+def test_a_damaged_run_id_starts_a_new_run(mlflow):
+    """It does not end a resumed run with a traceback."""
     assert fit.main([*ARGUMENTS, "--epochs", "1"]) == 0
     Path("run/mlflow.json").write_bytes(b"")
     assert fit.main([*ARGUMENTS, "--epochs", "1", "--resume"]) == 0
@@ -89,7 +89,7 @@ def test_a_damaged_number_begins_a_new_run(mlflow):
     assert json.loads(Path("run/mlflow.json").read_text()) == {"run_id": "17"}
 
 
-def test_a_failure_is_told_once_and_ends_nothing(mlflow, capsys):
+def test_a_failure_is_reported_once_and_training_continues(mlflow, capsys):
     mlflow.fails_at = 2
     assert fit.main([*ARGUMENTS, "--epochs", "4"]) == 0
     message = "fit: nothing more is logged to MLflow: no route to host; training continues\n"
