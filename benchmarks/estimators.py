@@ -5,7 +5,7 @@
 Both sides train the same network for the same epochs, in the same batches, with Adam at 0.001, halved after 50 epochs
 without a lower loss, and keep the params of the lowest training loss. aeon's deep learning needs TensorFlow, which may
 be in another environment: PYTHON is its interpreter. Each side runs in its own process, with all cores. The seconds
-are those of `fit`, including compilation. There are fewer epochs than published, so accuracies are lower.
+are for `fit`, including compilation. There are fewer epochs than published, so accuracies are lower.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Cell(NamedTuple):
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Each side's median divided by that of Keras's faster backend; empty if neither is installed."""
+        """Each side's median divided by the median of Keras's faster backend; empty if neither is installed."""
         medians = self.medians
         rivals = [medians[name] for name in RIVALS if name in medians]
         return {name: value / min(rivals) for name, value in medians.items()} if rivals else {}

@@ -4,9 +4,8 @@
     python -m benchmarks.kills --full-disk   # the same on a disk that fills up, as root on Linux
 
 Each trial starts a run in its own folder, kills the process with SIGKILL at a random moment within the duration of a
-complete run, and finishes it with `--resume`. Then `params.npz` and `metrics.csv` must have the same bytes as those of
-the run that was never killed. A checkpoint is written after every epoch, so many kills happen while one is being
-written.
+complete run, and finishes it with `--resume`. Then `params.npz` and `metrics.csv` must have the same bytes as in the
+run that was never killed. A checkpoint is written after every epoch, so many kills happen while one is being written.
 
 With `--full-disk` the runs are on a small tmpfs. At a random moment of a run it is filled, except for a random space of
 up to four checkpoints, so that one of the next writes fails in the middle. The process is killed at a random later

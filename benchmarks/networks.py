@@ -77,7 +77,7 @@ Check = Callable[[Row, dict[str, Any]], None]
 
 
 def check_equal(row: Row, results: dict[str, Any], tolerance: float = TOLERANCE) -> None:
-    """A `Check`: results deviate from those of the first side by less than `tolerance` of their scale."""
+    """A `Check`: results deviate from the first side's by less than `tolerance` of their scale."""
     first, *_ = results.values()
     for name, result in results.items():
         deviation = float(np.abs(result - first).max() / np.abs(first).max())
@@ -208,7 +208,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("networks", __doc__, EPILOG)
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
-    add("--batch", type=whole(1), metavar="N", help="only this batch size, whatever a network's own are")
+    add("--batch", type=whole(1), metavar="N", help="only this batch size, for every network")
     add("--program", choices=[FORWARD, STEP], help="only one of the two programs")
     add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
     add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")

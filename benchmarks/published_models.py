@@ -5,7 +5,7 @@
 SpliceAI's score of a variant is the largest change of the mean of five networks, computed for the reference and the
 alternative sequence: of 10,101 bases each, as the package spliceai does by default, or of mixed lengths in one batch
 (jconv with `lengths=`, Keras with padding, which SpliceAI's models crop). DeepLC's retention time of a peptide is the
-mean of three networks. The files are those of the manifest of `benchmarks.wild`, checked by digest; none is in the
+mean of three networks. The files are in the manifest of `benchmarks.wild` and are checked by digest; none is in the
 repository. Every side reads them in its own process, outputs must be equal to 1e-5 of their scale, and then the sides
 take turns.
 """

@@ -3,7 +3,7 @@
     python -m benchmarks.streaming            # the table, a few minutes on two cores
 
 A row is a network, a number of sessions that step together, and the samples per step. Every side first streams a short
-sequence, whose outputs must equal those of the NumPy reference. Then the sides take turns of several consecutive steps.
+sequence, whose outputs must equal the NumPy reference's. Then the sides take turns of several consecutive steps.
 A side's time is the median over its turns of the time per step.
 """
 
@@ -40,8 +40,8 @@ examples:
   python -m benchmarks.streaming --long 1000000
   python -m benchmarks.streaming --json runs/streaming.json
 
---long streams the first network sample by sample and compares the last thousand outputs with those of a
-recomputed window; memory must not grow. Exit codes: 0 done, 1 a result that differs from the reference, 2 an error in
+--long streams the first network sample by sample and compares the last thousand outputs with a recomputed
+window; memory must not grow. Exit codes: 0 done, 1 a result that differs from the reference, 2 an error in
 an option."""
 
 
@@ -119,7 +119,7 @@ def _turn(step: Step, x: Array, steps: int) -> None:
 def long(network: Network, samples: int) -> tuple[float, float, int, int]:
     """Stream `samples` samples one by one, in scans of a thousand steps.
 
-    Returns the deviation of the last thousand outputs from those of a recomputed window, relative to their scale, the
+    Returns the deviation of the last thousand outputs from a recomputed window, relative to their scale, the
     microseconds per step, and the bytes in JAX's arrays after the first tenth and at the end.
     """
     model, params = network.model(), jax.tree.map(jax.numpy.asarray, network.params())

@@ -72,7 +72,7 @@ class Result(NamedTuple):
 
 
 def ratios(results: Sequence[Result]) -> list[float]:
-    """Each side's median divided by that of the first side."""
+    """Each side's median divided by the first side's."""
     return [result.median / results[0].median for result in results]
 
 

@@ -3,8 +3,8 @@
     pip install -e ".[examples]" && python examples/ecg_stream.py
 
 prints the deviation between the two and draws `ecg_stream.png`. The signal is PyWavelets's: 1,024 samples at 360 Hz.
-The detector is that of Pan and Tompkins (IEEE Transactions on Biomedical Engineering 32(3), 1985): a band of 5 to 15
-Hz, a derivative, a square and a moving mean; all steps are convolutions.
+The detector is Pan and Tompkins's (IEEE Transactions on Biomedical Engineering 32(3), 1985): a band-pass filter of 5 to
+15 Hz, a derivative, a square and a moving mean. All but the square are convolutions.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def draw(signal: np.ndarray, complete: np.ndarray, outputs: np.ndarray, path: Path) -> None:
-    """Draw the ECG, and below it the streamed outputs and those of the complete recording."""
+    """Draw the ECG, and below it the streamed outputs over the outputs for the complete recording."""
     import matplotlib.pyplot as plt
 
     seconds = np.arange(len(signal)) / RATE

@@ -4,7 +4,7 @@
 
 The devices are simulated on a CPU, so nothing gets faster here. The example shows how the work is divided: neighbours
 exchange the few samples that windows read across a boundary, gradients are summed, no device ever holds the complete
-recording, and the result is that of one device. Draws `unet_sharded.png`.
+recording, and the result equals one device's. Draws `unet_sharded.png`.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Options(NamedTuple):
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
-    """The options in `arguments`, by default those of the process. An error is one line and `SystemExit(2)`."""
+    """The options in `arguments`, by default in `sys.argv`. An error prints one line and raises `SystemExit(2)`."""
     return Options(**vars(_parser().parse_args(arguments)))
 
 

@@ -1,7 +1,7 @@
 """The network of `python -m benchmarks.training`: its sizes, initial params and series, for all sides.
 
-Uses only NumPy, so that each process imports no library but its own. The network is that of Wang, Yan and Oates
-(2017), as in `training/networks/fcn.py`; the series have the shape of GunPoint's.
+Uses only NumPy, so that each process imports no library but its own. The network is Wang, Yan and Oates's (2017), as in
+`training/networks/fcn.py`; the series have the same shape as GunPoint's.
 """
 
 from __future__ import annotations

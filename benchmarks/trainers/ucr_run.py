@@ -53,7 +53,7 @@ class Trainer:
         keep_memory()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a `Run`, given those of its key."""
+        """The fields of a `Run`, given its key."""
         return train(**question)._asdict()
 
 
