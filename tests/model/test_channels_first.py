@@ -120,7 +120,7 @@ def test_layers_that_mix_samples_are_errors(name: str) -> None:
 
 def test_inputs_in_the_wrong_layout_are_errors() -> None:
     model = sequential([First(jl.Conv1D(3, 3))], input_shape=(None, 4))
-    with pytest.raises(ValueError, match="it needs the whole length, the first axis of its input"):
+    with pytest.raises(ValueError, match="it needs the complete length, the first axis of its input"):
         model.stream_init({}, {}, (2,))
     model = sequential([First(jl.Conv1D(3, 3))], input_shape=(4, None))
     params, state = model.init(jax.random.key(0))
