@@ -84,7 +84,7 @@ def saved(folder: Path, data: bytes, name: str = "model.keras") -> Path:
 
 
 @contextmanager
-def made(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
+def new_hdf5(**options: Any) -> Iterator[tuple[h5py.File, Callable[[], bytes]]]:
     """An open HDF5 file, and a function that closes it and returns its bytes."""
     stream = io.BytesIO()
     file = h5py.File(stream, "w", **options)

@@ -220,7 +220,7 @@ def _listed(y: Any) -> list[Any]:
     return list(y) if isinstance(y, (list, tuple)) else [y]
 
 
-def small(layer: Any = None, shape: tuple[int, ...] = (5,)) -> Any:
+def one_layer_model(layer: Any = None, shape: tuple[int, ...] = (5,)) -> Any:
     """A Keras model of one layer, by default a Dense."""
     x = keras.Input(shape)
     return keras.Model(x, (layer or keras.layers.Dense(2))(x))

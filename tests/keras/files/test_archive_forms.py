@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jconv.keras
-from tests.support.keras_crafted import ARRAYS, archive, conv, functional, hdf5, made, saved
+from tests.support.keras_crafted import ARRAYS, archive, conv, functional, hdf5, new_hdf5, saved
 from tests.support.keras_watch import peak, refused
 
 CONFIG = functional(conv())
@@ -23,7 +23,7 @@ MIB = 2**20
 
 def on_windows(arrays: dict[str, Any] | None = None) -> bytes:
     """Weights as Keras writes them on Windows: the path of a layer, with backslashes, is the name of one group."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for path, array in (ARRAYS if arrays is None else arrays).items():
             folder, name = path.split("/vars/")
             file.require_group(folder.replace("/", "\\")).require_group("vars")[name] = array
@@ -60,7 +60,7 @@ def with_zeros(weights: bytes, zeros: int) -> bytes:
 @pytest.mark.parametrize("version", ["earliest", "latest"])
 def test_zeros_after_the_weights_are_not_read(version: str, tmp_path: Path) -> None:
     """Only as many bytes are read as the HDF5 superblock declares, whatever the size of the member."""
-    with made(libver=version) as (file, done):
+    with new_hdf5(libver=version) as (file, done):
         for path, array in ARRAYS.items():
             file[path] = array
         weights = done()

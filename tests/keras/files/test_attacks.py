@@ -25,7 +25,7 @@ from tests.support.keras_crafted import (
     functional,
     hdf5,
     layer,
-    made,
+    new_hdf5,
     operation,
     saved,
     tensor,
@@ -215,7 +215,7 @@ def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_pat
     """Check that weights that refer to another file are refused in either format, and that this file is not opened."""
     model, _, _ = jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
     secret = saved(tmp_path, hdf5({"a": KERNEL}), "secret.h5")
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file["layers/conv1d/vars/1"] = ARRAYS["layers/conv1d/vars/1"]
         make(file, secret)
         weights = done()
@@ -249,7 +249,7 @@ def test_cve_2026_12480_virtual_arrays_of_other_files_are_not_read(tmp_path: Pat
 @pytest.mark.parametrize("chunks", [None, (2**20,)], ids=["contiguous", "chunked"])
 def test_cve_2026_0897_arrays_that_declare_more_than_they_store_are_not_allocated(chunks: Any, tmp_path: Path):
     """Also CVE-2026-12570: a small file whose array declares 32 GiB."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.create_dataset("layers/conv1d/vars/0", (2**33,), "f4", chunks=chunks)
         path = saved(tmp_path, archive(functional(conv()), done()))
     assert (

@@ -22,7 +22,7 @@ from tests.support.keras_watch import check_line, peak, refused
 MIB = 2**20
 
 
-def made(config: Any) -> BuiltModel:
+def build_from_json(config: Any) -> BuiltModel:
     """The model of a config that was written as JSON and parsed again."""
     return build(parse_json(json.dumps(config).encode(), "config.json"), {})
 
@@ -54,7 +54,7 @@ def test_deep_nesting_is_refused_in_every_place(where: str, inner: str):
     else:
         places[where]["mask" if where == "kwargs" else where] = deep
     # Except for its input, the arguments of a convolution are ignored.
-    made(config) if (where, inner) == ("kwargs", "list") else refused(lambda: made(config))
+    build_from_json(config) if (where, inner) == ("kwargs", "list") else refused(lambda: build_from_json(config))
 
 
 def wrapped(class_name: str, depth: int) -> dict[str, Any]:
@@ -70,20 +70,20 @@ def wrapped(class_name: str, depth: int) -> dict[str, Any]:
 def test_nested_wrappers_are_read_or_refused(class_name: str, depth: int):
     config = wrapped(class_name, depth)
     if class_name == "TimeDistributed" and depth < 60:
-        (leaf,) = made(config).root.leaves()
+        (leaf,) = build_from_json(config).root.leaves()
         assert leaf.layer is not None and len(leaf.layer.param_shapes(leaf.input_shape)) == 2
     else:
-        refused(lambda: made(config))
+        refused(lambda: build_from_json(config))
 
 
 def test_nested_models_are_read():
     model = functional(conv())
     for number in range(45):
         model = functional(layer("Functional", f"m{number}", model["config"]), name=f"n{number}")
-    assert len(made(model).model.nodes) == 1
+    assert len(build_from_json(model).model.nodes) == 1
     for number in range(4):
         model = functional(layer("TimeDistributed", "t", {"layer": model}), shape=(3,) * (number + 1) + (7, 4))
-    assert len(made(model).model.nodes) == 1
+    assert len(build_from_json(model).model.nodes) == 1
 
 
 @pytest.mark.parametrize("entries", [[], [conv("c", padding="same", filters=4)]])
@@ -92,7 +92,7 @@ def test_exponentially_many_calls_are_refused(entries: list[Any]):
     for number in range(40):
         called = layer("Functional", f"m{number}", model["config"], [("in0",)] * 2)
         model = functional(called, name=f"m{number + 1}", outputs=[[f"m{number}", 2, 0]])
-    refused(lambda: made(model), "the model has more than 20,000 layers and calls")
+    refused(lambda: build_from_json(model), "the model has more than 20,000 layers and calls")
 
 
 def test_long_names_are_refused():
@@ -106,11 +106,11 @@ def test_long_names_are_refused():
         name = f"{number}".ljust(100, "a")
         nested = functional(layer("Functional", name, {**nested["config"], "name": name}))
     for entry in (calls, inside):
-        assert peak(lambda entry=entry: refused(lambda: made(functional(entry)), "1,024")) < 20 * MIB
-    refused(lambda: made(nested), "the name, with the names of the models around it, has")
+        assert peak(lambda entry=entry: refused(lambda: build_from_json(functional(entry)), "1,024")) < 20 * MIB
+    refused(lambda: build_from_json(nested), "the name, with the names of the models around it, has")
     config = functional(conv())
     config["config"]["layers"][1]["name"] = long
-    refused(lambda: made(config), "has 100,000 characters; the limit is 1,024")
+    refused(lambda: build_from_json(config), "has 100,000 characters; the limit is 1,024")
 
 
 def test_large_models_that_are_called_many_times_are_refused():
@@ -118,7 +118,7 @@ def test_large_models_that_are_called_many_times_are_refused():
     constant = {"class_name": "__numpy__", "config": {"value": [0] * 90_000, "dtype": "int32"}}
     inner = functional(operation("Add", tensor("in0"), constant), shape=(90_000,))
     config = functional(layer("Functional", "m", inner["config"], [("in0",)] * 500), shape=(90_000,))
-    refused(lambda: made(config), "the calls of nested models have more than 2,000,000 values")
+    refused(lambda: build_from_json(config), "the calls of nested models have more than 2,000,000 values")
 
 
 def test_tcns_with_many_blocks_are_refused():
@@ -128,9 +128,12 @@ def test_tcns_with_many_blocks_are_refused():
         return layer("TCN", name, {"nb_filters": 4, "kernel_size": 2, **options}, module="tcn")
 
     for options in ({"dilations": [1] * 100_000}, {"dilations": [1] * 1000, "nb_stacks": 10**6}):
-        assert peak(lambda o=options: refused(lambda: made(functional(tcn("t", **o))), "residual blocks")) < 20 * MIB
+        assert (
+            peak(lambda o=options: refused(lambda: build_from_json(functional(tcn("t", **o))), "residual blocks"))
+            < 20 * MIB
+        )
     many = [tcn(f"t{number}", dilations=[1] * 100) for number in range(30)]
-    refused(lambda: made(functional(*many)), "the model has more than 20,000 layers")
+    refused(lambda: build_from_json(functional(*many)), "the model has more than 20,000 layers")
 
 
 def test_too_many_layers_are_refused():
@@ -146,14 +149,16 @@ def test_the_time_is_linear_in_the_number_of_layers():
     """Regression tests: each of these once took quadratic time."""
     many = range(1500)
     chain = [conv(f"c{i}", (f"c{i - 1}" if i else "in0",), padding="same", filters=4) for i in many]
-    assert len(made(functional(*chain)).model.nodes) == len(many)
+    assert len(build_from_json(functional(*chain)).model.nodes) == len(many)
     calls = layer("Activation", "a", {"activation": "relu"}, [("in0",) for _ in many])
-    assert len(made(functional(calls, outputs=[["a", i, 0] for i in many])).model.nodes) == len(many)
-    assert len(made(functional(conv(), outputs=[["conv1d", 0, 0] for _ in many])).model.outputs) == len(many)
+    assert len(build_from_json(functional(calls, outputs=[["a", i, 0] for i in many])).model.nodes) == len(many)
+    assert len(build_from_json(functional(conv(), outputs=[["conv1d", 0, 0] for _ in many])).model.outputs) == len(many)
     beside = [layer("Masking", "m", {"mask_value": 0.0})]
     beside += [layer("Activation", f"a{i}", {"activation": "relu"}, ("m",)) for i in many]
     beside += [layer("LSTM", f"l{i}", {"units": 2}, (f"a{i}",)) for i in many]
-    assert len(made(functional(*beside, outputs=[[f"l{i}", 0, 0] for i in many])).model.nodes) == 2 + 2 * len(many)
+    assert len(
+        build_from_json(functional(*beside, outputs=[[f"l{i}", 0, 0] for i in many])).model.nodes
+    ) == 2 + 2 * len(many)
 
 
 CYCLES = {
@@ -166,7 +171,7 @@ CYCLES = {
 
 @pytest.mark.parametrize("name", CYCLES)
 def test_cycles_are_refused(name: str):
-    refused(lambda: made(functional(*CYCLES[name])), "a cycle, or reads a value that does not exist")
+    refused(lambda: build_from_json(functional(*CYCLES[name])), "a cycle, or reads a value that does not exist")
 
 
 def with_an_input_that_reads(name: str) -> dict[str, Any]:
@@ -209,23 +214,23 @@ REFERENCES = {
 @pytest.mark.parametrize("name", REFERENCES)
 def test_invalid_references_are_refused(name: str):
     config, part = REFERENCES[name]
-    refused(lambda: made(config), part)
+    refused(lambda: build_from_json(config), part)
 
 
 def test_invalid_sequential_models_are_refused():
     config: dict[str, Any] = {"class_name": "Sequential", "config": {"name": "s", "build_input_shape": [None, 7, 4]}}
     config["config"]["layers"] = [conv("a"), conv("a")]
-    refused(lambda: made(config), "two layers are named 'a'")
+    refused(lambda: build_from_json(config), "two layers are named 'a'")
     config["config"]["layers"] = [functional(name="m", outputs=[[]]), conv("a")]
     config["config"]["layers"][0]["config"]["output_layers"] = []
-    refused(lambda: made(config), "a model without outputs")
+    refused(lambda: build_from_json(config), "a model without outputs")
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "\u202eevil", "\0", "a" * 100_000, "\ud800", "'; DROP", ""])
 def test_messages_with_unprintable_names_are_one_line(name: str):
     for entry in (conv(name, activation="x"), layer(name or "x", "a"), layer("Dense", name, {"unknown": name})):
-        refused(lambda entry=entry: made(functional(entry)))
-    refused(lambda: made(functional(conv("a", (name,)))))
+        refused(lambda entry=entry: build_from_json(functional(entry)))
+    refused(lambda: build_from_json(functional(conv("a", (name,)))))
 
 
 @pytest.mark.parametrize("filters", [10**12, 2**63, 2**64 - 1, 0, -1, 1.0, True, "3", [3], None, {}])
@@ -246,7 +251,7 @@ def test_sizes_of_inputs_are_not_allocated(shape: tuple[Any, ...]):
             operation("Tile", tensor("in0"), repeats=[1, 10**9, 1]),
         ):
             with suppress(KerasFileError):
-                made(functional(entry, shape=shape))
+                build_from_json(functional(entry, shape=shape))
 
     assert peak(try_all) < 5 * MIB
 
@@ -306,7 +311,7 @@ def test_sizes_of_operations_are_not_allocated(name: str):
 
     def try_it() -> None:
         try:
-            made(config)
+            build_from_json(config)
         except KerasFileError as error:
             check_line(error)
 
@@ -326,6 +331,6 @@ KEYS: list[Any] = [
 def test_keys_of_get_item_are_read_or_refused(number: int):
     for key in (KEYS[number], [KEYS[number], KEYS[number]]):
         try:
-            made(functional(operation("GetItem", tensor("in0"), key)))
+            build_from_json(functional(operation("GetItem", tensor("in0"), key)))
         except KerasFileError as error:
             check_line(error)

@@ -13,7 +13,7 @@ from jconv.keras import KerasFileError
 from jconv.keras.files.container import open_contents
 from jconv.keras.files.hdf5 import Hdf5Arrays
 from tests.fuzz.mutate import Random, changed_bytes
-from tests.support.keras_crafted import ARRAYS, KERNEL, archive, conv, functional, hdf5, made, saved
+from tests.support.keras_crafted import ARRAYS, KERNEL, archive, conv, functional, hdf5, new_hdf5, saved
 from tests.support.keras_seeds import found
 from tests.support.keras_watch import SECONDS, peak, refused
 
@@ -23,7 +23,7 @@ CONFIG = functional(conv())
 
 def complete_model() -> bytes:
     """A complete model as Keras 2 writes it."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
         group = file.create_group("model_weights")
         group.attrs["layer_names"] = ["in0", "conv1d"]
@@ -36,7 +36,7 @@ def complete_model() -> bytes:
 
 def latest_format() -> bytes:
     """The same model with `libver="latest"`: heaps of links and attributes, and arrays in chunks."""
-    with made(libver="latest") as (file, done):
+    with new_hdf5(libver="latest") as (file, done):
         file.attrs["model_config"] = json.dumps(CONFIG)
         group = file.create_group("model_weights")
         others = [f"none{number}" for number in range(12)]
@@ -53,7 +53,7 @@ def latest_format() -> bytes:
 
 def compressed() -> bytes:
     """Arrays in compressed chunks."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for path, array in ARRAYS.items():
             options = {"chunks": array.shape, "compression": "gzip", "shuffle": True, "fletcher32": True}
             file.create_dataset(path, data=array, **options)

@@ -12,7 +12,7 @@ import pytest
 
 from jconv.keras.files import hdf5
 from jconv.keras.files.limits import Budget
-from tests.support.keras_crafted import made
+from tests.support.keras_crafted import new_hdf5
 from tests.support.keras_watch import refused
 
 MIB = 2**20
@@ -38,7 +38,7 @@ ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def test_arrays_equal_what_h5py_wrote():
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
         arrays = open_arrays(done())
@@ -51,7 +51,7 @@ def test_arrays_equal_what_h5py_wrote():
 
 def test_compact_arrays_and_bfloat16_are_read():
     half = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         layout.set_layout(h5py.h5d.COMPACT)
         space = h5py.h5s.create_simple((6,))
@@ -68,7 +68,7 @@ def test_compact_arrays_and_bfloat16_are_read():
 
 def test_string_attributes_are_read():
     names = [f"layer_{number}" for number in range(40)] + ["ä/ö"]
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.attrs["variable_length"] = names
         file.attrs["fixed_length"] = np.array([name.encode() for name in names])
         file.attrs["long"] = "a" * 100_000
@@ -84,7 +84,7 @@ def test_string_attributes_are_read():
 
 
 def test_many_groups_are_read():
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for number in range(700):
             file[f"layers/layer_{number}/vars/0"] = np.float32([number])
         data = done()
@@ -100,7 +100,7 @@ UNSUPPORTED = {"v108": (), "v110": ("extensible",), "latest": ("extensible",)}
 @pytest.mark.parametrize("version", UNSUPPORTED)
 def test_recent_versions_of_the_format_are_read(version: str):
     """Files as written by `h5py.File(..., libver=...)` and h5repack, with heaps of links and attributes."""
-    with made(libver=version if version == "latest" else (version, version)) as (file, done):
+    with new_hdf5(libver=version if version == "latest" else (version, version)) as (file, done):
         for name, (array, options) in ARRAYS.items():
             file.create_dataset(f"a/{name}", data=array, **options)
         for options in ({}, {"compression": "gzip"}):
@@ -131,7 +131,7 @@ def test_recent_versions_of_the_format_are_read(version: str):
 
 
 def test_members_in_creation_order_are_read():
-    with made(track_order=True) as (file, done):
+    with new_hdf5(track_order=True) as (file, done):
         for number in range(12):
             file.attrs[f"a{number}"] = "a"
             file[f"b{number}"] = np.ones(3)
@@ -141,14 +141,14 @@ def test_members_in_creation_order_are_read():
 
 
 def test_user_blocks_are_refused():
-    with made(userblock_size=512) as (file, done):
+    with new_hdf5(userblock_size=512) as (file, done):
         file["a"] = np.ones(3)
         data = done()
     refused(lambda: open_arrays(data), "x.h5")
 
 
 def test_arrays_are_read_from_open_files(tmp_path: Path):
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file["a/b"] = np.arange(1000.0)
         file.attrs["c"] = ["d", "e"]
         data = done()

@@ -13,7 +13,7 @@ import pytest
 
 from jconv.keras.files import hdf5
 from jconv.keras.files.limits import Budget
-from tests.support.keras_crafted import made, patched
+from tests.support.keras_crafted import new_hdf5, patched
 from tests.support.keras_watch import peak, refused
 
 MIB = 2**20
@@ -125,7 +125,7 @@ REFUSED_WHEN_READ = {
 @pytest.mark.parametrize("name", REFUSED_WHEN_OPENED)
 def test_files_that_are_refused_when_they_are_opened(name: str):
     make, part = REFUSED_WHEN_OPENED[name]
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         make(file)
         data = done()
     assert peak(lambda: refused(lambda: open_arrays(data), "x.h5", part)) < 5 * MIB
@@ -134,7 +134,7 @@ def test_files_that_are_refused_when_they_are_opened(name: str):
 @pytest.mark.parametrize("name", REFUSED_WHEN_READ)
 def test_unsupported_and_missing_arrays_are_refused(name: str):
     make, part = REFUSED_WHEN_READ[name]
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         make(file)
         data = done()
     arrays = open_arrays(data)
@@ -143,7 +143,7 @@ def test_unsupported_and_missing_arrays_are_refused(name: str):
 
 
 def test_attributes_that_are_not_strings_are_refused():
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.attrs["numbers"] = [1, 2]
         file.attrs["bytes"] = np.array([b"\xff\xfe"])
         file.attrs["ref"] = file.ref
@@ -155,7 +155,7 @@ def test_attributes_that_are_not_strings_are_refused():
 
 
 def test_truncated_files_are_refused():
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file["a/b"] = np.arange(100.0)
         file.attrs["c"] = "d" * 3000
         data = done()
@@ -166,14 +166,14 @@ def test_truncated_files_are_refused():
 
 def chunked() -> bytes:
     """A file of one array in compressed chunks."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.create_dataset("a", data=np.zeros(4 * 65536, np.float32), chunks=(65536,), compression="gzip")
         return done()
 
 
 def test_a_chunk_that_decompresses_to_more_than_its_size_is_refused():
     """The HDF5 library decompresses a chunk completely, even if it becomes larger than a chunk may be."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         a = file.create_dataset("a", (65536,), np.float32, chunks=(65536,), compression="gzip")
         a.id.write_direct_chunk((0,), zlib.compress(bytes(64 * MIB), 9))
         data = done()
@@ -199,7 +199,7 @@ def test_chunks_with_wrong_offsets_and_sizes_are_refused():
 
 def test_cyclic_metadata_is_refused():
     """Each of these caused an endless loop or a stack overflow in a version of the HDF5 library."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for number in range(30):
             file[f"a/b{number}"] = np.ones(2)
         file.attrs["c"] = ["d" * 40, "e" * 40]
@@ -217,7 +217,7 @@ def test_cyclic_metadata_is_refused():
 
 
 def test_a_continuation_message_that_refers_to_itself_is_refused():
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         for number in range(20):
             file.attrs[f"a{number}"] = "b" * 30
         data = done()
@@ -230,7 +230,7 @@ def test_a_continuation_message_that_refers_to_itself_is_refused():
 
 @pytest.mark.parametrize("rank", [0, 1, 33, 255])
 def test_damaged_shapes_are_refused(rank: int):
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file["a"] = np.float32([[1, 2], [3, 4]])
         data = done()
     space = data.index(b"\1\2\1\0\0\0\0\0" + struct.pack("<Q", 2))
@@ -242,7 +242,7 @@ def test_damaged_shapes_are_refused(rank: int):
 
 def test_many_references_to_one_string_are_refused():
     """A small file with thousands of references to a long string."""
-    with made() as (file, done):
+    with new_hdf5() as (file, done):
         file.attrs["c"] = ["d" * 60_000, *["e"] * 3000]
         data = done()
     at = data.index(struct.pack("<I", 60_000))
@@ -252,7 +252,7 @@ def test_many_references_to_one_string_are_refused():
 
 def test_a_heap_with_more_rows_than_its_offsets_have_bits_is_refused():
     """The size of a block doubles from row to row, so the offsets would be integers of thousands of bytes."""
-    with made(libver="latest") as (file, done):
+    with new_hdf5(libver="latest") as (file, done):
         for number in range(60):
             file[f"a{number}"] = np.ones(2)
         data = done()
@@ -265,7 +265,7 @@ def test_a_heap_with_more_rows_than_its_offsets_have_bits_is_refused():
 
 def test_many_long_paths_are_refused():
     """The path of an object contains the names of all groups around it."""
-    with made(libver="latest") as (file, done):
+    with new_hdf5(libver="latest") as (file, done):
         group = file.create_group("/".join(["a" * 1000] * 60))
         for number in range(2000):
             group.create_group(f"{number}")
@@ -275,7 +275,7 @@ def test_many_long_paths_are_refused():
 
 def header_of(messages: bytes) -> bytes:
     """A file whose root has these messages in an object header of version 2."""
-    with made(libver="latest") as (_, done):
+    with new_hdf5(libver="latest") as (_, done):
         data = done()
     # The root's own header messages are replaced by one that refers to `messages`, at the end of the file.
     at = data.index(b"OHDR")

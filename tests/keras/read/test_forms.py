@@ -19,7 +19,7 @@ from tests.support.keras_files import randomize, same, save, save_weights
 from tests.support.paths import KERAS_TWO_FILES
 
 
-def made() -> Any:
+def nested_model() -> Any:
     """A model in a model, with state, so that the file has nested folders."""
     inner_input = keras.Input((9, 4))
     inner = keras.Model(inner_input, kl.BatchNormalization()(kl.Conv1D(4, 3)(inner_input)), name="inner")
@@ -30,7 +30,7 @@ def made() -> Any:
 
 
 def test_an_unzipped_folder_is_read(tmp_path: Path) -> None:
-    path = save(made(), tmp_path / "model.keras")
+    path = save(nested_model(), tmp_path / "model.keras")
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "folder")
     assert same(jconv.keras.load(tmp_path / "folder")[1:], jconv.keras.load(path)[1:])
@@ -73,7 +73,7 @@ def test_arrays_in_npz_files_are_read_unless_pickled(tmp_path: Path) -> None:
 
 
 def test_arrays_from_another_file_are_loaded(tmp_path: Path) -> None:
-    model = made()
+    model = nested_model()
     path = save(model, tmp_path / "model.keras")
     randomize(model, seed=5)
     save_weights(model, tmp_path / "later.weights.h5")

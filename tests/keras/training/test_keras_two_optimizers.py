@@ -14,7 +14,7 @@ import pytest
 
 import jconv.keras
 from tests.keras.training.test_keras_two_training import unpacked
-from tests.support.keras_files import deviation, save, small
+from tests.support.keras_files import deviation, one_layer_model, save
 
 Change = Callable[[list[Any], dict[str, Any]], list[Any]]
 
@@ -107,7 +107,7 @@ def test_a_float32_step_count_and_unused_momentum_arrays_are_read(tmp_path: Path
 @pytest.mark.parametrize("name", ["Adam", "sgd", "adamw", "RMSprop", "adagrad", "lion"])
 def test_optimizers_by_name_step_as_in_keras(name: str, tmp_path: Path) -> None:
     """A `.keras` archive contains the name that was passed to `compile`."""
-    model = small()
+    model = one_layer_model()
     model.compile(name, "mse")
     path = save(model, tmp_path / "a.keras")
     training = jconv.keras.load_training(path)

@@ -18,13 +18,13 @@ from keras import layers as kl
 from keras import optimizers as ko
 
 import jconv.keras
-from tests.support.keras_files import save, small
+from tests.support.keras_files import one_layer_model, save
 
 L, S = keras.losses, ko.schedules
 
 
 def test_a_model_that_was_never_trained_has_initial_optimizer_state(tmp_path: Path) -> None:
-    model = small()
+    model = one_layer_model()
     model.compile(ko.Adagrad(0.25, initial_accumulator_value=0.5), "mse")
     training = jconv.keras.load_training(save(model, tmp_path / "a.keras"))
     assert (training.name, training.steps, training.learning_rate) == ("Adagrad", 0, 0.25)
@@ -32,7 +32,7 @@ def test_a_model_that_was_never_trained_has_initial_optimizer_state(tmp_path: Pa
 
 
 def test_a_new_learning_rate_replaces_the_stored_one(tmp_path: Path) -> None:
-    model = small()
+    model = one_layer_model()
     model.compile(ko.SGD(0.25, momentum=0.9), "mse")
     path = save(model, tmp_path / "a.keras")
     assert jconv.keras.load_training(path, learning_rate=0.5).learning_rate == 0.5
@@ -42,7 +42,7 @@ def test_a_new_learning_rate_replaces_the_stored_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate", [1e39, 10**40, float("nan"), "fast"])
 def test_learning_rates_that_are_not_finite_in_float32_are_refused(rate: Any, tmp_path: Path) -> None:
-    model = small()
+    model = one_layer_model()
     model.compile(ko.SGD(0.1), "mse")
     path = save(model, tmp_path / "a.keras")
     with pytest.raises(ValueError, match=r"^learning_rate must be a finite number of float32, got .*$"):
@@ -50,7 +50,7 @@ def test_learning_rates_that_are_not_finite_in_float32_are_refused(rate: Any, tm
 
 
 def test_a_new_optimizer_keeps_the_constraints(tmp_path: Path) -> None:
-    model = small(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
+    model = one_layer_model(kl.Dense(2, kernel_constraint=keras.constraints.NonNeg(), kernel_regularizer="l2"))
     model.compile(ko.Adamax(), "mse")
     path = save(model, tmp_path / "a.keras")
     _, params, state = jconv.keras.load(path)
@@ -65,7 +65,7 @@ def test_a_new_optimizer_keeps_the_constraints(tmp_path: Path) -> None:
     np.testing.assert_allclose(after[key]["kernel"], np.maximum(moved, 0), atol=1e-6)
     with pytest.raises(ValueError, match="learning_rate must not be given together with an optimizer"):
         jconv.keras.load_training(path, optimizer=optax.sgd(1.0), learning_rate=0.1)
-    training = jconv.keras.load_training(save(small(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
+    training = jconv.keras.load_training(save(one_layer_model(), tmp_path / "b.keras"), optimizer=optax.sgd(1.0))
     assert training.loss is None and training.why_no_loss == "the model was compiled without a loss"
 
 
@@ -88,12 +88,16 @@ class OwnRegularizer(keras.regularizers.Regularizer):
 
 
 NO_LOSS: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "own": (small, OwnLoss(), "'OwnLoss' is not part of Keras, and is not imported"),
-    "unknown": (small, L.Circle(), "the loss 'Circle' is not supported; supported are "),
-    "none": (small, None, "the model was compiled without a loss"),
-    "no number": (small, L.MeanSquaredError(reduction="none"), "reduction must be one of sum_over_batch_size, "),
+    "own": (one_layer_model, OwnLoss(), "'OwnLoss' is not part of Keras, and is not imported"),
+    "unknown": (one_layer_model, L.Circle(), "the loss 'Circle' is not supported; supported are "),
+    "none": (one_layer_model, None, "the model was compiled without a loss"),
+    "no number": (
+        one_layer_model,
+        L.MeanSquaredError(reduction="none"),
+        "reduction must be one of sum_over_batch_size, ",
+    ),
     "masked": (
-        lambda: small(kl.Masking(), (5, 2)),
+        lambda: one_layer_model(kl.Masking(), (5, 2)),
         "mse",
         "the output '.*' has a mask, which Keras applies to the loss",
     ),
@@ -111,11 +115,23 @@ def test_unsupported_losses_are_none_with_a_reason(name: str, tmp_path: Path) ->
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "optimizer": (small, lambda: ko.Adamax(), "the optimizer 'Adamax' is not supported; supported are SGD, Adam"),
-    "schedule": (small, lambda: ko.SGD(OwnSchedule()), "'OwnSchedule' is not part of Keras, and is not imported"),
-    "regularizer": (lambda: small(kl.Dense(2, kernel_regularizer=OwnRegularizer())), ko.SGD, "is not part of Keras"),
+    "optimizer": (
+        one_layer_model,
+        lambda: ko.Adamax(),
+        "the optimizer 'Adamax' is not supported; supported are SGD, Adam",
+    ),
+    "schedule": (
+        one_layer_model,
+        lambda: ko.SGD(OwnSchedule()),
+        "'OwnSchedule' is not part of Keras, and is not imported",
+    ),
+    "regularizer": (
+        lambda: one_layer_model(kl.Dense(2, kernel_regularizer=OwnRegularizer())),
+        ko.SGD,
+        "is not part of Keras",
+    ),
     "matrix": (
-        lambda: small(kl.Conv1D(2, 3, bias_regularizer=keras.regularizers.OrthogonalRegularizer()), (5, 2)),
+        lambda: one_layer_model(kl.Conv1D(2, 3, bias_regularizer=keras.regularizers.OrthogonalRegularizer()), (5, 2)),
         ko.SGD,
         "bias_regularizer does not fit an array of shape .2,.: it compares two or more rows of a matrix",
     ),
@@ -135,7 +151,7 @@ def test_unsupported_objects_are_refused_in_one_line(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("form", ["keras", "h5"])
 def test_a_model_that_was_not_compiled_is_refused(form: str, tmp_path: Path) -> None:
     with pytest.raises(jconv.keras.NotCompiledError, match=f"a.{form} was not compiled: it has no optimizer"):
-        jconv.keras.load_training(save(small(), tmp_path / f"a.{form}"))
+        jconv.keras.load_training(save(one_layer_model(), tmp_path / f"a.{form}"))
 
 
 def _changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -180,7 +196,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_invalid_optimizer_configs_are_refused(name: str, tmp_path: Path) -> None:
     change, message = CHANGES[name]
-    model = small()
+    model = one_layer_model()
     model.compile(ko.Adam(), "mse")
     model.optimizer.build(model.trainable_variables)
     path = _changed(save(model, tmp_path / "a.keras"), change)
@@ -192,7 +208,7 @@ def test_invalid_optimizer_configs_are_refused(name: str, tmp_path: Path) -> Non
 def test_loss_scaling_in_float16_is_refused(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = small()
+        model = one_layer_model()
         model.compile("adam", "mse")
         model.optimizer.build(model.trainable_variables)
     finally:
