@@ -91,8 +91,8 @@ def _spectra_elements(x: jax.Array, out_channels: int, g: Geometry) -> int:
 def block_sizes(g: Geometry) -> tuple[int, int, int]:
     """Returns the block size, the hop size (outputs per block) and the number of blocks, at stride 1."""
     outputs = (g.out_length - 1) * g.stride + 1
-    whole = _power_of_two(outputs + g.reach - 1)
-    size = min(_power_of_two(max(MIN_BLOCK_TO_REACH * g.reach, MIN_BLOCK_SIZE)), whole)
+    single_block = _power_of_two(outputs + g.reach - 1)
+    size = min(_power_of_two(max(MIN_BLOCK_TO_REACH * g.reach, MIN_BLOCK_SIZE)), single_block)
     hop = size - g.reach + 1
     return size, hop, -(-outputs // hop)
 
@@ -126,5 +126,5 @@ def _dilated(kernel: jax.Array, g: Geometry) -> jax.Array:
 
 
 def _product_precision(precision: Any) -> Any:
-    # The default precision of matrix products on GPUs is lower than that of the FFT.
+    # The default precision of matrix products on GPUs is lower than the FFT's.
     return jax.lax.Precision.HIGHEST if precision is None else precision

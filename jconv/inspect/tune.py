@@ -22,7 +22,7 @@ from .equation import trace_conv1d
 # Another algorithm replaces the planner's choice only if its time, relative to that choice, is less than this: smaller
 # gains are within the noise.
 MAX_TIME_RATIO = 0.95
-# An algorithm is measured only once if its first time is this multiple of the smallest first time.
+# An algorithm is measured only once if its first time is more than this multiple of the smallest first time.
 MAX_FIRST_TIME_RATIO = 5.0
 
 

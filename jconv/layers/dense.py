@@ -305,11 +305,11 @@ class Embedding(Layer):
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
-        numbers = x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.int32)
-        return jnp.take(jnp.asarray(params["embeddings"]), numbers, axis=0)
+        indices = x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.int32)
+        return jnp.take(jnp.asarray(params["embeddings"]), indices, axis=0)
 
     def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        numbers = np.trunc(x.real).astype(np.int64)
-        inside = (numbers >= -self.input_dim) & (numbers < self.input_dim)
-        rows = params["embeddings"][np.where(inside, numbers, 0)]
+        indices = np.trunc(x.real).astype(np.int64)
+        inside = (indices >= -self.input_dim) & (indices < self.input_dim)
+        rows = params["embeddings"][np.where(inside, indices, 0)]
         return np.where(inside[..., None], rows, np.nan)

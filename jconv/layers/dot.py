@@ -23,7 +23,7 @@ class Dot(Layer):
     """Contracts one axis of each of two inputs, for each example, as Keras's `Dot`.
 
     `axes` is one axis, or a pair with the axis of each input; axis 0 is the batch. The output has the remaining axes of
-    the first input, then those of the second, or the shape (1,) if none remain. With `normalize`, both inputs are
+    the first input, then of the second, or the shape (1,) if none remain. With `normalize`, both inputs are
     divided by their norm along the axis, so the output is the cosine similarity. bfloat16 and float16 accumulate in
     float32. Raises `ValueError` for the batch axis, for axes out of range, and for axes of different sizes.
 

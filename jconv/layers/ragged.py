@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..ragged.sequences import Sequences
 from ..ragged.windows import shift
 
-REASONS = {
+UNSUPPORTED_REASONS = {
     "AdditiveAttention": "scores would include the padding; give it masks as inputs",
     "Attention": "scores would include the padding; give it masks as inputs",
     "Concatenate": "padding would be between the sequences that are joined along the length",
@@ -32,7 +32,7 @@ REASONS = {
 def unsupported_lengths(layer: Any, why: str = "") -> ValueError:
     """The error of a layer that does not support variable-length sequences."""
     kind = type(layer).__name__
-    why = why or REASONS.get(kind, "it does not work sample by sample along the length")
+    why = why or UNSUPPORTED_REASONS.get(kind, "it does not work sample by sample along the length")
     return ValueError(f"{kind} takes no lengths or segment_ids: {why}")
 
 

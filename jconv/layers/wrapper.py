@@ -213,8 +213,8 @@ def _freeze_batch_normalization(value: Any) -> Any:
     if not isinstance(value, Layer):
         return value
     inner = {field.name: getattr(value, field.name) for field in fields(value)}
-    resting = {name: _freeze_batch_normalization(v) for name, v in inner.items() if isinstance(v, (Layer, tuple))}
-    return replace(value, **resting) if any(resting[name] != inner[name] for name in resting) else value
+    frozen = {name: _freeze_batch_normalization(v) for name, v in inner.items() if isinstance(v, (Layer, tuple))}
+    return replace(value, **frozen) if any(frozen[name] != inner[name] for name in frozen) else value
 
 
 # Arrays of normalization layers, which Keras does not cast under any dtype policy.

@@ -134,13 +134,13 @@ class Model(LayerGraph):
         ([[1.5]], None)
         """
         if lengths is None and segment_ids is None:
-            parts = needed.needed(self, x, training)
-            call_part, shared = partial(needed.call_part, parts, training), needed.partly_read(self, parts)
+            parts = needed.find_parts(self, x, training)
+            call_part, shared = partial(needed.call_part, parts, training), needed.partly_read_nodes(self, parts)
             values, state = self._apply_nodes(params, state, x, key, call_part, shared)
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
         # In a packed row, sequences begin and end everywhere, so a crop removes no range of the row.
-        parts = needed.needed(self, x, training, with_lengths=True) if segment_ids is None else {}
+        parts = needed.find_parts(self, x, training, with_lengths=True) if segment_ids is None else {}
 
         def call(node: Node, arrays: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:
             y, new_state, sequences[node.name] = needed.call_part_with_lengths(
@@ -148,7 +148,7 @@ class Model(LayerGraph):
             )
             return y, new_state
 
-        values, state = self._apply_nodes(params, state, x, key, call, needed.partly_read(self, parts))
+        values, state = self._apply_nodes(params, state, x, key, call, needed.partly_read_nodes(self, parts))
         return (self.outputs_of(values, x), variable_length.extents(sequences, self.outputs)), state
 
     def values(

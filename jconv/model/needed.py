@@ -83,7 +83,7 @@ def call_part_with_lengths(
     return y, state, None if out is None else _cut_ends(out, -start)
 
 
-def partly_read(graph: LayerGraph, parts: Parts) -> frozenset[str]:
+def partly_read_nodes(graph: LayerGraph, parts: Parts) -> frozenset[str]:
     """The nodes whose output has several readers, of which at least one reads only a slice of the computed samples.
 
     XLA's CPU compiler computes such a value again for each reader of a slice. In a chain of residual sums, it computes
@@ -114,7 +114,7 @@ def _read(parts: Parts, node: Node, values: Mapping[str, Any]) -> Any:
     return read if node.layer.has_several_inputs else read[0]
 
 
-def needed(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False) -> Parts:
+def find_parts(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False) -> Parts:
     """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
     if not any(_drops_samples(_unfrozen(node.layer)) for node in graph.nodes):
         return {}
@@ -130,7 +130,7 @@ def needed(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False
 
 
 def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_lengths: bool = False) -> Parts:
-    """As `needed`, for the `shapes` of all inputs and nodes by name.
+    """As `find_parts`, for the `shapes` of all inputs and nodes by name.
 
     >>> from jconv import sequential
     >>> model = sequential([jl.Conv1D(4, 3, padding="same"), jl.Conv1D(4, 3, padding="same"), jl.Cropping1D(10)])

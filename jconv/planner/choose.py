@@ -34,11 +34,11 @@ MAX_GROUPS = 32
 MAX_MEMORY_RATIO = 4
 # The largest time, relative to lax, for which an algorithm is preferred to lax.
 MAX_TIME_RATIO = 0.93
-# The same for an algorithm in `MATRIX_PRODUCTS` on several cores, for fewer multiply-adds than `SHORT`. Most of these
-# operations take less than a tenth of a millisecond, and in a network the time of a matrix product depends on whether
-# threads are still awake from the operation before.
+# The same for an algorithm in `MATRIX_PRODUCTS` on several cores, for fewer multiply-adds than `SHORT_MULTIPLY_ADDS`.
+# Most of these operations take less than a tenth of a millisecond, and in a network the time of a matrix product
+# depends on whether threads are still awake from the operation before.
 MAX_TIME_RATIO_IF_SHORT = 0.5
-SHORT = 8_000_000
+SHORT_MULTIPLY_ADDS = 8_000_000
 MATRIX_PRODUCTS = frozenset({"einsum", "matmul"})
 
 
@@ -135,7 +135,7 @@ def choose(
         choice = Choice("matmul", "windows that do not overlap: a matrix product")
     else:
         names = [name for name in candidates(operation, sizes) if is_allowed(name)]
-        is_short = hardware.cores > 1 and sizes.multiply_adds < SHORT
+        is_short = hardware.cores > 1 and sizes.multiply_adds < SHORT_MULTIPLY_ADDS
         others = "no other algorithm" if algorithm == FASTEST else "no other local algorithm"
         choices = [_best(walk(tree[operation], sizes), names, is_short, others) for tree in trees(hardware)]
         choice = choices[0]

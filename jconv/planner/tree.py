@@ -17,7 +17,7 @@ from .hardware import Hardware
 
 DATA = Path(__file__).parent / "data"
 # How the path names features whose names are short in the data.
-WORDS = {"rows": "batch * output length", "terms": "terms of a sum", "weights": "elements of the kernel"}
+FEATURE_WORDS = {"rows": "batch * output length", "terms": "terms of a sum", "weights": "elements of the kernel"}
 
 
 class Leaf(NamedTuple):
@@ -72,7 +72,7 @@ def walk(node: Any, sizes: Sizes) -> Leaf:
 
 
 def _format_range(feature: str, lower: int, upper: int | None) -> str:
-    feature = WORDS.get(feature, feature)
+    feature = FEATURE_WORDS.get(feature, feature)
     if upper is None:
         return f"{feature} at least {lower}"
     return f"{feature} {lower}" if lower == upper else f"{feature} {lower} to {upper}"

@@ -17,7 +17,7 @@ def lax_only() -> Iterator[None]:
     """Context in which every convolution of jconv is traced as `jax.lax.conv_general_dilated`.
 
     It is for converters to other formats (jax2onnx, for example) and other tools that read a jaxpr, which know JAX's
-    primitives but not those of jconv. It applies to all calls, layers, models, streams and gradients that are traced
+    primitives but not jconv's. It applies to all calls, layers, models, streams and gradients that are traced
     inside it; derivatives are lax's. `algorithm` is then checked but not used. Functions that were compiled
     before are traced again. The context belongs to the current thread, and can also be used as a decorator.
 

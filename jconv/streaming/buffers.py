@@ -19,8 +19,8 @@ import numpy as np
 
 from ..geometry import is_symbolic
 from ..slots import put_rows, take_rows
-from .ring_buffer import RingBuffer, from_order, in_order, step_ring
-from .windows import ReadyWindows, StreamWindow, concatenate, from_taps
+from .ring_buffer import RingBuffer, read_in_order, step_ring, write_in_order
+from .windows import ReadyWindows, StreamWindow, combine_taps, concatenate
 
 FORMS = ("auto", "shifted", "ring")
 ENDED = "the stream has ended: its last step had last=True; start a new stream"
@@ -127,7 +127,7 @@ def step_buffer(
       fill: the value of padding.
       end: for the last chunk the number of padding samples after it, else None.
       slots: (rows,): row i of `chunk` belongs to session `slots[i]`.
-      interleaved: see `from_taps`.
+      interleaved: see `combine_taps`.
       max_gather_bytes: up to this size overlapping windows are gathered; see `MAX_GATHER_BYTES`.
     """
     if isinstance(buffer, RingBuffer) and buffer.window != window:
@@ -144,14 +144,17 @@ def step_buffer(
         return step_ring(buffer, chunk, outputs, after, slots, interleaved)
     own = replace(buffer.extract(), step=None) if isinstance(buffer, RingBuffer) else buffer
     rows = take_rows(own, slots)
-    samples = concatenate([rows.samples if isinstance(rows, ShiftBuffer) else in_order(rows), chunk])
+    samples = concatenate([rows.samples if isinstance(rows, ShiftBuffer) else read_in_order(rows), chunk])
     ready = None
     if outputs:
         padding = jnp.full((*samples.shape[:-2], end or 0, samples.shape[-1]), fill, samples.dtype)
         first = window.buffer_size + needed - window.reach
         ready = _read_windows(concatenate([samples, padding]), first, outputs, window, interleaved, max_gather_bytes)
     last = samples[..., length:, :]
-    rows = replace(rows, samples=last, needed=after) if isinstance(rows, ShiftBuffer) else from_order(rows, last, after)
+    if isinstance(rows, ShiftBuffer):
+        rows = replace(rows, samples=last, needed=after)
+    else:
+        rows = write_in_order(rows, last, after)
     rows = put_rows(own, rows, slots)
     return ready, buffer.insert(rows) if isinstance(buffer, RingBuffer) else rows
 
@@ -167,4 +170,4 @@ def _read_windows(
         return ReadyWindows(samples[..., first : first + span, :], window.stride, window.dilation)
     tap_span = (outputs - 1) * window.stride + 1
     starts = [first + k * window.dilation for k in range(window.kernel_size)]
-    return from_taps([samples[..., start : start + tap_span : window.stride, :] for start in starts], interleaved)
+    return combine_taps([samples[..., start : start + tap_span : window.stride, :] for start in starts], interleaved)

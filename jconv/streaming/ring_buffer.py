@@ -1,4 +1,4 @@
-"""A ring buffer: a step overwrites the oldest samples, reads those of the kernel elements, and moves nothing."""
+"""A ring buffer: a step overwrites the oldest samples and reads the samples of the kernel elements; it moves none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .windows import ReadyWindows, StreamWindow, concatenate, from_taps
+from .windows import ReadyWindows, StreamWindow, combine_taps, concatenate
 
 
 class RingStep(NamedTuple):
@@ -132,7 +132,7 @@ def step_ring(
     if outputs:
         length = (outputs - 1) * ring.window.stride + 1
         taps = [_read_tap(ring, samples, chunk, offset, length, rows, slots) for offset in ring.tap_offsets()]
-        ready = from_taps(taps, interleaved)
+        ready = combine_taps(taps, interleaved)
     return ready, replace(ring, samples=samples, head=step.head, needed=needed, step=None)
 
 
@@ -171,7 +171,7 @@ def _read(samples: jax.Array, row: jax.Array, length: int, stride: int, slots: j
     return samples.at[slots[:, None], at].get(mode="fill", fill_value=0)
 
 
-def in_order(ring: RingBuffer) -> jax.Array:
+def read_in_order(ring: RingBuffer) -> jax.Array:
     """The buffered samples, oldest first."""
     size = ring.window.buffer_size
     at = jnp.remainder(jnp.asarray(ring.head)[..., None] - size + np.arange(size), ring.capacity)
@@ -180,8 +180,8 @@ def in_order(ring: RingBuffer) -> jax.Array:
     return jnp.take_along_axis(ring.samples, at[..., None], axis=-2)
 
 
-def from_order(ring: RingBuffer, samples: jax.Array, needed: int | None) -> RingBuffer:
-    """The inverse of `in_order`: the ring with these samples, right before the rows of the last chunk."""
+def write_in_order(ring: RingBuffer, samples: jax.Array, needed: int | None) -> RingBuffer:
+    """The inverse of `read_in_order`: the ring with these samples, right before the rows of the last chunk."""
     head = ring.capacity - ring.chunk
     before, after = head - ring.window.buffer_size, ring.samples.shape[-2] - head
     rows = jnp.pad(samples, [(0, 0)] * (samples.ndim - 2) + [(before, after), (0, 0)])

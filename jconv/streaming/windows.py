@@ -36,7 +36,7 @@ class ReadyWindows(NamedTuple):
     dilation: int
 
 
-def from_taps(taps: list[jax.Array], interleaved: bool) -> ReadyWindows:
+def combine_taps(taps: list[jax.Array], interleaved: bool) -> ReadyWindows:
     """Windows from the samples of each kernel element, (..., outputs, channels).
 
     With `interleaved`, the samples of a window are next to each other, otherwise the samples of a kernel element.

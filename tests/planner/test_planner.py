@@ -168,7 +168,7 @@ def test_algorithm_is_preferred_to_lax_only_if_clearly_faster(ratios, expected, 
 def test_matrix_product_for_a_short_operation_needs_a_larger_gain(name, leaves):
     long = make_sizes(64, 4096, 8, 16, 3)
     short = long._replace(batch=2)
-    assert short.multiply_adds < choose_module.SHORT < long.multiply_adds
+    assert short.multiply_adds < choose_module.SHORT_MULTIPLY_ADDS < long.multiply_adds
     limit, limit_if_short = choose_module.MAX_TIME_RATIO, choose_module.MAX_TIME_RATIO_IF_SHORT
     for ratio, expected in ((limit, "lax"), (limit_if_short, name)):
         leaves({name: ratio})

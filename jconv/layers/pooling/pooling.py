@@ -130,12 +130,12 @@ def window_max(x: jax.Array, geometry: Geometry) -> jax.Array:
         return reduce(_first_maximum, (_slice(x, k, span, stride) for k in range(size)))
     # Double the window size in each pass, from two windows that touch or overlap: for long windows this needs far
     # fewer passes than one per tap.
-    reached = 1
-    while reached < size:
-        step = min(reached, size - reached)
+    covered = 1
+    while covered < size:
+        step = min(covered, size - covered)
         length = x.shape[-2] - step
         x = _first_maximum(_slice(x, 0, length), _slice(x, step, length))
-        reached += step
+        covered += step
     return _slice(x, 0, span, stride)
 
 

@@ -78,10 +78,10 @@ def gate_products(x: jax.Array, kernel: jax.Array, drops: DropoutFactors, gates:
     [[[0.0]], [[1.0]]]
     """
     wide = jnp.promote_types(jnp.result_type(x, kernel), jnp.float32)
-    seen = [x.astype(wide) * drop for drop in drops] or [x]
+    inputs = [x.astype(wide) * drop for drop in drops] or [x]
     kernels = jnp.split(kernel, gates, axis=-1)
-    seen = seen * gates if len(seen) < gates else seen
-    return tuple(jnp.matmul(x, own, preferred_element_type=wide) for x, own in zip(seen, kernels, strict=True))
+    inputs = inputs * gates if len(inputs) < gates else inputs
+    return tuple(jnp.matmul(x, own, preferred_element_type=wide) for x, own in zip(inputs, kernels, strict=True))
 
 
 @dataclass(frozen=True)
