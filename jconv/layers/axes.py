@@ -41,8 +41,8 @@ def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...
     found = tuple(a + rank if a < 0 else a for a in axes)
     if not all(0 < a < rank for a in found) or len(set(found)) < len(found):
         raise ValueError(
-            f"{type(layer).__name__}: axis={axis} must be distinct axes other than 0, the batch, got an input of shape "
-            f"{tuple(input_shape)} after the batch axis"
+            f"{type(layer).__name__}: axis={axis} must be distinct axes of the input other than 0, the batch, got "
+            f"shape {tuple(input_shape)} after the batch axis"
         )
     return found
 

@@ -72,7 +72,7 @@ def call_part_with_lengths(
     if part is None or (part.span is None and not any(part.reads)):
         return node.layer.apply_sequences(*arrays, node.select(values), selected, training=training, key=key)
     x, inner = _read(parts, node, values), _unfrozen(node.layer)
-    # All inputs are read from the same sample on.
+    # The ranges of all inputs start at the same sample.
     start = part.reads[0][0] if part.reads[0] else 0
     if selected is not None and type(inner) in OUTPUT_SEQUENCES:
         y, state = part.layer.apply(*arrays, _cut_ends(selected, start).replace_padding(x), training=training, key=key)
@@ -193,8 +193,8 @@ def _cut(value: Any, held: Range, span: Range) -> Any:
 
 
 # --- rules --------------------------------------------------------------------------------------------------------
-# Each takes a layer, its inputs' shapes and the range of its output, and returns the options that change and the ranges
-# of the inputs. None: everything is needed.
+# Each rule takes a layer, its inputs' shapes and the range of its output. It returns the options that change and the
+# ranges of the inputs, or None if all samples are needed.
 
 Rule = Callable[[Any, tuple[Any, ...], tuple[int, int]], tuple[dict[str, Any], tuple[Range, ...]] | None]
 

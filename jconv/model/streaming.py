@@ -197,7 +197,7 @@ def _step_slots(
     graph: LayerGraph, params: Arrays, state: Arrays, pool: Stream, values: Arrays, last: bool, slots: jax.Array
 ) -> tuple[Arrays, Stream]:
     if last:
-        # The named sessions are stepped separately, so that the state of the others stays as it is.
+        # The sessions in `slots` are stepped separately, so that the state of the others stays as it is.
         return _step_nodes(graph, params, state, take_rows(pool, slots), values, True, None)[0], pool
     outputs, after = _step_nodes(graph, params, state, pool, values, False, slots)
     if after.structure != pool.structure:

@@ -132,7 +132,7 @@ def step(
       last: whether the sequence ends with this chunk; all remaining outputs are then returned.
       slots: (rows,) of distinct integers, for a state with slots: row i of the chunk belongs to session `slots[i]`,
         and other sessions do not change. For a slot that is negative or too large the outputs are undefined. With
-        `last` the named sessions end, and their slots must be initialized again. All sessions of a state complete
+        `last` these sessions end, and their slots must be initialized again. All sessions of a state complete
         outputs in the same steps, so a new session is stepped by itself until its first outputs.
 
     Returns:
@@ -159,7 +159,7 @@ def step(
     slots = check_slots(slots, shape[0])
     chunk = clear_unassigned(chunk, slots, state)
     if last:
-        # The named sessions are stepped separately, so that the state of the others stays as it is.
+        # The sessions in `slots` are stepped separately, so that the state of the others stays as it is.
         rows = take_rows(state, slots)
         return resume(params, rows, chunk, convolution=convolution, last=True, **options)[0], state
     y, after = resume(params, state, chunk, convolution=convolution, slots=slots, **options)
@@ -349,7 +349,7 @@ def _check_chunk(chunk: jax.Array, state: State, convolution: Convolution, param
     if isinstance(state, OverlapAdd) != (convolution is conv1d_transpose):
         raise ValueError(f"state must be from init with convolution={convolution.__name__}, got {type(state).__name__}")
     leading, channels, dtype = _chunk_type(state, params)
-    # With slots the number of rows is free.
+    # With slots, a chunk may have any number of rows.
     free = 1 if slots else 0
     if chunk.ndim != len(leading) + 2 or chunk.shape[free:-2] != leading[free:] or chunk.shape[-1] != channels:
         axes = ", ".join([*(["rows"] if slots else map(str, leading)), "samples", str(channels)])

@@ -298,7 +298,7 @@ SHAPES = [
     (
         jl.BatchNormalization(0),
         (7, 4),
-        "BatchNormalization: axis=0 must be distinct axes other than 0, the batch, got an input of shape (7, 4) after "
+        "BatchNormalization: axis=0 must be distinct axes of the input other than 0, the batch, got shape (7, 4) after "
         "the batch axis",
     ),
     (
@@ -314,7 +314,7 @@ SHAPES = [
     (
         jl.LayerNormalization([2, -1]),
         (7, 4),
-        "LayerNormalization: axis=(-1, 2) must be distinct axes other than 0, the batch, got an input of shape (7, 4) "
+        "LayerNormalization: axis=(-1, 2) must be distinct axes of the input other than 0, the batch, got shape (7, 4) "
         "after the batch axis",
     ),
     (

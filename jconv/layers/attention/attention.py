@@ -63,7 +63,7 @@ class _SingleHead(AttentionBase):
 
     def _scores(self, library: Any, params: Params, query: Any, key: Any) -> Any:
         """The scores (batch, queries, keys); `library` is `numpy` or `jax.numpy`."""
-        raise NotImplementedError  # each kind of attention has its own
+        raise NotImplementedError
 
     def _attend(
         self,

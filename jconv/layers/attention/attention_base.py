@@ -77,13 +77,13 @@ class AttentionBase(Layer):
         drop: Callable[[jax.Array], jax.Array],
     ) -> tuple[jax.Array, jax.Array]:
         """`(output, attention weights)`, from arrays of one dtype and boolean masks."""
-        raise NotImplementedError  # each kind of attention has its own
+        raise NotImplementedError
 
     def _reference(
         self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
     ) -> tuple[Array, Array]:
         """`_attend` in NumPy."""
-        raise NotImplementedError  # each kind of attention has its own
+        raise NotImplementedError
 
     def _check_options(self, known: tuple[str, ...]) -> None:
         """Raise `ValueError` for unknown, missing or repeated inputs, and for a `dropout` outside 0 to 1."""

@@ -98,7 +98,7 @@ def _index_receptive_field(key: Any) -> ReceptiveField | None:
         rest = [batch, *rest]
     length, *rest = rest or [Slice()]
     if isinstance(length, int):
-        # All later samples depend on this one.
+        # All output samples depend on this one sample.
         return 1, 0
     if not all(part is None or part is ... or isinstance(part, Slice) for part in rest):
         return None
