@@ -73,7 +73,7 @@ def test_numpy_integers_are_sizes(kind):
     assert type(transposed_geometry(kind(100), kind(3), stride=kind(3)).length) is int
 
 
-def test_geometry_prints_what_differs_from_a_plain_convolution():
+def test_repr_shows_only_options_that_differ_from_the_defaults():
     assert repr(Geometry(9, 3)) == "Geometry(length=9, kernel_size=3)"
     expected = "Geometry(length=9, kernel_size=3, stride=2, padding=(1, 0), dilation=4, groups=5)"
     assert repr(Geometry(9, 3, stride=2, low=1, high=0, dilation=4, groups=5)) == expected

@@ -99,7 +99,7 @@ def test_random_settings_cover_all_options():
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("setting", random_settings(4, seed=5, dtype="float32", activation=None), ids=str)
-def test_operations_with_default_compiler_options(setting):
+def test_operations_with_default_compiler_options_agree(setting):
     # The sweeps above disable LLVM's optimizations.
     params, x = setting.arrays()
     assert jconv.cross_check(params, x, **setting.options).max() <= BOUNDS["float32"]
@@ -123,7 +123,7 @@ def test_16_bit_floats_accumulate_in_float32(algorithm, seed):
         assert deviation(y, reference.conv1d(params, x, **setting.options)) <= BOUNDS[setting.dtype] / 2
 
 
-# Padding wider than the reach, of which the gradients crop the cotangents: more at one end, less at the other.
+# Padding wider than the reach, which the gradients crop: more at one end, less at the other.
 CROPPED = [
     Setting((3,), length, 3, 4, kernel_size, bias=False, options={"padding": padding, "stride": stride})
     for length, kernel_size in ((1, 1), (12, 3), (30, 4))
@@ -159,7 +159,7 @@ def test_few_channels_agree_with_the_reference(settings):
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("batch", [1, 2, shifts.MAX_TERMS + 1, shifts.MAX_UNROLLED_LOOPS * shifts.MAX_TERMS + 1])
 @pytest.mark.parametrize("options", [{}, {"stride": 3, "padding": "same"}, {"dilation": 2, "padding": (5, 0)}], ids=str)
-def test_kernel_gradients_of_small_and_large_batches(batch, options):
+def test_kernel_gradients_of_small_and_large_batches_agree(batch, options):
     rng = np.random.default_rng(batch)
     geometry = make_geometry(40, 4, **options)
     x = rng.standard_normal((batch, 40, 3)).astype(np.float32)
@@ -173,7 +173,7 @@ def test_kernel_gradients_of_small_and_large_batches(batch, options):
 
 @pytest.mark.parametrize("options", [{"padding": (0, 0)}, {"padding": "same"}, {"padding": (9, 5)}], ids=str)
 @pytest.mark.parametrize("kernel_size, stride, channels", [(4, 2, 3), (6, 3, 5), (5, 5, 3), (16, 8, 4), (4, 2, 130)])
-def test_merged_phases_of_an_input_gradient(kernel_size, stride, channels, options):
+def test_merged_phases_of_an_input_gradient_agree_with_the_reference(kernel_size, stride, channels, options):
     rng = np.random.default_rng(kernel_size)
     geometry = make_geometry(31, kernel_size, stride=stride, **options)
     assert polyphase.merges_phases(geometry, channels) == (channels < 130)

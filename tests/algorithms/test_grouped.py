@@ -16,7 +16,9 @@ FORMS = [(48, 48, 2, 9, 1), (24, 24, 2, 7, 2), (10, 12, 2, 8, 4), (12, 40, 2, 5,
 @pytest.mark.parametrize("padding", ["causal", "same", "valid"])
 @pytest.mark.parametrize("operation", OPERATIONS[:2])
 @pytest.mark.parametrize(("in_channels", "out_channels", "groups", "taps", "expected_outputs"), FORMS)
-def test_several_outputs_per_window(in_channels, out_channels, groups, taps, expected_outputs, operation, padding):
+def test_several_outputs_per_window_agree_with_the_reference(
+    in_channels, out_channels, groups, taps, expected_outputs, operation, padding
+):
     geometry = make_geometry(45, taps, groups=groups, padding=padding)
     assert grouped.outputs_per_window(geometry, out_channels // groups) == expected_outputs
     random = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from jconv.primitive import bilinear
 from tests.support.settings import quick_jit
 
 LOCAL = [name for name, module in ALGORITHMS.items() if module.LOCAL]
-# The unit roundoff of the result, and that of the sums.
+# The unit roundoffs of the result and of the sums.
 UNITS = {
     "float32": (2.0**-24, 2.0**-24),
     "float64": (2.0**-53, 2.0**-53),
@@ -157,7 +157,7 @@ def test_outputs_depend_only_on_samples_that_they_read(algorithm, operation, cas
 @pytest.mark.default_cases(5)
 @pytest.mark.parametrize("case", PAST_FAILURES, ids=lambda case: str(case[0]))
 @pytest.mark.parametrize("algorithm", ["auto", *LOCAL])
-def test_geometries_of_past_failures(algorithm, case):
+def test_geometries_of_past_failures_are_local(algorithm, case):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
         assert_bounded(operation, algorithm, case, "float32")
     for operation in ("forward", "input_gradient"):
@@ -167,7 +167,7 @@ def test_geometries_of_past_failures(algorithm, case):
 @pytest.mark.default_cases(3)
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 @pytest.mark.parametrize("algorithm", LOCAL)
-def test_error_bound_of_other_dtypes(algorithm, dtype):
+def test_error_of_other_dtypes_is_bounded(algorithm, dtype):
     for operation in ("forward", "input_gradient", "kernel_gradient"):
         assert_bounded(operation, algorithm, PAST_FAILURES[1], dtype)
 
@@ -191,7 +191,7 @@ def test_nonlocal_algorithms_fail_the_properties(algorithm):
         assert_bounded("forward", algorithm, PAST_FAILURES[0], "float32")
 
 
-def test_error_of_long_sums_is_at_most_twice_that_of_lax():
+def test_error_of_long_sums_is_at_most_twice_the_error_of_lax():
     g = Geometry(4_000, 40, groups=1)
     case = (g, 8, 64, 2)  # 31,688 terms in the kernel gradient
     rng = np.random.default_rng(0)

@@ -97,7 +97,7 @@ def test_default_precision_is_read_when_the_call_is_traced(algorithm):
 
 
 @pytest.mark.parametrize("preset", ["F32_F32_F32", "BF16_BF16_F32"])
-def test_preset_as_default_precision(preset):
+def test_preset_as_default_precision_is_accepted(preset):
     with jax.default_matmul_precision(preset):
         expected = Precision.HIGHEST if preset == "F32_F32_F32" else Precision.DEFAULT
         assert trace_conv1d(PARAMS, X).precision is expected

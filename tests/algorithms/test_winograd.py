@@ -107,7 +107,7 @@ def test_batch_in_blocks_agrees_with_the_reference(operation, kernel_size, optio
     assert deviation(found, expected) <= BOUNDS["float32"]
 
 
-def test_blocks_under_vmap_and_shard_map(monkeypatch):
+def test_blocks_under_vmap_and_shard_map_have_the_same_results(monkeypatch):
     # Both gradients, under vmap and inside shard_map.
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((2, 4, 12, 3), np.float32), rng.standard_normal((3, 3, 2), np.float32)

@@ -73,7 +73,7 @@ def test_rows_are_valid(row):
     assert row.flops > 0 and row.bytes > 0
 
 
-def test_counts_of_a_row():
+def test_a_row_counts_flops_and_bytes():
     row = Row("a", "dense", 2, 10, 3, 5, 4, padding="valid")
     assert row.out_length == 7
     assert row.flops == 2 * 2 * 7 * 4 * 3 * 5

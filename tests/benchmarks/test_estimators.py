@@ -13,7 +13,7 @@ def test_examples_of_the_tables(module):
     assert doctest.testmod(module).attempted > 0 == doctest.testmod(module).failed
 
 
-def test_the_command_writes_every_number(monkeypatch, tmp_path, capsys):
+def test_the_command_writes_every_measurement(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(estimators, "_in_process", lambda python, side, *_: [1.0 if side == "jconv" else 5.0, 0.75])
     file = tmp_path / "numbers.json"
     assert estimators.main(["--sets", "Some", "Other", "--networks", "FCN", "--json", str(file)]) == 0

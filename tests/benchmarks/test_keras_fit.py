@@ -48,7 +48,7 @@ def test_ratios_are_to_the_faster_of_the_backends():
 
 
 @pytest.mark.usefixtures("faked")
-def test_the_command_writes_every_number(tmp_path, capsys):
+def test_the_command_writes_every_measurement(tmp_path, capsys):
     file = tmp_path / "new" / "fit.json"
     assert keras_fit.main(["--sets", "gunpoint", "--models", "fcn", "--rounds", "2", "--json", str(file)]) == 0
     (cell,) = json.loads(file.read_text())["cells"]
@@ -83,7 +83,7 @@ def test_keras_takes_the_same_step(tmp_path):
     assert np.isfinite(best.loss) and best.weights is not None
 
 
-def test_mistakes_end_with_2(capsys):
+def test_user_errors_end_with_exit_code_2(capsys):
     with pytest.raises(SystemExit) as exit:
         keras_fit.main(["--rounds", "0"])
     assert exit.value.code == 2 and "--rounds" in capsys.readouterr().err

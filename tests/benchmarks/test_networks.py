@@ -85,7 +85,7 @@ FOUND = {
 }
 
 
-def test_ratios_are_of_medians() -> None:
+def test_ratios_are_computed_from_medians() -> None:
     assert networks.table(FOUND).splitlines() == [
         f"| network | program | batch | ms, jconv | {KERAS} / jconv | ONNX Runtime / jconv |",
         "|---|---|---|---|---|---|",
@@ -140,13 +140,13 @@ def test_results_that_differ_and_sides_that_fail(capsys: Any) -> None:
         (["--json", "/nowhere/found.json"], "there is no folder /nowhere"),
     ],
 )
-def test_mistakes_end_with_2(arguments: list[str], message: str, capsys: Any) -> None:
+def test_user_errors_end_with_exit_code_2(arguments: list[str], message: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as exit:
         networks.main(arguments)
     assert exit.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_every_side_names_what_it_needs() -> None:
+def test_every_side_names_the_packages_that_it_needs() -> None:
     assert SIDES[0].needs == ()
     assert all("keras" in side.needs for side in SIDES[1:])

@@ -122,7 +122,7 @@ def test_batches_of_variants_and_peptides() -> None:
         (Variant(1, 1, 3), [0.1, 0.2, 0.6, 0.3, 0.1], 0.4),
     ],
 )
-def test_score(variant: Variant, alternative: list[float], expected: float) -> None:
+def test_the_score_of_a_variant(variant: Variant, alternative: list[float], expected: float) -> None:
     reference = [0.1, 0.2, 0.1] if variant.distance == 1 else [0.1, 0.1, 0.2, 0.1, 0.1]
 
     def outputs(acceptor: list[float]) -> Any:
@@ -174,7 +174,7 @@ def test_the_command_measures_and_writes(program: str | None, folder: Path, caps
     assert all(row["milliseconds"][name] for row in rows for name in (JCONV, KERAS))
 
 
-def test_rates_are_of_medians() -> None:
+def test_rates_are_computed_from_medians() -> None:
     found = {Row(DEEPLC, PEPTIDES, 10): {JCONV: [1.0, 2.0, 9.0], KERAS: [3.0]}}
     assert published_models.table(found).splitlines()[2] == "| DeepLC | 10 peptides | 5e+03 | 3.33e+03 | 1.50 |"
 
@@ -204,7 +204,7 @@ def test_missing_and_wrong_files_are_errors(folder: Path, capsys: Any) -> None:
         (["--json", "/nowhere/found.json"], "there is no folder /nowhere"),
     ],
 )
-def test_mistakes_end_with_2(arguments: list[str], message: str, capsys: Any) -> None:
+def test_user_errors_end_with_exit_code_2(arguments: list[str], message: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as exit:
         published_models.main(arguments)
     assert exit.value.code == 2

@@ -67,7 +67,7 @@ def test_a_long_stream_equals_its_last_window_and_needs_no_more_memory() -> None
 
 
 @pytest.mark.parametrize("arguments", [["--network", "nothing"], ["--turns", "0"], ["--sessions", "7"]])
-def test_mistakes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_errors_are_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         streaming.main(arguments)
     message = capsys.readouterr().err

@@ -15,7 +15,7 @@ from training import networks
 RESULTS = [Result("ours", "A 1", [2.0, 9.0, 4.0]), Result("theirs", "B 2, C 3", [10.0, 20.0, 1.0, 30.0])]
 
 
-def test_ratios_are_of_medians():
+def test_ratios_are_computed_from_medians():
     assert [result.median for result in RESULTS] == [4, 15]
     assert training.ratios(RESULTS) == [1, 3.75]
 
@@ -62,7 +62,7 @@ def test_the_initial_params_have_the_shapes_of_the_trained_model():
 
 
 @pytest.mark.parametrize("arguments", [["--steps", "15"], ["--steps", "0"], ["--rounds", "0"], ["--batch-size", "0"]])
-def test_mistakes_end_with_2(arguments, capsys):
+def test_user_errors_end_with_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         training.main(arguments)
     assert exit.value.code == 2
@@ -87,7 +87,7 @@ class FakeWorker:
         pass
 
 
-def test_the_command_leaves_out_what_does_not_work_and_writes_every_number(monkeypatch, tmp_path, capsys):
+def test_the_command_leaves_out_sides_that_fail_and_writes_every_measurement(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(training, "Worker", FakeWorker)
     monkeypatch.setattr(training, "find_spec", lambda package: None if package == "keras" else True)
     monkeypatch.setattr(training.time, "sleep", lambda seconds: None)

@@ -41,7 +41,7 @@ def _faked(monkeypatch, end=None):
     return seeds
 
 
-def test_seeds_side_by_side(tmp_path, monkeypatch, capsys):
+def test_seeds_in_parallel_have_the_same_bits(tmp_path, monkeypatch, capsys):
     received = []
 
     def answers(side, questions, count):
@@ -103,7 +103,7 @@ def test_an_interrupted_run_continues_from_its_checkpoint(monkeypatch, tmp_path)
     assert keys == [0, 1, 1] and again == complete._replace(seconds=again.seconds)
 
 
-def test_mistakes_end_with_2(tmp_path, capsys):
+def test_user_errors_end_with_exit_code_2(tmp_path, capsys):
     for option in ("--seeds", "--processes", "--epochs"):
         with pytest.raises(SystemExit) as stop:
             ucr.main([option, "0"])

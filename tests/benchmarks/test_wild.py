@@ -213,7 +213,7 @@ def test_a_file_of_a_package_is_fetched(
     assert "not fetched: networks 9.9 networks/b.keras: pip: ERROR: No matching distribution" in printed
 
 
-def test_keras_computes_what_is_recorded(content: bytes, folder: Folder, capsys: Any) -> None:
+def test_outputs_of_keras_are_recorded(content: bytes, folder: Folder, capsys: Any) -> None:
     pytest.importorskip("keras")
     folder.add(content)
     folder.write([row(content), row(b"", keras="2.15.0", sha256="0" * 64)])
@@ -246,7 +246,7 @@ def test_a_file_that_takes_too_long(content: bytes, folder: Folder) -> None:
 
 
 def test_a_stand_in_for_a_class(folder: Folder, capsys: Any) -> None:
-    """A file that names MMSplice's classes, without what they compute and without a module of Keras."""
+    """A file with classes of MMSplice, which contains neither their computation nor a module of Keras."""
     config = {"filters": 4, "kernel_size": [3], "padding": "same", "seq_length": None}
     pooled = layer("GlobalAveragePooling1D_Mask0", "pooled", None, [["conv", "in0"]])
     entries = layer("ConvDNA", "conv", config), layer("SplineWeight1D", "spline", {"n_bases": 10}, ["conv"]), pooled
@@ -313,14 +313,14 @@ def test_splines_agree_with_scipy(length: int) -> None:
         ({"expected": "refused: "}, "line 2: expected must be loads, or refused: and a word"),
     ],
 )
-def test_mistakes_in_the_manifest(changes: Any, part: str, folder: Folder, capsys: Any) -> None:
+def test_errors_in_the_manifest_name_the_line(changes: Any, part: str, folder: Folder, capsys: Any) -> None:
     folder.write([row(b"", **changes)])
     assert folder.run() == 2
     error = capsys.readouterr().err
     assert error.startswith("wild: ") and part in error and error.count("\n") == 1
 
 
-def test_mistakes_of_the_user(folder: Folder, tmp_path: Path, capsys: Any) -> None:
+def test_user_errors_end_with_exit_code_2(folder: Folder, tmp_path: Path, capsys: Any) -> None:
     assert folder.run() == 2
     assert "wild.csv: No such file or directory" in capsys.readouterr().err
     (tmp_path / "wild.csv").write_text("a,b\n1,2\n")

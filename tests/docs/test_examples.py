@@ -46,7 +46,7 @@ def test_every_script_is_run_here_and_described() -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", PRINTS)
-def test_example(name: str, tmp_path: Path) -> None:
+def test_each_script_prints_its_results_and_draws(name: str, tmp_path: Path) -> None:
     options, printed = PRINTS[name]
     picture = tmp_path / "picture.png"
     done = run(name, tmp_path, "--out", str(picture), *options)

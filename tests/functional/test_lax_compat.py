@@ -247,7 +247,7 @@ def test_signature_is_the_signature_of_lax_with_an_algorithm():
 @pytest.mark.parametrize(
     "options", [{"window_strides": (2,)}, {"lhs_dilation": (2,), "padding": [(2, 3)]}], ids=["strided", "transposed"]
 )
-def test_under_jit_vmap_and_grad(options, in_axes):
+def test_results_under_jit_vmap_and_grad_equal_lax(options, in_axes):
     lhs, rhs = (
         operand if axis is None else np.stack([operand, 2 - operand, operand**2], axis)
         for operand, axis in zip(_operands(), in_axes, strict=True)

@@ -142,7 +142,7 @@ def test_differences_within_the_noise_are_ignored(fastest):
     assert stored() == {"einsum"}
 
 
-def test_16_bit_floats_and_leading_axes(fastest):
+def test_measurements_apply_to_a_dtype_and_to_flattened_leading_axes(fastest):
     fastest("matmul")
     params = {"kernel": jnp.ones((3, 4, 8), jnp.bfloat16)}
     jconv.tune(params, jnp.ones((2, 3, 30, 4), jnp.bfloat16))

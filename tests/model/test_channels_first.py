@@ -46,7 +46,7 @@ def drawn(model: Model) -> tuple[Any, Any]:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_chunks_along_the_last_axis(form: str) -> None:
+def test_chunks_along_the_last_axis_equal_apply(form: str) -> None:
     model = network()
     x = np.random.default_rng(0).normal(size=(2, 4, LENGTH))
     with jax.enable_x64(True):
@@ -80,7 +80,7 @@ def test_the_first_layer_that_depends_on_the_layout_decides_it() -> None:
     assert not length_first(sequential([jl.Dense(3), First(jl.Conv1D(4, 3))])).length_last
 
 
-def test_sessions_in_slots() -> None:
+def test_channels_first_sessions_in_slots_equal_apply() -> None:
     model = sequential([First(jl.Conv1D(3, 3, padding="causal")), jl.LayerNormalization(axis=1)], input_shape=(2, None))
     params, state = model.init(jax.random.key(0))
     x = np.random.default_rng(0).normal(size=(2, 2, 8)).astype(np.float32)

@@ -186,7 +186,7 @@ def test_model_is_a_static_argument() -> None:
     assert run._cache_size() == 1
 
 
-def test_symbolic_batch_and_length() -> None:
+def test_a_model_is_exported_with_a_symbolic_batch_and_length() -> None:
     model = sequential([jl.Conv1D(3, 3, 2), jl.MaxPooling1D(3, 1, "same"), jl.AveragePooling1D(2), jl.ZeroPadding1D()])
     params, state = model.init(jax.random.key(0), (None, 2))
     batch, length = jax.export.symbolic_shape("b, t", constraints=["t >= 8"])
@@ -197,7 +197,7 @@ def test_symbolic_batch_and_length() -> None:
         assert np.abs(exported.call(x) - model.apply(params, state, x)[0]).max() < 1e-6
 
 
-def test_summary() -> None:
+def test_summary_lists_every_node() -> None:
     keras_count = keras_graph().count_params()
     lines = GRAPH.summary((12, 2)).splitlines()
     cells = [re.split(r"  +", line) for line in lines]
@@ -373,7 +373,7 @@ def test_arrays_that_do_not_fit_are_errors_in_apply_and_reference() -> None:
                 run(p, s, x)
 
 
-def test_several_inputs_as_a_list_or_tuple() -> None:
+def test_several_inputs_are_accepted_as_a_list_or_tuple() -> None:
     nodes = (Node("dense", jl.Dense(3), ("b",)), Node("both", jl.Concatenate(), ("dense", "a")))
     model = Model(nodes, ("b", "a"), ("both",))
     params, state = model.init(jax.random.key(0), [(4, 2), (4, 5)])

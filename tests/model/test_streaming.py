@@ -49,10 +49,10 @@ def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
     """Checks that the outputs of the stream equal `apply`."""
     with jax.enable_x64(True):
         params, state = drawn(model)
-        whole, _ = jax.jit(model.apply)(params, state, x)
+        complete, _ = jax.jit(model.apply)(params, state, x)
         outputs = streamed(model, params, state, x, chunks, **begun)
         for name in model.outputs:
-            wanted = whole if len(model.outputs) == 1 else whole[name]
+            wanted = complete if len(model.outputs) == 1 else complete[name]
             found = outputs if len(model.outputs) == 1 else [y[name] for y in outputs]
             ratio = model.output_ratio if len(model.outputs) == 1 else model.output_ratio[name]  # type: ignore[index]
             y = np.concatenate(found, axis=1) if ratio else found[-1]
@@ -102,7 +102,7 @@ STREAMED = {
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("name", STREAMED)
-def test_each_kind_of_layer(name: str) -> None:
+def test_streams_of_each_kind_of_layer_equal_apply(name: str) -> None:
     model = sequential([STREAMED[name]], input_shape=(None, 4))
     check(model, sequence(), [1, 5, 0, 1, 9])
     assert model.latency >= 0 or name == "padding"
@@ -110,7 +110,7 @@ def test_each_kind_of_layer(name: str) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
-def test_every_form_of_buffers(form: str) -> None:
+def test_streams_with_every_form_of_buffers_equal_apply(form: str) -> None:
     layers = [
         jl.ZeroPadding1D((2, 1)),
         jl.Conv1D(4, 2, dilation=3),
@@ -211,7 +211,7 @@ def test_branches_with_different_padding_at_the_start() -> None:
     check(Model(nodes, ("x",), ("both",), ((None, 4),)), sequence(), [1, 0, 6, 1])
 
 
-def test_a_u_net() -> None:
+def test_a_streamed_u_net_equals_apply() -> None:
     nodes = (
         Node("down", jl.Conv1D(4, 4, stride=2, padding="same"), ("x",)),
         Node("deep", jl.Conv1D(4, 3, padding="same", activation="relu"), ("down",)),
@@ -232,7 +232,7 @@ def test_a_u_net() -> None:
     assert max(late) == model.latency and model.output_ratio == 1
 
 
-def test_several_inputs_and_the_states_of_an_lstm() -> None:
+def test_streams_with_several_inputs_and_lstm_states_equal_apply() -> None:
     nodes = (
         Node("late", jl.Conv1D(4, 3, padding="same"), ("a",)),
         Node("sum", jl.Add(), ("late", "b")),
@@ -246,7 +246,7 @@ def test_several_inputs_and_the_states_of_an_lstm() -> None:
     assert model.output_ratio == {"each": 1, "y": 0} and model.latency == 1
 
 
-def test_networks_with_masks() -> None:
+def test_streams_with_masks_equal_apply() -> None:
     nodes = (
         Node("masked", jl.Masking(), ("x",)),
         Node("mask", jl.MaskOf(), ("x",)),
@@ -259,7 +259,7 @@ def test_networks_with_masks() -> None:
     check(Model(nodes, ("x",), ("lstm", "mean"), ((None, 4),)), x, [1, 4, 6])
 
 
-def test_embedding_of_integers() -> None:
+def test_streams_of_embedded_integers_equal_apply() -> None:
     model = sequential([jl.Embedding(10, 4), jl.Conv1D(3, 3, padding="causal")], input_shape=(None,))
     check(model, np.random.default_rng(0).integers(0, 10, (2, 24)), [1, 4, 6])
 
@@ -303,7 +303,7 @@ def test_a_step_after_the_last_is_an_error(layer: jl.Layer) -> None:
         model.stream_step(params, state, ended, x)
 
 
-def test_gradients_of_a_stream() -> None:
+def test_gradients_of_a_stream_equal_apply() -> None:
     with jax.enable_x64(True):
         model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
         params, state = drawn(model)
@@ -326,7 +326,7 @@ def test_equal_maxima_share_the_gradient() -> None:
         np.testing.assert_allclose(found, jax.grad(lambda x: model.apply({}, {}, x)[0].sum())(x), rtol=1e-15)
 
 
-def test_a_scan_of_steps() -> None:
+def test_a_scan_of_steps_equals_apply() -> None:
     model = wavenet()
     params, state = model.init(jax.random.key(0))
     x = jnp.asarray(sequence(24, 1), jnp.float32)
@@ -337,8 +337,8 @@ def test_a_scan_of_steps() -> None:
         return stream, y["y"][:, 0]
 
     _, y = jax.lax.scan(step, stream, jnp.moveaxis(x, 1, 0))
-    whole = model.apply(params, state, x)[0]["y"]
-    np.testing.assert_allclose(jnp.moveaxis(y, 0, 1), whole, rtol=0, atol=1e-6 * float(jnp.abs(whole).max()))
+    expected = model.apply(params, state, x)[0]["y"]
+    np.testing.assert_allclose(jnp.moveaxis(y, 0, 1), expected, rtol=0, atol=1e-6 * float(jnp.abs(expected).max()))
 
 
 def test_16_bit_floats_have_recurrent_states_in_float32() -> None:

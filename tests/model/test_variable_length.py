@@ -110,7 +110,7 @@ def test_networks_equal_each_sequence_alone(name, packed):
     assert sum(np.vdot(a, b) for a, b in pairs) == pytest.approx(np.vdot(y_bar, dy), rel=1e-11)
 
 
-def test_inputs_that_are_no_sequences():
+def test_networks_may_have_inputs_without_a_length():
     nodes = (
         Node("conv", jl.Conv1D(3, 3, padding="same"), ("x",)),
         Node("own", jl.Dense(3), ("facts",)),
@@ -130,7 +130,7 @@ def test_inputs_that_are_no_sequences():
         assert deviation(y["pool"][row], alone["pool"][0]) < 1e-14
 
 
-def test_a_model_saved_by_keras():
+def test_a_model_saved_by_keras_equals_each_sequence_alone():
     model, params, state = jconv.keras.load(ROOT / "docs" / "gun_point.keras")
     x = np.random.default_rng(0).standard_normal((2, 60, 1))
     lengths = np.array([60, 31])
@@ -144,7 +144,7 @@ def test_a_model_saved_by_keras():
     assert deviation(found, y) < 1e-12
 
 
-def test_training_with_traced_lengths():
+def test_training_with_traced_lengths_ignores_padding():
     model = MODELS["residual"]
     params, state = jax.tree.map(jnp.float32, arrays(model))
     x = np.random.default_rng(0).standard_normal((3, LENGTH, 2)).astype(np.float32)
@@ -199,7 +199,7 @@ def test_an_input_without_a_length_is_named():
         model.apply({}, {}, np.ones(3), lengths=np.ones(3, int))
 
 
-def test_packed_model_with_random_segments():
+def test_packed_random_segments_equal_each_sequence_alone():
     model, rng = MODELS["residual"], np.random.default_rng(5)
     params, state = arrays(model)
     run = quick_jit(lambda x, ids: model.apply(params, state, x, segment_ids=ids)[0])

@@ -224,7 +224,7 @@ def test_vmap_agrees_with_lax(geometry: str, operation: str, mapping: str) -> No
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> None:
+def test_second_derivatives_in_every_geometry_agree_with_lax(geometry: str, operation: str) -> None:
     g = GEOMETRIES[geometry]
     operands = operation_operands(g, operation)
     expected = jax.jit(hvp(lax_operations(g)[operation]))(*operands)
@@ -234,7 +234,7 @@ def test_second_derivatives_in_every_geometry(geometry: str, operation: str) -> 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("geometry", ["dense", "depthwise"])
-def test_gradient_of_vmap_and_vmap_in_scan(geometry: str) -> None:
+def test_gradients_of_vmap_and_vmap_in_scan_agree_with_lax(geometry: str) -> None:
     g = GEOMETRIES[geometry]
 
     def loss(operation: Operation) -> Operation:
@@ -277,7 +277,7 @@ def test_vmap_over_x_adds_no_equation_and_vmap_over_kernels_keeps_one() -> None:
             assert names == ["conv1d"]
 
 
-def test_forward_pass_with_jit_disabled() -> None:
+def test_forward_pass_with_jit_disabled_agrees_with_lax() -> None:
     g = GEOMETRIES["dense"]
     operands = operation_operands(g, "forward")
     with jax.disable_jit():

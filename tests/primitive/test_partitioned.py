@@ -417,7 +417,7 @@ def test_explicitly_sharded_arrays_without_set_mesh() -> None:
         )
 
 
-def test_gspmd_partitioner() -> None:
+def test_results_with_the_gspmd_partitioner() -> None:
     before = jax.config.jax_use_shardy_partitioner  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_use_shardy_partitioner", False)
     try:

@@ -58,7 +58,7 @@ def test_reference_is_the_formula(setting):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
-def test_padding_longer_than_the_input(length, mode):
+def test_pad_and_its_adjoint_agree_with_loops(length, mode):
     x = np.arange(1.0, length + 1)[:, None]
     for low, high in ((0, 0), (1, 0), (0, 2), (5, 3), (20, 31)):
         sources = [source(i, length, mode) for i in range(-low, length + high)]
@@ -102,7 +102,7 @@ def test_adjoint_is_the_complex_step_derivative(setting):
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_adjoint_identity(setting):
+def test_gradients_satisfy_the_adjoint_identity(setting):
     params, x = setting.arrays()
     params = {"kernel": params["kernel"]}
     y = reference.conv1d(params, x, **setting.linear)

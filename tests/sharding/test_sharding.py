@@ -90,7 +90,7 @@ CASES_BY_HAND = [
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("checked", [True, False])
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
-def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> None:
+def test_gradients_of_shard_map_equal_unsharded(geometry: str, layout: str, checked: bool) -> None:
     g = sharding.GEOMETRIES[geometry]
     x_spec, kernel_spec, y_spec, summed = LAYOUTS_BY_HAND[layout]
     for algorithm in ["auto", *algorithms_for(geometry, layout)]:
@@ -104,7 +104,7 @@ def test_gradients_of_shard_map(geometry: str, layout: str, checked: bool) -> No
 
 @pytest.mark.default_cases(2)
 @pytest.mark.parametrize(("geometry", "layout"), CASES_BY_HAND)
-def test_gradients_inside_shard_map(geometry: str, layout: str) -> None:
+def test_gradients_inside_shard_map_equal_unsharded(geometry: str, layout: str) -> None:
     """With checks, JAX sums a replicated operand's cotangent over the devices, and so must the primitives."""
     g = sharding.GEOMETRIES[geometry]
     x_spec, kernel_spec, _, summed = LAYOUTS_BY_HAND[layout]
@@ -158,7 +158,7 @@ def test_shard_map_over_one_axis_with_the_other_partitioned(geometry: str, kind:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
+def test_per_example_gradients_of_a_sharded_batch_equal_unsharded(kind: str) -> None:
     on = sharding.make_mesh("4x2", KINDS[kind])
     g = sharding.GEOMETRIES["dense"]
     x, kernel = sharding.operands(g)
@@ -175,7 +175,7 @@ def test_per_example_gradients_of_a_sharded_batch(kind: str) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
+def test_a_training_step_under_vmap_and_scan_equals_unsharded(kind: str) -> None:
     """Ensembles, residual sums and loops; the batch is sharded over one mesh axis, out channels over the other."""
     on = sharding.make_mesh("4x2", KINDS[kind])
     rng = np.random.default_rng(0)
@@ -208,7 +208,7 @@ def test_a_training_step_under_vmap_and_scan(kind: str) -> None:
     close(actual, expected)
 
 
-def test_result_shardings_on_explicit_meshes() -> None:
+def test_results_on_explicit_meshes_keep_the_shardings() -> None:
     on = sharding.make_mesh("4x2", AxisType.Explicit)
     x, kernel = sharding.operands(sharding.GEOMETRIES["dense"])
     with jax.set_mesh(on):
@@ -221,7 +221,7 @@ def test_result_shardings_on_explicit_meshes() -> None:
         assert jax.typeof(kernel_bar).sharding.spec == jax.typeof(kernel).sharding.spec
 
 
-def test_sharded_arrays_outside_jit() -> None:
+def test_sharded_arrays_outside_jit_stay_sharded() -> None:
     on = sharding.make_mesh("8")
     g = sharding.GEOMETRIES["depthwise"]
     x, kernel = sharding.operands(g)

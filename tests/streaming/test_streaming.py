@@ -166,7 +166,7 @@ def test_gradients_flow_through_states(form: str, convolution: Any, x64: None) -
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
 
 
-def test_truncated_backpropagation(x64: None) -> None:
+def test_backpropagation_can_be_truncated(x64: None) -> None:
     params, x = params_of(jconv.conv1d, 3), drawn(5, 1, 12, 4)
     _, state = streaming.step(params, streaming.init(params, (1,), dtype="float64", **CAUSAL), x[:, :6], **CAUSAL)
 
@@ -203,7 +203,7 @@ def test_outputs_have_the_same_bits_with_the_same_algorithm(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["shifted", "ring"])
-def test_steps_under_scan_and_vmap(form: str) -> None:
+def test_steps_under_scan_and_vmap_equal_the_complete_convolution(form: str) -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     x = jnp.asarray(drawn(5, 3, 2, 12, 4, dtype="float32"))
 
@@ -281,7 +281,7 @@ def test_latency_of_a_transposed_convolution() -> None:
     assert OutputTiming(upsampling=3).ratio == 3 and OutputTiming(stride=2).ratio == Fraction(1, 2)
 
 
-def test_steps_without_samples_and_without_outputs() -> None:
+def test_steps_may_have_no_samples_or_no_outputs() -> None:
     params = params_of(jconv.conv1d, 3, dtype="float32")
     state = streaming.init(params, (2,), activation="glu")
     y, after = streaming.step(params, state, jnp.ones((2, 0, 4)), activation="glu")

@@ -88,6 +88,6 @@ def test_a_test_set_without_labels_raises():
         api.from_arrays(np.eye(4), [0, 1, 0, 1], np.eye(4))
 
 
-def test_channels_first():
+def test_from_arrays_accepts_channels_first_arrays():
     x = np.random.default_rng(0).standard_normal((4, 2, 9))
     assert api.from_arrays(x, [0, 1, 0, 1], channels_first=True).x_train.shape == (4, 9, 2)

@@ -32,7 +32,7 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_line_for_each_run(tmp_path, capsys):
+def test_the_table_has_a_line_for_each_run(tmp_path, capsys):
     names = [_run(tmp_path / "a"), _run(tmp_path / "long-name", model="two-layer", test=None)]
     assert compare.main(names) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -125,7 +125,7 @@ def test_the_folder_of_a_sweep_is_its_runs(tmp_path, capsys):
     assert [row["run"] for row in json.loads(capsys.readouterr().out)["runs"]] == ["a", "s/seed=0", "s/seed=1"]
 
 
-def test_a_picture(tmp_path, capsys):
+def test_compare_draws_a_picture(tmp_path, capsys):
     names = [_run(tmp_path / "a"), _run(tmp_path / "_$b$", score="absolute_error")]
     assert compare.main([*names, "--picture", "curves.png"]) == 0
     image = matplotlib.image.imread(io.BytesIO((tmp_path / "curves.png").read_bytes()))

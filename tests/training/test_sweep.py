@@ -179,7 +179,7 @@ def test_concurrent_cells_have_their_own_cores(monkeypatch):
     assert set(map(frozenset, affinities)) == set(map(frozenset, split_cores(2)))
 
 
-def test_shares_of_the_cores(monkeypatch):
+def test_cores_are_split_into_equal_shares(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2, 3, 5, 8})
     assert split_cores(1) == [{1, 2, 3, 5, 8}] and split_cores(2) == [{1, 2}, {3, 5, 8}]
     assert split_cores(7) == [{1}, {1}, {2}, {3}, {3}, {5}, {8}]

@@ -225,7 +225,7 @@ def test_an_unsupported_optimizer_is_replaced_with_a_message(capsys):
     assert not keras.models.load_model("run/model.keras").compiled
 
 
-def test_an_optimizer_and_a_loss_of_the_command_line(capsys):
+def test_an_optimizer_and_a_loss_of_the_command_line_replace_the_file(capsys):
     model = _network(kl.GlobalAveragePooling1D(), kl.Dense(2, activity_regularizer="l2"))
     model.compile("adam", keras.losses.Hinge())
     arguments = ["--data", _series(), "--epochs", "1", "--out", "run"]
@@ -282,7 +282,7 @@ def test_the_loss_of_the_file_is_proved_and_equals_the_loss_of_keras(loss):
     assert float(value) == pytest.approx(want, rel=1e-5)
 
 
-def test_a_file_that_is_not_a_model(capsys):
+def test_a_file_that_is_not_a_model_is_an_error(capsys):
     assert fit.main(["--model", "none.keras", "--data", _series()]) == 2
     assert capsys.readouterr().err == "fit: none.keras: cannot be read: No such file or directory\n"
     Path("some.h5").write_bytes(b"no model")

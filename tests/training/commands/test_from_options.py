@@ -13,7 +13,7 @@ def _plan(*arguments):
     return from_options.build_run(parse(arguments)).plan
 
 
-def test_defaults():
+def test_the_default_plan():
     plan = _plan()
     assert (plan.schedule, plan.keep, plan.watch, plan.precision) == ("cosine", "last", "training", None)
     assert plan[10:] == (1, None, 0, 0.0, None, None, 1) and plan.evaluate_every == 8

@@ -78,7 +78,7 @@ def _planned(step):
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("step", [1, 3])
-def test_a_series_too_large_for_the_network(task, step):
+def test_a_too_large_series_is_located(task, step):
     x = task.train.x.copy()
     x[_planned(step)[1]] = 3e38
     bad, found = _diverged(task._replace(train=task.train._replace(x=x)))
@@ -101,7 +101,7 @@ def _poisoned(task, step, term):
     return plan, task._replace(train=task.train._replace(y=y), loss=loss)
 
 
-def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
+def test_a_gradient_that_is_not_finite_is_located_in_a_later_epoch(task):
     def term(output, hit):
         # The square root of zero is finite and has an infinite gradient.
         return jnp.sqrt(jnp.where(hit, 0 * output.sum(), 1.0)) - jnp.where(hit, 0.0, 1.0)
@@ -117,7 +117,7 @@ def test_a_gradient_that_is_not_finite_in_a_later_epoch(task):
 # 4 is the first step of the second epoch.
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("step", [4, 6])
-def test_an_exploding_loss(task, step):
+def test_an_exploding_loss_is_located(task, step):
     plan, poisoned = _poisoned(task, step, lambda output, hit: jnp.where(hit, 1e9, 0.0))
     bad, found = _diverged(poisoned, plan)
     assert (bad.epoch, bad.step, bad.loss) == (2, step - STEPS, pytest.approx(1e9))
@@ -126,7 +126,7 @@ def test_an_exploding_loss(task, step):
     _assert_near(found.learner.params, _learner(task, step - 2, plan).params)
 
 
-def test_a_learning_rate_far_too_high(task):
+def test_the_effect_of_a_too_high_learning_rate_is_located(task):
     plan = PLAN._replace(learning_rate=1e30)
     bad, found = _diverged(task, plan)
     assert (bad.epoch, bad.step) == (1, 2)

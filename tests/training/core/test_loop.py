@@ -97,7 +97,7 @@ def test_evaluation_in_chunks_equals_the_model(task):
     assert float(score) == pytest.approx(np.mean(expected.argmax(-1) == many.y))
 
 
-def test_float64(task):
+def test_params_and_state_are_float64_with_x64(task):
     with jax.enable_x64(True):
         learner, rows = _run(task, _plan(epochs=1), jnp.float64)
     assert {a.dtype for a in jax.tree.leaves((learner.params, learner.state))} == {np.dtype("float64")}

@@ -109,7 +109,7 @@ def test_npz_labels_of_any_kind(save, labels):
     assert data.y_train.tolist() == [0, 1, 1] and len(data.classes) == 2
 
 
-def test_npz_multivariate(save):
+def test_npz_files_may_have_several_channels(save):
     x = np.random.default_rng(0).standard_normal((3, 5, 2)).astype(np.float32)
     data = load(save("a.npz", x_train=x, y_train=Y, x_test=x[:1], y_test=Y[:1], note="anything"))
     assert data.x_train.dtype == np.float64 and data.x_test.shape == (1, 5, 2)
@@ -200,7 +200,7 @@ def test_files_that_aeon_reads(save):
         ("PickupGestureWiimoteZ", (50, 361, 1), (50, 361, 1), 10),
     ],
 )
-def test_sets_inside_aeon(name, train, test, classes):
+def test_sets_inside_aeon_are_loaded(name, train, test, classes):
     data = load(name)
     assert data.x_train.shape == train and data.x_test.shape == test and len(data.classes) == classes
     assert (data.lengths_train is None) == (name in ("ItalyPowerDemand", "BasicMotions"))
@@ -226,7 +226,7 @@ def test_a_failed_download_is_one_line(monkeypatch, tmp_path):
     assert _message("Adiac") == "Adiac: is not in aeon's package and could not be downloaded: no network, none at all"
 
 
-def test_cylinder_bell_funnel():
+def test_cylinders_bells_and_funnels_have_their_shapes():
     part = synthetic.cbf(np.random.default_rng(1), 300)
     means = [part.x[np.array(part.labels) == name, 40:100, 0].mean(0) for name in synthetic.CBF_CLASSES]
     # A bell rises and a funnel falls; a cylinder does neither until it ends.
@@ -432,7 +432,7 @@ def test_an_index_of_another_name(save):
     assert data.notes == ("a.csv: the first column counts the rows; it is read as an index, not as labels",)
 
 
-def test_labels_as_the_index(save):
+def test_labels_in_the_index_are_read(save):
     """`DataFrame(x, index=y).to_csv()`."""
     data = load(save("a.csv", _table(["", *range(9)], [["up"], ["down"], ["up"], ["up"]])))
     np.testing.assert_array_equal(data.x_train[:, :, 0], STEPS)

@@ -41,7 +41,7 @@ SMALL = ["FCNClassifier", "FCNRegressor", "LITETimeClassifier", "HydraClassifier
         *(pytest.param(name, None, marks=pytest.mark.complete) for name in SMALL),
     ],
 )
-def test_checks_of_aeon(name, checks):
+def test_estimators_pass_the_checks_of_aeon(name, checks):
     # The stored results are of aeon's own class of that name.
     others = ["check_classifier_against_expected_results"] if name == "HydraClassifier" else None
     found = check_estimator(getattr(for_aeon, name), checks_to_run=checks, checks_to_exclude=others)

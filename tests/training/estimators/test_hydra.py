@@ -107,7 +107,7 @@ def gunpoint():
     return data.x_train[:, :, 0], labels[data.y_train], data.x_test[::3, :, 0], labels[data.y_test[::3]]
 
 
-def test_the_classifier_on_gunpoint(gunpoint):
+def test_the_classifier_classifies_gunpoint(gunpoint):
     x, y, x_test, y_test = gunpoint
     found = HydraClassifier(random_state=0).fit(x, y)
     assert found.score(x_test, y_test) > 0.98
@@ -144,7 +144,7 @@ def test_the_transformer_in_a_pipeline(gunpoint):
 # Numba compiles aeon's transform for half a minute.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_with_multirocket(gunpoint):
+def test_hydra_with_multirocket_classifies_gunpoint(gunpoint):
     pytest.importorskip("aeon")
     x, y, x_test, y_test = gunpoint
     found = HydraClassifier(multirocket=True, random_state=0).fit(x, y)
@@ -172,7 +172,7 @@ def test_fitted_again_to_series_of_another_length():
     assert classifier.predict(np.eye(6)).shape == (6,)
 
 
-def test_one_class_and_no_fit():
+def test_one_class_and_predict_before_fit_raise():
     with pytest.raises(ValueError, match=r"y has one class, .*; at least two classes are needed"):
         HydraClassifier().fit(np.eye(4), [1] * 4)
     with pytest.raises(NotFittedError):

@@ -45,7 +45,7 @@ def test_the_probabilities_equal_the_estimator(run, data):
     assert kept == 40
     trained = hydra_ridge.read(run)
     assert trained is not None
-    # The same kernels, scaling and ridge classifier, fitted to the same series: those that were not held out.
+    # The same kernels, scaling and ridge classifier, fitted to the series that were not held out.
     from training.commands.from_options import hold_out
     from training.options.options import parse
 
@@ -69,7 +69,7 @@ def test_predict_reads_the_folder(run, data, tmp_path, capsys):
     assert "--export is for networks" in capsys.readouterr().err
 
 
-def test_compare_has_its_row(run, capsys):
+def test_compare_has_a_row_for_the_run(run, capsys):
     assert compare.main([str(run), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert (row["model"], row["status"], row["epochs"]) == ("hydra", "done", 0)

@@ -137,7 +137,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("number", range(len(MISTAKES)))
-def test_mistakes_are_named(fitted, number):
+def test_invalid_data_and_parameters_raise(fitted, number):
     call, message = MISTAKES[number]
     with pytest.raises(ValueError, match=message) as error:
         call(fitted)
@@ -168,7 +168,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch):
         pytest.param("FCNRegressor", True, marks=pytest.mark.complete),
     ],
 )
-def test_checks_of_scikit_learn(name, quick):
+def test_estimators_pass_the_checks_of_scikit_learn(name, quick):
     options = {} if name.startswith("Hydra") else {"epochs": 30}
     estimator = getattr(estimators, name)(**options, random_state=0)
     failed, run = [], 0

@@ -15,7 +15,7 @@ def count_trained(model, shape):
     return sum(array.size for array in jax.tree.leaves(params))
 
 
-def test_sizes_of_the_papers():
+def test_networks_have_the_sizes_of_the_papers():
     # Convolutions with a bias, and two numbers of batch normalization for each filter.
     first = 576 + 20_544 + 12_352 + 3 * 128 + 128 + 128
     second = 65_664 + 82_048 + 49_280 + 3 * 256 + 8_320 + 256

@@ -82,7 +82,7 @@ def test_a_stopped_run_is_saved_and_resumes_with_the_same_bits(here, capsys):
     _assert_as_uninterrupted("stopped")
 
 
-def test_ctrl_c_and_a_damaged_newest_checkpoint(here, monkeypatch, capsys):
+def test_a_run_resumes_after_ctrl_c_and_a_damaged_checkpoint(here, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         waves.stop(patch, signal.SIGINT, 2)
         assert fit.main([*RUN, "--out", "run", "--resume"]) == 130
@@ -198,7 +198,7 @@ def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
     assert _error_of_resuming(capsys).startswith("stopped was started with other algorithms, not those chosen now: ")
 
 
-def test_another_process_at_the_same_run(here, capsys):
+def test_another_process_at_the_same_run_is_an_error(here, capsys):
     with run_folder.locked(here / "stopped"):
         assert _error_of_resuming(capsys) == "stopped: another process works on this run"
     with run_folder.locked(here / "stopped"), pytest.raises(UserError), run_folder.locked(here / "stopped"):
@@ -267,7 +267,7 @@ def test_a_run_that_diverges_keeps_the_last_good_params(here, capsys):
     assert np.abs(params["conv1d"]["kernel"]).max() < 1
 
 
-def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
+def test_a_read_only_folder_is_reported(here, monkeypatch, capsys):
     def refuse(*arguments, **options):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
@@ -279,7 +279,7 @@ def test_a_folder_that_is_read_only(here, monkeypatch, capsys):
     assert capsys.readouterr().err == "fit: new: cannot be written to: Read-only file system\n"
 
 
-def test_a_disk_that_is_full_at_the_end(here, monkeypatch, capsys):
+def test_a_full_disk_at_the_end_is_reported_and_the_run_resumes(here, monkeypatch, capsys):
     def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

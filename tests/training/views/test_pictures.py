@@ -89,7 +89,7 @@ def test_the_legend_of_calibration_covers_no_bar(monkeypatch):
     assert len(figures[0].legends[0].get_texts()) == 3
 
 
-def test_reliability_diagram():
+def test_the_reliability_diagram_is_drawn():
     labels = np.arange(100) % 2
     probabilities = np.stack([np.linspace(0, 1, 100), np.linspace(1, 0, 100)], -1)
     _check(class_pictures.reliability_diagram(metrics.calibration(probabilities, labels), "test"))
@@ -114,7 +114,7 @@ def test_chance_scores_are_the_scores_of_random_predictions():
         assert one.f1 == pytest.approx(one.chance_f1, abs=0.01)
 
 
-def test_confusion_matrix(task):
+def test_the_confusion_matrix_is_drawn(task):
     right = _check(class_pictures.confusion_matrix(task.test.y, task.test.y, task.classes, "test"))
     wrong = _check(class_pictures.confusion_matrix(task.test.y, 1 - task.test.y, task.classes, "test"))
     assert not np.array_equal(right, wrong)

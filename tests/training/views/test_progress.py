@@ -17,7 +17,7 @@ def _row(epoch):
     return Row(epoch, 1e-3, 0.5, 0.75, None, None)
 
 
-def test_a_bar_in_a_terminal(monkeypatch):
+def test_progress_is_a_bar_in_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", _Terminal())
     with progress_display(4, 10, "absolute_error", done=1) as show:
         for epoch in (2, 3, 4):
@@ -29,7 +29,7 @@ def test_a_bar_in_a_terminal(monkeypatch):
     assert re.search(r"\d steps/s, loss 0\.5000, absolute error 0\.7500\]", last), last
 
 
-def test_lines_in_a_file(capsys):
+def test_progress_is_lines_in_a_file(capsys):
     with progress_display(20, 10, "accuracy") as show:
         for epoch in range(1, 21):
             show(_row(epoch))

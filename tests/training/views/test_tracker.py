@@ -104,7 +104,7 @@ def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="MLflow is not installed")
-def test_mlflow_itself(tmp_path):
+def test_mlflow_has_the_run(tmp_path):
     y = np.arange(8) % 2
     np.savez(tmp_path / "a.npz", x_train=np.sin(np.arange(24) * (0.5 + y[:, None])), y_train=y)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
