@@ -280,7 +280,7 @@ MISTAKES = {
 
 
 def error_message(function, *args, **options):
-    """The message of the error, for a TypeError with "TypeError: " before it."""
+    """The message of the error, preceded by "TypeError: " for a TypeError."""
     with pytest.raises((ValueError, TypeError)) as caught:
         function(*args, **options)
     return ("TypeError: " if caught.type is TypeError else "") + str(caught.value)
@@ -354,7 +354,7 @@ def test_mistakes_of_jax_functions_raise_one_line_messages(mistake):
     assert error_message(function, params, x, **options) == message
 
 
-SIZES = {
+INVALID_SIZES = {
     "in_channels zero": ((0, 4, 3), {}, "in_channels must be an integer of at least 1, got 0"),
     "out_channels a float": ((4, 4.0, 3), {}, "out_channels must be an integer of at least 1, got 4.0"),
     "kernel_size a bool": ((4, 4, True), {}, "kernel_size must be an integer of at least 1, got True"),
@@ -372,9 +372,9 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("mistake", SIZES)
+@pytest.mark.parametrize("mistake", INVALID_SIZES)
 def test_init_with_invalid_sizes_raises(mistake):
-    sizes, options, message = SIZES[mistake]
+    sizes, options, message = INVALID_SIZES[mistake]
     assert error_message(jconv.init_conv1d, jax.random.key(0), *sizes, **options) == message
 
 
@@ -390,7 +390,7 @@ def test_init_with_invalid_key_raises():
     assert jconv.init_conv1d(jax.random.PRNGKey(0), 4, 4, 3)["kernel"].shape == (3, 4, 4)
 
 
-CHAINS = {
+INVALID_LAYERS = {
     "a function": (
         [jax.nn.relu],
         "layer 0 of sequential must be a layer of jconv.layers, got the function relu; did "
@@ -412,9 +412,9 @@ CHAINS = {
 }
 
 
-@pytest.mark.parametrize("mistake", CHAINS)
+@pytest.mark.parametrize("mistake", INVALID_LAYERS)
 def test_sequential_without_layers_raises(mistake):
-    layers, message = CHAINS[mistake]
+    layers, message = INVALID_LAYERS[mistake]
     assert error_message(jconv.sequential, layers) == message
 
 

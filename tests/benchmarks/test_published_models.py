@@ -1,4 +1,4 @@
-"""`python -m benchmarks.published_models` on networks made here, with the inputs and the crop of the published ones."""
+"""`python -m benchmarks.published_models` on small networks with the inputs and the crop of the published ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.wild` on files made here."""
+"""`python -m benchmarks.wild` on files that these tests write."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_streamed_detector_finds_the_beats_of_an_ecg_with_its_latency(exampl
     outputs, arrivals = example.streamed(model, params, signal)
     np.testing.assert_allclose(outputs, complete, rtol=0, atol=1e-6 * complete.max())
     assert max(now - number for number, now in enumerate(arrivals)) == model.latency == 62
-    # Three beats, each above a third of the greatest, in the window after its peak.
+    # Three beats, each above a third of the largest output, in the window after its peak.
     above = np.flatnonzero(np.diff((outputs > outputs.max() / 3).astype(int)) == 1)
     peaks = [int(np.argmax(signal[begin : begin + 200])) + begin for begin in (100, 400, 750)]
     assert len(above) == 3 and all(abs(a - p) < 30 for a, p in zip(above, peaks, strict=True))

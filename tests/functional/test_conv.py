@@ -82,7 +82,7 @@ def operands(operation, dtype, a, b):
 def test_products_are_not_rounded_to_16_bit(operation, dtype, algorithm):
     # (1 + ulp)^2 - (1 + 2 ulp) = ulp^2, and with rounded products the sum would be 0, in any order.
     ulp = ULP[dtype]
-    half = 8  # So few that float32 is exact.
+    half = 8  # Few enough terms for an exact float32 sum.
     a = [1 + ulp] * half + [1.0] * half
     b = [1 + ulp] * half + [-1 - 2 * ulp] * half
     rounded = np.asarray(a, jnp.dtype(dtype)) * np.asarray(b, jnp.dtype(dtype))

@@ -79,7 +79,7 @@ def test_networks_equal_each_sequence_alone(name, packed):
     extents = {"segment_ids": np.repeat([3, 1, -1, 0], [9, 8, 2, 5])[None]} if packed else {"lengths": LENGTHS}
     x, dx = rng.standard_normal((2, 1 if packed else 3, LENGTH, 2))
     dparams = jax.tree.map(lambda p: rng.standard_normal(p.shape), params)
-    # The second model doubles the positions.
+    # The upsampling of this model doubles the positions in packed rows.
     scale_option = {"scale": 2} if packed and name == "samples" else {}
 
     def alone(params, sequence):

@@ -44,7 +44,7 @@ def alone(task):
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("count", [2, 8])
 def test_the_learning_curves_agree_with_one_device(count, task, alone):
-    """Only if batch normalization's statistics are over the complete batch."""
+    """This holds only if the statistics of batch normalization are over the complete batch."""
     many = _trained(task, count)
     np.testing.assert_allclose(np.array(many.rows, float), np.array(alone.rows, float), atol=1e-5, rtol=0)
     assert devices.mesh_of(many.learner) == devices.make_mesh(count)

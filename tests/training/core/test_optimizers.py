@@ -51,7 +51,7 @@ def test_two_clipped_and_decayed_steps_by_hand():
     """Nesterov's momentum: with the clipped gradient g, m becomes g + 0.9 m, and the direction is g + 0.9 m."""
     plan = PLAN._replace(optimizer="sgd", clip=1.5, weight_decay=0.2)
     before = _params()
-    # The first is of norm 7, so it is scaled; the second is of norm 1 and is not.
+    # The first gradient has norm 7 and is scaled; the second has norm 1 and is not.
     gradients = [
         {"dense": {"kernel": jnp.array([[2.0, 3.0], [0, 0], [6, 0]]), "bias": jnp.zeros(2)}},
         {"dense": {"kernel": jnp.zeros((3, 2)), "bias": jnp.array([0.6, 0.8])}},

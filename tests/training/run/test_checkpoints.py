@@ -261,7 +261,7 @@ OTHER_ERRORS = {
 
 @pytest.mark.parametrize("kind", OTHER_ERRORS)
 def test_only_wrong_content_sets_a_checkpoint_aside(task, run, tmp_path, kind, monkeypatch):
-    """Regression: with too little memory, the newest checkpoint counted as damaged and was deleted later."""
+    """With too little memory, the newest checkpoint must not count as damaged, which would delete it later."""
     folder = tmp_path / "checkpoints"
     shutil.copytree(run[0], folder)
     before = sorted(path.name for path in folder.iterdir())

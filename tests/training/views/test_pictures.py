@@ -43,7 +43,7 @@ def test_learning_curves_with_and_without_a_test_set(task):
 
 
 def test_learning_curves_say_that_the_test_set_is_not_for_choices(task, monkeypatch):
-    """Only without a validation set, by which choices are made."""
+    """Only if there is no validation set to choose by."""
     figures = []
     monkeypatch.setattr(curves, "png", lambda figure: figures.append(figure) or b"")
     curves.learning_curves(ROWS, task)
