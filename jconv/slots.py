@@ -1,8 +1,8 @@
 """Pools: many sessions in one stream, which start and end independently and are stepped together.
 
-The batch axis of a pool is slots, one per session. A step with `slots=` (`jconv.streaming.step`, `Model.stream_step`)
-reads and writes only the slots that it names. A chunk has a fixed number of rows; a row without a session names slot
--1. Donate the pool to the step, `jax.jit(step, donate_argnums=...)`, so that it is updated in place.
+The rows of a pool's batch axis are slots, one per session. A step with `slots=` (`jconv.streaming.step`,
+`Model.stream_step`) reads and writes only the slots that it names. A chunk has a fixed number of rows; a row without a
+session names slot -1. Donate the pool to the step, `jax.jit(step, donate_argnums=...)`, so that it is updated in place.
 
 >>> import jconv
 >>> model = jconv.sequential([jconv.layers.Conv1D(1, 2, padding="causal", use_bias=False)], input_shape=(None, 1))

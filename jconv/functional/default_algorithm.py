@@ -20,7 +20,7 @@ def default_algorithm(algorithm: str) -> Iterator[None]:
 
     Like `jax.default_matmul_precision`, it is for complete programs: it applies to all calls, layers, models, streams
     and gradients that are traced inside it. Functions that were compiled before are traced again. What was traced
-    inside keeps its algorithm outside: the function that `jax.vjp` returns computes its gradients like the call. The
+    inside keeps its algorithm outside: the function that `jax.vjp` returns uses the algorithm option of the call. The
     context belongs to the current thread. Contexts can be nested; `"auto"` restores the default. It can also be used as
     a decorator.
 

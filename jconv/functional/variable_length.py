@@ -21,7 +21,7 @@ MAX_SLICES = 64
 def forward(
     x: jax.Array, kernel: jax.Array, sequences: Sequences, window: Window, groups: int, **how: Any
 ) -> tuple[jax.Array, Sequences]:
-    """Convolves each sequence and returns the sequences of the output. Outputs outside of them have any finite value.
+    """Convolves each sequence and returns the sequences of the output. Other outputs may have any finite value.
 
     In a ragged array the padding is set to zero; if the padding before a sequence depends on its length, each row is
     shifted by its own amount. In a packed array the samples of other segments are set to zero in each window.

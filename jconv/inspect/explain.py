@@ -58,9 +58,9 @@ def explain(params: Mapping[str, Any], x: Any, **options: Any) -> Plan:
     Nothing is computed, but each operation is compiled, because XLA then reports its temporary memory. As part of a
     larger program an operation may need less.
 
-    The reason gives the algorithm's time relative to lax and the range of sizes for which it is valid: a geometric mean
-    over these sizes, interpolated from float32 measurements. It also says whether `algorithm="fastest"` is predicted to
-    be at least 10% faster, and by how much.
+    The reason gives the algorithm's time relative to lax, and the range of sizes over which this time is the geometric
+    mean, interpolated from float32 measurements. It also says whether `algorithm="fastest"` is predicted to be at least
+    10% faster, and by how much.
 
     Args:
         params: As in `conv1d`. Arrays may be `jax.ShapeDtypeStruct`s.

@@ -36,7 +36,7 @@ MASK_KEEPING = (
 def sequential(
     layers: Iterable[Layer], *, names: Sequence[str] | None = None, input_shape: Shape | None = None
 ) -> Model:
-    """A model of layers that each read the one before; the first reads the input `"input"`.
+    """A model in which each layer reads the output of the layer before; the first reads the input `"input"`.
 
     As in Keras, the mask of a `Masking` layer, or of an `Embedding` with `mask_zero`, is passed to the layers that read
     masks, up to a layer that does not keep it. A node with a name such as `"input/mask"` then computes the mask.

@@ -80,7 +80,7 @@ def _format_range(feature: str, lower: int, upper: int | None) -> str:
 
 @cache
 def trees(hardware: Hardware) -> list[dict[str, Any]]:
-    """Returns the trees of each kind of processor that this one may be: one if its name is known, all otherwise.
+    """Returns the trees for each kind of processor that `hardware` may have: one if its name is known, otherwise all.
 
     For each kind these are the trees for the largest number of cores that does not exceed the cores of `hardware`.
     """

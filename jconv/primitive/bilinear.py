@@ -274,7 +274,7 @@ def _make_function(
 ) -> Operation:
     """Returns the function of both operands that an equation is lowered to."""
     algorithm = lax_autodiff if choice.algorithm == "lax" and not on_cpu else ALGORITHMS[choice.algorithm]
-    # None would mean jax.default_matmul_precision at the lowering. `precision` already has its value at the call.
+    # None would mean jax.default_matmul_precision at the lowering. `precision` already includes its value at the call.
     precision = jax.lax.Precision.DEFAULT if precision is None else precision
     compute = getattr(algorithm, OPERATION[primitive])
 

@@ -164,7 +164,7 @@ class _Rule:
             sharding.axes[label] = (*sharding.axes.get(label, ()), name)
 
     def _can_be_sharded(self, label: str, devices: int) -> bool:
-        """Returns whether all shards have equal sizes: the partitioner's filling of others must not enter a sum."""
+        """Returns whether all shards have equal sizes. Unequal shards are padded, and a sum must not add padding."""
         if label == "t":
             return True  # Each device knows which of its samples exist.
         return label != UNSHARDED and self.sizes[label] > 0 and self.sizes[label] % devices == 0
