@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -169,6 +171,8 @@ def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[i
                 start += 1
         if child.returncode == 0:
             return
+        if child.returncode != -signal.SIGABRT:
+            raise RuntimeError(f"exit code {child.returncode} of {shlex.join(child_command)}")
         yield start, "abort"
         start += 1
 

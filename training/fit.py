@@ -239,7 +239,7 @@ def _train_with(
     events = options.out / run_folder.TENSORBOARD if options.tensorboard else None
     record = options.out / run_folder.TRACKER if options.tracker else None
     with (
-        tensorboard.opened(events, score, began_after) as log_events,
+        tensorboard.opened(events, score, began_after, task.validation is not None) as log_events,
         tracker.opened(record, recorded_options(options, plan), score, durable.write) as log_row,
         progress_display(plan.epochs, steps, score, began_after) as show,
     ):

@@ -16,6 +16,7 @@ from .errors import UserError
 from .model_file import ModelFile, format_shape, integer_inputs
 
 Array = np.ndarray[Any, Any]
+HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> dict[str, Array]:
@@ -96,10 +97,10 @@ def _declared_bytes(file: BinaryIO) -> int:
             size = info.file_size
             with archive.open(info) as member:
                 version = npy.read_magic(member)
-                read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-                if read_header is not None:
-                    shape, _, dtype = read_header(member)
-                    size = max(size, math.prod(shape) * dtype.itemsize)
+                if version not in HEADER_READERS:
+                    raise ValueError(f"{info.filename} has a header of version {version}, for structured arrays only")
+                shape, _, dtype = HEADER_READERS[version](member)
+                size = max(size, math.prod(shape) * dtype.itemsize)
             total += size
     return total
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -79,6 +79,8 @@ def _finish(folder: Path, arrays: dict[str, Array], output: Path) -> None:
     result = folder / "0.npy"
     if output.suffix == ".npz":
         result = folder / "all.npz"
-        by_name: Any = arrays
-        np.savez(result, **by_name)
+        # np.savez takes names as keywords, and has some of its own.
+        with zipfile.ZipFile(result, "w") as archive:
+            for number, name in enumerate(arrays):
+                archive.write(folder / f"{number}.npy", f"{name}.npy")
     os.replace(result, output)

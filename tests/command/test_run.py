@@ -7,8 +7,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers as kl
 from numpy.lib import format as npy
 
 import jconv.keras
@@ -67,6 +69,16 @@ def test_several_inputs_and_outputs_are_npz_files(words: Path, tmp_path: Path) -
             np.testing.assert_allclose(y[name], expected[name], rtol=1e-5, atol=1e-5)
 
 
+def test_outputs_may_have_the_names_of_numpys_arguments(tmp_path: Path) -> None:
+    x = keras.Input((4, 2), name="x")
+    outputs = [kl.Dense(1, name="file")(x), kl.Dense(3, name="allow_pickle")(x)]
+    path = command_models.save(keras.Model(x, outputs), tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", RNG.standard_normal((2, 4, 2)))
+    assert run(path, tmp_path, y="y.npz") == 0
+    with np.load(tmp_path / "y.npz") as y:
+        assert {name: y[name].shape for name in y.files} == {"file": (2, 4, 1), "allow_pickle": (2, 4, 3)}
+
+
 def test_a_bfloat16_output_is_written_as_float32(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", RNG.standard_normal((2, 12, 3)))
     assert run(command_models.half(tmp_path), tmp_path, y="y.npz") == 0
@@ -115,6 +127,17 @@ def test_the_size_of_npz_inputs_is_limited(how: str, words: Path, tmp_path: Path
     assert line.endswith(f"bytes, more than the {least - 1000:,} of --max-bytes\n")
     if how != "declared but missing":
         assert run(words, tmp_path, "--max-bytes", str(declared + 2000), x="x.npz", y="y.npz") == 0
+
+
+def test_headers_for_structured_arrays_are_refused(words: Path, tmp_path: Path, capsys: Any) -> None:
+    """NumPy reads version 3.0 too, so such a header could declare any size."""
+    header = io.BytesIO()
+    npy.write_array_header_2_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9, 8, 2)})
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("features.npy", header.getvalue().replace(b"NUMPY\x02", b"NUMPY\x03"))
+    assert run(words, tmp_path, x="x.npz", y="y.npz") == 2
+    message = "x.npz cannot be read: features.npy has a header of version (3, 0), for structured arrays only"
+    assert capsys.readouterr().err == f"jconv: {message}\n"
 
 
 def test_invalid_files_and_names_are_refused(series: Path, words: Path, tmp_path: Path, capsys: Any) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
         for name, case in cases.items():
             # This case has hundreds of layers, all of which occur in other cases.
             if (module.name, name) != ("small", "masks"):
-                found[f"{module.name}: {name}"] = _without_ignored_keys(json.loads(model_of(case).to_json()))
+                found[f"{module.name}: {name}"] = _without_ignored_keys(json.loads(model_of(case)[0].to_json()))
     text = json.dumps(found, separators=(",", ":"), sort_keys=True)
     CONFIGS.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     print(f"{len(found)} configs, {len(text):,} bytes, {CONFIGS.stat().st_size:,} compressed")

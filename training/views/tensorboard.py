@@ -25,19 +25,21 @@ def check() -> None:
 
 
 @contextmanager
-def opened(folder: Path | None, score_name: str, done: int) -> Iterator[Callable[[Row], None]]:
+def opened(
+    folder: Path | None, score_name: str, done: int, has_validation: bool = False
+) -> Iterator[Callable[[Row], None]]:
     """Within the block, the yielded function writes the row of an epoch; without a folder it does nothing.
 
-    Training and test are separate runs in subfolders, so that TensorBoard shows their curves in one picture. Events
-    that a killed process wrote after the first `done` epochs are discarded. A failure is printed once, and training
-    continues without event files.
+    Training, test and, if there is one, validation are separate runs in subfolders, so that TensorBoard shows their
+    curves in one picture. Events that a killed process wrote after the first `done` epochs are discarded. A failure is
+    printed once, and training continues without event files.
     """
     if folder is None:
         yield lambda row: None
         return
     with ExitStack() as stack:
         try:
-            write: Callable[[Row], None] | None = _writer(folder, score_name, done, stack)
+            write: Callable[[Row], None] | None = _writer(folder, score_name, done, has_validation, stack)
         except OSError as error:
             write = _given_up(error)
 
@@ -52,7 +54,7 @@ def opened(folder: Path | None, score_name: str, done: int) -> Iterator[Callable
         yield show
 
 
-def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Callable[[Row], None]:
+def _writer(folder: Path, score_name: str, done: int, has_validation: bool, stack: ExitStack) -> Callable[[Row], None]:
     from tensorboardX import event_file_writer
     from tensorboardX.proto import event_pb2, summary_pb2
 
@@ -60,7 +62,7 @@ def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Calla
     protos: Any = event_pb2
     summaries: Any = summary_pb2
     files = {}
-    for part in ("training", "test"):
+    for part in ("training", "test", *["validation"] * has_validation):
         (folder / part).mkdir(parents=True, exist_ok=True)
         files[part] = event_file_writer.EventsWriter(str(folder / part / "events"))
         stack.callback(_close, files[part])
@@ -72,9 +74,12 @@ def _writer(folder: Path, score_name: str, done: int, stack: ExitStack) -> Calla
         found = {
             "training": {"loss": row.train_loss, score_name: row.train_score, "learning_rate": row.learning_rate},
             "test": {"loss": row.test_loss, score_name: row.test_score},
+            "validation": {"loss": row.validation_loss, score_name: row.validation_score},
         }
-        for part, numbers in found.items():
-            values = [summaries.Summary.Value(tag=tag, simple_value=v) for tag, v in numbers.items() if v is not None]
+        for part in files:
+            values = [
+                summaries.Summary.Value(tag=tag, simple_value=v) for tag, v in found[part].items() if v is not None
+            ]
             if values:
                 summary = summaries.Summary(value=values)
                 files[part].write_event(protos.Event(wall_time=time.time(), step=row.epoch, summary=summary))

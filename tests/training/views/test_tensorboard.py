@@ -46,6 +46,13 @@ def test_training_and_test_are_two_runs_with_the_same_tags(tmp_path):
     assert only.step == 2 and _values(only) == {"loss": 1.5, "accuracy": 0.125}
 
 
+def test_validation_is_a_run_of_its_own(tmp_path):
+    with tensorboard.opened(tmp_path, "accuracy", 0, has_validation=True) as log:
+        log(Row(1, 0.5, 0.75, 0.25, None, None, 0.125, 0.75))
+    _, only = _events(tmp_path / "validation")
+    assert only.step == 1 and _values(only) == {"loss": 0.125, "accuracy": 0.75}
+
+
 def test_a_resumed_run_discards_the_events_after_its_checkpoint(tmp_path):
     with tensorboard.opened(tmp_path, "accuracy", 4) as log:
         log(_rows(5)[0])
