@@ -366,6 +366,7 @@ def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
         padded = jnp.pad(wide, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
     else:
         # jnp.pad adds about ten equations for each time that a short input is reflected. A gather is one equation.
-        indices = np.pad(np.arange(length), (low, high), mode=mode)
+        # With 64-bit indices XLA's partitioner aborts the process for the gradient, if the length of y is sharded.
+        indices = np.pad(np.arange(length, dtype=np.int32), (low, high), mode=mode)
         padded = jnp.take(wide, indices, axis=-2, mode="clip")
     return padded.astype(x.dtype)

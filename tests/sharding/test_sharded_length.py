@@ -157,6 +157,20 @@ def test_automatic_meshes_equal_unsharded(case: Case, dtype: str, constrained: s
     close(in_type(dtype, quick_jit(operations(placed)), case.params, *operands(case)), unsharded, dtype)
 
 
+@pytest.mark.parametrize("mode", ["reflect", "wrap"])
+def test_padding_longer_than_a_sequence_in_float64_on_an_automatic_mesh(mode: str) -> None:
+    here = NamedSharding(mesh_of(6), P(None, "t"))
+    options = {"padding": "causal", "dilation": 3, "padding_mode": mode}
+    params = {"kernel": np.random.default_rng(0).standard_normal((6, 2, 4))}
+    case = Case("conv1d", params, options, length=10, shard=2, devices=6)
+
+    def placed(params: Any, x: Any) -> jax.Array:
+        return jax.lax.with_sharding_constraint(case.unsharded(params, x), here)
+
+    expected = in_type("float64", quick_jit(operations(case.unsharded)), params, *operands(case))
+    close(in_type("float64", quick_jit(operations(placed)), params, *operands(case)), expected, "float64")
+
+
 # --- communication --------------------------------------------------------------------------------------------------
 
 ROW = 2 * 6
