@@ -188,7 +188,7 @@ INVALID = {
     ),
     "norm": (
         {"a.bias": np.zeros(8), "a.weight_g": W},
-        r"a\.weight_g of shape \(8, 4, 5\) is of a weight n",
+        r"a\.weight_g of shape \(8, 4, 5\) belongs to a weight normalization",
     ),
     "parametrized": (
         {"a.bias": np.zeros(8), "a.parametrizations.weight.original0": W},

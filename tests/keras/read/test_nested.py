@@ -201,7 +201,8 @@ def test_layers_shared_by_two_models_are_saved_if_their_arrays_are_equal(tmp_pat
     one, other = (key for key in params if key.endswith("/dense"))
     assert same(params[one], params[other])
     unequal = {**params, other: {name: array + 1 for name, array in params[other].items()}}
-    with pytest.raises(jconv.keras.KerasFileError, match=f"^node '{other}': .* is that of '{one}' too.*must be equal"):
+    message = f"^nodes '{one}' and '{other}' are one layer in Keras, stored in .*; their arrays must be equal"
+    with pytest.raises(jconv.keras.KerasFileError, match=message):
         jconv.keras.save(tmp_path / "c.weights.h5", ours, unequal, state)
 
 
