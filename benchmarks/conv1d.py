@@ -16,12 +16,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jconv.planner.hardware import cores
 from training.errors import MISTAKE, UserError
 
 from .convolution import measure, options, other_libraries, public_issues, tables
 from .convolution.summary import Result, summary
 from .shared import allocator, machine, markdown
+from .shared.machine import cores
 from .shared.timing import compute_inline
 
 DONE, WRONG, INTERRUPTED = 0, 1, 130

@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jconv.planner.hardware import cores
-
 from .shared import command, markdown
-from .shared.machine import describe
+from .shared.machine import cores, describe
 from .shared.timing import once
 
 OURS, AEON = "jconv", "aeon"

@@ -23,11 +23,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.options.types import whole
 
 from .shared import command, markdown
-from .shared.machine import describe
+from .shared.machine import cores, describe
 from .trainers import protocol_jax
 from .trainers.workers import Side, Worker, WorkerError, WorkerGroup
 from .training import disagreement, rotated

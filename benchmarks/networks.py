@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.errors import UserError
 from training.options.types import positive, whole
 
 from .convolution.summary import geometric_mean
 from .network_sides.side import FORWARD, STEP
 from .shared import command, markdown
+from .shared.machine import cores
 from .trainers.workers import Side, Worker, WorkerError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

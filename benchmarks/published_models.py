@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.errors import MISTAKE, UserError
 from training.options.types import positive, whole
 
@@ -31,6 +30,7 @@ from .networks import JCONV, KERAS, Check, Row, Times, check_equal, installed_si
 from .published import fetching, manifest
 from .published.ensembles import EQUAL, MIXED, PEPTIDES, PROGRAMS, PROJECTS, score, variants
 from .shared import command, markdown
+from .shared.machine import cores
 from .trainers.workers import Side, WorkerError
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

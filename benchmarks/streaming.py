@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.options.types import whole
 
 from .shared import command, markdown
 from .shared.allocator import keep_memory
-from .shared.machine import describe
+from .shared.machine import cores, describe
 from .shared.timing import Timing, compute_inline, medians, once
 from .streams.networks import Array, Network, networks
 from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.options.types import whole
 
 from .shared import command, markdown
+from .shared.machine import cores
 from .trainers import fcn
 from .trainers.workers import Side, Worker, WorkerError
 

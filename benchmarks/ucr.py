@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jconv.planner.hardware import cores
 from training.core import protocols
 from training.data.archives import EQUAL_LENGTH_SUFFIX
 from training.data.datasets import load
@@ -33,7 +32,7 @@ from training.options.types import whole
 from training.run import run_folder
 
 from .shared import command, markdown
-from .shared.machine import describe
+from .shared.machine import cores, describe
 from .trainers.ucr_run import PROTOCOL, SIDE, Run
 from .trainers.workers import WorkerError, answers
 

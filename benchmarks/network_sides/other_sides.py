@@ -9,8 +9,7 @@ from typing import Any
 
 import keras
 
-from jconv.planner.hardware import cores
-
+from ..shared.machine import cores
 from .side import Call, NetworkSide
 
 

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv.planner.hardware import cores
-
+from ..shared.machine import cores
 from .networks import Array, Conv, Network
 
 Step = Callable[[Array], Any]

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jconv.planner.hardware import cores
 from training.core import loop, protocols
 from training.core.learner import Progress, Row, final_learner, init_learner
 from training.core.plan import Plan, epoch_key
@@ -21,6 +20,7 @@ from training.run.checkpoints import opened
 from training.tasks import Task, classification
 
 from ..shared.allocator import keep_memory
+from ..shared.machine import cores
 from .workers import Side
 
 PROTOCOL = "dl4tsc"

@@ -23,9 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jconv.planner.hardware import cores
 from training.run.child import pinned_to, split_cores
 
+from ..shared.machine import cores
 from . import fcn
 
 
