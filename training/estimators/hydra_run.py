@@ -53,6 +53,9 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
         earlier = run_folder.config_to_resume(options.out) if options.resume else None
         if earlier is not None:
             resume.check_options(options.out, earlier.get("options", {}), config["options"])
+            if earlier.get("fingerprints", config["fingerprints"]) != config["fingerprints"]:
+                words = f"the data have changed since {options.out} was started"
+                raise UserError(f"{options.data}: {words}; --overwrite starts again")
         if before is not None:
             before(True, "classification")
         run_folder.begin(options.out, config)

@@ -127,6 +127,16 @@ def test_a_second_run_and_resume(run, capsys):
     assert (run / "params.npz").read_bytes() == before
 
 
+def test_resume_refuses_changed_data(run, capsys):
+    config = (run / "config.json").read_text()
+    changed = {**json.loads(config), "fingerprints": {"data": "another"}}
+    (run / "config.json").write_text(json.dumps(changed))
+    same = ["--model", "hydra", "--validation", "0.2", "--seed", "3", "--out", str(run)]
+    assert fit.main([*same, "--resume"]) == 2
+    assert "gunpoint: the data have changed since" in capsys.readouterr().err
+    (run / "config.json").write_text(config)
+
+
 def test_a_damaged_file_is_one_line(run, tmp_path, capsys):
     for name in ("config.json", "params.npz"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
